@@ -148,7 +148,7 @@ package: $(VENV) ## build sdist and wheel, check them, install the wheel and see
 	$(BIN)/python -m twine check --strict dist/*
 	$(PYTHON) -m venv build/wheel-venv
 	build/wheel-venv/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
-	cd build && wheel-venv/bin/python -c "from mcpgateway.host import shipped; assert shipped.recipes() and shipped.topics()"
+	cd build && wheel-venv/bin/python -c "from mcpgateway.system import package_data as data; assert data.recipes() and data.topics()"
 	tar -tzf dist/*.tar.gz | grep "/mcpgateway/data/recipes.json" >/dev/null
 	cd build && wheel-venv/bin/twistd --help | grep "mcpgateway  *Share one set" >/dev/null
 	cd build && wheel-venv/bin/twist --help | grep "mcpgateway  *Share one set" >/dev/null

@@ -14,8 +14,8 @@ from zope.interface import Attribute, Interface
 
 from mcpgateway.config.model import Reach
 from mcpgateway.errors import GatewayError
-from mcpgateway.wire.jsonrpc import Envelope
-from mcpgateway.wire.revisions import Era
+from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.protocol.versions import Era
 
 
 class Told(Protocol):
@@ -202,7 +202,7 @@ class Call:
     :ivar meter: what counts it when it ends (`mcpgateway.hub.meters.Row`); None where nothing does, or it has ended.
     :ivar began: when it was brought to its server, by the stopwatch.
     :ivar trace: what the headers of its request say of a trace, two texts, or None; once it is brought to its server,
-        where it stands in that (`mcpgateway.hub.tracing.Traced`).
+        where it stands in that (`mcpgateway.observe.tracing.Traced`).
     :ivar principal: who asks, where there is no session that says it.
     :ivar is_verbatim: its result is passed on whatever it is, as on the endpoint of a single server; else it has to be
         an object, as MCP wants it (most clients take a message with any other for none at all, and go on waiting).

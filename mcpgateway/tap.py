@@ -16,9 +16,9 @@ from mcpgateway.config.model import Adopt, Daemon, Reach, Remote, Rest, Settings
 from mcpgateway.errors import ConfigError, Misplaced
 
 if TYPE_CHECKING:
-    from mcpgateway.config.compose import Files
-    from mcpgateway.host.brought import Brought
-    from mcpgateway.host.settings import Examined
+    from mcpgateway.config.load import Files
+    from mcpgateway.system.secret_providers import Brought
+    from mcpgateway.system.settings import Examined
 
 TLS_ENDPOINTS = ("ssl:", "tls:")
 LEVEL_VARIABLE = "MCPGATEWAY_LOG_LEVEL"
@@ -84,8 +84,8 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Read the configuration, and leave OpenSSL out of the process unless something needs it."""
-        from mcpgateway.host import paths
-        from mcpgateway.host.settings import LoadOptions, brought_of, config_file, examine, gather, start
+        from mcpgateway.system import paths
+        from mcpgateway.system.settings import LoadOptions, brought_of, config_file, examine, gather, start
 
         self.home = paths.gateway_home(os.environ, self["home"])
         sources = tuple(self["source"]) or None
@@ -177,7 +177,7 @@ def _urls(reach: Reach | None) -> tuple[str, ...]:
 def leave_out_openssl() -> None:
     """Keep the reactor from importing OpenSSL: 15 MB that a gateway on loopback has no use for.
 
-    Only works before the reactor is imported; harmless afterwards. `mcpgateway.backends.tls` lets it in again.
+    Only works before the reactor is imported; harmless afterwards. `mcpgateway.backends.http.tls` lets it in again.
     """
     if "OpenSSL" not in sys.modules and "twisted.internet.reactor" not in sys.modules:
         sys.modules["OpenSSL"] = None  # type: ignore[assignment]  # the documented way to block an import
@@ -196,11 +196,11 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
-    from mcpgateway.host import managing
-    from mcpgateway.host.anew import Command
-    from mcpgateway.observation import Observation
-    from mcpgateway.running import Origin
-    from mcpgateway.service import make_gateway
+    from mcpgateway.app.build import make_gateway
+    from mcpgateway.app.daemon import Origin
+    from mcpgateway.app.log import Observation
+    from mcpgateway.system import service_manager
+    from mcpgateway.system.reexec import Command
 
     observation = Observation(pinned=options.log_level)
     observation.lead()
@@ -215,7 +215,7 @@ def makeService(options: Options) -> IService:
         _adopts(options),
         tuple(sys.argv),
         options.brought,
-        bool(options["managed"]) or managing.is_managed(os.environ),
+        bool(options["managed"]) or service_manager.is_managed(os.environ),
         options.port,
     )
     try:
@@ -225,6 +225,6 @@ def makeService(options: Options) -> IService:
 
 
 def _told(why: ConfigError) -> str:
-    # One line, which whoever has started the gateway looks for in its log; see `mcpgateway.bridge.daemon.SAYS`.
+    # One line, which whoever has started the gateway looks for in its log; see `mcpgateway.shim.startup.SAYS`.
     hint = why.advice if isinstance(why, Misplaced) else why.hint
     return f"mcpgateway: {why}; {hint}" if hint else f"mcpgateway: {why}"

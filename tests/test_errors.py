@@ -11,7 +11,7 @@ import pytest
 import mcpgateway
 from mcpgateway import errors
 from mcpgateway.errors import GatewayError, NeedsLogin, of_server
-from mcpgateway.rules.access import Deny
+from mcpgateway.policy.access import Deny
 
 
 def kinds(of: type[GatewayError] = GatewayError) -> Iterator[type[GatewayError]]:

@@ -12,9 +12,9 @@ from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogBeginner, Logger, LogPublisher, eventAsJSON, textFileLogObserver
 from zope.interface import implementer
 
-from mcpgateway.hub.following import Entry
-from mcpgateway.observation import Observation
-from mcpgateway.rules.redaction import MASK
+from mcpgateway.app.log import Observation
+from mcpgateway.observe.event_feed import Entry
+from mcpgateway.policy.secrets.redaction import MASK
 from tests.support.serverlogs import MemoryLog
 
 SECRET = "correct-horse-battery-9"

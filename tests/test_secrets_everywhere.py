@@ -18,17 +18,17 @@ from msgspec import Raw
 from twisted.internet.defer import Deferred
 from twisted.logger import LogBeginner, Logger, LogPublisher, textFileLogObserver
 
-from mcpgateway.backends.child import StderrTail
+from mcpgateway.app.log import Observation
+from mcpgateway.backends.process import StderrTail
+from mcpgateway.cli.main import run
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.ctl.main import run
-from mcpgateway.host import state
-from mcpgateway.hub.activity import Activity
-from mcpgateway.hub.recording import Recording
-from mcpgateway.observation import Observation
-from mcpgateway.rules.masking import masked
-from mcpgateway.rules.redaction import Redactor, is_telling, quoted
-from mcpgateway.rules.secrecy import MASK, SHAPES
-from mcpgateway.shield.masking import masked as result_masked
+from mcpgateway.observe.activity import Activity
+from mcpgateway.observe.recorder import Recording
+from mcpgateway.policy.secrets.masking import masked
+from mcpgateway.policy.secrets.redaction import Redactor, is_telling, quoted
+from mcpgateway.policy.secrets.shapes import MASK, SHAPES
+from mcpgateway.system import state
+from mcpgateway.truncation.masking import masked as result_masked
 from tests.support.gateway_in_memory import MemoryGateway
 from tests.support.lines import MemoryLines
 from tests.support.secrets import ORDINARY, RANDOM, TOKENS

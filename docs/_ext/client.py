@@ -16,11 +16,11 @@ from docutils.statemachine import StringList
 from from_code import table
 from sphinx.application import Sphinx
 
-from mcpgateway.config.clients import forms
-from mcpgateway.config.clients.dialect import Base, Dialect, Kind
-from mcpgateway.config.clients.dialects import DIALECTS
-from mcpgateway.config.clients.places import DARWIN, LINUX, WINDOWS, project_files, user_files
-from mcpgateway.config.clients.rewrite import replace
+from mcpgateway.clientfiles.formats import syntax
+from mcpgateway.clientfiles.formats.client_format import Base, Dialect, Kind
+from mcpgateway.clientfiles.formats.clients import DIALECTS
+from mcpgateway.clientfiles.formats.locations import DARWIN, LINUX, WINDOWS, project_files, user_files
+from mcpgateway.clientfiles.formats.rewrite import replace
 from mcpgateway.errors import ConfigError
 
 PAGES = Path(__file__).parents[1] / "howto" / "clients"
@@ -47,7 +47,7 @@ def adopted(name: str, port: int = PORT, program: str = "mcpgateway") -> str:
     """That file when its programs are reached through the gateway."""
     dialect, path = DIALECTS[name], example(name)
     text = path.read_text()
-    listed = dialect.listed(forms.read(text, path.name, dialect), Base(port, frozenset()))
+    listed = dialect.listed(syntax.read(text, path.name, dialect), Base(port, frozenset()))
     wishes = []
     for each in listed:
         if each.kind is Kind.PROGRAM:

@@ -78,7 +78,7 @@ class RecipeTable(Directive):
     def run(self) -> list[nodes.Node]:
         """Build the table."""
         from mcpgateway.config.recipes import read_recipes
-        from mcpgateway.host.shipped import recipes
+        from mcpgateway.system.package_data import recipes
 
         rows = []
         for name, each in sorted(read_recipes(recipes()).items()):
@@ -95,7 +95,7 @@ class RouteTable(Directive):
 
     def run(self) -> list[nodes.Node]:
         """Build the table."""
-        from mcpgateway.doors.http.routes import ROUTES
+        from mcpgateway.frontends.http.routes import ROUTES
 
         rows = []
         for each in ROUTES:
@@ -114,7 +114,7 @@ class MetricTable(Directive):
 
     def run(self) -> list[nodes.Node]:
         """Build the table."""
-        from mcpgateway.doors.http.exposition import FAMILIES
+        from mcpgateway.frontends.http.metrics import FAMILIES
 
         rows = []
         for each in FAMILIES:
@@ -128,7 +128,7 @@ class FindingTable(Directive):
 
     def run(self) -> list[nodes.Node]:
         """Build the table."""
-        from mcpgateway.local.doctor.examination import kinds
+        from mcpgateway.cli.doctor.examination import kinds
 
         rows = []
         for each in kinds():

@@ -12,7 +12,7 @@ from docutils.parsers.rst import Directive
 from from_code import table
 from sphinx.application import Sphinx
 
-from mcpgateway.rules.condition import Condition, State, new_condition
+from mcpgateway.policy.health import Condition, State, new_condition
 
 PLACES = {
     "idle": (0, 0),

@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mcpgateway.backends.errands import TOO_LATE, Ran, run
+from mcpgateway.backends.run_once import TOO_LATE, Ran, run
 from mcpgateway.config.model import Container
 from mcpgateway.errors import GatewayError, LaunchFailed
 from mcpgateway.interfaces import Gone, IBackend, ILauncher, ILineReceiver, Launch, Whose

@@ -27,9 +27,9 @@ from zope.interface import implementer
 from mcpgateway.backends.tape import Tape
 from mcpgateway.errors import BackendGone, BackendTimeout, BadReply, GatewayError, Overloaded, UnknownMethod
 from mcpgateway.interfaces import TIMED_OUT, Call, Gone, IBackend, ICallSink, ILineReceiver, INoticeListener
-from mcpgateway.wire import jsonrpc, legacy, modern, peek
-from mcpgateway.wire.jsonrpc import Envelope, Message
-from mcpgateway.wire.revisions import Era, has_batches
+from mcpgateway.protocol import jsonrpc, legacy, modern, peek
+from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.protocol.versions import Era, has_batches
 
 IN_FLIGHT_LIMIT = 10_000  # calls on one child; beyond it a caller is told instead of queued without end
 WINDOW = 64  # of those a session may have sent; see Note [A window for each session]

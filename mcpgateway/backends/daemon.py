@@ -22,14 +22,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mcpgateway.backends.probing import is_open, speaks_mcp
-from mcpgateway.backends.web import Web
+from mcpgateway.backends.http.client import Web
+from mcpgateway.backends.probe import is_open, speaks_mcp
 from mcpgateway.config.model import Daemon, Remote
 from mcpgateway.errors import BackendError, BackendGone, GatewayError, LaunchFailed, Overloaded, Unreachable
 from mcpgateway.escaping import one_line
 from mcpgateway.interfaces import Gone, IBackend, IDaemonLocks, ILauncher, ILineReceiver, Launch
-from mcpgateway.rules.masking import secrets_of
-from mcpgateway.rules.redaction import quoted
+from mcpgateway.policy.secrets.masking import secrets_of
+from mcpgateway.policy.secrets.redaction import quoted
 
 CONNECT_S = 10.0  # from the launch of a daemon until its port answers, where its entry does not say it
 LOOK_S, LOOK_LIMIT_S = 0.05, 0.5  # between two looks at the port, more and more

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mcpgateway.errors import BackendError
-from mcpgateway.rules import urls
-from mcpgateway.rules.urls import Nearness, Place
+from mcpgateway.policy import urls
+from mcpgateway.policy.urls import Nearness, Place
 
 HOSTS = 1000
 

@@ -18,13 +18,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mcpgateway.backends.access import Access, IAuthorizer
-from mcpgateway.backends.mirroring import BOTH, LIST, Mirror, is_mismatch
-from mcpgateway.backends.post import Post, error_in, members
-from mcpgateway.backends.standing import Standing
-from mcpgateway.backends.turns import Turns
-from mcpgateway.backends.web import Web
-from mcpgateway.backends.webanswer import WebAnswer, WebStream
+from mcpgateway.backends.concurrency_limit import Turns
+from mcpgateway.backends.get_stream import Standing
+from mcpgateway.backends.http.client import Web
+from mcpgateway.backends.http.post import Post, error_in, members
+from mcpgateway.backends.http.response import WebAnswer, WebStream
+from mcpgateway.backends.param_headers import BOTH, LIST, Mirror, is_mismatch
+from mcpgateway.backends.remote_access import Access, IAuthorizer
 from mcpgateway.config.model import Remote
 from mcpgateway.errors import (
     BackendError,
@@ -38,9 +38,9 @@ from mcpgateway.errors import (
     of_server,
 )
 from mcpgateway.interfaces import Gone, IBackend, ILineReceiver, Launch
-from mcpgateway.wire import jsonrpc, legacy, modern, peek, tracecontext
-from mcpgateway.wire.jsonrpc import Envelope
-from mcpgateway.wire.revisions import LEGACY, Era
+from mcpgateway.protocol import jsonrpc, legacy, modern, peek, trace_context
+from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.protocol.versions import LEGACY, Era
 
 NOTICES_AT_ONCE = 1000  # notifications and responses under way
 NOTICE_S = 30.0  # for each of them
@@ -173,10 +173,10 @@ class Streamable:
         """What a request is sent with."""
         mirror = self._mirror
         headers = mirror.headers(post.method, post.envelope) if mirror is not None else self._headers
-        if tracecontext.MARK not in post.body:
+        if trace_context.MARK not in post.body:
             return headers
         meta = peek.members(peek.members(post.envelope, "params"), "_meta")
-        return headers | tracecontext.headers(meta)
+        return headers | trace_context.headers(meta)
 
     def headers_to_resume(self, last_id: bytes) -> dict[str, str] | None:
         """What the rest of a stream is fetched with."""

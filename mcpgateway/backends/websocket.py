@@ -23,15 +23,15 @@ from wsproto.events import (
 from wsproto.utilities import ProtocolError
 from zope.interface import implementer
 
-from mcpgateway.backends.dialling import Dialler, Trust
-from mcpgateway.backends.http1 import sentence
+from mcpgateway.backends.http.connect import Dialler, Trust
+from mcpgateway.backends.http.http1 import sentence
 from mcpgateway.config.model import Remote
 from mcpgateway.errors import BackendError, BackendGone, BadReply, Overloaded, Unreachable
 from mcpgateway.interfaces import Gone, IBackend, ILineReceiver, Launch
-from mcpgateway.rules import urls
-from mcpgateway.rules.urls import Place
-from mcpgateway.wire import jsonrpc
-from mcpgateway.wire.ssereader import END_BYTES
+from mcpgateway.policy import urls
+from mcpgateway.policy.urls import Place
+from mcpgateway.protocol import jsonrpc
+from mcpgateway.protocol.sse_reader import END_BYTES
 
 OPEN_S = 10.0  # from the first packet to the end of the upgrade
 CLOSE_S = 2.0  # for the other side to close as well

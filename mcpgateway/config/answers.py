@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mcpgateway.config import media
-from mcpgateway.config.schemas import Schemas, resolved
+from mcpgateway.config.openapi import media_types
+from mcpgateway.config.openapi.schemas import Schemas, resolved
 
 NODES_LIMIT = 80  # schemas within one
 DESCRIPTION_LIMIT = 200  # characters
@@ -26,7 +26,7 @@ def output_of(
     for answer in _successes(document, operation):
         content = answer.get("content")
         kinds = content if isinstance(content, dict) else {}
-        described = next((each for kind, each in kinds.items() if media.is_json(str(kind))), None)
+        described = next((each for kind, each in kinds.items() if media_types.is_json(str(kind))), None)
         if not isinstance(described, dict):
             continue
         schemas = Schemas(document, is_old=is_old, limit=NODES_LIMIT)

@@ -27,7 +27,7 @@ from mcpgateway.config.problems import Problems, Where
 from mcpgateway.config.reach import PROGRAM_TYPES, URL_KEYS, read_headers, read_reach
 from mcpgateway.config.section import Section
 from mcpgateway.config.surface import Level
-from mcpgateway.wire.revisions import Era
+from mcpgateway.protocol.versions import Era
 
 # What a client's own file says that is used: the program, and whether it is switched on.
 CLIENT_KEYS = serverkeys.SERVER.only("command", "args", "env", "environment", "cwd", "enabled", "disabled")

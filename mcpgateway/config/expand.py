@@ -1,7 +1,7 @@
 """Variables in configuration text: ``${VAR}``, ``${VAR:-default}``, ``${VAR:?message}`` and ``{env:VAR}``.
 
 ``${cmd:program argument}`` and ``${keyring:service/name}`` are what a program prints and what the keyring of the
-desktop keeps; whoever expands a text has asked for them before (`mcpgateway.config.outside`).
+desktop keeps; whoever expands a text has asked for them before (`mcpgateway.config.external_values`).
 
 ``${env:VAR}``, as editors write it, means the same as ``{env:VAR}``.  What a variable holds is never expanded
 again, so a value cannot name another.  ``${:-text}`` is that text: ``${:-$}{VAR}`` is no variable, but reads so.

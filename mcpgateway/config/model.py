@@ -11,10 +11,10 @@ from attrs import field, frozen
 
 from mcpgateway.config.callers import Security
 from mcpgateway.config.surface import Level, ShieldLimits, ViewSettings
-from mcpgateway.wire.revisions import Era
+from mcpgateway.protocol.versions import Era
 
 if TYPE_CHECKING:
-    from mcpgateway.config.assemble import Blueprint, World
+    from mcpgateway.config.merge import Blueprint, World
 
 
 class Bridge(Enum):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from mcpgateway.config.client import read_client
-from mcpgateway.config.compose import Files
 from mcpgateway.config.document import Place
-from mcpgateway.config.edit import NAME, Road
+from mcpgateway.config.edit.edits import NAME, Road
 from mcpgateway.config.entry import Entry
-from mcpgateway.config.native import read_native, read_servers
+from mcpgateway.config.file_format import read_native, read_servers
+from mcpgateway.config.load import Files
 from mcpgateway.config.problems import Problems
 
 

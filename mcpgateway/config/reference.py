@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mcpgateway.config import gatewaykeys, schema, security, serverkeys
-from mcpgateway.config.counting import ANY, counts_of
+from mcpgateway.config.edit.effective import ANY, counts_of
 from mcpgateway.config.section import Key, Section
 
 # Where the keys of each section stand in a file.

@@ -33,7 +33,7 @@ from mcpgateway.config.model import UNLIMITED, WRITES, Concurrency, GrantOf, Sha
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.section import Key, Section, same
 from mcpgateway.errors import ConfigError
-from mcpgateway.wire.revisions import Era
+from mcpgateway.protocol.versions import Era
 
 REPLICA_LIMIT = 64
 CONCURRENCY_LIMIT = 1000

@@ -10,12 +10,12 @@ from twisted.python.failure import Failure
 
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.errors import GatewayError
+from mcpgateway.hub.filters import Between
 from mcpgateway.hub.sessions import Session
-from mcpgateway.hub.sinks import Between
 from mcpgateway.interfaces import Call
-from mcpgateway.rules import audience
-from mcpgateway.wire import jsonrpc, legacy
-from mcpgateway.wire.jsonrpc import Envelope, Message
+from mcpgateway.policy import routing
+from mcpgateway.protocol import jsonrpc, legacy
+from mcpgateway.protocol.jsonrpc import Envelope, Message
 
 SET_LEVEL = "logging/setLevel"
 
@@ -105,7 +105,7 @@ class Levels:
         # as the most verbose.  As long as nobody has wished for any, the server is left alone.
         if self._level is None and not any(each.has_level for each in self._sessions):
             return None
-        return audience.most_verbose(each.level for each in self._sessions if each.level)
+        return routing.most_verbose(each.level for each in self._sessions if each.level)
 
     def _ask(self, level: str) -> int:
         self._level, self._has_agreed = level, False

@@ -5,7 +5,7 @@ nowhere else: whoever shows numbers of either has them from here.
 
 A request is measured once, from when it is brought to its server's slot until it is answered, has failed or is taken
 back.  What waits for a start is measured too.  On the way only plain numbers are counted; everything else is worked out
-when somebody asks (`mcpgateway.hub.figures`).
+when somebody asks (`mcpgateway.observe.figures`).
 
 # Note [What a server does not have]
 A server that has no prompts may say so by answering ``prompts/list`` with -32601, whatever its capabilities are.  That
@@ -29,8 +29,8 @@ from msgspec import Raw
 
 from mcpgateway.errors import UnknownMethod
 from mcpgateway.interfaces import TIMED_OUT, Call
-from mcpgateway.wire import jsonrpc, peek
-from mcpgateway.wire.jsonrpc import Envelope, Message
+from mcpgateway.protocol import jsonrpc, peek
+from mcpgateway.protocol.jsonrpc import Envelope, Message
 
 CALL_TOOL = "tools/call"
 OTHER = "(other)"

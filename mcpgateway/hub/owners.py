@@ -59,7 +59,7 @@ class _End:
 class Owners:
     """Finds owners, and has them watched.
 
-    :param holders: which process holds each of some sockets (`mcpgateway.host.holders`).
+    :param holders: which process holds each of some sockets (`mcpgateway.system.process.socket_owners`).
     :param ended: is told the sessions of an owner that has exited.
     """
 

@@ -15,24 +15,24 @@ from mcpgateway import __version__
 from mcpgateway.config.diff import Changed
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.errors import Overloaded, SharedOtherwise
-from mcpgateway.hub.monitor import Monitor, Visitors
+from mcpgateway.hub.health.observer import Monitor, Visitors
+from mcpgateway.hub.probes.traits import Traits
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.slot import Slot, Surroundings
-from mcpgateway.hub.traits import Traits
 from mcpgateway.interfaces import ISessionStore
-from mcpgateway.rules.access import LOCAL, sharer_of
-from mcpgateway.rules.concurrency import is_single
-from mcpgateway.rules.questions import Offer, joined, name_of, offer_of
-from mcpgateway.rules.sharing import launch_digest, may_move, scope_of, scope_value
-from mcpgateway.rules.snapshots import COMMON, told_at_handshake
-from mcpgateway.wire import jsonrpc, legacy, modern, peek
-from mcpgateway.wire.jsonrpc import Envelope
-from mcpgateway.wire.revisions import Era
+from mcpgateway.policy.access import LOCAL, sharer_of
+from mcpgateway.policy.client_requests import Offer, joined, name_of, offer_of
+from mcpgateway.policy.concurrency import is_single
+from mcpgateway.policy.recorded_answers import COMMON, told_at_handshake
+from mcpgateway.policy.sharing import launch_digest, may_move, scope_of, scope_value
+from mcpgateway.protocol import jsonrpc, legacy, modern, peek
+from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.protocol.versions import Era
 
 if TYPE_CHECKING:
     from msgspec import Raw
 
-    from mcpgateway.hub.limiters import Limiters
+    from mcpgateway.hub.limits.call_limiters import Limiters
     from mcpgateway.hub.replicas import Replicas
 
 IDLE_TICKS = 1800  # how long the child of a workspace, a credential or a principal waits for the next session

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from twisted.logger import Logger
 
+from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.hub.sessions import Session, Sessions
-from mcpgateway.hub.switchboard import Switchboard
 from mcpgateway.interfaces import IProcessTable
-from mcpgateway.rules.reaping import IDLE_TICKS, SessionFacts, Why, judge
+from mcpgateway.policy.reaping import IDLE_TICKS, SessionFacts, Why, judge
 
 
 class Reaper:

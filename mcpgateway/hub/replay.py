@@ -21,7 +21,7 @@ from typing import Any
 
 from attrs import define, field
 
-from mcpgateway.wire.sse import EventId
+from mcpgateway.protocol.sse import EventId
 
 EVENTS_LIMIT = 256
 BYTES_LIMIT = 1024 * 1024

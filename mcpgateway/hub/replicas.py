@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from mcpgateway.errors import GatewayError, HandshakeFailed, LaunchFailed
-from mcpgateway.hub.sinks import Between
+from mcpgateway.hub.filters import Between
 from mcpgateway.interfaces import Call
-from mcpgateway.wire.jsonrpc import Message
+from mcpgateway.protocol.jsonrpc import Message
 
 if TYPE_CHECKING:
     from mcpgateway.hub.slot import Slot

@@ -20,17 +20,17 @@ from mcpgateway.errors import GatewayError
 from mcpgateway.hub.mailbox import Mailbox
 from mcpgateway.hub.replay import Budget, Replay
 from mcpgateway.interfaces import ISessionStore, SessionRecord
-from mcpgateway.rules.audience import DEFAULT_LEVEL
-from mcpgateway.rules.questions import Offer, name_of
-from mcpgateway.rules.sharing import Variant, variant_of
-from mcpgateway.wire import jsonrpc, peek
-from mcpgateway.wire.jsonrpc import Envelope
-from mcpgateway.wire.revisions import Era, can_resume
-from mcpgateway.wire.sessionids import SERIAL_BYTES, Issued, SessionIds
+from mcpgateway.policy.client_requests import Offer, name_of
+from mcpgateway.policy.routing import DEFAULT_LEVEL
+from mcpgateway.policy.sharing import Variant, variant_of
+from mcpgateway.protocol import jsonrpc, peek
+from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.protocol.session_ids import SERIAL_BYTES, Issued, SessionIds
+from mcpgateway.protocol.versions import Era, can_resume
 
 if TYPE_CHECKING:
     from mcpgateway.hub.slot import Slot
-    from mcpgateway.hub.views.inners import Inners
+    from mcpgateway.views.members import Inners
 
 ANONYMOUS_LIMIT = 1000  # kinds of requests without an id: server, workspace, principal, revision
 ENDED_LIMIT = 10_000  # ended sessions that are known without the store, which a full disk keeps from writing
@@ -363,8 +363,8 @@ class Sessions:
         elif (
             not is_on
         ):  # what it gains is put on record as its client has written it, by whoever has brought that
-            from mcpgateway.catalog.uris import Owned
-            from mcpgateway.hub.views.inners import lost  # it has one only where there are views
+            from mcpgateway.discovery.resources import Owned
+            from mcpgateway.views.members import lost  # it has one only where there are views
 
             for each in lost(session.outer, Owned(session.server.name, uri)):
                 self.record(session.outer, each, is_on=False)

@@ -28,31 +28,31 @@ from mcpgateway.errors import (
     UnknownMethod,
     of_server,
 )
-from mcpgateway.hub.gate import Gate
+from mcpgateway.hub.health.observer import Monitor, Watch
 from mcpgateway.hub.levels import SET_LEVEL, Levels
+from mcpgateway.hub.limits.start_limiter import Gate
 from mcpgateway.hub.meters import Meters
-from mcpgateway.hub.monitor import Monitor, Watch
 from mcpgateway.hub.sessions import Session
-from mcpgateway.hub.subscriptions import SUBSCRIBE, UNSUBSCRIBE, Restoration, Subscriptions
+from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE, Restoration, Subscriptions
 from mcpgateway.hub.tasks import Tasks
 from mcpgateway.interfaces import Call, Gone, ILauncher, INoticeListener, ISlotListener, Launch
-from mcpgateway.rules.lifecycle import Core, new_life
-from mcpgateway.rules.sharing import may_move
-from mcpgateway.wire import legacy
-from mcpgateway.wire.jsonrpc import Envelope, Message
-from mcpgateway.wire.revisions import Era
+from mcpgateway.policy.lifecycle import Core, new_life
+from mcpgateway.policy.sharing import may_move
+from mcpgateway.protocol import legacy
+from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.protocol.versions import Era
 
 if TYPE_CHECKING:
     from mcpgateway.backends.tape import Tapes
-    from mcpgateway.hub.limiter import Limiter
-    from mcpgateway.hub.limiters import Limiters
-    from mcpgateway.hub.listening import Listening
-    from mcpgateway.hub.locks import Locks
-    from mcpgateway.hub.mirrors import Learning
+    from mcpgateway.hub.catalog.recorded import Snapshots
+    from mcpgateway.hub.limits.call_limiter import Limiter
+    from mcpgateway.hub.limits.call_limiters import Limiters
+    from mcpgateway.hub.param_headers import Learning
+    from mcpgateway.hub.probes.lock_errors import Locks
     from mcpgateway.hub.replicas import Replicas
     from mcpgateway.hub.retired import Retired
-    from mcpgateway.hub.snapshots import Snapshots
-    from mcpgateway.wire.mirrored import Param
+    from mcpgateway.hub.subscriptions.upstream_modern import Listening
+    from mcpgateway.protocol.param_headers import Param
 
 CALL_TOOL = "tools/call"
 TOOLS_CHANGED = "notifications/tools/list_changed"
@@ -195,7 +195,7 @@ class Slot:
         # Who looks at requests of some methods first, and may answer them.
         takers: dict[str, Callable[[Call, Message], bool]] = {}
         if self.snapshot is not None:
-            from mcpgateway.hub.snapshots import ASKED
+            from mcpgateway.hub.catalog.recorded import ASKED
 
             takers = dict.fromkeys(ASKED, self.snapshot.take)
         if self._around.locks is not None and self.shared and may_move(self.server):
@@ -205,7 +205,7 @@ class Slot:
         if self.limiter is not None:
             takers[CALL_TOOL] = self.limiter.taker(self, takers.get(CALL_TOOL))
         if self.server.inject:
-            from mcpgateway.hub.injecting import Injection  # hardly any entry asks for it
+            from mcpgateway.hub.argument_defaults import Injection  # hardly any entry asks for it
 
             takers = Injection(self, takers).takers()
         return takers
@@ -225,7 +225,7 @@ class Slot:
         self._takers = self._new_takers()
 
     def _new_listening(self, meta: dict[str, Any]) -> Listening:
-        from mcpgateway.hub.listening import Listening  # what only the modern era needs
+        from mcpgateway.hub.subscriptions.upstream_modern import Listening  # what only the modern era needs
 
         return Listening(self.want, meta, self._changed)
 

@@ -10,11 +10,11 @@ from attrs import define, frozen
 from msgspec import Raw
 
 from mcpgateway.errors import GatewayError
+from mcpgateway.hub.filters import Between
 from mcpgateway.hub.sessions import Session
-from mcpgateway.hub.sinks import Between
 from mcpgateway.interfaces import Call
-from mcpgateway.wire import jsonrpc, peek
-from mcpgateway.wire.jsonrpc import Envelope
+from mcpgateway.protocol import jsonrpc, peek
+from mcpgateway.protocol.jsonrpc import Envelope
 
 LIMIT = 10_000  # tasks of one child; the oldest are forgotten
 RELATED = "io.modelcontextprotocol/related-task"

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from mcpgateway.catalog.usage import Book, Saving
+from mcpgateway.discovery.usage import Book, Saving
 
 WRITE_TICKS = 60  # between two writings; a minute of counts is what a crash may cost
 
 
 class Store(Protocol):
-    """Where the book outlives the gateway; see `mcpgateway.host.usage.UsageFile`."""
+    """Where the book outlives the gateway; see `mcpgateway.system.usage.UsageFile`."""
 
     def read(self) -> Book:
         """What was written last."""
@@ -52,7 +52,7 @@ class Usage:
             self._is_dirty = True
 
     def counts(self) -> dict[str, int]:
-        """How often each tool was called, by `mcpgateway.catalog.records.Item.id`; a copy, which stays as it is."""
+        """How often each tool was called, by `mcpgateway.discovery.records.Item.id`; a copy, which stays as it is."""
         return self._book.counts()
 
     def spared(self) -> dict[str, int]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mcpgateway.backends.conversation import WINDOW, Conversation
 from mcpgateway.errors import BackendGone, GatewayError, UnknownMethod
 from mcpgateway.interfaces import Call, Gone
-from mcpgateway.wire import jsonrpc
+from mcpgateway.protocol import jsonrpc
 
 
 @define

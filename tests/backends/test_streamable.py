@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 
-from mcpgateway.backends.post import RESUMPTIONS
+from mcpgateway.backends.concurrency_limit import AT_ONCE, QUEUE_LIMIT
+from mcpgateway.backends.http.client import Web
+from mcpgateway.backends.http.post import RESUMPTIONS
 from mcpgateway.backends.streamable import FAREWELL_S, LINGERING, Streamable
-from mcpgateway.backends.turns import AT_ONCE, QUEUE_LIMIT
-from mcpgateway.backends.web import Web
 from mcpgateway.config.model import Remote
 from mcpgateway.errors import BackendGone, LaunchFailed, NeedsAuthorization, Overloaded
-from mcpgateway.wire.revisions import Era
+from mcpgateway.protocol.versions import Era
 from tests.support.scripted_http import MemoryNet, Request
 from tests.support.talk import Talk
 

@@ -24,12 +24,12 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
-from mcpgateway.backends.spawning import Launcher
-from mcpgateway.host.guardian import Guardian
-from mcpgateway.host.orphans import Registry
-from mcpgateway.host.resolver import Resolver
-from mcpgateway.host.ward import Ward
+from mcpgateway.backends.spawn import Launcher
 from mcpgateway.interfaces import Launch
+from mcpgateway.system.launch.resolver import Resolver
+from mcpgateway.system.process.children import Ward
+from mcpgateway.system.process.guardian import Guardian
+from mcpgateway.system.process.orphans import Registry
 from tests.bench.procs import MIB, memory_kib, tree
 
 SETTLE_S = 5.0

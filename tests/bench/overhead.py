@@ -16,9 +16,9 @@ from typing import Any
 
 from attrs import define, field
 
-from mcpgateway.hub.activity import Activity
-from mcpgateway.hub.tracing import Tracer
-from mcpgateway.rules.access import Pass
+from mcpgateway.observe.activity import Activity
+from mcpgateway.observe.tracing import Tracer
+from mcpgateway.policy.access import Pass
 from tests.bench.tables import Table, number, text
 from tests.support.gateway_in_memory import Client, MemoryGateway
 

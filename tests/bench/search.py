@@ -19,8 +19,8 @@ from itertools import chain, cycle, islice
 
 import attrs
 
-from mcpgateway.catalog.records import Item
-from mcpgateway.catalog.search import Index
+from mcpgateway.discovery.records import Item
+from mcpgateway.discovery.search import Index
 from tests.bench.procs import memory_kib
 from tests.bench.tables import Table, rst, text
 from tests.bench.tools import CACHE, HERE, ROOT, npm_packages

@@ -93,7 +93,7 @@ def measure_shims(bench: Bench) -> None:
     """Its start, its memory with one session and nothing to do, and its calls beside those over HTTP."""
     shim, python = bench.results.shim, bench.starter.python
     if not _is_there(python):
-        shim.absent = "this installation has no mcpgateway.bridge"
+        shim.absent = "this installation has no mcpgateway.shim"
         bench.say(f"no shim: {shim.absent}")
         return
     running = bench.starter.start(OURS)
@@ -109,7 +109,7 @@ def measure_shims(bench: Bench) -> None:
 
 def _is_there(python: Path) -> bool:
     done = subprocess.run(
-        [str(python), "-c", "import mcpgateway.bridge"], cwd="/", capture_output=True, check=False
+        [str(python), "-c", "import mcpgateway.shim"], cwd="/", capture_output=True, check=False
     )
     return done.returncode == 0 and (python.parent / "mcpgateway").exists()
 

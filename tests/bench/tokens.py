@@ -22,8 +22,8 @@ from typing import Any
 
 from attrs import frozen
 
-from mcpgateway.catalog.tokens import estimate
-from mcpgateway.hub.views.missing import KEY
+from mcpgateway.discovery.tokens import estimate
+from mcpgateway.owntools.missing_servers import KEY
 from tests.bench.tables import Table, rst, text
 from tests.bench.tools import CACHE, ROOT, npm_packages
 from tests.support.gateway import Gateway, eventually, server

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcpgateway.config.dialect import mark, reading_of
-from mcpgateway.config.edit import Put, edit, in_its_dialect, placed
+from mcpgateway.config.edit.edits import Put, edit, in_its_dialect, placed
+from mcpgateway.config.file_format import read_native, read_servers
 from mcpgateway.config.model import Dialect
-from mcpgateway.config.native import read_native, read_servers
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.read import parse
 

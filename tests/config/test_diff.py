@@ -6,7 +6,7 @@ from attrs import evolve
 from mcpgateway.config.diff import Change, Changed, at_start, compare, settings_changed
 from mcpgateway.config.model import GatewaySettings, Lazy, Limits, ServerSpec, Share
 from mcpgateway.config.surface import Level, ViewSettings
-from mcpgateway.wire.revisions import Era
+from mcpgateway.protocol.versions import Era
 
 
 def spec(name, **more):

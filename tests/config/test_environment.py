@@ -4,7 +4,7 @@ import pytest
 
 from mcpgateway.config import environment
 from mcpgateway.config.environment import EnvPolicy, Given
-from mcpgateway.rules.masking import is_token
+from mcpgateway.policy.secrets.masking import is_token
 
 PROXY = "http://me:hunter2@proxy.test:3128"  # a password that programs need as it is
 LOGIN = {

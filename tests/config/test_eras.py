@@ -2,12 +2,12 @@
 
 import pytest
 
+from mcpgateway.config.file_format import read_native, read_servers
 from mcpgateway.config.model import Bridge
-from mcpgateway.config.native import read_native, read_servers
 from mcpgateway.config.problems import Problems, Wrong
 from mcpgateway.config.read import parse
 from mcpgateway.errors import ConfigError
-from mcpgateway.wire.revisions import Era
+from mcpgateway.protocol.versions import Era
 
 
 def read(text):

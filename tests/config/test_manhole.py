@@ -2,8 +2,8 @@
 
 import pytest
 
+from mcpgateway.config.file_format import read_native
 from mcpgateway.config.model import ManholeSettings
-from mcpgateway.config.native import read_native
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.read import parse
 

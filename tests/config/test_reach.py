@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from mcpgateway.config.file_format import read_native
 from mcpgateway.config.model import Container, Daemon, Lazy, OAuth, Project, Remote, Rest, Share, Transport
-from mcpgateway.config.native import read_native
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.read import parse
 from tests.support.configurations import LOGIN, WORLD, read

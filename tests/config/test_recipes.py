@@ -24,9 +24,9 @@ from mcpgateway.config.recipes import (
     read_recipes,
 )
 from mcpgateway.errors import InvalidParams
-from mcpgateway.host import shipped
+from mcpgateway.system import package_data
 
-KNOWN = read_recipes(shipped.recipes())
+KNOWN = read_recipes(package_data.recipes())
 WANTED = (
     "memory code-index ast-grep playwright github filesystem fetch git time sequential-thinking everything sqlite"
     " postgres puppeteer chrome-devtools context7 serena slack notion linear sentry brave-search"

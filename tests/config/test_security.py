@@ -9,7 +9,7 @@ import pytest
 from mcpgateway.config.callers import Issuer, Security
 from mcpgateway.config.problems import Problems, Where
 from mcpgateway.config.security import overlaid, settled
-from tests.config.test_native import read
+from tests.config.test_file_format import read
 
 WHERE = Where("/c", 1, "settings.security")
 LONG = "a key that is long enough"

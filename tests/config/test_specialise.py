@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpgateway.config.assemble import Blueprint, WorkspaceSpec, specialise
-from mcpgateway.config.building import World
 from mcpgateway.config.entry import Entry, Origin, Scope
 from mcpgateway.config.environment import FULL
+from mcpgateway.config.merge import Blueprint, WorkspaceSpec, specialise
 from mcpgateway.config.model import Project
+from mcpgateway.config.resolve import World
 from mcpgateway.errors import ConfigError
 from tests.support.configurations import HOME, read
 

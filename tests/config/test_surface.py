@@ -2,11 +2,11 @@
 
 import pytest
 
-from mcpgateway.config.building import Building
+from mcpgateway.config.file_format import read_native, read_servers
 from mcpgateway.config.model import GatewaySettings
-from mcpgateway.config.native import read_native, read_servers
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.read import parse
+from mcpgateway.config.resolve import Building
 from mcpgateway.config.surface import Expose, FilterMode, Level, Order, ShieldLimits, ViewSettings
 from tests.support.configurations import WORLD
 

@@ -16,11 +16,11 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from mcpgateway.clientfiles.backups import Kept
+from mcpgateway.clientfiles.client_locks import directory_lock
+from mcpgateway.clientfiles.ledger import Ledger
+from mcpgateway.clientfiles.transaction import change
 from mcpgateway.errors import ConfigError
-from mcpgateway.host.clientfile import change
-from mcpgateway.host.clientlock import directory_lock
-from mcpgateway.host.kept import Kept
-from mcpgateway.host.ledger import Ledger
 from tests.support.adoption import ORIGINAL, TRANSACTIONS, Adopter, Scene
 from tests.support.faulty_disk import FaultyDisk, KillingDisk
 

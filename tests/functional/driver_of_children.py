@@ -11,11 +11,11 @@ import os
 import sys
 from typing import Any
 
-from mcpgateway.backends.spawning import Launcher
-from mcpgateway.host.guardian import Guardian
-from mcpgateway.host.orphans import Registry
-from mcpgateway.host.ward import Ward
+from mcpgateway.backends.spawn import Launcher
 from mcpgateway.interfaces import Gone, Launch
+from mcpgateway.system.process.children import Ward
+from mcpgateway.system.process.guardian import Guardian
+from mcpgateway.system.process.orphans import Registry
 
 
 class Silent:

@@ -232,11 +232,11 @@ class MemoryTests:
     def test_nothing_is_loaded(self, gateway):
         """Without a ledger, nothing is loaded that reads clients' files."""
         code = (
-            "import sys, mcpgateway.service\n"
-            "from mcpgateway.host.settings import LoadOptions, load\n"
+            "import sys, mcpgateway.app.build\n"
+            "from mcpgateway.system.settings import LoadOptions, load\n"
             "import os; load(LoadOptions(home=sys.argv[1]), os.environ)\n"
-            "wanted = ('mcpgateway.config.clients', 'mcpgateway.config.adopted', 'mcpgateway.host.ledger', 'tomlkit',"
-            " 'mcpgateway.hub.clients', 'mcpgateway.local')\n"
+            "wanted = ('mcpgateway.clientfiles.formats', 'mcpgateway.clientfiles.enrolled_text',"
+            " 'mcpgateway.clientfiles.ledger', 'tomlkit', 'mcpgateway.manage.client_files', 'mcpgateway.cli.local')\n"
             "print([each for each in sys.modules if each.startswith(wanted)])"
         )
         found = self.ran(code, str(gateway.home))

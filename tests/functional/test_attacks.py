@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from mcpgateway.bridge import places
-from mcpgateway.doors.http.routes import PLACE, ROUTES, Media
-from mcpgateway.rules.access import RouteClass
+from mcpgateway.frontends.http.routes import PLACE, ROUTES, Media
+from mcpgateway.policy.access import RouteClass
+from mcpgateway.shim import locations
 from tests.support.attacking import (
     FIXTURE,
     HELLO,
@@ -163,7 +163,7 @@ class PageTests:
 
 def first_head(gateway, door: str, data: bytes) -> bytes:
     """The head of what is answered."""
-    place = places.socket_path({"HOME": str(gateway.directory)}, str(gateway.home))
+    place = locations.socket_path({"HOME": str(gateway.directory)}, str(gateway.home))
     with socket.socket(socket.AF_UNIX if door == "unix" else socket.AF_INET) as peer:
         peer.settimeout(LIMIT_S)
         peer.connect(place if door == "unix" else ("127.0.0.1", gateway.port))

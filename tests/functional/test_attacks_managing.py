@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.doors.http.routes import ROUTES, Media
-from mcpgateway.rules.access import RouteClass
+from mcpgateway.frontends.http.routes import ROUTES, Media
+from mcpgateway.policy.access import RouteClass
 from tests.support.attacking import (
     FIXTURE,
     HELLO,

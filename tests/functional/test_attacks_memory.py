@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.bridge import places
+from mcpgateway.shim import locations
 from tests.support.attacking import FIXTURE, JSON, ask, attack, call, message
 from tests.support.gateway import LIMIT_S, Gateway, eventually, server
 
@@ -145,7 +145,7 @@ class MemoryTests:
         path = (
             "/"
             if door == "tcp"
-            else places.socket_path(
+            else locations.socket_path(
                 {"HOME": str(gateway.directory), "XDG_RUNTIME_DIR": ""}, str(gateway.home)
             )
         )

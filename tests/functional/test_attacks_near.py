@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from OpenSSL import SSL
 
-from mcpgateway.doors.http.routes import ROUTES
-from mcpgateway.rules.access import RouteClass
+from mcpgateway.frontends.http.routes import ROUTES
+from mcpgateway.policy.access import RouteClass
 from tests.support.attacking import FIXTURE, attack, call, path_of, raw
 from tests.support.certificates import Authority
 from tests.support.gateway import LIMIT_S, Gateway, server

@@ -17,16 +17,16 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from mcpgateway.backends.child import LINE_LIMIT, STDIN_LIMIT, Child
-from mcpgateway.backends.spawning import Launcher
+from mcpgateway.backends.process import LINE_LIMIT, STDIN_LIMIT, Child
+from mcpgateway.backends.spawn import Launcher
 from mcpgateway.errors import BackendGone, LaunchFailed, Overloaded
-from mcpgateway.host.alive import is_alive
-from mcpgateway.host.guardian import Guardian
-from mcpgateway.host.orphans import Registry, reap_leftovers
-from mcpgateway.host.processes import bearing
-from mcpgateway.host.ward import Ward
 from mcpgateway.interfaces import Gone, Launch
-from mcpgateway.rules.secrecy import MASK
+from mcpgateway.policy.secrets.shapes import MASK
+from mcpgateway.system.alive import is_alive
+from mcpgateway.system.process.children import Ward
+from mcpgateway.system.process.guardian import Guardian
+from mcpgateway.system.process.orphans import Registry, reap_leftovers
+from mcpgateway.system.process.processes import bearing
 
 pytestmark = pytest.mark.functional
 

@@ -12,9 +12,9 @@ from contextlib import suppress
 
 import pytest
 
+from mcpgateway.clientfiles.disk import Disk
+from mcpgateway.clientfiles.ledger import Ledger
 from mcpgateway.errors import ConfigError
-from mcpgateway.host.disk import Disk
-from mcpgateway.host.ledger import Ledger
 from tests.support.adoption import ORIGINAL, TRANSACTIONS, Scene
 from tests.support.faulty_disk import DyingDisk, FailingDisk, FaultyDisk, Killed
 

@@ -14,19 +14,19 @@ import pytest_twisted
 from twisted.internet import reactor
 
 from mcpgateway.backends.container import HOME_LABEL, reap_containers
-from mcpgateway.backends.reaching import Backends
-from mcpgateway.backends.spawning import Launcher
+from mcpgateway.backends.factory import Backends
+from mcpgateway.backends.spawn import Launcher
 from mcpgateway.config.model import Container
 from mcpgateway.errors import LaunchFailed
-from mcpgateway.host.alive import is_alive
-from mcpgateway.host.daemonlocks import DaemonLocks
-from mcpgateway.host.grants import Grants
-from mcpgateway.host.guardian import Guardian
-from mcpgateway.host.holders import Holders
-from mcpgateway.host.orphans import Registry
-from mcpgateway.host.processes import bearing
-from mcpgateway.host.ward import Ward
 from mcpgateway.interfaces import Launch, Whose
+from mcpgateway.system.alive import is_alive
+from mcpgateway.system.daemon_locks import DaemonLocks
+from mcpgateway.system.oauth_tokens import Grants
+from mcpgateway.system.process.children import Ward
+from mcpgateway.system.process.guardian import Guardian
+from mcpgateway.system.process.orphans import Registry
+from mcpgateway.system.process.processes import bearing
+from mcpgateway.system.process.socket_owners import Holders
 from tests.contracts.talk import Talk, until
 from tests.support import engines
 from tests.support.engines import Engine

@@ -21,20 +21,20 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from mcpgateway.backends import daemon as module
-from mcpgateway.backends import probing
+from mcpgateway.backends import probe
 from mcpgateway.backends.daemon import DaemonBackend, Daemons
-from mcpgateway.backends.spawning import Launcher
-from mcpgateway.backends.web import Web
+from mcpgateway.backends.http.client import Web
+from mcpgateway.backends.spawn import Launcher
 from mcpgateway.config.model import Daemon
 from mcpgateway.errors import BackendGone
-from mcpgateway.host.alive import is_alive, start_time
-from mcpgateway.host.daemonlocks import DaemonLocks
-from mcpgateway.host.guardian import Guardian
-from mcpgateway.host.holders import Holders
-from mcpgateway.host.orphans import Registry
-from mcpgateway.host.processes import bearing
-from mcpgateway.host.ward import Ward
 from mcpgateway.interfaces import Gone, IBackend, Launch
+from mcpgateway.system.alive import is_alive, start_time
+from mcpgateway.system.daemon_locks import DaemonLocks
+from mcpgateway.system.process.children import Ward
+from mcpgateway.system.process.guardian import Guardian
+from mcpgateway.system.process.orphans import Registry
+from mcpgateway.system.process.processes import bearing
+from mcpgateway.system.process.socket_owners import Holders
 
 pytestmark = pytest.mark.functional
 
@@ -349,7 +349,7 @@ class AdoptionTests:
         self, start: Start, port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         """One that says nothing is not waited for long."""
-        monkeypatch.setattr(probing, "PROBE_S", 0.3)
+        monkeypatch.setattr(probe, "PROBE_S", 0.3)
         with socket.create_server(("127.0.0.1", port)):
             gateway = start()
             _, recorder = gateway.begin(port)

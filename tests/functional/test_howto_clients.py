@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from mcpgateway.config.clients.dialects import DIALECTS
-from mcpgateway.config.clients.places import user_files
+from mcpgateway.clientfiles.formats.clients import DIALECTS
+from mcpgateway.clientfiles.formats.locations import user_files
 from tests.support.gateway import BIN, LIMIT_S, eventually
 from tests.support.user import User
 

@@ -24,8 +24,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 from zope.interface import implementer
 
-from mcpgateway.doors.http.channel import ChannelFactory
-from mcpgateway.doors.http.outlet import STREAM_BACKLOG_LIMIT
+from mcpgateway.frontends.http.channel import ChannelFactory
+from mcpgateway.frontends.http.write_buffer import STREAM_BACKLOG_LIMIT
 from mcpgateway.interfaces import IDoor
 from tests.support.doors import read_answers
 

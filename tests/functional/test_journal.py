@@ -10,8 +10,8 @@ from threading import Timer
 import pytest
 from twisted.logger import capturedLogs
 
-from mcpgateway.host.journal import Journal
 from mcpgateway.interfaces import SessionRecord
+from mcpgateway.system.journal import Journal
 
 pytestmark = pytest.mark.functional
 

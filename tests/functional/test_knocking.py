@@ -6,7 +6,7 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 
-from mcpgateway.backends.probing import knock
+from mcpgateway.backends.probe import knock
 from mcpgateway.errors import Unreachable
 
 pytestmark = pytest.mark.functional

@@ -20,14 +20,14 @@ from mcp import Client
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
-from mcpgateway.backends import spawning
-from mcpgateway.backends.spawning import Launcher
+from mcpgateway.backends import spawn
+from mcpgateway.backends.spawn import Launcher
 from mcpgateway.errors import LaunchFailed
-from mcpgateway.host.guardian import Guardian
-from mcpgateway.host.orphans import Registry as Children
-from mcpgateway.host.processes import bearing
-from mcpgateway.host.ward import Ward
 from mcpgateway.interfaces import Gone, Launch
+from mcpgateway.system.process.children import Ward
+from mcpgateway.system.process.guardian import Guardian
+from mcpgateway.system.process.orphans import Registry as Children
+from mcpgateway.system.process.processes import bearing
 from tests.support.gateway import Gateway, eventually, server
 from tests.support.ports import free_port
 from tests.support.registry import PORTED, PROGRAM, Registry
@@ -355,14 +355,14 @@ class RunTests:
         """One that does not stop talking is killed."""
         ran = await self._run(launcher, "yes")
         assert ran.code is None
-        assert len(ran.output) <= spawning.RUN_BYTES
+        assert len(ran.output) <= spawn.RUN_BYTES
 
     @pytest_twisted.ensureDeferred
     async def test_in_the_background(self, launcher: Launcher) -> None:
         """What nobody waits for gives way to what somebody does."""
         ran = await self._run(launcher, "sleep 0.3; nice", is_idle=True)
         assert int(ran.output) >= os.nice(0)
-        assert int(ran.output) == min(19, os.nice(0) + spawning.NICE)
+        assert int(ran.output) == min(19, os.nice(0) + spawn.NICE)
 
     @pytest_twisted.ensureDeferred
     async def test_not_there(self, launcher: Launcher) -> None:

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from mcpgateway.bridge import daemon
-from tests.bridge.driver import INITIALIZE, Shim
+from mcpgateway.shim import startup as daemon
+from tests.shim.driver import INITIALIZE, Shim
 from tests.support.gateway import LIMIT_S, children_of, eventually, is_alive, server
 from tests.support.home import Home
 from tests.support.ports import free_port
@@ -171,7 +171,7 @@ class StartTests:
         with Home(tmp_path, SERVERS) as home:
             home.path.chmod(0o555)
             user = [setpriv, f"--reuid={NOBODY}", "--clear-groups"] if os.getuid() == 0 else []
-            code = "import sys; from mcpgateway.ctl.entry import main; sys.exit(main())"
+            code = "import sys; from mcpgateway.cli.entry import main; sys.exit(main())"
             argv = [*user, sys.executable, "-c", code, "--home", str(home.path), "start"]
             if user and subprocess.run([*user, sys.executable, "-c", ""], check=False).returncode:
                 pytest.skip("another user cannot run this Python")
@@ -620,8 +620,8 @@ class LogTests:
         """A log that is too large makes room, three times, privately; both the log and stderr follow."""
         log = tmp_path / "gateway.log"
         code = (
-            "import os, sys; from mcpgateway.host import logfile; logfile.ROTATE_BYTES = 1000\n"
-            "observe = logfile.observer()\n"
+            "import os, sys; from mcpgateway.system.logs import gateway_log; gateway_log.ROTATE_BYTES = 1000\n"
+            "observe = gateway_log.observer()\n"
             "for n in range(100): observe({'log_time': 0, 'log_format': 'x' * 100, 'log_namespace': 'n'})\n"
             "os.write(2, b'a last word'); os.write(1, b'and another')\n"
         )

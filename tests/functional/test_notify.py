@@ -160,8 +160,8 @@ class AloneTests:
 
     def test_nothing_is_loaded(self, tmp_path: Path) -> None:
         """Without a manager the code for it is not in the process."""
-        loaded = "'mcpgateway.host.notify' in sys.modules"
-        code = f"import sys, mcpgateway.service as service; print(service.service_manager(), {loaded})"
+        loaded = "'mcpgateway.system.sd_notify' in sys.modules"
+        code = f"import sys, mcpgateway.app.build as service; print(service.service_manager(), {loaded})"
         assert ran(sys.executable, "-c", code, cwd=tmp_path).stdout == "None False\n"
 
 

@@ -19,14 +19,14 @@ from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
 from twisted.internet.threads import deferToThread
 
-from mcpgateway.backends.oauth import Accounts
+from mcpgateway.backends.http.client import Web
+from mcpgateway.backends.http.response import WebAnswer
+from mcpgateway.backends.oauth.flow import Accounts
 from mcpgateway.backends.streamable import Streamable
-from mcpgateway.backends.web import Web
-from mcpgateway.backends.webanswer import WebAnswer
 from mcpgateway.config.model import OAuth, Remote
 from mcpgateway.errors import BackendError, GatewayError, InvalidParams, NeedsAuthorization, NeedsLogin
-from mcpgateway.host.grants import Grants
 from mcpgateway.interfaces import OwnAddress
+from mcpgateway.system.oauth_tokens import Grants
 from tests.support.gateway import Gateway
 from tests.support.protected import Protected, agreed, brought, several
 from tests.support.talk import Talk

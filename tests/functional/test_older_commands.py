@@ -33,7 +33,7 @@ def home(tmp_path_factory):
 
 def called(home, name, *words):
     """Run the program under one of its other names."""
-    code = f"import sys; sys.argv[0] = '/bin/{name}'; from mcpgateway.ctl.entry import main; sys.exit(main())"
+    code = f"import sys; sys.argv[0] = '/bin/{name}'; from mcpgateway.cli.entry import main; sys.exit(main())"
     return subprocess.run(
         [sys.executable, "-c", code, "--home", str(home.path), *map(str, words)],
         stdin=subprocess.DEVNULL,

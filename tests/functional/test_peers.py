@@ -17,10 +17,10 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
-from mcpgateway.host import peers
-from mcpgateway.host.exits import ExitWatch
-from mcpgateway.host.holders import search
-from mcpgateway.host.peers import Peer, Peers, PeersUnknown, credentials, open_netlink, peer_of
+from mcpgateway.system.process import peers
+from mcpgateway.system.process.exits import ExitWatch
+from mcpgateway.system.process.peers import Peer, Peers, PeersUnknown, credentials, open_netlink, peer_of
+from mcpgateway.system.process.socket_owners import search
 from tests.support.gateway import LIMIT_S, eventually, is_alive
 from tests.support.searches import finished
 

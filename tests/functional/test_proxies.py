@@ -11,16 +11,16 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 
-from mcpgateway.assembly import proxies_of
-from mcpgateway.backends.dialling import Trust
+from mcpgateway.app.hub import proxies_of
+from mcpgateway.backends.http.client import Web
+from mcpgateway.backends.http.connect import Trust
 from mcpgateway.backends.streamable import Streamable
-from mcpgateway.backends.web import Web
 from mcpgateway.backends.websocket import WebSocket
 from mcpgateway.config.model import Remote, Transport
 from mcpgateway.errors import BackendError, Unreachable
-from mcpgateway.rules import urls
-from mcpgateway.rules.configured import secrets_of_server
-from mcpgateway.rules.proxies import Proxies
+from mcpgateway.policy import urls
+from mcpgateway.policy.proxies import Proxies
+from mcpgateway.policy.secrets.configured import secrets_of_server
 from tests.functional.test_oauth import World
 from tests.support import configurations
 from tests.support.certificates import Authority

@@ -16,12 +16,12 @@ from mcp import Client, MCPError
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
-from mcpgateway.backends.legacysse import Guessed, LegacySse
+from mcpgateway.backends.http.client import Web
+from mcpgateway.backends.legacy_sse import Guessed, LegacySse
 from mcpgateway.backends.streamable import Streamable
-from mcpgateway.backends.web import Web
 from mcpgateway.config.model import Remote
 from mcpgateway.errors import GatewayError
-from mcpgateway.wire.revisions import Era
+from mcpgateway.protocol.versions import Era
 from tests.support import real_servers
 from tests.support.certificates import Authority
 from tests.support.far import GatewayOfRemotes, Pipe, Server, raw

@@ -17,12 +17,12 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.task import LoopingCall
 
-from mcpgateway.backends import rest as module
-from mcpgateway.backends.rest import RestBackend
-from mcpgateway.backends.web import Web
+from mcpgateway.backends.http.client import Web
+from mcpgateway.backends.rest import backend as module
+from mcpgateway.backends.rest.backend import RestBackend
 from mcpgateway.config.model import Rest, RestTool
 from mcpgateway.interfaces import Launch
-from mcpgateway.wire.revisions import Era
+from mcpgateway.protocol.versions import Era
 from tests.contracts.talk import Talk, until
 from tests.servers.pets import DESCRIPTION, picture
 

@@ -16,8 +16,8 @@ import jsonschema
 import pytest
 from attrs import define
 
-from mcpgateway.doors.http.rest.openapi import document
-from mcpgateway.doors.http.routes import ROUTES, Media
+from mcpgateway.frontends.http.routes import ROUTES, Media
+from mcpgateway.frontends.rest.openapi import document
 from tests.support.attacking import FIXTURE, JSON, ask, call, token
 from tests.support.gateway import BIN, IS_SOAK, Gateway, eventually, is_alive, server
 

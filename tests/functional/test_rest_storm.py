@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from mcpgateway.doors.http.channel import KNOWN_HEADS
+from mcpgateway.frontends.http.channel import KNOWN_HEADS
 from mcpgateway.hub.replay import TOTAL_LIMIT
-from mcpgateway.rules.room import ROOM_BYTES
+from mcpgateway.policy.fair_memory import ROOM_BYTES
 from tests.support.gateway import IS_SOAK
 from tests.support.load_storm import LoadStorm, Shape
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bridge.driver import INITIALIZE
+from tests.shim.driver import INITIALIZE
 from tests.support.certificates import Authority
 from tests.support.gateway import BIN, LIMIT_S, children_of, eventually, is_alive, server
 from tests.support.home import Home

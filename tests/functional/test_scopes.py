@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.bridge.driver import Shim
+from tests.shim.driver import Shim
 from tests.support.gateway import LIMIT_S, Gateway, eventually, server
 from tests.support.real_servers import fixture
 
@@ -295,7 +295,7 @@ class RepositoryTests:
         assert gateway.health()["approvals"] == waiting
         assert not gateway.children()
         approve = (
-            "import sys, time; from mcpgateway.host import approvals as a;"
+            "import sys, time; from mcpgateway.system import approvals as a;"
             "path = a.target(sys.argv[2]); a.approve(sys.argv[1], path, a.digest_of(path), time.time())"
         )
         subprocess.run(

@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.ctl.main import COMMANDS
-from mcpgateway.host.settings import keep_login
-from mcpgateway.local.units import SYSTEMD, Place, systemd_units
+from mcpgateway.cli.main import COMMANDS
+from mcpgateway.cli.service.units import SYSTEMD, Place, systemd_units
+from mcpgateway.system.settings import keep_login
 from tests.support.gateway import LIMIT_S, eventually, server
 from tests.support.http_client import Client
 from tests.support.ports import free_port

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mcpgateway.ctl.main import COMMANDS
+from mcpgateway.cli.main import COMMANDS
 from tests.functional.test_service import answers, configured, health
 from tests.support.gateway import BIN, LIMIT_S, eventually, is_alive
 from tests.support.user_systemd import Unavailable, UserSystemd

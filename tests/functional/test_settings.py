@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from mcpgateway.host.settings import LoadOptions, load
+from mcpgateway.system.settings import LoadOptions, load
 
 pytestmark = pytest.mark.functional
 
@@ -28,7 +28,7 @@ class ImportTests:
     def test_light(self):
         """Without a YAML file nothing heavy is loaded to read a configuration."""
         code = (
-            "import sys, mcpgateway.host.settings\n"
+            "import sys, mcpgateway.system.settings\n"
             "print([each for each in ('ruamel', 'difflib', 'email', 'http', 'twisted') if each in sys.modules])"
         )
         found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from mcp import Client, StdioServerParameters
 
-from tests.bridge.driver import INITIALIZE, MODERN, SHIM, Shim
+from tests.shim.driver import INITIALIZE, MODERN, SHIM, Shim
 from tests.support.gateway import BIN, LIMIT_S, MARKER, Gateway, bearing, eventually, is_alive, server
 from tests.support.ports import free_port
 
@@ -704,7 +704,7 @@ class SizeTests:
     def test_what_it_loads(self):
         """The shim loads no module that is slow or large."""
         root = str(Path(__file__).parents[2])
-        modules = "mcpgateway.bridge.shim, mcpgateway.bridge.fallback"
+        modules = "mcpgateway.shim.main, mcpgateway.shim.fallback"
         program = f"import sys; sys.path.append({root!r}); import {modules}; print(*sys.modules)"
         done = subprocess.run([*SHIM[:3], "-c", program], capture_output=True, text=True, check=True)
         heavy = "os re json enum typing collections asyncio socket subprocess logging argparse urllib http twisted"

@@ -11,9 +11,9 @@ from urllib.parse import unquote
 
 import pytest
 
-from mcpgateway.bridge.shim import PENDING_S
-from tests.bridge.driver import INITIALIZE, MODERN, SHIM, Shim
-from tests.bridge.stub import Stub
+from mcpgateway.shim.main import PENDING_S
+from tests.shim.driver import INITIALIZE, MODERN, SHIM, Shim
+from tests.shim.stub import Stub
 from tests.support.gateway import LIMIT_S, eventually
 
 pytestmark = pytest.mark.functional

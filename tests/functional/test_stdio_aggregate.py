@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bridge.driver import MODERN, Shim
+from tests.shim.driver import MODERN, Shim
 from tests.support.gateway import BIN, LIMIT_S, MARKER, Gateway, eventually, server
 from tests.support.whole import whole_result
 

@@ -14,17 +14,17 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 
-from mcpgateway.backends.reaching import Backends
-from mcpgateway.backends.spawning import Launcher
-from mcpgateway.backends.validating import validate as validate_server
+from mcpgateway.backends.factory import Backends
+from mcpgateway.backends.spawn import Launcher
+from mcpgateway.backends.validation import validate as validate_server
 from mcpgateway.config.model import Remote, ServerSpec, Transport
-from mcpgateway.host.daemonlocks import DaemonLocks
-from mcpgateway.host.grants import Grants
-from mcpgateway.host.guardian import Guardian
-from mcpgateway.host.holders import Holders
-from mcpgateway.host.orphans import Registry
-from mcpgateway.host.ward import Ward
 from mcpgateway.interfaces import Whose
+from mcpgateway.system.daemon_locks import DaemonLocks
+from mcpgateway.system.oauth_tokens import Grants
+from mcpgateway.system.process.children import Ward
+from mcpgateway.system.process.guardian import Guardian
+from mcpgateway.system.process.orphans import Registry
+from mcpgateway.system.process.socket_owners import Holders
 from tests.support import real_servers
 from tests.support.gateway import BIN, LIMIT_S, bearing
 
@@ -284,7 +284,7 @@ class MistakeTests:
     def test_unknown(self) -> None:
         """The commands that work locally are looked up by their first word."""
         ran = subprocess.run(
-            [sys.executable, "-m", "mcpgateway.local", "bogus"],
+            [sys.executable, "-m", "mcpgateway.cli.local", "bogus"],
             capture_output=True,
             text=True,
             timeout=LIMIT_S,

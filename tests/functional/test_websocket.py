@@ -18,13 +18,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from mcpgateway.backends.conversation import Conversation
-from mcpgateway.backends.dialling import Dialler
+from mcpgateway.backends.http.connect import Dialler
 from mcpgateway.backends.websocket import WebSocket
 from mcpgateway.config.model import Remote, Transport
 from mcpgateway.errors import BackendGone, GatewayError
 from mcpgateway.interfaces import Gone, Launch
-from mcpgateway.wire import jsonrpc, legacy
-from mcpgateway.wire.revisions import Era
+from mcpgateway.protocol import jsonrpc, legacy
+from mcpgateway.protocol.versions import Era
 from tests.support.certificates import Authority
 
 pytestmark = pytest.mark.functional

@@ -9,8 +9,8 @@ import os
 import sys
 from itertools import count
 
-from mcpgateway.host.journal import Journal
 from mcpgateway.interfaces import SessionRecord
+from mcpgateway.system.journal import Journal
 
 
 def main(path: str) -> None:

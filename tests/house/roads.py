@@ -19,7 +19,7 @@ from typing import Any
 from attrs import define, field, frozen
 
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.wire.revisions import Era
+from mcpgateway.protocol.versions import Era
 from tests.support.edited import Edited
 from tests.support.gateway_in_memory import Client
 from tests.support.modern_client import done, post, reply, request

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import pytest
 
-from mcpgateway.ctl.main import program
+from mcpgateway.cli.main import program
 from tests.support.commands import commands
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mcpgateway.rules.condition import State, new_condition
+from mcpgateway.policy.health import State, new_condition
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs" / "_ext"))
 machine = pytest.importorskip("machine", reason="Sphinx is not installed")

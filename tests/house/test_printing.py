@@ -11,16 +11,16 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[2] / "mcpgateway"
 # Where it is escaped, and what speaks to programs or passes on what a prompt says.
 PRINTERS = {
-    "ctl/console.py",
-    "local/printing.py",
-    "bridge/stdio.py",
-    "ctl/commands/manhole.py",
+    "cli/console.py",
+    "system/printing.py",
+    "shim/stdio.py",
+    "cli/commands/manhole.py",
     "demo/stdio.py",
-    "host/launch_probe.py",
-    "host/brought.py",
+    "system/launch/probe.py",
+    "system/secret_providers.py",
 }
 # `os.write` to a descriptor of its own: a file, a pipe.
-WRITERS = {"backends/spawning.py", "host/disk.py", "host/serverlog.py", "host/files.py"}
+WRITERS = {"backends/spawn.py", "clientfiles/disk.py", "system/logs/server_log.py", "system/files.py"}
 CLICK = {"echo", "secho", "style", "echo_via_pager", "progressbar"}
 
 
@@ -53,7 +53,7 @@ class PrintingTests:
         found = set(printing(ast.parse(path.read_text())))
         if name in WRITERS:
             found.discard("os.write")
-        if name == "ctl/commands/discover.py":
+        if name == "cli/commands/discover.py":
             found.discard("Console")  # its bar has names of servers in it, escaped
         assert name in PRINTERS or not found
 

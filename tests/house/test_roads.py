@@ -40,4 +40,4 @@ class CrossingTests:
         assert is_inside("mcpgateway.hub.slot")
         assert is_inside("mcpgateway.views")
         assert not is_inside("mcpgateway.hubs.slot")
-        assert not is_inside("mcpgateway.backends.child")
+        assert not is_inside("mcpgateway.backends.process")

@@ -7,8 +7,8 @@ from twisted.logger import capturedLogs
 from mcpgateway.config.diff import compare
 from mcpgateway.config.model import Bridge, GatewaySettings, Limits, ServerSpec, Share
 from mcpgateway.config.surface import Level
-from mcpgateway.hub.gate import Gate
-from mcpgateway.wire.revisions import Era
+from mcpgateway.hub.limits.start_limiter import Gate
+from mcpgateway.protocol.versions import Era
 from tests.support.gateway_in_memory import MemoryGateway
 from tests.support.modern_client import (
     acknowledge,

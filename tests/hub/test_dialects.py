@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from mcpgateway.config.conditions import Condition
-from mcpgateway.config.edit import Put
+from mcpgateway.config.edit.conditions import Condition
+from mcpgateway.config.edit.edits import Put
+from mcpgateway.config.edit.patch import read_patch
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.config.patch import read_patch
-from mcpgateway.hub.editing import set_in_config
-from mcpgateway.hub.entries import Entries
-from tests.hub.test_entries import entries_of
+from mcpgateway.manage.config_edits import set_in_config
+from mcpgateway.manage.entries import Entries
+from tests.manage.test_entries import entries_of
 from tests.support.managed import Managed
 
 FORMS = {

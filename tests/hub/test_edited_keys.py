@@ -1,7 +1,7 @@
 """Every key of the configuration, edited while the gateway runs: when it counts, and that it does.
 
 A key that is added has no answer here, so it fails until there is one: a proof below, or a line in
-`mcpgateway.config.counting`.
+`mcpgateway.config.edit.effective`.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 from twisted.internet.address import IPv4Address
 
-from mcpgateway.config.counting import Counts, counts_of, named
+from mcpgateway.cli.local.explain import known_keys
+from mcpgateway.config.edit.effective import Counts, counts_of, named
 from mcpgateway.config.section import Section
-from mcpgateway.host.peers import Peer
-from mcpgateway.host.spill import Spill
-from mcpgateway.hub.operating import Operating
-from mcpgateway.hub.vault import Vault
-from mcpgateway.hub.views.specs import Keepers
-from mcpgateway.local.explain import known_keys
-from mcpgateway.rules.stuck import Activity
+from mcpgateway.hub.results.originals import Vault
+from mcpgateway.manage.servers import Operating
+from mcpgateway.policy.stuck_calls import Activity
+from mcpgateway.system.process.peers import Peer
+from mcpgateway.system.result_files import Spill
+from mcpgateway.views.specs import Keepers
 from tests.support.doors import MemoryTransport
 from tests.support.edited import Edited
 from tests.support.gateway_in_memory import Answer, Client

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from mcpgateway.assembly import Keys
-from mcpgateway.host.journal import Journal
+from mcpgateway.app.hub import Keys
 from mcpgateway.hub.sessions import ENDED_LIMIT
-from mcpgateway.wire.sessionids import SERIAL_BYTES
+from mcpgateway.protocol.session_ids import SERIAL_BYTES
+from mcpgateway.system.journal import Journal
 from tests.support.gateway_in_memory import Client, MemoryGateway
 
 

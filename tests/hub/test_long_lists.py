@@ -15,11 +15,11 @@ from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 
 from mcpgateway.config.model import Limits
-from mcpgateway.host.catalogs import IN_THREAD, LARGE, Catalogs
-from mcpgateway.hub.listlimit import ListLimit
-from mcpgateway.hub.snapshots import Store
-from mcpgateway.rules.snapshots import HELLO, Answer, Catalog, Key
-from mcpgateway.wire.revisions import Era
+from mcpgateway.hub.catalog.list_limit import ListLimit
+from mcpgateway.hub.catalog.recorded import Store
+from mcpgateway.policy.recorded_answers import HELLO, Answer, Catalog, Key
+from mcpgateway.protocol.versions import Era
+from mcpgateway.system.recorded_lists import IN_THREAD, LARGE, Catalogs
 from tests.support.gateway_in_memory import MemoryChild, MemoryGateway
 from tests.support.modern_client import post, request
 from tests.support.remembering import Home, tool

@@ -13,8 +13,8 @@ from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.hub import meters
 from mcpgateway.hub.meters import BOUNDS, CANCELLED, ERROR, OK, OTHER, Meters, Row, Totals, says_it_failed
 from mcpgateway.interfaces import Call
-from mcpgateway.wire import jsonrpc
-from mcpgateway.wire.revisions import Era
+from mcpgateway.protocol import jsonrpc
+from mcpgateway.protocol.versions import Era
 from tests.support.gateway_in_memory import Client, MemoryGateway
 from tests.support.modern_client import call, done, dual_gateway, post, request
 from tests.support.views import Offer, Stage

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.hub.meters import CANCELLED, ERROR, OK, Row
 from mcpgateway.interfaces import Call
-from mcpgateway.wire.jsonrpc import Message
-from mcpgateway.wire.revisions import Era
+from mcpgateway.protocol.jsonrpc import Message
+from mcpgateway.protocol.versions import Era
 from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
 from tests.support.modern_client import hang_up, post, request
 

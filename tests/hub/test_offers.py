@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from mcpgateway.backends.conversation import LEFT_LIMIT
 from mcpgateway.config.model import Concurrency, ServerSpec, Share
 from mcpgateway.errors import GatewayError
-from mcpgateway.host.journal import Journal
-from mcpgateway.hub.firstlook import SETTLE_S
 from mcpgateway.hub.pool import IDLE_TICKS, PLACES_LIMIT
+from mcpgateway.hub.probes.sharing import SETTLE_S
 from mcpgateway.interfaces import ISessionStore
-from mcpgateway.rules.questions import FULL, joined, name_of, offer_of
-from mcpgateway.rules.sharing import launch_digest
+from mcpgateway.policy.client_requests import FULL, joined, name_of, offer_of
+from mcpgateway.policy.sharing import launch_digest
+from mcpgateway.system.journal import Journal
 from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
 
 AUTO = ServerSpec("auto", ("run",), {}, "/", Share.AUTO, title="auto")

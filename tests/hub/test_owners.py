@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from mcpgateway.doors.http.callers import Caller
-from mcpgateway.host.journal import Journal
-from mcpgateway.rules.access import Reach
+from mcpgateway.frontends.http.peers import Caller
+from mcpgateway.policy.access import Reach
+from mcpgateway.system.journal import Journal
 from tests.support.gateway_in_memory import Client, MemoryGateway
 
 INITIALIZE = {"protocolVersion": "2025-11-25", "capabilities": {}}

@@ -11,13 +11,13 @@ from urllib.parse import quote
 
 import pytest
 
-from mcpgateway.config.assemble import WorkspaceSpec
 from mcpgateway.config.diff import compare
+from mcpgateway.config.merge import WorkspaceSpec
 from mcpgateway.config.model import ServerSpec, Share
-from mcpgateway.host.places import Places
-from mcpgateway.hub.scopes import Ground
-from mcpgateway.hub.views.roots import paths_in
-from mcpgateway.rules.tokenbook import PREFIX, AgentToken, digest_of
+from mcpgateway.hub.workspaces import Ground
+from mcpgateway.policy.agent_tokens import PREFIX, AgentToken, digest_of
+from mcpgateway.system.workspaces import Places
+from mcpgateway.views.roots import paths_in
 from tests.support.gateway_in_memory import Answer, Client, MemoryGateway, MemoryProcesses
 from tests.support.modern_client import hang_up, post, reply, request
 from tests.support.views import Offer, Stage, tool

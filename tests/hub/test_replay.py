@@ -21,7 +21,7 @@ from mcpgateway.hub.replay import (
     Replay,
     Trail,
 )
-from mcpgateway.wire.sse import EventId
+from mcpgateway.protocol.sse import EventId
 from tests.support.gateway_in_memory import Client, MemoryGateway
 
 LARGE = bytes(BYTES_LIMIT)

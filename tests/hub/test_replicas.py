@@ -8,7 +8,7 @@ import pytest
 
 from mcpgateway.config.model import WRITES, ServerSpec, Share
 from mcpgateway.hub.replicas import IDLE_TICKS, NEWS_TICKS, RESPITE_TICKS
-from mcpgateway.wire.revisions import Era
+from mcpgateway.protocol.versions import Era
 from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
 from tests.support.modern_client import LOG, TOOLS_CHANGED, hang_up, list_tools, meta, post, request
 

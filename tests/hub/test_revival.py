@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from mcpgateway.config.model import Limits
-from mcpgateway.host.journal import Journal
 from mcpgateway.interfaces import ISessionStore
-from mcpgateway.rules.reaping import IDLE_TICKS, OWNED_IDLE_TICKS
+from mcpgateway.policy.reaping import IDLE_TICKS, OWNED_IDLE_TICKS
+from mcpgateway.system.journal import Journal
 from tests.support.gateway_in_memory import HELLO, Client, MemoryGateway
 
 CAPABILITIES = {"roots": {"listChanged": True}, "elicitation": {}}

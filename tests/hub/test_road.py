@@ -11,7 +11,7 @@ from twisted.logger import capturedLogs
 
 from mcpgateway.backends.conversation import GARBAGE_LIMIT
 from mcpgateway.config.model import Limits
-from mcpgateway.rules.access import Policy
+from mcpgateway.policy.access import Policy
 from tests.support.gateway_in_memory import Client, MemoryGateway
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mcpgateway.config.model import Concurrency, ServerSpec, Share
-from mcpgateway.wire.revisions import Era
+from mcpgateway.protocol.versions import Era
 from tests.support.agents import agent
 from tests.support.gateway_in_memory import HELLO, Client, MemoryGateway
 from tests.support.modern_client import post, request

@@ -11,11 +11,11 @@ from twisted.logger import capturedLogs
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.config.model import Limits, ServerSpec, Share
 from mcpgateway.errors import Unreachable
-from mcpgateway.host.journal import Journal
 from mcpgateway.hub.slot import PERMIT_S
 from mcpgateway.interfaces import Gone
-from mcpgateway.wire.jsonrpc import BATCH_LIMIT
-from mcpgateway.wire.revisions import Era
+from mcpgateway.protocol.jsonrpc import BATCH_LIMIT
+from mcpgateway.protocol.versions import Era
+from mcpgateway.system.journal import Journal
 from tests.support.gateway_in_memory import HELLO, Client, MemoryGateway
 
 SET_LEVEL = "logging/setLevel"

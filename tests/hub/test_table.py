@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mcpgateway.config.model import ServerSpec, Share
-from mcpgateway.hub.switchboard import LONELY_STEP_TICKS, LONELY_TICKS, SESSION_CALLS_LIMIT
+from mcpgateway.hub.dispatch import LONELY_STEP_TICKS, LONELY_TICKS, SESSION_CALLS_LIMIT
 from tests.support.gateway_in_memory import HELLO, Client, MemoryGateway
 
 ASKABLE = {"roots": {"listChanged": True}, "sampling": {}, "elicitation": {"form": {}, "url": {}}}

@@ -17,8 +17,8 @@ from mcpgateway.errors import BackendGone, GatewayError
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.tasks import LIMIT, RELATED, Learner, Tasks, related
 from mcpgateway.interfaces import Call, ICallSink
-from mcpgateway.wire import jsonrpc
-from mcpgateway.wire.jsonrpc import Envelope
+from mcpgateway.protocol import jsonrpc
+from mcpgateway.protocol.jsonrpc import Envelope
 from tests.support.gateway_in_memory import MemoryGateway
 
 SPEC = ServerSpec("memory", ("run",), {}, "/")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from attrs import define, field
 
-from mcpgateway.catalog import usage
-from mcpgateway.catalog.usage import Book, Saving
+from mcpgateway.discovery import usage
+from mcpgateway.discovery.usage import Book, Saving
 from mcpgateway.hub.usage import WRITE_TICKS, Usage
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from mcpgateway.config import lazyjson
-from mcpgateway.config.openapi import METHODS, read_openapi
+from mcpgateway.config.openapi import lazy_json
+from mcpgateway.config.openapi.schemas import resolved
+from mcpgateway.config.openapi.tools import METHODS, read_openapi
 from mcpgateway.config.read import parse
-from mcpgateway.config.schemas import resolved
 from mcpgateway.errors import ConfigError
 from tests.functional.test_sign_in import Person, World, ask, call
 from tests.support.gateway import Gateway, eventually
@@ -116,7 +116,7 @@ class DescriptionTests:
         """Each operation is a tool, and takes the body that it is described with."""
         text = file.read_text()
         found = read_openapi(text, str(file))
-        document = lazyjson.read(text) or parse(text, str(file), strict=False).value
+        document = lazy_json.read(text) or parse(text, str(file), strict=False).value
         bodies = []
         for listed in (document.get("paths") or {}).values():
             item = resolved(document, listed)

@@ -9,8 +9,8 @@ import msgspec
 from attrs import frozen
 from msgspec import Raw
 
-from mcpgateway.catalog.records import Item, Kind, read_items
-from mcpgateway.catalog.search import Index
+from mcpgateway.discovery.records import Item, Kind, read_items
+from mcpgateway.discovery.search import Index
 
 HERE = Path(__file__).resolve().parent
 CATALOGUE = HERE / "catalogue"

@@ -7,13 +7,13 @@ from twisted.application.service import Application
 
 from mcpgateway.config.model import GatewaySettings, Limits, Remote, ServerSpec, Settings, Share, Transport
 from mcpgateway.tap import leave_out_openssl
-from mcpgateway.wire.revisions import Era
+from mcpgateway.protocol.versions import Era
 
 leave_out_openssl()  # whether it is needed or not: a server that comes later needs it too
 
 from twisted.internet import reactor  # noqa: E402 - behind the above
 
-from mcpgateway.service import make_gateway  # noqa: E402 - behind the above
+from mcpgateway.app.build import make_gateway  # noqa: E402 - behind the above
 
 
 def remote(entry):

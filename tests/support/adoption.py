@@ -6,10 +6,10 @@ import os
 
 from attrs import evolve
 
-from mcpgateway.config.clients.dialect import Base
-from mcpgateway.config.clients.dialects import DIALECTS
-from mcpgateway.config.clients.rewrite import give_back, replace
-from mcpgateway.host.ledger import Adopted, Enrolled, Ledger, Rewritten, unwound
+from mcpgateway.clientfiles.formats.client_format import Base
+from mcpgateway.clientfiles.formats.clients import DIALECTS
+from mcpgateway.clientfiles.formats.rewrite import give_back, replace
+from mcpgateway.clientfiles.ledger import Adopted, Enrolled, Ledger, Rewritten, unwound
 from tests.support.faulty_disk import FaultyDisk
 
 BASE = Base(9100, frozenset(("localhost",)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from mcpgateway.rules.tokenbook import AgentToken
+from mcpgateway.policy.agent_tokens import AgentToken
 from tests.support.gateway_in_memory import MemoryGateway
 
 

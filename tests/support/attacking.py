@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from mcpgateway.doors.http.routes import PLACE, ROUTES, Route
-from mcpgateway.rules.access import RouteClass
+from mcpgateway.frontends.http.routes import PLACE, ROUTES, Route
+from mcpgateway.policy.access import RouteClass
 from tests.support.gateway import BIN, LIMIT_S
 
 FIXTURE = (str(BIN / "python"), str(Path(__file__).parents[1] / "servers" / "fixture.py"))

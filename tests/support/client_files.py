@@ -3,11 +3,11 @@
 from pathlib import Path
 from urllib.parse import quote
 
-from mcpgateway.config.clients import forms
-from mcpgateway.config.clients.dialect import Base, Kind
-from mcpgateway.config.clients.dialects import DIALECTS
+from mcpgateway.clientfiles.formats import syntax
+from mcpgateway.clientfiles.formats.client_format import Base, Kind
+from mcpgateway.clientfiles.formats.clients import DIALECTS
 
-FILES = Path(__file__).parents[1] / "config" / "clients" / "files"
+FILES = Path(__file__).parents[1] / "clientfiles" / "formats" / "files"
 BASE = Base(9100)
 # The programs of each file, by title.
 PROGRAMS = {
@@ -43,7 +43,7 @@ NAMES = sorted(PROGRAMS)
 
 def text_of(name):
     """The text of a sample."""
-    return forms.decoded((FILES / name).read_bytes(), name)
+    return syntax.decoded((FILES / name).read_bytes(), name)
 
 
 def dialect_of(name):
@@ -54,7 +54,7 @@ def dialect_of(name):
 def listed_in(name, text):
     """What a text of a sample's client lists."""
     dialect = dialect_of(name)
-    return dialect.listed(forms.read(text, name, dialect), BASE)
+    return dialect.listed(syntax.read(text, name, dialect), BASE)
 
 
 def programs_in(name, text):

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mcpgateway.config.clients.dialects import DIALECTS
-from mcpgateway.config.clients.places import user_files
-from mcpgateway.local.machine import Machine
+from mcpgateway.clientfiles.formats.clients import DIALECTS
+from mcpgateway.clientfiles.formats.locations import user_files
+from mcpgateway.clientfiles.machine import Machine
 
 PROGRAM = {"command": "/bin/echo", "args": ["one"], "env": {"TOKEN": "a-secret-value"}}
 LIMIT_S = 60.0
@@ -93,7 +93,7 @@ class House:
 
     def started(self, *words: str, **more: Any) -> subprocess.Popen[str]:
         """A command under way."""
-        argv = [sys.executable, "-c", "import sys; from mcpgateway.ctl.entry import main; sys.exit(main())"]
+        argv = [sys.executable, "-c", "import sys; from mcpgateway.cli.entry import main; sys.exit(main())"]
         return subprocess.Popen(
             [*argv, *words], env={**self.environ, **_here()}, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more,

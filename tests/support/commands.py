@@ -2,7 +2,7 @@
 
 import click
 
-from mcpgateway.ctl.main import program
+from mcpgateway.cli.main import program
 
 
 def commands(group=program, road=()):

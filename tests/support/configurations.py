@@ -5,8 +5,7 @@ from __future__ import annotations
 from attrs import asdict
 from hypothesis import strategies as st
 
-from mcpgateway.config.building import World
-from mcpgateway.config.compose import Files, Setting, compose
+from mcpgateway.config.load import Files, Setting, compose
 from mcpgateway.config.model import (
     UNLIMITED,
     WRITES,
@@ -28,9 +27,10 @@ from mcpgateway.config.model import (
 )
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.read import parse
+from mcpgateway.config.resolve import World
 from mcpgateway.config.surface import Expose, FilterMode, Level, Order, ShieldLimits, ViewSettings
 from mcpgateway.errors import ConfigError
-from mcpgateway.wire.revisions import Era
+from mcpgateway.protocol.versions import Era
 
 HOME = "/home/me"
 LOGIN = {"HOME": HOME, "PATH": "/bin", "LANG": "C.UTF-8"}

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mcpgateway.local.doctor.asking import Answer
-from mcpgateway.local.doctor.examination import CHECKS
-from mcpgateway.local.doctor.finding import Finding, Level
-from mcpgateway.local.doctor.world import World
+from mcpgateway.cli.doctor.context import World
+from mcpgateway.cli.doctor.examination import CHECKS
+from mcpgateway.cli.doctor.finding import Finding, Level
+from mcpgateway.cli.doctor.health import Answer
 
 NOW = 1_800_000_000.0
 AWAY = Answer(why="connection refused")

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IConsumer, IPushProducer, ITransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mcpgateway.doors.http.channel import Channel, ChannelFactory
+from mcpgateway.frontends.http.channel import Channel, ChannelFactory
 from mcpgateway.interfaces import IDoor
 
 BUFFER = 65536  # what Twisted's own transports hold before they pause a producer

@@ -8,16 +8,16 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
-from mcpgateway.assembly import settle
-from mcpgateway.doors.http.callers import Callers
-from mcpgateway.host.essence import Essences
-from mcpgateway.host.settings import Examined, LoadOptions, examine, gather
-from mcpgateway.hub.enrolment import Enrolment
-from mcpgateway.hub.housekeeping import Housekeeping
-from mcpgateway.hub.leaving import Leaving
-from mcpgateway.hub.reload import Reload, State
-from mcpgateway.renewal import Renewal
-from mcpgateway.running import Front, GatewayService, Origin
+from mcpgateway.app.daemon import Front, GatewayService, Origin
+from mcpgateway.app.hub import settle
+from mcpgateway.app.restart import Renewal
+from mcpgateway.frontends.http.peers import Callers
+from mcpgateway.manage.departed_principals import Leaving
+from mcpgateway.manage.enrolment import Enrolment
+from mcpgateway.manage.memory import Housekeeping
+from mcpgateway.manage.reload import Reload, State
+from mcpgateway.system.fingerprint import Essences
+from mcpgateway.system.settings import Examined, LoadOptions, examine, gather
 from tests.support.gateway_in_memory import Answer, Client, MemoryGateway
 from tests.support.instruments import MemoryWorld
 

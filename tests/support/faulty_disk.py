@@ -6,7 +6,7 @@ import os
 import signal
 from typing import Any
 
-from mcpgateway.host.disk import Disk
+from mcpgateway.clientfiles.disk import Disk
 
 # Those that cannot be seen by anybody else: the clock, and what is let go of when a program ends.
 UNCOUNTED = frozenset(("now", "sleep", "user", "is_alive", "close"))

@@ -37,8 +37,8 @@ PROGRAMS = {
 IMPORTED = (
     "twisted.scripts.twistd",
     "twisted.application.twist._twist",
-    "mcpgateway.service",
-    "mcpgateway.assembly",
+    "mcpgateway.app.build",
+    "mcpgateway.app.hub",
 )
 
 

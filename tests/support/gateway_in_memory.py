@@ -12,32 +12,24 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from mcpgateway.assembly import Keys, Outside, exposition_of, figures_of, make_hub
-from mcpgateway.backends.web import Web
+from mcpgateway.app.control import Parts, make_site
+from mcpgateway.app.hub import Keys, Outside, exposition_of, figures_of, make_hub
+from mcpgateway.app.log import Observation
+from mcpgateway.backends.http.client import Web
 from mcpgateway.config.diff import compare
 from mcpgateway.config.model import Bridge, Circuit, GatewaySettings, Limits, ServerSpec, Settings, Share
-from mcpgateway.controlling import Parts, make_site
-from mcpgateway.doors.http.channel import Channel, ChannelFactory
-from mcpgateway.doors.http.guards import Guard
-from mcpgateway.doors.http.health import HealthDoor
-from mcpgateway.doors.http.legacysse import LegacySse
-from mcpgateway.doors.http.mcp import McpDoor
-from mcpgateway.doors.http.root import Root
 from mcpgateway.errors import BackendGone, ClientFilesFailed, GatewayError, LaunchFailed, NeedsAuthorization
-from mcpgateway.host.journal import Journal
-from mcpgateway.host.tokenfile import TokenFiles
-from mcpgateway.hub.bearers import Bearers
-from mcpgateway.hub.census import Census
-from mcpgateway.hub.clients import Clients
-from mcpgateway.hub.following import Chronicle
-from mcpgateway.hub.health import BLIND, Instruments
-from mcpgateway.hub.issuing import Issuing
-from mcpgateway.hub.logins import Logins
+from mcpgateway.frontends.http.channel import Channel, ChannelFactory
+from mcpgateway.frontends.http.guard import Guard
+from mcpgateway.frontends.http.health import HealthDoor
+from mcpgateway.frontends.http.legacy_sse import LegacySse
+from mcpgateway.frontends.http.mcp import McpDoor
+from mcpgateway.frontends.http.router import Root
+from mcpgateway.hub.catalog.recorded import Snapshots, Store
+from mcpgateway.hub.health.health import BLIND, Instruments
 from mcpgateway.hub.owners import Owners
+from mcpgateway.hub.probes.writes import Written
 from mcpgateway.hub.reaper import Reaper
-from mcpgateway.hub.snapshots import Snapshots, Store
-from mcpgateway.hub.views.specs import NOTHING_KEPT, Keepers, Ways, view_specs
-from mcpgateway.hub.watching import Written
 from mcpgateway.interfaces import (
     Gone,
     IBackend,
@@ -49,9 +41,17 @@ from mcpgateway.interfaces import (
     Launch,
     Returned,
 )
-from mcpgateway.observation import Observation
-from mcpgateway.rules.access import Policy
-from mcpgateway.wire.revisions import Era
+from mcpgateway.manage.client_files import Clients
+from mcpgateway.manage.credentials import Bearers
+from mcpgateway.manage.logins import Logins
+from mcpgateway.manage.tokens import Issuing
+from mcpgateway.observe.census import Census
+from mcpgateway.observe.event_feed import Chronicle
+from mcpgateway.policy.access import Policy
+from mcpgateway.protocol.versions import Era
+from mcpgateway.system.journal import Journal
+from mcpgateway.system.token_files import TokenFiles
+from mcpgateway.views.specs import NOTHING_KEPT, Keepers, Ways, view_specs
 from tests.support.doors import MemoryTransport
 from tests.support.scripted_http import MemoryNet
 from tests.support.serverlogs import MemoryLog

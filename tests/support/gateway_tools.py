@@ -9,15 +9,15 @@ from attrs import define, field
 from msgspec import Raw
 from twisted.internet.defer import Deferred, fail, succeed
 
-from mcpgateway.catalog.exposure import Exposure, Listing
-from mcpgateway.catalog.naming import Names
-from mcpgateway.catalog.records import Item
 from mcpgateway.config.model import ServerSpec
+from mcpgateway.discovery.listing import Exposure, Listing
+from mcpgateway.discovery.naming import Names
+from mcpgateway.discovery.records import Item
 from mcpgateway.errors import GatewayError, QuestionRefused
 from mcpgateway.interfaces import Call
-from mcpgateway.rules.permits import OWN_TOOLS, Scope
-from mcpgateway.wire import jsonrpc
-from mcpgateway.wire.jsonrpc import Envelope, Kind, Message
+from mcpgateway.policy.permissions import OWN_TOOLS, Scope
+from mcpgateway.protocol import jsonrpc
+from mcpgateway.protocol.jsonrpc import Envelope, Kind, Message
 
 
 def spec(name: str, **more: Any) -> ServerSpec:

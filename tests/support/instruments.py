@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import BackendTimeout, NeedsLogin, Unreachable
-from mcpgateway.hub.health import Instruments
-from mcpgateway.rules.stuck import Activity
+from mcpgateway.hub.health.health import Instruments
+from mcpgateway.policy.stuck_calls import Activity
 
 
 @define

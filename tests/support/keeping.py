@@ -10,9 +10,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from mcpgateway.config.surface import ShieldLimits
-from mcpgateway.host.spill import Spill
-from mcpgateway.hub.vault import Vault
-from mcpgateway.hub.views.specs import Keepers
+from mcpgateway.hub.results.originals import Vault
+from mcpgateway.system.result_files import Spill
+from mcpgateway.views.specs import Keepers
 from tests.support.gateway_in_memory import MemoryGateway
 
 LONG: dict[str, Any] = {

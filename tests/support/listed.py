@@ -6,8 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from mcpgateway.catalog.records import Item, Kind, read_items
-from mcpgateway.wire import jsonrpc
+from mcpgateway.discovery.records import Item, Kind, read_items
+from mcpgateway.protocol import jsonrpc
 
 servers = st.from_regex(r"[a-z][a-z0-9_-]{0,20}[a-z0-9_]", fullmatch=True)
 # What people call tools, and what they should not.

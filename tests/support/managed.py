@@ -11,26 +11,26 @@ from msgspec import Raw
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
-from mcpgateway.backends.validating import Report, Step
-from mcpgateway.catalog.records import Item, Kind
-from mcpgateway.config.assemble import WorkspaceSpec
+from mcpgateway.backends.validation import Report, Step
 from mcpgateway.config.dotenv import parse_dotenv
+from mcpgateway.config.merge import WorkspaceSpec
 from mcpgateway.config.model import ServerSpec
+from mcpgateway.discovery.records import Item, Kind
 from mcpgateway.errors import GatewayError, QuestionRefused
-from mcpgateway.host.essence import Essences
-from mcpgateway.host.places import Places
-from mcpgateway.host.settings import LoadOptions, config_file, examine, gather
-from mcpgateway.host.watch import Watch, no_notifier
-from mcpgateway.hub.approvals import Approvals
-from mcpgateway.hub.builtin.builtin import Builtin
-from mcpgateway.hub.builtin.managing import Management, management
-from mcpgateway.hub.builtin.status import Sight
-from mcpgateway.hub.installing import Installing
-from mcpgateway.hub.installplans import Plans, Workspaces
-from mcpgateway.hub.reload import Reload, State
-from mcpgateway.hub.scopes import Ground
+from mcpgateway.hub.repo_servers import Approvals
+from mcpgateway.hub.workspaces import Ground
 from mcpgateway.interfaces import Call
-from mcpgateway.wire import jsonrpc
+from mcpgateway.manage.install import Installing
+from mcpgateway.manage.install_plans import Plans, Workspaces
+from mcpgateway.manage.reload import Reload, State
+from mcpgateway.manage.tools.tool import Management, management
+from mcpgateway.owntools.status import Sight
+from mcpgateway.owntools.tool import Builtin
+from mcpgateway.protocol import jsonrpc
+from mcpgateway.system.fingerprint import Essences
+from mcpgateway.system.settings import LoadOptions, config_file, examine, gather
+from mcpgateway.system.watch import Watch, no_notifier
+from mcpgateway.system.workspaces import Places
 from tests.support.gateway_in_memory import MemoryGateway
 from tests.support.gateway_tools import RecordingSink, ScriptedAccess, spec
 
@@ -189,7 +189,7 @@ class Managed:
         try:
             found.call(call, members, self.access)
         except GatewayError as why:
-            from mcpgateway.hub.builtin import answers
+            from mcpgateway.owntools import answers
 
             answers.failed_by(call, why)
         return sink

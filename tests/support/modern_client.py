@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from mcpgateway.config.model import Bridge, ServerSpec, Share
-from mcpgateway.host.journal import Journal
 from mcpgateway.interfaces import ISessionStore
-from mcpgateway.wire.revisions import Era
+from mcpgateway.protocol.versions import Era
+from mcpgateway.system.journal import Journal
 from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
 
 PREFIX = "io.modelcontextprotocol/"

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from mcpgateway.shield import documents
+from mcpgateway.truncation import documents
 from tests.support.http_client import Answer
 
 Ask = Callable[[dict[str, Any]], Awaitable[str]]

@@ -8,10 +8,10 @@ from typing import Any
 from attrs import define, field
 
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.host.catalogs import Catalogs
-from mcpgateway.host.journal import Journal
-from mcpgateway.hub.snapshots import Store
-from mcpgateway.wire.revisions import Era
+from mcpgateway.hub.catalog.recorded import Store
+from mcpgateway.protocol.versions import Era
+from mcpgateway.system.journal import Journal
+from mcpgateway.system.recorded_lists import Catalogs
 from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
 
 

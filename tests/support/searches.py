@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcpgateway.host.holders import Search
+from mcpgateway.system.process.socket_owners import Search
 
 
 def finished(searching: Search) -> dict[int, int]:

@@ -53,7 +53,7 @@ TOKENS: dict[str, tuple[str, ...]] = {
         "-----BEGIN RSA PRIVATE KEY-----\\nMIIEowIBAAKCAQ\\nabc=\\n-----END RSA PRIVATE KEY-----",
     ),
 }
-"""By the name of their shape in `mcpgateway.rules.secrecy.SHAPES`."""
+"""By the name of their shape in `mcpgateway.policy.secrets.shapes.SHAPES`."""
 
 RANDOM = (
     _MIXED[:32],

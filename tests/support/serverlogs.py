@@ -6,7 +6,7 @@ from mcpgateway.errors import ConfigError
 
 
 class MemoryLog:
-    """What `mcpgateway.host.serverlog.ServerLogFile` is on a disk.
+    """What `mcpgateway.system.logs.server_log.ServerLogFile` is on a disk.
 
     :ivar is_full: there is no room for more.
     """

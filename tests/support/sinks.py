@@ -10,8 +10,8 @@ from zope.interface import implementer
 
 from mcpgateway.errors import GatewayError
 from mcpgateway.interfaces import Call, ICallSink
-from mcpgateway.wire import jsonrpc
-from mcpgateway.wire.jsonrpc import Envelope
+from mcpgateway.protocol import jsonrpc
+from mcpgateway.protocol.jsonrpc import Envelope
 
 
 @implementer(ICallSink)

@@ -11,8 +11,8 @@ from twisted.internet.defer import Deferred
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.config.model import Remote
 from mcpgateway.interfaces import Gone, IBackend, Launch
-from mcpgateway.wire import jsonrpc, legacy, modern
-from mcpgateway.wire.revisions import Era
+from mcpgateway.protocol import jsonrpc, legacy, modern
+from mcpgateway.protocol.versions import Era
 
 
 class Talk:

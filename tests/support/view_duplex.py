@@ -17,7 +17,7 @@ from tests.support.http_client import LIMIT_S, READ_LIMIT, Connection, request
 from tests.support.modern_client import note
 from tests.support.view_fronts import GONE, Asked, Front, Lost
 
-SHIM = Path(__file__).parents[2] / "mcpgateway" / "bridge" / "shim_main.py"
+SHIM = Path(__file__).parents[2] / "mcpgateway" / "shim" / "shim_main.py"
 
 
 @define(eq=False)

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import define
 
-from mcpgateway.hub.views.missing import KEY
+from mcpgateway.owntools.missing_servers import KEY
 from tests.support.view_fronts import Asked, Front, Lost
 from tests.support.view_model import ASKING, COMING, WHO, Server, World, is_view
 from tests.support.view_stories import now

@@ -7,10 +7,10 @@ from typing import Any
 from attrs import evolve
 
 from mcpgateway.config.model import ServerSpec, Share
-from mcpgateway.hub.views.lists import LIST_S, SOON_S
-from mcpgateway.hub.views.missing import KEY
-from mcpgateway.hub.views.modern import ViewDoor
-from mcpgateway.wire.revisions import Era
+from mcpgateway.owntools.missing_servers import KEY
+from mcpgateway.protocol.versions import Era
+from mcpgateway.views.lists import LIST_S, SOON_S
+from mcpgateway.views.modern import ViewDoor
 from tests.support import modern_client
 from tests.support.gateway_in_memory import DISCOVERED, HELLO, Client, MemoryChild, MemoryGateway
 from tests.support.modern_client import done, meta, post, refuse, request

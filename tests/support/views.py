@@ -6,9 +6,9 @@ from typing import Any
 
 from attrs import define, field
 
-from mcpgateway.hub.views.board import LEARNT_S
-from mcpgateway.hub.views.lists import LIST_S, SOON_S
-from mcpgateway.hub.views.missing import KEY
+from mcpgateway.owntools.missing_servers import KEY
+from mcpgateway.views.lists import LIST_S, SOON_S
+from mcpgateway.views.registry import LEARNT_S
 from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
 
 ALL: dict[str, Any] = {

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from mcpgateway.hub.views.missing import KEY
+from mcpgateway.owntools.missing_servers import KEY
 
 PAUSE_S = 0.05
 

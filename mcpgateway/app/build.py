@@ -1,0 +1,447 @@
+"""Where things are wired, with `assembly` for the hub: settings in, a gateway out, ready to run."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from mcpgateway.app.control import Parts, make_site
+from mcpgateway.app.daemon import Front, GatewayService, Origin, policy_of
+from mcpgateway.app.hub import (
+    Keys,
+    Outside,
+    exposition_of,
+    figures_of,
+    instruments_of,
+    keepers_of,
+    make_hub,
+    proxies_of,
+    settle,
+    tracer_of,
+)
+from mcpgateway.app.log import Observation
+from mcpgateway.app.restart import Renewal
+from mcpgateway.backends.factory import Backends
+from mcpgateway.backends.spawn import Launcher
+from mcpgateway.config.callers import Issuer, Security
+from mcpgateway.config.model import GatewaySettings, Settings
+from mcpgateway.errors import ConfigError
+from mcpgateway.frontends.http.channel import ChannelFactory
+from mcpgateway.frontends.http.guard import Guard
+from mcpgateway.frontends.http.health import HealthDoor
+from mcpgateway.frontends.http.listeners import bind, socket_path
+from mcpgateway.frontends.http.mcp import McpDoor
+from mcpgateway.frontends.http.peers import Callers
+from mcpgateway.frontends.http.router import Root
+from mcpgateway.hub.catalog.recorded import Snapshots
+from mcpgateway.hub.health.faults import Faults
+from mcpgateway.hub.owners import Owners
+from mcpgateway.hub.reaper import Reaper
+from mcpgateway.interfaces import IResolver, OwnAddress, Whose
+from mcpgateway.manage.credentials import Bearers
+from mcpgateway.manage.departed_principals import Leaving
+from mcpgateway.manage.enrolment import Enrolment
+from mcpgateway.manage.helper import Helper
+from mcpgateway.manage.memory import Housekeeping
+from mcpgateway.manage.reload import Reload, State
+from mcpgateway.observe.census import Census
+from mcpgateway.policy.secrets.redaction import Redactor
+from mcpgateway.system import files, home_files, reexec
+from mcpgateway.system.disk_space import Room
+from mcpgateway.system.instance_lock import START, Claim
+from mcpgateway.system.job_files import JobFiles
+from mcpgateway.system.journal import Journal
+from mcpgateway.system.logs.server_log import ServerLogFile, path_of
+from mcpgateway.system.oauth_tokens import Grants
+from mcpgateway.system.process import processes
+from mcpgateway.system.process.children import Ward
+from mcpgateway.system.process.disk_writes import written_by
+from mcpgateway.system.process.exits import ExitWatch
+from mcpgateway.system.process.guardian import Guardian
+from mcpgateway.system.process.orphans import Registry
+from mcpgateway.system.process.socket_owners import Holders
+from mcpgateway.system.recorded_lists import Catalogs
+from mcpgateway.system.settings import Examined
+from mcpgateway.system.token_files import TokenFiles, read_or_create
+from mcpgateway.views.specs import view_specs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.defer import Deferred
+
+    from mcpgateway.app.hub import Hub
+    from mcpgateway.frontends.http.legacy_sse import LegacySse
+    from mcpgateway.manage.client_files import Clients
+    from mcpgateway.manage.logins import Logins
+    from mcpgateway.manage.tokens import Issuing
+    from mcpgateway.system.daemon_locks import DaemonLocks
+    from mcpgateway.system.reexec import Command
+    from mcpgateway.system.sd_notify import Notify
+
+# Seconds, for whoever cannot wait.
+PAUSES_VARIABLE, RESTORE_VARIABLE = "MCPGATEWAY_REVIVAL_PAUSES", "MCPGATEWAY_RESTORE_AFTER"
+
+
+def service_manager() -> Notify | None:
+    """Whoever started us and wants to be told how we are, as systemd does."""
+    if "NOTIFY_SOCKET" not in os.environ:
+        return None
+    from mcpgateway.system.sd_notify import Notify  # few are started by one
+
+    return Notify.taken(os.environ, os.getpid())
+
+
+def make_gateway(
+    settings: Settings,
+    home: str,
+    reactor: Any,
+    origin: Origin | None = None,
+    command: Command | None = None,
+    observation: Observation | None = None,
+) -> GatewayService:
+    """Build the whole house and bind its addresses.
+
+    :param origin: where the settings come from; without it they stay as they are.
+    :param command: how this process was started, where it may begin anew by itself.
+    :param observation: what observes the log, where it begins before the gateway.
+    :raise ConfigError: an address or the home directory cannot be used.
+    """
+    sockets = reexec.inherited(os.environ)
+    manager = service_manager()  # first, so that nothing is started with what is meant for us
+    claim = _claim_of(home)
+    observation = observation or Observation()
+    bearers, keys = _secrets_of(home, settings.gateway.security, reactor, observation.redactor)
+    processes.raise_nofile()
+    instance = secrets.token_hex(8)
+    ward = Ward(Registry(home, instance), Guardian(reactor, instance, _afterwards(home, claim)))
+    holders = Holders(reactor)
+
+    def make_resolver() -> IResolver:
+        from mcpgateway.system.launch.resolver import (
+            Resolver,  # only where a package runner is in front of a server
+        )
+
+        return Resolver(home, reactor.seconds)
+
+    logs = observation.serve(reactor, lambda name: ServerLogFile(path_of(f"{home}/logs", name)))
+    launcher = Launcher(reactor, ward, make_resolver, logs.hearing, observation.redactor)
+
+    def make_locks() -> DaemonLocks:
+        from mcpgateway.system.daemon_locks import DaemonLocks  # few servers have a port of their own
+
+        return DaemonLocks(home, os.path.expanduser("~/.mcp-session-manager"), holders)
+
+    backends = Backends(
+        reactor,
+        launcher,
+        Grants(home),
+        lambda: own_address(reload.settings.gateway.public_url, listeners.http_port),
+        Whose(home, instance),
+        make_locks,
+    )
+    snapshots = Snapshots(Catalogs(f"{home}/catalogs", reactor.seconds, _in_thread(reactor)), reactor.seconds)
+    keepers = keepers_of(reactor, home, JobFiles(f"{home}/jobs"))
+    outside = Outside(
+        backends,
+        reactor,
+        keys,
+        Journal(f"{home}/sessions/journal.db", reactor.seconds),
+        holders,
+        instruments_of(reactor, backends, snapshots),
+        snapshots,
+        keepers,
+        logs.said,
+        tracer=tracer_of(
+            reactor, home, settings.gateway.trace, lambda: backends.web, observation.redactor.redact
+        ),
+        redactor=observation.redactor,
+        looks=True,
+        written=written_by,
+    )
+    hub = make_hub(settings, outside)
+    logins = backends.make_heard = _logins_of(hub, reactor, backends)
+    switchboard = hub.switchboard
+    table = processes.ProcessTable()
+    reaper = Reaper(switchboard.sessions, switchboard, table)
+    owners = Owners(switchboard.sessions, table, ExitWatch(reactor), holders, reaper.owner_ended)
+    hub.claim = owners.claim
+    settle(switchboard, settings, home, reactor)
+    mcp = McpDoor(switchboard, owners, lambda: hub.stateless)
+    origin = origin or Origin(lambda: Examined(settings, (), ()), read_at=reactor.seconds())
+    reload = make_reload(settings, origin, reactor)
+    helper = Helper(launcher.run, home, _surroundings(origin))
+    enrolment = Enrolment(helper.ask, reactor, reload.read_own)
+
+    def make_clients() -> Clients:
+        from mcpgateway.manage.client_files import Clients  # few ask for them
+
+        return Clients(helper.ask, reload, root.switch, listeners.http_port)
+
+    def make_sse() -> LegacySse:
+        from mcpgateway.frontends.http.legacy_sse import LegacySse  # hardly anybody needs it
+
+        return LegacySse(switchboard, owners, mcp.streams)
+
+    census = Census(
+        switchboard,
+        hub.health,
+        hub.meters,
+        reactor.seconds(),
+        lambda: listeners.http_port,
+        lambda: _auth_of(reload.settings.gateway),
+        reload.state.shown,
+        lambda: reload.settings.adopted,
+        lambda: root.is_disabled,
+        lambda: hub.usage.shown() if hub.usage is not None else {},
+        Faults(Room(home, reactor.seconds).lack, lambda: reload.state.problems, lambda: root.is_disabled),
+    )
+    parts = Parts(
+        switchboard=switchboard,
+        owners=owners,
+        clock=reactor,
+        limits=lambda: reload.settings.gateway.limits,
+        sign_ins=backends,
+        logins=logins,
+        clients=make_clients,
+        logs=logs,
+        events=observation.events,
+        issuing=lambda: _issuing_of(bearers, home, reload, observation.redactor.learn),
+        figures=lambda: figures_of(hub, census),
+        savings=hub.savings,
+        hub=hub,
+        census=census,
+        problems=lambda: (*reload.state.problems, *reload.state.warnings),
+        redact=observation.redactor.redact,
+        reload=reload,
+        home=home,
+        launcher=backends,
+        tag_key=keys.tag_key(),
+        web=lambda: backends.web,
+        connections=lambda: factory.connections,
+        is_disabled=lambda: root.is_disabled,
+        stop=reactor.stop,
+    )
+    guard = Guard(policy_of(settings.gateway), bearers)
+    root = Root(
+        (*settings.servers, *view_specs(hub.ways)),
+        mcp,
+        make_sse,
+        guard,
+        settings.gateway.limits,
+        lambda: make_site(parts),
+        HealthDoor(census, lambda: exposition_of(hub, census)),
+    )
+    root.look_again, root.settle, root.is_disabled, hub.catch_up = (
+        reload.look_again,
+        reload.look_soon,
+        settings.is_disabled,
+        reload.look_again,
+    )
+    callers = Callers(trusts_others=settings.gateway.trust_other_users)
+    factory = ChannelFactory(root, reactor, callers, holders)
+    leaving = Leaving(
+        bearers, guard.trusts, Grants(home).every, logins, settings.gateway.security.oauth.issuer
+    )
+    # Whose credential is limited is limited everywhere, and whose is not good any more hears nothing more.
+    switchboard.permits.scopes, bearers.gone = bearers.scopes, _parting(factory, leaving)
+    guard.changed = lambda: factory.hang_up_where(root.would_refuse)
+    trust = trusting(settings.gateway.security.oauth, guard, backends, reactor, factory)
+    listeners = bind(reactor, settings.gateway, home, factory, is_alone=claim.is_held, inherited=sockets)
+    backends.own_ports = listeners.numbers
+    return GatewayService(
+        settings,
+        home,
+        reactor,
+        manager,
+        listeners,
+        factory,
+        mcp,
+        hub,
+        owners,
+        reaper,
+        Housekeeping(switchboard, factory.heads.clear),
+        ward,
+        launcher,
+        Front(root, guard, callers, bearers, trust, rerouting(backends, settings), leaving),
+        reload,
+        enrolment,
+        origin,
+        claim,
+        Renewal(reactor, command),
+        observation,
+        () if origin.is_managed else _restorer(home, origin),
+    )
+
+
+def _parting(factory: ChannelFactory, leaving: Leaving) -> Callable[[frozenset[str]], None]:
+    def gone(principals: frozenset[str]) -> None:
+        factory.hang_up(principals)
+        leaving.look()
+
+    return gone
+
+
+def _logins_of(hub: Hub, clock: Any, backends: Backends) -> Callable[[], Logins]:
+    @cache
+    def make() -> Logins:
+        from mcpgateway.manage.logins import Logins  # where there are remote servers
+
+        return Logins(hub.switchboard, hub.health, clock, lambda: backends.accounts)
+
+    return make
+
+
+def own_address(public_url: str, port: int) -> OwnAddress:
+    """Where the gateway is for browsers and authorization servers."""
+    base = public_url or f"http://127.0.0.1:{port}"
+    # Who a client is can be fetched over https only.
+    document = f"{public_url}/oauth/client.json" if public_url.startswith("https://") else ""
+    return OwnAddress(f"{base}/oauth/callback", document)
+
+
+def _claim_of(home: str) -> Claim:
+    """Be the one gateway of the home, before anything is written there.
+
+    :raise ConfigError: there is another one, or the home cannot be used.
+    """
+    try:
+        files.make_home(home)
+    except OSError as why:
+        raise ConfigError(f"cannot use the home directory {home}: {why.strerror}") from why
+    return Claim.of(home, os.environ, socket_path(home))
+
+
+def _auth_of(gateway: GatewaySettings) -> str:
+    # What `/health` says of whether clients of this machine need a token: for all, for changes only, or for nothing.
+    if gateway.auth_mcp_transport == "bearer-required":
+        return "enabled"
+    return "disabled" if gateway.open_loopback_admin else "loopback-trusted"
+
+
+def _secrets_of(home: str, security: Security, clock: Any, redactor: Redactor) -> tuple[Bearers, Keys]:
+    kept = TokenFiles(home, os.environ)
+    try:
+        own = kept.own()
+        bearers = Bearers.of(*own, seconds=clock.seconds)
+        bearers.admit_agents(kept.agents())
+        bearers.admit_keys(security.api_keys, security.project_tokens)
+        home_files.make_directory(f"{home}/sessions")
+        key = read_or_create(f"{home}/sessions/key")
+        redactor.learn((*own, key))
+        return bearers, Keys(key)
+    except OSError as why:
+        raise ConfigError(f"cannot use the home directory {home}: {why.strerror}") from why
+
+
+def rerouting(backends: Backends, settings: Settings) -> Callable[[Settings], None]:
+    """Let requests go through the proxies that the settings name, and return what has them follow others."""
+
+    def reroute(settings: Settings) -> None:
+        backends.proxies = proxies_of(settings)
+
+    reroute(settings)
+    return reroute
+
+
+def trusting(
+    issuer: Issuer, guard: Guard, backends: Backends, clock: Any, factory: ChannelFactory
+) -> Callable[[Issuer], None]:
+    """Let a guard take the tokens of an authorization server; what is returned lets it take those of another.
+
+    :raise ConfigError: (both) what judges them is not installed.
+    """
+
+    def fetch(url: str, named_by: str) -> Any:
+        from mcpgateway.manage.access_tokens import DOCUMENT_LIMIT, FETCH_S
+
+        headers = {"Accept": "application/json"}
+        return backends.web.request(
+            "GET", url, headers, timeout_s=FETCH_S, limit=DOCUMENT_LIMIT, named_by=named_by
+        )
+
+    def trust(issuer: Issuer) -> None:
+        known = guard.access_tokens
+        if known is not None and known.issuer == issuer:
+            return
+        guard.access_tokens = None
+        if known is not None:
+            known.dismiss()
+        if not issuer.issuer:
+            return
+        try:
+            from mcpgateway.manage.access_tokens import AccessTokens  # few have an authorization server
+        except ImportError as why:
+            raise ConfigError(
+                f"settings.security.oauth needs {why.name}: pip install 'mcpgateway[oauth]'"
+            ) from why
+        guard.access_tokens = AccessTokens(issuer, fetch, clock.seconds, factory.hang_up)
+
+    trust(issuer)
+    return trust
+
+
+def _issuing_of(
+    bearers: Bearers, home: str, reload: Reload, learn: Callable[[Iterable[str]], None]
+) -> Issuing:
+    from mcpgateway.manage.tokens import Issuing  # hardly anybody manages tokens
+
+    return Issuing(bearers, TokenFiles(home, os.environ), reload, learn)
+
+
+def _surroundings(origin: Origin) -> dict[str, str]:
+    """What the helper program is started with: it reads the same configuration."""
+    named = {"MCPGATEWAY_CONFIG": origin.config_file} if os.path.exists(origin.config_file) else {}
+    return {**os.environ, **named}
+
+
+def _in_thread(reactor: Any) -> Callable[..., Deferred[Any]]:
+    """What does work that blocks."""
+
+    def work_in_thread(work: Callable[..., Any], *words: Any) -> Deferred[Any]:
+        from twisted.internet.threads import deferToThreadPool  # for few values, and for lists of several MiB
+
+        return deferToThreadPool(reactor, reactor.getThreadPool(), work, *words)
+
+    return work_in_thread
+
+
+def make_reload(settings: Settings, origin: Origin, clock: Any) -> Reload:
+    """Build what keeps the settings at what the files say."""
+    from mcpgateway.system.fingerprint import Essences
+
+    begun = State(origin.read_at, origin.files)
+    return Reload(
+        settings,
+        begun,
+        origin.examine,
+        clock,
+        Essences(origin.busy_files),
+        origin.config_file,
+        origin.gather,
+        brought=origin.brought,
+        in_thread=_in_thread(clock),
+    )
+
+
+def _restorer(home: str, origin: Origin) -> tuple[str, ...]:
+    # What the guardian becomes when this gateway is ended; see `mcpgateway.shim.restore_main`.
+    config = origin.config_file if os.path.exists(origin.config_file) else ""
+    return (*_beside("restore_main"), home, config, *os.environ.get(RESTORE_VARIABLE, "").split())
+
+
+def _afterwards(home: str, claim: Claim) -> tuple[str, ...]:
+    # What the guardian becomes when this gateway is killed; see `mcpgateway.shim.revive_main`.
+    if claim.started_by != START:
+        return ()
+    return (*_beside("revive_main"), home, *os.environ.get(PAUSES_VARIABLE, "").split())
+
+
+def _beside(program: str) -> tuple[str, ...]:
+    # A program that outlives the gateway, and shares no code with it.
+    path = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "shim", f"{program}.py")
+    return (sys.executable, "-I", "-S", path)

@@ -1,0 +1,296 @@
+"""Where the control plane is wired: each group of operations with its parts, made when it is first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+
+from mcpgateway.config.model import Daemon, Limits, ServerSpec
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+    from twisted.web.server import Site
+
+    from mcpgateway.app.hub import Hub
+    from mcpgateway.backends.http.client import Web
+    from mcpgateway.config.problems import Problem
+    from mcpgateway.frontends.rest.event_streams import Readers
+    from mcpgateway.frontends.rest.fair_queue import Turns
+    from mcpgateway.frontends.rest.site import Groups
+    from mcpgateway.hub.dispatch import Switchboard
+    from mcpgateway.hub.owners import Owners
+    from mcpgateway.interfaces import ILauncher, ISignIns
+    from mcpgateway.manage.client_files import Clients
+    from mcpgateway.manage.entries import Entries
+    from mcpgateway.manage.install import Installing
+    from mcpgateway.manage.logins import Logins
+    from mcpgateway.manage.reload import Reload
+    from mcpgateway.manage.servers import Operating
+    from mcpgateway.manage.tokens import Issuing
+    from mcpgateway.observe.census import Census
+    from mcpgateway.observe.event_feed import Chronicle
+    from mcpgateway.observe.figures import Figures
+    from mcpgateway.observe.savings import Savings
+    from mcpgateway.observe.server_logs import ServerLogs
+    from mcpgateway.observe.sessions import SessionBook
+
+
+@frozen(kw_only=True, eq=False)
+class Parts:
+    """What the groups of operations are made of.
+
+    :ivar sign_ins: takes what browsers bring back from authorization servers.
+    :ivar logins: makes what knows how principals stand with servers.
+    :ivar clients: makes what answers about clients' files.
+    :ivar limits: the bounds of the moment.
+    :ivar census: counts what runs.
+    :ivar connections: the open ones.
+    :ivar events: what has happened.
+    :ivar figures: makes what tells of numbers.
+    :ivar home: the gateway's own directory.
+    :ivar is_disabled: whether the whole gateway is switched off softly.
+    :ivar issuing: makes what manages tokens.
+    :ivar launcher: tries servers out.
+    :ivar savings: what the gateway saves.
+    :ivar logs: what servers have said.
+    :ivar problems: what is wrong with the configuration.
+    :ivar redact: takes out of a text whatever is secret.
+    :ivar reload: keeps what is served at what the files say.
+    :ivar stop: ends the gateway, in order.
+    :ivar tag_key: what tags of entries are made with.
+    :ivar web: what HTTP requests are sent with.
+    """
+
+    switchboard: Switchboard
+    owners: Owners
+    clock: IReactorTime
+    limits: Callable[[], Limits]
+    sign_ins: ISignIns
+    logins: Callable[[], Logins]
+    clients: Callable[[], Clients]
+    census: Census
+    connections: Callable[[], Collection[Any]]
+    events: Chronicle
+    figures: Callable[[], Figures]
+    home: str
+    hub: Hub
+    is_disabled: Callable[[], bool]
+    issuing: Callable[[], Issuing]
+    launcher: ILauncher
+    savings: Savings
+    logs: ServerLogs
+    problems: Callable[[], Sequence[Problem]]
+    redact: Callable[[str], str]
+    reload: Reload
+    stop: Callable[[], None]
+    tag_key: bytes = field(repr=False)
+    web: Callable[[], Web]
+
+    @cached_property
+    def operating(self) -> Operating:
+        """What starts and stops servers for people."""
+        from mcpgateway.manage.servers import Operating
+
+        return Operating(self.switchboard, self.hub.health, self.clock)
+
+    @cached_property
+    def turns(self) -> Turns:
+        """Whose turn it is."""
+        from mcpgateway.frontends.rest.fair_queue import Turns
+
+        return Turns(self.limits, self.clock)
+
+    @cached_property
+    def readers(self) -> Readers:
+        """Who reads streams of lines and events."""
+        from mcpgateway.frontends.rest.event_streams import Readers
+
+        return Readers(self.clock, lambda: self.limits().log_streams)
+
+
+def make_site(parts: Parts) -> Site:
+    """The control plane as a site for the channel."""
+    from mcpgateway.frontends.rest.site import ControlPlane  # Klein is loaded by the first who looks
+
+    tracer = parts.hub.tracer
+    audit = tracer.activity.managed if tracer is not None and tracer.activity is not None else None
+    return ControlPlane(groups_of(parts), parts.turns, audit).site()
+
+
+def groups_of(parts: Parts) -> Groups:
+    """What makes each group; its module is loaded by then, and not before."""
+    makers = (
+        _authorization,
+        _clients,
+        _daemons,
+        _describing,
+        _figures,
+        _instance,
+        _logins,
+        _logs,
+        _older,
+        _relay,
+        _servers,
+        _sessions,
+        _tokens,
+        _tools,
+        _tracing,
+    )
+    return {each.__name__.removeprefix("_"): _made_by(each, parts) for each in makers}
+
+
+def _made_by(maker: Callable[[Parts], Any], parts: Parts) -> Callable[[], Any]:
+    return lambda: maker(parts)
+
+
+def _authorization(parts: Parts) -> Any:
+    from mcpgateway.frontends.rest.authorization import Authorization
+
+    return Authorization(parts.sign_ins)
+
+
+def _logins(parts: Parts) -> Any:
+    from mcpgateway.frontends.rest.logins import Logins
+
+    return Logins(parts.logins())
+
+
+def _clients(parts: Parts) -> Any:
+    from mcpgateway.frontends.rest.clients import Clients
+
+    return Clients(parts.clients())
+
+
+def _daemons(parts: Parts) -> Any:
+    from mcpgateway.backends.probe import speaks_mcp
+    from mcpgateway.frontends.rest.compat_session_manager import Daemons
+    from mcpgateway.manage.daemons import Daemons as Book
+
+    def is_served(reach: Daemon) -> Awaitable[bool]:
+        return speaks_mcp(parts.clock, parts.web(), reach)
+
+    return Daemons(Book(parts.switchboard, parts.hub.health, parts.operating, is_served))
+
+
+def _describing(_: Parts) -> Any:
+    from mcpgateway.frontends.rest.description import Describing
+
+    return Describing()
+
+
+def _figures(parts: Parts) -> Any:
+    from mcpgateway.frontends.rest.figures import Figures
+
+    return Figures(parts.figures(), parts.savings)
+
+
+def _instance(parts: Parts) -> Any:
+    from mcpgateway.frontends.rest.gateway import Instance
+    from mcpgateway.manage.readiness import Readiness
+    from mcpgateway.manage.shutdown import Ending
+    from mcpgateway.observe.dump import Dump
+
+    board, clock = parts.switchboard, parts.clock
+    return Instance(
+        Readiness(board, parts.hub.health, clock, parts.is_disabled),
+        Dump(
+            board,
+            _book(parts),
+            clock,
+            lambda: parts.reload.settings,
+            parts.connections,
+            parts.redact,
+            lambda: {**parts.turns.shown(), "readers": len(parts.readers)},
+        ),
+        Ending(board, clock, parts.stop),
+    )
+
+
+def _logs(parts: Parts) -> Any:
+    from mcpgateway.frontends.rest.logs import Logs
+
+    return Logs(parts.logs, parts.events, parts.readers)
+
+
+def _older(parts: Parts) -> Any:
+    from mcpgateway.frontends.rest.compat_immorterm import Older
+    from mcpgateway.manage.tools.family import list_tools
+
+    def listed(server: ServerSpec, principal: str) -> Awaitable[Sequence[str]]:
+        return list_tools(parts.switchboard, parts.clock, server, principal)
+
+    return Older(parts.switchboard, parts.operating, parts.clients(), lambda: _installing(parts), listed)
+
+
+def _relay(parts: Parts) -> Any:
+    from mcpgateway.backends.relay import Relay as Relaying
+    from mcpgateway.frontends.rest.relay import Relay
+
+    return Relay(parts.switchboard, Relaying(parts.web, parts.clock))
+
+
+def _servers(parts: Parts) -> Any:
+    from mcpgateway.frontends.rest.servers import Servers
+    from mcpgateway.observe.roster import Roster
+
+    reload = parts.reload
+    roster = Roster(
+        lambda: parts.switchboard.servers,
+        parts.census.server,
+        lambda: reload.settings.blueprints,
+        parts.census.tools,
+    )
+
+    def entries() -> Entries:
+        from mcpgateway.manage.entries import Entries  # who only looks at all does without
+        from mcpgateway.system.classification import classify
+
+        return Entries(
+            _installing(parts), roster, parts.operating, parts.tag_key, partial(classify, parts.home)
+        )
+
+    return Servers(roster, parts.operating, entries, lambda: reload.settings.gateway)
+
+
+def _sessions(parts: Parts) -> Any:
+    from mcpgateway.frontends.rest.sessions import Sessions
+
+    return Sessions(parts.switchboard, _book(parts))
+
+
+def _tokens(parts: Parts) -> Any:
+    from mcpgateway.frontends.rest.tokens import Tokens
+
+    return Tokens(parts.issuing())
+
+
+def _tools(parts: Parts) -> Any:
+    from mcpgateway.frontends.rest.tools import Tools
+
+    return Tools(parts.switchboard, parts.owners, parts.clock)
+
+
+def _tracing(parts: Parts) -> Any:
+    from mcpgateway.frontends.rest.tracing import Tracing
+    from mcpgateway.observe.recorder import Recording
+    from mcpgateway.observe.why import Why
+
+    hub, health = parts.hub, parts.hub.health
+    why = Why(parts.switchboard, health, hub.tapes, parts.problems, parts.redact)
+    activity = hub.tracer.activity if hub.tracer is not None else None
+    return Tracing(why, Recording(hub.tapes, health.histories, parts.clock, parts.redact), activity)
+
+
+def _book(parts: Parts) -> SessionBook:
+    from mcpgateway.observe.sessions import SessionBook
+
+    return SessionBook(parts.switchboard, parts.clock.seconds)
+
+
+def _installing(parts: Parts) -> Installing:
+    from mcpgateway.manage.tools.family import installing_of
+
+    return installing_of(parts.reload, parts.switchboard, parts.home, parts.launcher, parts.clock)

@@ -1,0 +1,547 @@
+"""The running gateway: what is done when it starts, with every second, and when it stops."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, evolve, field, frozen
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.error import ReactorNotRunning
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway import __version__
+from mcpgateway.app.hub import Hub, ground_facts, settle
+from mcpgateway.app.log import Observation
+from mcpgateway.app.restart import Renewal
+from mcpgateway.backends.spawn import Launcher
+from mcpgateway.config.callers import Issuer
+from mcpgateway.config.diff import Change
+from mcpgateway.config.model import Adopt, Container, GatewaySettings, ManholeSettings, ServerSpec, Settings
+from mcpgateway.errors import ConfigError
+from mcpgateway.frontends.http.channel import ChannelFactory
+from mcpgateway.frontends.http.guard import Guard
+from mcpgateway.frontends.http.listeners import Listeners
+from mcpgateway.frontends.http.mcp import McpDoor
+from mcpgateway.frontends.http.peers import Callers
+from mcpgateway.frontends.http.router import Root
+from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.owners import Owners
+from mcpgateway.hub.reaper import Reaper
+from mcpgateway.interfaces import ILauncher, Launch
+from mcpgateway.manage.credentials import Bearers
+from mcpgateway.manage.departed_principals import Leaving
+from mcpgateway.manage.enrolment import Enrolment
+from mcpgateway.manage.memory import EVERY_TICKS as TIDY_TICKS
+from mcpgateway.manage.memory import Housekeeping
+from mcpgateway.manage.reload import Reload
+from mcpgateway.manage.vacancy import Vacancy
+from mcpgateway.policy.access import Policy, networks
+from mcpgateway.policy.secrets.configured import configured
+from mcpgateway.system import state
+from mcpgateway.system.config_template import write_first
+from mcpgateway.system.instance_lock import SHIM, START, Claim
+from mcpgateway.system.process.children import Ward
+from mcpgateway.system.process.orphans import instances, reap_leftovers
+from mcpgateway.system.settings import Examined
+from mcpgateway.system.watch import Watch, inotify
+from mcpgateway.views.specs import Ways, view_specs
+
+if TYPE_CHECKING:
+    from mcpgateway.config.load import Files
+    from mcpgateway.frontends.manhole.listener import Manhole
+    from mcpgateway.owntools.status import Sight
+    from mcpgateway.owntools.tool import Tool
+    from mcpgateway.system.sd_notify import Notify
+    from mcpgateway.system.secret_providers import Brought
+
+TICK_S = 1.0
+LEDGER, FAIL_OPEN = "ledger", "fail-open"
+
+
+@frozen
+class Origin:
+    """Where the settings come from, so that they can be read again.
+
+    :ivar examine: reads all files.
+    :ivar files: those that were read at the start.
+    :ivar read_at: when that began, in seconds since the epoch.
+    :ivar busy_files: those that their owners write all the time.
+    :ivar config_file: the one that new servers are written to; it need not be there.
+    :ivar gather: reads the files and no more.
+    :ivar adopts: whether clients are led to the gateway, in place of what the settings say.
+    :ivar command: how the program was started.
+    :ivar brought: what values take from outside of all files, so that it can be asked for again.
+    :ivar is_managed: whoever runs the gateway starts it again when it ends.
+    :ivar port: the one that was named on its command line.
+    """
+
+    examine: Callable[[], Examined]
+    files: tuple[str, ...] = ()
+    read_at: float = 0.0
+    busy_files: tuple[str, ...] = ()
+    config_file: str = ""
+    gather: Callable[[], Files] | None = None
+    adopts: Adopt | None = None
+    command: tuple[str, ...] = ()
+    brought: Brought | None = field(default=None, repr=False)
+    is_managed: bool = False
+    port: int | None = None
+
+
+@frozen
+class Front:
+    """What stands before the hub and follows the settings.
+
+    :ivar reroute: lets requests go through the proxies that these settings name.
+    :ivar leaving: gives back what principals were granted that come no more.
+    """
+
+    root: Root
+    guard: Guard
+    callers: Callers
+    bearers: Bearers
+    trust: Callable[[Issuer], None]
+    reroute: Callable[[Settings], None]
+    leaving: Leaving
+
+    log = Logger()
+
+    def tick(self) -> None:
+        """A second has passed."""
+        if self.guard.access_tokens is not None:
+            self.guard.access_tokens.tick()
+
+    def adopt(self, ways: Ways, servers: tuple[ServerSpec, ...]) -> None:
+        """Let in whom these settings let in, and lead to these servers."""
+        gateway = ways.gateway
+        self.callers.adopt(trusts_others=gateway.trust_other_users)
+        self.bearers.admit_keys(gateway.security.api_keys, gateway.security.project_tokens)
+        self.guard.adopt(policy_of(gateway))
+        try:
+            self.trust(gateway.security.oauth)
+        except ConfigError as why:
+            self.log.error("no tokens of an issuer are taken: {why}", event="issuer.refused", why=str(why))
+        self.leaving.issuer = gateway.security.oauth.issuer
+        self.leaving.look()
+        self.root.set_limits(gateway.limits)
+        self.root.serve((*servers, *view_specs(ways)))
+
+
+@define(eq=False)
+class GatewayService(Service):
+    """The running gateway: phases up in `startService`, the same phases down in `stopService`.
+
+    :ivar restorer: the command that gives clients' files back after its end; nothing where a service manager starts
+        it again.
+    """
+
+    log = Logger()
+
+    settings: Settings
+    home: str
+    reactor: Any = field(repr=False)
+    manager: Notify | None = field(repr=False)
+    listeners: Listeners = field(repr=False)
+    factory: ChannelFactory = field(repr=False)
+    mcp: McpDoor = field(repr=False)
+    hub: Hub = field(repr=False)
+    owners: Owners = field(repr=False)
+    reaper: Reaper = field(repr=False)
+    housekeeping: Housekeeping = field(repr=False)
+    ward: Ward = field(repr=False)
+    launcher: Launcher = field(repr=False)
+    front: Front = field(repr=False)
+    reload: Reload = field(repr=False)
+    enrolment: Enrolment = field(repr=False)
+    origin: Origin = field(repr=False)
+    claim: Claim = field(repr=False)
+    renewal: Renewal = field(repr=False)
+    observation: Observation = field(repr=False)
+    restorer: tuple[str, ...] = field(repr=False, default=())
+    _started_at: float = field(init=False, default=0.0)
+    _vacancy: Vacancy = field(init=False, repr=False)
+    _heart: LoopingCall = field(init=False, repr=False)
+    _manhole: Manhole | None = field(init=False, default=None, repr=False)
+
+    @property
+    def switchboard(self) -> Switchboard:
+        """What the doors of the legacy era ask."""
+        return self.hub.switchboard
+
+    def __attrs_post_init__(self) -> None:
+        self.reload.apply = self.adopt
+        self.hub.config = self.reload.state.shown
+        self.hub.manage = self._manage
+        self._vacancy = Vacancy(self.switchboard, lambda: self.hub.is_heard)
+        self._heart = LoopingCall(self._tick)
+        self._heart.clock = self.reactor
+
+    def _manage(self, sight: Sight, launcher: ILauncher, clock: Any) -> tuple[Tool, ...]:
+        from mcpgateway.manage.tools.family import Parts, managed  # few let a model manage their servers
+
+        tools = managed(Parts(sight, self.reload, self.switchboard, self.home, launcher, clock))
+        tracer = self.hub.tracer
+        if tracer is None or tracer.activity is None:
+            return tools
+        from mcpgateway.manage.tools.audited import audited
+
+        return audited(tools, tracer.activity.managed)
+
+    def startService(self) -> None:
+        """Clear up after a gateway that was killed, then let time pass."""
+        super().startService()
+        self._observe()
+        if self.observation.logs is not None:
+            self.observation.logs.is_served = lambda name: name in self.switchboard.servers
+        self.observation.begin()
+        self._started_at = self.reactor.seconds()
+        if self.manager is not None:
+            self.reactor.callLater(0, self._say_ready)  # when the reactor runs, whoever connects is answered
+        for what in reap_leftovers(self.home):
+            self.log.warn("killed a leftover of an earlier gateway: {what}", event="orphan.reaped", what=what)
+        for warning in self.settings.warnings:
+            self.log.warn("{warning}", event="config.warning", warning=warning)
+        if self.reload.config_file and write_first(self.reload.config_file):
+            self.log.info(
+                "{file} was written; it explains every setting",
+                event="config.written",
+                file=self.reload.config_file,
+            )
+        self._announce()
+        self.claim.up()
+        if self.claim.started_by == START:
+            self.ward.guardian.start()  # a gateway that is wanted is started again even when it dies without children
+        self.hub.health.begin(self.settings.servers)
+        self.front.leaving.begin()
+        self._reap_containers()
+        self.reload.begin(Watch(self.reactor, inotify(self.reactor), self.reload.look))
+        self._heart.start(TICK_S, now=False).addErrback(self._heart_stopped)
+        self.renewal.offer(self)
+        self._open_manhole()
+        self.say_that_it_runs()
+        # When the reactor runs: what is started now would find nobody who answers.
+        self.reactor.callLater(0, self._enrol)
+        self.reactor.callLater(0, self._heed_terminations)
+
+    def adopt(self, settings: Settings, change: Change) -> None:
+        """Put other settings into force, as far as that can be done while the gateway runs."""
+        if self.manager is not None:
+            self.manager.reloading()
+        before, self.settings = self.settings, settings
+        self._observe()
+        if change or ground_facts(settings) != ground_facts(before):
+            settle(self.hub.switchboard, settings, self.home, self.reactor)
+        self.front.reroute(settings)
+        self.front.adopt(Ways(settings.gateway, settings.profiles), change.servers)
+        if settings.is_disabled != before.is_disabled:
+            self.front.root.switch(settings.is_disabled)
+        self.hub.adopt(settings.gateway, change, settings.profiles)
+        self._say_ready()
+        self.hub.health.begin((*change.added, *(each.after for each in change.changed)))
+        self._say_served(change.added)
+        for server in change.removed:
+            self.log.info("{name} is not served any more", event="server.removed", name=server.name)
+            self.observation.forget(server.name)
+        for each in change.changed:
+            self.log.info("{name} is defined otherwise now", event="server.changed", name=each.after.name)
+        self.enrolment.look(settings)
+        self._open_manhole()
+
+    def _open_manhole(self) -> None:
+        if self._manhole is None and self.settings.manhole == ManholeSettings():
+            return
+        if self._manhole is None:
+            from mcpgateway.frontends.manhole.listener import Manhole  # hardly anybody looks inside
+
+            self._manhole = Manhole(self.reactor, self.home, self._inside)
+        self._manhole.adopt(self.settings.manhole)
+
+    def _inside(self) -> dict[str, Any]:
+        pool, sessions = self.switchboard.pool, self.switchboard.sessions
+        return {"gateway": self, "pool": pool, "sessions": sessions, "config": self.settings}
+
+    def _observe(self) -> None:
+        self.observation.redactor.learn(configured(self.settings))
+        self.observation.adopt(self.settings.gateway.log_level)
+
+    def _heed_terminations(self) -> None:
+        # Twisted's runners end themselves by the signal once more, as if it had killed them; whoever ends in order has
+        # not failed. Renewal puts its own handler before this one for a while.
+        signal.signal(signal.SIGTERM, lambda *_: self.reactor.callFromThread(self._end))
+        # A terminal that is closed ends what runs in it; that is no reason to leave anything behind.
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            signal.signal(signal.SIGHUP, lambda *_: self.reactor.callFromThread(self._end))
+
+    def _end(self) -> None:
+        with suppress(ReactorNotRunning):  # it ends already
+            self.reactor.stop()
+
+    def _enrol(self) -> None:
+        if self.switchboard.is_open:
+            self.enrolment.begin(self.settings, adopts=self.origin.adopts)
+
+    def say_that_it_runs(self) -> None:
+        """Leave word in the home."""
+        listeners, renewal = self.listeners, self.renewal
+        running = state.myself(
+            listeners.http_port, __version__, self._started_at, self.origin.command, listeners.words
+        )
+        running = evolve(running, renews=renewal.is_offered, refused=renewal.refused)
+        try:
+            state.write(self.home, running)
+            state.keep_port(self.home, self.origin.port)
+        except ConfigError as why:
+            self.log.warn(
+                "{why}; programs that look for the gateway will not find it",
+                event="state.failed",
+                file=state.file_of(self.home),
+                why=str(why),
+            )
+
+    @property
+    def _base(self) -> str:
+        return f"http://localhost:{self.listeners.http_port}"
+
+    def _say_served(self, servers: Iterable[ServerSpec]) -> None:
+        for server in servers:
+            self.log.info(
+                "{name} is served at {base}/{name}/mcp ({source})",
+                event="server.served",
+                name=server.name,
+                base=self._base,
+                source=server.source,
+            )
+
+    def _announce(self) -> None:
+        self._say_served(self.settings.servers)
+        if not self.settings.servers:
+            self.log.warn(
+                "no servers to serve: name some in {home}/config.yaml or in ~/.claude.json",
+                event="server.none",
+                home=self.home,
+            )
+            return
+        self.log.info(
+            "try: {curl}", event="service.try", curl=_curl(self._base, self.settings.servers[0].name)
+        )
+
+    def _reap_containers(self) -> None:
+        boxed = [
+            Launch(each.name, each.command, each.env, each.cwd, each.reach)
+            for each in self.settings.servers
+            if isinstance(each.reach, Container)
+        ]
+        if not boxed:
+            return
+        from mcpgateway.backends.container import reap_containers  # few servers run in one
+
+        living = instances(self.home) | {self.ward.instance}
+        reaping = reap_containers(self.reactor, self.launcher, boxed, self.home, living)
+        reaping.addCallback(self._reaped).addErrback(self._reaping_broke)
+
+    def _reaped(self, found: list[str]) -> None:
+        for what in found:
+            self.log.warn("killed a leftover of an earlier gateway: {what}", event="orphan.reaped", what=what)
+
+    def _reaping_broke(self, why: Failure) -> None:
+        self.log.failure("leftover containers could not be looked for", why, event="container.reap_failed")
+
+    def _heart_stopped(self, why: Failure) -> None:
+        self.log.failure("the heartbeat has stopped", why, event="heartbeat.stopped")
+
+    def _tick(self) -> None:
+        # One exception would end a LoopingCall for good, and every deadline with it.
+        beats = (
+            self._age,
+            self.factory.sweep,
+            self.mcp.streams.tick,
+            self._expire,
+            self.switchboard.pool.tick,
+            self.switchboard.tick,
+            self.switchboard.questions.tick,
+            self.hub.tick,
+            self.hub.health.tick,
+            self.owners.tick,
+            self.front.bearers.tick,
+            self.front.tick,
+            self.switchboard.sessions.store.settle,
+            self._reap,
+            self._tidy,
+            self.reload.tick,
+            self._say_alive,
+            self._leave,
+        )
+        for beat in beats:
+            try:
+                beat()
+            except Exception:  # noqa: BLE001 - the one catch-all of this road
+                self.log.failure("a beat of the heart failed", event="heartbeat.failed")
+
+    def _say_ready(self) -> None:
+        if self.manager is not None and self.switchboard.is_open:
+            self.manager.ready(self._status())
+
+    def _status(self) -> str:
+        calls, sessions = self.switchboard.awaited(), len(self.switchboard.sessions)
+        if not self.switchboard.is_open:
+            return f"stopping, calls under way: {calls}"
+        processes = sum(len(slot.pids) for slot in self.switchboard.pool)
+        return f"{len(self.settings.servers)} servers, {processes} processes, {sessions} sessions at {self._base}"
+
+    def _say_alive(self) -> None:
+        if self.manager is not None:
+            self.manager.beat(self._status())
+
+    def _age(self) -> None:
+        self.switchboard.sessions.now += 1
+
+    def _expire(self) -> None:
+        for slot in self.switchboard.pool:
+            slot.expire()
+
+    def _reap(self) -> None:
+        if self.switchboard.sessions.now % round(self.settings.gateway.limits.reap_s) == 0:
+            self.reaper.look_around(self.settings.gateway.limits.session_idle_s)
+            self.owners.tidy()
+
+    def _tidy(self) -> None:
+        if self.switchboard.sessions.now % TIDY_TICKS == 0:
+            self.housekeeping.look_around()
+
+    def _leave(self) -> None:
+        # A gateway that a client's program has started is nobody's to stop.
+        limit = self.settings.gateway.limits.idle_exit_s
+        if self.claim.started_by != SHIM or not limit or self._vacancy.tick() < limit:
+            return
+        if leads_here(self.settings) or self.claim.is_wanted():
+            self._vacancy.begin()
+            return
+        self.log.info(
+            "nobody has used this gateway for {limit:g} s, and nobody has asked it to stay: it ends",
+            event="service.idle",
+            limit=limit,
+        )
+        self.reactor.stop()
+
+    def stopService(self) -> Deferred[None]:
+        """Refuse and drain, then stop the children, then forget them; fires when nothing is left."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        super().stopService()
+        self._bequeath()
+        self.enrolment.close()
+        self.reload.close()
+        if self._manhole is not None:
+            self._manhole.close()
+        self.switchboard.is_open = False
+        if not self.renewal.is_due:
+            await self._refuse()
+        await self.switchboard.close()
+        await self.launcher.close()
+        self.ward.close()
+        await deferLater(self.reactor, 0)  # the answers to cut-off calls leave in the next turn
+        if self._heart.running:
+            self._heart.stop()
+        self.factory.abort_all()
+        self.owners.close()
+        if self.hub.snapshots is not None:
+            self.hub.snapshots.close()
+        self.switchboard.sessions.store.close()
+        if not self.renewal.is_due:
+            self.forget()
+        self.observation.end()
+
+    def _bequeath(self) -> None:
+        # Nobody is there to give clients their own servers back when this process has ended, or is killed before that.
+        if not self.restorer or self.renewal.is_due or self.claim.is_stopped() or not self._is_led_to():
+            return
+        self.log.info(
+            "clients' files lead here: unless a gateway runs again soon, they get their own servers back",
+            event="clients.bequeathed",
+        )
+        self.ward.guardian.bequeath(self.restorer)
+
+    def _is_led_to(self) -> bool:
+        # What was done with clients' files a moment ago has not been read again yet.
+        if not os.path.isdir(os.path.join(self.home, LEDGER)):
+            return False
+        from mcpgateway.clientfiles.ledger import Ledger  # few have led a client's file to the gateway
+
+        try:
+            files = Ledger(self.home).read().files.values()
+        except ConfigError:
+            return leads_here(self.settings)
+        return self.enrolment.is_running or any(each.is_standing and each.mode != FAIL_OPEN for each in files)
+
+    def forget(self) -> None:
+        """Take away what was said of us: we have ended in order."""
+        state.remove(self.home, os.getpid())
+        self.listeners.close_now()  # those that were to be kept, if any
+        self.claim.ended()
+
+    async def _refuse(self) -> None:
+        if self.manager is not None:
+            self.manager.stopping(self._status())
+        await DeferredList(self.listeners.close(), consumeErrors=True)
+        self.observation.dismiss()
+        self.factory.drain()
+        self.mcp.streams.close()
+        self.hub.close()
+        await self._drained()
+
+    async def _drained(self) -> None:
+        waited, limit = 0.0, self.settings.gateway.limits.drain_s
+        if calls := self.switchboard.awaited():
+            self.log.info(
+                "{calls} calls are under way; waiting up to {limit:g} s",
+                event="service.drain",
+                calls=calls,
+                limit=limit,
+            )
+        while self.switchboard.awaited() and waited < limit:
+            await deferLater(self.reactor, 0.1)
+            waited += 0.1
+
+
+def leads_here(settings: Settings) -> bool:
+    """Whether a client's own file leads to this gateway, so that it is in use though nobody uses it now."""
+    return any(each.mode != FAIL_OPEN and not each.suspended for each in settings.adopted)
+
+
+def policy_of(settings: GatewaySettings) -> Policy:
+    """The access policy that the settings describe."""
+    host, origin = place_of_public(settings.public_url)
+    return Policy(
+        frozenset(each.lower().encode() for each in (*settings.allowed_hosts, *host)),
+        frozenset(each.encode() for each in (*settings.allowed_origins, *origin)),
+        settings.allow_remote,
+        settings.auth_mcp_transport == "bearer-required",
+        settings.auth_mcp_transport == "loopback-only",
+        networks(settings.security.trusted_ips),
+        open_loopback=settings.open_loopback_admin,
+        is_public=bool(settings.public_url),
+    )
+
+
+def place_of_public(url: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The host and the origin of the gateway's public address, as browsers send them; nothing without one."""
+    if not url:
+        return (), ()
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return (f"[{host}]" if ":" in host else host,), (f"{parts.scheme}://{parts.netloc.lower()}",)
+
+
+def _curl(base: str, name: str) -> str:
+    body = '{"jsonrpc":"2.0","id":1,"method":"tools/list"}'
+    return f"curl -s {base}/{name}/mcp -H 'Content-Type: application/json' -d '{body}'"

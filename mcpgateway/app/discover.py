@@ -1,0 +1,142 @@
+"""Have every server asked for its lists by this very program, where no gateway runs that could do it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from attrs import field, frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall, react
+
+from mcpgateway.app.hub import Hub, Keys, Outside, make_hub, proxies_of, settle
+from mcpgateway.backends.factory import Backends
+from mcpgateway.backends.spawn import Launcher
+from mcpgateway.clientfiles.machine import Machine
+from mcpgateway.config.document import visible
+from mcpgateway.config.model import ServerSpec, Settings
+from mcpgateway.discovery.naming import did_you_mean
+from mcpgateway.errors import ConfigError
+from mcpgateway.hub.catalog.recorded import Snapshots
+from mcpgateway.interfaces import OwnAddress, Whose
+from mcpgateway.manage.discovery import Discovery
+from mcpgateway.system import files
+from mcpgateway.system.daemon_locks import DaemonLocks
+from mcpgateway.system.journal import Journal
+from mcpgateway.system.launch.resolver import Resolver
+from mcpgateway.system.oauth_tokens import Grants
+from mcpgateway.system.process.children import Ward
+from mcpgateway.system.process.guardian import Guardian
+from mcpgateway.system.process.orphans import Registry
+from mcpgateway.system.process.socket_owners import Holders
+from mcpgateway.system.recorded_lists import Catalogs
+
+NOWHERE = OwnAddress("")  # no browser comes back to this program
+S002_HOME = os.path.expanduser("~/.mcp-session-manager")
+TELL_S = 0.2
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+@frozen
+class Wish:
+    """What is to be discovered.
+
+    :ivar servers: by name; all where there are none.
+    :ivar limit_s: for each of them.
+    """
+
+    servers: tuple[str, ...]
+    limit_s: float
+    tell: Tell = field(repr=False)
+
+
+def discover(machine: Machine, wish: Wish) -> dict[str, Any]:
+    """Ask the servers, and say what has become of each, as the gateway would.
+
+    :raise ConfigError: the configuration cannot be used, or has no such server.
+    """
+    settings = machine.settings_to_run()
+    servers = chosen(settings.servers, wish.servers)
+    files.make_home(machine.home)
+    shown: list[dict[str, Any]] = []
+
+    def run(reactor: Any) -> Deferred[None]:
+        return Deferred.fromCoroutine(_run(reactor, machine.home, settings, servers, wish, shown))
+
+    try:
+        react(run)
+    except SystemExit as ended:
+        if not shown:
+            raise ConfigError("the servers could not be asked") from ended
+    return shown[0]
+
+
+def chosen(servers: Sequence[ServerSpec], names: Sequence[str]) -> list[ServerSpec]:
+    """The servers of these names, or all that are switched on.
+
+    :raise ConfigError: there is none of that name.
+    """
+    known = {each.name: each for each in servers}
+    for each in names:
+        if each not in known:
+            near = did_you_mean(each, known)
+            meant = (
+                f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known) or 'none'}"
+            )
+            raise ConfigError(f"there is no server {visible(each)}", meant)
+    return [known[each] for each in dict.fromkeys(names)] or [each for each in servers if each.enabled]
+
+
+async def _run(
+    reactor: Any,
+    home: str,
+    settings: Settings,
+    servers: Sequence[ServerSpec],
+    wish: Wish,
+    shown: list[dict[str, Any]],
+) -> None:
+    instance = secrets.token_hex(8)
+    ward = Ward(Registry(home, instance), Guardian(reactor, instance))
+    launcher = Launcher(reactor, ward, lambda: Resolver(home, reactor.seconds))
+    holders = Holders(reactor)
+    # Tokens that the gateway has are used; users sign in through a gateway that runs.
+    backends = Backends(
+        reactor,
+        launcher,
+        Grants(home),
+        lambda: NOWHERE,
+        Whose(home, instance),
+        lambda: DaemonLocks(home, S002_HOME, holders),
+        asks=False,
+    )
+    backends.proxies = proxies_of(settings)
+    hub = _hub_of(reactor, home, settings, backends, holders)
+    discovery = Discovery(hub.switchboard, reactor)
+    telling = LoopingCall(lambda: wish.tell(discovery.shown()))
+    telling.clock = reactor
+    try:
+        asked = discovery.begin(servers, wish.limit_s)
+        telling.start(TELL_S).addErrback(lambda _: None)  # it only shows how far it is
+        await asked
+        shown.append(discovery.shown())
+    finally:
+        if telling.running:
+            telling.stop()
+        await hub.switchboard.close()
+        await launcher.close()
+        ward.close()
+        if hub.snapshots is not None:
+            hub.snapshots.close()
+
+
+def _hub_of(reactor: Any, home: str, settings: Settings, backends: Backends, holders: Holders) -> Hub:
+    snapshots = Snapshots(Catalogs(f"{home}/catalogs", reactor.seconds), reactor.seconds)
+    # Nothing of these sessions outlives this program.
+    store = Journal(":memory:", reactor.seconds)
+    keys = Keys(secrets.token_urlsafe(32))
+    hub = make_hub(settings, Outside(backends, reactor, keys, store, holders, snapshots=snapshots))
+    settle(hub.switchboard, settings, home, reactor)
+    return hub

@@ -1,0 +1,536 @@
+"""Wire the hub: what lives between the doors and the servers, and what it measures and remembers with."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, evolve, field, frozen
+from twisted.internet.defer import Deferred, fail, succeed
+
+from mcpgateway.backends.factory import Backends
+from mcpgateway.backends.tape import Tapes
+from mcpgateway.config import environment
+from mcpgateway.config.diff import Change
+from mcpgateway.config.merge import WorkspaceSpec, World, specialise
+from mcpgateway.config.model import (
+    GatewaySettings,
+    Profile,
+    Remote,
+    Rest,
+    ServerSpec,
+    Settings,
+    TraceSettings,
+)
+from mcpgateway.config.surface import ShieldLimits
+from mcpgateway.errors import BackendError
+from mcpgateway.hub.catalog.recorded import Snapshots
+from mcpgateway.hub.client_requests import Questions
+from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.health.health import BLIND, Health, Instruments
+from mcpgateway.hub.limits.call_limiters import Limiters
+from mcpgateway.hub.limits.start_limiter import Gate
+from mcpgateway.hub.meters import Meters
+from mcpgateway.hub.peers import Neighbours
+from mcpgateway.hub.pool import Pool
+from mcpgateway.hub.probes.era import Eras
+from mcpgateway.hub.probes.lock_errors import Locks
+from mcpgateway.hub.probes.sharing import FirstLook
+from mcpgateway.hub.probes.writes import Written
+from mcpgateway.hub.repo_servers import Approvals
+from mcpgateway.hub.server_messages import Notices, Said, unkept
+from mcpgateway.hub.sessions import Session, Sessions
+from mcpgateway.hub.slot import Surroundings
+from mcpgateway.hub.url_elicitation import SendingAway
+from mcpgateway.hub.workspaces import Ground, Scopes
+from mcpgateway.interfaces import ILauncher, ISessionStore
+from mcpgateway.observe.savings import Savings, Weights
+from mcpgateway.observe.timeline import Timeline
+from mcpgateway.policy import urls
+from mcpgateway.policy.proxies import Proxies, from_levels
+from mcpgateway.policy.secrets.redaction import Redactor
+from mcpgateway.protocol.session_ids import NODE_BYTES, SessionIds
+from mcpgateway.system.process.tree_sizes import tree_activity, tree_sizes
+from mcpgateway.system.settings import read_workspace
+from mcpgateway.system.workspaces import Places
+from mcpgateway.views.specs import NOTHING_KEPT, Keepers, Ways
+
+if TYPE_CHECKING:
+    from mcpgateway.backends.http.client import Web
+    from mcpgateway.frontends.http.metrics import Exposition
+    from mcpgateway.hub.bridge.to_modern import ToModern
+    from mcpgateway.hub.modern_dispatch import Stateless
+    from mcpgateway.hub.results.originals import Vault
+    from mcpgateway.hub.usage import Usage
+    from mcpgateway.observe.census import Census
+    from mcpgateway.observe.figures import Figures
+    from mcpgateway.observe.tracing import Tracer
+    from mcpgateway.owntools.job_records import JobStore
+    from mcpgateway.owntools.jobs import Jobs
+    from mcpgateway.owntools.status import Sight
+    from mcpgateway.owntools.tool import Tool
+    from mcpgateway.protocol.request_states import RequestStates
+    from mcpgateway.views.modern import ViewDoor
+    from mcpgateway.views.registry import Board
+
+CHECK_S = 5.0  # until a service has said how it is
+CHECK_BYTES = 1_048_576
+EXPORT_S = 10.0  # until whoever collects spans has taken some
+
+
+def instruments_of(reactor: Any, backends: Backends, snapshots: Snapshots) -> Instruments:
+    """What the health of servers is measured with in the real world."""
+
+    def fetch(url: str) -> Deferred[int]:
+        asked = backends.web.request("GET", url, {}, timeout_s=CHECK_S, limit=CHECK_BYTES)
+        return asked.addCallback(lambda answer: answer.status)
+
+    def dial(url: str) -> Deferred[None]:
+        from mcpgateway.backends.probe import knock  # few servers are elsewhere
+
+        try:
+            proxy = backends.proxies.of(urls.read(url))
+        except BackendError as why:
+            return fail(why)
+        # What lies behind a proxy is not ours to knock at.
+        return Deferred.fromCoroutine(knock(reactor, f"http://{proxy.address}/" if proxy else url))
+
+    chance = secrets.SystemRandom().random
+    return Instruments(chance, fetch, dial, tree_sizes, snapshots.is_known, tree_activity, backends.question)
+
+
+def usage_of(seconds: Callable[[], float], home: str) -> Usage:
+    """What counts calls of tools in the real world."""
+    from mcpgateway.hub.usage import Usage
+    from mcpgateway.system.usage import UsageFile  # what only clients of views need
+
+    return Usage(UsageFile(f"{home}/usage.json"), seconds)
+
+
+def keepers_of(reactor: Any, home: str, jobs: JobStore) -> Keepers:
+    """What is kept in the real world of what happens on views."""
+    return Keepers(jobs, partial(usage_of, reactor.seconds, home), partial(vault_of, reactor, home))
+
+
+def vault_of(reactor: Any, home: str, limits: ShieldLimits) -> Vault:
+    """What keeps the originals of shortened answers in the real world."""
+    from twisted.internet.threads import deferToThreadPool
+
+    from mcpgateway.hub.results.originals import Vault
+    from mcpgateway.system.result_files import Spill  # what only clients of views need
+
+    work = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+    return Vault(Spill(f"{home}/results"), limits.keep, limits.keep_bytes, reactor.seconds, work)
+
+
+def tracer_of(
+    reactor: Any, home: str, said: TraceSettings, web: Callable[[], Web], redact: Callable[[str], str]
+) -> Tracer:
+    """What follows calls in the real world.
+
+    :param said: what the settings say of it; where they name nobody who collects spans, the environment may.
+    """
+    from mcpgateway.observe.activity import Activity
+    from mcpgateway.observe.tracing import Tracer
+    from mcpgateway.system.logs.server_log import ServerLogFile
+
+    tracer = Tracer(secrets.token_hex, said.begin)
+    if said.activity:
+        file = ServerLogFile(f"{home}/logs/activity.jsonl")
+        tracer.activity = Activity(file, reactor.seconds, tracer.new_id, redact)
+    base = said.otlp or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+    if base:
+        from mcpgateway.observe.spans import Spans, endpoint_of, headers_of
+
+        headers = said.otlp_headers or headers_of(os.environ.get("OTEL_EXPORTER_OTLP_HEADERS", ""))
+
+        def send(body: bytes) -> Deferred[int]:
+            heads = {"Content-Type": "application/json", **headers}
+            asked = web().request(
+                "POST", endpoint_of(base), heads, body, timeout_s=EXPORT_S, limit=CHECK_BYTES
+            )
+            return asked.addCallback(lambda answer: answer.status)
+
+        tracer.spans = Spans(send, reactor.seconds, redact)
+    return tracer
+
+
+@frozen
+class Outside:
+    """What the hub works with that it does not make.
+
+    :ivar holders: tells which process holds each of some sockets.
+    :ivar snapshots: what servers have answered before; None where nothing is to be kept.
+    :ivar keepers: what is kept of what happens on views.
+    :ivar said: told of what servers say for people to read.
+    :ivar stopwatch: measures calls, in seconds, and never goes back.
+    :ivar tracer: what follows calls; None where nothing does.
+    :ivar redactor: takes out of a text whatever is secret.
+    :ivar written: looks at what processes have written; None where nobody looks.
+    :ivar looks: whether new servers are asked for their tools before several clients share them.
+    """
+
+    launcher: ILauncher
+    clock: Any
+    keys: Keys
+    store: ISessionStore
+    holders: Callable[[Collection[int]], Deferred[dict[int, int]]]
+    instruments: Instruments = BLIND
+    snapshots: Snapshots | None = None
+    keepers: Keepers = NOTHING_KEPT
+    said: Said = unkept
+    stopwatch: Callable[[], float] = time.perf_counter
+    tracer: Tracer | None = None
+    redactor: Redactor = field(factory=Redactor, repr=False)
+    looks: bool = False
+    written: Written | None = None
+
+
+def make_hub(settings: Settings, outside: Outside) -> Hub:
+    """Build the hub, between the doors and the children."""
+    launcher, clock, keys, store = outside.launcher, outside.clock, outside.keys, outside.store
+    snapshots, gateway = outside.snapshots, settings.gateway
+    sessions = Sessions(gateway.limits.sessions, keys.session_ids(), store, clock.seconds)
+    questions = Questions()
+
+    notices = Notices(sessions, questions, lambda slot, why: pool.asked_nobody(slot, why))  # noqa: PLW0108 - later
+    notices.said = outside.said
+    health = Health(gateway, outside.instruments, clock.seconds)
+    meters = Meters(outside.stopwatch, outside.redactor.redact)
+
+    tapes = Tapes(clock.seconds, gateway.trace.record_lines)
+    around = Surroundings(
+        launcher,
+        clock,
+        notices,
+        Gate(gateway.limits.spawns),
+        gateway.limits.handshake_s,
+        sessions.subscribed,
+        health,
+        meters,
+        snapshots,
+        Locks(lambda slot, why: pool.move(slot.server, why), lambda slot: pool.others(slot)),  # noqa: PLW0108 - later
+        tapes,
+    )
+    pool = _pool_of(around, outside, questions)
+    pool.params_of = sessions.params_of
+    eras = Eras(pool, store, gateway.bridge, clock.seconds)
+
+    def make_to_modern() -> ToModern:
+        from mcpgateway.hub.bridge.to_modern import ToModern  # sessions at servers that know none are few
+
+        return ToModern(sessions, questions, clock)
+
+    neighbours = Neighbours(outside.holders)
+    scopes = Scopes(pool, neighbours, ground_of(settings, clock.seconds))
+    switchboard = Switchboard(settings.servers, pool, sessions, questions, eras, make_to_modern)
+    switchboard.scopes, switchboard.sending_away = scopes, SendingAway(sessions, clock)
+
+    def make_board() -> Board:
+        # Whoever has clients of single servers only does without.
+        from mcpgateway.views.wiring import Parts, board_of
+
+        parts = Parts(switchboard, health, launcher, clock, snapshots, outside.keepers, outside.redactor.mask)
+        notices.lists = made = board_of(hub, parts)
+        made.catch_up = lambda: hub.catch_up()  # noqa: PLW0108 - it is set later
+        return made
+
+    switchboard.make_board = make_board
+    scopes.members = lambda view: switchboard.board.members(view)  # noqa: PLW0108 - not built before it is asked
+    health.attend(switchboard)
+
+    def make_stateless() -> Stateless:
+        # Whoever only has legacy clients does without half a megabyte.
+        from mcpgateway.hub.bridge.to_legacy import ToLegacy
+        from mcpgateway.hub.modern_dispatch import Stateless
+        from mcpgateway.hub.request_states import ServerStates
+        from mcpgateway.hub.result_cache import ResultCache
+
+        states = keys.request_states()
+        to_legacy = ToLegacy(pool, sessions, questions, states, clock.seconds, switchboard.end)
+        cache = ResultCache(clock.seconds)
+        notices.modern = made = Stateless(
+            pool, sessions, eras, neighbours, cache, to_legacy, switchboard.current
+        )
+        made.is_open = switchboard.is_open
+        made.permits, made.states = switchboard.permits, ServerStates(states, store, clock.seconds)
+        to_legacy.current, made.sending_away = switchboard.current, switchboard.sending_away
+        made.make_views = make_views
+        made.direct = lambda: switchboard.board.direct
+        return made
+
+    def make_views(stateless: Stateless) -> ViewDoor:
+        return _views_of(stateless, switchboard, outside)
+
+    timeline, ways = Timeline(meters, clock.seconds), Ways(gateway, settings.profiles)
+    hub = Hub(switchboard, health, meters, timeline, make_stateless, ways, tapes, snapshots)
+    health.on_switch = hub.show_anew
+    hub.savings = savings_of(hub, outside)
+    hub.follow(outside.tracer)
+    return hub
+
+
+def _pool_of(around: Surroundings, outside: Outside, questions: Questions) -> Pool:
+    pool = Pool(around, outside.store)
+    if outside.written is not None:
+        pool.traits.looks, pool.traits.sees = True, bool(outside.written((os.getpid(),)))
+    around.limiters = Limiters(pool, around.meters, outside.written, questions.is_asked)
+    if outside.looks:
+        look = FirstLook(pool, around.clock)
+        around.meet = look.met
+        if around.snapshots is not None:
+            around.snapshots.listed = look.listed
+    return pool
+
+
+def _views_of(stateless: Stateless, switchboard: Switchboard, outside: Outside) -> ViewDoor:
+    from mcpgateway.views.modern import Around, ViewDoor
+
+    board, states, clock = switchboard.board, outside.keys.request_states(), outside.clock
+    around = Around(board, switchboard.pool, clock, states, clock.seconds, outside.snapshots)
+    door = ViewDoor(stateless, around)
+    board.outcomes.serve(door)
+    board.errands = door.errands
+    board.grounds.on_tick.append(door.look_around)
+    return door
+
+
+def savings_of(hub: Hub, outside: Outside) -> Savings:
+    """What adds up what the gateway saves."""
+    pool, read = hub.switchboard.pool, outside.keepers.usage
+    on_record = cache(read) if read is not None else None  # until somebody comes to a view
+
+    def usage() -> Usage | None:
+        return hub.usage or (on_record() if on_record is not None else None)
+
+    def pids() -> Iterable[int]:
+        return (pid for slot in pool for pid in slot.pids)
+
+    weights = Weights(outside.instruments.weigh, pids)
+    return Savings(hub.switchboard, hub.health, weights, usage)
+
+
+def figures_of(hub: Hub, census: Census) -> Figures:
+    """What tells of numbers."""
+    from mcpgateway.observe.figures import Figures  # few ask for them
+
+    return Figures(hub.meters, hub.timeline, census)
+
+
+def exposition_of(hub: Hub, census: Census) -> Exposition:
+    """What tells Prometheus of them."""
+    from mcpgateway.frontends.http.metrics import Exposition  # likewise
+
+    return Exposition(hub.meters, census, hub.savings)
+
+
+def ground_of(settings: Settings, seconds: Callable[[], float]) -> Ground:
+    """What the settings say of workspaces."""
+
+    def read(path: str) -> WorkspaceSpec:
+        return read_workspace(path, settings)
+
+    def variant(server: ServerSpec, workspace: WorkspaceSpec) -> ServerSpec:
+        blueprint = settings.blueprints.get(server.name)
+        if blueprint is None:
+            return evolve(server, workspace=workspace.path)
+        return specialise(blueprint, workspace)
+
+    def takes_values(server: ServerSpec) -> bool:
+        blueprint = settings.blueprints.get(server.name)
+        return blueprint is not None and blueprint.takes_values
+
+    roots = (each.path for each in settings.workspaces)
+    places = Places(roots, os.path.expanduser("~"), seconds)
+    return Ground(places, settings.workspaces, read, variant, takes_values)
+
+
+def settle(switchboard: Switchboard, settings: Settings, home: str, clock: Any) -> None:
+    """Let workspaces be what the settings say, and repositories what their users have approved of."""
+    scopes = switchboard.scopes
+    scopes.settle_on(ground_of(settings, clock.seconds))
+    world = _world(settings)
+    names = [server.name for server in settings.servers]
+    repositories = Approvals(home, world, scopes.workspace, lambda: names, clock.seconds)
+    repositories.projects = (*(each.path for each in settings.workspaces), *settings.projects)
+    scopes.repositories = repositories
+
+
+def proxies_of(settings: Settings) -> Proxies:
+    """Through which proxies requests go: those of the entries, else those of the gateway's values and of the login."""
+    world, said = _world(settings), {}
+    for server in settings.servers:
+        match server.reach:
+            case Remote(url=url, proxy=str(proxy)):
+                named = [url]
+            case Rest(base=base, openapi=openapi, proxy=str(proxy)):
+                named = [base, openapi]
+            case _:
+                continue
+        for each in named:
+            with suppress(BackendError):  # no URL, which whoever asks for it is told
+                said[urls.read(each).origin] = proxy
+    return from_levels((world.login, world.variables), said)
+
+
+def ground_facts(settings: Settings) -> tuple[object, ...]:
+    """What `settle` goes by, to see whether it is another than before."""
+    return (settings.workspaces, settings.profiles, settings.projects, settings.world, settings.adopted)
+
+
+def _world(settings: Settings) -> World:
+    home = os.path.expanduser("~")
+    return settings.world or World(environment.for_children(os.environ), {}, home)
+
+
+def _caught_up() -> Deferred[None]:
+    return succeed(None)
+
+
+def _none(sight: Sight, launcher: ILauncher, clock: Any) -> Iterable[Tool]:
+    return ()
+
+
+@define(eq=False)
+class Hub:
+    """What lives between the doors and the children.
+
+    :ivar switchboard: what the doors of the legacy era ask.
+    :ivar health: watches over the servers.
+    :ivar meters: what is counted of calls.
+    :ivar timeline: the same, by the minute.
+    :ivar savings: what the gateway saves.
+    :ivar snapshots: what servers have answered before; None where nothing is kept.
+    :ivar ways: what the settings say of views.
+    :ivar tapes: what was said to servers, and by them.
+    :ivar jobs: calls that nobody waits for; None until the first who could make one.
+    :ivar tracer: what follows calls; None where nothing does.
+    :ivar config: what is to be said of the configuration.
+    :ivar catch_up: has what was edited in the configuration read, and fires when it is in force.
+    :ivar manage: makes the tools that manage servers.
+    :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`).
+    """
+
+    switchboard: Switchboard
+    health: Health
+    meters: Meters
+    timeline: Timeline
+    _make_stateless: Callable[[], Stateless]
+    ways: Ways
+    tapes: Tapes
+    snapshots: Snapshots | None = None
+    claim: Callable[[Session, int, int], None] | None = None
+    jobs: Jobs | None = None
+    config: Callable[[], Mapping[str, Any]] = dict
+    catch_up: Callable[[], Deferred[None]] = _caught_up
+    manage: Callable[[Sight, ILauncher, Any], Iterable[Tool]] = _none
+    usage: Usage | None = None
+    vault: Vault | None = None
+    tracer: Tracer | None = None
+    _stateless: Stateless | None = None
+    savings: Savings = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        limit = self.switchboard.list_limit
+        limit.set(self.ways.gateway.limits.list_bytes)
+        self.health.too_long = limit.said
+        if self.snapshots is not None:
+            self.snapshots.limit = limit
+
+    @property
+    def stateless(self) -> Stateless:
+        """What the door of the modern era asks, built for its first message."""
+        if self._stateless is None:
+            self._stateless = self._make_stateless()
+            if self.claim is not None:
+                self._stateless.claim = self._stateless.to_legacy.claim = self.claim
+        return self._stateless
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether clients listen to views, for which no server has to run."""
+        return self._stateless is not None and self._stateless.is_heard
+
+    def adopt(
+        self, gateway: GatewaySettings, change: Change, profiles: Mapping[str, Profile] | None = None
+    ) -> None:
+        """Serve other servers from now on, by other settings; whoever uses those that are the same notices nothing.
+
+        :param profiles: None where they are the same.
+        """
+        switchboard = self.switchboard
+        self.ways = Ways(gateway, self.ways.profiles if profiles is None else profiles)
+        switchboard.settle_views(self.ways)
+        switchboard.sessions.set_limit(gateway.limits.sessions)
+        switchboard.pool.set_limits(gateway.limits.spawns, gateway.limits.handshake_s)
+        switchboard.eras.set_bridge(gateway.bridge)
+        self.health.adopt(gateway)
+        switchboard.list_limit.set(gateway.limits.list_bytes)
+        if self._stateless is not None:
+            self._stateless.adopt(change)
+        switchboard.adopt(change)
+
+    def show_anew(self) -> None:
+        """Views show other servers from now on: say so to all who look at one."""
+        if self._stateless is not None:
+            self._stateless.show_anew()
+        self.switchboard.show_anew()
+
+    def tick(self) -> None:
+        """A second has passed."""
+        if self._stateless is not None:
+            self._stateless.to_legacy.tick()
+        self.switchboard.tick_bridge()
+        self.switchboard.tick_views()
+        for each in (self.snapshots, self.usage, self.vault, self.timeline, self.savings, self.tracer):
+            if each is not None:
+                each.tick()
+
+    def follow(self, tracer: Tracer | None) -> None:
+        """Have all calls followed from now on, or none of them."""
+        self.tracer, meters = tracer, self.meters
+        meters.on_begin = tracer.begun if tracer is not None else None
+        meters.on_end = tracer.ended if tracer is not None else None
+        activity = tracer.activity if tracer is not None else None
+        self.switchboard.permits.on_refusal = activity.refused if activity is not None else None
+
+    def close(self) -> None:
+        """End whatever stands open, in order."""
+        if self.jobs is not None:
+            self.jobs.close()
+        if self._stateless is not None:
+            self._stateless.close()
+        for each in (self.usage, self.vault, self.tracer):
+            if each is not None:
+                each.close()
+
+
+@frozen
+class Keys:
+    """What is made of the key in the home: the makers of all that is signed."""
+
+    _key: str = field(repr=False)
+
+    def session_ids(self) -> SessionIds:
+        """The maker of session ids; the key names the node too, for as long as each node has its own."""
+        return SessionIds(self._key.encode(), self._node())
+
+    def request_states(self) -> RequestStates:
+        """The maker of request states, with a key of its own."""
+        from mcpgateway.protocol.request_states import RequestStates  # what only the bridge needs
+
+        key = hashlib.sha256(b"request states " + self._key.encode()).digest()
+        return RequestStates(key, self._node())
+
+    def tag_key(self) -> bytes:
+        """What tags of entries are made with, so that they tell nothing of what they stand for."""
+        return hashlib.sha256(b"entry tags " + self._key.encode()).digest()
+
+    def _node(self) -> bytes:
+        return hashlib.sha256(b"node " + self._key.encode()).digest()[:NODE_BYTES]

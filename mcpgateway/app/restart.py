@@ -1,0 +1,209 @@
+"""The gateway begins anew in its own process, and no client notices.
+
+# Note [How it begins anew]
+phase            what happens                                                        what ends it early
+``waiting``      all are served; what was under way when it began may end            SIGTERM: it stops
+``pausing``      nobody new is accepted, but waits in the kernel's queue; the        SIGTERM: it stops
+                 answers that are under way go out, streams end in order
+``over``         the reactor shuts down: servers are stopped, files are closed       SIGTERM: it ends, and does
+                                                                                     not come back
+then             the program is executed again, with the listening sockets
+
+What can be examined is examined first, and the program is tried: it may be another release by now.  Where it could not
+start, this one goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.errors import LaunchFailed
+from mcpgateway.frontends.http.listeners import unusable
+from mcpgateway.interfaces import Launch
+from mcpgateway.system.reexec import Command
+
+POLL_S = 0.02
+READING_S = 2.0  # a client may take so long to send the rest of its request, or to read its answer
+PAUSE_S = 10.0  # what has begun meanwhile has so long at least, and new clients wait
+LOGGED_LIMIT = 20  # problems
+TRIAL_S = 20.0
+PLUGIN = "mcpgateway"
+TRIAL = "import sys, mcpgateway.app.build; from mcpgateway.tap import Options; Options().parseOptions(sys.argv[1:])"
+NOT_ASKED, WAITING, PAUSING, OVER, STOPPED = range(5)
+
+
+@define(eq=False)
+class Renewal:
+    """What SIGHUP does.
+
+    :ivar command: what is executed; None where that cannot be.
+    :ivar refused: how often it was to be begun anew, and was not.
+    """
+
+    log = Logger()
+
+    reactor: Any = field(repr=False)
+    command: Command | None
+    refused: int = 0
+    _service: Any = field(init=False, repr=False, default=None)
+    _phase: int = NOT_ASKED
+    _former: dict[int, Any] = field(factory=dict, repr=False)
+
+    @property
+    def is_offered(self) -> bool:
+        """Whether SIGHUP does it."""
+        return self._service is not None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the program is to be executed again when the reactor has ended."""
+        return self._phase == OVER
+
+    def offer(self, service: Any) -> None:
+        """Do it on SIGHUP from now on, where it can be done."""
+        if self.command is None or self.command.pid != os.getpid():
+            return
+        self._service = service
+        signal.signal(signal.SIGHUP, lambda *_: self.reactor.callFromThread(self.asked))
+
+    def asked(self) -> None:
+        """Begin anew, unless that is under way, or would come to nothing."""
+        service = self._service
+        if self._phase != NOT_ASKED or not service.switchboard.is_open:
+            return
+        if why := self._obstacles():
+            self._refuse(why)
+            return
+        self._phase = WAITING
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._former[number] = signal.signal(number, self._stopped)
+        Deferred.fromCoroutine(self._prepare()).addErrback(self._broken)
+
+    def _refuse(self, why: list[str]) -> None:
+        self._phase = NOT_ASKED
+        for number, former in self._former.items():
+            signal.signal(number, former)
+        self.refused += 1
+        for each in why[:LOGGED_LIMIT]:
+            self.log.error("{problem}", event="renewal.problem", problem=each)
+        self.log.error(
+            "the gateway was to begin anew and goes on as it is: it could not start again ({count} problems)",
+            event="renewal.refused",
+            count=len(why),
+        )
+        self._service.say_that_it_runs()
+
+    def _obstacles(self) -> list[str]:
+        if self.command is None or not self.command.is_there():
+            return ["the gateway's program is not where it was"]
+        examined = self._service.origin.examine()
+        if examined.settings is not None:
+            gateway = examined.settings.gateway
+            is_new = gateway.http_port not in (0, self._service.listeners.http_port)
+            return unusable(gateway.bind_address, gateway.http_port) if is_new else []
+        return [str(each) for each in examined.problems if each.is_error] or ["there are no settings"]
+
+    async def _tried(self) -> list[str]:
+        """Load the program as it is now, and have it read its options; what it says against that."""
+        assert self.command is not None
+        words = self.command.argv
+        at = words.index(PLUGIN) + 1 if PLUGIN in words else len(words)
+        argv = (self.command.program, "-P", "-c", TRIAL, *words[at:])
+        launch = Launch("renewal", argv, dict(os.environ), "/", is_heard=False)
+        try:
+            ran = await self._service.launcher.run(launch, is_idle=False, limit_s=TRIAL_S)
+        except LaunchFailed as why:
+            return [str(why)]
+        if ran.code == 0:
+            return []
+        lines = [each.strip() for each in ran.complaint.splitlines() if each.strip()]
+        return [lines[-1] if lines else "the program does not load"]
+
+    async def _prepare(self) -> None:
+        service = self._service
+        limit = service.settings.gateway.limits.drain_s
+        switchboard = service.switchboard
+        # A SIGTERM that came together with the SIGHUP has been heard by then.
+        await deferLater(self.reactor, POLL_S)
+        if self._phase != WAITING or not switchboard.is_open:
+            return
+        why = await self._tried()
+        if self._phase != WAITING or not switchboard.is_open:
+            return
+        if why:
+            self._refuse(why)
+            return
+        before = switchboard.under_way()
+        self.log.info(
+            "the gateway begins anew; {calls} calls are under way and have up to {limit:g} s",
+            event="renewal.begun",
+            calls=len(before),
+            limit=limit,
+        )
+        ends = self.reactor.seconds() + limit
+        await self._until(lambda: not before & switchboard.under_way(), limit)
+        if self._phase != WAITING or not switchboard.is_open:
+            return
+        self._phase = PAUSING
+        if service.manager is not None:
+            service.manager.reloading()
+        service.listeners.pause()
+        service.observation.dismiss()  # they come back; those who follow would be waited for else
+        service.mcp.streams.close()
+        service.hub.close()
+        service.factory.park()
+        switchboard.cut_off(
+            before & switchboard.under_way()
+        )  # they have had their time, and nobody waits for them
+        rest = max(ends - self.reactor.seconds(), min(limit, PAUSE_S))
+        await self._until(lambda: not service.factory.is_busy, min(rest, READING_S))
+        await self._until(lambda: not (service.factory.is_answering or switchboard.awaited()), rest)
+        if self._phase != PAUSING or not switchboard.is_open:
+            return
+        self.reactor.addSystemEventTrigger("after", "shutdown", self._execute)
+        self.reactor.stop()
+        self._phase = OVER
+
+    async def _until(self, holds: Callable[[], bool], limit_s: float) -> None:
+        ends = self.reactor.seconds() + limit_s
+        while (
+            self._phase != STOPPED
+            and self._service.switchboard.is_open
+            and not holds()
+            and self.reactor.seconds() < ends
+        ):
+            await deferLater(self.reactor, POLL_S)
+
+    def _broken(self, why: Failure) -> None:
+        self.log.failure("the gateway could not begin anew, and stops", why, event="renewal.failed")
+        self.reactor.stop()
+
+    def _stopped(self, number: int, frame: object) -> None:
+        was_over, self._phase = self.is_due, STOPPED
+        former = self._former.get(number)
+        if callable(former) and not was_over:
+            former(number, frame)
+
+    def _execute(self) -> None:
+        service = self._service
+        if not self.is_due:
+            service.forget()
+            return
+        assert self.command is not None
+        try:
+            kept = [*service.listeners.descriptors, *service.factory.parked()]
+            self.command.execute(kept, service.claim.lock)
+        except OSError as why:
+            self.log.critical(
+                "the gateway cannot be executed again: {why}", event="renewal.not_executed", why=why.strerror
+            )
+            service.forget()

@@ -1,0 +1,187 @@
+"""What ``mcpgateway validate`` does: try a server before it is put into a configuration."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import Any
+
+from attrs import evolve, field, frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+
+from mcpgateway.backends.factory import Backends
+from mcpgateway.backends.spawn import Launcher
+from mcpgateway.backends.validation import Report, Step, validate
+from mcpgateway.clientfiles.machine import as_it_runs, environ_of
+from mcpgateway.config.dotenv import parse_dotenv
+from mcpgateway.config.expand import escaped
+from mcpgateway.config.model import Remote, Rest, ServerSpec
+from mcpgateway.errors import ConfigError
+from mcpgateway.interfaces import OwnAddress, Whose
+from mcpgateway.policy.proxies import NONE, Proxies
+from mcpgateway.policy.secrets.masking import secrets_of
+from mcpgateway.policy.secrets.redaction import quoted
+from mcpgateway.system import files, paths, printing
+from mcpgateway.system.daemon_locks import DaemonLocks
+from mcpgateway.system.launch.resolver import Resolver
+from mcpgateway.system.oauth_tokens import Grants
+from mcpgateway.system.process.children import Ward
+from mcpgateway.system.process.guardian import Guardian
+from mcpgateway.system.process.orphans import Registry
+from mcpgateway.system.process.socket_owners import Holders
+from mcpgateway.system.settings import LoadOptions, look, server_of
+
+FILE_LIMIT = 1_048_576  # of values
+NOWHERE = OwnAddress("")  # no browser comes back to this program
+S002_HOME = os.path.expanduser("~/.mcp-session-manager")
+
+
+@frozen
+class Wish:
+    """Which server is to be tried, and how.
+
+    :ivar command: the command, where it is not one of a configuration.
+    :ivar env: what it is given beyond the usual environment, as ``NAME=VALUE``.
+    :ivar home: the gateway's own directory where it was named, or "".
+    :ivar env_file: a file of values, in place of the home's own, or None.
+    """
+
+    command: tuple[str, ...]
+    cwd: str | None
+    env: tuple[str, ...] = field(repr=False)
+    config: str | None
+    server: str | None
+    timeout_s: float
+    home: str
+    env_file: str | None = None
+
+
+def try_server(wish: Wish, *, as_json: bool) -> int:
+    """Try it and print a report; the exit code.
+
+    :raise ConfigError: there is no such server, or it cannot be understood.
+    """
+    home = paths.gateway_home(os.environ, wish.home or None)
+    server, proxies = (_written(wish, home), NONE) if wish.command else _configured(wish, home)
+    files.make_home(home)
+    reports: list[Report] = []
+
+    def run(reactor: Any) -> Deferred[None]:
+        return Deferred.fromCoroutine(_run(reactor, home, server, proxies, wish.timeout_s, reports))
+
+    try:
+        react(run)
+    except SystemExit as ended:
+        if not reports:
+            return int(ended.code or 1)
+    report = _without_secrets(reports[0], server)
+    if as_json:
+        printing.put_json(_said(report))
+    else:
+        printing.put(*lines_of(report))
+    return 0 if report.passed else 1
+
+
+async def _run(
+    reactor: Any, home: str, server: ServerSpec, proxies: Proxies, timeout_s: float, reports: list[Report]
+) -> None:
+    instance = secrets.token_hex(8)
+    ward = Ward(Registry(home, instance), Guardian(reactor, instance))
+    launcher = Launcher(reactor, ward, lambda: Resolver(home, reactor.seconds))
+    # Tokens that the gateway has are used; users sign in through a gateway that runs.
+    locks = DaemonLocks(home, S002_HOME, Holders(reactor))
+    backends = Backends(
+        reactor, launcher, Grants(home), lambda: NOWHERE, Whose(home, instance), lambda: locks, asks=False
+    )
+    backends.proxies = proxies
+    try:
+        reports.append(await validate(server, backends, reactor, timeout_s))
+    finally:
+        await launcher.close()
+        ward.close()
+
+
+def _without_secrets(report: Report, server: ServerSpec) -> Report:
+    # What a server writes at its end is often all that it was given.
+    reach = server.reach
+    headers = dict(reach.headers) if isinstance(reach, Remote | Rest) else {}
+    if isinstance(reach, Rest):
+        headers |= reach.credentials
+    hidden = secrets_of({**server.env, **headers}, server.command)
+
+    def shown(step: Step) -> Step:
+        return evolve(step, detail=quoted(step.detail, hidden))
+
+    return evolve(report, steps=tuple(map(shown, report.steps)))
+
+
+def lines_of(report: Report) -> list[str]:
+    """The report for a person."""
+    lines: list[str] = []
+    for step in report.steps:
+        verdict = "PASS" if step.passed else "FAIL"
+        said = f"[{verdict}] {step.name:<10} {step.elapsed_s:6.2f}s  {step.detail}".rstrip()
+        lines.extend(printing.indented(said))
+    if report.passed:
+        lines.append("All checks passed.")
+    return lines
+
+
+def _said(report: Report) -> dict[str, Any]:
+    steps = [
+        {
+            "step": step.name,
+            "passed": step.passed,
+            "elapsed_s": round(step.elapsed_s, 3),
+            "detail": step.detail,
+            **({"class": step.fault} if step.fault else {}),
+        }
+        for step in report.steps
+    ]
+    return {"server": report.server, "passed": report.passed, "steps": steps}
+
+
+def _written(wish: Wish, home: str) -> ServerSpec:
+    env = _values(wish.env_file) if wish.env_file else {}
+    for each in wish.env:
+        name, equals, value = each.partition("=")
+        if not (name and equals):
+            raise ConfigError(f"--env: found {name!r}; expected NAME=VALUE")
+        env[name] = value
+    cwd = paths.absolute(wish.cwd, os.environ) if wish.cwd else os.getcwd()
+    # The shell has put its values in already.
+    definition = {
+        "command": [escaped(each) for each in wish.command],
+        "env": {name: escaped(value) for name, value in env.items()},
+        "cwd": escaped(cwd),
+    }
+    name = os.path.basename(wish.command[0]) or "server"
+    options = as_it_runs(LoadOptions(home=home, env_file=wish.env_file), home)
+    return server_of(name, definition, options, environ_of(home))
+
+
+def _values(path: str) -> dict[str, str]:
+    try:
+        return parse_dotenv(files.read_text(path, FILE_LIMIT), path)
+    except OSError as why:
+        raise ConfigError(f"{path}: cannot be read: {why.strerror}") from why
+
+
+def _configured(wish: Wish, home: str) -> tuple[ServerSpec, Proxies]:
+    from mcpgateway.app.hub import proxies_of  # a command needs none of it
+
+    sources = () if wish.config else None
+    options = LoadOptions(wish.config, sources, home, env_file=wish.env_file)
+    settings = look(as_it_runs(options, home), environ_of(home)).settings
+    assert settings is not None
+    for server in sorted(settings.servers, key=_order):
+        if wish.server in (None, server.name, server.title):
+            return server, proxies_of(settings)
+    known = ", ".join(server.name for server in settings.servers) or "none"
+    raise ConfigError(f"there is no server {wish.server or ''}; those configured are: {known}")
+
+
+def _order(server: ServerSpec) -> tuple[bool, str]:
+    # Who names none means a program, and the first by name (mcp-ctl).
+    return (server.reach is not None, server.name)

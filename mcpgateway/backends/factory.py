@@ -1,0 +1,211 @@
+"""Start or reach servers of every kind: each launch goes to the backend that knows how.
+
+What only some users need is loaded by the first server of its kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, succeed
+from zope.interface import implementer
+
+from mcpgateway.config.model import Container, Daemon, Remote, Rest, ServerSpec, Transport
+from mcpgateway.interfaces import (
+    IBackend,
+    IDaemonLocks,
+    IGrants,
+    ILauncher,
+    ILineReceiver,
+    ISignIns,
+    Launch,
+    OwnAddress,
+    Returned,
+    Whose,
+)
+from mcpgateway.policy.ownership import can_sign_in
+from mcpgateway.policy.proxies import NONE, Proxies
+
+if TYPE_CHECKING:
+    from mcpgateway.backends.daemon import Daemons
+    from mcpgateway.backends.http.client import Web
+    from mcpgateway.backends.oauth.flow import Accounts, Heard
+    from mcpgateway.backends.oauth.sign_ins import SignIn
+    from mcpgateway.backends.remote_access import IAuthorizer
+    from mcpgateway.errors import NeedsLogin
+
+
+@implementer(ILauncher, ISignIns)
+class Backends:
+    """All kinds of backends.
+
+    :param programs: starts children.
+    :param grants: where tokens for remote servers are kept.
+    :param where: where the gateway is for browsers, once it listens.
+    :param whose: which gateway this is.
+    :param asks: whether users are asked to sign in; a program beside the gateway uses what there is.
+    :param make_locks: makes what keeps programs with a port of their own from being started twice.
+    :ivar make_heard: makes what is told of who has to sign in at a server, and who has; None where nothing is.
+    :ivar own_ports: the TCP ports that the gateway itself listens on, which no server is reached at.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        programs: ILauncher,
+        grants: IGrants,
+        where: Callable[[], OwnAddress],
+        whose: Whose,
+        make_locks: Callable[[], IDaemonLocks],
+        *,
+        asks: bool = True,
+    ) -> None:
+        self._reactor = reactor
+        self._whose = whose
+        self._make_locks = make_locks
+        self._daemons: Daemons | None = None
+        self._programs = programs
+        self._grants = grants
+        self._where = where
+        self._asks = asks
+        self._web: Web | None = None
+        self._accounts: Accounts | None = None
+        self.own_ports: Collection[int] = ()
+        self._proxies = NONE
+        self.make_heard: Callable[[], Heard] | None = None
+
+    @property
+    def web(self) -> Web:
+        """What HTTP requests are sent with."""
+        if self._web is None:
+            from mcpgateway.backends.http.client import Web
+
+            self._web = Web(self._reactor)
+            self._web.own_ports = self.own_ports
+            self._web.dialler.proxies = self._proxies
+        return self._web
+
+    @property
+    def proxies(self) -> Proxies:
+        """Through which proxies requests go."""
+        return self._proxies
+
+    @proxies.setter
+    def proxies(self, proxies: Proxies) -> None:
+        self._proxies = proxies
+        if self._web is not None:
+            self._web.dialler.proxies = proxies
+
+    @property
+    def daemons(self) -> Daemons:
+        """The programs with ports of their own."""
+        if self._daemons is None:
+            from mcpgateway.backends.daemon import Daemons
+
+            self._daemons = Daemons(self._reactor, self._programs, self.web, self._make_locks())
+        return self._daemons
+
+    @property
+    def accounts(self) -> Accounts:
+        """What the gateway is at servers that want a token."""
+        if self._accounts is None:
+            from mcpgateway.backends.oauth.flow import Accounts
+
+            self._accounts = Accounts(
+                self._reactor, lambda: self.web, self._grants, self._where, asks=self._asks
+            )
+            if self.make_heard is not None:
+                self._accounts.heard = self.make_heard()
+        return self._accounts
+
+    def question(self, server: ServerSpec) -> NeedsLogin | None:
+        """Where the user of a server has to sign in; None where nothing is asked."""
+        if self._accounts is None or not isinstance(server.reach, Remote):
+            return None
+        return self._accounts.question(self._accounts.of(server.name, server.reach, server.principal))
+
+    def returned(self, query: Mapping[str, str]) -> Deferred[Returned]:
+        """A browser has come back from an authorization server (`Accounts.answered`)."""
+        return self.accounts.answered(query).addCallback(_returned)
+
+    def document(self) -> dict[str, Any] | None:
+        """Who the gateway is to authorization servers that fetch that; None where it has no public address."""
+        from mcpgateway.policy.oauth.client import client_document
+
+        where = self._where()
+        return client_document(where.document, where.redirect) if where.document else None
+
+    def agreed(self, key: str) -> Deferred[Returned]:
+        """Its user agrees to for whom that is (`Accounts.agreed`)."""
+        return self.accounts.agreed(key).addCallback(_returned)
+
+    def prepare(self, launch: Launch) -> Deferred[Launch]:
+        """Find out how a launch is best carried out; it never fails."""
+        match launch.reach:
+            case None:
+                prepared: Deferred[Launch] = self._programs.prepare(launch)
+                return prepared
+            case Container():
+                from mcpgateway.backends.container import prepare_container
+
+                return prepare_container(self._reactor, self._programs, launch)
+            case Daemon():
+                from mcpgateway.backends.daemon import prepare_daemon
+
+                return Deferred.fromCoroutine(prepare_daemon(self._reactor, self._programs, launch))
+            case _:
+                return succeed(launch)
+
+    def launch(self, launch: Launch, receiver: ILineReceiver) -> IBackend:
+        """Start or reach a backend.
+
+        :raise LaunchFailed: it cannot even be tried; the text says why.
+        """
+        match launch.reach:
+            case None:
+                child: IBackend = self._programs.launch(launch, receiver)
+                return child
+            case Remote():
+                return self._remote(launch, launch.reach, receiver)
+            case Daemon():
+                from mcpgateway.backends.daemon import DaemonBackend
+
+                return DaemonBackend(self.daemons, self.launch, launch, receiver)
+            case Container():
+                from mcpgateway.backends.container import launch_container
+
+                return launch_container(self._reactor, self._programs, launch, receiver, self._whose)
+            case Rest():
+                from mcpgateway.backends.rest.backend import RestBackend
+
+                return RestBackend(self._reactor, self.web, launch, receiver)
+
+    def _remote(self, launch: Launch, remote: Remote, receiver: ILineReceiver) -> IBackend:
+        reactor, authorizer = self._reactor, self._authorizer(launch, remote)
+        match remote.transport:
+            case Transport.WEBSOCKET:
+                from mcpgateway.backends.websocket import WebSocket
+
+                return WebSocket(reactor, self.web.dialler, launch, remote, receiver)
+            case Transport.STREAMABLE_HTTP if remote.is_guess:
+                from mcpgateway.backends.legacy_sse import Guessed
+
+                return Guessed(reactor, self.web, launch, remote, receiver, authorizer)
+            case Transport.STREAMABLE_HTTP:
+                from mcpgateway.backends.streamable import Streamable
+
+                return Streamable(reactor, self.web, launch, remote, receiver, authorizer)
+            case Transport.SSE:
+                from mcpgateway.backends.legacy_sse import LegacySse
+
+                return LegacySse(reactor, self.web, launch, remote, receiver, authorizer)
+
+    def _authorizer(self, launch: Launch, remote: Remote) -> IAuthorizer | None:
+        if not can_sign_in(remote):
+            return None
+        return self.accounts.authorizer(launch.server, remote, launch.principal)
+
+
+def _returned(sign_in: SignIn) -> Returned:
+    return Returned(sign_in.account.name, sign_in.account.owner, sign_in.key)

@@ -1,0 +1,164 @@
+"""The standing stream of a session: what the server says without having been asked (legacy era, GET)."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.backends.http.event_stream import EventBody, is_stream
+from mcpgateway.backends.http.response import WebStream
+from mcpgateway.backends.remote_access import Access
+from mcpgateway.errors import BackendError, NeedsAuthorization, Unreachable
+from mcpgateway.protocol.sse_reader import MESSAGE, Event
+
+RETURN_S, LONGEST_RETURN_S = 1.0, 30.0  # until a lost stream is opened again; doubles with each failure
+SHORTEST_RETURN_S = 0.1  # whatever the server says
+TRIES = 10  # in a row that fail, and then it is taken to have none
+UNREACHABLE_TRIES = 3  # in a row, and then the whole server is
+STEADY_S = 5.0  # a stream that lasted so long did not fail
+PASSING = frozenset((408, 409, 425, 429))  # refusals that say nothing of whether there is such a stream
+
+
+class IHearer(Protocol):
+    """Who listens.
+
+    :ivar server: the server's name.
+    """
+
+    server: str
+    clock: Any
+    access: Access
+
+    def headers_to_listen(self, last_id: bytes) -> dict[str, str]:
+        """What the stream is asked for with."""
+
+    def hear_all(self, data: bytes) -> None:
+        """One message has come, or several in an array."""
+
+    def forgotten(self) -> None:
+        """The server does not know the session any more."""
+
+    def unreachable(self, why: Unreachable) -> None:
+        """Nothing has answered for a while."""
+
+
+class Standing:
+    """The one stream of a session, opened again whenever it is lost.
+
+    :ivar is_open: it is there now.
+    """
+
+    log = Logger()
+
+    def __init__(self, owner: IHearer) -> None:
+        self.is_open = False
+        self._owner = owner
+        self._doing: Deferred[Any] | None = None
+        self._events: EventBody | None = None
+        self._later: Any = None
+        self._was_open = False
+        self._since = 0.0
+        self._is_useful = False  # something has come since it was opened
+        self._last_id = b""
+        self._wait_s = RETURN_S
+        self._failures = 0
+        self._is_closed = False
+
+    def open(self) -> None:
+        """Ask for it."""
+        self._later = None
+        headers = self._owner.headers_to_listen(self._last_id)
+        self._doing = self._owner.access.open("GET", headers, asks=False)
+        self._doing.addCallbacks(self._opened, self._not_opened).addErrback(self._broken)
+
+    def close(self) -> None:
+        """Nobody listens any more."""
+        self._is_closed = True
+        self.is_open = False
+        doing, self._doing = self._doing, None
+        events, self._events = self._events, None
+        later, self._later = self._later, None
+        if doing is not None:
+            doing.cancel()
+        if events is not None:
+            events.abort()
+        if later is not None:
+            later.cancel()
+
+    def _opened(self, stream: WebStream) -> None:
+        self._doing = None
+        if self._is_closed:
+            stream.abort()
+        elif stream.status == 200 and is_stream(stream):
+            self._begin(stream)
+        else:
+            stream.abort()
+            self._refused(stream.status)
+
+    def _begin(self, stream: WebStream) -> None:
+        self.is_open = self._was_open = True
+        self._is_useful = False
+        self._since = self._owner.clock.seconds()
+        self._events = EventBody(stream, self, self._last_id)
+        self._events.begin()
+
+    def _refused(self, status: int) -> None:
+        if status == 404 and self._was_open:
+            self._owner.forgotten()
+        elif status < 500 and status not in PASSING:
+            return  # it has none
+        else:
+            self._return()
+
+    def _not_opened(self, why: Failure) -> None:
+        self._doing = None
+        if self._is_closed:
+            return
+        why.trap(BackendError)
+        if isinstance(why.value, NeedsAuthorization):
+            return  # what its user has to do first is told to those who call
+        if isinstance(why.value, Unreachable) and self._failures + 1 >= UNREACHABLE_TRIES:
+            self._owner.unreachable(why.value)
+        else:
+            self._return()
+
+    def _broken(self, why: Failure) -> None:
+        self.log.failure(
+            "the stream of {server} broke", why, event="remote.broken", server=self._owner.server
+        )
+
+    def _return(self) -> None:
+        wait_s = min(self._wait_s * 2**self._failures, LONGEST_RETURN_S)
+        self._failures += 1
+        if self._failures > TRIES:
+            self.log.warn(
+                "{server} does not give its standing stream back; what it says unasked is not heard",
+                event="remote.deaf",
+                server=self._owner.server,
+            )
+            return
+        self._later = self._owner.clock.callLater(wait_s, self.open)
+
+    # What comes
+
+    def event(self, event: Event) -> None:
+        """A message."""
+        self._is_useful = True
+        if event.kind == MESSAGE:
+            self._owner.hear_all(event.data)
+
+    def ended(self, why: BackendError | None) -> None:
+        """The stream is lost, or the server has ended it."""
+        events, self._events = self._events, None
+        self.is_open = False
+        if self._is_closed or events is None:
+            return
+        self._last_id = events.reader.last_id
+        if events.reader.retry_ms is not None:
+            self._wait_s = max(events.reader.retry_ms / 1000, SHORTEST_RETURN_S)
+        if self._is_useful or self._owner.clock.seconds() - self._since >= STEADY_S:
+            self._failures = 0
+        self._return()

@@ -1,0 +1,371 @@
+"""Send HTTP requests: bounded, verified, redirected only where that is wanted and within one origin, never sent twice.
+
+Connections are kept for the next request to the same place for as long as the other end says that it keeps them, or a
+few seconds.  OpenSSL is loaded by the first ``https`` URL.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from attrs import define
+from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
+
+from mcpgateway import __version__
+from mcpgateway.backends.http.connect import PLAIN, Dialler, Trust
+from mcpgateway.backends.http.http1 import HttpConnection
+from mcpgateway.backends.http.response import ANSWER_LIMIT, WebAnswer, WebStream, take_whole
+from mcpgateway.errors import BackendError, BackendTimeout
+from mcpgateway.policy import urls
+from mcpgateway.policy.fair_memory import Room
+from mcpgateway.policy.proxies import Proxy
+from mcpgateway.policy.urls import Place
+
+# Servers that do not say for how long they keep an idle connection mostly do for 5 s.  A request that crosses with its
+# end on the way is lost, because it may have been carried out and so is not sent again.
+IDLE_S = 4.0
+LONGEST_IDLE_S = 60.0
+IDLE_MARGIN_S = 1.0
+FRESH_S = 0.25  # no server ends what it has used so recently
+IDLE_LIMIT = 32  # connections kept for one place
+PLACES_LIMIT = 1000  # URLs whose parts are remembered
+SWEEP_S = 1.0
+
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+_BREAKS = re.compile(r"[\r\n\0]")
+_OURS = frozenset(
+    "host content-length transfer-encoding connection upgrade te trailer expect keep-alive".split()
+)
+_Key = tuple[str, Trust, str, Proxy | None]
+
+
+@define(eq=False)
+class _Idle:
+    """A connection that nobody uses.
+
+    :ivar since: when it was used last.
+    :ivar until: when it may be used for the last time.
+    """
+
+    connection: HttpConnection
+    since: float
+    until: float
+
+
+class Web:
+    """What requests are sent with.
+
+    :param reactor: provides connections and time.
+    :ivar dialler: makes the connections.
+    :ivar room: what has come of answers that are not whole.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self.dialler = Dialler(reactor)
+        self.room = Room()
+        self._places: dict[str, Place] = {}
+        self._idle: dict[_Key, list[_Idle]] = {}  # the latest last
+        self._sweep: Any = None
+
+    @property
+    def own_ports(self) -> Collection[int]:
+        """The TCP ports that the gateway itself listens on; nothing is sent to them."""
+        return self.dialler.own_ports
+
+    @own_ports.setter
+    def own_ports(self, ports: Collection[int]) -> None:
+        self.dialler.own_ports = ports
+
+    def open(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        trust: Trust = PLAIN,
+        *,
+        named_by: str = "",
+        follows: bool = False,
+    ) -> Deferred[WebStream]:
+        """Send a request; fires with its answer once the headers have come. Cancel it to give up.
+
+        :param follows: redirects are followed, within the URL's origin.
+        :param named_by: the configured URL of the server that has named this one: where it leads is judged then.
+        :raise Unreachable: (through the Deferred) nothing answers at that address.
+        :raise BackendError: (through the Deferred) the connection broke, or the URL may not be asked.
+        """
+        return _Request(self, method, headers, body, trust, named_by, follows).send(url)
+
+    def request(  # noqa: PLR0913 - as `open`
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        *,
+        timeout_s: float,
+        trust: Trust = PLAIN,
+        limit: int = ANSWER_LIMIT,
+        named_by: str = "",
+    ) -> Deferred[WebAnswer]:
+        """Send a request and take its answer whole.
+
+        :raise Unreachable: (through the Deferred) nothing answers at that address.
+        :raise BackendTimeout: (through the Deferred) it took longer than that.
+        :raise BackendError: (through the Deferred) the connection broke, the URL may not be asked, or the body is
+            larger than ``limit`` bytes.
+        """
+        opened = self.open(method, url, headers, body, trust, named_by=named_by)
+        whole: Deferred[WebAnswer] = opened.addCallback(take_whole, limit)
+        whole.addTimeout(timeout_s, self._reactor, lambda _, limit_s: _too_late(limit_s))
+        return whole
+
+    def close(self) -> Deferred[None]:
+        """Close the idle connections."""
+        idle, self._idle = self._idle, {}
+        for each in idle.values():
+            for one in each:
+                one.connection.transport.loseConnection()
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+        return succeed(None)
+
+    # What requests ask
+
+    def place(self, url: str) -> Place:
+        """Where a URL leads.
+
+        :raise BackendError: nowhere.
+        """
+        found = self._places.get(url)
+        if found is None:
+            if len(self._places) >= PLACES_LIMIT:
+                self._places.clear()
+            found = self._places[url] = urls.read(url)
+        return found
+
+    def take_idle(self, place: Place, trust: Trust, named_by: str) -> HttpConnection | None:
+        """A connection to a place that nobody uses and that still stands."""
+        idle = self._idle.get(self._key(place, trust, named_by))
+        now = self._reactor.seconds()
+        while idle:
+            latest = idle.pop()
+            connection = latest.connection
+            is_fresh = now - latest.since < FRESH_S
+            if (
+                latest.until > now
+                and connection.is_open
+                and (is_fresh or not _has_ended(connection.transport))
+            ):
+                return connection
+            connection.transport.loseConnection()
+        return None
+
+    def dial(self, place: Place, trust: Trust, named_by: str) -> Deferred[HttpConnection]:
+        """A new connection to a place."""
+        key = self._key(place, trust, named_by)
+
+        def freed(connection: HttpConnection) -> None:
+            self._keep(key, connection)
+
+        def lost(connection: HttpConnection) -> None:
+            self._forget(key, connection)
+
+        by = self.place(named_by) if named_by else None
+        return self.dialler.dial(place, lambda: HttpConnection(place, freed, lost), trust, by)
+
+    def proxy(self, place: Place, named_by: str) -> Proxy | None:
+        """The proxy that a place is reached through; None for none.
+
+        :raise BackendError: the proxy cannot be used.
+        """
+        return self.dialler.proxies.of(place, self.place(named_by) if named_by else None)
+
+    def _key(self, place: Place, trust: Trust, named_by: str) -> _Key:
+        # What has been judged for one server was not for another, and what one trusts is not what all do.
+        return place.origin, trust if place.is_secure else PLAIN, named_by, self.proxy(place, named_by)
+
+    def _keep(self, key: _Key, connection: HttpConnection) -> None:
+        promised = connection.idle_s
+        idle_s = min(promised, LONGEST_IDLE_S) - IDLE_MARGIN_S if promised else IDLE_S
+        idle = self._idle.setdefault(key, [])
+        if idle_s <= 0 or len(idle) >= IDLE_LIMIT:
+            connection.transport.loseConnection()
+            return
+        now = self._reactor.seconds()
+        idle.append(_Idle(connection, now, now + idle_s))
+        if self._sweep is None:
+            self._sweep = self._reactor.callLater(SWEEP_S, self._sweep_idle)
+
+    def _forget(self, key: _Key, connection: HttpConnection) -> None:
+        idle = self._idle.get(key)
+        if idle:
+            idle[:] = [each for each in idle if each.connection is not connection]
+
+    def _sweep_idle(self) -> None:
+        self._sweep = None
+        now = self._reactor.seconds()
+        for key, idle in list(self._idle.items()):
+            for each in [each for each in idle if each.until <= now]:
+                idle.remove(each)
+                each.connection.transport.loseConnection()
+            if not idle:
+                del self._idle[key]
+        if self._idle:
+            self._sweep = self._reactor.callLater(SWEEP_S, self._sweep_idle)
+
+
+def _has_ended(transport: Any) -> bool:
+    # Its end may have come without the reactor having been told; a request that is sent then is lost.
+    handle = getattr(transport, "socket", None)
+    if handle is None:
+        return False
+    try:
+        handle.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+class _Request:
+    """One request, through all its redirects."""
+
+    def __init__(
+        self,
+        web: Web,
+        method: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        trust: Trust,
+        named_by: str,
+        follows: bool,  # noqa: FBT001 - handed through
+    ) -> None:
+        self._web = web
+        self._method = method
+        self._headers = headers
+        self._body = body
+        self._trust = trust
+        self._named_by = named_by
+        self._follows = follows
+        self._url = ""
+        self._hops = 0
+        self._dialling: Deferred[Any] | None = None
+        self._connection: HttpConnection | None = None
+        self._stream: WebStream | None = None
+        self._done: Deferred[WebStream] = Deferred(lambda _: self._give_up())
+
+    def send(self, url: str) -> Deferred[WebStream]:
+        """Send it; fires with the answer."""
+        self._try(url)
+        return self._done
+
+    def _try(self, url: str) -> None:
+        self._url = url
+        web = self._web
+        try:
+            place = web.place(url)
+            request = self._render(place)
+            connection = web.take_idle(place, self._trust, self._named_by)
+        except BackendError as why:
+            self._done.errback(why)
+            return
+        if connection is not None:
+            self._send(connection, request)
+            return
+        self._dialling = dialling = web.dial(place, self._trust, self._named_by)
+        dialling.addCallback(self._send, request).addErrback(self._not_sent)
+
+    def _send(self, connection: HttpConnection, request: bytes) -> None:
+        self._dialling = None
+        self._connection = connection
+        connection.send(request, self)
+
+    def _not_sent(self, why: Failure) -> None:
+        self._dialling = None
+        if not self._done.called:
+            self._done.errback(why)
+
+    def _give_up(self) -> None:
+        if self._dialling is not None:
+            self._dialling.cancel()
+        elif self._connection is not None:
+            self._connection.abort()
+
+    def _render(self, place: Place) -> bytes:
+        proxy = None if place.is_secure else self._web.proxy(place, self._named_by)
+        # RFC 9112 section 3.2.2: a proxy is told the whole URL.
+        target = f"http://{place.authority}{place.target}" if proxy else place.target
+        lines = [f"{self._method} {target} HTTP/1.1", f"Host: {place.authority}"]
+        if proxy and proxy.credentials:
+            lines.append(f"Proxy-Authorization: {proxy.credentials}")
+        for name, value in self._headers.items():
+            lines.append(f"{name}: {value}")
+        if self._body or self._method in {"POST", "PUT", "PATCH"}:
+            lines.append(f"Content-Length: {len(self._body)}")
+        head = "\r\n".join(lines)
+        ends = len(lines) - 1
+        if head.count("\n") != ends or head.count("\r") != ends or "\0" in head:
+            raise BackendError("a header has a line break in it")  # it would be two
+        return f"{head}\r\n\r\n".encode() + self._body
+
+    # What the connection tells
+
+    def began(self, status: int, headers: Mapping[bytes, bytes]) -> None:
+        """The head of the answer has come."""
+        connection = self._connection
+        assert connection is not None
+        location = headers.get(b"location")
+        if self._follows and status in urls.REDIRECTS and location is not None:
+            connection.abort()  # nobody needs the body
+            self._redirect(status, location.decode("latin-1"))
+            return
+        self._stream = WebStream(status, headers, self._url, connection, self._web.room)
+        self._done.callback(self._stream)
+
+    def _redirect(self, status: int, location: str) -> None:
+        self._hops += 1
+        try:
+            if self._hops > urls.HOPS_LIMIT:
+                raise BackendError(f"it redirects more than {urls.HOPS_LIMIT} times")
+            url = urls.follow(self._method, status, self._url, location)
+        except BackendError as why:
+            self._done.errback(why)
+            return
+        self._try(url)
+
+    def data(self, data: bytes) -> None:
+        """Some of the body."""
+        assert self._stream is not None
+        self._stream.data(data)
+
+    def ended(self, why: BackendError | None) -> None:
+        """It is over."""
+        if self._stream is not None:
+            self._stream.ended(why)
+        else:
+            self._done.errback(why or BackendError("it has no answer"))
+
+
+def check_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Headers that a user wants to be sent, together with the name of the gateway.
+
+    :raise BackendError: one of them cannot be a header, or would make another request of it; its value is not shown.
+    """
+    for name, value in headers.items():
+        if not _NAME.fullmatch(name) or name.lower() in _OURS:
+            raise BackendError(f"{name!r} is no header that can be set")
+        if _BREAKS.search(value):
+            raise BackendError(f"the value of the header {name} has a line break in it")
+    return {"User-Agent": f"mcpgateway/{__version__}", "Accept-Encoding": "identity"} | dict(headers)
+
+
+def _too_late(limit_s: float) -> Failure:
+    return Failure(BackendTimeout(f"no answer within {limit_s:g} s"))

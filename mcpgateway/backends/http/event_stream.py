@@ -1,0 +1,80 @@
+"""A body that is an event stream: bytes in, events out, and one end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from mcpgateway.backends.http.response import WebStream
+from mcpgateway.errors import BackendError, BadReply
+from mcpgateway.protocol.sse_reader import Event, EventTooLong, SseReader
+
+EVENT_LIMIT = 32 * 2**20  # bytes, as of a line of a child's
+STREAM = b"text/event-stream"
+
+
+class IEventReceiver(Protocol):
+    """Who takes events."""
+
+    def event(self, event: Event) -> None:
+        """One has come."""
+
+    def ended(self, why: BackendError | None) -> None:
+        """The stream is over: None where it was ended in order, a `BadReply` where one event was too long.
+
+        Called once, the last call of all.
+        """
+
+
+class EventBody:
+    """Reads one stream.
+
+    :param skips: an event that is too long does not end the stream (`mcpgateway.protocol.sse_reader`).
+    :ivar reader: knows what it can be resumed behind, and when.
+    """
+
+    def __init__(
+        self, stream: WebStream, receiver: IEventReceiver, last_id: bytes = b"", *, skips: bool = False
+    ) -> None:
+        self.reader = SseReader(EVENT_LIMIT, last_id, skips=skips)
+        self._stream = stream
+        self._receiver: IEventReceiver | None = receiver
+
+    def begin(self) -> None:
+        """Let it come."""
+        self._stream.deliver(self)
+
+    def data(self, data: bytes) -> None:
+        """Some more of it."""
+        try:
+            events = self.reader.feed(data)
+        except EventTooLong:
+            self._stream.abort()
+            self.ended(BadReply(f"an event has more than {EVENT_LIMIT} bytes"))
+            return
+        self._stream.holds(self.reader.size)
+        for each in events:
+            if self._receiver is None:
+                return
+            self._receiver.event(each)
+
+    def ended(self, why: BackendError | None) -> None:
+        """It is over."""
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.ended(why)
+
+    def abort(self) -> None:
+        """Drop it; the receiver hears no more."""
+        self._receiver = None
+        self._stream.abort()
+
+
+def is_stream(stream: WebStream) -> bool:
+    """Whether an answer is an event stream."""
+    return content_type(stream.headers) == STREAM
+
+
+def content_type(headers: Mapping[bytes, bytes]) -> bytes:
+    """The type of a body, without its parameters."""
+    return headers.get(b"content-type", b"").partition(b";")[0].strip().lower()

@@ -1,0 +1,252 @@
+"""HTTP/1.1, the client's half: one connection, for one request at a time (RFC 9112)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+from twisted.internet import error
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IHandshakeListener
+from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.tcp import Connection
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mcpgateway.errors import BackendError
+from mcpgateway.policy.urls import Place
+
+HEAD_LIMIT = (
+    65_536  # bytes of an answer that are none of its body: its head, the sizes of chunks, its trailer
+)
+BODILESS = frozenset((204, 304))
+LOST = Failure(error.ConnectionLost())
+
+
+class ITaker(Protocol):
+    """Who takes an answer."""
+
+    def began(self, status: int, headers: Mapping[bytes, bytes]) -> None:
+        """Its head has come; names are in lower case, values of repeated ones are joined by commas."""
+
+    def data(self, data: bytes) -> None:
+        """Some of its body."""
+
+    def ended(self, why: BackendError | None) -> None:
+        """It is over: None where it is whole. Called once, the last call of all."""
+
+
+@implementer(IHandshakeListener)
+class HttpConnection(TwistedProtocol):
+    """A connection to one place.
+
+    :ivar place: where it leads.
+    :ivar made: fires when it is connected.
+    :ivar secured: fires when TLS has proven who is at the other end; fails when it ends before that.
+    :ivar idle_s: how long it may be idle before the other end closes it, as far as that has said so; 0 for not at all.
+    """
+
+    transport: Any
+
+    def __init__(
+        self,
+        place: Place,
+        freed: Callable[[HttpConnection], None],
+        lost: Callable[[HttpConnection], None],
+    ) -> None:
+        self.place = place
+        self.made: Deferred[None] = Deferred()
+        self.secured: Deferred[None] = Deferred()
+        self.idle_s = 0.0
+        self._freed = freed
+        self._lost = lost
+        self._taker: ITaker | None = None
+        self._parser = HttpResponseParser(self)
+        self._is_paused = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._status = 0
+        self._headers: dict[bytes, bytes] = {}
+        self._body: list[bytes] = []
+        self._has_begun = False  # the head has been told
+        self._is_whole = False
+        self._keeps = False
+        self._is_surplus = False
+        self._overhead = 0
+
+    def connectionMade(self) -> None:
+        """It is connected."""
+        self.made.callback(None)
+
+    def handshakeCompleted(self) -> None:
+        """TLS stands."""
+        self.secured.callback(None)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether another request can be sent."""
+        return self._taker is None and self.transport is not None and not self.transport.disconnecting
+
+    def send(self, request: bytes, taker: ITaker) -> None:
+        """Send a request; its taker is told of the answer."""
+        self._taker = taker
+        _write(self.transport, request, is_secure=self.place.is_secure)
+
+    def pause(self) -> None:
+        """Let the sender wait."""
+        if not self._is_paused and self._taker is not None:
+            self._is_paused = True
+            self.transport.pauseProducing()
+
+    def resume(self) -> None:
+        """Take on."""
+        if self._is_paused:
+            self._is_paused = False
+            self.transport.resumeProducing()
+
+    def abort(self) -> None:
+        """Drop it; whoever takes an answer hears no more."""
+        self._taker = None
+        if self.transport is not None:
+            self.transport.abortConnection()
+
+    # What Twisted tells
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes of the answer have come."""
+        if self._taker is None:
+            self.abort()  # what comes unasked is nobody's answer
+            return
+        self._overhead += len(data)
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade:
+            self._fail("it switches to another protocol")
+        except HttpParserError:
+            self._fail("its answer is not HTTP/1.1")
+        else:
+            self._tell()
+
+    def connectionLost(self, reason: Failure = LOST) -> None:
+        """It is over."""
+        self.transport = None
+        self._lost(self)
+        if not self.secured.called:
+            self.secured.addErrback(lambda _: None)
+            self.secured.errback(reason)
+        taker, self._taker = self._taker, None
+        if taker is None:
+            return
+        if self._status and self._is_open_ended() and reason.check(error.ConnectionDone):
+            taker.ended(None)
+        else:
+            taker.ended(
+                BackendError(f"the connection to {self.place.address} broke: {sentence(reason.value)}")
+            )
+
+    def _is_open_ended(self) -> bool:
+        return b"content-length" not in self._headers and b"transfer-encoding" not in self._headers
+
+    # What the parser finds
+
+    def on_message_begin(self) -> None:
+        """An answer begins."""
+        if self._is_whole:
+            self._is_surplus = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A line of the head, or of the trailer, which nobody needs."""
+        if not self._status:
+            name = name.lower()
+            known = self._headers.get(name)
+            self._headers[name] = value if known is None else known + b", " + value
+
+    def on_headers_complete(self) -> None:
+        """The head is whole; what only says that an answer will come is none."""
+        status = self._parser.get_status_code()
+        if status >= 200:
+            self._status = status
+        else:
+            self._headers = {}
+
+    def on_body(self, data: bytes) -> None:
+        """Some of the body."""
+        self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        """The answer is whole."""
+        if self._status:
+            self._is_whole = True
+            self._keeps = self._parser.should_keep_alive()
+
+    # What is told of it
+
+    def _tell(self) -> None:
+        taker = self._taker
+        if taker is None:
+            return
+        if self._status and not self._has_begun:
+            self._has_begun = True
+            taker.began(self._status, self._headers)
+        if self._body:
+            body = b"".join(self._body)
+            self._body.clear()
+            self._overhead = 0
+            if self._taker is taker:
+                taker.data(body)
+        elif self._overhead > HEAD_LIMIT:
+            self._fail(f"its answer has more than {HEAD_LIMIT} bytes of headers")
+        if self._is_whole and self._taker is taker:
+            self._finish(taker)
+
+    def _finish(self, taker: ITaker) -> None:
+        self._taker = None
+        keeps = self._keeps and not self._is_surplus
+        self.idle_s = _promised(self._headers.get(b"keep-alive", b""))
+        self._reset()
+        self.resume()
+        if keeps:
+            self._freed(self)
+        else:
+            self.transport.loseConnection()
+        taker.ended(None)
+
+    def _fail(self, why: str) -> None:
+        taker = self._taker
+        self.abort()
+        if taker is not None:
+            taker.ended(BackendError(f"{self.place.address}: {why}"))
+
+
+def _write(transport: Any, data: bytes, *, is_secure: bool) -> None:
+    # What nothing waits before is written at once: it leaves a turn earlier, and the epoll set stays as it is.  TLS has
+    # a transport of its own, which lends the methods of the one below: nothing may be written past it.
+    if isinstance(transport, Connection) and not is_secure and not _has_rest(transport):
+        sent = transport.writeSomeData(data)
+        if sent == len(data):
+            return
+        if isinstance(sent, int):  # else it is why not, which the ordinary road finds out as well
+            data = data[sent:]
+    transport.write(data)
+
+
+def _has_rest(transport: Any) -> bool:
+    return bool(transport.dataBuffer or transport._tempDataBuffer)  # noqa: SLF001 - all that waits is in these two
+
+
+def _promised(header: bytes) -> float:
+    # "timeout=5, max=100": how long the other end keeps an idle connection.
+    for part in header.split(b","):
+        name, _, value = part.strip().partition(b"=")
+        if name.lower() == b"timeout" and value.isdigit() and len(value) <= 6:
+            return float(value)
+    return 0.0
+
+
+def sentence(why: BaseException | None) -> str:
+    """Why a connection ended, in words."""
+    if isinstance(why, error.ConnectionDone | error.ConnectionLost):
+        return "it was closed before the answer was whole"
+    return str(why).rstrip(".") or type(why).__name__

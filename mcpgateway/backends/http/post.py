@@ -1,0 +1,316 @@
+"""One request to a server, as a POST, and what comes back for it: JSON, or a stream that may break and be resumed.
+
+# Note [Nothing is sent twice]
+A request whose answer got lost may have been carried out.  So it is never repeated; where its stream had events with
+ids, the rest of that stream is fetched (MCP 2025-11-25, basic/transports, "Resumability"), and else its caller is told.
+The one exception has been refused before anything was done: see `mcpgateway.backends.param_headers`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.backends.http.event_stream import EventBody, content_type, is_stream
+from mcpgateway.backends.http.response import ANSWER_LIMIT, WebAnswer, WebStream, take_whole
+from mcpgateway.backends.remote_access import Access
+from mcpgateway.errors import BackendError, BadReply, GatewayError
+from mcpgateway.protocol import jsonrpc, modern
+from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.protocol.sse_reader import MESSAGE, Event, SseReader
+
+RESUME_S, LONGEST_RESUME_S = 1.0, 30.0  # until a broken stream is resumed; doubles with each failure
+SHORTEST_RESUME_S = 0.1  # whatever the server says
+RESUMPTIONS = 5  # in a row that fail
+JSON = b"application/json"
+
+
+class IOwner(Protocol):
+    """Whose request it is.
+
+    :ivar server: the server's name.
+    :ivar clock: what waits are measured with.
+    """
+
+    server: str
+    clock: Any
+    access: Access
+
+    def headers_for(self, post: Post) -> dict[str, str]:
+        """What it is sent with."""
+
+    def headers_to_resume(self, last_id: bytes) -> dict[str, str] | None:
+        """What the rest of its stream is fetched with; None where there is no such thing."""
+
+    def opened(self, post: Post, stream: WebStream) -> None:
+        """The server takes it."""
+
+    def hear(self, message: bytes) -> None:
+        """A message has come, which may be the answer."""
+
+    def answering(self, post: Post, envelope: Envelope) -> bool:
+        """Its answer has come; false where it is held instead, to be sent once more."""
+
+    def refused(self, post: Post, status: int, error: Envelope | None) -> None:
+        """The server does not take it: HTTP says so, and perhaps a JSON-RPC error too."""
+
+    def failed(self, post: Post, why: BackendError) -> None:
+        """There will be no answer."""
+
+    def over(self, post: Post) -> None:
+        """Nothing more will come for it. Called once, the last call of all, unless it was called off."""
+
+
+class Post:
+    """One request.
+
+    :ivar id: its id, as the bytes it is sent in.
+    :ivar envelope: its first level.
+    :ivar body: the whole of it.
+    :ivar is_answered: whether its answer has come, if only in its place.
+    :ivar has_permit: it counts among those that are sent at once.
+    :ivar is_open: the server has begun to answer.
+    :ivar is_held: it will be sent once more, with other headers.
+    """
+
+    log = Logger()
+
+    __slots__ = (
+        "_attempts",
+        "_doing",
+        "_events",
+        "_is_over",
+        "_later",
+        "_owner",
+        "body",
+        "envelope",
+        "has_permit",
+        "id",
+        "is_answered",
+        "is_held",
+        "is_open",
+        "method",
+    )
+
+    def __init__(self, owner: IOwner, envelope: Envelope, method: str, body: bytes) -> None:
+        self.envelope = envelope
+        self.method = method
+        self.id = bytes(envelope["id"])
+        self.body = body
+        self.is_answered = False
+        self.has_permit = False
+        self.is_open = False
+        self.is_held = False
+        self._owner = owner
+        self._doing: Deferred[Any] | None = None
+        self._events: EventBody | None = None
+        self._later: Any = None
+        self._attempts = 0
+        self._is_over = False
+
+    def send(self) -> None:
+        """Send it."""
+        if self._is_over:
+            return
+        owner = self._owner
+        self._do(owner.access.open("POST", owner.headers_for(self), self.body), self._opened, self._failed)
+
+    def abort(self) -> None:
+        """Call it off; nobody hears more of it."""
+        self._is_over = True
+        doing, self._doing = self._doing, None
+        events, self._events = self._events, None
+        later, self._later = self._later, None
+        if doing is not None:
+            doing.cancel()
+        if events is not None:
+            events.abort()
+        if later is not None:
+            later.cancel()
+
+    def _do(self, doing: Deferred[Any], done: Any, failed: Any) -> None:
+        self._doing = doing
+        doing.addCallbacks(self._did, self._did_not, callbackArgs=(done,), errbackArgs=(failed,))
+        doing.addErrback(self._broken)
+
+    def _did(self, result: Any, done: Any) -> None:
+        self._doing = None
+        if not self._is_over:
+            done(result)
+
+    def _did_not(self, why: Failure, failed: Any) -> None:
+        self._doing = None
+        if not self._is_over:
+            why.trap(BackendError)
+            failed(why.value)
+
+    def _broken(self, why: Failure) -> None:
+        # A mistake of ours must not leave a caller without an answer.
+        self.log.failure("a request to {server} broke", why, event="remote.broken", server=self._owner.server)
+        if not self._is_over:
+            self._failed(BackendError("the gateway could not read the answer"))
+
+    # The answer
+
+    def _opened(self, stream: WebStream) -> None:
+        self.is_open = True
+        is_good = 200 <= stream.status < 300
+        if is_good:
+            self._owner.opened(self, stream)
+        if self._is_over:
+            stream.abort()
+        elif is_good and is_stream(stream):
+            self._read(stream, b"")
+        else:
+            self._do(take_whole(stream, ANSWER_LIMIT), self._whole, self._failed)
+
+    def _whole(self, answer: WebAnswer) -> None:
+        if 200 <= answer.status < 300:
+            self._take_json(answer)
+        else:
+            self._owner.refused(self, answer.status, error_in(answer))
+            if self.is_answered:
+                self._finish()
+
+    def _take_json(self, answer: WebAnswer) -> None:
+        if content_type(answer.headers) == JSON and answer.body:
+            self._take_all(answer.body)
+        if self.is_answered:
+            self._finish()
+        elif not self.is_held:
+            self._failed(
+                BadReply(f"it answered with HTTP {answer.status}, and with no answer to the request")
+            )
+
+    def _take_all(self, data: bytes) -> None:
+        for each in members(data):
+            if not self._is_over:
+                self._take(each)
+
+    def _take(self, message: bytes) -> None:
+        owner = self._owner
+        try:
+            envelope = jsonrpc.decode(message)
+        except GatewayError:
+            owner.hear(message)  # where it is counted and shown
+            return
+        if "method" in envelope or self.is_answered:
+            owner.hear(message)
+            return
+        identifier = bytes(envelope.get("id", jsonrpc.NULL))
+        if identifier != self.id and (identifier != b"null" or "error" not in envelope):
+            owner.hear(message)
+            return
+        self.answer(envelope, message if identifier == self.id else None)
+
+    def answer(self, envelope: Envelope, message: bytes | None = None) -> None:
+        """Its answer has come.
+
+        :param message: the bytes of it; None where its id is another, as where the server could not read the request.
+        """
+        if not self._owner.answering(self, envelope):
+            return
+        self.is_answered = True
+        self._owner.hear(jsonrpc.splice_id(envelope, self.id) if message is None else message)
+
+    def fail(self, why: GatewayError) -> None:
+        """Answer it in the server's place."""
+        self.is_answered = True
+        self._owner.hear(jsonrpc.error_bytes(self.id, why))
+
+    def _failed(self, why: BackendError) -> None:
+        if not self.is_answered:
+            self._owner.failed(self, why)
+        self._finish()
+
+    def _finish(self) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._owner.over(self)
+
+    # Its stream
+
+    def _read(self, stream: WebStream, last_id: bytes) -> None:
+        self._events = EventBody(stream, self, last_id)
+        self._events.begin()
+
+    def event(self, event: Event) -> None:
+        """A message of its stream."""
+        if event.kind == MESSAGE:
+            self._take_all(event.data)
+
+    def ended(self, why: BackendError | None) -> None:
+        """Its stream is over."""
+        events, self._events = self._events, None
+        if self._is_over or self.is_held or events is None:
+            return
+        if self.is_answered:
+            self._finish()
+        elif isinstance(why, BadReply):
+            self._failed(why)
+        elif events.reader.last_id and self._owner.headers_to_resume(b"") is not None:
+            self._resume_later(events.reader)
+        elif self.method == modern.LISTEN:
+            self._end_listening()
+        else:
+            self._failed(why or BackendError("it ended the stream before the answer"))
+
+    def _end_listening(self) -> None:
+        # As a server on stdio says it.
+        self.is_answered = True
+        params = {"requestId": self.envelope["id"], "reason": "the stream has ended"}
+        self._owner.hear(jsonrpc.encode(jsonrpc.notification("notifications/cancelled", params)))
+        self._finish()
+
+    def _resume_later(self, reader: SseReader) -> None:
+        wait_s = reader.retry_ms / 1000 if reader.retry_ms is not None else RESUME_S
+        wait_s = max(wait_s, SHORTEST_RESUME_S) * 2**self._attempts
+        self._later = self._owner.clock.callLater(min(wait_s, LONGEST_RESUME_S), self._resume, reader)
+
+    def _resume(self, reader: SseReader) -> None:
+        self._later = None
+        headers = self._owner.headers_to_resume(reader.last_id) or {}
+
+        def opened(stream: WebStream) -> None:
+            if stream.status == 200 and is_stream(stream):
+                self._attempts = 0
+                self._read(stream, reader.last_id)
+                return
+            stream.abort()
+            if stream.status < 500:
+                self._failed(BackendError("the connection broke before the answer, which cannot be fetched"))
+            else:
+                failed(BackendError(f"it answered with HTTP {stream.status}"))
+
+        def failed(why: BackendError) -> None:
+            self._attempts += 1
+            if self._attempts < RESUMPTIONS:
+                self._resume_later(reader)
+            else:
+                self._failed(
+                    BackendError(f"the connection broke before the answer; since then {why.message}")
+                )
+
+        self._do(self._owner.access.open("GET", headers), opened, failed)
+
+
+def members(data: bytes) -> list[bytes]:
+    """The messages of a body or an event: one, or the several of an array, each without line breaks."""
+    try:
+        found = jsonrpc.read_batch(data)
+    except GatewayError:
+        found = None
+    return [jsonrpc.one_line(each) for each in found or [data]]
+
+
+def error_in(answer: WebAnswer) -> Envelope | None:
+    """The JSON-RPC error that an answer is, or None."""
+    try:
+        envelope = jsonrpc.decode(answer.body)
+    except GatewayError:
+        return None
+    is_error = "error" in envelope and "result" not in envelope and envelope.get("jsonrpc") == jsonrpc.VERSION
+    return envelope if is_error else None

@@ -1,0 +1,185 @@
+"""The answer to an HTTP request: as its body comes bit by bit, or whole.
+
+What has come of bodies and events that are not whole is counted in the room that all requests of a gateway share, so
+that many large answers at once cannot take all memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred
+
+from mcpgateway.backends.http.http1 import HttpConnection
+from mcpgateway.errors import BackendError, BadReply
+from mcpgateway.policy.fair_memory import Room
+
+ANSWER_LIMIT = 32 * 2**20  # bytes of a body that is taken whole
+TOO_MUCH = "too many large answers come from there at once; ask for less at a time"
+
+
+class IBodyReceiver(Protocol):
+    """Who takes a body as it comes."""
+
+    def data(self, data: bytes) -> None:
+        """Some more of it."""
+
+    def ended(self, why: BackendError | None) -> None:
+        """It is over: None where it is whole. Called once, the last call of all."""
+
+
+@frozen
+class WebAnswer:
+    """A whole answer; header names are in lower case."""
+
+    status: int
+    headers: Mapping[bytes, bytes] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@define(eq=False)
+class WebStream:
+    """An answer whose body comes bit by bit.
+
+    :ivar url: where it came from in the end.
+    """
+
+    status: int
+    headers: Mapping[bytes, bytes] = field(repr=False)
+    url: str = field(repr=False)
+    _connection: HttpConnection = field(repr=False)
+    _room: Room = field(factory=Room, repr=False)
+    _receiver: IBodyReceiver | None = field(default=None, repr=False)
+    _early: list[bytes] = field(factory=list, repr=False)  # what came before anybody took it
+    _has_ended: bool = False
+    _why: BackendError | None = None
+
+    def deliver(self, receiver: IBodyReceiver) -> None:
+        """Hand on the body as it comes."""
+        self._receiver = receiver
+        early, self._early = self._early, []
+        for each in early:
+            if self._receiver is not None:
+                receiver.data(each)
+        if self._has_ended:
+            self.ended(self._why)
+        else:
+            self._connection.resume()
+
+    def pause(self) -> None:
+        """Let the sender wait."""
+        if not self._has_ended:
+            self._connection.pause()
+
+    def resume(self) -> None:
+        """Take on."""
+        if not self._has_ended:
+            self._connection.resume()
+
+    def abort(self) -> None:
+        """Drop the connection; the receiver hears no more."""
+        self._receiver = _NOBODY
+        self._room.leave(self)
+        if not self._has_ended:
+            self._has_ended = True
+            self._connection.abort()
+
+    # What is held of it
+
+    def holds(self, size: int) -> None:
+        """So much is kept of it now, until it is whole."""
+        held = self._room.of(self)
+        if size > held:
+            self._room.take(self, size - held)
+        else:
+            self._room.give(self, held - size)
+
+    @property
+    def peer(self) -> str:
+        """Whose memory it costs."""
+        return urlsplit(self.url).netloc
+
+    @property
+    def may_give_way(self) -> bool:
+        """Whether it can be dropped."""
+        return True
+
+    def give_way(self) -> None:
+        """Drop it, and tell its receiver: there is no room for it."""
+        receiver = self._receiver
+        self.abort()
+        if receiver is not None:
+            receiver.ended(BadReply(TOO_MUCH))
+
+    # What the connection tells
+
+    def data(self, data: bytes) -> None:
+        """Some of the body."""
+        if self._receiver is not None:
+            self._receiver.data(data)
+        else:
+            self._early.append(data)
+            self._connection.pause()
+
+    def ended(self, why: BackendError | None) -> None:
+        """It is over."""
+        self._has_ended, self._why = True, why
+        self._room.leave(self)
+        receiver = self._receiver
+        if receiver is not None:
+            self._receiver = _NOBODY
+            receiver.ended(why)
+
+
+class _Nobody:
+    """Takes what nobody wants."""
+
+    def data(self, data: bytes) -> None:
+        """Drop it."""
+
+    def ended(self, why: BackendError | None) -> None:
+        """So be it."""
+
+
+_NOBODY = _Nobody()
+
+
+def take_whole(stream: WebStream, limit: int) -> Deferred[WebAnswer]:
+    """The whole answer.
+
+    :raise BackendError: (through the Deferred) it is larger than ``limit`` bytes, or the connection broke.
+    """
+    collector = _Collector(stream, limit)
+    stream.deliver(collector)
+    return collector.done
+
+
+class _Collector:
+    """Keeps a body until it is whole."""
+
+    def __init__(self, stream: WebStream, limit: int) -> None:
+        self.done: Deferred[WebAnswer] = Deferred(lambda _: stream.abort())
+        self._stream = stream
+        self._limit = limit
+        self._size = 0
+        self._parts: list[bytes] = []
+
+    def data(self, data: bytes) -> None:
+        """Some more of it."""
+        self._size += len(data)
+        self._parts.append(data)
+        if self._size > self._limit:
+            self._stream.abort()
+            self.done.errback(BackendError(f"the answer is larger than {self._limit} bytes"))
+        else:
+            self._stream.holds(self._size)
+
+    def ended(self, why: BackendError | None) -> None:
+        """It is over."""
+        if why is not None:
+            self.done.errback(why)
+        else:
+            self.done.callback(WebAnswer(self._stream.status, self._stream.headers, b"".join(self._parts)))

@@ -1,0 +1,110 @@
+"""The way through a proxy: it is asked for a connection to a place, and is that from then on (RFC 9110, CONNECT)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+
+from mcpgateway.errors import BackendError, Unreachable
+from mcpgateway.policy.proxies import Proxy
+from mcpgateway.policy.urls import Place
+
+HEAD_LIMIT = 65_536  # bytes of the proxy's answer
+END = b"\r\n\r\n"
+AWAY = (502, 503, 504)  # the place, not the proxy
+
+
+class Tunnel(Protocol):
+    """A connection to a proxy.
+
+    :ivar made: fires when it is connected.
+    :ivar secured: never fires: what it carries may speak TLS.
+    """
+
+    transport: Any
+
+    def __init__(self, proxy: Proxy) -> None:
+        self.made: Deferred[None] = Deferred()
+        self.secured: Deferred[None] = Deferred()
+        self._proxy = proxy
+        self._place: Place | None = None
+        self._opened: Deferred[None] = Deferred(lambda _: self.transport.abortConnection())
+        self._head = b""
+        self._inner: Any = None
+
+    def open(self, place: Place) -> Deferred[None]:
+        """Ask for a connection to a place; fires when it stands.
+
+        :raise BackendError: (through the Deferred) the proxy does not let us, or nobody is there.
+        """
+        self._place = place
+        lines = [f"CONNECT {place.address} HTTP/1.1", f"Host: {place.address}"]
+        if self._proxy.credentials:
+            lines.append(f"Proxy-Authorization: {self._proxy.credentials}")
+        self.transport.write("\r\n".join((*lines, "", "")).encode())
+        return self._opened
+
+    def carry(self, inner: Any) -> None:
+        """Be the connection of a protocol."""
+        self._inner = inner
+        inner.makeConnection(self.transport)
+        rest, self._head = self._head, b""
+        if rest:
+            inner.dataReceived(rest)
+
+    def connectionMade(self) -> None:
+        """It is connected."""
+        self.made.callback(None)
+
+    def dataReceived(self, data: bytes) -> None:
+        """The proxy answers, or what it carries comes."""
+        if self._inner is not None:
+            self._inner.dataReceived(data)
+            return
+        self._head += data
+        head, end, rest = self._head.partition(END)
+        if end and not self._opened.called:
+            self._head = rest
+            self._judge(head.split(b"\r\n")[0].split(b" ", 2))
+        elif len(self._head) > HEAD_LIMIT:
+            self._fail(BackendError(f"the proxy {self._proxy.address} gives an answer without an end"))
+
+    def connectionLost(self, reason: Failure = Failure(Unreachable("it was closed"))) -> None:  # noqa: B008
+        """It is over."""
+        if self._inner is not None:
+            self._inner.connectionLost(reason)
+        elif not self._opened.called:
+            self._opened.errback(Unreachable(f"the proxy {self._proxy.address} ends the connection"))
+
+    def _judge(self, words: list[bytes]) -> None:
+        proxy, place = self._proxy, self._place
+        assert place is not None
+        status = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+        if not words[0].startswith(b"HTTP/1.") or not status:
+            self._fail(BackendError(f"the proxy {proxy.address} does not speak HTTP"))
+        elif 200 <= status < 300:
+            self._opened.callback(None)
+        elif status == 407:
+            hint = "put them into its URL: http://USER:PASSWORD@HOST:PORT"
+            wants = (
+                "does not accept the user and password"
+                if proxy.credentials
+                else "wants a user and a password"
+            )
+            self._fail(BackendError(f"the proxy {proxy.address} {wants} (HTTP 407)", hint))
+        elif status in AWAY:
+            self._fail(Unreachable(f"the proxy {proxy.address} cannot reach {place.address} (HTTP {status})"))
+        else:
+            self._fail(
+                BackendError(
+                    f"the proxy {proxy.address} does not let us reach {place.address} (HTTP {status})"
+                )
+            )
+
+    def _fail(self, why: BackendError) -> None:
+        if not self._opened.called:
+            self._opened.errback(why)
+        self.transport.abortConnection()

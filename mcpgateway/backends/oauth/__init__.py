@@ -1,0 +1,1 @@
+"""Authorization at remote servers (OAuth 2.1)."""

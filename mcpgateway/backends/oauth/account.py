@@ -1,0 +1,178 @@
+"""What one owner is at one remote server, and who the gateway is to the authorization server there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
+
+from attrs import define, evolve, field
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from mcpgateway.backends.http.client import Web
+from mcpgateway.backends.oauth import authorization_server
+from mcpgateway.backends.oauth.account_store import AccountBook
+from mcpgateway.backends.oauth.authorization_server import Asking, Found
+from mcpgateway.config.model import OAuth, Remote
+from mcpgateway.errors import BackendError
+from mcpgateway.interfaces import IGrants, OwnAddress
+from mcpgateway.policy.oauth.client import AuthServer, Challenge, Client, Grant, Registration
+
+
+@define(eq=False)
+class Account:
+    """What one owner is at one remote server.
+
+    :ivar owner: the principal whose it is; empty for the gateway's own user.
+    :ivar key: names what is kept of it; ``base`` what all owners share.
+    :ivar client: whom the grant was given to; None where that is not known.
+    :ivar found: the server's authorization server, once it was needed.
+    :ivar is_finishing: its owner has signed in, and the token is being fetched.
+    :ivar rests_until: the token endpoint is left alone till then, for the reason that is ``trouble``.
+    """
+
+    name: str
+    remote: Remote = field(repr=False)
+    settings: OAuth = field(repr=False)
+    owner: str
+    base: str
+    key: str
+    grant: Grant | None = field(default=None, repr=False)
+    client: Client | None = None
+    found: Found | None = None
+    is_finishing: bool = False
+    rests_until: float = 0.0
+    trouble: BackendError | None = None
+    _waiting: list[Deferred[Any]] | None = field(default=None, repr=False)
+
+    def once(self, do: Callable[[], Coroutine[Any, Any, None]]) -> Deferred[None]:
+        """Do something unless it is being done; fires when it is."""
+        done: Deferred[None] = Deferred()
+        if self._waiting is not None:
+            self._waiting.append(done)
+            return done
+        self._waiting = [done]
+        Deferred.fromCoroutine(do()).addBoth(self._over)
+        return done
+
+    def _over(self, result: Failure | None) -> None:
+        waiting, self._waiting = self._waiting or [], None
+        for each in waiting:
+            each.callback(result)
+
+
+class Introductions:
+    """Finds the authorization server of each account, and has the gateway known there; keeps what comes of that.
+
+    :ivar fresh: ids of clients that were registered since the gateway runs.
+    :param where: where the gateway is for browsers; a function, since the port is known late.
+    """
+
+    def __init__(
+        self, clock: Any, web: Callable[[], Web], grants: IGrants, where: Callable[[], OwnAddress]
+    ) -> None:
+        self.fresh: set[str] = set()
+        self._clock = clock
+        self._web = web
+        self._book = AccountBook(grants)
+        self._where = where
+
+    @property
+    def redirect(self) -> str:
+        """Where browsers come back to."""
+        return self._where().redirect
+
+    def asking(self, account: Account) -> Asking:
+        """What requests for an account are sent with."""
+        return Asking(self._clock, self._web, account.remote)
+
+    async def server(self, account: Account, told: Challenge) -> AuthServer:
+        """The authorization server of an account, looked for once.
+
+        :param told: by a refusal of the remote server.
+        :raise BackendError: there is none, or it cannot be found now.
+        """
+        if account.found is None:
+            account.found = await authorization_server.find(self.asking(account), account.settings, told)
+        return account.found.server
+
+    # Who the gateway is there
+
+    def client(
+        self, account: Account, server: AuthServer, redirect: str = "", scope: str = ""
+    ) -> Client | None:
+        """Who the gateway is to a server; None where it has to register first.
+
+        :param redirect: where a browser is to come back to; empty where none does.
+        :param scope: what is to be asked for.
+        """
+        settings, document = account.settings, self._where().document
+        if settings.client_id:
+            return Client(settings.client_id, settings.client_secret or "")
+        if server.takes_documents and document:
+            return Client(document)
+        kept = self.registration(account)
+        if kept is None or not kept.serves(server.issuer, redirect, scope, self._clock.seconds()):
+            return None
+        return kept.client
+
+    async def register(self, account: Account, server: AuthServer, redirect: str, scope: str) -> Client:
+        """Register the gateway; what may be asked for later is asked for at once, so that a step up needs no other.
+
+        :raise BackendError: the server does not, or cannot be asked.
+        """
+        former = self.registration(account)
+        before = former.scope.split() if former is not None and former.issuer == server.issuer else []
+        known = account.found.scopes if account.found is not None else ()
+        widest = _union(scope.split(), known, before)
+        made = await authorization_server.register(self.asking(account), server, redirect, (widest, scope))
+        self.fresh.add(made.client.id)
+        # A server that took no scope at registration decides about them later.
+        made = evolve(made, scope=_union(made.scope.split(), scope.split()))
+        self._book.register(account.base, made)
+        return made.client
+
+    def registration(self, account: Account) -> Registration | None:
+        """What the gateway is registered as for an account."""
+        return self._book.registration(account.base)
+
+    def is_registered(self, account: Account, client: Client) -> bool:
+        """Whether that is its registration; else it is somebody of its entry's, or of long ago."""
+        kept = self.registration(account)
+        return kept is not None and kept.client == client
+
+    def forget(self, account: Account, client: Client) -> None:
+        """The server does not know that client any more."""
+        if self.is_registered(account, client):
+            self.fresh.discard(client.id)
+            self._book.register(account.base, None)
+
+    # What was granted
+
+    def read(self, account: Account) -> None:
+        """Take what is kept of an account."""
+        kept = self._book.read(account.key)
+        account.grant, account.client = kept.grant, kept.client
+
+    def reread(self, account: Account) -> None:
+        """The same, where a program beside the gateway has written it meanwhile."""
+        kept = self._book.news(account.key)
+        if kept is not None:
+            account.grant, account.client = kept.grant, kept.client
+
+    def keep(self, account: Account, grant: Grant | None, client: Client | None = None) -> None:
+        """Keep what was granted, and to whom."""
+        account.grant, account.client = grant, client
+        self._book.keep(account.key, account.owner, grant, client)
+
+    def erase(self, account: Account) -> None:
+        """Keep nothing of an account."""
+        self._book.erase(account.key)
+
+    def keys_of(self, is_meant: Callable[[str], bool]) -> list[str]:
+        """The accounts of which something is kept, by their owners."""
+        return self._book.keys_of(is_meant)
+
+
+def _union(*scopes: Iterable[str]) -> str:
+    return " ".join(dict.fromkeys(each for some in scopes for each in some))

@@ -1,0 +1,120 @@
+"""What is kept of accounts at remote servers: grants, whom they were given to, and what the gateway is registered as.
+
+Each owner's account has a file of its own.  What all owners share, the registration, stands in that of the gateway's
+own user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import asdict, define, field, frozen
+
+from mcpgateway.interfaces import IGrants
+from mcpgateway.policy.oauth.client import EARLY_S, Client, Grant, Registration
+
+
+@frozen
+class Kept:
+    """What is kept of one account.
+
+    :ivar client: whom the grant was given to; None where that is not known.
+    """
+
+    grant: Grant | None = None
+    client: Client | None = None
+
+
+@define(eq=False)
+class AccountBook:
+    """Reads and writes it."""
+
+    _grants: IGrants
+    _pages: dict[str, dict[str, Any]] = field(factory=dict, init=False, repr=False)  # as they were seen last
+
+    def read(self, key: str) -> Kept:
+        """What is kept of an account."""
+        page = self._pages[key] = self._grants.read(key)
+        return Kept(_grant(page.get("grant")), _client(page.get("granted_to")))
+
+    def news(self, key: str) -> Kept | None:
+        """The same, if somebody else has written it meanwhile; else None."""
+        former = self._pages.get(key)
+        kept = self.read(key)
+        return kept if self._pages[key] not in (former, {}) else None
+
+    def keep(self, key: str, owner: str, grant: Grant | None, client: Client | None) -> None:
+        """Keep what was granted, or that nothing is."""
+        page = self._page(key)
+        page |= {"key": key, "owner": owner}
+        page["grant"] = asdict(grant) if grant is not None else None
+        page["granted_to"] = asdict(client) if client is not None else None
+        self._grants.write(key, page)
+
+    def registration(self, base: str) -> Registration | None:
+        """What the gateway is registered as, for all owners."""
+        return _registration(self._page(base).get("client"))
+
+    def register(self, base: str, made: Registration | None) -> None:
+        """Keep what it is registered as now, or that it is not."""
+        page = self._page(base)
+        if made is None:
+            page.pop("client", None)
+        else:
+            said = asdict(made, recurse=False)
+            page["client"] = {name: value for name, value in said.items() if name != "client"}
+            page["client"] |= asdict(made.client)
+        self._grants.write(base, page)
+
+    def erase(self, key: str) -> None:
+        """Keep nothing of an account."""
+        self._pages.pop(key, None)
+        self._grants.erase(key)
+
+    def keys_of(self, is_meant: Callable[[str], bool]) -> list[str]:
+        """The accounts of which something is kept, by their owners."""
+        pages = list(self._grants.every())
+        return [str(page["key"]) for page in pages if page.get("key") and is_meant(str(page.get("owner")))]
+
+    def _page(self, key: str) -> dict[str, Any]:
+        if key not in self._pages:
+            self._pages[key] = self._grants.read(key)
+        # What was written to the disk is compared with what is read there, so it is not changed afterwards.
+        page = self._pages[key] = dict(self._pages[key])
+        return page
+
+
+def _registration(kept: Any) -> Registration | None:
+    client = _client(kept)
+    if client is None:
+        return None
+    names = ("issuer", "redirect", "scope", "manage_url", "manage_token")
+    return Registration(
+        client,
+        expires=_seconds(kept.get("expires")),
+        **{name: str(kept.get(name) or "") for name in names},
+    )
+
+
+def _client(kept: Any) -> Client | None:
+    if not isinstance(kept, dict) or not isinstance(kept.get("id"), str):
+        return None
+    return Client(kept["id"], str(kept.get("secret") or ""), str(kept.get("method") or ""))
+
+
+def _grant(kept: Any) -> Grant | None:
+    if not isinstance(kept, dict) or not isinstance(kept.get("access_token"), str):
+        return None
+    expires = _seconds(kept.get("expires"))
+    renew_at = _seconds(kept.get("renew_at")) if "renew_at" in kept else max(0.0, expires - EARLY_S)
+    return Grant(
+        kept["access_token"],
+        expires=expires,
+        renew_at=renew_at,
+        **{name: str(kept.get(name) or "") for name in ("refresh_token", "scope", "issuer")},
+    )
+
+
+def _seconds(kept: Any) -> float:
+    return float(kept) if isinstance(kept, int | float) and not isinstance(kept, bool) else 0.0

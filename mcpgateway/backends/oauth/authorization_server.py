@@ -1,0 +1,335 @@
+"""Find the authorization server of a remote server, and ask it (`mcpgateway.policy.oauth.client` has the rules)."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from attrs import frozen
+from twisted.internet.task import deferLater
+
+from mcpgateway import __version__
+from mcpgateway.backends.http.client import Web
+from mcpgateway.backends.http.connect import Trust
+from mcpgateway.backends.http.response import WebAnswer
+from mcpgateway.config.model import OAuth, Remote
+from mcpgateway.errors import BackendError, NeedsAuthorization, Unreachable
+from mcpgateway.policy.oauth import client as oauth
+from mcpgateway.policy.oauth.client import AuthServer, Challenge, Client, Registration
+
+ASK_S = 10.0  # for each request
+ANSWER_LIMIT = 1_048_576
+AGAIN_S = (0.5, 2.0, 4.0)  # until a token endpoint is asked again that is not well
+LONGEST_AGAIN_S = 10.0  # however long it says itself
+NOT_WELL = frozenset((429, 502, 503, 504))
+FORGOTTEN = frozenset((400, 401, 404))  # statuses of an authorization endpoint that does not know its client
+JSON = {"Accept": "application/json"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+WITHOUT = "give its entry a header Authorization, or a client of yours (oauth.client_id)"
+
+
+class NotReached(BackendError):
+    """Nothing answers at an authorization server, which says nothing about the server that it is for."""
+
+    retryable = True
+
+
+@frozen
+class Asking:
+    """What the requests for one remote server are sent with.
+
+    :ivar remote: the server; what it names is judged by where it is itself.
+    """
+
+    clock: Any
+    web: Callable[[], Web]
+    remote: Remote
+
+    async def get(self, url: str) -> WebAnswer:
+        """Ask for a document.
+
+        :raise BackendError: there is no answer, or the URL may not be asked.
+        """
+        return await self._request("GET", url, JSON, b"")
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> WebAnswer:
+        """Send something.
+
+        :raise BackendError: there is no answer, or the URL may not be asked.
+        """
+        return await self._request("POST", url, headers, body)
+
+    async def delete(self, url: str, headers: Mapping[str, str]) -> WebAnswer:
+        """Have something taken back.
+
+        :raise BackendError: there is no answer, or the URL may not be asked.
+        """
+        return await self._request("DELETE", url, headers, b"")
+
+    async def _request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> WebAnswer:
+        remote = self.remote
+        if not oauth.may_ask(url, remote.url):
+            raise BackendError(f"{place(url)} is no place that the gateway asks for a token")
+        try:
+            return await self.web().request(
+                method,
+                url,
+                headers,
+                body,
+                timeout_s=ASK_S,
+                trust=Trust(remote.ca_file, remote.insecure),
+                limit=ANSWER_LIMIT,
+                named_by=remote.url,
+            )
+        except BackendError as why:
+            kind = NotReached if isinstance(why, Unreachable) else BackendError
+            raise kind(f"{place(url)} cannot be asked for a token: {why.message}", why.hint) from why
+
+
+# Finding it
+
+
+@frozen
+class Found:
+    """The authorization server of a remote server.
+
+    :ivar scopes: those that the remote server says it knows.
+    """
+
+    server: AuthServer
+    scopes: tuple[str, ...] = ()
+
+
+async def find(asking: Asking, settings: OAuth, told: Challenge) -> Found:
+    """The authorization server of a remote server.
+
+    :param told: by the server's refusal.
+    :raise NeedsAuthorization: it has none that could be used; the text says why.
+    :raise BackendError: it could not be asked for.
+    """
+    if settings.authorization_server:
+        return Found(await _described(asking, settings.authorization_server))
+    issuers, scopes = await _named(asking, told)
+    faults: list[BackendError] = []
+    for issuer in issuers or (oauth.undescribed_server(asking.remote.url).issuer,):
+        try:
+            return Found(await _server_of(asking, issuer), scopes)
+        except BackendError as why:
+            faults.append(why)
+    raise faults[0]
+
+
+async def _named(asking: Asking, told: Challenge) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    # See Note [Places that are tried] in the rules; a document of another resource is none.
+    url, fault = asking.remote.url, None
+    for each in oauth.resource_metadata_urls(url, told.metadata):
+        found, fault = await _document(asking, each, fault)
+        if found is None:
+            continue
+        try:
+            return oauth.check_resource(found, url)
+        except BackendError as why:
+            fault = fault or why
+    if fault is not None:
+        raise fault
+    return (), ()
+
+
+async def _described(asking: Asking, issuer: str) -> AuthServer:
+    fault: BackendError | None = None
+    for each in oauth.server_metadata_urls(issuer):
+        found, fault = await _document(asking, each, fault)
+        if found is None:
+            continue
+        try:
+            return _judged(asking, oauth.check_server(found, issuer))
+        except BackendError as why:
+            fault = fault or why
+    raise fault or NeedsAuthorization(
+        f"its authorization server {place(issuer)} does not describe itself", WITHOUT
+    )
+
+
+async def _server_of(asking: Asking, issuer: str) -> AuthServer:
+    # A server of 2025-03-26 is its own authorization server, whether it describes itself or not.
+    own = oauth.undescribed_server(asking.remote.url)
+    try:
+        return await _described(asking, issuer)
+    except NeedsAuthorization:
+        if issuer.rstrip("/") != own.issuer:
+            raise
+        return own
+
+
+async def _document(
+    asking: Asking, url: str, fault: BackendError | None
+) -> tuple[dict[str, Any] | None, BackendError | None]:
+    # The document, or the first fault that may be gone by the next time.
+    try:
+        answer = await asking.get(url)
+    except BackendError as why:
+        return None, fault or why
+    if answer.status >= 500:
+        return None, fault or BackendError(f"{place(url)} answers with HTTP {answer.status}")
+    return (decoded(answer) or None) if answer.status == 200 else None, fault
+
+
+def _judged(asking: Asking, server: AuthServer) -> AuthServer:
+    for each in server.endpoints:
+        if not oauth.may_ask(each, asking.remote.url) or not oauth.may_name(each, server.issuer):
+            raise BackendError(f"{place(each)} is no place to send the user or a token to")
+    return server
+
+
+# Being known to it
+
+
+async def register(
+    asking: Asking, server: AuthServer, redirect: str, scopes: tuple[str, ...]
+) -> Registration:
+    """Introduce the gateway.
+
+    :param scopes: what may be asked for later, the widest first; the next is tried where one is refused.
+    :raise NeedsAuthorization: the server registers nobody, or not the gateway.
+    :raise BackendError: it could not be asked.
+    """
+    if not server.registration_endpoint:
+        raise NeedsAuthorization(
+            "its authorization server registers nobody; set oauth.client_id in its entry"
+        )
+    method, said = oauth.token_method(server), ""
+    for scope in dict.fromkeys((*scopes, "")):
+        body = json.dumps(oauth.registration(redirect, __version__, scope, method)).encode()
+        headers = {"Content-Type": "application/json", **JSON}
+        answer = await _asked_again(asking, server.registration_endpoint, headers, body)
+        if answer.status in (200, 201):
+            return oauth.registered(decoded(answer), server.issuer, redirect, scope)
+        if answer.status >= 500 or answer.status == 429:
+            raise BackendError(f"the registration was answered with HTTP {answer.status}")
+        said = said or f"HTTP {answer.status}: {error_of(answer)}"
+    if not server.is_described:
+        raise NeedsAuthorization(
+            "it wants an authorization, and nothing says where the gateway gets one", WITHOUT
+        )
+    raise NeedsAuthorization(f"its authorization server does not register the gateway ({said})", WITHOUT)
+
+
+async def knows_client(asking: Asking, url: str) -> bool:
+    """Whether an authorization endpoint takes what it was asked; a client that it has forgotten it refuses at once."""
+    try:
+        answer = await asking.get(url)
+    except BackendError:
+        return True  # the user's browser may fare better
+    return answer.status not in FORGOTTEN
+
+
+async def unregister(asking: Asking, registration: Registration) -> bool:
+    """Have a registration taken back (RFC 7592); false where that could not be said."""
+    if not registration.manage_url or not registration.manage_token:
+        return False
+    headers = {"Authorization": f"Bearer {registration.manage_token}"}
+    try:
+        answer = await asking.delete(registration.manage_url, headers)
+    except BackendError:
+        return False
+    return answer.status in (200, 204, 404)
+
+
+# Tokens
+
+
+async def ask_for_token(
+    asking: Asking, server: AuthServer, client: Client, form: Mapping[str, str]
+) -> WebAnswer:
+    """Ask the token endpoint, again and again for a moment while it is not well.
+
+    :raise BackendError: it has no answer that says anything about the request; asking later may help.
+    """
+    headers, body = _proof(server, client, form)
+    answer = await _asked_again(asking, server.token_endpoint, headers, body)
+    if answer.status >= 500 or answer.status == 429:
+        where = place(server.token_endpoint)
+        raise BackendError(f"the token endpoint at {where} answers with HTTP {answer.status}")
+    return answer
+
+
+async def revoke(asking: Asking, server: AuthServer, client: Client, token: str, kind: str) -> bool:
+    """Have a token made worthless (RFC 7009); false where that could not be said.
+
+    :param kind: ``access_token`` or ``refresh_token``.
+    """
+    if not server.revocation_endpoint:
+        return False
+    # An empty secret is the same as none (RFC 6749 section 2.3.1), and the official SDK looks for one here.
+    form = {"token": token, "token_type_hint": kind, "client_secret": ""}
+    headers, body = _proof(server, client, form)
+    try:
+        answer = await _asked_again(asking, server.revocation_endpoint, headers, body)
+    except BackendError:
+        return False
+    return answer.status == 200
+
+
+def _proof(server: AuthServer, client: Client, form: Mapping[str, str]) -> tuple[Mapping[str, str], bytes]:
+    method = client.method or (
+        "client_secret_post" if "client_secret_post" in server.token_methods else "client_secret_basic"
+    )
+    named = {**form, "client_id": client.id}  # the official SDK looks for it beside a header, too
+    if not client.secret:
+        return FORM, oauth.as_form(named)
+    if method == "client_secret_post":
+        return FORM, oauth.as_form({**named, "client_secret": client.secret})
+    both = f"{quote(client.id, safe='')}:{quote(client.secret, safe='')}"
+    proof = {"Authorization": f"Basic {b64encode(both.encode()).decode()}"}
+    return {**FORM, **proof}, oauth.as_form(named)
+
+
+async def _asked_again(asking: Asking, url: str, headers: Mapping[str, str], body: bytes) -> WebAnswer:
+    # Only where nothing can have come of it: a code and some refresh tokens are good once.
+    for wait_s in AGAIN_S:
+        try:
+            answer = await asking.post(url, headers, body)
+        except NotReached:
+            pause_s = wait_s
+        else:
+            if answer.status not in NOT_WELL:
+                return answer
+            pause_s = min(max(wait_s, _said_wait(answer)), LONGEST_AGAIN_S)
+        await deferLater(asking.clock, pause_s)
+    return await asking.post(url, headers, body)
+
+
+def _said_wait(answer: WebAnswer) -> float:
+    said = answer.headers.get(b"retry-after", b"")
+    return float(said) if said.isdigit() and len(said) < 6 else 0.0
+
+
+# Reading answers
+
+
+def decoded(answer: WebAnswer) -> dict[str, Any]:
+    """The object that an answer is; empty where it is none."""
+    try:
+        found = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def error_of(answer: WebAnswer) -> str:
+    """The error that an answer names, as a word."""
+    return word(str(decoded(answer).get("error") or "no reason"))
+
+
+def word(text: str) -> str:
+    """What somebody else has written, on its way to a log and a page."""
+    return "".join(each for each in text[:100] if each.isalnum() or each in "_-. ")
+
+
+def place(url: str) -> str:
+    """Where a URL leads, as far as it is shown."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}" if parts.hostname else "that"

@@ -1,0 +1,484 @@
+"""Get tokens for remote servers that want one (OAuth 2.1; `mcpgateway.policy.oauth.client` has the rules).
+
+Nobody is asked before a server has refused the gateway.  Then there is a URL for the user, whose browser comes back to
+the gateway's own callback; until that has happened every call is answered with that URL.
+
+# Note [Whose account it is]
+An account is what one owner is at one server: a principal, or with an empty name the gateway's own user.  Each has a
+grant of its own.  A registration is the gateway's, and all accounts at a server share the latest one; each keeps beside
+its grant the client that it was made for, since no other can renew it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from attrs import frozen
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.backends.http.client import Web
+from mcpgateway.backends.oauth import authorization_server
+from mcpgateway.backends.oauth.account import Account, Introductions
+from mcpgateway.backends.oauth.authorization_server import decoded, error_of
+from mcpgateway.backends.oauth.sign_ins import Declined, SignIn, SignIns
+from mcpgateway.config.model import OAuth, Remote
+from mcpgateway.errors import BackendError, GatewayError, NeedsAuthorization, NeedsLogin
+from mcpgateway.interfaces import IGrants, OwnAddress
+from mcpgateway.policy.oauth import client as oauth
+from mcpgateway.policy.oauth.client import Challenge, Client, Grant
+from mcpgateway.policy.readiness import login
+
+REST_S = 10.0  # between two tries of a token endpoint that is not well
+VERIFIED_S = 60.0  # a sign-in that was begun so lately need not be looked at again
+WANTED = "it wants its user to sign in"
+FORGOTTEN = frozenset(("invalid_client", "unauthorized_client"))
+
+
+@frozen
+class Forgotten:
+    """What has become of what was granted, and of the registration.
+
+    :ivar was_granted: there was something to give back; ``was_registered``: to take back.
+    :ivar revoked: the authorization server has said that it is worthless now; ``unregistered``: that it is gone.
+    """
+
+    was_granted: bool
+    revoked: bool
+    was_registered: bool
+    unregistered: bool
+
+
+class Heard(Protocol):
+    """Is told of what becomes of accounts."""
+
+    def wanted(self, server: str, owner: str) -> None:
+        """An owner has to sign in at a server."""
+
+    def granted(self, server: str, owner: str) -> None:
+        """An owner has signed in."""
+
+
+class Unheard:
+    """Nobody wants to know."""
+
+    def wanted(self, server: str, owner: str) -> None:
+        """Nothing comes of it."""
+
+    def granted(self, server: str, owner: str) -> None:
+        """Nothing comes of it."""
+
+
+@frozen
+class Authorizer:
+    """Gives the requests to one server what they carry (`mcpgateway.backends.remote_access.IAuthorizer`)."""
+
+    _accounts: Accounts
+    _account: Account
+
+    def headers(self) -> Deferred[Mapping[str, str]]:
+        """What a request carries now."""
+        return self._accounts.headers(self._account)
+
+    def refused(
+        self, status: int, said: str, used: Mapping[str, str], *, again: bool, asks: bool
+    ) -> Deferred[Mapping[str, str]]:
+        """A request was refused; fires with what it is to carry when it is tried once more."""
+        return self._accounts.refused(self._account, status, said, used, again=again, asks=asks)
+
+
+class Accounts:
+    """The accounts at all remote servers.
+
+    :ivar heard: told of what becomes of them.
+    :param where: where the gateway is for browsers; a function, since the port is known late.
+    :param asks: whether users are asked; a program beside the gateway uses what there is.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: Any,
+        web: Callable[[], Web],
+        grants: IGrants,
+        where: Callable[[], OwnAddress],
+        *,
+        asks: bool = True,
+    ) -> None:
+        self.heard: Heard = Unheard()
+        self._clock = clock
+        self._known = Introductions(clock, web, grants, where)
+        self._asks = asks
+        self._accounts: dict[str, Account] = {}
+        self._sign_ins = SignIns(clock)
+
+    def of(self, name: str, remote: Remote, owner: str = "") -> Account:
+        """The account of an owner at a server; what was granted is never used for another URL or client."""
+        settings = remote.oauth or OAuth()
+        parts = [name, oauth.resource_of(remote.url), settings.client_id, list(settings.scopes)]
+        base = json.dumps(parts)
+        key = json.dumps([*parts, owner]) if owner else base
+        account = self._accounts.get(key)
+        if account is None:
+            account = self._accounts[key] = Account(name, remote, settings, owner, base, key)
+            self._known.read(account)
+        account.remote, account.settings = remote, settings
+        return account
+
+    def owned(self, is_meant: Callable[[str], bool]) -> list[Account]:
+        """The accounts of some owners of which anything is kept, at whatever server it was."""
+        return [self._kept(key) for key in self._known.keys_of(is_meant)]
+
+    def _kept(self, key: str) -> Account:
+        known = self._accounts.get(key)
+        if known is not None:
+            return known
+        name, resource, client_id, scopes, *owner = json.loads(key)
+        # Its entry may be another by now, or have gone.
+        return self.of(name, Remote(resource, oauth=OAuth(client_id, scopes=tuple(scopes))), *owner)
+
+    def erase(self, account: Account) -> None:
+        """Know nothing of an account from now on."""
+        if account.grant is None:
+            self._accounts.pop(account.key, None)
+            self._known.erase(account)
+
+    def authorizer(self, name: str, remote: Remote, owner: str = "") -> Authorizer:
+        """What requests to a server are given their headers by."""
+        return Authorizer(self, self.of(name, remote, owner))
+
+    def question(self, account: Account) -> NeedsLogin | None:
+        """Where the owner of an account signs in; None where nothing is asked."""
+        found = self._sign_ins.of(account)
+        return _asking(found) if found is not None else None
+
+    def is_signed_in(self, account: Account) -> bool:
+        """Whether its owner has signed in, as far as that is known."""
+        return account.grant is not None
+
+    def is_under_way(self, account: Account) -> bool:
+        """Whether its owner's browser is back, and there is no token yet."""
+        return account.is_finishing or self._sign_ins.is_held(account)
+
+    @property
+    def redirect(self) -> str:
+        """Where browsers come back to."""
+        return self._known.redirect
+
+    def begin(self, account: Account) -> Deferred[NeedsLogin]:
+        """Ask the owner of an account to sign in, though the server may not have asked for it; fires with where.
+
+        :raise NeedsAuthorization: (through the Deferred) there is nowhere to sign in.
+        :raise BackendError: (through the Deferred) it could not be found out.
+        """
+        return Deferred.fromCoroutine(self._begun(account, anew=True))
+
+    def verified(self, account: Account) -> Deferred[NeedsLogin]:
+        """Where the owner of an account signs in, for somebody who is about to; another place if that is no good now.
+
+        :raise BackendError: (through the Deferred) it could not be found out.
+        """
+        return Deferred.fromCoroutine(self._begun(account, anew=False))
+
+    async def _begun(self, account: Account, *, anew: bool) -> NeedsLogin:
+        found = None if anew else self._sign_ins.of(account)
+        is_new = found is not None and self._clock.seconds() - found.begun < VERIFIED_S
+        if found is None or not (
+            is_new or await authorization_server.knows_client(self._known.asking(account), found.url)
+        ):
+            if found is not None:
+                self._known.forget(account, found.client)
+            told = Challenge(scope=found.scope if found is not None else "")
+            found = await self._begin(account, told)
+        self.heard.wanted(account.name, account.owner)
+        return _asking(found)
+
+    def headers(self, account: Account) -> Deferred[Mapping[str, str]]:
+        """What a request to the server carries; an old token is renewed first."""
+        grant, now = account.grant, self._clock.seconds()
+        if grant is None or grant.is_good(now) or not grant.refresh_token or now < account.rests_until:
+            return succeed(_headers(account))
+        renewed = account.once(lambda: self._renew(account))
+        # The server says whether the old one is still good.
+        return renewed.addErrback(_forgive).addCallback(lambda _: _headers(account))
+
+    def refused(
+        self,
+        account: Account,
+        status: int,
+        said: str,
+        used: Mapping[str, str],
+        *,
+        again: bool = False,
+        asks: bool = True,
+    ) -> Deferred[Mapping[str, str]]:
+        """A request was refused with 401 or 403; fires with the headers to try it with once more.
+
+        :param said: the ``WWW-Authenticate`` header.
+        :param used: the headers it was tried with.
+        :param again: they are those that came of its first refusal; others of their kind would not help.
+        :param asks: somebody waits for the request, who may be asked to sign in.
+        :raise NeedsLogin: (through the Deferred) the owner has to sign in; the text says where.
+        :raise NeedsAuthorization: (through the Deferred) no sign-in would help; the text says what does.
+        :raise BackendError: (through the Deferred) a token cannot be had now.
+        """
+        if _headers(account) != used and account.grant is not None:
+            return succeed(_headers(account))  # there has come another meanwhile
+        told = oauth.challenge(said)
+        if status == 403 and account.grant is not None:
+            granted = account.grant.scope
+            if told.scope and not oauth.more_wanted(account.settings.scopes, told.scope, granted):
+                return fail(_no_more(account, told.scope))
+
+        is_old = status == 401 and not again
+        return Deferred.fromCoroutine(self._regained(account, told, is_old=is_old, asks=asks))
+
+    async def _regained(
+        self, account: Account, told: Challenge, *, is_old: bool, asks: bool
+    ) -> Mapping[str, str]:
+        grant = account.grant
+        if is_old and grant is not None and grant.refresh_token:
+            await account.once(lambda: self._renew(account))
+        if account.grant is grant or account.grant is None:
+            if not (asks and self._asks):
+                raise NeedsAuthorization(WANTED, login(account.name))
+            await account.once(lambda: self._ask(account, told))
+        return _headers(account)
+
+    # Renewing
+
+    async def _renew(self, account: Account) -> None:
+        """Fetch the next token; where it can be had no more, there is none from then on.
+
+        :raise BackendError: it cannot be had now, and the old one is kept.
+        """
+        former = account.grant
+        self._known.reread(account)  # a program beside the gateway may have been faster
+        grant = account.grant
+        if grant is None or (former is not None and grant.access_token != former.access_token):
+            return
+        if self._clock.seconds() < account.rests_until and account.trouble is not None:
+            raise account.trouble
+        try:
+            await self._fetch_next(account, grant)
+        except BackendError as why:
+            account.rests_until, account.trouble = self._clock.seconds() + REST_S, why
+            raise
+        account.rests_until, account.trouble = 0.0, None
+
+    async def _fetch_next(self, account: Account, grant: Grant) -> None:
+        server = await self._known.server(account, Challenge())
+        client = account.client or self._known.client(account, server)
+        if server.issuer != grant.issuer or client is None:
+            # The server may name another one at any time; that one was never given anything by the user.
+            self.log.info(
+                "the token of {server} was given by another authorization server, and is not renewed",
+                event="oauth.lost",
+                server=account.name,
+            )
+            return
+        form = {
+            "grant_type": "refresh_token",
+            "refresh_token": grant.refresh_token,
+            "resource": oauth.resource_of(account.remote.url),
+        }
+        answer = await authorization_server.ask_for_token(self._known.asking(account), server, client, form)
+        if answer.status == 200:
+            now = self._clock.seconds()
+            self._known.keep(account, oauth.read_grant(decoded(answer), now, server.issuer, grant), client)
+            return
+        error = error_of(answer)
+        if error in FORGOTTEN:
+            self._known.forget(account, client)
+        elif error != "invalid_grant" and answer.status != 401:
+            raise BackendError(f"its token could not be renewed (HTTP {answer.status}: {error})")
+        self.log.info("the token of {server} can be renewed no more", event="oauth.lost", server=account.name)
+        self._known.keep(account, None)
+
+    # Asking the user
+
+    async def _ask(self, account: Account, told: Challenge) -> None:
+        found = self._sign_ins.of(account)
+        if found is None or not set(told.scope.split()) <= set(found.scope.split()):
+            found = await self._begin(account, told)
+        self.heard.wanted(account.name, account.owner)
+        raise _asking(found)
+
+    async def _begin(self, account: Account, told: Challenge) -> SignIn:
+        account.found = None  # it may be another by now
+        server = await self._known.server(account, told)
+        granted = account.grant.scope if account.grant is not None else ""
+        known = account.found.scopes if account.found is not None else ()
+        scope = oauth.with_offline_access(
+            server, oauth.scope_for(account.settings.scopes, told.scope, known, granted)
+        )
+        redirect = self._known.redirect
+        client = self._known.client(account, server, redirect, scope)
+        if (
+            client is not None
+            and self._known.is_registered(account, client)
+            and client.id not in self._known.fresh
+        ):
+            sign_in = self._sign_ins.begin(account, server, client, redirect, scope)
+            if await authorization_server.knows_client(self._known.asking(account), sign_in.url):
+                return sign_in
+            client = None
+        if client is None:
+            client = await self._known.register(account, server, redirect, scope)
+        sign_in = self._sign_ins.begin(account, server, client, redirect, scope)
+        self.log.warn(
+            "{server} wants its user to sign in: mcpgateway servers login {server}",
+            event="oauth.asked",
+            server=account.name,
+        )
+        return sign_in
+
+    def answered(self, query: Mapping[str, str]) -> Deferred[SignIn]:
+        """A browser has come back; fires with its sign-in, which waits for `agreed` if it has a key.
+
+        :param query: of the callback's URL.
+        :raise NeedsAuthorization: (through the Deferred) nobody asked, or the user or the server does not want to.
+        :raise BackendError: (through the Deferred) the token could not be fetched.
+        """
+        return Deferred.fromCoroutine(self._answered(query))
+
+    async def _answered(self, query: Mapping[str, str]) -> SignIn:
+        sign_in = self._returned(lambda: self._sign_ins.returned(query))
+        if sign_in.account.owner:
+            return self._sign_ins.hold(sign_in)
+        await self._finish(sign_in)
+        return sign_in
+
+    def agreed(self, key: str) -> Deferred[SignIn]:
+        """The user of a browser that has come back agrees; as `answered`."""
+        return Deferred.fromCoroutine(self._agreed(key))
+
+    async def _agreed(self, key: str) -> SignIn:
+        sign_in = self._sign_ins.agreed(key)
+        await self._finish(sign_in)
+        sign_in.key = ""
+        return sign_in
+
+    def pasted(self, account: Account, words: str) -> Deferred[SignIn]:
+        """The owner of an account gives the address that a browser was sent to, or the code; as `answered`.
+
+        :raise InvalidParams: (through the Deferred) it is neither, or belongs to another sign-in.
+        """
+        return Deferred.fromCoroutine(self._pasted(account, words))
+
+    async def _pasted(self, account: Account, words: str) -> SignIn:
+        sign_in = self._returned(lambda: self._sign_ins.pasted(account, words))
+        await self._finish(sign_in)
+        return sign_in
+
+    def _returned(self, take: Callable[[], SignIn]) -> SignIn:
+        try:
+            return take()
+        except Declined as why:
+            if why.message == "invalid_scope" and why.sign_in is not None:
+                self._known.forget(why.sign_in.account, why.sign_in.client)  # the next one may ask for more
+            raise NeedsAuthorization(f"the sign-in came to nothing: {why.message}", "begin it anew") from why
+
+    def forget(self, account: Account, *, registration: bool) -> Deferred[Forgotten]:
+        """Give back what the owner of an account was granted; fires with what its authorization server has said.
+
+        :param registration: and what the gateway is registered as there.
+        """
+        return Deferred.fromCoroutine(self._forget(account, registration=registration))
+
+    async def _forget(self, account: Account, *, registration: bool) -> Forgotten:
+        grant, client, made = account.grant, account.client, self._known.registration(account)
+        self._sign_ins.drop(account)
+        self._known.keep(account, None)  # first of all, whatever the server says
+        if registration and made is not None:
+            self._known.forget(account, made.client)
+        revoked = grant is not None and await self._revoke(account, grant, client)
+        unregistered = False
+        if registration and made is not None:
+            unregistered = await authorization_server.unregister(self._known.asking(account), made)
+        self.log.info("a user has signed out at {server}", event="oauth.forgotten", server=account.name)
+        return Forgotten(grant is not None, revoked, registration and made is not None, unregistered)
+
+    async def _revoke(self, account: Account, grant: Grant, client: Client | None) -> bool:
+        try:
+            server = await self._known.server(account, Challenge())
+        except BackendError:
+            return False
+        client = client or self._known.client(account, server)
+        if client is None or server.issuer != grant.issuer:
+            return False
+        asking, done = self._known.asking(account), True
+        if grant.refresh_token:
+            done = await authorization_server.revoke(
+                asking, server, client, grant.refresh_token, "refresh_token"
+            )
+        return (
+            await authorization_server.revoke(asking, server, client, grant.access_token, "access_token")
+            and done
+        )
+
+    async def _finish(self, sign_in: SignIn) -> None:
+        sign_in.account.is_finishing = True
+        try:
+            await self._fetch_first(sign_in)
+        finally:
+            sign_in.account.is_finishing = False
+        self.heard.granted(sign_in.account.name, sign_in.account.owner)
+
+    async def _fetch_first(self, sign_in: SignIn) -> None:
+        account, server = sign_in.account, sign_in.server
+        form = {
+            "grant_type": "authorization_code",
+            "code": sign_in.code,
+            "redirect_uri": sign_in.redirect,
+            "code_verifier": sign_in.verifier,
+            "resource": oauth.resource_of(account.remote.url),
+        }
+        answer = await authorization_server.ask_for_token(
+            self._known.asking(account), server, sign_in.client, form
+        )
+        if answer.status != 200:
+            error = error_of(answer)
+            if error in FORGOTTEN:
+                self._known.forget(account, sign_in.client)
+            raise BackendError(
+                f"the token endpoint of {account.name} answered {answer.status}: {error}",
+                f"begin it anew: {login(account.name)}",
+            )
+        now = self._clock.seconds()
+        grant = oauth.read_grant(decoded(answer), now, server.issuer, asked=sign_in.scope)
+        self._known.keep(account, grant, sign_in.client)
+        self.log.info("a user has signed in at {server}", event="oauth.granted", server=account.name)
+
+
+def _headers(account: Account) -> Mapping[str, str]:
+    return {"Authorization": f"Bearer {account.grant.access_token}"} if account.grant is not None else {}
+
+
+def _forgive(why: Failure) -> None:
+    why.trap(GatewayError)
+
+
+def _asking(sign_in: SignIn) -> NeedsLogin:
+    name = sign_in.account.name
+    return NeedsLogin(
+        f"{WANTED}: open {sign_in.url}",
+        f"open its address in a browser, or run: {login(name)}",
+        {"url": sign_in.url, "server": name},
+    )
+
+
+def _no_more(account: Account, asked: str) -> NeedsAuthorization:
+    wanted = authorization_server.word(asked)
+    if account.settings.scopes:
+        return NeedsAuthorization(
+            f"it wants the scope {wanted}, which its entry does not name",
+            "add it to oauth.scopes of its entry",
+        )
+    return NeedsAuthorization(
+        f"it refuses the scope {wanted}, which it was granted", "its user may lack the right"
+    )

@@ -1,0 +1,196 @@
+"""The questions to users that are open: each is a URL of an authorization server, and what may come back from there.
+
+# Note [Whose sign-in it is]
+What a sign-in brings belongs to the principal that began it.  Its state cannot be guessed, and is told to nobody else.
+But whoever is given the URL may open it and sign in with an account of their own, which the principal would use from
+then on.  So where tokens tell people apart the browser that comes back is told for whom the account is to be used, and
+its user has to agree; and what is pasted counts for the principal's own sign-ins only.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from attrs import define, field
+
+from mcpgateway.backends.oauth.authorization_server import word
+from mcpgateway.errors import InvalidParams, NeedsAuthorization
+from mcpgateway.policy.oauth import client as oauth
+from mcpgateway.policy.oauth.client import AuthServer, Client
+
+OPEN_S = 900.0  # how long a user may take, since the URL was shown last
+OPEN_LIMIT = 1000
+OF_OWNER_LIMIT = 100
+WORDS_LIMIT = 8192  # characters that are pasted
+
+
+@define(eq=False)
+class SignIn:
+    """One question.
+
+    :ivar account: the `mcpgateway.backends.oauth.flow.Account` that it is for.
+    :ivar url: where its user answers it.
+    :ivar until: when it is forgotten, in the clock's seconds.
+    :ivar begun: when it was made.
+    :ivar code: what has come back and waits for its user's word; empty before.
+    :ivar key: what that word has to be said with.
+    """
+
+    account: Any
+    server: AuthServer
+    client: Client
+    redirect: str
+    scope: str
+    url: str = field(repr=False)
+    state: str = field(repr=False)
+    verifier: str = field(repr=False)
+    begun: float
+    until: float
+    code: str = field(default="", repr=False)
+    key: str = field(default="", repr=False)
+
+
+class SignIns:
+    """All that are open, by their states."""
+
+    def __init__(self, clock: Any) -> None:
+        self._clock = clock
+        self._open: dict[str, SignIn] = {}
+
+    def begin(self, account: Any, server: AuthServer, client: Client, redirect: str, scope: str) -> SignIn:
+        """Ask the user of an account; what was asked before is asked no more."""
+        self.drop(account)
+        state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(64)
+        challenge, resource = oauth.code_challenge(verifier), oauth.resource_of(account.remote.url)
+        url = oauth.authorization_url(server, client, redirect, state, challenge, scope, resource)
+        now = self._clock.seconds()
+        made = SignIn(account, server, client, redirect, scope, url, state, verifier, now, now + OPEN_S)
+        self._open[state] = made
+        self._make_room(account.owner)
+        return made
+
+    def _make_room(self, owner: str) -> None:
+        # One who asks for many forgets their own.
+        theirs = [state for state, each in self._open.items() if each.account.owner == owner]
+        for state in theirs[: max(0, len(theirs) - OF_OWNER_LIMIT)]:
+            del self._open[state]
+        while len(self._open) > OPEN_LIMIT:
+            del self._open[next(iter(self._open))]
+
+    def of(self, account: Any) -> SignIn | None:
+        """The question to the user of an account, who is shown it now; None where nothing is asked."""
+        self._tidy()
+        mine = (each for each in self._open.values() if each.account is account and not each.code)
+        found = next(mine, None)
+        if found is not None:
+            found.until = self._clock.seconds() + OPEN_S
+        return found
+
+    def is_held(self, account: Any) -> bool:
+        """Whether something has come back that waits for its user's word."""
+        self._tidy()
+        return any(each.code and each.account is account for each in self._open.values())
+
+    def drop(self, account: Any) -> None:
+        """Ask the user of an account nothing any more; what has come back still waits for its word."""
+        self._open = {
+            state: each for state, each in self._open.items() if each.code or each.account is not account
+        }
+
+    def _tidy(self) -> None:
+        now = self._clock.seconds()
+        self._open = {state: each for state, each in self._open.items() if each.until > now}
+
+    # What comes back
+
+    def returned(self, query: Mapping[str, str]) -> SignIn:
+        """A browser has come back; its sign-in, with the code, which is asked no more.
+
+        :raise NeedsAuthorization: nobody asked, or the user or the server does not want to.
+        """
+        self._tidy()
+        found = self._open.get(query.get("state", ""))
+        if found is None:
+            raise NeedsAuthorization("This answer belongs to no question of this gateway, or came too late")
+        return self._take(found, query)
+
+    def pasted(self, account: Any, words: str) -> SignIn:
+        """Its user has given the URL that the browser was sent back to, or what stands in its query, or the code.
+
+        :raise InvalidParams: it is none of these, or belongs to another sign-in.
+        :raise NeedsAuthorization: nobody asked, or the user or the server does not want to.
+        """
+        found = self.of(account)
+        if found is None:
+            raise NeedsAuthorization("no sign-in is open, or it was open for too long", "begin it anew")
+        query = _query(words)
+        if query.get("state", found.state) != found.state:
+            raise InvalidParams(
+                "what was pasted belongs to another sign-in",
+                "paste the address that the browser was sent to after the last URL that was shown",
+            )
+        if "state" not in query and found.server.says_issuer:
+            raise InvalidParams("the code alone does not say whose it is", "paste the whole address")
+        return self._take(found, query)
+
+    def _take(self, found: SignIn, query: Mapping[str, str]) -> SignIn:
+        del self._open[found.state]
+        said = query.get("iss")
+        if said != found.server.issuer and (
+            said is not None or ("state" in query and found.server.says_issuer)
+        ):
+            raise NeedsAuthorization("the answer is from another authorization server")
+        if not query.get("code"):
+            raise Declined(word(query.get("error", "no code")), found)
+        found.code = query["code"]
+        return found
+
+    # The user's word; see Note [Whose sign-in it is]
+
+    def hold(self, found: SignIn) -> SignIn:
+        """Wait for the user's word about what has come back."""
+        found.key = secrets.token_urlsafe(32)
+        found.until = self._clock.seconds() + OPEN_S
+        self._open[found.key] = found
+        return found
+
+    def agreed(self, key: str) -> SignIn:
+        """The user has said it.
+
+        :raise NeedsAuthorization: nothing waits for that.
+        """
+        self._tidy()
+        found = self._open.get(key)
+        if found is None or found.key != key:
+            raise NeedsAuthorization("This answer belongs to no question of this gateway, or came too late")
+        del self._open[key]
+        return found
+
+
+class Declined(NeedsAuthorization):
+    """The user or the authorization server has said no; the message is the error's name."""
+
+    def __init__(self, message: str, sign_in: SignIn | None = None) -> None:
+        super().__init__(message)
+        self.sign_in = sign_in
+
+
+def _query(words: str) -> dict[str, str]:
+    text = words.strip()
+    if len(text) > WORDS_LIMIT or not text or not text.isascii() or not text.isprintable() or " " in text:
+        raise InvalidParams(
+            "that is neither a URL nor a code",
+            "paste the address that the browser was sent to, from http to its end",
+        )
+    if any(mark in text for mark in ("?", "code=", "error=")):
+        query = urlsplit(text).query if "?" in text else text
+        found = dict(parse_qsl(query))
+        if not ("code" in found or "error" in found):
+            raise InvalidParams("there is no code in that address", "paste the one after the last redirect")
+        if "state" not in found:
+            raise InvalidParams("there is no state in that address", "paste all of it")
+        return found
+    return {"code": text}

@@ -1,0 +1,121 @@
+"""The headers that repeat a part of a request's body, for servers of the modern era (MCP 2026-07-28, basic/transports).
+
+Which arguments of a tool are repeated stands in the server's list of tools, and is learnt from the lists that clients
+ask for.  Where a tool is called that no list has named here, the server may refuse the call for its missing headers,
+before anything is done: then the list is asked for, and the call sent once more.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from mcpgateway.backends.http.event_stream import STREAM, content_type
+from mcpgateway.backends.http.response import ANSWER_LIMIT, take_whole
+from mcpgateway.backends.remote_access import Access
+from mcpgateway.errors import BackendError, HeaderMismatch
+from mcpgateway.protocol import jsonrpc, modern, param_headers, peek
+from mcpgateway.protocol.jsonrpc import PROTOCOL_VERSION_KEY, URI_LIMIT, Envelope
+from mcpgateway.protocol.param_headers import Param
+from mcpgateway.protocol.sse_reader import SseReader
+from mcpgateway.protocol.versions import LATEST_MODERN
+
+LISTING_S = 10.0
+PAGES_LIMIT = 100  # of a list of tools
+TOOLS_LIMIT = 100_000  # that are remembered of one server
+BOTH = "application/json, text/event-stream"
+LIST, CALL = "tools/list", "tools/call"
+
+
+class Mirror:
+    """What is known of one server's tools."""
+
+    def __init__(self, clock: Any, access: Access) -> None:
+        self._clock = clock
+        self._access = access
+        self._params: dict[str, tuple[Param, ...]] = {}
+        self._waiting: list[Deferred[None]] = []
+        self._number = 0
+
+    def headers(self, method: str, envelope: Envelope) -> dict[str, str]:
+        """What a request is sent with."""
+        params = peek.members(envelope, "params")
+        version = peek.text(peek.members(params, "_meta"), PROTOCOL_VERSION_KEY) or LATEST_MODERN
+        said = {
+            "Content-Type": "application/json",
+            "Accept": BOTH,
+            "MCP-Protocol-Version": param_headers.encode_value(version).decode(),
+            "Mcp-Method": param_headers.encode_value(method).decode(),
+        }
+        named = modern.NAMED.get(method)
+        name = peek.text(params, named, URI_LIMIT) if named is not None else None
+        if name is not None:
+            said["Mcp-Name"] = param_headers.encode_value(name).decode()
+            if method == CALL and name in self._params:
+                said |= param_headers.param_headers(self._params[name], params.get("arguments"))
+        return said
+
+    def heard(self, answer: Envelope) -> None:
+        """A list of tools has come, or one page of it."""
+        tools = peek.members(answer, "result").get("tools")
+        if tools is None:
+            return
+        for name in param_headers.names(tools) if self._params else ():
+            self._params.pop(name, None)
+        if len(self._params) < TOOLS_LIMIT:
+            self._params |= param_headers.annotations(tools)
+
+    def learn(self, request: Envelope) -> Deferred[None]:
+        """Ask the server for its tools, once for however many calls wait; fires when that is done, however it went.
+
+        :param request: the one that was refused; what it says of its client is said again.
+        """
+        done: Deferred[None] = Deferred()
+        self._waiting.append(done)
+        if len(self._waiting) == 1:
+            meta = dict(peek.members(peek.members(request, "params"), "_meta"))
+            meta.pop("progressToken", None)
+            asking: Deferred[Any] = Deferred.fromCoroutine(self._ask(meta))
+            asking.addTimeout(LISTING_S, self._clock).addBoth(self._learnt)
+        return done
+
+    def _learnt(self, _: object) -> None:
+        # Whatever went wrong: the calls that wait are sent once more, and hear of the server what is the matter.
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(None)
+
+    async def _ask(self, meta: Envelope) -> None:
+        params: dict[str, Any] = {"_meta": meta}
+        for _ in range(PAGES_LIMIT):
+            answer = await self._page(params)
+            self.heard(answer)
+            cursor = peek.text(peek.members(answer, "result"), "nextCursor", URI_LIMIT)
+            if cursor is None:
+                return
+            params = {"_meta": meta, "cursor": cursor}
+
+    async def _page(self, params: dict[str, Any]) -> Envelope:
+        self._number += 1
+        identifier = jsonrpc.raw(f"tools-{self._number}")
+        request = jsonrpc.request(0, LIST, params) | {"id": identifier}
+        opened = await self._access.open("POST", self.headers(LIST, request), jsonrpc.encode(request))
+        answer = await take_whole(opened, ANSWER_LIMIT)
+        is_stream = content_type(answer.headers) == STREAM
+        found = (
+            [event.data for event in SseReader(ANSWER_LIMIT).feed(answer.body)]
+            if is_stream
+            else [answer.body]
+        )
+        for each in found:
+            envelope = jsonrpc.decode(each)
+            if envelope.get("id") == identifier:
+                return envelope
+        raise BackendError("it does not list its tools")
+
+
+def is_mismatch(answer: Envelope) -> bool:
+    """Whether a request was refused for its headers."""
+    code = peek.members(answer, "error").get("code")
+    return jsonrpc.integer(code) == HeaderMismatch.code

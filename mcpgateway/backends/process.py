@@ -1,0 +1,324 @@
+"""One child process: lines in, lines out, and an end that leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ProcessTerminated
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mcpgateway.errors import BackendGone, Overloaded
+from mcpgateway.escaping import one_line
+from mcpgateway.interfaces import Gone, IBackend, ILineReceiver, IWard
+from mcpgateway.policy.secrets.shapes import without
+from mcpgateway.protocol.framing import LineFramer, LineTooLong
+
+LINE_LIMIT = 32 * 2**20  # bytes; screenshots and documents come as one line of base64
+STDIN_LIMIT = 16 * 2**20  # bytes queued for a child that does not read
+CLOSE_STDIN_S, TERM_S, KILL_S = 2.0, 5.0, 2.0  # the rungs of the stop ladder (product decision)
+MUTE_S = 1.0  # what closes its stdout is mostly about to exit, and its exit code says more
+LOOK_S = 0.05  # how often the ladder looks whether the group is empty
+STDERR_LINES, STDERR_CHARS = 50, 500
+STDERR_BYTES = 2500  # of a line that are looked at: half a secret is not found
+DRAIN_BYTES = 64 * 2**20  # of what an exited child left in its stdout
+DRAIN_STDERR_BYTES = 2**20
+DRAIN_PIECE = 262_144
+
+
+Redact = Callable[[str, int], str]
+
+
+def _as_it_is(text: str, shown: int) -> str:
+    return text[:shown]
+
+
+class ChildProtocol(ProcessProtocol):
+    """Twisted's side of a child: what arrives on its pipes, and its exit."""
+
+    transport: Any
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+
+    def connectionMade(self) -> None:
+        """It runs."""
+        self._child.connected(self.transport)
+
+    def childBufferReceived(self, childFD: int, data: bytearray, size: int) -> None:
+        """Bytes have come on stdout or stderr; the buffer is not ours to keep."""
+        if childFD == 1:
+            self._child.output(data, size)
+        else:
+            self._child.complained(bytes(data[:size]))
+
+    def outConnectionLost(self) -> None:
+        """Nobody has its stdout open any more."""
+        self._child.muted()
+
+    def processExited(self, reason: Failure) -> None:
+        """The process itself has gone; its pipes may still be held by a grandchild."""
+        self._child.exited(reason)
+
+    def pauseProducing(self) -> None:
+        """The queue to stdin is filling up; `Child.write` counts."""
+
+    def resumeProducing(self) -> None:
+        """The child has read everything."""
+        self._child.queued = 0
+
+    def stopProducing(self) -> None:
+        """The pipe has closed."""
+
+
+class Hearing(Protocol):
+    """What takes all that a child writes to its stderr."""
+
+    def heard(self, data: bytes) -> None:
+        """It has written more."""
+
+    def ended(self) -> None:
+        """It has ended."""
+
+
+class StderrTail:
+    """The last lines of a child's stderr, whatever it floods us with.
+
+    They are kept as they came and made readable when somebody asks, since hardly anybody does.
+
+    :param hidden: what is left out of them.
+    :param redact: takes whatever else is secret out of a text of which so many characters are shown.
+    """
+
+    def __init__(self, hidden: tuple[str, ...] = (), redact: Redact = _as_it_is) -> None:
+        self._hidden = hidden
+        self._redact = redact
+        self._lines: deque[bytes] = deque(maxlen=STDERR_LINES)
+        self._rest = b""
+
+    def feed(self, data: bytes) -> None:
+        """Keep the end of what has come."""
+        keep = STDERR_LINES * STDERR_CHARS
+        data = self._rest + data
+        *lines, rest = data[-keep:].split(b"\n")
+        if len(data) > keep:
+            lines = lines[1:]  # half a line may begin with half a secret
+        self._rest = rest[:STDERR_BYTES]
+        self._lines.extend(line[:STDERR_BYTES] for line in lines[-STDERR_LINES:])
+
+    def text(self) -> str:
+        """The lines, control characters escaped."""
+        rest = [self._rest] if self._rest.strip() else []
+        return "\n".join(map(self._readable, (*self._lines, *rest)))
+
+    def _readable(self, line: bytes) -> str:
+        text = without(line, self._hidden).decode(errors="replace").rstrip("\r")
+        return one_line(self._redact(text, STDERR_CHARS))
+
+
+@implementer(IBackend)
+class Child:
+    """A running child, leader of its own session and group.
+
+    :ivar pid: its process id, also its group and session.
+    :ivar has_exited: whether its own process has gone.
+    :ivar queued: bytes written since its stdin was last empty.
+    :ivar heard: how often something has come on its stdout or stderr.
+    :ivar receiver: who is told of what it says, and of its end.
+    :ivar is_heard: it is killed when it closes its stdout.
+    :ivar hearing: what takes all of its stderr; None: only the end of it is kept.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        server: str,
+        receiver: ILineReceiver,
+        marker: str,
+        ward: IWard,
+        ladder: tuple[float, float] = (CLOSE_STDIN_S, TERM_S),
+        stderr: StderrTail | None = None,
+    ) -> None:
+        self.server = server
+        self.pid = 0  # kept here: the transport forgets its own when the process is reaped
+        self.has_exited = False
+        self.queued = 0
+        self.heard = 0
+        self.stderr = stderr or StderrTail()
+        self.protocol = ChildProtocol(self)
+        self._reactor = reactor
+        self.receiver = receiver
+        self.is_heard = True
+        self.hearing: Hearing | None = None
+        self._marker = marker
+        self._ward = ward
+        self._ladder = ladder
+        self._framer = LineFramer(LINE_LIMIT)
+        self._overflowed = False
+        self._pipes: dict[int, Any] = {}
+        self._waiters: list[Deferred[None]] = []
+        self._climbing = False
+        self._is_cleared = False
+        self._is_killed = False
+        self._mute: Any = None
+        self._fault = ""
+
+    @property
+    def is_dismissed(self) -> bool:
+        """Whether it was asked to end, or made to."""
+        return self._climbing or self._is_killed
+
+    def connected(self, transport: Any) -> None:
+        """It runs, and these are its pipes."""
+        self.pid = transport.pid
+        self._pipes = transport.pipes
+        self._pipes[0].registerProducer(self.protocol, True)
+
+    def write(self, line: bytes, *, now: bool = False) -> None:
+        """Queue one line for the child's stdin, or with ``now`` write it at once if nothing is queued.
+
+        :raise Overloaded: the child has stopped reading and its queue is full.
+        :raise BackendGone: it has exited, or is being stopped.
+        """
+        pipe = self._pipes.get(0)
+        if pipe is None or self._climbing or self.has_exited:
+            raise BackendGone(f"{self.server} is not running")
+        if pipe.producerPaused:
+            self.queued += len(line)
+            if self.queued > STDIN_LIMIT:
+                raise Overloaded(
+                    f"{self.server} does not read its input; {STDIN_LIMIT >> 20} MiB wait for it"
+                )
+        if now:
+            pipe.write_now(line)
+        else:
+            pipe.write(line)
+
+    def output(self, data: bytes | bytearray, size: int) -> None:
+        """Bytes of its stdout, in a buffer that is not ours to keep."""
+        self.heard += 1
+        if self._overflowed:
+            return
+        receive = self.receiver.line_received
+        try:
+            for line in self._framer.feed(data, size):
+                receive(line)
+        except LineTooLong as why:
+            self._overflowed = True
+            self.receiver.line_overflowed(why.head, LINE_LIMIT)
+            self.kill()
+
+    def complained(self, data: bytes) -> None:
+        """Bytes of its stderr."""
+        self.heard += 1
+        self.stderr.feed(data)
+        if self.hearing is not None:
+            self.hearing.heard(data)
+
+    def muted(self) -> None:
+        """Nothing that it still does will be heard of: it is killed unless it exits."""
+        if self.is_heard and not self.has_exited:
+            self._mute = self._reactor.callLater(MUTE_S, self._is_mute)
+
+    def _is_mute(self) -> None:
+        self._mute = None
+        if not self.is_dismissed:
+            self._fault = "it closed its stdout"
+            self.kill()
+
+    def exited(self, reason: Failure) -> None:
+        """Its process has gone: deliver what it still said, clear up its group, tell the receiver."""
+        if self.has_exited:
+            return
+        self.has_exited = True
+        mute, self._mute = self._mute, None
+        if mute is not None:
+            mute.cancel()
+        self._drain()
+        # Whoever holds its pipes or was its helper has no purpose any more.
+        self._ward.signal_group(self.pid, signal.SIGKILL)
+        for pipe in list(self._pipes.values()):
+            pipe.loseConnection()
+        value = reason.value
+        gone = Gone(0, None, self.stderr.text(), self._fault)
+        if isinstance(value, ProcessTerminated):
+            gone = Gone(value.exitCode, value.signal, self.stderr.text(), self._fault)
+        self.receiver.gone(gone)
+        if not self._climbing:
+            self._clear_up()
+
+    def _drain(self) -> None:
+        # What the child wrote before it exited is still in its pipes: its last answers, and why it left.
+        for data in self._left_in(1, DRAIN_BYTES):
+            self.output(data, len(data))
+        for data in self._left_in(2, DRAIN_STDERR_BYTES):
+            self.complained(data)
+        if self.hearing is not None:
+            self.hearing.ended()
+
+    def _left_in(self, descriptor: int, limit: int) -> Iterator[bytes]:
+        reader = self._pipes.get(descriptor)
+        while reader is not None and limit > 0:
+            try:
+                data = os.read(reader.fileno(), DRAIN_PIECE)
+            except OSError:
+                return
+            if not data:
+                return
+            limit -= len(data)
+            yield data
+
+    def kill(self) -> None:
+        """KILL the whole group now; ``gone`` follows."""
+        self._is_killed = True
+        self._ward.signal_group(self.pid, signal.SIGKILL)
+
+    def stop(self) -> Deferred[None]:
+        """Climb the stop ladder: close stdin, TERM the group, KILL the group; fires when nothing is left."""
+        if self._is_cleared:
+            return succeed(None)
+        done: Deferred[None] = Deferred()
+        self._waiters.append(done)
+        if not self._climbing:
+            self._climbing = True
+            writer = self._pipes.get(0)
+            if writer is not None:
+                writer.unregisterProducer()
+                writer.loseConnection()
+            self._look(0.0, 0)
+        return done
+
+    def _look(self, waited: float, rung: int) -> None:
+        if self.has_exited and not self._ward.group_is_alive(self.pid):
+            self._clear_up()
+            return
+        if rung < len(self._ladder) and waited >= self._ladder[rung]:
+            self._ward.signal_group(self.pid, (signal.SIGTERM, signal.SIGKILL)[rung])
+            rung, waited = rung + 1, 0.0
+        elif rung == len(self._ladder) and waited >= KILL_S:
+            self.log.error("{server} cannot be killed", event="child.unkillable", server=self.server)
+            self._clear_up()
+            return
+        self._reactor.callLater(LOOK_S, self._look, waited + LOOK_S, rung)
+
+    def _clear_up(self) -> None:
+        # Those that left the group (a double fork, a session of their own) still bear the child's marker.
+        self._is_cleared = True
+        self._ward.kill_bearing(self._marker)
+        self._ward.removed(self.pid)
+        waiters, self._waiters = self._waiters, []
+        for each in waiters:
+            each.callback(None)
+
+    def stderr_tail(self) -> str:
+        """The last lines of its stderr."""
+        return self.stderr.text()

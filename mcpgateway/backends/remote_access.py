@@ -1,0 +1,113 @@
+"""How one remote server is asked: where it is, what every request to it carries, and who lets the gateway in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+
+from mcpgateway.backends.http.client import Web, check_headers
+from mcpgateway.backends.http.connect import Trust
+from mcpgateway.backends.http.response import WebAnswer, WebStream, take_whole
+from mcpgateway.config.model import Remote
+from mcpgateway.errors import BackendError, BadReply, LaunchFailed
+
+REFUSALS = 2  # of one request that are asked about: of an old token, and of the one in its place
+SHORT_LIMIT = 65_536  # bytes of an answer that nobody reads to the end
+
+
+class IAuthorizer(Protocol):
+    """Who has tokens for a server."""
+
+    def headers(self) -> Deferred[Mapping[str, str]]:
+        """What a request carries now; nothing before a token has been granted."""
+
+    def refused(
+        self, status: int, said: str, used: Mapping[str, str], *, again: bool, asks: bool
+    ) -> Deferred[Mapping[str, str]]:
+        """A request was refused; fires with what it is to carry when it is tried once more.
+
+        :param said: the ``WWW-Authenticate`` header.
+        :param used: what the refused request carried.
+        :param again: it came of the first refusal of the same request.
+        :param asks: its user may be asked for it; else nobody waits for an answer.
+        :raise NeedsAuthorization: (through the Deferred) its user has to do something first.
+        """
+
+
+class Access:
+    """The way to one server.
+
+    :ivar url: where it is; after a redirect, where that led to.
+    """
+
+    def __init__(self, web: Web, server: str, remote: Remote, authorizer: IAuthorizer | None = None) -> None:
+        self.url = remote.url
+        self._web = web
+        self._trust = Trust(remote.ca_file, remote.insecure)
+        self._authorizer = authorizer
+        try:
+            self.address = web.place(remote.url).address
+            self._headers = check_headers(remote.headers)
+        except BackendError as why:
+            raise LaunchFailed(f"{server}: {why.message}") from why
+
+    def open(
+        self, method: str, headers: Mapping[str, str], body: bytes = b"", url: str = "", *, asks: bool = True
+    ) -> Deferred[WebStream]:
+        """Send a request; fires with its answer once the headers have come.
+
+        :param url: another than the server's, of the same origin.
+        :param asks: somebody waits for it, who may be asked to sign in.
+        :raise BackendError: (through the Deferred) there is none.
+        """
+        if self._authorizer is None:
+            return self._send(method, headers, body, url)
+        return Deferred.fromCoroutine(self._let_in(self._authorizer, method, headers, body, url, asks=asks))
+
+    def request(
+        self, method: str, headers: Mapping[str, str], body: bytes = b"", url: str = "", *, asks: bool = True
+    ) -> Deferred[WebAnswer]:
+        """Send a request whose answer is short; otherwise as `open`.
+
+        :raise BackendError: (through the Deferred) there is none.
+        """
+        return self.open(method, headers, body, url, asks=asks).addCallback(take_whole, SHORT_LIMIT)
+
+    def _send(self, method: str, headers: Mapping[str, str], body: bytes, url: str) -> Deferred[WebStream]:
+        # A header of the entry's gives way to ours, however it is written: twice, either of them may be believed.
+        ours = {name.lower() for name in headers}
+        sent = {name: value for name, value in self._headers.items() if name.lower() not in ours} | dict(
+            headers
+        )
+        opened = self._web.open(method, url or self.url, sent, body, self._trust, follows=True)
+        return opened.addCallback(self._begun, bool(url))
+
+    def _begun(self, stream: WebStream, is_elsewhere: bool) -> WebStream:  # noqa: FBT001 - a callback's argument
+        if not is_elsewhere:
+            self.url = stream.url
+        if stream.headers.get(b"content-encoding", b"identity") != b"identity":
+            stream.abort()
+            raise BadReply("its answer is compressed, which it was asked not to be")
+        return stream
+
+    async def _let_in(
+        self,
+        authorizer: IAuthorizer,
+        method: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        url: str,
+        *,
+        asks: bool,
+    ) -> WebStream:
+        used = await authorizer.headers()
+        for nth in range(REFUSALS):
+            stream = await self._send(method, {**headers, **used}, body, url)
+            said = stream.headers.get(b"www-authenticate", b"").decode("latin-1")
+            if stream.status != 401 and not (stream.status == 403 and "insufficient_scope" in said):
+                return stream
+            stream.abort()
+            used = await authorizer.refused(stream.status, said, used, again=nth > 0, asks=asks)
+        return await self._send(method, {**headers, **used}, body, url)

@@ -1,0 +1,1 @@
+"""A service without MCP as an MCP server: its requests are tools."""

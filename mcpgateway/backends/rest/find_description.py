@@ -1,0 +1,99 @@
+"""Find the description of a service whose entry names nothing but its address, and see whether it is there at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from urllib.parse import urljoin, urlsplit
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from mcpgateway.backends.http.client import Web
+from mcpgateway.config.model import Operations, Rest
+from mcpgateway.config.openapi.tools import Described
+from mcpgateway.errors import BackendError, ConfigError, Unreachable
+
+NAME = "openapi.json"  # where frameworks that describe themselves have it
+LOOK_S = 10.0
+DOCUMENT_LIMIT = 16 * 2**20
+
+log = Logger()
+
+
+@frozen
+class Found:
+    """A description that was found.
+
+    :ivar base: what its paths are below.
+    """
+
+    base: str
+    described: Described
+
+
+Read = Callable[[str, str, Operations], Deferred[Described]]
+"""Reads a description (`mcpgateway.config.openapi.tools.read_openapi`) beside all else."""
+
+
+async def find(web: Web, rest: Rest, server: str, read: Read) -> Found | None:
+    """The description beside a service's address, or else at the root of its host; None where there is none.
+
+    :raise Unreachable: nothing answers there.
+    """
+    for where in places_of(rest.base):
+        try:
+            answer = await web.request(
+                "GET", where, dict(rest.headers), timeout_s=LOOK_S, limit=DOCUMENT_LIMIT
+            )
+            if answer.status == 200:
+                described = await read(answer.body.decode("utf-8", "replace"), where, rest.operations)
+                return Found(base_of(rest.base, where, described), described)
+        except Unreachable:
+            raise
+        except (BackendError, ConfigError) as why:
+            log.debug(
+                "{server}: {where} is no description: {why}",
+                event="rest.not_described",
+                server=server,
+                where=where,
+                why=str(why),
+            )
+    return None
+
+
+async def knock(web: Web, rest: Rest) -> None:
+    """See whether anybody answers at a service's address, whatever that is.
+
+    :raise Unreachable: nobody does.
+    """
+    try:
+        await web.request("HEAD", rest.base, dict(rest.headers), timeout_s=LOOK_S, limit=DOCUMENT_LIMIT)
+    except Unreachable:
+        raise
+    except BackendError:
+        return  # it may be slow, and not like to be asked like this
+
+
+def places_of(base: str) -> Iterator[str]:
+    """Where the description of a service may be."""
+    here = f"{base.rstrip('/')}/{NAME}"
+    yield here
+    root = urljoin(base, f"/{NAME}")
+    if root != here:
+        yield root
+
+
+def base_of(base: str, where: str, described: Described) -> str:
+    """What the paths of a description are below, which never is on another host than the service."""
+    named = urljoin(where, described.base) if described.base else ""
+    if named and _host(named) == _host(base):
+        return named
+    front = urlsplit(base).path.rstrip("/")
+    is_whole = front and all(each.path.startswith(f"{front}/") for each in described.tools)
+    return urljoin(base, "/") if is_whole else base
+
+
+def _host(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme.lower(), parts.netloc.lower()

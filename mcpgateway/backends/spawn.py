@@ -1,0 +1,384 @@
+"""Start children: the program is found, a session of its own is made, nothing of ours is inherited.
+
+# Note [What spawnProcess leaves to us]
+Twisted 26.10 spawns fast only while the child's directory is ours, leaves the child in our process group, looks the
+program up on the daemon's PATH, and reports a missing program in two different ways.  So the program is found here, the
+directory is changed around the spawn, and `SessionProcess` asks ``posix_spawn`` for a session of the child's own.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succeed
+from twisted.internet.main import CONNECTION_DONE
+from twisted.internet.process import Process, ProcessReader, ProcessWriter
+from zope.interface import implementer
+
+from mcpgateway.backends.process import CLOSE_STDIN_S, TERM_S, Child, Hearing, StderrTail
+from mcpgateway.errors import LaunchFailed
+from mcpgateway.interfaces import (
+    CHILD_MARKER,
+    INSTANCE_MARKER,
+    Gone,
+    ILauncher,
+    ILineReceiver,
+    IResolver,
+    IWard,
+    Launch,
+    Ran,
+    Told,
+)
+from mcpgateway.policy.secrets.masking import secrets_of
+from mcpgateway.policy.secrets.redaction import Redactor
+
+READ_BYTES = 262_144  # at once; Twisted's own reader takes 8 KiB, which costs a turn of the reactor per 8 KiB
+PIPE_BYTES = 1_048_576  # the most an unprivileged process may ask for on Linux
+RUN_S = 120.0  # a program that is run to its end may download a large package
+RUN_BYTES = 2**20  # of its output, in which there may be a whole environment
+NICE = 10  # of what nobody waits for
+WRAPPERS = frozenset(("npx", "npm", "uvx", "uv", "bunx", "bun", "pipx"))
+"""The programs that may only fetch and start another."""
+
+
+class PipeReader(ProcessReader):
+    """Reads a child's output in large pieces, into one buffer that all children share."""
+
+    # Everything is copied out of it before the next read, and a fresh buffer for each read would be all page faults.
+    buffer = bytearray(READ_BYTES)
+
+    def doRead(self) -> BaseException | None:
+        """Read what there is, up to `READ_BYTES`."""
+        try:
+            size = os.readv(self.fd, (self.buffer,))
+        except BlockingIOError:
+            return None
+        except OSError as why:
+            return why
+        if not size:
+            return CONNECTION_DONE
+        self.proc.proto.childBufferReceived(self.name, self.buffer, size)
+        return None
+
+
+class PipeWriter(ProcessWriter):
+    """Writes a child's input, without watching the pipe for reading: the child's exit is reported by its own event."""
+
+    def __init__(self, reactor: Any, proc: Any, name: int, fileno: int, forceReadHack: object = None) -> None:
+        super().__init__(reactor, proc, name, fileno, forceReadHack=False)
+        self.stopReading()
+        self.enableReadHack = False
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes for the child: they leave together with whatever else this turn of the reactor brings."""
+        super(ProcessWriter, self).write(data)
+
+    def write_now(self, data: bytes) -> None:
+        """Write at once if nothing is queued: an idle child is told a turn earlier, and the epoll set stays."""
+        if not self.dataBuffer and not self._tempDataBuffer and self.connected:
+            try:
+                sent = os.write(self.fd, data)
+            except OSError:  # full, or closed: the ordinary road finds out which
+                sent = 0
+            if sent == len(data):
+                return
+            data = data[sent:]
+        self.write(data)
+
+
+class SessionProcess(Process):
+    """A process that leads a session and a process group of its own."""
+
+    processReaderFactory = PipeReader
+    processWriterFactory = PipeWriter
+
+    def _fork(
+        self, path: Any, uid: Any, gid: Any, executable: Any, args: Any, environment: Any, **kwargs: Any
+    ) -> None:
+        fdmap: dict[int, int] = kwargs["fdmap"]
+        ignored = [each for each in range(1, signal.NSIG) if signal.getsignal(each) == signal.SIG_IGN]
+        # The others are close-on-exec (PEP 446, `mcpgateway.system.process.children`), so only the pipes have to be
+        # put in place.
+        with _directory(path), _out_of_the_way(fdmap) as ends:
+            actions: list[Any] = [(os.POSIX_SPAWN_DUP2, ours, theirs) for theirs, ours in ends.items()]
+            self.pid = os.posix_spawn(
+                executable,
+                args,
+                environment,
+                file_actions=actions,
+                setsid=True,
+                setsigmask=(),
+                setsigdef=ignored,
+            )
+        self.status = -1
+
+
+@contextmanager
+def _directory(path: str) -> Iterator[None]:
+    # Only the reactor's thread spawns, and nothing else of ours depends on the working directory meanwhile.
+    back = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.chdir(path)
+        try:
+            yield
+        finally:
+            os.fchdir(back)
+    finally:
+        os.close(back)
+
+
+@contextmanager
+def _out_of_the_way(fdmap: Mapping[int, int]) -> Iterator[Mapping[int, int]]:
+    # Where a standard descriptor of ours was closed, a pipe may have its number, and be overwritten by another one.
+    moved = (
+        {theirs: fcntl.fcntl(ours, fcntl.F_DUPFD_CLOEXEC, len(fdmap)) for theirs, ours in fdmap.items()}
+        if min(fdmap.values()) < len(fdmap)
+        else {}
+    )
+    try:
+        yield moved or fdmap
+    finally:
+        for each in moved.values():
+            os.close(each)
+
+
+@implementer(ILauncher)
+class Launcher:
+    """Starts children, and tells the ward of each.
+
+    :param make_resolver: makes what finds the programs that package runners would start; None: they are always run.
+    :param hear: makes what takes the stderr of a new child, by the name of its server and the secrets it was given.
+    :param redactor: what takes secrets out of the last words of children.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        ward: IWard,
+        make_resolver: Callable[[], IResolver] | None = None,
+        hear: Callable[[str, tuple[str, ...]], Hearing] | None = None,
+        redactor: Redactor | None = None,
+    ) -> None:
+        self._redactor = redactor or Redactor()
+        self._hear = hear
+        self._reactor = reactor
+        self._ward = ward
+        self._make_resolver = make_resolver
+        self._resolver: IResolver | None = None
+        self._running: set[Child] = set()
+        self._is_closed = False
+        self._count = 0
+
+    def prepare(self, launch: Launch) -> Deferred[Launch]:
+        """Find the program that a package runner would start; every other is started as it is written."""
+        if self._make_resolver is None or launch.as_written or not _may_wrap(launch):
+            return succeed(launch)
+        if self._resolver is None:
+            self._resolver = self._make_resolver()
+        prepared: Deferred[Launch] = self._resolver.resolve(launch, self.run)
+        return prepared
+
+    def launch(self, launch: Launch, receiver: ILineReceiver) -> Child:
+        """Start a child.
+
+        :raise LaunchFailed: the program is missing or may not be run; the text says which and why.
+        """
+        if launch.told is None:
+            return self._start(launch, receiver, is_server=True)
+        trial = Trial(receiver, launch.told)
+        try:
+            trial.child = self._start(launch, trial, is_server=True)
+        except LaunchFailed:
+            launch.told(has_spoken=False)
+            raise
+        return trial.child
+
+    def _start(
+        self,
+        launch: Launch,
+        receiver: ILineReceiver,
+        ladder: tuple[float, float] = (CLOSE_STDIN_S, TERM_S),
+        *,
+        is_server: bool = False,
+    ) -> Child:
+        if not os.path.isdir(launch.cwd):
+            raise LaunchFailed(f"{launch.server}: the working directory {launch.cwd} does not exist")
+        program = find_program(launch)
+        self._count += 1
+        instance = self._ward.instance
+        marker = f"{CHILD_MARKER}={instance}.{self._count}"
+        env = dict(launch.env)
+        env[INSTANCE_MARKER] = instance
+        env[CHILD_MARKER] = f"{instance}.{self._count}"
+        hidden = secrets_of(launch.env, launch.argv)
+        self._redactor.learn(hidden)
+        tail = StderrTail(hidden, self._redactor.redact)
+        child = Child(self._reactor, launch.server, receiver, marker, self._ward, ladder, tail)
+        child.is_heard = launch.is_heard
+        if is_server and self._hear is not None:
+            child.hearing = self._hear(launch.server, hidden)
+        argv = [program, *launch.argv[1:]]
+        try:
+            with self._ward.spawning():
+                process = SessionProcess(
+                    self._reactor, program, argv, _encoded(env), launch.cwd, child.protocol
+                )
+        except OSError as why:
+            raise LaunchFailed(f"{launch.server}: {program} could not be started: {why.strerror}") from why
+        _enlarge(process)
+        if not child.has_exited:
+            self._ward.added(child.pid, launch.server)
+        return child
+
+    def run(self, launch: Launch, *, is_idle: bool, limit_s: float = RUN_S) -> Deferred[Ran]:
+        """Run a program to its end with nothing on its stdin; it is a child like every other, and leaves nothing.
+
+        It is stopped after so many seconds, and killed when it prints more than `RUN_BYTES`.
+
+        :param is_idle: it takes what the others leave of the processors.
+        :raise LaunchFailed: (through the Deferred) as of `launch`.
+        """
+        return maybeDeferred(self._run, launch, is_idle=is_idle, limit_s=limit_s)
+
+    def _run(self, launch: Launch, *, is_idle: bool, limit_s: float) -> Deferred[Ran]:
+        if self._is_closed:
+            raise LaunchFailed(f"{launch.server}: the gateway is being stopped")
+        output = Output()
+        child = output.child = self._start(launch, output, (limit_s, TERM_S))
+        if is_idle:
+            with suppress(OSError):  # it has ended already
+                os.setpriority(os.PRIO_PGRP, child.pid, NICE)
+        done: Deferred[Ran] = Deferred()
+        self._running.add(child)
+
+        def ended(_: None) -> None:
+            self._running.remove(child)
+            done.callback(output.ran)
+
+        child.stop().addCallback(
+            ended
+        )  # its stdin closes, and the ladder's first rung is as long as it may take
+        return done
+
+    def close(self) -> Deferred[Any]:
+        """End what is run to its end, since nobody will need it, and run nothing more; fires when nothing is left."""
+        self._is_closed = True
+        for child in self._running:
+            child.kill()
+        return gatherResults([child.stop() for child in self._running])
+
+
+def _may_wrap(launch: Launch) -> bool:
+    return launch.argv[0].rpartition("/")[2] in WRAPPERS
+
+
+@implementer(ILineReceiver)
+class Trial:
+    """Stands between a child and its receiver until the child has said its first word.
+
+    :ivar child: the child, once it runs.
+    """
+
+    def __init__(self, receiver: ILineReceiver, told: Told) -> None:
+        self.child: Child | None = None
+        self._receiver = receiver
+        self._told: Told | None = told
+
+    def _tell(self, *, has_spoken: bool) -> None:
+        told, self._told = self._told, None
+        if told is not None:
+            told(has_spoken=has_spoken)
+
+    def line_received(self, line: bytes) -> None:
+        """The first that looks like a message ends the trial."""
+        if line.lstrip()[:1] in (b"{", b"["):
+            self._tell(has_spoken=True)
+            if self.child is not None:  # it may be so quick that it has ended before we have it
+                self.child.receiver = self._receiver
+        self._receiver.line_received(line)
+
+    def line_overflowed(self, head: bytes, limit: int) -> None:
+        """It will be killed."""
+        self._receiver.line_overflowed(head, limit)
+
+    def gone(self, why: Gone) -> None:
+        """It has ended without a word; if we wanted it to, that means nothing."""
+        if self.child is None or not self.child.is_dismissed:
+            self._tell(has_spoken=False)
+        self._receiver.gone(why)
+
+
+@implementer(ILineReceiver)
+class Output:
+    """Collects what a program prints.
+
+    :ivar child: the program.
+    :ivar ran: what became of it, once it has ended.
+    """
+
+    def __init__(self) -> None:
+        self.child: Child | None = None
+        self.ran = Ran(None, "")
+        self._text = bytearray()
+        self._is_full = False
+
+    def line_received(self, line: bytes) -> None:
+        """One line, as long as there is room."""
+        if len(self._text) + len(line) < RUN_BYTES:
+            self._text += line + b"\n"
+        elif not self._is_full and self.child is not None:
+            self._is_full = True
+            self.child.kill()
+
+    def line_overflowed(self, head: bytes, limit: int) -> None:
+        """It will be killed."""
+        self._is_full = True
+
+    def gone(self, why: Gone) -> None:
+        """It has ended."""
+        code = None if self._is_full or why.signal is not None else why.code
+        self.ran = Ran(code, self._text.decode(errors="replace"), why.last_words)
+
+
+def find_program(launch: Launch) -> str:
+    """The absolute path of a launch's program, found as the child itself would find it.
+
+    :raise LaunchFailed: it is not there, or not executable.
+    """
+    name = launch.argv[0]
+    if "/" in name:
+        path = os.path.join(launch.cwd, name)
+        if not os.path.exists(path):
+            raise LaunchFailed(f"{launch.server}: the program {name} does not exist")
+        if not os.access(path, os.X_OK) or os.path.isdir(path):
+            raise LaunchFailed(f"{launch.server}: the program {name} is not executable")
+        return path
+    where = launch.env.get("PATH", os.defpath)
+    found = shutil.which(name, path=where)
+    if found is None:
+        raise LaunchFailed(
+            f"{launch.server}: the program {name!r} was not found",
+            f"looked in PATH={where}; give an absolute path, or a PATH in the server's env",
+        )
+    return os.path.join(launch.cwd, found)
+
+
+def _encoded(env: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: value for name, value in env.items() if "\0" not in name + value and "=" not in name and name
+    }
+
+
+def _enlarge(process: SessionProcess) -> None:
+    # Fewer, larger reads: a 1 MB answer in 64 KiB pieces costs sixteen turns of the reactor.
+    resize = getattr(fcntl, "F_SETPIPE_SZ", None)
+    if resize is None:
+        return
+    with suppress(OSError, KeyError):  # the user's pipe quota may be used up
+        fcntl.fcntl(process.pipes[1].fileno(), resize, PIPE_BYTES)

@@ -1,0 +1,314 @@
+"""See whether a server works, before anybody relies on it: start it, list its tools, ping it, end it.
+
+# Note [What connecting is]
+It begins when the server's program does, and ends with its first answer; a server that refuses one era is asked in the
+other within the same time.  Until a package or an image is there, its program cannot begin: that is a step of its own,
+which is told of where it takes a while.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from attrs import frozen
+from msgspec import Raw
+from twisted.internet import defer
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from mcpgateway import __version__
+from mcpgateway.backends.conversation import Conversation
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.errors import (
+    BackendTimeout,
+    GatewayError,
+    HandshakeFailed,
+    LaunchFailed,
+    NeedsAuthorization,
+    UnknownMethod,
+)
+from mcpgateway.interfaces import Call, Gone, ILauncher, INoticeListener, Launch
+from mcpgateway.protocol import jsonrpc, legacy, modern, peek
+from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.protocol.versions import LATEST_MODERN, Era
+
+CONNECT_S, LIST_S, PING_S, CLOSE_S = 10.0, 5.0, 5.0, 5.0
+TIMEOUT_S = 30.0
+FETCH_SHOWN_S = 1.0  # what takes no longer is told of with connecting
+STDERR_SHOWN = 10  # lines
+PAGES_LIMIT = 1000  # of a list that does not end
+
+PROCESS, EXITED, UNREACHABLE, TIMED_OUT, POLLUTED, NEEDS_LOGIN, PROTOCOL = (
+    "process error",
+    "exited unexpectedly",
+    "unreachable",
+    "timeout",
+    "possible stdout pollution (non-JSON-RPC output detected)",
+    "needs login",
+    "protocol error",
+)
+FAULTS = (PROCESS, EXITED, UNREACHABLE, TIMED_OUT, POLLUTED, NEEDS_LOGIN)
+"""What can be wrong with a server, as the words begin that a person is told; all else is a matter of the protocol."""
+
+
+@frozen
+class Step:
+    """One thing that was tried.
+
+    :ivar detail: what was found, or what went wrong.
+    :ivar why: the error that it failed with, where that was one of the gateway's own.
+    :ivar fault: what kind of thing went wrong; empty where nothing did.
+    """
+
+    name: str
+    passed: bool
+    elapsed_s: float
+    detail: str
+    why: GatewayError | None = None
+    fault: str = ""
+
+
+@frozen
+class Report:
+    """What was tried, in its order; a server that cannot be connected to is asked nothing more."""
+
+    server: str
+    steps: tuple[Step, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether all of it worked."""
+        return all(step.passed for step in self.steps)
+
+
+def validate(
+    server: ServerSpec,
+    launcher: ILauncher,
+    clock: IReactorTime,
+    timeout_s: float = TIMEOUT_S,
+    connect_s: float = CONNECT_S,
+) -> Deferred[Report]:
+    """Try a server, of whatever kind; fires with the report when nothing of it runs any more, and never fails.
+
+    :param timeout_s: seconds for everything but the end; each step has a limit of its own beside it.
+    :param connect_s: seconds that connecting may take; see Note [What connecting is].
+    """
+    return Deferred.fromCoroutine(_Trial(server, launcher, clock, timeout_s, connect_s).run())
+
+
+class _Failed(Exception):
+    """A step has failed; the text says how."""
+
+
+@implementer(INoticeListener)
+class _Trial:
+    """One server that is being tried; what it says unasked is of no interest."""
+
+    def __init__(
+        self,
+        server: ServerSpec,
+        launcher: ILauncher,
+        clock: IReactorTime,
+        timeout_s: float,
+        connect_s: float,
+    ) -> None:
+        self._server = server
+        self._launcher = launcher
+        self._clock = clock
+        self._ends = clock.seconds() + timeout_s
+        self._connect_s = connect_s
+        self._connect_ends = math.inf
+        self._steps: list[Step] = []
+        self._conversation: Conversation | None = None
+        self._hello: Envelope = {}
+        self._gone: Gone | None = None
+
+    async def run(self) -> Report:
+        """Go through the steps."""
+        fetched = await self._step("fetch", self._fetch)
+        if fetched and self._steps[0].elapsed_s < FETCH_SHOWN_S:
+            self._steps.clear()
+        passed = fetched and await self._step("connect", self._connect)
+        if passed:
+            await self._step("list_tools", self._list_tools)
+            await self._step("ping", self._ping)
+            await self._step("close", self._close)
+        else:
+            await self._leave()
+        return Report(self._server.name, tuple(self._steps))
+
+    async def _step(self, name: str, work: Callable[[], Any]) -> bool:
+        began = self._clock.seconds()
+        error: GatewayError | None = None
+        try:
+            passed, detail = True, await work()
+        except _Failed as why:
+            passed, detail = False, str(why)
+        except GatewayError as why:
+            passed, detail, error = False, self._explained(why), why
+        fault = "" if passed else next((each for each in FAULTS if detail.startswith(each)), PROTOCOL)
+        self._steps.append(Step(name, passed, self._clock.seconds() - began, detail, error, fault))
+        return passed
+
+    async def _within(self, limit_s: float, wait: Deferred[Any]) -> Any:
+        left = max(0.0, min(limit_s, self._ends - self._clock.seconds()))
+        wait.addTimeout(left, self._clock)
+        try:
+            return await wait
+        except (defer.TimeoutError, defer.CancelledError):
+            raise BackendTimeout(f"{TIMED_OUT}: no answer within {left:.1f} s") from None
+
+    # The steps.
+
+    async def _fetch(self) -> str:
+        server = self._server
+        launch = Launch(server.name, server.command, server.env, server.cwd, server.reach)
+        prepared = await self._within(math.inf, self._launcher.prepare(launch))
+        return f"{prepared.argv[0]} is there" if prepared.argv != launch.argv else ""
+
+    async def _connect(self) -> str:
+        self._connect_ends = self._clock.seconds() + self._connect_s
+        chosen = self._server.protocol
+        if chosen is not None:
+            return await self._meet(chosen)
+        try:
+            return await self._meet(Era.LEGACY)
+        except HandshakeFailed as why:  # it has answered, if only to say that it does not know the question
+            first = why.message
+        try:
+            await self._connecting(_waited(self._leave()))
+            return await self._meet(Era.MODERN)
+        except GatewayError as why:
+            second = self._explained(why)
+            is_told = second.startswith(FAULTS)  # it tells more than a refusal, and comes first
+            said = (
+                f"{second}; in the other era: {first}" if is_told else f"{first}; in the other era: {second}"
+            )
+            raise _Failed(said) from why
+
+    async def _connecting(self, wait: Deferred[Any]) -> Any:
+        return await self._within(self._connect_ends - self._clock.seconds(), wait)
+
+    async def _leave(self) -> None:
+        if self._conversation is not None and self._conversation.backend is not None:
+            await self._conversation.backend.stop()
+
+    async def _meet(self, era: Era) -> str:
+        server = self._server
+        self._gone = None
+        self._conversation = None
+        launch = Launch(server.name, server.command, server.env, server.cwd, server.reach, era)
+        launch = await self._connecting(self._launcher.prepare(launch))
+        self._conversation = conversation = Conversation(server.name, self, self._ended, era)
+        try:
+            conversation.backend = self._launcher.launch(launch, conversation)
+        except LaunchFailed as why:
+            raise _Failed(f"{PROCESS}: {why.message}") from why
+        is_legacy = era is Era.LEGACY
+        greeting = legacy.shared_params(__version__) if is_legacy else modern.own_meta(__version__)
+        self._hello = await self._connecting(conversation.meet(greeting))
+        return self._introduced(era)
+
+    def _introduced(self, era: Era) -> str:
+        hello = self._hello
+        if era is Era.LEGACY:
+            revision, info = peek.text(hello, "protocolVersion"), peek.members(hello, "serverInfo")
+        else:
+            revision = LATEST_MODERN
+            info = peek.members(peek.members(hello, "_meta"), modern.SERVER_INFO_KEY)
+        name, version = peek.text(info, "name") or "a server without a name", peek.text(info, "version") or ""
+        strays = self._conversation.strays if self._conversation is not None else 0
+        polluted = f"; {strays} lines on stdout that are not JSON-RPC" if strays else ""
+        return f"{name} {version}".strip() + f", protocol {revision}{polluted}"
+
+    async def _list_tools(self) -> str:
+        if "tools" not in legacy.capabilities(self._hello):
+            return "0 tools (it offers none)"
+        ends = self._clock.seconds() + LIST_S
+        count, cursor = 0, None
+        for _ in range(PAGES_LIMIT):
+            params: dict[str, Any] = {} if cursor is None else {"cursor": cursor}
+            result = await self._asked("tools/list", params, ends - self._clock.seconds())
+            try:
+                count += len(jsonrpc.read_list(result["tools"], "tools"))
+            except (KeyError, GatewayError):
+                raise _Failed("the answer to tools/list has no list of tools") from None
+            cursor = result.get("nextCursor")
+            if cursor is None or bytes(cursor) == b"null":
+                return f"{count} tools"
+        raise _Failed(f"the list of tools does not end within {PAGES_LIMIT} pages")
+
+    async def _ping(self) -> str:
+        is_modern = self._conversation is not None and self._conversation.era is Era.MODERN
+        method = modern.DISCOVER if is_modern else "ping"
+        await self._asked(method, {}, PING_S)
+        return method if is_modern else ""
+
+    async def _asked(self, method: str, params: dict[str, Any], limit_s: float) -> Envelope:
+        assert self._conversation is not None
+        reply = await self._within(limit_s, self._conversation.ask(method, params))
+        if "error" in reply:
+            raise _Failed(f"{method} was answered with an error: {legacy.error_text(reply['error'])}")
+        try:
+            return jsonrpc.read_object(reply["result"], "result")
+        except GatewayError:
+            raise _Failed(f"{method} was answered with something that is no result") from None
+
+    async def _close(self) -> str:
+        assert self._conversation is not None
+        assert self._conversation.backend is not None
+        if self._gone is not None:
+            await self._conversation.backend.stop()
+            return "it had ended already"
+        began = self._clock.seconds()
+        await self._conversation.backend.stop()
+        if self._clock.seconds() - began > CLOSE_S:
+            raise _Failed(f"it did not end within {CLOSE_S:g} s and was killed")
+        return str(self._gone) if self._gone is not None else ""
+
+    # What goes wrong.
+
+    def _explained(self, why: GatewayError) -> str:
+        conversation, gone = self._conversation, self._gone
+        hint = (
+            f"; {gone.error.hint}" if gone is not None and gone.error is not None and gone.error.hint else ""
+        )
+        if gone is not None and isinstance(gone.error, NeedsAuthorization):
+            return f"{NEEDS_LOGIN}: {gone}{hint}"
+        if gone is not None and (gone.is_unreachable or gone.error is not None):
+            return f"{UNREACHABLE} ({gone}){hint}"  # no program of ours, which could have ended
+        if gone is not None:
+            tail = "\n".join(gone.last_words.splitlines()[-STDERR_SHOWN:])
+            return f"{EXITED} ({gone})" + (f"\n{tail}" if tail else "")
+        if isinstance(why, BackendTimeout) and conversation is not None and conversation.strays:
+            return f"{POLLUTED}; {why.message}"
+        return why.message
+
+    def _ended(self, conversation: Conversation, why: Gone) -> None:
+        if conversation is self._conversation:
+            self._gone = why
+
+    # What it says unasked.
+
+    def noticed(self, backend: Any, method: str, message: Envelope) -> None:
+        """A notification."""
+
+    def asked(self, backend: Any, method: str, message: Envelope) -> None:
+        """A question: nobody is here to answer it."""
+        backend.reply(message, UnknownMethod(f"Method not found: {method}"))
+
+    def progressed(self, backend: Any, number: int, params: Envelope, message: Envelope) -> None:
+        """Progress."""
+
+    def refused(self, backend: Any, call: Call, error: Raw) -> None:
+        """An error that `_asked` reports."""
+
+
+def _waited(work: Coroutine[Any, Any, None]) -> Deferred[None]:
+    # Whoever has no more time for it leaves it going on.
+    done: Deferred[None] = Deferred()
+    Deferred.fromCoroutine(work).addBoth(done.callback)
+    return done

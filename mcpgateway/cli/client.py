@@ -1,0 +1,343 @@
+"""Talk to a running gateway: over the Unix socket in its home, or over TCP where a URL was named."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+from mcpgateway.cli.console import UNREACHABLE, fail
+from mcpgateway.cli.context import Globals
+from mcpgateway.shim import locations
+from mcpgateway.shim.startup import LOG, opener
+
+if TYPE_CHECKING:
+    import http.client
+
+LIMIT_S = 10.0
+TOKEN, ADMIN_TOKEN = "auth.token", "admin.token"
+VARIABLES = {TOKEN: "MCP_GATEWAY_AUTH_TOKEN", ADMIN_TOKEN: "MCP_GATEWAY_ADMIN_TOKEN"}
+TOKEN_LIMIT = 4096
+BUSY = "it is busy, or hangs: mcpgateway restart ends it and starts it anew"
+FORBIDDEN = 403
+ANOTHER_WAY = "name the file that holds its token: --token-file FILE; or set MCP_GATEWAY_AUTH_TOKEN"
+LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Away(Exception):
+    """Nobody has answered, or nobody who is a gateway; the text says why."""
+
+
+class Late(Away):
+    """Somebody is there who has not answered in time."""
+
+
+class Shut(Away):
+    """The way to the gateway is closed to this user."""
+
+
+class Answer(NamedTuple):
+    """What was answered.
+
+    :ivar value: the body, read as JSON; None where it is none.
+    """
+
+    status: int
+    value: Any
+
+
+class Remote:
+    """The gateway that the global options lead to.
+
+    :ivar where: its address, in words.
+    :param is_admin: what is asked needs the token of administrators, where it is not asked over the socket.
+    """
+
+    def __init__(self, globals_: Globals, *, is_admin: bool = False) -> None:
+        self._home = globals_.home
+        self._url = _parsed(globals_.url) if globals_.url else None
+        self._token_file = globals_.token_file
+        self._own_token = ADMIN_TOKEN if is_admin else TOKEN
+        self._path = "" if self._url else locations.socket_path(locations.environment(), globals_.home)
+        self.where = _shown(self._url) if self._url else self._path
+
+    def ask(
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        body: object = None,
+        limit_s: float = LIMIT_S,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Ask, and wait for the whole answer.
+
+        :param headers: further ones.
+        :raise Away: there is none in time.
+        """
+        try:
+            self._find()
+            return self._asked(self._connection(limit_s), path, method, body, limit_s, headers)
+        except Away:
+            port = self._port_beside_the_socket()
+            if not port:
+                raise
+        import http.client
+
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=limit_s)
+        return self._asked(connection, path, method, body, limit_s, headers)
+
+    def stream(
+        self, path: str, headers: Mapping[str, str], limit_s: float
+    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        """Ask for what goes on, and return as soon as it begins.
+
+        :param limit_s: the longest silence in it.
+        :raise Away: nobody answers.
+        """
+        import http.client
+
+        try:
+            self._find()
+            connection = self._connection(limit_s)
+        except Away:
+            port = self._port_beside_the_socket()
+            if not port:
+                raise
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=limit_s)
+        try:
+            asked = {"Accept": "text/event-stream, application/json", **self._credentials(), **headers}
+            connection.request("GET", self._prefix + path, None, asked)
+            return connection, connection.getresponse()
+        except (OSError, http.client.HTTPException) as why:
+            connection.close()
+            raise _away(why) from why
+
+    def _find(self) -> None:
+        # Where there is no socket, nothing is loaded that could speak to one.
+        if self._url is None:
+            try:
+                os.stat(self._path)
+            except OSError as why:
+                raise _away(why) from why
+
+    def _port_beside_the_socket(self) -> int:
+        # A gateway may have had to do without its socket, where the home is full for instance.
+        if self._url is not None:
+            return 0
+        from mcpgateway.cli.state import is_it, read_state
+
+        state = read_state(self._home)
+        return state.port if is_it(state, self._home) and not os.path.exists(self._path) else 0
+
+    def _asked(
+        self,
+        connection: http.client.HTTPConnection,
+        path: str,
+        method: str,
+        body: object,
+        limit_s: float,
+        more: Mapping[str, str] | None,
+    ) -> Answer:
+        import http.client
+
+        from mcpgateway.cli.http import whole
+
+        ends = monotonic() + limit_s
+        headers = {"Accept": "application/json", **(more or {}), **self._credentials()}
+        data = None
+        if body is not None:
+            data = json.dumps(body).encode()
+            headers["Content-Type"] = "application/json"
+        try:
+            connection.request(method, self._prefix + path, data, headers)
+            answer = connection.getresponse()
+            return Answer(answer.status, _decoded(whole(connection, answer, ends)))
+        except (OSError, http.client.HTTPException) as why:
+            raise _away(why) from why
+        finally:
+            connection.close()
+
+    def get(self, path: str, *, limit_s: float = LIMIT_S) -> Any:
+        """Return what the gateway says at a path; a gateway that is away ends the command.
+
+        :raise Trouble: it is away, or refuses.
+        """
+        return self.must(path, limit_s=limit_s)
+
+    def must(self, path: str, *, method: str = "GET", body: object = None, limit_s: float = LIMIT_S) -> Any:
+        """Ask, and return the body of an answer that is no refusal.
+
+        :raise Trouble: there is none.
+        """
+        try:
+            answer = self.ask(path, method=method, body=body, limit_s=limit_s)
+        except Away as why:
+            self.unreachable(why)
+        if answer.status in (401, 403):
+            fail(f"the gateway at {self.where} refuses: {_said(answer)}", ANOTHER_WAY)
+        if answer.status >= 400:
+            fail(f"the gateway at {self.where} refuses: {_said(answer)}")
+        if answer.value is None:
+            self.unreachable("what answers there is no gateway")
+        return answer.value
+
+    def told(
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        body: object = None,
+        limit_s: float = LIMIT_S,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """As `must`, of requests that the gateway may well refuse: its own words and hint are what a person is told.
+
+        :raise Trouble: there is no answer, or it is a refusal.
+        """
+        try:
+            answer = self.ask(path, method=method, body=body, limit_s=limit_s, headers=headers)
+        except Away as why:
+            self.unreachable(why)
+        value = answer.value if isinstance(answer.value, dict) else {}
+        if answer.status in (401, 403):
+            # Which token it takes is known here better than there; what one may not do with it, there.
+            hint = str(value.get("hint") or ANOTHER_WAY) if answer.status == FORBIDDEN else ANOTHER_WAY
+            fail(f"the gateway at {self.where} refuses: {_said(answer)}", hint)
+        if answer.status >= 400:
+            fail(_said(answer), str(value.get("hint") or ""))
+        if answer.value is None:
+            self.unreachable("what answers there is no gateway")
+        return answer.value
+
+    def unreachable(self, why: Away | str) -> NoReturn:
+        """End the command, for want of a gateway.
+
+        :raise Trouble: always.
+        """
+        fail(f"no gateway answers at {self.where}: {why}", self._hint(why), UNREACHABLE)
+
+    def _hint(self, why: Away | str) -> str:
+        if isinstance(why, Late) and self._url is None:
+            return f"{BUSY}; its log is {self._home}/logs/{LOG}"
+        if isinstance(why, Late):
+            return "it is busy, or hangs"
+        if self._url is not None:
+            return "is the URL right? MCP_GATEWAY_URL and --url name it"
+        if isinstance(why, Shut):
+            return f"is {self._home} yours? --home names another"
+        return "start it: mcpgateway start"
+
+    @property
+    def _prefix(self) -> str:
+        return self._url.prefix if self._url else ""
+
+    def _connection(self, limit_s: float) -> http.client.HTTPConnection:
+        import http.client
+
+        if self._url is None:
+            from mcpgateway.system.unix_http import UnixConnection
+
+            return UnixConnection(self._path, limit_s)
+        if self._url.scheme == "https":
+            return http.client.HTTPSConnection(self._url.host, self._url.port, timeout=limit_s)
+        # The gateway listens on both families, but not where the machine has only one.
+        host = "127.0.0.1" if self._url.host == "localhost" else self._url.host
+        return http.client.HTTPConnection(host, self._url.port, timeout=limit_s)
+
+    def _credentials(self) -> Mapping[str, str]:
+        token = self._token()
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        if self._url is not None:
+            headers["Host"] = self._url.authority
+        return headers
+
+    def _token(self) -> str:
+        if self._token_file:
+            return _read_token(self._token_file)
+        if self._url is not None and not self._is_of_this_home():
+            return _given(self._own_token)
+        path = f"{self._home}/{self._own_token}"
+        return _read_token(path, opener) if os.path.lexists(path) else ""
+
+    def _is_of_this_home(self) -> bool:
+        # The token is shown to nobody but the gateway whose it is: at any other port anybody may listen.
+        from mcpgateway.cli.state import read_state
+
+        assert self._url is not None
+        return self._url.host in LOOPBACK and read_state(self._home).port == self._url.port
+
+
+class _Url(NamedTuple):
+    scheme: str
+    host: str
+    port: int
+    authority: str
+    prefix: str
+
+
+def _parsed(url: str) -> _Url:
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
+    except ValueError:
+        port = 0
+    usable = port and parts.hostname and parts.username is None and not (parts.query or parts.fragment)
+    if not usable or not parts.netloc.isascii():
+        fail("--url: expected http://host:port or https://host:port")
+    return _Url(parts.scheme, str(parts.hostname), port, parts.netloc, parts.path.rstrip("/"))
+
+
+def _shown(url: _Url) -> str:
+    return f"{url.scheme}://{url.authority}{url.prefix}"
+
+
+def _given(name: str) -> str:
+    # Whoever names a gateway and sets these means them for it.
+    variables = [VARIABLES[name], VARIABLES[TOKEN]]
+    token = next((os.environ[each] for each in variables if os.environ.get(each)), "")
+    if not token.isascii() or not token.isprintable() or " " in token:
+        fail(f"{' or '.join(dict.fromkeys(variables))}: it is no token")
+    return token
+
+
+def _read_token(path: str, opens: Callable[[str, int], int] | None = None) -> str:
+    try:
+        with open(os.path.expanduser(path), encoding="ascii", opener=opens) as file:
+            token = file.read(TOKEN_LIMIT).strip()
+    except (OSError, UnicodeError) as why:
+        fail(f"the token cannot be read from {path}: {getattr(why, 'strerror', None) or 'it is no token'}")
+    if not token.isprintable() or " " in token:
+        fail(f"the token cannot be read from {path}: it is no token")
+    return token
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+def _said(answer: Answer) -> str:
+    error = answer.value.get("error") if isinstance(answer.value, dict) else None
+    if isinstance(error, dict):
+        error = error.get("message")
+    return str(error) if error else f"HTTP {answer.status}"
+
+
+def _away(why: Exception) -> Away:
+    if isinstance(
+        why, TimeoutError | BlockingIOError
+    ):  # the latter where even the queue before the socket is full
+        return Late("it does not answer in time")
+    if isinstance(why, PermissionError):
+        return Shut(why.strerror or str(why))
+    if isinstance(why, OSError):
+        return Away(why.strerror or str(why))
+    return Away("what answers there is no gateway")

@@ -1,0 +1,321 @@
+"""Clients' own files: which there are, how they would lead to the gateway, and how they get their own servers back."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import click
+
+from mcpgateway.cli.completion_values import client_names, server_names
+from mcpgateway.cli.console import DONE, DRIFT, FAILED, ROLLED_BACK, answer, confirm, emit, fail, say, spinner
+from mcpgateway.cli.context import Globals
+
+if TYPE_CHECKING:
+    from mcpgateway.clientfiles.immorterm import Stranded
+    from mcpgateway.clientfiles.machine import Machine
+    from mcpgateway.clientfiles.plan import FilePlan, Wanted
+    from mcpgateway.clientfiles.report import Report
+
+Command = Callable[..., Any]
+T = TypeVar("T")
+HEALTH_S = 10.0
+WORKING = "going through the clients' files"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def clients() -> None:
+    """Lead clients' own files to the gateway, and give them back.
+
+    A file is changed only where its servers stand, and as it was before when it is given back.  `plan` shows what
+    `apply` would do.
+    """
+
+
+def chooses(command: Command) -> Command:
+    """Options that say which files and servers are meant."""
+    for option in (
+        click.option(
+            "--file", type=click.Path(), metavar="PATH", default="", help="One file, wherever it is."
+        ),
+        click.option(
+            "--project",
+            type=click.Path(file_okay=False),
+            metavar="PATH",
+            default="",
+            help="The clients' files in a project.",
+        ),
+        click.option(
+            "--server",
+            "servers",
+            metavar="NAME",
+            multiple=True,
+            shell_complete=server_names,
+            help="One server; may be given again.",
+        ),
+        click.option(
+            "--client",
+            "names",
+            metavar="NAME",
+            multiple=True,
+            shell_complete=client_names,
+            help="One client; may be given again.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def leads(command: Command) -> Command:
+    """Options that say how entries are to lead here."""
+    for option in (
+        click.option(
+            "--headers-helper",
+            "helper",
+            is_flag=True,
+            help="Let the client say which process and directory it is, where the gateway cannot see that.",
+        ),
+        click.option("--single", "mode", flag_value="single", help="One entry for all servers together."),
+        click.option(
+            "--fail-open",
+            "mode",
+            flag_value="fail-open",
+            help="By a command that runs the original where no gateway answers.",
+        ),
+        click.option("--http", "mode", flag_value="http", help="By URL (the usual way)."),
+    ):
+        command = option(command)
+    return command
+
+
+@clients.command()
+@click.pass_obj
+def detect(globals_: Globals) -> None:
+    """Say which clients are on this machine, and what their files list."""
+    from mcpgateway.cli.client_tables import tell_detected
+    from mcpgateway.clientfiles import immorterm, listing
+
+    machine = _machine(globals_)
+    found = _careful(lambda: listing.detected(machine))
+
+    def tell() -> None:
+        tell_detected(found)
+        for line in _careful(lambda: immorterm.in_words(machine)):
+            say(line, fg="yellow")
+
+    answer(globals_, {"detected": found, "immorterm": _careful(lambda: immorterm.as_json(machine))}, tell)
+
+
+@clients.command("list")
+@click.pass_obj
+def list_(globals_: Globals) -> None:
+    """Say which files lead to the gateway, and whether they are as they were left."""
+    from mcpgateway.cli.client_tables import tell_listed
+    from mcpgateway.clientfiles import listing
+
+    found = _careful(lambda: listing.listed(_machine(globals_)))
+    answer(globals_, found, lambda: tell_listed(found))
+
+
+@clients.command()
+@chooses
+@leads
+@click.pass_obj
+def plan(globals_: Globals, /, **said: Any) -> None:
+    """Show what `apply` would change, and what it would leave alone and why."""
+    from mcpgateway.cli.client_tables import tell_planned
+    from mcpgateway.clientfiles import listing
+
+    found = _planned(_machine(globals_), _wanted(said))
+    answer(globals_, listing.planned(*found), lambda: tell_planned(*found))
+
+
+@clients.command()
+@chooses
+@leads
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--check", is_flag=True, help="Change nothing; the exit code is 3 where something would change."
+)
+@click.pass_context
+def apply(context: click.Context, /, *, yes: bool, check: bool, **said: Any) -> None:
+    """Lead clients to the gateway.
+
+    Their own servers are put back by `undo`, and by `mcpgateway stop` until the next start.
+    """
+    globals_: Globals = context.obj
+    machine, wanted = _machine(globals_), _wanted(said)
+    if check or not yes:
+        found = _planned(machine, wanted)
+        is_change = bool(found.behind) or any(each.is_change for each in found.plans)
+        if check:
+            _tell_plans(globals_, found)
+            context.exit(DRIFT if is_change else DONE)
+        if is_change and not _is_agreed(globals_, found):
+            context.exit(FAILED)
+    from mcpgateway.clientfiles import enrolment
+
+    with spinner(WORKING):
+        report = _careful(lambda: enrolment.apply(machine, wanted))
+    context.exit(_told(globals_, report))
+
+
+@clients.command()
+@click.argument("path", type=click.Path(), metavar="PATH")
+@click.pass_context
+def register(context: click.Context, path: str) -> None:
+    """Lead the clients' files of a project here; the same as `apply --project PATH --yes`."""
+    context.invoke(
+        apply, yes=True, check=False, project=path, names=(), servers=(), file="", mode=None, helper=False
+    )
+
+
+@clients.command()
+@chooses
+@click.pass_context
+def undo(context: click.Context, /, **said: Any) -> None:
+    """Give files back, and forget that they led here.
+
+    With --server a server is given back to its clients and stays theirs; `apply --server NAME` takes it in again.
+    """
+    from mcpgateway.clientfiles import enrolment
+
+    globals_: Globals = context.obj
+    with spinner(WORKING):
+        report = _careful(lambda: enrolment.undo(_machine(globals_), _wanted(said)))
+    context.exit(_told(globals_, report))
+
+
+@clients.command(hidden=True)
+@click.pass_context
+def sync(context: click.Context) -> None:
+    """Follow what clients have changed in files that lead here; the gateway runs this by itself."""
+    from mcpgateway.clientfiles.sync import sync as follow
+
+    globals_: Globals = context.obj
+    report = _careful(lambda: follow(globals_.home, os.environ))
+    emit(report.as_json())
+    context.exit(ROLLED_BACK if report.rolled_back else DONE)
+
+
+@clients.command()
+@click.option(
+    "--after", type=click.FloatRange(0), default=120.0, show_default=True, help="Seconds it may be away."
+)
+@click.pass_context
+def deadman(context: click.Context, after: float) -> None:
+    """Give all files back if the gateway stays away, and lead them here again when it is back; for a timer.
+
+    Run it every minute.
+    """
+    from mcpgateway.cli.client_tables import tell_watched
+    from mcpgateway.clientfiles.deadman import deadman as look
+
+    globals_: Globals = context.obj
+    found = _careful(lambda: look(globals_.home, os.environ, after))
+    answer(globals_, found.as_json(), lambda: tell_watched(found))
+    context.exit(FAILED if found.report is not None and found.report.errors else DONE)
+
+
+@click.command()
+@click.pass_context
+def disable(context: click.Context) -> None:
+    """Give all clients their own servers back until `enable`; the gateway keeps running."""
+    from mcpgateway.clientfiles import enrolment
+
+    globals_: Globals = context.obj
+    report = _careful(lambda: enrolment.suspend(globals_.home, os.environ, enrolment.DISABLED))
+    context.exit(_told(globals_, report))
+
+
+@click.command()
+@click.pass_context
+def enable(context: click.Context) -> None:
+    """Lead all clients to the gateway again that `disable` gave back.
+
+    Exit code 2 where no gateway answers that they could be led to; nothing is changed then.
+    """
+    from mcpgateway.cli.client import Away, Remote
+    from mcpgateway.clientfiles import enrolment
+
+    globals_: Globals = context.obj
+    remote = Remote(globals_)
+    try:
+        said = remote.ask("/health", limit_s=HEALTH_S).value
+    except Away as why:
+        remote.unreachable(why)
+    report = _careful(lambda: enrolment.resume(globals_.home, os.environ, (enrolment.DISABLED,)))
+    if not report.errors and isinstance(said, dict) and said.get("disabled"):
+        # What the ledger says is read by and by; where no client leads here, it says nothing.
+        remote.must("/api/gateway/enable", method="POST")
+    context.exit(_told(globals_, report))
+
+
+def _machine(globals_: Globals) -> Machine:
+    from mcpgateway.clientfiles.machine import Machine
+
+    return Machine(globals_.home, os.environ)
+
+
+def _wanted(said: dict[str, Any]) -> Wanted:
+    from mcpgateway.clientfiles.files import Choice
+    from mcpgateway.clientfiles.plan import Wanted
+
+    choice = Choice(tuple(said["names"]), said["project"], said["file"])
+    return Wanted(choice, tuple(said["servers"]), said.get("mode") or "", bool(said.get("helper")))
+
+
+class _Planned(NamedTuple):
+    """What would become of files, and of those that another gateway has left."""
+
+    plans: tuple[FilePlan, ...]
+    behind: tuple[Stranded, ...]
+
+
+def _planned(machine: Machine, wanted: Wanted) -> _Planned:
+    from mcpgateway.clientfiles.immorterm import left_behind
+    from mcpgateway.clientfiles.plan import plan as work_out
+
+    with spinner("reading the clients' files"):
+        return _careful(lambda: _Planned(work_out(machine, wanted), left_behind(machine)))
+
+
+def _careful(work: Callable[[], T]) -> T:
+    from mcpgateway.errors import ConfigError
+
+    try:
+        return work()
+    except ConfigError as why:
+        fail(str(why), getattr(why, "hint", "") or "")
+
+
+def _tell_plans(globals_: Globals, found: _Planned) -> None:
+    from mcpgateway.cli.client_tables import tell_planned
+    from mcpgateway.clientfiles import listing
+
+    answer(globals_, listing.planned(*found), lambda: tell_planned(*found))
+
+
+def _is_agreed(globals_: Globals, found: _Planned) -> bool:
+    if globals_.as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        fail(
+            "nothing is changed: there is no terminal to ask at",
+            "--yes changes the files unasked; mcpgateway clients plan shows what would change",
+        )
+    from mcpgateway.cli.client_tables import tell_planned
+
+    tell_planned(*found)
+    return confirm("Lead these clients to the gateway?", default=False)
+
+
+def _told(globals_: Globals, report: Report) -> int:
+    from mcpgateway.cli.client_tables import tell_report
+
+    answer(globals_, report.as_json(), lambda: tell_report(report))
+    for each in report.warnings:
+        say(f"mcpgateway: {each}", err=True, fg="yellow")
+    if report.rolled_back:
+        return ROLLED_BACK
+    return FAILED if report.errors else DONE

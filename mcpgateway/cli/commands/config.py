@@ -1,0 +1,235 @@
+"""Commands that look at the configuration, check it, and change it: they work on the files here, without a gateway."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mcpgateway.cli.console import DONE, emit, fail
+from mcpgateway.cli.context import Globals
+
+if TYPE_CHECKING:
+    from mcpgateway.system.settings import LoadOptions
+
+FILE = click.Path()
+
+
+@click.group(subcommand_metavar="VERB", invoke_without_command=True)
+@click.pass_context
+def config(context: click.Context) -> None:
+    """Look at the configuration, check it, and change it."""
+    globals_: Globals = context.obj
+    if globals_.url or globals_.token_file:
+        raise click.UsageError("config: --url and --token-file are for the programs that talk to a gateway")
+    if context.invoked_subcommand is None:
+        raise click.UsageError(f"config: name a verb: {', '.join(sorted(config.commands))}")
+
+
+def _verb(name: str, says: str, *parameters: Callable[[Any], Any]) -> Callable[[Callable[..., int]], Any]:
+    """A verb with its own parameters, and those that all have."""
+
+    def made(carry_out: Callable[..., int]) -> click.Command:
+        told: Any = carry_out
+        told = click.option(
+            "--env-file", type=FILE, metavar="FILE", help="The file of values instead of .env in the home."
+        )(told)
+        told = click.option("--config", type=FILE, metavar="FILE", help="The configuration file.")(told)
+        for each in reversed(parameters):
+            told = each(told)
+        return config.command(name, help=says, short_help=says)(told)
+
+    return made
+
+
+def _done(work: Callable[[], int]) -> int:
+    """Carry out what the gateway's code does, and end as all commands end."""
+    from mcpgateway.errors import ConfigError
+
+    try:
+        return work()
+    except ConfigError as why:
+        fail(str(why))
+    except BrokenPipeError:
+        # Whoever reads has seen enough; what is left unsaid must not be said at the end either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return DONE
+
+
+def _said(globals_: Globals, work: Callable[[], int]) -> int:
+    """Carry out what speaks to people; a program gets what it says as lines."""
+    if not globals_.as_json:
+        return _done(work)
+    from contextlib import redirect_stdout
+    from io import StringIO
+
+    out = StringIO()
+    with redirect_stdout(out):
+        code = _done(work)
+    emit({"ok": code == DONE, "said": out.getvalue().splitlines()})
+    return code
+
+
+def _files(globals_: Globals, config: str | None, env_file: str | None) -> LoadOptions:
+    from mcpgateway.system.settings import LoadOptions
+
+    options = LoadOptions(config, home=globals_.named_home, env_file=env_file)
+    if config is not None:
+        return options
+    from mcpgateway.clientfiles.machine import as_it_runs
+
+    return as_it_runs(options, globals_.home)
+
+
+@_verb(
+    "check",
+    "Say all that is wrong with the configuration, or with FILE in place of the usual files.",
+    click.argument("file", required=False, type=FILE, metavar="[FILE]"),
+)
+@click.pass_obj
+def check(globals_: Globals, *, file: str | None, config: str | None, env_file: str | None) -> int:
+    """Find what is wrong."""
+
+    def work() -> int:
+        from mcpgateway.cli.local.check import check as carry_out
+
+        options = _files(globals_, config if file is None else file, env_file)
+        return carry_out(options, os.environ, as_json=globals_.as_json)
+
+    return _done(work)
+
+
+@_verb(
+    "show",
+    "Show what counts, and where each value comes from.",
+    click.option("--server", metavar="NAME", help="One server only."),
+)
+@click.pass_obj
+def show(globals_: Globals, *, server: str | None, config: str | None, env_file: str | None) -> int:
+    """Show the configuration."""
+
+    def work() -> int:
+        from mcpgateway.cli.local.show import show as carry_out
+
+        options = _files(globals_, config, env_file)
+        return carry_out(options, os.environ, server=server, as_json=globals_.as_json)
+
+    return _done(work)
+
+
+@_verb("schema", "Print the JSON Schema of configuration files, for editors.")
+@click.pass_obj
+def schema(globals_: Globals, *, config: str | None, env_file: str | None) -> int:
+    """Print the schema."""
+
+    def work() -> int:
+        from mcpgateway.config.jsonschema import json_schema
+
+        emit(json_schema())
+        return DONE
+
+    return _done(work)
+
+
+@_verb(
+    "init",
+    "Write a configuration file that explains every setting.",
+    click.option("--force", is_flag=True, help="Replace the file that is there."),
+)
+@click.pass_obj
+def init(globals_: Globals, *, force: bool, config: str | None, env_file: str | None) -> int:
+    """Write a file."""
+
+    def work() -> int:
+        from mcpgateway.cli.local.init import init as carry_out
+        from mcpgateway.system.settings import LoadOptions
+
+        options = LoadOptions(config, home=globals_.named_home, env_file=env_file)
+        return carry_out(options, os.environ, force=force)
+
+    return _said(globals_, work)
+
+
+@_verb(
+    "explain",
+    "Say what a key is for, such as gateway.limits.spawns, servers.NAME.share or share.",
+    click.argument("key", metavar="KEY"),
+)
+@click.pass_obj
+def explain(globals_: Globals, *, key: str, config: str | None, env_file: str | None) -> int:
+    """Explain a key."""
+
+    def work() -> int:
+        from mcpgateway.cli.local.explain import explain as carry_out
+
+        return carry_out(key, as_json=globals_.as_json)
+
+    return _done(work)
+
+
+@_verb(
+    "import",
+    "Take over the servers of other programs' files.",
+    click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE..."),
+    click.option(
+        "--into", type=FILE, metavar="FILE", help="The file to write to (default: the configuration file)."
+    ),
+    click.option("--dry-run", is_flag=True, help="Print what the file would be."),
+)
+@click.pass_obj
+def import_(
+    globals_: Globals,
+    *,
+    files: tuple[str, ...],
+    into: str | None,
+    dry_run: bool,
+    config: str | None,
+    env_file: str | None,
+) -> int:
+    """Take servers over."""
+
+    def work() -> int:
+        from mcpgateway.clientfiles.import_servers import take_over
+
+        options = _files(globals_, config, env_file)
+        return take_over(options, os.environ, list(files), into=into, is_dry=dry_run)
+
+    return _said(globals_, work)
+
+
+@_verb(
+    "approve",
+    "Let the servers of a repository's .mcp.json run, as it is now.",
+    click.argument("path", type=FILE, metavar="PATH"),
+    click.option("--digest", metavar="SHA256", help="Only if the file has this digest."),
+    click.option("--yes", is_flag=True, help="Do not ask."),
+    click.option("--revoke", is_flag=True, help="Approve of it no more."),
+)
+@click.pass_obj
+def approve(
+    globals_: Globals,
+    *,
+    path: str,
+    digest: str | None,
+    yes: bool,
+    revoke: bool,
+    config: str | None,
+    env_file: str | None,
+) -> int:
+    """Approve of a repository."""
+    if revoke and (digest or yes):
+        raise click.UsageError("--revoke goes with neither --digest nor --yes")
+    if globals_.as_json and not (yes or revoke):
+        raise click.UsageError("a program cannot be asked: --json goes with --yes")
+
+    def work() -> int:
+        from mcpgateway.cli.local import approve as approving
+
+        options = _files(globals_, config, env_file)
+        if revoke:
+            return approving.revoke(options, os.environ, path)
+        return approving.approve(options, os.environ, path, digest=digest, is_sure=yes)
+
+    return _said(globals_, work)

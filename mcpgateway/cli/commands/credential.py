@@ -1,0 +1,245 @@
+"""Credentials: taken from a KeePass database, and listed; never shown."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from mcpgateway.cli.console import DONE, FAILED, answer, emit, fail, table
+from mcpgateway.cli.context import Globals
+
+if TYPE_CHECKING:
+    from mcpgateway.cli.local.credentials import Held
+    from mcpgateway.credentials.commands import Result, Said
+    from mcpgateway.credentials.keepass import Lock
+    from mcpgateway.credentials.records import Credential
+
+FILE = click.Path()
+LINE_LIMIT = 4096
+LINE_END = 2
+VERSION = 1
+DRY, ENV_FILE, SERVER = "dry-run", "to-env-file", "to-server"
+PATCH_S = 30.0
+REFUSALS = (401, 403)
+
+
+@click.group()
+def credential() -> None:
+    """Take passwords and tokens from a KeePass database to where servers find them, and list what servers have.
+
+    No value is ever shown.
+    """
+
+
+OPENING = (
+    click.option(
+        "--password-file",
+        type=FILE,
+        metavar="FILE",
+        default="",
+        help="Read the password from the first line of a file.",
+    ),
+    click.option("--password-stdin", is_flag=True, help="Read it from the first line of stdin."),
+    click.option("--key-file", type=FILE, metavar="FILE", default="", help="The key file of the database."),
+    click.option(
+        "--group",
+        metavar="GROUP",
+        default="",
+        help="Only what is in this group, named by its name or its road, and in those below it.",
+    ),
+)
+TARGETS = (
+    click.option(
+        "--to-env-file",
+        type=FILE,
+        metavar="FILE",
+        help="Write them into this file (default: .env), which only you can read then.",
+    ),
+    click.option("--to-server", is_flag=True, help="Give them to the servers of the running gateway."),
+    click.option("--dry-run", is_flag=True, help="Only say which names would be written."),
+)
+
+
+def _with(options: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
+    def added(command: Any) -> Any:
+        for each in reversed(options):
+            command = each(command)
+        return command
+
+    return added
+
+
+@credential.command("import")
+@click.option("--keepass", type=FILE, metavar="FILE", required=True, help="The KeePass database (.kdbx).")
+@_with((*OPENING, *TARGETS))
+@click.pass_context
+def import_(context: click.Context, /, *, keepass: str, **said: Any) -> None:
+    """Take the entries of a KeePass database over: each is named after a server.
+
+    The password of the entry NAME becomes the variable NAME_PASSWORD, its user NAME_USER, and every field F of yours
+    NAME_F. A field HDR_X is the header X.
+    """
+    context.exit(_import(context.obj, keepass, **said))
+
+
+@credential.command("import-kdbx")
+@click.argument("file", type=FILE)
+@_with((*OPENING, *TARGETS))
+@click.pass_context
+def import_kdbx(context: click.Context, /, *, file: str, **said: Any) -> None:
+    """Take the entries of a KeePass database over, as: credential import --keepass FILE."""
+    context.exit(_import(context.obj, file, **said))
+
+
+def _import(globals_: Globals, file: str, *, to_env_file: str | None, to_server: bool, dry_run: bool,
+            **opening: Any) -> int:  # fmt: skip
+    if to_server and to_env_file is not None:
+        raise click.UsageError("--to-env-file and --to-server: name one of them")
+    found = _credentials(file, **opening)
+    mode = DRY if dry_run else SERVER if to_server else ENV_FILE
+    value = {
+        "version": VERSION,
+        "mode": mode,
+        "found": len(found),
+        "servers": [each.shown() for each in found],
+    }
+    if dry_run:
+        answer(globals_, value, lambda: _tell_found(found))
+        return DONE
+    results = _put(globals_, found, None if to_server else to_env_file or ".env")
+    value["results"] = [each.shown() for each in results]
+    answer(globals_, value, lambda: _tell_results(results))
+    return FAILED if any(each.status in ("failed", "partial") for each in results) else DONE
+
+
+def _credentials(file: str, *, group: str, **said: Any) -> tuple[Credential, ...]:
+    from mcpgateway.credentials.keepass import records
+    from mcpgateway.credentials.records import credentials_of
+    from mcpgateway.errors import ConfigError
+
+    try:
+        return credentials_of(records(file, _lock(**said), group))
+    except ConfigError as why:
+        fail(str(why), why.hint)
+
+
+def _lock(*, key_file: str, password_stdin: bool, password_file: str) -> Lock:
+    from mcpgateway.credentials.keepass import Lock
+
+    if password_stdin and password_file:
+        raise click.UsageError("--password-file and --password-stdin: name one of them")
+    if password_stdin:
+        return Lock(_first_line(sys.stdin.buffer.readline(LINE_LIMIT + LINE_END), "stdin"), key_file)
+    if password_file:
+        return Lock(_first_line(_line_of(password_file), password_file), key_file)
+    if sys.stdin.isatty():
+        password: str = click.prompt("Password", hide_input=True, default="", show_default=False, err=True)
+        return Lock(password if password or not key_file else None, key_file)
+    if not key_file:
+        hint = "name where it is: --password-file or --password-stdin"
+        fail("nobody is there to be asked for the password", hint)
+    return Lock(None, key_file)
+
+
+def _line_of(path: str) -> bytes:
+    try:
+        with open(path, "rb") as stream:
+            return stream.readline(LINE_LIMIT + LINE_END)
+    except OSError as why:
+        fail(f"the password cannot be read from {path}: {why.strerror}")
+
+
+def _first_line(line: bytes, where: str) -> str:
+    line = line.rstrip(b"\r\n")
+    if len(line) > LINE_LIMIT:
+        _no_password(where, f"its first line is longer than {LINE_LIMIT} bytes")
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        _no_password(where, "its first line is not UTF-8")
+
+
+def _no_password(where: str, why: str) -> NoReturn:
+    fail(f"the password cannot be read from {where}: {why}")
+
+
+def _put(globals_: Globals, found: tuple[Credential, ...], env_file: str | None) -> tuple[Result, ...]:
+    from mcpgateway.credentials.commands import to_env_file, to_server
+    from mcpgateway.errors import ConfigError
+
+    try:
+        if env_file is None:
+            return to_server(found, _patching(globals_))
+        return to_env_file(found, env_file)
+    except ConfigError as why:
+        fail(str(why), why.hint)
+
+
+def _patching(globals_: Globals) -> Callable[[str, Mapping[str, Any]], Said]:
+    from urllib.parse import quote
+
+    from mcpgateway.cli.client import Away, Remote
+    from mcpgateway.credentials.commands import Said
+
+    remote = Remote(globals_)
+
+    def patch(name: str, body: Mapping[str, Any]) -> Said:
+        path = f"/api/v1/servers/{quote(name, safe='')}"
+        try:
+            said = remote.ask(path, method="PATCH", body=body, limit_s=PATCH_S)
+        except Away as why:
+            remote.unreachable(why)
+        value = said.value if isinstance(said.value, dict) else {}
+        if said.status in REFUSALS:
+            fail(f"the gateway refuses: {value.get('error') or said.status}", str(value.get("hint") or ""))
+        return Said(said.status, str(value.get("error") or f"HTTP {said.status}"))
+
+    return patch
+
+
+def _tell_found(found: tuple[Credential, ...]) -> None:
+    rows = [(each.name, ", ".join(sorted(each.env)), ", ".join(sorted(each.headers))) for each in found]
+    table(("SERVER", "VARIABLES", "HEADERS"), rows)
+
+
+def _tell_results(results: tuple[Result, ...]) -> None:
+    table(("SERVER", "RESULT", "DETAIL"), [(each.name, each.status, each.detail) for each in results])
+
+
+@credential.command("list")
+@click.pass_obj
+def list_(globals_: Globals) -> None:
+    """List the variables and headers that servers are given, and where each comes from."""
+    found = _held(globals_)
+    rows = [(each.name, name, where) for each in found for name, where in each.env_vars.items()]
+    rows += [(each.name, f"{name}:", where) for each in found for name, where in each.headers.items()]
+    value = {
+        "version": VERSION,
+        "servers": [
+            {"name": each.name, "env_vars": each.env_vars, "headers": each.headers} for each in found
+        ],
+    }
+    answer(globals_, value, lambda: table(("SERVER", "NAME", "FROM"), sorted(rows)))
+
+
+@credential.command("list-structured")
+@click.pass_obj
+def list_structured(globals_: Globals) -> None:
+    """List the names alone, as JSON, for programs."""
+    emit({"version": VERSION, "servers": [each.shown() for each in _held(globals_)]})
+
+
+def _held(globals_: Globals) -> list[Held]:
+    from mcpgateway.cli.local.credentials import held
+    from mcpgateway.clientfiles.machine import as_it_runs
+    from mcpgateway.errors import ConfigError
+    from mcpgateway.system.settings import LoadOptions
+
+    try:
+        return list(held(as_it_runs(LoadOptions(home=globals_.named_home), globals_.home), os.environ))
+    except ConfigError as why:
+        fail(str(why), why.hint)

@@ -1,0 +1,20 @@
+"""What mcp-ctl's users say to the gateway; each word is a command of this program."""
+
+from __future__ import annotations
+
+import click
+
+from mcpgateway.cli.aliases import ALIASES
+from mcpgateway.cli.lazy import LazyGroup
+from mcpgateway.cli.main import COMMANDS
+
+WORDS = {
+    words[1]: COMMANDS[alias.words[0]]._replace(section="Commands")
+    for words, alias in ALIASES.items()
+    if words[0] == "daemon"
+}
+
+
+@click.group(cls=LazyGroup, table=WORDS, context_settings={"help_option_names": ["-h", "--help"]})
+def daemon() -> None:
+    """Start and end the gateway in the words of mcp-ctl; without `daemon`, they are this program's."""

@@ -1,0 +1,156 @@
+"""Have every server asked for its lists, so that its tools can be found when nothing runs."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from mcpgateway import escaping
+from mcpgateway.cli.client import Away, Late, Remote, Shut
+from mcpgateway.cli.commands.validate import Seconds
+from mcpgateway.cli.completion_values import server_names
+from mcpgateway.cli.console import DONE, FAILED, answer, fail, is_dumb, is_terminal, say, styled, table
+from mcpgateway.cli.context import Globals
+
+PATH = "/api/v1/discover"
+POLL_S = 0.25
+OVER = ("done", "failed")
+TIMEOUT = "1m"
+AROUND_S = 60.0  # for what is beside the servers' own time
+HEALTH_S = 5.0
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+@click.command()
+@click.option(
+    "--server",
+    "servers",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=server_names,
+    help="Only this server; may be repeated.",
+)
+@click.option(
+    "--timeout",
+    type=Seconds(),
+    default=TIMEOUT,
+    show_default=True,
+    help="For each server, such as 30s or 2m.",
+)
+@click.pass_obj
+def discover(globals_: Globals, servers: tuple[str, ...], timeout: float) -> int:
+    """Ask every server for its tools, prompts and resources, and keep what they answer.
+
+    Search and lists then know them without any server running.  The gateway that runs does it, or else this program
+    itself.  Exit code 1 where a server could not be asked.
+    """
+    remote = Remote(globals_)
+    with _progress() as tell:
+        if _is_there(globals_, remote):
+            found = _by_the_gateway(remote, list(servers), timeout, tell)
+        else:
+            found = _by_ourselves(globals_, servers, timeout, tell)
+    listed = found["servers"]
+    answer(globals_, {"servers": listed}, lambda: _tell(listed))
+    return FAILED if any(each["state"] != OVER[0] for each in listed) else DONE
+
+
+def _is_there(globals_: Globals, remote: Remote) -> bool:
+    try:
+        remote.ask("/healthz", limit_s=HEALTH_S)
+    except Away as why:
+        if globals_.url or isinstance(why, Late | Shut):
+            remote.unreachable(why)
+        return False
+    return True
+
+
+def _by_the_gateway(remote: Remote, servers: list[str], limit_s: float, tell: Tell) -> dict[str, Any]:
+    body: dict[str, Any] = {"timeout_ms": round(limit_s * 1000)}
+    if servers:
+        body["servers"] = servers
+    while True:
+        found = remote.told(PATH, method="POST", body=body)
+        known = {each["name"] for each in found["servers"]}
+        ends = time.monotonic() + AROUND_S + limit_s * max(1, len(known))
+        while found["running"]:
+            tell(found)
+            if time.monotonic() > ends:
+                fail("the gateway does not come to an end with this", "mcpgateway doctor may know why")
+            time.sleep(POLL_S)
+            found = remote.told(PATH)
+        tell(found)
+        # Somebody else may have begun it, for other servers.
+        if known.issuperset(servers):
+            return {
+                **found,
+                "servers": [each for each in found["servers"] if not servers or each["name"] in servers],
+            }
+
+
+def _by_ourselves(globals_: Globals, servers: tuple[str, ...], limit_s: float, tell: Tell) -> dict[str, Any]:
+    from mcpgateway.app.discover import Wish
+    from mcpgateway.app.discover import discover as ask
+    from mcpgateway.clientfiles.machine import Machine
+    from mcpgateway.errors import ConfigError
+
+    try:
+        return ask(Machine(globals_.home, os.environ), Wish(servers, limit_s, tell))
+    except ConfigError as why:
+        fail(why.message, why.hint)
+
+
+@contextmanager
+def _progress() -> Iterator[Tell]:
+    """Show a person how far it is; nothing is written to a pipe."""
+    import sys
+
+    if is_dumb() or not (sys.stderr.isatty() and is_terminal()):
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (
+        TextColumn("asking the servers"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[now]}", markup=False),
+    )
+    with Progress(*columns, console=Console(stderr=True, markup=False), transient=True) as shown:
+        task = shown.add_task("", total=None, now="")
+
+        def tell(found: dict[str, Any]) -> None:
+            listed = found["servers"]
+            over = sum(each["state"] in OVER for each in listed)
+            now = ", ".join(escaping.one_line(each["name"]) for each in listed if each["state"] == "asked")
+            shown.update(task, total=len(listed), completed=over, now=now)
+
+        yield tell
+
+
+def _tell(listed: list[dict[str, Any]]) -> None:
+    if not listed:
+        say("There are no servers.")
+        return
+    rows = [
+        (
+            str(each["name"]),
+            "-" if "error" in each else str(each["tools"]),
+            f"{each['took_s']:.1f} s",
+            styled(str(each["error"]), fg="red") if "error" in each else str(each.get("note", "")),
+        )
+        for each in listed
+    ]
+    table(("SERVER", "TOOLS", "TIME", ""), rows)
+    asked = [each for each in listed if "error" not in each]
+    number = sum(each["tools"] for each in asked)
+    what = "server" if len(asked) == 1 else "servers"
+    failed = f"; {len(listed) - len(asked)} could not be asked" if len(asked) < len(listed) else ""
+    say(f"{number} tools of {len(asked)} {what}{failed}")

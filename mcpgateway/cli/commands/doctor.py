@@ -1,0 +1,135 @@
+"""What is wrong on this machine, and what to do about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from mcpgateway.cli.completion_values import client_names
+from mcpgateway.cli.console import DONE, FAILED, emit, fail, paragraph, say, spinner, styled
+from mcpgateway.cli.context import Globals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mcpgateway.cli.doctor.context import World
+    from mcpgateway.cli.doctor.examination import Mended
+    from mcpgateway.cli.doctor.finding import Finding
+
+TIPS = (
+    "give a server a child per session: servers.NAME.share: session",
+    "what a key of the configuration is for: mcpgateway config explain KEY",
+    "what each finding means: docs/howto/trouble",
+)
+
+
+@click.command()
+@click.option("--fix", is_flag=True, help="Put right what can be put right safely, and look again.")
+@click.option("--dry-run", is_flag=True, help="With --fix: only say what would be done.")
+@click.option(
+    "--client",
+    "clients",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=client_names,
+    help="Look at the files of this client only.",
+)
+@click.pass_context
+def doctor(context: click.Context, *, fix: bool, dry_run: bool, clients: tuple[str, ...]) -> None:
+    """Look for everything that may be wrong, and say what to do about it.
+
+    Exit code 1 where there is a problem; notes are worth knowing, and no fault.
+    """
+    if dry_run and not fix:
+        raise click.UsageError("doctor: --dry-run goes with --fix")
+    from mcpgateway.cli.doctor.examination import as_json, examine, mend, verdict
+
+    globals_: Globals = context.obj
+    with spinner("looking"):
+        findings = list(examine(_world(globals_, clients)))
+    mended: list[Mended] = []
+    if fix:
+        if not globals_.as_json:
+            _tell_plan(findings, is_dry=dry_run)
+        mended = list(mend(findings, is_dry=dry_run))
+        if mended and not dry_run:
+            findings = list(examine(_world(globals_, clients)))
+    _, issues = verdict(findings)
+    if globals_.as_json:
+        emit(
+            as_json(findings)
+            | ({"repairs": [_repair(each, is_dry=dry_run) for each in mended]} if fix else {})
+        )
+    else:
+        _tell_done(mended, is_dry=dry_run)
+        _tell(findings)
+    context.exit(FAILED if issues else DONE)
+
+
+def _world(globals_: Globals, clients: tuple[str, ...]) -> World:
+    import os
+    from datetime import UTC, datetime
+
+    from mcpgateway.cli.doctor.context import World
+    from mcpgateway.clientfiles.generate import dialect_of
+    from mcpgateway.errors import ConfigError
+
+    try:
+        names = tuple(dialect_of(each).name for each in clients)
+    except ConfigError as why:
+        fail(f"--client: {why}")
+    return World(globals_.home, os.environ, datetime.now(UTC).timestamp(), names)
+
+
+def _repair(mended: Mended, *, is_dry: bool) -> dict[str, object]:
+    assert mended.finding.repair is not None
+    done = "dry" if is_dry else "failed" if mended.why else "done"
+    return {"id": mended.finding.id, "what": mended.finding.repair.what, "result": done, "why": mended.why}
+
+
+def _tell_plan(findings: Iterable[Finding], *, is_dry: bool) -> None:
+    plan = [each.repair.what for each in findings if each.repair is not None]
+    heading = "This would be done:" if is_dry else "This is done now:"
+    say(heading if plan else "There is nothing that could be put right without you.")
+    for each in plan:
+        say(f"  {each}")
+    say()
+
+
+def _tell_done(mended: Iterable[Mended], *, is_dry: bool) -> None:
+    told = False
+    for each in mended if not is_dry else ():
+        assert each.finding.repair is not None
+        told = True
+        if each.why:
+            paragraph(f"  ✗ {each.finding.repair.what}: {each.why}", fg="red")
+        else:
+            say(f"  ✓ {each.finding.repair.what}", fg="green")
+    if told:
+        say()
+
+
+def _tell(findings: list[Finding]) -> None:
+    from mcpgateway.cli.doctor.examination import verdict
+    from mcpgateway.cli.doctor.finding import Level
+
+    marks = {Level.OK: ("✓", "green"), Level.NOTE: ("○", "yellow"), Level.PROBLEM: ("✗", "red")}
+    say("mcpgateway doctor")
+    say()
+    for each in findings:
+        mark, colour = marks[each.level]
+        paragraph("  ", styled(mark, fg=colour), f" {each.text}")
+        for line in each.more:
+            say(f"    {line}")
+        if each.level is not Level.OK and each.advice:
+            say(f"      → {each.advice}", dim=True)
+    passed, issues = verdict(findings)
+    say()
+    say(f"{passed} passed, {issues} issue(s)", fg="red" if issues else "green")
+    if any(each.repair is not None for each in findings):
+        say("mcpgateway doctor --fix puts right what it can; --fix --dry-run says what that is")
+    say()
+    say("Tips:")
+    for tip in TIPS:
+        say(f"  {tip}")

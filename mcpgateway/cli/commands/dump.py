@@ -1,0 +1,98 @@
+"""What the gateway is doing, all of it; and its end."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from mcpgateway.cli.client import Away, Late, Remote
+from mcpgateway.cli.console import DONE, FAILED, answer, emit, say, spinner, table
+from mcpgateway.cli.context import Globals
+
+STOP_S = 45.0  # running calls may take 30 s to end, and then servers are stopped
+POLL_S = 0.1
+ASK_S = 2.0
+DUMP_S = 30.0
+
+
+@click.command()
+@click.pass_obj
+def dump(globals_: Globals) -> None:
+    """Print all that the gateway is doing, without secrets: for whoever looks for a fault, or reports one.
+
+    Slots, sessions, calls, timers, connections, descriptors and memory; on a terminal only how many.
+    """
+    found = Remote(globals_).told("/api/v1/debug/dump", limit_s=DUMP_S)
+    if globals_.as_json or not isinstance(found, dict):
+        emit(found)
+        return
+    _tell(found)
+
+
+def _tell(found: dict[str, Any]) -> None:
+    gateway = found.get("gateway") or {}
+    for name in ("version", "python", "reactor", "pid", "uptime_seconds", "is_open"):
+        say(f"{name:<15} {gateway.get(name, '')}")
+    memory = (found.get("memory") or {}).get("resident_bytes") or 0
+    say(f"{'memory':<15} {memory / 2**20:.0f} MB")
+    for name in ("descriptors", "connections", "slots", "sessions", "calls", "timers"):
+        say(f"{name:<15} {(found.get(name) or {}).get('count', '?')}")
+    slots = (found.get("slots") or {}).get("shown") or []
+    if slots:
+        say()
+        rows = [
+            tuple(
+                str(each.get(key) or "-")
+                for key in ("server", "era", "state", "pid", "sessions", "load", "starts")
+            )
+            for each in slots
+        ]
+        table(("SLOT", "ERA", "STATE", "PID", "SESSIONS", "LOAD", "STARTS"), rows)
+    say()
+    say("mcpgateway dump --json has all of it", dim=True)
+
+
+@click.command()
+@click.option("--no-wait", is_flag=True, help="Do not wait until it has ended.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, 3600),
+    default=STOP_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait.",
+)
+@click.pass_obj
+def shutdown(globals_: Globals, *, no_wait: bool, timeout: float) -> int:
+    """Have the gateway end as SIGTERM does; calls under way may end first.
+
+    Clients' files are given back unless a gateway runs again within ten seconds, or is to be started by a service
+    manager; `mcpgateway stop` gives them back before it ends.  This works with --url too, with the admin token.  Exit
+    code 1 where it has not ended in time.
+    """
+    remote = Remote(globals_)
+    found = remote.told("/api/v1/shutdown", method="POST")
+    has_ended = False
+    if not no_wait:
+        with spinner("running calls may end"):
+            has_ended = _has_ended(remote, timeout)
+    value = {**(found if isinstance(found, dict) else {}), "ended": has_ended}
+
+    said = "Gateway has ended." if has_ended else "Gateway is ending."
+    answer(globals_, value, lambda: say(said))
+    return DONE if has_ended or no_wait else FAILED
+
+
+def _has_ended(remote: Remote, limit_s: float) -> bool:
+    ends = time.monotonic() + limit_s
+    while time.monotonic() < ends:
+        try:
+            remote.ask("/healthz", limit_s=ASK_S)
+        except Late:
+            pass  # it is busy with its end
+        except Away:
+            return True
+        time.sleep(POLL_S)
+    return False

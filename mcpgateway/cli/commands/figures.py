@@ -1,0 +1,180 @@
+"""Commands that tell of numbers: which tools are called, how servers fare, what sharing saves."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from mcpgateway.cli.client import Remote
+from mcpgateway.cli.commands.status import coloured
+from mcpgateway.cli.completion_values import server_names
+from mcpgateway.cli.console import answer, say, table
+from mcpgateway.cli.context import Globals
+from mcpgateway.cli.state import lifetime
+
+BARS = "▁▂▃▄▅▆▇█"
+ORDERS = {
+    "calls": "calls",
+    "errors": "errors",
+    "avg": "avgMs",
+    "p99": "p99Ms",
+    "last": "lastCalledAt",
+}
+DAYS = 7
+
+
+@click.command()
+@click.option("--server", metavar="NAME", shell_complete=server_names, help="Only this server and its tools.")
+@click.option(
+    "--sort",
+    type=click.Choice(list(ORDERS)),
+    default="calls",
+    show_default=True,
+    help="What the tools are ordered by, the largest first.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="How many tools are shown.",
+)
+@click.pass_obj
+def stats(globals_: Globals, server: str | None, sort: str, limit: int) -> None:
+    """Say which tools are called, how often they fail, how long they take, and how servers fare.
+
+    With --json that is GET /api/health/stats, and of each server what GET /api/v1/metrics says.
+    """
+    remote = Remote(globals_)
+    found, lives = remote.told("/api/health/stats"), remote.told("/api/v1/metrics")
+    if not isinstance(found, dict) or not isinstance(lives, dict) or "toolStats" not in found:
+        remote.unreachable("what answers there is no gateway")
+    known = {each["name"]: each for each in lives["servers"]}
+    found["servers"] = [{**known.get(each["name"], {}), **each} for each in found["servers"]]
+    if server is not None:
+        found["servers"] = [each for each in found["servers"] if each["name"] == server]
+        tools = found["toolStats"].items()
+        found["toolStats"] = {name: each for name, each in tools if each["server"] == server}
+    answer(globals_, found, lambda: tell_stats(found, sort, limit, time.time()))
+
+
+def tell_stats(found: dict[str, Any], sort: str, limit: int, now: float) -> None:
+    """Print the numbers of the gateway, its tools and its servers."""
+    say(f"Uptime:    {lifetime(found['uptimeSeconds'])}")
+    say(f"Calls:     {found['totalCalls']:,} of tools, of which {found['totalCallErrors']:,} failed")
+    say(f"Requests:  {found['totalRequests']:,} in all, of which {found['totalErrors']:,} failed")
+    say(f"Last hour: {spark([each['requests'] for each in found['timeline']])}")
+    say(f"Children:  {found['activeConnections']}")
+    say(f"Memory:    {found['memoryMB']} MB")
+    _tell_tools(found["toolStats"], sort, limit, now)
+    _tell_servers(found["servers"])
+
+
+def _tell_tools(tools: dict[str, dict[str, Any]], sort: str, limit: int, now: float) -> None:
+    if not tools:
+        return
+    ordered = sorted(tools.items(), key=lambda each: (-each[1][ORDERS[sort]], each[0]))
+    rows = [
+        (
+            name,
+            each["server"],
+            f"{each['calls']:,}",
+            f"{each['errors']:,}",
+            f"{each['errorRate']:.1%}" if each["errors"] else "",
+            milliseconds(each["avgMs"]),
+            milliseconds(each["p99Ms"]),
+            f"{lifetime(max(0.0, now - each['lastCalledAt'] / 1000))} ago",
+        )
+        for name, each in ordered[:limit]
+    ]
+    say()
+    table(("TOOL", "SERVER", "CALLS", "ERRORS", "", "AVERAGE", "P99", "LAST"), rows)
+    if len(ordered) > limit:
+        say(f"… and {len(ordered) - limit} more: --limit {len(ordered)}")
+
+
+def _tell_servers(servers: list[dict[str, Any]]) -> None:
+    if not servers:
+        return
+    rows = [
+        (
+            each["name"],
+            coloured(each["status"] if each["enabled"] else "disabled"),
+            str(each["activeChildren"]),
+            f"{each['totalCalls']:,}",
+            f"{each['totalRequests']:,}",
+            str(each.get("restart_count", "")),
+            each.get("mtbf", "") if each.get("restart_count") else "",
+            each.get("uptime", ""),
+            each.get("last_crash_at", ""),
+        )
+        for each in servers
+    ]
+    say()
+    table(
+        ("SERVER", "STATE", "CHILDREN", "CALLS", "REQUESTS", "RESTARTS", "MTBF", "UPTIME", "LAST CRASH"), rows
+    )
+
+
+@click.command()
+@click.pass_obj
+def savings(globals_: Globals) -> None:
+    """Say what sharing saves: processes, memory, and tokens of models."""
+    remote = Remote(globals_)
+    found = remote.told("/api/v1/savings")
+    if not isinstance(found, dict) or "processes" not in found:
+        remote.unreachable("what answers there is no gateway")
+    answer(globals_, found, lambda: tell_savings(found))
+
+
+def tell_savings(found: dict[str, Any]) -> None:
+    """Print what is saved, and by which servers."""
+    processes, memory, tokens = found["processes"], found["memory"], found["tokens"]
+    say(
+        f"Processes: {processes['saved']} saved: {processes['running']} run,"
+        f" {processes['without']} would without the gateway"
+    )
+    since = lifetime(found["uptime_seconds"])
+    say(f"           {processes['hours_saved']:,} hours of processes in {since}")
+    saved = memory["saved_mb"]
+    say(
+        f"Memory:    {abs(saved):,} MB {'saved' if saved >= 0 else 'more than without'}:"
+        f" {memory['running_mb']:,} MB and {memory['gateway_mb']:,} MB for the gateway,"
+        f" {memory['without_mb']:,} MB without"
+    )
+    if tokens.get("total"):
+        say(f"Tokens:    {tokens['total']:,} spared, {tokens['today']:,} of them today")
+        for day in sorted(tokens["days"])[-DAYS:]:
+            spared = sum(sum(each.values()) for each in tokens["days"][day].values())
+            say(f"           {day}  {spared:,}")
+    rows = [
+        (
+            each["name"],
+            str(each["sessions"]),
+            str(each["running"]),
+            str(each["saved"]),
+            f"{each['memory_mb']:,} MB",
+            f"{each['saved_mb']:,} MB",
+        )
+        for each in found["servers"]
+        if each["running"]
+    ]
+    if rows:
+        say()
+        table(("SERVER", "SESSIONS", "PROCESSES", "SAVED", "MEMORY", "SAVED"), rows)
+
+
+def milliseconds(value: float) -> str:
+    """A duration as people read it: ``0.4 ms``, ``35 ms``, ``2.1 s``."""
+    if value >= 1000:
+        return f"{value / 1000:.1f} s"
+    return f"{value:.0f} ms" if value >= 10 else f"{value:.1f} ms"
+
+
+def spark(values: list[int]) -> str:
+    """Numbers as a row of bars; a dot stands for none."""
+    most = max(values, default=0)
+    return "".join(BARS[(each * len(BARS) - 1) // most] if each else "·" for each in values)

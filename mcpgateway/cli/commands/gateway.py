@@ -1,0 +1,312 @@
+"""Commands that start the gateway, end it, and start it anew."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from mcpgateway.cli.client import Away, Remote
+from mcpgateway.cli.client_files import (
+    ADOPT,
+    ALWAYS,
+    ASK,
+    NEVER,
+    NO_ADOPT,
+    follow,
+    give_back,
+    lead_here,
+    named_in,
+    tell,
+)
+from mcpgateway.cli.console import DONE, FAILED, answer, emit, fail, say, spinner
+from mcpgateway.cli.context import Globals
+from mcpgateway.cli.lazy import Behind, behind
+from mcpgateway.cli.restart import renew
+from mcpgateway.cli.start import Begun, begin
+from mcpgateway.cli.state import command_of, gateway_pid, read_state
+from mcpgateway.cli.stop import clear_up, end, unwanted
+from mcpgateway.shim import startup
+
+START_S = 60.0
+STOP_S = 45.0  # running calls may take 30 s to end, and then servers are stopped
+HEALTH_S = 5.0
+Command = TypeVar("Command", bound=Callable[..., Any])
+SERVED = "/api/v1/servers?tools=false"
+FOUND_NOTHING = "Gateway is not running (no state file found)."
+
+
+def _of_this_machine(globals_: Globals, name: str) -> None:
+    if globals_.url or globals_.token_file:
+        raise click.UsageError(f"{name}: --url and --token-file are for the programs that talk to a gateway")
+
+
+class _Seconds(click.FloatRange):
+    """A number of seconds, with or without an ``s`` behind it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read it."""
+        bare: Any = value.removesuffix("s") if isinstance(value, str) else value
+        return super().convert(bare, param, ctx)
+
+
+def _seconds(name: str, usual: float, says: str) -> Callable[[Command], Command]:
+    return click.option(
+        name, type=_Seconds(0, 3600), default=usual, show_default=True, metavar="SECONDS", help=says
+    )
+
+
+def _options(port: int | None, config: str | None, more: list[str]) -> list[str]:
+    # The daemon runs in / and is started again there.
+    made = ["--port", str(port)] if port is not None else []
+    made += ["--config", os.path.abspath(os.path.expanduser(config))] if config is not None else []
+    return made + more
+
+
+@click.command(cls=Behind)
+@click.option("--foreground", "-f", is_flag=True, help="Stay here, and log to stdout.")
+@click.option("--port", "-p", type=click.IntRange(0, 65535), metavar="N", help="TCP port (default: 9100).")
+@click.option("--config", "-c", type=click.Path(), metavar="FILE", help="Configuration file.")
+@click.option(
+    "--adopt",
+    type=click.Choice(ADOPT),
+    help="Whether clients are led to the gateway (default: clients.adopt of the configuration).",
+)
+@_seconds("--wait", START_S, "How long it may take.")
+@click.option("--end-duplicates", is_flag=True, help="End servers that running clients need no more.")
+@click.option(
+    "--daemon-path", hidden=True, expose_value=False, help="Of mcp-ctl: the gateway is this program."
+)
+@click.pass_context
+def start(
+    context: click.Context,
+    *,
+    foreground: bool,
+    port: int | None,
+    config: str | None,
+    adopt: str | None,
+    wait: float,
+    end_duplicates: bool,
+) -> int:
+    """Start the gateway, and lead clients to it; words behind -- are options of `twistd mcpgateway`.
+
+    It stays until `mcpgateway stop`; when it crashes it is started again.  One that runs already is left as it is, and
+    one that crashed and has not been stopped gets the options it had, unless others are given.
+    """
+    globals_: Globals = context.obj
+    _of_this_machine(globals_, "start")
+    options = _options(port, config, behind(context))
+    # One that has crashed is wanted as it was: clients' files lead to its port.
+    former = [] if options or gateway_pid(globals_.home) else startup.read_wanted(globals_.home) or []
+    if former:
+        _remark(f"as it was started before: {shlex.join(former)}; mcpgateway stop forgets that")
+        options = former
+    if adopt == NEVER:
+        options = [*(each for each in options if each != NO_ADOPT), NO_ADOPT]
+    if foreground:
+        has_wait = context.get_parameter_source("wait") is ParameterSource.COMMANDLINE
+        _stay(globals_, options, adopt, {"--wait": has_wait, "--end-duplicates": end_duplicates})
+    with spinner("starting the gateway"):
+        begun = begin(globals_, options, wait)
+    if not begun.is_new:
+        _keep(globals_.home)
+    value = _told(globals_, begun)
+    if not globals_.as_json:
+        _tell(value)
+    reports = lead_here(globals_, adopt, options)
+    if any(each.is_changed for each in reports):
+        value = {**value, "servers": _served(globals_) or value["servers"]}
+    if not globals_.as_json:
+        tell(reports, is_whole=adopt == ALWAYS)
+        _tell_servers(value)
+    from mcpgateway.cli.duplicates import offer
+
+    ended = offer(globals_, is_sure=end_duplicates)
+    if globals_.as_json:
+        emit({**value, "clients": [each.as_json() for each in reports], "duplicates": ended})
+    # Another client's file that cannot be used is no failure of the start, as it keeps the gateway from nothing.
+    named = named_in(options)
+    failed = {os.path.realpath(file.path) for each in reports for file in each.files if file.error}
+    return FAILED if named & failed or any(each.rolled_back for each in reports) else DONE
+
+
+def _stay(globals_: Globals, options: list[str], adopt: str | None, others: dict[str, bool]) -> NoReturn:
+    """Become the gateway; what this program does with one that runs elsewhere cannot be done then."""
+    for name, is_said in others.items():
+        if is_said:
+            _remark(f"{name} has no meaning with --foreground")
+    if adopt == ASK:
+        _remark("--adopt ask has no meaning with --foreground: clients.adopt of the configuration counts")
+    words = startup.argv(globals_.home, ["--adopt", *options] if adopt == ALWAYS else options)
+    os.execv(words[0], words)  # noqa: S606 - no shell is wanted
+
+
+def _remark(text: str) -> None:
+    say(f"mcpgateway: {text}", err=True, fg="yellow")
+
+
+def _keep(home: str) -> None:
+    # One that a client's program has started is to stay, now that a person wants it.
+    words = command_of(gateway_pid(home))
+    if f"--logger={startup.LOGGER}" in words and startup.read_wanted(home) is None:
+        startup.write_wanted(home, options_of(words))
+
+
+def options_of(words: list[str]) -> list[str]:
+    """The options that a gateway was started with, but for its home."""
+    rest = words[words.index("mcpgateway") + 1 :] if "mcpgateway" in words else []
+    options: list[str] = []
+    at = 0
+    while at < len(rest):
+        if rest[at] == "--home":
+            at += 2
+        else:
+            if not rest[at].startswith("--home="):
+                options.append(rest[at])
+            at += 1
+    return options
+
+
+def _told(globals_: Globals, begun: Begun) -> dict[str, Any]:
+    """What is to be said of a gateway that answers."""
+    try:
+        said = Remote(globals_).ask("/health", limit_s=HEALTH_S)
+        body = said.value if said.status == 200 and isinstance(said.value, dict) else {}
+    except Away:
+        body = {}
+    state = read_state(globals_.home)
+    pid = body.get("pid") or gateway_pid(globals_.home)
+    port = body.get("port") or state.port
+    servers = [str(each.get("name")) for each in body.get("backends", ())]
+    return {
+        "already_running": not begun.is_new,
+        "pid": pid,
+        "port": port,
+        "url": f"http://localhost:{port}",
+        "servers": servers,
+        "took_s": round(begun.took_s, 3),
+    }
+
+
+def _tell(value: dict[str, Any], did: str = "started") -> None:
+    where = f"(pid {value['pid']})"
+    if value["already_running"]:
+        say(f"Gateway already running {where}: {value['url']}")
+        say("  mcpgateway restart takes other options", dim=True)
+    else:
+        say(f"Gateway {did} {where} in {value['took_s']:.2f} s: {value['url']}")
+
+
+def _tell_servers(value: dict[str, Any]) -> None:
+    say(f"Servers: {', '.join(value['servers']) or 'none'}")
+
+
+def _served(globals_: Globals) -> list[str]:
+    """The names of what is served now, what clients' files have brought among it; none where it cannot be asked."""
+    try:
+        said = Remote(globals_).ask(SERVED, limit_s=HEALTH_S)
+    except Away:
+        return []
+    shown = said.value if said.status == 200 and isinstance(said.value, list) else []
+    return [str(each.get("name")) for each in shown]
+
+
+@click.command()
+@_seconds("--timeout", STOP_S, "How long it may take; then it is killed.")
+@click.option("--force", is_flag=True, help="End it even where a client's file cannot be given back.")
+@click.pass_obj
+def stop(globals_: Globals, *, timeout: float, force: bool) -> int:
+    """Give clients their own entries back, and end the gateway."""
+    _of_this_machine(globals_, "stop")
+    home = globals_.home
+    pid = gateway_pid(home)
+    had_state = read_state(home).exists
+    given = give_back(globals_)
+    if pid and given is not None and given.errors and not force:
+        tell([given])
+        fail(
+            "the gateway runs on, because a client's file that leads to it cannot be given back",
+            "mend that and `mcpgateway stop` again; `mcpgateway stop --force` ends it all the same",
+        )
+    unwanted(home)
+    in_order = True
+    if pid:
+        with spinner("running calls may end"):
+            in_order = end(home, pid, timeout)
+    cleared = clear_up(home) if not pid or not in_order else []
+    value: dict[str, Any] = {
+        "was_running": bool(pid),
+        "pid": pid or None,
+        "killed": not in_order,
+        "cleared_up": cleared,
+        "clients": given.as_json() if given is not None else None,
+    }
+
+    def tell_all() -> None:
+        if given is not None:
+            tell([given])
+        if pid:
+            say(f"Gateway stopped (pid {pid})." if in_order else f"Gateway killed (pid {pid}).")
+        elif had_state:
+            say("Gateway was not running any more; cleared up.")
+        else:
+            say(FOUND_NOTHING)
+        for line in cleared:
+            say(f"  {line}", dim=True)
+
+    answer(globals_, value, tell_all)
+    return FAILED if given is not None and given.errors else DONE
+
+
+@click.command(cls=Behind)
+@click.option("--port", "-p", type=click.IntRange(0, 65535), metavar="N", help="Another TCP port.")
+@click.option("--config", "-c", type=click.Path(), metavar="FILE", help="Another configuration file.")
+@_seconds("--wait", START_S, "How long the start may take.")
+@_seconds("--timeout", STOP_S, "How long the end may take; then it is killed.")
+@click.pass_context
+def restart(
+    context: click.Context, *, port: int | None, config: str | None, wait: float, timeout: float
+) -> None:
+    """Have the gateway begin anew, with the options it was started with; clients and sessions notice a pause at most.
+
+    Options, and words behind --, replace all that it was started with.
+    """
+    globals_: Globals = context.obj
+    _of_this_machine(globals_, "restart")
+    home = globals_.home
+    pid = gateway_pid(home)
+    chosen = _options(port, config, behind(context))
+    options = chosen or _former(home, pid)
+    with spinner("restarting the gateway"):
+        begun = renew(globals_, pid, wait + timeout) if pid and not chosen else None
+        if begun is None:
+            begun = _begun_again(globals_, options, wait, timeout)
+    # With other options it may be at another port.
+    led = follow(globals_, options) if chosen or not pid else None
+    value = _told(globals_, begun)
+
+    def tell_all() -> None:
+        _tell(value, "restarted" if pid else "started")
+        _tell_servers(value)
+        tell([led] if led is not None else [])
+
+    answer(globals_, value, tell_all)
+
+
+def _begun_again(globals_: Globals, options: list[str], wait: float, timeout: float) -> Begun:
+    home = globals_.home
+    pid = gateway_pid(home)
+    if pid and not end(home, pid, timeout):
+        clear_up(home)
+    return begin(globals_, options, wait)
+
+
+def _former(home: str, pid: int) -> list[str]:
+    # A process tells by itself what it was started with, wherever that was; the file is for one that was killed.
+    if pid and (words := command_of(pid)):
+        return options_of(words)
+    return startup.read_wanted(home) or []

@@ -1,0 +1,137 @@
+"""The prompt inside of the running gateway."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from mcpgateway.cli.console import UNREACHABLE, fail
+from mcpgateway.cli.context import Globals
+from mcpgateway.shim import locations
+
+PIECE = 65_536
+CTRL_D = b"\x04"
+# What moves the cursor, chooses colours, or sets what a terminal does.
+CONTROL = re.compile(rb"\x1b(?:\[[0-9;?]*[A-Za-z]|[()][A-Z0-9]|[A-Za-z=>])")
+ERASED = b"\x1b[2K"
+OPEN_IT = "open it: manhole: {socket: true} in the gateway's configuration"
+
+
+@click.command()
+@click.option(
+    "--socket", "path", type=click.Path(), metavar="PATH", help="Where it is, unless it is in the home."
+)
+@click.pass_obj
+def manhole(globals_: Globals, *, path: str | None) -> None:
+    """Get a Python prompt inside of the running gateway, if it has a manhole.
+
+    There are: gateway, pool, sessions, config. Ctrl-D leaves. What is typed blocks the gateway while it runs. Where
+    stdin is no terminal, its lines are run and their results printed.
+    """
+    if globals_.url or globals_.token_file:
+        raise click.UsageError("manhole: --url and --token-file are for the programs that talk to a gateway")
+    path = os.path.abspath(os.path.expanduser(path)) if path else _usual(globals_.home)
+    with socket.socket(socket.AF_UNIX) as line:
+        try:
+            line.connect(path)
+        except OSError as why:
+            fail(f"there is no manhole at {path}: {why.strerror or why}", OPEN_IT, UNREACHABLE)
+        with _raw() as is_terminal:
+            _relay(line, is_terminal=is_terminal)
+
+
+def _usual(home: str) -> str:
+    # As mcpgateway.frontends.manhole.listener has it.
+    path = locations.socket_path(locations.environment(), home)
+    return f"{path.removesuffix('gateway.sock').removesuffix('.sock')}manhole.sock"
+
+
+@contextmanager
+def _raw() -> Iterator[bool]:
+    """Let every key go to the prompt as it is, if there are keys."""
+    if not sys.stdin.isatty():
+        yield False
+        return
+    import termios
+    import tty
+
+    former = termios.tcgetattr(0)
+    try:
+        tty.setraw(0, termios.TCSADRAIN)  # what was typed ahead is not lost
+        yield True
+    finally:
+        termios.tcsetattr(0, termios.TCSADRAIN, former)
+
+
+def _relay(line: socket.socket, *, is_terminal: bool) -> None:
+    heard = [line.fileno(), 0]
+    screen = Screen()
+    while True:
+        ready, _, _ = select.select(heard, (), ())
+        if 0 in ready:
+            typed = os.read(0, PIECE)
+            if not typed:
+                heard.remove(0)
+                typed = CTRL_D
+            if not _sent(line, typed if is_terminal else typed.replace(b"\n", b"\r")):
+                break
+        if line.fileno() in ready:
+            said = _received(line)
+            if not said:
+                break
+            screen.show(said)
+    screen.end()
+
+
+def _sent(line: socket.socket, typed: bytes) -> bool:
+    try:
+        line.sendall(typed)
+    except OSError:
+        return False
+    return True
+
+
+def _received(line: socket.socket) -> bytes:
+    try:
+        return line.recv(PIECE)
+    except ConnectionResetError:
+        return b""
+
+
+class Screen:
+    """Where what the prompt says is shown: as it is on a terminal; elsewhere line by line, without control sequences.
+
+    A line is written anew with each key that is typed; what has been erased is not shown.
+    """
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stdout.isatty()
+        self._line = b""
+
+    def show(self, said: bytes) -> None:
+        """Show more of it."""
+        if self._is_terminal:
+            _write(said)
+            return
+        *lines, self._line = (self._line + said).split(b"\n")
+        _write(b"".join(_plain(each) + b"\n" for each in lines))
+
+    def end(self) -> None:
+        """Show what is left."""
+        _write(_plain(self._line))
+
+
+def _plain(line: bytes) -> bytes:
+    return CONTROL.sub(b"", line.rpartition(ERASED)[2]).replace(b"\r", b"")
+
+
+def _write(said: bytes) -> None:
+    while said:
+        said = said[os.write(1, said) :]

@@ -1,0 +1,98 @@
+"""Waiting for servers, and looking beforehand what is in the way; the exit code says which of it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from urllib.parse import urlencode
+
+import click
+
+from mcpgateway.cli.client import Away, Remote, Shut
+from mcpgateway.cli.commands.validate import Seconds
+from mcpgateway.cli.completion_values import server_names
+from mcpgateway.cli.console import FAILED, answer, spinner, styled, table
+from mcpgateway.cli.context import Globals
+
+WAIT_S = "20s"
+AGAIN_S = 0.2
+ASK_S = 2.0
+MARGIN_S = 5.0  # so that it is the gateway that says what took too long
+COLOURS = {0: "green", 10: "cyan", 11: "yellow", 12: "red"}
+CODES = "Exit codes: 0 ready, 10 not running yet, 11 needs somebody (approval, authorization, switched off), 12 failed"
+
+
+@click.command(epilog=f"{CODES}; 2 no gateway, 1 anything else.")
+@click.argument("servers", nargs=-1, required=True, metavar="SERVER...", shell_complete=server_names)
+@click.option(
+    "--ready",
+    "limit",
+    type=Seconds(),
+    default=WAIT_S,
+    show_default=True,
+    help="How long it may take, such as 2m.",
+)
+@click.pass_obj
+def wait(globals_: Globals, servers: tuple[str, ...], limit: float) -> int:
+    """Start servers, and wait until they can be called; for the gateway itself too, if it is just being started."""
+    remote = Remote(globals_)
+    ends = time.monotonic() + limit
+    with spinner("waiting"):
+        _wait_for_gateway(remote, ends)
+        left_s = max(0.001, ends - time.monotonic())
+        body = {"servers": list(servers), "timeout_ms": max(1, round(left_s * 1000))}
+        found = remote.told("/api/v1/wait", method="POST", body=body, limit_s=left_s + MARGIN_S)
+    return _answered(globals_, remote, found)
+
+
+@click.command(epilog=f"{CODES}; the worst of all counts. 2 no gateway, 1 anything else.")
+@click.option(
+    "--need",
+    "names",
+    multiple=True,
+    required=True,
+    metavar="A,B",
+    shell_complete=server_names,
+    help="The servers that are needed; may be given again.",
+)
+@click.pass_obj
+def preflight(globals_: Globals, names: tuple[str, ...]) -> int:
+    """Say whether servers could be called now, and what is in the way; nothing is started."""
+    remote = Remote(globals_)
+    found = remote.told(f"/api/v1/preflight?{urlencode({'need': ','.join(names)})}")
+    return _answered(globals_, remote, found)
+
+
+def _wait_for_gateway(remote: Remote, ends: float) -> None:
+    while True:
+        try:
+            remote.ask("/healthz", limit_s=ASK_S)
+        except Shut as why:
+            remote.unreachable(why)
+        except Away as why:
+            if time.monotonic() + AGAIN_S > ends:
+                remote.unreachable(why)
+            time.sleep(AGAIN_S)
+        else:
+            return
+
+
+def _answered(globals_: Globals, remote: Remote, found: Any) -> int:
+    if not isinstance(found, dict) or not isinstance(found.get("servers"), list):
+        remote.unreachable("what answers there is no gateway")
+    answer(globals_, found, lambda: _tell(found["servers"]))
+    code = found.get("code")
+    return code if isinstance(code, int) else FAILED
+
+
+def _tell(servers: list[dict[str, Any]]) -> None:
+    rows = [
+        (
+            str(each.get("name")),
+            styled(str(each.get("state")), fg=COLOURS.get(int(each.get("code") or 0))),
+            str(each.get("why") or ""),
+            str(each.get("hint") or ""),
+        )
+        for each in servers
+    ]
+    table(("SERVER", "STATE", "WHY", "WHAT TO DO"), rows)

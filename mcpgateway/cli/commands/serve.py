@@ -1,0 +1,81 @@
+"""The gateway in the foreground."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from mcpgateway import __version__
+from mcpgateway.cli.console import DONE, say, show
+from mcpgateway.cli.context import Globals
+from mcpgateway.cli.lazy import Whole
+from mcpgateway.shim.startup import argv
+
+HELP, VERSION = ("--help", "-h"), "--version"
+
+
+@click.command(cls=Whole, context_settings={"help_option_names": list(HELP)})
+@click.option("--port", "-p", metavar="N", help="TCP port on loopback (default: 9100).")
+@click.option("--config", "-c", metavar="FILE", help="Configuration file, YAML or JSON.")
+@click.option("--env-file", metavar="FILE", help="File of values instead of .env in the home.")
+@click.option(
+    "--source",
+    metavar="FILE",
+    help="A client's file to read servers from, instead of ~/.claude.json; repeatable.",
+)
+@click.option("--listen", metavar="ENDPOINT", help="A further Twisted endpoint to listen on; repeatable.")
+@click.option("--log-level", metavar="LEVEL", help="debug, info, warn, error or critical.")
+@click.option("--adopt", is_flag=True, help="Lead the clients of this machine here.")
+@click.option("--no-adopt", is_flag=True, help="Change no client's file, whatever the configuration says.")
+@click.option(
+    "--managed", is_flag=True, help="A service manager starts it again: clients' files lead here meanwhile."
+)
+@click.option(
+    "--no-auth", is_flag=True, help="Programs of yours on this machine need no token, whatever they change."
+)
+@click.option("--demo", is_flag=True, help="Serve the two demo servers too.")
+@click.option(VERSION, is_flag=True, help="Say which release this is.")
+@click.pass_context
+def serve(context: click.Context) -> int:
+    """Run the gateway in the foreground, and log to stdout.
+
+    Where a gateway of the home runs and answers, that one goes on, and this is no error.
+    """
+    globals_: Globals = context.obj
+    if any(each in context.args for each in HELP):
+        show(context.get_help())
+        return DONE
+    if VERSION in context.args:
+        say(f"mcpgateway {__version__}")
+        return DONE
+    _refuse_unknown(context)
+    if globals_.url or globals_.token_file:
+        raise click.UsageError("serve: --url and --token-file are for the programs that talk to a gateway")
+    if not _yields(globals_):
+        words = argv(globals_.named_home or None, context.args)
+        os.execv(words[0], words)  # noqa: S606 - no shell is wanted
+    return DONE
+
+
+def _refuse_unknown(context: click.Context) -> None:
+    """Refuse what the daemon does not take, before it says so with the help of another program.
+
+    :raise click.UsageError: an option that there is not, one without its value, or a word that is no option.
+    """
+    parser = context.command.make_parser(context)
+    _, rest, _ = parser.parse_args(list(context.args))
+    if rest:
+        raise click.UsageError(f"serve: takes options only, and not {rest[0]}; mcpgateway serve --help")
+
+
+def _yields(globals_: Globals) -> bool:
+    from mcpgateway.cli.client import Remote
+    from mcpgateway.cli.start import answers
+    from mcpgateway.cli.state import gateway_pid
+
+    pid = gateway_pid(globals_.home)
+    if not pid or not answers(Remote(globals_)):
+        return False
+    say(f"The gateway of {globals_.home} is already running (pid {pid}); mcpgateway stop ends it.")
+    return True

@@ -1,0 +1,294 @@
+"""Servers: which there are, how they are; starting, stopping and switching them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import click
+
+from mcpgateway.cli.client import Remote
+from mcpgateway.cli.commands.status import COLOURS
+from mcpgateway.cli.commands.validate import Seconds
+from mcpgateway.cli.completion_values import server_names
+from mcpgateway.cli.console import DONE, FAILED, Styled, answer, paragraph, say, spinner, styled, table
+from mcpgateway.cli.context import Globals
+from mcpgateway.cli.lazy import LazyGroup, Told
+from mcpgateway.cli.state import lifetime
+
+API = "/api/v1/servers"
+MARGIN_S = 10.0  # so that it is the gateway that says what took too long
+STOP_S = 60.0
+RUNS = frozenset(("running", "degraded"))
+WORKS = frozenset(("idle", "stopped"))  # it was seen to run, and is started by the next who needs it
+COMES = frozenset(("starting", "restarting"))
+VERBS = {
+    "list": Told("servers:list_", "list all servers, and how they are"),
+    "get": Told("servers:get", "show all there is to know of one"),
+    "add": Told("servers_edit:add", "add one to the configuration, and start it"),
+    "remove": Told("servers_edit:remove", "take one out of the configuration"),
+    "rename": Told("servers_edit:rename", "call one by another name"),
+    "enable": Told("servers:enable", "switch one on"),
+    "disable": Told("servers:disable", "switch one off: it is stopped, and calls are refused"),
+    "start": Told("servers:start", "start one, or all that clients share"),
+    "stop": Told("servers:stop", "stop one, or all; the next who needs it starts it again"),
+    "restart": Told("servers:restart", "replace what runs of one, or start it"),
+    "reset-circuit": Told("servers:reset_circuit", "forget what one has done wrong"),
+    "set": Told("servers_edit:set_keys", "give keys of one's entry values"),
+    "unset": Told("servers_edit:unset_keys", "take keys out of one's entry"),
+    "login": Told("servers_login:login", "sign in at a remote one that wants it"),
+    "logout": Told("servers_login:logout", "sign out there"),
+    "forget": Told("servers_login:forget", "sign out, and give up what the gateway is registered as"),
+    "set-env": Told("servers_edit:set_env", "give one variables"),
+    "unset-env": Told("servers_edit:unset_env", "take variables away from one"),
+    "set-header": Told("servers_edit:set_header", "give one headers"),
+    "unset-header": Told("servers_edit:unset_header", "take headers away from one"),
+}
+
+
+@click.group(cls=LazyGroup, table=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
+def servers() -> None:
+    """Look at servers, add, change and remove them, start and stop them.
+
+    Values of variables and headers are never shown.
+    """
+
+
+of_name: Callable[[Any], Any] = click.argument("name", metavar="NAME", shell_complete=server_names)
+_of_name_or_all = click.argument("name", metavar="[NAME]", required=False, shell_complete=server_names)
+_all = click.option("--all", "is_all", is_flag=True, help="Every server.")
+waiting: Callable[[Any], Any] = click.option(
+    "--wait",
+    "wait_s",
+    type=Seconds(),
+    default="30s",
+    show_default=True,
+    help="How long to wait until it runs; 60s at most.",
+)
+
+
+def road(name: str = "", verb: str = "", query: Mapping[str, str] | None = None) -> str:
+    """The path of a server, or of what is done with it."""
+    parts = [API, *([quote(name, safe="")] if name else []), *([verb] if verb else [])]
+    return "/".join(parts) + (f"?{urlencode(query)}" if query else "")
+
+
+@click.command("list")
+@click.pass_obj
+def list_(globals_: Globals) -> None:
+    """List all servers, and how they are."""
+    found = Remote(globals_).told(road(query=None if globals_.as_json else {"tools": "false"}))
+    answer(globals_, found, lambda: _tell_all(found))
+
+
+def _tell_all(found: list[dict[str, Any]]) -> None:
+    if not found:
+        say("There are no servers.")
+        return
+    has_projects = any(each.get("project") for each in found)
+    rows = [
+        (
+            str(each["name"]),
+            coloured(str(each["status"])),
+            str(each["transport"]),
+            "?" if each.get("tool_count") is None else str(each["tool_count"]),
+            str(each["restart_count"]),
+            *((str(each.get("project") or ""),) if has_projects else ()),
+        )
+        for each in found
+    ]
+    last = ("PROJECT",) if has_projects else ()
+    table(("NAME", "STATUS", "TRANSPORT", "TOOLS", "RESTARTS", *last), rows)
+
+
+@click.command()
+@of_name
+@click.pass_obj
+def get(globals_: Globals, name: str) -> None:
+    """Show all there is to know of one, but no values of variables and headers."""
+    found = Remote(globals_).told(road(name))
+    answer(globals_, found, lambda: _tell(found))
+
+
+def _tell(found: dict[str, Any]) -> None:
+    say(str(found["name"]), bold=True)
+    tools = found.get("tools")
+    rows: list[tuple[str, Any]] = [
+        ("status", coloured(str(found["status"]))),
+        ("error", str(found.get("last_error") or "")),
+        ("sign in", str(found.get("login_url") or "")),
+        ("next try", f"in {found['next_try_s']} s" if found.get("next_try_s") is not None else ""),
+        ("runs", _runs(found.get("config"))),
+        ("transport", found["transport"]),
+        ("share", found.get("share")),
+        ("pids", ", ".join(map(str, found.get("pids") or ()))),
+        ("uptime", lifetime(float(found["uptime_seconds"])) if found.get("uptime_seconds") else ""),
+        ("sessions", found.get("sessions")),
+        ("requests", _asked(found)),
+        ("restarts", found["restart_count"]),
+        ("variables", ", ".join(found["env_keys"])),
+        ("headers", ", ".join(found["header_keys"])),
+        ("defined", str(found.get("source") or "")),
+        ("project", str(found.get("project") or "")),
+        ("tools", "not known yet" if tools is None else ", ".join(str(each["name"]) for each in tools)),
+    ]
+    for title, value in rows:
+        if value not in ("", None):
+            paragraph(f"{title:<10} ", value if isinstance(value, Styled) else str(value))
+
+
+def _asked(found: dict[str, Any]) -> str:
+    requests, calls = found.get("requests") or 0, found.get("tool_calls") or 0
+    return f"{requests:,}, {calls:,} of them calls of tools" if requests else "0"
+
+
+def _runs(config: Any) -> str:
+    """What a definition has run, or where it is; the gateway has left out what is secret."""
+    if not isinstance(config, dict):
+        return ""
+    command = config.get("command")
+    words = [command] if isinstance(command, str) else list(command or ())
+    if words:
+        return " ".join(map(str, [*words, *(config.get("args") or ())]))
+    container = config.get("docker")
+    image = container.get("image") if isinstance(container, dict) else container
+    return str(config.get("url") or image or config.get("rest_url") or "")
+
+
+@click.command()
+@of_name
+@click.pass_obj
+def enable(globals_: Globals, name: str) -> None:
+    """Switch one on, in the file that defines it."""
+    _switch(globals_, name, on=True)
+
+
+@click.command()
+@of_name
+@click.pass_obj
+def disable(globals_: Globals, name: str) -> None:
+    """Switch one off, in the file that defines it: it is stopped, and calls are refused."""
+    _switch(globals_, name, on=False)
+
+
+def _switch(globals_: Globals, name: str, *, on: bool) -> None:
+    found = Remote(globals_).told(road(name), method="PATCH", body={"disabled": not on}, limit_s=STOP_S)
+    answer(globals_, found, lambda: tell(f"{name} is switched {'on' if on else 'off'}.", found))
+
+
+@click.command()
+@_of_name_or_all
+@_all
+@waiting
+@click.pass_obj
+def start(globals_: Globals, name: str | None, *, is_all: bool, wait_s: float) -> int:
+    """Start one, and wait until it runs; or all that clients share, without waiting.
+
+    Exit code 1 where it does not run.
+    """
+    if _one(name, is_all=is_all):
+        return _operate(globals_, str(name), "start", wait_s)
+    found = Remote(globals_).told(road(verb="start"), method="POST")
+    answer(globals_, found, lambda: say(f"Starting: {', '.join(found['servers']) or 'none'}"))
+    return DONE
+
+
+@click.command()
+@_of_name_or_all
+@_all
+@click.pass_obj
+def stop(globals_: Globals, name: str | None, *, is_all: bool) -> None:
+    """Stop one, or all. Whoever needs it next starts it again, unless it is switched off (disable)."""
+    is_one = _one(name, is_all=is_all)
+    path = road(str(name), "stop") if is_one else road(verb="stop")
+    with spinner("stopping"):
+        found = Remote(globals_).told(path, method="POST", limit_s=STOP_S)
+    said = (
+        f"{name} is stopped" if is_one else f"Stopped: {', '.join(found.get('servers', ())) or 'nothing ran'}"
+    )
+    answer(
+        globals_,
+        found,
+        lambda: say(f"{said}; the next who needs it starts it again." if is_one else said),
+    )
+
+
+@click.command()
+@of_name
+@waiting
+@click.pass_obj
+def restart(globals_: Globals, name: str, wait_s: float) -> int:
+    """Replace what runs of one by new processes, or start it.
+
+    Exit code 1 where it does not run then.
+    """
+    return _operate(globals_, name, "restart", wait_s)
+
+
+@click.command("reset-circuit")
+@of_name
+@click.pass_obj
+def reset_circuit(globals_: Globals, name: str) -> None:
+    """Forget what one has done wrong, so that it may be started again."""
+    found = Remote(globals_).told(road(name, "reset-circuit"), method="POST")
+    answer(globals_, found, lambda: say(f"{name} may be started again."))
+
+
+def _one(name: str | None, *, is_all: bool) -> bool:
+    if (name is None) is not is_all:
+        raise click.UsageError("name a server, or say --all")
+    return not is_all
+
+
+def _operate(globals_: Globals, name: str, verb: str, wait_s: float) -> int:
+    with spinner(f"waiting for {name}"):
+        found = Remote(globals_).told(
+            road(name, verb, {"wait": f"{wait_s:g}s"}), method="POST", limit_s=wait_s + MARGIN_S
+        )
+    return told_of(globals_, found, name)
+
+
+# What is said
+
+
+def told_of(globals_: Globals, found: dict[str, Any], name: str, did: str = "") -> int:
+    """Tell what has become of a server that is to run; the exit code.
+
+    :param did: what was done with it before.
+    """
+    server = found.get("server")
+    state = str(server.get("status")) if isinstance(server, dict) else ""
+    answer(
+        globals_, found, lambda: tell(_sentence(name, did, state, server or {}), found if not state else {})
+    )
+    return DONE if state in RUNS | WORKS | {""} else FAILED
+
+
+def _sentence(name: str, did: str, state: str, server: Mapping[str, Any]) -> str:
+    begin = f"{name} is {did}" if did else name
+    if not state:
+        return f"{begin}."
+    joined = f"{begin}, and" if did else begin
+    if state in RUNS:
+        return f"{joined} runs."
+    if state in WORKS:
+        return f"{joined} works; it is started by whoever needs it."
+    if state in COMES:
+        return f"{joined} is still starting: mcpgateway servers get {name} tells how it is."
+    from mcpgateway.errors import without_name  # where something is wrong
+
+    why = without_name(name, str(server.get("last_error") or state))
+    return f"{begin}, but does not run: {why}" if did else f"{name} does not run: {why}"
+
+
+def tell(sentence: str, found: Mapping[str, Any]) -> None:
+    """Say what has been done, and what else there is to know."""
+    paragraph(sentence)
+    if found.get("hint"):
+        say(f"  {found['hint']}")
+
+
+def coloured(state: str) -> Styled:
+    """A state as a terminal shows it."""
+    return styled(state, fg=COLOURS.get(state))

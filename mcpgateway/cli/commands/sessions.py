@@ -1,0 +1,93 @@
+"""The sessions in use: which there are, and ending them."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import click
+
+from mcpgateway.cli.client import Remote
+from mcpgateway.cli.completion_values import server_names
+from mcpgateway.cli.console import DONE, FAILED, answer, confirm, fail, say, table
+from mcpgateway.cli.context import Globals
+from mcpgateway.cli.state import lifetime
+
+PATH = "/api/v1/sessions"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def sessions() -> None:
+    """See who uses the gateway, and end sessions.
+
+    What stands under ID is not the id of the session, which is its client's secret, but good enough to end it.
+    """
+
+
+@sessions.command("list")
+@click.option("--server", metavar="NAME", shell_complete=server_names, help="Only those of this server.")
+@click.option("--pid", type=click.IntRange(1), metavar="PID", help="Only those of this client process.")
+@click.pass_obj
+def list_(globals_: Globals, server: str | None, pid: int | None) -> None:
+    """List the sessions in use, the one that was heard of last first."""
+    query = {name: str(value) for name, value in (("server", server), ("pid", pid)) if value}
+    found = Remote(globals_).told(PATH + (f"?{urlencode(query)}" if query else ""))
+    answer(globals_, found, lambda: _tell(found))
+
+
+@sessions.command()
+@click.argument("session", required=False, metavar="[ID]")
+@click.option("--all", "everybody", is_flag=True, help="All sessions.")
+@click.option("--pid", type=click.IntRange(1), metavar="PID", help="Those of this client process.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask, with --all.")
+@click.pass_obj
+def kill(globals_: Globals, session: str | None, *, everybody: bool, pid: int | None, yes: bool) -> int:
+    """End a session, those of a process, or all: calls under way are cancelled, and processes of its own are stopped.
+
+    Exit code 1 where there was nothing to end.
+    """
+    if sum(map(bool, (session, everybody, pid))) != 1:
+        raise click.UsageError("sessions kill: name one session, or --pid PID, or --all")
+    if everybody and not yes and sys.stdin.isatty() and not globals_.as_json:
+        confirm("End all sessions?", abort=True, err=True)
+    which = "?all=true" if everybody else f"?pid={pid}"
+    path = f"/{quote(session, safe='')}" if session else which
+    found = Remote(globals_).told(PATH + path, method="DELETE")
+    ended, killed = int(found.get("sessions", 0)), int(found.get("killed", 0))
+    answer(globals_, found, lambda: say(_ended(ended, killed)))
+    return DONE if ended else FAILED
+
+
+def _ended(sessions_: int, processes: int) -> str:
+    if not sessions_:
+        return "There was no session to end."
+    one = "1 session" if sessions_ == 1 else f"{sessions_} sessions"
+    stopped = "1 process" if processes == 1 else f"{processes} processes"
+    return f"Ended {one}" + (f", and {stopped} of their own." if processes else ".")
+
+
+def _tell(found: Any) -> None:
+    listed = found.get("sessions") if isinstance(found, dict) else None
+    if not isinstance(listed, list):
+        fail("what answers there is no gateway")
+    if not listed:
+        say("There are no sessions.")
+        return
+    table(("ID", "SERVER", "CLIENT", "PID", "IDLE", "CALLS", "STREAM"), [_row(each) for each in listed])
+    if found.get("count", 0) > len(listed):
+        say(f"{len(listed)} of {found['count']} sessions", dim=True)
+
+
+def _row(each: dict[str, Any]) -> tuple[str, ...]:
+    said = each.get("client") or {}
+    client = f"{said.get('name', '')} {said.get('version', '')}".strip()
+    return (
+        str(each.get("id")),
+        str(each.get("server")),
+        client or "-",
+        str(each.get("pid") or "-"),
+        lifetime(float(each.get("idle_seconds") or 0)),
+        str(each.get("calls", 0)),
+        "open" if each.get("streams") else "-",
+    )

@@ -1,0 +1,349 @@
+"""Commands that tell how the gateway is."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from mcpgateway.cli.client import BUSY, Away, Remote
+from mcpgateway.cli.console import DONE, FAILED, Styled, answer, emit, say, styled, table
+from mcpgateway.cli.context import Globals
+from mcpgateway.cli.state import STATE, State, age, gateway_pid, lifetime, read_state
+from mcpgateway.shim import startup
+from mcpgateway.shim.startup import LOG
+from mcpgateway.system.alive import is_alive
+
+HEALTH_S = 5.0
+DEAD, RUNNING, SILENT, ABSENT, HIDDEN = "dead", "running", "silent", "not running", "unknown"
+LEDGER = "ledger"
+GIVEN_BACK = {
+    "disabled": "mcpgateway enable leads it here again",
+    "stopped": "mcpgateway start leads it here again",
+    "away": "a gateway that runs leads it here again",
+}
+COLOURS = {
+    "running": "green",
+    "idle": "cyan",
+    "stopped": "cyan",
+    "degraded": "yellow",
+    "needs login": "yellow",
+    "error": "red",
+}
+
+
+@click.command()
+@click.pass_obj
+def health(globals_: Globals) -> None:
+    """Print the numbers of a running gateway and its servers."""
+    found = Remote(globals_).get("/health")
+    if not isinstance(found, dict):
+        Remote(globals_).unreachable("what answers there is no gateway")
+    answer(globals_, found, lambda: _tell_health(found))
+
+
+def _tell_health(found: dict[str, Any]) -> None:
+    for name in ("status", "version", "pid", "port", "servers", "running", "sessions", "streams", "calls"):
+        say(f"{name:<10} {found.get(name, '')}")
+    say(f"{'uptime':<10} {lifetime(float(found.get('uptime') or 0))}")
+    say(f"{'memory':<10} {found.get('memory_mb', '?')} MB")
+    if url := aggregate(found):
+        say(f"{'all tools':<10} {url}")
+    tell_problems(found)
+    _tell_servers(found)
+
+
+def _tell_servers(found: dict[str, Any]) -> None:
+    servers = [each for each in found.get("backends", ()) if isinstance(each, dict)]
+    if not servers:
+        return
+    say()
+    rows = [
+        (
+            str(each.get("name")),
+            coloured(str(each.get("status", "?"))),
+            str(each.get("share", "")),
+            str(len(each.get("pids", ()))),
+            str(each.get("sessions", 0)),
+            str(each.get("requests", 0)),
+        )
+        for each in servers
+    ]
+    table(("SERVER", "STATE", "SHARE", "CHILDREN", "SESSIONS", "REQUESTS"), rows)
+
+
+def coloured(state: str) -> Styled:
+    """The state of a server, in its colour."""
+    return styled(state, fg=COLOURS.get(state))
+
+
+@click.command()
+@click.pass_obj
+def status(globals_: Globals) -> int:
+    """Say whether the gateway runs, since when, and what it serves to whom.
+
+    The exit code is 0 where that could be told, running or not, and 1 where its state file cannot be read.
+    """
+    if globals_.url:
+        found = Remote(globals_).get("/health")
+        return _told(globals_, _Found(RUNNING, 0, State(exists=False), found))
+    found_here = look(globals_)
+    return _told(globals_, found_here)
+
+
+class _Found:
+    """What is to be said.
+
+    :ivar body: what the gateway itself says; empty where it says nothing.
+    :ivar returns_in: in how many seconds its guardian starts it again; None where nobody is to.
+    :ivar restores_in: in how many seconds its guardian gives clients' files back; None where nobody is to.
+    :ivar clients: those whose files lead to it, or would if they had not been given back.
+    """
+
+    def __init__(self, state: str, pid: int, left: State, body: dict[str, Any]) -> None:
+        self.state = state
+        self.left = left
+        self.body = body
+        self.pid = pid or int(body.get("pid") or 0) or left.pid
+        self.port = int(body.get("port") or 0) or left.port
+        self.returns_in: float | None = None
+        self.restores_in: float | None = None
+        self.clients = clients(body)
+
+    @property
+    def uptime(self) -> float:
+        """Seconds."""
+        return float(self.body.get("uptime") or age(self.pid))
+
+
+def look(globals_: Globals) -> _Found:
+    """Find out how the gateway of the home is."""
+    left = read_state(globals_.home)
+    pid = gateway_pid(globals_.home)
+    try:
+        said = Remote(globals_).ask("/health", limit_s=HEALTH_S)
+    except Away:
+        said = None
+    body = said.value if said is not None and isinstance(said.value, dict) and said.status < 400 else {}
+    if body or (said is not None and said.status in (401, 403)):
+        return _Found(RUNNING, pid, left, body)
+    if pid:
+        return _Found(SILENT, pid, left, body)
+    if left.is_hidden:
+        return _Found(HIDDEN, 0, left, body)
+    found = _Found(DEAD if left.exists else ABSENT, 0, left, body)
+    found.returns_in = _due_in(globals_.home, startup.REVIVAL)
+    found.restores_in = _due_in(globals_.home, startup.RESTORATION)
+    found.clients = _left(globals_.home)
+    return found
+
+
+def _left(home: str) -> list[dict[str, Any]]:
+    """What the ledger says of clients' files; nothing where it cannot be read, which `doctor` looks into."""
+    if not os.path.isdir(f"{home}/{LEDGER}"):
+        return []
+    from mcpgateway.clientfiles.ledger import Ledger
+    from mcpgateway.errors import ConfigError
+
+    try:
+        files = Ledger(home).read().files.values()
+    except ConfigError:
+        return []
+    return [
+        _client(each.dialect, len(each.entries), each.suspended) | {"mode": each.mode}
+        for each in files
+        if each.entries
+    ]
+
+
+def _due_in(home: str, name: str) -> float | None:
+    said = startup.read_due(home, name)
+    if said is None or not is_alive(said[1]):
+        return None
+    return max(0.0, (said[0] - startup.clock()) / 1000)
+
+
+def _told(globals_: Globals, found: _Found) -> int:
+    if globals_.as_json:
+        emit(_value(found))
+    else:
+        _tell(found, globals_.home)
+    return FAILED if found.left.trouble and found.state in (DEAD, HIDDEN) else DONE
+
+
+def _value(found: _Found) -> dict[str, Any]:
+    runs = found.state in (RUNNING, SILENT)
+    return {
+        "state": found.state,
+        "running": runs,
+        "pid": found.pid or None,
+        "port": found.port or None,
+        "version": found.body.get("version") or found.left.version or None,
+        "aggregate": aggregate(found.body) or None,
+        "saved": found.body.get("saved") or None,
+        "starts_again_in_seconds": None if found.returns_in is None else round(found.returns_in),
+        "uptime_seconds": int(found.uptime) if runs else None,
+        "servers": [
+            {"name": each.get("name"), "state": each.get("status")}
+            | ({"login_url": each["login_url"]} if each.get("login_url") else {})
+            for each in found.body.get("backends", ())
+        ],
+        "problems": problems(found.body),
+        "remarks": remarks(found.body),
+        "clients": [each for each in found.clients if not each.get("given_back")],
+        "given_back": [each for each in found.clients if each.get("given_back")],
+        "gives_back_in_seconds": None if found.restores_in is None else round(found.restores_in),
+        "trouble": found.left.trouble or None,
+    }
+
+
+def aggregate(body: dict[str, Any]) -> str:
+    """Where all servers together are served; empty where they are not."""
+    port = body.get("port")
+    return f"http://localhost:{port}/mcp" if body.get("aggregate") is True and port else ""
+
+
+def problems(body: dict[str, Any]) -> list[dict[str, str]]:
+    """What is wrong with the gateway as a whole, each with ``code``, ``message`` and ``hint``."""
+    shown = body.get("problems")
+    found = [each for each in shown if isinstance(each, dict)] if isinstance(shown, list) else []
+    return [{name: str(each.get(name) or "") for name in ("code", "message", "hint")} for each in found]
+
+
+def tell_problems(body: dict[str, Any]) -> None:
+    """Say it."""
+    for each in problems(body):
+        say("Problem: ", styled(each["message"], fg="red"))
+        say(f"         {each['hint']}")
+
+
+def remarks(body: dict[str, Any]) -> list[str]:
+    """What is to be known of servers that run: which are stuck, and which calls take long."""
+    made = []
+    for each in body.get("backends", ()):
+        name = each.get("name")
+        if stuck := each.get("stuck"):
+            made.append(f"{name} is stuck: {stuck}; mcpgateway servers restart {name}")
+        made += [
+            f"{name}: process {one['pid']} is stuck with {one['calls']} call{'' if one['calls'] == 1 else 's'},"
+            " and another takes the new ones"
+            for one in each.get("retired", ())
+        ]
+        made += [
+            f"{name}: a call of {call['what']} has been under way for {lifetime(float(call['seconds']))}"
+            for call in each.get("long_calls", ())
+        ]
+    return made
+
+
+def clients(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """The clients whose files lead to the gateway, or did, each with a name and its number of servers.
+
+    Those that have their own entries back for now have a word for why.
+    """
+    shown = body.get("clients")
+    if not isinstance(shown, list):
+        return []
+    made = []
+    for each in shown:
+        if not isinstance(each, dict):
+            continue
+        servers = each.get("servers", ())
+        number = servers if isinstance(servers, int) else len(servers or ())
+        name = str(each.get("title") or each.get("tool") or each.get("name") or "?")
+        made.append(_client(name, number, str(each.get("suspended") or "")))
+    return made
+
+
+def _client(name: str, servers: int, why: str) -> dict[str, Any]:
+    return {"name": name, "servers": servers} | ({"given_back": why} if why else {})
+
+
+def _tell(found: _Found, home: str) -> None:
+    if found.state in (RUNNING, SILENT):
+        _tell_running(found, home)
+    elif found.state == ABSENT:
+        say("Gateway is not running.")
+        _tell_return(found)
+        _tell_clients_left(found)
+        if any(not each.get("given_back") for each in found.clients):
+            say("Next:    mcpgateway start, or mcpgateway stop to give clients their own servers back")
+    elif found.state == HIDDEN:
+        say("Status:  ", styled("cannot be told", fg="yellow"))
+        say(f"State:   {home}/{STATE}: {found.left.trouble}")
+        say("Next:    look whose it is; --home names another home")
+    else:
+        say("Status:  ", styled("DEAD (stale state)", fg="red"))
+        if found.left.trouble:
+            say(f"State:   {found.left.trouble}")
+        else:
+            say(f"PID:     {found.left.pid} {_fate(found.left.pid)}")
+        _tell_return(found)
+        _tell_clients_left(found)
+        say("Next:    mcpgateway start, or mcpgateway stop to clear up")
+
+
+def _tell_client(each: dict[str, Any], more: str = "") -> None:
+    why = each.get("given_back")
+    says = (
+        f"has its own servers back: {GIVEN_BACK.get(why, why)}"
+        if why
+        else f"({each['servers']} servers){more}"
+    )
+    say(f"Client:  {each['name']} {says}")
+
+
+def _tell_clients_left(found: _Found) -> None:
+    """Say how clients are that are led to a gateway that does not run."""
+    for each in found.clients:
+        is_away = each.get("mode") != "fail-open"
+        _tell_client(
+            each, more=" is led to it, where nobody answers" if is_away else " runs them by itself meanwhile"
+        )
+    if found.restores_in is not None and any(not each.get("given_back") for each in found.clients):
+        say(f"Return:  clients get their own servers back in {lifetime(found.restores_in)}")
+
+
+def _tell_return(found: _Found) -> None:
+    if found.returns_in is not None:
+        say(f"Return:  it is started again by itself in {lifetime(found.returns_in)}")
+
+
+def _tell_running(found: _Found, home: str) -> None:
+    if found.state == SILENT:
+        say("Status:  ", styled("RUNNING, but it does not answer", fg="yellow"))
+    else:
+        say("Status:  ", styled("RUNNING", fg="green"))
+    say(f"PID:     {found.pid}")
+    if found.port:
+        say(f"Port:    {found.port}")
+    if url := aggregate(found.body):
+        say(f"All:     {url}")
+    say(f"Uptime:  {lifetime(found.uptime)}")
+    if found.body:
+        servers = [f"{each.get('name')} ({each.get('status')})" for each in found.body.get("backends", ())]
+        say(f"Servers: {', '.join(servers) or 'none'}")
+        tell_problems(found.body)
+        for line in remarks(found.body):
+            say(f"Note:    {line}")
+        _tell_logins(found.body)
+    if (saved := found.body.get("saved")) and isinstance(saved, dict):
+        say(f"Spared:  {saved.get('today', 0):,} tokens today, {saved.get('total', 0):,} in all")
+    for each in found.clients:
+        _tell_client(each)
+    if found.left.trouble:
+        say(f"State:   {found.left.trouble}")
+    if found.state == SILENT:
+        say(f"Next:    {BUSY}; its log is {home}/logs/{LOG}")
+
+
+def _tell_logins(body: dict[str, Any]) -> None:
+    for each in body.get("backends", ()):
+        if url := each.get("login_url"):
+            say(f"Sign in: mcpgateway servers login {each.get('name')}, or open")
+            say(f"         {url}")
+
+
+def _fate(pid: int) -> str:
+    return "(another program now)" if is_alive(pid) else "(gone)"

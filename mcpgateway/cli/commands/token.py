@@ -1,0 +1,337 @@
+"""Tokens: the gateway's own two, and those that are given to agents."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
+
+import click
+
+from mcpgateway.cli.client import Away, Remote
+from mcpgateway.cli.console import DONE, FAILED, answer, confirm, fail, is_terminal, say, table
+from mcpgateway.cli.context import Globals
+from mcpgateway.shim.startup import opener
+
+if TYPE_CHECKING:
+    from mcpgateway.clientfiles.machine import Machine
+    from mcpgateway.clientfiles.report import Report
+    from mcpgateway.clientfiles.reroute import CutOff
+
+T = TypeVar("T")
+LEDGER, REROUTED = "ledger", "rerouted.json"
+ENABLED = "Clients on this machine need a token now."
+API = "/api/v1/tokens"
+OWN = {"auth": "auth.token", "admin": "admin.token"}
+LIMIT = 4096
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
+LONGEST_S = 10 * 366 * 86400.0
+
+
+class Lasting(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """A time such as ``12h``, ``30d`` or ``8w``; a bare number is of seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it."""
+        text = str(value)
+        unit = text[-1:] if text[-1:] in UNITS else ""
+        number = text.removesuffix(unit)
+        found = float(number) * UNITS.get(unit, 1.0) if number.isascii() and number.isdigit() else 0.0
+        if not 0 < found <= LONGEST_S:
+            self.fail(f"found {text!r}; expected a time such as 12h or 30d", param, ctx)
+        return found
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def token() -> None:
+    """Show, replace and give out tokens.
+
+    The gateway has two of its own: one for whoever uses it, and one for whoever manages it. Agents get tokens that are
+    for some servers or tools only, and for some time.
+    """
+
+
+_admin = click.option("--admin", "is_admin", is_flag=True, help="The one for whoever manages the gateway.")
+
+
+@token.command()
+@_admin
+@click.option("--make", "is_made", is_flag=True, help="Make it where there is none yet.")
+@click.pass_obj
+def show(globals_: Globals, *, is_admin: bool, is_made: bool) -> None:
+    """Print the gateway's own token; no gateway need run."""
+    which = "admin" if is_admin else "auth"
+    if is_made:
+        _make_files(globals_.home)
+    found = _kept(globals_.home, which)
+    answer(globals_, {"which": which, "token": found}, lambda: say(found))
+
+
+@token.command()
+@_admin
+@click.option("--all", "is_all", is_flag=True, help="Both.")
+@click.pass_obj
+def rotate(globals_: Globals, *, is_admin: bool, is_all: bool) -> None:
+    """Replace the gateway's own token; the one that was is good no more, at once."""
+    which = ["auth", "admin"] if is_all else ["admin" if is_admin else "auth"]
+    remote = Remote(globals_)
+    try:
+        remote.ask("/healthz")
+    except Away as why:
+        if globals_.url:
+            remote.unreachable(why)
+        _rotate_files(globals_.home, which)
+        found: dict[str, Any] = {"rotated": which, "running": False}
+    else:
+        found = remote.told(f"{API}/rotate", method="POST", body={"which": which})
+
+    def tell() -> None:
+        say(f"Replaced: {', '.join(found['rotated'])}.")
+        say("  mcpgateway token show prints it; whoever had the former needs it", dim=True)
+
+    answer(globals_, found, tell)
+
+
+@token.command()
+@click.option(
+    "--reroute/--no-reroute",
+    "reroutes",
+    default=None,
+    help="Whether clients that are cut off are led here by a command that has the token (default: ask).",
+)
+@click.pass_obj
+def enable(globals_: Globals, *, reroutes: bool | None) -> int:
+    """Let clients on this machine need a token, too.
+
+    No client's file holds a token, so those that lead here by URL are cut off: they are named, and led here by a
+    command that has it where you agree.  `disable` takes that back.
+    """
+    found = _require(globals_, is_required=True)
+    cut = _cut_off(globals_)
+    report = None
+    if cut and not globals_.as_json:
+        say(ENABLED)
+        _tell_cut_off(cut)
+    if cut and (reroutes or (reroutes is None and _is_agreed(globals_))):
+        from mcpgateway.clientfiles import reroute
+
+        report = _changed(lambda: reroute.reroute(_machine(globals_)))
+    more = {
+        "cut_off": [] if report is not None else [each.as_json() for each in cut],
+        "clients": report.as_json() if report is not None else None,
+    }
+
+    def tell() -> None:
+        if not cut:
+            say(ENABLED)
+        elif report is None:
+            say(
+                "  mcpgateway token enable --reroute leads them here by a command that has the token",
+                dim=True,
+            )
+        _tell_report(report)
+
+    answer(globals_, {**found, **more}, tell)
+    return FAILED if report is not None and report.errors else DONE
+
+
+@token.command()
+@click.pass_obj
+def disable(globals_: Globals) -> int:
+    """Let clients on this machine need none; those elsewhere always do.
+
+    Clients that `enable` has led here by a command are led as they were before.
+    """
+    found = _require(globals_, is_required=False)
+    report = None
+    if not globals_.url and os.path.exists(os.path.join(globals_.home, REROUTED)):
+        from mcpgateway.clientfiles import reroute
+
+        report = _changed(lambda: reroute.take_back(_machine(globals_)))
+
+    def tell() -> None:
+        say("Clients on this machine need no token.")
+        _tell_report(report)
+
+    answer(globals_, {**found, "clients": report.as_json() if report is not None else None}, tell)
+    return FAILED if report is not None and report.errors else DONE
+
+
+def _machine(globals_: Globals) -> Machine:
+    from mcpgateway.clientfiles.machine import Machine
+
+    return Machine(globals_.home, os.environ)
+
+
+def _cut_off(globals_: Globals) -> tuple[CutOff, ...]:
+    # What is known of files is known of this machine's only.
+    if globals_.url or not os.path.isdir(os.path.join(globals_.home, LEDGER)):
+        return ()
+    from mcpgateway.clientfiles import reroute
+
+    return _changed(lambda: reroute.cut_off(_machine(globals_)))
+
+
+def _changed(work: Callable[[], T]) -> T:
+    from mcpgateway.errors import ConfigError
+
+    try:
+        return work()
+    except ConfigError as why:
+        fail(f"the gateway does as it was told, but clients' files stay as they are: {why}")
+
+
+def _tell_cut_off(cut: tuple[CutOff, ...]) -> None:
+    from mcpgateway.config.document import visible
+
+    say("These lead here by URL, without a token, and are cut off:")
+    for each in cut:
+        say(f"  {each.title} ({visible(each.path)}): {', '.join(map(visible, each.servers))}")
+
+
+def _is_agreed(globals_: Globals) -> bool:
+    if globals_.as_json or not (is_terminal() and sys.stdin.isatty()):
+        return False
+    return confirm("Lead them here by a command that has the token?", default=True)
+
+
+def _tell_report(report: Report | None) -> None:
+    if report is not None:
+        from mcpgateway.cli.client_tables import tell_report
+
+        tell_report(report)
+
+
+@token.command()
+@click.argument("name")
+@click.option(
+    "--server", "servers", multiple=True, metavar="NAME", help="Only this server; may be repeated, * is any."
+)
+@click.option(
+    "--tool",
+    "tools",
+    multiple=True,
+    metavar="NAME",
+    help="Only this tool, as TOOL or SERVER__TOOL; may be repeated, * is any.",
+)
+@click.option("--read-only", is_flag=True, help="Only tools whose server says that they change nothing.")
+@click.option("--expires", type=Lasting(), metavar="TIME", help="Good for so long, such as 12h or 30d.")
+@click.pass_obj
+def create(
+    globals_: Globals,
+    name: str,
+    servers: tuple[str, ...],
+    tools: tuple[str, ...],
+    *,
+    read_only: bool,
+    expires: float | None,
+) -> None:
+    """Make a token for an agent, and print it: it is shown once, and kept nowhere."""
+    body = {
+        "name": name,
+        "servers": list(servers),
+        "tools": list(tools),
+        "read_only": read_only,
+        "expires_in": expires or 0,
+    }
+    found = Remote(globals_).told(API, method="POST", body=body)
+
+    def tell() -> None:
+        say(found["token"])
+        say(f"  {_limits(found)}", dim=True, err=True)
+
+    answer(globals_, found, tell)
+
+
+@token.command("list")
+@click.pass_obj
+def list_(globals_: Globals) -> None:
+    """List the tokens of agents."""
+    found = Remote(globals_).told(API)
+
+    def tell() -> None:
+        if not found["tokens"]:
+            say("No agent has a token.")
+            return
+        rows = [[each["id"], each["name"], _limits(each), _end(each)] for each in found["tokens"]]
+        table(("ID", "NAME", "FOR", "UNTIL"), rows)
+
+    answer(globals_, found, tell)
+
+
+@token.command()
+@click.argument("named", metavar="ID|NAME")
+@click.pass_obj
+def revoke(globals_: Globals, named: str) -> int:
+    """Take an agent's token back; it is good no more, at once."""
+    found = Remote(globals_).told(f"{API}/{quote(named, safe='')}", method="DELETE")
+    answer(globals_, found, lambda: say(f"Revoked: {found['name']} ({found['revoked']})."))
+    return DONE
+
+
+def _require(globals_: Globals, *, is_required: bool) -> dict[str, Any]:
+    found: dict[str, Any] = Remote(globals_).told(
+        f"{API}/required", method="PUT", body={"required": is_required}
+    )
+    return found
+
+
+def _kept(home: str, which: str) -> str:
+    path = os.path.join(home, OWN[which])
+    try:
+        with open(path, encoding="ascii", opener=opener) as file:
+            found = file.read(LIMIT).strip()
+    except FileNotFoundError:
+        fail(f"there is no {path}", "the gateway makes it when it first starts: mcpgateway start")
+    except (OSError, UnicodeError) as why:
+        fail(f"{path} cannot be read: {getattr(why, 'strerror', None) or 'it is no token'}")
+    if not found:
+        fail(f"{path} is empty", "mcpgateway token rotate makes another")
+    return found
+
+
+def _make_files(home: str) -> None:
+    from mcpgateway.errors import ConfigError
+    from mcpgateway.system.files import make_home
+    from mcpgateway.system.token_files import TokenFiles
+
+    try:
+        make_home(home)
+        TokenFiles(home).own()
+    except ConfigError as why:
+        fail(why.message)
+
+
+def _rotate_files(home: str, which: list[str]) -> None:
+    from mcpgateway.errors import ConfigError
+    from mcpgateway.system.files import make_home
+    from mcpgateway.system.token_files import TokenFiles
+
+    try:
+        make_home(home)
+        for each in which:
+            TokenFiles(home).renew(OWN[each])
+    except ConfigError as why:
+        fail(why.message)
+
+
+def _limits(found: dict[str, Any]) -> str:
+    said = [", ".join(found["servers"]) if found["servers"] else "every server"]
+    if found["tools"]:
+        said.append(f"tools {', '.join(found['tools'])}")
+    if found["read_only"]:
+        said.append("read only")
+    return "; ".join(said)
+
+
+def _end(found: dict[str, Any]) -> str:
+    from datetime import UTC, datetime
+
+    if found["expires"] is None:
+        return "it is revoked"
+    end = datetime.fromtimestamp(found["expires"], UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"over since {end}" if found["expired"] else end

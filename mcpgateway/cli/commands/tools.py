@@ -1,0 +1,283 @@
+"""All servers' tools: which there are, which fits, what one takes, and calling one."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import click
+
+from mcpgateway.cli.client import Remote
+from mcpgateway.cli.commands.validate import Seconds
+from mcpgateway.cli.completion_values import server_names, tool_ids
+from mcpgateway.cli.console import DONE, FAILED, answer, fail, in_json, is_terminal, say, show, spinner, table
+from mcpgateway.cli.context import Globals
+
+API = "/api/v1"
+LIST_S = 60.0  # servers that were never asked for their tools are asked first
+CALL = "10m"
+MARGIN_S = 5.0  # so that it is the gateway that says what took too long
+SHOWN = 72  # characters of a description in a table
+LITERALS = frozenset(("integer", "number", "boolean", "array", "object", "null"))
+KINDS = {"image": "image", "audio": "audio"}
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def tools() -> None:
+    """Find the tools of all servers, and call them.
+
+    A tool's id is SERVER__TOOL; SERVER::TOOL and SERVER/TOOL mean the same.
+    """
+
+
+_of_server = click.option(
+    "--server", metavar="NAME", shell_complete=server_names, help="Only the tools of this server."
+)
+
+
+@tools.command("list")
+@_of_server
+@click.pass_obj
+def list_(globals_: Globals, server: str | None) -> None:
+    """List all tools, or those of one server."""
+    query = {"server": server} if server else {}
+    with spinner("asking the servers"):
+        found = Remote(globals_).told(_path("tools", query), limit_s=LIST_S)
+    answer(globals_, found, lambda: _tell_tools(found))
+
+
+@tools.command()
+@click.argument("words", nargs=-1, required=True, metavar="QUERY")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 50),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="The most to show.",
+)
+@_of_server
+@click.pass_obj
+def search(globals_: Globals, words: tuple[str, ...], limit: int, server: str | None) -> int:
+    """Find the tools that fit to what you want to do, best first.
+
+    Exit code 1 where none does.
+    """
+    query = {"q": " ".join(words), "limit": str(limit), **({"server": server} if server else {})}
+    with spinner("searching"):
+        found = Remote(globals_).told(_path("tools", query), limit_s=LIST_S)
+
+    def tell() -> None:
+        if found:
+            _tell_tools(found)
+        else:
+            say("No tool fits.")
+            say("  mcpgateway discover asks every server for its tools", dim=True)
+
+    answer(globals_, found, tell)
+    return DONE if found else FAILED
+
+
+@tools.command()
+@click.argument("identifier", metavar="ID", shell_complete=tool_ids)
+@click.pass_obj
+def describe(globals_: Globals, identifier: str) -> None:
+    """Show all there is to know of one tool."""
+    found = _described(Remote(globals_), identifier)
+    answer(globals_, found, lambda: _tell_tool(found))
+
+
+@tools.command()
+@click.argument("identifier", metavar="ID", shell_complete=tool_ids)
+@click.option(
+    "--arg",
+    "pairs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An argument; may be repeated. Where the tool takes no text, VALUE is JSON.",
+)
+@click.option("--json-args", metavar="JSON", help="All arguments as an object; @FILE reads a file, - stdin.")
+@click.option(
+    "--timeout",
+    type=Seconds(),
+    default=CALL,
+    show_default=True,
+    help="How long it may take, such as 30s or 2m.",
+)
+@click.pass_obj
+def call(
+    globals_: Globals, identifier: str, pairs: tuple[str, ...], json_args: str | None, timeout: float
+) -> int:
+    """Call a tool, and print what it answers.
+
+    Exit code 1 where the tool says that it has failed.
+    """
+    remote = Remote(globals_)
+    arguments = _object(json_args) if json_args is not None else {}
+    if pairs:
+        found = _described(remote, identifier)
+        arguments |= _pairs(pairs, found.get("inputSchema"))
+    body = {"arguments": arguments, "timeout_ms": max(1, round(timeout * 1000))}
+    with spinner(f"calling {identifier}"):
+        result = remote.told(
+            _path(f"tools/{quote(identifier, safe='')}/call"),
+            method="POST",
+            body=body,
+            limit_s=timeout + MARGIN_S,
+        )
+    if not isinstance(result, dict):
+        remote.unreachable("what answers there is no gateway")
+    answer(globals_, result, lambda: _tell_result(result))
+    return FAILED if result.get("isError") is True else DONE
+
+
+def _path(road: str, query: Mapping[str, str] | None = None) -> str:
+    return f"{API}/{road}" + (f"?{urlencode(query)}" if query else "")
+
+
+def _described(remote: Remote, identifier: str) -> dict[str, Any]:
+    with spinner("asking the gateway"):
+        found = remote.told(_path(f"tools/{quote(identifier, safe='')}"), limit_s=LIST_S)
+    if not isinstance(found, dict):
+        remote.unreachable("what answers there is no gateway")
+    return found
+
+
+# Arguments
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        if text == "-":
+            text = sys.stdin.read()
+        elif text.startswith("@"):
+            with open(os.path.expanduser(text[1:]), encoding="utf-8") as file:
+                text = file.read()
+        found = json.loads(text)
+    except OSError as why:
+        fail(f"--json-args {text}: {why.strerror}")
+    except ValueError as why:
+        fail(f"--json-args: {why}")
+    if not isinstance(found, dict):
+        fail("--json-args: expected an object", 'such as \'{"path": "notes.txt"}\'')
+    return found
+
+
+def _pairs(pairs: tuple[str, ...], schema: object) -> dict[str, Any]:
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    known = properties if isinstance(properties, dict) else {}
+    made: dict[str, Any] = {}
+    for each in pairs:
+        name, equals, value = each.partition("=")
+        if not (name and equals):
+            fail(f"--arg: found {each!r}; expected NAME=VALUE")
+        made[name] = _value(name, value, known.get(name))
+    return made
+
+
+def _value(name: str, text: str, schema: object) -> Any:
+    """What an argument is: text, unless the tool takes something else there."""
+    types = _types(schema)
+    if not types & LITERALS:
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        if "string" in types:
+            return text
+        fail(f"--arg {name}: found {text!r}; expected {' or '.join(sorted(types))}")
+
+
+def _types(schema: object) -> set[str]:
+    if not isinstance(schema, dict):
+        return set()
+    said = schema.get("type")
+    found = {said} if isinstance(said, str) else {each for each in said or () if isinstance(each, str)}
+    for key in ("anyOf", "oneOf"):
+        for each in schema.get(key) or ():
+            found |= _types(each)
+    return found
+
+
+# What is shown
+
+
+def _tell_tools(found: list[dict[str, Any]]) -> None:
+    if not found:
+        say("There are no tools.")
+        return
+    rows = [(str(each["name"]), _short(str(each.get("description") or ""))) for each in found]
+    table(("TOOL", "WHAT IT DOES"), rows)
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= SHOWN else line[: SHOWN - 1].rstrip() + "…"
+
+
+def _tell_tool(found: dict[str, Any]) -> None:
+    say(str(found.get("id")), bold=True)
+    for name in ("server", "name", "title"):
+        if found.get(name):
+            say(f"{name:<7} {found[name]}")
+    if found.get("description"):
+        say()
+        show(str(found["description"]).strip())
+    rows = list(_rows(found.get("inputSchema")))
+    if rows:
+        say()
+        table(("ARGUMENT", "TYPE", "", "WHAT IT IS"), rows)
+
+
+def _rows(schema: object) -> Iterator[tuple[str, str, str, str]]:
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    if not isinstance(schema, dict) or not isinstance(properties, dict):
+        return
+    required = schema.get("required") or ()
+    for name, each in properties.items():
+        said = each if isinstance(each, dict) else {}
+        types = " or ".join(sorted(_types(said)))
+        if isinstance(said.get("enum"), list):
+            types = "|".join(map(str, said["enum"]))
+        yield (
+            name,
+            types,
+            "needed" if name in required else "",
+            _short(str(said.get("description") or "")),
+        )
+
+
+def _tell_result(result: dict[str, Any]) -> None:
+    blocks = [each for each in result.get("content") or () if isinstance(each, dict)]
+    is_error = result.get("isError") is True
+    for each in blocks:
+        show(_shown(each), fg="red" if is_error and is_terminal() else None)
+    if not blocks and "structuredContent" in result:
+        show(in_json(result["structuredContent"]))
+
+
+def _shown(block: dict[str, Any]) -> str:
+    kind = block.get("type")
+    if kind == "text":
+        return str(block.get("text"))
+    if kind in KINDS:
+        return f"[{KINDS[str(kind)]}: {block.get('mimeType', '?')}, {_size(block.get('data'))}]"
+    if kind == "resource_link":
+        return f"[resource: {block.get('name', '')} {block.get('uri')}]"
+    held = block.get("resource")
+    if kind == "resource" and isinstance(held, dict):
+        if isinstance(held.get("text"), str):
+            return str(held["text"])
+        return f"[resource: {held.get('uri')}, {held.get('mimeType', '?')}, {_size(held.get('blob'))}]"
+    return in_json(block, indent=None)
+
+
+def _size(data: object) -> str:
+    """How large what is written in base64 is."""
+    text = data if isinstance(data, str) else ""
+    number = len(text.rstrip("=")) * 3 // 4
+    return f"{number} bytes" if number < 10_000 else f"{number / 1000:.0f} kB"

@@ -1,0 +1,206 @@
+"""Commands that tell how it came about: why a server is as it is, and what was said."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from mcpgateway.cli.client import Remote
+from mcpgateway.cli.completion_values import server_names
+from mcpgateway.cli.console import DONE, FAILED, answer, fail, in_json, paragraph, say, show, spinner
+from mcpgateway.cli.context import Globals
+
+EXPORT_S = 30.0
+HISTORY = 20  # happenings that are shown to a person
+WORDS = 8  # lines of stderr, likewise
+GOOD = frozenset(("child.ready", "server.enabled", "server.reset"))
+BAD = frozenset(("child.start_failed", "child.gone", "server.given_up", "server.disabled", "server.stuck"))
+
+
+@click.command()
+@click.argument("server", shell_complete=server_names)
+@click.option("--all", "is_whole", is_flag=True, help="All that is kept of its history, and of its stderr.")
+@click.pass_obj
+def why(globals_: Globals, server: str, *, is_whole: bool) -> int:
+    """Tell why a server is as it is: how it is started, what has happened, and what helps.
+
+    Exit code 1 where something is wrong with it.
+    """
+    remote = Remote(globals_)
+    with spinner("asking the gateway"):
+        found = remote.told(f"/api/v1/servers/{quote(server, safe='')}/why")
+    if not isinstance(found, dict) or "verdict" not in found:
+        remote.unreachable("what answers there is no gateway")
+    answer(globals_, found, lambda: _tell(found, is_whole=is_whole))
+    return DONE if found.get("ok") is True else FAILED
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def record() -> None:
+    """The flight recorder: the latest lines that were said to a server, and by it."""
+
+
+@record.command()
+@click.argument("server", shell_complete=server_names)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write to a file that only you can read.",
+)
+@click.option("--last", type=click.IntRange(1), metavar="N", help="Only so many of the latest lines.")
+@click.pass_obj
+def export(globals_: Globals, server: str, output: str | None, last: int | None) -> None:
+    """Print what was said to a server and by it, without secrets: one JSON object on each line."""
+    query = f"?limit={last}" if last else ""
+    remote = Remote(globals_)
+    with spinner("asking the gateway"):
+        found = remote.told(f"/api/v1/servers/{quote(server, safe='')}/record{query}", limit_s=EXPORT_S)
+    lines = found.get("lines") if isinstance(found, dict) else None
+    if not isinstance(lines, list):
+        remote.unreachable("what answers there is no gateway")
+    text = "".join(in_json(each, indent=None) + "\n" for each in lines)
+    if output is None:
+        show(text, nl=False)
+        return
+    _write_privately(output, text)
+    answer(
+        globals_,
+        {"file": output, "lines": len(lines)},
+        lambda: say(f"{len(lines)} lines are in {output}"),
+    )
+
+
+def _write_privately(path: str, text: str) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    try:
+        with open(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(text)
+    except OSError as why:
+        fail(f"{path} cannot be written: {why.strerror}")
+
+
+def _tell(found: Mapping[str, Any], *, is_whole: bool) -> None:
+    paragraph(str(found["verdict"]), fg="green" if found.get("ok") else "red")
+    _tell_advice(found.get("advice") or ())
+    if found.get("login_url"):
+        _heading("Where to sign in")
+        say(f"  {found['login_url']}")
+    _tell_launch(found)
+    _tell_breaker(found)
+    _tell_history(found.get("history") or (), None if is_whole else HISTORY)
+    words = found.get("stderr") or ()
+    if words:
+        _heading("Its last words on stderr")
+        for line in words if is_whole else words[-WORDS:]:
+            say(f"  {line}")
+
+
+def _tell_advice(advice: Any) -> None:
+    troubles = [each for each in advice if each.get("trouble")]
+    notes = [each for each in advice if not each.get("trouble")]
+    if troubles:
+        _heading("What is wrong, and what helps")
+    for number, each in enumerate(troubles, 1):
+        paragraph(f"  {number}. {each.get('says')}")
+        if each.get("do"):
+            say(f"     -> {each.get('do')}")
+    if notes:
+        _heading("Worth knowing")
+    for each in notes:
+        say(f"  - {each.get('says')}" + (f"; {each.get('do')}" if each.get("do") else ""))
+
+
+def _tell_launch(found: Mapping[str, Any]) -> None:
+    launch = found.get("launch")
+    if not isinstance(launch, dict):
+        return
+    _heading("How it is reached" if launch.get("url") else "How it is started")
+    rows = {
+        "address": launch.get("url"),
+        "image": launch.get("image"),
+        "command": _line(launch.get("command")),
+        "started as": _line(launch.get("started_as")),
+        "program": launch.get("program") or ("not found" if "program" in launch else None),
+        "looked in": launch.get("path") if "program" in launch and not launch.get("program") else None,
+        "directory": launch.get("cwd"),
+        "entry": found.get("source"),
+        "share": _share(found),
+        "at once": _at_once(found),
+        "processes": ", ".join(map(str, found.get("pids") or ())),
+    }
+    for name, value in rows.items():
+        if value:
+            say(f"  {name:<11} {value}")
+
+
+def _line(words: Any) -> str:
+    return shlex.join(map(str, words)) if words else ""
+
+
+def _share(found: Mapping[str, Any]) -> str:
+    reason = found.get("share_reason")
+    return f"{found.get('share')}: {reason}" if reason else ""
+
+
+def _at_once(found: Mapping[str, Any]) -> str:
+    said = found.get("concurrency")
+    if not isinstance(said, dict) or (said.get("limit") == "none" and not said.get("reason")):
+        return ""
+    limit = {"none": "any number of calls", "writes": "one call that may change something"}.get(
+        str(said.get("limit")), f"{said.get('limit')} calls"
+    )
+    waiting = f"; {said['waiting']} wait" if said.get("waiting") else ""
+    return f"{limit}: {said.get('reason')}{waiting}"
+
+
+def _tell_breaker(found: Mapping[str, Any]) -> None:
+    breaker = found.get("breaker")
+    if not isinstance(breaker, dict) or not (breaker.get("open") or breaker.get("failed_starts")):
+        return
+    _heading("Its circuit breaker")
+    limit, window = breaker.get("limit"), round((breaker.get("window_seconds") or 0) / 60)
+    say(f"  {breaker.get('why') or 'closed'}")
+    say(f"  {breaker.get('failed_starts')} of {limit} failed starts in a row")
+    say(f"  {breaker.get('restarts_in_window')} of {limit} unexpected ends within {window} min")
+    if breaker.get("tries_in_seconds") is not None:
+        say(
+            f"  tried again in {breaker['tries_in_seconds']} s; should that fail, the wait doubles up to an hour"
+        )
+
+
+def _tell_history(history: Any, most: int | None) -> None:
+    if not history:
+        return
+    _heading("What has happened")
+    shown = history[-most:] if most else history
+    if len(shown) < len(history):
+        say(f"  ... {len(history) - len(shown)} earlier ones: --all", dim=True)
+    for each in shown:
+        event = str(each.get("event"))
+        mark = "+" if event in GOOD else "!" if event in BAD else " "
+        times = f" ({each['times']} times)" if (each.get("times") or 1) > 1 else ""
+        say(
+            f"  {_clock(str(each.get('at')))} {mark} {each.get('text')}{times}",
+            fg="green" if mark == "+" else "red" if mark == "!" else None,
+        )
+
+
+def _clock(at: str) -> str:
+    try:
+        return datetime.fromisoformat(at).astimezone().strftime("%m-%d %H:%M:%S")
+    except ValueError:
+        return at
+
+
+def _heading(text: str) -> None:
+    say()
+    say(text, bold=True)

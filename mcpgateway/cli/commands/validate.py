@@ -1,0 +1,113 @@
+"""Try a server before it is put into a configuration."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import click
+
+from mcpgateway.cli.completion_values import server_names
+from mcpgateway.cli.console import fail, spinner
+from mcpgateway.cli.context import Globals
+from mcpgateway.cli.lazy import Behind, behind
+
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
+LONGEST_S = 86_400
+TIMEOUT = "30s"
+
+
+class Seconds(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """A time such as ``30s``, ``500ms`` or ``2m``; a bare number is of seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it."""
+        text = str(value)
+        unit = next((each for each in UNITS if text.endswith(each)), "")
+        try:
+            found = float(text.removesuffix(unit)) * UNITS.get(unit, 1.0)
+        except ValueError:
+            found = 0.0
+        if not 0 < found < LONGEST_S:
+            self.fail(f"found {text!r}; expected a time such as 30s", param, ctx)
+        return found
+
+
+@click.command(
+    cls=Behind,
+    options_metavar="[OPTIONS] [-- COMMAND ...]",
+    epilog="A server is named by --command, by words behind --, or in a configuration.",
+)
+@click.option("--command", help="The program, or the whole command in quotes.")
+@click.option("--args", help="Its arguments, with commas between them.")
+@click.option(
+    "--cwd", type=click.Path(), metavar="DIRECTORY", help="The directory it runs in (default: this one)."
+)
+@click.option("--env", multiple=True, metavar="NAME=VALUE", help="May be repeated.")
+@click.option(
+    "--config", type=click.Path(), metavar="FILE", help="A configuration (default: the gateway's own)."
+)
+@click.option(
+    "--server",
+    metavar="NAME",
+    shell_complete=server_names,
+    help="The name of a server in it (default: the first program by name).",
+)
+@click.option("--env-file", type=click.Path(), metavar="FILE", help="A file of values: NAME=VALUE lines.")
+@click.option(
+    "--timeout",
+    type=Seconds(),
+    default=TIMEOUT,
+    show_default=True,
+    help="For all of it, such as 30s, 500ms or 2m.",
+)
+@click.pass_context
+def validate(  # noqa: PLR0913 - one for each option
+    context: click.Context,
+    *,
+    command: str | None,
+    args: str | None,
+    cwd: str | None,
+    env: tuple[str, ...],
+    config: str | None,
+    server: str | None,
+    env_file: str | None,
+    timeout: float,
+) -> int:
+    """Try a server: connect, list its tools, ping it, end it."""
+    globals_: Globals = context.obj
+    if globals_.url or globals_.token_file:
+        raise click.UsageError("validate: --url and --token-file are for the programs that talk to a gateway")
+    words = command_of(behind(context), command, args)
+    if words and (config or server):
+        raise click.UsageError("a server is given twice: by its command and by a configuration")
+
+    from mcpgateway.app.validate import Wish, try_server
+    from mcpgateway.errors import ConfigError
+
+    wish = Wish(tuple(words), cwd, env, config, server, timeout, globals_.named_home, env_file)
+    try:
+        with spinner("trying the server"):
+            return try_server(wish, as_json=globals_.as_json)
+    except ConfigError as why:
+        fail(str(why))
+
+
+def command_of(words: list[str], command: str | None, args: str | None) -> list[str]:
+    """The words of a command, however it was given; none where it was not.
+
+    :raise UsageError: it was given twice, or by halves.
+    """
+    if words and (command or args):
+        raise click.UsageError("a command is given twice: by --command and behind --")
+    if args and not command:
+        raise click.UsageError("--args goes with --command")
+    if command is None:
+        return words
+    try:
+        said = shlex.split(command)
+    except ValueError as why:
+        raise click.UsageError(f"--command: {why}") from why
+    return [*said, *(args.split(",") if args else [])]

@@ -1,0 +1,59 @@
+"""What a shell is told of values that only this machine knows: clients, and the servers of a running gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from mcpgateway.shim import locations
+
+ANSWER_S = 1.0  # somebody has pressed a key
+
+
+def client_names(
+    context: click.Context, parameter: click.Parameter | None, begun: str
+) -> list[CompletionItem]:
+    """The clients that are known."""
+    from mcpgateway.clientfiles.formats.clients import DIALECTS
+
+    return [CompletionItem(each, help=DIALECTS[each].title) for each in DIALECTS if each.startswith(begun)]
+
+
+def server_names(
+    context: click.Context, parameter: click.Parameter | None, begun: str
+) -> list[CompletionItem]:
+    """The servers of the gateway, where one answers."""
+    found = _asked(context, "/health")
+    servers = found.get("backends", ()) if isinstance(found, dict) else ()
+    return _items((each.get("name") for each in servers if isinstance(each, dict)), begun)
+
+
+def tool_ids(context: click.Context, parameter: click.Parameter | None, begun: str) -> list[CompletionItem]:
+    """The ids of all tools, where a gateway answers."""
+    found = _asked(context, "/api/v1/tools")
+    tools = found if isinstance(found, list) else []
+    return _items((each.get("name") for each in tools if isinstance(each, dict)), begun)
+
+
+def _items(names: Iterable[object], begun: str) -> list[CompletionItem]:
+    return [CompletionItem(str(each)) for each in names if str(each).startswith(begun)]
+
+
+def _asked(context: click.Context, path: str) -> Any:
+    """What the gateway says at a path; None where none answers in time."""
+    from mcpgateway.cli.client import Away, Remote
+    from mcpgateway.cli.console import Trouble
+    from mcpgateway.cli.context import Globals
+
+    environ = locations.environment()
+    said = context.find_root().params
+    url = said.get("url") or environ.get(locations.URL_VARIABLE, "")
+    with suppress(Away, Trouble, locations.Unusable):
+        home = locations.gateway_home(environ, said.get("home"))
+        globals_ = Globals(home, "", url, said.get("token_file") or "")
+        return Remote(globals_).ask(path, limit_s=ANSWER_S).value
+    return None

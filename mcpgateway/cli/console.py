@@ -1,0 +1,193 @@
+"""What a person sees, and what a program gets: one place decides which of the two is asking."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, NoReturn
+
+import click
+
+from mcpgateway import escaping
+from mcpgateway.cli.context import Globals
+
+DONE, FAILED, UNREACHABLE, DRIFT, ROLLED_BACK = range(5)
+"""Exit codes: done; an error, or findings; no gateway answers; files are not as they should be; all was undone."""
+
+SPINS_AFTER_S = 0.5
+HELP = "mcpgateway COMMAND --help says what a command takes, mcpgateway doctor looks for what is wrong"
+
+
+class Trouble(click.ClickException):
+    """Something that ends a command: what is wrong, and what to do next.
+
+    :ivar hint: what to do; empty where nothing can be said.
+    :ivar code: the exit code.
+    """
+
+    def __init__(self, message: str, hint: str = "", code: int = FAILED) -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.code = code
+
+    def tell(self, *, as_json: bool) -> None:
+        """Say it in one line on stderr, and what to do in another; a program gets an object on stdout."""
+        if as_json:
+            emit({"error": self.message, "hint": self.hint or HELP})
+            return
+        paragraph(styled("mcpgateway: ", fg="red"), self.message, err=True)
+        if self.hint:
+            say(f"  {self.hint}", err=True, dim=True)
+
+
+def fail(message: str, hint: str = "", code: int = FAILED) -> NoReturn:
+    """End the command with an error.
+
+    :raise Trouble: always.
+    """
+    raise Trouble(message, hint, code)
+
+
+def is_terminal() -> bool:
+    """Whether a person reads what is written."""
+    return sys.stdout.isatty() and not os.environ.get("MCPGATEWAY_PLAIN")
+
+
+def is_dumb() -> bool:
+    """Whether the terminal shows letters and nothing else."""
+    return os.environ.get("TERM") == "dumb"
+
+
+def colour() -> bool | None:
+    """False where nothing is to be written in colour; None where that depends on who reads it."""
+    is_plain = os.environ.get("NO_COLOR") or os.environ.get("MCPGATEWAY_PLAIN") or is_dumb()
+    return False if is_plain else None
+
+
+class Styled(NamedTuple):
+    """A part of a line, as a terminal shows it."""
+
+    text: str
+    fg: str | None = None
+    bold: bool = False
+    dim: bool = False
+
+
+Part = str | Styled
+
+
+def styled(text: str, fg: str | None = None, *, bold: bool = False, dim: bool = False) -> Styled:
+    """A part of a line or the cell of a table, in a colour or otherwise conspicuous."""
+    return Styled(text, fg, bold, dim)
+
+
+def say(
+    *parts: Part,
+    err: bool = False,
+    nl: bool = True,
+    fg: str | None = None,
+    bold: bool = False,
+    dim: bool = False,
+) -> None:
+    """Write one line, whatever is in it: what does not print is escaped, whoever has written it.
+
+    :param err: to stderr.
+    :param nl: the line ends with it.
+    """
+    dressed = (_dressed(each if isinstance(each, Styled) else Styled(each, fg, bold, dim)) for each in parts)
+    click.echo("".join(dressed), err=err, nl=nl, color=colour())
+
+
+def paragraph(*parts: Part, err: bool = False, fg: str | None = None) -> None:
+    """Write a sentence that may quote several lines: these are indented, so that none is taken for one of ours."""
+    *before, last = parts
+    first, *more = (last.text if isinstance(last, Styled) else last).split("\n")
+    say(*before, first, err=err, fg=fg)
+    for line in more:
+        say(f"  {line}", err=err, fg=fg)
+
+
+def show(text: str, *, fg: str | None = None, nl: bool = True) -> None:
+    """Write a text of several lines, such as a result; what does not print is escaped."""
+    shown = escaping.lines(text)
+    click.echo(click.style(shown, fg=fg) if fg else shown, nl=nl, color=colour())
+
+
+def _dressed(part: Styled) -> str:
+    text = escaping.one_line(part.text)
+    return click.style(text, part.fg, bold=part.bold or None, dim=part.dim or None) if any(part[1:]) else text
+
+
+def confirm(text: str, *, default: bool | None = False, abort: bool = False, err: bool = False) -> bool:
+    """Ask a person who can say no."""
+    return click.confirm(escaping.one_line(text), default=default, abort=abort, err=err)
+
+
+def emit(value: Any) -> None:
+    """Write a result for programs."""
+    click.echo(in_json(value))
+
+
+def in_json(value: Any, indent: int | None = 2) -> str:
+    """A value as JSON whose every character prints; those that would not are escaped."""
+    return escaping.in_json(json.dumps(value, indent=indent, ensure_ascii=False))
+
+
+def answer(globals_: Globals, value: Any, tell: Callable[[], None]) -> None:
+    """Give a result: as JSON to a program, in words to a person."""
+    if globals_.as_json:
+        emit(value)
+    else:
+        tell()
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Part]]) -> None:
+    """Write rows below the names of their columns: in colour and fitted on a terminal, plain in a pipe."""
+    cells = [[each if isinstance(each, Styled) else Styled(each) for each in row] for row in rows]
+    cells = [[each._replace(text=escaping.one_line(each.text)) for each in row] for row in cells]
+    if is_terminal() and colour() is None:
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        made = Table(box=None, pad_edge=False, header_style="bold")
+        for name in columns:
+            made.add_column(name)
+        for row in cells:
+            made.add_row(*(Text(cell.text, style=_rich(cell)) for cell in row))
+        Console().print(made)
+        return
+    plain = [list(columns), *([cell.text for cell in row] for row in cells)]
+    widths = [max(len(row[at]) for row in plain) for at in range(len(columns))]
+    for line in plain:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _rich(cell: Styled) -> str:
+    words = (cell.fg or "", "bold" if cell.bold else "", "dim" if cell.dim else "")
+    return " ".join(filter(None, words))
+
+
+@contextmanager
+def spinner(text: str) -> Iterator[None]:
+    """Show a person that something slow is going on; nothing is written to a pipe."""
+    if is_dumb() or not (sys.stderr.isatty() and is_terminal()):
+        yield
+        return
+    import threading
+
+    from rich.console import Console
+    from rich.text import Text
+
+    status = Console(stderr=True).status(Text(escaping.one_line(text)))
+    timer = threading.Timer(SPINS_AFTER_S, status.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        status.stop()

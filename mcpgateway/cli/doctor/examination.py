@@ -1,0 +1,118 @@
+"""All checks in their order, what they found, and putting right what can be put right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from mcpgateway.cli.doctor import (
+    client_files,
+    configuration,
+    gateway,
+    isolation,
+    ledger,
+    machine,
+    other_gateways,
+    own_files,
+    tool_names,
+)
+from mcpgateway.cli.doctor.context import World
+from mcpgateway.cli.doctor.finding import Check, Finding, Kind, Level, problem
+from mcpgateway.errors import ConfigError
+
+CHECKS: tuple[Check, ...] = (
+    *gateway.FIRST,
+    *ledger.FIRST,
+    *client_files.FIRST,
+    *own_files.FIRST,
+    *client_files.SECOND,
+    *gateway.CHECKS,
+    *own_files.CHECKS,
+    *configuration.CHECKS,
+    *ledger.CHECKS,
+    *client_files.CHECKS,
+    *tool_names.CHECKS,
+    *machine.CHECKS,
+    *other_gateways.CHECKS,
+    *isolation.CHECKS,
+)
+"""Every check, in the order they are made in: first what decides whether anything works at all."""
+
+BROKEN = problem(
+    "doctor.broken",
+    "A check could not be made.",
+    "mcpgateway doctor --json shows the rest; please report this",
+)
+
+
+def examine(world: World, checks: Iterable[Check] = CHECKS) -> Iterator[Finding]:
+    """Make the checks, one after the other; one that breaks is a finding too."""
+    for check in checks:
+        try:
+            yield from check.look(world)
+        except Exception as why:  # noqa: BLE001 - whatever is broken here, the other checks are still of use
+            yield BROKEN.found(f"{check.title} could not be looked at: {type(why).__name__}: {_said(why)}")
+
+
+def _said(why: Exception) -> str:
+    return str(why).partition("\n")[0][:200]
+
+
+def kinds() -> tuple[Kind, ...]:
+    """Everything that can be found amiss, in the order of the checks."""
+    return (*(kind for check in CHECKS for kind in check.kinds), BROKEN)
+
+
+@frozen
+class Mended:
+    """What came of a repair.
+
+    :ivar why: why it did not work; empty where it did, or was only tried out.
+    """
+
+    finding: Finding
+    why: str = ""
+
+
+def mend(findings: Iterable[Finding], *, is_dry: bool) -> Iterator[Mended]:
+    """Put right what can be, or only tell what would be."""
+    for each in findings:
+        if each.repair is None:
+            continue
+        why = ""
+        if not is_dry:
+            try:
+                each.repair.do()
+            except (OSError, ConfigError) as trouble:
+                why = str(trouble)
+        yield Mended(each, why)
+
+
+def verdict(findings: Sequence[Finding]) -> tuple[int, int]:
+    """How many checks passed, and how many problems there are."""
+    levels = [each.level for each in findings]
+    return levels.count(Level.OK), levels.count(Level.PROBLEM)
+
+
+def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
+    """What was found, for programs."""
+    passed, issues = verdict(findings)
+    return {
+        "ok": not issues,
+        "passed": passed,
+        "issues": issues,
+        "findings": [_finding(each) for each in findings],
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "id": finding.id,
+        "level": finding.level.value,
+        "text": finding.text,
+        "advice": finding.advice,
+        "fixable": finding.repair is not None,
+        "more": list(finding.more),
+    }

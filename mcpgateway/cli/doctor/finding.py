@@ -1,0 +1,116 @@
+"""What a check can find, and what it has found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+if TYPE_CHECKING:
+    from mcpgateway.cli.doctor.context import World
+
+
+class Level(Enum):
+    """How bad something is; only problems make the doctor end with exit code 1."""
+
+    OK = "ok"
+    NOTE = "note"
+    PROBLEM = "problem"
+
+
+@frozen
+class Repair:
+    """Something that can be put right without asking anybody.
+
+    :ivar what: what is done, in the words of somebody who is about to do it.
+    :ivar do: does it; it may raise `OSError` or `ConfigError`.
+    """
+
+    what: str
+    do: Callable[[], None] = field(repr=False, eq=False)
+
+
+@frozen
+class Finding:
+    """One thing that was found.
+
+    :ivar id: names the kind of it, for programs; the docs list them all.
+    :ivar text: what is so, in one line.
+    :ivar advice: what to do about it; empty where nothing needs to be done.
+    :ivar repair: how ``--fix`` puts it right; None where that is for a person to do.
+    :ivar more: lines below it.
+    """
+
+    id: str
+    level: Level
+    text: str
+    advice: str = ""
+    repair: Repair | None = None
+    more: tuple[str, ...] = ()
+
+
+@frozen
+class Kind:
+    """Something that a check can find.
+
+    :ivar means: what it means, for the docs.
+    :ivar advice: what to do, where the finding says nothing better.
+    :ivar is_fixable: whether ``--fix`` may put it right.
+    """
+
+    id: str
+    level: Level
+    means: str
+    advice: str = ""
+    is_fixable: bool = False
+
+    def found(
+        self, text: str, *, advice: str = "", repair: Repair | None = None, more: Iterable[str] = ()
+    ) -> Finding:
+        """It has been found."""
+        return Finding(self.id, self.level, text, advice or self.advice, repair, tuple(more))
+
+
+def problem(name: str, means: str, advice: str, *, fixable: bool = False) -> Kind:
+    """Declare something that is wrong."""
+    return Kind(name, Level.PROBLEM, means, advice, fixable)
+
+
+def note(name: str, means: str, advice: str = "", *, fixable: bool = False) -> Kind:
+    """Declare something worth knowing that is no fault."""
+    return Kind(name, Level.NOTE, means, advice, fixable)
+
+
+@frozen
+class Check:
+    """One thing to look at.
+
+    :ivar name: the id of what it finds where all is well, and the first word of the ids of everything else.
+    :ivar title: what is looked at.
+    :ivar look: looks.
+    :ivar kinds: what else it can find.
+    """
+
+    name: str
+    title: str
+    look: Callable[[World], Iterable[Finding]] = field(repr=False)
+    kinds: tuple[Kind, ...] = ()
+
+
+def fine(name: str, text: str, more: Iterable[str] = ()) -> Finding:
+    """All is well."""
+    return Finding(name, Level.OK, text, more=tuple(more))
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def some(names: Iterable[str], limit: int = 5) -> str:
+    """The first of some names, and how many more there are."""
+    every = list(names)
+    more = len(every) - limit
+    return ", ".join(every[:limit]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,244 @@
+"""Whether the gateway of this home runs, and is the one that its port leads to."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from mcpgateway.cli.doctor.context import World
+from mcpgateway.cli.doctor.finding import Check, Finding, Repair, counted, fine, note, problem
+from mcpgateway.errors import ConfigError, without_name
+from mcpgateway.shim.startup import LOCK
+from mcpgateway.system import state as running_state
+
+START = "mcpgateway start"
+
+FREE = note("lock.free", "No gateway was started from this home, or it has ended.", START)
+UNREADABLE = problem(
+    "lock.unreadable",
+    "The lock that keeps a second gateway away cannot be used.",
+    "look at its owner and mode",
+)
+MUTE = problem(
+    "lock.mute",
+    "Something holds the gateway's lock, but no gateway answers.",
+    "mcpgateway restart; logs/gateway.log says what it is at",
+)
+
+
+def lock(world: World) -> Iterator[Finding]:
+    """Whether a gateway holds the lock of this home."""
+    path = world.in_home(LOCK)
+    try:
+        is_held = _is_held(path)
+    except FileNotFoundError:
+        is_held = False
+    except OSError as why:
+        yield UNREADABLE.found(f"{path}: {why.strerror}")
+        return
+    if not is_held and world.pid:
+        yield fine("lock", "the gateway runs; whoever started it needs no lock")
+    elif not is_held:
+        yield FREE.found("nobody holds the lock: no gateway was started from this home")
+    elif not world.socket.status:
+        yield MUTE.found(f"the lock is held, but nobody answers at the socket: {world.socket.why}")
+    else:
+        yield fine("lock", "the lock is held by the gateway that runs")
+
+
+def _is_held(path: str) -> bool:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+NONE = note("state.none", "There is no state.json: the gateway does not run.", START)
+STALE = problem(
+    "state.stale",
+    "state.json is of a gateway that ended without clearing up.",
+    "mcpgateway start takes up where it left off; mcpgateway stop gives the clients their own entries back",
+    fixable=True,
+)
+DAMAGED = problem(
+    "state.damaged",
+    "state.json is no state that a gateway has written.",
+    "mcpgateway start writes it anew; mcpgateway doctor --fix removes it",
+    fixable=True,
+)
+
+
+def state(world: World) -> Iterator[Finding]:
+    """Whether the state on disk is that of a living gateway."""
+    try:
+        found = running_state.read(world.home)
+    except ConfigError as why:
+        yield DAMAGED.found(str(why), repair=_removal(world))
+        return
+    if found is not None and running_state.is_alive(found):
+        yield fine("state", f"the gateway runs (pid {found.pid}, port {found.port})")
+    elif found is not None:
+        yield STALE.found(f"state.json is stale: pid {found.pid} is dead", repair=_removal(world))
+    elif world.pid:
+        yield fine("state", f"the gateway runs (pid {world.pid}, port {world.port})")
+    else:
+        yield NONE.found("no state.json: the gateway does not run")
+
+
+def _removal(world: World) -> Repair | None:
+    if _has_holder(world):
+        return None
+    path = running_state.file_of(world.home)
+    return Repair(f"remove {path}", partial(_remove_state, world))
+
+
+def _has_holder(world: World) -> bool:
+    try:
+        return _is_held(world.in_home(LOCK))
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # nobody knows
+
+
+def _remove_state(world: World) -> None:
+    # A gateway may have been started since it was looked at.
+    if not _has_holder(world):
+        with suppress(FileNotFoundError):
+            os.unlink(running_state.file_of(world.home))
+
+
+AWAY = note("health.away", "No gateway answers at the port.", START)
+REFUSED = problem(
+    "health.refused",
+    "The gateway answers, but not with its health.",
+    "mcpgateway --token-file FILE health; the token is in the gateway's home",
+)
+SICK = problem(
+    "health.server",
+    "A server is not well: it fails, is given up or cannot be reached.",
+    "mcpgateway validate -- its command tries it alone; its log is in logs/",
+)
+NEEDS_LOGIN = problem(
+    "health.login",
+    "A remote server wants its user to sign in.",
+    "mcpgateway servers login NAME opens where that is done, and waits",
+)
+OTHER = problem(
+    "health.other",
+    "The gateway that answers at the port is not the one of this home.",
+    "mcpgateway --home HOME stop ends the other one; or choose another port: mcpgateway start --port N",
+)
+STOPPING = note("health.stopping", "The gateway is about to end.")
+WELL = frozenset(("running", "stopped", "idle", "starting", "restarting"))
+
+
+def health(world: World) -> Iterator[Finding]:
+    """What the gateway says of itself and of each server."""
+    told = world.socket if world.socket.status else world.health
+    if not told.status:
+        yield AWAY.found(f"no gateway answers at port {world.port}: {told.why}")
+        return
+    if told.status != 200 or "status" not in told.body:
+        yield REFUSED.found(f"GET /health at port {world.port} was answered with status {told.status}")
+        return
+    if other := _stranger(world):
+        yield OTHER.found(f"port {world.port} is that of another gateway (pid {other})")
+        if not world.socket.status:
+            return
+    body = told.body
+    if not world.health.status:
+        yield MUTE_PORT.found(
+            f"the gateway answers at its socket, and not at port {world.port}: {world.health.why}"
+        )
+    if body["status"] != "ok":
+        yield STOPPING.found(f"the gateway says that it is {body['status']}")
+    servers = [each for each in body.get("backends", ()) if isinstance(each, dict)]
+    children = sum(len(each.get("pids", ())) for each in servers)
+    numbers = f"{counted(len(servers), 'server')}, {_children(children)}, {body.get('memory_mb', '?')} MB"
+    yield fine("health", f"the gateway answers: {numbers}", map(_server, servers))
+    for each in servers:
+        if each.get("status") not in WELL | {"disabled"} or each.get("last_error"):
+            yield from _sick(each)
+
+
+def _stranger(world: World) -> int:
+    """The process of a gateway that answers at the port and is none of this home; 0 where it is the right one."""
+    told = world.health.body.get("pid")
+    pid = told if isinstance(told, int) else 0
+    if world.pid:
+        return pid if pid != world.pid else 0
+    with suppress(ConfigError):
+        found = running_state.read(world.home)
+        if found is not None and found.pid == pid:
+            return 0
+    # One that could write neither its state nor its socket has the lock all the same.
+    return 0 if _has_holder(world) else pid
+
+
+def _sick(server: dict[str, Any]) -> Iterator[Finding]:
+    name, status = str(server.get("name")), server.get("status")
+    if status == "needs login":
+        yield NEEDS_LOGIN.found(f"{name} wants its user to sign in")
+    elif status not in WELL:
+        error = without_name(name, str(server.get("last_error") or ""))
+        yield SICK.found(f"{name} is {status}" + (f": {error}" if error else ""))
+
+
+def _children(number: int) -> str:
+    return "1 child" if number == 1 else f"{number} children"
+
+
+def _server(server: dict[str, Any]) -> str:
+    mark = "◆" if server.get("share") in ("session", "isolated") else "○"
+    pids = len(server.get("pids", ()))
+    lives = _children(pids) if pids else str(server.get("status", "?"))
+    return (
+        f"{mark} {server.get('name')} ({server.get('share')}, {lives}, {server.get('requests', 0)} requests)"
+    )
+
+
+MUTE_PORT = problem(
+    "health.port",
+    "The gateway answers at its socket, but not at the port clients are led to.",
+    "look at gateway.bind_address and gateway.http_port, then mcpgateway restart",
+)
+FOREIGN = problem(
+    "ports.foreign",
+    "Another program listens at the gateway's port.",
+    "end it, or choose another port: gateway.http_port",
+)
+CLOSED = note("ports.closed", "Nobody listens at the gateway's port.", START)
+
+
+def ports(world: World) -> Iterator[Finding]:
+    """Who listens at the gateway's port."""
+    found = world.holders(world.port)
+    ours = {world.pid, world.health.body.get("pid") if world.pid else 0} - {0}
+    others = [each for each in found if each.pid not in ours]
+    if not found and world.health.status:
+        yield fine("ports", f"port {world.port} answers")
+    elif not found:
+        yield CLOSED.found(f"port {world.port} is free")
+    elif others and not ours:
+        yield FOREIGN.found(f"port {world.port} is held by {others[0]}")
+    elif others and len(others) == len(found):
+        yield FOREIGN.found(f"port {world.port} is held by {others[0]}, not by the gateway (pid {world.pid})")
+    else:
+        yield fine("ports", f"port {world.port} is the gateway's")
+
+
+FIRST = (
+    Check("lock", "the lock", lock, (FREE, UNREADABLE, MUTE)),
+    Check("state", "the state on disk", state, (NONE, STALE, DAMAGED)),
+    Check("health", "what the gateway says", health, (AWAY, MUTE_PORT, REFUSED, OTHER, SICK, STOPPING)),
+)
+CHECKS = (Check("ports", "the port", ports, (CLOSED, FOREIGN)),)

@@ -1,0 +1,199 @@
+"""What the ledger says of clients' files, and whether that is what stands in them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from functools import partial
+
+from mcpgateway.cli.doctor.context import World
+from mcpgateway.cli.doctor.finding import Check, Finding, Repair, fine, note, problem, some
+from mcpgateway.clientfiles.files import Seen
+from mcpgateway.clientfiles.formats.client_format import Kind, Listed
+from mcpgateway.clientfiles.ledger import Adopted, Ledger
+from mcpgateway.clientfiles.leftovers import leftovers
+from mcpgateway.clientfiles.mirrored_journal import Twice
+from mcpgateway.config.document import visible
+from mcpgateway.errors import ConfigError
+from mcpgateway.system.paths import HOME_VARIABLE
+
+SYNC_S = 120.0
+
+NONE = note("ledger.none", "No entry of any client's file was ever led to the gateway by it.")
+UNREADABLE = problem(
+    "ledger.unreadable",
+    "The ledger cannot be read, so nothing can be given back from it.",
+    "look at the owner and the mode of the files in <home>/ledger, or use the release that wrote it",
+)
+DAMAGED = problem(
+    "ledger.damaged",
+    "One of the ledger's two copies, or both, have records that are not whole.",
+    "mcpgateway doctor --fix repairs one copy from the other",
+    fixable=True,
+)
+UNSETTLED = problem(
+    "ledger.unsettled",
+    "A program was killed while it changed a client's file, and has left the change without an outcome, or files beside"
+    " the client's.",
+    "mcpgateway doctor --fix finds out by the file's digest what became of it, and clears up",
+    fixable=True,
+)
+
+
+def ledger(world: World) -> Iterator[Finding]:
+    """Whether the ledger is whole."""
+    held = Ledger(world.home)
+    repair = Repair("settle the ledger, and repair its copies from each other", partial(_recover, world.home))
+    try:
+        records = held.read()
+        unsettled = _unsettled(held)
+    except (ConfigError, OSError) as why:
+        yield UNREADABLE.found(f"the ledger cannot be read: {why}")
+        return
+    for each in records.problems:
+        yield DAMAGED.found(f"the ledger: {each}", repair=repair)
+    left = [each.path for path in records.files for each in leftovers(held.disk, path)]
+    if unsettled:
+        yield UNSETTLED.found(f"changes without an outcome: {some(map(visible, unsettled))}", repair=repair)
+    if left:
+        yield UNSETTLED.found(f"left behind: {some(map(visible, left))}", repair=repair)
+    if not records.files and not records.problems and not unsettled:
+        yield NONE.found("the ledger is empty: no client's entry was replaced")
+    elif not records.problems and not unsettled and not left:
+        entries = sum(len(each.entries) for each in records.files.values())
+        lines = [f"◆ {visible(path)}: {_told(each)}" for path, each in records.files.items()]
+        yield fine(
+            "ledger", f"the ledger is whole ({entries} entries of {len(records.files)} files, twice)", lines
+        )
+
+
+def _told(adopted: Adopted) -> str:
+    names = some(sorted({each.name or "all" for each in adopted.entries.values()}))
+    return f"{names} ({adopted.suspended or adopted.mode})"
+
+
+def _unsettled(held: Ledger) -> list[str]:
+    """The files of which a change was begun, and of which nothing has been said since."""
+    open_: dict[str, None] = {}
+    for record in Twice(held.kept.ledger, held.disk).read().values():
+        match record:
+            case {"kind": "intent", "path": str(path)}:
+                open_[path] = None
+            case {"path": str(path)}:
+                open_.pop(path, None)
+    return list(open_)
+
+
+def _recover(home: str) -> None:
+    Ledger(home).recover()
+
+
+REVERTED = problem(
+    "entries.reverted",
+    "An entry that was led to the gateway is the client's own again, as after another program wrote an old version.",
+    "mcpgateway doctor --fix, or mcpgateway clients apply, leads it to the gateway again",
+    fixable=True,
+)
+REMOVED = note(
+    "entries.removed", "An entry that was led to the gateway was removed by the user; it stays removed."
+)
+GONE = note(
+    "entries.file",
+    "A file with entries that were led to the gateway is not there any more.",
+    "mcpgateway clients undo forgets it",
+)
+LEFT = problem(
+    "entries.suspended",
+    "The clients have been given their own entries back for now, and an entry in a file still leads to the gateway.",
+    "mcpgateway clients undo, or mcpgateway start",
+)
+UNKNOWN = note(
+    "entries.unknown",
+    "An entry leads to the gateway, and the ledger does not know what stood there before.",
+    "nothing, if you wrote it yourself; else mcpgateway start finds out from what it remembers of its launches",
+)
+
+
+def entries(world: World) -> Iterator[Finding]:
+    """Whether the ledger agrees with what stands in the files."""
+    if world.records is None:
+        return
+    by_path = {os.path.realpath(each.site.path): each for each in world.seen}
+    found: list[Finding] = []
+    number = 0
+    for path, adopted in world.records.files.items():
+        seen = by_path.pop(path, None)
+        if seen is None and world.clients:
+            continue
+        number += len(adopted.entries)
+        found += _disagreements(world, path, adopted, seen)
+    for seen in by_path.values():
+        found += _unknown(seen, {})
+    yield from found or [fine("entries", f"the ledger agrees with the files ({number} entries)")]
+
+
+def _disagreements(world: World, path: str, adopted: Adopted, seen: Seen | None) -> Iterator[Finding]:
+    if seen is None or not os.path.lexists(path):
+        yield GONE.found(f"{visible(path)} is not there any more")
+        return
+    if seen.trouble:
+        return  # which is told already
+    listed = {each.road: each for each in seen.listed}
+    if adopted.suspended:
+        ours = [each.title for each in listed.values() if each.kind is Kind.OURS]
+        if ours:
+            text = f"{visible(path)}: {some(map(visible, ours))} still lead to the gateway"
+            yield LEFT.found(f"{text}, which is {adopted.suspended}")
+        return
+    reverted, removed = _changed(adopted, listed)
+    if reverted:
+        repair = Repair(f"lead the entries of {path} to the gateway again", partial(_sync, world.home))
+        text = f"{visible(path)}: {some(map(visible, reverted))} no longer lead to the gateway"
+        yield REVERTED.found(text, repair=repair)
+    if removed:
+        yield REMOVED.found(f"{visible(path)}: {some(map(visible, removed))} were removed")
+    yield from _unknown(seen, adopted.entries)
+
+
+def _changed(adopted: Adopted, listed: Mapping[tuple[str, ...], Listed]) -> tuple[list[str], list[str]]:
+    """The titles of entries that are the client's own again, and of those that are nowhere."""
+    served = {each.served for each in listed.values() if each.kind is Kind.OURS}
+    reverted, removed = [], []
+    for road, enrolled in adopted.entries.items():
+        if enrolled.replaced.ours is None:
+            continue  # one of those in whose place the one entry for all stands
+        now = listed.get(road)
+        if now is None and enrolled.name not in served:
+            removed.append(enrolled.replaced.title)
+        elif now is not None and now.kind is Kind.PROGRAM:
+            reverted.append(enrolled.replaced.title)
+    return reverted, removed
+
+
+def _unknown(seen: Seen, known: Mapping[tuple[str, ...], object]) -> Iterator[Finding]:
+    served = {getattr(each, "name", "") for each in known.values()}
+    ours = [each for each in seen.listed if each.kind is Kind.OURS]
+    strange = [each.title for each in ours if each.road not in known and each.served not in served]
+    if strange:
+        yield UNKNOWN.found(f"{visible(seen.site.path)}: {some(map(visible, strange))} of unknown origin")
+
+
+def _sync(home: str) -> None:
+    """Have the files made to agree with the ledger, by the program that the gateway itself has do it.
+
+    :raise ConfigError: it did not work.
+    """
+    environ = {**os.environ, HOME_VARIABLE: home}
+    argv = [sys.executable, "-P", "-m", "mcpgateway.cli.local", "clients", "sync"]
+    try:
+        done = subprocess.run(argv, env=environ, capture_output=True, timeout=SYNC_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as why:
+        raise ConfigError(f"clients sync: {type(why).__name__}") from why
+    if done.returncode:
+        raise ConfigError(f"clients sync: {done.stderr.decode(errors='replace').strip()[-500:]}")
+
+
+FIRST = (Check("ledger", "the ledger", ledger, (NONE, UNREADABLE, DAMAGED, UNSETTLED)),)
+CHECKS = (Check("entries", "ledger and files", entries, (REVERTED, REMOVED, GONE, LEFT, UNKNOWN)),)

@@ -1,0 +1,172 @@
+"""The machine: its clock, its limits, its disk."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
+
+from mcpgateway.cli.doctor.context import World
+from mcpgateway.cli.doctor.finding import Check, Finding, counted, fine, note, problem, some
+
+SLACK_S = 120.0
+FILES_NEEDED = 4096  # one for each connection of a client, three for each child
+TASKS_SPARE = 200  # a few node processes have as many threads
+INSTANCES_SPARE = 8
+DISK_MB = 100
+FREE_FILES = 1000
+
+FUTURE = problem(
+    "clock.future",
+    "Files of the gateway are dated in the future: the clock was put back, or was wrong when they were written.",
+    "set the clock; what is dated in the future never grows old",
+)
+JUMPED = note(
+    "clock.jumped",
+    "The clock was put forward, or the machine slept, since the gateway was started.",
+    "nothing, if it slept; else mcpgateway restart",
+)
+
+
+def clock(world: World) -> Iterator[Finding]:
+    """Whether the clock can be believed."""
+    late = [each for each in _dated(world) if each[1] - world.now > SLACK_S]
+    if late:
+        yield FUTURE.found(f"dated in the future: {some(os.path.basename(path) for path, _ in late)}")
+    drift = _drift(world)
+    if drift < -SLACK_S:
+        yield FUTURE.found("the gateway says that it was started in the future")
+    elif drift > SLACK_S:
+        yield JUMPED.found(f"{round(drift)} s are missing between the gateway's start and now")
+    if not late and abs(drift) <= SLACK_S:
+        yield fine("clock", "the clock agrees with the files")
+
+
+def _dated(world: World) -> Iterator[tuple[str, float]]:
+    for directory in (world.home, world.in_home("catalogs"), world.in_home("ledger")):
+        with suppress(OSError), os.scandir(directory) as found:
+            for each in found:
+                yield each.path, each.stat(follow_symlinks=False).st_mtime
+
+
+def _drift(world: World) -> float:
+    """Seconds that the clock has gone on beyond what the gateway has lived through."""
+    body = world.socket.body
+    try:
+        started = datetime.fromisoformat(body["started_at"]).timestamp()
+        return world.now - started - float(body["uptime_seconds"])
+    except (KeyError, TypeError, ValueError):
+        return 0.0
+
+
+FEW_FILES = problem(
+    "limits.files",
+    f"A process may open fewer than {FILES_NEEDED} files; the gateway needs one for each connection.",
+    "ulimit -Hn, /etc/security/limits.conf, or LimitNOFILE= of its systemd unit",
+)
+FEW_TASKS = problem(
+    "limits.processes",
+    "The user may start hardly any more processes.",
+    "end what is not needed, or raise ulimit -u; mcpgateway doctor lists servers that run twice",
+)
+
+
+def limits(world: World) -> Iterator[Finding]:
+    """Whether the limits of processes leave enough room."""
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    tasks, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    used = _tasks(world) if tasks != resource.RLIM_INFINITY else 0
+    few_files = files not in (resource.RLIM_INFINITY, -1) and files < FILES_NEEDED
+    few_tasks = tasks != resource.RLIM_INFINITY and tasks - used < TASKS_SPARE and os.geteuid() != 0
+    if few_files:
+        yield FEW_FILES.found(f"a process may open {files} files")
+    if few_tasks:
+        yield FEW_TASKS.found(f"{used} of {tasks} processes and threads run")
+    if not few_files and not few_tasks:
+        yield fine("limits", f"limits: {_limit(files)} files, {_limit(tasks)} processes")
+
+
+def _limit(number: int) -> str:
+    return "any number of" if number in (resource.RLIM_INFINITY, -1) else str(number)
+
+
+def _tasks(world: World) -> int:
+    found = 0
+    for each in world.programs:
+        with suppress(OSError):
+            found += len(os.listdir(f"{world.proc}/{each.pid}/task"))
+    return found
+
+
+FEW_INSTANCES = problem(
+    "inotify.instances",
+    "Hardly any more programs of the user can watch files: changes are noticed by looking once a second.",
+    "sysctl fs.inotify.max_user_instances=512",
+)
+
+
+def inotify(world: World) -> Iterator[Finding]:
+    """Whether files can be watched."""
+    most = _kernel(world, "max_user_instances")
+    if most is None:
+        yield fine("inotify", "no inotify here: files are looked at every second")
+        return
+    used = sum(_watchers(world, each.pid) for each in world.programs)
+    if most - used < INSTANCES_SPARE:
+        yield FEW_INSTANCES.found(f"{used} of {most} inotify instances are in use")
+    else:
+        yield fine("inotify", f"inotify: {used} of {most} instances in use")
+
+
+def _kernel(world: World, name: str) -> int | None:
+    try:
+        with open(f"{world.proc}/sys/fs/inotify/{name}") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return None
+
+
+def _watchers(world: World, pid: int) -> int:
+    found = 0
+    directory = f"{world.proc}/{pid}/fd"
+    with suppress(OSError):
+        for name in os.listdir(directory):
+            with suppress(OSError):
+                found += os.readlink(f"{directory}/{name}") == "anon_inode:inotify"
+    return found
+
+
+FULL = problem(
+    "disk.full",
+    f"Less than {DISK_MB} MB or {FREE_FILES} files are free where the gateway or a client keeps its files.",
+    "make room; nothing can be written safely before",
+)
+
+
+def disk(world: World) -> Iterator[Finding]:
+    """Whether there is room where the files are."""
+    seen: dict[int, str] = {}
+    for path in (world.home, world.user_home):
+        with suppress(OSError):
+            seen.setdefault(os.stat(path).st_dev, path)
+    is_full = False
+    free = []
+    for path in seen.values():
+        found = os.statvfs(path)
+        megabytes = found.f_bavail * found.f_frsize / 2**20
+        free.append(f"{megabytes / 1024:.1f} GB at {path}")
+        if megabytes < DISK_MB or (found.f_files and found.f_favail < FREE_FILES):
+            is_full = True
+            yield FULL.found(f"{path}: {megabytes:.0f} MB and {counted(found.f_favail, 'file')} are free")
+    if not is_full:
+        yield fine("disk", f"room: {', '.join(free) or 'unknown'}")
+
+
+CHECKS = (
+    Check("clock", "the clock", clock, (FUTURE, JUMPED)),
+    Check("limits", "limits of processes", limits, (FEW_FILES, FEW_TASKS)),
+    Check("inotify", "watching files", inotify, (FEW_INSTANCES,)),
+    Check("disk", "room on the disk", disk, (FULL,)),
+)

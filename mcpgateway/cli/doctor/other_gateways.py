@@ -1,0 +1,201 @@
+"""Other gateways on this machine, and servers that run although the gateway shares them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+
+from mcpgateway.cli.doctor.context import World
+from mcpgateway.cli.doctor.finding import Check, Finding, fine, note, problem, some
+from mcpgateway.cli.doctor.processes import Program
+from mcpgateway.clientfiles import immorterm
+from mcpgateway.config.ours import PROGRAMS, original_of
+
+PORTS = {8765: "mcp-gateway or harshal-mcp-proxy", 3199: "mcp-manager", 8989: "mcpg", 3100: "a memory server"}
+"""Where the gateways that this one can stand in for listen by default."""
+OTHERS = ("immorterm-mcp-gateway", "mcp-manager", "mcp-gateway", "harshal-mcp-proxy")
+NAMES = (*sorted(PROGRAMS), "mcp-gateway")
+"""What this program is installed as."""
+ENTRY, SCRIPT_BYTES = b"mcpgateway.cli.entry", 4096
+RUNNERS = frozenset(("npx", "npm", "uvx", "uv", "pipx", "bunx", "pnpm", "yarn"))
+COMMON = frozenset(
+    ("mcp", "mcp-server", "server", "cli", "index.js", "cli.js")
+)  # which tell no server from another
+INTERPRETERS = frozenset(("node", "python", "python3", "bun", "deno", "sh", "bash"))
+
+ANOTHER = note(
+    "gateways.another",
+    "Another gateway runs: of another home, or another program of the kind.",
+    "end it once its clients use this one; two gateways start each server twice",
+)
+AT_PORT = note(
+    "gateways.port",
+    "Something listens at the default port of a gateway that this one can stand in for.",
+    "to serve its clients, end it, add its port to compat.ports, and start this one again",
+)
+
+
+def gateways(world: World) -> Iterator[Finding]:
+    """Whether other gateways run on this machine."""
+    found = list(_others(world))
+    pids = {pid for pid, _ in found}
+    for pid, what in found:
+        yield ANOTHER.found(f"{what} runs (pid {pid})")
+    taken = []
+    for port, name in PORTS.items():
+        for holder in world.holders(port):
+            if holder.pid not in (*pids, world.pid) and port != world.port:
+                taken.append(port)
+                yield AT_PORT.found(f"port {port}, which is {name}'s, is held by {holder}")
+    if not found and not taken:
+        yield fine("gateways", "no other gateway runs")
+
+
+LEFT = problem(
+    "immorterm.left",
+    "immorterm-mcp-gateway has crashed: it has left clients at a port where nobody answers for them.",
+    "mcpgateway clients apply gives them their own servers back and leads them here; clients undo does the first only",
+)
+LEADS = note(
+    "immorterm.leads",
+    "immorterm-mcp-gateway runs, and clients' files lead to it.",
+    immorterm.ENDS_IT,
+)
+
+
+def of_immorterm(world: World) -> Iterator[Finding]:
+    """Whether clients are led to immorterm-mcp-gateway, dead or alive."""
+    found = immorterm.stranded(world.machine) if world.records is not None else ()
+    kind = LEADS if found and immorterm.runs(world.environ) else LEFT
+    for each in found:
+        yield kind.found(f"{each.site.path}: {some(each.titles)} leads to immorterm-mcp-gateway")
+    if not found:
+        yield fine("immorterm", "no client is led to immorterm-mcp-gateway")
+
+
+def _others(world: World) -> Iterator[tuple[int, str]]:
+    for each in world.programs:
+        if each.is_of_gateway or each.pid in (0, world.pid):
+            continue
+        names = {os.path.basename(word) for word in each.argv[:3]}
+        if "mcpgateway" in each.argv and names & {"twistd", "twist"}:
+            home = _home(each, world)
+            if home != world.home:
+                yield each.pid, f"the gateway of {home}"
+        elif names & set(OTHERS):
+            yield each.pid, min(names & set(OTHERS))
+
+
+def homes_of_others(world: World) -> tuple[str, ...]:
+    """The homes of other gateways that run on this machine, each once."""
+    found = (
+        _home(each, world)
+        for each in world.programs
+        if "mcpgateway" in each.argv
+        and {"twistd", "twist"} & {os.path.basename(word) for word in each.argv[:3]}
+    )
+    return tuple(dict.fromkeys(home for home in found if home != world.home))
+
+
+def _home(program: Program, world: World) -> str:
+    argv = program.argv
+    for at, word in enumerate(argv):
+        if word == "--home" and at + 1 < len(argv):
+            return os.path.abspath(argv[at + 1])
+        if word.startswith("--home="):
+            return os.path.abspath(word.removeprefix("--home="))
+    return os.path.abspath(program.home) if program.home else os.path.join(world.user_home, ".mcp-gateway")
+
+
+TWICE = note(
+    "duplicates.running",
+    "A client still runs a server of its own that the gateway serves.",
+    "start a new session of that client; the sessions that are open keep what they began with",
+)
+
+
+def duplicates(world: World) -> Iterator[Finding]:
+    """Whether clients run servers that the gateway serves too."""
+    settings = world.examined.settings
+    found: dict[str, list[int]] = {}
+    for server in settings.servers if settings is not None and world.socket.status else ():
+        if server.reach is None:
+            wanted = essence(server.command)
+            running = [each.pid for each in world.programs if not each.is_of_gateway and _is(each, wanted)]
+            if running:
+                found[server.name] = running
+    for name, pids in found.items():
+        number = "a process" if len(pids) == 1 else f"{len(pids)} processes"
+        yield TWICE.found(f"{name} also runs outside the gateway: {number} (pid {some(map(str, pids))})")
+    if not found:
+        yield fine("duplicates", "no client runs a server of its own that the gateway serves")
+
+
+def essence(command: tuple[str, ...]) -> tuple[str, ...]:
+    """The words of a command that are there however it is started: by a package runner, by node, or by itself."""
+    words = [each for each in command if each not in ("-y", "--yes", "-q", "--quiet")]
+    while words and os.path.basename(words[0]) in RUNNERS | INTERPRETERS | {"exec", "run", "tool", "--"}:
+        words = words[1:]
+    if not words:
+        return ()
+    return (_package(words[0]), *words[1:])
+
+
+def _package(word: str) -> str:
+    # A scope is a part of the name: most servers of the scope @playwright are called mcp, and so are many others.
+    name = word if word.startswith("@") and word.count("/") == 1 else os.path.basename(word.rstrip("/"))
+    at = name.find("@", 1)
+    return name[:at] if at > 0 else name
+
+
+def _is(program: Program, wanted: tuple[str, ...]) -> bool:
+    if not wanted or (wanted[0].startswith("-") and len(wanted) == 1) or not program.argv:
+        return False
+    if os.path.basename(program.argv[0]) in PROGRAMS or original_of(program.argv) is not None:
+        return False
+    found = essence(program.argv)
+    if not found or os.path.basename(program.argv[0]) in RUNNERS:
+        return False  # the runner waits for the server, which is what counts
+    is_named = found[0] in (wanted[0], wanted[0].rpartition("/")[2]) and found[0] not in COMMON
+    return found[1:] == wanted[1:] and (is_named or _is_of(program, wanted[0]))
+
+
+def _is_of(program: Program, package: str) -> bool:
+    # npm starts a package by a link to one of its files, which may be called anything.
+    within = os.path.join("", "node_modules", package, "")
+    return any(within in os.path.realpath(word) for word in program.argv[:2] if word.startswith("/"))
+
+
+FOREIGN = note(
+    "programs.foreign",
+    "A program on the PATH has one of the gateway's names, and is another's: whoever calls it means that one.",
+    "say mcpgateway in its place, or remove the package that is not wanted",
+)
+
+
+def programs(world: World) -> Iterator[Finding]:
+    """Whether the names of this program lead to it."""
+    found = {name: path for name in NAMES if (path := shutil.which(name, path=world.environ.get("PATH", "")))}
+    foreign = [path for path in found.values() if not _is_ours(path)]
+    for path in foreign:
+        yield FOREIGN.found(f"{path} is a program of another package")
+    if not foreign:
+        yield fine("programs", f"programs: {', '.join(found) or 'none of this package is on the PATH'}")
+
+
+def _is_ours(path: str) -> bool:
+    # A script that pip or pipx has made, whichever installation it is of.
+    try:
+        with open(path, "rb") as file:
+            return ENTRY in file.read(SCRIPT_BYTES)
+    except OSError:
+        return True  # nothing can be said of it
+
+
+CHECKS = (
+    Check("gateways", "other gateways", gateways, (ANOTHER, AT_PORT)),
+    Check("immorterm", "immorterm-mcp-gateway", of_immorterm, (LEFT, LEADS)),
+    Check("duplicates", "servers that run twice", duplicates, (TWICE,)),
+    Check("programs", "programs on the PATH", programs, (FOREIGN,)),
+)

@@ -1,0 +1,224 @@
+"""Servers that running clients have started for themselves, and that the gateway serves them now.
+
+A client reads its file when it begins, and keeps what it has started until it ends.  Such a server is a process whose
+command line is that of an entry that leads here now, and whose parent is a client.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from time import monotonic, sleep
+from typing import NamedTuple
+
+from mcpgateway.cli.console import confirm, say, table
+from mcpgateway.cli.context import Globals
+from mcpgateway.cli.state import command_of
+from mcpgateway.system.alive import is_alive, parent, start_time
+
+CLIENTS = frozenset(
+    "claude claude-code claude-desktop cline code code-insiders codex codium continue copilot crush cursor"
+    " gemini gemini-cli goose kiro opencode pi qwen roo vscode windsurf zed".split()
+)
+"""What the programs of clients are called, or the packages that they are in."""
+
+SUFFIXES = (".exe", ".js", ".mjs", ".cjs", ".py", ".sh", ".cmd")
+RUNNERS = frozenset(("npx", "pnpx", "bunx"))
+END_S = 5.0
+POLL_S = 0.05
+
+
+class Duplicate(NamedTuple):
+    """A server process that is not needed.
+
+    :ivar began: when, so that its number stays its own.
+    :ivar title: the entry whose command it runs.
+    :ivar client: the process that has started it.
+    :ivar tree: itself and all that it has started.
+    """
+
+    pid: int
+    began: int
+    title: str
+    client: str
+    tree: tuple[int, ...]
+    rss_kib: int
+
+
+def offer(globals_: Globals, *, is_sure: bool) -> dict[str, object]:
+    """Look for them, and end them after a yes; what was found and done, for programs."""
+    found = duplicates(_commands(globals_.home))
+    told = [
+        {"pid": each.pid, "server": each.title, "client": each.client, "rss_kib": each.rss_kib}
+        for each in found
+    ]
+    if found and not globals_.as_json:
+        _tell(found)
+    ends = bool(found) and (is_sure or _is_agreed(globals_))
+    if ends:
+        end(found)
+        if not globals_.as_json:
+            say(f"Ended {len(found)}.")
+    return {"found": told, "ended": ends}
+
+
+def _tell(found: Sequence[Duplicate]) -> None:
+    total = sum(each.rss_kib for each in found) / 1024
+    say(f"Running clients have servers of their own that the gateway serves now ({total:.0f} MB):")
+    table(
+        ("PID", "SERVER", "CLIENT", "MEMORY"),
+        [(str(each.pid), each.title, each.client, f"{each.rss_kib / 1024:.0f} MB") for each in found],
+    )
+
+
+def _is_agreed(globals_: Globals) -> bool:
+    if globals_.as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        if not globals_.as_json:
+            say("mcpgateway start --end-duplicates ends them", dim=True)
+        return False
+    return confirm("End them? Their clients use the gateway when they are started anew", default=False)
+
+
+def duplicates(commands: Mapping[str, Sequence[str]]) -> list[Duplicate]:
+    """The processes that run one of these commands for a client.
+
+    :param commands: program and arguments, by the title of the entry.
+    """
+    parents = _parents()
+    found = []
+    for pid, above in parents.items():
+        words = command_of(pid)
+        title = next((title for title, argv in commands.items() if runs(words, argv)), "")
+        client = client_of(command_of(above)) if title else ""
+        if client and _is_own(pid):
+            tree = _tree(pid, parents)
+            found.append(Duplicate(pid, start_time(pid), title, client, tree, sum(map(_rss_kib, tree))))
+    return found
+
+
+def runs(words: Sequence[str], argv: Sequence[str]) -> bool:
+    """Whether a process with these words is what an entry says; an interpreter may stand before its program."""
+    if not words or not argv:
+        return False
+    program, arguments = argv[0], list(argv[1:])
+    for at in (0, 1):
+        if list(words[at + 1 :]) == arguments and _is_same(words[at : at + 1], program):
+            return True
+    if _stem(program) in RUNNERS:
+        # npm calls itself by what it runs, in one word, without the options that were for itself.
+        rest = [each for each in arguments if each not in ("-y", "--yes", "-q", "--quiet")]
+        return " ".join(words).rstrip() == " ".join(("npm", "exec", *rest))
+    return False
+
+
+def _is_same(word: Sequence[str], program: str) -> bool:
+    if not word:
+        return False
+    if "/" in program and os.path.isabs(word[0]):
+        return os.path.realpath(word[0]) == os.path.realpath(os.path.expanduser(program))
+    return _stem(word[0]) in (_stem(program), f"{_stem(program)}-cli")
+
+
+def _stem(path: str) -> str:
+    name = os.path.basename(path)
+    for suffix in SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name
+
+
+def client_of(words: Sequence[str]) -> str:
+    """The client that a process is, by its name or the package it is in; "" where it is none."""
+    for word in words[:2]:
+        for part in reversed(word.split("/")):
+            name = _stem(part).lower()
+            if name in CLIENTS:
+                return name
+    return ""
+
+
+def _parents() -> dict[int, int]:
+    found = {}
+    try:
+        names = os.listdir("/proc")
+    except OSError:
+        return {}
+    for name in names:
+        if name.isdigit() and (above := parent(int(name))):
+            found[int(name)] = above
+    return found
+
+
+def _is_own(pid: int) -> bool:
+    try:
+        return os.stat(f"/proc/{pid}").st_uid == os.getuid()
+    except OSError:
+        return False
+
+
+def _tree(pid: int, parents: Mapping[int, int]) -> tuple[int, ...]:
+    tree = [pid]
+    for each in tree:
+        tree += [child for child, above in parents.items() if above == each and child not in tree]
+    return tuple(tree)
+
+
+def _rss_kib(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def end(found: Iterable[Duplicate]) -> None:
+    """End them with all that they have started: in order if they can, in time."""
+    living = [
+        (pid, start_time(pid)) for each in found if start_time(each.pid) == each.began for pid in each.tree
+    ]
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        ends = monotonic() + END_S
+        for pid, began in living:
+            _kill(pid, began, number)
+        while living and monotonic() < ends:
+            sleep(POLL_S)
+            living = [(pid, began) for pid, began in living if is_alive(pid) and start_time(pid) == began]
+
+
+def _kill(pid: int, began: int, number: signal.Signals) -> None:
+    if start_time(pid) == began:
+        try:
+            os.kill(pid, number)
+        except OSError:
+            return
+
+
+def _commands(home: str) -> dict[str, tuple[str, ...]]:
+    """What the entries that lead here would start, by their titles."""
+    if not os.path.isdir(os.path.join(home, "ledger")):
+        return {}
+    from mcpgateway.clientfiles.formats.clients import DIALECTS
+    from mcpgateway.clientfiles.formats.loopback import Base
+    from mcpgateway.clientfiles.ledger import Ledger
+    from mcpgateway.config.expand import unescaped
+    from mcpgateway.errors import ConfigError
+
+    try:
+        files = Ledger(home).read().files.values()
+    except ConfigError:
+        return {}
+    found = {}
+    for file in files:
+        dialect = DIALECTS.get(file.dialect)
+        if dialect is None or file.suspended:
+            continue
+        for road, enrolled in file.entries.items():
+            value = enrolled.replaced.former
+            for step in reversed(road):
+                value = {step: value}
+            for each in dialect.listed(value, Base(0, frozenset()), file.project):
+                if each.program is not None:
+                    words = (each.program.command, *each.program.args)
+                    found[each.title] = tuple(os.path.expandvars(unescaped(word)) for word in words)
+    return found

@@ -1,0 +1,66 @@
+"""Put the instructions into a file of the user's, and take them out."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+
+from mcpgateway.cli.instructions import block
+from mcpgateway.errors import ConfigError
+from mcpgateway.system.files import read_bytes, write_atomic
+
+LIMIT = 4 * 2**20
+
+
+def write(path: str, text: str, front: str = "") -> bool:
+    """Put the block into a file, or bring it up to date; false where it is there as it should be.
+
+    :raise ConfigError: the file cannot be used.
+    """
+    data = _read(path)
+    try:
+        wanted = block.put(data, text, front)
+    except ConfigError as why:
+        raise ConfigError(f"{path}: {why}") from None
+    if wanted == data:
+        return False
+    _write(path, wanted)
+    return True
+
+
+def remove(path: str, front: str = "") -> bool:
+    """Take the block out of a file; whether the file is gone with it, because it was made for it.
+
+    :raise ConfigError: there is none, or the file cannot be used.
+    """
+    data = _read(path)
+    if data is None:
+        raise ConfigError(f"{path}: there is no such file")
+    try:
+        left = block.take_out(data, front).data
+    except ConfigError as why:
+        raise ConfigError(f"{path}: {why}") from None
+    if left is None:
+        os.unlink(path)
+        return True
+    _write(path, left)
+    return False
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        return read_bytes(path, LIMIT)
+    except FileNotFoundError:
+        return None
+
+
+def _write(path: str, data: bytes) -> None:
+    mode = 0o644  # it is meant to be committed to a repository
+    try:
+        with suppress(FileNotFoundError):
+            mode = stat.S_IMODE(os.stat(path).st_mode)
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+        write_atomic(path, data, mode)
+    except OSError as why:
+        raise ConfigError(f"{path}: cannot be written: {why.strerror}") from why

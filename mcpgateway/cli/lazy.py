@@ -1,0 +1,92 @@
+"""Groups of commands that load a command when it is named: help and completion of all cost the import of none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import click
+
+BEHIND = f"{__name__}.behind"
+
+
+class Told(NamedTuple):
+    """What is known of a command before it is loaded.
+
+    :ivar where: ``module:attribute``, the module within `mcpgateway.cli.commands`.
+    :ivar short: one line for the list of commands.
+    :ivar section: the heading it stands under; empty for one that no list has, since it is another program's.
+    """
+
+    where: str
+    short: str
+    section: str = "Commands"
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are told of in a table."""
+
+    def __init__(self, *args: Any, table: Mapping[str, Told], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.table = table
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the table."""
+        return [name for name, told in self.table.items() if told.section]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load a command."""
+        if cmd_name not in self.table:
+            return None
+        module, _, name = self.table[cmd_name].where.partition(":")
+        command: click.Command = getattr(import_module(f"mcpgateway.cli.commands.{module}"), name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is meant; one that does not exist is told with the nearest that does."""
+        name = args[0]
+        if name not in self.table and not name.startswith("-") and not ctx.resilient_parsing:
+            near = get_close_matches(name, self.list_commands(ctx), 1, 0.5)
+            hint = f"did you mean {near[0]}?" if near else f"{ctx.command_path} --help lists them"
+            raise click.UsageError(f"unknown command: {name}; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands under their headings, without loading any."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name, told in self.table.items():
+            if not told.section:
+                continue
+            sections.setdefault(told.section, []).append((name, told.short))
+        for heading, rows in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(rows)
+
+
+class Behind(click.Command):
+    """A command that takes words of another's behind ``--``; `behind` finds them."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep what stands behind the first ``--`` from being read as options of ours."""
+        at = args.index("--") if "--" in args else len(args)
+        ctx.meta[BEHIND] = args[at + 1 :]
+        return super().parse_args(ctx, args[:at])
+
+
+def behind(ctx: click.Context) -> list[str]:
+    """The words behind ``--``."""
+    words: list[str] = ctx.meta[BEHIND]
+    return words
+
+
+class Whole(click.Command):
+    """A command that gets its words as they are, ``--`` included: as ``ctx.args``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Leave all as it is."""
+        ctx.args = list(args)
+        return ctx.args

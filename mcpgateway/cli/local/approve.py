@@ -1,0 +1,103 @@
+"""``config approve``: let the servers of a repository's own file run, once it is seen what would."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Mapping
+
+from mcpgateway.config.document import visible
+from mcpgateway.config.entry import Entry
+from mcpgateway.config.environment import code_loading
+from mcpgateway.errors import ConfigError
+from mcpgateway.system import approvals, files, paths, printing
+from mcpgateway.system.approvals import REPOSITORY_FILE, Repository
+from mcpgateway.system.settings import LoadOptions
+
+
+def approve(
+    options: LoadOptions, environ: Mapping[str, str], named: str, *, digest: str | None, is_sure: bool
+) -> int:
+    """Show what a file would run, and approve of it as it is; 1 where its user says no.
+
+    :param digest: what the file is expected to have.
+    :param is_sure: its user need not be asked.
+    :raise ConfigError: there is nothing to approve of, it is another file than expected, or nobody can be asked.
+    """
+    home = paths.gateway_home(environ, options.home or None)
+    repository = _read(_target(named, environ), home)
+    path = visible(repository.path)
+    if digest is not None and digest.lower() != repository.digest:
+        raise ConfigError(f"{path}: has the digest {repository.digest}; it is not the file that was meant")
+    printing.put(*_would_run(repository))
+    if not is_sure and not _is_agreed():
+        printing.put("nothing is approved of")
+        return 1
+    files.make_home(home)
+    approvals.approve(home, repository.path, repository.digest, time.time())
+    printing.put(f"{path}: approved of, until it changes")
+    return 0
+
+
+def revoke(options: LoadOptions, environ: Mapping[str, str], named: str) -> int:
+    """Approve of a file no more, whether it is still there or not.
+
+    :raise ConfigError: it was not approved of.
+    """
+    path = _target(named, environ)
+    home = paths.gateway_home(environ, options.home or None)
+    files.make_home(home)
+    if not approvals.revoke(home, path):
+        raise ConfigError(f"{visible(path)}: is not approved of")
+    printing.put(f"{path}: approved of no more; what runs goes on until its sessions end")
+    return 0
+
+
+def _target(named: str, environ: Mapping[str, str]) -> str:
+    path = paths.absolute(named, environ)
+    found = approvals.target(path)
+    if found.rpartition("/")[2] == REPOSITORY_FILE:
+        return found
+    if os.path.exists(path):
+        raise ConfigError(
+            f"{visible(path)}: found another file; expected a repository, or its {REPOSITORY_FILE}"
+        )
+    # A repository that has gone can still be named.
+    return approvals.target(f"{path.rstrip('/')}/{REPOSITORY_FILE}")
+
+
+def _read(path: str, home: str) -> Repository:
+    try:
+        found = approvals.read_repository(path, home)
+    except FileNotFoundError as why:
+        raise ConfigError(f"{visible(path)}: there is no such file") from why
+    if not found.entries:
+        raise ConfigError(f"{visible(path)}: defines no server that would run")
+    return found
+
+
+def _would_run(repository: Repository) -> Iterator[str]:
+    yield f"{visible(repository.path)} (SHA-256 {repository.digest}) would run:"
+    for entry in repository.entries:
+        yield f"  {visible(entry.title)}: {visible(shlex.join(entry.argv))}"
+        yield from _circumstances(entry)
+
+
+def _circumstances(entry: Entry) -> Iterator[str]:
+    if entry.cwd:
+        yield f"    in {visible(entry.cwd)}"
+    if entry.env:
+        yield f"    with {', '.join(visible(each) for each in sorted(entry.env))} set"
+    risky = code_loading(entry.env)
+    if risky:
+        yield f"    beware: {', '.join(visible(each) for each in risky)} can make it run other code"
+
+
+def _is_agreed() -> bool:
+    if not sys.stdin.isatty():
+        raise ConfigError(
+            "nothing is approved of: there is no terminal to ask at; --yes approves of it unasked"
+        )
+    return printing.ask("Approve? [y/N]").lower() in ("y", "yes")

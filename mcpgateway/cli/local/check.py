@@ -1,0 +1,82 @@
+"""``config check``: everything that is wrong with a configuration, one line for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mcpgateway.config.document import visible
+from mcpgateway.config.environment import FULL, LISTED
+from mcpgateway.config.file_format import FileReading
+from mcpgateway.config.problems import Problem
+from mcpgateway.system import printing
+from mcpgateway.system.settings import Examined, LoadOptions, examine
+
+
+def check(options: LoadOptions, environ: Mapping[str, str], *, as_json: bool) -> int:
+    """Say what is wrong; 1 where the configuration cannot be used."""
+    found = examine(options, environ)
+    if as_json:
+        printing.put_json(_said(found))
+    else:
+        printing.put(*_lines(found))
+    return 1 if found.settings is None else 0
+
+
+def _lines(found: Examined) -> list[str]:
+    lines = [f"{'error' if each.is_error else 'warning'}: {each}" for each in found.problems]
+    lines += [_words_of(each) for each in found.readings]
+    errors = sum(each.is_error for each in found.problems)
+    warnings = len(found.problems) - errors
+    if found.settings is None:
+        lines.append(f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}")
+    else:
+        servers = _counted(len(found.settings.servers), "server")
+        lines.append(f"no errors, {_counted(warnings, 'warning')}; {servers}")
+    return lines
+
+
+ENVIRONMENTS = {FULL: "the whole login environment", LISTED: "the environment of the allow-list"}
+
+
+def _words_of(read: FileReading) -> str:
+    policy = read.env_policy
+    env = ENVIRONMENTS.get(policy) or f"the environment of the policy {visible(str(policy))}"
+    form = f"is read in the form of {read.reading.dialect.value}, because {read.reading.why}"
+    return f"{visible(read.file)}: {form}; its servers get {env}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _said(found: Examined) -> dict[str, Any]:
+    return {
+        "ok": found.settings is not None,
+        "problems": [_problem(each) for each in found.problems],
+        "files": list(found.files),
+        "read_as": [
+            {
+                "file": each.file,
+                "dialect": each.reading.dialect.value,
+                "why": each.reading.why,
+                "env_policy": str(each.env_policy),
+            }
+            for each in found.readings
+        ],
+        "servers": [each.name for each in found.settings.servers] if found.settings else None,
+    }
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    where = problem.where
+    return {
+        "severity": "error" if problem.is_error else "warning",
+        "file": where.file,
+        "line": where.line or None,
+        "key": where.key,
+        "found": problem.found,
+        "allowed": problem.allowed,
+        "hint": problem.hint or "mcpgateway config explain KEY says what a key is for, and what it takes",
+        "message": str(problem),
+    }

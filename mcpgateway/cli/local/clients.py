@@ -1,0 +1,118 @@
+"""``clients`` for programs: the same verbs as on the command line, with JSON for an answer."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from mcpgateway.errors import ConfigError
+from mcpgateway.shim import startup
+from mcpgateway.system import paths, printing
+
+VERBS = ("detect", "list", "plan", "apply", "undo", "sync", "disable", "enable", "deadman", "release")
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(message)
+
+
+def run(argv: list[str], environ: Mapping[str, str]) -> int:
+    """Carry out one verb; 0 where all of it was done."""
+    try:
+        said = _parser().parse_args(argv)
+        value, code = _answer(said, environ)
+    except ConfigError as why:
+        value, code = {"error": str(why), "hint": why.advice}, 1
+    printing.put_json(value, indent=None)
+    return code
+
+
+def _parser() -> ArgumentParser:
+    parser = _Parser(prog="mcpgateway.cli.local clients", allow_abbrev=False, add_help=False)
+    parser.add_argument("verb", choices=VERBS)
+    parser.add_argument("--home", default="")
+    parser.add_argument("--client", action="append", default=[])
+    parser.add_argument("--server", action="append", default=[])
+    parser.add_argument("--project", default="")
+    parser.add_argument("--file", default="")
+    parser.add_argument("--mode", default="")
+    parser.add_argument("--after", type=float, default=120.0)
+    parser.add_argument("--headers-helper", action="store_true")
+    for name in ("--json", "--yes"):  # which nothing else is possible here
+        parser.add_argument(name, action="store_true")
+    return parser
+
+
+def _answer(said: Namespace, environ: Mapping[str, str]) -> tuple[Any, int]:
+    home = paths.gateway_home(environ, said.home or None)
+    match said.verb:
+        case "detect" | "list":
+            return _looked(said.verb, home, environ), 0
+        case "deadman":
+            from mcpgateway.clientfiles.deadman import deadman
+
+            return deadman(home, environ, said.after).as_json(), 0
+        case "plan":
+            from mcpgateway.clientfiles import immorterm, listing, plan
+            from mcpgateway.clientfiles.machine import Machine
+
+            machine = Machine(home, environ)
+            plans = plan.plan(machine, _wanted(said))
+            return listing.planned(plans, immorterm.left_behind(machine)), 0
+    report = _done(said, home, environ)
+    return report.as_json(), 4 if report.rolled_back else 0
+
+
+def _looked(verb: str, home: str, environ: Mapping[str, str]) -> Any:
+    from mcpgateway.clientfiles import immorterm, listing
+    from mcpgateway.clientfiles.machine import Machine
+
+    machine = Machine(home, environ)
+    if verb == "list":
+        return listing.listed(machine)
+    return {"detected": listing.detected(machine), "immorterm": immorterm.as_json(machine)}
+
+
+def _done(said: Namespace, home: str, environ: Mapping[str, str]) -> Any:
+    from mcpgateway.clientfiles import enrolment
+    from mcpgateway.clientfiles.machine import Machine
+
+    match said.verb:
+        case "apply":
+            return enrolment.apply(Machine(home, environ), _wanted(said))
+        case "undo":
+            return enrolment.undo(Machine(home, environ), _wanted(said))
+        case "disable":
+            return enrolment.suspend(home, environ, enrolment.DISABLED)
+        case "release":
+            return _released(enrolment.release(home, environ), home)
+        case "enable":
+            return enrolment.resume(home, environ, (enrolment.DISABLED,))
+        case _:
+            from mcpgateway.clientfiles.sync import sync
+
+            return sync(home, environ)
+
+
+def _released(report: Any, home: str) -> Any:
+    # Nobody reads what this program answers: the gateway that would have asked has gone.
+    for each in report.files:
+        said = f"{each.path} has its own servers back" if not each.error else each.error
+        startup.write_log(home, "mcpgateway.clients", said)
+    return report
+
+
+def _wanted(said: Namespace) -> Any:
+    from mcpgateway.clientfiles.files import Choice
+    from mcpgateway.clientfiles.plan import Wanted
+
+    choice = Choice(tuple(said.client), said.project, said.file)
+    return Wanted(choice, tuple(said.server), said.mode, said.headers_helper)
+
+
+def main(argv: list[str]) -> int:
+    """Carry out one verb in the environment of this program."""
+    return run(argv, os.environ)

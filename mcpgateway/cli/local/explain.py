@@ -1,0 +1,116 @@
+"""``config explain``: what a key is for, which values it takes, and what holds without it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from attrs import frozen
+
+from mcpgateway.config.edit.effective import ANY, counts_of
+from mcpgateway.config.kinds import Either, ListOf, MapOf
+from mcpgateway.config.schema import TOP, Listing
+from mcpgateway.config.section import Key, Section
+from mcpgateway.config.serverkeys import SERVER
+from mcpgateway.errors import ConfigError
+from mcpgateway.system import printing
+
+DEPTH_LIMIT = 8
+
+
+@frozen
+class Known:
+    """A key and the road to it."""
+
+    road: tuple[str, ...]
+    key: Key
+
+
+def explain(asked: str, *, as_json: bool = False) -> int:
+    """Say what there is to say of a key; of its bare name, of all keys of that name.
+
+    :raise ConfigError: there is no such key.
+    """
+    known = list(known_keys())
+    steps = tuple(asked.strip(".").split("."))
+    found = [each for each in known if _fits(each.road, steps)]
+    found = found or [each for each in known if each.road[-len(steps) :] == steps]
+    if not found:
+        raise ConfigError(f"there is no key '{asked}'{_nearest(steps, known)}")
+    if as_json:
+        printing.put_json([_value(each) for each in found])
+        return 0
+    printing.put_text("\n".join(_said(each) for each in found))
+    return 0
+
+
+def known_keys() -> Iterator[Known]:
+    """All keys there are, each with its road."""
+    yield from _below(TOP, ())
+
+
+def _below(kind: Any, road: tuple[str, ...]) -> Iterator[Known]:
+    if len(road) > DEPTH_LIMIT:
+        return
+    match kind:
+        case Section():
+            for name, key in kind.keys.items():
+                yield Known((*road, name), key)
+                yield from _below(key.kind, (*road, name))
+        case Listing():
+            if not key_is_alias(road):
+                yield from _below(SERVER, (*road, ANY))
+        case MapOf():
+            yield from _below(kind.kind, (*road, ANY))
+        case ListOf():
+            yield from _below(kind.kind, road)
+        case Either():
+            for each in kind.kinds.values():
+                yield from _below(each, road)
+
+
+def key_is_alias(road: tuple[str, ...]) -> bool:
+    """Whether servers are listed here under another name for ``servers``."""
+    return road != ("servers",)
+
+
+def _fits(road: tuple[str, ...], steps: tuple[str, ...]) -> bool:
+    return len(road) == len(steps) and all(
+        mine in (ANY, theirs) for mine, theirs in zip(road, steps, strict=True)
+    )
+
+
+def _nearest(steps: tuple[str, ...], known: list[Known]) -> str:
+    from difflib import get_close_matches
+
+    roads = {".".join(each.road): each for each in known} | {each.road[-1]: each for each in known}
+    near = get_close_matches(".".join(steps), roads, n=1) or get_close_matches(steps[-1], roads, n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def _value(known: Known) -> dict[str, Any]:
+    key = known.key
+    return {
+        "key": ".".join(known.road),
+        "says": key.says,
+        "takes": key.kind.words,
+        "default": key.default,
+        "is_served": key.is_served,
+        "counts": counts_of(known.road).value,
+        "keys": list(key.kind.keys) if isinstance(key.kind, Section) else [],
+    }
+
+
+def _said(known: Known) -> str:
+    key = known.key
+    lines = [".".join(known.road), f"  {key.says.replace('``', '')}", f"  takes: {key.kind.words}"]
+    if key.default is not None:
+        lines.append(f"  default: {json.dumps(key.default, ensure_ascii=False)}")
+    if not (isinstance(key.kind, Section) or key.alias):
+        lines.append(f"  an edit counts {counts_of(known.road).value}")
+    if not key.is_served:
+        lines.append("  It has no effect in this release.")
+    if isinstance(key.kind, Section):
+        lines.append(f"  keys: {', '.join(key.kind.keys)}")
+    return "".join(f"{line}\n" for line in lines)

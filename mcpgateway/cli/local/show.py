@@ -1,0 +1,201 @@
+"""``config show``: what counts in the end, and where each value comes from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from mcpgateway.config.document import Document, Place
+from mcpgateway.config.expand import SOURCE, VARIABLE
+from mcpgateway.config.gatewaykeys import GATEWAY
+from mcpgateway.config.merge import Blueprint
+from mcpgateway.config.model import ServerSpec, Settings
+from mcpgateway.config.provenance import place_of
+from mcpgateway.config.section import Section
+from mcpgateway.config.serverkeys import SERVER
+from mcpgateway.errors import ConfigError
+from mcpgateway.escaping import one_line
+from mcpgateway.policy.secrets.masking import arguments, masked
+from mcpgateway.system import printing
+from mcpgateway.system.settings import LoadOptions, examine, gather
+
+DEFAULT = "default"
+PORT = "--port"  # of the gateway that runs
+VARIABLE_KEYS = ("env", "environment", "headers", "credentials")
+ALIAS = "The same as "
+WIDTH = 60
+OUTSIDE = {"cmd": "what a command prints", "keyring": "from the keyring"}
+
+
+@frozen
+class Row:
+    """One value.
+
+    :ivar key: its dotted name.
+    :ivar source: file and line, ``default``, or the variable it is taken from.
+    """
+
+    key: str
+    value: Any
+    source: str
+
+
+def show(
+    options: LoadOptions, environ: Mapping[str, str], *, server: str | None = None, as_json: bool
+) -> int:
+    """Show all settings, or those of one server.
+
+    :raise ConfigError: the configuration cannot be used, or there is no such server.
+    """
+    found = examine(options, environ)
+    if found.settings is None:
+        first = next(each for each in found.problems if each.is_error)
+        raise ConfigError(f"{first}; mcpgateway config check lists all that is wrong")
+    chosen = _chosen(found.settings, server)
+    rows: dict[str, list[Row]] = {}
+    files = gather(options, environ)
+    if server is None:
+        rows["gateway"] = [_at_its_port(each, options.port) for each in _gateway_rows(files.native)]
+    for each in chosen:
+        blueprint = found.settings.blueprints[each.name]
+        place = place_of(files, blueprint.entry)
+        rows[f"servers.{each.name}"] = list(_server_rows(each, blueprint, place))
+    if as_json:
+        printing.put_json(_said(rows))
+    else:
+        printing.put_text(_as_text(rows))
+    return 0
+
+
+def _at_its_port(row: Row, port: int | None) -> Row:
+    return Row(row.key, port, PORT) if row.key == "http_port" and port is not None else row
+
+
+def _chosen(settings: Settings, name: str | None) -> Sequence[ServerSpec]:
+    if name is None:
+        return settings.servers
+    chosen = [each for each in settings.servers if each.name == name]
+    if not chosen:
+        raise ConfigError(
+            f"there is no server '{name}'; there are: {', '.join(each.name for each in settings.servers)}"
+        )
+    return chosen
+
+
+def _gateway_rows(documents: Sequence[Document]) -> Iterator[Row]:
+    places = [each.root().at("gateway") for each in documents if isinstance(each.value, dict)]
+    yield from _section_rows(GATEWAY, places, "")
+
+
+def _section_rows(section: Section, places: Sequence[Place], above: str) -> Iterator[Row]:
+    for name, key in section.keys.items():
+        said = [each.at(name) for each in places if each.has(name)]
+        dotted = f"{above}{name}"
+        if isinstance(key.kind, Section):
+            yield from _section_rows(key.kind, said, f"{dotted}.")
+        elif said:
+            yield Row(dotted, masked(said[-1].value, name), _line(said[-1]))
+        elif key.is_served and not key.says.startswith(ALIAS) and key.default is not None:
+            yield Row(dotted, key.default, DEFAULT)
+
+
+def _server_rows(server: ServerSpec, blueprint: Blueprint, place: Place | None) -> Iterator[Row]:
+    said: list[str] = []
+    for member in place.members() if place is not None else ():
+        said.append(member.key)
+        if member.key in VARIABLE_KEYS and isinstance(member.value, dict):
+            for name in member.value:
+                each = member.at(name)
+                shown = masked({name: each.value}, member.key)[name]
+                yield Row(f"{member.key}.{name}", shown, _line(each) + origins(each.value, blueprint))
+        else:
+            value = masked(member.value, member.key)
+            yield Row(member.key, value, _line(member) + origins(member.value, blueprint))
+    if place is None:
+        yield Row("command", arguments(list(server.command)), server.source)
+    for name, value in _effective(server).items():
+        if name not in said:
+            yield Row(name, value, DEFAULT if value == SERVER.keys[name].default else "worked out")
+
+
+def _effective(server: ServerSpec) -> dict[str, Any]:
+    # What holds for a server of which its entry says nothing.
+    found: dict[str, Any] = {
+        "cwd": server.cwd,
+        "share": server.share.value,
+        "enabled": server.enabled,
+        "timeout": server.timeout_s or 0,
+        "interactive": "auto" if server.interactive is None else server.interactive,
+        "protocol": server.protocol.value if server.protocol else "auto",
+        "concurrency": "auto" if server.concurrency is None else str(server.concurrency),
+    }
+    return found
+
+
+def _line(place: Place) -> str:
+    where = place.where
+    return f"{where.file}:{where.line}" if where.line else where.file
+
+
+def origins(value: Any, blueprint: Blueprint) -> str:
+    """Where the variables of a value come from, each behind a comma."""
+    names: dict[str, None] = {}
+    for text in _texts(value):
+        names |= dict.fromkeys(each["name"] or each["env"] for each in VARIABLE.finditer(text))
+    found = [f"{each} {_origin(each, blueprint)}" for each in names]
+    if blueprint.entry.origin.is_ours:
+        found += [OUTSIDE[each["source"]] for text in _texts(value) for each in SOURCE.finditer(text)]
+    return "".join(f", {each}" for each in found)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case list():
+            for each in value:
+                yield from _texts(each)
+        case dict():
+            yield from _texts(list(value.values()))
+
+
+def _origin(name: str, blueprint: Blueprint) -> str:
+    world, entry = blueprint.world, blueprint.entry
+    if name in world.variables:
+        return "from the file of values"
+    profile = entry.origin.profile
+    if profile and name in world.profiles.get(profile, {}):
+        return f"from the profile {profile}"
+    allowed = entry.env_policy.sources(world.login, world.is_token)
+    return "from the environment" if name in allowed else "is not set"
+
+
+def _as_text(rows: Mapping[str, Sequence[Row]]) -> str:
+    blocks = []
+    for title, members in rows.items():
+        shown = [(each.key, json.dumps(each.value, ensure_ascii=False), each.source) for each in members]
+        width = min(WIDTH, max((len(key) + len(value) for key, value, _ in shown), default=0))
+        lines = [
+            f"  {one_line(key)}: {value}".ljust(width + 4) + f"  {source}" for key, value, source in shown
+        ]
+        blocks.append("".join(f"{line}\n" for line in (title, *lines)))
+    return "\n".join(blocks)
+
+
+def _said(rows: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
+    servers = {
+        title.removeprefix("servers."): _members(members)
+        for title, members in rows.items()
+        if title.startswith("servers.")
+    }
+    said: dict[str, Any] = {"servers": servers}
+    if "gateway" in rows:
+        said = {"gateway": _members(rows["gateway"]), **said}
+    return said
+
+
+def _members(rows: Sequence[Row]) -> dict[str, Any]:
+    return {each.key: {"value": each.value, "from": each.source} for each in rows}

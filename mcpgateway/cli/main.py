@@ -1,0 +1,201 @@
+"""The command line: what all commands share, and where each of them is."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+import click
+
+from mcpgateway import __version__
+from mcpgateway.cli import aliases
+from mcpgateway.cli.console import DONE, FAILED, Trouble, colour, show
+from mcpgateway.cli.context import Globals
+from mcpgateway.cli.entry import is_piped
+from mcpgateway.cli.lazy import LazyGroup, Told
+from mcpgateway.shim import locations
+
+RUNNING, SERVERS, CLIENTS, CONFIGURATION, PROGRAM = (
+    "The gateway",
+    "Servers",
+    "Clients",
+    "Configuration",
+    "This program",
+)
+COMMANDS = {
+    "start": Told("gateway:start", "start the gateway, and lead clients to it", RUNNING),
+    "stop": Told("gateway:stop", "give clients their own entries back, and end the gateway", RUNNING),
+    "restart": Told("gateway:restart", "end the gateway and start it with the same options", RUNNING),
+    "status": Told("status:status", "say whether the gateway runs, and what it serves", RUNNING),
+    "health": Told("status:health", "print the numbers of a running gateway and its servers", RUNNING),
+    "stats": Told(
+        "figures:stats", "say which tools are called, and how they and their servers fare", RUNNING
+    ),
+    "savings": Told("figures:savings", "say what sharing saves: processes, memory, tokens", RUNNING),
+    "serve": Told("serve:serve", "run the gateway in the foreground", RUNNING),
+    "service": Told("service:service", "run as a service: install, uninstall, status", RUNNING),
+    "doctor": Told("doctor:doctor", "look for everything that may be wrong, and say what to do", RUNNING),
+    "manhole": Told("manhole:manhole", "get a Python prompt inside of the running gateway", RUNNING),
+    "sessions": Told("sessions:sessions", "see who uses the gateway, and end sessions", RUNNING),
+    "dump": Told("dump:dump", "print all that the gateway is doing, to look for a fault", RUNNING),
+    "shutdown": Told("dump:shutdown", "have the gateway end as SIGTERM does, here or elsewhere", RUNNING),
+    "wait": Told("readiness:wait", "start servers, and wait until they can be called", SERVERS),
+    "preflight": Told("readiness:preflight", "say whether servers could be called now; for scripts", SERVERS),
+    "connect": Told("shim:connect", "be one server of the gateway, on stdin and stdout", SERVERS),
+    "proxy": Told("shim:proxy", "be one server of the gateway, as connect is: --target NAME", SERVERS),
+    "stdio": Told("shim:stdio", "be all servers together, or a view of them, on stdin and stdout", SERVERS),
+    "servers": Told("servers:servers", "look at servers, add and change them, start and stop them", SERVERS),
+    "tools": Told("tools:tools", "find the tools of all servers, and call them", SERVERS),
+    "logs": Told("logs:logs", "follow what a server says", SERVERS),
+    "events": Told("logs:events", "follow what happens in the gateway", RUNNING),
+    "discover": Told(
+        "discover:discover", "ask every server for its tools, so that they can be found", SERVERS
+    ),
+    "why": Told("tracing:why", "tell why a server is as it is, and what helps", SERVERS),
+    "record": Told(
+        "tracing:record", "export the latest lines that were said to a server, and by it", SERVERS
+    ),
+    "activity": Told("activity:activity", "tell who has called what lately, and what was changed", SERVERS),
+    "trace": Told("activity:trace", "tell what belongs to one trace, one session or one call", SERVERS),
+    "validate": Told("validate:validate", "try a server: connect, list its tools, ping it, end it", SERVERS),
+    "clients": Told("clients:clients", "lead clients' own files here, and give them back", CLIENTS),
+    "disable": Told("clients:disable", "give the clients their own servers back, and keep running", CLIENTS),
+    "enable": Told("clients:enable", "lead them here again", CLIENTS),
+    "install-claude-code": Told("install:install", "give Claude Code an entry for every server", CLIENTS),
+    "generate-config": Told(
+        "generate:generate_config", "print a client's file that leads to the gateway", CLIENTS
+    ),
+    "snippet": Told("generate:snippet", "print the entry to paste into a client's file", CLIENTS),
+    "instructions": Told(
+        "instructions:instructions", "print what agents are told about the gateway", CLIENTS
+    ),
+    "config": Told("config:config", "look at the configuration, check it, and change it", CONFIGURATION),
+    "token": Told("token:token", "show, replace and give out tokens", CONFIGURATION),
+    "credential": Told(
+        "credential:credential", "take passwords from a KeePass database, and list them", CONFIGURATION
+    ),
+    "completion": Told(
+        "completion:completion", "print what makes a shell complete commands and options", PROGRAM
+    ),
+    aliases.WITH: Told("configured:with_", "run a command with a configuration that is named", ""),
+    "daemon": Told("daemon:daemon", "start and end the gateway, in the words of mcp-ctl", ""),
+    "marketplace": Told("marketplace:marketplace", "clear up what mcp-ctl has left in Claude Code", ""),
+    "version": Told("version:version", "say which release this is", PROGRAM),
+    "help": Told("version:help_", "say this", PROGRAM),
+}
+# These may also stand behind the command.
+ANYWHERE: tuple[str, ...] = ("--home", "--url", "--api-url", "--token-file", "--auth-token-file")
+OWN_URL = ["servers", "add"]  # behind these words, --url is the server's, and --api-url the gateway's
+
+
+@click.group(
+    cls=LazyGroup,
+    table=COMMANDS,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(__version__, "-V", "--version", message="mcpgateway %(version)s")
+@click.option(
+    "--home",
+    type=click.Path(),
+    metavar="DIRECTORY",
+    help="The gateway's own files (default: $MCPGATEWAY_HOME, or ~/.mcp-gateway).",
+)
+@click.option(
+    "--url",
+    "--api-url",
+    metavar="URL",
+    help="Where the gateway is, such as http://127.0.0.1:9100"
+    " (default: $MCP_GATEWAY_URL, or the Unix socket in the home).",
+)
+@click.option(
+    "--token-file",
+    "--auth-token-file",
+    type=click.Path(),
+    metavar="FILE",
+    help="The file that holds the token, for a gateway that wants one.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Results for programs.")
+@click.pass_context
+def program(
+    context: click.Context, home: str | None, url: str | None, token_file: str | None, *, as_json: bool
+) -> None:
+    """Share one set of MCP servers among many MCP clients.
+
+    The program is also called mcp-ctl, mcpg and mcp-gateway.
+    """
+    context.color = colour()
+    environ = locations.environment()
+    named = home or environ.get(locations.HOME_VARIABLE, "")
+    context.obj = Globals(
+        locations.gateway_home(environ, home),
+        named,
+        url or environ.get(locations.URL_VARIABLE, ""),
+        token_file or "",
+        as_json,
+    )
+    if context.invoked_subcommand is None:
+        # A client that has started us as a server never gets here: see mcpgateway.cli.entry.
+        show(context.get_help())
+
+
+def run(argv: list[str]) -> int:
+    """Run one command; its exit code."""
+    _open_what_is_closed()
+    first, rest = _options_first(argv)
+    rest = aliases.meant(rest, is_piped=is_piped())
+    try:
+        code: Any = program.main(first + rest, "mcpgateway", standalone_mode=False)
+    except (click.ClickException, click.exceptions.Abort, locations.Unusable) as why:
+        trouble = _as_trouble(why)
+        trouble.tell(as_json="--json" in first)
+        return trouble.code
+    except OSError as why:
+        # What no command knows of is a stdout that takes no more, as on a full disk; its buffer is not tried once more.
+        sys.stdout = _nowhere("w")
+        Trouble(str(why)).tell(as_json=False)
+        return FAILED
+    return code if isinstance(code, int) else DONE
+
+
+def _open_what_is_closed() -> None:
+    # Whoever has started us may have closed one of them (<&-), and no command is to find None there.
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, _nowhere(mode))
+
+
+def _nowhere(mode: str) -> TextIO:
+    return cast(TextIO, Path(os.devnull).open(mode, encoding="utf-8"))
+
+
+def _as_trouble(why: Exception) -> Trouble:
+    if isinstance(why, Trouble):
+        return why
+    if isinstance(why, click.ClickException):
+        return Trouble(why.format_message())
+    return Trouble(str(why) or "stopped")
+
+
+def _options_first(argv: list[str]) -> tuple[list[str], list[str]]:
+    """Global options may stand anywhere before a ``--``; click wants them first, and the rest behind them."""
+    first: list[str] = []
+    rest: list[str] = []
+    words = iter(argv)
+    anywhere: tuple[str, ...] = ANYWHERE
+    for word in words:
+        if rest[:2] == OWN_URL:
+            anywhere = tuple(each for each in ANYWHERE if each != "--url")
+        if word == "--":
+            rest += [word, *words]
+        elif word == "--json":
+            first.append(word)
+        elif word in anywhere:
+            first += [word, *([value] if (value := next(words, None)) is not None else [])]
+        elif word.startswith(tuple(f"{each}=" for each in anywhere)):
+            first.append(word)
+        else:
+            rest.append(word)
+    return first, rest

@@ -1,0 +1,57 @@
+"""Have the gateway of a home begin anew in its own process, so that nobody who uses it notices."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from time import monotonic, sleep
+
+from mcpgateway.cli.client import Remote
+from mcpgateway.cli.console import fail
+from mcpgateway.cli.context import Globals
+from mcpgateway.cli.start import Begun, Log, answers
+from mcpgateway.cli.state import State, command_of, read_state
+from mcpgateway.cli.stop import send
+from mcpgateway.shim import startup
+from mcpgateway.system.alive import is_alive, start_time
+
+POLL_S = 0.02
+
+
+def renew(globals_: Globals, pid: int, limit_s: float) -> Begun | None:
+    """Have it begin anew, and wait until it answers; None where it cannot, or has not in time.
+
+    :raise Trouble: it goes on as it was, since it could not start again.
+    """
+    home = globals_.home
+    before = read_state(home)
+    if before.pid != pid or not hasattr(signal, "SIGHUP") or not _can(before, pid):
+        return None
+    log, remote, began, born = Log(home), Remote(globals_), monotonic(), start_time(pid)
+    send(home, pid, signal.SIGHUP)
+    while monotonic() - began < limit_s:
+        now = read_state(home)
+        if _refusals(now) > _refusals(before) and now.started_at == before.started_at:
+            fail(
+                "the gateway goes on as it was: it could not start again with its configuration as it is now",
+                f"mcpgateway validate tells what is wrong; so does its log, {log.path}",
+            )
+        if now.pid == pid and now.started_at > before.started_at and answers(remote):
+            return Begun(is_new=True, is_ours=True, took_s=monotonic() - began)
+        if not is_alive(pid) or start_time(pid) != born:
+            return None
+        sleep(POLL_S)
+    return None
+
+
+def _can(state: State, pid: int) -> bool:
+    if state.value.get("renews") is not True:
+        return False
+    # One that this program starts is to run as this program does, which may have been installed elsewhere since.
+    words = command_of(pid)
+    return f"--logger={startup.LOGGER}" not in words or words[:1] == [sys.executable]
+
+
+def _refusals(state: State) -> int:
+    found = state.value.get("refused", 0)
+    return found if isinstance(found, int) else 0

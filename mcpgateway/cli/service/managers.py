@@ -1,0 +1,277 @@
+"""The service managers of users: systemd, and launchd on macOS; each is asked through its own command line."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from threading import Event
+from typing import Protocol
+
+from attrs import frozen
+
+from mcpgateway.cli.service.units import DEADMAN, SERVICE, Place, Unit, launchd_agents, systemd_units
+from mcpgateway.errors import ConfigError
+from mcpgateway.system import paths
+
+ANSWER_S = 15.0  # a question
+START_S = 120.0  # until the gateway has said that it is ready: the manager itself gives up after 90 s
+STOP_S = 90.0  # the gateway drains its calls for 30 s and stops its servers
+UNKNOWN = "unknown"
+ELSEWHERE = (
+    "`mcpgateway start` runs the gateway without a service manager;"
+    " yours, if it is another, can run `twist mcpgateway`"
+)
+
+
+@frozen
+class Standing:
+    """How the service is.
+
+    :ivar is_enabled: it starts when its user logs in.
+    :ivar is_active: it runs.
+    :ivar state: the manager's word, or `UNKNOWN` where it does not answer.
+    :ivar pid: its process, or 0.
+    :ivar says: what it has told of itself.
+    :ivar has_deadman: something looks each minute whether it is there.
+    :ivar note: what its user should know.
+    """
+
+    is_enabled: bool
+    is_active: bool
+    state: str
+    pid: int = 0
+    says: str = ""
+    has_deadman: bool = False
+    note: str = ""
+
+
+class Manager(Protocol):
+    """What both can do."""
+
+    name: str
+
+    def units(self, place: Place) -> tuple[Unit, ...]:
+        """The files that it wants."""
+
+    def enable(self) -> None:
+        """Read the files anew, and have the service start whenever its user logs in."""
+
+    def start(self, *, anew: bool) -> None:
+        """Start the service, with an end of the one that runs where it is to begin anew."""
+
+    def stop(self, files: Sequence[str]) -> None:
+        """End what these files describe, and have it start no more."""
+
+    def forget(self) -> None:
+        """The files have gone."""
+
+    def standing(self) -> Standing:
+        """How the service is."""
+
+
+def find(environ: Mapping[str, str], platform: str, *, is_told: bool = True) -> Manager:
+    """The service manager of this user.
+
+    :param platform: as `sys.platform` says.
+    :param is_told: it will be told to do something, and has to be there.
+    :raise ConfigError: there is none that works here; the hint says what to do.
+    """
+    if platform == "darwin":
+        return Launchd(environ)
+    if not is_told:
+        return Systemd(environ)
+    if shutil.which("systemctl", path=environ.get("PATH", os.defpath)) is None:
+        raise ConfigError("there is neither systemd nor launchd here", ELSEWHERE)
+    systemd = Systemd(environ)
+    systemd.greet()
+    return systemd
+
+
+class _Commands:
+    """Runs a manager's command line."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = dict(environ)
+
+    def _ask(self, argv: Sequence[str], limit_s: float = ANSWER_S) -> subprocess.CompletedProcess[str]:
+        try:
+            return subprocess.run(
+                argv,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=limit_s,
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise ConfigError(f"`{' '.join(argv)}` has not ended within {limit_s:g} s") from None
+        except OSError as why:
+            raise ConfigError(f"`{argv[0]}` cannot be run: {why.strerror}") from why
+
+    def _do(self, argv: Sequence[str], limit_s: float = ANSWER_S, hint: str = "") -> str:
+        done = self._ask(argv, limit_s)
+        if done.returncode:
+            raise ConfigError(f"`{' '.join(argv)}` failed: {_last_line(done.stderr or done.stdout)}", hint)
+        return done.stdout
+
+
+class Systemd(_Commands):
+    """The systemd of a user."""
+
+    name = "systemd"
+    service, deadman, timer = f"{SERVICE}.service", f"{DEADMAN}.service", f"{DEADMAN}.timer"
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        super().__init__(environ)
+        runtime = f"/run/user/{os.getuid()}"
+        # `su` and `sudo` leave the variable out, by which the user's own systemd is found.
+        if not environ.get("XDG_RUNTIME_DIR") and os.path.isdir(runtime):
+            self._environ["XDG_RUNTIME_DIR"] = runtime
+
+    def greet(self) -> None:
+        """See whether it is there.
+
+        :raise ConfigError: it is not.
+        """
+        done = self._ask(["systemctl", "--user", "show-environment"])
+        if done.returncode:
+            raise ConfigError(
+                f"`systemctl --user` does not work here: {_last_line(done.stderr)}",
+                f"log in as this user, as over ssh, and try again; {ELSEWHERE}",
+            )
+
+    def units(self, place: Place) -> tuple[Unit, ...]:
+        """The files below the user's configuration."""
+        base = self._environ.get("XDG_CONFIG_HOME") or os.path.join(paths.user_home(self._environ), ".config")
+        return systemd_units(place, os.path.join(base, "systemd", "user"))
+
+    def enable(self) -> None:
+        """Read the files anew, and have the service start whenever its user logs in."""
+        self._systemctl("daemon-reload")
+        self._systemctl("enable", self.service, self.timer)
+
+    def start(self, *, anew: bool) -> None:
+        """Start the service; it has told that it is ready when this returns."""
+        hint = f"`journalctl --user -u {SERVICE} -n 20` says why"
+        self._ask(["systemctl", "--user", "reset-failed", self.service])
+        self._systemctl("restart" if anew else "start", self.service, limit_s=START_S, hint=hint)
+        self._systemctl("restart" if anew else "start", self.timer)
+
+    def stop(self, files: Sequence[str]) -> None:
+        """End what these files describe, and have it start no more."""
+        # The timer first: it is to find no gateway that has been sent home.
+        for name in sorted(files, key=lambda each: each != self.timer):
+            self._systemctl("disable", "--now", name, limit_s=STOP_S)
+
+    def forget(self) -> None:
+        """Read the files anew, which have gone; that the service once failed is of no interest any more."""
+        self._systemctl("daemon-reload")
+        self._ask(["systemctl", "--user", "reset-failed", self.service, self.deadman])
+
+    def standing(self) -> Standing:
+        """How the service is."""
+        service, timer = self._shown(self.service), self._shown(self.timer)
+        return Standing(
+            service.get("UnitFileState") == "enabled",
+            service.get("ActiveState") in {"active", "reloading"},
+            "/".join(filter(None, (service.get("ActiveState"), service.get("SubState")))),
+            int(service.get("MainPID") or 0),
+            service.get("StatusText", ""),
+            timer.get("ActiveState") == "active",
+            self._lingering(),
+        )
+
+    def _shown(self, unit: str) -> dict[str, str]:
+        properties = "UnitFileState,ActiveState,SubState,MainPID,StatusText"
+        shown = self._systemctl("show", f"--property={properties}", unit)
+        return dict(line.partition("=")[::2] for line in shown.splitlines())
+
+    def _lingering(self) -> str:
+        if shutil.which("loginctl", path=self._environ.get("PATH", os.defpath)) is None:
+            return ""
+        done = self._ask(["loginctl", "show-user", str(os.getuid()), "--property=Linger", "--value"])
+        if done.returncode or done.stdout.strip() != "no":
+            return ""
+        return "it ends when you log out; `loginctl enable-linger` has it run all the time"
+
+    def _systemctl(self, *words: str, limit_s: float = ANSWER_S, hint: str = "") -> str:
+        return self._do(["systemctl", "--user", *words], limit_s, hint)
+
+
+class Launchd(_Commands):
+    """The launchd of a user of macOS."""
+
+    name = "launchd"
+
+    def __init__(self, environ: Mapping[str, str], pause: Callable[[float], object] | None = None) -> None:
+        super().__init__(environ)
+        self._pause = pause or Event().wait
+        self._domain = f"gui/{os.getuid()}"
+        self._directory = os.path.join(paths.user_home(environ), "Library", "LaunchAgents")
+
+    def units(self, place: Place) -> tuple[Unit, ...]:
+        """The user's agents."""
+        return launchd_agents(place, self._directory)
+
+    def enable(self) -> None:
+        """Have the agents start whenever their user logs in, which they do by being there."""
+        for label in (SERVICE, DEADMAN):
+            self._do(["launchctl", "enable", f"{self._domain}/{label}"])
+
+    def start(self, *, anew: bool) -> None:
+        """Load the agents, which starts them."""
+        for label in (SERVICE, DEADMAN):
+            if anew:
+                self._unload(label)
+            if not self._is_loaded(label):
+                path = os.path.join(self._directory, f"{label}.plist")
+                self._do(["launchctl", "bootstrap", self._domain, path], START_S)
+
+    def stop(self, files: Sequence[str]) -> None:
+        """End what these files describe."""
+        for label in (DEADMAN, SERVICE):
+            if f"{label}.plist" in files:
+                self._unload(label)
+
+    def forget(self) -> None:
+        """An agent without a file is forgotten by itself."""
+
+    def standing(self) -> Standing:
+        """How the agent is."""
+        printed = self._ask(["launchctl", "print", f"{self._domain}/{SERVICE}"])
+        state = re.search(r"^\s*state = (.+)$", printed.stdout, re.MULTILINE)
+        pid = re.search(r"^\s*pid = (\d+)$", printed.stdout, re.MULTILINE)
+        disabled = self._ask(["launchctl", "print-disabled", self._domain]).stdout
+        is_enabled = not re.search(rf'"{SERVICE}" => (disabled|true)', disabled)
+        is_loaded = printed.returncode == 0
+        return Standing(
+            is_enabled and os.path.exists(os.path.join(self._directory, f"{SERVICE}.plist")),
+            is_loaded and pid is not None,
+            (state[1].strip() if state else "loaded") if is_loaded else "not loaded",
+            int(pid[1]) if pid else 0,
+            has_deadman=self._is_loaded(DEADMAN),
+        )
+
+    def _is_loaded(self, label: str) -> bool:
+        return self._ask(["launchctl", "print", f"{self._domain}/{label}"]).returncode == 0
+
+    def _unload(self, label: str) -> None:
+        if not self._is_loaded(label):
+            return
+        self._ask(["launchctl", "bootout", f"{self._domain}/{label}"], STOP_S)
+        # It returns before a gateway that drains has ended, and until then nothing can be loaded in its place.
+        for _ in range(round(STOP_S)):
+            if not self._is_loaded(label):
+                return
+            self._pause(1.0)
+        raise ConfigError(f"launchd has not ended {label} within {STOP_S:g} s")
+
+
+def _last_line(text: str) -> str:
+    lines: Iterable[str] = filter(None, (line.strip() for line in reversed(text.splitlines())))
+    return next(iter(lines), "it said nothing")

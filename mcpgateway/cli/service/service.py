@@ -1,0 +1,236 @@
+"""Have the gateway run as a service of its user, and no longer; and see whether it does."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from mcpgateway.cli.service.managers import UNKNOWN, Manager, Standing, find
+from mcpgateway.cli.service.units import Place, Unit, is_ours, serves
+from mcpgateway.errors import ConfigError
+from mcpgateway.shim import locations
+from mcpgateway.system import files
+
+if TYPE_CHECKING:
+    from mcpgateway.clientfiles.report import Report
+
+UNIT_LIMIT = 1_048_576
+
+
+def _suspend(home: str, environ: Mapping[str, str], why: str) -> Report:
+    from mcpgateway.clientfiles.enrolment import suspend
+
+    return suspend(home, environ, why)
+
+
+def _resume(home: str, environ: Mapping[str, str]) -> Report:
+    from mcpgateway.clientfiles.enrolment import resume
+
+    return resume(home, environ)
+
+
+@frozen
+class Installed:
+    """What an installation came to.
+
+    :ivar manager: its name.
+    :ivar units: the files of the service.
+    :ivar written: the paths of those that had to be written.
+    :ivar is_started: whether the service was started, or started anew.
+    :ivar warnings: what has not worked, and is not needed.
+    """
+
+    manager: str
+    units: tuple[Unit, ...]
+    written: tuple[str, ...] = ()
+    is_started: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+@frozen
+class Removed:
+    """What an uninstallation came to.
+
+    :ivar removed: the paths of the files that were removed.
+    :ivar left: those that have been changed since they were written.
+    """
+
+    removed: tuple[str, ...]
+    left: tuple[str, ...]
+
+
+@frozen
+class Status:
+    """How the service is.
+
+    :ivar files: the paths of its files, each with one word: current, outdated, changed or missing.
+    :ivar standing: what its manager says; None where nothing is installed.
+    """
+
+    manager: str
+    files: Mapping[str, str]
+    standing: Standing | None
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether its file is there."""
+        return next(iter(self.files.values())) != "missing"
+
+
+@frozen
+class Service:
+    """The service of one user.
+
+    :ivar home: the gateway's own directory.
+    :ivar suspend: gives clients their own servers back.
+    :ivar resume: has them use the gateway again, as far as they did when they were given them back.
+    """
+
+    home: str
+    environ: Mapping[str, str] = field(repr=False)
+    platform: str = sys.platform
+    suspend: Callable[[str, Mapping[str, str], str], Report] = field(default=_suspend, repr=False)
+    resume: Callable[[str, Mapping[str, str]], Report] = field(default=_resume, repr=False)
+
+    def install(self, *, is_dry: bool = False, starts: bool = True) -> Installed:
+        """Write the files, and start the service; what is as it should be is left alone.
+
+        :param is_dry: only tell what would be written.
+        :param starts: whether it is started now, and not only when its user logs in.
+        :raise ConfigError: it cannot be done, and nothing was written; or it was written, and does not start.
+        """
+        manager, units = self._units(is_told=not is_dry)
+        if is_dry:
+            return Installed(manager.name, units)
+        written = [unit for unit in units if self._is_to_write(unit)]
+        was_active = manager.standing().is_active
+        if starts and not was_active:
+            self._refuse_another()
+        warnings = self._keep_login()
+        for unit in written:
+            _write(unit)
+        manager.enable()
+        if starts:
+            manager.start(anew=was_active and bool(written))
+            warnings += _errors(self.resume(self.home, self.environ))
+        paths = tuple(unit.path for unit in written)
+        return Installed(manager.name, units, paths, starts and (bool(written) or not was_active), warnings)
+
+    def uninstall(self, *, is_dry: bool = False, anyway: bool = False) -> Removed:
+        """Give the clients their own servers back, end the service, and remove what was written for it.
+
+        :param is_dry: only tell what would be removed.
+        :param anyway: even where a client's file goes on naming the gateway, since it cannot be changed.
+        :raise ConfigError: it cannot be done.
+        """
+        manager, units = self._units(is_told=not is_dry)
+        found = {unit.path: text for unit in units if (text := _text(unit.path)) is not None}
+        for path, text in found.items():
+            self._refuse_other_home(path, text)
+        ours = tuple(path for path, text in found.items() if is_ours(text))
+        if found and not is_dry:
+            self._give_back(anyway=anyway)
+            manager.stop([os.path.basename(path) for path in found])
+            for path in ours:
+                os.unlink(path)
+            manager.forget()
+        return Removed(ours, tuple(path for path in found if path not in ours))
+
+    def _give_back(self, *, anyway: bool) -> None:
+        errors = _errors(self.suspend(self.home, self.environ, "stopped"))
+        if errors and not anyway:
+            raise ConfigError(
+                f"a client's file still names the gateway: {errors[0]}",
+                "mend that and try again, or uninstall with --force",
+            )
+
+    def status(self) -> Status:
+        """How the service is, as far as that can be told: a manager that does not answer is named in the note."""
+        manager, units = self._units(is_told=False)
+        found = {unit.path: _word(unit, _text(unit.path)) for unit in units}
+        is_there = any(word != "missing" for word in found.values())
+        return Status(manager.name, found, _standing(manager) if is_there else None)
+
+    def _units(self, *, is_told: bool) -> tuple[Manager, tuple[Unit, ...]]:
+        manager = find(self.environ, self.platform, is_told=is_told)
+        return manager, manager.units(Place.here(self.home, self.environ))
+
+    def _is_to_write(self, unit: Unit) -> bool:
+        text = _text(unit.path)
+        if text is None or text == unit.text:
+            return text is None
+        self._refuse_other_home(unit.path, text)
+        if not is_ours(text):
+            raise ConfigError(
+                f"{unit.path}: is not as `mcpgateway service install` wrote it",
+                "move it away and try again; what you want to be different belongs into a drop-in"
+                " (systemctl --user edit), which stays",
+            )
+        return True
+
+    def _refuse_other_home(self, path: str, text: str) -> None:
+        if not serves(text, self.home):
+            raise ConfigError(
+                f"{path}: runs a gateway with another home than {self.home}",
+                "name that one with --home; one user has one service",
+            )
+
+    def _refuse_another(self) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
+            knock.settimeout(1.0)
+            try:
+                knock.connect(locations.socket_path(self.environ, self.home))
+            except OSError:
+                return
+        raise ConfigError(
+            f"a gateway with the home {self.home} is running, and is not this service",
+            "`mcpgateway stop` ends it; with --no-start the service begins when you next log in",
+        )
+
+    def _keep_login(self) -> tuple[str, ...]:
+        # A service has no login shell: its servers get the environment of the shell that this is called from.
+        from mcpgateway.system.settings import keep_login
+
+        return tuple(keep_login(self.home, self.environ))
+
+
+def _standing(manager: Manager) -> Standing:
+    try:
+        return manager.standing()
+    except ConfigError as why:
+        return Standing(is_enabled=False, is_active=False, state=UNKNOWN, note=str(why))
+
+
+def _errors(report: Report) -> tuple[str, ...]:
+    errors = [f"{each.path}: {each.error}" for each in report.files if each.error]
+    return (*errors, *([report.rolled_back] if report.rolled_back else ()))
+
+
+def _text(path: str) -> str | None:
+    """What stands in a file; None where there is none."""
+    try:
+        data = files.read_bytes(path, UNIT_LIMIT)
+    except FileNotFoundError:
+        return None
+    return data.decode(errors="replace")
+
+
+def _word(unit: Unit, text: str | None) -> str:
+    if text is None:
+        return "missing"
+    if text == unit.text:
+        return "current"
+    return "outdated" if is_ours(text) else "changed"
+
+
+def _write(unit: Unit) -> None:
+    try:
+        os.makedirs(os.path.dirname(unit.path), exist_ok=True)
+        files.write_atomic(unit.path, unit.text.encode(), 0o644)
+    except OSError as why:
+        raise ConfigError(f"{unit.path}: cannot be written: {why.strerror}") from why

@@ -1,0 +1,166 @@
+"""Start the gateway of a home, once, and wait until it answers."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Sequence
+from time import monotonic, sleep
+from typing import NamedTuple, NoReturn
+
+from mcpgateway.cli.client import Away, Remote
+from mcpgateway.cli.console import fail, say
+from mcpgateway.cli.context import Globals
+from mcpgateway.cli.state import gateway_pid
+from mcpgateway.shim import startup
+
+POLL_S = 0.01
+LOOK_S = 0.1  # at the lock, which is held for a moment by whoever looks
+ANSWER_S = 5.0
+# What is wrong with the home or the disk as a whole, rather than with one file.
+OUTSIDE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)
+LINES, TAIL_BYTES = 10, 65_536
+TAKEN = re.compile(r"cannot listen on (\S+), port (\d+): it is in use by another program")
+
+
+class Begun(NamedTuple):
+    """A gateway that answers.
+
+    :ivar is_new: it was not there before; whoever started it.
+    :ivar is_ours: we have started it.
+    """
+
+    is_new: bool
+    is_ours: bool
+    took_s: float
+
+
+def begin(globals_: Globals, options: list[str], wait_s: float) -> Begun:
+    """Start it unless it runs, and wait until it answers.
+
+    :raise Trouble: it could not be started, or does not answer.
+    """
+    began = monotonic()
+    remote = Remote(globals_)
+    if answers(remote):
+        return Begun(is_new=False, is_ours=False, took_s=0.0)
+    log = Log(globals_.home)
+    starter = startup.Starter(globals_.home)
+    is_ours = False
+    next_look = began
+    while not answers(remote):
+        now = monotonic()
+        if now - began > wait_s and next_look > began:
+            _give_up(globals_, wait_s)
+        if now >= next_look:
+            next_look = now + LOOK_S
+            # Two that begin at once: one of them starts it, and if that comes to nothing the other one tries.
+            if is_ours and _is_gone(globals_.home):
+                _failed(log)
+            is_ours = is_ours or _started(starter, globals_.home, options)
+        sleep(POLL_S)
+    return Begun(is_new=True, is_ours=is_ours, took_s=monotonic() - began)
+
+
+def answers(remote: Remote) -> bool:
+    """Whether a gateway answers at the socket of the home.
+
+    :raise Trouble: it does, but serves nobody for want of descriptors.
+    """
+    try:
+        answer = remote.ask("/healthz", limit_s=ANSWER_S)
+    except Away:
+        return False
+    if answer.status == 503:
+        from mcpgateway.system.process.processes import RAISE_IT, TOO_MANY  # with much of the gateway
+
+        if TOO_MANY in str(answer.value):
+            fail(TOO_MANY, RAISE_IT)
+    return answer.status in (200, 401, 403)
+
+
+def _started(starter: startup.Starter, home: str, options: list[str]) -> bool:
+    try:
+        return starter.start_wanted(options)
+    except OSError as why:
+        unusable(home, why)
+
+
+def unusable(home: str, why: OSError) -> NoReturn:
+    """End with what is wrong with the home, or with a file in it that the gateway cannot do without."""
+    if why.errno in OUTSIDE:
+        fail(
+            f"{home}: cannot be used as the gateway's home: {why.strerror}",
+            "choose another with --home, or make it writable for you",
+        )
+    reason = "is a symbolic link" if why.errno == errno.ELOOP else why.strerror
+    fail(f"{why.filename or home}: {reason}", "take it away: the gateway makes its own")
+
+
+def _is_gone(home: str) -> bool:
+    lock = startup.open_lock(home)
+    try:
+        return startup.take(lock)
+    finally:
+        os.close(lock)
+
+
+def _give_up(globals_: Globals, wait_s: float) -> NoReturn:
+    pid = gateway_pid(globals_.home)
+    who = f"the gateway (pid {pid})" if pid else "the gateway"
+    fail(
+        f"{who} does not answer after {wait_s:g} s",
+        f"mcpgateway status says whether it does by now, stop ends it; its log is {Log(globals_.home).path}",
+    )
+
+
+def _failed(log: Log) -> NoReturn:
+    lines = log.lines()
+    said = next((each for each in reversed(lines) if each.startswith("mcpgateway: ")), "")
+    for line in lines:
+        if line != said:
+            say(f"  {line}", err=True, dim=True)
+    taken = TAKEN.search(said)
+    if taken:
+        fail(
+            _told_of(taken[1], int(taken[2])), "stop that, or choose another port: mcpgateway start --port N"
+        )
+    fail(
+        said.removeprefix("mcpgateway: ") or "the gateway ended while it was starting",
+        f"its log is {log.path}",
+    )
+
+
+def _told_of(address: str, port: int) -> str:
+    from mcpgateway.cli.ports import described, holder_of
+
+    pid = holder_of(port)
+    who = described(pid) if pid else "another program"
+    return f"cannot listen on {address}, port {port}: it is in use by {who}"
+
+
+class Log:
+    """What is written to the gateway's log from now on.
+
+    :ivar path: where it is.
+    """
+
+    def __init__(self, home: str) -> None:
+        self.path = f"{home}/logs/{startup.LOG}"
+        try:
+            self._at = os.stat(self.path).st_size
+        except OSError:
+            self._at = 0
+
+    def lines(self) -> Sequence[str]:
+        """The last of its lines."""
+        try:
+            with open(self.path, "rb", opener=startup.opener) as file:
+                size = file.seek(0, os.SEEK_END)
+                at = self._at if self._at <= size else 0  # it was rotated
+                file.seek(max(at, size - TAIL_BYTES))
+                text = file.read().decode(errors="replace")
+        except OSError:
+            return []
+        return [line for line in text.splitlines() if line.strip()][-LINES:]

@@ -1,0 +1,88 @@
+"""End the gateway of a home, and clear up after one that has ended otherwise."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from time import monotonic, sleep
+
+from mcpgateway.cli.console import fail
+from mcpgateway.cli.state import STATE, gateway_pid, read_state
+from mcpgateway.shim import startup
+from mcpgateway.system.alive import is_alive, start_time
+
+POLL_S = 0.02
+KILLED_S = 10.0
+
+
+def end(home: str, pid: int, timeout_s: float) -> bool:
+    """End a gateway, in order if it can do that in time; false when it had to be killed.
+
+    :raise Trouble: it cannot be ended.
+    """
+    began = start_time(pid)
+    send(home, pid, signal.SIGTERM)
+    if _is_over(pid, began, timeout_s):
+        return True
+    # Its guardian ends what it leaves.
+    send(home, pid, signal.SIGKILL)
+    if not _is_over(pid, began, KILLED_S):
+        fail(f"the gateway (pid {pid}) cannot be ended", "it waits for the kernel; look at its disk")
+    return False
+
+
+def send(home: str, pid: int, number: signal.Signals) -> None:
+    """Send a signal to the gateway of a home, and to nobody else.
+
+    :raise Trouble: it is another user's.
+    """
+    try:
+        if not hasattr(os, "pidfd_open"):
+            os.kill(pid, number)
+            return
+        # The number could be given to another process; the descriptor cannot.
+        descriptor = os.pidfd_open(pid)
+        try:
+            if gateway_pid(home) in (pid, 0):
+                signal.pidfd_send_signal(descriptor, number)
+        finally:
+            os.close(descriptor)
+    except ProcessLookupError:
+        return
+    except PermissionError:
+        fail(f"the gateway (pid {pid}) belongs to another user")
+
+
+def _is_over(pid: int, began: int, limit_s: float) -> bool:
+    ends = monotonic() + limit_s
+    while is_alive(pid) and start_time(pid) == began:
+        if monotonic() > ends:
+            return False
+        sleep(POLL_S)
+    return True
+
+
+def unwanted(home: str) -> None:
+    """Put down that nobody is to start it again, but for somebody who comes anew."""
+    try:
+        if os.path.isdir(home):
+            startup.write_stopped(home)
+    except OSError as why:
+        fail(f"{home}: cannot be written to: {why.strerror}")
+
+
+def clear_up(home: str) -> list[str]:
+    """Take away what a gateway has left that was killed; what was found, in words."""
+    found = []
+    if os.path.isdir(f"{home}/children"):
+        from mcpgateway.system.process.orphans import (
+            reap_leftovers,  # nobody else needs the gateway's code here
+        )
+
+        found = [f"killed {each}" for each in reap_leftovers(home)]
+    if read_state(home).exists:
+        with suppress(OSError):
+            os.unlink(f"{home}/{STATE}")
+            found.append(f"removed {home}/{STATE}")
+    return found

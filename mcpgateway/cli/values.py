@@ -1,0 +1,122 @@
+"""Values that are given to a command: on its line, in its environment, in a file, or on stdin.
+
+# Note [Where secrets go]
+What stands in a command line is read by every program of the machine, and stays in the shell's history.  So a value can
+be left out of it: the name alone takes it from the environment, or else from whoever types it or writes it to stdin.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+
+import click
+
+from mcpgateway.cli.console import fail
+
+VALUE_LIMIT = 65_536  # characters of a value on stdin
+FILE_LIMIT = 1_048_576
+STDIN = "-"
+
+
+def pairs(said: Iterable[str], option: str, *, separator: str = "=") -> dict[str, str]:
+    """What ``NAME=VALUE`` and ``NAME`` give; see Note [Where secrets go].
+
+    :raise Trouble: one of them is neither, or nobody knows its value.
+    """
+    found: dict[str, str] = {}
+    asked: list[str] = []
+    for each in said:
+        name, equals, value = each.partition(separator)
+        name = name.strip()
+        if not name:
+            fail(f"{option}: found {each!r}; expected NAME{separator}VALUE, or NAME")
+        if equals:
+            found[name] = value.lstrip() if separator == ":" else value
+        elif name in os.environ:
+            found[name] = os.environ[name]
+        else:
+            asked.append(name)
+    if len(asked) > 1 and not sys.stdin.isatty():
+        fail(f"stdin holds one value, and {', '.join(asked)} have none", "give the others in an --env-file")
+    return {**found, **{name: _typed(name) for name in asked}}
+
+
+def _typed(name: str) -> str:
+    if sys.stdin.isatty():
+        typed: str = click.prompt(name, hide_input=True, err=True, default="", show_default=False)
+        return typed
+    value = sys.stdin.read(VALUE_LIMIT + 1)
+    if len(value) > VALUE_LIMIT:
+        fail(f"the value of {name} on stdin is longer than {VALUE_LIMIT} characters")
+    if not value:
+        fail(
+            f"{name} has no value: it is neither in the environment nor on stdin",
+            f"{name}=VALUE gives it one",
+        )
+    return value.removesuffix("\n").removesuffix("\r")
+
+
+def of_file(path: str) -> dict[str, str]:
+    """The values that a file holds as ``NAME=VALUE`` lines; ``-`` is stdin.
+
+    :raise Trouble: it cannot be read.
+    """
+    from mcpgateway.config.dotenv import parse_dotenv
+    from mcpgateway.errors import ConfigError
+
+    try:
+        if path == STDIN:
+            text = sys.stdin.read(FILE_LIMIT + 1)
+        else:
+            with open(os.path.expanduser(path), encoding="utf-8") as file:
+                text = file.read(FILE_LIMIT + 1)
+        if len(text) > FILE_LIMIT:
+            fail(f"{path}: longer than {FILE_LIMIT} characters")
+        return parse_dotenv(text, "stdin" if path == STDIN else path)
+    except OSError as why:
+        fail(f"{path}: {why.strerror}")
+    except UnicodeError:
+        fail(f"{path}: is no text")
+    except ConfigError as why:
+        fail(str(why))
+
+
+class Expanding:
+    """Puts the values of this command's environment in for ``${NAME}``.
+
+    :param is_on: false leaves all as it is, for the gateway to put its own values in.
+    """
+
+    def __init__(self, environ: Mapping[str, str], *, is_on: bool) -> None:
+        self._environ = environ
+        self._is_on = is_on
+
+    def text(self, said: str) -> str:
+        """A text with its values; nothing in them is put in once more by the gateway.
+
+        :raise Trouble: a variable has no value here.
+        """
+        if not self._is_on or "{" not in said:
+            return said
+        from mcpgateway.config.expand import escaped, expand
+
+        made = expand(said, self._environ)
+        if made.unset or made.demanded:
+            names = ", ".join((*made.unset, *made.demanded))
+            fail(
+                f"{names}: not set here",
+                "--no-expand leaves ${NAME} to the gateway, which reads its own .env",
+            )
+        if made.lacking:
+            fail(
+                "${cmd:…} and ${keyring:…} are only taken from what is written into the configuration file itself"
+            )
+        if made.broken:
+            fail(f"{', '.join(made.broken)}: its value here has a line break in it")
+        return escaped(made.text)
+
+    def values(self, said: Mapping[str, str]) -> dict[str, str]:
+        """The same of several texts."""
+        return {name: self.text(value) for name, value in said.items()}

@@ -1,0 +1,1 @@
+"""Clients' own files: enrolled, kept in step, and restored."""

@@ -1,0 +1,240 @@
+"""Versions of users' files that a change has displaced, each in a file that is named for its digest.
+
+# Note [One at a time]
+The directory that holds them is locked by whoever changes a user's file, so two programs of one home never do so at
+once, and what is found half-done there was left by one that is dead.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+
+from attrs import define, field
+
+from mcpgateway.clientfiles.disk import DISK, Disk
+from mcpgateway.errors import ConfigError
+from mcpgateway.system import files, home_files
+
+LEDGER = "ledger"
+KEPT = "kept"
+KEPT_FILES = 200
+KEPT_BYTES = 256 * 1_048_576  # five versions of the largest files that were seen
+DIGEST_CHARACTERS = 64  # SHA-256 in hexadecimal digits
+LOCK_WAIT_S = 30.0
+LOCK_POLL_S = 0.02
+CHUNK_BYTES = 4 * 1_048_576
+
+
+def digest_of(data: bytes) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+@define(eq=False)
+class Kept:
+    """The displaced versions that one gateway home keeps, and the lock of its ledger.
+
+    :param home: the gateway's own directory.
+    :ivar needed: the digests of versions that have to stay, however old.
+    """
+
+    home: str
+    disk: Disk = field(default=DISK, repr=False)
+    needed: Collection[str] = ()
+    _depth: int = 0
+
+    @property
+    def ledger(self) -> str:
+        """The directory of the ledger, which is what is locked."""
+        return os.path.join(self.home, LEDGER)
+
+    @property
+    def directory(self) -> str:
+        """The directory of the versions."""
+        return os.path.join(self.ledger, KEPT)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other programs from changing users' files meanwhile; see Note [One at a time].
+
+        :raise ConfigError: another has it for too long, or the directory cannot be made.
+        """
+        if self._depth:
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+            return
+        files.make_home(self.home)
+        for directory in (self.ledger, self.directory):
+            home_files.make_directory(directory)
+        descriptor = self._opened()
+        self._depth = 1
+        try:
+            yield
+        finally:
+            self._depth = 0
+            self.disk.close(descriptor)
+
+    def put(self, data: bytes) -> str:
+        """Keep a version, and return its digest.
+
+        :raise OSError: it cannot be written.
+        """
+        digest = digest_of(data)
+        path = self._path(digest)
+        if self._is_there(path, len(data)):
+            return digest
+        temporary = f"{path}.part"
+        with suppress(FileNotFoundError):
+            self.disk.unlink(temporary)
+        try:
+            write_new(self.disk, temporary, data)
+            self.disk.rename(temporary, path)
+        except BaseException as why:
+            with suppress(OSError):
+                self.disk.unlink(temporary)
+            if isinstance(why, OSError):
+                raise OSError(why.errno, why.strerror, path) from why
+            raise
+        sync_directory(self.disk, self.directory)
+        return digest
+
+    def get(self, digest: str) -> bytes | None:
+        """A version, None where it is not kept, or not as it was."""
+        try:
+            data = read_file(self.disk, self._path(digest))
+        except OSError:
+            return None
+        return data if digest_of(data) == digest else None
+
+    def trim(self) -> None:
+        """Let the oldest go where there are too many; never the last one, and never what is needed."""
+        found = []
+        for name in self.disk.names(self.directory):
+            with suppress(OSError):
+                status = self.disk.stat(os.path.join(self.directory, name))
+                found.append((status.st_mtime_ns, status.st_size, name))
+        found.sort(reverse=True)
+        total = 0
+        for index, (_, size, name) in enumerate(found):
+            total += size
+            is_surplus = index >= KEPT_FILES or (index > 0 and total > KEPT_BYTES)
+            if name not in self.needed and (is_surplus or len(name) != DIGEST_CHARACTERS):
+                total -= size
+                with suppress(OSError):
+                    self.disk.unlink(os.path.join(self.directory, name))
+
+    def _opened(self) -> int:
+        try:
+            descriptor = self.disk.open(self.ledger, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as why:
+            raise ConfigError(f"{self.ledger}: cannot be opened: {why.strerror}") from why
+        end = self.disk.now() + LOCK_WAIT_S
+        try:
+            while not self.disk.lock(descriptor):
+                if self.disk.now() >= end:
+                    raise ConfigError(
+                        f"{self.ledger}: another mcpgateway has been changing clients' files for more than"
+                        f" {LOCK_WAIT_S:.0f} seconds; please try again when it is done"
+                    )
+                self.disk.sleep(LOCK_POLL_S)
+        except OSError as why:
+            self.disk.close(descriptor)
+            raise ConfigError(f"{self.ledger}: cannot be locked: {why.strerror}") from why
+        except BaseException:
+            self.disk.close(descriptor)
+            raise
+        return descriptor
+
+    def _path(self, digest: str) -> str:
+        return os.path.join(self.directory, digest)
+
+    def _is_there(self, path: str, size: int) -> bool:
+        try:
+            is_there = self.disk.stat(path).st_size == size
+        except OSError:
+            return False
+        if is_there:
+            with suppress(OSError):
+                self.disk.touch(path)  # it counts as the newest again
+        return is_there
+
+
+def read_file(disk: Disk, path: str, limit: int | None = None) -> bytes:
+    """All of a regular file.
+
+    :raise OSError: it cannot be read, is none, or is larger than the limit.
+    """
+    descriptor = disk.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    try:
+        check_regular(disk, descriptor, path)
+        return read_open(disk, descriptor, limit)
+    finally:
+        disk.close(descriptor)
+
+
+def check_regular(disk: Disk, descriptor: int, path: str) -> None:
+    """See whether what is open is a regular file.
+
+    :raise OSError: it is not.
+    """
+    if not stat.S_ISREG(disk.fstat(descriptor).st_mode):
+        raise OSError(errno.EINVAL, "is not a regular file", path)
+
+
+def read_open(disk: Disk, descriptor: int, limit: int | None = None) -> bytes:
+    """All that follows in an open file.
+
+    :raise OSError: it cannot be read, or is larger than the limit.
+    """
+    parts = []
+    total = 0
+    while part := disk.read(descriptor, CHUNK_BYTES):
+        parts.append(part)
+        total += len(part)
+        if limit is not None and total > limit:
+            raise OSError(errno.EFBIG, f"is larger than {limit} bytes")
+    return b"".join(parts)
+
+
+def write_all(disk: Disk, descriptor: int, data: bytes) -> None:
+    """Write all of it, however little is taken at a time.
+
+    :raise OSError: it cannot be written.
+    """
+    rest = memoryview(data)
+    while rest:
+        written = disk.write(descriptor, rest[:CHUNK_BYTES])
+        if written <= 0:
+            raise OSError(errno.EIO, "nothing of it was written")
+        rest = rest[written:]
+
+
+def write_new(disk: Disk, path: str, data: bytes) -> None:
+    """Make a file of our own that is not there yet, and wait until it is on the disk.
+
+    :raise OSError: it cannot be written.
+    """
+    descriptor = disk.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)
+    try:
+        write_all(disk, descriptor, data)
+        disk.sync(descriptor)
+    finally:
+        disk.close(descriptor)
+
+
+def sync_directory(disk: Disk, directory: str) -> None:
+    """Wait until the names in a directory are on the disk; some file systems refuse, and are content without."""
+    with suppress(OSError):
+        descriptor = disk.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            disk.sync(descriptor)
+        finally:
+            disk.close(descriptor)

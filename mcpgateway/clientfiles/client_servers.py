@@ -1,0 +1,126 @@
+"""The servers of a client's file in whatever manner it is written, as entries that our own files could hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from attrs import define
+
+from mcpgateway.clientfiles.enrolled_text import SWITCHES
+from mcpgateway.clientfiles.formats.client_format import REACH, Base, Dialect, Kind, Listed, reached, url_of
+from mcpgateway.config.document import Document, Place, dotted
+from mcpgateway.config.edit.edits import Put, changed
+from mcpgateway.config.entry import Entry, Origin, Scope, read_server
+from mcpgateway.config.environment import FULL
+from mcpgateway.config.ours import original_of
+from mcpgateway.config.problems import Problems, Where
+from mcpgateway.errors import ConfigError
+
+LEADS_HERE = "leads to the gateway already"
+HEADERS = ("headers", "http_headers")
+NESTED = "requestOptions"  # Continue has the headers below it
+# Codex names variables that hold a header, or a token.
+FROM_VARIABLES, FROM_VARIABLE = "env_http_headers", "bearer_token_env_var"
+
+
+@define
+class Theirs:
+    """One file.
+
+    :ivar base: what makes a URL ours.
+    :ivar project: the directory of the project it lies in, or "".
+    :ivar is_led: the gateway has led it here, and so serves what its entries were.
+    """
+
+    path: str
+    dialect: Dialect
+    base: Base
+    project: str = ""
+    is_led: bool = False
+
+    def entries(self, value: Any, problems: Problems) -> Iterator[Entry]:
+        """Read what a file lists; what cannot be used is told to the problems.
+
+        :param value: what the file holds; see `mcpgateway.clientfiles.formats.syntax.read`.
+        """
+        off = [each for each in self.dialect.listed(value, self.base, self.project) if each.kind is Kind.OFF]
+        for each in off:
+            on = {key: said for key, said in each.value.items() if key not in SWITCHES}
+            value = changed(value, Put(each.road, on), self.path)
+        for each in self.dialect.listed(value, self.base, self.project):
+            own = Problems()
+            try:
+                said = self._said(each)
+            except ConfigError as why:
+                problems.warn(self._where(each), str(why))
+                continue
+            if each.road in {one.road for one in off}:
+                said["enabled"] = False
+            place = Place(Document(self.path, None, _no_line), each.road, said)
+            entry = read_server(each.title, place, self._origin(each), own)
+            problems.soften(own, "")
+            if entry is not None:
+                yield entry
+
+    def _said(self, listed: Listed) -> dict[str, Any]:
+        """Return an entry as ours are written.
+
+        :raise ConfigError: it is none that the gateway could serve.
+        """
+        match listed.kind:
+            case Kind.PROGRAM if listed.program is not None:
+                program = listed.program
+            case Kind.OURS if not self.is_led and (argv := self._behind(listed)):
+                program = self.dialect.behind(listed, argv, listed.value.get("env"))
+            case Kind.OURS:
+                raise ConfigError(LEADS_HERE)
+            case Kind.REMOTE:
+                return {**self._rest(listed), **self._remote(listed)}
+            case _:
+                raise ConfigError(listed.why)
+        found: dict[str, Any] = {**self._rest(listed), "command": program.command, "args": list(program.args)}
+        found |= {"env": dict(program.env)} if program.env else {}
+        return found | ({"cwd": program.cwd} if program.cwd else {})
+
+    def _behind(self, listed: Listed) -> tuple[str, ...]:
+        # A relay that somebody has copied, with its original: that is what the gateway can serve.
+        leads = self.dialect.leads(listed.road, listed.value)
+        return (original_of(leads) or ()) if leads and "://" not in leads[0] else ()
+
+    def _rest(self, listed: Listed) -> dict[str, Any]:
+        gone = {*REACH, *HEADERS, NESTED, FROM_VARIABLES, FROM_VARIABLE}
+        return {key: each for key, each in listed.value.items() if key not in gone}
+
+    def _remote(self, listed: Listed) -> dict[str, Any]:
+        shape = self.dialect.shape_of(listed.road)
+        value = reached(listed.value, shape)
+        said = shape.words.variables.translated
+        found: dict[str, Any] = {"url": said(url_of(value))}
+        if value.get("type", value.get("transportType")) == "sse":
+            found["type"] = "sse"
+        nested = value.get(NESTED)
+        places = [value.get(each) for each in HEADERS]
+        places.append(nested.get("headers") if isinstance(nested, Mapping) else None)
+        headers = {str(key): said(str(each)) for place in places for key, each in _pairs(place)}
+        headers |= {str(key): f"${{{each}}}" for key, each in _pairs(value.get(FROM_VARIABLES))}
+        if isinstance(token := value.get(FROM_VARIABLE), str):
+            headers["Authorization"] = f"Bearer ${{{token}}}"
+        return found | ({"headers": headers} if headers else {})
+
+    def _origin(self, listed: Listed) -> Origin:
+        project = listed.project
+        directory = project or self.project or self.path.rpartition("/")[0] or "/"
+        scope = Scope.PROJECT if project else Scope.USER
+        return Origin(scope, self.path, directory, project=project, env_policy=FULL)
+
+    def _where(self, listed: Listed) -> Where:
+        return Where(self.path, 0, dotted(listed.road))
+
+
+def _pairs(place: Any) -> list[tuple[Any, Any]]:
+    return list(place.items()) if isinstance(place, Mapping) else []
+
+
+def _no_line(_path: object) -> int:
+    return 0

@@ -1,0 +1,154 @@
+"""What a change of a client's file looks like: a unified diff of the lines that change, without secrets.
+
+# Note [Nothing that is not ours to show]
+A client's file holds more than servers: tokens, accounts, histories.  Of the lines around a change only the keys are
+shown.  In the lines that change only those texts are that stand in an entry and are no secret there.  Where a line is
+long, as in a file without line ends, it is not shown at all.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
+from typing import Any
+
+from attrs import field, frozen
+
+from mcpgateway.config.document import visible
+from mcpgateway.policy.secrets.masking import address, masked, shown
+from mcpgateway.policy.secrets.shapes import MASK, is_secret
+
+CONTEXT_LINES = 3
+LINE_CHARACTERS = 1000
+# A shorter text is hidden only where it stands alone, since it may well be a part of other words.
+LONG_CHARACTERS = 6
+HIDDEN = "…"
+HUNK = re.compile(r"@@ -(\d+)(,\d+)? \+(\d+)(,\d+)? @@")
+STRUCTURE = re.compile(r"[\s{}\[\](),]*")
+# A key up to its colon or equals sign; the name of a table.
+KEY = re.compile(r"""\s*(?:-\s+)?(?:"(?:\\.|[^"\\])*"|[\w.-]+)\s*[:=](?:\s*[{\[])?|\s*\[[\w.'" -]+\]""")
+QUOTED = re.compile(
+    r"""(?P<name>"[^"\\]*"\s*[:=]\s*|\b[\w.-]+\s*[:=]\s*)?(?P<text>"(?:\\.|[^"\\])*"|'[^']*')(?P<key>\s*[:=])?"""
+)
+PLAIN = re.compile(
+    r"""(?P<name>\s*(?:-\s+)?(?:[\w.-]+\s*[:=]\s+)?)(?P<text>[^\s"'{}\[\]][^"'{}\[\]]*?)(?P<end>,?\s*)"""
+)
+
+
+@frozen
+class Vocabulary:
+    """What the entries of a file say.
+
+    :ivar secrets: what is never shown: values of variables and headers, queries of URLs, passwords.
+    :ivar known: what may be.
+    """
+
+    secrets: frozenset[str] = field(repr=False)
+    known: frozenset[str] = field(repr=False)
+
+
+def vocabulary(values: Iterable[Any]) -> Vocabulary:
+    """What is said in entries."""
+    secrets: set[str] = set()
+    known: set[str] = set()
+    for each in values:
+        _collect(each, masked(each), secrets, known)
+    return Vocabulary(frozenset(secrets), frozenset(known - secrets))
+
+
+def diff(path: str, before: str, after: str, words: Vocabulary) -> Iterator[str]:
+    """The lines of a unified diff, none of which can make a terminal do anything."""
+    old, new = before.splitlines(), after.splitlines()
+    # What is the same at both ends of a long file is nothing that the slow comparison has to see.
+    head = _same(zip(old, new, strict=False))
+    most = min(len(old), len(new)) - head
+    tail = min(most, _same(zip(reversed(old), reversed(new), strict=False)))
+    start, stop = max(0, head - CONTEXT_LINES), max(0, tail - CONTEXT_LINES)
+    pieces = old[start : len(old) - stop], new[start : len(new) - stop]
+    lines = list(difflib.unified_diff(*pieces, n=CONTEXT_LINES, lineterm=""))
+    if lines:
+        yield f"--- {visible(path)}"
+        yield f"+++ {visible(path)} (led to the gateway)"
+    for line in lines[2:]:
+        yield _shown(line, start, words)
+
+
+def _same(pairs: Iterable[tuple[str, str]]) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _shown(line: str, offset: int, words: Vocabulary) -> str:
+    found = HUNK.match(line)
+    if found:
+        return f"@@ -{int(found[1]) + offset}{found[2] or ''} +{int(found[3]) + offset}{found[4] or ''} @@"
+    sign, text = line[:1], line[1:]
+    if len(text) > LINE_CHARACTERS:
+        return f"{sign}{HIDDEN} a line of {len(text)} characters"
+    return sign + visible(_context(text) if sign == " " else _changed(text, words))
+
+
+def _context(text: str) -> str:
+    key = KEY.match(text)
+    known = key[0] if key else ""
+    rest = text[len(known) :]
+    if STRUCTURE.fullmatch(rest):
+        return text
+    blank = re.match(r"\s*", rest)
+    return f"{known}{blank[0] if blank else ''}{HIDDEN}"
+
+
+def _changed(text: str, words: Vocabulary) -> str:
+    plain = PLAIN.fullmatch(text)
+    if plain:
+        said = plain["text"]
+        if said in words.secrets or is_secret(plain["name"]):
+            return f"{plain['name']}{MASK}{plain['end']}"
+        is_said = said in words.known or said.endswith(":")  # a key with more below it
+        return address(text) if is_said else f"{plain['name']}{HIDDEN}{plain['end']}"
+    text = QUOTED.sub(lambda found: _quoted(found, words), text)
+    for each in sorted(words.secrets, key=len, reverse=True):
+        if len(each) >= LONG_CHARACTERS:
+            text = text.replace(each, MASK)
+    return shown(text)
+
+
+def _quoted(found: re.Match[str], words: Vocabulary) -> str:
+    name, text = found["name"] or "", found["text"]
+    said = _value(text)
+    if found["key"] and not name:
+        return found[0]
+    if said in words.secrets or is_secret(name.rstrip(" :=\"'")):
+        return f"{name}{text[0]}{MASK}{text[0]}{found['key'] or ''}"
+    return found[0] if said in words.known else f"{name}{text[0]}{HIDDEN}{text[0]}{found['key'] or ''}"
+
+
+def _value(quoted: str) -> str:
+    try:
+        return str(json.loads(quoted)) if quoted[0] == '"' else quoted[1:-1]
+    except ValueError:
+        return quoted[1:-1]
+
+
+def _collect(value: Any, shown: Any, secrets: set[str], known: set[str]) -> None:
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            known.add(str(key))
+            _collect(each, shown.get(key) if isinstance(shown, Mapping) else None, secrets, known)
+    elif isinstance(value, list | tuple):
+        same = shown if isinstance(shown, list | tuple) and len(shown) == len(value) else [None] * len(value)
+        for one, other in zip(value, same, strict=True):
+            _collect(one, other, secrets, known)
+    elif value is not None:
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+        if value == shown:
+            known.add(text)
+            return
+        # A long text may stand on several lines, and with escapes in it.
+        secrets |= {
+            text,
+            json.dumps(text)[1:-1],
+            *(each.strip() for each in text.splitlines() if each.strip()),
+        }

@@ -1,0 +1,214 @@
+"""Lead clients' files to the gateway, and give them back: what the commands, the daemon's helper and the timer call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+
+from attrs import evolve, frozen
+
+from mcpgateway.clientfiles import immorterm
+from mcpgateway.clientfiles.apply import alone, carried_out
+from mcpgateway.clientfiles.change import Return
+from mcpgateway.clientfiles.disk import DISK, Disk
+from mcpgateway.clientfiles.enrolment_records import Adopted
+from mcpgateway.clientfiles.files import Choice, Site, chosen, recorded_sites, see
+from mcpgateway.clientfiles.machine import Machine
+from mcpgateway.clientfiles.plan import FilePlan, Wanted, adopted_at, plan, plan_of
+from mcpgateway.clientfiles.report import FileReport, Left, Report
+from mcpgateway.clientfiles.restore import NOT_THERE, given_back, rebuilt, returned, to_be_returned
+from mcpgateway.config.document import visible
+from mcpgateway.config.edit.edits import same
+from mcpgateway.errors import ConfigError
+from mcpgateway.system.gateway_health import ask
+
+DISABLED, STOPPED, AWAY = "disabled", "stopped", "away"
+RELEASES, RELEASE_AGAIN_S = 20, 0.5
+NOBODY = "no gateway answers, so these servers are away until it runs: mcpgateway start"
+
+
+@frozen
+class Adoptable:
+    """What a start could lead here.
+
+    :ivar adopt: what the configuration says about that: ``ask``, ``always`` or ``never``.
+    :ivar servers: the titles of entries that could be led here, by the file.
+    :ivar suspended: the files that have their own entries back for now, and why.
+    """
+
+    adopt: str
+    servers: Mapping[str, tuple[str, ...]]
+    suspended: Mapping[str, str]
+
+
+def machine_of(home: str, environ: Mapping[str, str]) -> Machine:
+    """What is known of this machine before anything is done."""
+    return Machine(home, environ)
+
+
+def apply(machine: Machine, wanted: Wanted) -> Report:
+    """Lead files here: all of them, or none.
+
+    :raise ConfigError: what is asked for cannot be done anywhere, and nothing was changed.
+    """
+    with alone(machine):
+        _take_in(machine, wanted)
+        before = immorterm.given_back(machine)
+        if before.files:
+            machine.look_again()
+        plans = plan(machine, wanted)
+        named = [each for each in plans if each.trouble and wanted.choice.is_named]
+        if named:
+            raise ConfigError(named[0].trouble)
+        report = carried_out(machine, plans, wanted)
+        report = evolve(report, files=(*before.files, *report.files))
+        machine.look_again()
+    if any(each.adopted or each.renewed for each in report.files) and machine.answer is None:
+        return evolve(report, warnings=(*report.warnings, NOBODY))
+    return report
+
+
+def undo(machine: Machine, wanted: Wanted) -> Report:
+    """Give files back and forget them; a server that is named stays its clients' own from then on.
+
+    :raise ConfigError: what is asked for cannot be done anywhere, and nothing was changed.
+    """
+    with alone(machine):
+        if wanted.servers:
+            _keep_out(machine, wanted)
+        before = immorterm.given_back(machine) if not wanted.choice.is_named else Report()
+        reports = [returned(machine, site, wanted) for site in to_be_returned(machine, wanted)]
+        machine.look_again()
+    return Report((*before.files, *(each for each in reports if each is not None)))
+
+
+def suspend(home: str, environ: Mapping[str, str], why: str) -> Report:
+    """Give all files back for now; the ledger remembers what led here, and how.
+
+    :param why: ``disabled``, ``stopped`` or ``away``.  What was disabled stays so when the gateway stops.
+    :raise ConfigError: the ledger cannot be used, and nothing was changed.
+    """
+    machine = machine_of(home, environ)
+    if not machine.records.files:
+        return Report(tuple(_found_again(machine)))
+    with alone(machine):
+        reports = []
+        for site in recorded_sites(machine.records):
+            adopted = adopted_at(machine, site)
+            if (
+                adopted is not None
+                and adopted.suspended != why
+                and (not adopted.suspended or why == DISABLED)
+            ):
+                reports.append(given_back(machine, site, Return(machine, site, why=why)))
+        return Report(tuple(reports))
+
+
+def release(home: str, environ: Mapping[str, str], disk: Disk = DISK) -> Report:
+    """Give files back whose gateway has ended and is not back, until it is; nothing where one answers.
+
+    A file that cannot be changed at the moment, perhaps because its client is writing it, is tried again for a while.
+
+    :raise ConfigError: the ledger cannot be used, and nothing was changed.
+    """
+    report = Report()
+    for _ in range(RELEASES):
+        if ask(home, 0, environ) is not None:
+            break
+        again = suspend(home, environ, AWAY)
+        report = evolve(again, files=(*(each for each in report.files if not each.error), *again.files))
+        if not report.errors:
+            break
+        disk.sleep(RELEASE_AGAIN_S)
+    return report
+
+
+def resume(home: str, environ: Mapping[str, str], whys: Collection[str] = (STOPPED, AWAY)) -> Report:
+    """Lead the files here again that were given back for now.
+
+    :param whys: for which of the reasons; what was disabled is led here again only by `enable`.
+    :raise ConfigError: what is asked for cannot be done, and nothing was changed.
+    """
+    machine = machine_of(home, environ)
+    if machine.ledger.is_lost():
+        found = _found_again(machine)
+        led = [apply(machine, Wanted(Choice(file=each.path))) for each in found if each.changed]
+        return Report((*found, *(each for one in led for each in one.files)))
+    if not any(each.suspended in whys for each in machine.records.files.values()):
+        return Report()
+    with alone(machine):
+        reports: list[FileReport] = []
+        for site in list(recorded_sites(machine.records)):
+            adopted = adopted_at(machine, site)
+            if adopted is not None and adopted.suspended in whys:
+                reports.append(_led_again(machine, site, adopted))
+                machine.look_again()
+        return Report(tuple(reports))
+
+
+def adoptable(home: str, environ: Mapping[str, str]) -> Adoptable:
+    """What a start could lead here, and whether it is to ask.
+
+    :raise ConfigError: the configuration or the ledger cannot be used.
+    """
+    machine = machine_of(home, environ)
+    found = plan(machine, Wanted())
+    servers = {
+        each.site.path: tuple(one.title for one in each.wishes)
+        for each in found
+        if each.wishes and not each.trouble and adopted_at(machine, each.site) is None
+    }
+    if not immorterm.runs(environ):
+        for one in immorterm.stranded(machine):
+            servers[one.site.path] = (*servers.get(one.site.path, ()), *one.titles)
+    suspended = {each.path: each.suspended for each in machine.records.files.values() if each.suspended}
+    return Adoptable(machine.settings.clients.adopt.value, servers, suspended)
+
+
+def _found_again(machine: Machine) -> list[FileReport]:
+    """Put back what stood in clients' files, where the ledger that knew it is lost."""
+    if not machine.ledger.is_lost():
+        return []
+    with alone(machine):
+        sites = chosen(Choice(), machine.environ, machine.records)
+        reports = [rebuilt(machine, each, Wanted()) for each in sites]
+        machine.look_again()
+    return [each for each in reports if each is not None]
+
+
+def _take_in(machine: Machine, wanted: Wanted) -> None:
+    """A server that is named stays its client's own no more."""
+    out = machine.records.opted_out
+    now = frozenset(each for each in out if each.rpartition(":")[2] not in wanted.servers)
+    if now != out:
+        machine.ledger.opt_out(now)
+        machine.look_again()
+    listed = set(machine.settings.clients.opt_out) & set(wanted.servers)
+    if listed:
+        name = visible(min(listed))
+        raise ConfigError(f"gateway.clients.opt_out lists {name}; take it out of the configuration first")
+
+
+def _keep_out(machine: Machine, wanted: Wanted) -> None:
+    clients = wanted.choice.clients
+    names = {f"{client}:{each}" for client in clients for each in wanted.servers} or set(wanted.servers)
+    machine.ledger.opt_out(machine.records.opted_out | names)
+
+
+def _led_again(machine: Machine, site: Site, adopted: Adopted) -> FileReport:
+    if not os.path.lexists(site.path):
+        return FileReport(site.path, site.dialect.name, site.dialect.title, left=(Left("", NOT_THERE),))
+    wanted = Wanted(mode=adopted.mode)
+    planned = _as_before(plan_of(machine, wanted, [see(site, machine.base)])[0], adopted)
+    return carried_out(machine, [planned], wanted, is_all_or_none=False).files[0]
+
+
+def _as_before(planned: FilePlan, adopted: Adopted) -> FilePlan:
+    """Of a project's file nothing is led here again but what was; others may have written to it."""
+    if not planned.site.project and adopted.is_watched:
+        return planned
+    formers = {road: each.replaced.former for road, each in adopted.entries.items()}
+    wishes = [
+        each for each in planned.wishes if each.road in formers and same(each.value, formers[each.road])
+    ]
+    return evolve(planned, wishes=tuple(wishes))

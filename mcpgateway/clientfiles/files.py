@@ -1,0 +1,242 @@
+"""Where clients' files are on this machine, and what they list."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from mcpgateway.clientfiles.client_locks import Lock, directory_lock
+from mcpgateway.clientfiles.formats import syntax
+from mcpgateway.clientfiles.formats.client_format import Base, Dialect, Kind, Listed
+from mcpgateway.clientfiles.formats.clients import DIALECTS
+from mcpgateway.clientfiles.formats.locations import project_files, user_files
+from mcpgateway.clientfiles.ledger import Records
+from mcpgateway.clientfiles.machine import CUSTOM
+from mcpgateway.clientfiles.transaction import FILE_LIMIT
+from mcpgateway.config.document import visible
+from mcpgateway.errors import ConfigError
+from mcpgateway.system import files, paths
+
+# Its file is written by itself all the time, and it has a lock for that.
+LOCKING = "claude-code"
+
+
+@frozen
+class Site:
+    """A file of a client.
+
+    :ivar project: the directory of the project it lies in, or "".
+    """
+
+    dialect: Dialect = field(repr=lambda dialect: dialect.name)
+    path: str
+    project: str = ""
+
+    @property
+    def lock(self) -> Lock | None:
+        """What its client takes before it writes."""
+        return directory_lock(self.path) if self.dialect.name == LOCKING and not self.project else None
+
+
+@frozen
+class Seen:
+    """What a file holds.
+
+    :ivar trouble: why it cannot be used; "" where it can.
+    :ivar is_table_there: whether the place is there where its servers stand, were it empty.
+    """
+
+    site: Site
+    text: str = field(default="", repr=False)
+    listed: tuple[Listed, ...] = ()
+    trouble: str = ""
+    is_table_there: bool = False
+
+    def counts(self) -> dict[str, int]:
+        """How many entries there are of each kind."""
+        kinds = [each.kind for each in self.listed]
+        return {each.value: kinds.count(each) for each in Kind}
+
+
+@frozen
+class Choice:
+    """Which files are meant.
+
+    :ivar clients: names of clients; none means all.
+    :ivar project: a project's directory, whose own files are meant, or "".
+    :ivar file: one file by its path, or "".
+    """
+
+    clients: tuple[str, ...] = ()
+    project: str = ""
+    file: str = ""
+
+    @property
+    def is_named(self) -> bool:
+        """Whether somebody asked for these files and no others."""
+        return bool(self.clients or self.project or self.file)
+
+
+def chosen(
+    choice: Choice, environ: Mapping[str, str], records: Records, *, with_projects: bool = False
+) -> list[Site]:
+    """The files that are meant, each once, and those that are there.
+
+    :param records: the files in them are meant, too, where nothing else is said.
+    :param with_projects: those of projects are as well.
+    :raise ConfigError: a client is not known, or what is named is not there.
+    """
+    for name in choice.clients:
+        if name not in DIALECTS:
+            raise ConfigError(
+                f"--client {visible(name)}: is not known; expected one of {', '.join(DIALECTS)}"
+            )
+    if choice.file:
+        return [_named(choice, environ)]
+    dialects = [DIALECTS[name] for name in choice.clients] if choice.clients else list(DIALECTS.values())
+    if choice.project:
+        found = list(_in_project(choice.project, dialects, environ))
+        if not found:
+            raise ConfigError(f"{visible(choice.project)}: no client has servers of its own there")
+        return _each_once(found)
+    sites = [each for dialect in dialects for each in _of_user(dialect, environ)]
+    recorded = (each for each in recorded_sites(records) if with_projects or not each.project)
+    return _each_once([*sites, *(each for each in recorded if each.dialect in dialects)])
+
+
+def recorded_sites(records: Records) -> Iterator[Site]:
+    """The files that the ledger knows; those of clients that this release does not know are read as others'."""
+    for real, adopted in records.files.items():
+        dialect = DIALECTS.get(adopted.dialect, DIALECTS[CUSTOM])
+        yield Site(dialect, adopted.path or real, adopted.project)
+
+
+def see(site: Site, base: Base) -> Seen:
+    """Read a file; what is wrong with it is told and not raised."""
+    try:
+        text = files.read_text(site.path, FILE_LIMIT)
+        values = syntax.read(text, site.path, site.dialect) if text.strip() else {}
+        listed = listed_in(site, values, base)
+    except FileNotFoundError:
+        return Seen(site, trouble=f"{visible(site.path)}: there is no such file")
+    except ConfigError as why:
+        return Seen(site, trouble=str(why))
+    return Seen(site, text, listed, "", _has_table(values, site.dialect))
+
+
+def listed_in(site: Site, values: Any, base: Base) -> tuple[Listed, ...]:
+    """What a file lists; entries of a project's file are that project's."""
+    listed = site.dialect.listed(values, base, site.project)
+    if not site.project:
+        return listed
+    return tuple(each if each.project else evolve(each, project=site.project) for each in listed)
+
+
+def unwritable(path: str) -> str:
+    """Why a file cannot be changed, as far as that can be told without trying; "" where nothing speaks against it."""
+    try:
+        status = os.stat(path)
+    except OSError as why:
+        return f"{visible(path)}: cannot be looked at: {why.strerror}"
+    if status.st_uid != os.geteuid() and os.geteuid() != 0:
+        return f"{visible(path)}: belongs to another user (uid {status.st_uid}); let that user change it"
+    if not status.st_mode & 0o222:
+        return f"{visible(path)}: is read-only; make it writable (chmod u+w) and try again"
+    return ""
+
+
+@frozen
+class Detected:
+    """A client that is on this machine.
+
+    :ivar sites: its files that are there.
+    :ivar expected: where it would have one, if it has none.
+    """
+
+    dialect: Dialect = field(repr=lambda dialect: dialect.name)
+    sites: tuple[Site, ...]
+    expected: str = ""
+
+
+def detect(environ: Mapping[str, str]) -> list[Detected]:
+    """The clients that have a file on this machine, or a directory for one."""
+    found: list[Detected] = []
+    for dialect in DIALECTS.values():
+        sites = tuple(_of_user(dialect, environ))
+        places = () if sites else _user_places(dialect, environ)
+        expected = next((each for each in places if _is_of_client(os.path.dirname(each), environ)), "")
+        if sites or expected:
+            found.append(Detected(dialect, sites, expected))
+    return found
+
+
+def _user_places(dialect: Dialect, environ: Mapping[str, str]) -> Sequence[str]:
+    return user_files(dialect, sys.platform, environ, paths.user_home(environ))
+
+
+def _of_user(dialect: Dialect, environ: Mapping[str, str]) -> Iterator[Site]:
+    for path in _there(_user_places(dialect, environ)):
+        yield Site(dialect, path)
+
+
+def _in_project(named: str, dialects: Iterable[Dialect], environ: Mapping[str, str]) -> Iterator[Site]:
+    project = os.path.realpath(paths.absolute(named, environ))
+    if os.path.basename(project) == ".mcp.json" and os.path.isfile(project):
+        project = os.path.dirname(project)
+    for dialect in dialects:
+        for path in _there(project_files(dialect, project)):
+            yield Site(dialect, path, project)
+
+
+def _there(patterns: Iterable[str]) -> Iterator[str]:
+    for each in patterns:
+        if "*" in each:
+            pattern = re.sub(r"[?[]", r"[\g<0>]", each)  # which may well be in the name of a directory
+            yield from sorted(path for path in glob.glob(pattern) if os.path.isfile(path))
+        elif os.path.lexists(each):
+            yield each
+
+
+def _named(choice: Choice, environ: Mapping[str, str]) -> Site:
+    path = paths.absolute(choice.file, environ)
+    if not os.path.lexists(path):
+        raise ConfigError(f"{visible(path)}: there is no such file")
+    if choice.clients:
+        dialect = DIALECTS[choice.clients[0]]
+        return Site(dialect, path, _by_its_name(path, (dialect,)).project)
+    real = os.path.realpath(path)
+    known = (each for dialect in DIALECTS.values() for each in _of_user(dialect, environ))
+    own = next((each for each in known if os.path.realpath(each.path) == real), None)
+    return own or _by_its_name(path)
+
+
+def _by_its_name(path: str, dialects: Iterable[Dialect] = tuple(DIALECTS.values())) -> Site:
+    for dialect in dialects:
+        for each in dialect.project:
+            if "*" not in each and path.endswith(f"/{each}"):
+                return Site(dialect, path, os.path.realpath(path[: -len(each) - 1]))
+    return Site(DIALECTS[CUSTOM], path)
+
+
+def _each_once(sites: Iterable[Site]) -> list[Site]:
+    found: dict[str, Site] = {}
+    for each in sites:
+        found.setdefault(os.path.realpath(each.path), each)
+    return list(found.values())
+
+
+def _is_of_client(directory: str, environ: Mapping[str, str]) -> bool:
+    home = paths.user_home(environ)
+    return directory not in (home, os.path.join(home, ".config")) and os.path.isdir(directory)
+
+
+def _has_table(values: Any, dialect: Dialect) -> bool:
+    return isinstance(values, dict) and any(
+        isinstance(values.get(road[0]), dict | list) for road in dialect.tables
+    )

@@ -1,0 +1,368 @@
+"""How one AI client writes its servers: what its file lists, and how an entry reads that leads to the gateway.
+
+# Note [What is kept]
+An entry of ours keeps every key that does not say how the server is reached: what the user allowed, timeouts, notes.
+They are the client's affair, and the gateway does not act on them.  The keys in `REACH` give way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
+from itertools import pairwise
+from math import isfinite
+from typing import Any
+from urllib.parse import quote
+
+from attrs import evolve, field, frozen
+
+from mcpgateway.clientfiles.formats import loopback
+from mcpgateway.clientfiles.formats.loopback import Base
+from mcpgateway.clientfiles.formats.program import Program, Words, argv_of, read_program
+from mcpgateway.config.document import printable
+from mcpgateway.config.ours import server_of
+from mcpgateway.config.reach import PROGRAM_TYPES
+from mcpgateway.errors import ConfigError
+
+__all__ = [
+    "EACH",
+    "LEAD",
+    "NAME",
+    "URL",
+    "Base",
+    "Dialect",
+    "Kind",
+    "Listed",
+    "Program",
+    "Road",
+    "Shape",
+    "served_by",
+]
+
+Road = tuple[str, ...]
+
+# In the road to a table: any key, which is the directory of a project.
+EACH = "*"
+# Names the project that an entry is for; its path is written as in a URL, and so holds nothing that a client expands.
+PROJECT_HEADER = "Mcp-Project-Path"
+# In a list, the key of an item that says which server it is.
+NAME = "name"
+# In the form of an entry: where the URL goes.
+URL = "{url}"
+URL_KEYS = ("url", "httpUrl", "serverUrl", "baseUrl", "uri")
+# What says how a server is reached.
+REACH = frozenset(
+    (
+        *URL_KEYS,
+        *("type", "transport", "transportType", "command", "args", "env", "environment", "cwd", "envFile"),
+        *("cmd", "envs", "env_keys", "env_vars"),
+    )
+)
+# Of these, what it leads to; the others are for a program and change nothing where there is none.
+LEAD = frozenset((*URL_KEYS, *("type", "transport", "transportType", "command", "args", "cmd")))
+
+
+class Kind(Enum):
+    """What an entry is to the gateway."""
+
+    PROGRAM = "program"
+    OURS = "ours"
+    REMOTE = "remote"
+    OFF = "off"
+    ODD = "odd"
+
+
+@frozen
+class Listed:
+    """One entry of a client's file.
+
+    :ivar road: where it stands; a list whose items have names is walked by these.
+    :ivar project: the directory of the project it is for, where the file says so.
+    :ivar why: of an odd one, what is not understood.
+    :ivar program: what the client would start; None of others.
+    :ivar served: of ours, the name behind it; "" of the one entry for all servers.
+    """
+
+    title: str
+    road: Road
+    value: Any = field(repr=False)
+    kind: Kind
+    project: str = ""
+    why: str = ""
+    program: Program | None = None
+    served: str = ""
+
+
+@frozen
+class Shape:
+    """How the entries of a table are written.
+
+    :ivar url: the keys of an entry with a URL, in their order; none where the client has no such entries.
+    :ivar words: the keys of an entry with a program.
+    :ivar nests: the key below which some entries say how they are reached.
+    :ivar fresh: what an entry that was not there before has besides; `NAME` stands for its title.
+    :ivar helper: what an entry with a URL has besides, so that the gateway learns who calls.
+    :ivar headers: the road to the headers that an entry has its client send.
+    """
+
+    url: tuple[tuple[str, str], ...] = (("url", URL),)
+    words: Words = field(factory=Words)
+    nests: str = ""
+    fresh: Mapping[str, Any] = field(factory=dict)
+    helper: Mapping[str, Any] = field(factory=dict)
+    headers: Road = ("headers",)
+
+
+@frozen
+class Dialect:
+    """How one client writes its servers.
+
+    :ivar name: what it is called on the command line.
+    :ivar title: what it is called among people.
+    :ivar tables: where the entries stand, and how they are written there; the first is where a new one goes.
+    :ivar user: the user's files: see `mcpgateway.clientfiles.formats.locations`.
+    :ivar project: the files of a project, relative to it; a ``*`` stands for any name.
+    :ivar is_strict: the client takes JSON without comments only.
+    """
+
+    name: str
+    title: str
+    tables: Mapping[Road, Shape]
+    user: Mapping[str, tuple[str, ...]] = field(factory=dict)
+    project: tuple[str, ...] = ()
+    is_strict: bool = False
+
+    def listed(self, document_value: Any, base: Base, project: str = "") -> tuple[Listed, ...]:
+        """Tell what a file lists, in its order.
+
+        :param document_value: what the file holds; see `mcpgateway.clientfiles.formats.syntax.read`.
+        :param base: what makes a URL ours.
+        :param project: the directory of the project that the file lies in, or "".
+        """
+        return tuple(
+            _listed(shape, Listed(title, (*road, title), value, Kind.ODD, inside), base, inside or project)
+            for table, shape in self.tables.items()
+            for road, inside, held in _walk(document_value, table, ())
+            for title, value in members(held)
+        )
+
+    def by_url(self, listed: Listed, url: str, *, helper: bool = False, project: str = "") -> Any:
+        """Return what stands in the place of an entry so that it leads to a URL; see Note [What is kept].
+
+        :param helper: let the client say who it is, where it knows how to.
+        :param project: the directory of the project that the entry is for, which the client is to say, or "".
+        :raise ConfigError: the client takes no URLs.
+        """
+        shape = self.shape_of(listed.road)
+        if not shape.url:
+            raise ConfigError(
+                f"{self.title} takes no URL in its file, so {printable(listed.title)} can only be reached with a"
+                " command there: use --fail-open"
+            )
+        put: dict[str, Any] = {key: url if each == URL else each for key, each in shape.url}
+        value = _mapping(listed.value)
+        if shape.nests and isinstance(value.get(shape.nests), Mapping):
+            put = {shape.nests: put}
+        if helper:
+            put |= {key: each for key, each in shape.helper.items() if key not in value}
+        if project:
+            put = _with_header({**value, **put}, put, shape.headers, PROJECT_HEADER, quote(project))
+        return _in_place(value, put, REACH)
+
+    def by_command(self, listed: Listed, argv: Sequence[str]) -> Any:
+        """Return what stands in the place of an entry so that the client starts a command of ours.
+
+        Its variables and its directory stay, since the command may have to run the original.
+        """
+        shape = self.shape_of(listed.road)
+        value = _mapping(listed.value)
+        if shape.nests and isinstance(inner := value.get(shape.nests), Mapping):
+            return {**value, shape.nests: _by_command(inner, argv, shape.words)}
+        return _by_command(value, argv, shape.words)
+
+    def fresh(self, title: str, table: Road | None = None) -> Listed:
+        """Return an entry that is not there yet, for `by_url` and `by_command`.
+
+        :param table: where it is to stand, else where the client has the servers of its user.
+        """
+        table = next(iter(self.tables)) if table is None else table
+        listed = Listed(title, (*table, title), {}, Kind.ODD)
+        fresh = self.shape_of(listed.road).fresh
+        return evolve(listed, value={key: title if each == NAME else each for key, each in fresh.items()})
+
+    def project_of(self, road: Road) -> str:
+        """Tell the directory of the project that an entry is for where its place in the file says so, else ""."""
+        table = next((each for each in self.tables if _fits(road[:-1], each)), ())
+        return next((step for key, step in zip(table, road, strict=False) if key == EACH), "")
+
+    def names_project(self, road: Road, value: Any, project: str) -> bool:
+        """Tell whether an entry of ours says for which project it is."""
+        if not isinstance(value, Mapping):
+            return False
+        shape = self.shape_of(road)
+        argv = argv_of(reached(value, shape), shape.words)
+        if not url_of(reached(value, shape)):
+            return ("--project", project) in pairwise(argv)
+        held: Any = value
+        for key in (*shape.headers, PROJECT_HEADER):
+            held = held.get(key) if isinstance(held, Mapping) else None
+        return bool(held == quote(project))
+
+    def leads(self, road: Road, value: Any) -> tuple[str, ...]:
+        """Tell where an entry leads: to a URL, or to a program with its arguments; () where that is not known."""
+        if not isinstance(value, Mapping):
+            return ()
+        shape = self.shape_of(road)
+        value = reached(value, shape)
+        url = url_of(value)
+        return (url,) if url else argv_of(value, shape.words)
+
+    def behind(self, listed: Listed, argv: Sequence[str], env: Any) -> Program:
+        """Return the program that a relay of ours starts where it cannot reach the gateway.
+
+        :raise ConfigError: it has something that only its client can fill in.
+        """
+        words = self.shape_of(listed.road).words
+        return read_program({words.command: list(argv), words.env: env}, words)
+
+    def shape_of(self, road: Road) -> Shape:
+        """Return how the entries are written at a road."""
+        fitting = (shape for table, shape in self.tables.items() if _fits(road[:-1], table))
+        return next(fitting, next(iter(self.tables.values())))
+
+
+def members(held: Any) -> Iterator[tuple[str, Any]]:
+    """Iterate over the entries of a table, which is a mapping, or a list whose items have names."""
+    if isinstance(held, Mapping):
+        yield from held.items()
+    elif isinstance(held, list):
+        # Of two with one name, a road leads to the first.
+        named = {each[NAME]: each for each in reversed(held) if is_named(each)}
+        yield from ((each[NAME], each) for each in held if is_named(each) and named[each[NAME]] is each)
+
+
+def is_named(value: Any) -> bool:
+    """Tell whether the item of a list has a name by which a road can lead to it."""
+    return isinstance(value, Mapping) and isinstance(value.get(NAME), str)
+
+
+def _walk(value: Any, table: Road, road: Road, project: str = "") -> Iterator[tuple[Road, str, Any]]:
+    if not table:
+        yield road, project, value
+        return
+    held = value if isinstance(value, Mapping) else {}
+    for key in held if table[0] == EACH else (table[0],):
+        if key in held:
+            inside = key if table[0] == EACH else project
+            yield from _walk(held[key], table[1:], (*road, key), inside)
+
+
+def _fits(road: Road, table: Road) -> bool:
+    return len(road) == len(table) and all(step in (EACH, key) for step, key in zip(table, road, strict=True))
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+# What an entry is
+
+
+def _listed(shape: Shape, listed: Listed, base: Base, project: str) -> Listed:
+    if not isinstance(listed.value, Mapping):
+        return evolve(listed, why="it is no mapping")
+    value = reached(listed.value, shape)
+    url = url_of(value)
+    argv = argv_of(value, shape.words)
+    served = served_by((url,) if url else argv, base)
+    if served is not None:
+        return evolve(listed, kind=Kind.OURS, served=served)
+    if listed.value.get("disabled") is True or listed.value.get("enabled") is False:
+        return evolve(listed, kind=Kind.OFF)
+    word = value.get("type", value.get("transportType"))
+    if url and not (argv and word in (None, *PROGRAM_TYPES)):
+        return evolve(listed, kind=Kind.REMOTE)
+    if word not in (None, *PROGRAM_TYPES):
+        return evolve(listed, why=f"its type is '{printable(str(word))}', and it has no URL")
+    if url:
+        return evolve(listed, why="it has both a command and a URL")
+    if any(loopback.server_of(each, base) is not None for each in argv if "://" in each):
+        return evolve(listed, why="it is a bridge of its user's own to the gateway")
+    if not _is_plain(listed.value):
+        return evolve(listed, why="it holds a date, or a number that is none")
+    try:
+        return evolve(listed, kind=Kind.PROGRAM, program=read_program(value, shape.words, project))
+    except ConfigError as why:
+        return evolve(listed, why=str(why))
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell whether a value can be noted as JSON, and come back as it was."""
+    match value:
+        case Mapping():
+            return all(map(_is_plain, value.values()))
+        case list():
+            return all(map(_is_plain, value))
+        case float():
+            return isfinite(value)
+        case _:
+            return value is None or isinstance(value, str | int)
+
+
+def served_by(leads: tuple[str, ...], base: Base) -> str | None:
+    """Tell which server of the gateway this is, "" for all of them; None where it leads elsewhere."""
+    if len(leads) == 1 and "://" in leads[0]:
+        return loopback.server_of(leads[0], base)
+    return server_of(leads)
+
+
+def reached(value: Mapping[str, Any], shape: Shape) -> Mapping[str, Any]:
+    """Return an entry with what it nests as if that were not nested."""
+    inner = value.get(shape.nests) if shape.nests else None
+    if not isinstance(inner, Mapping):
+        return value
+    return {**{key: each for key, each in value.items() if key != shape.nests}, **inner}
+
+
+def url_of(value: Mapping[str, Any]) -> str:
+    """Return the URL of an entry, or ""."""
+    return next((value[key] for key in URL_KEYS if isinstance(value.get(key), str)), "")
+
+
+# What stands in its place
+
+
+def _with_header(
+    value: Mapping[str, Any], put: Mapping[str, Any], road: Road, header: str, text: str
+) -> dict[str, Any]:
+    """Return what is put into an entry, with a header besides those that it has."""
+    key, *rest = road
+    held = _mapping(value.get(key))
+    inner = _with_header(held, held, tuple(rest), header, text) if rest else {**held, header: text}
+    return {**put, key: inner}
+
+
+def _in_place(value: Mapping[str, Any], put: Mapping[str, Any], gone: frozenset[str]) -> dict[str, Any]:
+    """Return a mapping in which some keys have given way to others, which stand where the first of them stood."""
+    kept = {key: each for key, each in value.items() if key not in gone or key in put}
+    at = next((index for index, key in enumerate(value) if key in gone), len(kept))
+    before = [key for key in list(value)[:at] if key in kept and key not in put]
+    return {**{key: kept[key] for key in before}, **put, **_without(kept, {*before, *put})}
+
+
+def _without(value: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
+    return {key: each for key, each in value.items() if key not in keys}
+
+
+def _by_command(value: Mapping[str, Any], argv: Sequence[str], words: Words) -> dict[str, Any]:
+    put = words.command_of(argv)
+    if isinstance(former := value.get(words.command), Mapping):
+        # An older form of Zed's has all of it below one key.
+        put |= {words.env: former["env"]} if former.get("env") else {}
+    word = value.get("type")
+    if word not in (None, *PROGRAM_TYPES) or (word is None and words.type and not value.get(words.command)):
+        put = {"type": words.type, **put} if words.type else put
+    gone = frozenset((*put, *URL_KEYS, words.args)) | (
+        {"type"} if word not in (None, *PROGRAM_TYPES) else set()
+    )
+    return _in_place(value, put, gone)

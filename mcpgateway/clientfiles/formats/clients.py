@@ -1,0 +1,256 @@
+"""The clients that are known: where their files are, and how each writes its servers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mcpgateway.clientfiles.formats import variables
+from mcpgateway.clientfiles.formats.client_format import EACH, NAME, URL, Dialect, Shape
+from mcpgateway.clientfiles.formats.locations import ANY, DARWIN, LINUX, WINDOWS
+from mcpgateway.clientfiles.formats.program import Words
+
+MCP_SERVERS = ("mcpServers",)
+# Claude Code runs it with /bin/sh once for each connection, and its parent there is Claude Code itself.  Its own
+# directory is not that of the project.
+WHO_CALLS = (
+    'printf \'{"X-Client-Pid":"%s","X-Client-Cwd":"%s"}\' "$PPID" '
+    "\"$({ readlink /proc/$PPID/cwd || lsof -a -p $PPID -d cwd -Fn | sed -n 's/^n//p'; }"
+    " | sed 's/[\"\\\\]/\\\\&/g')\""
+)
+
+
+def _cwd(written: str) -> dict[str, Any]:
+    return {"headers": {"X-Client-Cwd": written}}
+
+
+# A URL without a type is passed over by Claude Code; every other client that reads the same file takes the type, too.
+CLAUDE = Shape(
+    url=(("type", "http"), ("url", URL)),
+    words=Words(variables=variables.CLAUDE),
+    helper={"headersHelper": WHO_CALLS},
+)
+TYPED = Shape(url=(("type", "http"), ("url", URL)), words=Words(variables=variables.CUSTOM))
+VSCODE = Shape(url=(("type", "http"), ("url", URL)), words=Words(type="stdio", variables=variables.VSCODE))
+PLAIN = Shape()
+CURSOR = Shape(words=Words(variables=variables.CURSOR))
+WINDSURF = Shape(url=(("serverUrl", URL),), words=Words(variables=variables.WINDSURF))
+ANTIGRAVITY = Shape(url=(("serverUrl", URL),), words=Words(variables=variables.UNKNOWN))
+PROGRAMS_ONLY = Shape(url=())
+UNKNOWN = Shape(url=(), words=Words(variables=variables.UNKNOWN))
+CLINE = Shape(url=(("type", "streamableHttp"), ("url", URL)), nests="transport")
+ROO = Shape(url=(("type", "streamable-http"), ("url", URL)), words=Words(variables=variables.ROO))
+CONTINUE = Shape(
+    url=(("type", "streamable-http"), ("url", URL)),
+    words=Words(variables=variables.CONTINUE),
+    fresh={"name": NAME},
+    headers=("requestOptions", "headers"),
+)
+CODEX = Shape(helper={"env_http_headers": {"X-Client-Cwd": "PWD"}}, headers=("http_headers",))
+GEMINI = Shape(url=(("httpUrl", URL),), words=Words(variables=variables.GEMINI), helper=_cwd("$PWD"))
+OPENCODE = Shape(
+    url=(("type", "remote"), ("url", URL)),
+    words=Words(args="", env="environment", type="local", variables=variables.OPENCODE),
+    fresh={"enabled": True},
+    helper=_cwd("{env:PWD}"),
+)
+GOOSE = Shape(
+    url=(("type", "streamable_http"), ("uri", URL)),
+    words=Words(command="cmd", env="envs", type="stdio"),
+    fresh={"name": NAME, "enabled": True, "timeout": 300},
+)
+COPILOT = Shape(
+    url=(("type", "http"), ("url", URL)),
+    words=Words(type="local", variables=variables.BRACED),
+    fresh={"tools": ["*"]},
+    helper=_cwd("${PWD}"),
+)
+PI = Shape(words=Words(variables=variables.BRACED), helper=_cwd("${PWD}"))
+KIRO = Shape(words=Words(variables=variables.BRACED))
+MCPORTER = Shape(url=(("baseUrl", URL),), words=Words(variables=variables.DEFAULTED), helper=_cwd("${PWD}"))
+
+
+def _code(path: str) -> tuple[str, ...]:
+    """Return a file in the user's directory of VS Code and its kin."""
+    return tuple(f"{{apps}}/{each}/User/{path}" for each in ("Code", "Code - Insiders", "VSCodium"))
+
+
+_ALL = (
+    Dialect(
+        "claude-code",
+        "Claude Code",
+        {MCP_SERVERS: CLAUDE, ("projects", EACH, "mcpServers"): CLAUDE},
+        user={ANY: ("{claude}/.claude.json",)},
+        project=(".mcp.json",),
+        is_strict=True,
+    ),
+    Dialect(
+        "claude-desktop",
+        "Claude Desktop",
+        {MCP_SERVERS: PROGRAMS_ONLY},
+        user={ANY: ("{apps}/Claude/claude_desktop_config.json",)},
+    ),
+    Dialect(
+        "cursor",
+        "Cursor",
+        {MCP_SERVERS: CURSOR},
+        user={ANY: ("{home}/.cursor/mcp.json",)},
+        project=(".cursor/mcp.json",),
+    ),
+    Dialect(
+        "vscode",
+        "VS Code",
+        {("servers",): VSCODE},
+        user={ANY: _code("mcp.json")},
+        project=(".vscode/mcp.json",),
+    ),
+    Dialect(
+        "windsurf",
+        "Windsurf",
+        {MCP_SERVERS: WINDSURF},
+        user={ANY: ("{home}/.codeium/windsurf/mcp_config.json",)},
+    ),
+    Dialect(
+        "antigravity",
+        "Antigravity",
+        {MCP_SERVERS: ANTIGRAVITY},
+        user={ANY: ("{home}/.gemini/config/mcp_config.json",)},
+    ),
+    Dialect(
+        "cline",
+        "Cline",
+        {MCP_SERVERS: CLINE},
+        user={ANY: _code("globalStorage/saoudrizwan.claude-dev/settings/cline_mcp_settings.json")},
+    ),
+    Dialect(
+        "cline-cli",
+        "Cline CLI",
+        {MCP_SERVERS: CLINE},
+        user={ANY: ("{home}/.cline/data/settings/cline_mcp_settings.json",)},
+    ),
+    Dialect(
+        "continue",
+        "Continue",
+        {MCP_SERVERS: CONTINUE},
+        user={ANY: ("{home}/.continue/config.yaml", "{home}/.continue/mcpServers/*.yaml")},
+        project=(".continue/mcpServers/*.yaml",),
+    ),
+    Dialect(
+        "zed",
+        "Zed",
+        {("context_servers",): PLAIN},
+        user={
+            LINUX: ("{config}/zed/settings.json",),
+            DARWIN: ("{home}/.config/zed/settings.json", "{apps}/Zed/settings.json"),
+            WINDOWS: ("{apps}/Zed/settings.json",),
+        },
+        project=(".zed/settings.json",),
+    ),
+    Dialect(
+        "codex",
+        "Codex CLI",
+        {("mcp_servers",): CODEX},
+        user={ANY: ("{codex}/config.toml",)},
+        project=(".codex/config.toml",),
+    ),
+    Dialect(
+        "gemini",
+        "Gemini CLI",
+        {MCP_SERVERS: GEMINI},
+        user={ANY: ("{home}/.gemini/settings.json",)},
+        project=(".gemini/settings.json",),
+    ),
+    Dialect(
+        "qwen",
+        "Qwen Code",
+        {MCP_SERVERS: GEMINI},
+        user={ANY: ("{home}/.qwen/settings.json",)},
+        project=(".qwen/settings.json",),
+    ),
+    Dialect(
+        "opencode",
+        "opencode",
+        {("mcp",): OPENCODE},
+        user={ANY: ("{config}/opencode/opencode.json", "{config}/opencode/opencode.jsonc")},
+        project=("opencode.json", "opencode.jsonc"),
+    ),
+    Dialect(
+        "kilo",
+        "Kilo Code",
+        {("mcp",): OPENCODE},
+        user={ANY: ("{config}/kilo/kilo.json", "{config}/kilo/kilo.jsonc")},
+    ),
+    Dialect(
+        "pi",
+        "pi",
+        {MCP_SERVERS: PI},
+        user={ANY: ("{home}/.pi/agent/mcp.json", "{config}/mcp/mcp.json", "{home}/.agents/mcp.json")},
+        project=(".pi/mcp.json",),
+    ),
+    Dialect(
+        "goose",
+        "Goose",
+        {("extensions",): GOOSE},
+        user={
+            ANY: ("{config}/goose/config.yaml",),
+            WINDOWS: ("{apps}/Block/goose/config/config.yaml",),
+        },
+    ),
+    Dialect(
+        "roo",
+        "Roo Code",
+        {MCP_SERVERS: ROO},
+        user={ANY: _code("globalStorage/rooveterinaryinc.roo-cline/settings/mcp_settings.json")},
+        project=(".roo/mcp.json",),
+    ),
+    Dialect(
+        "kiro",
+        "Kiro",
+        {MCP_SERVERS: KIRO},
+        user={ANY: ("{home}/.kiro/settings/mcp.json",)},
+        project=(".kiro/settings/mcp.json",),
+    ),
+    Dialect(
+        "amazon-q",
+        "Amazon Q CLI",
+        {MCP_SERVERS: UNKNOWN},
+        user={ANY: ("{home}/.aws/amazonq/mcp.json", "{home}/.aws/amazonq/cli-agents/*.json")},
+        project=(".amazonq/mcp.json",),
+    ),
+    Dialect(
+        "junie",
+        "Junie",
+        {MCP_SERVERS: UNKNOWN},
+        user={ANY: ("{home}/.junie/mcp/mcp.json",)},
+        project=(".junie/mcp/mcp.json",),
+    ),
+    Dialect(
+        "copilot",
+        "GitHub Copilot CLI",
+        {MCP_SERVERS: COPILOT},
+        user={ANY: ("{copilot}/mcp-config.json",)},
+        project=(".github/mcp.json",),
+    ),
+    Dialect(
+        "mcporter",
+        "mcporter",
+        {MCP_SERVERS: MCPORTER},
+        user={ANY: ("{home}/.mcporter/mcporter.json",)},
+        project=("config/mcporter.json",),
+    ),
+    # Any other file: the key that holds its servers tells whose manner it follows.
+    Dialect(
+        "custom",
+        "Another client",
+        {
+            MCP_SERVERS: TYPED,
+            ("servers",): VSCODE,
+            ("context_servers",): PLAIN,
+            ("mcp_servers",): CODEX,
+            ("mcp",): OPENCODE,
+            ("extensions",): GOOSE,
+        },
+    ),
+)
+
+DIALECTS: Mapping[str, Dialect] = {each.name: each for each in _ALL}

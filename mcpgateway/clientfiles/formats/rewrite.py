@@ -1,0 +1,330 @@
+"""Entries of a client's file give way to ours and come back; everything else in its text stays, byte for byte.
+
+# Note [By value]
+A file that its client or its user has changed since cannot simply be put back.  What is ours in it is found by where
+it leads, wherever it is by now, and gives way to what stood there before us.  What was changed in our entry is
+carried over: what was added or is different comes along, what was taken away stays away.  Only what says how the
+server is reached is the former entry's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from mcpgateway.clientfiles.formats import syntax
+from mcpgateway.clientfiles.formats.client_format import LEAD, Base, Dialect, Kind, Listed, Road, served_by
+from mcpgateway.clientfiles.formats.splices import Splice, reverse, splices
+from mcpgateway.clientfiles.formats.syntax import BOM
+from mcpgateway.config.document import dotted
+from mcpgateway.config.edit import edits
+from mcpgateway.config.edit.edits import MISSING, Edit, Put, Remove, changed, newline_of, same, spliced
+from mcpgateway.config.ours import original_of
+from mcpgateway.errors import ConfigError
+
+__all__ = ("Given", "Replaced", "Splice", "carried", "give_back", "replace", "reverse", "splices")
+
+
+@frozen
+class Replaced:
+    """One entry that gave way.
+
+    :ivar road: where it stood.
+    :ivar former: what stood there; None where nothing did.
+    :ivar ours: what stands there now; None where nothing does.
+    :ivar written: the former's own text, where it can be put back as it was.
+    """
+
+    road: Road
+    title: str
+    former: Any = field(repr=False)
+    ours: Any = field(repr=False)
+    written: str = field(default="", repr=False)
+
+
+@frozen
+class Given:
+    """A text that was given back.
+
+    :ivar restored: the titles of entries that stand as they did before us.
+    :ivar gone: those that the user has removed.
+    :ivar kept: those that the user has made into something else.
+    """
+
+    text: str = field(repr=False)
+    restored: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+
+
+def replace(text: str, file: str, wishes: Sequence[tuple[Road, Any]]) -> tuple[str, tuple[Replaced, ...]]:
+    """Let entries have other values; None stands for no entry, before and after.
+
+    :raise ConfigError: the text is not of its form, or cannot be changed without changing something else.
+    """
+    work = _Work(text, file, [road[:-1] for road, _ in wishes])
+    before = work.values
+    written = work.put([Wanted(road, value) for road, value in wishes])
+    replaced = (
+        Replaced(road, road[-1], _none(edits.at(before, road)), value, written.get(road, ""))
+        for road, value in wishes
+    )
+    return work.whole, tuple(replaced)
+
+
+def give_back(text: str, file: str, dialect: Dialect, base: Base, replaced: Sequence[Replaced]) -> Given:
+    """Put back what stood in the place of entries that are still ours; see Note [By value].
+
+    :raise ConfigError: the text is not of its form, or cannot be changed without changing something else.
+    """
+    work = _Work(text, file, [*dialect.tables, *(each.road[:-1] for each in replaced)])
+    verdict = _Verdict(work.values, dialect, base)
+    for each in replaced:
+        verdict.judge(each)
+    work.put([Wanted(road, each.former, each.written) for road, each in verdict.back.items()])
+    for road, each in verdict.back.items():
+        if isinstance(each.former, Mapping) and isinstance(now := verdict.now[road], Mapping):
+            value = carried(each.former, each.ours, now)
+            work.carry_over(road, _with_command(dialect, road, value, each.ours, now))
+    titles = {each.title: None for each in verdict.back.values()}
+    return Given(work.whole, tuple(titles), tuple(verdict.gone), tuple(verdict.kept))
+
+
+def carried(former: Mapping[str, Any], ours: Any, now: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
+    """Return a former value with what was changed in ours since."""
+    wrote = ours if isinstance(ours, Mapping) else {}
+    made = dict(former)
+    for key in {**wrote, **now}:
+        if not depth and key in LEAD and not (key in former and same(former[key], wrote.get(key))):
+            continue
+        if key not in now:
+            made.pop(key, None)
+        elif key not in wrote or not same(wrote[key], now[key]):
+            made[key] = _merged(former.get(key), wrote.get(key), now[key], depth)
+    return made
+
+
+def _merged(former: Any, wrote: Any, now: Any, depth: int) -> Any:
+    if isinstance(former, Mapping) and isinstance(now, Mapping):
+        return carried(former, wrote, now, depth + 1)
+    return now
+
+
+def _with_command(dialect: Dialect, road: Road, value: Mapping[str, Any], ours: Any, now: Any) -> Any:
+    """Return a value with the command that somebody wrote behind our own since, if so."""
+    words = dialect.leads(road, now)
+    original = original_of(words) if words else None
+    wrote = dialect.leads(road, ours)
+    if not original or (wrote and original == original_of(wrote)):
+        return value
+    return dialect.by_command(Listed(road[-1], road, value, Kind.PROGRAM), original)
+
+
+def _none(value: Any) -> Any:
+    return None if value is MISSING else value
+
+
+class _Verdict:
+    """What becomes of each entry.
+
+    :ivar back: where something is put back, and what.
+    :ivar now: what stands there now.
+    """
+
+    def __init__(self, values: Any, dialect: Dialect, base: Base) -> None:
+        self._values = values
+        self._dialect = dialect
+        self._base = base
+        listed = dialect.listed(values, base)
+        self._ours = {each.road: each for each in listed if each.kind is Kind.OURS}
+        self._judged: list[Replaced] = []
+        self.back: dict[Road, Replaced] = {}
+        self.now: dict[Road, Any] = {}
+        self.gone: dict[str, None] = {}
+        self.kept: dict[str, None] = {}
+
+    def judge(self, replaced: Replaced) -> None:
+        """Find what stands for an entry now."""
+        self._judged.append(replaced)
+        there = edits.at(self._values, replaced.road)
+        if replaced.ours is None:
+            if there is MISSING:
+                self._give(replaced.road, replaced)
+            else:
+                self.kept[replaced.title] = None
+        elif there is not MISSING and self._is_still(replaced.road, replaced):
+            self._give(replaced.road, replaced)
+        elif (renamed := self._renamed(replaced)) is not None:
+            self._give(renamed, replaced)
+        elif there is MISSING:
+            self.gone[replaced.title] = None
+        else:
+            self.kept[replaced.title] = None
+
+    def _give(self, road: Road, replaced: Replaced) -> None:
+        is_named = (
+            isinstance(replaced.former, Mapping) and replaced.former.get(edits.NAME) == replaced.road[-1]
+        )
+        if is_named and road[-1] != replaced.road[-1] and isinstance(replaced.ours, Mapping):
+            # Its name is written inside of it, too.
+            replaced = evolve(replaced, former={**replaced.former, edits.NAME: road[-1]}, written="")
+            replaced = evolve(replaced, ours={**replaced.ours, edits.NAME: road[-1]})
+        self.back[road] = replaced
+        self.now[road] = edits.at(self._values, road)
+
+    def _is_still(self, road: Road, replaced: Replaced) -> bool:
+        """Tell whether an entry leads where ours led."""
+        led = self._dialect.leads(replaced.road, replaced.ours)
+        if led and self._dialect.leads(road, edits.at(self._values, road)) == led:
+            return True
+        listed = self._ours.get(road)
+        return listed is not None and listed.served == served_by(led, self._base)
+
+    def _renamed(self, replaced: Replaced) -> Road | None:
+        claimed = {each.road for each in self._judged} | set(self.back)
+        free = [road for road in self._ours if road not in claimed and self._is_still(road, replaced)]
+        beside = (road for road in free if road[:-1] == replaced.road[:-1])
+        return next(beside, next(iter(free), None))
+
+
+@frozen
+class Wanted:
+    """What is to stand at a road.
+
+    :ivar value: None for nothing.
+    :ivar text: how it was written before, where that is known.
+    """
+
+    road: Road
+    value: Any = field(repr=False)
+    text: str = field(default="", repr=False)
+
+
+class _Work:
+    """A text that is being changed, and what it holds at some roads."""
+
+    def __init__(self, text: str, file: str, roads: Sequence[Road]) -> None:
+        self._file = file
+        self._bom = BOM if text.startswith(BOM) else ""
+        self._text = text.removeprefix(BOM)
+        self._form = syntax.form_of(file, text)
+        self._newline = newline_of(text)
+        self._has_lines = "\n" in text
+        self._roads = tuple(dict.fromkeys(roads))
+        self._opened = syntax.opened(self._text, file, self._form, self._roads)
+        self.values = self._opened.value
+
+    @property
+    def whole(self) -> str:
+        """The text as it is now."""
+        return self._bom + self._text
+
+    def put(self, wanted: Sequence[Wanted]) -> dict[Road, str]:
+        """Let entries have values, where their text is known with that; the texts that gave way.
+
+        :raise ConfigError: that cannot be done without changing something else.
+        """
+        there = [each for each in wanted if edits.at(self.values, each.road) is not MISSING]
+        written = self._exchange(there)
+        for each in wanted:
+            if each.value is None:
+                self._one(Remove(each.road), "")
+            elif edits.at(self.values, each.road) is MISSING:
+                self._one(Put(each.road, each.value), "")
+                if each.text:
+                    self._exchange([each])
+        return written
+
+    def carry_over(self, road: Road, value: Mapping[str, Any]) -> None:
+        """Let an entry have another value by changing only what is different in it."""
+        for change in list(edits.steps(self.values, Put(road, value))):
+            self._one(change, "")
+
+    def _exchange(self, wanted: Sequence[Wanted]) -> dict[Road, str]:
+        """Let entries that are there have other values: all at once, else one after the other."""
+        written: dict[Road, str] = {}
+        ways: list[list[edits.Splice] | None] = []
+        changes: list[tuple[Edit, str]] = []
+        for each in wanted:
+            change: Edit = Put(each.road, {} if each.value is None else each.value)
+            parts = self._parts(change)
+            if parts:
+                written[each.road] = self._told(parts)
+            if each.value is not None:
+                ways.append(None if parts is None else next(self._ways(parts, each.text)))
+                changes.append((change, each.text))
+        chosen = [each for way in ways for each in way or ()]
+        if None in ways or not self._take(chosen, [change for change, _ in changes]):
+            for one, text in changes:
+                self._one(one, text)
+        return written
+
+    def _told(self, parts: Sequence[edits.Splice]) -> str:
+        """The text that gives way; of an entry that stands in many places, as if it stood in one."""
+        first, *rest = (self._text[each.start : each.end] for each in parts)
+        return (self._newline * 2).join((first, *(each.strip("\r\n") for each in rest)))
+
+    def _parts(self, change: Edit) -> list[edits.Splice] | None:
+        found = self._opened.change(change)
+        return None if found is None else [_trimmed(self._text, each) for each in found]
+
+    def _one(self, change: Edit, text: str) -> None:
+        if not isinstance(change, Put) and edits.at(self.values, change.road) is MISSING:
+            return
+        parts = self._parts(change)
+        if parts is not None and any(self._take(way, [change]) for way in self._ways(parts, text)):
+            return
+        raise ConfigError(
+            f"{self._file}: {dotted(change.road)} cannot be changed without changing something else;"
+            " please edit the file by hand"
+        )
+
+    def _ways(self, parts: list[edits.Splice], text: str) -> Iterator[list[edits.Splice]]:
+        if text and len(parts) == 1:
+            yield [evolve(parts[0], text=self._fitting(text))]
+        yield parts
+
+    def _fitting(self, text: str) -> str:
+        """A text that was kept, with the line ends of the file as it is now."""
+        return text.replace("\r\n", "\n").replace("\n", self._newline) if self._has_lines else text
+
+    def _take(self, parts: Sequence[edits.Splice], changes: Sequence[Edit]) -> bool:
+        """Make changes if they mean what they should, and nothing else."""
+        ordered = sorted(parts, key=lambda each: (each.start, each.end))
+        if any(one.end > other.start for one, other in pairwise(ordered)):
+            return False
+        if not ordered:
+            return not changes
+        made = spliced(self._text, ordered)
+        wanted = self.values
+        for change in changes:
+            wanted = changed(wanted, change, self._file)
+        try:
+            opened = syntax.opened(made, self._file, self._form, self._roads)
+            if not same(opened.value, wanted) and not same(opened.value, _without_empty(wanted, changes)):
+                return False
+        except ConfigError:
+            return False
+        self._text, self._opened, self.values = made, opened, opened.value
+        return True
+
+
+def _without_empty(value: Any, changes: Sequence[Edit]) -> Any:
+    """What is held where a table without members is none, as in TOML."""
+    for change in changes:
+        road = change.road[:-1] if isinstance(change, Remove) else ()
+        while road and edits.at(value, road) == {}:
+            value = changed(value, Remove(road), "")
+            road = road[:-1]
+    return value
+
+
+def _trimmed(text: str, part: edits.Splice) -> edits.Splice:
+    """A part without the line end that both its texts end with."""
+    for end in ("\r\n", "\n"):
+        if part.text.endswith(end) and text[part.start : part.end].endswith(end):
+            return evolve(part, end=part.end - len(end), text=part.text.removesuffix(end))
+    return part

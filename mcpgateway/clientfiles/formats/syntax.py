@@ -1,0 +1,106 @@
+"""The forms of clients' files: JSON with or without comments, TOML and YAML; and bytes to text and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from importlib import import_module
+from typing import Any, Protocol, cast
+
+from mcpgateway.clientfiles.formats.client_format import Dialect
+from mcpgateway.config.edit.edits import Edit, Road, Splice
+from mcpgateway.config.problems import Problem, Where, Wrong
+
+BOM = "\ufeff"
+
+
+class Form(Enum):
+    """What a file is written in."""
+
+    JSON = "json"
+    TOML = "toml"
+    YAML = "yaml"
+
+
+EXTENSIONS = {
+    **dict.fromkeys(("json", "jsonc", "json5"), Form.JSON),
+    "toml": Form.TOML,
+    **dict.fromkeys(("yaml", "yml"), Form.YAML),
+}
+
+
+class Opened(Protocol):
+    """A text that has been read, in which changes can be worked out."""
+
+    @property
+    def value(self) -> Any:
+        """What it holds.
+
+        :raise ConfigError: it is not of its form.
+        """
+
+    def change(self, change: Edit) -> list[Splice] | None:
+        """Tell how a change is made; None where it cannot be."""
+
+
+def decoded(data: bytes, file: str) -> str:
+    """Return the text of a file, its mark of order and its line ends included.
+
+    :raise ConfigError: it is not in UTF-8.
+    """
+    try:
+        return data.decode()
+    except UnicodeDecodeError as why:
+        line = data.count(b"\n", 0, why.start) + 1
+        raise Wrong(Problem(Where(file, line), "is not in UTF-8, so it is left alone")) from None
+
+
+def encoded(text: str) -> bytes:
+    """Return the bytes of a text, as `decoded` found them."""
+    return text.encode()
+
+
+def form_of(file: str, text: str) -> Form:
+    """Tell what a file is written in: by its extension, else by its look."""
+    extension = file.replace("\\", "/").rpartition("/")[2].rpartition(".")[2].lower()
+    if extension in EXTENSIONS:
+        return EXTENSIONS[extension]
+    start = text.removeprefix(BOM).lstrip()
+    if start.startswith(("{", "//", "/*")):
+        return Form.JSON
+    if start.startswith("[") or _looks_like_toml(start):
+        return Form.TOML
+    return Form.YAML
+
+
+def _looks_like_toml(text: str) -> bool:
+    lines = (line.strip() for line in text.splitlines())
+    first = next((line for line in lines if line and not line.startswith("#")), "")
+    return first.startswith("[") or "=" in first.partition(":")[0]
+
+
+def opened(text: str, file: str, form: Form, roads: Sequence[Road] | None) -> Opened:
+    """Read a text; what reads its form is loaded when it is needed.
+
+    :param roads: what is wanted of it; all of it where this is None.
+    :raise ConfigError: it is not of this form.
+    """
+    module = import_module(f"mcpgateway.config.edit.{form.value}")
+    return cast("Opened", module.Opened(text, file, roads))
+
+
+def read(text: str, file: str, dialect: Dialect | None = None) -> Any:
+    """Return what a client's file holds; for a client that is named, its servers at least.
+
+    :raise ConfigError: the text is not of its form, or not one that the client takes.
+    """
+    form = form_of(file, text)
+    roads = None if dialect is None else list(dialect.tables)
+    found = opened(text.removeprefix(BOM), file, form, roads).value
+    if dialect is not None and dialect.is_strict and form is Form.JSON and text.strip(BOM + " \t\r\n"):
+        from mcpgateway.config.edit import json
+
+        if not json.is_strict(text):
+            what = f"has comments or commas too many, which {dialect.title} does not take"
+            raise Wrong(Problem(Where(file), what))
+    return found

@@ -1,0 +1,205 @@
+"""Entries for a client's file that lead to the gateway, for whoever wants to put them there himself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
+from typing import Any
+
+from attrs import frozen
+
+from mcpgateway.clientfiles.formats import syntax
+from mcpgateway.clientfiles.formats.client_format import Dialect, Road
+from mcpgateway.clientfiles.formats.clients import DIALECTS
+from mcpgateway.clientfiles.formats.locations import user_files
+from mcpgateway.clientfiles.formats.rewrite import replace
+from mcpgateway.clientfiles.machine import Machine
+from mcpgateway.clientfiles.transaction import FILE_LIMIT
+from mcpgateway.config.document import visible
+from mcpgateway.errors import ConfigError
+from mcpgateway.system import paths
+from mcpgateway.system.files import read_bytes, write_atomic
+
+EMPTY = {"continue": "mcpServers: []\n"}
+"""What a file without a server has, where the gateway's entries would else not become a list."""
+ALL = "mcpgateway"
+"""What the one entry for all servers is called."""
+
+
+class Form(Enum):
+    """How an entry leads to the gateway."""
+
+    SHIM = "shim"
+    PROXY = "proxy"
+    HTTP = "http"
+    SINGLE = "single"
+
+
+@frozen
+class Wish:
+    """What is wanted.
+
+    :ivar servers: the names; those of all servers where there are none.
+    :ivar form: None for what suits the client: a URL where it takes one.
+    """
+
+    dialect: Dialect
+    servers: tuple[str, ...] = ()
+    form: Form | None = Form.SHIM
+
+
+def dialect_of(name: str) -> Dialect:
+    """The client of a name; a short one will do.
+
+    :raise ConfigError: there is none.
+    """
+    names = {"claude": "claude-code"}
+    found = DIALECTS.get(names.get(name, name))
+    if found is None:
+        raise ConfigError(
+            f"{visible(name)} is no client that is known; expected one of {', '.join(DIALECTS)}"
+        )
+    return found
+
+
+def file_of(dialect: Dialect, machine: Machine) -> str:
+    """Where the client has the servers of its user."""
+    places = user_files(dialect, sys.platform, machine.environ, paths.user_home(machine.environ))
+    return next((each for each in places if os.path.lexists(each)), places[0] if places else "mcp.json")
+
+
+def entries(wish: Wish, machine: Machine) -> list[tuple[Road, Any]]:
+    """The entries that are wished for, and where each stands.
+
+    :raise ConfigError: there is no such server, or the client cannot have such an entry.
+    """
+    if wish.form is Form.SINGLE:
+        refuse_aggregate(machine)
+        return [_entry(wish, machine, ALL, "")]
+    return [_entry(wish, machine, name, name, its.project) for name, its in _chosen(wish.servers, machine)]
+
+
+def _entry(wish: Wish, machine: Machine, title: str, name: str, project: str = "") -> tuple[Road, Any]:
+    fresh = wish.dialect.fresh(title)
+    form = wish.form
+    if form in (None, Form.HTTP, Form.SINGLE):
+        try:
+            return fresh.road, wish.dialect.by_url(fresh, machine.url(name), project=project)
+        except ConfigError:
+            if form is Form.HTTP:
+                raise ConfigError(f"{wish.dialect.title} takes no URL in its file; use --form shim") from None
+            form = Form.SHIM
+    return fresh.road, wish.dialect.by_command(fresh, argv(machine, name, form, project))
+
+
+def argv(machine: Machine, name: str, form: Form = Form.SHIM, project: str = "") -> list[str]:
+    """What a client starts to be connected to a server, or to all of them where none is named.
+
+    :param project: the directory of the project that the entry is for, or "".
+    """
+    if not name:
+        return machine.command("", (), project)
+    *program, _connect, _name, _dashes = machine.command(name, ())
+    more = ("--project", project) if project else ()
+    return [*program, *(("proxy", "--target") if form is Form.PROXY else ("connect",)), name, *more]
+
+
+def refuse_aggregate(machine: Machine) -> None:
+    """Nothing may lead to an endpoint that is not served.
+
+    :raise ConfigError: it is not.
+    """
+    if not machine.serves_all_at_once:
+        raise ConfigError(
+            "one entry for all servers leads to the endpoint /mcp, which the gateway that runs does not serve;"
+            " use an entry for each server, or mcpgateway restart"
+        )
+
+
+def _chosen(wanted: Sequence[str], machine: Machine) -> list[tuple[str, Served]]:
+    known = served(machine)
+    for each in wanted:
+        if each not in known:
+            raise ConfigError(f"there is no server {visible(each)}; there are: {', '.join(known)}")
+    if not wanted:
+        return [(name, its) for name, its in known.items() if its.is_there_for("")]
+    return [(name, known[name]) for name in wanted]
+
+
+@frozen
+class Served:
+    """A server that the gateway has.
+
+    :ivar source: which file it comes from, in words.
+    :ivar project: the directory of the project that it is there for; empty: it is everybody's.
+    """
+
+    source: str = ""
+    project: str = ""
+
+    def is_there_for(self, directory: str) -> bool:
+        """Whether clients in a directory have it; empty: wherever they are."""
+        if not self.project or not directory:
+            return not self.project
+        root = os.path.realpath(self.project)
+        return os.path.commonpath([root, os.path.realpath(directory)]) == root
+
+
+def served(machine: Machine) -> Mapping[str, Served]:
+    """The servers that the gateway has, by name; where none runs, those that it would have.
+
+    :raise ConfigError: there is none.
+    """
+    answer = machine.answer
+    told = answer.health.get("backends") if answer is not None else None
+    if isinstance(told, list):
+        known = {
+            str(each["name"]): Served(str(each.get("source", "")), str(each.get("project", "")))
+            for each in told
+            if isinstance(each, dict)
+        }
+    else:
+        known = {each.name: Served(each.source, each.project) for each in machine.settings.servers}
+    if not known:
+        raise ConfigError("there is no server; mcpgateway config init writes a configuration to add some to")
+    return known
+
+
+def text_of(dialect: Dialect, file: str, wanted: Iterable[tuple[Road, Any]], before: str = "") -> str:
+    """The text of a client's file with these entries.
+
+    :param before: what it holds already.
+    :raise ConfigError: that cannot be read, or the entries cannot be put into it.
+    """
+    empty = EMPTY.get(dialect.name, "")
+    if empty and empty.partition(":")[0] not in (syntax.read(before, file) or {}):
+        before += "\n" * (not before.endswith("\n") and bool(before)) + empty
+    text, _ = replace(before, file, list(wanted))
+    return text
+
+
+def write(dialect: Dialect, file: str, wanted: Iterable[tuple[Road, Any]], milliseconds: int) -> str:
+    """Put entries into a file, and keep what it was beside it; the copy's path, empty where there was no file.
+
+    :raise ConfigError: the file cannot be used; it is as it was.
+    """
+    try:
+        before = syntax.decoded(read_bytes(file, FILE_LIMIT), file)
+    except FileNotFoundError:
+        before = None
+    after = text_of(dialect, file, wanted, before or "")
+    copy = f"{file}.backup.{milliseconds}" if before is not None else ""
+    try:
+        mode = 0o600
+        if copy:
+            shutil.copy2(file, copy)
+            mode = os.stat(file).st_mode & 0o777
+        else:
+            os.makedirs(os.path.dirname(os.path.abspath(file)), exist_ok=True)
+        write_atomic(file, syntax.encoded(after), mode)
+    except OSError as why:
+        raise ConfigError(f"{file}: cannot be written: {why.strerror}") from why
+    return copy

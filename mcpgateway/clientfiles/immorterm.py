@@ -1,0 +1,235 @@
+"""What immorterm-mcp-gateway has left in clients' files when it crashed, and the originals that it has kept.
+
+It leads entries to ``http://localhost:PORT/NAME/mcp``, and keeps what stood there in ``~/.immorterm/mcp-gateway``: for
+Claude Code in ``config-backup.json`` and a shadow of it, for others in ``config-backup-TOOL.json``, for projects in
+``project-backups``.  In order it puts that back when it ends; killed, it leaves its clients at a dead port.  While it
+runs it undoes whatever is done to its entries, so nothing is done then.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from attrs import field, frozen
+
+from mcpgateway.clientfiles.apply import said
+from mcpgateway.clientfiles.enrolment_records import Adopted
+from mcpgateway.clientfiles.files import Choice, Site, chosen, see
+from mcpgateway.clientfiles.formats import rewrite, syntax
+from mcpgateway.clientfiles.formats.client_format import Road, url_of
+from mcpgateway.clientfiles.ledger import Rewritten
+from mcpgateway.clientfiles.machine import Machine
+from mcpgateway.clientfiles.plan import adopted_at
+from mcpgateway.clientfiles.report import FileReport, Report
+from mcpgateway.clientfiles.transaction import FILE_LIMIT
+from mcpgateway.config.document import visible
+from mcpgateway.errors import ConfigError
+from mcpgateway.system import alive, files, paths
+
+NAME = "immorterm-mcp-gateway"
+CLAUDE = ("config-backup.json", "config-backup.shadow.json")
+OF_TOOL = re.compile(r"config-backup-(\w+)\.json")
+PROJECTS = "project-backups"
+STAMP: Road = ("_mcp_gateway_ts",)  # what it writes beside the servers, and never removes
+ITS_URL = re.compile(r"http://localhost:(\d+)/([^/?#]+)/mcp")
+# What it calls clients, where that is not what they are called here.
+TOOLS = {"claude": "claude-code"}
+ENDS_IT = (
+    f"{NAME} stop gives its clients their own servers back; then mcpgateway clients apply leads them here"
+)
+
+
+@frozen
+class Stranded:
+    """A client's file with entries that lead to it.
+
+    :ivar servers: what stood there, by where its entries stand.
+    """
+
+    site: Site
+    servers: Mapping[Road, Any] = field(repr=False)
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """The names of these entries."""
+        return tuple(road[-1] for road in self.servers)
+
+
+def runs(environ: Mapping[str, str]) -> int:
+    """The process of one that runs; 0 where none does."""
+    found = _read(os.path.join(_home(environ), "state.json"))
+    pid = found.get("pid")
+    if not isinstance(pid, int) or isinstance(pid, bool) or pid <= 0 or not alive.is_alive(pid):
+        return 0
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read(FILE_LIMIT)
+    except OSError:
+        return pid  # nothing more can be told of it
+    return (
+        pid if b"immorterm" in words or b"mcp-gateway" in words else 0
+    )  # else the number is another's by now
+
+
+def stranded(machine: Machine) -> tuple[Stranded, ...]:
+    """The files whose entries lead to it, as far as what stood there is known.
+
+    :raise ConfigError: the ledger cannot be read.
+    """
+    if not os.path.isdir(_home(machine.environ)):
+        return ()
+    found = []
+    for site, servers in _backups(machine):
+        entries = _entries(machine, site, servers)
+        if entries:
+            found.append(Stranded(site, entries))
+    return tuple(found)
+
+
+def left_behind(machine: Machine) -> tuple[Stranded, ...]:
+    """The files whose entries can be given back: none while it runs.
+
+    :raise ConfigError: the ledger cannot be read.
+    """
+    return () if runs(machine.environ) else stranded(machine)
+
+
+def given_back(machine: Machine) -> Report:
+    """Give clients their own entries back that it has left at a dead port; nothing while it runs.
+
+    :raise ConfigError: the ledger cannot be used.
+    """
+    return Report(tuple(_given_back(machine, each) for each in left_behind(machine)))
+
+
+def _given_back(machine: Machine, each: Stranded) -> FileReport:
+    site = each.site
+    report = FileReport(site.path, site.dialect.name, site.dialect.title)
+
+    def edited(text: str, adopted: Adopted | None) -> Rewritten:
+        wishes: list[tuple[Road, Any]] = list(each.servers.items())
+        values = syntax.read(text, site.path)
+        if isinstance(values, Mapping) and STAMP[0] in values:
+            wishes.append((STAMP, None))
+        return Rewritten(rewrite.replace(text, site.path, wishes)[0], adopted)
+
+    try:
+        machine.ledger.change(site.path, edited, lock=site.lock)
+    except FileNotFoundError:
+        return report
+    except ConfigError as why:
+        return FileReport(site.path, site.dialect.name, site.dialect.title, error=said(site, why))
+    source = f"what {NAME} has kept"
+    return FileReport(
+        site.path,
+        site.dialect.name,
+        site.dialect.title,
+        changed=True,
+        rebuilt=dict.fromkeys(each.titles, source),
+    )
+
+
+def _entries(machine: Machine, site: Site, servers: Mapping[str, Any]) -> dict[Road, Any]:
+    adopted = adopted_at(machine, site)
+    known = {} if adopted is None or adopted.suspended else adopted.entries
+    found = {}
+    for each in see(site, machine.base).listed:
+        url = ITS_URL.fullmatch(url_of(each.value)) if isinstance(each.value, Mapping) else None
+        if url and url[2] == each.title and each.title in servers and each.road not in known:
+            found[each.road] = servers[each.title]
+    return found
+
+
+def _backups(machine: Machine) -> Iterator[tuple[Site, Mapping[str, Any]]]:
+    """What it has kept, by the file it is of."""
+    home = _home(machine.environ)
+    for servers in (_servers(os.path.join(home, each)) for each in CLAUDE):
+        if servers:
+            yield from _at((paths.claude_file(machine.environ),), servers, machine)
+            break
+    for name in _names(home):
+        if (tool := OF_TOOL.fullmatch(name)) and (servers := _servers(os.path.join(home, name))):
+            yield from _of_tool(tool[1], servers, machine)
+    for name in _names(os.path.join(home, PROJECTS)):
+        path = os.path.join(home, PROJECTS, name)
+        named = _read(path).get("configPath")
+        if isinstance(named, str) and (servers := _servers(path)):
+            yield from _at((named,), servers, machine)
+
+
+def _of_tool(
+    tool: str, servers: Mapping[str, Any], machine: Machine
+) -> Iterator[tuple[Site, Mapping[str, Any]]]:
+    told = _read(os.path.join(_home(machine.environ), "state.json")).get("clients")
+    rows = [each for each in told if isinstance(each, dict)] if isinstance(told, list) else []
+    named = [
+        each["configPath"]
+        for each in rows
+        if each.get("tool") == tool and isinstance(each.get("configPath"), str)
+    ]
+    if named:
+        yield from _at(named, servers, machine)
+        return
+    with suppress(ConfigError):  # a client that is called otherwise here, or by no name
+        for site in chosen(Choice((TOOLS.get(tool, tool),)), machine.environ, machine.records):
+            yield site, servers
+
+
+def _at(
+    named: Sequence[str], servers: Mapping[str, Any], machine: Machine
+) -> Iterator[tuple[Site, Mapping[str, Any]]]:
+    for path in named:
+        with suppress(ConfigError):  # it is not there any more
+            yield chosen(Choice(file=path), machine.environ, machine.records)[0], servers
+
+
+def _servers(path: str) -> dict[str, Any]:
+    servers = _read(path).get("servers")
+    if not isinstance(servers, dict):
+        return {}
+    return {name: each for name, each in servers.items() if isinstance(each, dict) and each.get("command")}
+
+
+def _read(path: str) -> dict[str, Any]:
+    with suppress(OSError, ValueError, ConfigError, RecursionError):
+        found = json.loads(files.read_text(path, FILE_LIMIT))
+        if isinstance(found, dict):
+            return found
+    return {}
+
+
+def _names(directory: str) -> list[str]:
+    with suppress(OSError):
+        return sorted(os.listdir(directory))
+    return []
+
+
+def _home(environ: Mapping[str, str]) -> str:
+    return os.path.dirname(paths.immorterm_classification(environ))
+
+
+def as_json(machine: Machine) -> dict[str, Any]:
+    """What is so, for programs; nothing in it is secret."""
+    files = [{"path": each.site.path, "servers": list(each.titles)} for each in stranded(machine)]
+    return {"runs": bool(pid := runs(machine.environ)), "pid": pid or None, "files": files}
+
+
+def in_words(machine: Machine) -> list[str]:
+    """The same for people."""
+    pid = runs(machine.environ)
+    what = f"{NAME}, which runs (pid {pid})" if pid else f"{NAME}, which does not run"
+    lines = [
+        f"{visible(each.site.path)}: {', '.join(map(visible, each.titles))} leads to {what}"
+        for each in stranded(machine)
+    ]
+    advice = (
+        ENDS_IT
+        if pid
+        else "mcpgateway clients apply gives its clients their own servers back, and leads them here"
+    )
+    return [*lines, advice] if lines else []

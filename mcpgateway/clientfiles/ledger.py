@@ -1,0 +1,390 @@
+"""What the gateway has put into users' files, and what stood there before.
+
+# Note [The ledger comes first]
+Before a file changes, an intent is on the disk: the file's digest before and after, and what the ledger will say of it
+then.  Whoever finds an intent without an outcome looks at the file: its digest says which of the two it is.  So a
+program may be killed at any moment, and the ledger never says less than the file holds.
+
+# Note [Secrets]
+Entries hold environment variables.  The directory is its owner's alone, and no entry is in a message or in a repr.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from attrs import define, evolve, field, frozen
+
+from mcpgateway.clientfiles import enrolment_records as files
+from mcpgateway.clientfiles import transaction
+from mcpgateway.clientfiles.backups import Kept, digest_of
+from mcpgateway.clientfiles.client_locks import Lock
+from mcpgateway.clientfiles.disk import DISK, Disk
+from mcpgateway.clientfiles.enrolment_records import Adopted, Enrolled, Step, unwound
+from mcpgateway.clientfiles.formats.rewrite import splices
+from mcpgateway.clientfiles.leftovers import sweep
+from mcpgateway.clientfiles.mirrored_journal import Record, Twice
+from mcpgateway.clientfiles.recovery import Intent, Outcome, Settled, judged, settled
+from mcpgateway.clientfiles.transaction import Changed
+from mcpgateway.errors import ConfigError
+
+__all__ = [
+    "Adopted",
+    "Changed",
+    "Enrolled",
+    "Ledger",
+    "Outcome",
+    "Records",
+    "Rewritten",
+    "Settled",
+    "Step",
+    "unwound",
+]
+
+COMPACT_BYTES = 1_048_576
+CHAIN_STEPS = 100
+STEP_CHARACTERS = 4 * 1_048_576  # what is more is given back by value
+
+
+@frozen
+class Rewritten:
+    """What an edit makes of a file.
+
+    :ivar adopted: what the ledger says of it from then on, None for nothing any more.
+    """
+
+    text: str = field(repr=False)
+    adopted: Adopted | None
+
+
+@frozen
+class Records:
+    """What the ledger says.
+
+    :ivar files: by their real paths.
+    :ivar opted_out: the names of servers that stay in the clients' files.
+    :ivar problems: what is wrong with the ledger itself, as sentences.
+    """
+
+    files: Mapping[str, Adopted] = field(factory=dict)
+    opted_out: frozenset[str] = frozenset()
+    problems: tuple[str, ...] = ()
+
+
+Edit = Callable[[str, Adopted | None], Rewritten]
+
+
+@define(eq=False)
+class Ledger:
+    """The ledger of one gateway home; everything but `read` keeps other programs of that home waiting.
+
+    :param home: the gateway's own directory.
+    """
+
+    home: str
+    disk: Disk = field(default=DISK, repr=False)
+    kept: Kept = field(init=False)
+    _twice: Twice = field(init=False, repr=False)
+    _said: _Said = field(init=False, repr=False)
+    _is_loaded: bool = field(init=False, default=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.kept = Kept(self.home, self.disk)
+        self._twice = Twice(self.kept.ledger, self.disk)
+        self._said = _Said()
+
+    def read(self) -> Records:
+        """What it says now, without waiting for anybody and without writing.
+
+        :raise ConfigError: it was written by a newer release, or cannot be read.
+        """
+        said = _folded(self._twice.read())
+        for path, adopted in moved(said.files):
+            said.say(path, adopted)
+        for path, intents in list(said.pending.items()):
+            said.say(path, judged(self.disk, said.files.get(path), intents).adopted)
+        return said.records(self._twice.problems)
+
+    def is_lost(self) -> bool:
+        """Whether there is a place for it and nothing is written there, not even that there was nothing.
+
+        :raise ConfigError: it cannot be read.
+        """
+        return os.path.isdir(self.kept.ledger) and not self._twice.read()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nobody else changes a client's file or the ledger meanwhile; it may be entered again inside.
+
+        :raise ConfigError: another program has it for too long, or it cannot be read, or not be repaired.
+        """
+        with self.kept.locked():
+            if self._is_loaded:
+                yield
+                return
+            self._load()
+            try:
+                yield
+            finally:
+                self._is_loaded = False
+
+    def change(
+        self, path: str, edit: Edit, *, lock: Lock | None = None, create: bool = False
+    ) -> Changed | None:
+        """Change a file and what is said of it, together; None where the text stays.
+
+        :param edit: from the text, and what is said of the file, to what both are to be. It is asked again when
+            somebody else has written meanwhile.
+        :param lock: the client's own.
+        :param create: make the file where there is none.
+        :raise FileNotFoundError: there is no such file.
+        :raise ConfigError: it cannot be changed, and is as it was.
+        """
+        with self.locked():
+            real = os.path.realpath(path)
+            self._settle(real)
+            work = _Change(real, edit, self._said.files.get(real), self.disk.now())
+            try:
+                changed = transaction.change(
+                    path, work.edited, kept=self.kept, lock=lock, create=create,
+                    before=lambda old, new: self._begin(work, old, new), landed=work.landed,
+                )  # fmt: skip
+            except Exception:
+                with suppress(ConfigError, OSError):
+                    self._settle(real)
+                raise
+            if work.is_landed:
+                # The file says by itself what became of the intent, should it not be possible to write that down.
+                with suppress(ConfigError):
+                    self._done(real)
+                return changed
+            self._settle(real)  # somebody else was faster, perhaps with the same
+            if changed is None and work.latter != self._said.files.get(real):
+                self._say(real, work.latter)
+            return changed
+
+    def put(self, adopted: Adopted) -> None:
+        """Say something else of a file whose text stays.
+
+        :raise ConfigError: it cannot be written.
+        """
+        with self.locked():
+            real = os.path.realpath(adopted.path)
+            self._settle(real)
+            self._say(real, evolve(adopted, real=real))
+
+    def forget(self, path: str) -> None:
+        """Say nothing of a file any more; it is not touched.
+
+        :raise ConfigError: it cannot be written.
+        """
+        with self.locked():
+            for real in {path, os.path.realpath(path)} & self._said.files.keys():
+                self._say(real, None)
+
+    def opt_out(self, names: frozenset[str]) -> None:
+        """From now on the servers of these names, and no others, stay in the clients' files.
+
+        :raise ConfigError: it cannot be written.
+        """
+        with self.locked():
+            if names != self._said.opted_out:
+                self._twice.append({"kind": "opted-out", "names": sorted(names)})
+                self._said.opted_out = names
+
+    def recover(self) -> tuple[Settled, ...]:
+        """Settle what killed programs have left: changes without an outcome, half-written files, damaged copies.
+
+        :raise ConfigError: the ledger cannot be read or written.
+        """
+        with self.locked():
+            found = tuple(self._settle(path) for path in list(self._said.pending))
+            for path in self._said.files:
+                sweep(self.kept, path)
+            with suppress(OSError):
+                self.kept.trim()
+            return tuple(each for each in found if each is not None)
+
+    def _load(self) -> None:
+        records = self._twice.load()
+        self._said = _folded(records)
+        # Where records are damaged in both copies, what is left of them stays as it is.
+        if self._twice.size > COMPACT_BYTES and not self._said.pending and not self._twice.problems:
+            snapshot = self._said.snapshot()
+            if len(snapshot) * 2 < len(records):
+                self._twice.replace(snapshot)
+        for path, adopted in moved(self._said.files):
+            self._say(path, adopted)
+        self._need()
+        self._is_loaded = True
+
+    def _settle(self, path: str) -> Settled | None:
+        """Find out, and write down, what became of the changes of a file."""
+        intents = self._said.pending.get(path)
+        if not intents:
+            return None
+        try:
+            found = settled(self.kept, self._said.files.get(path), intents)
+        except OSError as why:
+            raise transaction.refusal(path, why) from why
+        if found.outcome is not Outcome.UNKNOWN:
+            self._say(path, found.adopted)
+        return found
+
+    def _begin(self, work: _Change, old: bytes, new: bytes) -> None:
+        if work.is_landed:
+            # It was overwritten: what stands in the file may be of the last time, or of before.
+            work.is_landed = False
+            self._say(work.real, work.former)
+        self._intend(work.intent(old, new))
+
+    def _intend(self, intent: Intent) -> None:
+        self._twice.append(
+            {
+                "kind": "intent",
+                "path": intent.path,
+                "before": intent.before,
+                "after": intent.after,
+                "adopted": _written(intent.adopted),
+            }
+        )
+        self._said.pending.setdefault(intent.path, []).append(intent)
+        self._need()
+
+    def _done(self, path: str) -> None:
+        self._twice.append({"kind": "done", "path": path})
+        self._said.say(path, self._said.pending[path][-1].adopted)
+        self._need()
+
+    def _say(self, path: str, adopted: Adopted | None) -> None:
+        self._twice.append({"kind": "says", "path": path, "adopted": _written(adopted)})
+        self._said.say(path, adopted)
+        self._need()
+
+    def _need(self) -> None:
+        pending = [each for intents in self._said.pending.values() for each in intents]
+        self.kept.needed = frozenset(digest for each in pending for digest in (each.before, each.after))
+
+
+def moved(files: Mapping[str, Adopted]) -> list[tuple[str, Adopted | None]]:
+    """What is to be said, by path, of files that are somewhere else by now: a link was put there, or taken away.
+
+    What was at the former place stays on record where it is still a file of its own.
+    """
+    found: list[tuple[str, Adopted | None]] = []
+    for former, adopted in files.items():
+        latter = os.path.realpath(adopted.path or former)
+        if latter in files or not os.path.isfile(latter):
+            continue
+        is_own = os.path.realpath(former) == former and os.path.isfile(former)
+        found += [
+            (latter, evolve(adopted, real=latter)),
+            (former, evolve(adopted, path=former) if is_own else None),
+        ]
+    return found
+
+
+@define(eq=False)
+class _Change:
+    """One change of one file, worked out perhaps several times."""
+
+    real: str
+    edit: Edit
+    former: Adopted | None
+    now: float
+    latter: Adopted | None = None
+    is_landed: bool = False
+
+    def edited(self, text: str) -> str:
+        made = self.edit(text, self.former)
+        self.latter = made.adopted
+        if self.latter is not None:
+            # What the ledger fills in itself is not the edit's to change.
+            chain = self.former.chain if self.former and self.latter.is_standing else ()
+            since = self.former.registered_at if self.former else self.now
+            self.latter = evolve(self.latter, real=self.real, chain=chain, registered_at=since)
+        return made.text
+
+    def landed(self, changed: Changed) -> None:
+        """From now on, everything of the last time and of before may stand in the file."""
+        self.is_landed = True
+        if self.latter is not None and self.latter.is_standing:
+            before = self.former.entries if self.former and self.former.is_standing else {}
+            self.former = evolve(self.latter, entries={**before, **self.latter.entries})
+
+    def intent(self, old: bytes, new: bytes) -> Intent:
+        if self.latter is not None:
+            self.latter = evolve(self.latter, chain=self._chain(old, new))
+        return Intent(self.real, digest_of(old), digest_of(new), self.latter)
+
+    def _chain(self, old: bytes, new: bytes) -> tuple[Step, ...]:
+        """All our changes since the file last held nothing of ours; none where others were in between."""
+        if self.latter is None or not self.latter.is_standing:
+            return ()
+        chain = self.former.chain if self.former and self.former.is_standing else ()
+        if self.former and self.former.is_standing and (not chain or chain[-1].after != digest_of(old)):
+            return ()
+        step = Step(digest_of(old), digest_of(new), splices(old.decode(), new.decode()))
+        chain = (*chain, step)
+        size = sum(len(part.old) + len(part.new) for each in chain for part in each.splices)
+        return chain if size <= STEP_CHARACTERS and len(chain) <= CHAIN_STEPS else ()
+
+
+@define(eq=False)
+class _Said:
+    """What the records say when they are read one after another."""
+
+    files: dict[str, Adopted] = field(factory=dict)
+    pending: dict[str, list[Intent]] = field(factory=dict)
+    opted_out: frozenset[str] = frozenset()
+
+    def say(self, path: str, adopted: Adopted | None) -> None:
+        """From now on this is said of a file, whatever was intended."""
+        self.pending.pop(path, None)
+        self.files.pop(path, None)
+        if adopted is not None:
+            self.files[path] = adopted
+
+    def take(self, record: Record) -> None:
+        match record:
+            case {"kind": "intent", "path": path, "before": before, "after": after, "adopted": adopted}:
+                self.pending.setdefault(path, []).append(Intent(path, before, after, _read(adopted)))
+            case {"kind": "done", "path": path}:
+                # Of an intent that is damaged in both copies nothing is known, and what was said before stays.
+                if intents := self.pending.get(path):
+                    self.say(path, intents[-1].adopted)
+            case {"kind": "says", "path": path, "adopted": adopted}:
+                self.say(path, _read(adopted))
+            case {"kind": "opted-out", "names": names}:
+                self.opted_out = frozenset(names)
+
+    def snapshot(self) -> list[dict[str, Any]]:
+        """The fewest records that say the same."""
+        said = [
+            {"kind": "says", "path": path, "adopted": _written(each)} for path, each in self.files.items()
+        ]
+        return [{"kind": "opted-out", "names": sorted(self.opted_out)}, *said]
+
+    def records(self, problems: Sequence[str]) -> Records:
+        return Records(dict(self.files), self.opted_out, tuple(problems))
+
+
+def _folded(records: Mapping[int, Record]) -> _Said:
+    said = _Said()
+    for number, each in records.items():
+        try:
+            said.take(each)
+        except (KeyError, TypeError, ValueError) as why:
+            raise ConfigError(f"record {number} of the ledger is not as this release writes it") from why
+    return said
+
+
+def _written(adopted: Adopted | None) -> dict[str, Any] | None:
+    return None if adopted is None else files.written(adopted)
+
+
+def _read(said: Mapping[str, Any] | None) -> Adopted | None:
+    return None if said is None else files.read(said)

@@ -1,0 +1,234 @@
+"""What is known before a client's file is touched: the ledger, the configuration, where the gateway is."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from attrs import define, evolve, field
+
+from mcpgateway.clientfiles.enrolled_text import also_former
+from mcpgateway.clientfiles.formats.client_format import Base
+from mcpgateway.clientfiles.formats.clients import DIALECTS
+from mcpgateway.clientfiles.ledger import Ledger, Records
+from mcpgateway.config.file_format import Native, is_client_file, read_native
+from mcpgateway.config.model import ClientSettings, GatewaySettings, Settings
+from mcpgateway.config.problems import Problems
+from mcpgateway.config.read import parse
+from mcpgateway.errors import ConfigError
+from mcpgateway.system import files, paths, state
+from mcpgateway.system.gateway_health import Answer, ask, running_gateway
+from mcpgateway.system.settings import (
+    CONFIG_VARIABLES,
+    ENV_FILE_VARIABLES,
+    FILE_LIMIT,
+    Examined,
+    LoadOptions,
+    brought_of,
+    config_file_named,
+    examine,
+    examine_to_run,
+    gather,
+)
+from mcpgateway.system.state import Running
+
+HTTP, FAIL_OPEN, SINGLE = "http", "fail-open", "single"
+PROGRAM = "mcpgateway"
+CUSTOM = "custom"
+NAMES_FILES = {"--config": "config", "-c": "config", "--source": "source", "--env-file": "env-file"}
+NAMED_BY_VARIABLE = {"config": CONFIG_VARIABLES, "env-file": ENV_FILE_VARIABLES}
+NAMES_PORT, DEMO = ("--port", "-p"), "--demo"
+
+
+def as_it_runs(options: LoadOptions, home: str) -> LoadOptions:
+    """Have read what the gateway of a home reads which runs, at its port, where no other files were named."""
+    running = running_gateway(home)
+    words = running.command if running is not None else ()
+    said: dict[str, list[str]] = {}
+    for at, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name in NAMES_FILES:
+            path = _from(running, value if equals else "".join(words[at + 1 : at + 2]))
+            if path:
+                said.setdefault(NAMES_FILES[name], []).append(path)
+    if options.config or running is None:
+        return options
+    environ = environ_of(home)
+    for name, variables in NAMED_BY_VARIABLE.items():
+        path = next((environ[each] for each in variables if environ.get(each)), "")
+        if name not in said and (path := _from(running, path)):
+            said[name] = [path]
+    sources = tuple(said["source"]) if "source" in said and options.sources is None else options.sources
+    env_file = options.env_file or next(iter(said.get("env-file", ())), None)
+    named = any(word.partition("=")[0] in NAMES_PORT for word in words)
+    return evolve(
+        options,
+        config=next(iter(said.get("config", ())), None),
+        sources=sources,
+        env_file=env_file,
+        port=running.port if named and options.port is None else options.port,
+        demo=options.demo or DEMO in words,
+    )
+
+
+def environ_of(home: str) -> Mapping[str, str]:
+    """The environment of the gateway of a home that runs, where that can be told, else this program's own."""
+    running = running_gateway(home)
+    if running is not None:
+        with suppress(OSError), open(f"/proc/{running.pid}/environ", "rb") as file:
+            pairs = (each.partition("=") for each in os.fsdecode(file.read()).split("\0"))
+            return {name: value for name, equals, value in pairs if name and equals}
+    return os.environ
+
+
+def _from(running: Running | None, path: str) -> str:
+    # A path that is none from the root is so to the directory that the gateway runs in, where that can be told.
+    if running is None or not path or path.startswith(("/", "~")):
+        return path
+    with suppress(OSError):
+        found = os.path.join(os.readlink(f"/proc/{running.pid}/cwd"), path)
+        return found if os.path.exists(found) else ""
+    return ""
+
+
+@define(eq=False)
+class Machine:
+    """This machine, as its user's programs see it.
+
+    :ivar home: the gateway's own directory.
+    """
+
+    home: str
+    environ: Mapping[str, str] = field(repr=False)
+    ledger: Ledger = field(init=False, repr=False)
+    _settings: Settings | None = field(default=None, init=False, repr=False)
+    _own: Native | None = field(default=None, init=False, repr=False)
+    _records: Records | None = field(default=None, init=False, repr=False)
+    _answer: Answer | None = field(default=None, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.ledger = Ledger(self.home)
+
+    @property
+    def records(self) -> Records:
+        """What the ledger said when it was first asked.
+
+        :raise ConfigError: it cannot be read.
+        """
+        if self._records is None:
+            self._records = self.ledger.read()
+        return self._records
+
+    def look_again(self) -> None:
+        """Forget what was read, since it has changed."""
+        self._records = self._settings = None
+
+    @property
+    def settings(self) -> Settings:
+        """What the gateway serves as things are.
+
+        :raise ConfigError: the configuration cannot be used.
+        """
+        if self._settings is None:
+            self._settings = _usable(examine(self._options, self.environ))
+        return self._settings
+
+    def settings_to_run(self) -> Settings:
+        """The same with what values take from outside of all files, which only those need who start servers.
+
+        :raise ConfigError: the configuration cannot be used.
+        """
+        brought = brought_of(self._options, self.environ)
+        return _usable(examine_to_run(self._options, self.environ, brought))
+
+    @property
+    def gateway(self) -> GatewaySettings:
+        """How the gateway listens, as far as that can be told; also where the rest of the configuration is wrong."""
+        return self._native.gateway
+
+    @property
+    def clients(self) -> ClientSettings:
+        """What is to become of clients' files, as far as that can be told; likewise."""
+        return self._native.clients
+
+    @property
+    def _native(self) -> Native:
+        if self._own is None:
+            try:
+                self._own = read_native(gather(self._options, self.environ).native, Problems())
+            except ConfigError:
+                self._own = Native()
+        return self._own
+
+    @property
+    def _options(self) -> LoadOptions:
+        return as_it_runs(LoadOptions(home=self.home), self.home)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The clients' own files that were named to be served, with ``--source``, or as the configuration."""
+        options = self._options
+        config = config_file_named(options, self.environ)
+        with suppress(ConfigError, OSError):
+            document = parse(files.read_text(config, FILE_LIMIT), config, strict=False, takes_list=True)
+            if is_client_file(document):
+                return (*(options.sources or ()), config)
+        return options.sources or ()
+
+    @property
+    def port(self) -> int:
+        """Where the gateway is; where none runs, the port that the last one was told, or else the configuration's."""
+        running = running_gateway(self.home)
+        if running is not None:
+            return running.port
+        kept = state.kept_port(self.home)
+        return self.gateway.http_port if kept is None else kept
+
+    @property
+    def base(self) -> Base:
+        """What makes a URL ours, now or when it was written."""
+        base = Base(self.port, frozenset((self.gateway.bind_address,)))
+        with suppress(ConfigError):  # a ledger that cannot be read is told of where it is needed
+            for each in self.records.files.values():
+                base = also_former(base, DIALECTS.get(each.dialect, DIALECTS[CUSTOM]), each.entries)
+        return base
+
+    @property
+    def answer(self) -> Answer | None:
+        """What the gateway says of itself; None where it does not answer."""
+        if self._answer is None:
+            self._answer = ask(self.home, self.port, self.environ)
+        return self._answer
+
+    @property
+    def serves_all_at_once(self) -> bool:
+        """Whether there is one endpoint for all servers together; an older gateway that still runs may have none."""
+        return self.answer is None or self.answer.serves_all_at_once
+
+    def url(self, name: str) -> str:
+        """Where a server is reached; of "", where all of them are."""
+        return f"http://localhost:{self.port}/{name}/mcp" if name else f"http://localhost:{self.port}/mcp"
+
+    def command(self, name: str, original: Sequence[str], project: str = "") -> list[str]:
+        """What a client starts to be connected, and whatever it starts if there is no gateway.
+
+        :param name: of a server; "" for all of them together, which have no original.
+        :param project: the directory of the project that the entry is for, or "".
+        """
+        own = os.path.join(os.path.dirname(sys.executable), PROGRAM)
+        # Clients with windows do not have the PATH of a shell.
+        program = own if os.access(own, os.X_OK) else PROGRAM
+        # Nor do they have a variable that names the home.
+        usual = paths.gateway_home({"HOME": paths.user_home(self.environ)})
+        home = [] if self.home == usual else ["--home", self.home]
+        more = ["--project", project] if project else []
+        return [program, *home, *(["connect", name, *more, "--", *original] if name else ["stdio", *more])]
+
+
+def _usable(found: Examined) -> Settings:
+    if found.settings is None:
+        first = next(each for each in found.problems if each.is_error)
+        raise ConfigError(f"{first}; mcpgateway config check lists all that is wrong")
+    return found.settings

@@ -1,0 +1,123 @@
+"""What the servers in clients' files are called in the gateway's URLs, before the gateway has ever seen them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from mcpgateway.clientfiles.formats.client_format import Listed, Program
+from mcpgateway.config.document import Document
+from mcpgateway.config.entry import Entry, Origin, Scope, read_program
+from mcpgateway.config.environment import FULL
+from mcpgateway.config.merge import Blueprint, names_of
+from mcpgateway.config.model import Settings
+from mcpgateway.config.problems import Problem, Problems
+from mcpgateway.config.resolve import Building, World
+
+# Behind every file that the gateway reads already.
+LAST_RANK = 1000
+
+
+@frozen
+class Newcomer:
+    """A server of a client's file that wants a name.
+
+    :ivar directory: what a relative path in it is relative to.
+    :ivar project: the directory of the project it is for, or "".
+    """
+
+    listed: Listed = field(repr=False)
+    directory: str
+    project: str = ""
+
+
+@frozen
+class Named:
+    """What a server is called, or why it cannot be served.
+
+    :ivar name: "" where it cannot.
+    :ivar why: why not; nothing in it is secret.
+    """
+
+    name: str = ""
+    why: str = ""
+
+
+def named(settings: Settings, newcomers: Sequence[Newcomer]) -> tuple[Named, ...]:
+    """Give each a name, in their order: one definition of one title gets one name, and what has a name keeps it."""
+    world = settings.world
+    assert world is not None
+    known = [_pinned(each) for each in settings.blueprints.values()]
+    refused: dict[int, Named] = {}
+    entries: dict[int, Entry] = {}
+    for at, each in enumerate(newcomers):
+        problems = Problems()
+        entry = entry_of(each, problems, LAST_RANK + at)
+        if entry is None:
+            refused[at] = Named(why=_why(problems))
+        else:
+            entries[at] = entry
+    names = names_of([*known, *entries.values()], world)[len(known) :]
+    room = settings.gateway.limits.servers - len(settings.blueprints)
+    new: set[str] = set()
+    found: dict[int, Named] = {}
+    for (at, entry), name in zip(entries.items(), names, strict=True):
+        if name not in settings.blueprints:
+            new.add(name)
+        found[at] = _checked(name, entry, world) if len(new) <= room else _crowded_out(settings)
+    return tuple(found.get(at) or refused[at] for at in range(len(newcomers)))
+
+
+def entry_of(newcomer: Newcomer, problems: Problems, rank: int = 0) -> Entry | None:
+    """Return an entry of a client's file as the gateway reads it; None where it could not run it."""
+    listed = newcomer.listed
+    assert listed.program is not None
+    project = listed.project or newcomer.project
+    scope = Scope.PROJECT if project else Scope.USER
+    origin = Origin(scope, "", project or newcomer.directory, project=project, env_policy=FULL, rank=rank)
+    document = Document("", {listed.title: value_of(listed.program)}, lambda _path: 0)
+    return read_program(document.root().at(listed.title), origin, problems)
+
+
+def value_of(program: Program) -> dict[str, Any]:
+    """Return a program in the words that most clients use."""
+    value: dict[str, Any] = {"command": program.command, "args": list(program.args)}
+    if program.env:
+        value["env"] = dict(program.env)
+    if program.cwd:
+        value["cwd"] = program.cwd
+    return value
+
+
+def program_of(blueprint: Blueprint) -> Program | None:
+    """Return what a server of the configuration runs, as a client would; None where it is no program."""
+    entry = blueprint.entry
+    if not entry.argv:
+        return None
+    env: Mapping[str, str] = entry.env
+    return Program(entry.argv[0], tuple(entry.argv[1:]), dict(env), entry.cwd)
+
+
+def _pinned(blueprint: Blueprint) -> Entry:
+    return evolve(blueprint.entry, pinned=blueprint.name)
+
+
+def _checked(name: str, entry: Entry, world: World) -> Named:
+    building = Building(name, entry, world, is_draft=True)
+    building.server()
+    return Named(why=_why(building.problems)) if building.problems.errors else Named(name)
+
+
+def _crowded_out(settings: Settings) -> Named:
+    return Named(why=f"gateway.limits.servers allows {settings.gateway.limits.servers}")
+
+
+def _why(problems: Iterable[Problem]) -> str:
+    found = next((each for each in problems if each.is_error), None)
+    if found is None:
+        return "it cannot be served"
+    # The place is told by whoever shows this: it is no line of the file here.
+    said = f"found {found.found}; expected {found.allowed}" if found.allowed else found.found
+    return f"{said}; {found.hint}" if found.hint else said

@@ -1,0 +1,243 @@
+"""What stood in the place of entries that lead here while nobody has written it down: looked for, and put back.
+
+Such entries are left where the ledger was lost, or where they were copied from another machine.  What stood there is
+looked for, in this order:
+
+1. behind the ``--`` of the entry itself;
+2. among what other clients had under that name, which the ledger knows;
+3. in the gateway's own configuration;
+4. in earlier versions of the file that were kept, by us or by its client;
+5. in the cache of launches, which knows a program but not its variables.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from attrs import define, field, frozen
+
+from mcpgateway.clientfiles.enrolment_records import Adopted
+from mcpgateway.clientfiles.files import Site, listed_in, recorded_sites
+from mcpgateway.clientfiles.formats import rewrite, syntax
+from mcpgateway.clientfiles.formats.client_format import EACH, Dialect, Kind, Listed, Program
+from mcpgateway.clientfiles.formats.program import Words
+from mcpgateway.clientfiles.ledger import Rewritten
+from mcpgateway.clientfiles.machine import Machine
+from mcpgateway.clientfiles.plan import adopted_at
+from mcpgateway.clientfiles.report import Left
+from mcpgateway.clientfiles.transaction import FILE_LIMIT
+from mcpgateway.config.edit import edits
+from mcpgateway.config.edit.edits import MISSING
+from mcpgateway.config.entry import Scope
+from mcpgateway.config.expand import unescaped
+from mcpgateway.config.names import slug
+from mcpgateway.config.ours import original_of
+from mcpgateway.errors import ConfigError
+from mcpgateway.system import files
+from mcpgateway.system.launch.cache import LaunchCache
+
+VERSIONS_LIMIT = 50
+
+
+@frozen
+class Original:
+    """What stood in the place of an entry.
+
+    :ivar value: as it was written in this very file, or None.
+    :ivar program: what it ran, where it was written elsewhere.
+    :ivar source: where that was found.
+    """
+
+    source: str
+    value: Any = field(default=None, repr=False)
+    program: Program | None = field(default=None, repr=False)
+
+
+@define(eq=False)
+class Rebuilding:
+    """Entries of one file that lead here, and are not in the ledger, give way to what stood there before.
+
+    :param servers: which of them, by title or name; none means all.
+    :ivar sources: where each was found, by title.
+    :ivar written: what it became, by road, with the same.
+    :ivar left: those that are as they were.
+    """
+
+    machine: Machine
+    site: Site
+    servers: tuple[str, ...] = ()
+    sources: dict[str, str] = field(factory=dict)
+    written: dict[tuple[str, ...], tuple[Any, str]] = field(factory=dict, repr=False)
+    left: list[Left] = field(factory=list)
+
+    def is_needed(self) -> bool:
+        """Whether the file has such entries.
+
+        :raise ConfigError: it cannot be read.
+        """
+        text = files.read_text(self.site.path, FILE_LIMIT)
+        return bool(text.strip()) and bool(self._lost(text, adopted_at(self.machine, self.site)))
+
+    def __call__(self, text: str, adopted: Adopted | None) -> Rewritten:
+        """Work it out for a text and what is known of the file.
+
+        :raise ConfigError: the text is not of its form, or cannot be changed.
+        """
+        self.sources, self.written, self.left = {}, {}, []
+        wanted: list[tuple[tuple[str, ...], Any]] = []
+        for listed in self._lost(text, adopted):
+            value, source = self._original(listed)
+            if value is None:
+                self.left.append(_left(listed))
+            else:
+                wanted.append((listed.road, value))
+                self.sources[listed.title] = source
+                self.written[tuple(listed.road)] = (value, source)
+        made, _ = rewrite.replace(text, self.site.path, wanted)
+        return Rewritten(made, adopted)
+
+    def _lost(self, text: str, adopted: Adopted | None) -> list[Listed]:
+        known = {} if adopted is None or adopted.suspended else adopted.entries
+        names = {each.name for each in known.values()}
+        values = syntax.read(text, self.site.path, self.site.dialect)
+        return [
+            each
+            for each in listed_in(self.site, values, self.machine.base)
+            if each.kind is Kind.OURS
+            and each.road not in known
+            and each.served not in names
+            and (not self.servers or {each.title, each.served} & set(self.servers))
+        ]
+
+    def _original(self, listed: Listed) -> tuple[Any, str]:
+        if not listed.served:
+            return None, ""
+        for look in (self._behind, self._of_others, self._configured, self._of_former, self._launched):
+            found = next(look(listed), None)
+            if found is None:
+                continue
+            if found.value is not None:
+                return found.value, found.source
+            if found.program is not None:
+                return self._as_written(listed, found.program), found.source
+        return None, ""
+
+    def _as_written(self, listed: Listed, program: Program) -> dict[str, Any]:
+        """A program in the words of this file's client."""
+        dialect = self.site.dialect
+        argv = tuple(map(unescaped, (program.command, *program.args)))
+        value = dict(dialect.by_command(listed, argv))
+        words = _words(dialect, listed.road)
+        if program.env and not value.get(words.env):
+            value[words.env] = {name: unescaped(each) for name, each in program.env.items()}
+        if program.cwd:
+            value.setdefault("cwd", unescaped(program.cwd))
+        return value
+
+    # Where it is looked for
+
+    def _behind(self, listed: Listed) -> Iterator[Original]:
+        argv = self.site.dialect.leads(listed.road, listed.value)
+        original = original_of(argv) if argv else None
+        if original:
+            value = self.site.dialect.by_command(listed, original)
+            yield Original("the command behind it", value)
+
+    def _of_others(self, listed: Listed) -> Iterator[Original]:
+        for site in recorded_sites(self.machine.records):
+            adopted = adopted_at(self.machine, site)
+            for road, each in (adopted.entries if adopted else {}).items():
+                if each.name != listed.served or each.replaced.former is None:
+                    continue
+                program = _program(site, road, each.replaced.former, self.machine)
+                if program is not None:
+                    is_same = site.dialect.name == self.site.dialect.name
+                    yield Original(site.path, each.replaced.former if is_same else None, program)
+
+    def _configured(self, listed: Listed) -> Iterator[Original]:
+        with suppress(ConfigError):
+            blueprint = self.machine.settings.blueprints.get(listed.served)
+            if (
+                blueprint is not None
+                and blueprint.entry.argv
+                and blueprint.entry.origin.scope is Scope.NATIVE
+            ):
+                entry = blueprint.entry
+                program = Program(entry.argv[0], tuple(entry.argv[1:]), dict(entry.env), entry.cwd)
+                yield Original("the gateway's configuration", None, program)
+
+    def _of_former(self, listed: Listed) -> Iterator[Original]:
+        for path in self._versions():
+            with suppress(ConfigError, OSError):
+                text = files.read_text(path, FILE_LIMIT)
+                values = syntax.read(text, self.site.path, self.site.dialect)
+                value = edits.at(values, listed.road)
+                if value is not MISSING and _program(self.site, listed.road, value, self.machine) is not None:
+                    yield Original("an earlier version of the file", value)
+
+    def _versions(self) -> list[str]:
+        kept = self.machine.ledger.kept.directory
+        directory, name = os.path.split(os.path.realpath(self.site.path))
+        # Claude Code keeps its own, beside its other files.
+        pattern = os.path.join(glob.escape(directory), "*", "backups", f"{glob.escape(name)}.backup.*")
+        hidden = os.path.join(glob.escape(directory), ".*", "backups", f"{glob.escape(name)}.backup.*")
+        own = os.path.join(glob.escape(directory), "backups", f"{glob.escape(name)}.backup.*")
+        found = [*glob.glob(os.path.join(glob.escape(kept), "*")), *glob.glob(pattern), *glob.glob(hidden)]
+        found += glob.glob(own)
+        return sorted(found, key=_age)[:VERSIONS_LIMIT]
+
+    def _launched(self, listed: Listed) -> Iterator[Original]:
+        known = LaunchCache(self.machine.home).all()
+        fitting = {each.program for each in known if each.program and _is_called(each.package, listed.served)}
+        if len(fitting) == 1:
+            yield Original("the cache of launches, without its variables", None, Program(fitting.pop()))
+
+
+def _words(dialect: Dialect, road: tuple[str, ...]) -> Words:
+    """The keys of a client for a program."""
+    tables = dialect.tables.items()
+    fitting = (
+        shape.words
+        for table, shape in tables
+        if len(table) == len(road) - 1
+        and all(one in (EACH, two) for one, two in zip(table, road, strict=False))
+    )
+    return next(fitting, Words())
+
+
+def _program(site: Site, road: tuple[str, ...], value: Any, machine: Machine) -> Program | None:
+    """What an entry runs, as its client would."""
+    whole: Any = value
+    for step in reversed(road):
+        whole = {step: whole}
+    listed = listed_in(site, whole, machine.base)
+    return next((each.program for each in listed if each.road == road), None)
+
+
+def _left(listed: Listed) -> Left:
+    name = listed.served or listed.title
+    return Left(
+        listed.title,
+        f"leads here as '{name}', and what stood there before is not known",
+        "add it again in the client, or define it in the configuration:"
+        f" mcpgateway config explain servers, then mcpgateway clients undo --server {slug(name)}",
+    )
+
+
+def _is_called(package: str, name: str) -> bool:
+    bare = package.rpartition("/")[2]
+    fitting: Mapping[str, None] = dict.fromkeys(
+        (bare, bare.removeprefix("server-"), bare.removeprefix("mcp-server-"), bare.removesuffix("-mcp"))
+    )
+    return name in fitting
+
+
+def _age(path: str) -> float:
+    try:
+        return -os.stat(path).st_mtime
+    except OSError:
+        return 0.0

@@ -1,0 +1,174 @@
+"""What became of a change of a file that was begun, and of which nobody says how it ended."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from enum import Enum
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from mcpgateway.clientfiles.backups import Kept, digest_of, read_file, sync_directory
+from mcpgateway.clientfiles.disk import Disk
+from mcpgateway.clientfiles.enrolment_records import Adopted, Enrolled, Road
+from mcpgateway.clientfiles.formats import syntax
+from mcpgateway.clientfiles.leftovers import leftovers, sweep
+from mcpgateway.clientfiles.new_version import overwrite
+from mcpgateway.config.edit.edits import at, same
+from mcpgateway.errors import ConfigError
+
+BLOCK_BYTES = 4096  # a page: the system writes these one by one
+
+
+@frozen
+class Intent:
+    """A change that was begun.
+
+    :ivar before: the digest of the file.
+    :ivar adopted: what is said of the file once it is changed.
+    """
+
+    path: str
+    before: str
+    after: str
+    adopted: Adopted | None = field(repr=False)
+
+
+class Outcome(Enum):
+    """How it ended."""
+
+    DONE = "it was changed"
+    UNDONE = "it was not changed"
+    TAKEN_BACK = "it was changed over somebody's edit, and has that edit again"
+    REPAIRED = "it was half-written, and is as it was"
+    BY_VALUE = "somebody has changed it since"
+    UNKNOWN = "it cannot be read"
+
+
+@frozen
+class Settled:
+    """What became of one file.
+
+    :ivar adopted: what is said of it from now on.
+    """
+
+    path: str
+    outcome: Outcome
+    adopted: Adopted | None = field(repr=False)
+
+
+def judged(disk: Disk, former: Adopted | None, intents: Sequence[Intent]) -> Settled:
+    """What became of the changes of one file, by looking at it only.
+
+    :param former: what was said of it before them.
+    :param intents: at least one, in order.
+    """
+    path = intents[-1].path
+    try:
+        data = read_file(disk, path)
+    except FileNotFoundError:
+        data = b""
+    except OSError:
+        return Settled(path, Outcome.UNKNOWN, _by_value(None, former, intents[-1].adopted))
+    digest = digest_of(data)
+    for each in reversed(intents):
+        if each.after == digest:
+            return Settled(path, Outcome.DONE, each.adopted)
+    if any(each.before == digest for each in intents):
+        return Settled(path, Outcome.UNDONE, former)
+    return Settled(path, Outcome.BY_VALUE, _by_value(_held(data, path), former, intents[-1].adopted))
+
+
+def settled(kept: Kept, former: Adopted | None, intents: Sequence[Intent]) -> Settled:
+    """The same, after what is half-done was put in order; everything that is displaced by that is kept.
+
+    :raise OSError: the file cannot be put in order.
+    """
+    found = judged(kept.disk, former, intents)
+    if found.outcome is Outcome.DONE and _is_taken_back(kept, intents, found.path):
+        found = Settled(found.path, Outcome.TAKEN_BACK, former)
+    if found.outcome is Outcome.BY_VALUE and _is_repaired(kept, intents[-1]):
+        found = Settled(found.path, Outcome.REPAIRED, former)
+    sweep(kept, found.path)
+    return found
+
+
+def _is_taken_back(kept: Kept, intents: Sequence[Intent], path: str) -> bool:
+    """Undo an exchange that has displaced somebody's edit, as was about to be done when the program was killed."""
+    disk = kept.disk
+    landed = digest_of(read_file(disk, path))
+    before = {each.before for each in intents if each.after == landed}
+    for each in leftovers(disk, path):
+        if not each.is_whole or not landed.startswith(each.mark):
+            continue
+        displaced = digest_of(read_file(disk, each.path))
+        if displaced in before or displaced.startswith(each.mark):
+            continue
+        with suppress(OSError):
+            disk.exchange(each.path, path)
+            if digest_of(read_file(disk, each.path)) != landed:
+                disk.exchange(each.path, path)  # somebody has just written it
+                return False
+            sync_directory(disk, os.path.dirname(path))
+            return True
+    return False
+
+
+def _is_repaired(kept: Kept, intent: Intent) -> bool:
+    """Put back what a file was whose writing in place was cut short; its versions are kept only for such a writing."""
+    before, after = kept.get(intent.before), kept.get(intent.after)
+    if before is None or after is None:
+        return False
+    data = read_file(kept.disk, intent.path)
+    if not is_mixture(data, before, after):
+        return False
+    kept.put(data)
+    overwrite(kept.disk, intent.path, before)
+    return True
+
+
+def is_mixture(data: bytes, one: bytes, other: bytes) -> bool:
+    """Whether each byte is that of the one or of the other version."""
+    if not min(len(one), len(other)) <= len(data) <= max(len(one), len(other)):
+        return False
+    for start in range(0, len(data), BLOCK_BYTES):
+        part, end = data[start : start + BLOCK_BYTES], start + BLOCK_BYTES
+        mine, theirs = one[start:end], other[start:end]
+        if part in (mine[: len(part)], theirs[: len(part)]):
+            continue
+        if not all(
+            each == mine[index : index + 1] or each == theirs[index : index + 1]
+            for index, each in ((index, part[index : index + 1]) for index in range(len(part)))
+        ):
+            return False
+    return True
+
+
+def _held(data: bytes, path: str) -> Any:
+    """What a file holds, None where that cannot be told."""
+    try:
+        return syntax.read(syntax.decoded(data, path), path)
+    except ConfigError:
+        return None
+
+
+def _by_value(held: Any, former: Adopted | None, latter: Adopted | None) -> Adopted | None:
+    """What to say of a file that is neither what it was nor what it was to be.
+
+    An original that is known once too often harms nobody, since only what is still ours is ever put back.  So an
+    entry is dropped only where its original stands in the file.
+    """
+    standing = [each for each in (latter, former) if each is not None and each.is_standing]
+    entries: dict[Road, Enrolled] = {}
+    for road in dict.fromkeys(road for each in standing for road in each.entries):
+        choices = [each.entries[road] for each in standing if road in each.entries]
+        value = at(held, road)
+        if held is None or not same(value, choices[0].replaced.former):
+            entries[road] = next((each for each in choices if same(value, each.replaced.ours)), choices[0])
+    if standing and entries:
+        return evolve(standing[0], entries=entries, chain=())
+    # Nothing of ours stands in it, so it is as if it had been given back.
+    resting = [each for each in (latter, former) if each is not None and each.suspended]
+    return resting[0] if resting else None

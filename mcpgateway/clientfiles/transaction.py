@@ -1,0 +1,391 @@
+"""Changing a user's file while others write it too: nobody's edit is lost, and the file is whole at every moment.
+
+# Note [The exchange]
+A new version is written beside the file, and the two then exchange their names in one step.  What comes out of the
+exchange is exactly what the file was at that moment.  If it is not what the change was worked out from, somebody has
+written in between: the names are exchanged back at once, and the change is worked out anew.  So the last moment at
+which another program's edit could be overlooked does not exist; what remains is the moment for which the exchange was
+not yet taken back.  An edit that falls into it is kept (`Kept`), and it takes two writes within it to lose one.
+
+# Note [Writers in place]
+A program that writes without replacing the file has it open meanwhile.  The system tells so (a lease is refused), and
+a file that is being written is neither read nor exchanged for good.
+
+# Note [Overwritten]
+A program that has read the file before our change may write it after, without looking.  Nothing here can hinder it.
+So where the file was written by somebody within the last seconds, it is watched for a moment, and when it was written
+again the edit is asked once more: it changes nothing where ours is still there.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+
+from attrs import define, field, frozen
+
+from mcpgateway.clientfiles.backups import Kept, digest_of, read_file, read_open, sync_directory
+from mcpgateway.clientfiles.client_locks import Lock
+from mcpgateway.clientfiles.disk import UNSUPPORTED, Disk
+from mcpgateway.clientfiles.leftovers import put_away, sweep
+from mcpgateway.clientfiles.new_version import InPlaceOnly, overwrite, prepared
+from mcpgateway.errors import ConfigError
+
+FILE_LIMIT = 512 * 1_048_576
+READS = 6  # a file that is not valid may be in the middle of being written
+READ_AGAIN_S = 0.1
+CHANGES = 40  # at a writer every 20 ms one change in two or three finds a gap
+CONTESTED_S = 2.0
+ALONE_S = 0.2
+ALONE_POLL_S = 0.02
+QUIET_S = 1.0
+QUIET_POLL_S = 0.005
+SWAPS = 8
+CANNOT_RENAME = frozenset((errno.EBUSY, errno.EXDEV))  # a file that is itself a mount point
+ADVICE = {
+    errno.ENOSPC: "free some space and try again",
+    errno.EDQUOT: "free some space and try again",
+    errno.EACCES: "give yourself the right to write it and its directory, and try again",
+    errno.EPERM: "if it is immutable (lsattr shows an i), allow changes (chattr -i) and try again",
+    errno.EROFS: "make its file system writable, and try again",
+    errno.EIO: "the disk is failing; see the system's log",
+    errno.ELOOP: "its symbolic links lead nowhere; repair them",
+}
+
+
+@frozen
+class Changed:
+    """A file that was changed.
+
+    :ivar path: its real path.
+    :ivar before: the digest of what it was.
+    :ivar after: the digest of what it is now.
+    :ivar displaced: the digests of the versions that are kept because this change displaced them.
+    :ivar in_place: why it was written in place, where a reader may see half of it for a moment; empty if not.
+    """
+
+    path: str
+    before: str
+    after: str
+    text: str = field(repr=False)
+    displaced: tuple[str, ...] = ()
+    in_place: str = ""
+
+
+Before = Callable[[bytes, bytes], None]
+After = Callable[[Changed], None]
+
+
+def change(  # noqa: PLR0913 - each is a different question about one change
+    path: str,
+    edit: Callable[[str], str],
+    *,
+    kept: Kept,
+    lock: Lock | None = None,
+    before: Before | None = None,
+    after: After | None = None,
+    landed: After | None = None,
+    create: bool = False,
+    limit: int = FILE_LIMIT,
+) -> Changed | None:
+    """Change a file's text; None where the edit changes nothing.
+
+    A symbolic link is written through; mode, owner and extended attributes stay.
+
+    :param edit: from the old text to the new, with a byte order mark where there is one. It is asked again when
+        somebody else has written meanwhile. It raises ConfigError for a text that is not valid, and that is waited for.
+    :param before: told the old and the new bytes before each attempt; when it raises, nothing is changed.
+    :param landed: told each time the file was replaced; it may be overwritten, and replaced again.
+    :param after: told when the change is on the disk, and stays.
+    :param create: make the file where there is none.
+    :raise FileNotFoundError: there is no such file.
+    :raise ConfigError: it cannot be changed, and is as it was.
+    """
+    real = os.path.realpath(path)
+    with kept.locked(), lock.held() if lock else nullcontext():
+        sweep(kept, real)
+        work = _Work(real, edit, kept, before, landed, lock, is_made=create, limit=limit)
+        try:
+            changed = work.carried_out()
+        except FileNotFoundError as why:
+            if create:
+                raise refusal(real, why) from why
+            raise
+        except OSError as why:
+            raise refusal(real, why) from why
+        with suppress(OSError):
+            kept.trim()
+        if changed is not None and after is not None:
+            after(changed)
+        return changed
+
+
+def refusal(path: str, why: OSError) -> ConfigError:
+    """Why a file could not be changed, and what to do."""
+    advice = ADVICE.get(why.errno or 0, "")
+    sentence = f"{path}: cannot be changed and is as it was: {why.strerror or why}"
+    return ConfigError(f"{sentence}; {advice}" if advice else sentence, hint=advice)
+
+
+@frozen
+class _Found:
+    """A file as it was read; no status where there is none."""
+
+    data: bytes = field(repr=False)
+    status: os.stat_result | None
+
+    @property
+    def identity(self) -> tuple[int, ...]:
+        return _identity(self.status) if self.status else ()
+
+
+@define(eq=False)
+class _Work:
+    """One change of one file."""
+
+    path: str
+    edit: Callable[[str], str]
+    kept: Kept
+    before: Before | None
+    landed: After | None
+    lock: Lock | None
+    is_made: bool
+    limit: int
+    text: str = field(default="", repr=False)
+    displaced: list[str] = field(factory=list)
+    in_place: str = ""
+
+    @property
+    def disk(self) -> Disk:
+        return self.kept.disk
+
+    def carried_out(self) -> Changed | None:
+        """Try until nobody else writes meanwhile."""
+        changed: Changed | None = None
+        for _ in range(CHANGES):
+            found, made = self._worked_out()
+            if made == found.data:
+                return changed
+            if self.lock:
+                self.lock.refresh()
+            text, is_contested = self.text, self._is_contested(found)
+            if not self._is_put(found, made):
+                continue
+            displaced = tuple(dict.fromkeys(self.displaced))
+            changed = Changed(
+                self.path, digest_of(found.data), digest_of(made), text, displaced, self.in_place
+            )
+            if self.landed:
+                self.landed(changed)
+            if not is_contested or self._is_left_alone():
+                return changed
+        raise ConfigError(
+            f"{self.path}: another program writes it all the time; it is as that program left it. Please try again"
+        )
+
+    def _is_contested(self, found: _Found) -> bool:
+        """Whether somebody else seems to be at it; see Note [Overwritten]."""
+        if found.status is None:
+            return False
+        return self.disk.now() - found.status.st_mtime < CONTESTED_S or len(self.displaced) > 0
+
+    def _is_left_alone(self) -> bool:
+        """Whether the file stays as it is for a moment."""
+        try:
+            made = _identity(self.disk.stat(self.path))
+            end = self.disk.now() + ALONE_S
+            while self.disk.now() < end:
+                self.disk.sleep(ALONE_POLL_S)
+                if _identity(self.disk.stat(self.path)) != made:
+                    return False
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _worked_out(self) -> tuple[_Found, bytes]:
+        """What the file is, and is to be; a text that is not valid is waited for."""
+        for reads_left in reversed(range(READS)):
+            found = self._read()
+            try:
+                if not found.data and found.status and reads_left:
+                    raise ConfigError(f"{self.path}: is empty")
+                return found, self._edited(found.data)
+            except ConfigError:
+                if not reads_left:
+                    raise
+            self.disk.sleep(READ_AGAIN_S)
+        raise AssertionError("the last read returns or raises")
+
+    def _edited(self, data: bytes) -> bytes:
+        try:
+            text = data.decode()
+        except UnicodeDecodeError as why:
+            line = data.count(b"\n", 0, why.start) + 1
+            raise ConfigError(f"{self.path}, line {line}: found bytes that are not UTF-8 text") from why
+        self.text = self.edit(text)
+        return data if self.text == text else self.text.encode()
+
+    def _read(self) -> _Found:
+        """The file when nobody is writing it, or after a while anyway."""
+        try:
+            descriptor = self.disk.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            if self.is_made:
+                return _Found(b"", None)
+            raise
+        try:
+            self._check(self.disk.fstat(descriptor))
+            end = self.disk.now() + QUIET_S
+            while self.disk.is_being_written(descriptor) and self.disk.now() < end:
+                self.disk.sleep(QUIET_POLL_S)
+            status = self.disk.fstat(descriptor)  # before the bytes: what is written after it is noticed
+            return _Found(read_open(self.disk, descriptor, self.limit), status)
+        finally:
+            self.disk.close(descriptor)
+
+    def _check(self, status: os.stat_result) -> None:
+        if not stat.S_ISREG(status.st_mode):
+            raise ConfigError(f"{self.path}: is not a regular file")
+        if status.st_uid != self.disk.user() and self.disk.user() != 0:
+            raise ConfigError(
+                f"{self.path}: belongs to another user (uid {status.st_uid}); let that user change it"
+            )
+        if not status.st_mode & 0o222:
+            raise ConfigError(f"{self.path}: is read-only; make it writable (chmod u+w) and try again")
+
+    def _is_put(self, found: _Found, made: bytes) -> bool:
+        """Put the new version in place; false where somebody else has written meanwhile."""
+        if self.before:
+            self.before(found.data, made)
+        if found.status and found.status.st_nlink > 1:
+            # A new file under this name would no longer be the one that the other names lead to.
+            return self._is_written(found, made, f"it has {found.status.st_nlink} hard links")
+        try:
+            return self._is_replaced(found, made, prepared(self.disk, self.path, found.status, made))
+        except InPlaceOnly as why:
+            return self._is_written(found, made, str(why))
+
+    def _is_replaced(self, found: _Found, made: bytes, temporary: str) -> bool:
+        try:
+            if found.status is None:
+                return self._is_created(temporary)
+            ours = _identity(self.disk.stat(temporary))
+            if not self._is_still(found):
+                self._discard(temporary)
+                return False
+            if not self._is_exchanged(temporary):
+                return self._is_renamed(found, temporary)
+        except FileNotFoundError:  # removed in the last moment
+            self._discard(temporary)
+            return False
+        except BaseException:
+            self._discard(temporary)
+            raise
+        # From here on, what bears the temporary name may be somebody's edit.
+        if not self._is_what_came_out(found, temporary):
+            self._take_back(ours, temporary)
+            return False
+        sync_directory(self.disk, os.path.dirname(self.path))
+        self._put_away(temporary)
+        return True
+
+    def _is_exchanged(self, temporary: str) -> bool:
+        """Exchange the names; false where that is not possible here."""
+        try:
+            self.disk.exchange(temporary, self.path)
+        except OSError as why:
+            if why.errno in CANNOT_RENAME:
+                raise InPlaceOnly("it is a mount point of its own") from why
+            if why.errno not in UNSUPPORTED:
+                raise
+            return False
+        return True
+
+    def _is_still(self, found: _Found) -> bool:
+        try:
+            return (
+                read_file(self.disk, self.path, self.limit) == found.data
+                and _identity(self.disk.stat(self.path)) == found.identity
+            )
+        except FileNotFoundError:
+            return False
+
+    def _is_what_came_out(self, found: _Found, temporary: str) -> bool:
+        """Whether the exchange has displaced what the change was worked out from; see Note [Writers in place]."""
+        try:
+            descriptor = self.disk.open(temporary, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+            try:
+                return (
+                    _identity(self.disk.fstat(descriptor)) == found.identity
+                    and not self.disk.is_being_written(descriptor)
+                    and read_open(self.disk, descriptor, self.limit) == found.data
+                )
+            finally:
+                self.disk.close(descriptor)
+        except OSError:
+            return False
+
+    def _take_back(self, placed: tuple[int, ...], temporary: str) -> None:
+        """Let the file be again what the exchange has displaced, or what was written since.
+
+        :param placed: the identity of what was put in its place.
+        """
+        for _ in range(SWAPS):
+            holding = _identity(self.disk.stat(temporary))
+            self.disk.exchange(temporary, self.path)
+            if _identity(self.disk.stat(temporary)) == placed:
+                break
+            placed = holding  # what came out is newer than what went in, and goes back
+        self._put_away(temporary)
+
+    def _is_renamed(self, found: _Found, temporary: str) -> bool:
+        """The same without an exchange: what is written in the last moment is not noticed."""
+        self.displaced.append(self.kept.put(found.data))
+        if not self._is_still(found):
+            self._discard(temporary)
+            return False
+        self.disk.rename(temporary, self.path)
+        sync_directory(self.disk, os.path.dirname(self.path))
+        return True
+
+    def _is_created(self, temporary: str) -> bool:
+        try:
+            self.disk.link(temporary, self.path)
+        except FileExistsError:
+            self._discard(temporary)
+            return False
+        self._discard(temporary)
+        sync_directory(self.disk, os.path.dirname(self.path))
+        return True
+
+    def _is_written(self, found: _Found, made: bytes, why: str) -> bool:
+        """Write the file itself, after a copy was kept, from which it is repaired if this is cut short."""
+        self.displaced.append(self.kept.put(found.data))
+        self.kept.put(made)
+        if not self._is_still(found):
+            return False
+        try:
+            overwrite(self.disk, self.path, made)
+        except OSError:
+            with suppress(OSError):
+                if read_file(self.disk, self.path) != found.data:
+                    overwrite(self.disk, self.path, found.data)
+            raise
+        self.in_place = why
+        return True
+
+    def _put_away(self, temporary: str) -> None:
+        """Keep what was displaced; where that fails, the next run finds it where it is."""
+        with suppress(OSError):
+            self.displaced += put_away(self.kept, temporary)
+
+    def _discard(self, temporary: str) -> None:
+        with suppress(OSError):
+            self.disk.unlink(temporary)
+
+
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

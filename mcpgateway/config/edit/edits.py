@@ -1,0 +1,278 @@
+"""Changes of a configuration file's text that leave everything else in it as it was.
+
+# Note [Spliced, then checked]
+A change is worked out as a few insertions and replacements in the text, so comments, order and the look of all the
+rest stay byte for byte.  The result is parsed again and compared with what the change means.  Where a text is so
+unusual that the two differ (an alias in YAML stands for a value that is written elsewhere), YAML is written anew with
+its comments, and if that does not do either, the change is refused rather than made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from mcpgateway.config import dialect
+from mcpgateway.config.document import dotted, printable
+from mcpgateway.config.model import Dialect
+from mcpgateway.config.read import is_json, parse
+from mcpgateway.errors import ConfigError
+
+# A list whose items are mappings with a name is walked by these names.
+Road = tuple[str, ...]
+NAME = "name"
+MISSING: Any = object()
+
+
+@frozen
+class Put:
+    """Let a key have a value; where there is a mapping already, only what is different is touched."""
+
+    road: Road
+    value: Any = field(repr=False)
+
+
+@frozen
+class Remove:
+    """Take a key away."""
+
+    road: Road
+
+
+@frozen
+class Rename:
+    """Give a key another name, and leave it where it is."""
+
+    road: Road
+    name: str
+
+
+Edit = Put | Remove | Rename
+
+
+@frozen
+class Splice:
+    """A part of a text that is replaced.
+
+    :ivar end: where what is replaced ends; the same as `start` where something is only inserted.
+    """
+
+    start: int
+    end: int
+    text: str = field(repr=False)
+
+
+def edit(text: str, file: str, change: Edit) -> str:
+    """Change a configuration file's text; see Note [Spliced, then checked].
+
+    :raise ConfigError: the key to be changed is not there, or the text does not allow it.
+    """
+    if is_json(text, file):
+        from mcpgateway.config.edit import json as how
+    else:
+        from mcpgateway.config.edit import yaml as how  # type: ignore[no-redef]  # the same two functions
+    before = how.values(text, file)
+    wanted = changed(before, change, file)
+    for plan in (list(steps(before, change)), [change]):
+        made = _carried_out(how, text, file, plan)
+        if made is not None and same(_values(how, made, file), wanted):
+            return made
+    raise ConfigError(
+        f"{file}: {dotted(change.road)} cannot be changed without changing something else;"
+        " please edit the file by hand"
+    )
+
+
+def _carried_out(how: Any, text: str, file: str, plan: Sequence[Edit]) -> str | None:
+    for each in plan:
+        aim = changed(how.values(text, file), each, file)
+        ways = (way for way in how.ways(text, each) if same(_values(how, way, file), aim))
+        made = next(ways, None)
+        if made is None:
+            return None
+        text = made
+    return text
+
+
+def in_its_dialect(before: str, after: str, file: str) -> str:
+    """Return a file's text after a change, read as it was before: it says its dialect where nothing else does any more.
+
+    :raise ConfigError: the text does not allow it.
+    """
+    former, now = (parse(each, file, strict=False, takes_list=True).value for each in (before, after))
+    word = dialect.mark(former, now)
+    return edit(after, file, Put((dialect.KEY,), word)) if word else after
+
+
+def in_its_words(change: Edit, text: str, file: str) -> Edit:
+    """Say a change in words of the program whose file it is: mcp-gateway with mcp-ctl knows no ``enabled``.
+
+    :param change: with its whole road in that file.
+    :raise ConfigError: the text is not of its form.
+    """
+    *holder, key = change.road
+    if key != "enabled" or not isinstance(change, Put) or not isinstance(change.value, bool):
+        return change
+    document = parse(text, file, strict=False, takes_list=True)
+    is_theirs = dialect.reading_of(document).dialect is Dialect.MCPCTL
+    return Put((*holder, "disabled"), not change.value) if is_theirs else change
+
+
+def rooted(change: Edit, road: Road) -> Edit:
+    """The same change with another road to the server: its first step gives way to these."""
+    return evolve(change, road=(*road, *change.road[1:]))
+
+
+def road_to(value: Any, name: str) -> Road:
+    """Where a server that is new stands in a file that holds this."""
+    found = value if isinstance(value, dict) else {}
+    for key in ("servers", "mcpServers", "mcp"):
+        if isinstance(found.get(key), dict | list) and not dialect.looks_like_server(found[key]):
+            return (key, name)
+    return (name,) if dialect.has_servers_at_top(value) else ("servers", name)
+
+
+def placed(value: Any, change: Edit) -> Edit:
+    """The same change of a server that is new, with the road to where it stands in a file that holds this."""
+    road = road_to(value, change.road[0])
+    holder = at(value, road[:-1])
+    if isinstance(holder, list) and isinstance(change, Put) and isinstance(change.value, Mapping):
+        return Put(road, {NAME: road[-1], **change.value})
+    return rooted(change, road)
+
+
+def steps(value: Any, change: Edit) -> Iterator[Edit]:
+    """Take a change apart, so that what is the same in an old and a new mapping is not touched.
+
+    :param value: what the whole document holds before.
+    """
+    if not isinstance(change, Put):
+        yield change
+        return
+    former = at(value, change.road)
+    if (
+        not isinstance(change.value, Mapping)
+        or not isinstance(former, dict)
+        or not former
+        or not change.value
+    ):
+        if not same(former, change.value):
+            yield change
+        return
+    for key, each in change.value.items():
+        yield from steps(value, Put((*change.road, key), each))
+    for key in former:
+        if key not in change.value:
+            yield Remove((*change.road, key))
+
+
+def changed(value: Any, change: Edit, file: str) -> Any:
+    """What a document holds after a change.
+
+    :raise ConfigError: the key to be changed is not there, or the new name is taken.
+    """
+    road = change.road
+    if not road:
+        raise ConfigError(f"{file}: the whole file cannot be changed")
+    if value is None:
+        value = {}
+    if isinstance(value, list):
+        return _changed_item(value, change, file)
+    if not isinstance(value, dict):
+        raise ConfigError(f"{file}: what is to hold '{printable(road[0])}' is no mapping")
+    if not isinstance(change, Put) and road[0] not in value:
+        raise ConfigError(f"{file}: there is no '{printable(road[0])}'")
+    if len(road) > 1:
+        return {**value, road[0]: changed(value.get(road[0]), _below(change), file)}
+    return _changed_key(value, change, file)
+
+
+def _changed_key(value: dict[str, Any], change: Edit, file: str) -> dict[str, Any]:
+    road = change.road
+    match change:
+        case Put():
+            return {**value, road[0]: change.value}
+        case Remove():
+            return {key: each for key, each in value.items() if key != road[0]}
+        case Rename():
+            if change.name in value and change.name != road[0]:
+                raise ConfigError(f"{file}: there is a '{printable(change.name)}' already")
+            return {change.name if key == road[0] else key: each for key, each in value.items()}
+
+
+def _changed_item(value: list[Any], change: Edit, file: str) -> list[Any]:
+    """Change a list whose items are known by their names."""
+    name, *rest = change.road
+    index = next((index for index, each in enumerate(value) if is_named(each, name)), -1)
+    if not rest and isinstance(change, Put) and not is_named(change.value, name):
+        raise ConfigError(f"{file}: what is to hold '{printable(name)}' is no mapping")
+    if index < 0 and (rest or not isinstance(change, Put)):
+        raise ConfigError(f"{file}: there is no '{printable(name)}'")
+    before, behind = (value[:index], value[index + 1 :]) if index >= 0 else (value, [])
+    match change:
+        case Put() if not rest:
+            return [*before, change.value, *behind]
+        case Remove() if not rest:
+            return [*before, *behind]
+        case Rename() if not rest:
+            return [*before, {**value[index], NAME: change.name}, *behind]
+    return [*before, changed(value[index], _below(change), file), *behind]
+
+
+def at(value: Any, road: Road) -> Any:
+    """The value at a road; `MISSING` where there is none."""
+    for step in road:
+        if isinstance(value, dict):
+            value = value.get(step, MISSING)
+        elif isinstance(value, list):
+            value = next((each for each in value if is_named(each, step)), MISSING)
+        else:
+            return MISSING
+    return value
+
+
+def is_named(item: Any, name: str) -> bool:
+    """Whether the item of a list is the one that a road means with a step."""
+    return isinstance(item, dict) and item.get(NAME) == name
+
+
+def _below(change: Edit) -> Edit:
+    match change:
+        case Put():
+            return Put(change.road[1:], change.value)
+        case Remove():
+            return Remove(change.road[1:])
+        case Rename():
+            return Rename(change.road[1:], change.name)
+
+
+def spliced(text: str, splices: Sequence[Splice]) -> str:
+    """The text with its parts replaced; the parts do not overlap."""
+    parts, here = [], 0
+    for each in sorted(splices, key=lambda each: (each.start, each.end)):
+        parts += [text[here : each.start], each.text]
+        here = each.end
+    return "".join((*parts, text[here:]))
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values are equal and of the same kinds; the order of keys does not matter."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(same(each, other[key]) for key, each in one.items())
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return type(one) is type(other) and bool(one == other)
+
+
+def _values(how: Any, text: str, file: str) -> Any:
+    try:
+        return how.values(text, file)
+    except ConfigError:
+        return MISSING
+
+
+def newline_of(text: str) -> str:
+    """How the lines of a text end."""
+    return "\r\n" if "\r\n" in text else "\n"

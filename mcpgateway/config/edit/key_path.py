@@ -1,0 +1,84 @@
+"""From a dotted key of a server's entry, such as ``lazy.idleTimeoutMs``, to the road that leads to its value.
+
+Behind ``env.``, ``headers.`` and wherever else a mapping has names of its users' own, all the rest is one name:
+``headers.X-Api.Key`` is the header ``X-Api.Key``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+
+from mcpgateway.config.document import printable
+from mcpgateway.config.edit import alteration
+from mcpgateway.config.edit.edits import NAME, Road
+from mcpgateway.config.kinds import Either, Kind, MapOf, Strings, Variables
+from mcpgateway.config.section import NOTE_PREFIXES, Section, nearest
+from mcpgateway.config.serverkeys import SERVER
+from mcpgateway.errors import InvalidParams
+
+NAMED = (Variables, Strings, MapOf)
+"""Kinds of mappings whose names are anybody's choice."""
+
+EXAMPLE = "such as timeout, lazy.idleTimeoutMs, args or env.NAME"
+
+
+def road_of(key: str) -> Road:
+    """Return the steps that a dotted key stands for.
+
+    :raise InvalidParams: a server has no such key; the hint says which may have been meant.
+    """
+    if key.startswith(NOTE_PREFIXES):
+        return (key,)
+    road: list[str] = []
+    section, rest = SERVER, key
+    while True:
+        name, dot, rest = rest.partition(".")
+        if name not in section.keys:
+            where, known = (
+                (dotted(tuple(road)), f"its keys are {', '.join(section.keys)}")
+                if road
+                else ("a server", EXAMPLE)
+            )
+            raise InvalidParams(
+                f"'{printable(name)}' is no key of {where}", nearest(name, section.keys) or known
+            )
+        if not road and name == NAME:
+            raise InvalidParams("name: is not changed so", "new_name calls a server by another name")
+        road.append(name)
+        if not dot:
+            return tuple(road)
+        inner = _mapping(section.keys[name].kind)
+        if isinstance(inner, NAMED) and rest:
+            return (*road, rest)
+        if not isinstance(inner, Section) or not rest:
+            raise InvalidParams(f"{'.'.join(road)}: has no key '{printable(rest)}'", "set it as a whole")
+        section = inner
+
+
+def dotted(road: Road) -> str:
+    """Return a road as a dotted key."""
+    return ".".join(road)
+
+
+def overlapping(roads: Iterable[Road]) -> str:
+    """Return the dotted key of a road that leads to or through the end of another; "" where there is none."""
+    known = sorted((_folded(each) for each in roads), key=lambda pair: pair[0])
+    for (former, _), (later, key) in pairwise(known):
+        if later[: len(former)] == former:
+            return dotted(key)
+    return ""
+
+
+def _folded(road: Road) -> tuple[Road, Road]:
+    """A road as it is compared: variables have two keys, and headers are one in whatever case."""
+    first, *rest = road
+    if first == alteration.ENVIRONMENT:
+        first = alteration.ENV
+    if first == alteration.HEADERS:
+        rest = [each.lower() for each in rest]
+    return (first, *rest), road
+
+
+def _mapping(kind: Kind) -> Kind | None:
+    return kind.kinds.get(dict) if isinstance(kind, Either) else kind

@@ -1,0 +1,292 @@
+"""What is to be written or changed in the entry of a server, as programs ask for it (the bodies of S003's routes)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from attrs import field, frozen
+
+from mcpgateway.config.document import printable
+from mcpgateway.config.edit import alteration
+from mcpgateway.config.edit.edits import MISSING, Edit, Put, Remove, Rename, Road, at, changed, same
+from mcpgateway.config.edit.key_path import dotted, overlapping, road_of
+from mcpgateway.config.expand import FORBIDDEN
+from mcpgateway.errors import InvalidParams
+
+DEFINED = 'such as {"name": "notes", "config": {"command": "npx", "args": ["-y", "notes-mcp"]}}'
+EXPECTED = 'such as {"set": {"timeout": "30s", "env.NAME": "value"}, "unset": ["cwd"], "disabled": false}'
+SAME = {"env": "add_env", "headers": "add_headers"}  # as S003's first release calls them
+SWITCHES = ("enabled", "disabled")
+KEYS = (
+    *("set", "unset", *SWITCHES),
+    *("add_env", "remove_env", "add_headers", "remove_headers", "new_name", *SAME),
+)
+
+# What servers are given, by names that may stand there in one form or another.
+GIVEN = (alteration.ENV, alteration.ENVIRONMENT, alteration.HEADERS)
+
+
+@frozen
+class Patch:
+    """A change of an entry.
+
+    :ivar disabled: whether it is to be switched off; None leaves it as it is.
+    :ivar new_name: what it is to be called; empty: as before.
+    :ivar values: what single keys are to hold, by their roads.
+    :ivar unset: the roads of keys that are to go.
+    """
+
+    disabled: bool | None = None
+    add_env: Mapping[str, str] = field(factory=dict, repr=False)
+    remove_env: tuple[str, ...] = ()
+    add_headers: Mapping[str, str] = field(factory=dict, repr=False)
+    remove_headers: tuple[str, ...] = ()
+    new_name: str = ""
+    values: Mapping[Road, Any] = field(factory=dict, repr=False)
+    unset: tuple[Road, ...] = ()
+
+    @property
+    def gives(self) -> bool:
+        """Whether it changes what the server is or is given, which is as powerful as saying what is run."""
+        given = self.add_env or self.remove_env or self.add_headers or self.remove_headers
+        return bool(given or alteration.risky(road[0] for road in (*self.values, *self.unset)))
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether it has this machine run something that the entry did not say before."""
+        return runs_here({road[0]: value for road, value in self.values.items()})
+
+    @property
+    def switches(self) -> bool:
+        """Whether it says whether the server is on."""
+        return self.disabled is not None or any(road[0] in SWITCHES for road in self.unset)
+
+    @property
+    def gives_headers(self) -> bool:
+        """Whether it says what is sent with requests."""
+        return bool(self.add_headers) or any(road[0] == alteration.HEADERS for road in self.values)
+
+    def edits(self, name: str, entry: Mapping[str, Any]) -> tuple[Edit, ...]:
+        """What it comes to where an entry is written so.
+
+        :raise InvalidParams: a key is not there in the form that it is to be changed in.
+        """
+        steps: list[Callable[[Any], tuple[Edit, ...]]] = [
+            *(partial(_set, name, road=road, value=value) for road, value in self.values.items()),
+            *(partial(_unset, name, road=road) for road in self.unset),
+            lambda now: alteration.added(name, now, alteration.ENV, self.add_env),
+            lambda now: alteration.taken(name, now, alteration.ENV, self.remove_env),
+            lambda now: alteration.added(name, now, alteration.HEADERS, self.add_headers),
+            lambda now: alteration.taken(name, now, alteration.HEADERS, self.remove_headers),
+            lambda now: self._switched(name, now),
+        ]
+        edits: list[Edit] = []
+        whole: Any = {name: dict(entry)}
+        for step in steps:  # one may build on another: variables can be one list
+            made = step(whole[name])
+            edits += made
+            for each in made:
+                whole = changed(whole, each, name)
+        if self.new_name not in ("", name):
+            edits.append(Rename((name,), self.new_name))  # last: it is where the others' roads end
+        return tuple(edits)
+
+    def _switched(self, name: str, entry: Mapping[str, Any]) -> tuple[Edit, ...]:
+        return () if self.disabled is None else alteration.switched(name, entry, on=not self.disabled)
+
+
+def _set(name: str, entry: Mapping[str, Any], road: Road, value: Any) -> tuple[Edit, ...]:
+    key, *inner = _spelled(entry, road)
+    if inner and key in GIVEN:
+        return alteration.added(name, entry, key, {inner[0]: value})
+    _check_holder(entry, (key, *inner))
+    return () if same(at(entry, (key, *inner)), value) else (Put((name, key, *inner), value),)
+
+
+def _unset(name: str, entry: Mapping[str, Any], road: Road) -> tuple[Edit, ...]:
+    key, *inner = _spelled(entry, road)
+    if inner and key in GIVEN:
+        return alteration.taken(name, entry, key, inner)
+    _check_holder(entry, (key, *inner))
+    return () if at(entry, (key, *inner)) is MISSING else (Remove((name, key, *inner)),)
+
+
+def _spelled(entry: Mapping[str, Any], road: Road) -> Road:
+    key, *inner = road
+    return (alteration.spelled(entry, alteration.ENV if key == alteration.ENVIRONMENT else key), *inner)
+
+
+def _check_holder(entry: Mapping[str, Any], road: Road) -> None:
+    """Refuse to look into what an entry has as one value, such as ``lazy: true``."""
+    for end in range(1, len(road)):
+        held = at(entry, road[:end])
+        if held is not MISSING and held is not None and not isinstance(held, Mapping):
+            key = printable(dotted(road[:end]))
+            raise InvalidParams(f"{key} has no keys in this entry", f"set {key} as a whole")
+
+
+def touched(name: str, entry: Mapping[str, Any], edits: Iterable[Edit]) -> dict[str, Any]:
+    """The parts of an entry that are changed, as they are then, with its command where its arguments are among them."""
+    whole: Any = {name: dict(entry)}
+    keys: dict[str, None] = {}
+    for each in edits:
+        if not isinstance(each, Rename):
+            whole = changed(whole, each, name)
+            keys[each.road[1]] = None
+    if "args" in keys:
+        keys["command"] = None
+    return {key: whole[name][key] for key in keys if key in whole[name]}
+
+
+def read_definition(said: Mapping[str, Any]) -> dict[str, Any]:
+    """The definition in the body of a request.
+
+    :raise InvalidParams: there is none.
+    """
+    found = said.get("config")
+    if not isinstance(found, dict) or not found:
+        raise InvalidParams('"config" must be the definition of a server', DEFINED)
+    return found
+
+
+def read_name(said: Mapping[str, Any]) -> str:
+    """The name in the body of a request.
+
+    :raise InvalidParams: there is none.
+    """
+    found = said.get("name")
+    if not isinstance(found, str) or not found:
+        raise InvalidParams('"name" must be the name of a server', DEFINED)
+    return found
+
+
+def runs_here(definition: Mapping[str, Any]) -> bool:
+    """Whether a definition has this machine run something."""
+    return any(definition.get(key) is not None for key in ("command", "docker", "args", "port"))
+
+
+def read_patch(said: Mapping[str, Any]) -> Patch:
+    """Read the body of a request.
+
+    :raise InvalidParams: it is no change of an entry.
+    """
+    for key in said:
+        if key not in KEYS:
+            raise InvalidParams(f"'{printable(key)}' is nothing that can be changed so", EXPECTED)
+    if not said:
+        raise InvalidParams("nothing is to be changed", EXPECTED)
+    values, unset = _set_of(said), _unset_of(said)
+    switched = {road: value for road, value in values.items() if road[0] in SWITCHES}
+    patch = Patch(
+        _disabled({**said, **{road[0]: value for road, value in switched.items()}}),
+        _values(said, "add_env"),
+        _names(said, "remove_env"),
+        _values(said, "add_headers"),
+        _names(said, "remove_headers"),
+        _text(said, "new_name"),
+        {road: value for road, value in values.items() if road not in switched},
+        unset,
+    )
+    said_so = ((key,) for key in SWITCHES if key in said)
+    if both := overlapping((*values, *unset, *said_so, *_given(patch))):
+        raise InvalidParams(f"{printable(both)}: is to be changed twice at once")
+    return patch
+
+
+def _given(patch: Patch) -> Iterator[Road]:
+    for key, names in (
+        (alteration.ENV, (*patch.add_env, *patch.remove_env)),
+        (alteration.HEADERS, (*patch.add_headers, *patch.remove_headers)),
+    ):
+        yield from ((key, each) for each in names)
+
+
+def _set_of(said: Mapping[str, Any]) -> dict[Road, Any]:
+    found = said.get("set", {})
+    if not isinstance(found, dict):
+        raise InvalidParams('"set" must be an object of keys and their values', EXPECTED)
+    values = {road_of(key): value for key, value in found.items()}
+    if len(values) < len(found):
+        raise InvalidParams('"set" has a key twice')
+    for road, value in values.items():
+        _check_value(road, value)
+    return values
+
+
+def _check_value(road: Road, value: Any) -> None:
+    key = printable(dotted(road))
+    if value is None:
+        raise InvalidParams(f"{key}: nothing is no value", '"unset" takes a key away')
+    if road[0] in GIVEN and len(road) > 1:
+        check_name(road[1], "set")
+        if not isinstance(value, str):
+            raise InvalidParams(f"{key} must be a text")
+        if FORBIDDEN.search(value):
+            raise InvalidParams(f"{key}: has a line break or a NUL in its value")
+
+
+def _unset_of(said: Mapping[str, Any]) -> tuple[Road, ...]:
+    found = said.get("unset", [])
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        raise InvalidParams('"unset" must be a list of keys', EXPECTED)
+    return tuple(map(road_of, found))
+
+
+def _disabled(said: Mapping[str, Any]) -> bool | None:
+    found = [said[key] is (key == "disabled") for key in SWITCHES if _flag(said, key)]
+    if len(set(found)) > 1:
+        raise InvalidParams('"disabled" and "enabled" say different things')
+    return found[0] if found else None
+
+
+def _flag(said: Mapping[str, Any], key: str) -> bool:
+    if key in said and not isinstance(said[key], bool):
+        raise InvalidParams(f'"{key}" must be true or false')
+    return key in said
+
+
+def _text(said: Mapping[str, Any], key: str) -> str:
+    value = said.get(key)
+    if key not in said:
+        return ""
+    if not isinstance(value, str) or not value:
+        raise InvalidParams(f'"{key}" must be a name')
+    return value
+
+
+def _values(said: Mapping[str, Any], key: str) -> dict[str, str]:
+    spelled = [each for each in (key, *(old for old, new in SAME.items() if new == key)) if each in said]
+    if len(spelled) > 1:
+        raise InvalidParams(f'"{spelled[0]}" and "{spelled[1]}" mean the same')
+    if not spelled:
+        return {}
+    found = said[spelled[0]]
+    if isinstance(found, list) and all(isinstance(each, str) and "=" in each for each in found):
+        found = dict(each.split("=", 1) for each in found)
+    if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
+        raise InvalidParams(f'"{key}" must be a list of NAME=value, or an object of texts', EXPECTED)
+    for name, value in found.items():
+        check_name(name, key)
+        if FORBIDDEN.search(value):
+            raise InvalidParams(f"{printable(name)}: has a line break or a NUL in its value")
+    return found
+
+
+def _names(said: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    found = said.get(key, [])
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        raise InvalidParams(f'"{key}" must be a list of names', EXPECTED)
+    for each in found:
+        check_name(each, key)
+    return tuple(found)
+
+
+def check_name(name: str, key: str) -> None:
+    """Refuse a name that no variable and no header can have.
+
+    :raise InvalidParams: it is refused.
+    """
+    if not name or "=" in name or not name.isprintable() or " " in name:
+        raise InvalidParams(f"\"{key}\": '{printable(name)}' is no name of a variable or a header")

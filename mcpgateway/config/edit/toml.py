@@ -1,0 +1,409 @@
+"""Where the values of a TOML text stand, and how they are replaced.
+
+# Note [One table, many places]
+What a road leads to may be a table with a header, with further tables below it that may stand anywhere in the file, a
+table between braces, or nothing but dotted keys.  It keeps the manner in which it was written: the header stays where
+it is, with the comment behind it, and only what stands below gives way.  A text is cut into statements, headers and
+keys, each with its full road; tomllib says what they mean.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from attrs import frozen
+
+from mcpgateway.config.edit.edits import Edit, Put, Remove, Rename, Road, Splice, at, newline_of, same
+from mcpgateway.config.problems import Problem, Where, Wrong
+from mcpgateway.errors import ConfigError
+
+# The parser takes about a second for this much.
+TEXT_LIMIT = 8 * 1_048_576
+BLANK = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
+SPACE = re.compile(r"[ \t]*")
+REST_OF_LINE = re.compile(r"[ \t]*(?:#[^\r\n]*)?(?=\r?\n|$)")
+STRING = re.compile(
+    r'"""(?:[^\\]|\\.)*?"{3,5}(?!")'
+    r"|'''.*?'{3,5}(?!')"
+    r'|"(?:[^"\\\n]|\\.)*"'
+    r"|'[^'\n]*'",
+    re.DOTALL,
+)
+BARE = re.compile(r"[A-Za-z0-9_-]+")
+WORD = re.compile(
+    r"[^\s,\[\]{}#]+(?: [0-9][^\s,\[\]{}#]*)?"
+)  # a date and its time may have a blank between them
+LINE = re.compile(r" at line (\d+)")
+
+
+@frozen
+class Statement:
+    """A header, or a key with its value.
+
+    :ivar table: the road of the header above it; of a header, its own.
+    :ivar road: its own.
+    :ivar start: where it begins.
+    :ivar parts: where the parts of its key begin and end.
+    :ivar value: where the value begins; -1 of a header.
+    :ivar end: where it ends.
+    :ivar is_array: of a header, it begins one table of several in a list.
+    """
+
+    table: Road
+    road: Road
+    start: int
+    parts: Sequence[tuple[int, int]]
+    value: int
+    end: int
+    is_array: bool = False
+
+    @property
+    def is_header(self) -> bool:
+        """Whether it begins a table."""
+        return self.value < 0
+
+
+def values(text: str, file: str) -> Any:
+    """What a text holds.
+
+    :raise ConfigError: it is no TOML.
+    """
+    if len(text) > TEXT_LIMIT:
+        raise Wrong(Problem(Where(file, 1), f"is larger than {TEXT_LIMIT} characters, the limit for TOML"))
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as why:
+        found = LINE.search(str(why))
+        line = int(found[1]) if found else text.count("\n") + 1
+        raise Wrong(Problem(Where(file, line), "is not valid TOML")) from None
+    except RecursionError:
+        raise Wrong(Problem(Where(file, 1), "is nested too deeply")) from None
+
+
+class _Reader:
+    """Cuts a text that is known to be TOML into statements."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def statements(self) -> Iterator[Statement]:
+        at = self._blank(0)
+        table: Road = ()
+        while at < len(self._text):
+            if self._text[at] == "[":
+                found = self._header(at)
+                table = found.road
+            else:
+                found = self._pair(at, table)
+            yield found
+            at = self._blank(found.end)
+
+    def members(self, at: int, road: Road) -> Iterator[Statement]:
+        """The keys of a table between braces."""
+        at = self._blank(at + 1)
+        while self._text[at] != "}":
+            found = self._pair(at, road)
+            yield found
+            at = self._blank(found.end)
+            at = self._blank(at + 1) if self._text[at] == "," else at
+
+    def _header(self, start: int) -> Statement:
+        is_array = self._text.startswith("[[", start)
+        road, parts = self._key(start + 1 + is_array)
+        close = self._text.index("]", parts[-1][1]) + 1 + is_array
+        return Statement(road, road, start, parts, -1, close, is_array)
+
+    def _pair(self, start: int, table: Road) -> Statement:
+        road, parts = self._key(start)
+        value = self._space(self._text.index("=", parts[-1][1]) + 1)
+        return Statement(table, (*table, *road), start, parts, value, self._value(value))
+
+    def _key(self, at: int) -> tuple[Road, list[tuple[int, int]]]:
+        road: list[str] = []
+        parts: list[tuple[int, int]] = []
+        while True:
+            at = self._space(at)
+            found = STRING.match(self._text, at) or BARE.match(self._text, at)
+            if found is None:
+                raise _NotUnderstood
+            road += tomllib.loads(f"{found[0]} = 0")
+            parts.append(found.span())
+            dot = self._space(found.end())
+            if self._text[dot : dot + 1] != ".":
+                return tuple(road), parts
+            at = dot + 1
+
+    def _value(self, at: int) -> int:
+        if self._text[at] not in "[{":
+            found = STRING.match(self._text, at) or WORD.match(self._text, at)
+            if found is None:
+                raise _NotUnderstood
+            return found.end()
+        depth = 0
+        while True:
+            at = self._blank(at)
+            if self._text[at] in "[{":
+                depth, at = depth + 1, at + 1
+            elif self._text[at] in "]}":
+                depth, at = depth - 1, at + 1
+                if not depth:
+                    return at
+            else:
+                found = STRING.match(self._text, at)
+                at = found.end() if found else at + 1
+
+    def _blank(self, at: int) -> int:
+        found = BLANK.match(self._text, at)
+        return found.end() if found else at
+
+    def _space(self, at: int) -> int:
+        found = SPACE.match(self._text, at)
+        return found.end() if found else at
+
+
+class _NotUnderstood(Exception):
+    """A text is TOML to others, and cannot be cut apart here."""
+
+
+class Opened:
+    """A text that has been read, in which changes can be worked out.
+
+    :param roads: what is looked for; all of it is read.
+    :ivar value: what it holds.
+    """
+
+    def __init__(self, text: str, file: str, roads: Sequence[Road] | None = None) -> None:
+        self._text = text
+        self._newline = newline_of(text)
+        self._reader = _Reader(text)
+        self.value = values(text, file)
+
+    @cached_property
+    def _statements(self) -> Sequence[Statement]:
+        return list(self._reader.statements())
+
+    def change(self, change: Edit) -> list[Splice] | None:
+        """How a change is made; None where it cannot be."""
+        try:
+            return self._change(change)
+        except (_NotUnderstood, IndexError, ValueError):
+            return None
+
+    def _change(self, change: Edit) -> list[Splice] | None:
+        pair = self._pair(self._statements, change.road)
+        own = [each for each in self._statements if each.road[: len(change.road)] == change.road]
+        above = [each for each in self._statements if change.road[: len(each.road)] == each.road]
+        if any(each.is_array for each in (*own, *above)):
+            # Which of the tables would it be?
+            return None
+        match change:
+            case Put(value=value) if pair is not None:
+                return [Splice(pair.value, pair.end, inline(value))]
+            case Put(value=value) if own:
+                return self._exchange(own, change.road, value)
+            case Put(road=road, value=value):
+                return self._add(road, value)
+            case Remove(road=road) if pair is not None:
+                return self._take_pair(pair, road)
+            case Remove() if own:
+                return [self._lines(each) for each in self._runs(own)]
+            case Rename(road=road, name=name) if pair is not None:
+                return _renamed([pair], road, name)
+            case Rename(road=road, name=name):
+                return _renamed(own, road, name) or None
+        return None
+
+    def _pair(self, among: Iterable[Statement], road: Road) -> Statement | None:
+        """The key that is said to have the value at a road, in a table between braces too."""
+        for each in among:
+            if each.is_header or road[: len(each.road)] != each.road:
+                continue
+            if each.road == road:
+                return each
+            if self._text[each.value] == "{":
+                return self._pair(self._reader.members(each.value, each.road), road)
+        return None
+
+    # Tables and dotted keys
+
+    def _exchange(self, own: list[Statement], road: Road, value: Any) -> list[Splice] | None:
+        if not isinstance(value, Mapping):
+            return None
+        runs = list(self._runs(own))
+        main = next((run for run in runs if run[0].is_header and run[0].road == road), None)
+        former = at(self.value, road)
+        stays = [
+            run for run in runs if run is not (main or runs[0]) and _is_same(run, len(road), former, value)
+        ]
+        elsewhere = {each.road[len(road)] for run in stays for each in run}
+        runs = [run for run in runs if run not in stays]
+        value = {key: each for key, each in value.items() if key not in elsewhere}
+        if main is not None:
+            start, lead = self._end_of_line(main[0].end), self._newline
+            text = "".join(f"{lead}{_key(key)} = {inline(each)}" for key, each in value.items())
+            end = max(main[-1].end, start)
+            return [Splice(start, end, text), *(self._lines(run) for run in runs if run is not main)]
+        first = runs[0][0]
+        if first.is_header:
+            text = self._newline.join((f"[{_dotted(road)}]", *_lines(value)))
+        else:
+            lead = _dotted(road[len(first.table) :])
+            text = self._newline.join(f"{lead}.{each}" for each in _lines(value))
+            if not value:
+                text = f"{lead} = {{}}"
+        return [Splice(first.start, runs[0][-1].end, text), *map(self._lines, runs[1:])]
+
+    def _runs(self, own: list[Statement]) -> Iterator[list[Statement]]:
+        """Statements that stand together, one group after the other; the table's own header begins one."""
+        mine = {each.start for each in own}
+        shortest = min(len(each.road) for each in own)
+        run: list[Statement] = []
+        for each in self._statements:
+            if run and each.is_header and each.start in mine and len(each.road) == shortest:
+                yield run
+                run = []
+            if each.start in mine:
+                run.append(each)
+            elif run:
+                yield run
+                run = []
+        if run:
+            yield run
+
+    def _lines(self, run: Sequence[Statement]) -> Splice:
+        """Take statements away with their lines, and with the empty lines that set them apart."""
+        start = self._text.rfind("\n", 0, run[0].start) + 1
+        rest = self._end_of_line(run[-1].end)
+        after = self._text.find("\n", rest)
+        end = len(self._text) if after < 0 else after + 1
+        while run[0].is_header and start and not self._text[self._line_above(start) : start].strip():
+            start = self._line_above(start)
+        return Splice(start, end, "")
+
+    def _line_above(self, at: int) -> int:
+        return self._text.rfind("\n", 0, at - 1) + 1
+
+    def _end_of_line(self, at: int) -> int:
+        found = REST_OF_LINE.match(self._text, at)
+        return found.end() if found else at
+
+    def _add(self, road: Road, value: Any) -> list[Splice] | None:
+        for depth in range(len(road) - 1, 0, -1):
+            pair = self._pair(self._statements, road[:depth])
+            if pair is not None:
+                return self._add_inside(pair, _nested(road[depth + 1 :], value), road[depth])
+        if (not isinstance(value, Mapping) or len(road) > 2) and (found := self._add_beside(road, value)):
+            return found
+        if not isinstance(value, Mapping):
+            value, road = {road[-1]: value}, road[:-1]
+        lead = "" if not self._text or self._text.endswith("\n") else self._newline
+        lead += self._newline if self._text.strip() else ""
+        text = self._newline.join((f"[{_dotted(road)}]" if road else "", *_lines(value)))
+        return [Splice(len(self._text), len(self._text), lead + text + self._newline)]
+
+    def _add_beside(self, road: Road, value: Any) -> list[Splice]:
+        """Write a key behind the last one of its table, in the manner of that one."""
+        holder = road[:-1]
+        beside = [
+            each
+            for each in self._statements
+            if len(each.table) <= len(holder)
+            and (each.road == holder if each.is_header else each.road[: len(holder)] == holder)
+        ]
+        if beside:
+            last = beside[-1]
+            at = self._end_of_line(last.end)
+            return [Splice(at, at, f"{self._newline}{_dotted(road[len(last.table) :])} = {inline(value)}")]
+        if not holder:
+            return [Splice(0, 0, f"{_dotted(road)} = {inline(value)}{self._newline}")]
+        return []
+
+    # Between braces
+
+    def _add_inside(self, pair: Statement, value: Any, key: str) -> list[Splice] | None:
+        if self._text[pair.value] != "{":
+            return None
+        held = list(self._reader.members(pair.value, pair.road))
+        said = f"{_key(key)} = {inline(value)}"
+        if held:
+            return [Splice(held[-1].end, held[-1].end, f", {said}")]
+        return [Splice(pair.value, pair.end, f"{{ {said} }}")]
+
+    def _take_pair(self, pair: Statement, road: Road) -> list[Splice]:
+        if any(each.start == pair.start for each in self._statements):
+            return [self._lines([pair])]
+        holder = next(
+            each
+            for depth in range(len(road) - 1, 0, -1)
+            if (each := self._pair(self._statements, road[:depth])) is not None
+        )
+        held = list(self._reader.members(holder.value, holder.road))
+        at = next(index for index, each in enumerate(held) if each.start == pair.start)
+        if at + 1 < len(held):
+            return [Splice(pair.start, held[at + 1].start, "")]
+        return [Splice(held[at - 1].end if at else pair.start, pair.end, "")]
+
+
+def _is_same(run: Sequence[Statement], depth: int, former: Any, value: Mapping[str, Any]) -> bool:
+    """Tell whether statements that stand apart from the rest of their table are to hold what they hold."""
+    keys = {each.road[depth] for each in run}
+    return all(key in value and same(at(former, (key,)), value[key]) for key in keys)
+
+
+def _renamed(own: Iterable[Statement], road: Road, name: str) -> list[Splice]:
+    """Write another name wherever a key or a header has it."""
+    found = []
+    for each in own:
+        at = len(road) - 1 - (0 if each.is_header else len(each.table))
+        if at >= 0:
+            found.append(Splice(*each.parts[at], _key(name)))
+    return found
+
+
+# Writing
+
+
+def inline(value: Any) -> str:
+    """A value on one line.
+
+    :raise ConfigError: TOML has no such value.
+    """
+    match value:
+        case None:
+            raise ConfigError("TOML has no word for nothing")
+        case Mapping():
+            inside = ", ".join(
+                f"{_key(key)} = {inline(each)}" for key, each in value.items() if each is not None
+            )
+            return f"{{ {inside} }}" if inside else "{}"
+        case list() | tuple():
+            return "[" + ", ".join(map(inline, value)) + "]"
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    try:
+        return str(tomlkit.item(value).as_string())
+    except (TOMLKitError, ValueError, TypeError):
+        raise ConfigError("a value cannot be written in TOML") from None
+
+
+def _lines(value: Mapping[str, Any]) -> list[str]:
+    return [f"{_key(key)} = {inline(each)}" for key, each in value.items() if each is not None]
+
+
+def _key(key: str) -> str:
+    return key if BARE.fullmatch(key) and key.isascii() else inline(key)
+
+
+def _dotted(road: Road) -> str:
+    return ".".join(map(_key, road))
+
+
+def _nested(road: Road, value: Any) -> Any:
+    for step in reversed(road):
+        value = {step: value}
+    return value

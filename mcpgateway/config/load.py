@@ -1,0 +1,206 @@
+"""Files that have been read to settings: all of them together, with all that is wrong with any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve, field, frozen
+
+from mcpgateway.config.client import Found, read_client
+from mcpgateway.config.document import Document, printable
+from mcpgateway.config.entry import Entry
+from mcpgateway.config.file_format import Native, check_reach, read_native, read_servers
+from mcpgateway.config.merge import Assembled, Blueprint, World, assemble
+from mcpgateway.config.model import GatewaySettings, Profile, Remote, Settings, Workspace
+from mcpgateway.config.problems import Problem, Problems, Where
+from mcpgateway.config.resolve import LOOPBACK_NAMES
+from mcpgateway.config.section import nearest
+from mcpgateway.config.security import settled
+from mcpgateway.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mcpgateway.clientfiles.enrolled_text import AdoptedFile, Read
+
+# Why a file has its own entries back where the whole gateway is switched off softly.
+DISABLED = "disabled"
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@frozen(eq=False)
+class Files:
+    """What was read.
+
+    :ivar native: our own files, each of which outranks those before it.
+    :ivar sources: clients' own files.
+    :ivar extra: entries that are in no file.
+    :ivar adopted: clients' own files that lead to the gateway.
+    :ivar opted_out: the servers that stay their clients' own.
+    """
+
+    native: Sequence[Document] = ()
+    sources: Sequence[Document] = ()
+    extra: Sequence[Entry] = ()
+    adopted: Sequence[AdoptedFile] = ()
+    opted_out: frozenset[str] = frozenset()
+
+
+@frozen(eq=False)
+class Setting:
+    """What settings are made in.
+
+    :ivar port: the port that goes before the files', or None.
+    :ivar real: makes a path a real one.
+    """
+
+    world: World
+    port: int | None = None
+    real: Callable[[str], str] = field(default=str)
+
+
+def compose(
+    files: Files, setting: Setting, problems: Problems, native: Native | None = None
+) -> Settings | None:
+    """Make settings of files; None where there is an error among the problems.
+
+    :param native: our own files, where they have been read already.
+    """
+    native = native or read_native(files.native, problems)
+    gateway = native.gateway if setting.port is None else evolve(native.gateway, http_port=setting.port)
+    gateway = _secured(gateway, native, setting, problems)
+    own = read_servers(native, problems)
+    found = [read_client(document, rank, problems) for rank, document in enumerate(files.sources)]
+    adopted = _adopted(files, native, gateway, problems)
+    found += [each.found for each in adopted]
+    entries = (*own, *(entry for each in found for entry in each.entries), *files.extra)
+    values = {name: each.get("env", {}) for name, each in native.profiles.items()}
+    world = evolve(setting.world, profiles=values)
+    assembled = assemble(entries, world, gateway.limits.servers, problems)
+    _refuse_itself(assembled, own, gateway, problems)
+    workspaces = _workspaces(native, setting, problems)
+    if problems.errors:
+        return None
+    return Settings(
+        gateway,
+        assembled.servers,
+        _passthrough(found, gateway),
+        problems.warnings,
+        assembled.blueprints,
+        workspaces,
+        _profiles(native, assembled.blueprints),
+        tuple(
+            dict.fromkeys((*_projects(files.sources), *(path for each in adopted for path in each.projects)))
+        ),
+        world,
+        evolve(native.clients, opt_out=_opted_out(files, native)),
+        tuple(each.file for each in adopted),
+        any(each.suspended == DISABLED for each in files.adopted),
+        native.manhole,
+    )
+
+
+def _secured(
+    gateway: GatewaySettings, native: Native, setting: Setting, problems: Problems
+) -> GatewaySettings:
+    try:
+        check_reach(gateway, native.address.where if native.address else None)
+    except ConfigError as why:
+        problems.catch(why)
+    if bool(gateway.tls_cert_path) is not bool(gateway.tls_key_path):
+        here = native.tls.where if native.tls else Where("gateway.tls_cert_path")
+        problems.error(
+            here, "one of tls_cert_path and tls_key_path is missing", "name both files, or neither"
+        )
+    where = native.security.where if native.security else Where("settings.security")
+    world = setting.world
+    sources = {**world.login, **world.variables, **world.outside}
+    return evolve(gateway, security=settled(gateway.security, sources, where, problems))
+
+
+def _opted_out(files: Files, native: Native) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*native.clients.opt_out, *sorted(files.opted_out))))
+
+
+def _adopted(files: Files, native: Native, gateway: GatewaySettings, problems: Problems) -> list[Read]:
+    if not files.adopted:
+        return []
+    from mcpgateway.clientfiles.enrolled_text import read_adopted
+    from mcpgateway.clientfiles.formats.loopback import Base
+
+    out = frozenset(_opted_out(files, native))
+    base = Base(gateway.http_port, frozenset((gateway.bind_address, *gateway.allowed_hosts)))
+    ranks = range(len(files.sources), len(files.sources) + len(files.adopted))
+    return [
+        read_adopted(evolve(each, opted_out=out), base, rank, problems)
+        for rank, each in zip(ranks, files.adopted, strict=True)
+    ]
+
+
+def is_ours(url: str, gateway: GatewaySettings) -> bool:
+    """Tell whether a URL leads to the gateway itself."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme)
+    except ValueError:
+        return False
+    return port in (gateway.http_port, *gateway.ports) and parts.hostname in (
+        *LOOPBACK_NAMES,
+        gateway.bind_address,
+    )
+
+
+def _passthrough(found: Sequence[Found], gateway: GatewaySettings) -> int:
+    return sum(not is_ours(url, gateway) for each in found for url in each.remotes)
+
+
+def _refuse_itself(
+    assembled: Assembled, own: Sequence[Entry], gateway: GatewaySettings, problems: Problems
+) -> None:
+    entries = {(each.origin.profile, each.title): each for each in own}
+    for server in assembled.servers:
+        if isinstance(server.reach, Remote) and is_ours(server.reach.url, gateway):
+            built = assembled.blueprints[server.name].entry
+            where = entries[built.origin.profile, built.title].where("url")
+            allowed = "the URL of a server; this one leads back to the gateway"
+            problems.append(Problem(where, "the gateway's own", allowed))
+
+
+def _projects(sources: Sequence[Document]) -> tuple[str, ...]:
+    listed = (each.value.get("projects") for each in sources if isinstance(each.value, dict))
+    paths = (path for each in listed if isinstance(each, dict) for path in each)
+    return tuple(dict.fromkeys(path for path in paths if path.startswith("/")))
+
+
+def _workspaces(native: Native, setting: Setting, problems: Problems) -> tuple[Workspace, ...]:
+    found: list[Workspace] = []
+    for name, space in native.workspaces.items():
+        path, place = space.path, space.place
+        if path == "~" or path.startswith("~/"):
+            path = setting.world.home + path[1:]
+        if not path.startswith("/"):
+            problems.append(place.at("path").wrong("an absolute directory").problem)
+        for each in space.profiles:
+            if each not in native.profiles:
+                hint = nearest(each, native.profiles)
+                problems.warn(
+                    place.at("profiles").where, f"the profile '{printable(each)}' is not defined", hint
+                )
+        found.append(Workspace(name, setting.real(path), space.profiles))
+    return tuple(found)
+
+
+def _profiles(native: Native, blueprints: Mapping[str, Blueprint]) -> dict[str, Profile]:
+    def served(name: str) -> tuple[str, ...]:
+        return tuple(each.name for each in blueprints.values() if each.entry.origin.profile == name)
+
+    return {
+        name: Profile(name, _capabilities(said), served(name), said.get("env", {}))
+        for name, said in native.profiles.items()
+    }
+
+
+def _capabilities(said: Mapping[str, Any]) -> tuple[str, ...]:
+    found = said.get("capabilities", ())
+    return tuple(found if isinstance(found, tuple) else found.get("include", ()))

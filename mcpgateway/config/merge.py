@@ -1,0 +1,191 @@
+"""Entries to servers: names given, definitions merged, and each built, now or again for a workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from attrs import astuple, evolve, field, frozen
+
+from mcpgateway.config.entry import Entry, Scope
+from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.config.names import RESERVED_AFTER_MCP, RESERVED_BEFORE_MCP, Candidate, assign, slug
+from mcpgateway.config.problems import Problems, Wrong
+from mcpgateway.config.resolve import Building, WorkspaceSpec, World
+
+__all__ = ["Assembled", "Blueprint", "WorkspaceSpec", "World", "assemble", "specialise"]
+
+RANKS_PER_SCOPE = 1_000_000
+# How an argument begins that means another thing in another project.
+RELATIVE = ("./", "../", "${workspace}", "${workspaceFolder}")
+
+
+@frozen
+class Blueprint:
+    """What a server is built from, once for each workspace that needs a build of its own.
+
+    :ivar name: the name it is served under.
+    """
+
+    name: str
+    entry: Entry
+    world: World = field(repr=False)
+
+    @property
+    def takes_values(self) -> bool:
+        """Whether anything of it comes from where its client works, so that it may be another for each workspace."""
+        entry = self.entry
+        if entry.env_policy.is_full and entry.has_process and entry.origin.is_ours:
+            return True  # it is given all that a workspace has
+        reach = astuple(entry.reach) if entry.reach else ()
+        own = (entry.rest_url, entry.rest_headers, entry.health)
+        said = repr((entry.argv, entry.env, entry.cwd, reach, entry.inject, own))
+        return "$" in said or "{env:" in said
+
+
+@frozen(eq=False)
+class Assembled:
+    """All servers of a configuration.
+
+    :ivar servers: as they are where no workspace is known.
+    :ivar blueprints: by name.
+    """
+
+    servers: tuple[ServerSpec, ...]
+    blueprints: Mapping[str, Blueprint]
+
+
+def specialise(blueprint: Blueprint, workspace: WorkspaceSpec) -> ServerSpec:
+    """Build a server for a workspace: with its values, and in its root unless the entry names a directory.
+
+    :raise ConfigError: the entry demands a value that is not there, or a value holds what it must not.
+    """
+    building = Building(blueprint.name, blueprint.entry, blueprint.world, workspace)
+    server = building.server()
+    for problem in building.problems.errors:
+        raise Wrong(problem)
+    return server
+
+
+def assemble(entries: Sequence[Entry], world: World, limit: int, problems: Problems) -> Assembled:
+    """Turn all entries into the servers that are run; what is wrong is told to the problems.
+
+    They are in the order in which they are written, our own files' before those of clients: what is added behind others
+    comes behind them wherever there is room for some only.
+
+    :param limit: how many servers there may be; those beyond it are left out.
+    """
+    names = names_of(entries, world)
+    leaders: dict[str, tuple[int, Entry]] = {}
+    wanted: set[str] = set()
+    for place, entry in sorted(enumerate(entries), key=lambda pair: _order(pair[1])):
+        name = names[place]
+        leaders.setdefault(name, (place, entry))
+        if entry.enabled:
+            wanted.add(name)
+    servers: list[ServerSpec] = []
+    blueprints: dict[str, Blueprint] = {}
+    for name, (_, leader) in sorted(leaders.items(), key=lambda pair: _listed(*pair[1])):
+        # One definition that two files share is off only where both have switched it off.
+        entry = evolve(leader, enabled=name in wanted)
+        if len(servers) >= limit:
+            _tell_left_out(entry, limit, problems)
+            continue
+        building = Building(name, entry, world, is_draft=True)
+        server = building.server()
+        if building.problems.errors and not entry.origin.is_ours:
+            problems.soften(building.problems, "this server is left out")
+            continue
+        problems += building.problems
+        _tell_about(name, entry, server, problems)
+        servers.append(server)
+        # The place holds a whole file, which nobody needs once it is known to be right.
+        blueprints[name] = Blueprint(name, evolve(entry, place=None), world)
+    return Assembled(tuple(servers), blueprints)
+
+
+def names_of(entries: Sequence[Entry], world: World) -> tuple[str, ...]:
+    """Return what all entries are served under, in their order; those that are one server have one name.
+
+    Those of two projects never are: each is there for the clients of its own.  One that is the same as a server of
+    everybody's is that server.
+    """
+    said = [(each, _definition(each, world)) for each in entries]
+    everybodys = {
+        (slug(each.title), definition)
+        for each, definition in said
+        if not each.origin.project and each.enabled
+    }
+    return assign(
+        [
+            _candidate(each, definition, is_apart=(slug(each.title), definition) not in everybodys)
+            for each, definition in said
+        ]
+    )
+
+
+def _candidate(entry: Entry, definition: str, *, is_apart: bool) -> Candidate:
+    scope = entry.origin.scope
+    return Candidate(
+        title=entry.title,
+        rank=scope.value * RANKS_PER_SCOPE + entry.origin.rank,
+        definition=repr((definition, entry.origin.project)) if is_apart else definition,
+        project=entry.origin.project or entry.origin.profile,
+        keeps=scope in (Scope.NATIVE, Scope.USER),
+        yields=scope is Scope.DEMO,
+        pinned=entry.pinned,
+    )
+
+
+def _order(entry: Entry) -> tuple[object, ...]:
+    origin = entry.origin
+    unlike = entry.title != slug(entry.title)
+    return (origin.scope.value, origin.rank, unlike, origin.project or origin.profile, entry.title)
+
+
+def _listed(place: int, entry: Entry) -> tuple[object, ...]:
+    return (entry.origin.scope.value, entry.origin.rank, entry.origin.project or entry.origin.profile, place)
+
+
+def _definition(entry: Entry, world: World) -> str:
+    # What one project means by a relative path is not what another means by it.
+    place = entry.origin.directory if depends_on_place(entry) else ""
+    # Not its repr, which hides what is secret.
+    reach = (type(entry.reach).__name__, astuple(entry.reach)) if entry.reach else ()
+    # A profile may give its servers values of its own.
+    values = sorted(world.profiles.get(entry.origin.profile, {}).items())
+    return repr((entry.argv, sorted(entry.env.items()), entry.cwd, place, reach, values))
+
+
+def depends_on_place(entry: Entry) -> bool:
+    """Whether an entry means something else where its file lies in another directory."""
+    if entry.cwd:
+        return not entry.cwd.startswith(("/", "~", "$", "{"))
+    program = entry.argv[0] if entry.argv else ""
+    if "/" in program and not program.startswith(("/", "~", "$", "{")):
+        return True
+    return any(each in (".", "..") or each.startswith(RELATIVE) for each in entry.argv)
+
+
+def _tell_left_out(entry: Entry, limit: int, problems: Problems) -> None:
+    what = f"is left out; gateway.limits.servers allows {limit}"
+    if entry.origin.is_ours:
+        problems.error(entry.where(), what)
+    else:
+        problems.warn(entry.where(), what)
+
+
+def _tell_about(name: str, entry: Entry, server: ServerSpec, problems: Problems) -> None:
+    said = []
+    if name != entry.title:
+        said.append(f"is served under the name {name}")
+    if name in RESERVED_AFTER_MCP:
+        said.append(f"/mcp/{name} is a path of the gateway's own; use /{name}/mcp")
+    if name in RESERVED_BEFORE_MCP:
+        said.append(f"/{name}/mcp is a path of the gateway's own; use /mcp/{name}")
+    if server.interactive and server.share is Share.GLOBAL:
+        said.append(
+            "each session gets a process of its own in spite of share: global, because a server with interactive: true"
+            " has to know whom it asks"
+        )
+    for each in said:
+        problems.warn(entry.where(), each)

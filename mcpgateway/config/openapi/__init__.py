@@ -1,0 +1,1 @@
+"""OpenAPI descriptions as tools of a server."""

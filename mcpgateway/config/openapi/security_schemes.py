@@ -1,0 +1,100 @@
+"""The credentials that an OpenAPI description knows: its security schemes, and which of them an operation wants.
+
+type                       where it goes
+apiKey                     the header, parameter of the query, or cookie that it names
+http                       Authorization: its scheme, and the credential; for ``basic``, a user and a password
+oauth2, openIdConnect      Authorization: Bearer, and a token
+mutualTLS                  nowhere: it is a certificate
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from attrs import frozen
+
+from mcpgateway.config.openapi.schemas import resolved
+
+BASIC, BEARER = "Basic", "Bearer"
+AUTHORIZATION = "Authorization"
+PLACES = ("header", "query", "cookie")
+
+
+@frozen
+class Scheme:
+    """Where a credential goes.
+
+    :ivar where: of `PLACES`; empty where it cannot be sent.
+    :ivar name: of the header, the parameter or the cookie.
+    :ivar scheme: what stands in front of it in the header; empty for nothing.
+    """
+
+    where: str = ""
+    name: str = ""
+    scheme: str = ""
+
+    @property
+    def words(self) -> str:
+        """It, for whoever looks for its credential."""
+        if not self.where:
+            return "a client certificate"
+        return f"the {self.where} {self.name}" + (f": {self.scheme} …" if self.scheme else "")
+
+
+def schemes_of(document: Mapping[str, Any]) -> dict[str, Scheme]:
+    """The schemes of a description, by their names; those of kinds that nobody knows are left out."""
+    components = resolved(document, document.get("components"))
+    listed = components.get("securitySchemes") if isinstance(components, dict) else None
+    found: dict[str, Scheme] = {}
+    for name, each in listed.items() if isinstance(listed, dict) else ():
+        said = resolved(document, each)
+        scheme = _scheme(said) if isinstance(said, dict) else None
+        if scheme is not None:
+            found[name] = scheme
+    return found
+
+
+def _scheme(said: Mapping[str, Any]) -> Scheme | None:
+    kind, name, where, scheme = (_text(said.get(key)) for key in ("type", "name", "in", "scheme"))
+    match kind:
+        case "apiKey" if where in PLACES and name:
+            return Scheme(where, name)
+        case "http":
+            return Scheme("header", AUTHORIZATION, scheme.capitalize() or BEARER)
+        case "oauth2" | "openIdConnect":
+            return Scheme("header", AUTHORIZATION, BEARER)
+        case "mutualTLS":
+            return Scheme()
+    return None
+
+
+def security_of(
+    document: Mapping[str, Any], operation: Mapping[str, Any]
+) -> tuple[tuple[str, ...], ...] | None:
+    """The ways in which an operation lets in whoever calls it, each the names of schemes; None where nothing is said.
+
+    An empty way is that of everybody.
+    """
+    said = operation.get("security", document.get("security"))
+    if not isinstance(said, list):
+        return None
+    return tuple(tuple(map(str, each)) for each in said if isinstance(each, dict))
+
+
+def wanted(ways: Iterable[Iterable[str]] | None, schemes: Mapping[str, Scheme]) -> str:
+    """Which credentials an operation wants, in words; empty where it can do without."""
+    said = []
+    for way in ways or ():
+        if not way:
+            return ""
+        said.append(" and ".join(_shown(name, schemes[name]) for name in way if name in schemes))
+    return " or ".join(dict.fromkeys(filter(None, said)))
+
+
+def _shown(name: str, scheme: Scheme) -> str:
+    return f"{scheme.words} (credentials.{name})" if scheme.where else scheme.words
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

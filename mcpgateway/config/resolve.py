@@ -1,0 +1,438 @@
+"""An entry to a server: its variables expanded, its environment built, its address checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from attrs import evolve, field, frozen
+
+from mcpgateway.config import environment
+from mcpgateway.config.classification import Classification
+from mcpgateway.config.document import printable
+from mcpgateway.config.entry import Entry, Scope
+from mcpgateway.config.expand import FORBIDDEN, Expanded, called, expand
+from mcpgateway.config.model import (
+    Container,
+    Daemon,
+    OAuth,
+    Reach,
+    Remote,
+    Rest,
+    ServerSpec,
+    Share,
+    Transport,
+)
+from mcpgateway.config.problems import Problem, Problems
+from mcpgateway.config.reach import is_sse
+
+# The root of the workspace, as product files and as editors call it.
+ROOT_NAMES = ("workspace", "workspaceFolder")
+# Only a call shows where its client works, so they are filled in then (`mcpgateway.policy.argument_defaults`).
+OF_CALLS = {
+    "workspace": "${workspace}",
+    "workspaceFolder": "${workspace}",
+    "cwd": "${cwd}",
+    "project": "${project}",
+}
+# Their values depend on who asks, so what is not there when the files are read may be there later.
+LATER = (Share.WORKSPACE, Share.CREDENTIAL, Share.ISOLATED)
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+SCHEMES = {
+    "http": ("http", "https"),
+    "websocket": ("ws", "wss"),
+}
+
+
+@frozen
+class World:
+    """What the entries are expanded in.
+
+    :ivar login: the environment of the user's login.
+    :ivar variables: the gateway's own ``.env``, which goes before it as a source of values.
+    :ivar home: the user's home directory.
+    :ivar classified: what classification files say, by name.
+    :ivar profiles: what each profile gives as values, by name.
+    :ivar outside: what comes from outside of the files, as ``keyring:service/name``; for our own files only.
+    :ivar is_token: tells variables that are not handed on unless they are named.
+    """
+
+    login: Mapping[str, str] = field(repr=False)
+    variables: Mapping[str, str] = field(repr=False)
+    home: str
+    classified: Mapping[str, Classification] = field(factory=dict)
+    profiles: Mapping[str, Mapping[str, str]] = field(factory=dict, repr=False)
+    outside: Mapping[str, str] = field(factory=dict, repr=False)
+    is_token: environment.IsToken = environment.no_token
+
+
+@frozen
+class WorkspaceSpec:
+    """A directory that a server is built for.
+
+    :ivar path: its root, a real path.
+    :ivar variables: its ``.env``, which goes before all other sources of values.
+    :ivar profiles: names of the profiles it uses; where two give a value, the later one counts.
+    """
+
+    path: str
+    variables: Mapping[str, str] = field(factory=dict, repr=False)
+    profiles: tuple[str, ...] = ()
+
+
+NOWHERE = WorkspaceSpec("")
+
+
+class Building:
+    """Builds the server of one entry, once.
+
+    :ivar problems: what is wrong with it; with an error among them, what was built is not to be used.
+    :param is_draft: it is not to be run before it is known who asks, unless that makes no difference to it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        entry: Entry,
+        world: World,
+        workspace: WorkspaceSpec = NOWHERE,
+        *,
+        is_draft: bool = False,
+    ) -> None:
+        self.problems = Problems()
+        self._name = name
+        self._entry = entry
+        self._world = world
+        self._workspace = workspace
+        said = world.classified.get(entry.title) or world.classified.get(name) or Classification()
+        self._share = entry.share or said.share or Share.AUTO
+        self._concurrency = entry.concurrency if entry.concurrency is not None else said.concurrency
+        self._timeout_s = entry.timeout_s if entry.timeout_s is not None else said.timeout_s
+        # Values that only a workspace has are not missed before one is known.
+        self._is_draft = is_draft and self._share in LATER
+        # Pairs, since a variable of the entry may have the name of one that it uses, and another value.
+        self._used: set[tuple[str, str]] = set()
+        self._system = entry.env_policy.sources(world.login, world.is_token)
+        # What the three levels above the system say, with the workspace's ``.env`` and without.
+        self._raised, self._own_raised = self._levels(workspace.variables), self._levels({})
+        self._values = self._sources(self._raised)
+        self._own_values = self._sources(self._own_raised)
+
+    def server(self) -> ServerSpec:
+        """Return the server."""
+        entry = self._entry
+        cwd = self._directory(self._text(entry.cwd, "cwd"))
+        command = self._command()
+        env = self._environment(cwd)
+        inject = {name: self._told_later(text, "inject_args", name) for name, text in entry.inject.items()}
+        rest_url = "" if isinstance(entry.reach, Rest) else self._url(entry.rest_url, "http", "rest_url")
+        return ServerSpec(
+            name=self._name,
+            command=command,
+            env=env,
+            cwd=cwd,
+            share=self._share,
+            timeout_s=self._timeout_s or 0.0,
+            interactive=entry.interactive,
+            protocol=entry.protocol,
+            bridge=entry.bridge,
+            source=entry.origin.words,
+            title=entry.title,
+            reach=self._reach(),
+            enabled=entry.enabled,
+            lazy=entry.lazy,
+            replicas=entry.replicas,
+            concurrency=self._concurrency,
+            resolve=entry.resolve,
+            inject={name: value for name, value in inject.items() if value},
+            projects=entry.projects,
+            default_project=entry.default_project,
+            rest_url=rest_url,
+            rest_headers=self._headers(entry.rest_headers),
+            health_url=self._health(rest_url),
+            workspace=self._workspace.path,
+            credential=self._credential(),
+            prefix=entry.prefix,
+            expose_tools=entry.expose_tools,
+            pinned=entry.first_tools,
+            shield=entry.shield,
+            shield_tools=entry.shield_tools,
+            project=entry.origin.project,
+        )
+
+    def _levels(self, variables: Mapping[str, str]) -> dict[str, str]:
+        """Return what profiles, the gateway's ``.env`` and these variables say, each before those in front of it."""
+        world = self._world
+        fixed = {**world.variables, **variables}
+        given: dict[str, str] = {}
+        for name in self._workspace.profiles or (self._entry.origin.profile,):
+            for variable, text in world.profiles.get(name, {}).items():
+                given[variable] = expand(text, {**self._system, **fixed, **world.outside}).text
+        return {**given, **fixed}
+
+    def _sources(self, raised: Mapping[str, str]) -> dict[str, str]:
+        origin = self._entry.origin
+        brought = self._world.outside if origin.is_ours else {}
+        root = self._workspace.path or origin.project
+        # Last, since a strange environment might have variables of such names.
+        return {**self._system, **raised, **(dict.fromkeys(ROOT_NAMES, root) if root else {}), **brought}
+
+    def _command(self) -> tuple[str, ...]:
+        entry = self._entry
+        key = "args" if entry.place and entry.place.has("args") else "command"
+        first, *rest = entry.argv or ("",)
+        before = len(self.problems.errors)
+        program = _home_expanded(self._safe(first, "command"), self._world.home)
+        command = (program, *(self._text(each, key) for each in rest))
+        if not entry.argv:
+            return ()
+        if not program.strip() and not self._is_draft and len(self.problems.errors) == before:
+            self.problems.error(
+                entry.where("command"), "the command is empty once its variables are expanded"
+            )
+        return command
+
+    def _reach(self) -> Reach | None:
+        match self._entry.reach:
+            case Remote() as reach:
+                return self._remote(reach)
+            case Daemon() as reach:
+                return evolve(reach, url=self._own_url(reach.url))
+            case Container() as reach:
+                options = tuple(self._text(each, "docker") for each in reach.options)
+                return evolve(
+                    reach, image=self._safe(reach.image, "docker", part=_repository), options=options
+                )
+            case Rest() as reach:
+                base = self._url(reach.base, "http", "rest_url")
+                openapi = self._path(self._text(reach.openapi, "openapi"))
+                proxy = self._proxy(reach.proxy)
+                return evolve(
+                    reach,
+                    base=base,
+                    headers=self._headers(reach.headers),
+                    openapi=openapi,
+                    credentials=self._headers(reach.credentials, "credentials"),
+                    proxy=proxy,
+                )
+            case _:
+                return None
+
+    def _remote(self, reach: Remote) -> Remote:
+        url = self._safe(reach.url, "url", part=_origin)
+        said = self._entry.transport
+        by_look = Transport.SSE if is_sse(url) else Transport.STREAMABLE_HTTP
+        transport = said or (Transport.WEBSOCKET if url[:2].lower() == "ws" else by_look)
+        family = "websocket" if transport is Transport.WEBSOCKET else "http"
+        self._check_url(url, family if said else "any", "url")
+        oauth = reach.oauth
+        if oauth:
+            secret = (
+                None
+                if oauth.client_secret is None
+                else self._text(oauth.client_secret, "oauth", "client_secret")
+            )
+            oauth = OAuth(
+                client_id=self._text(oauth.client_id, "oauth", "client_id"),
+                client_secret=secret,
+                scopes=tuple(self._text(each, "oauth", "scopes") for each in oauth.scopes),
+                authorization_server=self._url(
+                    oauth.authorization_server, "http", "oauth", "authorization_server"
+                ),
+                grant=oauth.grant,
+            )
+        return Remote(
+            url,
+            transport,
+            self._headers(reach.headers),
+            oauth,
+            self._path(self._text(reach.ca_file, "ca_file")),
+            reach.insecure,
+            is_guess=said is None and transport is Transport.STREAMABLE_HTTP,
+            proxy=self._proxy(reach.proxy),
+        )
+
+    def _proxy(self, text: str | None) -> str | None:
+        from urllib.parse import urlsplit
+
+        url = self._safe(text, "proxy") if text else text
+        if not url or self._is_draft:
+            return url
+        try:
+            parts = urlsplit(url)
+            fine = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            fine = False
+        if not fine or any(each <= " " or each == "\x7f" for each in url):
+            expected = 'the URL of an HTTP proxy, http://HOST:PORT, or ""'
+            self.problems.append(Problem(self._entry.where("proxy"), "something else", expected))
+        return url
+
+    def _headers(self, headers: Mapping[str, str], key: str = "headers") -> dict[str, str]:
+        found: dict[str, str] = {}
+        for name, text in headers.items():
+            value = self._text(text, key, name).strip(" \t")
+            if FORBIDDEN.search(value):
+                self.problems.error(self._entry.where(key, name), "holds a line break or a NUL")
+            elif value not in ("", "Bearer"):
+                found[name] = value
+        return found
+
+    def _environment(self, cwd: str) -> dict[str, str]:
+        entry = self._entry
+        found = self._handed_on()
+        if entry.env_policy.is_full:
+            # A client's child finds its directory in PWD, as every program started by a shell does.
+            found["PWD"] = cwd
+        for name, text in entry.env.items():
+            read = self._safe if environment.code_loading((name,)) else self._text
+            value = read(text, "env", name)
+            if entry.origin.is_ours and FORBIDDEN.search(value):
+                self.problems.error(entry.where("env", name), "holds a line break")
+            found[name] = value
+            self._used.add((name, value))
+        risky = environment.code_loading(entry.env)
+        if risky and entry.origin.scope is not Scope.DEMO:
+            names = ", ".join(printable(each) for each in risky)
+            what = f"{names} can make the server run other code; be sure that you set it"
+            self.problems.warn(entry.where("env"), what)
+        return found
+
+    def _handed_on(self) -> dict[str, str]:
+        """Return what the child is given without a word of its entry, each from the highest level that has it."""
+        entry, world = self._entry, self._world
+        found = entry.env_policy.handed_on(world.login, world.is_token)
+        if not (entry.origin.is_ours and entry.has_process):
+            return found  # a client's own file: it knows no levels
+        raised = environment.for_children(environment.beyond(self._own_raised, self._raised))
+        raised = entry.env_policy.handed_on(raised, world.is_token)
+        self._used |= raised.items()
+        return {**found, **raised}
+
+    def _told_later(self, text: str, *key: str) -> str:
+        """Return a text with its variables expanded, but for those that each call has values of its own for."""
+        return self._text(text, *key, values={**self._values, **OF_CALLS})
+
+    def _safe(self, text: str, *key: str, part: Callable[[str], str] = str) -> str:
+        """Return what decides what runs, or who is sent the user's tokens: a checked out directory has no say in it.
+
+        :param part: of the text, that does.
+        """
+        own, all_of_it = (expand(text, values).text for values in (self._own_values, self._values))
+        if self._workspace.path and part(own) != part(all_of_it):
+            file = f"{printable(self._workspace.path)}/.env"
+            what = f"takes a value from {file}, which must not decide what is run or where it is"
+            self.problems.error(self._entry.where(*key), what)
+        return self._text(text, *key)
+
+    def _text(self, text: str, *key: str, values: Mapping[str, str] | None = None) -> str:
+        """Return a text with its variables expanded."""
+        keep = not self._entry.origin.is_ours
+        found = expand(text, values or self._values, keep_unset=keep)
+        self._used |= found.used.items()
+        if found.demanded or found.broken or found.unset or found.lacking:
+            self._tell(found, key, keep=keep)
+        return found.text
+
+    def _tell(self, found: Expanded, key: tuple[str, ...], *, keep: bool) -> None:
+        where = self._entry.where(*key)
+        if found.lacking and keep:
+            own = "counts in the gateway's own configuration only"
+            what = f"{called(found.lacking[0])} {own}, and is left as it is written"
+            self.problems.warn(where, what)
+        elif found.lacking:
+            # Whoever asks for it tells where it cannot be had; what needs it cannot be judged before.
+            self._is_draft = True
+        for each in found.demanded:
+            self.problems.append(Problem(where, printable(each), is_error=not self._is_draft))
+        for each in found.broken:
+            self.problems.error(where, f"the variable {each} holds a line break or a NUL")
+        for name in dict.fromkeys(found.unset):
+            outcome = "and is left as it is written" if keep else "and is read as empty"
+            if not self._is_draft:
+                self.problems.warn(where, f"the variable {name} is not set {outcome}")
+
+    def _url(self, text: str, family: str, *key: str) -> str:
+        url = self._safe(text, *key, part=_origin)
+        if text:
+            self._check_url(url, family, *key)
+        return url
+
+    def _own_url(self, text: str) -> str:
+        from urllib.parse import urlsplit
+
+        key = "url" if self._entry.place is None or self._entry.place.has("url") else "path"
+        before = len(self.problems)
+        url = self._url(text, "http", key)
+        if len(self.problems) == before and urlsplit(url).hostname not in LOOPBACK_NAMES:
+            what = Problem(
+                self._entry.where(key), "a URL of another machine", "one of this machine, such as localhost"
+            )
+            self.problems.append(what)
+        return url
+
+    def _check_url(self, url: str, family: str, *key: str) -> None:
+        from urllib.parse import urlsplit
+
+        allowed = SCHEMES.get(family, (*SCHEMES["http"], *SCHEMES["websocket"]))
+        expected = f"a URL that begins with {', '.join(each + '://' for each in allowed)} and a host"
+        try:
+            parts = urlsplit(url)
+            fine = parts.scheme.lower() in allowed and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            parts, fine = urlsplit(""), False
+        if any(each <= " " or each == "\x7f" for each in url):
+            fine = False
+        where = self._entry.where(*key)
+        if not fine and not self._is_draft:
+            self.problems.append(Problem(where, "something else", expected))
+        elif "@" in parts.netloc:
+            hint = "put the credentials into headers or auth"
+            self.problems.append(Problem(where, "a URL with a user", "one without", hint))
+
+    def _health(self, rest_url: str) -> str:
+        health = self._text(self._entry.health, "health_endpoint")
+        reach = self._entry.reach
+        base = self._text(reach.base, "rest_url") if isinstance(reach, Rest) else rest_url
+        return f"{base.rstrip('/')}/{health.removeprefix('/')}" if base and health else ""
+
+    def _directory(self, cwd: str) -> str:
+        if cwd:
+            return self._path(cwd)
+        # A child that several workspaces share, or whose next session may be of another, runs in none of them.
+        own = self._workspace.path if self._share in (Share.WORKSPACE, Share.ISOLATED) else ""
+        return self._entry.origin.project or own or self._world.home
+
+    def _path(self, path: str) -> str:
+        """Return a path that is relative to the file as an absolute one, and anything else (a URL) as it is."""
+        path = _home_expanded(path, self._world.home)
+        if not path or path.startswith("/") or "://" in path:
+            return path
+        base = self._entry.origin.directory.rstrip("/")
+        return f"{base}/{path.removeprefix('./')}" if path != "." else base or "/"
+
+    def _credential(self) -> str:
+        from hashlib import sha256
+
+        digest = sha256()
+        for name, value in sorted(self._used):
+            for part in (name, value):
+                data = part.encode("utf-8", "surrogateescape")
+                # Its length first, so that no two lists of values look alike.
+                digest.update(b"%d:%s" % (len(data), data))
+        return digest.hexdigest()
+
+
+def _origin(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{re.split(r'[/?#]', rest, maxsplit=1)[0]}"
+
+
+def _repository(image: str) -> str:
+    # Without its tag or digest: the same program, of another day.
+    path, slash, name = image.rpartition("/")
+    return f"{path}{slash}{re.split('[:@]', name, maxsplit=1)[0]}"
+
+
+def _home_expanded(path: str, home: str) -> str:
+    return home + path[1:] if path == "~" or path.startswith("~/") else path

@@ -1,0 +1,1 @@
+"""Credentials from a password manager: read, listed, and handed to servers."""

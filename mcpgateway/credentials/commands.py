@@ -1,0 +1,120 @@
+"""Credentials from a password manager, put where servers find them; and which of them the servers have."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from attrs import frozen
+
+from mcpgateway.config.edit.env_file import updated
+from mcpgateway.config.expand import escaped
+from mcpgateway.credentials.records import Credential, for_env_file
+from mcpgateway.errors import ConfigError
+from mcpgateway.system import files
+
+ENV_FILE_LIMIT = 4 * 1_048_576
+OK, SKIPPED, FAILED, PARTIAL = "ok", "skipped", "failed", "partial"
+NOT_FOUND = 404
+
+
+@frozen
+class Result:
+    """What became of one server's.
+
+    :ivar status: ``ok``, ``skipped``, ``failed`` or ``partial``.
+    """
+
+    name: str
+    status: str
+    detail: str = ""
+
+    def shown(self) -> dict[str, str]:
+        """All of it."""
+        return {"name": self.name, "status": self.status, "detail": self.detail}
+
+
+@frozen
+class Said:
+    """What the gateway answered.
+
+    :ivar text: why not, where it refused.
+    """
+
+    status: int
+    text: str = ""
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether it was done."""
+        return self.status < 400
+
+
+Patch = Callable[[str, Mapping[str, Any]], Said]
+"""Changes a server of a running gateway."""
+
+
+def to_env_file(credentials: Iterable[Credential], path: str) -> tuple[Result, ...]:
+    """Put them into a ``.env`` file, which only its owner can read then; what else is in it stays.
+
+    :raise ConfigError: the file is of another kind, is not ours, or cannot be written.
+    """
+    path = os.path.abspath(os.path.expanduser(path))
+    wanted = tuple(credentials)
+    values, notes = for_env_file(wanted)
+    try:
+        with files.locked(os.path.dirname(path)):
+            if values:
+                _write(path, values, notes)
+    except OSError as why:
+        raise ConfigError(f"{path}: cannot be written: {why.strerror}") from why
+    return tuple(_written(each, path) for each in wanted)
+
+
+def to_server(credentials: Iterable[Credential], patch: Patch) -> tuple[Result, ...]:
+    """Give them to the servers of a running gateway that have their names."""
+    return tuple(_given(each, patch) for each in credentials)
+
+
+def _write(path: str, values: Mapping[str, str], notes: Mapping[str, str]) -> None:
+    try:
+        # In a checked out directory a link may lead anywhere.
+        before = files.text_of(files.read_bytes(path, ENV_FILE_LIMIT, follows=False), path)
+        if os.lstat(path).st_uid != os.geteuid():
+            raise ConfigError(f"{path}: belongs to another user")
+    except FileNotFoundError:
+        before = ""
+    files.write_atomic(path, updated(before, path, values, notes).encode(), follows=False)
+
+
+def _written(credential: Credential, path: str) -> Result:
+    if not (credential.env or credential.headers):
+        return Result(credential.name, SKIPPED, "it has no values")
+    names = [*credential.env, *map(credential.header_variable, credential.headers)]
+    return Result(credential.name, OK, f"{', '.join(sorted(names))} in {path}")
+
+
+def _given(credential: Credential, patch: Patch) -> Result:
+    # What is written into a configuration is expanded when it is read.
+    env = [f"{name}={escaped(value)}" for name, value in sorted(credential.env.items())]
+    headers = {name: escaped(value) for name, value in sorted(credential.headers.items())}
+    parts = {key: part for key, part in (("add_env", env), ("add_headers", headers)) if part}
+    if not parts:
+        return Result(credential.name, SKIPPED, "it has no values")
+    said = patch(credential.name, parts)
+    if said.is_fine:
+        return Result(credential.name, OK, ", ".join(sorted((*credential.env, *credential.headers))))
+    if said.status == NOT_FOUND:
+        return Result(credential.name, SKIPPED, "the gateway has no server of that name")
+    if len(parts) == 1:
+        return Result(credential.name, FAILED, said.text)
+    # A server takes variables or headers, depending on how it is reached; half of it is better than nothing.
+    each = {key: patch(credential.name, {key: part}) for key, part in parts.items()}
+    done = [key.removeprefix("add_") for key, answer in each.items() if answer.is_fine]
+    why = next((answer.text for answer in each.values() if not answer.is_fine), "")
+    return (
+        Result(credential.name, PARTIAL, f"only the {done[0]}: {why}")
+        if done
+        else Result(credential.name, FAILED, why or said.text)
+    )

@@ -1,0 +1,63 @@
+"""What of an entry is indexed, and in which columns."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from mcpgateway.discovery.records import Item
+from mcpgateway.discovery.words import Indexed, indexed
+
+COLUMNS = {
+    "name": 8,
+    "title": 4,
+    "lead": 3,  # the first sentence of the description
+    "description": 0.6,  # the rest of it
+    "server": 4,
+    "parameters": 0.6,  # their names
+    "notes": 0.2,  # what is said of them
+}
+"""What a word counts in each column."""
+
+TEXT_LIMIT = 4000  # characters of one text; what a description says after that finds nothing but itself
+DEPTH_LIMIT = 6  # of schemas in schemas
+PARAMETERS_LIMIT = 200
+
+_SENTENCE = re.compile(r"(?<=[.!?])\s|\n")
+
+
+def columns(item: Item) -> Indexed:
+    """The words of an entry for each of `COLUMNS`; the same for the same entry, whenever it is asked."""
+    schema = _value(item.input_schema)
+    parameters: list[tuple[str, str]] = []
+    _parameters(schema, DEPTH_LIMIT, parameters)
+    names = " ".join(name for name, _ in parameters)
+    notes = " ".join(note for _, note in parameters)[:TEXT_LIMIT]
+    lead, *rest = _SENTENCE.split(item.description[:TEXT_LIMIT].strip(), maxsplit=1)
+    return indexed((item.own, item.title, lead, *(rest or [""]), item.server, names, notes))
+
+
+def _value(raw: Raw | None) -> Any:
+    try:
+        return msgspec.json.decode(raw) if raw is not None else None
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+
+
+def _parameters(schema: Any, depth: int, found: list[tuple[str, str]]) -> None:
+    """Add the name of each property, and what is said of it; those of an object within one come after its own."""
+    if not isinstance(schema, dict) or depth == 0:
+        return
+    properties = schema.get("properties")
+    if isinstance(properties, dict):
+        for name, inner in properties.items():
+            if len(found) >= PARAMETERS_LIMIT:
+                return
+            note = inner.get("description") if isinstance(inner, dict) else None
+            found.append((name, note if isinstance(note, str) else ""))
+            _parameters(inner, depth - 1, found)
+    if "items" in schema:
+        _parameters(schema["items"], depth - 1, found)

@@ -1,0 +1,34 @@
+"""Make what a model is told of a tool shorter: a sentence for a description, a schema without examples."""
+
+from __future__ import annotations
+
+import re
+
+from msgspec import Raw
+
+from mcpgateway.errors import GatewayError
+from mcpgateway.protocol import jsonrpc
+
+DESCRIPTION_CHARACTERS = 80
+EXAMPLES = "examples"
+
+_SENTENCE_END = re.compile(r"\.(?=\s|\Z)")
+
+
+def first_sentence(description: str) -> str:
+    """The first sentence of a description, with its full stop; without one, its first 80 characters."""
+    end = _SENTENCE_END.search(description)
+    return description[: end.end()] if end else description[:DESCRIPTION_CHARACTERS]
+
+
+def without_examples(schema: Raw) -> Raw:
+    """A schema without the examples that it has on its first level; every other value as it was written."""
+    if EXAMPLES.encode() not in bytes(schema) and b"\\u" not in bytes(schema):
+        return schema
+    try:
+        members = jsonrpc.read_object(schema, "inputSchema")
+    except GatewayError:
+        return schema
+    if EXAMPLES not in members:
+        return schema
+    return Raw(jsonrpc.encode({name: value for name, value in members.items() if name != EXAMPLES}))

@@ -1,0 +1,288 @@
+"""What the tools and prompts of many servers are called under one roof.
+
+# Note [What a name means]
+A name that somebody has seen must never come to mean another tool, whatever servers are added, taken away or not
+running.  So a name tells by itself what it means:
+
+* ``<prefix>__<own>`` is used as it is where it has its first ``__`` behind the prefix, so that no other prefix and name
+  make the same one, where it has at most 46 characters, all of which every model takes, and where it does not end like
+  the names of the next kind, nor begin like those of the gateway's own tools, listed or not.
+* All others end with an underscore and six digits of a digest of the server and the tool's own name, behind as much of
+  both as there is room for.
+
+What is left is that servers share a prefix by configuration, above all the empty one, and have a tool of the same
+name.  Then *all* of these tools get their digits, none keeps the plain name: if the first one kept it, the name would
+mean another tool as soon as a server was put in front of it.  A name with digits stays good for ever (`Names.find`).
+So which others are known only decides whether a plain name is there at all, never which tool it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import cached_property
+from hashlib import sha256
+from itertools import islice, pairwise
+
+from attrs import field, frozen
+
+from mcpgateway.discovery.records import Item
+
+NAME_LIMIT = (
+    46  # characters; clients put up to 18 of their own in front, and models refuse names of more than 64
+)
+JOIN = "__"
+OURS = "gateway_"
+"""What the names of the gateway's own tools begin with; a bare name that looks like one gets its digits."""
+
+OUR_PREFIX = "gateway"
+"""``gateway__search`` is the gateway's own too, so all names of a server with this prefix get their digits."""
+
+DIGITS = (6, 12, 24, 40)
+"""How many digits of the digest are used; the later ones are for names that are the same all the same."""
+
+OWN_ROOM = 20  # characters that are left to a tool's own name where the prefix is long
+ID_LIMIT = (
+    2200  # characters of an id that is worth reading: a server's and a tool's name, and what is between them
+)
+ID_SPLITS = 32  # at each of the separators
+SEPARATORS = ("::", JOIN, "/", ":")
+
+_PLAIN = re.compile(rf"[a-zA-Z0-9_-]{{1,{NAME_LIMIT}}}")
+_STRANGE = re.compile(r"[^a-zA-Z0-9_-]+")
+_DIGITS = re.compile(f".*_(?:{'|'.join(f'[0-9a-f]{{{each}}}' for each in DIGITS)})")
+_WORDS = re.compile(r"[^a-z0-9]+")
+
+
+def shown(prefix: str, own: str, server: str | None = None) -> str:
+    """What a tool or prompt is called; see Note [What a name means].
+
+    :param prefix: of its server; empty: its own name alone.
+    :param server: the server's name, where it is not the prefix.
+    """
+    name = f"{prefix}{JOIN}{own}" if prefix else own
+    return name if _is_plain(prefix, name) else marked(prefix, own, server)
+
+
+def marked(prefix: str, own: str, server: str | None = None, digits: int = DIGITS[0]) -> str:
+    """What a tool or prompt is called with digits that no other has, within the limits of length and alphabet."""
+    mark = _digest(prefix if server is None else server, own)[:digits]
+    room = NAME_LIMIT - 1 - digits
+    head, tail = _slug(prefix), _slug(own)
+    if head:
+        head = head[: max(room - len(JOIN) - len(tail), room - len(JOIN) - OWN_ROOM, 0)].rstrip("_-")
+    whole = f"{head}{JOIN}{tail}" if head and tail else head or tail or "tool"
+    return f"{whole[:room].rstrip('_-')}_{mark}"
+
+
+def named(
+    items: Iterable[Item], prefixes: Mapping[str, str], reserved: Collection[str] = ()
+) -> dict[str, Item]:
+    """The items by what they are called, in their order; see Note [What a name means].
+
+    :param prefixes: of the servers, by name; a server that is not among them has its name as its prefix.
+    :param reserved: names that none may have.
+    """
+    found = list(items)
+    names = [shown(prefixes.get(each.server, each.server), each.own, each.server) for each in found]
+    for digits in DIGITS:
+        clashing = _clashing(names, reserved)
+        if not clashing:
+            break
+        for index in clashing:
+            each = found[index]
+            names[index] = marked(prefixes.get(each.server, each.server), each.own, each.server, digits)
+    shown_as: dict[str, Item] = {}
+    for name, each in zip(names, found, strict=True):
+        shown_as.setdefault(name, each)  # they are the same only where an item is there twice
+    return shown_as
+
+
+@frozen(eq=False)
+class Names:
+    """The tools or prompts of all servers by what they are called, and by every other way to say the same.
+
+    :ivar items: by name, in their order.
+    :ivar prefixes: of the servers, by name.
+    """
+
+    items: Mapping[str, Item]
+    prefixes: Mapping[str, str] = field(factory=dict)
+
+    @cached_property
+    def _names(self) -> Mapping[tuple[str, str], str]:
+        return {(each.server, each.own): name for name, each in self.items.items()}
+
+    @cached_property
+    def _owners(self) -> Mapping[str, tuple[str, ...]]:
+        owners: defaultdict[str, list[str]] = defaultdict(list)
+        for server in dict.fromkeys(each.server for each in self.items.values()):
+            owners[server].append(server)
+            prefix = self.prefixes.get(server, server)
+            if prefix != server:
+                owners[prefix].append(server)
+        return {name: tuple(servers) for name, servers in owners.items()}
+
+    def find(self, text: str) -> Item | None:
+        """What a name means, whether it has its digits now or not, or an id (`read_id`) that means one item only."""
+        found = self.items.get(text)
+        if found is not None or len(text) > ID_LIMIT:
+            return found
+        return self._read(text) or self._find_marked(text)
+
+    def name_of(self, item: Item) -> str:
+        """What an item is called."""
+        return self._names[item.server, item.own]
+
+    def of(self, server: str, own: str) -> Item | None:
+        """What a server calls by a name; its prefix may stand for the server where no other has it."""
+        owners = self._owners.get(server, ())
+        found = (self._names.get((each, own)) for each in owners if each == server or len(owners) == 1)
+        return next((self.items[each] for each in found if each is not None), None)
+
+    def near(self, wrong: str, most: int = 3) -> list[str]:
+        """The names that may have been meant."""
+        return did_you_mean(wrong, self.items, most)
+
+    def _read(self, text: str) -> Item | None:
+        found = {self.of(server, own) for server, own in read_id(text)} - {None}
+        return found.pop() if len(found) == 1 else None
+
+    def _find_marked(self, text: str) -> Item | None:
+        if not _DIGITS.fullmatch(text):
+            return None
+        digits = len(text) - text.rindex("_") - 1
+        for each in self.items.values():
+            if marked(self.prefixes.get(each.server, each.server), each.own, each.server, digits) == text:
+                return each
+        return None
+
+
+def read_id(text: str) -> list[tuple[str, str]]:
+    """The servers and tools that an id may mean, the likeliest first: ``server__tool``, ``::``, ``:`` and ``/`` too.
+
+    Names of servers and tools may have all of these in them, so one id may be read in several ways.
+    """
+    if len(text) > ID_LIMIT:
+        return []
+    found = (each for separator in SEPARATORS for each in islice(_splits(text, separator), ID_SPLITS))
+    return list(dict.fromkeys(found))
+
+
+def servers_named(text: str, prefixes: Mapping[str, str]) -> frozenset[str]:
+    """The servers that a name or an id says it is of, by their names or prefixes; none where it does not say.
+
+    :param prefixes: of the servers, by name.
+    """
+    heads = {head for head, _ in read_id(text)}
+    found = {server for server, prefix in prefixes.items() if server in heads or (prefix and prefix in heads)}
+    if _DIGITS.fullmatch(text):
+        # Of a name with digits the prefix may be cut, or missing.
+        head = text[: text.rindex("_")].partition(JOIN)[0]
+        found |= {
+            server for server, prefix in prefixes.items() if not prefix or _slug(prefix).startswith(head)
+        }
+    return frozenset(found)
+
+
+def did_you_mean(wrong: str, known: Iterable[str], most: int = 3) -> list[str]:
+    """The known names that are most like a wrong one, the likest first.
+
+    Pairs of letters are compared, without regard to case and separators, of names and of what is behind the prefix; of
+    short words the letters, because one slip leaves hardly any pair as it was.
+    """
+    asked = _Shape.of(wrong[:ID_LIMIT])
+    scored = ((max(asked.likeness(each) for each in _parts(name)), name) for name in known)
+    near = sorted(((-score, name) for score, name in scored if score >= NEAR))
+    return [name for _, name in near[:most]]
+
+
+SHORT = 8  # letters; of longer words a slip leaves most pairs as they were
+SHORTEST = 3  # letters; fewer are near to too many others
+TWO_SLIPS_FROM = 5  # letters
+NEAR = 0.5  # the likeness from which on a name may have been meant; 1 is the same
+
+
+@frozen
+class _Shape:
+    """A name as it is compared with others."""
+
+    letters: str
+    pairs: frozenset[str]
+
+    @classmethod
+    def of(cls, name: str) -> _Shape:
+        letters = _WORDS.sub("", name.lower())
+        return cls(letters, frozenset(map("".join, pairwise(letters))))
+
+    def likeness(self, name: str) -> float:
+        other = _Shape.of(name)
+        if self.letters == other.letters:
+            return 1.0 if self.letters else 0.0
+        both = len(self.pairs & other.pairs)
+        alike = 2 * both / ((len(self.pairs) + len(other.pairs)) or 1)
+        return max(alike, _slipped(self.letters, other.letters))
+
+
+def _slipped(wrong: str, right: str) -> float:
+    # How like two short words are of which one is a slip of the other; 0 where it is none.
+    longest, shortest = max(len(wrong), len(right)), min(len(wrong), len(right))
+    reach = 2 if shortest >= TWO_SLIPS_FROM else 1
+    if longest > SHORT or shortest < SHORTEST or longest - shortest > reach:
+        return 0.0
+    count = slips(wrong, right)
+    return 1 - count / longest if count <= reach else 0.0
+
+
+def slips(wrong: str, right: str) -> int:
+    """How many letters were left out, added, mistaken, or swapped with the next."""
+    before: list[int] = []
+    row = list(range(len(right) + 1))
+    for i, letter in enumerate(wrong, 1):
+        last, before, row = before, row, [i]
+        for j, other in enumerate(right, 1):
+            best = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != other))
+            if i > 1 and j > 1 and letter == right[j - 2] and other == wrong[i - 2]:
+                best = min(best, last[j - 2] + 1)
+            row.append(best)
+    return row[-1]
+
+
+def _parts(name: str) -> Iterator[str]:
+    yield name
+    yield from name.split(JOIN, 1)[1:]
+
+
+def _splits(text: str, separator: str) -> Iterator[tuple[str, str]]:
+    at = text.find(separator, 1)
+    while 0 < at < len(text) - len(separator):
+        yield text[:at], text[at + len(separator) :]
+        at = text.find(separator, at + 1)
+
+
+def _is_plain(prefix: str, name: str) -> bool:
+    if not _PLAIN.fullmatch(name) or _DIGITS.fullmatch(name):
+        return False
+    if not prefix:
+        return JOIN not in name and not name.startswith(OURS)
+    return JOIN not in prefix and not prefix.endswith("_") and prefix != OUR_PREFIX
+
+
+def _clashing(names: list[str], reserved: Collection[str]) -> list[int]:
+    places: defaultdict[str, list[int]] = defaultdict(list)
+    for index, name in enumerate(names):
+        places[name].append(index)
+    return sorted(
+        index for name, several in places.items() for index in several if len(several) > 1 or name in reserved
+    )
+
+
+def _slug(text: str) -> str:
+    return _STRANGE.sub("_", text[:NAME_LIMIT]).strip("_-")
+
+
+def _digest(server: str, own: str) -> str:
+    # The length in front of the name, so that no other two texts are the same together.
+    data = server.encode("utf-8", "surrogatepass")
+    return sha256(b"%d:%s%s" % (len(data), data, own.encode("utf-8", "surrogatepass"))).hexdigest()

@@ -1,0 +1,162 @@
+"""The entries of servers' lists: tools, prompts, resources and templates, as they were written.
+
+# Note [What an entry holds]
+An entry keeps its members as the bytes they came in, which are slices of the list they came in.  So thousands of them
+cost little more than that list, and a member that nobody looks at, or that we do not know, reaches clients unchanged.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from enum import Enum
+
+import msgspec
+from attrs import field, frozen
+from msgspec import Raw
+
+from mcpgateway.errors import GatewayError
+from mcpgateway.protocol import jsonrpc, peek
+from mcpgateway.protocol.jsonrpc import Envelope
+
+
+class Kind(Enum):
+    """What a list lists.
+
+    :ivar method: the request for the list.
+    :ivar member: of its result, that holds the entries.
+    :ivar key: the member of an entry that tells it from the others.
+    :ivar news: the notification that the list has changed.
+    """
+
+    TOOL = ("tools/list", "tools", "name", "notifications/tools/list_changed")
+    PROMPT = ("prompts/list", "prompts", "name", "notifications/prompts/list_changed")
+    RESOURCE = ("resources/list", "resources", "uri", "notifications/resources/list_changed")
+    TEMPLATE = (
+        "resources/templates/list",
+        "resourceTemplates",
+        "uriTemplate",
+        "notifications/resources/list_changed",
+    )
+
+    def __init__(self, method: str, member: str, key: str, news: str) -> None:
+        self.method = method
+        self.member = member
+        self.key = key
+        self.news = news
+
+
+@frozen
+class Item:
+    """One entry of a server's list.
+
+    :ivar own: its name, URI or URI template as the server wrote it.
+    :ivar raw: its members as they were written.
+    """
+
+    server: str
+    kind: Kind
+    own: str
+    raw: Envelope = field(repr=False, hash=False)
+
+    @property
+    def id(self) -> str:
+        """What it is counted under: the server's name and its own."""
+        return f"{self.server}__{self.own}"
+
+    @property
+    def title(self) -> str:
+        """Its name for people; empty where it has none."""
+        return _text(self.raw.get("title")) or _text(self._annotations.get("title"))
+
+    @property
+    def description(self) -> str:
+        """What its server says of it."""
+        return _text(self.raw.get("description"))
+
+    @property
+    def input_schema(self) -> Raw | None:
+        """The JSON Schema of a tool's arguments."""
+        return self.raw.get("inputSchema")
+
+    @property
+    def output_schema(self) -> Raw | None:
+        """The JSON Schema of a tool's structured results."""
+        return self.raw.get("outputSchema")
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether the server says that a tool changes nothing; it does not where it says nothing."""
+        return self._hint("readOnlyHint", default=False)
+
+    @property
+    def is_idempotent(self) -> bool:
+        """Whether the server says that a second call changes nothing more."""
+        return self._hint("idempotentHint", default=False)
+
+    @property
+    def is_destructive(self) -> bool:
+        """Whether a tool may destroy something; the protocol's default is that it may, unless it is read-only."""
+        return not self.is_read_only and self._hint("destructiveHint", default=True)
+
+    @property
+    def is_open_world(self) -> bool:
+        """Whether a tool works with what is outside of its server, which is the protocol's default."""
+        return self._hint("openWorldHint", default=True)
+
+    @property
+    def _annotations(self) -> Envelope:
+        return peek.members(self.raw, "annotations")
+
+    def _hint(self, name: str, *, default: bool) -> bool:
+        said = self._annotations.get(name)
+        return default if said is None else bytes(said) == b"true"
+
+
+def read_items(server: str, kind: Kind, pages: Iterable[Raw]) -> tuple[Item, ...]:
+    """Read the pages of a list; what is no entry is left out, and of two with one name the first counts."""
+    found: dict[str, Item] = {}
+    for page in pages:
+        for entry in _entries(kind, page):
+            item = _item(server, kind, entry)
+            if item is not None:
+                found.setdefault(item.own, item)
+    return tuple(found.values())
+
+
+def _entries(kind: Kind, page: Raw) -> list[Raw]:
+    try:
+        return jsonrpc.read_list(jsonrpc.read_object(page, kind.method)[kind.member], kind.member)
+    except (GatewayError, KeyError):
+        return []
+
+
+def _item(server: str, kind: Kind, entry: Raw) -> Item | None:
+    try:
+        members = jsonrpc.read_object(entry, kind.member)
+        own = msgspec.json.decode(members[kind.key], type=str)
+    except (GatewayError, KeyError, msgspec.MsgspecError):
+        return None
+    return Item(server, kind, own, members) if 0 < len(own) <= _LIMITS[kind] else None
+
+
+def _text(raw: Raw | None) -> str:
+    if raw is None:
+        return ""
+    try:
+        return msgspec.json.decode(raw, type=str)
+    except msgspec.ValidationError:
+        return ""
+    except msgspec.DecodeError:
+        # Half a surrogate pair, as JavaScript writes it where it has cut a text.
+        found = json.loads(bytes(raw))
+        return found.encode("utf-8", "replace").decode() if isinstance(found, str) else ""
+
+
+_LIMITS = {
+    Kind.TOOL: jsonrpc.METHOD_LIMIT,
+    Kind.PROMPT: jsonrpc.METHOD_LIMIT,
+    Kind.RESOURCE: jsonrpc.URI_LIMIT,
+    Kind.TEMPLATE: jsonrpc.URI_LIMIT,
+}
+"""Characters of what tells an entry from others; longer ones could not be asked for."""

@@ -1,0 +1,288 @@
+"""Resources of several servers under one roof: their URIs are kept, and tell whose they are.
+
+    URI                      of whom
+    as a server lists it     that server; where two list the same, the one that had it first
+    mcpgateway:NAME/URI      the server NAME, which knows it as URI; this is how the others' are listed, and all that
+                             begin with mcpgateway: as their servers list them
+    any other                servers with a template that it fits, the one with the most fixed characters first; then
+                             servers that list something with its scheme; each as it is
+
+# Note [Who had it first]
+Servers come and go, and their order may change.  A URI that has been shown as one server's would be another's then, and
+nobody who reads it would notice.  So `Holders` remembers whose each URI was when it was shown or asked for: it stays
+that server's for as long as the view has that server, whether it lists it at the moment or not, and others that list
+the same have theirs with their names.  Nothing of that is on record: after a restart the order of the configuration
+decides, of those that list the same.
+
+# Note [What fits a template]
+A template (RFC 6570) fits more than what it expands to: clients do not always escape what they put in, so ``{x}``
+stands for everything up to the next ``/``, ``?`` or ``#``.  Whoever reads is told by the server itself when there is no
+such resource.  A template comes from a server and a URI from a client, so neither may make the other expensive: what
+fits is found by the places that can be reached from the left, never by going back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from urllib.parse import quote, unquote
+
+from attrs import define, field, frozen
+
+from mcpgateway.discovery.records import Item, Kind
+from mcpgateway.protocol.jsonrpc import URI_LIMIT
+
+SCHEME = "mcpgateway"
+HOLDERS_LIMIT = 20_000  # URIs and templates of one view
+PARTS_LIMIT = 64  # fixed texts and expressions of one template
+
+_EXPRESSION = re.compile(r"\{([^{}]*)\}")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+
+
+@frozen
+class Owned:
+    """A URI as one server knows it."""
+
+    server: str
+    uri: str
+
+
+def prefixed(server: str, uri: str) -> str:
+    """The URI or template by which a server's own one is known beside others that are the same."""
+    return f"{SCHEME}:{quote(server, safe='')}/{uri}"
+
+
+def unprefixed(uri: str) -> Owned | None:
+    """The inverse of `prefixed`; None for other URIs."""
+    scheme, _, rest = uri.partition(":")
+    name, slash, own = rest.partition("/")
+    server = unquote(name)
+    return (
+        Owned(server, own) if scheme == SCHEME and slash and prefixed(server, own) == uri and name else None
+    )
+
+
+def owner_named(uri: str | None) -> frozenset[str]:
+    """The server that a URI names as its own; none where it names nobody."""
+    found = unprefixed(uri) if uri is not None else None
+    return frozenset((found.server,)) if found is not None else frozenset()
+
+
+@define(eq=False)
+class Holders:
+    """Whose the URIs and templates are that a view has shown; see Note [Who had it first]."""
+
+    _servers: dict[tuple[Kind, str], str] = field(factory=dict, repr=False)
+
+    def of(self, kind: Kind, uri: str, servers: Container[str]) -> str | None:
+        """The server that had it first, if that is one of these."""
+        found = self._servers.get((kind, uri))
+        return found if found in servers else None
+
+    def keep(self, kind: Kind, uri: str, server: str) -> None:
+        """It has been shown as a server's; it stays whose it was where another had it."""
+        if self._servers.setdefault((kind, uri), server) == server and len(self._servers) > HOLDERS_LIMIT:
+            del self._servers[next(iter(self._servers))]
+
+    def retain(self, servers: Container[str]) -> None:
+        """There are only these servers now."""
+        self._servers = {key: server for key, server in self._servers.items() if server in servers}
+
+
+@frozen(eq=False)
+class Roof:
+    """The resources, or the templates, of all servers.
+
+    :ivar items: by the URI or template that they are listed under, in the order of the servers and of their lists.
+    """
+
+    items: Mapping[str, Item]
+    _shown: Mapping[tuple[str, str], str] = field(repr=False)
+
+    @classmethod
+    def over(
+        cls, items: Iterable[Item], holders: Holders | None = None, servers: Container[str] = ()
+    ) -> Roof:
+        """Find out what is listed under which URI.
+
+        :param holders: whose URIs are what they are already, of these servers.
+        """
+        listed: dict[str, Item] = {}
+        shown: dict[tuple[str, str], str] = {}
+        for each in items:
+            # A server's own URI that looks like one of another server is not taken at its word.
+            is_kept = each.own not in listed and not each.own.startswith(f"{SCHEME}:")
+            if is_kept and holders is not None:
+                is_kept = holders.of(each.kind, each.own, servers) in (None, each.server)
+            uri = each.own if is_kept else prefixed(each.server, each.own)
+            listed[uri] = each
+            shown[each.server, each.own] = uri
+        return cls(listed, shown)
+
+    def shown(self, server: str, uri: str) -> str:
+        """What a server's own URI is called here; one that is not listed is called what it is."""
+        return self._shown.get((server, uri), uri)
+
+
+@frozen(eq=False)
+class Routes:
+    """Whose a URI is that somebody asks for.
+
+    :ivar resources: what is listed.
+    """
+
+    resources: Roof
+    templates: Roof
+    _known: frozenset[str] = field(repr=False)
+    _patterns: tuple[tuple[Pattern, Item], ...] = field(repr=False)
+    _schemes: Mapping[str, tuple[str, ...]] = field(repr=False)
+    _holders: Holders = field(repr=False)
+
+    @classmethod
+    def over(
+        cls, items: Iterable[Item], holders: Holders | None = None, servers: Container[str] = ()
+    ) -> Routes:
+        """Find out whose is what.
+
+        :param items: resources and templates of all servers, in the order of the servers and of their lists.
+        :param holders: whose URIs are what they are already, of these servers.
+        """
+        holders = holders or Holders()
+        found = list(items)
+        templates = [each for each in found if each.kind is Kind.TEMPLATE]
+        patterns = [(Pattern.of(each.own), each) for each in templates]
+        patterns.sort(key=lambda pair: -pair[0].fixed)
+        schemes: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        for each in found:
+            schemes[_scheme(each.own)][each.server] = None
+        return cls(
+            Roof.over((each for each in found if each.kind is Kind.RESOURCE), holders, servers),
+            Roof.over(templates, holders, servers),
+            frozenset(each.server for each in found),
+            tuple(patterns),
+            {scheme: tuple(having) for scheme, having in schemes.items() if scheme},
+            holders,
+        )
+
+    def owners(self, uri: str, servers: Collection[str] = ()) -> tuple[Owned, ...]:
+        """The servers that a URI may be of, the likeliest first, each with what it knows the URI as.
+
+        :param servers: all there are, which may be asked though they list nothing.
+        """
+        if len(uri) > URI_LIMIT:
+            return ()
+        item = self.resources.items.get(uri)
+        if item is not None:
+            return (Owned(item.server, item.own),)
+        holder = self._holders.of(Kind.RESOURCE, uri, servers)
+        if holder is not None:
+            return (Owned(holder, uri),)
+        owned = unprefixed(uri)
+        if owned is not None and (owned.server in self._known or owned.server in servers):
+            return (owned,)
+        fitting = dict.fromkeys(item.server for pattern, item in self._patterns if pattern.fits(uri))
+        others = self._schemes.get(_scheme(uri), ())
+        return tuple(Owned(each, uri) for each in dict.fromkeys((*fitting, *others)))
+
+    def template_owners(self, template: str) -> tuple[Owned, ...]:
+        """The server whose template this is, as completions name it; empty where there is none."""
+        item = self.templates.items.get(template)
+        owned = Owned(item.server, item.own) if item is not None else unprefixed(template)
+        return (owned,) if owned is not None and owned.server in self._known else ()
+
+
+@frozen
+class _Gap:
+    """What an expression stands for.
+
+    :ivar first: how it begins unless it is empty; "": it is not empty, and begins with anything it has.
+    :ivar ends: the characters that are not in it.
+    """
+
+    first: str
+    ends: str
+
+    def reached(self, uri: str, starts: Iterable[int]) -> set[int]:
+        """The places in a URI where it may end that has begun at one of these."""
+        found: set[int] = set()
+        for start in sorted(starts):
+            at = start
+            if self.first:
+                found.add(start)
+                if not uri.startswith(self.first, start):
+                    continue
+                at += 1
+            while at < len(uri) and uri[at] not in self.ends:
+                at += 1
+                if at in found:
+                    break  # whatever is behind was reached from an earlier start
+                found.add(at)
+        return found
+
+
+_GAPS = {
+    "": _Gap("", "/?#"),
+    "+": _Gap("", ""),
+    "#": _Gap("#", ""),
+    ".": _Gap(".", "/?#"),
+    "/": _Gap("/", "?#"),
+    ";": _Gap(";", "/?#"),
+    "?": _Gap("?", "#"),
+    "&": _Gap("&", "#"),
+}
+_WHOLE = _Gap("", "")  # ``{path*}``, as servers write what may have slashes in it
+
+
+@frozen
+class Pattern:
+    """A template as it is compared with URIs; see Note [What fits a template].
+
+    :ivar parts: fixed texts, and what stands between them; none at all for what is no template that we read.
+    :ivar fixed: how many characters are fixed.
+    """
+
+    parts: tuple[str | _Gap, ...]
+    fixed: int = 0
+
+    @classmethod
+    def of(cls, template: str) -> Pattern:
+        """Read a template."""
+        parts = tuple(_parts(template))
+        if len(parts) > PARTS_LIMIT or any(isinstance(each, str) and set(each) & set("{}") for each in parts):
+            return cls(())
+        return cls(parts, sum(len(each) for each in parts if isinstance(each, str)))
+
+    def fits(self, uri: str) -> bool:
+        """Whether a URI may be one that the template expands to."""
+        places: set[int] = {0} if self.parts else set()
+        for part in self.parts:
+            if isinstance(part, str):
+                places = {each + len(part) for each in places if uri.startswith(part, each)}
+            else:
+                places = part.reached(uri, places)
+            if not places:
+                return False
+        return len(uri) in places
+
+
+def _parts(template: str) -> Iterator[str | _Gap]:
+    end = 0
+    for found in _EXPRESSION.finditer(template):
+        if found.start() > end:
+            yield template[end : found.start()]
+        yield _gap(found[1])
+        end = found.end()
+    if end < len(template):
+        yield template[end:]
+
+
+def _gap(expression: str) -> _Gap:
+    operator = expression[:1] if expression[:1] in "+#./;?&" else ""
+    return _WHOLE if not operator and expression.endswith("*") else _GAPS[operator]
+
+
+def _scheme(uri: str) -> str:
+    found = _SCHEME.match(uri)
+    return found[0].lower() if found else ""

@@ -1,0 +1,204 @@
+"""Finds entries of lists by what somebody types.
+
+# Note [What ranks]
+SQLite's FTS5 ranks by BM25, one word of the question at a time.  A word counts with the best of what may stand for it:
+itself, words that begin with it, everyday words for the same, a known word that it is a slip of.  So a word with many
+stand-ins counts no more than one that has none.  What is found for the words is added up; an entry that answers to more
+of them, and whose name has little else in it, is before others.
+
+# Note [What is kept]
+The index holds no texts.  To take an entry out again, SQLite is told what it was indexed with, which is read from the
+entry a second time: entries do not change.
+"""
+
+from __future__ import annotations
+
+import heapq
+import sqlite3
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+
+from attrs import frozen
+
+from mcpgateway.discovery.columns import COLUMNS, columns
+from mcpgateway.discovery.records import Item
+from mcpgateway.discovery.stopwords import forms, related
+from mcpgateway.discovery.vocabulary import Vocabulary
+from mcpgateway.discovery.words import Indexed, Word, asked, indexed
+from mcpgateway.errors import GatewayFault
+
+MOST = 50  # hits of one search; more is a list, not an answer
+
+# The knobs were set with one half of the questions in tests/search; docs/explanation/search.rst has the figures.
+BEGINNING = 0.4  # what a word counts that only begins as the one that was typed
+RELATED = 0.35  # an everyday word for the same
+SLIP = 0.6  # a word that was typed with a slip
+SHARE_ASKED = 0.3  # the exponent of the share of the question's words that an entry answers to
+SHARE_NAMED = 0.6  # how much an entry gains whose name has no word that was not asked for
+AT_LEAST = 0.1  # for a word that so many entries have that BM25 gives nothing for it, as in a small catalog
+
+SHORTEST_BEGINNING = 3  # letters; fewer begin too many words
+# What many entries have tells none from the others, and takes the time: one part of them is many, above a few.
+RARE = 16  # a word of fewer entries may be the beginning of the one that was meant
+COMMON = 8  # an everyday word of more entries is not looked for
+FEW = 16
+
+
+class SearchUnavailable(GatewayFault):
+    """Entries cannot be searched by this installation of Python."""
+
+
+@frozen
+class Hit:
+    """An entry that was found.
+
+    :ivar score: the higher the better; 0 where nothing was asked for.
+    """
+
+    item: Item
+    score: float
+
+
+class Index:
+    """Entries of servers, found by their words; those of a server come and go together.
+
+    :raise SearchUnavailable: SQLite was built without FTS5.
+    """
+
+    def __init__(self) -> None:
+        self._file = sqlite3.connect(":memory:", isolation_level=None)
+        try:
+            self._file.execute(_CREATE)
+        except sqlite3.OperationalError as why:
+            self._file.close()
+            raise SearchUnavailable(
+                f"Tools cannot be searched: the SQLite {sqlite3.sqlite_version} of this Python has no FTS5 ({why}).",
+                hint="Use a Python whose SQLite has it, as those of python.org, Linux distributions and Homebrew have.",
+            ) from None
+        # Never committed: what is in memory alone is not lost by that, and each commit would have SQLite sort anew.
+        self._file.execute("BEGIN")
+        self._items: dict[int, Item] = {}
+        self._servers: dict[str, range] = {}
+        self._vocabulary = Vocabulary()
+        self._next = 1
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def replace(self, server: str, items: Sequence[Item]) -> None:
+        """Index the entries of a server in place of those it had."""
+        self.remove(server)
+        added = range(self._next, self._next + len(items))
+        self._next = added.stop
+        texts = [columns(item) for item in items]
+        self._write(_INSERT, added, texts)
+        self._items.update(zip(added, items, strict=True))
+        for text in texts:
+            self._vocabulary.add(text.words)
+        if items:
+            self._servers[server] = added
+
+    def remove(self, server: str) -> None:
+        """Forget the entries of a server; nothing happens where it has none."""
+        removed = self._servers.pop(server, range(0))
+        texts = [columns(self._items.pop(row)) for row in removed]
+        self._write(_DELETE, removed, texts)
+        for text in texts:
+            self._vocabulary.remove(text.words)
+
+    def search(self, query: str, limit: int = 10, server: str = "") -> list[Hit]:
+        """The entries that answer best to a query, which may be any text; all of them to an empty one.
+
+        :param limit: how many there may be, up to `MOST`.
+        :param server: whose entries they must be; empty for anybody's.
+        """
+        limit = max(1, min(limit, MOST))
+        if query.strip():
+            scores = self._scores(asked(query), limit, server)
+        else:
+            scores = dict.fromkeys(self._rows_of(server), 0.0)
+        best = heapq.nsmallest(limit, scores, key=lambda row: (-scores[row], *_place(self._items[row])))
+        return [Hit(self._items[row], scores[row]) for row in best]
+
+    def _scores(self, words: Sequence[Word], limit: int, server: str) -> dict[int, float]:
+        sums: dict[int, float] = defaultdict(float)
+        answered: dict[int, int] = defaultdict(int)
+        meant: set[str] = set()
+        for word in words:
+            for row, score in self._found(word, meant).items():
+                sums[row] += score
+                answered[row] += 1
+        mine = self._rows_of(server)
+        shares = {count: (count / len(words)) ** SHARE_ASKED for count in set(answered.values())}
+        scores = {row: score * shares[answered[row]] for row, score in sums.items() if row in mine}
+        # Names are looked at only where that can bring an entry among the best.
+        enough = min(heapq.nlargest(limit, scores.values()), default=0.0) / (1 + SHARE_NAMED)
+        return {
+            row: score * (1 + SHARE_NAMED * _share(self._items[row].own, meant))
+            for row, score in scores.items()
+            if score >= enough
+        }
+
+    def _rows_of(self, server: str) -> Collection[int]:
+        return self._servers.get(server, range(0)) if server else self._items
+
+    def _found(self, word: Word, meant: set[str]) -> dict[int, float]:
+        """The rows that answer to one word; what may stand for it is added to ``meant``."""
+        whole = word.whole
+        found = self._matching([whole])
+        meant.update(forms(whole), word.parts)
+        if word.parts:
+            _raise(found, self._matching([" ".join(word.parts)]), 1.0)
+        if not found:
+            near = self._vocabulary.near(whole)
+            _raise(found, self._matching(near), SLIP)
+            meant.update(near)
+        # A plural is taken for its singular before it is looked for, and what is left may begin anything.
+        if len(whole.rstrip("s")) >= SHORTEST_BEGINNING and self._are_few(len(found), RARE):
+            _raise(found, self._matching([whole], "*"), BEGINNING)
+        others = related(whole)
+        rare = [other for other in others if self._are_few(self._vocabulary.count(other), COMMON)]
+        _raise(found, self._matching(rare), RELATED)
+        meant.update(others)
+        return found
+
+    def _are_few(self, count: int, share: int) -> bool:
+        return count <= max(FEW, len(self._items) // share)
+
+    def _matching(self, phrases: Iterable[str], mark: str = "") -> dict[int, float]:
+        # Only letters, digits and spaces are in a phrase (see `words`), and quoted they are nothing but text.
+        expression = " OR ".join(f'"{phrase}"{mark}' for phrase in phrases)
+        return dict(self._file.execute(_SEARCH, (expression,))) if expression else {}
+
+    def _write(self, statement: str, rows: Iterable[int], texts: Iterable[Indexed]) -> None:
+        self._file.executemany(statement, ((row, *text.texts) for row, text in zip(rows, texts, strict=True)))
+
+
+def _place(item: Item) -> tuple[str, str, str]:
+    return item.server, item.kind.method, item.own
+
+
+def _share(name: str, meant: set[str]) -> float:
+    """How much of a name is meant."""
+    parts = indexed([name]).words
+    return sum(part in meant for part in parts) / len(parts) if parts else 0.0
+
+
+def _raise(best: dict[int, float], found: dict[int, float], share: float) -> None:
+    """Let each row count with the better of what was found for it."""
+    for row, score in found.items():
+        if score * share > best.get(row, 0.0):
+            best[row] = score * share
+
+
+_NAMES = ", ".join(COLUMNS)
+_VALUES = ", ".join("?" * len(COLUMNS))
+_WEIGHTS = ", ".join(map(str, COLUMNS.values()))
+_CREATE = (
+    f"CREATE VIRTUAL TABLE entries USING fts5({_NAMES},"
+    " content='', tokenize='porter unicode61 remove_diacritics 2')"
+)
+# Names and numbers of ours alone are put into the statements; what others say is bound.
+_INSERT = f"INSERT INTO entries(rowid, {_NAMES}) VALUES (?, {_VALUES})"  # noqa: S608
+_DELETE = f"INSERT INTO entries(entries, rowid, {_NAMES}) VALUES ('delete', ?, {_VALUES})"  # noqa: S608
+_SEARCH = f"SELECT rowid, {AT_LEAST} - bm25(entries, {_WEIGHTS}) FROM entries WHERE entries MATCH ?"  # noqa: S608

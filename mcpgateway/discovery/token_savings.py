@@ -1,0 +1,48 @@
+"""What a list of a view spares a model, compared with the same servers asked one by one.
+
+# Note [What is counted]
+Tokens of schemas and descriptions, as they are estimated everywhere here.  What is not listed is deferred; the tools of
+the gateway, which the model reads instead, are taken off that.  What is listed shorter than its server wrote it is
+compressed.  Servers whose tools are not offered at all spare nothing, since nobody has asked for them.
+"""
+
+from __future__ import annotations
+
+from mcpgateway.discovery.compression import first_sentence, without_examples
+from mcpgateway.discovery.listing import Exposure, Listing
+from mcpgateway.discovery.records import Item
+from mcpgateway.discovery.tokens import cost_of, estimate
+from mcpgateway.discovery.usage import Saving
+
+Spared = tuple[tuple[Saving, str, int], ...]
+"""By what, of which server, and how many tokens."""
+
+
+def spared(listing: Listing, exposure: Exposure, beside: int) -> Spared:
+    """What one answer to a request for tools spares; see Note [What is counted].
+
+    :param beside: the tokens of the gateway's own tools that are listed.
+    """
+    deferred: dict[str, int] = {}
+    compressed: dict[str, int] = {}
+    for name, item in listing.names.items.items():
+        whole = cost_of((item,)).total
+        if name not in listing.tools:
+            deferred[item.server] = deferred.get(item.server, 0) + whole
+        elif exposure.settings.compress_schemas:
+            compressed[item.server] = compressed.get(item.server, 0) + whole - _short(item)
+    for server, tokens in deferred.items():
+        paid = min(beside, tokens)
+        deferred[server], beside = tokens - paid, beside - paid
+    found = {Saving.DEFERRAL: deferred, Saving.COMPRESSION: compressed}
+    return tuple(
+        (saving, server, tokens)
+        for saving, servers in found.items()
+        for server, tokens in servers.items()
+        if tokens > 0
+    )
+
+
+def _short(item: Item) -> int:
+    schema = without_examples(item.input_schema) if item.input_schema is not None else b""
+    return estimate(bytes(schema)) + estimate(first_sentence(item.description))

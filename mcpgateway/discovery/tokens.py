@@ -1,0 +1,53 @@
+"""Estimate how many tokens a text costs a model: a quarter of its characters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import frozen
+
+from mcpgateway.discovery.records import Item
+
+CHARACTERS_PER_TOKEN = 4
+
+
+@frozen
+class Cost:
+    """What tools cost a model that is told of them, in tokens.
+
+    :ivar tools: how many there are.
+    :ivar schema: for their schemas.
+    :ivar description: for what they say of themselves.
+    """
+
+    tools: int = 0
+    schema: int = 0
+    description: int = 0
+
+    @property
+    def total(self) -> int:
+        """For both."""
+        return self.schema + self.description
+
+
+def estimate(text: str | bytes) -> int:
+    """How many tokens a text has, or one in UTF-8."""
+    return _characters(text) // CHARACTERS_PER_TOKEN
+
+
+def cost_of(items: Iterable[Item]) -> Cost:
+    """What tools cost as their servers list them."""
+    tools = schema = description = 0
+    for each in items:
+        tools += 1
+        schema += estimate(bytes(each.input_schema or b""))
+        description += estimate(each.description)
+    return Cost(tools, schema, description)
+
+
+def _characters(text: str | bytes) -> int:
+    # In UTF-8, all bytes of a character but its first are 10xxxxxx, which no other byte is.
+    return len(text) if isinstance(text, str) or text.isascii() else len(text.translate(None, _FOLLOWING))
+
+
+_FOLLOWING = bytes(range(0x80, 0xC0))

@@ -1,0 +1,169 @@
+"""A batch: several messages in one POST, their answers in one array (MCP 2025-03-26 only; JSON-RPC 2.0, section 6)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import define, frozen
+from zope.interface import implementer
+
+from mcpgateway.errors import GatewayError, MalformedMessage
+from mcpgateway.frontends.http.streams import HEARTBEAT_TICKS, PATIENCE_TICKS, Accepted, Streams
+from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.protocol import jsonrpc, sse
+from mcpgateway.protocol.jsonrpc import Envelope, Message
+
+
+@frozen
+class Unreadable:
+    """A member of a batch that is no message."""
+
+    body: bytes
+    why: GatewayError
+
+
+def read_batch(body: bytes) -> list[Message | Unreadable] | None:
+    """The members of a batch; None when the body is no JSON array.
+
+    :raise MalformedMessage: it is empty, too large, or one of them begins a session.
+    """
+    members = jsonrpc.read_batch(body)
+    if members is None:
+        return None
+    read = [_read(member) for member in members]
+    if any(isinstance(each, Message) and each.method == "initialize" for each in read):
+        raise MalformedMessage("Invalid Request: initialize must not be part of a batch")
+    return read
+
+
+def _read(member: bytes) -> Message | Unreadable:
+    try:
+        return jsonrpc.read_client(member)
+    except GatewayError as why:
+        return Unreadable(member, why)
+
+
+@implementer(ICallSink)
+@define(eq=False)
+class Member:
+    """One request of a batch."""
+
+    _batch: Batch
+    _nth: int
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """Its answer has come."""
+        self._batch.answered(self._nth, jsonrpc.splice_id(reply, call.id))
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """It has no answer but this."""
+        self._batch.answered(self._nth, jsonrpc.error_bytes(call.id, why))
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the client's connection has ended."""
+        return self._batch.is_gone
+
+    def progressed(self, call: Call, message: bytes) -> None:
+        """Its progress."""
+        self._batch.noticed(message)
+
+    def noticed(self, call: Call, message: bytes) -> bool:
+        """Something is to be said before its answer."""
+        return self._batch.noticed(message)
+
+
+class Batch:
+    """The requests of one POST, answered together; or each by itself, once something had to be said before."""
+
+    def __init__(self, streams: Streams, exchange: Any, takes: Accepted) -> None:
+        self._streams = streams
+        self._exchange = exchange
+        self._takes = takes
+        self._answers: list[bytes | None] = []
+        self._open = 0
+        self._is_whole = False
+        self._ticks = 0
+        exchange.on_gone = self.gone
+        streams.waiting.add(self)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the client's connection has ended."""
+        return bool(self._exchange.gone)
+
+    def member(self) -> Member:
+        """The sink of one more request."""
+        self._answers.append(None)
+        self._open += 1
+        return Member(self, len(self._answers) - 1)
+
+    def refused(self, body: bytes) -> None:
+        """A member that is no message, or goes nowhere, is answered with this."""
+        self.member()
+        self.answered(len(self._answers) - 1, body)
+
+    def whole(self) -> None:
+        """All members have been read."""
+        self._is_whole = True
+        self._look()
+
+    def answered(self, nth: int, body: bytes) -> None:
+        """One member has its answer."""
+        if self._answers[nth] is not None:
+            return
+        self._answers[nth] = body
+        self._open -= 1
+        if self._exchange.streaming:
+            self._exchange.send(sse.event(body))
+        self._look()
+
+    def _look(self) -> None:
+        if self._open or not self._is_whole:
+            return
+        self._streams.waiting.discard(self)
+        exchange = self._exchange
+        exchange.on_gone = None
+        if exchange.gone or exchange.answered:
+            return
+        answers = [each for each in self._answers if each is not None]
+        if exchange.streaming:
+            exchange.finish()
+        elif not answers:
+            exchange.answer(202, b"")
+        elif self._takes.json:
+            exchange.answer(200, b"[" + b",".join(answers) + b"]")
+        else:
+            self._commit()
+            exchange.finish()
+
+    def _commit(self) -> None:
+        self._exchange.begin_stream()
+        for body in self._answers:
+            if body is not None:
+                self._exchange.send(sse.event(body))
+
+    def noticed(self, message: bytes) -> bool:
+        """Say something before the answers; false when the client only takes JSON or has gone."""
+        if not self._takes.sse or self._exchange.gone:
+            return False
+        if not self._exchange.streaming:
+            self._commit()
+        self._ticks = 0
+        return bool(self._exchange.send(sse.event(message)))
+
+    def tick(self) -> None:
+        """A second has passed: lose patience, or show that the connection lives."""
+        exchange = self._exchange
+        if exchange.gone or exchange.answered or not self._takes.sse:
+            return
+        self._ticks += 1
+        if not exchange.streaming and self._ticks >= PATIENCE_TICKS:
+            self._commit()
+        if exchange.streaming and self._ticks >= HEARTBEAT_TICKS:
+            self._ticks = 0
+            exchange.send(sse.PING)
+
+    def gone(self) -> None:
+        """The client has disconnected; nobody listens any more."""
+        self._streams.waiting.discard(self)

@@ -1,0 +1,178 @@
+"""One request and its answer, as a door sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from mcpgateway.frontends.http.request_head import Head
+from mcpgateway.frontends.http.write_buffer import LARGE
+
+if TYPE_CHECKING:
+    from mcpgateway.frontends.http.channel import Channel
+
+JSON = b"application/json"
+TOO_MUCH = "The gateway holds too many answers that you do not take: take these first"
+CLOSE = b"Connection: close\r\n"
+KEEP_ALIVE = b"Connection: keep-alive\r\n"  # what HTTP/1.0 has to be told
+
+UNSHARED = {
+    b"x-content-type-options": b"X-Content-Type-Options: nosniff\r\n",
+    b"cross-origin-resource-policy": b"Cross-Origin-Resource-Policy: same-origin\r\n",
+}
+"""Header lines of what is no page of anybody else: a list in JSON would be run where a page names it as its script."""
+
+
+def status_line(status: int, reason: bytes) -> bytes:
+    """What every answer of every door begins with: there is no other way to begin one."""
+    return b"HTTP/1.1 %d %b\r\n%b" % (status, reason, b"".join(UNSHARED.values()))
+
+
+STATUS_LINES = {status.value: status_line(status.value, status.phrase.encode()) for status in HTTPStatus}
+_EVENT_STREAM = (
+    STATUS_LINES[200] + b"Content-Type: text/event-stream\r\n"
+    b"Cache-Control: no-cache, no-transform\r\n"
+    b"X-Accel-Buffering: no\r\n"
+)
+_BODILESS = frozenset((204, 304))
+
+
+class Exchange:
+    """A request that has arrived, and the one answer it gets.
+
+    :ivar path: as sent, without the query.
+    :ivar query: as sent, without its question mark.
+    :ivar version: ``1.0`` or ``1.1``.
+    :ivar headers: by lower-case name; shared between requests, so never changed.
+    :ivar caller: who is at the other end.
+    :ivar body: empty until the request has arrived whole.
+    :ivar route: free for the door.
+    :ivar on_gone: called once if the client disconnects before the answer is finished.
+    :ivar gone: the client cannot be told anything any more.
+    :ivar answered: the answer is finished.
+    :ivar streaming: the answer is an event stream.
+    """
+
+    __slots__ = (
+        "_channel",
+        "answered",
+        "body",
+        "caller",
+        "gone",
+        "head",
+        "headers",
+        "method",
+        "on_gone",
+        "path",
+        "query",
+        "route",
+        "secure",
+        "streaming",
+        "version",
+    )
+
+    def __init__(self, channel: Channel, head: Head) -> None:
+        self._channel = channel
+        self.head = head
+        self.method = head.method
+        self.path = head.path
+        self.query = head.query
+        self.version = head.version
+        self.headers = head.headers
+        self.body = b""
+        self.caller = channel.caller
+        self.secure: bool = channel.secure
+        self.route: Any = None
+        self.on_gone: Callable[[], None] | None = None
+        self.gone = False
+        self.answered = False
+        self.streaming = False
+
+    def answer(self, status: int, body: bytes = b"", content_type: bytes = JSON, extra: bytes = b"") -> None:
+        """Give the whole answer; ``extra`` is more header lines, each with its line end.
+
+        :raise RuntimeError: there is an answer already.
+        """
+        if self.answered or self.streaming:
+            raise RuntimeError("this exchange has an answer already")
+        self.answered = True
+        if self.gone:
+            return
+        channel = self._channel
+        if len(body) >= LARGE and channel.outlet.is_too_much(len(body)):
+            status, content_type, extra = 503, JSON, b"Retry-After: 5\r\n"
+            body = channel.refusal(TOO_MUCH)
+        extra = channel.factory.date + extra + channel.connection_line()
+        head = _answer_head(status, len(body), content_type, extra)
+        if self.method == b"HEAD":
+            body = b""
+        channel.outlet.write_answer(head, body)
+        channel.answer_done()
+
+    def begin_stream(self, extra: bytes = b"") -> None:
+        """Begin an answer that is a stream of events.
+
+        :raise RuntimeError: there is an answer already.
+        """
+        if self.answered or self.streaming:
+            raise RuntimeError("this exchange has an answer already")
+        self.streaming = True
+        if self.gone:
+            return
+        channel = self._channel
+        if self.version == b"1.1":
+            framing = channel.connection_line() + b"Transfer-Encoding: chunked\r\n\r\n"
+        else:
+            channel.is_last = True
+            framing = CLOSE + b"\r\n"
+        channel.outlet.write(_EVENT_STREAM + channel.factory.date + extra + framing)
+
+    def send(self, data: bytes) -> bool:
+        """Send a part of the stream; false when nobody will get it, because the reader has gone or is too slow."""
+        if self.gone or self.answered:
+            return False
+        if not data or self.method == b"HEAD":
+            return True
+        if self.version == b"1.1":
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        if self._channel.outlet.write_stream(data):
+            return not self.gone  # it may have been too much
+        self._channel.abort()
+        return False
+
+    def finish(self, data: bytes = b"") -> None:
+        """End the stream with a last part, which a slow reader gets too."""
+        if self.answered:
+            return
+        self.answered = True
+        if self.gone:
+            return
+        if self.version == b"1.1":
+            data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else b"0\r\n\r\n"
+        channel = self._channel
+        if data and self.method != b"HEAD":
+            channel.outlet.write_last(data)
+        channel.answer_done()
+
+    def abort(self) -> None:
+        """Cut the connection; nothing more is said and ``on_gone`` is not called."""
+        self.on_gone = None
+        if not self.gone:
+            self._channel.abort()
+
+    def to_web(self, site: Any) -> None:
+        """Let a `twisted.web.server.Site` answer; it must have been made with ``parsePOSTFormSubmission=False``."""
+        # twisted.web costs memory and start-up time, and an MCP client never needs it.
+        from mcpgateway.frontends.http.web_request import WebChannel
+
+        WebChannel(self, self._channel, site).begin()
+
+
+def _answer_head(status: int, length: int, content_type: bytes, extra: bytes) -> bytes:
+    line = STATUS_LINES.get(status) or status_line(status, b"Unknown")
+    if length:
+        return b"%bContent-Type: %b\r\n%bContent-Length: %d\r\n\r\n" % (line, content_type, extra, length)
+    if status in _BODILESS:
+        return b"%b%b\r\n" % (line, extra)
+    return b"%b%bContent-Length: 0\r\n\r\n" % (line, extra)

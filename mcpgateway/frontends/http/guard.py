@@ -1,0 +1,209 @@
+"""Gather the facts of a request and have them judged, before its body is read.
+
+# Note [Wrong tokens]
+From other machines so many wrong tokens are heard within a minute, and then none, right or wrong.  From this machine a
+right one is always heard: all of its clients share an address, and one that has lost its mind must not lock the others
+out; where none is needed here, wrong ones are not counted either.  Whoever a proxy speaks for is counted by what the
+proxy says, which can only do harm to whoever says so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve, frozen
+from twisted.internet.defer import Deferred
+
+from mcpgateway.config.callers import Issuer
+from mcpgateway.manage.credentials import Bearers, token_in
+from mcpgateway.policy.access import (
+    WRONG,
+    Credential,
+    Deny,
+    Facts,
+    Holder,
+    Pass,
+    Policy,
+    Reach,
+    RouteClass,
+    Verdict,
+    is_among,
+    is_forwarded,
+    judge,
+    spoken_for,
+)
+from mcpgateway.policy.login_throttle import Knocks
+from mcpgateway.policy.oauth.resource import METADATA, base_of, challenge, described
+
+if TYPE_CHECKING:
+    from mcpgateway.manage.access_tokens import AccessTokens
+
+SAFE_METHODS = frozenset((b"GET", b"HEAD", b"OPTIONS"))
+REMEMBERED = 64  # Host names seen to pass; a hostile client cannot make the memory grow
+BAD = (Credential.WRONG, Credential.OVER)
+SOMEBODY = Holder(Credential.CLIENT, "somebody ")
+INVALID = "invalid_token"
+IN_QUERY = re.compile(rb"(?:^|[&;])access_token=", re.IGNORECASE)
+NO_STORE = b"Cache-Control: no-store\r\n"
+RETRY_S = 30
+PATH_LIMIT = 200
+_PLAIN_PATH = re.compile(rb"(?:/[A-Za-z0-9._~-]+)*/?")
+
+
+def plain_path(path: bytes) -> str:
+    """A path as it may stand in a header and in a URL; empty where it may not."""
+    return path.decode() if _PLAIN_PATH.fullmatch(path) and len(path) <= PATH_LIMIT else ""
+
+
+@frozen
+class Later:
+    """It is not known yet who asks.
+
+    :ivar known: fires when that can be judged.
+    """
+
+    known: Deferred[None]
+
+
+def _unheard() -> None:
+    """Nobody has a stream."""
+
+
+class Guard:
+    """Judges every request of every door.
+
+    :ivar access_tokens: judges the tokens of an authorization server; None where there is none.
+    :ivar changed: told when it begins to judge otherwise, so that streams can be judged again.
+    """
+
+    def __init__(self, policy: Policy, bearers: Bearers) -> None:
+        self.access_tokens: AccessTokens | None = None
+        self.changed: Callable[[], None] = _unheard
+        self._policy = policy
+        self._bearers = bearers
+        self._knocks = Knocks(bearers.seconds)
+        self._plain: dict[tuple[bytes | None, RouteClass, Reach], Verdict] = {}
+
+    def adopt(self, policy: Policy) -> None:
+        """Judge by another policy from now on."""
+        former, self._policy = self._policy, policy
+        self._plain.clear()
+        if policy != former:
+            self.changed()
+
+    def trusts(self, address: str) -> bool:
+        """Whether clients at an address need no credential."""
+        return is_among(address, self._policy.trusted)
+
+    def judge(self, exchange: Any, route: RouteClass) -> Verdict | Later:
+        """Pass or refuse, or not yet; a request with nothing but a Host header is remembered by it."""
+        reach = exchange.caller.reach
+        if exchange.head.is_telling or (exchange.query and IN_QUERY.search(exchange.query)):
+            return self._judge(exchange, route)
+        key = (exchange.headers.get(b"host"), route, reach)
+        known = self._plain.get(key)
+        if known is not None:
+            return known
+        verdict = self._judge(exchange, route)
+        # Other machines are told apart by their addresses.
+        if isinstance(verdict, Pass) and reach is not Reach.REMOTE and len(self._plain) < REMEMBERED:
+            self._plain[key] = verdict
+        return verdict
+
+    def _judge(self, exchange: Any, route: RouteClass) -> Verdict | Later:
+        headers = exchange.headers
+        address = getattr(exchange.caller.address, "host", "")
+        if is_forwarded(headers):
+            # See Note [Through a proxy] in `mcpgateway.policy.access`.
+            exchange.caller = evolve(exchange.caller, reach=Reach.REMOTE, pid=0, inode=0)
+            knocker, address = f"{address} {spoken_for(headers)}", ""
+        else:
+            knocker = address
+        reach = exchange.caller.reach
+        shows = b"authorization" in headers or b"x-api-key" in headers
+        if shows and reach is Reach.REMOTE and (wait := self._knocks.wait(knocker)):
+            return too_many(wait)
+        found = self._holder(exchange)
+        # Whatever a token is worth: a request that nobody could make is not looked into any further.
+        holder = found if isinstance(found, Holder) else SOMEBODY
+        facts = Facts(
+            route,
+            reach,
+            exchange.method in SAFE_METHODS,
+            exchange.secure,
+            headers.get(b"host"),
+            headers.get(b"origin"),
+            headers.get(b"sec-fetch-site"),
+            holder.credential,
+            holder.name,
+            holder.scope,
+            address if reach is Reach.REMOTE else "",
+        )
+        verdict = judge(facts, self._policy)
+        if isinstance(found, Deferred) and isinstance(verdict, Pass):
+            return Later(found)
+        if found is None and isinstance(verdict, Pass):
+            return Deny(
+                503, "Tokens cannot be judged now: the authorization server does not say how", RETRY_S
+            )
+        if isinstance(verdict, Pass):
+            return evolve(verdict, project=holder.project) if holder.project else verdict
+        # A token that was good, as the gateway knows by now, was no guess.
+        is_guess = holder.credential in BAD and not holder.name and verdict.status == 401
+        is_counted = reach is Reach.REMOTE or self._policy.bearer_required
+        if is_guess and is_counted and (wait := self._knocks.failed(knocker)):
+            return too_many(wait)
+        return verdict
+
+    def challenge(self, exchange: Any, verdict: Deny) -> bytes:
+        """The header of a refusal that tells a client how to be let in."""
+        issuer = self.access_tokens.issuer if self.access_tokens is not None else None
+        if verdict.status != 401 and not (issuer is not None and verdict.error):
+            return b""
+        error = verdict.error or (INVALID if b"authorization" in exchange.headers else "")
+        made = challenge(self._base(exchange, issuer), plain_path(exchange.path), issuer, error)
+        return made + NO_STORE
+
+    def metadata(self, exchange: Any) -> dict[str, Any] | None:
+        """What a client has to know to be let in (RFC 9728); None where there is nothing to be known."""
+        path: bytes = exchange.path
+        if self.access_tokens is None or not path.startswith(METADATA):
+            return None
+        rest = path.removeprefix(METADATA)
+        if rest and (not rest.startswith(b"/") or not plain_path(rest)):
+            return None
+        issuer = self.access_tokens.issuer
+        return described(self._base(exchange, issuer), rest.decode().rstrip("/"), issuer)
+
+    @staticmethod
+    def _base(exchange: Any, issuer: Issuer | None) -> str:
+        host = exchange.headers.get(b"host")
+        return base_of(host, is_secure=exchange.secure, issuer=issuer) if host and issuer is not None else ""
+
+    def _holder(self, exchange: Any) -> Holder | Deferred[None] | None:
+        headers = exchange.headers
+        if IN_QUERY.search(exchange.query):
+            return (
+                WRONG  # URLs are kept in logs and histories: none is taken from there (RFC 6750 section 5.3)
+            )
+        authorization, key = headers.get(b"authorization"), headers.get(b"x-api-key")
+        holder = self._bearers.judge(authorization, key)
+        if authorization is not None and key is not None:
+            other = self._bearers.judge(None, key)
+            if other.credential in BAD:
+                return other
+        if holder is WRONG and self.access_tokens is not None:
+            token = token_in(headers.get(b"authorization", b""))
+            if token is not None and self.access_tokens.takes(token):
+                found = self.access_tokens.judge(token)
+                if not isinstance(found, Holder):
+                    return found
+                holder = found
+        return holder
+
+
+def too_many(wait_s: int) -> Deny:
+    """The refusal of whoever has shown too many wrong tokens."""
+    return Deny(429, "Too many wrong tokens have come from there; wait a while", wait_s)

@@ -1,0 +1,53 @@
+"""How the gateway is: asked often, by supervisors and by programs, so it is answered without Klein."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mcpgateway.observe.census import Census
+
+if TYPE_CHECKING:
+    from mcpgateway.frontends.http.metrics import Exposition
+
+HEALTH, ALIVE, METRICS = (b"/health", b"/api/v1/health"), b"/healthz", b"/metrics"
+PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
+UNSTORED = b"Cache-Control: no-store\r\n"
+SHAPES: Mapping[bytes, Callable[[Census], dict[str, Any]]] = {
+    b"shape=immorterm": Census.immorterm,
+    b"shape=harshal": Census.harshal,
+}
+"""The bodies of older gateways, by what asks for them."""
+
+
+class HealthDoor:
+    """Answers ``GET /health`` with numbers, ``GET /healthz`` with a word or two, and ``GET /metrics`` for Prometheus.
+
+    :param make_metrics: makes what writes those, when somebody asks for the first time.
+    """
+
+    def __init__(self, census: Census, make_metrics: Callable[[], Exposition]) -> None:
+        self._census = census
+        self._make_metrics = make_metrics
+        self._metrics: Exposition | None = None
+
+    def serves(self, path: bytes) -> bool:
+        """Whether a path is one of its own."""
+        return path in (ALIVE, METRICS, *HEALTH)
+
+    def handle(self, exchange: Any) -> None:
+        """Answer; ``?shape=`` gives the numbers in the body of an older gateway."""
+        if exchange.path == METRICS:
+            self._metrics = self._metrics or self._make_metrics()
+            exchange.answer(200, self._metrics.text(), PROMETHEUS, UNSTORED)
+            return
+        is_short = exchange.path == ALIVE
+        found = msgspec.json.encode(self._census.alive()) if is_short else self._numbers(exchange)
+        exchange.answer(200, found, extra=UNSTORED)
+
+    def _numbers(self, exchange: Any) -> bytes:
+        wanted = next((SHAPES[each] for each in exchange.query.split(b"&") if each in SHAPES), None)
+        found = wanted(self._census) if wanted is not None else self._census.health(exchange.route.principal)
+        return msgspec.json.encode(found)

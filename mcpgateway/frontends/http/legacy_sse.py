@@ -1,0 +1,414 @@
+"""HTTP with SSE, for clients that know nothing newer (MCP 2024-11-05, basic/transports).
+
+GET     /{server}/sse           one stream for all that a client is told; its first event names where to post
+POST    /{server}/messages      one JSON-RPC message, or a batch (2025-03-26): 202, and the rest comes on the stream
+
+# Note [A session that lives as long as its stream]
+The id in the POST's address is the stream's own, because it is given out before a client has said ``initialize``, and
+that of the hub's session is told to nobody.  When the connection ends, so does the session: nothing could bring it
+back, so nothing of it is on record.  No event has an id, whatever the revision.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+from urllib.parse import parse_qs, quote
+
+from attrs import define
+from msgspec import Raw
+from twisted.internet.defer import maybeDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.names import sse_base
+from mcpgateway.errors import (
+    Cancelled,
+    GatewayError,
+    MalformedMessage,
+    SessionRequired,
+    UnknownSession,
+    UnsupportedVersion,
+)
+from mcpgateway.frontends.http.batches import Unreadable, read_batch
+from mcpgateway.frontends.http.mcp import ALLOW_POST, accepted, is_json, refuse, said_owner
+from mcpgateway.frontends.http.streams import Streams
+from mcpgateway.frontends.http.workspace_detection import Placing, is_admin, known_id, said_pid, said_trace
+from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.keepalive import Signs
+from mcpgateway.hub.owners import Owners
+from mcpgateway.hub.sessions import Session
+from mcpgateway.interfaces import PARAMS_LIMIT, Call, ICallSink, IMessageStream
+from mcpgateway.protocol import jsonrpc, legacy, modern, sse
+from mcpgateway.protocol.jsonrpc import Envelope, Kind, Message
+from mcpgateway.protocol.versions import UNSUPPORTED, has_batches
+
+ID_BYTES = 24
+PARAMETERS_LIMIT = 16  # of a query
+INITIALIZE = "initialize"
+ALLOW_GET = b"Allow: GET\r\n"
+
+
+@define(eq=False)
+class _Asked:
+    """A request whose answer is under way, and what it is shown to live by."""
+
+    call: Call
+    signs: Signs | None = None
+
+
+@implementer(ICallSink, IMessageStream)
+class Link:
+    """One client's stream, and the session that lives as long as it.
+
+    :ivar server: as it is run for its client's workspace.
+    :ivar session: the hub's session; None until its client has said ``initialize``.
+    """
+
+    __slots__ = (
+        "_asked",
+        "_door",
+        "_exchange",
+        "_is_last",
+        "_spoke",
+        "endpoint",
+        "id",
+        "is_over",
+        "principal",
+        "server",
+        "session",
+    )
+
+    def __init__(
+        self, door: LegacySse, exchange: Any, endpoint: ServerSpec, server: ServerSpec, principal: str
+    ) -> None:
+        self.id = secrets.token_urlsafe(ID_BYTES).encode()
+        self.endpoint = endpoint
+        self.server = server
+        self.principal = principal
+        self.session: Session | None = None
+        self.is_over = False
+        self._door = door
+        self._exchange = exchange
+        self._asked: dict[bytes, _Asked] = {}
+        self._is_last = False
+        self._spoke = door.streams.keep(self)
+        exchange.on_gone = self.gone
+
+    def open(self) -> None:
+        """Send the head, and where to post."""
+        self._exchange.begin_stream()
+        base = quote(sse_base(self.server.name, is_view=bool(self.server.view)))
+        address = b"%b/messages?sessionId=%b" % (base.encode(), self.id)
+        self._exchange.send(b"event: endpoint\ndata: " + address + b"\n\n")
+
+    # What is under way
+
+    def asks(self, identifier: bytes) -> bool:
+        """Whether a request of that id is under way."""
+        return _key(identifier) in self._asked
+
+    @property
+    def is_beginning(self) -> bool:
+        """Whether an ``initialize`` is under way."""
+        return any(each.call.method == INITIALIZE for each in self._asked.values())
+
+    def began(self, call: Call) -> None:
+        """A request is on its way."""
+        self._asked[_key(call.id)] = _Asked(call)
+        self._door.streams.waiting.add(self)
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """Give the answer to the client, under its own id."""
+        self._settle(call, jsonrpc.splice_id(reply, call.id))
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """Tell the client why there is no answer; whoever has cancelled a request waits for none."""
+        self._settle(call, b"" if isinstance(why, Cancelled) else jsonrpc.error_bytes(call.id, why))
+
+    def _settle(self, call: Call, body: bytes) -> None:
+        self._asked.pop(_key(call.id), None)
+        if body:
+            self.say(body)
+        if not self._asked:
+            self._door.streams.waiting.discard(self)
+            if self._is_last:
+                self._end("the gateway is stopping")
+
+    # What is said
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the client's connection has ended."""
+        return bool(self._exchange.gone or self._exchange.answered)
+
+    def progressed(self, call: Call, message: bytes) -> None:
+        """Tell a call's progress."""
+        asked = self._asked.get(_key(call.id))
+        if asked is not None and asked.signs is not None:
+            message = asked.signs.follow(call, message)
+        self.say(message)
+
+    def noticed(self, call: Call, message: bytes) -> bool:
+        """Say something before a call's answer; false when the client is not there."""
+        return self.say(message)
+
+    def say(self, message: bytes) -> bool:
+        """Tell the client; false when it is not there."""
+        return bool(self._exchange.send(sse.event(message)))
+
+    def beat(self) -> None:
+        """Show that the connection lives."""
+        self._exchange.send(sse.PING)
+
+    def tick(self) -> None:
+        """A second has passed: show that the silent calls live."""
+        for each in list(self._asked.values()):
+            if each.call.token is not None:
+                each.signs = each.signs or Signs(each.call.token)
+                sign = each.signs.tick(each.call.progress)
+                if sign is not None:
+                    self.say(sign)
+
+    # The session
+
+    def begun(self, session: Session, call: Call, hello: Raw) -> None:
+        """The hub has begun a session: its client is told, and from now on of all that concerns it."""
+        self.session = session
+        # Before its client hears of it: an owner that exits a moment later has to be watched by then.
+        self._door.claim(session, self._exchange.caller)
+        self.answered(call, jsonrpc.result(jsonrpc.NULL, hello))
+        if self.session is session:
+            session.mailbox.attach(self)
+
+    def leave(self, why: str) -> None:
+        """End the session, and go on without."""
+        session, self.session = self.session, None
+        if session is not None:
+            session.mailbox.detach(self)
+            self._door.end(session, why)
+
+    def close(self) -> None:
+        """End the stream in order: at once if its session has ended, else after the answers that are under way."""
+        self._is_last = True
+        if not self._asked or self._door.has_lost(self.session):
+            self._end("the gateway is stopping")
+
+    def gone(self) -> None:
+        """The client has disconnected, and nothing can bring it back."""
+        self._end("its client has gone")
+
+    def _end(self, why: str) -> None:
+        if self.is_over:
+            return
+        self.is_over = True
+        self._door.ended(self, self._spoke)
+        self._exchange.on_gone = None
+        self._exchange.finish()
+        self.leave(why)
+        asked, self._asked = self._asked, {}
+        for each in asked.values():  # those without a session
+            slot = each.call.session.slot if each.call.session is not None else None
+            if slot is not None:
+                slot.cancel(each.call, why)
+
+
+class LegacySse:
+    """Translates between streams with their POSTs and the switchboard."""
+
+    log = Logger()
+
+    def __init__(self, switchboard: Switchboard, owners: Owners, streams: Streams) -> None:
+        self.streams = streams
+        self._switchboard = switchboard
+        self._owners = owners
+        self._placing = Placing(switchboard.scopes, owners)
+        self._links: dict[bytes, Link] = {}
+
+    def listen(self, exchange: Any, server: ServerSpec, principal: str) -> None:
+        """Serve one request to a server's ``/sse``."""
+        if exchange.method != b"GET":
+            refuse(exchange, 405, "Method not allowed.", ALLOW_GET)
+        elif not accepted(exchange.headers.get(b"accept")).sse:
+            refuse(exchange, 406, "Not Acceptable: Client must accept text/event-stream")
+        else:
+            self._placing.find(exchange, server, lambda its: self._open(exchange, server, its, principal))
+
+    def _open(self, exchange: Any, endpoint: ServerSpec, server: ServerSpec, principal: str) -> None:
+        link = Link(self, exchange, endpoint, server, principal)
+        self._links[link.id] = link
+        link.open()
+
+    def serves(self, exchange: Any, server: str) -> bool:
+        """Whether a request names a stream of the server of that name."""
+        link = self._links.get(_named(exchange.query) or b"")
+        return link is not None and link.endpoint.name == server
+
+    def post(self, exchange: Any, server: str, principal: str, *, is_view: bool = False) -> None:
+        """Serve one request to the ``/messages`` of a server of that name, or of a view."""
+        if exchange.method != b"POST":
+            refuse(exchange, 405, "Method not allowed.", ALLOW_POST)
+            return
+        identifier = _named(exchange.query)
+        if identifier is None:
+            refuse(exchange, 400, "Bad Request: the parameter sessionId is required")
+            return
+        if not is_json(exchange.headers.get(b"content-type")):
+            refuse(exchange, 415, "Unsupported Media Type: Content-Type must be application/json")
+            return
+        link = self._links.get(identifier)
+        is_its = link is not None and (link.endpoint.name, bool(link.endpoint.view)) == (server, is_view)
+        if link is None or not is_its or link.principal != principal:
+            exchange.answer(404, jsonrpc.error_bytes(b"null", UnknownSession("Session not found")))
+            return
+        try:
+            link.server = self._switchboard.current(link.server)  # it may be another by now
+            messages = _read(exchange.body, link)
+            self._placing.refine(exchange, link)
+        except GatewayError as why:
+            exchange.answer(400, jsonrpc.error_bytes(b"null", why))
+            return
+        exchange.body = b""
+        exchange.answer(202, b"Accepted", b"text/plain")
+        for each in messages:
+            self._take(link, each, exchange)
+
+    def _take(self, link: Link, message: Message | Unreadable, exchange: Any) -> None:
+        if isinstance(message, Unreadable):
+            link.say(jsonrpc.error_bytes(known_id(message.body), message.why))
+        elif message.kind is not Kind.REQUEST:
+            self._hear(link, message)
+        elif link.asks(message.id):
+            taken = MalformedMessage("Invalid Request: a request with this id is under way already")
+            link.say(jsonrpc.error_bytes(message.id, taken))
+        elif _is_modern(message, exchange.headers.get(b"mcp-protocol-version")):
+            link.say(jsonrpc.error_bytes(message.id, UnsupportedVersion(UNSUPPORTED)))
+        elif message.method == INITIALIZE:
+            self._initialize(link, message, exchange)
+        else:
+            self._submit(link, message, exchange)
+
+    def _hear(self, link: Link, message: Message) -> None:
+        try:
+            session = self._session(link)
+            if message.kind is Kind.NOTIFICATION:
+                self._switchboard.heard(session, message)
+            else:
+                self._switchboard.answered(session, message)
+        except GatewayError as why:
+            self.log.debug("a notification was lost: {why}", event="notification.lost", why=why)
+
+    def _submit(self, link: Link, message: Message, exchange: Any) -> None:
+        call = Call(None, message.method, message.id, None, link, is_admin=is_admin(exchange))
+        call.is_verbatim = not link.endpoint.view
+        call.trace = said_trace(exchange)
+        link.began(call)
+        try:
+            call.session = self._session(link)
+            call.token = message.token
+            self._switchboard.take(call, message)
+        except GatewayError as why:
+            call.sink.failed(call, why)
+
+    def _session(self, link: Link) -> Session:
+        session = link.session
+        if session is not None:
+            session.seen = self._switchboard.sessions.now
+            return session
+        try:
+            return self._switchboard.session(None, link.server, link.principal)
+        except SessionRequired:
+            why = f"Bad Request: {link.server.name} keeps state per session: send initialize first"
+            raise SessionRequired(why) from None
+
+    def _initialize(self, link: Link, message: Message, exchange: Any) -> None:
+        if link.is_beginning:
+            early = MalformedMessage("Invalid Request: another initialize is under way")
+            link.say(jsonrpc.error_bytes(message.id, early))
+            return
+        call = Call(None, INITIALIZE, message.id, None, link)
+        link.began(call)
+        link.leave("its client has begun another")
+        owner = self._owners.living(said_pid(exchange, said_owner(message)))
+        begun = maybeDeferred(self._switchboard.initialize, link.server, link.principal, message, owner)
+        begun.addCallback(self._begun, link, call, message).addErrback(self._not_begun, call)
+
+    def _begun(self, opened: Any, link: Link, call: Call, message: Message) -> None:
+        session, hello = opened
+        if link.is_over or self.has_lost(session):
+            self._switchboard.end(session, "its client did not wait for it")
+            raise UnknownSession("Session has ended")
+        _keep_off_record(session, message)
+        link.begun(session, call, hello)
+
+    def _not_begun(self, why: Failure, call: Call) -> None:
+        error = why.value
+        if not isinstance(error, GatewayError):
+            self.log.failure("an initialize broke", why, event="initialize.broken")
+            error = GatewayError("Internal error: the session could not be begun")
+        call.sink.failed(call, error)
+
+    # What a link needs
+
+    def claim(self, session: Session, caller: Any) -> None:
+        """Find out whose a session is; its stream's connection is the one that lasts."""
+        self._owners.claim(session, caller.pid, caller.inode)
+
+    def has_lost(self, session: Session | None) -> bool:
+        """Whether a session was ended, or put aside, by somebody else."""
+        return session is not None and self._switchboard.sessions.named(session.id) is not session
+
+    def end(self, session: Session, why: str) -> None:
+        """End a session for good, if nobody else has."""
+        if not self.has_lost(session):
+            self._switchboard.end(session, why)
+
+    def ended(self, link: Link, spoke: int) -> None:
+        """A stream has ended."""
+        self._links.pop(link.id, None)
+        self.streams.dropped(link, spoke)
+        self.streams.waiting.discard(link)
+
+
+def _named(query: bytes) -> bytes | None:
+    try:
+        found = parse_qs(query, max_num_fields=PARAMETERS_LIMIT)
+    except ValueError:
+        return None
+    named = found.get(b"sessionId") or found.get(b"session_id")
+    return named[0] if named else None
+
+
+def _read(body: bytes, link: Link) -> list[Message | Unreadable]:
+    try:
+        return [jsonrpc.read_client(body)]
+    except MalformedMessage:
+        is_batch = link.session is not None and has_batches(link.session.version)
+        members = read_batch(body) if is_batch else None
+        if members is None:
+            raise
+        return members
+
+
+def _is_modern(message: Message, header: bytes | None) -> bool:
+    # This transport was given up before that era began; whoever speaks both falls back.
+    return message.method == modern.DISCOVER or modern.is_modern(message, header)
+
+
+def _keep_off_record(session: Session, message: Message) -> None:
+    # Of a shared server's session the store would know what its client offers.
+    session.issued = None
+    if session.params is None and message.params is not None:
+        session.params = jsonrpc.decode(legacy.essential_params(message.params, PARAMS_LIMIT))
+
+
+def _key(identifier: bytes) -> bytes:
+    # The same string can be written in several ways; an integer cannot.
+    if b"\\" not in identifier:
+        return identifier
+    try:
+        return bytes(jsonrpc.raw(jsonrpc.read_string(Raw(identifier), "id", jsonrpc.ID_LIMIT)))
+    except GatewayError:
+        return identifier

@@ -1,0 +1,337 @@
+"""Bind the addresses the gateway is reached at, before the reactor runs.
+
+A failure must be one clear line and exit code 1 under `twistd` and `twist` alike, so binding happens while the service
+is made, where raising still ends the program.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import socket
+import stat
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from attrs import define
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.config.model import GatewaySettings
+from mcpgateway.errors import ConfigError, Misplaced
+from mcpgateway.frontends.http.inherited_sockets import Heir, adopt_connections
+from mcpgateway.system.process.processes import check_files
+
+BACKLOG = 512
+PAUSED_BACKLOG = 4096  # while nobody is accepted
+Inheritance = tuple[list[socket.socket], list[socket.socket]]
+NOTHING: Inheritance = ([], [])
+LOCK_AGE_S = 2.0
+SOCKET_PATH_LIMIT = 100  # bytes; sun_path holds 108 on Linux and 104 on macOS
+NO_SUCH_FAMILY = frozenset((errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT))
+LOOPBACK_V4, LOOPBACK_V6 = "127.0.0.1", "::1"
+
+
+@define
+class Listeners:
+    """The bound ports.
+
+    :ivar ports: every port, in the order they were bound.
+    :ivar http_port: the number of the main TCP port.
+    """
+
+    ports: list[IListeningPort]
+    http_port: int
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """The numbers of all TCP ports."""
+        hosts = (port.getHost() for port in self.ports)
+        return frozenset(host.port for host in hosts if isinstance(host, IPv4Address | IPv6Address))
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Where the gateway is reached, for people and programs."""
+        return tuple(_word(port.getHost()) for port in self.ports)
+
+    def pause(self) -> None:
+        """Accept nobody for now; who connects waits in the kernel's queue."""
+        for port in self._sockets:
+            with suppress(OSError):
+                port.socket.listen(PAUSED_BACKLOG)
+            port.stopReading()
+
+    def close_now(self) -> None:
+        """Close what still listens; for when the reactor has ended."""
+        for port in self._sockets:
+            if port.connected:
+                port.connectionLost(None)
+
+    @property
+    def descriptors(self) -> list[int]:
+        """The sockets that listen."""
+        return [port.fileno() for port in self._sockets]
+
+    @property
+    def _sockets(self) -> list[Any]:
+        # A port of some other kind, as of an endpoint that a plugin brings, is bound anew.
+        return [port for port in self.ports if hasattr(port, "stopReading") and hasattr(port, "socket")]
+
+    def close(self) -> list[Any]:
+        """Stop listening; what each port returns, to be awaited."""
+        return [port.stopListening() for port in self.ports]
+
+
+def _word(host: object) -> str:
+    match host:
+        case IPv6Address():
+            return f"[{host.host}]:{host.port}"
+        case IPv4Address():
+            return f"{host.host}:{host.port}"
+        case UNIXAddress():
+            return f"unix:{os.fsdecode(host.name or b'')}"
+        case _:
+            return str(host)
+
+
+def bind(
+    reactor: Any,
+    settings: GatewaySettings,
+    home: str,
+    factory: IProtocolFactory,
+    *,
+    is_alone: bool = False,
+    inherited: Inheritance = NOTHING,
+) -> Listeners:
+    """Bind the main port on both loopback families, further ones, the Unix socket, and every further endpoint.
+
+    :param is_alone: no other gateway of this home runs, or is about to; what one has left may be taken away at once.
+    :param inherited: sockets that listen already, of which those that nobody wants are closed, and connections.
+    :raise ConfigError: an address is taken, may not be used, or cannot be understood; or no connection could be taken.
+    """
+    listeners = Listeners([], 0)
+    heir = Heir(reactor, list(inherited[0]))
+    try:
+        outer = _secured(reactor, settings, factory)
+        _bind_main(heir, settings, outer, listeners)
+        _bind_further(heir, settings, outer, listeners)
+        _bind_socket(heir, home, factory, listeners, is_alone=is_alone)
+        for description in settings.listen:
+            listeners.ports.append(
+                _bind_endpoint(heir, description, factory if is_apart(description) else outer)
+            )
+        _refuse_exposure(settings, listeners)
+        check_files()
+        adopt_connections(reactor, inherited[1], factory)
+    except ConfigError:
+        listeners.close()
+        raise
+    finally:
+        heir.close()
+    return listeners
+
+
+def _secured(reactor: Any, settings: GatewaySettings, factory: IProtocolFactory) -> IProtocolFactory:
+    if not settings.tls_cert_path:
+        return factory
+    from mcpgateway.frontends.http.tls import Either, options_of  # OpenSSL costs 15 MB
+
+    made: IProtocolFactory = Either(
+        factory, options_of(settings.tls_cert_path, settings.tls_key_path), reactor
+    )
+    return made
+
+
+def is_apart(description: str) -> bool:
+    """Whether an endpoint has a certificate of its own, or needs none."""
+    return description.startswith(("ssl:", "unix:"))
+
+
+def _bind_main(
+    reactor: Heir, settings: GatewaySettings, factory: IProtocolFactory, listeners: Listeners
+) -> None:
+    listeners.ports += _bind_both(reactor, settings.bind_address, settings.http_port, factory, "")
+    listeners.http_port = getattr(listeners.ports[0].getHost(), "port", settings.http_port)
+
+
+def _bind_further(
+    reactor: Heir, settings: GatewaySettings, factory: IProtocolFactory, listeners: Listeners
+) -> None:
+    for number in dict.fromkeys(settings.ports):
+        if number != listeners.http_port:
+            listeners.ports += _bind_both(reactor, settings.bind_address, number, factory, " of compat.ports")
+
+
+def _bind_both(
+    reactor: Heir, address: str, number: int, factory: IProtocolFactory, whose: str
+) -> list[IListeningPort]:
+    where = f"port {number}{whose}"
+    first = _bound(lambda: reactor.listenTCP(number, factory, BACKLOG, address), f"{address}, {where}")
+    if address != LOOPBACK_V4:
+        return [first]
+    # "localhost" is ::1 first for many clients; a machine without IPv6 is fine.
+    try:
+        found = getattr(first.getHost(), "port", number)
+        return [first, reactor.listenTCP(found, factory, BACKLOG, LOOPBACK_V6)]
+    except CannotListenError as why:
+        if _errno(why) not in NO_SUCH_FAMILY and number != 0:
+            first.stopListening()
+            raise ConfigError(_taken(f"{LOOPBACK_V6}, {where}", why)) from why
+    return [first]
+
+
+def _bind_socket(
+    reactor: Heir, home: str, factory: IProtocolFactory, listeners: Listeners, *, is_alone: bool
+) -> None:
+    path = socket_path(home)
+    if not reactor.has_unix(path):
+        _refuse_other(path)
+        _clear_dead_socket(path, reactor.seconds(), 0.0 if is_alone else LOCK_AGE_S)
+    try:
+        listeners.ports.append(reactor.listenUNIX(path, factory, backlog=BACKLOG, mode=0o600, wantPID=True))
+    except (CannotListenError, OSError) as refused:
+        # TCP is what a gateway is for; that another has the socket, or that the home is full, does not stop it.
+        why = getattr(refused, "socketError", refused)
+        if isinstance(why, OSError):
+            Logger().warn(
+                "the Unix socket {path} cannot be made ({why}); this gateway does without",
+                event="listen.socket_failed",
+                path=path,
+                why=why.strerror,
+            )
+            return
+        Logger().warn(
+            "the Unix socket {path} belongs to another running gateway; this one does without",
+            event="listen.socket_taken",
+            path=path,
+        )
+
+
+def _refuse_other(path: str) -> None:
+    # Commands and the programs of clients look for the gateway there, and would wait for it in vain.
+    with suppress(OSError):
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise Misplaced(f"{path}: is not a socket")
+
+
+def _clear_dead_socket(path: str, now: float, age_s: float) -> None:
+    # A gateway that was killed leaves its socket, and a lock that names its pid; in a container, or after a restart of
+    # the machine, that may be the pid of any other process, or of ourselves.  Who really has it answers.
+    lock = f"{path}.lock"
+    try:
+        if age_s and now - os.lstat(lock).st_mtime < age_s:
+            return  # its owner may be about to listen
+    except OSError:
+        pass
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.settimeout(1.0)
+        try:
+            caller.connect(path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            pass
+        except OSError:
+            return  # it is no socket, or not ours to judge
+        else:
+            return
+    for leftover in (path, lock):
+        with suppress(OSError):
+            if leftover == lock or stat.S_ISSOCK(os.lstat(leftover).st_mode):
+                os.unlink(leftover)
+
+
+def socket_path(home: str) -> str:
+    """Where the Unix socket is: in the home, or in a short private directory when that path is too long.
+
+    :raise ConfigError: that directory is not ours, so another user may take the socket's place.
+    """
+    path = os.path.join(home, "gateway.sock")
+    if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
+        return path
+    base = os.environ.get("XDG_RUNTIME_DIR") or os.path.join(
+        tempfile.gettempdir(), f"mcpgateway-{os.getuid()}"
+    )
+    os.makedirs(base, 0o700, exist_ok=True)
+    state = os.lstat(base)
+    if state.st_uid != os.getuid() or not stat.S_ISDIR(state.st_mode) or state.st_mode & 0o022:
+        raise ConfigError(f"{base} is not a directory of yours alone; choose a shorter --home than {home}")
+    return os.path.join(base, hashlib.sha256(os.fsencode(home)).hexdigest()[:16] + ".sock")
+
+
+def _bind_endpoint(reactor: Heir, description: str, factory: IProtocolFactory) -> IListeningPort:
+    try:
+        endpoint = serverFromString(reactor, description)
+    except Exception as why:  # the endpoint parsers raise whatever their arguments make them raise
+        raise ConfigError(f"--listen {description}: not a Twisted endpoint: {_first_line(why)}") from why
+    results: list[Any] = []
+    listening: Deferred[IListeningPort] = endpoint.listen(factory)
+    listening.addBoth(results.append)
+    if not results:
+        raise ConfigError(f"--listen {description}: this kind of endpoint cannot be bound at start")
+    if isinstance(results[0], Failure):
+        raise ConfigError(_taken(f"--listen {description}", results[0].value))
+    port: IListeningPort = results[0]
+    return port
+
+
+def _bound(listen: Callable[[], IListeningPort], where: str) -> IListeningPort:
+    try:
+        return listen()
+    except CannotListenError as why:
+        raise ConfigError(_taken(where, why)) from why
+
+
+def _taken(where: str, why: BaseException | None) -> str:
+    reason = getattr(why, "socketError", why)
+    if _errno(why) == errno.EADDRINUSE:
+        other = "take it out of there" if where.endswith("compat.ports") else "choose another --port"
+        return f"cannot listen on {where}: it is in use by another program; stop that or {other}"
+    return f"cannot listen on {where}: {_first_line(reason)}"
+
+
+def _errno(why: BaseException | None) -> int | None:
+    return getattr(getattr(why, "socketError", None), "errno", None)
+
+
+def _first_line(why: BaseException | None) -> str:
+    return (str(why).splitlines() or [type(why).__name__])[0]
+
+
+def _refuse_exposure(settings: GatewaySettings, listeners: Listeners) -> None:
+    if settings.allow_remote:
+        return
+    for port in listeners.ports:
+        host = port.getHost()
+        if not is_near(host):
+            raise ConfigError(
+                f"refusing to listen on {getattr(host, 'host', host)}: it can be reached from other machines; "
+                "set gateway.allow_remote: true if that is meant (remote clients then need the token)"
+            )
+
+
+def is_near(host: object) -> bool:
+    """Whether only this machine can reach an address."""
+    if isinstance(host, IPv4Address):
+        return host.host.startswith("127.")
+    if isinstance(host, IPv6Address):
+        return host.host == LOOPBACK_V6
+    return isinstance(host, UNIXAddress)
+
+
+def unusable(address: str, number: int) -> list[str]:
+    """Why a port could not be listened on now; nothing where it could."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((address, number))
+        except OSError as why:
+            return [f"cannot listen on {address}, port {number}: {why.strerror}"]
+    return []

@@ -1,0 +1,372 @@
+"""Streamable HTTP for one server (MCP 2025-11-25, basic/transports).
+
+POST    one JSON-RPC message    request -> 200 JSON, or SSE once something has to be said first
+                                notification, response -> 202
+        a batch (2025-03-26)    the answers in one array, or as events
+GET     the standing stream     SSE; with Last-Event-ID the stream of that event goes on
+DELETE  ends the session        200, then 404 for its id
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.errors import BackendGone, GatewayError, MalformedMessage, UnsupportedVersion
+from mcpgateway.frontends.http.statuses import status_of
+from mcpgateway.frontends.http.streams import Accepted, Streams, Waiting
+from mcpgateway.frontends.http.workspace_detection import (
+    Placing,
+    is_admin,
+    is_dotted,
+    known_id,
+    said_pid,
+    said_trace,
+)
+from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.owners import Owners
+from mcpgateway.hub.replay import STANDING
+from mcpgateway.hub.sessions import Session
+from mcpgateway.interfaces import Call
+from mcpgateway.protocol import jsonrpc, modern, peek, sse
+from mcpgateway.protocol.jsonrpc import Kind, Message
+from mcpgateway.protocol.versions import (
+    LATEST_MODERN,
+    UNSUPPORTED,
+    has_batches,
+    is_later,
+    is_legacy,
+    of_request,
+)
+
+if TYPE_CHECKING:
+    from mcpgateway.frontends.http.batches import Batch, Unreadable
+    from mcpgateway.frontends.http.modern import ModernDoor
+    from mcpgateway.hub.modern_dispatch import Stateless
+
+ALLOW_POST = b"Allow: POST\r\n"
+ALLOW = b"Allow: GET, POST, DELETE\r\n"
+REMEMBERED = 64  # spellings of Accept and Content-Type; clients send a handful
+JSON_TYPES = (b"application/json", b"application/*", b"*/*")
+SSE_TYPES = (b"text/event-stream", b"text/*", b"*/*")
+EITHER = Accepted(json=True, sse=True)
+NO_BATCHES = MalformedMessage(f"Invalid Request: {LATEST_MODERN} has no batches")
+
+
+class McpDoor:
+    """Translates between exchanges and the switchboard.
+
+    :ivar streams: the ways back that are open.
+    :ivar placing: finds out which variant of a server a request is for.
+    """
+
+    log = Logger()
+
+    def __init__(self, switchboard: Switchboard, owners: Owners, stateless: Callable[[], Stateless]) -> None:
+        self.streams = Streams(switchboard.sessions)
+        self.placing = Placing(switchboard.scopes, owners)
+        self._stateless = stateless
+        self._modern: ModernDoor | None = None  # until the first of its messages
+        self._switchboard = switchboard
+        self._owners = owners
+        self._accepts: dict[bytes, Accepted] = {}
+
+    def handle(self, exchange: Any, server: ServerSpec, principal: str) -> None:
+        """Serve one request to a server's endpoint."""
+        identifier = exchange.headers.get(b"mcp-session-id", b"")
+        # A session that is in use has its place; of another server, or somebody else's, it says nothing.
+        if identifier and self._switchboard.sessions.find(identifier, server, principal) is not None:
+            self._serve(exchange, server, principal)
+        else:
+            self.placing.find(exchange, server, lambda variant: self._serve(exchange, variant, principal))
+
+    def _serve(self, exchange: Any, server: ServerSpec, principal: str) -> None:
+        method = exchange.method
+        if method == b"POST":
+            self._post(exchange, server, principal)
+        elif method in (b"GET", b"DELETE") and is_later(exchange.headers.get(b"mcp-protocol-version")):
+            exchange.answer(405, _refusal("Method not allowed."), extra=ALLOW_POST)
+        elif method == b"GET":
+            self._get(exchange, server, principal)
+        elif method == b"DELETE":
+            self._delete(exchange, server, principal)
+        else:
+            refuse(exchange, 405, "Method not allowed.", ALLOW)
+
+    def handle_own(self, exchange: Any, name: str, serve: Callable[[ServerSpec], None]) -> None:
+        """Serve one request to a server that nobody has heard of: its client's workspace may define it."""
+        self.placing.own(exchange, name, self._switchboard.sessions, serve)
+
+    def _make_modern(self) -> ModernDoor:
+        from mcpgateway.frontends.http.modern import ModernDoor  # half a megabyte that not everybody needs
+
+        return ModernDoor(self.streams, self._stateless())
+
+    def _post(self, exchange: Any, server: ServerSpec, principal: str) -> None:
+        headers = exchange.headers
+        takes = self._accepted(headers.get(b"accept"))
+        if not takes.json and not takes.sse:
+            refuse(
+                exchange,
+                406,
+                "Not Acceptable: Client must accept both application/json and text/event-stream",
+            )
+            return
+        if not is_json(headers.get(b"content-type")):
+            refuse(exchange, 415, "Unsupported Media Type: Content-Type must be application/json")
+            return
+        try:
+            message = jsonrpc.read_client(exchange.body)
+            if modern.is_modern(message, headers.get(b"mcp-protocol-version")):
+                said = said_pid(exchange, None) if b"x-client-pid" in headers else None
+                pid = self._owners.living(said) if said is not None else None
+                self._modern = self._modern or self._make_modern()
+                server = self._switchboard.scopes.of_principal(server, principal)
+                self._modern.handle(exchange, message, server, principal, takes, pid)
+                return
+            if message.method == "initialize" and message.kind is Kind.REQUEST:
+                self._initialize(exchange, server, principal, message)
+                return
+            session = self._session(exchange, server, principal)
+        except MalformedMessage as why:
+            is_later_one = is_later(headers.get(b"mcp-protocol-version"))
+            if is_later_one or not self._batch(exchange, server, principal, takes):
+                exchange.answer(400, jsonrpc.error_bytes(known_id(exchange.body), why))
+            return
+        except GatewayError as why:
+            _fail(exchange, why, known_id(exchange.body))
+            return
+        if message.kind is Kind.REQUEST:
+            sink = Waiting(self.streams, exchange, session, message.id, takes)
+            exchange.body = b""  # a large request is kept once, on its way to the child
+            sink.token = self._submit(exchange, session, message, sink)
+        else:
+            self._take(session, message)
+            exchange.answer(202, b"")
+
+    def _session(self, exchange: Any, server: ServerSpec, principal: str) -> Session:
+        headers = exchange.headers
+        version = headers.get(b"mcp-protocol-version")
+        if version is not None and not is_legacy(version):
+            raise UnsupportedVersion(UNSUPPORTED)
+        session = self._switchboard.session(headers.get(b"mcp-session-id") or None, server, principal)
+        if session.is_unclaimed:
+            self._owners.claim(session, exchange.caller.pid, exchange.caller.inode)
+        return session
+
+    def _submit(self, exchange: Any, session: Session, message: Message, sink: Any) -> bytes | None:
+        """Bring a request on its way; the client's progress token."""
+        call = Call(session, message.method, message.id, None, sink, is_admin=is_admin(exchange))
+        call.is_verbatim = not session.server.view
+        call.is_dotted = is_dotted(exchange)
+        call.trace = said_trace(exchange)
+        try:
+            call.token = message.token
+            self._switchboard.take(call, message)
+        except GatewayError as why:
+            call.sink.failed(call, why)
+        return call.token
+
+    def _take(self, session: Session, message: Message) -> None:
+        try:
+            if message.kind is Kind.NOTIFICATION:
+                self._switchboard.heard(session, message)
+            else:
+                self._switchboard.answered(session, message)
+        except GatewayError as why:
+            self.log.debug("a notification was lost: {why}", event="notification.lost", why=why)
+
+    def _batch(self, exchange: Any, server: ServerSpec, principal: str, takes: Accepted) -> bool:
+        """Serve the body as a batch, if it is one and the session's revision has them; false otherwise."""
+        if not exchange.body.lstrip().startswith(b"["):
+            return False
+        from mcpgateway.frontends.http.batches import Batch, read_batch  # hardly any client sends one
+
+        try:
+            members, fault = read_batch(exchange.body), None
+        except MalformedMessage as why:
+            members, fault = [], why
+        if members is None:
+            return False
+        headers = exchange.headers
+        version = of_request(headers.get(b"mcp-protocol-version"))
+        if fault is not None and not headers.get(b"mcp-session-id"):
+            # What is wrong with the batch itself is said first: a session would not mend it.
+            return has_batches(version) and _malformed(exchange, fault)
+        try:
+            session = self._session(exchange, server, principal)
+        except GatewayError as why:
+            _fail(exchange, why)
+            return True
+        if not has_batches(session.version if session.id else version):
+            return False
+        if fault is not None:
+            return _malformed(exchange, fault)
+        batch = Batch(self.streams, exchange, takes)
+        exchange.body = b""
+        for member in members:
+            self._member(exchange, batch, session, member)
+        batch.whole()
+        return True
+
+    def _member(self, exchange: Any, batch: Batch, session: Session, member: Message | Unreadable) -> None:
+        if not isinstance(member, Message):
+            batch.refused(jsonrpc.error_bytes(known_id(member.body), member.why))
+        elif modern.is_modern(member, None):
+            batch.refused(jsonrpc.error_bytes(member.id or b"null", NO_BATCHES))
+        elif member.kind is Kind.REQUEST:
+            self._submit(exchange, session, member, batch.member())
+        else:
+            self._take(session, member)
+
+    def _get(self, exchange: Any, server: ServerSpec, principal: str) -> None:
+        headers = exchange.headers
+        if not self._accepted(headers.get(b"accept")).sse:
+            refuse(exchange, 406, "Not Acceptable: Client must accept text/event-stream")
+            return
+        if not headers.get(b"mcp-session-id"):
+            refuse(exchange, 400, "Bad Request: Mcp-Session-Id header is required")
+            return
+        try:
+            session = self._session(exchange, server, principal)
+        except GatewayError as why:
+            _fail(exchange, why)
+            return
+        if not (last := headers.get(b"last-event-id")) or not session.can_resume:
+            self.streams.stand(exchange, session, [])
+            return
+        place = sse.read_event_id(last)
+        if place is None:
+            refuse(exchange, 400, "Bad Request: Invalid event ID format")
+        else:
+            self._resume(exchange, session, place)
+
+    def _resume(self, exchange: Any, session: Session, place: sse.EventId) -> None:
+        replay = self.streams.replay(session)
+        is_current = place.epoch == replay.epoch
+        if place.stream == STANDING:
+            # Whoever names a former life of its session has heard nothing of this one.
+            missed = replay.after(replay.standing, place.place if is_current else -1)
+            self.streams.stand(exchange, session, missed)
+            return
+        trail = replay.find(place.stream) if is_current else None
+        missed = replay.after(trail, place.place) if trail is not None else []
+        # A part of what is told before an answer may be missing; the answer itself may not.
+        if trail is None or (trail.ended is not None and not missed and trail.place > place.place):
+            _give_up(exchange, place)
+        elif trail.ended is not None and not missed:
+            exchange.answer(204)
+        else:
+            exchange.begin_stream()
+            exchange.send(b"".join(sse.event(message, at) for at, message in missed) or sse.PING)
+            if trail.ended is not None:
+                exchange.finish()
+            else:
+                trail.sink.carry_on(exchange)
+
+    def _initialize(self, exchange: Any, server: ServerSpec, principal: str, message: Message) -> None:
+        owner = self._owners.living(said_pid(exchange, said_owner(message)))
+        if owner is None:
+            self._owners.expect(exchange.caller.inode)
+        begun = self._switchboard.initialize(server, principal, message, owner)
+        begun.addCallbacks(
+            self._begun, self._not_begun, callbackArgs=(exchange, message), errbackArgs=(exchange, message)
+        )
+
+    def _begun(self, opened: Any, exchange: Any, message: Message) -> None:
+        session, hello = opened
+        if exchange.gone:
+            self._switchboard.end(session, "its client did not wait for it")
+            return
+        reply = jsonrpc.result(jsonrpc.NULL, hello)
+        header = b"Mcp-Session-Id: " + session.id + b"\r\n"
+        # Claimed first: an owner that ends as soon as it has its answer is watched by then.
+        self._owners.claim(session, exchange.caller.pid, exchange.caller.inode)
+        if session.inners is not None:
+            session.inners.goes_by_roots = self.placing.goes_by_roots(exchange)
+        exchange.answer(200, jsonrpc.splice_id(reply, message.id), extra=header)
+        # The client does not wait for the disk: until then its id is good by its signature.
+        self._switchboard.put_on_record(session, message)
+
+    def _not_begun(self, why: Failure, exchange: Any, message: Message) -> None:
+        error = why.value
+        if not isinstance(error, GatewayError):
+            self.log.failure("an initialize broke", why, event="initialize.broken")
+            error = GatewayError("Internal error: the session could not be begun")
+        if not exchange.gone:
+            _fail(exchange, error, message.id)
+
+    def _delete(self, exchange: Any, server: ServerSpec, principal: str) -> None:
+        identifier = exchange.headers.get(b"mcp-session-id")
+        try:
+            if identifier:  # who names no session has none to be ended, as immorterm-mcp-gateway says
+                self._switchboard.delete(identifier, server, principal)
+        except GatewayError as why:
+            _fail(exchange, why)
+            return
+        exchange.answer(200, b'{"ok":true}')
+
+    def _accepted(self, header: bytes | None) -> Accepted:
+        if header is None:
+            return EITHER
+        known = self._accepts.get(header)
+        if known is None:
+            known = accepted(header)
+            if len(self._accepts) < REMEMBERED:
+                self._accepts[header] = known
+        return known
+
+
+def accepted(header: bytes | None) -> Accepted:
+    """Which forms of an answer an ``Accept`` header allows; without one, all."""
+    if header is None:
+        return EITHER  # Claude Code has shipped without it
+    kinds = [kind.split(b";")[0].strip().lower() for kind in header.split(b",")]
+    return Accepted(any(kind in JSON_TYPES for kind in kinds), any(kind in SSE_TYPES for kind in kinds))
+
+
+def is_json(header: bytes | None) -> bool:
+    """Whether a ``Content-Type`` says that the body is JSON."""
+    if header == b"application/json":
+        return True
+    return header is not None and header.split(b";")[0].strip().lower() == b"application/json"
+
+
+def _fail(exchange: Any, why: GatewayError, identifier: bytes = b"null") -> None:
+    exchange.answer(status_of(why), jsonrpc.error_bytes(identifier, why))
+
+
+def _malformed(exchange: Any, why: GatewayError) -> bool:
+    exchange.answer(400, jsonrpc.error_bytes(b"null", why))
+    return True
+
+
+def refuse(exchange: Any, status: int, why: str, extra: bytes = b"") -> None:
+    """Answer in the SDKs' words, for what is wrong with the HTTP request rather than its message."""
+    exchange.answer(status, _refusal(why), extra=extra)
+
+
+def _refusal(why: str) -> bytes:
+    return jsonrpc.error_bytes(b"null", UnsupportedVersion(why))
+
+
+def _give_up(exchange: Any, place: sse.EventId) -> None:
+    # Whoever waits on a stream that is known no more learns at least that nothing will come on it.
+    lost = "the answer is lost: the gateway was restarted, or could not keep it; nothing is sent twice"
+    if not place.request:
+        # Its id was too long to travel along.  A 204 is silence to some SDKs; all of them report a refusal.
+        refuse(exchange, 400, f"Bad Request: {lost}")
+        return
+    why = BackendGone(lost)
+    exchange.begin_stream()
+    exchange.send(sse.event(jsonrpc.error_bytes(place.request, why)))
+    exchange.finish()
+
+
+def said_owner(message: Message) -> int | None:
+    """The process that an ``initialize`` says its session belongs to."""
+    return jsonrpc.integer(peek.members(message.params, "clientInfo").get("pid"))

@@ -1,0 +1,331 @@
+"""The numbers for Prometheus, in its text format (https://prometheus.io/docs/instrumenting/exposition_formats/).
+
+Written by hand, since everybody waits while it is written: of the thousands of tools that there may be few are called
+between two scrapes, so the lines of each are kept until it is.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from attrs import frozen
+
+from mcpgateway import __version__
+from mcpgateway.hub.health.lives import Life, lives
+from mcpgateway.hub.meters import BOUNDS, Meter, Meters, Row
+from mcpgateway.observe.census import Census, transport
+from mcpgateway.observe.savings import Savings, entry_of
+from mcpgateway.system.process.memory import resident_bytes
+
+COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
+FDS = "/proc/self/fd"
+_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+
+
+@frozen
+class Family:
+    """What is told under one name.
+
+    :ivar labels: what tells its numbers apart.
+    """
+
+    name: str
+    kind: str
+    what: str
+    labels: tuple[str, ...] = ()
+
+    @property
+    def head(self) -> str:
+        """The lines before its numbers."""
+        return f"# HELP {self.name} {self.what}\n# TYPE {self.name} {self.kind}\n"
+
+
+SERVER = ("server",)
+OUTCOME = "outcome"
+
+INFO = Family("mcpgateway_info", GAUGE, "Always 1; the release is a label.", ("version",))
+UPTIME = Family("mcpgateway_uptime_seconds", GAUGE, "How long the gateway has run.")
+SERVERS = Family("mcpgateway_servers", GAUGE, "Servers that are configured.")
+SESSIONS = Family("mcpgateway_sessions", GAUGE, "Sessions of clients.")
+STREAMS = Family("mcpgateway_streams", GAUGE, "Sessions whose clients listen outside of their calls.")
+IN_PROGRESS = Family("mcpgateway_requests_in_progress", GAUGE, "Requests that are under way or waiting.")
+ENABLED = Family("mcpgateway_enabled", GAUGE, "0 while the whole gateway is switched off softly.")
+MEMORY = Family("process_resident_memory_bytes", GAUGE, "Memory of the gateway itself.")
+CPU = Family("process_cpu_seconds_total", COUNTER, "CPU time of the gateway itself.")
+STARTED = Family("process_start_time_seconds", GAUGE, "When the gateway was started, since the epoch.")
+OPEN_FDS = Family("process_open_fds", GAUGE, "File descriptors that the gateway has open.")
+
+UP = Family("mcpgateway_server_up", GAUGE, "Whether a server answers calls at once.", ("server", "transport"))
+STATE = Family("mcpgateway_server_state", GAUGE, "Always 1; the state is a label.", ("server", "state"))
+CHILDREN = Family("mcpgateway_server_processes", GAUGE, "Processes that run a server.", SERVER)
+SIZE = Family(
+    "mcpgateway_server_memory_bytes",
+    GAUGE,
+    "Memory of a server's processes and all that they have started; from the second scrape on.",
+    SERVER,
+)
+USERS = Family("mcpgateway_server_sessions", GAUGE, "Sessions that use a server.", SERVER)
+STARTS = Family("mcpgateway_server_starts_total", COUNTER, "How often a server was started.", SERVER)
+RESTARTS = Family(
+    "mcpgateway_server_restarts_total",
+    COUNTER,
+    "How often a server was started in the place of one that had ended unexpectedly.",
+    SERVER,
+)
+RUN = Family("mcpgateway_server_uptime_seconds", GAUGE, "How long a server has run.", SERVER)
+MTBF = Family(
+    "mcpgateway_server_mtbf_seconds",
+    GAUGE,
+    "How long a server runs on average before it ends unexpectedly; 0: it never has.",
+    SERVER,
+)
+CRASHED = Family(
+    "mcpgateway_server_last_crash_timestamp_seconds",
+    GAUGE,
+    "When a server ended unexpectedly last, since the epoch.",
+    SERVER,
+)
+WAITING = Family(
+    "mcpgateway_server_calls_waiting",
+    GAUGE,
+    "Calls that wait for their turn at a server whose calls are kept apart.",
+    SERVER,
+)
+WAITS = Family(
+    "mcpgateway_server_waits_total", COUNTER, "Calls that have waited for their turn at a server.", SERVER
+)
+WAITED = Family(
+    "mcpgateway_server_waited_seconds_total",
+    COUNTER,
+    "How long calls have waited for their turn at a server, together, in whole seconds.",
+    SERVER,
+)
+FAILURES = Family(
+    "mcpgateway_server_consecutive_failures", GAUGE, "How often in a row a server has failed.", SERVER
+)
+
+REQUESTS = Family(
+    "mcpgateway_requests_total",
+    COUNTER,
+    "Requests that were brought to a server and have ended; outcome: ok, error, cancelled.",
+    ("server", "method", OUTCOME),
+)
+DURATIONS = Family(
+    "mcpgateway_request_duration_seconds",
+    HISTOGRAM,
+    "How long requests took, the wait for a start of the server included.",
+    SERVER,
+)
+TOOL_CALLS = Family(
+    "mcpgateway_tool_calls_total",
+    COUNTER,
+    "Calls of a tool that have ended; outcome: ok, error, cancelled.",
+    ("server", "tool", OUTCOME),
+)
+TOOL_SECONDS = Family(
+    "mcpgateway_tool_seconds_total",
+    COUNTER,
+    "How long all calls of a tool took together.",
+    ("server", "tool"),
+)
+
+SAVED_PROCESSES = Family(
+    "mcpgateway_saved_processes", GAUGE, "Processes that do not run because sessions share servers."
+)
+SAVED_MEMORY = Family(
+    "mcpgateway_saved_memory_bytes",
+    GAUGE,
+    "Memory that these would take, without what the gateway takes; from the second scrape on.",
+)
+SAVED_TOKENS = Family(
+    "mcpgateway_saved_tokens_total",
+    COUNTER,
+    "Tokens that models were spared; by: deferral, shielding, compression.",
+    ("by",),
+)
+
+FAMILIES: tuple[Family, ...] = tuple(each for each in list(globals().values()) if isinstance(each, Family))
+"""All of them, in the order of the text."""
+
+Number = int | float
+_Sample = tuple[str, Number]
+
+
+class _Told:
+    # The lines of one tool, as they were after so many of its calls had ended.
+
+    __slots__ = ("_labels", "calls", "of", "seconds")
+
+    def __init__(self, labels: str) -> None:
+        self._labels = labels
+        self.of = -1
+        self.calls = self.seconds = ""
+
+    def tell(self, row: Row) -> None:
+        self.of = row.requests
+        counts = {"ok": row.requests - row.errors - row.cancelled, "error": row.errors}
+        if row.cancelled:
+            counts["cancelled"] = row.cancelled
+        head = f'{TOOL_CALLS.name}{{{self._labels},outcome="'
+        self.calls = "".join(f'{head}{outcome}"}} {count}\n' for outcome, count in counts.items())
+        self.seconds = f"{TOOL_SECONDS.name}{{{self._labels}}} {row.total_s!r}\n"
+
+
+class Exposition:
+    """Writes the text."""
+
+    def __init__(self, meters: Meters, census: Census, savings: Savings) -> None:
+        self._meters = meters
+        self._census = census
+        self._savings = savings
+        self._tools: dict[Row, _Told] = {}
+
+    def text(self) -> bytes:
+        """The numbers of this moment."""
+        return "".join(self._lines()).encode()
+
+    def _lines(self) -> Iterator[str]:
+        yield from self._of_gateway()
+        living = lives(self._census.switchboard, self._census.lives)
+        yield from self._of_servers(living)
+        yield from self._of_requests()
+        yield from self._of_savings(living)
+
+    def _of_gateway(self) -> Iterator[str]:
+        census = self._census
+        sessions = census.switchboard.sessions
+        yield from _family(INFO, [(f'{{version="{__version__}"}}', 1)])
+        for family, number in (
+            (UPTIME, sessions.now),
+            (SERVERS, len(census.switchboard.servers)),
+            (SESSIONS, len(sessions)),
+            (STREAMS, sum(each.has_stream for each in sessions)),
+            (IN_PROGRESS, census.switchboard.calls()),
+            (ENABLED, int(not census.is_disabled())),
+            (MEMORY, resident_bytes()),
+            (CPU, time.process_time()),
+            (STARTED, census.started_at),
+        ):
+            yield from _family(family, [("", number)])
+        try:
+            yield from _family(OPEN_FDS, [("", len(os.listdir(FDS)))])
+        except OSError:
+            return  # the system does not tell
+
+    def _of_servers(self, living: list[Life]) -> Iterator[str]:
+        labels = {each.server.name: _labels(server=each.server.name) for each in living}
+
+        def each_with(family: Family, number: Callable[[Life], Number | None]) -> Iterator[str]:
+            found = ((labels[each.server.name], number(each)) for each in living)
+            yield from _family(family, ((label, value) for label, value in found if value is not None))
+
+        yield from _family(
+            UP,
+            (
+                (_labels(server=each.server.name, transport=transport(each.server.reach)), int(each.is_up))
+                for each in living
+            ),
+        )
+        yield from _family(
+            STATE, ((_labels(server=each.server.name, state=each.state.value), 1) for each in living)
+        )
+        sizes = self._savings.weights.latest()
+        yield from each_with(CHILDREN, lambda life: len(life.pids))
+        yield from each_with(SIZE, lambda life: _size(life, sizes))
+        yield from each_with(USERS, lambda life: life.sessions)
+        yield from each_with(STARTS, lambda life: life.starts)
+        yield from each_with(RESTARTS, lambda life: life.restarts)
+        yield from each_with(RUN, lambda life: life.uptime_s)
+        yield from each_with(MTBF, lambda life: life.mtbf_s)
+        yield from each_with(CRASHED, lambda life: life.last_crash)
+        yield from each_with(FAILURES, lambda life: life.failures)
+        yield from self._of_turns()
+
+    def _of_turns(self) -> Iterator[str]:
+        counts: dict[str, list[int]] = {}
+        for each in self._census.switchboard.pool.limiters or ():
+            found = counts.setdefault(each.server.name, [0, 0, 0])
+            for at, number in enumerate((each.waiting, each.waited, each.waited_ticks)):
+                found[at] += number
+        for at, family in enumerate((WAITING, WAITS, WAITED)):
+            yield from _family(family, ((_labels(server=name), found[at]) for name, found in counts.items()))
+
+    def _of_requests(self) -> Iterator[str]:
+        meters = list(self._meters)
+        yield REQUESTS.head
+        for meter in meters:
+            yield from _requests(meter)
+        yield DURATIONS.head
+        for meter in meters:
+            yield from _durations(meter)
+        told = [self._told(each) for each in self._meters.rows if each.tool]
+        yield TOOL_CALLS.head
+        yield "".join([each.calls for each in told])
+        yield TOOL_SECONDS.head
+        yield "".join([each.seconds for each in told])
+
+    def _told(self, row: Row) -> _Told:
+        found = self._tools.get(row)
+        if found is None:
+            found = self._tools[row] = _Told(f'server="{escaped(row.server)}",tool="{escaped(row.tool)}"')
+        if found.of != row.requests:
+            found.tell(row)
+        return found
+
+    def _of_savings(self, living: list[Life]) -> Iterator[str]:
+        sizes = self._savings.weights.latest()
+        entries = [entry_of(each, sizes) for each in living]
+        yield from _family(SAVED_PROCESSES, [("", sum(each.saved for each in entries))])
+        if sizes:
+            saved = sum(each.saved_bytes for each in entries) - resident_bytes()
+            yield from _family(SAVED_MEMORY, [("", saved)])
+        usage = self._savings.usage()
+        if usage is not None:
+            spared = usage.spared()
+            yield from _family(SAVED_TOKENS, ((_labels(by=by), tokens) for by, tokens in spared.items()))
+
+
+def _family(family: Family, samples: Iterable[_Sample]) -> Iterator[str]:
+    yield family.head
+    for labels, number in samples:
+        yield f"{family.name}{labels} {number!r}\n"
+
+
+def _requests(meter: Meter) -> Iterator[str]:
+    counts: dict[str, list[int]] = {}
+    for row in meter:
+        total = counts.setdefault(row.method, [0, 0, 0])
+        total[0] += row.requests - row.errors - row.cancelled
+        total[1] += row.errors
+        total[2] += row.cancelled
+    for method, numbers in counts.items():
+        for outcome, number in zip(("ok", "error", "cancelled"), numbers, strict=True):
+            yield f"{REQUESTS.name}{_labels(server=meter.name, method=method, outcome=outcome)} {number}\n"
+
+
+def _durations(meter: Meter) -> Iterator[str]:
+    server, total = escaped(meter.name), 0
+    if not any(meter.ranges):
+        return
+    for bound, count in zip((*BOUNDS, "+Inf"), meter.ranges, strict=True):
+        total += count
+        yield f'{DURATIONS.name}_bucket{{server="{server}",le="{bound}"}} {total}\n'
+    seconds = sum(row.total_s for row in meter)
+    yield f'{DURATIONS.name}_sum{{server="{server}"}} {seconds!r}\n'
+    yield f'{DURATIONS.name}_count{{server="{server}"}} {total}\n'
+
+
+def _size(life: Life, sizes: Mapping[int, int]) -> int | None:
+    known = [sizes[each] for each in life.pids if each in sizes]
+    return sum(known) if known or not life.pids else None
+
+
+def _labels(**labels: str) -> str:
+    return "{" + ",".join(f'{name}="{escaped(value)}"' for name, value in labels.items()) + "}"
+
+
+def escaped(value: str) -> str:
+    """A label's value as it stands between quotes; a lone half of a character is written as a question mark."""
+    return value.translate(_ESCAPES).encode(errors="replace").decode()

@@ -1,0 +1,119 @@
+"""Streamable HTTP of the modern era for one server (MCP 2026-07-28, basic/transports).
+
+POST    one request    JSON, or SSE once something has to be said first; hanging up takes the request back
+        a notification 202; none means anything over HTTP
+GET, DELETE            405: there are no sessions
+
+# Note [Checked in this order]
+Envelope, headers, revision, then everything else: a client finds out what it speaks wrong before anything is looked at
+that depends on it, and two programs between it and us cannot be made to read two different requests.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.errors import GatewayError, MalformedMessage
+from mcpgateway.frontends.http.statuses import modern_status, modern_status_of
+from mcpgateway.frontends.http.streams import Accepted, Streams, Waiting
+from mcpgateway.frontends.http.workspace_detection import RELAYED, is_admin, is_dotted, said_trace
+from mcpgateway.hub.caller import Asker
+from mcpgateway.hub.modern_dispatch import Stateless
+from mcpgateway.interfaces import Call
+from mcpgateway.protocol import jsonrpc, modern
+from mcpgateway.protocol.jsonrpc import Envelope, Kind, Message
+
+
+class Nobody:
+    """Stands for a session where there is none: what is lost on the way cannot be had again."""
+
+    can_resume = False
+
+
+NOBODY = Nobody()
+
+
+class Request(Waiting):
+    """One POST whose answer is under way; whoever hangs up takes it back."""
+
+    __slots__ = ("_call", "_stateless")
+
+    def __init__(self, stateless: Stateless, call: Call, *waiting: Any) -> None:
+        super().__init__(*waiting)
+        self._stateless = stateless
+        self._call: Call | None = call
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """Give the answer to the client; some errors have a status of their own."""
+        self._call = None
+        status = modern_status(reply["error"]) if "error" in reply else 200
+        self._say(status, jsonrpc.splice_id(reply, call.id))
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """Tell the client why there is no answer."""
+        self._call = None
+        self._say(modern_status_of(why), jsonrpc.error_bytes(call.id, why))
+
+    def gone(self) -> None:
+        """The client has disconnected, which takes the request back."""
+        super().gone()
+        call, self._call = self._call, None
+        if call is not None:
+            self._stateless.cancel(call)
+
+
+class ModernDoor:
+    """Translates between exchanges and the hub."""
+
+    def __init__(self, streams: Streams, stateless: Stateless) -> None:
+        self._streams = streams
+        self._stateless = stateless
+
+    def handle(
+        self,
+        exchange: Any,
+        message: Message,
+        server: ServerSpec,
+        principal: str,
+        takes: Accepted,
+        pid: int | None,
+    ) -> None:
+        """Serve one message; see Note [Checked in this order].
+
+        :param pid: the process that the client says it is.
+        """
+        if message.kind is Kind.NOTIFICATION:
+            exchange.answer(202, b"")
+            return
+        # What relays a client on stdio says nothing twice, so there is nothing to disagree.
+        headers = None if RELAYED in exchange.headers else exchange.headers
+        try:
+            if message.kind is Kind.RESPONSE:
+                raise MalformedMessage("Invalid Request: a client sends requests only")
+            modern.check(message, headers)
+            token = message.token
+        except GatewayError as why:
+            identifier = message.id if message.kind is Kind.REQUEST else b"null"
+            exchange.answer(modern_status_of(why), jsonrpc.error_bytes(identifier, why))
+            return
+        if message.method == modern.LISTEN and not takes.sse:
+            refusal = MalformedMessage("Not Acceptable: Client must accept text/event-stream")
+            exchange.answer(406, jsonrpc.error_bytes(message.id, refusal))
+            return
+        self._submit(exchange, message, Asker(server, principal, exchange.caller, pid, headers), token, takes)
+
+    def _submit(
+        self, exchange: Any, message: Message, asker: Asker, token: bytes | None, takes: Accepted
+    ) -> None:
+        call = Call(None, message.method, message.id, token, None, is_admin=is_admin(exchange))
+        call.is_verbatim = not asker.server.view
+        call.is_dotted = is_dotted(exchange)
+        call.trace, call.principal = said_trace(exchange), asker.principal
+        sink = call.sink = Request(self._stateless, call, self._streams, exchange, NOBODY, message.id, takes)
+        sink.token = token
+        exchange.body = b""  # a large request is kept once, on its way to the child
+        try:
+            self._stateless.take(call, message, asker)
+        except GatewayError as why:
+            call.sink.failed(call, why)

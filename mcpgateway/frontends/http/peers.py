@@ -1,0 +1,162 @@
+"""Who is at the other end of a connection, found out once when it begins."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Hashable, Iterable
+from typing import Any
+
+from attrs import evolve, frozen
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress
+from twisted.logger import Logger
+
+from mcpgateway.policy.access import Reach
+from mcpgateway.policy.login_throttle import place_of
+from mcpgateway.system.process import peers, socket_owners
+from mcpgateway.system.process.peers import Peer, PeersUnknown
+
+ROOT = 0
+
+
+@frozen
+class Caller:
+    """The other end of one connection.
+
+    :ivar pid: its process, where the kernel tells it at once (Unix sockets); else 0.
+    :ivar inode: its socket's number, by which its process can be found; else 0.
+    """
+
+    address: IAddress
+    reach: Reach
+    pid: int = 0
+    inode: int = 0
+
+
+Introduce = Callable[[Any], Caller]
+
+
+def by_address(transport: Any) -> Caller:
+    """Who calls, as far as the address of the connection tells."""
+    address = transport.getPeer()
+    return Caller(address, _reach_of(address))
+
+
+class Callers:
+    """Asks the kernel about the callers on this machine; about 25 µs for each connection.
+
+    Root may come in, as it may do anything else.  Where the kernel tells nothing (macOS), everybody on the machine may.
+
+    :param trusts_others: whether other users of this machine are let in as we are.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        *,
+        trusts_others: bool,
+        user: int | None = None,
+        peer_of: Callable[[tuple[str, int], tuple[str, int]], Peer | None] = peers.peer_of,
+    ) -> None:
+        self._trusted = {ROOT, os.geteuid() if user is None else user}
+        self._trusts_others = trusts_others
+        self._peer_of = peer_of
+
+    def adopt(self, *, trusts_others: bool) -> None:
+        """Let other users in from now on, or not."""
+        self._trusts_others = trusts_others
+
+    def __call__(self, transport: Any) -> Caller:
+        """Who calls on a connection that has just been accepted."""
+        caller = by_address(transport)
+        if caller.reach is Reach.SOCKET:
+            found = peers.credentials(transport.getHandle())
+            return caller if found is None else evolve(caller, pid=found[0])
+        if caller.reach is Reach.LOOPBACK:
+            return self._neighbour(caller, transport.getHost())
+        return caller
+
+    def _neighbour(self, caller: Caller, here: Any) -> Caller:
+        there: Any = caller.address
+        try:
+            peer = self._peer_of((here.host, here.port), (there.host, there.port))
+        except PeersUnknown:
+            return caller
+        # Whoever has hung up already cannot be told from anybody else.
+        if peer is not None and peer.inode and (self._trusts_others or peer.uid in self._trusted):
+            return evolve(caller, inode=peer.inode)
+        if self._trusts_others:
+            return caller
+        self.log.debug("a caller is another user of this machine, or gone", event="caller.stranger")
+        return evolve(caller, reach=Reach.OTHER_USER)
+
+
+Find = Callable[[Collection[int]], Deferred[dict[int, int]]]
+"""Which process holds each of some sockets (`mcpgateway.system.process.socket_owners`)."""
+
+
+class Peers:
+    """Tells apart those who hold memory: programs of this machine, other machines, and their principals.
+
+    Which process a connection on loopback belongs to is looked for when memory becomes scarce; until that is known, all
+    that are not known are one.  Where there is no room at all, it is seen at once whether they belong to a process that
+    is known by then.
+
+    :param find: looks for processes; None: connections on loopback are not told apart.
+    :param sockets_of: the sockets of a process.
+    """
+
+    def __init__(
+        self, find: Find | None = None, sockets_of: Callable[[int], set[int]] = socket_owners.sockets_of
+    ) -> None:
+        self._find = find
+        self._sockets_of = sockets_of
+        self._pids: dict[int, int] = {}
+        self._is_looking = False
+
+    def of(self, caller: Caller, principal: str) -> Hashable:
+        """What stands for a caller."""
+        if caller.reach is Reach.REMOTE:
+            return "network", place_of(str(getattr(caller.address, "host", ""))), principal
+        return "process", caller.pid or self._pids.get(caller.inode, 0), principal
+
+    def look_for(self, callers: Iterable[Caller]) -> None:
+        """Find out which processes these are, where that is not known and nobody is at it."""
+        if self._find is None or self._is_looking:
+            return
+        inodes = self._unknown(callers)
+        if inodes:
+            self._is_looking = True
+            self._find(inodes).addBoth(self._found, inodes)
+
+    def recognise(self, callers: Iterable[Caller]) -> None:
+        """See at once which of these belong to processes that are known."""
+        unknown = self._unknown(callers)
+        for pid in set(self._pids.values()) if unknown else ():
+            if pid:
+                known = self._sockets_of(pid) & unknown
+                self._pids.update(dict.fromkeys(known, pid))
+                unknown -= known
+
+    def _unknown(self, callers: Iterable[Caller]) -> set[int]:
+        return {each.inode for each in callers if each.inode and not each.pid} - self._pids.keys()
+
+    def _found(self, found: Any, inodes: Collection[int]) -> None:
+        self._is_looking = False
+        if isinstance(found, dict):
+            self._pids.update({each: found.get(each, 0) for each in inodes})
+
+    def forget(self, caller: Caller) -> None:
+        """A connection has ended."""
+        self._pids.pop(caller.inode, None)
+
+
+def _reach_of(address: IAddress) -> Reach:
+    if isinstance(address, IPv4Address):
+        return Reach.LOOPBACK if address.host.startswith("127.") else Reach.REMOTE
+    if isinstance(address, IPv6Address):
+        near = address.host == "::1" or address.host.startswith("::ffff:127.")
+        return Reach.LOOPBACK if near else Reach.REMOTE
+    return Reach.SOCKET if isinstance(address, UNIXAddress) else Reach.REMOTE

@@ -1,0 +1,357 @@
+"""Where a request goes: MCP paths to the hot road, everything else to Klein, nothing unjudged to either."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+from attrs import frozen
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mcpgateway.config.model import Limits, ServerSpec
+from mcpgateway.config.names import RESERVED_AFTER_MCP, sse_base
+from mcpgateway.errors import GatewayError, Refused, UnknownServer
+from mcpgateway.frontends.http.guard import NO_STORE, Guard, Later
+from mcpgateway.frontends.http.health import HealthDoor
+from mcpgateway.frontends.http.mcp import McpDoor, refuse
+from mcpgateway.frontends.http.routes import class_of, methods_of
+from mcpgateway.interfaces import IDoor
+from mcpgateway.policy.access import Deny, Pass, RouteClass
+from mcpgateway.policy.oauth.resource import WELL_KNOWN
+from mcpgateway.protocol import jsonrpc
+
+if TYPE_CHECKING:
+    from twisted.web.server import Site
+
+    from mcpgateway.frontends.http.legacy_sse import LegacySse
+
+METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
+MESSAGING = frozenset((b"POST", b"DELETE"))
+MCP_PATHS = frozenset((b"mcp", b"sse", b"messages"))  # behind the name of a server
+ALLOW_ALL = b"Allow: GET, HEAD, POST, DELETE\r\n"
+NOT_FOUND = b'{"error":"Not found","hint":"GET /api/v1/openapi.json lists what there is"}'
+NOT_SO = b'{"error":"Method not allowed","hint":"it answers to %b"}'
+DISABLED = jsonrpc.error_bytes(b"null", GatewayError("Gateway is disabled"))
+REMEDIES = {
+    "Internal error": GatewayError.remedy,
+    "Request body too large": "send less at once; gateway.limits.rest_body_bytes says how much may come",
+    "Request headers too large": "send fewer and shorter headers",
+    "Request target too long": "ask for less in one URL",
+    "The request took too long": "send it faster, or less at once",
+}
+"""What helps where a request was refused before it was understood."""
+
+PLAIN = "send a plain HTTP/1.1 request, with Host and Content-Length"
+ASTRAY = "Not found: there is no MCP endpoint at this path"
+NAME_SHOWN = 100  # characters of an unknown server's name in an error
+
+
+Serve = Callable[[Any, ServerSpec, str], None]
+LookAgain = Callable[[], Deferred[None]]
+
+
+class SiteMaker(Protocol):
+    """What builds the control plane when it is first asked for; Klein costs memory and start-up time."""
+
+    def __call__(self) -> Site:
+        """The site of everything that is not MCP."""
+
+
+@frozen
+class Way:
+    """Where a path leads: its class and, for MCP, its server and who serves it.
+
+    :ivar unknown: the name no server has.
+    :ivar is_astray: it leads to no endpoint, but whoever asks there speaks MCP.
+    """
+
+    route: RouteClass
+    server: ServerSpec | None = None
+    serve: Serve | None = None
+    unknown: str = ""
+    is_astray: bool = False
+
+
+@frozen
+class Admitted:
+    """A judged request: where it goes, as whom, whether that is an administrator, and for which workspace.
+
+    :ivar pending: fires when it can be judged, where that is still to be done.
+    """
+
+    way: Way
+    principal: str
+    is_admin: bool = False
+    project: str = ""
+    pending: Deferred[None] | None = None
+
+
+@implementer(IDoor)
+class Root:
+    """The door behind the channel.
+
+    :ivar look_again: looks whether the configuration names more servers by now.
+    :ivar settle: the same for the control plane, which does not wait for long.
+    :ivar is_disabled: whether servers are refused to everybody, because every client has its own ones back.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        servers: tuple[ServerSpec, ...],
+        mcp: McpDoor,
+        make_sse: Callable[[], LegacySse],
+        guard: Guard,
+        limits: Limits,
+        make_site: SiteMaker,
+        health: HealthDoor,
+    ) -> None:
+        self.look_again: LookAgain = _nothing_new
+        self.settle: LookAgain = _nothing_new
+        self.is_disabled = False
+        self._mcp = mcp
+        self._guard = guard
+        self._limits = limits
+        self._make_site = make_site
+        self._health = health
+        self._site: Site | None = None
+        self._make_sse = make_sse
+        self._sse: LegacySse | None = None
+        self._servers: dict[str, ServerSpec] = {}
+        self._views: dict[str, ServerSpec] = {}
+        self._ways: dict[bytes, Way] = {}
+        self.serve(servers)
+
+    def serve(self, everything: tuple[ServerSpec, ...]) -> None:
+        """Lead to these servers, and views of all of them, from now on, and to no others."""
+        servers = [each for each in everything if not each.view]
+        views = [each for each in everything if each.view]
+        ways: dict[bytes, Way] = {}
+        for server in servers:
+            ways[f"/{server.name}/sse".encode()] = Way(RouteClass.MCP, server, self._listen)
+            ways[f"/{server.name}/messages".encode()] = Way(RouteClass.MCP, server, self._say)
+        for server in servers:  # last: /mcp/sse is the server of that name
+            way = Way(RouteClass.MCP, server, self._mcp.handle)
+            ways[f"/{server.name}/mcp".encode()] = way
+            if server.name not in RESERVED_AFTER_MCP:
+                ways[f"/mcp/{server.name}".encode()] = way
+        for view in views:
+            ways[f"/{view.name}".encode()] = Way(RouteClass.MCP, view, self._mcp.handle)
+            base = sse_base(view.name, is_view=True)  # longer than a server's paths, or shorter
+            ways[f"{base}/sse".encode()] = Way(RouteClass.MCP, view, self._listen)
+            ways[f"{base}/messages".encode()] = Way(RouteClass.MCP, view, self._say)
+        self._servers = {server.name: server for server in servers}
+        self._views = {view.name: view for view in views}
+        self._ways = ways
+
+    def set_limits(self, limits: Limits) -> None:
+        """Let bodies be so long from now on."""
+        self._limits = limits
+
+    def switch(self, is_disabled: bool) -> None:  # noqa: FBT001 - it is all there is to say
+        """Refuse servers to everybody from now on, or to nobody."""
+        self.is_disabled = is_disabled
+
+    def opened(self, exchange: Any) -> int:
+        """Judge a request by its headers; the number of body bytes it may have."""
+        way = self._ways.get(exchange.path)
+        if way is None:
+            way = self._find(exchange)
+        verdict = self._guard.judge(exchange, way.route)
+        if isinstance(verdict, Deny):
+            self._turn_away(exchange, way, verdict)
+            return 0
+        if exchange.method not in METHODS:
+            refuse(exchange, 405, "Method not allowed.")
+            return 0
+        if isinstance(verdict, Later):
+            exchange.route = Admitted(way, "", pending=verdict.known)
+        else:
+            exchange.route = Admitted(way, verdict.principal, verdict.is_admin, verdict.project)
+        return self._limits.body_bytes if way.route is RouteClass.MCP else self._limits.rest_body_bytes
+
+    def would_refuse(self, exchange: Any) -> bool:
+        """Whether a request that was let in would not be let in now, or not as the same principal."""
+        admitted: Admitted = exchange.route
+        match self._guard.judge(exchange, admitted.way.route):
+            case Pass(principal):
+                return bool(principal != admitted.principal)
+            case verdict:
+                return isinstance(verdict, Deny)
+
+    def refusal(self, method: bytes, path: bytes, why: str, data: dict[str, Any] | None = None) -> bytes:
+        """What a request is refused with: whoever speaks MCP understands JSON-RPC.
+
+        Where nothing has been read, that is who it is most likely of.
+        """
+        if not path or self._speaks_mcp(method, path):
+            return jsonrpc.error_bytes(b"null", Refused(why, data=data))
+        return msgspec.json.encode({"error": why, "hint": REMEDIES.get(why, PLAIN), **(data or {})})
+
+    def _speaks_mcp(self, method: bytes, path: bytes) -> bool:
+        way = self._ways.get(path) or self._ways.get(unquote_to_bytes(path))
+        if way is not None:
+            return way.route is RouteClass.MCP
+        if path == b"/":
+            return method in MESSAGING
+        return class_of(method, path) is RouteClass.NOTHING and is_of_mcp(path)
+
+    def handle(self, exchange: Any) -> None:
+        """Serve a judged request."""
+        admitted: Admitted = exchange.route
+        way = admitted.way
+        if admitted.pending is not None:
+            admitted.pending.addCallback(lambda _: self._judge_again(exchange, way))
+            admitted.pending.addErrback(self._broken, exchange)
+        elif self.is_disabled and way.route is RouteClass.MCP:
+            exchange.answer(503, DISABLED)
+        elif way.server is not None and way.serve is not None:
+            # Its definition may have changed while the body was on its way.
+            self._serve(exchange, way.serve, way.server, admitted.principal)
+        elif way.unknown or way.is_astray:
+            looked = self.look_again()
+            looked.addCallback(lambda _: self._once_more(exchange, admitted))
+            looked.addErrback(self._broken, exchange)
+        elif way.route is RouteClass.PUBLIC and exchange.path.startswith(WELL_KNOWN):
+            self._tell(exchange)
+        elif way.route is RouteClass.NOTHING:
+            _nothing(exchange)
+        elif self._health.serves(exchange.path):
+            self._health.handle(exchange)
+        else:
+            # What was saved before a question is in its answer, such as which servers there are.
+            looked = self.settle()
+            looked.addBoth(lambda _: self._to_web(exchange))
+            looked.addErrback(self._broken, exchange)
+
+    def _to_web(self, exchange: Any) -> None:
+        if exchange.gone:
+            return
+        if self._site is None:
+            self._site = self._make_site()
+        exchange.to_web(self._site)
+
+    def _judge_again(self, exchange: Any, way: Way) -> None:
+        if exchange.gone:
+            return
+        verdict = self._guard.judge(exchange, way.route)
+        if isinstance(verdict, Later):
+            verdict = Deny(503, "Tokens cannot be judged now: the authorization server does not say how", 1)
+        if isinstance(verdict, Deny):
+            self._turn_away(exchange, way, verdict)
+            return
+        exchange.route = Admitted(way, verdict.principal, verdict.is_admin, verdict.project)
+        self.handle(exchange)
+
+    def _tell(self, exchange: Any) -> None:
+        found = self._guard.metadata(exchange) if exchange.method in (b"GET", b"HEAD") else None
+        if found is None:
+            exchange.answer(404, NOT_FOUND)
+        else:
+            exchange.answer(200, msgspec.json.encode(found), extra=NO_STORE)
+
+    def _turn_away(self, exchange: Any, way: Way, verdict: Deny) -> None:
+        extra = self._guard.challenge(exchange, verdict)
+        if verdict.wait_s:
+            extra += b"Retry-After: %d\r\n" % verdict.wait_s
+        if way.route is RouteClass.MCP:
+            body = jsonrpc.error_bytes(b"null", Refused(verdict.why))
+        else:
+            body = msgspec.json.encode({"error": verdict.why, "hint": verdict.advice})
+        exchange.answer(verdict.status, body, extra=extra)
+
+    def _serve(self, exchange: Any, serve: Serve, meant: ServerSpec, principal: str) -> None:
+        server = (self._views if meant.view else self._servers).get(meant.name)
+        if server is None:
+            _unknown(exchange, meant.name)
+        else:
+            serve(exchange, server, principal)
+
+    def _once_more(self, exchange: Any, admitted: Admitted) -> None:
+        # The class of the road is the same, so the request needs no other judgement.
+        way = self._ways.get(exchange.path) or self._find(exchange)
+        if exchange.gone:
+            return
+        if way.server is not None and way.serve is not None:
+            way.serve(exchange, way.server, admitted.principal)
+        elif way.is_astray:
+            exchange.answer(404, self.refusal(exchange.method, exchange.path, ASTRAY))
+        else:
+            self._serve_own(exchange, admitted.way.unknown, admitted.principal)
+
+    def _broken(self, why: Failure, exchange: Any) -> None:
+        self.log.failure("a request to a server that is new broke", why, event="request.broken")
+        if not exchange.gone:
+            exchange.answer(500, jsonrpc.error_bytes(b"null", GatewayError("Internal error")))
+
+    def _listen(self, exchange: Any, server: ServerSpec, principal: str) -> None:
+        self._sse = self._sse or self._make_sse()
+        self._sse.listen(exchange, server, principal)
+
+    def _say(self, exchange: Any, server: ServerSpec, principal: str) -> None:
+        self._sse = self._sse or self._make_sse()
+        self._sse.post(exchange, server.name, principal, is_view=bool(server.view))
+
+    def _serve_own(self, exchange: Any, name: str, principal: str) -> None:
+        part = exchange.path.rpartition(b"/")[2]
+        if self._sse is not None and part == b"messages" and self._sse.serves(exchange, name):
+            self._sse.post(exchange, name, principal)
+            return
+        serve = self._listen if part == b"sse" else self._mcp.handle
+        self._mcp.handle_own(exchange, name, lambda server: serve(exchange, server, principal))
+
+    def _find(self, exchange: Any) -> Way:
+        path: bytes = exchange.path
+        if path == b"/" and _is_message(exchange):
+            return self._ways.get(b"/mcp", Way(RouteClass.NOTHING))
+        if path.startswith(WELL_KNOWN):
+            return Way(RouteClass.PUBLIC)
+        if b"%" in path:
+            known = self._ways.get(unquote_to_bytes(path))
+            if known is not None:
+                return known
+        route = class_of(exchange.method, path)
+        if route is not RouteClass.NOTHING:
+            return Way(route)
+        parts = path.split(b"/")
+        if len(parts) == 3 and (parts[1] == b"mcp" or parts[2] in MCP_PATHS):
+            name = parts[2] if parts[1] == b"mcp" and parts[2] != b"mcp" else parts[1]
+            return Way(RouteClass.MCP, unknown=name[:NAME_SHOWN].decode(errors="replace") or "(none)")
+        return Way(RouteClass.MCP, is_astray=True) if is_of_mcp(path) else Way(RouteClass.NOTHING)
+
+
+def is_of_mcp(path: bytes) -> bool:
+    """Whether a path that leads nowhere looks like an endpoint for messages, and not like what stands beside one."""
+    first, *rest = path.strip(b"/").split(b"/")
+    if b"/.well-known/" in path:
+        return False  # clients look there for an authorization server, and read any other answer as one
+    return first == b"mcp" or (len(rest) == 1 and rest[0] in MCP_PATHS) or (not rest and first in MCP_PATHS)
+
+
+def _is_message(exchange: Any) -> bool:
+    # Whoever has been given the bare address speaks MCP there too; a browser asks for a page.
+    return exchange.method in MESSAGING or (
+        exchange.method == b"GET" and exchange.headers.get(b"accept", b"").startswith(b"text/event-stream")
+    )
+
+
+def _nothing_new() -> Deferred[None]:
+    return succeed(None)
+
+
+def _nothing(exchange: Any) -> None:
+    methods = ", ".join(methods_of(exchange.path)).encode()
+    if methods:
+        exchange.answer(405, NOT_SO % methods, extra=b"Allow: %b\r\n" % methods)
+    else:
+        exchange.answer(404, NOT_FOUND)
+
+
+def _unknown(exchange: Any, name: str) -> None:
+    exchange.answer(404, jsonrpc.error_bytes(b"null", UnknownServer(f"Unknown server: {name}")))

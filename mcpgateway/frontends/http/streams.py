@@ -1,0 +1,301 @@
+"""The ways back to a client: the answer to one POST, and the standing stream of GET.
+
+# Note [JSON or SSE by deferral]
+Nothing is sent until there is something to say.  The answer comes as JSON if it is the first thing; a notification, or
+`PATIENCE_TICKS` of silence, commits the response to SSE, because Claude Code gives up on response headers after 60 s.
+
+# Note [Streams that outlive their connection]
+For a client that understands event ids (`Session.can_resume`) a committed stream leaves a trail in the session's
+replay store.  When its connection breaks the call goes on, its messages are kept, and a GET with ``Last-Event-ID``
+carries it on (MCP 2025-11-25, basic/transports, "Resumability and Redelivery").  For older clients a broken connection
+is the end.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+from zope.interface import implementer
+
+from mcpgateway.errors import Cancelled, GatewayError
+from mcpgateway.frontends.http.statuses import status_of
+from mcpgateway.hub.keepalive import Signs
+from mcpgateway.hub.replay import Replay, Trail
+from mcpgateway.hub.sessions import Session, Sessions
+from mcpgateway.interfaces import Call, ICallSink, IMessageStream
+from mcpgateway.protocol import jsonrpc, sse
+from mcpgateway.protocol.jsonrpc import Envelope
+
+PATIENCE_TICKS = 30
+HEARTBEAT_TICKS = 15
+RETRY_MS = 1000  # how soon a client comes back for the rest
+NO_SESSION = 404  # a client whose request names a session takes this for its end, whatever is unknown
+
+
+@frozen
+class Accepted:
+    """Which forms of an answer a client takes."""
+
+    json: bool
+    sse: bool
+
+
+class Streams:
+    """All open ways back, and the time that passes for them.
+
+    :ivar waiting: the POSTs whose answers are under way.
+    """
+
+    def __init__(self, sessions: Sessions) -> None:
+        self.waiting: set[Any] = set()
+        self.sessions = sessions
+        # A standing stream is looked after once in so many ticks, and they are spread over them.
+        self._wheel: list[set[Any]] = [set() for _ in range(HEARTBEAT_TICKS)]
+        self._turn = 0
+
+    def __len__(self) -> int:
+        """How many standing streams are open."""
+        return sum(map(len, self._wheel))
+
+    def replay(self, session: Session) -> Replay:
+        """The session's events."""
+        return session.replay(self.sessions.budget)
+
+    def stand(self, exchange: Any, session: Session, replayed: list[tuple[sse.EventId, bytes]]) -> None:
+        """Make an exchange the session's standing stream, in the place of the one it may have."""
+        stream = Standing(self, exchange, session, self._turn)
+        self.keep(stream)
+        stream.begin(replayed)
+        former = session.mailbox.attach(stream)
+        if former is not None:
+            former.close()
+
+    def keep(self, stream: Any) -> int:
+        """Look after a standing stream from now on; where it stands is what `dropped` is told."""
+        self._wheel[self._turn].add(stream)
+        return self._turn
+
+    def dropped(self, stream: Any, spoke: int) -> None:
+        """A standing stream has ended."""
+        self._wheel[spoke].discard(stream)
+
+    def tick(self) -> None:
+        """A second has passed."""
+        self.sessions.budget.tick(self.sessions.now)
+        for each in list(self.waiting):
+            each.tick()
+        self._turn = (self._turn + 1) % HEARTBEAT_TICKS
+        for stream in list(self._wheel[self._turn]):
+            stream.beat()
+
+    def close(self) -> None:
+        """End the standing streams: the gateway is stopping."""
+        for spoke in self._wheel:
+            for stream in list(spoke):
+                stream.close()
+
+
+@implementer(ICallSink)
+class Waiting:
+    """One POST whose answer is under way.
+
+    :ivar token: the client's progress token, as bytes; None where it wants no progress.
+    """
+
+    __slots__ = (
+        "_exchange",
+        "_identifier",
+        "_progress",
+        "_session",
+        "_signs",
+        "_streams",
+        "_takes",
+        "_trail",
+        "silent",
+        "token",
+    )
+
+    def __init__(
+        self, streams: Streams, exchange: Any, session: Session, identifier: bytes, takes: Accepted
+    ) -> None:
+        self._streams = streams
+        self._exchange = exchange
+        self._session = session
+        self._identifier = identifier
+        self._takes = takes
+        self._trail: Trail | None = None
+        self._progress: Envelope | None = None
+        self._signs: Signs | None = None
+        self.token: bytes | None = None
+        self.silent = 0
+        exchange.on_gone = self.gone
+        streams.waiting.add(self)
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """Give the answer to the client, under its own id."""
+        self._say(200, jsonrpc.splice_id(reply, call.id))
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """Tell the client why there is no answer."""
+        status = 200 if isinstance(why, Cancelled) else status_of(why)
+        if status == NO_SESSION and self._has_session:
+            status = 200
+        self._say(status, jsonrpc.error_bytes(call.id, why))
+
+    @property
+    def _has_session(self) -> bool:
+        return self._streams.sessions.named(self._session.id) is self._session
+
+    def _say(self, status: int, body: bytes) -> None:
+        self._streams.waiting.discard(self)
+        exchange = self._exchange
+        exchange.on_gone = None
+        if not exchange.gone and not self._takes.json and not exchange.streaming:
+            self._commit()
+        trail, now = self._trail, self._streams.sessions.now
+        event = sse.event(body, self._replay.record(trail, body, now)) if trail is not None else None
+        if trail is not None:
+            self._replay.end(trail, now)
+        if exchange.gone:
+            return
+        if exchange.streaming:
+            exchange.finish(event or sse.event(body))
+        else:
+            exchange.answer(status, body)
+
+    @property
+    def _replay(self) -> Replay:
+        return self._streams.replay(self._session)
+
+    def _commit(self) -> None:
+        exchange = self._exchange
+        exchange.begin_stream()
+        if self._session.can_resume:
+            trail = self._trail = self._replay.open(self._identifier, self, self._streams.sessions.now)
+            exchange.send(sse.primer(self._replay.mark(trail), RETRY_MS))
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the client's connection has ended; with a trail it may come back."""
+        return bool(self._exchange.gone)
+
+    def progressed(self, call: Call, message: bytes) -> None:
+        """Tell the call's own progress, or keep it for a client that may come back."""
+        if self._signs is not None:
+            message = self._signs.follow(call, message)
+        self._progress = call.progress
+        self._speak(message)
+
+    def noticed(self, call: Call, message: bytes) -> bool:
+        """Say something before the answer; false when the client only takes JSON, or is not there now."""
+        return not self._exchange.gone and self._speak(message)
+
+    def _speak(self, message: bytes) -> bool:
+        exchange = self._exchange
+        if not self._takes.sse or (exchange.gone and self._trail is None):
+            return False
+        if not exchange.streaming:
+            self._commit()
+        self.silent = 0
+        if self._trail is None:
+            return bool(exchange.send(sse.event(message)))
+        event = sse.event(message, self._replay.record(self._trail, message, self._streams.sessions.now))
+        if not exchange.gone:
+            exchange.send(event)
+        return True
+
+    def tick(self) -> None:
+        """A second has passed: lose patience, or show that the connection lives."""
+        exchange = self._exchange
+        if exchange.gone or exchange.answered:
+            if self._trail is None:
+                self.gone()
+        elif exchange.streaming:
+            self._show_life()
+        elif self._takes.sse:
+            self.silent += 1
+            if self.silent >= PATIENCE_TICKS:
+                self.silent = 0
+                self._commit()
+                exchange.send(sse.PING)
+
+    def _show_life(self) -> None:
+        if self.token is not None:
+            self._signs = self._signs or Signs(self.token)
+            sign = self._signs.tick(self._progress)
+            if sign is not None:
+                self._exchange.send(sse.event(sign))  # nothing that a client would come back for
+        self.silent += 1
+        if self.silent >= HEARTBEAT_TICKS:
+            self.silent = 0
+            self._exchange.send(sse.PING)
+
+    def gone(self) -> None:
+        """The client has disconnected; in the legacy era that cancels nothing, but perhaps nobody listens any more."""
+        if self._trail is None:
+            self._streams.waiting.discard(self)
+
+    def carry_on(self, exchange: Any) -> None:
+        """Go on where the client comes to listen again; it has been told what it missed."""
+        former, self._exchange = self._exchange, exchange
+        exchange.on_gone = self.gone
+        self.silent = 0
+        if not former.gone and not former.answered:
+            former.on_gone = None
+            former.finish()
+
+
+@implementer(IMessageStream)
+class Standing:
+    """The stream of a GET: what a session is told outside of its calls."""
+
+    __slots__ = ("_exchange", "_session", "_spoke", "_streams")
+
+    def __init__(self, streams: Streams, exchange: Any, session: Session, spoke: int) -> None:
+        self._streams = streams
+        self._exchange = exchange
+        self._session = session
+        self._spoke = spoke
+        exchange.on_gone = self.gone
+
+    def begin(self, replayed: list[tuple[sse.EventId, bytes]]) -> None:
+        """Send the head, and what the client has missed."""
+        self._exchange.begin_stream()
+        opening = b": stream\n\n"  # some clients take a stream for open only when something has come
+        if self._session.can_resume:
+            replay = self._streams.replay(self._session)
+            opening = sse.primer(replay.mark(replay.standing), RETRY_MS)
+        # The primer comes last: whoever has read its id has read what stands before it.
+        self._exchange.send(b"".join(sse.event(message, place) for place, message in replayed) + opening)
+
+    def say(self, message: bytes) -> bool:
+        """Tell the client; false when it is not there."""
+        if self._exchange.gone or self._exchange.answered:
+            return False
+        if not self._session.can_resume:
+            return bool(self._exchange.send(sse.event(message)))
+        replay = self._streams.replay(self._session)
+        # From here on it is the client's to ask for, should it be lost on the way.
+        place = replay.record(replay.standing, message, self._streams.sessions.now)
+        self._exchange.send(sse.event(message, place))
+        return True
+
+    def beat(self) -> None:
+        """Show that the connection lives."""
+        if self._exchange.gone or self._exchange.answered:
+            self.gone()
+        else:
+            self._exchange.send(sse.PING)
+
+    def gone(self) -> None:
+        """The client has disconnected."""
+        self._streams.dropped(self, self._spoke)
+        self._session.mailbox.detach(self)
+
+    def close(self) -> None:
+        """End the stream in order."""
+        self._streams.dropped(self, self._spoke)
+        self._session.mailbox.detach(self)
+        self._exchange.on_gone = None
+        self._exchange.finish()

@@ -1,0 +1,155 @@
+"""TLS in front of the channel, with the files of the settings; loaded only where they name some.
+
+# Note [Both on one port]
+Clients' files on this machine lead to ``http://localhost:9100``, and what they say never leaves it.  So a port with a
+certificate looks at the first byte of a connection: 22 begins a TLS handshake, and no HTTP.  From this machine both are
+taken, from elsewhere only TLS.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mcpgateway.backends.http import tls  # lets OpenSSL in, where it was left out
+from mcpgateway.errors import ConfigError
+from mcpgateway.frontends.http.exchange import STATUS_LINES
+from mcpgateway.frontends.http.peers import by_address
+from mcpgateway.policy.access import Reach
+
+HANDSHAKE = 22
+SILENCE_S = 10.0  # until the first byte
+FILE_LIMIT = 1024 * 1024
+PLAIN = (
+    STATUS_LINES[400] + b"Content-Type: application/json\r\nConnection: close\r\n"
+    b"Content-Length: 89\r\n\r\n"
+    b'{"error":"from other machines this port speaks https","hint":"begin the URL with https:"}'
+)
+
+
+def options_of(cert_path: str, key_path: str) -> Any:
+    """What makes connections that show this certificate.
+
+    :raise ConfigError: the files cannot be used, or not together.
+    """
+    from OpenSSL import SSL, crypto
+    from twisted.internet import ssl
+
+    assert tls is not None
+    try:
+        begin = b"-----BEGIN CERTIFICATE-----"
+        parts = _read(cert_path).split(begin)[1:]
+        chain = [ssl.Certificate.loadPEM(begin + part).original for part in parts]
+    except (SSL.Error, crypto.Error, ValueError) as why:
+        raise ConfigError(
+            f"gateway.tls_cert_path: {cert_path} holds no certificate that can be read"
+        ) from why
+    if not chain:
+        raise ConfigError(f"gateway.tls_cert_path: {cert_path} holds no certificate")
+    try:
+        key = crypto.load_privatekey(crypto.FILETYPE_PEM, _read(key_path), b"")
+    except (SSL.Error, crypto.Error, ValueError) as why:
+        raise ConfigError(
+            f"gateway.tls_key_path: {key_path} holds no key that can be read; one with a password cannot be used"
+        ) from why
+    made = ssl.CertificateOptions(
+        privateKey=key,
+        certificate=chain[0],
+        extraCertChain=chain[1:],
+        raiseMinimumTo=ssl.TLSVersion.TLSv1_2,
+        acceptableProtocols=[b"http/1.1"],
+    )
+    try:
+        made.getContext().check_privatekey()
+    except SSL.Error as why:
+        raise ConfigError(
+            f"gateway.tls_key_path: {key_path} is not the key of the certificate in {cert_path}"
+        ) from why
+    return made
+
+
+def _read(path: str) -> bytes:
+    from mcpgateway.system.files import read_bytes
+
+    try:
+        return read_bytes(path, FILE_LIMIT)
+    except FileNotFoundError:
+        raise ConfigError(f"gateway.tls_cert_path, gateway.tls_key_path: there is no file {path}") from None
+
+
+@implementer(IProtocolFactory)
+@define(eq=False)
+class Either:
+    """Makes what serves connections of a port with a certificate; see Note [Both on one port]."""
+
+    _factory: Any
+    _options: Any
+    _clock: Any
+    _secured: Any = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        from twisted.protocols.tls import TLSMemoryBIOFactory
+
+        self._secured = TLSMemoryBIOFactory(self._options, False, self._factory)
+
+    def doStart(self) -> None:
+        """A port has begun to listen."""
+
+    def doStop(self) -> None:
+        """A port has stopped listening."""
+
+    def buildProtocol(self, addr: IAddress) -> IProtocol:
+        """What looks at the first byte."""
+        return _First(self._factory, self._secured, addr, self._clock)
+
+
+class _First(Protocol):
+    """Waits for the first byte of a connection, and hands the connection on."""
+
+    def __init__(self, plain: Any, secured: Any, address: IAddress, clock: Any) -> None:
+        self._plain = plain
+        self._secured = secured
+        self._address = address
+        self._silence: Any = clock.callLater(SILENCE_S, self._give_up)
+
+    def connectionMade(self) -> None:
+        """Wait, unless this takes what the gateway's own parts need."""
+        transport: Any = self.transport
+        if self._plain.files_left(transport) < 0:
+            transport.abortConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Find out what is spoken."""
+        self._heard()
+        transport: Any = self.transport
+        if data[0] == HANDSHAKE:
+            chosen = self._secured.buildProtocol(self._address)
+        elif by_address(transport).reach is not Reach.REMOTE:
+            chosen = self._plain.buildProtocol(self._address)
+        else:
+            transport.write(PLAIN)
+            transport.loseConnection()
+            return
+        transport.protocol = chosen
+        chosen.makeConnection(transport)
+        chosen.dataReceived(data)
+
+    def connectionLost(self, reason: Failure = ...) -> None:  # type: ignore[assignment]  # as Twisted has it
+        """Nobody has said anything."""
+        self._heard()
+
+    def _heard(self) -> None:
+        if self._silence is not None and self._silence.active():
+            self._silence.cancel()
+        self._silence = None
+
+    def _give_up(self) -> None:
+        self._silence = None
+        transport: Any = self.transport
+        if transport is not None:
+            transport.abortConnection()

@@ -1,0 +1,148 @@
+"""Let a real `twisted.web` request be answered on an exchange.
+
+# Note [Playing the channel]
+`twisted.web.http.Request` talks to its channel through about a dozen members that are nowhere written down.  HTTP/2
+plays that part in Twisted itself (`H2Stream`), this does the same.  The members are pinned by a contract test.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet._producer_helpers import _PullToPush  # what twisted.web itself wraps pull producers in
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IConsumer, ITransport
+from twisted.python.failure import Failure
+from twisted.web.http import NO_BODY_CODES
+from twisted.web.http_headers import Headers
+from twisted.web.server import Site
+from zope.interface import implementer
+
+from mcpgateway.frontends.http.exchange import UNSHARED, status_line
+
+if TYPE_CHECKING:
+    from mcpgateway.frontends.http.channel import Channel
+    from mcpgateway.frontends.http.exchange import Exchange
+
+UNSAID = (b"connection", b"server")  # the one is ours to say, the other is nobody's business
+EVENTS = b"text/event-stream"
+
+
+@implementer(ITransport, IConsumer)
+class WebChannel:
+    """What a `twisted.web.server.Request` takes for its channel.
+
+    :ivar site: where the request finds its resource.
+    :ivar factory: none, because an access log line would be formatted for it.
+    :ivar transport: the connection's own.
+    :ivar exchange: what is answered: it tells who asks.
+    """
+
+    factory = None
+
+    def __init__(self, exchange: Exchange, channel: Channel, site: Site) -> None:
+        self.site = site
+        self.transport = channel.transport
+        self.exchange = self._exchange = exchange
+        self._channel = channel
+        self._request: Any = None
+        self._pull: Any = None
+
+    def begin(self) -> None:
+        """Make the request and have it rendered; nothing parses its body unasked."""
+        exchange = self._exchange
+        request = self._request = self.site.requestFactory(self)
+        for name, value in exchange.headers.items():
+            request.requestHeaders.addRawHeader(name, value)
+        request.parseCookies()
+        request.content = BytesIO(exchange.body)
+        request.content.seek(0, 2)
+        exchange.body = b""
+        exchange.on_gone = self._gone
+        request.requestReceived(exchange.method, exchange.head.target, b"HTTP/" + exchange.version)
+
+    def _gone(self) -> None:
+        self.unregisterProducer()
+        request, self._request = self._request, None
+        if request is not None:
+            request.connectionLost(Failure(ConnectionDone()))
+
+    # What the request calls
+
+    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
+        """Send the head of the answer."""
+        channel = self._channel
+        self._exchange.streaming = EVENTS in (headers.getRawHeaders(b"content-type") or ())
+        is_framed = headers.hasHeader(b"content-length") or headers.hasHeader(b"transfer-encoding")
+        has_body = self._exchange.method != b"HEAD" and int(code) not in NO_BODY_CODES
+        if has_body and not is_framed:
+            channel.is_last = True  # HTTP/1.0 knows no chunks; the end of the connection ends the body
+        lines = [status_line(int(code), reason)]
+        for name, values in headers.getAllRawHeaders():
+            if name.lower() not in UNSAID and name.lower() not in UNSHARED:
+                lines += [b"%b: %b\r\n" % (name, value) for value in values]
+        lines.append(channel.connection_line() + b"\r\n")
+        channel.outlet.write(b"".join(lines))
+
+    def write(self, data: bytes) -> None:
+        """Send a part of the body."""
+        if not self._exchange.gone:
+            self._channel.outlet.write(data)
+
+    def writeSequence(self, data: Any) -> None:
+        """Send parts of the body."""
+        if not self._exchange.gone:
+            self._channel.outlet.write(b"".join(data))
+
+    def requestDone(self, request: Any) -> None:
+        """The answer is complete."""
+        self._request = None
+        exchange = self._exchange
+        exchange.on_gone = None
+        exchange.answered = True
+        if not exchange.gone:
+            self._channel.answer_done()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:  # noqa: FBT001  # as Twisted calls it
+        """Let a producer write as long as the connection takes it."""
+        if self._channel.outlet.producer is not None:
+            raise RuntimeError("there is a producer already")
+        if not streaming:
+            producer = self._pull = _PullToPush(producer, self)
+        self._channel.outlet.producer = producer
+        if not streaming:
+            producer.startStreaming()
+        if self._channel.outlet.is_congested:
+            producer.pauseProducing()
+
+    def unregisterProducer(self) -> None:
+        """The producer has nothing more to write."""
+        pull, self._pull = self._pull, None
+        if pull is not None:
+            pull.stopStreaming()
+        self._channel.outlet.producer = None
+
+    def loseConnection(self) -> None:
+        """Close the connection after this answer."""
+        self._channel.is_last = True
+
+    def abortConnection(self) -> None:
+        """Cut the connection."""
+        self._channel.abort()
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        self._channel.is_last = True
+        self._exchange.answer(400)
+
+    def getPeer(self) -> Any:
+        """The client's address."""
+        return self.transport.getPeer()
+
+    def getHost(self) -> Any:
+        """Our address."""
+        return self.transport.getHost()
+
+    def isSecure(self) -> bool:
+        """Whether the connection is encrypted."""
+        return self._exchange.secure

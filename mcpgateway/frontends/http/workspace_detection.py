@@ -1,0 +1,228 @@
+"""Which variant of a server a request is for, found out before it is served."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.errors import GatewayError, UnknownServer
+from mcpgateway.frontends.http.statuses import status_of
+from mcpgateway.hub.owners import Owners
+from mcpgateway.hub.sessions import Sessions
+from mcpgateway.hub.workspaces import Said, Scopes
+from mcpgateway.policy.access import Reach, is_client
+from mcpgateway.protocol import jsonrpc, modern, peek
+from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.system.workspaces import Place
+
+PID_LIMIT = 2**31
+STRANGERS = (Reach.REMOTE, Reach.OTHER_USER)
+SAYING = frozenset((b"mcp-project-path", b"x-mcp-project", b"x-client-cwd"))
+"""The headers that say where a client works."""
+RELAYED = b"x-mcpgateway-stdio"
+"""Sent by what relays a client on stdio."""
+
+
+def said_trace(exchange: Any) -> tuple[str, str] | None:
+    """What the headers of a request say of the trace that it belongs to."""
+    parent = exchange.headers.get(b"traceparent")
+    if parent is None:
+        return None
+    return parent.decode("latin-1"), exchange.headers.get(b"tracestate", b"").decode("latin-1")
+
+
+class Placing:
+    """Asks on behalf of the doors."""
+
+    log = Logger()
+
+    def __init__(self, scopes: Scopes, owners: Owners) -> None:
+        self._scopes = scopes
+        self._owners = owners
+
+    def find(self, exchange: Any, server: ServerSpec, serve: Callable[[ServerSpec], None]) -> None:
+        """Go on with the variant of a server that an exchange is for, or refuse the exchange."""
+        if not self._scopes.is_placed(server):
+            serve(self._noted(exchange, server))
+            return
+        self.locate(exchange, lambda place: serve(self._scopes.variant(server, place)))
+
+    def _noted(self, exchange: Any, server: ServerSpec) -> ServerSpec:
+        # On a view it may matter later where a client works: a workspace may come to define servers.  So what is said
+        # of it is kept in mind, but nobody is looked for.
+        if not server.view or not _may_say(exchange):
+            return server
+        said = said_place(exchange, self._owners)
+        place = self._scopes.place(said, exchange.caller) if said.is_explicit else None
+        return self._scopes.variant(server, place) if place is not None else server
+
+    def own(self, exchange: Any, name: str, sessions: Sessions, serve: Callable[[ServerSpec], None]) -> None:
+        """Go on with a server that the client's own workspace defines, or refuse the exchange."""
+        identifier = exchange.headers.get(b"mcp-session-id", b"")
+        session = sessions.named(identifier)
+        if session is not None and session.server.name == name:
+            serve(session.server)
+            return
+        root = sessions.workspace_of(identifier, name) if identifier else ""
+        if root:
+            self._serve(lambda place: serve(self._scopes.own(name, place.root)), Place(root, root), exchange)
+        else:
+            self.locate(exchange, lambda place: serve(self._scopes.own(name, place.root)))
+
+    def goes_by_roots(self, exchange: Any) -> bool:
+        """Whether a client works in its roots: one that may say where, and has not."""
+        may_say = not _is_bound(exchange) and exchange.caller.reach not in STRANGERS
+        return may_say and not said_place(exchange, self._owners).is_explicit
+
+    def refine(self, exchange: Any, link: Any) -> None:
+        """Take what a message says of its client's workspace before anything of what the link to it had said.
+
+        :param link: has an ``endpoint``, the ``server`` as it is run for its client, and perhaps a ``session``.
+        :raise ConfigError: the values of the workspace cannot be used.
+        """
+        if link.session is not None:
+            return
+        if not link.endpoint.view and not self._scopes.is_placed(link.endpoint):
+            return
+        said = said_place(exchange, self._owners)
+        place = self._scopes.place(said, exchange.caller) if said.is_explicit else None
+        if place is not None:
+            link.server = self._scopes.variant(link.endpoint, place)
+
+    def locate(self, exchange: Any, serve: Callable[[Place], None]) -> None:
+        """Go on with where an exchange's client works; an error of its own that ``serve`` raises is the answer."""
+        said = said_place(exchange, self._owners)
+        place = self._scopes.place(said, exchange.caller)
+        if place is not None:
+            self._serve(serve, place, exchange)
+            return
+        looked = self._scopes.look_for(exchange.caller)
+        looked.addCallback(lambda _: self._looked(exchange, said, serve))
+        looked.addErrback(self._broken, exchange)
+
+    def _looked(self, exchange: Any, said: Said, serve: Callable[[Place], None]) -> None:
+        place = self._scopes.place(said, exchange.caller)
+        if place is not None and not exchange.gone:
+            self._serve(serve, place, exchange)
+
+    def _serve(self, serve: Callable[[Place], None], place: Place, exchange: Any) -> None:
+        try:
+            serve(place)
+        except GatewayError as why:
+            # Whatever it was: it is none of the messages of a server that does not exist.
+            identifier = b"null" if isinstance(why, UnknownServer) else known_id(exchange.body)
+            exchange.answer(status_of(why), jsonrpc.error_bytes(identifier, why))
+
+    def _broken(self, why: Failure, exchange: Any) -> None:
+        self.log.failure("a request could not be placed", why, event="place.broken")
+        if not exchange.gone and not exchange.answered and not exchange.streaming:
+            self._serve(_refuse, Place(), exchange)
+
+
+def _refuse(_: Place) -> None:
+    raise GatewayError("Internal error: it could not be found out whose request this is")
+
+
+def said_place(exchange: Any, owners: Owners) -> Said:
+    """What a request says of where its client works; only the user's own programs are believed any path.
+
+    A path of another machine's means nothing here.  Another user, or whoever has a credential of his own, chooses no
+    directory of this one: where his process works is asked of the kernel.
+    """
+    headers = exchange.headers
+    if exchange.route is not None and exchange.route.project:
+        return Said(project=exchange.route.project)  # its token is for that one
+    project = _text(headers.get(b"x-mcp-project"))
+    if exchange.caller.reach in STRANGERS or _is_bound(exchange):
+        return Said(project="" if unquote(project).startswith("/") else project)  # `Scopes` reads both
+    path = _text(headers.get(b"mcp-project-path")) or _project_in(exchange.query)
+    body = _params(exchange.body) if not path and not project else None
+    pid = owners.living(said_pid(exchange, _pid_in(body)))
+    cwd = _cwd_in(body)
+    if not cwd and (found := headers.get(b"x-client-cwd", b"")).startswith(b"/"):
+        cwd = _text(found)  # else what it was to be made of is a variable that its client does not have
+    return Said(path, project, cwd, pid or 0)
+
+
+def _is_bound(exchange: Any) -> bool:
+    # Whoever has a credential of his own.
+    return exchange.route is not None and is_client(exchange.route.principal)
+
+
+def _may_say(exchange: Any) -> bool:
+    headers = exchange.headers
+    if exchange.route is not None and exchange.route.project:
+        return True
+    if SAYING.isdisjoint(headers) and b"project=" not in exchange.query:
+        return b'"cwd"' in exchange.body
+    return True
+
+
+def _project_in(query: bytes) -> str:
+    # Of a client whose entries have no headers.
+    if b"project=" not in query:
+        return ""
+    return next((value for name, value in parse_qsl(query.decode("latin-1")) if name == "project"), "")
+
+
+def _text(header: bytes | None) -> str:
+    return header.decode("utf-8", "surrogateescape") if header is not None else ""
+
+
+def _params(body: bytes) -> Envelope | None:
+    try:
+        return peek.members(jsonrpc.decode(body), "params") if body else None
+    except GatewayError:
+        return None  # a batch, or nothing at all: whoever serves it will say so
+
+
+def _speakers(params: Envelope | None) -> tuple[Envelope, ...]:
+    if params is None:
+        return ()
+    meta = peek.members(params, "_meta")
+    return (params, peek.members(params, "clientInfo"), meta, peek.members(meta, modern.INFO_KEY))
+
+
+def _cwd_in(params: Envelope | None) -> str:
+    found = (peek.text(each, "cwd", jsonrpc.URI_LIMIT) for each in _speakers(params))
+    return next((each for each in found if each), "")
+
+
+def _pid_in(params: Envelope | None) -> int | None:
+    found = (jsonrpc.integer(peek.members(each, "clientInfo").get("pid")) for each in _speakers(params)[:1])
+    return next(found, None)
+
+
+def said_pid(exchange: Any, said: int | None) -> int | None:
+    """The process that a request says it comes from; its header goes before what its body has ``said``."""
+    # S000's two ways of saying whose session it is; a wrong number must never fail an initialize, and a number of
+    # another machine's means nothing here.
+    if exchange.caller.reach is Reach.REMOTE:
+        return None
+    header = exchange.headers.get(b"x-client-pid")
+    if header is not None and header.isdigit() and len(header) <= 10:
+        said = int(header)
+    return said if said is not None and 0 < said < PID_LIMIT else None
+
+
+def is_admin(exchange: Any) -> bool:
+    """Whether a request is an administrator's own; a shim only passes on what its client says."""
+    return exchange.route is not None and exchange.route.is_admin and RELAYED not in exchange.headers
+
+
+def is_dotted(exchange: Any) -> bool:
+    """Whether a URL asks for the gateway's own tools under names with dots (``?names=dotted``)."""
+    return bool(exchange.query) and b"names=dotted" in exchange.query.split(b"&")
+
+
+def known_id(body: bytes) -> bytes:
+    """The id of what is no message, as far as it has one that can be answered; else null."""
+    try:
+        return jsonrpc.identifier(jsonrpc.decode(body).get("id")) or b"null"
+    except GatewayError:
+        return b"null"

@@ -1,0 +1,227 @@
+"""The writing half of a connection: send at once where possible, and bound what a slow reader costs.
+
+# Note [Sending at once]
+`transport.write` only queues: the bytes leave one reactor turn and two `epoll_ctl` later, which costs as much as
+reading the request.  So while nothing is queued, bytes go to the socket at once, and what it does not take is queued.
+Only on naked TCP and Unix sockets: the transport of TLS passes unknown calls on to the socket below, where they would
+leave in the clear.
+
+# Note [What slow readers cost]
+What a reader has yet to take is counted, in the transport and beyond it, and bounded twice: the reader of a stream may
+be `STREAM_BACKLOG_LIMIT` behind, and all that is held for all of them shares one room
+(`mcpgateway.policy.fair_memory`).  Where that is full, readers of the greediest peer are cut off; what they were told
+on a stream is kept for them to come back for (`mcpgateway.hub.replay`).  The last part of a stream, which is the
+answer, may be of any size and its reader slow, as long as there is room: it is what the call was made for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.tcp import Server
+from zope.interface import implementer
+
+from mcpgateway.policy.fair_memory import Room
+
+STREAM_BACKLOG_LIMIT = 4 * 1024 * 1024  # bytes a stream's reader may be behind, beyond the transport's buffer
+FLUSH_PIECE = 256 * 1024  # bytes of a backlog that the transport is given at once
+LARGE = 64 * 1024  # a body from here on is handed over as it is, not copied behind its head
+
+
+class Owner(Protocol):
+    """Whose outlet it is."""
+
+    @property
+    def peer(self) -> Hashable:
+        """Whose memory it is that the reader costs."""
+
+    def drained(self) -> None:
+        """Everything that was said has left."""
+
+    def abort(self) -> None:
+        """Cut the connection: the reader is too far behind."""
+
+
+@implementer(IPushProducer)
+class Outlet:
+    """Writes for a channel; the transport tells it how fast the client reads.
+
+    :ivar is_direct: the transport is a naked socket.
+    :ivar is_congested: the transport's buffer is full.
+    :ivar producer: who produces an answer at the speed of the client, if anybody.
+    """
+
+    __slots__ = (
+        "_backlog",
+        "_backlog_size",
+        "_handed",
+        "_last",
+        "_owner",
+        "_room",
+        "_seen",
+        "_stalled",
+        "_transport",
+        "is_congested",
+        "is_direct",
+        "producer",
+    )
+
+    def __init__(self, owner: Owner, transport: Any, room: Room, *, is_secure: bool) -> None:
+        self._owner: Owner | None = owner
+        self._transport = transport
+        self.is_direct = isinstance(transport, Server) and not is_secure
+        self.is_congested = False
+        self.producer: Any = None
+        self._backlog: list[bytes] = []
+        self._backlog_size = 0
+        self._room = room
+        self._handed = 0  # bytes that the transport was given and that still count
+        self._last = b""
+        self._stalled = 0
+        self._seen = (0, 0)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the reader has yet to take something before more may be said."""
+        return self.is_congested or bool(self._backlog or self._last)
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; see Note [Sending at once]."""
+        transport = self._transport
+        # What is queued shows in two places of Twisted's FileDescriptor; one of them is not public.
+        if self.is_direct and not transport._tempDataLen and not transport.dataBuffer:  # noqa: SLF001
+            sent = transport.writeSomeData(data)
+            if sent == len(data):
+                return
+            if isinstance(sent, int):
+                data = data[sent:]
+            # Otherwise the connection is lost, and the transport finds that out in its own way.
+        transport.write(data)
+        if self.is_congested:
+            self._count(len(data))
+
+    def _count(self, size: int) -> bool:
+        self._handed += size
+        return self._room.take(self, size)
+
+    def is_too_much(self, size: int) -> bool:
+        """Whether an answer of this size should not be begun: there is no room, and its reader has most of it."""
+        return size >= LARGE and self._room.would_refuse(self, size)
+
+    def write_answer(self, head: bytes, body: bytes) -> None:
+        """Send a head with its body; a large body is not copied."""
+        if len(body) < LARGE:
+            self.write(head + body)
+        else:
+            self.write(head)
+            self._transport.write(body)
+            if self.is_congested:
+                self._count(len(body))
+
+    def write_stream(self, data: bytes) -> bool:
+        """Send a part of a stream, or keep it until the reader has caught up; false when it is too far behind."""
+        if not self.is_behind:
+            self.write(data)
+            return True
+        if self._backlog_size > STREAM_BACKLOG_LIMIT:
+            return False
+        self._backlog.append(data)
+        self._backlog_size += len(data)
+        return self._room.take(self, len(data))
+
+    def write_last(self, data: bytes) -> None:
+        """Send the last part of a stream, however slow the reader is; see Note [What slow readers cost]."""
+        if self.is_behind:
+            self._last = data
+            self._room.take(self, len(data))
+        else:
+            self.write(data)
+
+    def stalled_ticks(self) -> int:
+        """A second has passed; for how many in a row the reader has taken nothing."""
+        transport = self._transport
+        seen = (len(getattr(transport, "dataBuffer", b"")), getattr(transport, "offset", 0))
+        self._stalled = self._stalled + 1 if seen == self._seen else 0
+        self._seen = seen
+        return self._stalled
+
+    def clear(self) -> None:
+        """Forget what was not sent; the connection has ended.
+
+        The owner too: a circle of references would keep the transport, and megabytes that it could not send, until the
+        garbage collector comes by.
+        """
+        self._owner = None
+        self._forget()
+
+    @property
+    def peer(self) -> Hashable:
+        """Whose memory it costs that its reader is behind."""
+        return self._owner.peer if self._owner is not None else None
+
+    @property
+    def may_give_way(self) -> bool:
+        """Whether the connection may be cut."""
+        return True
+
+    def give_way(self) -> None:
+        """End the connection of a reader that costs too much."""
+        self._forget()
+        if self._owner is not None:
+            self._owner.abort()
+
+    def _forget(self) -> None:
+        self._backlog.clear()
+        self._backlog_size = self._handed = 0
+        self._last = b""
+        self._room.leave(self)
+
+    def pauseProducing(self) -> None:
+        """The transport's buffer is full."""
+        self.is_congested = True
+        self._stalled = 0
+        if self.producer is not None:
+            self.producer.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """The transport's buffer is empty again."""
+        self.is_congested = False
+        self._taken()
+        while (self._backlog or self._last) and not self.is_congested:
+            self._flush()
+        if self.is_congested:
+            return
+        self._taken()
+        if self.producer is not None:
+            self.producer.resumeProducing()
+        elif self._owner is not None:
+            self._owner.drained()
+
+    def stopProducing(self) -> None:
+        """The transport has gone; the protocol is told in `connectionLost`."""
+        if self.producer is not None:
+            self.producer.stopProducing()
+
+    def _taken(self) -> None:
+        handed, self._handed = self._handed, 0
+        if handed:
+            self._room.give(self, handed)
+
+    def _flush(self) -> None:
+        size = count = 0
+        for piece in self._backlog:
+            if size >= FLUSH_PIECE:
+                break
+            size += len(piece)
+            count += 1
+        pieces = self._backlog[:count]
+        del self._backlog[:count]
+        self._backlog_size -= size
+        self._handed += size
+        if self._last and not self._backlog:
+            pieces.append(self._last)
+            self._handed += len(self._last)
+            self._last = b""
+        self._transport.writeSequence(pieces)

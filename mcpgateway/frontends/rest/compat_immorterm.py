@@ -1,0 +1,85 @@
+"""The routes of immorterm-mcp-gateway that change servers, in its words."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.errors import ClientFilesFailed, InvalidParams, NotThere
+from mcpgateway.frontends.rest.operation import Asked
+from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.manage.client_files import Clients
+from mcpgateway.manage.install import Installing
+from mcpgateway.manage.servers import Operating
+from mcpgateway.manage.tools.checks import check_definition, check_name
+
+EXPECTED = 'such as {"name": "notes", "command": "npx", "args": ["-y", "notes-mcp"]}'
+RECONNECT_S = 15.0
+
+ListTools = Callable[[ServerSpec, str], Awaitable[Sequence[str]]]
+"""Has a server's tools listed for a principal."""
+
+
+@frozen
+class Older:
+    """Restarts servers, gives them to their clients and takes them in again, and installs them."""
+
+    _switchboard: Switchboard
+    _operating: Operating
+    _clients: Clients
+    _installing: Callable[[], Installing]
+    _list_tools: ListTools
+
+    async def reconnect(self, asked: Asked) -> Any:
+        """Replace what runs of a server; its entry stays as it is."""
+        name = asked.path["name"]
+        await self._operating.restart(name, RECONNECT_S)
+        return {"ok": True, "server": name}
+
+    async def disable(self, asked: Asked) -> Any:
+        """Give clients their own entries of a server back, or, where no client leads here for it, switch it off."""
+        name = asked.path["name"]
+        self._switchboard.server(name)
+        if self._clients.is_led_here(name):
+            await self._clients.give_back(name)
+        else:
+            self._operating.switch(name, on=False)
+        return {"ok": True, "server": name, "enabled": False}
+
+    async def enable(self, asked: Asked) -> Any:
+        """Lead clients here again for a server that they were given back, or switch it on."""
+        name = asked.path["name"]
+        is_known = name in self._switchboard.servers
+        if self._clients.is_given_back(name):
+            await self._clients.take_in(name)
+            if self._clients.is_given_back(name):
+                raise ClientFilesFailed(
+                    f"{name} is still its clients' own", "mcpgateway clients plan says why"
+                )
+        elif not is_known:
+            raise NotThere(f"there is no server {name}, and none was given back to its clients")
+        if name in self._switchboard.servers:
+            self._operating.switch(name, on=True)
+        return {"ok": True, "server": name, "enabled": True}
+
+    async def install(self, asked: Asked) -> Any:
+        """Try a server, and write it into the configuration when it works."""
+        said = asked.said(EXPECTED)
+        name = said.get("name")
+        if not isinstance(name, str) or not name or not said.get("command"):
+            raise InvalidParams('"name" and "command" are needed', EXPECTED)
+        definition = _definition(said)
+        check_name(name)
+        check_definition(definition, may_hold_secrets=True)
+        installing = self._installing()
+        installing.check_may_run(asked.principal, definition)
+        plan = installing.plans.plan(name, definition)
+        done = await installing.install(plan, lambda spec: self._list_tools(spec, asked.principal))
+        return {"ok": True, "server": name, "installed": True, "tools": list(done.tools)}
+
+
+def _definition(said: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: said[key] for key in ("command", "args", "env", "cwd") if said.get(key)}

@@ -1,0 +1,25 @@
+"""The control plane's description of itself."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from attrs import define
+
+from mcpgateway.frontends.rest.operation import Asked
+
+
+@define(slots=False)
+class Describing:
+    """Gives the OpenAPI document, made when it is first asked for."""
+
+    @cached_property
+    def _document(self) -> dict[str, Any]:
+        from mcpgateway.frontends.rest.openapi import document  # few ask for it
+
+        return document()
+
+    async def openapi(self, _: Asked) -> Any:
+        """This API, as OpenAPI 3.1."""
+        return self._document

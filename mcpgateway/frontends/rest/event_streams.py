@@ -1,0 +1,215 @@
+"""Streams of server-sent events: what is known, then what happens, for readers of any speed.
+
+# Note [Slow readers]
+Nothing is written while the connection takes nothing more.  What happens meanwhile waits in a buffer of `BUFFER`
+entries; beyond that the oldest are left out, and the reader is told how many.
+
+# Note [Fair streams]
+There are only so many streams, and one caller may have all of them while nobody else wants any.  When somebody does,
+the caller with the most has his latest ended, unless he who comes has nearly as many.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer, IReactorTime
+from zope.interface import implementer
+
+from mcpgateway.errors import Overloaded
+from mcpgateway.observe.event_feed import Entry
+
+BUFFER = 64
+HEARTBEAT_S = 15.0
+RETRY_MS = 1000  # how soon a client comes back
+PIECE = 50  # entries that are written at once
+PUT_OFF = b": this stream ends, because others want to read, too\n\n"
+Follow = Callable[["Reader"], Callable[[], None]]
+"""Begins to tell a reader of what happens; returns what ends that."""
+
+
+@implementer(IPushProducer)
+@define(eq=False)
+class Reader:
+    """Who reads a stream; see Note [Slow readers].
+
+    :param wants: whether an entry is for this reader.
+    """
+
+    _request: Any = field(repr=False)
+    _clock: IReactorTime = field(repr=False)
+    _wants: Callable[[Entry], bool] = field(repr=False)
+    _known: Iterator[Entry] | None = field(init=False, default=None)
+    _waiting: deque[Entry] = field(init=False, factory=deque)
+    _left_out: int = field(init=False, default=0)
+    _is_paused: bool = field(init=False, default=False)
+    _is_pumping: bool = field(init=False, default=False)
+    _is_last: bool = field(init=False, default=False)
+    _done: Deferred[None] | None = field(init=False, default=None)
+    _beat: Any = field(init=False, default=None)
+
+    def read(self, known: Iterable[Entry], *, goes_on: bool) -> Deferred[None]:
+        """Write what is known, and then what it is told; fires when there is nothing more to say."""
+        self._known = iter(known)
+        self._is_last = not goes_on
+        self._done = Deferred()
+        self._request.registerProducer(self, True)
+        self._request.write(b"retry: %d\n\n" % RETRY_MS)
+        self._beat = self._clock.callLater(HEARTBEAT_S, self._heartbeat)
+        done = self._done
+        self._pump()
+        return done
+
+    def close(self) -> None:
+        """The client has gone, or everything was said."""
+        beat, self._beat = self._beat, None
+        if beat is not None:
+            beat.cancel()
+        self._known = None
+        self._waiting.clear()
+
+    def told(self, entry: Entry) -> None:
+        """Something has happened."""
+        if self._is_last or not self._wants(entry):
+            return
+        self._waiting.append(entry)
+        if not self._is_pumping:
+            self._pump()
+        while len(self._waiting) > BUFFER:
+            self._waiting.popleft()
+            self._left_out += 1
+
+    def ended(self) -> None:
+        """Nothing more will happen."""
+        self._is_last = True
+        self._pump()
+
+    def put_off(self) -> None:
+        """Somebody else has the place from now on; what was not written yet is not."""
+        done, self._done = self._done, None
+        if done is not None:
+            self._is_last = True
+            self._known = None
+            self._waiting.clear()
+            self._request.unregisterProducer()
+            self._request.write(PUT_OFF)
+            done.callback(None)
+
+    def _heartbeat(self) -> None:
+        if not self._is_paused:
+            self._request.write(b": still here\n\n")
+        self._beat = self._clock.callLater(HEARTBEAT_S, self._heartbeat)
+
+    def _pump(self) -> None:
+        if self._is_pumping:
+            return
+        self._is_pumping = True
+        try:
+            while not self._is_paused and (piece := b"".join(self._piece())):
+                self._request.write(piece)
+        finally:
+            self._is_pumping = False
+        if self._is_last and not (self._is_paused or self._known or self._waiting):
+            done, self._done = self._done, None
+            if done is not None:
+                self._request.unregisterProducer()  # where the client has gone, the request has done that
+                done.callback(None)
+
+    def _piece(self) -> Iterator[bytes]:
+        if self._known is not None:
+            piece = [written(entry) for entry in islice(self._known, PIECE)]
+            if piece:
+                yield b"".join(piece)
+                return
+            self._known = None
+        if self._left_out:
+            yield b": %d were left out, because they were read too slowly\n\n" % self._left_out
+            self._left_out = 0
+        while self._waiting:
+            yield written(self._waiting.popleft())
+
+    def pauseProducing(self) -> None:
+        """The connection takes nothing more for now."""
+        self._is_paused = True
+
+    def resumeProducing(self) -> None:
+        """It does again."""
+        self._is_paused = False
+        self._pump()
+
+    def stopProducing(self) -> None:
+        """It has gone; `close` follows."""
+        self._is_paused = True
+
+
+def written(entry: Entry) -> bytes:
+    """An entry as an event."""
+    kind = f"event: {entry.kind}\n" if entry.kind else ""
+    return f"id: {entry.identifier}\n{kind}data: {entry.text}\n\n".encode(errors="replace")
+
+
+@define(eq=False)
+class Readers:
+    """All that read, and how many may; see Note [Fair streams].
+
+    :param most: the bound of the moment.
+    """
+
+    _clock: IReactorTime = field(repr=False)
+    _most: Callable[[], int] = field(repr=False)
+    _reading: dict[str, list[Reader]] = field(init=False, factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        """How many streams are read."""
+        return sum(map(len, self._reading.values()))
+
+    def check(self, caller: str) -> None:
+        """Whether there is room for another stream of a caller's; where another one has too many, one of his ends.
+
+        :raise Overloaded: there is none.
+        """
+        number = len(self)
+        if number < self._most():
+            return
+        greediest = max(self._reading, key=lambda each: len(self._reading[each]), default=caller)
+        theirs = self._reading.get(greediest, [])
+        if len(theirs) <= len(self._reading.get(caller, ())) + 1:
+            raise Overloaded(
+                f"{number} streams are read, and gateway.limits.log_streams allows no more",
+                "end one of them, or raise the limit",
+            )
+        theirs[-1].put_off()
+
+    async def serve(
+        self,
+        request: Any,
+        caller: str,
+        known: Callable[[], Iterable[Entry]],
+        follow: Follow | None,
+        wants: Callable[[Entry], bool] = lambda _: True,
+    ) -> None:
+        """Write to a request what is known, and then what happens, until that ends or the client goes.
+
+        :param follow: None: what is known was all.
+        """
+        reader = Reader(request, self._clock, wants)
+        self._reading.setdefault(caller, []).append(reader)
+        leave = follow(reader) if follow is not None else None
+        try:
+            await reader.read(filter(wants, known()), goes_on=leave is not None)
+        finally:
+            self._forget(caller, reader)
+            if leave is not None:
+                leave()
+            reader.close()
+
+    def _forget(self, caller: str, reader: Reader) -> None:
+        theirs = self._reading[caller]
+        theirs.remove(reader)
+        if not theirs:
+            del self._reading[caller]

@@ -1,0 +1,52 @@
+"""The gateway itself: its version, whether servers are ready, what it is doing, and its end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+
+from mcpgateway import __version__
+from mcpgateway.errors import InvalidParams
+from mcpgateway.frontends.rest.operation import Asked
+from mcpgateway.manage.readiness import WAIT_MOST_S, WAIT_S, Readiness
+from mcpgateway.manage.shutdown import Ending
+from mcpgateway.observe.dump import Dump
+
+EXPECTED = 'such as {"servers": ["github"], "timeout_ms": 20000}'
+
+
+@frozen
+class Instance:
+    """Answers for the gateway as a whole."""
+
+    _readiness: Readiness
+    _dump: Dump
+    _ending: Ending
+
+    async def version(self, _: Asked) -> Any:
+        """Which release this is."""
+        return {"version": __version__}
+
+    async def preflight(self, asked: Asked) -> Any:
+        """Whether servers could be called now; nothing is started."""
+        names = [each.strip() for each in asked.query.get("need", "").split(",")]
+        return self._readiness.look(names)
+
+    async def wait(self, asked: Asked) -> Any:
+        """Start servers, and wait until they can be called."""
+        said = asked.said(EXPECTED)
+        servers, limit_ms = said.get("servers"), said.get("timeout_ms", WAIT_S * 1000)
+        if not isinstance(servers, list) or not all(isinstance(each, str) for each in servers):
+            raise InvalidParams('"servers" must be a list of names', EXPECTED)
+        if isinstance(limit_ms, bool) or not isinstance(limit_ms, int | float) or not limit_ms >= 1:
+            raise InvalidParams('"timeout_ms" must be a number of milliseconds', EXPECTED)
+        return await self._readiness.wait(servers, min(limit_ms, WAIT_MOST_S * 1000) / 1000)
+
+    async def dump(self, _: Asked) -> Any:
+        """What the gateway is doing, all of it."""
+        return self._dump.told()
+
+    async def shutdown(self, _: Asked) -> Any:
+        """Have the gateway end."""
+        return {"status": self._ending.begin()}

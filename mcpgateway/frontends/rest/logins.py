@@ -1,0 +1,66 @@
+"""Signing in at servers: whoever may use a server signs in there, and out, for itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+
+from mcpgateway.config.values import DURATION_WORDS, seconds_in
+from mcpgateway.errors import InvalidParams
+from mcpgateway.frontends.rest.operation import Asked
+from mcpgateway.manage import logins
+
+EXPECTED = (
+    'an object such as {}, {"again": true} or {"answer": "http://127.0.0.1:9100/oauth/callback?code=…"}'
+)
+WAIT_S = 60.0  # the most that a request waits; whoever wants to wait longer asks again
+TRUE = frozenset(("true", "1", "yes"))
+
+
+@frozen
+class Logins:
+    """Answers what is asked about that."""
+
+    _logins: logins.Logins
+
+    async def look(self, asked: Asked) -> Any:
+        """How the caller stands with a server."""
+        found = await self._logins.wait(asked.path["name"], asked.principal, _limit(asked))
+        return found.shown()
+
+    async def login(self, asked: Asked) -> Any:
+        """Find out where the caller signs in, or take what its browser was sent back with."""
+        said = asked.said(EXPECTED) if asked.body.strip() else {}
+        again, answer = said.get("again", False), said.get("answer")
+        if not isinstance(again, bool):
+            raise InvalidParams('"again" must be true or false', EXPECTED)
+        if answer is not None and not isinstance(answer, str):
+            raise InvalidParams('"answer" must be a text', EXPECTED)
+        name, principal = asked.path["name"], asked.principal
+        if answer is not None:
+            return (await self._logins.answer(name, principal, answer)).shown()
+        return (await self._logins.begin(name, principal, again=again)).shown()
+
+    async def logout(self, asked: Asked) -> Any:
+        """Give back what the caller was granted, and on demand the registration."""
+        registration = asked.query.get("forget", "").lower() in TRUE
+        name = asked.path["name"]
+        found = await self._logins.forget(name, asked.principal, registration=registration)
+        return {
+            "server": name,
+            "signed_out": found.was_granted,
+            "revoked": found.revoked,
+            "forgotten": found.was_registered,
+            "unregistered": found.unregistered,
+        }
+
+
+def _limit(asked: Asked) -> float:
+    said = asked.query.get("wait")
+    if said is None:
+        return 0.0
+    seconds = seconds_in(said)
+    if seconds is None:
+        raise InvalidParams(f'"wait" must be {DURATION_WORDS}')
+    return min(seconds, WAIT_S)

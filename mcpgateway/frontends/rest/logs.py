@@ -1,0 +1,103 @@
+"""What servers say and what happens in the gateway, as streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.web.iweb import IRequest
+
+from mcpgateway.errors import InvalidParams, UnknownServer
+from mcpgateway.frontends.rest.event_streams import Readers
+from mcpgateway.frontends.rest.operation import Asked, Feed, number
+from mcpgateway.observe.event_feed import Chronicle, Entry
+from mcpgateway.observe.server_logs import HISTORY, ServerLogs
+
+LAST_ID = "last-event-id"
+FLAGS = {"": True, "1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+
+@frozen
+class Logs:
+    """Streams of lines and of events."""
+
+    _logs: ServerLogs
+    _events: Chronicle
+    _readers: Readers
+
+    async def of_server(self, asked: Asked) -> Any:
+        """The log of a server: its last lines, then what is added to it."""
+        name = asked.path["name"]
+        if not self._logs.is_known(name):
+            raise UnknownServer(
+                f"server not found: {name}", "mcpgateway servers list (GET /api/v1/servers) lists them"
+            )
+        tail = min(number("tail", asked.query.get("tail", str(HISTORY))), HISTORY)
+        after, follows = _last(asked) or "", _flag(asked, "follow")
+        log = self._logs.of(name)
+        self._readers.check(asked.principal)
+
+        def run(request: IRequest) -> Deferred[None]:
+            """Write it, until there is nothing more to say."""
+            follow = log.follow if follows else None
+            return ensureDeferred(
+                self._readers.serve(request, asked.principal, lambda: log.history(tail, after), follow)
+            )
+
+        return Feed(run)
+
+    async def events(self, asked: Asked) -> Any:
+        """What happens in the gateway, from now on, or from the event that was seen last."""
+        after, follows = _last(asked), _flag(asked, "follow")
+        if after is None and "after" in asked.query:
+            after = asked.query["after"]
+            if after and not _is_time(after):
+                raise InvalidParams(
+                    '"after" must be the id of an event', "such as 2026-11-22T07:00:00.000000Z"
+                )
+        wants = _wanted(asked.query.get("kind", ""), asked.query.get("server", ""))
+        events = self._events
+        self._readers.check(asked.principal)
+
+        def known() -> list[Entry]:
+            """What has happened already."""
+            # Without following, what has happened is all that can be told.
+            return list(events.after(after or "")) if after is not None or not follows else []
+
+        def run(request: IRequest) -> Deferred[None]:
+            """Write it, until there is nothing more to say."""
+            follow = events.follow if follows else None
+            return ensureDeferred(self._readers.serve(request, asked.principal, known, follow, wants))
+
+        return Feed(run)
+
+
+def _last(asked: Asked) -> str | None:
+    # What is no id of ours says nothing of what was seen, as when none is said.
+    said = asked.header(LAST_ID)
+    return said if said and _is_time(said) else None
+
+
+def _is_time(text: str) -> bool:
+    return text[0].isdigit()  # a date, or less than any: 0 for all there is
+
+
+def _flag(asked: Asked, name: str) -> bool:
+    text = asked.query.get(name, "true").lower()
+    if text not in FLAGS:
+        raise InvalidParams(f'"{name}" must be true or false')
+    return FLAGS[text]
+
+
+def _wanted(kinds: str, server: str) -> Callable[[Entry], bool]:
+    chosen = tuple(each.strip() for each in kinds.split(",") if each.strip())
+
+    def wants(entry: Entry) -> bool:
+        is_kind = not chosen or any(
+            entry.kind == each or entry.kind.startswith(f"{each}.") for each in chosen
+        )
+        return is_kind and (not server or entry.server == server)
+
+    return wants

@@ -1,0 +1,135 @@
+"""What an operation of the control plane is asked, and what it may answer beside a value that becomes JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
+
+import msgspec
+from attrs import define, field, frozen
+from msgspec import Raw
+from twisted.internet.defer import Deferred
+from twisted.web.iweb import IRequest
+
+from mcpgateway.errors import GatewayError, InvalidParams
+from mcpgateway.frontends.http.routes import Route
+from mcpgateway.frontends.http.workspace_detection import is_admin
+from mcpgateway.policy.access import RouteClass
+from mcpgateway.protocol import jsonrpc
+
+Run = Callable[[IRequest], Deferred[None]]
+
+
+@frozen
+class Answer:
+    """An answer that is more than a value with status 200.
+
+    :ivar value: becomes JSON.
+    :ivar body: instead of that, these bytes.
+    """
+
+    status: int = 200
+    value: Any = None
+    headers: Mapping[str, str] = field(factory=dict)
+    body: bytes | None = None
+    media: str = "application/json"
+
+
+@frozen
+class Feed:
+    """An answer that goes on: events, one after the other.
+
+    :ivar run: writes to the request until there is nothing more to say; cancelled when the client goes.
+    """
+
+    run: Run
+    media: str = "text/event-stream"
+
+
+@define(eq=False, slots=False)
+class Asked:
+    """One request to an operation.
+
+    :ivar path: what stands in the places of the route's path.
+    """
+
+    request: Any = field(repr=False)
+    route: Route
+    path: Mapping[str, str]
+
+    @property
+    def exchange(self) -> Any:
+        """What is answered, below `twisted.web`: it tells who asks."""
+        return self.request.channel.exchange
+
+    @property
+    def principal(self) -> str:
+        """As whom."""
+        found: str = self.exchange.route.principal
+        return found
+
+    @property
+    def judged(self) -> RouteClass:
+        """What the guard has let it in for."""
+        found: RouteClass = self.exchange.route.way.route
+        return found
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether that is an administrator."""
+        return is_admin(self.exchange)
+
+    @cached_property
+    def query(self) -> dict[str, str]:
+        """The parameters of the query; of one that is given again, all values with commas, as lists are written."""
+        return {
+            name.decode(errors="replace"): b",".join(values).decode(errors="replace")
+            for name, values in self.request.args.items()
+        }
+
+    def header(self, name: str) -> str | None:
+        """A header of the request; None without it."""
+        found: bytes | None = self.exchange.headers.get(name.lower().encode())
+        return None if found is None else found.decode("latin-1")
+
+    @cached_property
+    def body(self) -> bytes:
+        """The body, as it came."""
+        found: bytes = self.request.content.read()
+        return found
+
+    def members(self, expected: str = "") -> Mapping[str, Raw]:
+        """The members of the object that the body is, undecoded; none of an empty body.
+
+        :param expected: what would have been right, for the error.
+        :raise InvalidParams: it is no JSON object.
+        """
+        try:
+            return jsonrpc.decode(self.body) if self.body.strip() else {}
+        except GatewayError:
+            raise InvalidParams("the body: expected a JSON object", expected) from None
+
+    def said(self, expected: str = "") -> dict[str, Any]:
+        """The object that the body is, decoded.
+
+        :param expected: what would have been right, for the error.
+        :raise InvalidParams: it is no JSON object.
+        """
+        try:
+            found = msgspec.json.decode(self.body)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            raise InvalidParams("the body: expected a JSON object", expected)
+        return found
+
+
+def number(name: str, text: str) -> int:
+    """A whole number in a query.
+
+    :raise InvalidParams: it is none.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise InvalidParams(f'"{name}" must be a whole number')
+    return int(text)

@@ -1,0 +1,210 @@
+"""Servers: which there are, how they are; adding, changing and removing them; starting and stopping what runs of them.
+
+# Note [Who may say what is run]
+Whoever says what is run, or what it is given, can do whatever the gateway's user can.  So new and other definitions
+need the admin token or the Unix socket, and so do the variables and headers in a PATCH; for all else the usual token
+does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from mcpgateway.config.edit.alteration import is_on
+from mcpgateway.config.edit.conditions import read_condition
+from mcpgateway.config.edit.patch import DEFINED, EXPECTED, read_definition, read_name, read_patch, runs_here
+from mcpgateway.config.model import GatewaySettings, Remote, Rest
+from mcpgateway.config.values import DURATION_WORDS, seconds_in
+from mcpgateway.errors import Conflict, InvalidParams, NotEntitled
+from mcpgateway.frontends.rest.operation import Answer, Asked
+from mcpgateway.manage.servers import Operating
+from mcpgateway.observe.roster import Roster
+from mcpgateway.policy.remote_policy import check_may_run
+
+if TYPE_CHECKING:
+    from mcpgateway.manage.entries import Changed, Entries
+
+WAIT_S = 60.0  # the most that a request waits for a server; whoever wants to wait longer asks again
+OFF = ("false", "0")
+RUNS = frozenset(("running", "degraded", "restarting", "starting"))
+
+
+class Servers:
+    """Answers what is asked about servers.
+
+    :param make_entries: makes what changes their entries, for the first who asks for that.
+    :param settings: those of the gateway that are in force.
+    """
+
+    def __init__(
+        self,
+        roster: Roster,
+        operating: Operating,
+        make_entries: Callable[[], Entries],
+        settings: Callable[[], GatewaySettings],
+    ) -> None:
+        self._roster = roster
+        self._operating = operating
+        self._make_entries = make_entries
+        self._settings = settings
+        self._made: Entries | None = None
+
+    @property
+    def _entries(self) -> Entries:
+        if self._made is None:
+            self._made = self._make_entries()
+        return self._made
+
+    # Looking
+
+    async def listed(self, asked: Asked) -> Any:
+        """Every server, and its tools unless they are not wanted."""
+        return self._roster.views(with_tools=asked.query.get("tools") not in OFF)
+
+    async def shown(self, asked: Asked) -> Answer:
+        """One server: its numbers, its tools, and how it is defined but for values of variables and headers."""
+        name = asked.path["name"]
+        view = self._roster.view(name)
+        config = self._entries.shown(name)
+        return self._tagged(name, 200, {**view, "config": config})
+
+    # Changing
+
+    async def add(self, asked: Asked) -> Answer:
+        """Add one, and have it started unless it is switched off."""
+        said = asked.said(DEFINED)
+        limit_s = _limit(asked)
+        name, definition = read_name(said), read_definition(said)
+        self._check_reach(asked, is_run_here=runs_here(definition))
+        return await self._added(self._entries.add(name, definition), definition, limit_s)
+
+    async def put(self, asked: Asked) -> Answer:
+        """Let one be defined so, whether it is there already or not."""
+        said = asked.said(DEFINED)
+        limit_s, name, definition = _limit(asked), asked.path["name"], read_definition(said)
+        if said.get("name", name) != name:
+            raise InvalidParams("the name in the body is another than in the path", "PATCH renames servers")
+        self._check_reach(asked, is_run_here=runs_here(definition))
+        condition = read_condition(asked.header("if-match"), asked.header("if-none-match"))
+        changed = self._entries.put(name, definition, condition)
+        if changed.is_new:
+            return await self._added(changed, definition, limit_s)
+        await self._settled(name, limit_s)
+        status = "updated" if changed.is_other else "unchanged"
+        return self._tagged(name, 200, {"status": status, **self._more(changed, limit_s)})
+
+    async def patch(self, asked: Asked) -> Answer:
+        """Switch one on or off, change any of its keys, its variables or its headers, or call it by another name."""
+        patch = read_patch(asked.said(EXPECTED))
+        if patch.gives and not asked.is_admin:
+            raise NotEntitled(
+                "what a server runs and is given is as powerful as its command: that needs the admin token",
+                "send the token in admin.token of the gateway's home, or ask over the Unix socket",
+            )
+        name, limit_s = asked.path["name"], _limit(asked)
+        server = self._roster.server(name)
+        is_program = not isinstance(server.reach, Remote | Rest)
+        self._check_reach(asked, is_run_here=patch.gives and (is_program or patch.runs_here))
+        ran = self._roster.look(server).get("status") in RUNS
+        condition = read_condition(asked.header("if-match"), None)
+        changed = self._entries.patch(name, patch, condition)
+        if ran and patch.gives and changed.is_other and patch.disabled is not True:
+            limit_s = await self._started_anew(changed.name, limit_s)
+        else:
+            await self._settled(changed.name, limit_s)
+        status: dict[str, Any] = {"status": "updated"}
+        if changed.name != name:
+            status = {"status": "patched", "old_name": name, "new_name": changed.name}
+        return self._tagged(changed.name, 200, {**status, **self._more(changed, limit_s)})
+
+    async def remove(self, asked: Asked) -> Any:
+        """Take one out of the configuration; what it was is kept in a file."""
+        condition = read_condition(asked.header("if-match"), None)
+        kept, hint = self._entries.remove(asked.path["name"], condition)
+        return {"status": "removed", "kept": kept, **({"hint": hint} if hint else {})}
+
+    # Operating
+
+    async def start(self, asked: Asked) -> Answer:
+        """Start one."""
+        name, limit_s = asked.path["name"], _limit(asked)
+        await self._operating.begin(name, limit_s)
+        return Answer(200 if limit_s else 202, {"status": "started", **self._view(name, limit_s)})
+
+    async def start_all(self, _: Asked) -> Answer:
+        """Start every server that clients share."""
+        return Answer(202, {"status": "started", "servers": self._operating.start_all()})
+
+    async def stop(self, asked: Asked) -> Any:
+        """Stop what runs of one; the next who needs it starts it again."""
+        await self._operating.stop(asked.path["name"])
+        return {"status": "stopped"}
+
+    async def stop_all(self, _: Asked) -> Any:
+        """Stop what runs of every server."""
+        return {"status": "stopped", "servers": await self._operating.stop_all()}
+
+    async def restart(self, asked: Asked) -> Any:
+        """Replace what runs of one by new children, or start it."""
+        name, limit_s = asked.path["name"], _limit(asked)
+        await self._operating.restart(name, limit_s)
+        return {"status": "restarted", **self._view(name, limit_s)}
+
+    async def reset_circuit(self, asked: Asked) -> Any:
+        """Forget what one has done wrong."""
+        self._operating.reset_circuit(asked.path["name"])
+        return {"status": "circuit reset"}
+
+    # What is said
+
+    async def _added(self, changed: Changed, definition: Mapping[str, Any], limit_s: float) -> Answer:
+        name = changed.name
+        if not is_on(definition):
+            return self._tagged(name, 201, {"status": "added"}, _place(name))
+        await self._settled(name, limit_s, starts=True)
+        hint = f"it is being started; GET {_place(name)['location']} tells how it is"
+        value = {"status": "accepted", **self._more(changed, limit_s)}
+        return self._tagged(name, 202, {"hint": hint, **value}, _place(name))
+
+    async def _settled(self, name: str, limit_s: float, *, starts: bool = False) -> None:
+        if limit_s or starts:
+            try:
+                await self._operating.begin(name, limit_s)
+            except Conflict:
+                pass  # it is not to run, which its state tells
+
+    async def _started_anew(self, name: str, limit_s: float) -> float:
+        await self._settled(name, limit_s, starts=True)
+        return limit_s
+
+    def _check_reach(self, asked: Asked, *, is_run_here: bool) -> None:
+        check_may_run(asked.principal, self._settings(), is_run_here=is_run_here)
+
+    def _more(self, changed: Changed, limit_s: float) -> dict[str, Any]:
+        more = {"hint": changed.hint} if changed.hint else {}
+        return {**more, **self._view(changed.name, limit_s)}
+
+    def _view(self, name: str, limit_s: float) -> dict[str, Any]:
+        return {"server": self._roster.view(name)} if limit_s else {}
+
+    def _tagged(self, name: str, status: int, value: Any, headers: Mapping[str, str] | None = None) -> Answer:
+        return Answer(status, value, {**(headers or {}), "etag": self._entries.tag(name)})
+
+
+def _place(name: str) -> dict[str, str]:
+    return {"location": f"/api/v1/servers/{name}"}
+
+
+def _limit(asked: Asked) -> float:
+    """How long a request is to wait.
+
+    :raise InvalidParams: it does not say that so that it can be understood.
+    """
+    said = asked.query.get("wait")
+    if said is None:
+        return 0.0
+    seconds = seconds_in(said)
+    if seconds is None:
+        raise InvalidParams(f'"wait" must be {DURATION_WORDS}')
+    return min(seconds, WAIT_S)

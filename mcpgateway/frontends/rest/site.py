@@ -1,0 +1,172 @@
+"""The control plane on Klein, made of the table of routes.
+
+Imported when it is first asked for: Klein costs 4 MB and a tenth of a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from klein import Klein
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.iweb import IRequest
+from twisted.web.server import Site
+from werkzeug.exceptions import HTTPException, NotFound
+
+from mcpgateway import escaping
+from mcpgateway.errors import GatewayError
+from mcpgateway.frontends.http.routes import API, PLACE, ROUTES, VERSIONED, Media, Route, methods_of
+from mcpgateway.frontends.http.statuses import control_status_of
+from mcpgateway.frontends.rest.fair_queue import Turns
+from mcpgateway.frontends.rest.operation import Answer, Asked, Feed
+from mcpgateway.system.process.processes import out_of_files
+
+Groups = Mapping[str, Callable[[], Any]]
+"""What makes each group of operations, when the first of them is asked for."""
+
+Audit = Callable[[str, str, int, str, str], str]
+"""Writes down an operation, its request, the status, who asked, and the server it was about; gives its id."""
+
+CALLS = "tools."  # they are written down as calls of servers
+RETRY_S = "1"
+ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+BROKEN = "Something went wrong in the gateway; its log says what."
+
+
+class ControlPlane:
+    """Answers what is not MCP, by the table of routes.
+
+    :param audit: told of every request that may have changed something; None where nobody wants to know.
+    """
+
+    log = Logger()
+
+    def __init__(self, groups: Groups, turns: Turns, audit: Audit | None = None) -> None:
+        self._groups = groups
+        self._audit = audit
+        self._made: dict[str, Any] = {}
+        self._turns = turns
+        self.app: Any = Klein()
+        for route in ROUTES:
+            if not route.is_light:
+                self._serve(route)
+        self.app.route("/api/<path:rest>", methods=ALL_METHODS, endpoint="versioned")(_versioned)
+        self.app.handle_errors(HTTPException)(_no_route)
+
+    def site(self) -> Site:
+        """What the channel hands requests to; forms are never parsed before somebody asks for it."""
+        return Site(self.app.resource(), parsePOSTFormSubmission=False)
+
+    def _serve(self, route: Route) -> None:
+        rule = PLACE.sub(lambda found: f"<{'path:' if found[2] else ''}{found[1]}>", route.path)
+
+        def serve(request: IRequest, **path: str) -> Deferred[bytes]:
+            asked = Asked(request, route, path)
+            return ensureDeferred(self._answer(asked)).addCallback(self._audited, asked)
+
+        methods = list(route.methods)
+        self.app.route(rule, methods=methods, endpoint=f"{route.method} {route.path}")(serve)
+
+    def _audited(self, body: bytes, asked: Asked) -> bytes:
+        route, request = asked.route, asked.request
+        if self._audit is not None and route.method != "GET" and not route.operation.startswith(CALLS):
+            # With the names of servers in the place of what may be the id of a session, which is a secret.
+            identifier = self._audit(
+                route.operation,
+                f"{route.method} {route.path}",
+                request.code,
+                asked.principal,
+                asked.path.get("name", ""),
+            )
+            request.setHeader(b"x-request-id", identifier.encode())
+        return body
+
+    async def _answer(self, asked: Asked) -> bytes:
+        if (
+            asked.judged is not asked.route.access
+        ):  # see Note [As it is judged] in `mcpgateway.frontends.http.routes`
+            raise NotFound
+        try:
+            if asked.route.media is Media.EVENTS:
+                found = await self._operate(asked)
+            else:
+                found = await self._turns.take(asked.principal, lambda: self._operate(asked))
+            return await _written(asked, found)
+        except CancelledError:
+            raise  # the client has gone, and nobody is there to be told
+        except GatewayError as why:
+            return _refused(asked.request, why)
+        except Exception as why:  # noqa: BLE001 - whatever it was, its traceback is not the client's
+            full = out_of_files(why)
+            if full is not None:
+                return _refused(asked.request, full)
+            self.log.failure("a request to the control plane broke", event="control.broken")
+            return _refused(asked.request, GatewayError(BROKEN))
+
+    async def _operate(self, asked: Asked) -> Any:
+        group, _, method = asked.route.operation.partition(".")
+        made = self._made.get(group)
+        if made is None:
+            made = self._made[group] = self._groups[group]()
+        return await getattr(made, method)(asked)
+
+
+async def _written(asked: Asked, found: Any) -> bytes:
+    request = asked.request
+    if isinstance(found, Feed):
+        request.setHeader(b"content-type", found.media.encode())
+        request.setHeader(b"cache-control", b"no-store")
+        if asked.request.method != b"HEAD":
+            await found.run(request)
+        return b""
+    answer = found if isinstance(found, Answer) else Answer(next(iter(asked.route.gives)), found)
+    request.setResponseCode(answer.status)
+    for name, value in answer.headers.items():
+        request.setHeader(name.encode(), value.encode("latin-1"))
+    body = answer.body if answer.body is not None else _encoded(answer.value)
+    return _framed(request, body, answer.media)
+
+
+def _encoded(value: Any) -> bytes:
+    # Whoever reads it on a terminal is spoken to by no stranger.
+    return escaping.json_bytes(msgspec.json.encode(value))
+
+
+def _framed(request: Any, body: bytes, media: str = "application/json") -> bytes:
+    request.setHeader(b"content-type", media.encode())
+    if body or request.method != b"HEAD":  # the length that a service tells is not that of what it sends then
+        request.setHeader(b"content-length", b"%d" % len(body))  # or it would be chunked
+    request.setHeader(b"cache-control", b"no-store")
+    return body
+
+
+def _refused(request: Any, why: GatewayError) -> bytes:
+    status = control_status_of(why)
+    request.setResponseCode(status)
+    if status in (429, 503):
+        request.setHeader(b"retry-after", RETRY_S.encode())
+    body = {"error": why.message, "hint": why.advice}
+    more = {name: value for name, value in (why.data or {}).items() if name not in body}
+    return _framed(request, _encoded({**body, **more}))
+
+
+def _versioned(request: Any, rest: str) -> bytes:
+    # Tell where that is which was asked for without its version.
+    there = VERSIONED + request.uri.removeprefix(API)
+    if request.uri.startswith(VERSIONED) or not methods_of(there.partition(b"?")[0]):
+        raise NotFound
+    request.setHeader(b"location", there)
+    request.setResponseCode(307)
+    return b""
+
+
+def _no_route(request: IRequest, failure: Failure) -> bytes:
+    # The guard has let nothing through but what is declared; this is what Klein cannot take apart.
+    said: Any = failure.value
+    request.setResponseCode(said.code)
+    body = {"error": said.name, "hint": "GET /api/v1/openapi.json lists what there is"}
+    return _framed(request, _encoded(body))

@@ -1,0 +1,100 @@
+"""Tokens: those of agents, and the gateway's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+
+from mcpgateway.errors import ConfigError, GatewayError, InvalidParams
+from mcpgateway.frontends.rest.operation import Answer, Asked
+from mcpgateway.manage.tokens import OWN, Issuing
+
+EXPECTED = 'such as {"name": "build", "servers": ["github"], "read_only": true, "expires_in": 86400}'
+TOO_LONG_S = 1e12  # more than any token lasts
+MEMBERS = frozenset(("name", "servers", "tools", "read_only", "expires_in"))
+
+
+class NotWritten(GatewayError):
+    """The configuration could not be changed."""
+
+
+@frozen
+class Tokens:
+    """Manages tokens; none of them is in any answer but the one to whoever has it made."""
+
+    _issuing: Issuing
+
+    async def listed(self, _: Asked) -> Any:
+        """The tokens of agents."""
+        return {"required": self._issuing.is_required, "tokens": self._issuing.listed()}
+
+    async def create(self, asked: Asked) -> Any:
+        """Make a token for an agent."""
+        said = asked.said(EXPECTED)
+        # A limit that is not understood must not be left out.
+        strange = sorted(said.keys() - MEMBERS)
+        if strange:
+            raise InvalidParams(f"{strange[0][:40]!r} is not known here", EXPECTED)
+        made, secret = self._issuing.create(
+            _text(said, "name"),
+            servers=_texts(said, "servers"),
+            tools=_texts(said, "tools"),
+            read_only=_flag(said, "read_only"),
+            lasts_s=_seconds(said),
+        )
+        return Answer(201, {"token": secret, **made.shown(made.created)})
+
+    async def revoke(self, asked: Asked) -> Any:
+        """Take one back."""
+        found = self._issuing.revoke(asked.path["id"])
+        return {"revoked": found.id, "name": found.name}
+
+    async def rotate(self, asked: Asked) -> Any:
+        """Replace the gateway's own."""
+        said = asked.said('such as {"which": ["auth"]}') if asked.body.strip() else {}
+        which = _texts(said, "which") or ["auth"]
+        if not set(which) <= OWN.keys():
+            raise InvalidParams('"which" names auth, admin, or both')
+        which = sorted(set(which))
+        self._issuing.rotate(which)
+        return {"rotated": which}
+
+    async def require(self, asked: Asked) -> Any:
+        """Let clients on this machine need a token, or not."""
+        said = asked.said('such as {"required": true}')
+        if not isinstance(said.get("required"), bool):
+            raise InvalidParams('"required" must be true or false')
+        try:
+            self._issuing.require(is_required=said["required"])
+        except ConfigError as why:
+            raise NotWritten(why.message, "set gateway.auth_mcp_transport by hand") from why
+        return {"required": self._issuing.is_required}
+
+
+def _text(said: dict[str, Any], name: str) -> str:
+    found = said.get(name)
+    if not isinstance(found, str):
+        raise InvalidParams(f'"{name}" must be a text', EXPECTED)
+    return found
+
+
+def _texts(said: dict[str, Any], name: str) -> list[str]:
+    found = said.get(name, [])
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        raise InvalidParams(f'"{name}" must be a list of texts', EXPECTED)
+    return found
+
+
+def _flag(said: dict[str, Any], name: str) -> bool:
+    found = said.get(name, False)
+    if not isinstance(found, bool):
+        raise InvalidParams(f'"{name}" must be true or false', EXPECTED)
+    return found
+
+
+def _seconds(said: dict[str, Any]) -> float:
+    found = said.get("expires_in", 0)
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        raise InvalidParams('"expires_in" must be a number of seconds', EXPECTED)
+    return min(found, TOO_LONG_S)  # no number is too large to be compared

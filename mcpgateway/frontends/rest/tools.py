@@ -1,0 +1,196 @@
+"""Tools over plain HTTP, for scripts: what there is, what fits, how it is called, and having all servers asked.
+
+Whoever calls a tool can do whatever that tool does, so calls are of the class that changes things: they need the token
+or the Unix socket.  A client that hangs up takes its call back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from attrs import evolve, field, frozen
+from msgspec import Raw
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.errors import InvalidParams
+from mcpgateway.frontends.http.workspace_detection import said_place
+from mcpgateway.frontends.rest.operation import Answer, Asked, number
+from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.owners import Owners
+from mcpgateway.manage.discovery import LIMIT_S, Discovery
+from mcpgateway.manage.toolbox import Toolbox
+from mcpgateway.policy.access import is_client
+from mcpgateway.protocol import jsonrpc
+from mcpgateway.system.workspaces import Place
+
+CALL_S = 600.0  # the most that a call may take; clients hang up earlier
+FOUND, FOUND_MOST = 10, 50
+WHOLE_NUMBERS = frozenset(("offset", "limit", "head", "tail", "context"))
+FLAGS = frozenset(("shape", "raw"))
+LISTS = frozenset(("fields",))
+MISSING = "Mcpgateway-Missing"
+"""Names the servers that a list is without, because they have not said what they have."""
+
+
+@frozen
+class Caller:
+    """Who asks, and where he works."""
+
+    principal: str
+    is_admin: bool
+    _exchange: Any = field(repr=False)
+    _switchboard: Switchboard = field(repr=False)
+    _owners: Owners = field(repr=False)
+
+    def placed(self, server: ServerSpec) -> Deferred[ServerSpec]:
+        """The variant of a server or view for where the caller works."""
+        scopes = self._switchboard.scopes
+        if not scopes.is_placed(server):
+            return succeed(server)
+        if is_client(self.principal):
+            return self._place().addCallback(lambda place: scopes.variant(server, place))
+        # The gateway's own user uses the servers of all projects, from wherever that is.
+        placed = self._place().addCallback(lambda place: scopes.run_at(server, place))
+        return placed.addCallback(lambda found: evolve(found, is_everywhere=True) if found.view else found)
+
+    def own(self, name: str) -> Deferred[ServerSpec]:
+        """The server of that name that the caller's workspace itself defines."""
+        return self._place().addCallback(lambda place: self._switchboard.scopes.own(name, place.root))
+
+    def _place(self) -> Deferred[Place]:
+        scopes, peer = self._switchboard.scopes, self._exchange.caller
+        said = said_place(self._exchange, self._owners)
+        place = scopes.place(said, peer)
+        looked = scopes.look_for(peer) if place is None else succeed(None)
+        return looked.addCallback(lambda _: place or scopes.place(said, peer) or Place())
+
+
+class Tools:
+    """Finds, describes and calls tools."""
+
+    def __init__(self, switchboard: Switchboard, owners: Owners, clock: IReactorTime) -> None:
+        self._switchboard = switchboard
+        self._owners = owners
+        self._toolbox = Toolbox(switchboard, clock)
+        self._discovery = Discovery(switchboard, clock)
+
+    async def listed(self, asked: Asked) -> Any:
+        """All tools, those of one server, or those that fit to what somebody wants."""
+        said = asked.query
+        caller, server = self._caller(asked), said.get("server", "")
+        if "q" not in said:
+            found = await self._toolbox.tools(caller, server)
+            return Answer(
+                value=found.tools, headers={MISSING: ", ".join(found.missing)} if found.missing else {}
+            )
+        return await self._toolbox.search(caller, said["q"], _limit(said), server)
+
+    async def describe(self, asked: Asked) -> Any:
+        """All there is to know of one tool."""
+        return await self._toolbox.describe(self._caller(asked), asked.path["id"])
+
+    async def call_by_id(self, asked: Asked) -> Any:
+        """Call a tool by its id."""
+        wanted = _wanted(asked)
+        return await self._toolbox.call_by_id(
+            self._caller(asked), asked.path["id"], wanted.arguments, wanted.limit_s
+        )
+
+    async def call(self, asked: Asked) -> Any:
+        """Call a tool of a server by its own name."""
+        wanted = _wanted(asked)
+        if not wanted.tool:
+            raise InvalidParams('"tool" is missing', EXPECTED)
+        return await self._toolbox.call(
+            self._caller(asked), asked.path["name"], wanted.tool, wanted.arguments, wanted.limit_s
+        )
+
+    async def result(self, asked: Asked) -> Any:
+        """A part of a result that was too long to be shown."""
+        return await self._toolbox.result(self._caller(asked), asked.path["ref"], _part(asked.query))
+
+    async def discovered(self, _: Asked) -> Any:
+        """How far the discovery is, or what came of the latest."""
+        return self._discovery.shown()
+
+    async def discover(self, asked: Asked) -> Any:
+        """Have servers asked for their lists; who comes while that is done is told how far it is."""
+        said = asked.members(EXPECTED)
+        servers, limit_s = self._named(said), _seconds(said, LIMIT_S)
+        if not self._discovery.is_running:
+            self._discovery.begin(servers, limit_s)
+        return Answer(202, self._discovery.shown())
+
+    def _named(self, said: Mapping[str, Raw]) -> list[ServerSpec]:
+        known = self._switchboard.servers
+        try:
+            names = msgspec.json.decode(said["servers"], type=list[str]) if "servers" in said else []
+        except msgspec.DecodeError:
+            raise InvalidParams('"servers" must be a list of names') from None
+        chosen = [self._toolbox.server(each) for each in dict.fromkeys(names)]
+        return chosen or [each for each in known.values() if each.enabled]
+
+    def _caller(self, asked: Asked) -> Caller:
+        return Caller(asked.principal, asked.is_admin, asked.exchange, self._switchboard, self._owners)
+
+
+EXPECTED = 'such as {"tool": "read_file", "arguments": {"path": "notes.txt"}}'
+
+
+@frozen
+class Wanted:
+    """What the body of a call says.
+
+    :ivar tool: its own name; empty where it stands in the path.
+    """
+
+    tool: str
+    arguments: Raw = field(repr=False)
+    limit_s: float
+
+
+def _wanted(asked: Asked) -> Wanted:
+    said = asked.members(EXPECTED)
+    arguments = next((said[name] for name in ("arguments", "args") if name in said), jsonrpc.EMPTY)
+    if arguments == jsonrpc.NULL:
+        arguments = jsonrpc.EMPTY
+    if not bytes(arguments).startswith(b"{"):
+        raise InvalidParams('"arguments" must be an object', EXPECTED)
+    try:
+        tool = msgspec.json.decode(said["tool"], type=str) if "tool" in said else ""
+    except msgspec.DecodeError:
+        raise InvalidParams('"tool" must be a string', EXPECTED) from None
+    return Wanted(tool, arguments, _seconds(said, CALL_S))
+
+
+def _seconds(said: Mapping[str, Raw], most: float) -> float:
+    raw = next((said[name] for name in ("timeout_ms", "timeoutMs") if name in said), None)
+    if raw is None:
+        return most
+    found = jsonrpc.integer(raw)
+    if found is None or found < 1:
+        raise InvalidParams('"timeout_ms" must be a whole number of milliseconds')
+    return min(found / 1000, CALL_S)
+
+
+def _limit(said: Mapping[str, str]) -> int:
+    return max(1, min(number("limit", said.get("limit", str(FOUND))), FOUND_MOST))
+
+
+def _part(said: Mapping[str, str]) -> dict[str, Any]:
+    """The arguments of ``get_result`` in a query, which knows only texts."""
+    made: dict[str, Any] = {}
+    for name, text in said.items():
+        if name in WHOLE_NUMBERS:
+            made[name] = number(name, text)
+        elif name in FLAGS:
+            made[name] = text not in ("0", "false")
+        elif name in LISTS:
+            made[name] = [each for each in text.split(",") if each]
+        else:
+            made[name] = text
+    return made

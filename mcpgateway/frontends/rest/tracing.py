@@ -1,0 +1,43 @@
+"""How it came about: why a server is as it is, and what was said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mcpgateway.errors import NotThere, UnknownServer
+from mcpgateway.frontends.rest.operation import Asked, number
+from mcpgateway.observe.activity import SHOWN, Activity
+from mcpgateway.observe.recorder import Recording
+from mcpgateway.observe.why import Why
+
+MEMBERS = ("id", "server", "tool", "outcome", "principal", "kind")
+
+
+class Tracing:
+    """Answers about what has happened."""
+
+    def __init__(self, why: Why, recording: Recording, activity: Activity | None) -> None:
+        self._activity = activity
+        self._why = why
+        self._recording = recording
+
+    async def why(self, asked: Asked) -> Any:
+        """Why a server is as it is."""
+        return self._why.tell(asked.path["name"])
+
+    async def record(self, asked: Asked) -> Any:
+        """What was said to a server, and by it."""
+        name, said = asked.path["name"], asked.query.get("limit")
+        lines = await self._recording.export(name, None if said is None else number("limit", said))
+        if not lines and not self._why.is_known(name):
+            raise UnknownServer(f"Unknown server: {name}")
+        return {"server": name, "lines": lines}
+
+    async def activity(self, asked: Asked) -> Any:
+        """What was done lately."""
+        if self._activity is None:
+            raise NotThere("nothing is written down", "gateway.trace.activity switches it on")
+        said = dict(asked.query)
+        most = number("limit", said.pop("limit", str(SHOWN)))
+        wanted = {name: said[name] for name in MEMBERS if said.get(name)}
+        return {"records": self._activity.find(most, **wanted)}

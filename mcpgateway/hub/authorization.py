@@ -1,0 +1,162 @@
+"""Sees to it that nobody uses more than his credential is for: the one place for both eras, all views, and REST.
+
+    a request to a server     `Permits.check`, wherever it comes from: views and the gateway's own tools end here, too
+    a list a client asks for  `Permits.narrow`: what may not be called is not in it
+    a view                    is a look at no more than may be used (`mcpgateway.views.view.View.scope`)
+
+# Note [What changes nothing]
+Whether a tool changes something is known by what its server says of it in its list.  Where nobody has asked for that
+yet, a tool counts as one that does: whoever may only read asks for the list first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+from msgspec import Raw
+
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.discovery.records import Item, Kind, read_items
+from mcpgateway.errors import OutOfScope
+from mcpgateway.hub.filters import Between
+from mcpgateway.interfaces import Call
+from mcpgateway.policy.access import is_client
+from mcpgateway.policy.permissions import Scope
+from mcpgateway.protocol import jsonrpc, peek
+from mcpgateway.protocol.jsonrpc import Envelope, Message
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.catalog.listed import Librarian
+
+CALL, LIST = "tools/call", "tools/list"
+KNOWN_LIMIT = 1000  # servers, as they are run in one place
+WHOLE = Scope()
+
+Place = tuple[str, str]
+Refused = Callable[[str, str, Call, str, str], None]
+"""Told of every request that was refused: who asked, of which server, what, which tool, and why."""
+
+
+@define(eq=False)
+class Permits:
+    """What principals may use.
+
+    :ivar scopes: what they are limited to, by their names.
+    :ivar librarian: what knows the lists of servers; only asked where somebody may only read.
+    :ivar on_refusal: is told of requests that were refused.
+    """
+
+    scopes: Mapping[str, Scope] = field(factory=dict)
+    librarian: Callable[[], Librarian | None] = lambda: None
+    on_refusal: Refused | None = None
+    _harmless: dict[Place, frozenset[str]] = field(factory=dict, init=False, repr=False)
+
+    def of(self, principal: str) -> Scope | None:
+        """What a principal may use; None for the gateway's own user, who may use everything."""
+        return self.scopes.get(principal, WHOLE) if is_client(principal) else None
+
+    def admit(self, principal: str, server: ServerSpec) -> None:
+        """See whether a principal may use a server at all.
+
+        :raise OutOfScope: it may not.
+        """
+        scope = self.scopes.get(principal)
+        if scope is not None and not server.view and not scope.admits_server(server.name):
+            raise OutOfScope(f"this token may not use {server.name}", "ask for one whose scope has it")
+
+    def check(self, principal: str, server: ServerSpec, call: Call, message: Message) -> None:
+        """See whether a principal may send a request to a server.
+
+        :raise OutOfScope: it may not.
+        """
+        scope = self.scopes.get(principal)
+        if scope is None or server.view:
+            return
+        tool = (peek.text(message.params, "name") or "") if call.method == CALL else ""
+        try:
+            self._check(principal, scope, server, call.method, tool)
+        except OutOfScope as why:
+            if self.on_refusal is not None:
+                self.on_refusal(principal, server.name, call, tool, why.message)
+            raise
+
+    def _check(self, principal: str, scope: Scope, server: ServerSpec, method: str, tool: str) -> None:
+        self.admit(principal, server)
+        if method != CALL:
+            if not scope.admits_method(method):
+                raise OutOfScope(f"this token may not ask for {method}", "its scope names tools only")
+            return
+        is_harmless = not scope.read_only or tool in self._known(server)
+        if not scope.admits_tool(server.name, tool, is_read_only=is_harmless):
+            raise OutOfScope(f"this token may not call {tool} of {server.name}", _hint(scope))
+
+    def narrow(self, principal: str, server: ServerSpec, call: Call, message: Message) -> None:
+        """Have a list of a server's tools, which a client itself has asked for, leave out what it may not call."""
+        scope = self.scopes.get(principal)
+        if scope is not None and call.method == LIST and not server.view and scope.names_tools:
+            is_first = "cursor" not in (message.params or {})
+            call.sink = _Narrowed(call.sink, self, scope, server, is_first)
+
+    def narrowed(self, scope: Scope, server: ServerSpec, items: Iterable[Item]) -> tuple[Item, ...]:
+        """Those of a server's tools that may be called."""
+        found = tuple(items)
+        if scope.read_only:
+            self.note(server, found)
+        return tuple(
+            each for each in found if scope.admits_tool(server.name, each.own, is_read_only=each.is_read_only)
+        )
+
+    def note(self, server: ServerSpec, items: Iterable[Item], *, is_first: bool = True) -> None:
+        """A server says of its tools what they do.
+
+        :param is_first: these are the first of its list, and what it has said before does not count any more.
+        """
+        place = (server.name, server.workspace)
+        said = frozenset(each.own for each in items if each.is_read_only)
+        before = self._harmless.pop(place, frozenset())
+        self._harmless[place] = said if is_first else before | said
+        if len(self._harmless) > KNOWN_LIMIT:
+            del self._harmless[next(iter(self._harmless))]
+
+    def _known(self, server: ServerSpec) -> frozenset[str]:
+        place = (server.name, server.workspace)
+        if place not in self._harmless and (librarian := self.librarian()) is not None:
+            items = librarian.recall(server, Kind.TOOL)
+            if items is not None:
+                self.note(server, items)
+        return self._harmless.get(place, frozenset())
+
+
+@define(eq=False)
+class _Narrowed(Between):
+    """Leaves out of a list what may not be called."""
+
+    permits: Permits
+    scope: Scope
+    server: ServerSpec
+    is_first: bool
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """The server's own response."""
+        if "result" in reply:
+            reply = {**reply, "result": self._left(reply["result"])}
+        self.sink.answered(call, reply)
+
+    def _left(self, result: Raw) -> Raw:
+        members = jsonrpc.read_object(result, "result")
+        items = read_items(self.server.name, Kind.TOOL, [result])
+        self.permits.note(self.server, items, is_first=self.is_first)
+        kept = [
+            jsonrpc.raw(each.raw)
+            for each in items
+            if self.scope.admits_tool(self.server.name, each.own, is_read_only=each.is_read_only)
+        ]
+        return jsonrpc.raw({**members, Kind.TOOL.member: kept})
+
+
+def _hint(scope: Scope) -> str:
+    if scope.read_only:
+        return "it may only use tools that change nothing; tools/list names those it may"
+    return "tools/list names those it may"

@@ -1,0 +1,1 @@
+"""The bridge between the eras: a request of one era at a server of the other."""

@@ -1,0 +1,281 @@
+"""Children that are used by one call at a time, because they may ask something.
+
+# Note [One call in a lane]
+Nothing on the wire ties a question to the call it belongs to, so a child that may ask is used by one call at a time:
+its lane.  Lanes are kept apart by principal, by what the client can be asked, and by its process where the server keeps
+state; those that differ in nothing of that are a group, and a call takes whichever of them is free.  While a call is
+parked its lane is closed, and others get a lane of their own, up to `LANES_LIMIT`, of which one client closes no more
+than `SHARE`.
+
+# Note [What questions hold up]
+A question may wait for long, and most calls ask nothing.  So a call of what has not been seen asking does not wait for
+parked ones, but goes beside the lanes: to the child that clients share, where a question reaches its client while no
+other call is under way.  Where the server keeps state there is only the one lane, and the call goes to its child: that
+has one client, whose own questions they are.
+
+A question beside the lanes reaches nobody while another is open there.  So while one is, a call that would go there
+gets a lane that is more than its client's share; if it asks, the client's oldest question makes way.
+
+# Note [What was taken back may still ask]
+A call that nobody waits for any more is cancelled, but some servers work on and ask all the same.  So its lane is used
+by no other call: its child is ended as soon as nothing else is under way on it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from attrs import define, field
+from msgspec import Raw
+
+from mcpgateway import __version__
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.errors import Overloaded
+from mcpgateway.hub.peers import Claim, unclaimed
+from mcpgateway.hub.pool import Pool
+from mcpgateway.hub.sessions import Session, Sessions
+from mcpgateway.hub.slot import Slot
+from mcpgateway.hub.subscriptions.modern_clients import Ears
+from mcpgateway.interfaces import Call
+from mcpgateway.policy.sharing import Variant, variant_of
+from mcpgateway.protocol import jsonrpc, modern, peek
+from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.protocol.versions import LATEST_LEGACY
+
+LANES_LIMIT = 8  # of one group
+SHARE = 4  # of them that one client's parked calls may close
+LANES_OF_PRINCIPAL = (
+    64  # of one server; a client can say of itself what it likes, and each time another thing
+)
+SPARE_TICKS = 30  # how long a lane is kept beside another idle one
+QUEUE_LIMIT = 100  # calls of one group that wait for a lane
+
+
+class Passenger(Protocol):
+    """A call in a lane.
+
+    :ivar client: the client's request; None while it is parked.
+    :ivar whose: tells its client from others, as well as can be seen.
+    """
+
+    client: Call | None
+    whose: Any
+
+
+@define(eq=False)
+class Lane:
+    """A child that is used by one call at a time; see Note [One call in a lane].
+
+    :ivar session: whose child it is.
+    :ivar aside: stands for the requests that go to the same child and during which it asks nothing.
+    """
+
+    session: Session
+    slot: Slot
+    aside: Session
+    current: Passenger | None = None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether its call is parked."""
+        return self.current is not None and self.current.client is None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits for anything of its child's."""
+        return self.current is None and not self.slot.calls()
+
+
+@define(eq=False)
+class Group:
+    """Lanes that differ in nothing, and the calls that wait for one of them.
+
+    :ivar offered: what its clients can be asked, as they say it at ``initialize``.
+    """
+
+    server: ServerSpec
+    principal: str
+    peer: int
+    offered: dict[str, Any]
+    info: Raw | None
+    lanes: list[Lane] = field(factory=list)
+    queue: deque[Any] = field(factory=deque)
+    is_advancing: bool = False
+
+
+class Lanes:
+    """All lanes.
+
+    :param end: ends a session of the gateway's own.
+    """
+
+    def __init__(
+        self, pool: Pool, sessions: Sessions, ears: Ears, end: Callable[[Session, str], object]
+    ) -> None:
+        self.claim: Claim = unclaimed
+        self._pool = pool
+        self._sessions = sessions
+        self._ears = ears
+        self._end = end
+        self._groups: dict[tuple[Variant, str, int, str], Group] = {}
+        self._leaving: list[Lane] = []
+
+    def __iter__(self) -> Any:
+        return iter(list(self._groups.values()))
+
+    def adopt(self, server: ServerSpec) -> None:
+        """A server is defined otherwise from now on."""
+        for group in self:
+            if group.server.name == server.name:
+                group.server = server
+                for lane in group.lanes:
+                    lane.aside.server = server
+
+    def group(
+        self, server: ServerSpec, principal: str, peer: int, offered: dict[str, Any], meta: Envelope
+    ) -> Group:
+        """The lanes that a client may use."""
+        key = (variant_of(server), principal, peer, json.dumps(offered, sort_keys=True))
+        found = self._groups.get(key)
+        if found is None:
+            info = _info(meta)
+            found = self._groups[key] = Group(server, principal, peer, offered, info)
+        self._check(found)
+        return found
+
+    def any_of(self, group: Group) -> Lane:
+        """A lane for a request during which nothing is asked.
+
+        :raise Overloaded: there are too many others.
+        """
+        lane = group.lanes[0] if group.lanes else self._new(group)
+        lane.session.seen = self._sessions.now
+        return lane
+
+    def free(self, group: Group, whose: Any, *, past_share: bool = False) -> Lane | None:
+        """A lane for the next call of a client, or None if there is none now.
+
+        :param past_share: whether it may be one more than the client's share.
+        :raise Overloaded: there are too many others.
+        """
+        self._check(group)
+        if self.has_its_share(group, whose) and not past_share:
+            return None
+        lane = next((each for each in group.lanes if each.current is None), None)
+        if lane is None:
+            is_moving = any(not each.is_closed for each in group.lanes)
+            is_alone = bool(group.lanes) and self._pool.keeps_state(group.server)
+            if is_moving or is_alone or len(group.lanes) >= LANES_LIMIT:
+                return None
+            lane = self._new(group)
+        lane.session.seen = self._sessions.now
+        return lane
+
+    def has_its_share(self, group: Group, whose: Any) -> bool:
+        """Whether a client's parked calls have closed as many lanes as they may."""
+        return self._closed_by(group, whose) >= SHARE
+
+    def is_past_its_share(self, group: Group, whose: Any) -> bool:
+        """Whether a client's parked calls have closed more."""
+        return self._closed_by(group, whose) > SHARE
+
+    def _closed_by(self, group: Group, whose: Any) -> int:
+        closed = [each.current for each in group.lanes if each.is_closed]
+        return len([each for each in closed if each is not None and each.whose == whose])
+
+    def is_held_up(self, group: Group, whose: Any) -> bool:
+        """Whether a call that gets no lane would wait for parked ones; see Note [What questions hold up]."""
+        are_closed = bool(group.lanes) and all(each.is_closed for each in group.lanes)
+        return are_closed or self.has_its_share(group, whose)
+
+    def _check(self, group: Group) -> None:
+        # Others may have ended the session of a lane meanwhile.
+        for lane in [each for each in group.lanes if not self._is_open(each)]:
+            group.lanes.remove(lane)
+            self._ears.slot_ended(lane.slot)
+
+    def _is_open(self, lane: Lane) -> bool:
+        return self._sessions.named(lane.session.id) is lane.session
+
+    def _new(self, group: Group) -> Lane:
+        self._make_room(group)
+        server = group.server
+        params = {
+            "protocolVersion": jsonrpc.raw(LATEST_LEGACY),
+            "capabilities": jsonrpc.raw(group.offered),
+            "clientInfo": group.info or jsonrpc.raw({"name": "mcpgateway", "version": __version__}),
+        }
+        session = self._sessions.open_unlisted(server, group.principal, LATEST_LEGACY, params)
+        session.is_apart = True
+        if group.peer:
+            session.owner = group.peer
+            self.claim(session, group.peer, 0)
+        slot = self._pool.slot_for(session)
+        aside = Session(b"", server, group.principal, LATEST_LEGACY, slot=slot, stands_for_many=True)
+        lane = Lane(session, slot, aside)
+        group.lanes.append(lane)
+        return lane
+
+    def _make_room(self, group: Group) -> None:
+        lanes = [
+            (lane, each)
+            for each in self._groups.values()
+            if (each.server, each.principal, each.peer) == (group.server, group.principal, group.peer)
+            for lane in each.lanes
+        ]
+        if len(lanes) < LANES_OF_PRINCIPAL:
+            return
+        idle = [(lane, each) for lane, each in lanes if lane.is_idle and not self._ears.listen_to(lane.slot)]
+        if not idle:
+            raise Overloaded(
+                f"{group.server.name} serves {LANES_OF_PRINCIPAL} kinds of clients of this user already"
+            )
+        self._give_back(*min(idle, key=lambda pair: pair[0].session.seen), "others need its place")
+
+    def _give_back(self, lane: Lane, group: Group, why: str) -> None:
+        group.lanes.remove(lane)
+        self._end(lane.session, why)
+        self._ears.slot_ended(lane.slot)
+
+    def retire(self, lane: Lane, group: Group) -> None:
+        """Use a lane no more; see Note [What was taken back may still ask]."""
+        lane.current = None
+        if lane not in group.lanes or self._pool.keeps_state(group.server):
+            return  # where the server keeps state, its only client is the one whose call it was
+        group.lanes.remove(lane)
+        self._ears.slot_ended(lane.slot)
+        self._leaving.append(lane)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        leaving, self._leaving = self._leaving, []
+        for lane in leaving:
+            if not lane.is_idle and self._is_open(lane):
+                self._leaving.append(lane)
+            elif self._is_open(lane):
+                self._end(lane.session, "a call on it was taken back")
+
+    def tick(self) -> None:
+        """A second has passed: end the lanes that are one too many."""
+        self._let_go()
+        for key, group in list(self._groups.items()):
+            self._check(group)
+            for lane in group.lanes:
+                if self._ears.listen_to(lane.slot):
+                    lane.session.seen = self._sessions.now
+            idle = [each for each in group.lanes if each.is_idle]
+            for lane in idle[1:]:
+                if self._sessions.now - lane.session.seen > SPARE_TICKS:
+                    self._give_back(lane, group, "there is another child for the same clients")
+            if not group.lanes and not group.queue:
+                del self._groups[key]
+
+
+def _info(meta: Envelope) -> Raw | None:
+    # All clients of a group have the handshake of the first, so what a server would refuse is left out.
+    said = peek.members(meta, modern.INFO_KEY)
+    is_sound = all(bytes(said.get(name, b""))[:1] == b'"' for name in ("name", "version"))
+    return meta[modern.INFO_KEY] if is_sound else None

@@ -1,0 +1,700 @@
+"""Bring requests of the modern era to servers that speak only the legacy one.
+
+# Note [A question becomes an answer]
+A legacy server asks its client something while a call is under way; a modern client is asked by the answer to its
+request.  So the call is parked: the client gets ``input_required`` with the question and a sealed state that names the
+parked call, and the request it sends next, with the answers, takes the call's place.  The state is good once, for a
+while, and only for the same principal, server, method and arguments.
+
+# Note [Whose question it is]
+Until a server has been seen asking, its calls run side by side on the child that clients share who offer the same, and
+a question is that of the only call under way (`mcpgateway.hub.server_messages`).  From then on each call that can be
+asked has a child for itself, its lane (`mcpgateway.hub.bridge.exclusive`).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.errors import (
+    BackendTimeout,
+    GatewayError,
+    HandshakeFailed,
+    InvalidParams,
+    LaunchFailed,
+    Overloaded,
+    SharedOtherwise,
+    ShuttingDown,
+    UnknownMethod,
+    UnknownServer,
+    UserDeclined,
+)
+from mcpgateway.hub import param_headers
+from mcpgateway.hub.bridge import task_tools
+from mcpgateway.hub.bridge.exclusive import QUEUE_LIMIT, Group, Lane, Lanes
+from mcpgateway.hub.caller import Asker
+from mcpgateway.hub.client_requests import Questions
+from mcpgateway.hub.filters import reason
+from mcpgateway.hub.peers import Claim
+from mcpgateway.hub.pool import Pool
+from mcpgateway.hub.request_states import UNKNOWN
+from mcpgateway.hub.sessions import Session, Sessions
+from mcpgateway.hub.slot import Slot
+from mcpgateway.hub.subscriptions.modern_clients import Ears
+from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.policy import routing
+from mcpgateway.policy.client_requests import Offer, name_of, offer_of, offers_something
+from mcpgateway.policy.recorded_answers import told_at_handshake
+from mcpgateway.policy.sharing import Variant, variant_of
+from mcpgateway.protocol import jsonrpc, modern, peek, translate
+from mcpgateway.protocol.jsonrpc import Envelope, Kind, Message
+from mcpgateway.protocol.request_states import HANDLE_BYTES, RequestStates, digest_of
+from mcpgateway.protocol.versions import LATEST_LEGACY, LATEST_MODERN
+
+ASKING = frozenset(("tools/call", "prompts/get", "resources/read"))
+"""The requests during which a server may ask, and whose answers may ask (MCP 2026-07-28)."""
+
+PARKED_TICKS = 600  # a human may have to decide
+PARKED_LIMIT = 1000
+PARKED_OF_PRINCIPAL = 100
+PATIENCE_TICKS = (
+    60  # a parked call is given up after that, if others wait that ask, and there are no more lanes
+)
+ASKERS_LIMIT = 1000
+LOG_MESSAGE = "notifications/message"
+
+
+@implementer(ICallSink)
+@define(eq=False)
+class Crossing:
+    """One request on its way through the eras.
+
+    :ivar client: the client's request, to be answered; None while it is parked.
+    :ivar call: the same as the server knows it.
+    :ivar whose: tells its client from others: its process, where that is known, or its connection.
+    :ivar group: whose lanes it may use; None where it needs none.
+    :ivar lane: the one it has used last.
+    :ivar slot: where it was sent to; None before.
+    :ivar asked: the questions before the client, by the number they are known under.
+    :ivar held: the server's answer, while nobody waits for it.
+    """
+
+    owner: ToLegacy
+    client: Call | None
+    call: Call
+    message: Message
+    key: tuple[str, str, str, bytes]  # principal, server, method, digest of the arguments
+    whose: Any
+    group: Group | None = None
+    lane: Lane | None = None
+    slot: Slot | None = None
+    asked: dict[int, Envelope] = field(factory=dict)
+    held: Envelope | GatewayError | None = None
+    handle: bytes = b""
+    ticks: int = 0
+
+    @property
+    def target(self) -> tuple[str, str, str]:
+        """What it calls, gets or reads: the server, the method and the name."""
+        params = self.message.params
+        name = peek.text(params, "name") or peek.text(params, "uri", jsonrpc.URI_LIMIT) or ""
+        return (self.key[1], self.key[2], name)
+
+    @property
+    def is_gone(self) -> bool:
+        """Nobody waits for it, though the client of a parked one may come back."""
+        return self.client is not None and bool(self.client.sink.is_gone)
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """The server's own response."""
+        self.owner.ended(self, reply)
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """The gateway answers in the server's place."""
+        self.owner.ended(self, why)
+
+    def progressed(self, call: Call, message: bytes) -> None:
+        """Its progress, for whoever waits now."""
+        if self.client is not None:
+            self.client.progress = call.progress
+            self.client.sink.progressed(self.client, message)
+
+    def noticed(self, call: Call, message: bytes) -> bool:
+        """Something before the answer: a question parks the call."""
+        said = jsonrpc.decode(message)
+        method = peek.text(said, "method") or ""
+        if "id" in said:
+            return self.owner.asked(self, method, said)
+        if method == "notifications/cancelled":
+            return self._taken_back(said)
+        if self.client is None or not self._is_for_it(method, said):
+            return True
+        return bool(self.client.sink.noticed(self.client, message))
+
+    def _taken_back(self, said: Envelope) -> bool:
+        number = jsonrpc.integer(peek.members(said, "params").get("requestId"))
+        self.asked.pop(number or 0, None)
+        return True
+
+    def _is_for_it(self, method: str, said: Envelope) -> bool:
+        # Whose call it is of cannot be seen where several are under way.
+        slot = self.slot
+        if slot is not None and slot.replicas is not None:
+            slot = slot.replicas.holder(self.call)
+        if slot is None or len(slot.calls()) != 1:
+            return False
+        wanted, level = self.call.level, peek.text(peek.members(said, "params"), "level")
+        return method != LOG_MESSAGE or (wanted is not None and routing.admits(wanted, level or ""))
+
+
+class ToLegacy:
+    """The bridge from modern clients to legacy servers.
+
+    :param seconds: the wall clock, for request states.
+    :param end: ends a session of the gateway's own.
+    :ivar current: the definition in force of a server (`mcpgateway.hub.dispatch.Switchboard.current`).
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        pool: Pool,
+        sessions: Sessions,
+        questions: Questions,
+        states: RequestStates,
+        seconds: Callable[[], float],
+        end: Callable[[Session, str], object],
+    ) -> None:
+        self._pool = pool
+        self._sessions = sessions
+        self._questions = questions
+        self._states = states
+        self._seconds = seconds
+        self._ears = Ears(sessions, end)
+        self._lanes = Lanes(pool, sessions, self._ears, end)
+        self._is_open = True
+        self.current: Callable[[ServerSpec], ServerSpec] = _as_it_was
+        self._levelled: dict[tuple[Variant, str, str, str], Session] = {}
+        self._crossings: dict[Call, Crossing] = {}  # by the client's request
+        self._parked: dict[bytes, Crossing] = {}
+        self._askers: dict[tuple[str, str, str], None] = {}  # what was seen asking
+
+    @property
+    def claim(self) -> Claim:
+        """Has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`)."""
+        return self._lanes.claim
+
+    @claim.setter
+    def claim(self, claim: Claim) -> None:
+        self._lanes.claim = claim
+
+    def refuse(self, server: ServerSpec) -> None:
+        """A server is served no more: what waits for it is not to start it again."""
+        for group in self._lanes:
+            if group.server.name == server.name:
+                self._refuse_queue(group, UnknownServer(f"Unknown server: {server.name}"))
+
+    def adopt(self, server: ServerSpec) -> None:
+        """A server is defined otherwise from now on."""
+        self._lanes.adopt(server)
+
+    def submit(self, call: Call, message: Message, asker: Asker, peer: int) -> None:
+        """Bring a request to its server.
+
+        :param peer: the process it comes from, where the server keeps state for each; else 0.
+        :raise GatewayError: it goes nowhere.
+        """
+        if call.method.startswith("tasks/"):
+            modern.check_tasks(message.meta)
+            raise UnknownMethod(
+                f"Method not found: {call.method} (the server's own tasks are of another kind)"
+            )
+        if call.level is not None and call.level not in routing.LEVELS:
+            raise InvalidParams(
+                f'Invalid params: _meta["{modern.LEVEL_KEY}"] must be one of {", ".join(routing.LEVELS)}'
+            )
+        params = message.params or {}
+        if call.method in ASKING and "requestState" in params:
+            self._resume(call, message, asker, peer)
+            return
+        if call.method in ASKING and "inputResponses" in params:
+            _answers(params)  # the server does not see them, so it cannot refuse what none can be
+        self._enter(call, message, asker, peer)
+
+    def told(self, server: ServerSpec, meta: Envelope) -> str:
+        """Names what a child of a server is told of the client of these ``_meta``, as the librarian does."""
+        offer = _offered(server, meta)
+        if not (offers_something(offer) and self._asks(server)):
+            return self._pool.told(server, offer)
+        info = peek.mapping(meta, modern.INFO_KEY) or {"name": "mcpgateway"}
+        said = {"protocolVersion": LATEST_LEGACY, "capabilities": offer, "clientInfo": info}
+        return told_at_handshake(said)
+
+    def _later(self, known: Deferred[None], call: Call, message: Message, asker: Asker, peer: int) -> None:
+        known.addCallback(lambda _: None if call.sink.is_gone else self._enter(call, message, asker, peer))
+        known.addErrback(self._not_entered, call)
+
+    def _not_entered(self, why: Failure, call: Call) -> None:
+        if not why.check(GatewayError):
+            self.log.failure("a request broke on its way to a legacy server", why, event="bridge.broken")
+        call.sink.failed(call, reason(why))
+
+    def _enter(self, call: Call, message: Message, asker: Asker, peer: int) -> None:
+        if not self._is_open:
+            raise ShuttingDown("the gateway is stopping")
+        asker.server = self.current(asker.server)
+        server, principal = asker.server, asker.principal
+        if self._pool.keeps_state(server) and not peer:
+            raise SharedOtherwise(
+                f"{server.name} has a child for each client"
+            )  # that was found out meanwhile
+        offer = _offered(server, message.meta)
+        can_be_asked = offers_something(offer) and self._asks(server)
+        group = None
+        if can_be_asked or self._pool.keeps_state(server):
+            offered = offer if self._asks(server) else {}
+            group = self._lanes.group(server, principal, peer, offered, message.meta or {})
+            session = self._lanes.any_of(group).aside
+        else:
+            session = self._plain(server, principal, call.level, offer)
+        slot = session.slot or self._pool.slot_for(session)
+        learning = param_headers.check(slot, message, asker.headers, has_to_know=task_tools.may_be(slot))
+        if learning is not None:
+            self._later(learning, call, message, asker, peer)
+        elif call.method == modern.DISCOVER:
+            self._discover(call, slot)
+        elif call.method == modern.LISTEN:
+            self._ears.listen(call, message, slot, (variant_of(server), principal, peer))
+        else:
+            key = (principal, place_of(server), call.method, digest_of(message.params or {}))
+            is_alone = can_be_asked and call.method in ASKING
+            crossing = self._cross(call, message, key, session, asker)
+            self._bring(crossing, call, group if is_alone else None, group)
+
+    def _asks(self, server: ServerSpec) -> bool:
+        pool = self._pool
+        if server.interactive or pool.reason(server) or pool.keeps_state(server):
+            return True
+        return pool.asks(server) and not pool.is_single(server)
+
+    def _discover(self, call: Call, slot: Slot) -> None:
+        def met(hello: Envelope) -> None:
+            result = translate.discovery_from_hello(hello, LATEST_MODERN)
+            call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, result))
+
+        slot.introduce().addCallback(met).addErrback(self._not_entered, call)
+
+    def _plain(self, server: ServerSpec, principal: str, level: str | None, offer: Offer) -> Session:
+        if level is None:
+            return self._sessions.anonymous(server, principal, LATEST_LEGACY, offer=offer)
+        # The server has one level for all; what it is set to is what the most verbose of its sessions asks for.
+        key = (variant_of(server), principal, level, name_of(offer))
+        session = self._levelled.get(key)
+        if session is None or self._sessions.named(session.id) is not session:
+            params = {"capabilities": jsonrpc.raw(offer)}
+            session = self._sessions.open_unlisted(server, principal, LATEST_LEGACY, params)
+            session.level, session.has_level, session.stands_for_many = level, True, True
+            self._levelled[key] = session
+            self._pool.slot_for(session)
+        session.seen = self._sessions.now
+        return session
+
+    # Across
+
+    def _cross(
+        self,
+        client: Call,
+        message: Message,
+        key: tuple[str, str, str, bytes],
+        session: Session,
+        asker: Asker,
+    ) -> Crossing:
+        client.session = session  # whoever looks at its answer may want to know whose it is
+        call = Call(session, client.method, client.id, client.token, None)
+        call.follow(client)
+        call.level = client.level
+        crossing = Crossing(self, client, call, message, key, asker.pid or asker.caller)
+        call.sink = crossing
+        return crossing
+
+    def _bring(self, crossing: Crossing, client: Call, group: Group | None, around: Group | None) -> None:
+        """Bring a request on its way, in a lane of a group where it has to be alone there.
+
+        :param around: the group whose child it goes to all the same; None where that is the one that clients share.
+        """
+        if group is None:
+            if around is not None:
+                self._set_level(around.lanes[0], client.level)
+            self._crossings[client] = crossing
+            self._send(crossing)
+            return
+        if len(group.queue) >= QUEUE_LIMIT:
+            raise Overloaded(f"{QUEUE_LIMIT} calls wait for {group.server.name} already")
+        crossing.group = group
+        self._crossings[client] = crossing
+        group.queue.append(crossing)
+        self._advance(group)
+
+    def _advance(self, group: Group) -> None:
+        # A call that fails at once, because its server cannot be started, lets the next go from here, not from its own
+        # stack.
+        if group.is_advancing:
+            return
+        group.is_advancing = True
+        try:
+            while (crossing := self._next(group)) is not None:
+                self._send(crossing)
+        finally:
+            group.is_advancing = False
+
+    def _next(self, group: Group) -> Crossing | None:
+        """Take the next call out of the queue that can go on, with its place: in a lane, or beside all of them."""
+        for crossing in list(group.queue):
+            lane = self._lane(group, crossing)
+            beside: Session | None = None
+            if lane is None and crossing in group.queue and self._goes_beside(crossing, group):
+                beside = self._beside(crossing, group)
+                if self._is_parked_at(beside):
+                    lane = self._lane(group, crossing, past_share=True)
+            if lane is not None:
+                crossing.lane, lane.current = lane, crossing
+                crossing.call.session = lane.session
+                self._set_level(lane, crossing.call.level)
+            elif beside is not None and crossing in group.queue:
+                crossing.group = None
+                crossing.call.session = beside
+            else:
+                continue
+            group.queue.remove(crossing)
+            found: Crossing = crossing
+            return found
+        return None
+
+    def _goes_beside(self, crossing: Crossing, group: Group) -> bool:
+        return crossing.target not in self._askers and self._lanes.is_held_up(group, crossing.whose)
+
+    def _beside(self, crossing: Crossing, group: Group) -> Session:
+        # See Note [What questions hold up].
+        if self._pool.keeps_state(group.server):
+            return group.lanes[0].aside
+        offer, level = _offered(group.server, crossing.message.meta), crossing.call.level
+        return self._plain(group.server, group.principal, level, offer)
+
+    def _is_parked_at(self, beside: Session) -> bool:
+        slot = beside.slot or self._pool.slot_for(beside)
+        return any(each.lane is None and each.slot is slot for each in self._parked.values())
+
+    def _lane(self, group: Group, crossing: Crossing, *, past_share: bool = False) -> Lane | None:
+        try:
+            return self._lanes.free(group, crossing.whose, past_share=past_share) if self._is_open else None
+        except Overloaded as why:
+            if not group.lanes:
+                self._refuse_queue(group, why)
+            return None
+
+    def _refuse_queue(self, group: Group, why: GatewayError) -> None:
+        waiting = list(group.queue)
+        group.queue.clear()
+        for crossing in waiting:
+            if crossing.client is not None:
+                self._deliver(crossing, crossing.client, why)
+
+    def _set_level(self, lane: Lane, level: str | None) -> None:
+        session = lane.session
+        if level is not None and (level != session.level or not session.has_level):
+            session.level, session.has_level = level, True
+            lane.slot.levels.tune()
+
+    def _send(self, crossing: Crossing) -> None:
+        crossing.slot = crossing.call.session.slot or self._pool.slot_for(crossing.call.session)
+        peer = crossing.group.peer if crossing.group is not None else 0
+        self._ears.used(crossing.slot, (variant_of(crossing.slot.server), crossing.key[0], peer))
+        message = _translated(crossing.message)
+        is_task = task_tools.begin(crossing.slot, self._pool, crossing.call, message)
+        if crossing.slot.replicas is not None and crossing.call.method == "tools/call" and not is_task:
+            crossing.slot.replicas.submit(crossing.call, message)
+        else:
+            crossing.slot.submit(crossing.call, message)
+
+    def ended(self, crossing: Crossing, outcome: Envelope | GatewayError) -> None:
+        """The server has answered, or will not."""
+        if crossing.group is not None and isinstance(outcome, LaunchFailed | HandshakeFailed):
+            self._refuse_queue(crossing.group, outcome)  # each would only start it again, one after the other
+        self._leave(crossing, is_done=not isinstance(outcome, BackendTimeout))
+        if crossing.client is None:
+            crossing.held = outcome  # until its client comes back
+        else:
+            self._deliver(crossing, crossing.client, outcome)
+
+    def _leave(self, crossing: Crossing, *, is_done: bool) -> None:
+        lane, group = crossing.lane, crossing.group
+        if lane is None or group is None or lane.current is not crossing:
+            return
+        lane.current = None
+        if not is_done:
+            self._lanes.retire(lane, group)
+        self._advance(group)
+
+    def _deliver(self, crossing: Crossing, client: Call, outcome: Envelope | GatewayError) -> None:
+        self._crossings.pop(client, None)
+        crossing.client = None
+        self._let_questions_go(crossing)
+        if isinstance(outcome, GatewayError):
+            client.sink.failed(client, outcome)
+            return
+        reply = outcome
+        if "error" in reply:
+            elicitations = translate.elicitations_of(reply["error"])
+            if elicitations is not None and client.method in ASKING:
+                self._sent_elsewhere(crossing, client, elicitations)
+                return
+            reply = reply | {"error": translate.modern_error(reply["error"])}
+        else:
+            hello = crossing.slot.introduction if crossing.slot is not None else None
+            info = (hello or {}).get("serverInfo")
+            reply = reply | {"result": translate.modern_result(client.method, reply["result"], info)}
+        client.sink.answered(client, reply)
+
+    def _sent_elsewhere(self, crossing: Crossing, client: Call, elicitations: list[dict[str, Any]]) -> None:
+        # The client is to open these and to ask again: nothing is under way meanwhile.
+        can = translate.client_capabilities_for_legacy(crossing.message.meta or {})
+        offered = can.get("elicitation")
+        if not isinstance(offered, dict) or "url" not in offered:
+            why = GatewayError("the server wants its user to open a page, and the client cannot show one")
+            client.sink.failed(client, why)
+        elif not self._has_room(crossing):
+            client.sink.failed(client, Overloaded("too many calls wait for answers of their users already"))
+        else:
+            crossing.held = None
+            crossing.asked = {
+                -nth: {
+                    "method": jsonrpc.raw("elicitation/create"),
+                    "params": jsonrpc.raw({"mode": "url", "message": "", **each}),
+                }
+                for nth, each in enumerate(elicitations, 1)
+            }
+            self._park(crossing, client)
+
+    # Parking
+
+    def _has_room(self, crossing: Crossing) -> bool:
+        of_principal = sum(each.key[0] == crossing.key[0] for each in self._parked.values())
+        return len(self._parked) < PARKED_LIMIT and of_principal < PARKED_OF_PRINCIPAL
+
+    def asked(self, crossing: Crossing, method: str, question: Envelope) -> bool:
+        """The server asks something; true when its client is, or will be, asked."""
+        client = crossing.client
+        number = jsonrpc.integer(question["id"])
+        if number is None or method not in translate.QUESTIONS or not self._is_its(crossing):
+            return False
+        if client is not None and not (self._is_open and self._has_room(crossing)):
+            return False
+        crossing.asked[number] = {key: question[key] for key in ("method", "params") if key in question}
+        if client is not None:
+            self._park(crossing, client)
+            if crossing.group is not None:
+                self._advance(crossing.group)
+        self._askers[crossing.target] = None
+        if len(self._askers) > ASKERS_LIMIT:
+            del self._askers[next(iter(self._askers))]
+        if crossing.lane is None and crossing.slot is not None:
+            self._pool.saw_asking(crossing.slot.server, method)
+        return True
+
+    def _is_its(self, crossing: Crossing) -> bool:
+        # On the child that clients share a question came this way because there is no other call under way.
+        if crossing.lane is not None:
+            return crossing.lane.current is crossing
+        return crossing.slot is not None and crossing.slot.shared and crossing.call.method in ASKING
+
+    def _park(self, crossing: Crossing, client: Call) -> None:
+        self._crossings.pop(client, None)
+        crossing.client = None
+        crossing.ticks = 0
+        crossing.handle = secrets.token_bytes(HANDLE_BYTES)
+        self._parked[crossing.handle] = crossing
+        expires = int(self._seconds()) + PARKED_TICKS
+        state = self._states.seal(crossing.handle, expires, *crossing.key)
+        result = {
+            "resultType": modern.INPUT_REQUIRED,
+            "inputRequests": {f"q{number}": each for number, each in crossing.asked.items()},
+            "requestState": state,
+        }
+        client.sink.answered(client, jsonrpc.result(jsonrpc.NULL, result))
+        group = crossing.group
+        if group is not None and self._lanes.is_past_its_share(group, crossing.whose):
+            mine = (each for each in self._in_lanes(group) if each.whose == crossing.whose)
+            self._give_up(next(mine), "its client leaves too many questions open")
+
+    def _resume(self, client: Call, message: Message, asker: Asker, peer: int) -> None:
+        params = message.params or {}
+        key = (asker.principal, place_of(asker.server), client.method, digest_of(params))
+        state = peek.text(params, "requestState", jsonrpc.URI_LIMIT) or ""
+        handle = self._states.open(state, int(self._seconds()), *key)
+        crossing = self._parked.get(handle) if handle is not None else None
+        if crossing is None:
+            raise InvalidParams(UNKNOWN)
+        is_silent = bytes(params.get("inputResponses", jsonrpc.NULL)) == b"null"
+        answers = {} if is_silent else _answers(params)
+        del self._parked[crossing.handle]
+        if any(number < 0 for number in crossing.asked):
+            self._opened(crossing, client, message, answers, asker, peer)
+        else:
+            self._go_on(crossing, client, answers)
+
+    def _go_on(self, crossing: Crossing, client: Call, answers: Envelope) -> None:
+        crossing.client = client
+        crossing.call.token = client.token if crossing.call.token is not None else None
+        crossing.call.level = client.level
+        self._crossings[client] = crossing
+        if crossing.lane is not None:
+            self._set_level(crossing.lane, client.level)
+        self._pass_on(crossing, answers)
+        if crossing.client is not client:
+            return
+        if crossing.held is not None:
+            self._deliver(crossing, client, crossing.held)
+        elif crossing.asked:
+            self._park(crossing, client)  # what it has not answered, or was asked meanwhile
+
+    def _pass_on(self, crossing: Crossing, answers: Envelope) -> None:
+        for number in list(crossing.asked):
+            result = answers.get(f"q{number}")
+            if result is not None:
+                del crossing.asked[number]
+                envelope = {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.raw(number), "result": result}
+                said = Message(Kind.RESPONSE, envelope, id=b"%d" % number)
+                self._questions.answered(crossing.call.session, said)
+
+    def _opened(
+        self, crossing: Crossing, client: Call, message: Message, answers: Envelope, asker: Asker, peer: int
+    ) -> None:
+        # The client has been where the server sent it, and now asks again.
+        said = {number: peek.members(answers, f"q{number}") for number in crossing.asked}
+        if any(action and peek.text(action, "action") != "accept" for action in said.values()):
+            raise UserDeclined("the user did not go where the server wanted them to")
+        crossing.asked = {number: each for number, each in crossing.asked.items() if not said[number]}
+        if crossing.asked:
+            self._park(crossing, client)
+        else:
+            self._enter(client, message, asker, peer)
+
+    # The end
+
+    def cancel(self, client: Call) -> bool:
+        """Take a client's request back; false when it did not come this way."""
+        if self._ears.cancel(client):
+            return True
+        crossing = self._crossings.pop(client, None)
+        if crossing is None:
+            return False
+        self._drop(crossing, "the client has disconnected")
+        return True
+
+    def _drop(self, crossing: Crossing, why: str) -> None:
+        crossing.client, crossing.held = None, None
+        group = crossing.group
+        if group is not None and crossing in group.queue:
+            group.queue.remove(crossing)
+            return
+        is_sent = bool(crossing.call.number)
+        was_under_way = crossing.slot is not None and crossing.slot.cancel(crossing.call, why)
+        task_tools.take_back(crossing.call)
+        self._let_questions_go(crossing)
+        self._leave(crossing, is_done=not (is_sent and was_under_way))
+
+    def _let_questions_go(self, crossing: Crossing) -> None:
+        asked, crossing.asked = crossing.asked, {}
+        for number in asked:
+            self._questions.give_up(crossing.call.session, number)
+
+    def tick(self) -> None:
+        """A second has passed: give up the calls whose clients do not come back, and lanes that are one too many."""
+        for crossing in list(self._parked.values()):
+            crossing.ticks += 1
+            crossing.call.age = 0  # its server waits for its client, not the other way round
+            if crossing.ticks > PARKED_TICKS:
+                self._give_up(crossing, "its client did not come back")
+        for group in self._lanes:
+            self._make_way(group)
+        self._lanes.tick()
+        self._ears.tick()
+
+    def _make_way(self, group: Group) -> None:
+        # Who has not come back for longest will hardly come any more.
+        self._advance(group)
+        waiting = next(iter(group.queue), None)
+        if waiting is None:
+            return
+        is_own = self._lanes.has_its_share(group, waiting.whose)
+        parked = [each for each in self._in_lanes(group) if each.whose == waiting.whose or not is_own]
+        oldest = max(parked, key=lambda each: each.ticks, default=None)
+        if oldest is not None and oldest.ticks > PATIENCE_TICKS:
+            self._give_up(oldest, "others need its place")
+
+    def _in_lanes(self, group: Group) -> Iterator[Crossing]:
+        """The parked calls that close a group's lanes, in the order in which they were parked."""
+        return (
+            each
+            for each in self._parked.values()
+            if each.group is group and each.lane is not None and each.lane.current is each
+        )
+
+    def _give_up(self, crossing: Crossing, why: str) -> None:
+        self._parked.pop(crossing.handle, None)
+        self._drop(crossing, why)
+
+    def close(self) -> None:
+        """End whatever stands open, in order; nobody can come back for what is parked."""
+        self._is_open = False
+        self._ears.close()
+        for group in self._lanes:
+            self._refuse_queue(group, ShuttingDown("the gateway is stopping"))
+        for crossing in list(self._parked.values()):
+            self._give_up(crossing, "the gateway is stopping")
+
+
+def place_of(server: ServerSpec) -> str:
+    """Names a server as it is run for whoever is asked something; a state is good there only."""
+    # What was asked in one workspace is not answered from another.  A value that has changed meanwhile is no reason to
+    # refuse an answer: the child that waits for it still runs.
+    return f"{server.name}\0{server.workspace}" if server.workspace else server.name
+
+
+def _offered(server: ServerSpec, meta: Envelope | None) -> Offer:
+    # Of a server whose entry says that it asks nothing, all kinds of clients have one child.
+    if server.interactive is False:
+        return {}
+    return offer_of(translate.client_capabilities_for_legacy(meta or {}))
+
+
+def _answers(params: Envelope) -> Envelope:
+    said = params["inputResponses"]
+    answers = peek.members(params, "inputResponses")
+    if bytes(said)[:1] != b"{" or any(bytes(each)[:1] != b"{" for each in answers.values()):
+        raise InvalidParams("Invalid params: inputResponses and each of its members must be an object")
+    return answers
+
+
+def _translated(message: Message) -> Message:
+    params = translate.legacy_params(message.params)
+    envelope = {key: value for key, value in message.envelope.items() if key != "params"}
+    if params is not None:
+        params.pop("task", None)  # in the other era that would begin a task, which means nothing in this one
+        envelope["params"] = jsonrpc.raw(params)
+    meta = peek.members(params, "_meta") if params is not None and "_meta" in params else None
+    return Message(message.kind, envelope, message.method, message.id, params, meta)
+
+
+def _as_it_was(server: ServerSpec) -> ServerSpec:
+    return server

@@ -1,0 +1,379 @@
+"""Bring the messages of legacy sessions to servers that speak only the modern era.
+
+    message                          becomes
+    a request                        the same, with what every modern request says of its client
+    ping, logging/setLevel           an answer of the gateway's own; the level travels in each request
+    resources/(un)subscribe          a change of what the session listens to
+    (`mcpgateway.hub.subscriptions.legacy_sessions`) an answer that asks something    questions to the client, then
+    the request once more, with the answers
+
+# Note [An answer becomes a question]
+A modern server that needs something of its client ends the request with the questions, and is sent the same request
+again with the answers.  A legacy client is asked while its call is under way, on the stream of that call, and never
+learns that there were several requests.  Between two of them the call is here and nowhere else: `ToModern.calls`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+from attrs import define, field
+from msgspec import Raw
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from mcpgateway import __version__
+from mcpgateway.errors import (
+    BackendTimeout,
+    BadReply,
+    GatewayError,
+    InvalidParams,
+    QuestionRefused,
+    ShuttingDown,
+    UnknownMethod,
+)
+from mcpgateway.hub.bridge.to_legacy import ASKING
+from mcpgateway.hub.client_requests import Questions
+from mcpgateway.hub.filters import Between
+from mcpgateway.hub.levels import SET_LEVEL
+from mcpgateway.hub.sessions import Session, Sessions
+from mcpgateway.hub.slot import Slot
+from mcpgateway.hub.subscriptions.legacy_sessions import Hearing
+from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE
+from mcpgateway.interfaces import Call
+from mcpgateway.policy import routing
+from mcpgateway.policy.client_requests import FULL, refusal
+from mcpgateway.protocol import jsonrpc, modern, peek, translate
+from mcpgateway.protocol.jsonrpc import Envelope, Kind, Message
+from mcpgateway.protocol.translate import InputRequest
+
+ROUNDS_LIMIT = 8  # requests that follow upon one call's first
+ROUND_TICKS = 600  # a human may have to decide
+PAUSE_S = 0.05  # before a request that nobody was asked anything for; doubles with each
+CANCEL = jsonrpc.raw({"action": "cancel"})
+
+_FOREIGN = frozenset((modern.DISCOVER, modern.LISTEN))
+_NOBODY = {key: jsonrpc.raw(value) for key, value in modern.own_meta(__version__).items()}
+
+
+@define(eq=False)
+class Crossing(Between):
+    """One request of a client's, and all that become of it; see Note [An answer becomes a question].
+
+    Its questions are asked in its name, so it takes the answers (`Questions.ask`).
+
+    :ivar envelope: the client's message without its parameters.
+    :ivar params: the parameters of the first request.
+    :ivar open: the methods of the questions that have no answer yet, by the server's keys.
+    :ivar answers: what the client has answered in this round, by the same keys.
+    """
+
+    owner: ToModern
+    call: Call
+    slot: Slot
+    envelope: Envelope = field(repr=False)
+    params: Envelope = field(repr=False)
+    rounds: int = 0
+    open: dict[str, str] = field(factory=dict)
+    answers: Envelope = field(factory=dict, repr=False)
+    state: Raw | None = field(default=None, repr=False)
+    pause: IDelayedCall | None = None
+    patience: int = ROUND_TICKS
+    late: str = f"the client did not answer within {ROUND_TICKS} s"
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """The server's response to one of its requests."""
+        self.owner.answered(self, reply)
+
+    def notify(self, answer: Envelope) -> None:
+        """The client's answer to one of its questions."""
+        self.owner.told(self, answer)
+
+    def withdraw(self, call: Call, reason: str) -> None:
+        """Nobody waits any more."""
+        self.owner.called_off(self, reason)
+
+    def send(self, more: Envelope) -> None:
+        """Send its request, with more parameters than those of the first."""
+        params = self.params | more
+        meta = peek.members(params, "_meta")
+        message = Message(Kind.REQUEST, dict(self.envelope), self.call.method, self.call.id, params, meta)
+        if self.slot.replicas is not None and self.call.method == "tools/call":
+            self.slot.replicas.submit(self.call, message)
+        else:
+            self.slot.submit(self.call, message)
+
+
+@define(eq=False)
+class Guest:
+    """A legacy session at a modern server.
+
+    :ivar envelope: what its requests say of its client, once there was one.
+    """
+
+    hearing: Hearing
+    envelope: Envelope | None = field(default=None, repr=False)
+
+
+class ToModern:
+    """The bridge from legacy clients to modern servers."""
+
+    def __init__(self, sessions: Sessions, questions: Questions, clock: IReactorTime) -> None:
+        self._sessions = sessions
+        self._questions = questions
+        self._clock = clock
+        self._guests: dict[Session, Guest] = {}
+        self._waiting: dict[Call, Crossing | Hearing] = {}
+        self._here: dict[str, Callable[[Call, Message], None]] = {
+            "ping": _agree,
+            SET_LEVEL: self._set_level,
+            SUBSCRIBE: self._subscribe,
+            UNSUBSCRIBE: self._unsubscribe,
+        }
+
+    def join(self, session: Session) -> None:
+        """A session uses a modern child (``session.slot``): let it hear what it would hear of a legacy one."""
+        if session.id and session.slot is not None:
+            guest = Guest(Hearing(session, session.slot, self._sessions, self._settled))
+            self._guests[session] = guest
+            guest.hearing.look()
+
+    def leave(self, session: Session) -> None:
+        """A session ends, or is put aside; its calls have been cancelled."""
+        guest = self._guests.pop(session, None)
+        if guest is not None:
+            guest.hearing.leave()
+
+    def submit(self, call: Call, message: Message) -> None:
+        """Bring a request to the session's server; the call's sink hears what becomes of it.
+
+        :raise GatewayError: it goes nowhere.
+        """
+        guest = self._guests.get(call.session)
+        if guest is not None:
+            guest.hearing.look()
+        here = self._here.get(call.method)
+        if here is not None:
+            here(call, message)
+        elif call.method in _FOREIGN or call.method.startswith("tasks/"):
+            raise UnknownMethod(f"Method not found: {call.method}")
+        else:
+            self._cross(call, message)
+
+    # The calls that are with no server
+
+    def calls(self) -> list[Call]:
+        """The calls that wait for something else than the server's answer to them."""
+        return list(self._waiting)
+
+    @property
+    def load(self) -> int:
+        """How many these are."""
+        return len(self._waiting)
+
+    def cancel(self, call: Call, reason: str) -> bool:
+        """Take one of them back; false when it is not among them."""
+        holder = self._waiting.pop(call, None)
+        if holder is not None:
+            holder.withdraw(call, reason)
+        return holder is not None
+
+    def _settled(self, call: Call) -> bool:
+        return self._waiting.pop(call, None) is not None
+
+    def tick(self) -> None:
+        """A second has passed: give up those that have waited for too long."""
+        for call, holder in list(self._waiting.items()):
+            call.age += 1
+            if call.age > holder.patience and self.cancel(call, "timed out"):
+                call.sink.failed(call, BackendTimeout(holder.late))
+        for guest in list(self._guests.values()):
+            guest.hearing.tick()
+
+    def close(self) -> None:
+        """Answer those that wait: the gateway is stopping."""
+        for call in self.calls():
+            if self.cancel(call, "the gateway is stopping"):
+                call.sink.failed(call, ShuttingDown("the gateway is stopping"))
+
+    # What is answered here
+
+    def _set_level(self, call: Call, message: Message) -> None:
+        session: Session = call.session
+        level = routing.asked_level(message.params)
+        if session.slot is not None and not session.slot.has_levels:
+            raise UnknownMethod(f"Method not found: {SET_LEVEL} (the server sends no log messages)")
+        if session.id:
+            session.level, session.has_level = level, True
+            self._sessions.remember(session)  # before the client is told
+        _agree(call, message)
+
+    def _subscribe(self, call: Call, message: Message) -> None:
+        hearing, uri = self._subscription(call, message)
+        if not hearing.subscribe(call, uri):
+            _agree(call, message)
+            return
+        self._waiting[call] = hearing
+        call.age = 0
+        hearing.bring()
+
+    def _unsubscribe(self, call: Call, message: Message) -> None:
+        hearing, uri = self._subscription(call, message)
+        hearing.unsubscribe(uri)
+        _agree(call, message)
+
+    def _subscription(self, call: Call, message: Message) -> tuple[Hearing, str]:
+        guest = self._guests.get(call.session)
+        if guest is None:
+            raise InvalidParams("Invalid params: a subscription needs a session; send initialize first")
+        uri = peek.text(message.params, "uri", jsonrpc.URI_LIMIT)
+        if uri is None:
+            raise InvalidParams('Invalid params: "uri" must be a string')
+        return guest.hearing, uri
+
+    # Across
+
+    def _cross(self, call: Call, message: Message) -> None:
+        session: Session = call.session
+        slot = session.slot
+        if slot is None:
+            raise ShuttingDown("the session is being put aside")
+        call.level = session.level if session.has_level else None
+        params = translate.modern_params(_own_params(message), self._envelope(session))
+        bare = {name: value for name, value in message.envelope.items() if name != "params"}
+        crossing = Crossing(call.sink, self, call, slot, bare, params)
+        call.sink, call.is_verbatim = crossing, False
+        crossing.send({})
+
+    def _envelope(self, session: Session) -> Envelope:
+        guest = self._guests.get(session)
+        if guest is None:
+            return _NOBODY
+        if guest.envelope is None:
+            guest.envelope = self._said(session)
+        level = {modern.LEVEL_KEY: jsonrpc.raw(session.level)} if session.has_level else {}
+        return guest.envelope | level
+
+    def _said(self, session: Session) -> Envelope:
+        params = self._sessions.params_of(session)
+        declared = translate.client_capabilities_for_modern(peek.mapping(params, "capabilities"))
+        if session.server.interactive is False:
+            declared = {name: value for name, value in declared.items() if name not in FULL}
+        if isinstance(extensions := declared.get("extensions"), dict):
+            extensions.pop(modern.TASKS_EXTENSION, None)  # nothing of the legacy era could follow such a task
+        said = modern.own_meta(__version__, declared)
+        if info := peek.members(params, "clientInfo"):
+            said[modern.INFO_KEY] = info
+        return {key: jsonrpc.raw(value) for key, value in said.items()}
+
+    def answered(self, crossing: Crossing, reply: Envelope) -> None:
+        """The server has responded: that is the answer, or it wants something first."""
+        call = crossing.call
+        kind = "error" if "error" in reply else translate.kind_of(reply["result"])
+        match kind:
+            case "error":
+                crossing.sink.answered(call, reply)
+            case "complete":
+                result = translate.legacy_result(call.method, reply["result"])
+                crossing.sink.answered(call, reply | {"result": result})
+            case modern.INPUT_REQUIRED if call.method in ASKING:
+                self._next_round(crossing, reply["result"])
+            case _:
+                name = crossing.slot.server.name
+                why = BadReply(f"{name} gave {call.method} a result of a kind that it must not be: {kind}")
+                crossing.sink.failed(call, why)
+
+    # Rounds
+
+    def _next_round(self, crossing: Crossing, result: Raw) -> None:
+        call = crossing.call
+        crossing.rounds += 1
+        try:
+            requests, crossing.state = translate.input_requests(result)
+            if crossing.rounds > ROUNDS_LIMIT:
+                raise BadReply(f"{crossing.slot.server.name} has asked {ROUNDS_LIMIT} times and wants more")
+            questions = {key: self._question(crossing, each) for key, each in requests.items()}
+        except GatewayError as why:
+            crossing.sink.failed(call, why)
+            return
+        self._waiting[call] = crossing
+        call.age = 0
+        crossing.answers = {}
+        if questions:
+            self._ask(crossing, questions)
+        else:
+            pause = PAUSE_S * 2 ** (crossing.rounds - 1)
+            crossing.pause = self._clock.callLater(pause, self._again, crossing)
+
+    def _question(self, crossing: Crossing, request: InputRequest) -> Envelope:
+        method, said = request.method, peek.members({"params": request.params}, "params")
+        mode = {"mode": peek.text(said, "mode")} if "mode" in said else {}
+        declared = peek.mapping(self._envelope(crossing.call.session), modern.CAPABILITIES_KEY)
+        no = refusal(method, {**said, **mode}, declared)
+        if no is not None:
+            words = f"{crossing.slot.server.name} cannot go on without {method}: {no[1]}"
+            raise QuestionRefused(GatewayError.code, words)
+        if mode == {"mode": "url"} and "elicitationId" not in said:
+            said["elicitationId"] = jsonrpc.raw(secrets.token_hex(16))  # the later era has no such thing
+        question = {"jsonrpc": jsonrpc.VERSION, "method": jsonrpc.raw(method)}
+        return question | ({"params": jsonrpc.raw(said)} if said else {})
+
+    def _ask(self, crossing: Crossing, questions: dict[str, Envelope]) -> None:
+        call = crossing.call
+        crossing.open = {key: peek.text(each, "method") or "" for key, each in questions.items()}
+        for key, each in questions.items():
+            if call not in self._waiting:
+                return  # what the client could not even be asked has ended it
+            question = {**each, "id": jsonrpc.raw(key)}
+            try:
+                self._questions.ask(crossing.slot, crossing, call.session, crossing.open[key], question, call)
+            except GatewayError as why:
+                self.cancel(call, "another question could not be asked")
+                crossing.sink.failed(call, why)
+                return
+
+    def told(self, crossing: Crossing, answer: Envelope) -> None:
+        """A client has answered a question, or somebody in its place."""
+        key = jsonrpc.value(answer["id"], str)
+        method = crossing.open.pop(key, None)
+        if method is None or self._waiting.get(crossing.call) is not crossing:
+            return
+        if "error" in answer and method != "elicitation/create":
+            self.cancel(crossing.call, "another question was answered with an error")
+            reply = {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "error": answer["error"]}
+            crossing.sink.answered(crossing.call, reply)
+            return
+        crossing.answers[key] = answer.get("result", CANCEL)
+        if not crossing.open:
+            self._again(crossing)
+
+    def _again(self, crossing: Crossing) -> None:
+        del self._waiting[crossing.call]
+        crossing.pause = None
+        crossing.call.age = 0
+        more = {"inputResponses": jsonrpc.raw(crossing.answers)} if crossing.answers else {}
+        if crossing.state is not None:
+            more["requestState"] = crossing.state
+        crossing.send(more)
+
+    def called_off(self, crossing: Crossing, reason: str) -> None:
+        """Nobody waits for a call any more: nothing is sent again, and its client is not asked any more."""
+        crossing.open = {}
+        pause, crossing.pause = crossing.pause, None
+        if pause is not None:
+            pause.cancel()
+        self._questions.called_off(crossing, reason)
+
+
+def _own_params(message: Message) -> Envelope:
+    # What only modern clients say must not be forged by legacy ones: a message of a level that the gateway does not
+    # know of would be told to somebody else.
+    params = {name: value for name, value in (message.params or {}).items() if name not in translate.RETRIED}
+    if message.meta is not None and not translate.ENVELOPE_KEYS.isdisjoint(message.meta):
+        meta = {key: value for key, value in message.meta.items() if key not in translate.ENVELOPE_KEYS}
+        params["_meta"] = jsonrpc.raw(meta)
+    return params
+
+
+def _agree(call: Call, message: Message) -> None:
+    call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))

@@ -1,0 +1,35 @@
+"""Who sends a request of the modern era, which says everything of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import define
+
+from mcpgateway.config.model import ServerSpec
+
+if TYPE_CHECKING:
+    from mcpgateway.views.modern_clients import Client
+
+
+@define
+class Asker:
+    """Who sends a request, and how.
+
+    :ivar caller: the other end of its connection.
+    :ivar pid: the process that it says it is, or None.
+    :ivar has_tried: it was brought to its server before, and that had changed its era.
+    :ivar has_state: the state that it brings has been taken.
+    :ivar client: what it says of itself, where a list may depend on that; None where it says nothing.
+    :ivar headers: those of its request; None where it could not send the ones that repeat the body.
+    """
+
+    server: ServerSpec
+    principal: str
+    caller: Any
+    pid: int | None = None
+    headers: Mapping[bytes, bytes] | None = None
+    has_tried: bool = False
+    has_state: bool = False
+    client: Client | None = None

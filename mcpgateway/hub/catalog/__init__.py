@@ -1,0 +1,1 @@
+"""The lists of servers: as they are recorded, parsed and refreshed."""

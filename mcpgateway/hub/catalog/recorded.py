@@ -1,0 +1,439 @@
+"""Answer for servers that do not run, with what they have said before.
+
+# Note [What is kept]
+Nothing is asked for: what is kept is what passed by, the first words of a child and its answers to requests for lists.
+A list that its server says has changed is given to no client until somebody has asked for it again; what it said is
+still good for being counted, and found by a search.
+
+# Note [What is held]
+A catalog is read when it is needed and held for a moment; all of them together are no more than `HELD_BYTES`.  It is
+written within a second after it has changed, and then not again for a while.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakKeyDictionary
+
+from attrs import define, field
+from msgspec import Raw
+
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.hub.catalog.list_limit import ListLimit
+from mcpgateway.hub.filters import Between
+from mcpgateway.interfaces import Call
+from mcpgateway.policy.recorded_answers import (
+    CHANGES,
+    FRESH_S,
+    HELLO,
+    LISTS,
+    OLD_S,
+    Answer,
+    Catalog,
+    Chain,
+    Key,
+    Question,
+    client_in,
+    for_now,
+    may_be_kept,
+    place_of,
+    question_of,
+    told_at_handshake,
+    told_in,
+)
+from mcpgateway.protocol import jsonrpc, modern
+from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.protocol.versions import Era
+
+if TYPE_CHECKING:
+    from mcpgateway.backends.conversation import Conversation
+    from mcpgateway.hub.sessions import Session
+    from mcpgateway.hub.slot import Slot
+
+HELD_BYTES = 8 * 1024 * 1024  # of all catalogs in memory
+HELD_TICKS = 60  # how long one is held that nobody asks for
+REST_TICKS = 5  # between two writings of one file
+RETRY_TICKS = 60  # until a file is tried again that could not be written
+CLIENTS_LIMIT = 32  # kinds of clients that one slot's lists are asked for anew
+SEEN_LIMIT = 256
+
+LIST_TOOLS = "tools/list"
+ASKED = (*LISTS, modern.DISCOVER)
+"""The requests that may be answered from here."""
+
+
+class Store(Protocol):
+    """Where catalogs outlive the gateway; see `mcpgateway.system.recorded_lists.Catalogs`."""
+
+    def read(self, name: str) -> Catalog:
+        """What is on record of a server."""
+
+    def write(self, name: str, catalog: Catalog) -> bool:
+        """Put it on record; false when that has to be tried again."""
+
+    def erase(self, name: str) -> None:
+        """Forget it."""
+
+    def close(self) -> None:
+        """Put on record what is not yet there."""
+
+
+Kept = Callable[[str, Key, str, tuple[Raw, ...]], None]
+Listed = Callable[["Slot", tuple[Raw, ...]], None]
+
+
+@define(eq=False)
+class _Held:
+    """A catalog in memory.
+
+    :ivar idle: ticks since somebody asked for it.
+    :ivar rest: ticks until it may be written.
+    """
+
+    catalog: Catalog
+    size: int
+    idle: int = 0
+    rest: int = 0
+    is_dirty: bool = False
+
+
+class Snapshots:
+    """What is known of all servers, on disk and for a moment in memory; see Note [What is held].
+
+    :ivar kept: told of every list that is another than the one on record.
+    :ivar listed: told of every list of tools that a slot's server answers with.
+    :ivar shown: the lists on record that somebody was shown without asking for them, to be asked for again.
+    :ivar limit: how long a list may be that is kept.
+    :param seconds: the wall clock.
+    """
+
+    def __init__(self, store: Store, seconds: Callable[[], float]) -> None:
+        self._store = store
+        self._seconds = seconds
+        self.kept: Kept = _unheard
+        self.listed: Listed = _unlisted
+        self.limit = ListLimit()
+        self.shown: set[tuple[str, Key, str]] = set()
+        self._held: dict[str, _Held] = {}  # in the order of their use
+        self._places: dict[str, frozenset[str]] = {}  # where each server is known
+
+    def of(self, slot: Slot, params: dict[str, Any]) -> Snapshot:
+        """What is known of a slot's server.
+
+        :param params: what its children are told at the handshake.
+        """
+        return Snapshot(self, slot, params)
+
+    @property
+    def now(self) -> int:
+        """The time, as it is written down."""
+        return int(self._seconds())
+
+    @property
+    def held_bytes(self) -> int:
+        """The bytes of the catalogs in memory."""
+        return sum(each.size for each in self._held.values())
+
+    def is_known(self, server: ServerSpec) -> bool:
+        """Whether clients can begin to talk with a server before it runs."""
+        if server.name not in self._places:
+            self._hold(server.name)
+        return place_of(server) in self._places[server.name]
+
+    def forget(self, name: str) -> None:
+        """Forget a server of that name, on disk too."""
+        self.limit.forget(name)
+        self._held.pop(name, None)
+        self._places.pop(name, None)
+        self._store.erase(name)
+
+    def find(self, name: str, key: Key, method: str) -> Answer | None:
+        """What a server of that name answers; None where that is not known."""
+        return self._hold(name).catalog.find(key, method)
+
+    def keep(self, name: str, key: Key, method: str, pages: tuple[Raw, ...]) -> None:
+        """Keep what a server has answered."""
+        held, now = self._hold(name), self.now
+        known = held.catalog.find(key, method)
+        if known is not None and known.pages == pages and 0 <= now - known.at < FRESH_S:
+            return
+        held.catalog.put(key, method, Answer(pages, now))
+        self._changed(name, held)
+        if known is None or known.pages != pages:
+            self.kept(name, key, method, pages)
+
+    def keep_stale(self, name: str, key: Key, method: str, pages: tuple[Raw, ...]) -> None:
+        """Keep what a server has answered just before it has changed, unless a later answer is known."""
+        held = self._hold(name)
+        if held.catalog.find(key, method) is None:
+            held.catalog.put(key, method, Answer(pages, self.now, is_stale=True))
+            self._changed(name, held)
+
+    def newest(self, name: str, place: str, method: str, era: Era | None = None) -> Answer | None:
+        """What a server has answered last of all, to whomever; what has not changed since comes first.
+
+        :param era: the one it was asked in; None for either.
+        """
+        variants = self._hold(name).catalog.variants.items()
+        found = [
+            answers[method]
+            for key, answers in variants
+            if key.place == place and era in (None, key.era) and method in answers
+        ]
+        return max(found, key=lambda answer: (not answer.is_stale, answer.at), default=None)
+
+    def outdate(self, name: str, place: str, era: Era, methods: tuple[str, ...]) -> None:
+        """Lists are not true any more."""
+        held = self._hold(name)
+        if held.catalog.outdate(place, era, methods):
+            self._changed(name, held)
+
+    def _changed(self, name: str, held: _Held) -> None:
+        held.is_dirty = True
+        held.size = held.catalog.size
+        self._places[name] = held.catalog.places()
+        self._make_room()
+
+    def _hold(self, name: str) -> _Held:
+        held = self._held.pop(name, None)
+        if held is None:
+            catalog = self._store.read(name)
+            held = _Held(catalog, catalog.size)
+            self._places[name] = catalog.places()
+            self._held[name] = held
+            self._make_room()
+        else:
+            self._held[name] = held
+        held.idle = 0
+        return held
+
+    def _make_room(self) -> None:
+        # The one in use is the last, and stays until it is idle.
+        for name in list(self._held)[:-1]:
+            if self.held_bytes <= HELD_BYTES:
+                return
+            self._write(name, self._held[name])
+            del self._held[name]
+
+    def _write(self, name: str, held: _Held) -> None:
+        if held.is_dirty:
+            held.is_dirty = not self._store.write(name, held.catalog)
+            held.rest = RETRY_TICKS if held.is_dirty else REST_TICKS
+
+    def tick(self) -> None:
+        """A second has passed: write what has changed, let go of what nobody asks for."""
+        for name, held in list(self._held.items()):
+            held.idle += 1
+            held.rest = max(0, held.rest - 1)
+            if not held.rest:
+                self._write(name, held)
+            if not held.is_dirty and (held.idle > HELD_TICKS or held.size > HELD_BYTES):
+                del self._held[name]
+
+    def close(self) -> None:
+        """Write what has changed."""
+        for name, held in self._held.items():
+            self._write(name, held)
+        self._held.clear()
+        self._store.close()
+
+
+@define(eq=False)
+class _Keeper(Between):
+    """Keeps an answer for those who ask when its server does not run."""
+
+    snapshot: Snapshot
+    question: Question
+    told: str
+    changes: int
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """The server's own response."""
+        if "result" in reply:
+            # What was asked for before a change may be from before it, too.
+            is_stale = self.changes != self.snapshot.changes
+            self.snapshot.heard(self.question, self.told, reply["result"], is_stale=is_stale)
+        self.sink.answered(call, reply)
+
+
+@define(eq=False)
+class Snapshot:
+    """What is known of the server of one slot.
+
+    :ivar changes: how often its children have said that a list has changed.
+    :ivar given: which lists each session was given from here, by what they were told and asked for: their digests.
+    :ivar clients: what modern clients say of themselves, by the key of what was told.
+    """
+
+    snapshots: Snapshots
+    slot: Slot
+    params: dict[str, Any] = field(repr=False)
+    changes: int = 0
+    given: WeakKeyDictionary[Session, dict[tuple[str, str], bytes]] = field(
+        factory=WeakKeyDictionary, repr=False
+    )
+    clients: dict[str, Envelope] = field(factory=dict, repr=False)
+    _server: ServerSpec | None = None  # the one that these are of
+    _place: str = ""
+    _told: str = ""
+    _chains: dict[tuple[str, str], Chain] = field(factory=dict, repr=False)
+    _seen: dict[tuple[str, Question], tuple[int, int]] = field(factory=dict, repr=False)
+
+    def _key(self, told: str = "") -> Key:
+        if self._server is not self.slot.server:  # its definition may change while sessions are open
+            self._server = self.slot.server
+            self._place = place_of(self._server)
+            is_legacy = self.slot.era is Era.LEGACY
+            self._told = told_at_handshake(self.params) if is_legacy else told_in(_raw(self.params))
+        return Key(self._place, self.slot.era, told or self._told)
+
+    def retell(self, params: dict[str, Any]) -> None:
+        """The slot's children are told something else from now on."""
+        self.params, self._server = params, None
+
+    def find(self, method: str, told: str = "") -> Answer | None:
+        """What is known of the server's answer to whoever was told about like this; else like the slot's children."""
+        return self.snapshots.find(self.slot.server.name, self._key(told), method)
+
+    def told(self, message: Message) -> str:
+        """What tells the client of a request from others."""
+        return told_in(message.meta or {}) if self.slot.era is Era.MODERN else self._key().told
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the server can be introduced to clients without being started."""
+        return self.slot.is_on and self.find(HELLO) is not None
+
+    def hello(self) -> Envelope | None:
+        """The first words of the server; None where they are not known."""
+        known = self.find(HELLO) if self.slot.is_on else None
+        return jsonrpc.read_object(known.pages[0], HELLO) if known is not None else None
+
+    # What is asked
+
+    def take(self, call: Call, message: Message) -> bool:
+        """Answer a request, if its server does not run and the answer is known; else have its answer kept."""
+        question = question_of(self.slot.era, message)
+        if question is None:
+            return False
+        told = self.told(message)
+        if self.slot.conversation is not None:
+            call.sink = _Keeper(call.sink, self, question, told, self.changes)
+            return False
+        known = self.find(question.method, told) if self.slot.is_on else None
+        page = known.page(question.cursor) if known is not None else None
+        if known is None or page is None:
+            return False
+        if question.method in LISTS and call.session is not None:
+            self._remember(call.session, told, question.method, known, message)
+        result = page if self.slot.era is Era.LEGACY else for_now(page)
+        call.sink.answered(call, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": result})
+        return True
+
+    def _remember(self, session: Session, told: str, method: str, known: Answer, message: Message) -> None:
+        self.given.setdefault(session, {})[told, method] = known.digest(method)
+        if self.slot.era is Era.MODERN and told not in self.clients:
+            self.clients[told] = client_in(message.meta or {})
+            if len(self.clients) > CLIENTS_LIMIT:
+                del self.clients[next(iter(self.clients))]
+
+    # What is said
+
+    def heard(self, question: Question, told: str, result: Raw, *, is_stale: bool = False) -> None:
+        """The server has answered.
+
+        :param is_stale: and has said meanwhile that it would answer otherwise now.
+        """
+        # To go over a long list costs as much as to pass it on, and it is hardly ever another than a moment ago.
+        second, seen = self.snapshots.now, self._seen.get((told, question))
+        if seen is not None and seen[0] == second:
+            return
+        mark = hash(bytes(result))
+        if seen is not None and seen[1] == mark:
+            self._seen[told, question] = (second, mark)
+            return
+        if not may_be_kept(question, result):
+            return
+        pages: tuple[Raw, ...] | None = (result,)
+        if question.method in LISTS:
+            pages = self._add(self._chains.setdefault((told, question.method), Chain()), question, result)
+        if pages is not None and is_stale:
+            self.snapshots.keep_stale(self.slot.server.name, self._key(told), question.method, pages)
+        elif pages is not None:
+            self.keep(question.method, told, pages)
+            if len(pages) == 1:
+                self._seen[told, question] = (second, mark)
+        if len(self._seen) + len(self._chains) > SEEN_LIMIT:
+            self._start_over()
+
+    def _add(self, chain: Chain, question: Question, page: Raw) -> tuple[Raw, ...] | None:
+        limit, name = self.snapshots.limit, self.slot.server.name
+        if not limit.admits(*chain.with_one(question.cursor, page)):
+            chain.clear()
+            limit.exceeded(name, question.method)
+            return None
+        pages = chain.add(question.cursor, page)
+        if pages is not None:
+            limit.fits(name, question.method)
+        return pages
+
+    def keep(self, method: str, told: str, pages: tuple[Raw, ...]) -> None:
+        """Keep a whole answer."""
+        self.snapshots.keep(self.slot.server.name, self._key(told), method, pages)
+        if method == LIST_TOOLS:
+            self.snapshots.listed(self.slot, pages)
+
+    def changed(self, method: str) -> None:
+        """The server says that something has changed; most of it is no list."""
+        lists = CHANGES.get(method)
+        if lists is not None:
+            self.changes += 1
+            self._start_over()
+            self.snapshots.outdate(self.slot.server.name, self._key().place, self.slot.era, lists)
+
+    def compared(self, told: str, method: str) -> None:
+        """A list was asked for again: what was shown of it is known to be true, or not to be."""
+        self.snapshots.shown.discard((self.slot.server.name, self._key(told), method))
+
+    def _start_over(self) -> None:
+        self._seen.clear()
+        self._chains.clear()
+
+    def begun(self, conversation: Conversation, hello: Envelope) -> None:
+        """There is a child again, and it has introduced itself; see that nobody holds what is not true any more."""
+        self._start_over()
+        self.keep(HELLO, self._key().told, (Raw(jsonrpc.encode(hello)),))
+        if self.outdated():
+            from mcpgateway.hub.catalog.refresh import (
+                Refreshing,  # what only a server needs that has been away
+            )
+
+            self.slot.clock.callLater(0, Refreshing(self, conversation).begin)
+
+    def outdated(self) -> list[tuple[str, str]]:
+        """The lists that have to be asked for: those that sessions were given from here, and those that are old."""
+        found = {asked: None for lists in self.given.values() for asked in lists}
+        here = self._key()
+        for name, key, method in self.snapshots.shown:
+            if name == self.slot.server.name and key == here:
+                found[key.told, method] = None
+        if self.slot.era is Era.LEGACY:
+            told, now = self._key().told, self.snapshots.now
+            for method in LISTS:
+                known = self.find(method)
+                if known is not None and now - known.at > OLD_S:
+                    found[told, method] = None
+        return list(found)
+
+
+def _unheard(name: str, key: Key, method: str, pages: tuple[Raw, ...]) -> None:
+    """Nobody wants to know."""
+
+
+def _unlisted(slot: Slot, pages: tuple[Raw, ...]) -> None:
+    """Likewise."""
+
+
+def _raw(members: dict[str, Any]) -> Envelope:
+    return {name: jsonrpc.raw(value) for name, value in members.items()}

@@ -1,0 +1,119 @@
+"""Ask a child for what sessions were given while it did not run, and tell those that were given something else.
+
+A session that was answered from a snapshot may hold a list that is not true any more.  So once the server's child is
+there, and only then, the gateway asks that child for the same lists, and sessions that were given others are told that
+theirs have changed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import define
+from msgspec import Raw
+from twisted.internet import defer
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.backends.conversation import Conversation
+from mcpgateway.errors import GatewayError
+from mcpgateway.policy.recorded_answers import NEWS, Answer, cursor_of, entries_of
+from mcpgateway.protocol import jsonrpc
+from mcpgateway.protocol.versions import Era
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.catalog.recorded import Snapshot
+
+PATIENCE_S = 600.0  # a server that does one thing at a time may be at a long one
+
+
+@define(eq=False)
+class Refreshing:
+    """One child is asked for the lists that are out of date."""
+
+    log = Logger()
+
+    snapshot: Snapshot
+    conversation: Conversation
+
+    def begin(self) -> None:
+        """Ask for one list after the other; whatever fails is asked for again of the next child."""
+        if not self._is_current:
+            return
+        asked = Deferred.fromCoroutine(self._ask_for_all())
+        asked.addTimeout(PATIENCE_S, self.snapshot.slot.clock).addErrback(self._not_asked)
+
+    @property
+    def _is_current(self) -> bool:
+        return self.snapshot.slot.conversation is self.conversation
+
+    async def _ask_for_all(self) -> None:
+        for told, method in self.snapshot.outdated():
+            changes = self.snapshot.changes
+            pages = await self._pages(told, method)
+            if not self._is_current:
+                return
+            if pages is not None and changes == self.snapshot.changes:
+                self.snapshot.keep(method, told, pages)
+            self._compare(told, method, Answer(pages).digest(method) if pages is not None else b"")
+
+    async def _pages(self, told: str, method: str) -> tuple[Raw, ...] | None:
+        found: list[Raw] = []
+        params: dict[str, Any] = {}
+        if self.snapshot.slot.era is Era.MODERN:
+            params["_meta"] = self.snapshot.clients.get(told, {})
+        size, limit, name = 0, self.snapshot.snapshots.limit, self.snapshot.slot.server.name
+        while True:
+            reply = await self.conversation.ask(method, params)
+            page = reply.get("result", jsonrpc.NULL)
+            if entries_of(method, page) is None:
+                return None  # it has no such list any more
+            size += len(bytes(page))
+            if not limit.admits(size, len(found) + 1):
+                limit.exceeded(name, method)
+                return None
+            found.append(page)
+            cursor = cursor_of(page)
+            if cursor is None:
+                limit.fits(name, method)
+                return tuple(found)
+            params["cursor"] = cursor
+
+    def _compare(self, told: str, method: str, digest: bytes) -> None:
+        slot, misled = self.snapshot.slot, []
+        self.snapshot.compared(told, method)
+        for session, lists in list(self.snapshot.given.items()):
+            given = lists.pop((told, method), digest)
+            if not lists:
+                del self.snapshot.given[session]
+            if given != digest:
+                misled.append(session)
+        if not misled:
+            return
+        self.log.info(
+            "{server} answers {method} otherwise than before it was started; whoever had the former answer is told",
+            event="snapshot.outdated",
+            server=slot.server.name,
+            method=method,
+        )
+        news = NEWS[method]
+        message = jsonrpc.encode(jsonrpc.notification(news))
+        # Who has no session can only be told if it listens; across the eras that is done by sessions of our own.
+        is_for_listeners = any(session not in slot.sessions for session in misled)
+        for session in list(slot.sessions):
+            if session in misled or (is_for_listeners and session.issued is None):
+                session.mailbox.put(message, news)
+        if is_for_listeners and slot.listening is not None:
+            slot.listening.announce(news)
+
+    def _not_asked(self, why: Failure) -> None:
+        if why.check(GatewayError, defer.TimeoutError) is None:
+            self.log.failure("a snapshot could not be compared", why, event="snapshot.broken")
+            return
+        self.log.debug(
+            "{server} could not be asked for its lists: {why}",
+            event="snapshot.not_compared",
+            server=self.snapshot.slot.server.name,
+            why=str(why.value),
+        )

@@ -1,0 +1,252 @@
+"""Identical calls that are under way at once are one call to the server.
+
+# Note [Which calls fly together]
+Only calls of tools whose server says that they change nothing and that a second call changes nothing more, from the
+same principal, to the same child, with the same arguments, however they are written.  Calls that may be asked something
+back (a retry with answers), that begin a task, or that want log messages of their own fly alone, and those that want
+progress do not fly with those that do not, because the server would tell none.  Where the answer asks something it is
+the first one's, and the others are made by themselves: each client answers for itself.
+
+# Note [Whose call it is]
+The server is asked in the name of a call of the flight's own, whose session is that of its first passenger: it is the
+one that is asked, if the server asks, and hears what is said before the answer.  When the first leaves, for it cancels
+or its session ends, the call becomes the next one's, and the server notices nothing.  If the call has been lost with
+its session already, it is made once more for those who are left, which the annotations allow.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from attrs import define, field, frozen
+from msgspec import Raw
+from zope.interface import implementer
+
+from mcpgateway.discovery.records import Item
+from mcpgateway.errors import Cancelled, ClientGone, GatewayError, ShuttingDown, UnknownSession
+from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.protocol import jsonrpc, modern, translate
+from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.protocol.translate import RETRIED
+
+CALL_TOOL = "tools/call"
+PARAMS_LIMIT = 65_536  # bytes of parameters that are compared
+PASSENGERS_LIMIT = 1000  # of one flight
+_VARYING = frozenset(
+    ("progressToken", "traceparent", "tracestate", "baggage")
+)  # say nothing of what is asked
+_LOST = (
+    UnknownSession,
+    ShuttingDown,
+    Cancelled,
+    ClientGone,
+)  # what a call fails with when its session has gone
+
+Submit = Callable[[Call, Message], None]
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+@frozen
+class _Key:
+    """What has to be the same; see Note [Which calls fly together]."""
+
+    where: Any
+    principal: str
+    wants_progress: bool
+    params: bytes = field(repr=False)
+
+
+@define(eq=False)
+class _Passenger:
+    """One caller's call."""
+
+    call: Call
+    message: Message = field(repr=False)
+    submit: Submit = field(repr=False)
+
+    def go_alone(self) -> None:
+        """Be made by itself after all."""
+        try:
+            self.submit(self.call, self.message)
+        except GatewayError as why:
+            self.call.sink.failed(self.call, why)
+
+
+@implementer(ICallSink)
+@define(eq=False)
+class _Flight:
+    """One call to a server, and everybody whose call it is, the first being the one it is made for."""
+
+    flights: SingleFlight
+    key: _Key
+    passengers: list[_Passenger]
+    call: Call
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nobody waits any more."""
+        return all(each.call.sink.is_gone for each in self.passengers)
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """The answer, to each under its own id; one that asks something is the first one's alone."""
+        passengers = self._land()
+        asks = bool(passengers[1:]) and "result" in reply and _asks(reply["result"])
+        for nth, each in enumerate(passengers):
+            if asks and nth:
+                each.go_alone()
+            else:
+                each.call.sink.answered(each.call, dict(reply))
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """There is no answer, for anybody; but what was lost with the first one's session is done for the others."""
+        if isinstance(why, _LOST) and len(self.passengers) > 1:
+            self.flights.over(self)
+            first = self.passengers.pop(0)
+            first.call.sink.failed(first.call, why)
+            self.flights.again(self)
+            return
+        for each in self._land():
+            each.call.sink.failed(each.call, why)
+
+    def _land(self) -> list[_Passenger]:
+        self.flights.over(self)
+        passengers, self.passengers = self.passengers, []
+        return passengers
+
+    def progressed(self, call: Call, message: bytes) -> None:
+        """Progress, to each under its own token."""
+        envelope = jsonrpc.decode(message)
+        for each in list(self.passengers):
+            if each.call.token is not None and call.progress is not None:
+                each.call.progress = call.progress | {"progressToken": Raw(each.call.token)}
+                envelope["params"] = Raw(jsonrpc.encode(each.call.progress))
+                each.call.sink.progressed(each.call, jsonrpc.encode(envelope))
+
+    def noticed(self, call: Call, message: bytes) -> bool:
+        """Something before the answer, such as a question: the first one's alone."""
+        first = self.passengers[0].call if self.passengers else None
+        return first is not None and bool(first.sink.noticed(first, message))
+
+
+class SingleFlight:
+    """All flights; to whoever takes calls back it is one more holder of calls, to be asked before the others.
+
+    :param withdraw: takes a call back from the server; false when it has been answered.
+    """
+
+    def __init__(self, withdraw: Callable[[Call, str], bool]) -> None:
+        self._withdraw = withdraw
+        self._flights: dict[_Key, _Flight] = {}
+        self._by_call: dict[Call, _Flight] = {}
+
+    def join(self, call: Call, message: Message, item: Item | None, submit: Submit) -> bool:
+        """Let a call fly with its like, or be the first of them; false when it has to be submitted by itself.
+
+        :param submit: brings a call on its way; of the first one it is used at once.
+        :raise GatewayError: it goes nowhere, as ``submit`` says.
+        """
+        key = _key(call, message, item)
+        if key is None:
+            return False
+        passenger = _Passenger(call, message, submit)
+        flight = self._flights.get(key)
+        if flight is not None:
+            if len(flight.passengers) >= PASSENGERS_LIMIT:
+                return False
+            flight.passengers.append(passenger)
+            self._by_call[call] = flight
+            return True
+        self._take_off(key, [passenger])
+        return True
+
+    def _take_off(self, key: _Key, passengers: list[_Passenger]) -> None:
+        first = passengers[0]
+        own = Call(first.call.session, first.call.method, b"", first.call.token, None, level=first.call.level)
+        own.follow(first.call)
+        flight = own.sink = _Flight(self, key, passengers, own)
+        self._flights[key] = flight
+        self._by_call.update({each.call: flight for each in passengers})
+        try:
+            first.submit(own, first.message)
+        except GatewayError:
+            self.over(flight)
+            raise
+
+    def again(self, flight: _Flight) -> None:
+        """Make a call that has ended once more, for those who are left."""
+        passengers = flight.passengers
+        try:
+            self._take_off(flight.key, passengers)
+        except GatewayError as why:
+            for each in passengers:
+                each.call.sink.failed(each.call, why)
+
+    def over(self, flight: _Flight) -> None:
+        """A flight has ended."""
+        if self._flights.get(flight.key) is flight:
+            del self._flights[flight.key]
+        for each in flight.passengers:
+            self._by_call.pop(each.call, None)
+
+    def calls(self) -> list[Call]:
+        """The callers' calls that are under way here; the flights' own are with the slots."""
+        return list(self._by_call)
+
+    def cancel(self, call: Call, reason: str) -> bool:
+        """Take a caller's call back; the others fly on. False when it is not, or no longer, under way."""
+        flight = self._by_call.pop(call, None)
+        if flight is None:
+            return False
+        flight.passengers = [each for each in flight.passengers if each.call is not call]
+        if flight.passengers:
+            flight.call.session = flight.passengers[0].call.session
+        else:
+            self.over(flight)
+            self._withdraw(flight.call, reason)
+        return True
+
+
+def _asks(result: Raw) -> bool:
+    return translate.kind_of(result) == modern.INPUT_REQUIRED
+
+
+def _key(call: Call, message: Message, item: Item | None) -> _Key | None:
+    if item is None or not (item.is_read_only and item.is_idempotent):
+        return None
+    params, session = message.params, call.session
+    if call.method != CALL_TOOL or params is None or session is None or call.level is not None:
+        return None
+    if "task" in params or not RETRIED.isdisjoint(params) or modern.has_tasks(message.meta):
+        return None
+    said = canonical(params, message.meta)
+    slot = session.slot
+    where = slot if slot is not None and slot.shared else session
+    return None if said is None else _Key(where, session.principal, call.token is not None, said)
+
+
+def canonical(params: Envelope, meta: Envelope | None) -> bytes | None:
+    """What a call asks for, the same bytes however it is written; None where that cannot be told."""
+    kept = {name: value for name, value in params.items() if name != "_meta"}
+    rest = {name: value for name, value in (meta or {}).items() if name not in _VARYING}
+    whole = jsonrpc.encode(kept | {"_meta": jsonrpc.raw(rest)})
+    if len(whole) > PARAMS_LIMIT:
+        return None
+    try:
+        read = json.loads(whole, parse_int=_number, parse_float=_number, object_pairs_hook=_members)
+        return bytes(_encode(read))
+    except (ValueError, RecursionError):
+        return None  # names that are there twice, or half characters
+
+
+def _number(text: str) -> Raw:
+    return Raw(text.encode())
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name is there twice")
+    return found

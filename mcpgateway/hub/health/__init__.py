@@ -1,0 +1,1 @@
+"""The health of servers: observed, recorded, and acted on."""

@@ -1,0 +1,549 @@
+"""One slot's child as its health is seen: what befalls it, and what is done about it."""
+
+from __future__ import annotations
+
+import errno
+import math
+from typing import TYPE_CHECKING
+
+from twisted.logger import Logger
+
+from mcpgateway.errors import (
+    GatewayError,
+    HandshakeFailed,
+    LaunchFailed,
+    NeedsApproval,
+    NeedsAuthorization,
+    NeedsLogin,
+    Unreachable,
+)
+from mcpgateway.hub.health.ping import Pulse
+from mcpgateway.hub.health.stuck_calls import StuckWatch
+from mcpgateway.hub.health.upkeep import Upkeep
+from mcpgateway.hub.running_child import Run
+from mcpgateway.interfaces import Gone, Launch
+from mcpgateway.policy import backoff
+from mcpgateway.policy.health import UP, Core, State, new_condition
+from mcpgateway.policy.readiness import APPROVAL, AUTHORIZATION, login
+from mcpgateway.policy.stuck_calls import SILENT, Activity
+from mcpgateway.protocol.versions import Era
+
+if TYPE_CHECKING:
+    from mcpgateway.config.model import ServerSpec
+    from mcpgateway.hub.health.observer import World
+    from mcpgateway.hub.health.record import Chart
+    from mcpgateway.hub.slot import Slot
+
+MISSES_LIMIT = 3
+STUCK_TICKS = 60
+FETCH_TICKS = 330  # what has to be fetched before the start has limits of its own, of 300 s at most
+NEVER_RUNS = frozenset((126, 127))  # what a shell exits with whose program is not executable, or not there
+PASSING = frozenset((errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY))
+PING_FAILED = "MCP ping failed"
+
+_WAITING = frozenset((State.RESTARTING, State.ERROR, State.UNREACHABLE))
+
+
+class Instance:
+    """Watches over one slot's child; a `mcpgateway.hub.health.observer.Watch`.
+
+    :ivar state: how it fares.
+    :ivar is_kept: it is to run whether anybody uses it or not.
+    :ivar is_warming: it is to be started though nobody needs it yet, and has not been so far.
+    :ivar is_wanted: an operator has started it: a lost child is replaced.
+    :ivar retry_at: when something is tried again, in ticks.
+    """
+
+    log = Logger()
+
+    def __init__(self, slot: Slot, chart: Chart, world: World) -> None:
+        self.slot = slot
+        self.chart = chart
+        self.state = State.STOPPED
+        self.is_kept = self.is_warming = self.is_wanted = False
+        self.retry_at = math.inf
+        self._world = world
+        self._condition = new_condition(Core(self))
+        self._run: Run | None = None  # of the child that is ready
+        self._is_try = False  # the one that an open breaker lets through
+        self._is_permanent = False  # there is no hope that it starts if it is tried unasked
+        self._has_crashed = False
+        self._stuck_at = math.inf
+        self._started_at = 0
+        self._failures = 0
+        self._probes = 0
+        self._is_to_start = False
+        self._is_replaced = False
+        self._why_stopped = ""  # with a colon before it
+        self._was_silent = False  # the child before was replaced because it answered no ping
+
+    @property
+    def is_used(self) -> bool:
+        """Whether a lost child is replaced unasked."""
+        return self.is_expected or self.slot.is_used
+
+    @property
+    def is_expected(self) -> bool:
+        """Whether it is to be started though no client uses it."""
+        return self.is_kept or self.is_warming or self.is_wanted
+
+    @property
+    def ready_at(self) -> int | None:
+        """Since when the child runs, in ticks; None where it does not."""
+        return self._run.ready_at if self._run is not None else None
+
+    @property
+    def excess(self) -> str:
+        """Why it is to be replaced as soon as no call is under way; empty where it is not."""
+        return self._run.upkeep.excess if self._run is not None else ""
+
+    @property
+    def stuck_for(self) -> str:
+        """Why it is stuck, where no other may take its place; empty where it is not."""
+        return self._run.stuck_for if self._run is not None else ""
+
+    @property
+    def next_try(self) -> float | None:
+        """When it is tried again without being asked, in ticks; None if it is not."""
+        is_waiting = self.state in _WAITING and self.is_used and self.retry_at < math.inf
+        return self.retry_at if is_waiting else None
+
+    def becomes(self, server: ServerSpec) -> None:
+        """Its entry is another now, for which the child need not be replaced."""
+        self.chart.becomes(server)
+        self.is_kept = self.is_kept and not server.lazy.enabled
+        self.is_warming = self.is_warming and server.lazy.prewarm
+        self.look()
+
+    # What the slot tells: a `mcpgateway.hub.health.observer.Watch`.
+
+    def refusal(self) -> GatewayError | None:
+        """Why the child may not be started now; None where it may."""
+        refusal = self.chart.refusal(self._world.now)
+        if refusal is None and self.chart.needs:
+            return self._world.question(self.slot.server)
+        return refusal
+
+    def starting(self) -> None:
+        """It is about to be started."""
+        self._is_try = not self.chart.breaker.is_closed
+        self.chart.breaker.began()
+        if self._has_crashed:
+            self._has_crashed = False
+            self.chart.restarts += 1
+        self._started_at = self._world.now
+        self._stuck_at = self._started_at + STUCK_TICKS
+        self._condition.started()
+
+    def launching(self, launch: Launch) -> None:
+        """It is started like this."""
+        self.chart.history.launching(launch)
+
+    def ready(self) -> None:
+        """It has done its handshake."""
+        if self.state is not State.STARTING:
+            return  # it is being stopped
+        self._is_permanent = self._is_try = self.is_warming = False
+        self._probes = 0
+        self.chart.breaker.ready()
+        self.chart.last_error, self.chart.is_failing, self.chart.needs = "", False, ""
+        self.chart.paused_until = -math.inf
+        self._run = self._begun()
+        self.chart.history.ready(f"it runs{f' (pid {self.slot.pid})' if self.slot.pid else ''}")
+        self._condition.ready()
+        self.look()
+
+    def _begun(self) -> Run:
+        world, now, conversation = self._world, self._world.now, self.slot.speaking
+        assert conversation is not None  # it has just said its first words
+        pulse = Pulse(conversation, self, world.checks, world.ping_s, world.chance, now)
+        upkeep = Upkeep(self.slot, world, now)
+        return Run(conversation, now, pulse, upkeep, StuckWatch(conversation, self._activity, now))
+
+    def _activity(self) -> Activity | None:
+        return self._world.activity(self.slot)
+
+    def failed(self, why: GatewayError) -> None:
+        """It could not be started, or failed its handshake."""
+        if isinstance(why, NeedsAuthorization | NeedsApproval):
+            self._is_refused(why)
+            return
+        # A program that is missing stays so until somebody does something about it.
+        is_permanent = isinstance(why, LaunchFailed) and getattr(why.__cause__, "errno", 0) not in PASSING
+        words = why.hint if isinstance(why, HandshakeFailed) else ""
+        self.chart.history.failed(why, self.chart.note(why.message), words)
+        self._not_started(why.message, is_unreachable=isinstance(why, Unreachable), is_permanent=is_permanent)
+
+    def ended(self, why: Gone) -> None:
+        """It has ended."""
+        if isinstance(why.error, NeedsAuthorization):
+            self._run_is_over()
+            self._is_refused(why.error)
+        elif self.state is State.STARTING:
+            what = f"{self.slot.server.name} ended during the handshake ({why})"
+            if why.error is not None:
+                what = why.error.message
+            self.chart.history.ended(why, self.chart.note(what))
+            is_permanent = why.code in NEVER_RUNS
+            self._not_started(what, is_unreachable=why.is_unreachable, is_permanent=is_permanent)
+        elif self.state in UP:
+            self._crashed(why)
+
+    def stopping(self) -> None:
+        """It is being stopped on purpose."""
+        self._call_off()
+        self._run_is_over()
+        self.chart.history.add("server.stopped", f"it is stopped{self._why_stopped}")
+        if self._is_replaced:
+            self._condition.replaced()
+            self._stuck_at = self._world.now + STUCK_TICKS
+        else:
+            self._rest()
+
+    def _call_off(self) -> None:
+        # The one try of an open breaker has shown nothing, and is still to be had.
+        if self._is_try:
+            self._is_try = False
+            self.chart.breaker.called_off()
+
+    def _rest(self) -> None:
+        if self._world.is_known(self.slot):
+            self._condition.rested()
+        else:
+            self._condition.stopped()
+
+    def _is_refused(self, why: GatewayError) -> None:
+        # Its user has to do something first, which is no failure of the server's; nobody else can.
+        what = why.message
+        if isinstance(why, NeedsLogin):
+            what = f"{why.plain}: {login(self.slot.server.name)}"
+        self.chart.history.failed(why, self.chart.note(what), "")
+        self.chart.is_failing = False
+        self._is_permanent = True
+        self._call_off()
+        if isinstance(why, NeedsAuthorization):
+            self.chart.needs = AUTHORIZATION
+            self._condition.unauthorized()
+        else:
+            self.chart.needs = APPROVAL
+            self._condition.failed()
+
+    def _not_started(self, why: str, *, is_unreachable: bool, is_permanent: bool) -> None:
+        if self.state is not State.STARTING:
+            return
+        chart = self.chart
+        chart.note(why)
+        chart.is_failing, chart.needs = True, ""
+        if is_unreachable:
+            self._call_off()
+            self._condition.lost()
+            return
+        self._is_permanent = is_permanent
+        chart.breaker.failed(self._world.now)
+        self._is_try = False
+        self._condition.failed()
+        if not chart.breaker.is_closed:
+            self._world.opened(chart)
+
+    def _crashed(self, why: Gone) -> None:
+        chart = self.chart
+        chart.history.ended(why, chart.note(f"{self.slot.server.name} has ended: {why}"))
+        if why.is_unreachable:
+            self._run_is_over()
+            self._condition.lost()
+            return
+        self._is_permanent = why.code in NEVER_RUNS
+        self._is_lost()
+        if self.is_used:
+            self._condition.crashed()
+        else:
+            self._rest()
+        if not chart.breaker.is_closed:
+            self._world.opened(chart)
+
+    def _is_lost(self) -> None:
+        was_healthy = self._run is not None and (self._run.is_healthy or self._run.has_answered)
+        self._run_is_over()
+        self._has_crashed = True
+        self.chart.last_crash = self._world.wall()
+        self.chart.breaker.ended(self._world.now, was_healthy=was_healthy)
+
+    def _run_is_over(self) -> None:
+        run, self._run = self._run, None
+        if run is not None:
+            run.give_up_pings()
+            self.chart.run_s += self._world.now - run.ready_at
+        self._stuck_at = math.inf
+
+    # What the machine asks for: `mcpgateway.policy.health.Hands`.
+
+    def became(self, state: State) -> None:
+        """It is in this state now."""
+        former, self.state = self.state, state
+        self.log.debug(
+            "{server} is now {state}, it was {former}",
+            event="server.state",
+            server=self.slot.server.name,
+            state=state.value,
+            former=former.value,
+        )
+        if state not in _WAITING:
+            self.retry_at = math.inf
+        if state is not State.STARTING:
+            self._stuck_at = math.inf
+        if state in UP and former in UP:
+            why = self.chart.last_error or "it answers again"
+            self.log.info(
+                "{server} is {state}: {why}",
+                event="server.condition",
+                server=self.slot.server.name,
+                state=state.value,
+                why=why,
+            )
+            self.chart.history.add("server.condition", f"it is {state.value}: {why}")
+
+    def wait(self) -> None:
+        """Have it tried again later, unless that is hopeless."""
+        self.retry_at = math.inf
+        if self._is_permanent and (self.chart.needs or not self.is_expected):
+            return
+        wait_s = backoff.delay_s(self._failures, self._world.chance())
+        self.retry_at = self.chart.paused_until = self._world.now + wait_s
+        self._failures += 1
+        self.chart.history.add("server.restarting", "it is started again after a while, or by the next call")
+        if self.is_used:
+            self.log.info(
+                "{server} is started again in {wait:.0f} s, or by the next call",
+                event="server.restarting",
+                server=self.slot.server.name,
+                wait=wait_s,
+            )
+
+    def probe(self) -> None:
+        """Have its address looked at now and then."""
+        self.retry_at = self._world.now + backoff.probe_delay_s(self._probes)
+        self._probes += 1
+        self.chart.history.add("server.unreachable", "its address is looked at now and then")
+
+    def start(self) -> None:
+        """Try to start it: as soon as the machine is done, which would put off what comes of it."""
+        self._is_to_start = True
+
+    # What time brings
+
+    def tick(self, now: int) -> None:
+        """A second has passed."""
+        if now >= self.retry_at:
+            self._try_again()
+        if now >= self._stuck_at:
+            self._is_stuck(now)
+        if self._run is not None:
+            self._look_after(self._run, now)
+
+    def _try_again(self) -> None:
+        if self.state is State.UNREACHABLE:
+            self.probe()
+            if self.is_used:
+                self._world.dial(self)
+            return
+        self.retry_at = math.inf
+        if not self.is_used:
+            if self.state is State.RESTARTING:
+                self._rest()
+        elif self.refusal() is not None:
+            self.wait()
+        else:
+            self._retry()
+
+    def dialled(self, *, answers: bool) -> None:
+        """Its address was looked at."""
+        if answers and self.state is State.UNREACHABLE and self.refusal() is None:
+            self._retry()
+
+    def _retry(self) -> None:
+        self._condition.retry()
+        if self._is_to_start:
+            self._is_to_start = False
+            self._stuck_at = self._world.now + STUCK_TICKS
+            self.begin()
+
+    def begin(self) -> None:
+        """Start the child, which is a matter of nobody's call."""
+        if self.is_expected:
+            self._world.warm(self.slot)
+        else:
+            self.slot.want()
+
+    def _is_stuck(self, now: int) -> None:
+        speaking = self.slot.speaking
+        if self.state is State.STARTING and (speaking is None or speaking.backend is not None):
+            self._stuck_at = now + STUCK_TICKS  # it stands in line, or its handshake has a limit of its own
+            return
+        if self.state is State.STARTING and now - self._started_at < FETCH_TICKS:
+            self._stuck_at = self._started_at + FETCH_TICKS
+            return
+        self._stuck_at = math.inf
+        what = f"stuck in {self.state.value} state"
+        self.chart.history.add("server.stuck", self.chart.note(what))
+        if self.state is State.RESTARTING:  # else the slot tells that it has failed
+            self._condition.stuck()
+        self.slot.abandon(HandshakeFailed(f"{self.slot.server.name}: {what}"))
+
+    def _look_after(self, run: Run, now: int) -> None:
+        if run.pulse is not None:
+            run.pulse.tick(now, self._world.ping_s)
+        if run.becomes_healthy(now):
+            self.chart.breaker.healthy()
+        if now - run.ready_at >= backoff.STEADY_S:
+            self._failures = 0
+        self._look_for_life(run, now)
+        stop = run.upkeep.look(now, is_kept=self.is_kept) if run is self._run else None
+        if stop is not None:
+            self._stop(stop.why, again=stop.again and self.is_used)
+
+    def _look_for_life(self, run: Run, now: int) -> None:
+        fault = run.fault(now, self._world.stuck_s, has_work=self.slot.has_work())
+        if not fault:
+            if run.stuck_for:
+                run.stuck_for = ""
+                self.look()
+        elif not self._world.may_double(self.slot):
+            if run.stuck_for != fault:
+                run.stuck_for = fault
+                self._say_stuck(fault, "restart it, since it may have one process only")
+                self.look()
+        elif fault is SILENT and not self._is_worth_a_try():
+            self._give_up_pings(run)
+        else:
+            self._replace(fault)
+
+    def _is_worth_a_try(self) -> bool:
+        # See `missed`: whoever has never answered one may not know what a ping is.
+        if self.chart.has_ponged or self.slot.era is Era.MODERN:
+            return True
+        was_silent, self._was_silent = self._was_silent, True
+        return not (was_silent or self.chart.knows_no_ping)
+
+    def _replace(self, fault: str) -> None:
+        """Have another child take the calls that come; the one that is stuck keeps those it has."""
+        self._say_stuck(fault, "new calls go to another process")
+        self._is_lost()
+        self._condition.replaced()
+        self._stuck_at = self._world.now + STUCK_TICKS
+        self.slot.retire(fault)
+        if not self.chart.breaker.is_closed:
+            self._world.opened(self.chart)
+        elif self.is_used:
+            self.slot.want()
+        elif not self.slot.is_up:
+            self._rest()
+
+    def _say_stuck(self, fault: str, what: str) -> None:
+        slot = self.slot
+        self.chart.history.add("server.stuck", self.chart.note(f"it is stuck: {fault}; {what}"))
+        self.log.warn(
+            "{server} (pid {pid}) is stuck with {calls} calls under way: {why}; {what}",
+            event="server.stuck",
+            server=slot.server.name,
+            pid=slot.pid,
+            calls=len(slot.calls()),
+            why=fault,
+            what=what,
+        )
+
+    def _stop(self, why: str, *, again: bool) -> None:
+        self.log.info(
+            "{server} is stopped: {why}", event="server.stopped", server=self.slot.server.name, why=why
+        )
+        self._is_replaced, self._why_stopped = again, f": {why}"
+        self.slot.close()
+        self._is_replaced, self._why_stopped = False, ""
+        if again:
+            self.slot.want()
+
+    # What operators want
+
+    def renew(self, why: str) -> None:
+        """Have the child that runs replaced by another."""
+        self._stop(why, again=True)
+
+    def forgive(self) -> None:
+        """Start it, when it is started next, as if it had never failed."""
+        self._has_crashed = False
+        self._failures = self._probes = 0
+
+    def authorized(self) -> None:
+        """Its user has signed in: start it if anybody waits for that; what runs was begun by somebody else."""
+        self.chart.needs, self.chart.last_error = "", ""
+        if self._run is not None:
+            self._run.upkeep.replace("its user has signed in")
+            self._look_after(self._run, self._world.now)
+        if self.state is State.NEEDS_LOGIN:
+            self._condition.authorized()
+            if self.is_used and self.refusal() is None:
+                self.slot.want()
+
+    def put_off(self) -> None:
+        """Try nothing unasked any more."""
+        self.is_warming = self.is_wanted = False
+        if self.state in _WAITING:
+            self._rest()
+
+    # How it answers pings: a `mcpgateway.hub.health.ping.Checked`.
+
+    def is_busy(self) -> bool:
+        """Whether calls are under way."""
+        return self.slot.has_calls()
+
+    def felt(self, *, by_ping: bool) -> None:
+        """It has answered a ping, or something else meanwhile."""
+        self.chart.has_ponged = self.chart.has_ponged or by_ping
+        self.look()
+
+    def missed(self) -> None:
+        """It did not answer a ping."""
+        run = self._run
+        if run is None:
+            return
+        if run.misses < MISSES_LIMIT:
+            self.look()
+        elif self._is_worth_a_try():
+            run.conversation.give_up(f"it did not answer {MISSES_LIMIT} pings in a row")
+        else:
+            self._give_up_pings(run)
+
+    def _give_up_pings(self, run: Run) -> None:
+        # Neither did the child before, so perhaps it is no sickness: the server does not know them.
+        self.chart.knows_no_ping = True
+        run.give_up_pings()
+        self.log.warn(
+            "{server} has never answered a ping, and is not asked any more",
+            event="ping.given_up",
+            server=self.slot.server.name,
+        )
+        self.look()
+
+    def look(self) -> None:
+        """Judge how it fares, by its pings and by what its service says of itself."""
+        run = self._run
+        if run is not None and run.stuck_for:
+            self.chart.note(f"it is stuck: {run.stuck_for}")
+            self._condition.faltered()
+        elif run is not None and run.misses:
+            self.chart.note(PING_FAILED)
+            self._condition.faltered()
+        elif self.chart.service_fault:
+            self.chart.note(self.chart.service_fault)
+            self._condition.faltered()
+        else:
+            if self.state is State.DEGRADED:
+                self.chart.last_error = ""
+            self._condition.recovered()
+
+    def switched_off(self) -> None:
+        """It may not be started any more."""
+        self._condition.disabled()
+
+    def switched_on(self) -> None:
+        """It may be started again."""
+        self._condition.enabled()

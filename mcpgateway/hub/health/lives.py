@@ -1,0 +1,79 @@
+"""The lives of all servers in one look, for those who ask every few seconds."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from attrs import frozen
+
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.health.health import Health
+from mcpgateway.hub.health.record import Chart
+from mcpgateway.hub.slot import Slot
+from mcpgateway.policy.health import UP, State
+
+
+@frozen
+class Life:
+    """How a server fares, over all its children.
+
+    :ivar sessions: how many sessions use it, those of views among them.
+    :ivar pids: its children that are processes of ours.
+    :ivar running: how many children it has, wherever they are.
+    :ivar starts: how often one was started.
+    :ivar restarts: how often one was started in the place of one that had ended unexpectedly.
+    :ivar uptime_s: how long the oldest of them has run.
+    :ivar mtbf_s: how long its children have run on average before they ended unexpectedly; 0 where none has.
+    :ivar last_crash: when that happened last, in seconds since the epoch.
+    :ivar failures: in a row.
+    """
+
+    server: ServerSpec
+    state: State
+    sessions: int
+    pids: tuple[int, ...]
+    running: int
+    starts: int
+    restarts: int
+    uptime_s: int
+    mtbf_s: int
+    last_crash: float | None
+    failures: int
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it answers calls at once."""
+        return self.state in UP
+
+
+def lives(switchboard: Switchboard, health: Health) -> list[Life]:
+    """The lives of all servers, in the order of their entries."""
+    slots: dict[str, list[Slot]] = defaultdict(list)
+    for slot in switchboard.pool:
+        slots[slot.server.name].append(slot)
+    charts: dict[str, list[Chart]] = defaultdict(list)
+    for chart in health.charts:
+        charts[chart.server.name].append(chart)
+    servers = switchboard.servers.values()
+    return [_life(each, slots[each.name], charts[each.name], health) for each in servers]
+
+
+def _life(server: ServerSpec, slots: list[Slot], charts: list[Chart], health: Health) -> Life:
+    watching, charts = health.watching(slots), charts or [health.chart(server)]
+    running = [health.now - each.ready_at for each in watching if each.ready_at is not None]
+    restarts = sum(each.restarts for each in charts)
+    run_s = sum(running) + sum(each.run_s for each in charts)
+    return Life(
+        server=server,
+        state=health.state(server, watching, charts),
+        sessions=sum(len(slot.sessions) for slot in slots if not slot.is_replica),
+        pids=tuple(pid for slot in slots for pid in slot.pids),
+        running=sum(slot.is_up for slot in slots),
+        starts=sum(slot.starts for slot in slots),
+        restarts=restarts,
+        uptime_s=max(running, default=0),
+        mtbf_s=round(run_s / restarts) if restarts else 0,
+        last_crash=max((each.last_crash for each in charts if each.last_crash is not None), default=None),
+        failures=max((each.breaker.failures for each in charts), default=0),
+    )

@@ -1,0 +1,92 @@
+"""The calls that have been under way for long, by their names: nobody ends them, but somebody may want to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+from twisted.logger import Logger
+
+from mcpgateway.hub.health.history import Histories
+from mcpgateway.interfaces import Call
+from mcpgateway.protocol import modern
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.slot import Slot
+
+LONG_S = 300.0
+LOOK_TICKS = 10
+SHOWN = 20  # of one server, the eldest first
+UNENDING = frozenset((modern.LISTEN,))  # without an answer for as long as there is something to hear
+
+
+@frozen
+class LongCall:
+    """One of them.
+
+    :ivar what: the name of the tool, or the method where it is no call of a tool.
+    :ivar seconds: since when it is under way.
+    """
+
+    call: Call
+    server: str
+    what: str
+    seconds: float
+
+    def shown(self) -> dict[str, Any]:
+        """What is shown of it: whose it is, by the handle of the session, and never what was sent."""
+        from mcpgateway.observe.sessions import handle  # hardly any call takes as long
+
+        session = self.call.session
+        outer = session.outer or session if session is not None else None
+        return {
+            "what": self.what,
+            "seconds": round(self.seconds),
+            "session": handle(outer.id) if outer is not None and outer.id else "",
+        }
+
+
+def long_calls(slots: Iterable[Slot]) -> list[LongCall]:
+    """Those that are with these slots, the eldest first."""
+    found = [made for slot in slots for call in slot.calls() if (made := _long(slot, call)) is not None]
+    return sorted(found, key=lambda each: -each.seconds)
+
+
+def _long(slot: Slot, call: Call) -> LongCall | None:
+    row = call.meter
+    if row is None or call.method in UNENDING:
+        return None
+    seconds = row.age(call)
+    return LongCall(call, slot.server.name, row.tool or row.method, seconds) if seconds >= LONG_S else None
+
+
+class LongCalls:
+    """Tells of each of them once, in the log and in the history of its server."""
+
+    log = Logger()
+
+    def __init__(self, histories: Histories) -> None:
+        self._histories = histories
+        self._told: set[Call] = set()
+
+    def look(self, slots: Collection[Slot]) -> None:
+        """Tell of those that are new."""
+        found = long_calls(slots)
+        for each in found:
+            if each.call not in self._told:
+                self._tell(each)
+        self._told = {each.call for each in found}
+
+    def _tell(self, found: LongCall) -> None:
+        minutes = round(found.seconds / 60)
+        self._histories.of(found.server).add(
+            "call.long", f"a call of {found.what} has been under way for {minutes} min"
+        )
+        self.log.warn(
+            "{server}: a call of {what} has been under way for {minutes} min",
+            event="call.long",
+            server=found.server,
+            what=found.what,
+            minutes=minutes,
+        )

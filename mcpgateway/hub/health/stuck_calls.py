@@ -1,0 +1,48 @@
+"""Watch one child while it has calls to answer, to see that it still works on them.
+
+Nothing is read of its processes as long as it says something now and then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mcpgateway.backends.conversation import Conversation
+from mcpgateway.hub.health.ping import Pulse
+from mcpgateway.policy.stuck_calls import Activity, Stillness, look_s
+
+
+class StuckWatch:
+    """The watch over one child, from its handshake to its end.
+
+    :param look: what the child's processes do; None where that cannot be told.
+    """
+
+    def __init__(self, conversation: Conversation, look: Callable[[], Activity | None], now: int) -> None:
+        self._conversation = conversation
+        self._look = look
+        self._stillness = Stillness(now)
+        self._next_look = 0.0
+
+    def tick(self, now: int, limit_s: float, pulse: Pulse | None, *, is_busy: bool) -> str:
+        """Why the child is stuck; empty while it is not, has nothing to do, or waits for its client's answer."""
+        conversation, stillness = self._conversation, self._stillness
+        backend = conversation.backend
+        if not (limit_s and is_busy) or conversation.questions or backend is None:
+            stillness.begin(now)
+        elif stillness.hears(backend.heard, now):
+            if pulse is not None:
+                pulse.unanswered = 0
+        elif stillness.is_suspect(now, limit_s):
+            return self._suspect(now, limit_s, pulse)
+        return ""
+
+    def _suspect(self, now: int, limit_s: float, pulse: Pulse | None) -> str:
+        if pulse is not None:
+            pulse.ask(now)
+        if now >= self._next_look:
+            self._next_look = now + look_s(limit_s)
+            activity = self._look()
+            if activity is not None:
+                self._stillness.sees(activity, now)
+        return self._stillness.fault(now, limit_s, pulse.unanswered if pulse is not None else 0)

@@ -1,0 +1,74 @@
+"""Signs of life for a call whose client listens and whose server says nothing; see `mcpgateway.policy.progress`."""
+
+from __future__ import annotations
+
+from msgspec import Raw
+
+from mcpgateway.errors import GatewayError
+from mcpgateway.interfaces import Call
+from mcpgateway.policy.progress import PATIENCE_TICKS, SILENT_TICKS, in_order, next_value
+from mcpgateway.protocol import jsonrpc
+from mcpgateway.protocol.jsonrpc import Envelope
+
+PROGRESS = "notifications/progress"
+
+
+def raise_above(params: Envelope, told: float) -> Envelope | None:
+    """The parameters of a server's progress with a value above one that was told; None where it is above."""
+    try:
+        value = jsonrpc.value(params["progress"], float)
+    except (KeyError, GatewayError):
+        return None
+    raised = in_order(value, told)
+    return None if raised == value else params | {"progress": jsonrpc.raw(raised)}
+
+
+class Signs:
+    """What one call is shown to live by.
+
+    :param token: the client's own progress token, as bytes.
+    """
+
+    __slots__ = ("_ours", "_quiet", "_theirs", "_token", "_told")
+
+    def __init__(self, token: bytes) -> None:
+        self._token = token
+        self._theirs: Envelope | None = None
+        self._ours: float | None = None
+        self._told: float | None = None
+        self._quiet = 0
+
+    def tick(self, theirs: Envelope | None) -> bytes | None:
+        """A second has passed; the message to send now, if it is time for one.
+
+        :param theirs: the parameters of the server's latest progress, None before its first.
+        """
+        if theirs is not self._theirs:
+            self._theirs, self._ours, self._quiet = theirs, None, 0
+        self._quiet += 1
+        if self._quiet % SILENT_TICKS or self._quiet > PATIENCE_TICKS:
+            return None
+        return self._sign()
+
+    def follow(self, call: Call, message: bytes) -> bytes:
+        """The server has reported progress: the message to send, with a value above those that were ours."""
+        if self._told is None or call.progress is None:
+            return message
+        raised = raise_above(call.progress, self._told)
+        if raised is None:
+            return message
+        call.progress, self._told = raised, jsonrpc.value(raised["progress"], float)
+        return jsonrpc.encode(jsonrpc.notification(PROGRESS, raised))
+
+    def _sign(self) -> bytes | None:
+        params = dict(self._theirs or {})
+        try:
+            latest = jsonrpc.value(params["progress"], float) if params else None
+        except (KeyError, GatewayError):
+            return None  # it is no number that one could go on from
+        value = next_value(latest, self._ours)
+        if value is None:
+            return None
+        self._ours = self._told = value
+        params |= {"progressToken": Raw(self._token), "progress": jsonrpc.raw(value)}
+        return jsonrpc.encode(jsonrpc.notification(PROGRESS, params))

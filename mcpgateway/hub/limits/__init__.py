@@ -1,0 +1,1 @@
+"""Limits of calls and of starts."""

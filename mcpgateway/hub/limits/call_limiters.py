@@ -1,0 +1,238 @@
+"""Which servers' calls are limited, by their entries, by what is known of them, or while it is being found out.
+
+# Note [What cannot be watched]
+What a program writes is seen in ``/proc``.  What runs in a container, or on a system without ``/proc``, cannot be
+looked at, so it is taken for something that writes.  A server elsewhere, a program with a port of its own and a service
+without MCP were made for several clients at once, and are left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+from twisted.logger import Logger
+
+from mcpgateway.config.model import UNLIMITED, WRITES, Concurrency, ServerSpec, Share
+from mcpgateway.hub.limits.call_limiter import Limiter
+from mcpgateway.hub.meters import Meters
+from mcpgateway.hub.probes.traits import tools_in
+from mcpgateway.hub.probes.writes import Watch, Written
+from mcpgateway.policy.concurrency import Finding, readers
+from mcpgateway.policy.sharing import scope_of, scope_value
+
+if TYPE_CHECKING:
+    from msgspec import Raw
+
+    from mcpgateway.hub.pool import Pool
+    from mcpgateway.hub.slot import Slot
+
+LOOK_TICKS = 10  # between two looks at what free servers have written
+SHOWN = 20  # of the calls that wait
+REST_TICKS = 600  # after a look that was for nothing
+
+_Key = tuple[str, str]
+
+
+@define
+class _Look:
+    """What a free server had written when it was last looked at.
+
+    :ivar calls: how many of its calls might have changed something by then.
+    :ivar rest: ticks until it may be watched again.
+    """
+
+    calls: int
+    written: dict[int, int]
+    rest: int = 0
+
+
+@define(eq=False)
+class Limiters:
+    """The limiters of all servers.
+
+    :param is_asked: whether a session's client is asked something.
+    :param written: looks at what processes have written; None where nobody looks.
+    """
+
+    _pool: Pool
+    _meters: Meters
+    _written: Written | None = None
+    _is_asked: Callable[[Any], bool] = lambda _: False
+    _limiters: dict[_Key, Limiter] = field(factory=dict)
+    _looks: dict[_Key, _Look] = field(factory=dict)
+    _ticks: int = 0
+    log = Logger()
+
+    def of(self, slot: Slot) -> Limiter | None:
+        """What limits the calls of a slot; None where nothing does."""
+        server = slot.server
+        if not self._is_limited(server):
+            return None
+        limit, is_open = self._rule(server)
+        key = (server.name, scope_value(self._pool.scope(server), server))
+        limiter = self._limiters.get(key)
+        if limit == UNLIMITED:
+            if limiter is not None:
+                self._free(limiter, key)
+            return None
+        if limiter is None:
+            limiter = self._limiters[key] = Limiter(server, self._readers(server), self._is_asked)
+        limiter.server, limiter.limit = server, limit
+        if is_open and limiter.watch is None and self._written is not None:
+            limiter.watch = self._new_watch(key, self._written)
+        return limiter
+
+    def _is_limited(self, server: ServerSpec) -> bool:
+        # A server that has a child for each session by its entry, or since it keeps state, has what it had without a
+        # gateway.  One that has several because it asks something is shared all the same.
+        if server.concurrency is not None:
+            return True
+        return scope_of(server) is not Share.SESSION and not self._pool.keeps_state(server)
+
+    def _readers(self, server: ServerSpec) -> Any:
+        # An entry that says how it is to be does not mean names.
+        return partial(readers, by_name=server.concurrency is None)
+
+    def _new_watch(self, key: _Key, written: Written) -> Watch:
+        return Watch(written, partial(self._concluded, key))
+
+    def _rule(self, server: ServerSpec) -> tuple[Concurrency, bool]:
+        """The limit, and whether it holds only until it is known what the server writes."""
+        if server.concurrency is not None:
+            return server.concurrency, False
+        if server.view:
+            return UNLIMITED, False
+        writes = self._pool.traits.writes(server)
+        if writes is None and self._written is not None and server.reach is None:
+            return WRITES, True
+        return (WRITES if writes else UNLIMITED), False
+
+    def _concluded(self, key: _Key, found: Finding, words: str) -> None:
+        limiter = self._limiters[key]
+        server = limiter.server
+        if found is Finding.OPEN:
+            return  # it goes on as it was
+        self._pool.traits.saw(server, "" if found is Finding.FREE else words)
+        if found is not Finding.PERHAPS:
+            limiter.watch = None
+        if words:
+            self.log.info(
+                "{server} writes ({why}): its calls that may change something go one after the other",
+                event="server.writes",
+                server=server.name,
+                why=words,
+            )
+        elif found is Finding.FREE:
+            self.log.info("{server} was seen to write nothing", event="server.quiet", server=server.name)
+        self._apply(limiter)
+        self._pool.unite(
+            server, limiter.latest
+        )  # before the next call goes: only this child knows what it wrote
+
+    def _apply(self, limiter: Limiter) -> None:
+        for slot in list(limiter.slots):
+            slot.limit_anew()
+
+    def _free(self, limiter: Limiter, key: _Key) -> None:
+        limiter.limit, limiter.watch = UNLIMITED, None
+        limiter.advance()
+
+    def listed(self, slot: Slot, pages: tuple[Raw, ...]) -> None:
+        """A server lists these tools now."""
+        key = (slot.server.name, scope_value(self._pool.scope(slot.server), slot.server))
+        limiter = self._limiters.get(key)
+        if limiter is not None:
+            limiter.learn([tool for page in pages for tool in tools_in(page)])
+
+    def forget(self, server: ServerSpec) -> None:
+        """A server is defined otherwise now, or not at all."""
+        for key in [each for each in self._limiters if each[0] == server.name]:
+            self._looks.pop(key, None)
+            if not self._limiters[key].waiting and not self._limiters[key].turns:
+                del self._limiters[key]
+
+    def __iter__(self) -> Iterator[Limiter]:
+        return iter(list(self._limiters.values()))
+
+    def told(self, server: ServerSpec) -> dict[str, Any]:
+        """How many calls of a server are under way at once, why, which these are, and which wait."""
+        limit, is_open = self._rule(server) if self._is_limited(server) else (UNLIMITED, False)
+        mine = [each for key, each in self._limiters.items() if key[0] == server.name]
+        line = [each for limiter in mine for each in limiter.line()]
+        return {
+            "limit": limit.limit if limit.limit and not limit.only_writes else str(limit),
+            "watched": is_open,
+            "reason": self._reason(server, limit, is_open=is_open),
+            "under_way": [{"tool": turn.tool, "seconds": turn.age} for each in mine for turn in each.turns],
+            "waiting": len(line),
+            "first_in_line": [{"tool": each.tool, "seconds": each.ticks} for each in line[:SHOWN]],
+            "waited": sum(each.waited for each in mine),
+            "waited_seconds": sum(each.waited_ticks for each in mine),
+        }
+
+    def _reason(self, server: ServerSpec, limit: Concurrency, *, is_open: bool) -> str:
+        if server.concurrency is not None:
+            return "its entry says so"
+        if is_open:
+            return "it is not known yet whether it writes, so its first calls are watched one at a time"
+        writes = self._pool.traits.writes(server)
+        if limit != UNLIMITED:
+            return writes or ""
+        return "it was seen to write nothing" if writes == "" else ""
+
+    # Time
+
+    def tick(self) -> None:
+        """A second has passed."""
+        for limiter in self:
+            limiter.tick()
+            self._pool.unite(limiter.server)  # its entry may have been edited
+        self._ticks += 1
+        if self._written is not None and self._ticks % LOOK_TICKS == 0:
+            self._look_again(self._written)
+
+    def _look_again(self, written: Written) -> None:
+        slots: dict[_Key, list[Slot]] = {}
+        for slot in self._pool:
+            server = slot.server
+            if (
+                slot.shared
+                and slot.pid
+                and server.concurrency is None
+                and self._pool.traits.writes(server) == ""
+            ):
+                slots.setdefault((server.name, scope_value(self._pool.scope(server), server)), []).append(
+                    slot
+                )
+        for key, those in slots.items():
+            self._look_at(key, those, written)
+
+    def _look_at(self, key: _Key, slots: list[Slot], written: Written) -> None:
+        limiter = self._limiters.get(key)
+        known = limiter.readers if limiter is not None else None
+        rows = (row for row in self._meters.of(key[0]) if row.tool)
+        calls = sum(row.requests for row in rows if known is None or row.tool not in known)
+        before = self._looks.get(key)
+        if before is not None:
+            before.rest = max(0, before.rest - LOOK_TICKS)
+            if before.calls == calls:
+                return
+        now = dict(written([pid for slot in slots for pid in slot.pids]))
+        has_written = before is not None and any(now[pid] > before.written.get(pid, now[pid]) for pid in now)
+        rest = before.rest if before is not None else 0
+        self._looks[key] = _Look(calls, now, rest)
+        if has_written and not rest:
+            self._looks[key].rest = REST_TICKS
+            self._watch_again(key, slots, written)
+
+    def _watch_again(self, key: _Key, slots: list[Slot], written: Written) -> None:
+        server = slots[0].server
+        self._pool.traits.unsee(server)
+        limiter = self._limiters.get(key)
+        if limiter is not None:
+            limiter.watch = self._new_watch(key, written)
+        for slot in slots:
+            slot.limit_anew()

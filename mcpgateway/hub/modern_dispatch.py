@@ -1,0 +1,427 @@
+"""Bring the requests of the modern era to their servers (MCP 2026-07-28): each of them stands for itself.
+
+    request               goes to
+    server/discover       the server, if it is offered in this era; else the refusal that makes clients fall back
+    subscriptions/listen  the slot's one upstream listen (`mcpgateway.hub.subscriptions.upstream_modern`)
+    tasks/*               the server, for the principal whose task it is
+    lists, resources/read what the server let be kept, else the server
+    anything else         the server
+    anything to a view    `mcpgateway.views.modern`
+
+One child serves everybody; where a server keeps state for each client there is one for each process that calls.  A
+server that speaks only the other era is reached through `mcpgateway.hub.bridge.to_legacy`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from attrs import define
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.config.diff import Change
+from mcpgateway.config.model import Bridge, ServerSpec
+from mcpgateway.errors import (
+    BadReply,
+    GatewayError,
+    HandshakeRefused,
+    InvalidParams,
+    SharedOtherwise,
+    ShuttingDown,
+    UnknownMethod,
+    UnknownServer,
+    UnsupportedVersion,
+)
+from mcpgateway.hub import param_headers
+from mcpgateway.hub.authorization import Permits
+from mcpgateway.hub.bridge.to_legacy import ASKING, ToLegacy, place_of
+from mcpgateway.hub.caller import Asker
+from mcpgateway.hub.filters import Between, reason
+from mcpgateway.hub.peers import Claim, Neighbours, unclaimed
+from mcpgateway.hub.pool import Pool
+from mcpgateway.hub.probes.era import Eras
+from mcpgateway.hub.request_states import ServerStates
+from mcpgateway.hub.result_cache import ResultCache
+from mcpgateway.hub.server_messages import TOOLS_CHANGED
+from mcpgateway.hub.sessions import Session, Sessions
+from mcpgateway.hub.slot import Slot
+from mcpgateway.hub.subscriptions.upstream_modern import ClientListener, Filter, narrowed, read_filter
+from mcpgateway.hub.tasks import Learner
+from mcpgateway.hub.url_elicitation import SendingAway
+from mcpgateway.interfaces import Call
+from mcpgateway.policy.eras import Road, is_offered
+from mcpgateway.policy.sharing import Variant, variant_of
+from mcpgateway.protocol import jsonrpc, modern, peek
+from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.protocol.translate import CACHEABLE
+from mcpgateway.protocol.versions import LATEST_MODERN, UNSUPPORTED, Era
+
+if TYPE_CHECKING:
+    from mcpgateway.views.modern import ViewDoor
+    from mcpgateway.views.single_server import Direct
+
+TASK_METHODS = frozenset(("tasks/get", "tasks/update", "tasks/cancel"))
+ALONE = "{name} runs in the other era, may have one child only, and the gateway is not to translate for it"
+_MAY_BE_KEPT = re.compile(rb'ttlMs"[ \t\r\n]*:[ \t\r\n]*[1-9]')
+
+
+@define(eq=False)
+class _Keeper(Between):
+    """Keeps a result for the next who asks, if the server lets it be kept."""
+
+    cache: ResultCache
+    slot: Slot
+    params: Envelope | None
+    changes: int
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """The server's own response."""
+        if "result" in reply:
+            if call.method == modern.DISCOVER:
+                reply["result"] = modern.served_only(reply["result"])
+            result = reply["result"]
+            # Most must not be kept, which is seen without decoding a long list; nor what may be from before a change.
+            if self.changes == self.slot.changes and _MAY_BE_KEPT.search(bytes(result)):
+                self.cache.put(self.slot, call.method, self.params, call.session.principal, result)
+            if call.method == "tools/list":
+                param_headers.learn_from(self.slot, result)
+        self.sink.answered(call, reply)
+
+
+@define(eq=False)
+class _Doubtful(Between):
+    """Waits for a child that has not been spoken with; its server may have changed its era since it was asked."""
+
+    stateless: Stateless
+    message: Message
+    asker: Asker
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """There is no answer; but if the first words were refused, there may be one in the other era."""
+        call.sink = self.sink
+        asker = self.asker
+        if isinstance(why, SharedOtherwise):
+            self.stateless.anew(call, self.message, asker)
+        elif isinstance(why, HandshakeRefused) and asker.server.protocol is None and not asker.has_tried:
+            self.stateless.again(call, self.message, asker)
+        else:
+            call.sink.failed(call, why)
+
+
+class Stateless:
+    """What a door asks for the modern era.
+
+    :ivar to_legacy: the bridge to servers that speak only the other era.
+    :ivar is_open: false once the gateway is stopping.
+    :ivar current: the definition in force of a server (`mcpgateway.hub.dispatch.Switchboard.current`).
+    :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`).
+    :ivar direct: what shortens answers on the endpoints of servers that ask for it; set before the first request.
+    :ivar sending_away: asks clients to send their users to sign-ins; set before the first request.
+    :ivar states: binds what servers let their clients hold; set before the first request.
+    :ivar make_views: makes what serves those endpoints that stand for all servers.
+    :ivar permits: knows what each principal may use.
+    """
+
+    log = Logger()
+    direct: Callable[[], Direct]
+    states: ServerStates
+    sending_away: SendingAway
+
+    def __init__(
+        self,
+        pool: Pool,
+        sessions: Sessions,
+        eras: Eras,
+        neighbours: Neighbours,
+        cache: ResultCache,
+        to_legacy: ToLegacy,
+        current: Callable[[ServerSpec], ServerSpec],
+    ) -> None:
+        self.current = current
+        self.is_open = True
+        self.permits = Permits()
+        self.claim: Claim = unclaimed
+        self.make_views: Callable[[Stateless], ViewDoor] | None = None
+        self._views: ViewDoor | None = None  # until the first of their requests
+        self._pool = pool
+        self._sessions = sessions
+        self._eras = eras
+        self._neighbours = neighbours
+        self._cache = cache
+        self.to_legacy = to_legacy
+        self._listeners: dict[Call, tuple[Slot, ClientListener]] = {}
+        self._of_peers: dict[tuple[Variant, str, int], Session] = {}
+
+    def adopt(self, change: Change) -> None:
+        """Serve other servers from now on."""
+        for server in change.removed:
+            self.to_legacy.refuse(server)
+        for each in change.changed:
+            self.to_legacy.adopt(each.after)
+        self.show_anew()
+
+    def show_anew(self) -> None:
+        """Views show other servers from now on."""
+        if self._views is not None:
+            self._views.adopt()
+
+    def submit(self, call: Call, message: Message, asker: Asker) -> None:
+        """Bring a request on its way; the call's sink hears what becomes of it.
+
+        :raise GatewayError: it goes nowhere.
+        """
+        if call.method in modern.REMOVED:
+            raise UnknownMethod(f"Method not found: {call.method} (not in {LATEST_MODERN})")
+        if not self.is_open:
+            raise ShuttingDown("the gateway is stopping")
+        if self.permits.scopes:
+            self.permits.check(asker.principal, asker.server, call, message)
+        if asker.server.view:
+            self._on_view(call, message, asker)
+            return
+        server = asker.server = self.current(asker.server)  # it may have been a while since it was looked up
+        road = self._eras.road(server, Era.MODERN)
+        if road is None and self._pool.is_taken(server, Era.MODERN, asker.principal):
+            road = self._beside(server)  # not even a probe may run beside its child
+        if road is None:
+            self._later(self._eras.find_out(server, Era.MODERN), call, message, asker)
+        elif road is Road.REFUSED or (call.method == modern.DISCOVER and not self._is_offered(road, server)):
+            raise UnsupportedVersion(UNSUPPORTED)
+        else:
+            self._go(road, call, message, asker)
+
+    def take(self, call: Call, message: Message, asker: Asker) -> None:
+        """Bring a request that a client has sent itself on its way; the call's sink hears what becomes of it.
+
+        :raise GatewayError: it goes nowhere.
+        """
+        server = asker.server
+        if self.permits.scopes:
+            self.permits.narrow(asker.principal, server, call, message)
+        self.sending_away.attend_modern(call, message, asker, self.anew)
+        if not server.has_shield or not self.direct().serves_modern(call, message, server, asker.principal):
+            self.submit(call, message, asker)
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether clients listen to views."""
+        return self._views is not None and self._views.is_heard
+
+    def _on_view(self, call: Call, message: Message, asker: Asker) -> None:
+        if self._views is None:
+            if self.make_views is None:
+                raise UnknownServer(f"Unknown server: {asker.server.name}")
+            self._views = self.make_views(self)
+        self._views.submit(call, message, asker)
+
+    def again(self, call: Call, message: Message, asker: Asker) -> None:
+        """A server does not speak the era that it was found to speak: find out once more, and go there."""
+        asker.has_tried = True
+        self._eras.doubt(asker.server)
+        self.anew(call, message, asker)
+
+    def anew(self, call: Call, message: Message, asker: Asker) -> None:
+        """Bring a request on its way once more, since another than was thought is the right one."""
+        try:
+            self.submit(call, message, asker)
+        except GatewayError as why:
+            call.fail(why)
+
+    def road(self, server: ServerSpec) -> Road | None:
+        """How a request gets to a server; None while that has to be found out."""
+        known = self._eras.road(server, Era.MODERN)
+        is_beside = known in (None, Road.NATIVE) and self._pool.is_taken(server, Era.MODERN)
+        return self._beside(server) if is_beside else known
+
+    def _beside(self, server: ServerSpec) -> Road:
+        # It has a child of the other era, and may have no second one.
+        return Road.REFUSED if self._eras.bridge(server) is Bridge.OFF else Road.BRIDGED
+
+    def _is_offered(self, road: Road, server: ServerSpec) -> bool:
+        is_spoken = self._eras.known(server).modern is not False
+        return is_offered(road, self._eras.bridge(server), is_spoken=is_spoken)
+
+    def _later(self, known: Deferred[None], call: Call, message: Message, asker: Asker) -> None:
+        known.addCallback(lambda _: None if call.sink.is_gone else self.submit(call, message, asker))
+        known.addErrback(self._not_submitted, call)
+
+    def _not_submitted(self, why: Failure, call: Call) -> None:
+        if not why.check(GatewayError):
+            self.log.failure("a request broke", why, event="request.broken")
+        call.fail(reason(why))
+
+    def _go(self, road: Road, call: Call, message: Message, asker: Asker) -> None:
+        peer = 0
+        if self._pool.keeps_state(asker.server):
+            found = asker.pid or self._neighbours.process(asker.caller)
+            if found is None:
+                self._later(self._neighbours.look_for(asker.caller), call, message, asker)
+                return
+            if not found:
+                raise UnsupportedVersion(
+                    UNSUPPORTED,
+                    f"{asker.server.name} keeps state for each client, and nothing tells which one this is",
+                )
+            peer = found
+        call.level = modern.level(message.meta)
+        session = self._session(asker, peer) if road is Road.NATIVE else None
+        if (
+            session is not None
+            and not _is_up(session)
+            and self._pool.is_taken(asker.server, Era.MODERN, asker.principal)
+        ):
+            session = None
+            if self._beside(asker.server) is Road.REFUSED:
+                raise UnsupportedVersion(UNSUPPORTED, ALONE.format(name=asker.server.name))
+        if session is None:
+            call.sink = _Doubtful(call.sink, self, message, asker)
+            self.to_legacy.submit(call, message, asker, peer)
+        else:
+            self._native(call, message, asker, session)
+
+    def _session(self, asker: Asker, peer: int) -> Session:
+        server, principal = asker.server, asker.principal
+        if not peer:
+            return self._sessions.anonymous(server, principal, LATEST_MODERN, Era.MODERN)
+        key = (variant_of(server), principal, peer)
+        session = self._of_peers.get(key)
+        if session is None or self._sessions.named(session.id) is not session:
+            session = self._sessions.open_unlisted(server, principal, LATEST_MODERN, None)
+            session.era, session.is_apart, session.owner = Era.MODERN, True, peer
+            self.claim(session, peer, 0)
+            self._of_peers = {
+                at: each for at, each in self._of_peers.items() if self._sessions.named(each.id) is each
+            }
+            self._of_peers[key] = session
+        session.seen = self._sessions.now
+        return session
+
+    def meeting(self, asker: Asker) -> Session | None:
+        """The session that a request will be of; None where that has to be found out, or is of the other era."""
+        server = asker.server = self.current(asker.server)
+        if self._eras.road(server, Era.MODERN) is not Road.NATIVE or self._pool.keeps_state(server):
+            return None
+        session = self._session(asker, 0)
+        if not _is_up(session) and self._pool.is_taken(server, Era.MODERN, asker.principal):
+            return None
+        if session.slot is None:
+            self._pool.slot_for(session)
+        return session
+
+    def _native(self, call: Call, message: Message, asker: Asker, session: Session) -> None:
+        call.session = session
+        slot = session.slot or self._pool.slot_for(session)
+        if slot.conversation is None or slot.may_give_way:
+            call.sink = _Doubtful(call.sink, self, message, asker)
+        if call.method == modern.LISTEN:
+            self._listen(call, message, slot)
+            return
+        if call.method == "tools/call":
+            learning = param_headers.check(slot, message, asker.headers)
+            if learning is not None:
+                self._later(learning, call, message, asker)
+                return
+            if modern.has_tasks(message.meta):
+                call.sink = Learner(call.sink, slot.tasks)
+        elif call.method in CACHEABLE:
+            kept = self._cache.get(slot, call.method, message.params, session.principal)
+            if kept is not None:
+                call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, kept))
+                return
+            call.sink = _Keeper(call.sink, self._cache, slot, dict(message.params or {}), slot.changes)
+        elif call.method in TASK_METHODS:
+            _check_task(message, slot, session)
+        if call.method in ASKING:
+            self._take_state(call, message, asker)
+        _send(call, message, slot)
+
+    def _take_state(self, call: Call, message: Message, asker: Asker) -> None:
+        # It is looked at once, whichever way the request goes then.
+        if not asker.has_state:
+            asker.has_state = True
+            self.states.take(call, message, asker.principal, place_of(asker.server))
+
+    # Listening
+
+    def _listen(self, call: Call, message: Message, slot: Slot) -> None:
+        if slot.listening is None:
+            raise BadReply("this server does not let anybody listen")
+        wanted = narrowed(read_filter(message.params))
+        owned = frozenset(task for task in wanted.tasks if slot.tasks.is_of(call.session, task))
+        listener = ClientListener(call, Filter(wanted.lists, wanted.uris, owned), self._forget)
+        self._listeners[call] = (slot, listener)
+        try:
+            slot.listening.add(listener)
+        except GatewayError:
+            del self._listeners[call]
+            raise
+
+    def _forget(self, call: Call) -> bool:
+        found = self._listeners.pop(call, None)
+        if found is None:
+            return False
+        slot, listener = found
+        if slot.listening is not None:
+            slot.listening.remove(listener)
+        return True
+
+    # The end
+
+    def cancel(self, call: Call) -> None:
+        """Take a request back: its client does not wait for the answer any more."""
+        if self._views is not None and self._views.cancel(call):
+            return
+        if self._forget(call) or self.to_legacy.cancel(call) or call.session is None:
+            return
+        slot = call.session.slot
+        if slot is not None:
+            slot.cancel(call, "the client has disconnected")
+
+    def changed(self, slot: Slot, method: str, what: str | None) -> None:
+        """What was kept of a server is not true any more."""
+        slot.changes += 1
+        if method == TOOLS_CHANGED:
+            slot.forget_mirrored()
+        kind = method.removeprefix("notifications/").partition("/")[0]
+        self._cache.invalidate(slot, kind, what)
+
+    def lost(self, slot: Slot) -> None:
+        """A child has ended; its successor may be another."""
+        self._cache.forget(slot)
+
+    def warmed(self, slot: Slot) -> None:
+        """A child is there."""
+        if self._views is not None:
+            self._views.warmed(slot)
+
+    def close(self) -> None:
+        """End whatever stands open, in order."""
+        self.is_open = False
+        if self._views is not None:
+            self._views.close()
+        for call, (_, listener) in list(self._listeners.items()):
+            self._forget(call)
+            listener.over({})
+        self.to_legacy.close()
+
+
+def _send(call: Call, message: Message, slot: Slot) -> None:
+    if slot.replicas is not None and call.method == "tools/call" and not modern.has_tasks(message.meta):
+        slot.replicas.submit(call, message)
+    else:
+        slot.submit(call, message)
+
+
+def _is_up(session: Session) -> bool:
+    return session.slot is not None and session.slot.is_up
+
+
+def _check_task(message: Message, slot: Slot, session: Session) -> None:
+    if slot.tasks.is_of(session, peek.text(message.params, "taskId")):
+        return
+    modern.check_tasks(message.meta)
+    raise InvalidParams("Task not found")

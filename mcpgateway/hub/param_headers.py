@@ -1,0 +1,148 @@
+"""Whether the headers that repeat a tool's arguments agree with them; which those are stands in its server's list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Raw
+from twisted.internet import defer
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from mcpgateway.errors import GatewayError
+from mcpgateway.protocol import jsonrpc, param_headers, peek
+from mcpgateway.protocol.jsonrpc import Message
+from mcpgateway.protocol.param_headers import Param
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.slot import Slot
+
+PAGES_LIMIT = 100  # of a list of tools
+PATIENCE_S = 10.0  # then calls go on unchecked
+EMPTY_LIST = Raw(b"[]")
+
+_MARK = param_headers.ANNOTATION.encode()
+
+
+class Learning:
+    """The server is being asked for its tools, once for however many calls wait.
+
+    :ivar is_outdated: they have changed meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self.is_outdated = False
+        self._waiting: list[Deferred[None]] = []
+
+    def wait(self) -> Deferred[None]:
+        """Fires when the server has answered.
+
+        :raise GatewayError: (through the Deferred) it cannot be asked.
+        """
+        done: Deferred[None] = Deferred()
+        self._waiting.append(done)
+        return done
+
+    def over(self, why: Failure | None) -> None:
+        """Tell those who wait."""
+        for done in self._waiting:
+            if why is None:
+                done.callback(None)
+            else:
+                done.errback(why)
+
+
+def check(
+    slot: Slot, message: Message, headers: Mapping[bytes, bytes] | None, *, has_to_know: bool = False
+) -> Deferred[None] | None:
+    """Check a request; where the server has to be asked for its tools first, what fires when it can be checked.
+
+    :param headers: None where the client could send none.
+    :param has_to_know: the tools have to be known all the same.
+    :raise HeaderMismatch: a header says something else than the body.
+    """
+    if message.method != "tools/call" or (headers is None and not has_to_know):
+        return None
+    if slot.mirrored is None:
+        return _learn(slot)
+    if slot.mirrored and headers is not None:
+        params = message.params or {}
+        annotated = slot.mirrored.get(peek.text(params, "name") or "")
+        if annotated:
+            param_headers.check_params(annotated, params.get("arguments"), headers)
+    return None
+
+
+def _learn(slot: Slot) -> Deferred[None]:
+    if slot.learning is not None:
+        return slot.learning.wait()
+    learning = slot.learning = Learning()
+    done = learning.wait()
+    asked = Deferred.fromCoroutine(_ask_until_true(slot, learning)).addTimeout(PATIENCE_S, slot.clock)
+    asked.addErrback(_unknown).addCallback(_learnt, slot, learning).addErrback(_over, slot, learning)
+    return done
+
+
+def _unknown(why: Failure) -> dict[str, tuple[Param, ...]]:
+    why.trap(defer.TimeoutError)  # a call does not wait for ever to be checked
+    return {}
+
+
+async def _ask_until_true(slot: Slot, learning: Learning) -> dict[str, tuple[Param, ...]]:
+    found = await _ask(slot)
+    if learning.is_outdated:
+        # Once more and not again: some servers say that their tools have changed whenever they are asked for them.
+        found = await _ask(slot)
+    return found
+
+
+async def _ask(slot: Slot) -> dict[str, tuple[Param, ...]]:
+    found: dict[str, tuple[Param, ...]] = {}
+    tasked: frozenset[str] = frozenset()
+    params: dict[str, Any] = {}
+    for _ in range(PAGES_LIMIT):
+        result = peek.members(await slot.ask("tools/list", params), "result")
+        tools = result.get("tools", EMPTY_LIST)
+        found |= param_headers.annotations(tools)
+        tasked |= tools_of_tasks(tools)
+        cursor = peek.text(result, "nextCursor", jsonrpc.URI_LIMIT)
+        if cursor is None:
+            break
+        params = {"cursor": cursor}
+    slot.tasked = tasked
+    return found
+
+
+def _learnt(found: dict[str, tuple[Param, ...]], slot: Slot, learning: Learning) -> None:
+    slot.mirrored = found
+    _over(None, slot, learning)
+
+
+def _over(why: Failure | None, slot: Slot, learning: Learning) -> None:
+    if slot.learning is learning:
+        slot.learning = None
+    learning.over(why)
+
+
+def tools_of_tasks(tools: Raw) -> frozenset[str]:
+    """The names of those among the ``tools`` of a list that run as tasks only."""
+    if b"taskSupport" not in bytes(tools):
+        return frozenset()
+    try:
+        listed = [peek.members({"tool": each}, "tool") for each in jsonrpc.read_list(tools, "tools")]
+    except GatewayError:
+        return frozenset()
+    only = (each for each in listed if peek.mapping(each, "execution").get("taskSupport") == "required")
+    return frozenset(peek.text(each, "name") or "" for each in only)
+
+
+def learn_from(slot: Slot, result: Raw) -> None:
+    """Read a list of tools that somebody has asked for: what it says of a tool goes before what was known of it."""
+    if slot.mirrored is None or (not slot.mirrored and _MARK not in bytes(result)):
+        return
+    tools = peek.members({"result": result}, "result").get("tools", EMPTY_LIST)
+    listed = param_headers.annotations(tools)
+    for name in param_headers.names(tools) if slot.mirrored else ():
+        slot.mirrored.pop(name, None)
+    slot.mirrored |= listed

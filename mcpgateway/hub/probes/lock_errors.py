@@ -1,0 +1,99 @@
+"""Hear it when a shared server says that something is in use already, and move it where that is what sharing did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from attrs import define
+from msgspec import Raw
+from twisted.logger import Logger
+
+from mcpgateway.errors import GatewayError
+from mcpgateway.hub.filters import Between
+from mcpgateway.interfaces import Call
+from mcpgateway.policy.lock_errors import TEXT_LIMIT, reason_to_move, reported_lock
+from mcpgateway.policy.sharing import may_move
+from mcpgateway.protocol import jsonrpc
+from mcpgateway.protocol.jsonrpc import Envelope, Message
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.slot import Slot
+
+SAID_LIMIT = 1000
+_FAILED = b'"isError"'
+
+
+@define(eq=False)
+class _Overhears(Between):
+    """Looks at the result of a tool that has failed."""
+
+    locks: Locks
+    slot: Slot
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """The server's own response."""
+        result = reply.get("result", jsonrpc.NULL)
+        if memoryview(result).nbytes <= TEXT_LIMIT and _FAILED in bytes(result):  # what is long is not copied
+            self.locks.heard(self.slot, _failure(result))
+        self.sink.answered(call, reply)
+
+
+class Locks:
+    """What servers say is in use already.
+
+    :param move: gives new sessions of a slot's server a child each, and says why.
+    :param others: how many other children of a slot's server run.
+    """
+
+    log = Logger()
+
+    def __init__(self, move: Callable[[Slot, str], None], others: Callable[[Slot], int]) -> None:
+        self._move = move
+        self._others = others
+        self._said: dict[tuple[str, str], None] = {}
+
+    def of(self, slot: Slot) -> Callable[[Call, Message], bool]:
+        """Who looks at the calls of a slot."""
+
+        def take(call: Call, message: Message) -> bool:
+            # For a single session nothing would follow from what is heard.
+            if slot.conversation is not None and len(slot.sessions) > 1:
+                call.sink = _Overhears(call.sink, self, slot)
+            return False
+
+        return take
+
+    def heard(self, slot: Slot, text: str) -> None:
+        """A server has failed, with these words."""
+        if not slot.shared or not may_move(slot.server):
+            return
+        lock = reported_lock(text)
+        if lock is None:
+            return
+        sessions = sum(each.issued is not None for each in slot.sessions)
+        why = reason_to_move(lock, sessions=sessions, others=self._others(slot))
+        if why:
+            self._move(slot, why)
+        elif (slot.server.name, lock.name) not in self._said:
+            if len(self._said) >= SAID_LIMIT:
+                self._said.clear()
+            self._said[slot.server.name, lock.name] = None
+            self.log.info(
+                "{server} reports that {what} is in use already; a child for each session would not help",
+                event="server.locked",
+                server=slot.server.name,
+                what=lock.value,
+            )
+
+
+def _failure(result: Raw) -> str:
+    try:
+        said = jsonrpc.value(result, dict)
+    except GatewayError:
+        return ""
+    content = said.get("content")
+    if said.get("isError") is not True or not isinstance(content, list):
+        return ""
+    texts = (each.get("text") for each in content if isinstance(each, dict))
+    return "\n".join(each for each in texts if isinstance(each, str))

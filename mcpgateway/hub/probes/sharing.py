@@ -1,0 +1,108 @@
+"""Look at a new server before several clients share it: at its tools, and whether it asks something by itself.
+
+# Note [The first two clients]
+Whether a server keeps state for its client is told by its tools, which are known once it has run.  So a child of which
+nothing is known is asked for them before it is sent anything: until then nobody has left anything in it, and whoever
+waits for it can still be given a child of its own.
+
+# Note [What it asks by itself]
+Some servers ask their client something as soon as it is there, mostly for its roots, and go by the answer.
+Nobody can be meant by that where several share a child.  So a child that is told of clients which can be asked is given
+a moment, once for each launch; what it asks then moves its server (`mcpgateway.hub.server_messages`), before anybody
+uses it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define
+from twisted.internet import defer
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.errors import GatewayError, SharedOtherwise
+from mcpgateway.hub.pool import Pool
+from mcpgateway.hub.probes.traits import all_tools
+from mcpgateway.hub.slot import Slot
+from mcpgateway.policy.client_requests import offers_something
+from mcpgateway.protocol import peek
+from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.protocol.versions import Era
+
+if TYPE_CHECKING:
+    from msgspec import Raw
+
+    from mcpgateway.backends.conversation import Conversation
+
+SETTLE_S = 0.2  # what a server asks by itself it asks within moments of the handshake
+LOOK_S = 5.0  # a server that does not say in that time what tools it has is shared as it is
+
+
+@define(eq=False)
+class FirstLook:
+    """Told of every child that has introduced itself; see Note [The first two clients]."""
+
+    _pool: Pool
+    _clock: IReactorTime
+    log = Logger()
+
+    def met(self, slot: Slot, conversation: Conversation, hello: Envelope) -> Deferred[None] | None:
+        """A child has introduced itself; fires when it is known how its server is shared, None where it is."""
+        traits = self._pool.traits
+        traits.introduced(slot.server, hello)
+        if not slot.shared or slot.is_replica:
+            return None
+        # What it calls itself may have said that it may have no second child.
+        self._pool.unite(slot.server, slot)
+        if not traits.is_unknown(slot.server) and not self._may_ask(slot):
+            self._part(slot)  # what it calls itself may have said it
+            return None
+        looked = Deferred.fromCoroutine(self._look(slot, conversation, hello))
+        return looked.addTimeout(LOOK_S, self._clock).addErrback(self._not_seen, slot)
+
+    async def _look(self, slot: Slot, conversation: Conversation, hello: Envelope) -> None:
+        if self._pool.traits.is_unknown(slot.server):
+            has_tools = "tools" in peek.mapping(hello, "capabilities")
+            pages = await all_tools(conversation.ask) if has_tools else ()
+            self._pool.traits.listed(slot.server, pages)
+            self._pool.listed(slot, pages)
+        if self._may_ask(slot):
+            await deferLater(self._clock, SETTLE_S)
+            self._pool.settle(slot.server)
+        self._part(slot)
+
+    def _may_ask(self, slot: Slot) -> bool:
+        # See Note [What it asks by itself].
+        is_told = slot.era is Era.LEGACY and offers_something(slot.offer)
+        return is_told and self._pool.is_open_question(slot.server)
+
+    def _not_seen(self, why: Failure, slot: Slot) -> None:
+        if why.check(GatewayError, defer.TimeoutError) is None:
+            self.log.failure("a look at the tools of {server} broke", why, server=slot.server.name)
+
+    def _part(self, slot: Slot) -> None:
+        """Have those who wait for a child that they cannot share look for one each."""
+        state = self._pool.traits.state(slot.server)
+        if state:
+            self._pool.moves += 1
+            self._pool.tell_moved(slot.server, state)
+        elif not self._pool.reason(slot.server):
+            return
+        slot.hand_back(SharedOtherwise(f"{slot.server.name} has a child for each session"))
+        self._clock.callLater(0, self._leave, slot)
+
+    def _leave(self, slot: Slot) -> None:
+        if not slot.sessions and not slot.calls():
+            slot.close().addErrback(lambda _: None)
+
+    def listed(self, slot: Slot, pages: tuple[Raw, ...]) -> None:
+        """A server lists these tools now, in so many pages."""
+        why = self._pool.traits.listed(slot.server, pages)
+        self._pool.listed(slot, pages)
+        if why:
+            self._pool.moves += 1
+            self._pool.tell_moved(slot.server, why)

@@ -1,0 +1,235 @@
+"""What is known of each server beyond its entry: from its sources, from its own words, and from what was seen of it.
+
+What was found out is on record for the server's launch, so that it is found out once; see
+`mcpgateway.policy.known_servers` for what is known beforehand, `mcpgateway.policy.tool_names` for what the names of
+tools tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from attrs import define
+
+from mcpgateway.config.model import Container, Rest, ServerSpec, Share
+from mcpgateway.errors import GatewayError
+from mcpgateway.interfaces import ISessionStore
+from mcpgateway.policy.known_servers import Known, Trait, is_container, known_by_info, known_by_start
+from mcpgateway.policy.recorded_answers import HELLO, place_of
+from mcpgateway.policy.sharing import launch_digest, reason_of_state, scope_of
+from mcpgateway.policy.tool_names import state_told_by
+from mcpgateway.protocol import jsonrpc, modern, peek
+from mcpgateway.protocol.jsonrpc import Envelope
+
+if TYPE_CHECKING:
+    from msgspec import Raw
+    from twisted.internet.defer import Deferred
+
+    from mcpgateway.hub.catalog.recorded import Snapshots
+
+LIST_TOOLS = "tools/list"
+PAGES_LIMIT = 50
+KEPT_LIMIT = 1000  # servers, each as often as there are workspaces
+NAME_CHARS = 128
+IN_CONTAINER = "it runs in a container, where it cannot be seen what it writes"
+NO_SIGHT = "this system does not tell what programs write"
+TOLD = "its tool {tool} keeps something for the client that calls it"
+
+
+@define
+class _Record:
+    """What is known of one launch; None is not known yet.
+
+    :ivar why: why it keeps state for each client, by all that is known; empty where nothing says so.
+    :ivar state: the same, by its tools alone.
+    :ivar info: the name it introduces itself with.
+    :ivar writes: how it was seen to write; empty where it was not, though it was looked at.
+    """
+
+    server: ServerSpec
+    digest: str
+    state: str | None
+    info: str
+    writes: str | None
+    why: str = ""
+
+    def conclude(self) -> None:
+        """Go by all that is known now."""
+        known = known_by_info(self.info)
+        told = known.reason if Trait.STATE in known.traits else self.state or ""
+        self.why = reason_of_state(self.server) or told
+
+
+class Traits:
+    """What is known of all servers.
+
+    :param snapshots: what servers have answered before; None where nothing is kept.
+    :ivar looks: whether somebody looks at what servers write; what cannot be looked at is then taken for a writer.
+    :ivar sees: whether this system tells what programs write.
+    """
+
+    def __init__(self, store: ISessionStore, snapshots: Snapshots | None = None) -> None:
+        self._store = store
+        self._snapshots = snapshots
+        self.looks = False
+        self.sees = True
+        self._records: dict[tuple[str, str], _Record] = {}
+
+    def _of(self, server: ServerSpec) -> _Record:
+        # Asked with every request, so what was read for the same definition is kept; another is another launch.
+        key = (server.name, server.workspace)
+        found = self._records.get(key)
+        if found is None or found.server is not server:
+            digest = launch_digest(server)
+            if found is not None and found.digest == digest:
+                found.server = server
+                return found
+            if len(self._records) >= KEPT_LIMIT:
+                self._records.clear()  # all of it is on record
+            found = self._records[key] = self._read(server, digest)
+        return found
+
+    def _read(self, server: ServerSpec, digest: str) -> _Record:
+        verdict = self._store.verdict
+        found = _Record(
+            server,
+            digest,
+            verdict(f"state {digest}"),
+            verdict(f"info {digest}") or "",
+            verdict(f"writes {digest}"),
+        )
+        found.conclude()
+        if found.state is None and self._snapshots is not None and _is_open(server):
+            self._recall(found, self._snapshots)
+        return found
+
+    def _recall(self, record: _Record, snapshots: Snapshots) -> None:
+        # A server that ran before this was looked for, or whose record has become old, need not run for it again.
+        name, place = record.server.name, place_of(record.server)
+        hello, tools = (snapshots.newest(name, place, each) for each in (HELLO, LIST_TOOLS))
+        if hello is not None:
+            self._introduce(record, jsonrpc.read_object(hello.pages[0], HELLO))
+        if tools is not None:
+            self._judge(record, tools.pages)
+
+    def forget(self, server: ServerSpec) -> None:
+        """A server is defined otherwise now, or not at all."""
+        for key in [each for each in self._records if each[0] == server.name]:
+            del self._records[key]
+
+    # What is known
+
+    def known(self, server: ServerSpec) -> Known:
+        """What is known of a server from its sources, by what starts it or by its own name."""
+        found = known_by_start(server)
+        return found if found.traits else known_by_info(self._of(server).info)
+
+    def state(self, server: ServerSpec) -> str:
+        """Why a server keeps state for each client, where its entry leaves it open how it is shared; else empty."""
+        return self._of(server).why if server.share is Share.AUTO else ""
+
+    def is_stateless(self, server: ServerSpec) -> bool:
+        """Whether one client is known to meet nothing in a server that another has left."""
+        return Trait.STATELESS in self.known(server).traits
+
+    def writes(self, server: ServerSpec) -> str | None:
+        """How a server is known to write; empty where it was looked at and does not, None where that is not known."""
+        known = self.known(server)
+        if Trait.WRITES in known.traits:
+            return known.reason
+        seen = self._of(server).writes
+        return seen or (self._unseen(server) if self.looks else "") or seen
+
+    def _unseen(self, server: ServerSpec) -> str:
+        """Why it cannot be seen what a server writes; empty where it can, or need not."""
+        if isinstance(server.reach, Container) or is_container(server.command):
+            return IN_CONTAINER
+        return "" if self.sees or server.reach is not None else NO_SIGHT
+
+    def is_unknown(self, server: ServerSpec) -> bool:
+        """Whether its tools have to be looked at before several sessions share a server."""
+        record = self._of(server)
+        return record.state is None and not record.why and _is_open(server)
+
+    # What is found out
+
+    def introduced(self, server: ServerSpec, hello: Envelope) -> None:
+        """A child has introduced itself."""
+        self._introduce(self._of(server), hello)
+
+    def _introduce(self, record: _Record, hello: Envelope) -> None:
+        info = peek.members(hello, "serverInfo") or peek.members(
+            peek.members(hello, "_meta"), modern.SERVER_INFO_KEY
+        )
+        name = peek.text(info, "name", NAME_CHARS) or ""
+        if name and name != record.info:
+            record.info = name
+            record.conclude()
+            self._store.judge(f"info {record.digest}", name)
+
+    def listed(self, server: ServerSpec, pages: Iterable[Raw]) -> str:
+        """A server lists these tools now; why it keeps state for each client, where that is news."""
+        record = self._of(server)
+        if not _is_open(server) or record.state:
+            return ""
+        self._judge(record, pages)
+        return record.state or ""
+
+    def _judge(self, record: _Record, pages: Iterable[Raw]) -> None:
+        tool = state_told_by(tool_names(each for page in pages for each in tools_in(page)))
+        state = TOLD.format(tool=tool) if tool else ""
+        if state != record.state:
+            record.state = state
+            record.conclude()
+            self._store.judge(f"state {record.digest}", state)
+
+    def unsee(self, server: ServerSpec) -> None:
+        """It is not known any more how a server writes; on record it is what it was, until that is known again."""
+        self._of(server).writes = None
+
+    def saw(self, server: ServerSpec, writes: str) -> None:
+        """It was seen how a server writes; empty where it does not."""
+        record = self._of(server)
+        if writes != record.writes:
+            record.writes = writes
+            self._store.judge(f"writes {record.digest}", writes)
+
+
+def tool_names(tools: Iterable[Any]) -> list[str]:
+    """The names of tools."""
+    return [each["name"] for each in tools if isinstance(each.get("name"), str)]
+
+
+def tools_in(page: Raw) -> list[dict[str, Any]]:
+    """The tools in one page of a list."""
+    try:
+        tools = jsonrpc.value(jsonrpc.read_object(page, "result").get("tools", jsonrpc.NULL), list)
+    except GatewayError:
+        return []
+    return [each for each in tools if isinstance(each, dict)]
+
+
+async def all_tools(ask: Callable[[str, dict[str, Any]], Deferred[Envelope]]) -> tuple[Raw, ...]:
+    """All pages of a server's list of tools.
+
+    :raise GatewayError: it does not say.
+    """
+    pages: list[Raw] = []
+    cursor: dict[str, Any] = {}
+    while len(pages) < PAGES_LIMIT:
+        reply = await ask(LIST_TOOLS, dict(cursor))
+        if "result" not in reply:
+            break
+        pages.append(reply["result"])
+        following = peek.text(peek.members(reply, "result"), "nextCursor")
+        if following is None:
+            break
+        cursor = {"cursor": following}
+    return tuple(pages)
+
+
+def _is_open(server: ServerSpec) -> bool:
+    # A service without MCP has tools of the gateway's making, each of which is one request.
+    is_open = server.share is Share.AUTO and scope_of(server) is Share.GLOBAL
+    return is_open and not (server.view or isinstance(server.reach, Rest))

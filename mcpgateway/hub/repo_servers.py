@@ -1,0 +1,200 @@
+"""The servers that a workspace's own ``.mcp.json`` defines: known, but served to nobody until their user has approved.
+
+Whoever checks out a repository gets its ``.mcp.json`` with it, and what it names would run with all that the user may
+do.  So a file is inert until the user has approved of it, byte for byte; a changed file is inert again.  An approved
+file's servers are there for the clients of its workspace alone.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from attrs import evolve, frozen
+from twisted.logger import Logger
+
+from mcpgateway.config.document import visible
+from mcpgateway.config.entry import Entry
+from mcpgateway.config.merge import Blueprint, WorkspaceSpec, World, specialise
+from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.config.names import Candidate, assign
+from mcpgateway.errors import ConfigError, NeedsApproval, UnknownServer
+from mcpgateway.policy.sharing import launch_digest, scope_of
+from mcpgateway.system import approvals
+from mcpgateway.system.approvals import REPOSITORY_FILE, Repository
+from mcpgateway.system.workspaces import Kept
+
+SEEN_LIMIT = 1000
+ISOLATING = (Share.SESSION, Share.ISOLATED, Share.WORKSPACE)
+
+
+@frozen
+class _Built:
+    server: ServerSpec
+    entry: Entry
+    workspace: WorkspaceSpec
+
+
+class Approvals:
+    """What the files of all known workspaces define, and what of it may run.
+
+    :ivar projects: the directories that clients work in, besides those seen in use.
+    :param home: the gateway's own directory, where approvals are kept.
+    :param world: what entries are expanded in.
+    :param read: what a server is built with for a workspace.
+    :param taken: the names of the servers that are there for everybody.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        home: str,
+        world: World,
+        read: Callable[[str], WorkspaceSpec],
+        taken: Callable[[], Iterable[str]],
+        now: Callable[[], float],
+    ) -> None:
+        self.projects: Sequence[str] = ()
+        self._home = home
+        self._world = world
+        self._read = read
+        self._taken = taken
+        self._now = now
+        self._seen: dict[str, None] = {}
+        self._files: Kept[Repository | None] = Kept(self._file)
+        self._approved = Kept(lambda _: approvals.read(home))
+        self._built: dict[tuple[str, str], _Built] = {}
+
+    def seen(self, root: str) -> None:
+        """Somebody works in a workspace."""
+        self._seen.pop(root, None)
+        self._seen[root] = None
+        if len(self._seen) > SEEN_LIMIT:
+            del self._seen[next(iter(self._seen))]
+
+    def server(self, name: str, root: str) -> ServerSpec:
+        """A workspace's own server of that name, as it is run there.
+
+        :raise UnknownServer: it has none.
+        :raise NeedsApproval: its user has not approved of the file as it is now.
+        """
+        repository = self._repository(root)
+        entry = self._named(repository, root).get(name) if repository is not None else None
+        if repository is None or entry is None:
+            raise UnknownServer(f"Unknown server: {name}")
+        if not self._is_approved(repository):
+            raise _refusal(name, entry, repository)
+        return self._server(name, entry, root)
+
+    def servers(self, root: str) -> tuple[ServerSpec, ...]:
+        """All of a workspace's own servers that its user has approved of, as they are run there."""
+        repository = self._repository(root)
+        if repository is None or not self._is_approved(repository):
+            return ()
+        found = []
+        for name, entry in self._named(repository, root).items():
+            try:
+                found.append(self._server(name, entry, root))
+            except ConfigError as why:
+                self.log.debug("{server} of {root} is left out: {why}", server=name, root=root, why=why)
+        return tuple(found)
+
+    def approved(self) -> Mapping[str, str]:
+        """The digests that were approved of, by the paths of the files; none where that cannot be read."""
+        try:
+            return self._approved.get(approvals.file_of(self._home))
+        except ConfigError:
+            return {}
+
+    def _server(self, name: str, entry: Entry, root: str) -> ServerSpec:
+        workspace = self._read(root)
+        built = self._built.get((name, root))
+        if built is None or built.entry is not entry or built.workspace is not workspace:
+            found = specialise(Blueprint(name, entry, self._world), workspace)
+            if scope_of(found) not in ISOLATING:
+                found = evolve(found, share=Share.WORKSPACE)  # another workspace has not approved of it
+            # Whatever of it is another after an edit: what runs is the child of what was approved of before.
+            credential = f"{found.credential} {launch_digest(found)}"
+            built = _Built(evolve(found, workspace=root, credential=credential), entry, workspace)
+            if len(self._built) >= SEEN_LIMIT:
+                self._built.clear()
+            self._built[name, root] = built
+        return built.server
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """The files that are not approved of as they are, and the names of their servers."""
+        found = []
+        for root in dict.fromkeys((*self._seen, *self.projects)):
+            repository = self._repository(root)
+            if repository is not None and repository.entries and not self._is_approved(repository):
+                found.append({"path": repository.path, "servers": list(self._named(repository, root))})
+        return found
+
+    def approve(self, path: str, digest: str) -> None:
+        """Let a file's servers run as long as its bytes have this digest.
+
+        :raise ConfigError: that cannot be kept, or is no digest.
+        """
+        approvals.approve(self._home, approvals.target(path), digest, self._now())
+        self.log.info("{path} is approved of", event="repository.approved", path=path)
+
+    def revoke(self, path: str) -> bool:
+        """Let a file's servers run no more; those that run go on until their sessions end. False: they were not let.
+
+        :raise ConfigError: that cannot be kept.
+        """
+        was_approved = approvals.revoke(self._home, approvals.target(path))
+        if was_approved:
+            self.log.info("{path} is approved of no more", event="repository.revoked", path=path)
+        return was_approved
+
+    def _is_approved(self, repository: Repository) -> bool:
+        try:
+            return self._approved.get(approvals.file_of(self._home)).get(repository.path) == repository.digest
+        except ConfigError as why:
+            self.log.warn("{why}; nothing is approved of", event="repository.approvals_lost", why=str(why))
+            return False
+
+    def _repository(self, root: str) -> Repository | None:
+        return self._files.get(f"{root}/{REPOSITORY_FILE}", is_trusted=True)
+
+    def _file(self, path: str) -> Repository | None:
+        # That it cannot be read is nobody's fault but the repository's.
+        try:
+            return approvals.read_repository(path, self._home)
+        except FileNotFoundError:
+            return None
+        except ConfigError as why:
+            self.log.warn("{why}; its servers are not known", event="repository.unusable", why=str(why))
+            return None
+
+    def _named(self, repository: Repository, root: str) -> Mapping[str, Entry]:
+        # A name that means a server of everybody's never comes to mean one of a repository's.
+        taken = [Candidate(name, 0, f"everybody's {name}") for name in self._taken()]
+        own = [
+            Candidate(each.title, 1, repr((each.argv, sorted(each.env.items()), each.cwd)), root, keeps=False)
+            for each in repository.entries
+        ]
+        names = assign([*taken, *own])[len(taken) :]
+        return dict(zip(names, repository.entries, strict=True))
+
+
+def _refusal(name: str, entry: Entry, repository: Repository) -> NeedsApproval:
+    command = visible(shlex.join(entry.argv))
+    variables = sorted(visible(each) for each in entry.env)
+    setting = f", with {', '.join(variables)} set" if variables else ""
+    path = visible(repository.path)
+    how = f"mcpgateway config approve {visible(shlex.quote(repository.path))}"
+    return NeedsApproval(
+        f"{name} is defined by {path}, which you have not approved of as it is now. It would run: {command}{setting}. "
+        f"To let the servers of this file run: {how}",
+        data={
+            "path": path,
+            "sha256": repository.digest,
+            "command": [visible(each) for each in entry.argv],
+            "env": variables,
+            "approve": how,
+        },
+    )

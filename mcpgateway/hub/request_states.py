@@ -1,0 +1,109 @@
+"""The request states of modern servers, on their way through clients (MCP 2026-07-28, "Multi Round-Trip Requests").
+
+A server that needs something of its client hands it a state, and gets it back with the answers.  Servers are to trust
+it as little as any other parameter; many do not look whose it is, nor how often it has been used.  So a client is given
+a state of ours that carries the server's own: it is good once, for a day, and only for the same principal, server,
+method and arguments.  It says all of itself, so it is good after a restart of the gateway, too; that one was used is on
+record with the sessions that have ended.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable
+
+from attrs import define, field
+from msgspec import Raw
+
+from mcpgateway.errors import InvalidParams
+from mcpgateway.hub.filters import Between
+from mcpgateway.interfaces import Call, ISessionStore
+from mcpgateway.protocol import jsonrpc, modern, peek, translate
+from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.protocol.request_states import HANDLE_BYTES, Carried, RequestStates, digest_of
+
+LIFE_S = 86_400  # a human may have to sleep over it
+USED_LIMIT = (
+    10_000  # states that are known to be used without the store, which a full disk keeps from writing
+)
+STATE_LIMIT = 16 * 1024 * 1024  # characters; a request is never longer
+UNKNOWN = "Invalid params: requestState is not known: it was used, has expired, or belongs to another request"
+
+_STATE = "requestState"
+_ASKS = re.compile(modern.INPUT_REQUIRED.encode())
+
+Key = tuple[str, str, str, bytes]
+"""Whose state it is, and of what: principal, server, method, digest of the arguments."""
+
+
+@define(eq=False)
+class _Wrapping(Between):
+    """Puts a state of ours around the one in a server's answer."""
+
+    states: ServerStates
+    message: Message
+    principal: str
+    place: str
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """The server's own response; nearly all of them hold none, which is seen without decoding them."""
+        if "result" in reply and _ASKS.search(reply["result"]):
+            key = (self.principal, self.place, call.method, digest_of(self.message.params or {}))
+            reply = reply | {"result": self.states.wrapped(reply["result"], key)}
+        self.sink.answered(call, reply)
+
+
+@define(eq=False)
+class ServerStates:
+    """Wraps what servers give, and unwraps what clients bring back.
+
+    :param seconds: the wall clock.
+    """
+
+    _states: RequestStates
+    _store: ISessionStore
+    _seconds: Callable[[], float]
+    _used: dict[bytes, None] = field(factory=dict, init=False, repr=False)
+
+    def take(self, call: Call, message: Message, principal: str, place: str) -> None:
+        """A request is about to be sent to a server that may ask something in its answer.
+
+        :param place: names the server, as it is run for the client.
+        :raise InvalidParams: it brings a state that is not good.
+        """
+        params = message.params
+        if params is not None and _STATE in params:
+            key = (principal, place, call.method, digest_of(params))
+            params[_STATE] = self._unwrapped(params, key)
+        call.sink = _Wrapping(call.sink, self, message, principal, place)
+
+    def _unwrapped(self, params: Envelope, key: Key) -> Raw:
+        state = peek.text(params, _STATE, STATE_LIMIT) or ""
+        carried = self._states.unwrap(state, *key)
+        is_over = carried is None or self._seconds() - carried.issued >= LIFE_S
+        if carried is None or is_over or not self._spend(carried):
+            raise InvalidParams(UNKNOWN)
+        return carried.state
+
+    def _spend(self, carried: Carried) -> bool:
+        # A record of those that were used is kept for so long; what is older than it reaches may have been used.
+        if carried.nonce in self._used or carried.issued <= self._store.floor:
+            return False
+        if self._store.find(carried.nonce) is not None:
+            return False
+        self._used[carried.nonce] = None
+        if len(self._used) > USED_LIMIT:
+            del self._used[next(iter(self._used))]
+        self._store.end(carried.nonce, carried.issued)
+        return True
+
+    def wrapped(self, result: Raw, key: Key) -> Raw:
+        """A result whose state, if it has one, is good for this request only."""
+        if translate.kind_of(result) != modern.INPUT_REQUIRED:
+            return result
+        members = jsonrpc.read_object(result, "result")
+        if bytes(members.get(_STATE, jsonrpc.NULL))[:1] != b'"':
+            return result
+        carried = Carried(secrets.token_bytes(HANDLE_BYTES), int(self._seconds()), members[_STATE])
+        return jsonrpc.raw(members | {_STATE: jsonrpc.raw(self._states.wrap(carried, *key))})

@@ -1,0 +1,159 @@
+"""Results that need not be asked for again, for as long as their server says (MCP 2026-07-28, "Caching").
+
+# Note [Who is given what]
+A result is for whoever asked, unless its server says it is for all; only then is another principal given it.  What a
+client can do matters as well: servers list to some what others could not use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from math import ceil
+
+from attrs import field, frozen
+from msgspec import Raw
+
+from mcpgateway.policy import routing
+from mcpgateway.protocol import jsonrpc, peek
+from mcpgateway.protocol.jsonrpc import URI_LIMIT, Envelope
+from mcpgateway.protocol.modern import CAPABILITIES_KEY
+from mcpgateway.protocol.request_states import digest_of
+from mcpgateway.protocol.translate import CACHEABLE, COMPLETE, RETRIED, kind_of
+
+RESULTS_LIMIT = 1000
+BYTES_LIMIT = 8 * 1024 * 1024  # of all results
+RESULT_LIMIT = 1024 * 1024  # bytes; a longer one would drive out too many others
+KEPT_MS = 60 * 60 * 1000  # however long a server allows: its word is not always well considered
+
+READ = "resources/read"
+_CONCERNED = {
+    "tools": ("tools/list",),
+    "prompts": ("prompts/list",),
+    "resources": (
+        "resources/list",
+        "resources/templates/list",
+        READ,
+    ),  # what is not listed any more may be gone
+}
+
+
+@frozen
+class _Key:
+    """What a result answers.
+
+    :ivar owner: the principal it is for; None when it is for all.
+    """
+
+    server: Hashable
+    method: str
+    digest: bytes
+    owner: str | None
+
+
+@frozen
+class _Kept:
+    """One result.
+
+    :ivar rest: what stands behind its ``ttlMs``, which is written anew each time.
+    :ivar uri: of the resource that was read; None for any other method.
+    """
+
+    rest: bytes = field(repr=False)
+    ttl_ms: int
+    since: float
+    uri: str | None
+
+    def left_ms(self, now: float) -> int:
+        """For how much longer it may be used; 0 when it must not be any more."""
+        age = ceil((now - self.since) * 1000)
+        return self.ttl_ms - age if 0 <= age < min(self.ttl_ms, KEPT_MS) else 0
+
+
+class ResultCache:
+    """The results of all servers; the least recently used go first.
+
+    :ivar size: of all results, in bytes.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.size = 0
+        self._clock = clock
+        self._kept: dict[_Key, _Kept] = {}  # in the order of their use
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, server: Hashable, method: str, params: Envelope | None, principal: str) -> Raw | None:
+        """The result of the same request, its ``ttlMs`` what is left of it; None when there is none."""
+        if not self._kept or not _is_cacheable(method, params):
+            return None
+        digest = _asked(params)
+        for owner in (principal, None):
+            key = _Key(server, method, digest, owner)
+            kept = self._kept.get(key)
+            if kept is None:
+                continue
+            left = kept.left_ms(self._clock())
+            if left:
+                self._kept[key] = self._kept.pop(key)
+                return Raw(b'{"ttlMs":%d%b' % (left, kept.rest))
+            self._drop(key)
+        return None
+
+    def put(
+        self, server: Hashable, method: str, params: Envelope | None, principal: str, result: Raw
+    ) -> None:
+        """Keep a result, if it says that it may be kept."""
+        if not _is_cacheable(method, params):
+            return
+        text = bytes(result)
+        if b'"ttlMs"' not in text or len(text) > RESULT_LIMIT or kind_of(result) != COMPLETE:
+            return
+        members = peek.members({"result": result}, "result")
+        ttl = jsonrpc.integer(members.pop("ttlMs", None)) or 0
+        uri = peek.text(params, "uri", URI_LIMIT) if method == READ else None
+        if ttl <= 0 or (method == READ and uri is None):
+            return
+        digest = _asked(params)
+        for former in (principal, None):
+            self._drop(_Key(server, method, digest, former))
+        owner = None if peek.text(members, "cacheScope") == "public" else principal
+        kept = _Kept((b"," if members else b"") + jsonrpc.encode(members)[1:], ttl, self._clock(), uri)
+        self._kept[_Key(server, method, digest, owner)] = kept
+        self.size += len(kept.rest)
+        while len(self._kept) > RESULTS_LIMIT or self.size > BYTES_LIMIT:
+            self._drop(next(iter(self._kept)))
+
+    def invalidate(self, server: Hashable, kind: str, uri: str | None = None) -> None:
+        """Forget what a server says has changed.
+
+        :param kind: ``tools``, ``prompts`` or ``resources``.
+        :param uri: of the one resource that has changed, or of a part of it; None when it is the list.
+        """
+        methods = _CONCERNED.get(kind, ())
+        for key, kept in list(self._kept.items()):
+            if key.server != server or key.method not in methods:
+                continue
+            if uri is None or (kept.uri is not None and routing.is_part(uri, kept.uri)):
+                self._drop(key)
+
+    def forget(self, server: Hashable) -> None:
+        """Forget everything of a server: the next child may answer otherwise."""
+        for key in [each for each in self._kept if each.server == server]:
+            self._drop(key)
+
+    def _drop(self, key: _Key) -> None:
+        kept = self._kept.pop(key, None)
+        if kept is not None:
+            self.size -= len(kept.rest)
+
+
+def _is_cacheable(method: str, params: Envelope | None) -> bool:
+    return method in CACHEABLE and RETRIED.isdisjoint(params or ())
+
+
+def _asked(params: Envelope | None) -> bytes:
+    # What is asked for, and what the client can do.
+    meta = peek.members(params, "_meta") if params is not None and "_meta" in params else {}
+    can = {CAPABILITIES_KEY: meta[CAPABILITIES_KEY]} if CAPABILITIES_KEY in meta else {}
+    return digest_of((params or {}) | can)

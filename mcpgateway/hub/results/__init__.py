@@ -1,0 +1,1 @@
+"""Results of tools: shortened, and the originals kept."""

@@ -1,0 +1,267 @@
+"""The originals of results that were shortened, for whoever was given the short form.
+
+# Note [Where originals are]
+On disk (`mcpgateway.system.result_files`), so that they cost no memory and are still there after a restart; in memory
+is what is on record of them, and the one that was read last, for whoever reads page after page.  The oldest make
+room.  A reference cannot be guessed, and is good for its principal and whoever may read what is its
+(`mcpgateway.policy.access`).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from attrs import evolve
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.errors import ConfigError, InvalidParams
+from mcpgateway.policy.access import may_read
+from mcpgateway.system.result_files import Kept, Spill
+from mcpgateway.truncation import notes
+from mcpgateway.truncation.paging import page
+from mcpgateway.truncation.queries import PageQuery
+
+PREFIX = "r_"
+REF_BYTES = 10  # sixteen characters
+URI = notes.KEPT
+HANDY_BYTES = 262_144  # what is no larger is written, read and paged at once: a few milliseconds
+RECENT_BYTES = 4_194_304  # of the original that was read last and is kept in memory
+RECENT_TICKS = 60
+
+Work = Callable[..., "Deferred[Any]"]
+
+
+class UnknownResult(InvalidParams):
+    """There is no such result, or it is somebody else's."""
+
+
+def _unknown(ref: str) -> UnknownResult:
+    return UnknownResult(*missing(ref))
+
+
+def missing(ref: str) -> tuple[str, str]:
+    """What is said of a reference that is none, and what to do."""
+    return (
+        f"Result {ref[:100]} not found or expired",
+        "Only so many results are kept, each for whoever asked for it; call the tool again for a new one",
+    )
+
+
+class Vault:
+    """Keeps originals under references.
+
+    :param spill: where they are kept.
+    :param keep: how many.
+    :param keep_bytes: how many bytes all of them may take there.
+    :param seconds: the time of day.
+    :param work: calls a function where it may take its time, and gives a Deferred with what it returns.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        spill: Spill,
+        keep: int,
+        keep_bytes: int,
+        seconds: Callable[[], float],
+        work: Work = maybeDeferred,
+    ) -> None:
+        self._spill = spill
+        self._keep = keep
+        self._keep_bytes = keep_bytes
+        self._seconds = seconds
+        self._work = work
+        self._by_ref: dict[str, Kept] | None = None  # the oldest first; None until somebody needs it
+        self._by_digest: dict[str, str] = {}
+        self._recent: tuple[str, bytes] | None = None
+        self._idle = 0
+        self._has_complained = False
+
+    def set_limits(self, keep: int, keep_bytes: int) -> None:
+        """Keep more, or less, from now on."""
+        self._keep, self._keep_bytes = keep, keep_bytes
+        if self._by_ref is not None:
+            self._make_room()
+
+    @property
+    def _kept(self) -> dict[str, Kept]:
+        if self._by_ref is None:
+            self._by_ref = {each.ref: each for each in self._spill.found()}
+            self._by_digest = {each.digest: each.ref for each in self._by_ref.values()}
+            self._make_room()
+        return self._by_ref
+
+    def new_ref(self) -> str:
+        """A reference that nobody can guess."""
+        return PREFIX + base64.b32encode(secrets.token_bytes(REF_BYTES)).decode().lower()
+
+    def known(self, principal: str, original: bytes) -> str | None:
+        """The reference of the very same result, if it is still kept."""
+        kept = self._kept
+        ref = self._by_digest.get(_digest(principal, original))
+        if ref is None:
+            return None
+        if not self._spill.has(ref):
+            self._lost(kept[ref], "its file has gone")
+            return None
+        kept[ref] = kept.pop(ref)  # it is the newest again
+        return ref
+
+    def keep(self, ref: str, principal: str, original: bytes, made_by: str) -> Deferred[bool]:
+        """Keep an original; fires with whether it is kept, and never fails."""
+        digest = _digest(principal, original)
+        record = Kept(ref, principal, digest, len(original), made_by, self._seconds())
+        if not self._keep:
+            return succeed(False)
+        done = self.do(len(original), self._spill.write, record, original)
+        return done.addCallbacks(self._written, self._not_written, callbackArgs=(record,))
+
+    def do(self, size: int, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        """Call a function with what is so large: at once, or where it may take its time."""
+        return maybeDeferred(function, *args) if size <= HANDY_BYTES else self._work(function, *args)
+
+    def _written(self, stored: int, record: Kept) -> bool:
+        self._has_complained = False
+        if stored > self._keep_bytes:
+            self._spill.remove(record.ref)
+            return False
+        self._kept[record.ref] = evolve(record, stored=stored)
+        self._by_digest[record.digest] = record.ref
+        self._make_room()
+        return True
+
+    def _not_written(self, why: Failure) -> bool:
+        why.trap(ConfigError)
+        if not self._has_complained:
+            self.log.warn(
+                "results cannot be kept, so they are passed on whole: {why}",
+                event="result.unkept",
+                why=why.getErrorMessage(),
+            )
+        self._has_complained = True
+        return False
+
+    def _make_room(self) -> None:
+        kept = self._by_ref or {}
+        size = sum(each.stored for each in kept.values())
+        while kept and (len(kept) > self._keep or size > self._keep_bytes):
+            oldest = next(iter(kept.values()))
+            size -= oldest.stored
+            self._drop(oldest)
+
+    def _drop(self, record: Kept) -> None:
+        self._kept.pop(record.ref, None)
+        if self._by_digest.get(record.digest) == record.ref:
+            del self._by_digest[record.digest]
+        if self._recent is not None and self._recent[0] == record.ref:
+            self._recent = None
+        self._spill.remove(record.ref)
+
+    def _record(self, ref: str, principal: str) -> Kept:
+        record = self._kept.get(ref)
+        if record is None or not may_read(principal, record.principal):
+            raise _unknown(ref)
+        return record
+
+    def size_of(self, ref: str, principal: str) -> int | None:
+        """How many bytes a result has; None where there is none of that reference, or it is somebody else's."""
+        try:
+            return self._record(ref, principal).size
+        except UnknownResult:
+            return None
+
+    def find(self, ref: str, principal: str) -> bytes:
+        """The whole of a result, at once; what is large is better fetched.
+
+        :raise UnknownResult: there is none of that reference, or it is somebody else's.
+        """
+        record = self._record(ref, principal)
+        if self._recent is not None and self._recent[0] == ref:
+            self._idle = 0
+            return self._recent[1]
+        try:
+            return self._read(self._spill.read(record), record)
+        except OSError as why:
+            raise self._lost(record, str(why)) from None
+
+    def fetch(self, ref: str, principal: str) -> Deferred[bytes]:
+        """Fires with the whole of a result.
+
+        :raise UnknownResult: (through the Deferred) there is none of that reference, or it is somebody else's.
+        """
+        try:
+            record = self._record(ref, principal)
+        except UnknownResult as why:
+            return fail(why)
+        if record.size <= HANDY_BYTES or (self._recent is not None and self._recent[0] == ref):
+            return maybeDeferred(self.find, ref, principal)
+        reading = self._work(self._spill.read, record)
+        return reading.addCallbacks(self._read, self._unread, callbackArgs=(record,), errbackArgs=(record,))
+
+    def _read(self, original: bytes, record: Kept) -> bytes:
+        if len(original) <= RECENT_BYTES:
+            self._recent, self._idle = (record.ref, original), 0
+        return original
+
+    def _unread(self, why: Failure, record: Kept) -> bytes:
+        why.trap(OSError)
+        raise self._lost(record, why.getErrorMessage())
+
+    def _lost(self, record: Kept, why: str) -> UnknownResult:
+        self.log.warn("a result cannot be read any more: {why}", event="result.lost", ref=record.ref, why=why)
+        self._drop(record)
+        return _unknown(record.ref)
+
+    def page(self, ref: str, principal: str, query: PageQuery) -> Deferred[dict[str, Any]]:
+        """Fires with a page of a result, its reference first.
+
+        :raise InvalidParams: (through the Deferred) there is none, or it cannot be asked for that.
+        """
+
+        def paged(original: bytes) -> Deferred[dict[str, Any]]:
+            return self.do(len(original), page, original, query)
+
+        return self.fetch(ref, principal).addCallback(paged).addCallback(lambda found: {"ref": ref, **found})
+
+    def listed(self, principal: str) -> Sequence[Kept]:
+        """What is kept that somebody may read, the newest first."""
+        return [each for each in reversed(self._kept.values()) if may_read(principal, each.principal)]
+
+    def resources(self, principal: str) -> list[dict[str, Any]]:
+        """What is kept that somebody may read, as entries of ``resources/list``."""
+        return [
+            {
+                "uri": URI + each.ref,
+                "name": f"Result of {each.made_by or 'a tool'}",
+                "mimeType": "application/json",
+                "size": each.size,
+            }
+            for each in self.listed(principal)
+        ]
+
+    def tick(self) -> None:
+        """A second has passed: let go of what nobody reads any more."""
+        self._idle += 1
+        if self._idle > RECENT_TICKS:
+            self._recent = None
+
+    def close(self) -> None:
+        """Let go of everything in memory; what is on disk is there for the next gateway."""
+        self._by_ref, self._by_digest, self._recent = None, {}, None
+
+
+def _digest(principal: str, original: bytes) -> str:
+    whose = hashlib.sha256(principal.encode(errors="surrogatepass")).digest()
+    return hashlib.sha256(whose + original).hexdigest()
+
+
+def ref_of(uri: str) -> str | None:
+    """The reference in the URI of a result; None for any other URI."""
+    return uri.removeprefix(URI) if uri.startswith(URI) else None

@@ -1,0 +1,322 @@
+"""Route what servers say unasked, message by message, to the sessions that may hear it (MCP 2025-11-25).
+
+    message                            goes to                                         on
+    logging                            the sessions with calls under way, else all     the newest call, or GET
+    resources/updated                  those subscribed                                GET, one per resource
+    tools|prompts|resources changed    all sessions of the child                       GET, one per list
+    tasks/status                       the task's owner                                GET
+    elicitation/complete               whoever was sent there                          GET
+    cancelled                          whoever was asked                               where the question went
+    a question (request)               the only session it can be meant for            the newest call, or GET
+    anything else                      as logging                                      the newest call, or GET
+
+A message for GET waits in the session's mailbox until the client listens.
+
+# Note [Whose question it is]
+A question of a shared child is its task's owner's, where it names the task; else it is the only session's whose calls
+are under way, or were taken back and may still ask.  An owner is never guessed: a question that could be several
+clients', or that comes while no call is under way, is refused, and its server gets a child for each session from then
+on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, Protocol
+
+from msgspec import Raw
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from mcpgateway.errors import ClientGone, GatewayError, QuestionRefused, UnknownMethod
+from mcpgateway.hub.client_requests import Questions
+from mcpgateway.hub.sessions import Session, Sessions
+from mcpgateway.hub.slot import Slot
+from mcpgateway.hub.tasks import related
+from mcpgateway.interfaces import Call, ISlotListener
+from mcpgateway.policy import routing
+from mcpgateway.policy.client_requests import refusal
+from mcpgateway.protocol import jsonrpc, legacy, peek
+from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.protocol.versions import Era
+
+ELICITATIONS_LIMIT = 1000  # of one child
+TOOLS_CHANGED = "notifications/tools/list_changed"
+
+
+class ModernListener(Protocol):
+    """Who keeps what modern children have said."""
+
+    def changed(self, slot: Slot, method: str, what: str | None) -> None:
+        """Something is not what it was."""
+
+    def lost(self, slot: Slot) -> None:
+        """A child has ended."""
+
+    def warmed(self, slot: Slot) -> None:
+        """A child is there."""
+
+
+class ListListener(Protocol):
+    """Who keeps what servers list."""
+
+    def lists_changed(self, slot: Slot, news: str) -> None:
+        """A list is not what it was."""
+
+    def lost(self, slot: Slot) -> None:
+        """A child has ended."""
+
+
+Move = Callable[[Slot, str], None]
+Said = Callable[[str, str, bytes], None]
+"""Told of what servers say for people to read: the server, the level, and what is said, as JSON."""
+
+
+def unkept(server: str, level: str, data: bytes) -> None:
+    """Nobody keeps it."""
+
+
+@implementer(ISlotListener)
+class Notices:
+    """The road up.
+
+    :ivar unheard: how many notices nobody could be told.
+    :ivar said: told of what servers say for people to read.
+    :ivar modern: told of what modern children say has changed.
+    :ivar lists: told of the lists that have changed; None while nobody keeps any.
+    :ivar moved: told of every shared child that asked something which nobody could be asked, with what it asked.
+    """
+
+    log = Logger()
+
+    def __init__(self, sessions: Sessions, questions: Questions, moved: Move) -> None:
+        self.unheard = 0
+        self.said: Said = unkept
+        self.modern: ModernListener | None = None
+        self.lists: ListListener | None = None
+        self._sessions = sessions
+        self._questions = questions
+        self._moved = moved
+        self._routes: dict[str, Callable[[Slot, str, Envelope], None]] = {
+            "notifications/message": self._log_message,
+            "notifications/resources/updated": self._updated,
+            TOOLS_CHANGED: self._list_changed,
+            "notifications/prompts/list_changed": self._list_changed,
+            "notifications/resources/list_changed": self._list_changed,
+            "notifications/tasks/status": self._task_status,
+            "notifications/elicitation/complete": self._elicited,
+            "notifications/cancelled": self._cancelled,
+        }
+
+    # Notifications
+
+    def noticed(self, backend: Slot, method: str, message: Envelope) -> None:
+        """Route a notification."""
+        self._routes.get(method, self._other)(backend, method, message)
+
+    def _log_message(self, slot: Slot, method: str, message: Envelope) -> None:
+        level = _text(message, "level") or routing.DEFAULT_LEVEL
+        data = peek.members(message, "params").get("data")
+        if data is not None:
+            self.said(slot.server.name, level, bytes(data))
+        if slot.era is Era.MODERN:
+            self._tell_the_one(slot, level, message)
+            return
+        self._tell(
+            slot,
+            [each for each in self._circle(slot, message) if routing.admits(each.level, level)],
+            message,
+        )
+
+    def _tell_the_one(self, slot: Slot, level: str, message: Envelope) -> None:
+        # Only calls that asked for messages get any, and nothing says whose one is where several have.
+        calls = [call for call in slot.calls() if call.level is not None]
+        if len(calls) != 1 or not routing.admits(calls[0].level or "", level):
+            return self._nobody(slot, "notifications/message")
+        calls[0].sink.noticed(calls[0], jsonrpc.encode(message))
+        return None
+
+    def _other(self, slot: Slot, method: str, message: Envelope) -> None:
+        self._tell(slot, self._circle(slot, message), message)
+
+    def _circle(self, slot: Slot, message: Envelope) -> Iterable[Session]:
+        named = self._named(slot, message)
+        return routing.of_notice(slot.newest_calls(), slot.sessions) if named is None else named
+
+    def _named(self, slot: Slot, message: Envelope) -> Iterable[Session] | None:
+        # Whose task a message of a shared child names; None where it names none.
+        task = related(message) if slot.shared else None
+        return None if task is None else self._only(slot, slot.tasks.owner(task))
+
+    def _updated(self, slot: Slot, method: str, message: Envelope) -> None:
+        uri = _text(message, "uri")
+        holders = slot.subscriptions.holders(uri) if uri is not None else ()
+        self._post(slot, holders, message, (method, uri))
+
+    def _list_changed(self, slot: Slot, method: str, message: Envelope) -> None:
+        if method == TOOLS_CHANGED:
+            slot.forget_mirrored()
+        if slot.replicas is None or slot.replicas.is_news(slot, method):
+            if self.lists is not None:
+                self.lists.lists_changed(slot, method)
+            self._post(slot, slot.sessions, message, method)
+
+    def _task_status(self, slot: Slot, method: str, message: Envelope) -> None:
+        task = _text(message, "taskId")
+        owner = slot.tasks.owner(task) if task is not None else None
+        self._post(slot, self._only(slot, owner), message, (method, task))
+
+    def _elicited(self, slot: Slot, method: str, message: Envelope) -> None:
+        identifier = _text(message, "elicitationId")
+        owner = slot.elicitations.get(identifier) if identifier is not None else None
+        self._post(slot, self._only(slot, owner), message)
+
+    def _only(self, slot: Slot, owner: bytes | None) -> Iterable[Session]:
+        if not slot.shared:
+            return slot.sessions
+        return [each for each in slot.sessions if each.id == owner]
+
+    def _cancelled(self, slot: Slot, method: str, message: Envelope) -> None:
+        try:
+            params = jsonrpc.read_object(message["params"], "params")
+            self._questions.cancelled(slot.speaking, params["requestId"], message, params)
+        except (KeyError, GatewayError):
+            self._nobody(slot, method)
+
+    def _tell(self, slot: Slot, hearers: Iterable[Session], message: Envelope) -> None:
+        calls, data, is_heard = slot.newest_calls(), jsonrpc.encode(message), False
+        for session in hearers:
+            call = calls.get(session)
+            if not session.id and sum(each.session is session for each in slot.calls()) > 1:
+                continue  # requests without an id may be those of several clients
+            if call is not None and call.sink.noticed(call, data):
+                is_heard = True
+            elif session.id:
+                session.mailbox.put(data)
+                is_heard = True
+        if not is_heard:
+            self._nobody(slot, "something")
+
+    def _post(self, slot: Slot, hearers: Iterable[Session], message: Envelope, key: Hashable = None) -> None:
+        data, is_heard = jsonrpc.encode(message), False
+        for session in list(hearers):
+            session.mailbox.put(data, key)
+            is_heard = True
+        if not is_heard:
+            self._nobody(slot, str(key))
+
+    def _nobody(self, slot: Slot, what: str) -> None:
+        self.unheard += 1
+        self.log.debug(
+            "{server} said {what}, and nobody could be told",
+            event="notice.unheard",
+            server=slot.server.name,
+            what=what,
+        )
+
+    def progressed(self, backend: Slot, number: int, params: Envelope, message: Envelope) -> None:
+        """Progress of a task goes to whoever began it, under the token of the call that did."""
+        owner = backend.tasks.of_call(number)
+        if owner is None or owner.token is None:
+            return self._nobody(backend, "progress of a finished call")
+        message["params"] = jsonrpc.raw(params | {"progressToken": Raw(owner.token)})
+        # A request without a session waits for its task by a call of its own.
+        waiting = (each for each in backend.newest_calls() if not each.id and owner.is_of(each))
+        self._tell(backend, self._only(backend, owner.session) or waiting, message)
+        return None
+
+    # Questions
+
+    def asked(self, backend: Slot, method: str, message: Envelope) -> None:
+        """Ask the one session it can be meant for; refuse in its place what it cannot answer."""
+        try:
+            self._ask(backend, method, message)
+        except GatewayError as why:
+            if backend.speaking is not None:
+                backend.speaking.reply(message, why)
+
+    def _ask(self, slot: Slot, method: str, message: Envelope) -> None:
+        session = self._asked_session(slot, message)
+        if session is None:
+            self.log.debug(
+                "{server} asked {method}, and nobody can be meant",
+                event="question.refused",
+                server=slot.server.name,
+                method=method,
+            )
+            if slot.shared:
+                self._moved(slot, f"it asked {method}")
+            raise UnknownMethod(f"Method not found: {method} (nobody can tell which client is meant)")
+        if session.id and self._sessions.named(session.id) is not session:
+            raise ClientGone("the client has disconnected")
+        params = peek.mapping(message, "params")
+        no = refusal(method, params, self._sessions.capabilities_of(session))
+        if no is not None:
+            raise QuestionRefused(*no)
+        _sent_elsewhere(slot, params, session)
+        self._questions.ask(slot, slot.speaking, session, method, message)
+
+    def _asked_session(self, slot: Slot, message: Envelope) -> Session | None:
+        if not slot.shared:
+            return next(iter(slot.sessions), None)
+        named = self._named(slot, message)
+        return slot.asker() if named is None else next(iter(named), None)
+
+    # What else is learnt
+
+    def refused(self, backend: Slot, call: Call, error: Raw) -> None:
+        """Remember who is sent to a URL, to tell that client when it is done there."""
+        if call.session is None or not call.session.id:
+            return
+        try:
+            body = jsonrpc.value(error, dict)
+        except GatewayError:
+            return
+        data = body.get("data")
+        if body.get("code") != legacy.URL_ELICITATION_REQUIRED or not isinstance(data, dict):
+            return
+        elicitations = data.get("elicitations")
+        for each in elicitations if isinstance(elicitations, list) else ():
+            if isinstance(each, dict):
+                _sent_elsewhere(backend, each, call.session)
+
+    def warmed(self, slot: Slot, sessions: Iterable[Session]) -> None:
+        """Tell sessions that lists may have changed: the child is another than the one they knew, or there is none."""
+        if self.modern is not None and slot.era is Era.MODERN:
+            self.modern.warmed(slot)
+        methods = legacy.changing_lists(slot.introduction or {})
+        for session in sessions:
+            # Who was told that it may have anything hears of all that it has.
+            told = legacy.listed(slot.introduction or {}) if session.is_unmet else methods
+            session.is_stale = session.is_unmet = False
+            for method in told:
+                session.mailbox.put(jsonrpc.encode(jsonrpc.notification(method)), method)
+
+    def changed(self, slot: Slot, method: str, what: str | None) -> None:
+        """What was kept of a modern child's answers may not be true any more."""
+        if self.lists is not None:
+            self.lists.lists_changed(slot, method)
+        if self.modern is not None:
+            self.modern.changed(slot, method, what)
+
+    def lost(self, slot: Slot) -> None:
+        """Take back what the child had asked; what it has numbered means nothing to the next one."""
+        self._questions.backend_ended(slot)
+        if self.modern is not None and slot.era is Era.MODERN:
+            self.modern.lost(slot)
+        if self.lists is not None:
+            self.lists.lost(slot)
+        slot.tasks.child_ended()
+        slot.elicitations.clear()
+
+
+def _sent_elsewhere(slot: Slot, elicitation: dict[str, Any], session: Session) -> None:
+    identifier = elicitation.get("elicitationId")
+    if isinstance(identifier, str):
+        slot.elicitations[identifier] = session.id
+        if len(slot.elicitations) > ELICITATIONS_LIMIT:
+            del slot.elicitations[next(iter(slot.elicitations))]
+
+
+def _text(message: Envelope, name: str) -> str | None:
+    return peek.text(peek.members(message, "params"), name, jsonrpc.URI_LIMIT)

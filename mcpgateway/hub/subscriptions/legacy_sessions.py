@@ -1,0 +1,233 @@
+"""Legacy sessions that listen to a modern child: what it says of its lists and resources, on their standing streams.
+
+A legacy client hears of the lists without asking, and subscribes to one resource after the other.  To the modern child
+(`mcpgateway.hub.subscriptions.upstream_modern`) that is one filter, which grows and shrinks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import define, field
+from msgspec import Raw
+from twisted.python.failure import Failure
+
+from mcpgateway.errors import (
+    BackendGone,
+    Cancelled,
+    GatewayError,
+    InvalidParams,
+    Overloaded,
+    UnknownMethod,
+)
+from mcpgateway.hub.filters import reason, refuse
+from mcpgateway.hub.sessions import Session, Sessions
+from mcpgateway.hub.slot import Slot
+from mcpgateway.hub.subscriptions.upstream_modern import KINDS, LISTS, UPDATED, URIS_LIMIT, Filter
+from mcpgateway.interfaces import Call
+from mcpgateway.policy import routing
+from mcpgateway.policy.backoff import delay_s
+from mcpgateway.protocol import jsonrpc, legacy, modern, peek
+from mcpgateway.protocol.jsonrpc import Envelope
+
+UNACKNOWLEDGED_TICKS = 60  # until a subscription that the server says nothing about is given up
+
+
+@define(eq=False)
+class Hearing:
+    """What one session hears of its child; a `mcpgateway.hub.subscriptions.upstream_modern.Listener`.
+
+    :ivar settled: takes a call off those that wait; false when it was taken off before.
+    :ivar filter: what it wants to hear of.
+    :ivar asked: the subscriptions that the server has not agreed to yet, each with its resource.
+    """
+
+    session: Session
+    slot: Slot
+    sessions: Sessions
+    settled: Callable[[Call], bool]
+    filter: Filter = field(factory=Filter)
+    asked: dict[Call, str] = field(factory=dict)
+    patience: int = UNACKNOWLEDGED_TICKS
+    late: str = "the server did not say whether it reports changes of this resource"
+    _lists: frozenset[str] = frozenset()
+    _can_subscribe: bool = False
+    _is_meeting: bool = False  # it waits for the child to start
+    _is_listening: bool = False
+    _is_set: bool = False  # it listens, or there is nothing to hear
+    _is_over: bool = False
+    _failures: int = 0
+    _rest: int = 0  # ticks until it tries again to listen
+
+    def look(self) -> None:
+        """See that the session hears what there is to hear, unless that has just been refused."""
+        if self._is_set or self._is_meeting or self._rest:
+            return
+        if self.slot.is_resting and not self.asked and not self.session.uris:
+            return  # there is nothing to hear of a server that does not run
+        self._is_meeting = True
+        self.slot.greet().addCallbacks(self._met, self._not_met)
+
+    def _met(self, hello: Envelope) -> None:
+        self._is_meeting = False
+        if self._is_over:
+            return
+        self._lists = frozenset(KINDS[method] for method in legacy.changing_lists(hello))
+        offered = peek.mapping(legacy.capabilities(hello), "resources")
+        self._can_subscribe = offered.get("subscribe") is True
+        if not self._can_subscribe:
+            self._disappoint(UnknownMethod("Method not found: the server reports no changes of resources"))
+        self._update()
+
+    def _not_met(self, why: Failure) -> None:
+        self._is_meeting = False
+        if self._is_over:
+            return
+        known = reason(why)
+        self._disappoint(known)
+        if self._is_listening:  # to whichever child comes next
+            self._is_set = True
+            self._update()
+        elif not self._rest:  # else it has been told already
+            self.refused(known)
+
+    def _update(self) -> None:
+        uris = {*(self.session.uris or ()), *self.asked.values()} if self._can_subscribe else ()
+        former, self.filter = self.filter, Filter(self._lists, frozenset(uris))
+        self._is_set = True
+        listening = self.slot.listening
+        if listening is None or (self._is_listening and self.filter == former):
+            return
+        if self._is_listening and self.filter:
+            listening.refilter(self)
+        elif self._is_listening:
+            self._is_listening = False
+            listening.remove(self)
+        elif self.filter:
+            self._is_listening = True
+            try:
+                listening.add(self)
+            except Overloaded as why:
+                self.refused(why)
+
+    def leave(self) -> None:
+        """Its session ends, or is put aside."""
+        self._is_over = True
+        if self._is_listening and self.slot.listening is not None:
+            self._is_listening = False
+            self.slot.listening.remove(self)
+
+    def tick(self) -> None:
+        """A second has passed: try again, if there is a child that could be asked."""
+        if self._rest:
+            self._rest -= 1
+        elif not self._is_set and self.slot.conversation is not None:
+            self.look()
+
+    # What the client asks for
+
+    def subscribe(self, call: Call, uri: str) -> bool:
+        """Take a subscription; true when its answer has to wait for the server's.
+
+        :raise Overloaded: there are too many.
+        """
+        uris = self.session.uris or ()
+        if uri in uris:
+            return False
+        if len(uris) + len(self.asked) >= URIS_LIMIT:
+            raise Overloaded("there are too many subscriptions")
+        self.asked[call] = uri
+        return True
+
+    def bring(self) -> None:
+        """Have the server asked for what the client has just subscribed to."""
+        self._is_set, self._rest = False, 0
+        self.look()
+
+    def unsubscribe(self, uri: str) -> None:
+        """Hear no more of a resource from now on."""
+        if self.session.uris is not None and uri in self.session.uris:
+            self.session.uris.discard(uri)
+            self.sessions.subscribed(self.session, uri, is_on=False)
+        for call in [each for each, asked in self.asked.items() if asked == uri]:
+            self._fail(call, Cancelled("unsubscribed before the server had agreed"))
+        self._shrink()
+
+    def withdraw(self, call: Call, reason: str) -> None:
+        """Nobody waits any more for the answer to a subscription."""
+        del self.asked[call]
+        self._shrink()
+
+    def _shrink(self) -> None:
+        if self._is_set and not self._is_over:
+            self._update()
+
+    # What the server says
+
+    def acknowledged(self, honoured: Filter) -> None:
+        """The server listens; those who asked for a resource learn whether for that too."""
+        self._failures = 0
+        self._freshen()
+        for call, uri in list(self.asked.items()):
+            if uri in honoured.uris:
+                self._agree(call, uri)
+            else:
+                self._fail(
+                    call, InvalidParams("Invalid params: the server does not report changes of this resource")
+                )
+        self._shrink()
+
+    def _agree(self, call: Call, uri: str) -> None:
+        del self.asked[call]
+        if self.session.uris is None:
+            self.session.uris = set()
+        self.session.uris.add(uri)
+        self.sessions.subscribed(self.session, uri, is_on=True)
+        if self.settled(call):
+            call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
+
+    def _freshen(self) -> None:
+        # Whoever has not listened for a while has missed what changed meanwhile.
+        if self.session.is_stale:
+            self.session.is_stale = False
+            for method in sorted(LISTS[kind] for kind in self._lists):
+                self.session.mailbox.put(jsonrpc.encode(jsonrpc.notification(method)), method)
+
+    def told(self, method: str, message: Envelope) -> None:
+        """Something has changed: it waits in the mailbox until the client listens."""
+        params = peek.members(message, "params")
+        uri = peek.text(params, "uri", jsonrpc.URI_LIMIT)
+        if method == UPDATED and not any(
+            routing.is_part(uri or "", each) for each in self.session.uris or ()
+        ):
+            return
+        meta = peek.members(params, "_meta")
+        meta.pop(modern.SUBSCRIPTION_KEY, None)
+        params = {name: value for name, value in params.items() if name != "_meta"}
+        if meta:
+            params["_meta"] = jsonrpc.raw(meta)
+        message = {name: value for name, value in message.items() if name != "params"}
+        if params:
+            message["params"] = jsonrpc.raw(params)
+        self.session.mailbox.put(jsonrpc.encode(message), (method, uri) if method == UPDATED else method)
+
+    def refused(self, why: GatewayError | Raw) -> None:
+        """It is not listened for this session now; it will be tried again."""
+        self._is_listening = self._is_set = False
+        self.session.is_stale = True
+        self._failures += 1
+        self._rest = round(delay_s(self._failures - 1))
+        self._disappoint(why)
+
+    def over(self, reply: Envelope) -> None:
+        """The server has stopped to report changes."""
+        self.refused(BackendGone("the server has stopped to report changes"))
+
+    def _disappoint(self, why: GatewayError | Raw) -> None:
+        for call in list(self.asked):
+            self._fail(call, why)
+
+    def _fail(self, call: Call, why: GatewayError | Raw) -> None:
+        self.asked.pop(call, None)
+        if self.settled(call):
+            refuse(call, why)

@@ -1,0 +1,287 @@
+"""Modern clients that listen to a legacy child: each is a session of the gateway's own, subscribed like any other.
+
+# Note [Children beside]
+Requests of a modern client may say that it can do something else each time, and a server may have another child then.
+What a call changes in one of them is news for whoever listens, whatever the ``listen`` has said that its client can do.
+So a listener hears of all children of the server that run for its principal, and for its process where the server keeps
+state: the first is the one that its own request leads to, whose end is the end of the listening; others come and go.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakSet
+
+from attrs import define, field
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mcpgateway.errors import GatewayError, Overloaded
+from mcpgateway.hub.filters import reason
+from mcpgateway.hub.sessions import Session, Sessions
+from mcpgateway.hub.slot import Slot
+from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE
+from mcpgateway.hub.subscriptions.upstream_modern import (
+    KINDS,
+    LISTENERS_LIMIT,
+    UPDATED,
+    ClientListener,
+    Filter,
+    narrowed,
+    read_filter,
+)
+from mcpgateway.interfaces import Call, ICallSink, IMessageStream
+from mcpgateway.policy.sharing import Variant
+from mcpgateway.protocol import jsonrpc, legacy, peek
+from mcpgateway.protocol.jsonrpc import Envelope, Kind, Message
+from mcpgateway.protocol.versions import LATEST_LEGACY
+
+Whose = tuple[Variant, str, int]
+"""A server, and for whom its children run: the principal, and the process where the server keeps state, else 0."""
+
+
+@implementer(IMessageStream)
+@define(eq=False)
+class Ear:
+    """One client that listens, as the standing stream of its session.
+
+    :ivar slot: whose child it listens to.
+    :ivar whose: which children it hears of.
+    :ivar honoured: what it hears of.
+    :ivar beside: the other children that it hears of, each by a session of its own.
+    """
+
+    listener: ClientListener
+    session: Session
+    slot: Slot
+    whose: Whose
+    honoured: Filter = field(factory=Filter)
+    beside: dict[Slot, Session] = field(factory=dict)
+
+    def say(self, message: bytes) -> bool:
+        """Pass on what its filter asks for."""
+        said = jsonrpc.decode(message)
+        if "id" in said:
+            return False  # nobody is asked anything here
+        method = peek.text(said, "method") or ""
+        if method == UPDATED or KINDS.get(method) in self.honoured.lists:
+            self.listener.told(method, said)
+        return True
+
+    def close(self) -> None:
+        """Its session has ended."""
+        self.listener.over({})
+
+
+@implementer(IMessageStream)
+@define(eq=False)
+class _Beside:
+    """What a listener hears of another child than its own; see Note [Children beside]."""
+
+    ear: Ear
+    slot: Slot
+
+    def say(self, message: bytes) -> bool:
+        """Pass on what the listener's filter asks for."""
+        return self.ear.say(message)
+
+    def close(self) -> None:
+        """The child will not be there any more."""
+        self.ear.beside.pop(self.slot, None)
+
+
+@implementer(ICallSink)
+@define(eq=False)
+class _Asked:
+    """Whether the server takes the subscriptions that a filter asks for.
+
+    :ivar open: those it has not answered.
+    """
+
+    done: Callable[[Filter], None]
+    honoured: Filter
+    open: set[str]
+    taken: set[str] = field(factory=set)
+    is_gone: bool = False
+
+    def look(self) -> None:
+        """Go on once all are answered."""
+        if not self.open:
+            self.done(self.honoured | Filter(uris=frozenset(self.taken)))
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """The server takes one, or refuses it."""
+        uri = _uri(call)
+        self.open.discard(uri)
+        if "result" in reply:
+            self.taken.add(uri)
+        self.look()
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """The server cannot be asked."""
+        self.open.discard(_uri(call))
+        self.look()
+
+    def progressed(self, call: Call, message: bytes) -> None:
+        """A subscription makes no progress."""
+
+    def noticed(self, call: Call, message: bytes) -> bool:
+        """Nothing is told here."""
+        return False
+
+
+class Ears:
+    """All that listen across the eras.
+
+    :param end: ends a session of the gateway's own.
+    """
+
+    def __init__(self, sessions: Sessions, end: Callable[[Session, str], object]) -> None:
+        self._sessions = sessions
+        self._end = end
+        self._ears: dict[Call, Ear] = {}
+        self._by_whose: defaultdict[Whose, dict[Call, Ear]] = defaultdict(dict)
+        self._used: defaultdict[Whose, WeakSet[Slot]] = defaultdict(WeakSet)
+
+    def listen(self, call: Call, message: Message, slot: Slot, whose: Whose) -> None:
+        """Let a client listen to a child.
+
+        :raise Overloaded: its filter is too large, or too many listen.
+        """
+        principal = whose[1]
+        wanted = narrowed(read_filter(message.params))
+        if sum(ear.slot is slot for ear in self._ears.values()) >= LISTENERS_LIMIT:
+            raise Overloaded(f"{LISTENERS_LIMIT} requests listen to this server already")
+        session = self._sessions.open_unlisted(slot.server, principal, LATEST_LEGACY, None)
+        session.level = ""  # of log messages it hears nothing
+        listener = ClientListener(call, Filter(wanted.lists, wanted.uris), self._over)
+        ear = self._ears[call] = self._by_whose[whose][call] = Ear(listener, session, slot, whose)
+        slot.join(session)
+        slot.greet().addCallbacks(self._met, self._not_met, callbackArgs=(ear,), errbackArgs=(ear,))
+
+    def _is_open(self, ear: Ear) -> bool:
+        return self._ears.get(ear.listener.call) is ear
+
+    def _met(self, hello: Envelope, ear: Ear) -> None:
+        if not self._is_open(ear):
+            return
+        wanted = ear.listener.filter
+        changing = {KINDS[method] for method in legacy.changing_lists(hello)}
+        can_subscribe = peek.mapping(legacy.capabilities(hello), "resources").get("subscribe") is True
+        uris = set(wanted.uris) if can_subscribe else set()
+
+        def done(honoured: Filter) -> None:
+            ear.honoured = honoured
+            if self._is_open(ear):
+                ear.listener.acknowledged(honoured)
+            if self._is_open(ear):  # it may not have taken that
+                ear.session.mailbox.attach(ear)
+                for each in list(self._used[ear.whose]):
+                    if each.conversation is not None:
+                        self._hear_beside(ear, each)
+
+        _subscribe(ear.session, ear.slot, uris, _Asked(done, Filter(wanted.lists & changing), set(uris)))
+
+    # See Note [Children beside].
+
+    def used(self, slot: Slot, whose: Whose) -> None:
+        """A request goes to a child: whoever listens hears of that one, too."""
+        self._used[whose].add(slot)
+        for ear in list(self._by_whose.get(whose, {}).values()):
+            self._hear_beside(ear, slot)
+
+    def _hear_beside(self, ear: Ear, slot: Slot) -> None:
+        if slot is ear.slot or slot in ear.beside or slot.replicas is not None:
+            return
+        session = self._sessions.open_unlisted(slot.server, ear.whose[1], LATEST_LEGACY, None)
+        session.level = ""
+        ear.beside[slot] = session
+        slot.join(session)
+
+        def met(_: Envelope) -> None:
+            if self._is_open(ear) and ear.beside.get(slot) is session:
+                session.mailbox.attach(_Beside(ear, slot))
+                _subscribe(
+                    session, slot, set(ear.honoured.uris), _Asked(_whatever, Filter(), set(ear.honoured.uris))
+                )
+
+        slot.greet().addCallbacks(met, lambda _: self._leave_beside(ear, slot))
+
+    def _leave_beside(self, ear: Ear, slot: Slot) -> None:
+        session = ear.beside.pop(slot, None)
+        if session is not None:
+            self._end(session, "nobody listens to that child any more")
+
+    def _not_met(self, why: Failure, ear: Ear) -> None:
+        if self._is_open(ear):
+            ear.listener.refused(reason(why))
+
+    def _over(self, call: Call) -> bool:
+        ear = self._ears.pop(call, None)
+        if ear is None:
+            return False
+        of_its = self._by_whose[ear.whose]
+        del of_its[call]
+        if not of_its:
+            del self._by_whose[ear.whose]
+        for each in list(ear.beside):
+            self._leave_beside(ear, each)
+        ear.session.mailbox.detach(ear)
+        self._end(ear.session, "its client has stopped listening")
+        return True
+
+    def cancel(self, call: Call) -> bool:
+        """A client has hung up; false when it did not listen here."""
+        return self._over(call)
+
+    def listen_to(self, slot: Slot) -> bool:
+        """Whether anybody listens to a slot's child."""
+        return any(ear.slot is slot for ear in self._ears.values())
+
+    def slot_ended(self, slot: Slot) -> None:
+        """A slot will have no child any more: whoever listens to it may ask again."""
+        for used in self._used.values():
+            used.discard(slot)
+        for ear in list(self._ears.values()):
+            if ear.slot is slot:
+                ear.close()
+            else:
+                self._leave_beside(ear, slot)
+
+    def tick(self) -> None:
+        """A second has passed: forget whose children are not there any more."""
+        for whose in [each for each, slots in self._used.items() if not slots]:
+            del self._used[whose]
+
+    def close(self) -> None:
+        """End all of them in order."""
+        for ear in list(self._ears.values()):
+            ear.close()
+
+
+def _whatever(honoured: Filter) -> None:
+    """What another child agrees to was not asked for by anybody."""
+
+
+def _subscribe(session: Session, slot: Slot, uris: set[str], asked: _Asked) -> None:
+    for uri in sorted(uris):
+        call, message = _subscription(session, uri, asked)
+        slot.subscriptions.submit(call, message, uri)
+    if not uris:
+        asked.look()
+
+
+def _uri(call: Call) -> str:
+    return call.id.decode(errors="surrogatepass")
+
+
+def _subscription(session: Session, uri: str, sink: Any) -> tuple[Call, Message]:
+    params: Envelope = {"uri": jsonrpc.raw(uri)}
+    envelope = jsonrpc.request(0, SUBSCRIBE, params)
+    # What is asked for is known by the id of the call, which nobody else sees.
+    return (
+        Call(session, SUBSCRIBE, uri.encode(errors="surrogatepass"), None, sink),
+        Message(Kind.REQUEST, envelope, SUBSCRIBE, b"0", params),
+    )

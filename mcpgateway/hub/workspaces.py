@@ -1,0 +1,399 @@
+"""Who is asking, and from which workspace: what a server is run with may depend on it.
+
+    said by                              names
+    ``Mcp-Project-Path``, ``?project=``  a directory
+    ``X-MCP-Project``                    a configured workspace, or a directory
+    ``cwd`` in ``initialize``, ``_meta`` a directory
+    ``X-Client-Cwd``                     likewise
+    nobody                               the directory of the process at the other end of the connection
+
+The first that says something counts, and where it is wrong, nothing else is asked instead.  An owner is never guessed:
+who works in no workspace gets the server as its entry says, without the values of any.
+
+# Note [Servers of a project]
+What a project's own file defines, or Claude Code's file for one of its projects, is there for clients that work in that
+directory (`Scopes.may_see`).  For all others there is no such server: whoever asks for a variant of it hears that it is
+unknown, and views, which ask for a variant of each, are without it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+from urllib.parse import unquote
+
+from attrs import evolve, frozen
+from twisted.internet.defer import Deferred
+
+from mcpgateway.config.merge import WorkspaceSpec
+from mcpgateway.config.model import ServerSpec, Share, Workspace
+from mcpgateway.errors import UnknownServer
+from mcpgateway.hub.peers import Neighbours
+from mcpgateway.hub.pool import Pool
+from mcpgateway.policy.ownership import owner_of
+from mcpgateway.policy.sharing import needs_place, scope_of, tells_place
+from mcpgateway.system.workspaces import NOWHERE, Kept, Place, Places
+
+VARIANTS_LIMIT = 1000
+ELSEWHERE = "a server of a project is there for clients in its directory; the header Mcp-Project-Path says where one is"
+
+Variants = Callable[[ServerSpec, WorkspaceSpec], ServerSpec]
+"""Builds a server for a workspace; what it raises is a `ConfigError`.  Where that is all, it runs in the workspace."""
+
+
+class Repositories(Protocol):
+    """The servers that workspaces define themselves (`mcpgateway.hub.repo_servers`)."""
+
+    def seen(self, root: str) -> None:
+        """Somebody works in a workspace."""
+
+    def server(self, name: str, root: str) -> ServerSpec:
+        """A workspace's own server of that name.
+
+        :raise UnknownServer: it has none.
+        :raise NeedsApproval: its user has not approved of it.
+        """
+
+    def servers(self, root: str) -> tuple[ServerSpec, ...]:
+        """All of a workspace's own servers that may run."""
+
+    def approved(self) -> Mapping[str, str]:
+        """What was approved of, in all workspaces."""
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """The files that are not approved of, and the names of their servers."""
+
+
+@frozen
+class Said:
+    """What a request says of where its client works, as it was sent; all of it may be empty, or wrong.
+
+    :ivar path: of ``Mcp-Project-Path``, or of the URL.
+    :ivar project: of ``X-MCP-Project``.
+    :ivar cwd: of the message, or of ``X-Client-Cwd``.
+    :ivar pid: the process that it says it is, if that lives; else 0.
+    """
+
+    path: str = ""
+    project: str = ""
+    cwd: str = ""
+    pid: int = 0
+
+    @property
+    def is_explicit(self) -> bool:
+        """Whether it names a place, right or wrong."""
+        return bool(self.path or self.project or self.cwd)
+
+
+@frozen
+class _Built:
+    """A server for a workspace, and what it was built of; no workspace where only its calls are told of it."""
+
+    server: ServerSpec
+    of: ServerSpec
+    workspace: WorkspaceSpec | None
+
+
+@frozen
+class _OfPrincipal:
+    """A server for a principal, and what it was made of."""
+
+    server: ServerSpec
+    of: ServerSpec
+
+
+@frozen
+class Ground:
+    """What the configuration says of workspaces.
+
+    :ivar read: what a server is built with for a directory: the ``.env`` in it, and the profiles it uses.
+    :ivar takes_values: whether a server could be another with other values.
+    """
+
+    places: Places
+    workspaces: Iterable[Workspace]
+    read: Callable[[str], WorkspaceSpec]
+    variants: Variants
+    takes_values: Callable[[ServerSpec], bool]
+
+
+@frozen
+class _Placed:
+    """Whether the workspace matters to a server, as it was when so many others had been moved.
+
+    :ivar is_varied: it is another for each; else it is only seen whether its client may use it.
+    :ivar is_built: its child depends on it; else only its calls are told of it.
+    :ivar is_of_directory: each directory in the workspace matters.
+    :ivar projects: the directories of the projects that it shows servers of, or is a server of.
+    """
+
+    server: ServerSpec
+    moves: int
+    is_varied: bool
+    is_built: bool
+    is_of_directory: bool
+    projects: frozenset[str]
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether it matters where its client works."""
+        return self.is_varied or bool(self.projects)
+
+
+class Scopes:
+    """Finds the variant of a server that a client is served with.
+
+    :ivar repositories: the servers that workspaces define themselves; None where there are none.
+    :ivar members: the servers that a view shows, as their entries define them.
+    """
+
+    def __init__(self, pool: Pool, neighbours: Neighbours, ground: Ground) -> None:
+        self.repositories: Repositories | None = None
+        self.members: Callable[[ServerSpec], Iterable[ServerSpec]] = _none
+        self._pool = pool
+        self._neighbours = neighbours
+        self.settle_on(ground)
+
+    def settle_on(self, ground: Ground) -> None:
+        """From now on go by this configuration."""
+        self._places = ground.places
+        self._projects = {each.name: each.path for each in ground.workspaces}
+        self._read = Kept(lambda path: ground.read(os.path.dirname(path)))
+        self._variants = ground.variants
+        self._takes_values = ground.takes_values
+        self._built: dict[tuple[str, str], _Built] = {}
+        self._of_principals: dict[tuple[str, str, str], _OfPrincipal] = {}
+        self._placed: dict[str, _Placed] = {}
+
+    def is_placed(self, server: ServerSpec) -> bool:
+        """Whether it matters in which workspace a client of a server works; asked with many a request."""
+        return self._known(server).is_placed or bool(server.view and self.approved())
+
+    def approved(self) -> Mapping[str, str]:
+        """What users have approved of in files of workspaces; where that is nothing, none defines a server."""
+        return self.repositories.approved() if self.repositories is not None else {}
+
+    def look_anew(self) -> None:
+        """Views show other servers from now on."""
+        self._placed.clear()
+
+    def _known(self, server: ServerSpec) -> _Placed:
+        known = self._placed.get(_key(server))
+        if known is None or known.server is not server or known.moves != self._pool.moves:
+            known = self._placed[_key(server)] = self._look_at(server)
+            if len(self._placed) > VARIANTS_LIMIT:
+                del self._placed[next(iter(self._placed))]
+        return known
+
+    def _look_at(self, server: ServerSpec) -> _Placed:
+        if server.view:
+            found = [self._known(each) for each in self.members(server)]
+            by_directory = any(each.is_of_directory for each in found)
+            is_varied = any(each.is_placed for each in found)
+            projects = frozenset().union(*(each.projects for each in found))
+            return _Placed(server, self._pool.moves, is_varied, False, by_directory, projects)
+        is_built = needs_place(self._pool.scope(server), takes_values=self._takes_values(server))
+        by_directory = scope_of(server) is Share.ISOLATED
+        is_varied = is_built or tells_place(server)
+        projects = frozenset((server.project,) if server.project else ())
+        return _Placed(server, self._pool.moves, is_varied, is_built, by_directory, projects)
+
+    def shows_projects(self, view: ServerSpec) -> bool:
+        """Whether a view is of servers of projects, for those who work there."""
+        return bool(self._known(view).projects)
+
+    def is_of_project(self, view: ServerSpec, place: Place) -> bool:
+        """Whether a place is in a project that a view is of servers of."""
+        return any(self._places.lies_in(place.directory, each) for each in self._known(view).projects)
+
+    def may_see(self, server: ServerSpec, place: Place) -> bool:
+        """Whether a server is there for those who work at a place; see Note [Servers of a project]."""
+        return not server.project or self._places.lies_in(place.directory, server.project)
+
+    def place(self, said: Said, caller: Any) -> Place | None:
+        """Where a client works; None where its process has to be looked for first (`look_for`)."""
+        found = self._place(said, caller)
+        if found is not None and found.root and self.repositories is not None:
+            self.repositories.seen(found.root)
+        return found
+
+    def _place(self, said: Said, caller: Any) -> Place | None:
+        if said.path:
+            return self._named(said.path)
+        if said.project:
+            return self._named(self._projects.get(said.project, said.project))
+        if said.cwd:
+            return self._places.find(said.cwd)
+        pid = said.pid or self._neighbours.process(caller)
+        if pid is None:
+            return None
+        return self._places.of_process(pid) if pid else NOWHERE
+
+    def place_of(self, cwd: str) -> Place:
+        """The place that a directory is in; nowhere where it is none that we may look into."""
+        return self._places.find(cwd)
+
+    def place_of_process(self, pid: int) -> Place:
+        """The place that a process works in."""
+        return self._places.of_process(pid)
+
+    def _named(self, path: str) -> Place:
+        # The shim writes a path as it stands in a URL, since a header cannot hold all that a path can.
+        found = self._places.find(path)
+        return self._places.find(unquote(path)) if found is NOWHERE and "%" in path else found
+
+    def look_for(self, caller: Any) -> Deferred[None]:
+        """Fires when `place` knows."""
+        return self._neighbours.look_for(caller)
+
+    def workspace(self, root: str) -> WorkspaceSpec:
+        """What servers are built with for a workspace; the same object until its ``.env`` changes.
+
+        :raise ConfigError: that cannot be used.
+        """
+        return self._read.get(f"{root}/.env")
+
+    def own(self, name: str, root: str) -> ServerSpec:
+        """The server of that name that a workspace itself defines.
+
+        :raise UnknownServer: it has none, or there is no workspace.
+        :raise NeedsApproval: its user has not approved of it.
+        """
+        if self.repositories is None or not root:
+            raise UnknownServer(f"Unknown server: {name}")
+        return self.repositories.server(name, root)
+
+    def defined_for(self, view: ServerSpec) -> tuple[ServerSpec, ...]:
+        """The servers that a workspace itself defines, for those who use a view there."""
+        if self.repositories is None or not view.workspace:
+            return ()
+        return self.repositories.servers(self._places.find(view.workspace).root or view.workspace)
+
+    def variant(self, server: ServerSpec, place: Place) -> ServerSpec:
+        """A server as it is run for those who work at a place.
+
+        :raise UnknownServer: there is none for them.
+        :raise ConfigError: the values of the workspace cannot be used.
+        """
+        if not server.workspace and not self.may_see(server, place):
+            raise UnknownServer(f"Unknown server: {server.name}", ELSEWHERE)
+        return self.run_at(server, place)
+
+    def run_at(self, server: ServerSpec, place: Place) -> ServerSpec:
+        """The same for those of whom it is known that they may use it.
+
+        :raise ConfigError: the values of the workspace cannot be used.
+        """
+        if server.workspace or not (server.view or self._known(server).is_varied):
+            return server
+        path = self._path(server, place)
+        if not path:
+            return self._nowhere(server)
+        is_built = self._known(server).is_built
+        workspace = self.workspace(place.root) if is_built else None
+        built = self._built.get((_key(server), path))
+        if built is not None and built.of is server and built.workspace is workspace:
+            return built.server
+        found = evolve(server, workspace=path) if workspace is None else self._variants(server, workspace)
+        if path != place.root and is_built:
+            found = _within(found, path)
+        if len(self._built) >= VARIANTS_LIMIT:
+            self._built.clear()
+        self._built[_key(server), path] = _Built(found, server, workspace)
+        return found
+
+    def _path(self, server: ServerSpec, place: Place) -> str:
+        known = self._known(server)
+        # Where each directory has a child of its own, that is its place.
+        if known.is_of_directory and place.root:
+            return place.directory
+        if not server.view or place.directory == place.root:
+            return place.root
+        # A project may lie within a workspace: what is shown there is more than in the rest of it.
+        within = (each for each in known.projects if self._places.lies_in(place.directory, each))
+        return max((place.root, *(self._places.find(each).directory for each in within)), key=len)
+
+    def shown_by(self, view: ServerSpec, server: ServerSpec) -> ServerSpec:
+        """A server as it is run for those who use a view, itself as it is for them.
+
+        :raise UnknownServer: there is none for them.
+        :raise ConfigError: the values of the workspace cannot be used.
+        """
+        serve = self.run_at if view.is_everywhere else self.variant
+        return self.of_principal(serve(server, self._place_of(view)), view.principal)
+
+    def is_shown_by(self, view: ServerSpec, server: ServerSpec) -> bool:
+        """Whether a server is there for those who use a view, itself as it is for them."""
+        return view.is_everywhere or self.may_see(server, self._place_of(view))
+
+    def _place_of(self, view: ServerSpec) -> Place:
+        if not view.workspace:
+            return NOWHERE
+        place = self._places.find(view.workspace)
+        return place if place.directory else Place(view.workspace, view.workspace)
+
+    def of_principal(self, server: ServerSpec, principal: str) -> ServerSpec:
+        """A server as it is run for a principal: one of its own, where it uses an account of its own there."""
+        owner = owner_of(principal, server)
+        if not owner or server.principal:
+            return server
+        key = (_key(server), server.workspace, owner)
+        known = self._of_principals.get(key)
+        if known is None or known.of is not server:
+            if len(self._of_principals) >= VARIANTS_LIMIT:
+                self._of_principals.clear()
+            known = self._of_principals[key] = _OfPrincipal(evolve(server, principal=owner), server)
+        return known.server
+
+    def _nowhere(self, server: ServerSpec) -> ServerSpec:
+        # As its entry says; but where that demands a value of a workspace, it is now known that there is none.
+        built = self._built.get((server.name, ""))
+        if self._known(server).is_built and (built is None or built.of is not server):
+            self._variants(server, WorkspaceSpec(""))
+            self._built[server.name, ""] = _Built(server, server, None)
+        return server
+
+    def current(self, base: ServerSpec, server: ServerSpec) -> ServerSpec:
+        """A server as it is run today for the workspace that it was looked up for a while ago.
+
+        :param base: as its entry defines it.
+        :raise ConfigError: the values of the workspace cannot be used.
+        """
+        if server.principal:
+            known = self._of_principals.get((_key(server), server.workspace, server.principal))
+            of = known.of if known is not None and known.server is server else evolve(server, principal="")
+            return self.of_principal(base if of is base else self.current(base, of), server.principal)
+        built = self._built.get((server.name, server.workspace))
+        if built is not None and built.server is server and built.of is base:
+            return server
+        return self.again(base, server.workspace)
+
+    def again(self, server: ServerSpec, path: str) -> ServerSpec:
+        """A server as it is run today for the workspace, or the directory, that a session had it for.
+
+        :raise ConfigError: the values of the workspace cannot be used.
+        """
+        place = self._places.find(path) if path else NOWHERE
+        if path and not self._known(server).is_of_directory:
+            place = Place(path, path)  # whatever became of it, or of what lies above
+        return self.run_at(server, place)
+
+
+def _key(server: ServerSpec) -> str:
+    # A server may have the name of a view, and a view is one for each principal.
+    return f"{server.name}/{server.principal}" if server.view else server.name
+
+
+def _none(view: ServerSpec) -> Iterable[ServerSpec]:
+    return ()
+
+
+def _within(server: ServerSpec, directory: str) -> ServerSpec:
+    # What would run in the workspace runs in the client's own directory.
+    root, env = server.workspace, server.env
+    if server.cwd != root:
+        return evolve(server, workspace=directory)
+    if env.get("PWD") == root:
+        env = {**env, "PWD": directory}
+    return evolve(server, workspace=directory, cwd=directory, env=env)

@@ -1,0 +1,1 @@
+"""Operations of the control plane: servers, clients, tokens, configuration."""

@@ -1,0 +1,247 @@
+"""What the control plane asks about clients' own files: which lead here, lead this one here, switch it all off."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from mcpgateway.config.document import visible
+from mcpgateway.config.model import ClientFile, Settings
+from mcpgateway.errors import ClientFilesFailed, InvalidParams
+from mcpgateway.manage.enrolment import APPLY, Asker
+from mcpgateway.observe import immorterm
+from mcpgateway.policy.remote_policy import check_may_run
+
+PATH_LIMIT = 4096
+NAME_LIMIT = 64
+CUSTOM = "custom"
+
+
+class Source(Protocol):
+    """What is served now, as `mcpgateway.manage.reload.Reload` knows it."""
+
+    @property
+    def settings(self) -> Settings:
+        """Those in force."""
+
+    def read_own(self) -> None:
+        """Read at once what has just been written."""
+
+
+@define(eq=False)
+class Clients:
+    """Answers what is asked about clients' files; whatever changes one is done by the helper program.
+
+    :ivar switch: switches the transparent endpoints off, or on again.
+    :ivar port: of the gateway.
+    """
+
+    log = Logger()
+
+    _ask: Asker
+    _source: Source
+    switch: Callable[[bool], None]
+    port: int
+    _is_off: bool = field(default=False, init=False)
+
+    def listed(self) -> list[dict[str, Any]]:
+        """The files that lead here."""
+        return [shown(each) for each in self._source.settings.adopted]
+
+    def check_may_run(self, principal: str) -> None:
+        """See whether somebody may say whose servers are run here.
+
+        :raise NotEntitled: he may not.
+        """
+        check_may_run(principal, self._source.settings.gateway)
+
+    def detect(self) -> Deferred[Any]:
+        """Look which clients this machine has.
+
+        :raise ClientFilesFailed: (through the Deferred) that could not be done.
+        """
+        return self._ask("detect").addCallback(_detected)
+
+    def register_project(self, path: object) -> Deferred[dict[str, Any]]:
+        """Lead the file of a project here.
+
+        :raise InvalidParams: that is no path, or not that of a file.
+        :raise ClientFilesFailed: (through the Deferred) that could not be done.
+        """
+        file = _path(path, "configPath")
+        if not os.path.isfile(file):
+            found = "found a directory" if os.path.isdir(file) else "there is none"
+            raise InvalidParams(
+                f"configPath: {visible(file)}: expected a file, and {found}",
+                "name the file that lists the project's servers, such as /…/.mcp.json",
+            )
+        return self._apply(("--file", file)).addCallback(lambda _: self._registered(file))
+
+    def register(self, tool: object, path: object) -> Deferred[dict[str, Any]]:
+        """Lead the files of a client here, or one file that is named.
+
+        :raise InvalidParams: that is no client, or no path.
+        :raise ClientFilesFailed: (through the Deferred) that could not be done.
+        """
+        name = _tool(tool)
+        file = "" if path is None else _path(path, "configPath")
+        if name == CUSTOM and not file:
+            raise InvalidParams("configPath: expected the file of the client, since tool is 'custom'")
+        words = ("--client", name, *(("--file", file) if file else ()))
+
+        def done(_: object) -> dict[str, Any]:
+            adopted = [each for each in self._source.settings.adopted if _is_meant(each, name, file)]
+            servers = dict.fromkeys(server for each in adopted for server in each.servers)
+            where = file or (adopted[0].path if adopted else None)
+            return {"tool": tool, "registered": list(servers), "configPath": where}
+
+        return self._apply(words).addCallback(done)
+
+    def disable(self) -> Deferred[dict[str, Any]]:
+        """Give all clients their own entries back, and answer nobody on transparent endpoints meanwhile.
+
+        :raise ClientFilesFailed: (through the Deferred) that could not be done; nothing is switched off then.
+        """
+        return self._done("disable").addCallback(lambda _: self._switched(is_off=True))
+
+    def enable(self) -> Deferred[dict[str, Any]]:
+        """Lead the clients here again.
+
+        :raise ClientFilesFailed: (through the Deferred) that could not be done.
+        """
+        return self._done("enable").addCallback(lambda _: self._switched(is_off=False))
+
+    def is_led_here(self, server: str) -> bool:
+        """Whether clients' files lead here for a server."""
+        return any(server in each.servers for each in self._source.settings.adopted)
+
+    def is_given_back(self, server: str) -> bool:
+        """Whether a server is its clients' own, because somebody wanted that."""
+        return any(each.rpartition(":")[2] == server for each in self._source.settings.clients.opt_out)
+
+    def give_back(self, server: str) -> Deferred[Any]:
+        """Give clients their own entries of one server back; it stays theirs.
+
+        :raise ClientFilesFailed: (through the Deferred) that could not be done.
+        """
+        led = [each.client for each in self._source.settings.adopted if server in each.servers]
+        return self._done("undo", f"--server={server}", *_of(led))
+
+    def take_in(self, server: str) -> Deferred[Any]:
+        """Lead clients here again for a server that was given back: those it was given to, and those that are led here.
+
+        :raise ClientFilesFailed: (through the Deferred) that could not be done.
+        """
+        settings = self._source.settings
+        given = [each.rpartition(":") for each in settings.clients.opt_out]
+        its = [client for client, _, name in given if client and name == server]
+        return self._apply((f"--server={server}", *_of([*its, *(each.client for each in settings.adopted)])))
+
+    def _switched(self, *, is_off: bool) -> dict[str, Any]:
+        # Where no client leads here, the ledger has nothing to say it with.
+        self._is_off = is_off and not self._source.settings.adopted
+        is_off = self._source.settings.is_disabled or self._is_off
+        self.switch(is_off)
+        self.log.info(
+            "the gateway is switched {state}", event="service.switched", state="off" if is_off else "on"
+        )
+        return {"ok": True, "status": "disabled" if is_off else "enabled"}
+
+    @property
+    def is_disabled(self) -> bool:
+        """Whether the gateway is switched off softly."""
+        return self._source.settings.is_disabled or self._is_off
+
+    def config(self) -> dict[str, Any]:
+        """What S000 shows of itself."""
+        settings = self._source.settings
+        servers = dict.fromkeys(name for each in settings.adopted for name in each.servers)
+        return {
+            "port": self.port,
+            "optedOut": list(dict.fromkeys(each.rpartition(":")[2] for each in settings.clients.opt_out)),
+            "disabled": self.is_disabled,
+            "managedServers": list(servers),
+        }
+
+    def _apply(self, words: tuple[str, ...]) -> Deferred[Any]:
+        return self._done(*APPLY, *words)
+
+    def _done(self, *words: str) -> Deferred[Any]:
+        done = self._ask(*words)
+        done.addBoth(self._read_again)
+        return done.addCallback(_checked)
+
+    def _read_again(self, result: Any) -> Any:
+        self._source.read_own()
+        return result
+
+    def _registered(self, file: str) -> dict[str, Any]:
+        found = next((each for each in self._source.settings.adopted if _is_meant(each, "", file)), None)
+        servers = list(found.servers) if found is not None else []
+        return {"registered": servers, "passthrough": found.remotes if found is not None else 0}
+
+
+def shown(file: ClientFile) -> dict[str, Any]:
+    """A client's file as ``GET /clients`` shows it: in immorterm-mcp-gateway's words, and in our own."""
+    return {
+        **immorterm.client(file),
+        "name": file.client,
+        "title": file.title,
+        "path": file.path,
+        "mode": file.mode,
+        "servers": list(file.servers),
+        "suspended": file.suspended,
+    }
+
+
+def _of(clients: Iterable[str]) -> list[str]:
+    return [f"--client={each}" for each in dict.fromkeys(clients)]
+
+
+def _is_meant(each: ClientFile, name: str, file: str) -> bool:
+    if file:
+        return os.path.realpath(each.path) == os.path.realpath(file)
+    return each.client == name
+
+
+def _checked(report: Any) -> Any:
+    files = report.get("files") if isinstance(report, Mapping) else None
+    errors = [each.get("error") for each in files or () if isinstance(each, Mapping)]
+    for why in errors:
+        if isinstance(why, str) and why:
+            raise ClientFilesFailed(why)
+    return report
+
+
+def _detected(found: Any) -> list[dict[str, Any]]:
+    listed = next((found[key] for key in ("detected", "clients", "files") if key in found), ())
+    if not isinstance(listed, list):
+        return []
+    return [_in_their_words(each) for each in listed if isinstance(each, dict)]
+
+
+def _in_their_words(found: dict[str, Any]) -> dict[str, Any]:
+    name = found.get("tool")
+    return {"name": name, **found, "tool": immorterm.TOOLS.get(str(name), name)}
+
+
+def _path(value: object, key: str) -> str:
+    # It becomes a word of a command line, in which one that begins with a dash would be an option.
+    if not isinstance(value, str) or not value.startswith("/") or len(value) > PATH_LIMIT or "\0" in value:
+        raise InvalidParams(f"{key}: expected the absolute path of a client's file")
+    return os.path.normpath(value)
+
+
+def _tool(value: object) -> str:
+    from mcpgateway.clientfiles.formats.clients import DIALECTS  # whoever asks for clients does it rarely
+
+    is_name = isinstance(value, str) and len(value) <= NAME_LIMIT
+    name = immorterm.NAMES.get(str(value), value) if is_name else None
+    if name not in DIALECTS:
+        raise InvalidParams(f"tool: expected one of {', '.join(sorted((*immorterm.NAMES, *DIALECTS)))}")
+    return str(name)

@@ -1,0 +1,75 @@
+"""Edits through the gateway: written to the file that defines the server, then read like anybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mcpgateway.config.edit import permissions
+from mcpgateway.config.edit.edits import Edit, Put, Road, edit, in_its_dialect, in_its_words, placed, rooted
+from mcpgateway.config.provenance import place_of, road_of
+from mcpgateway.config.read import parse
+from mcpgateway.errors import NotOurs, Unfit, UnknownServer
+from mcpgateway.manage.reload import Reload
+from mcpgateway.system.write_back import write_back
+
+
+def carry_out(reload: Reload, *changes: Edit) -> None:
+    """Change a file, and take the changes back if what it says then cannot be used.
+
+    :param changes: of one server; they are written at once, or none of them is.
+    :raise ConfigError: nothing was changed; the text says why.
+    :raise UnknownServer: there is no such server.
+    """
+    for each in changes:
+        permissions.check(each)
+    _check(reload)
+    file, road = _home_of(reload, changes[0])
+
+    def edited(text: str) -> str:
+        made = text
+        for each in changes:
+            change = rooted(each, road) if road else placed(parse(made, file).value, each)
+            made = edit(made, file, in_its_words(change, made, file))
+        return in_its_dialect(text, made, file)
+
+    _write(reload, file, edited)
+
+
+def set_in_config(reload: Reload, change: Edit) -> None:
+    """Change a setting of the gateway itself in the file of the configuration, unless that could not be used then.
+
+    :raise ConfigError: nothing was changed; the text says why.
+    """
+    if not reload.config_file:
+        raise NotOurs("this gateway has no configuration file that could be changed")
+    _check(reload)
+    file = reload.config_file
+    _write(reload, file, lambda text: in_its_dialect(text, edit(text, file, change), file))
+
+
+def _check(reload: Reload) -> None:
+    if reload.state.problems:
+        raise NotOurs(f"the configuration has an error, please mend that first: {reload.state.problems[0]}")
+
+
+def _write(reload: Reload, file: str, edited: Callable[[str], str]) -> None:
+    former = write_back(file, edited)
+    reload.read_own()
+    if reload.state.problems:
+        why = reload.state.problems[0]
+        former.restore()
+        reload.read_own()
+        raise Unfit(f"nothing was changed: {why}")
+
+
+def _home_of(reload: Reload, change: Edit) -> tuple[str, Road]:
+    name = change.road[0]
+    blueprint = reload.settings.blueprints.get(name)
+    if blueprint is None and isinstance(change, Put) and len(change.road) == 1 and reload.config_file:
+        return reload.config_file, ()
+    if blueprint is None:
+        raise UnknownServer(f"Unknown server: {name}")
+    place = place_of(reload.gather(), blueprint.entry) if reload.gather is not None else None
+    if place is None:
+        raise NotOurs(f"{name} stands in no file that could be changed")
+    return place.document.file, road_of(place)

@@ -1,0 +1,147 @@
+"""Whose each credential is: the two tokens of the gateway, keys of the settings, and the tokens of agents.
+
+Only digests are kept here, so no credential can leak from here.  They are found by their digests, which nobody can
+choose, and compared in constant time.
+"""
+
+from __future__ import annotations
+
+import hmac
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from attrs import define, field
+
+from mcpgateway.policy.access import NOBODY, REMOTE, TOKEN, WRONG, Credential, Holder
+from mcpgateway.policy.agent_tokens import PREFIX, AgentToken, digest_of
+from mcpgateway.policy.permissions import NOTHING, Scope
+
+_ADMIN, _BEARER = Holder(Credential.ADMIN), Holder(Credential.BEARER)
+_OVER = Holder(Credential.OVER)
+_OURS = PREFIX.encode()
+KEY, PROJECT = "key", "project"
+"""What the principals of keys, and of tokens of projects, begin with."""
+DIGEST_MARK = "sha256:"
+"""What a key in the settings begins with that is not the key but its digest."""
+
+
+def _no_clock() -> float:
+    return 0.0
+
+
+def _unheard(principals: frozenset[str]) -> None:
+    """Nobody has anything of theirs."""
+
+
+@define(eq=False)
+class Bearers:
+    """Judges credentials.
+
+    :ivar scopes: what principals are limited to, by their names; one that is not here has no limit.
+    :ivar seconds: the clock on the wall.
+    :ivar gone: told of principals whose credentials are not good any more.
+    """
+
+    _bearer: bytes = field(repr=False)
+    _admin: bytes = field(repr=False)
+    seconds: Callable[[], float] = _no_clock
+    scopes: dict[str, Scope] = field(factory=dict)
+    gone: Callable[[frozenset[str]], None] = field(default=_unheard, repr=False)
+    _keys: Mapping[bytes, Holder] = field(factory=dict, repr=False)
+    _agents: Mapping[bytes, AgentToken] = field(factory=dict, repr=False)
+    _next_end: float = math.inf
+
+    @classmethod
+    def of(cls, bearer: str, admin: str, **others: Any) -> Bearers:
+        """The judge of these two tokens."""
+        return cls(digest_of(bearer.encode()), digest_of(admin.encode()), **others)
+
+    def renew(self, *, bearer: str = "", admin: str = "") -> None:
+        """From now on these tokens are good, and those that were are not."""
+        if bearer:
+            self._bearer = digest_of(bearer.encode())
+        if admin:
+            self._admin = digest_of(admin.encode())
+        # Which of the two had let them in is not known any more.
+        self.gone(frozenset((TOKEN, REMOTE)))
+
+    def admit_keys(self, keys: Iterable[str], projects: Mapping[str, str]) -> None:
+        """From now on these keys are good, and no others.
+
+        :param projects: the workspace that each token of a project is for.
+        """
+        holders = {_digest_in(each): _client(KEY, each) for each in keys}
+        holders.update((_digest_in(each), _client(PROJECT, each, to)) for each, to in projects.items())
+        before = {each.name for each in self._keys.values()}
+        self._keys = holders
+        self._tell_gone(before - {each.name for each in holders.values()})
+
+    def admit_agents(self, tokens: Iterable[AgentToken]) -> None:
+        """From now on these tokens of agents are good, and no others."""
+        self._agents = {bytes.fromhex(each.digest): each for each in tokens}
+        self._look()
+
+    def knows(self, principal: str) -> bool:
+        """Whether a credential of a principal's is good: of an agent, or a key of the settings."""
+        now = self.seconds()
+        agents = (each.principal for each in self._agents.values() if not each.is_over(now))
+        return principal in agents or any(each.name == principal for each in self._keys.values())
+
+    @property
+    def agents(self) -> tuple[AgentToken, ...]:
+        """The tokens of agents, those whose time is over among them."""
+        return tuple(self._agents.values())
+
+    def tick(self) -> None:
+        """A second has passed: some tokens may be over."""
+        if self.seconds() >= self._next_end:
+            self._look()
+
+    def _look(self) -> None:
+        now = self.seconds()
+        good = {each.principal: each.scope for each in self._agents.values() if not each.is_over(now)}
+        ends = (each.expires for each in self._agents.values() if each.expires > now)
+        self._next_end = min(ends, default=math.inf)
+        # What a principal has begun may still be under way when its token is not good any more.
+        gone = {each for each, scope in self.scopes.items() if each not in good and not scope.is_void}
+        self.scopes.update((principal, NOTHING) for principal in gone)
+        self.scopes.update(good)
+        self._tell_gone(gone)
+
+    def _tell_gone(self, principals: Iterable[str]) -> None:
+        found = frozenset(principals)
+        if found:
+            self.gone(found)
+
+    def judge(self, header: bytes | None, key: bytes | None = None) -> Holder:
+        """Who somebody is who sends this ``Authorization`` (RFC 6750 section 2.1), or this ``X-API-Key``."""
+        token = token_in(header) if header is not None else key
+        if token is None:
+            return WRONG if header is not None else NOBODY
+        digest = digest_of(token)
+        if hmac.compare_digest(digest, self._admin):
+            return _ADMIN
+        if hmac.compare_digest(digest, self._bearer):
+            return _BEARER
+        agent = self._agents.get(digest)
+        if agent is not None and not agent.is_over(self.seconds()):
+            return Holder(Credential.CLIENT, agent.principal, agent.scope)
+        return self._keys.get(digest) or (_OVER if token.startswith(_OURS) else WRONG)
+
+
+def token_in(header: bytes) -> bytes | None:
+    """The token of an ``Authorization`` header; None where it has none."""
+    scheme, _, token = header.partition(b" ")
+    return token.strip() if scheme.lower() == b"bearer" else None
+
+
+def _digest_in(key: str) -> bytes:
+    if key.startswith(DIGEST_MARK):
+        return bytes.fromhex(key.removeprefix(DIGEST_MARK))
+    return digest_of(key.encode())
+
+
+def _client(kind: str, key: str, project: str = "") -> Holder:
+    # Named by a digest of its digest, so that the name tells nobody what is looked for.
+    return Holder(Credential.CLIENT, f"{kind} {digest_of(_digest_in(key)).hex()[:16]}", project=project)

@@ -1,0 +1,159 @@
+"""Ask every server for its lists, so that its tools can be found when nothing runs.
+
+What servers answer is put on record as it passes by (`mcpgateway.hub.catalog.recorded`); all that is done here is to
+have them asked.  A server that was not running before is stopped again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import define, field
+from twisted.internet import defer
+from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
+from twisted.logger import Logger
+
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.errors import GatewayError
+from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.slot import Slot
+from mcpgateway.manage.internal_client import Refusal, Visit
+from mcpgateway.protocol.versions import Era
+
+AT_ONCE = 4  # servers that are started at the same time
+LIMIT_S = 60.0  # for one server; a package that has to be fetched first takes most of it
+LISTS = (
+    ("tools", "tools/list", "tools"),
+    ("prompts", "prompts/list", "prompts"),
+    ("resources", "resources/list", "resources"),
+    ("resources", "resources/templates/list", "resourceTemplates"),
+)
+"""What a server declares, and the lists that it has then."""
+
+WAITS, ASKED, DONE, FAILED = "waiting", "asked", "done", "failed"
+
+
+@define(eq=False)
+class Found:
+    """What has become of one server.
+
+    :ivar state: `WAITS`, `ASKED`, `DONE` or `FAILED`.
+    :ivar tools: how many it has.
+    :ivar entries: how many prompts, resources and resource templates it has.
+    :ivar error: why it could not be asked.
+    :ivar note: what else is to be said of its lists.
+    """
+
+    server: str
+    state: str = WAITS
+    tools: int = 0
+    entries: int = 0
+    took_s: float = 0.0
+    error: str = ""
+    note: str = ""
+
+    def shown(self) -> dict[str, Any]:
+        """It, for programs."""
+        made = {"name": self.server, "state": self.state, "tools": self.tools, "entries": self.entries}
+        said = {name: words for name, words in (("error", self.error), ("note", self.note)) if words}
+        return {**made, "took_s": round(self.took_s, 3), **said}
+
+
+@define(eq=False)
+class Discovery:
+    """One going round, or the latest.
+
+    :ivar found: what has become of each server, in their order.
+    """
+
+    log = Logger()
+
+    _switchboard: Switchboard
+    _clock: Any = field(repr=False)
+    found: list[Found] = field(factory=list)
+    _is_running: bool = False
+
+    @property
+    def is_running(self) -> bool:
+        """Whether servers are being asked."""
+        return self._is_running
+
+    def shown(self) -> dict[str, Any]:
+        """How far it is, for programs."""
+        return {"running": self.is_running, "servers": [each.shown() for each in self.found]}
+
+    def begin(self, servers: Sequence[ServerSpec], limit_s: float = LIMIT_S) -> Deferred[list[Found]]:
+        """Ask these servers, a few at a time; fires with what has become of each, and never fails.
+
+        :param limit_s: for one server.
+        """
+        self._is_running = True
+        self.found = [Found(each.name) for each in servers]
+        waiting = list(zip(servers, self.found, strict=True))
+        turns = [ensureDeferred(self._turn(waiting, limit_s)) for _ in range(AT_ONCE)]
+        return DeferredList(turns, consumeErrors=True).addCallback(self._done)
+
+    def _done(self, _: object) -> list[Found]:
+        self._is_running = False
+        return self.found
+
+    async def _turn(self, waiting: list[tuple[ServerSpec, Found]], limit_s: float) -> None:
+        while waiting:
+            server, found = waiting.pop(0)
+            began = self._clock.seconds()
+            found.state = ASKED
+            asked = ensureDeferred(self._ask(server, found))
+            try:
+                await asked.addTimeout(limit_s, self._clock)
+                found.state, found.note = DONE, self._switchboard.list_limit.said(server.name)
+            except (defer.TimeoutError, defer.CancelledError):
+                found.state, found.error = FAILED, f"it did not answer within {limit_s:g} s"
+            except GatewayError as why:
+                found.state, found.error = FAILED, why.message
+            except Exception:  # noqa: BLE001 - one server is not to keep the others from being asked
+                self.log.failure("a server could not be discovered", event="discovery.broken")
+                found.state, found.error = FAILED, "something went wrong in the gateway; its log says what"
+            found.took_s = self._clock.seconds() - began
+
+    async def _ask(self, server: ServerSpec, found: Found) -> None:
+        if not server.enabled:
+            raise GatewayError("it is switched off")
+        was_up = any(self._switchboard.pool.is_running(server, era) for era in Era)
+        visit = await Visit.begin(self._switchboard, server, OURSELVES)
+        slot: Slot | None = visit.session.slot
+        try:
+            if slot is not None:
+                await slot.greet()  # what is on record is what is to be seen anew
+            for capability, method, member in LISTS:
+                if visit.offers(capability):
+                    await self._count(visit, method, member, found)
+        finally:
+            visit.end("all its lists were asked for")
+            if slot is not None and not was_up and not _is_kept(slot):
+                # The next who needs it starts it again.
+                slot.close().addErrback(lambda why: why.trap(GatewayError))
+
+    async def _count(self, visit: Visit, method: str, member: str, found: Found) -> None:
+        try:
+            number = len(await visit.list(method, member))
+        except Refusal:
+            if member == "tools":
+                raise
+            return  # many a server declares resources, and knows no templates
+        if member == "tools":
+            found.tools = number
+        else:
+            found.entries += number
+
+
+OURSELVES = "local"
+"""Whose sessions these are: those of the user whose gateway this is."""
+
+
+def _is_kept(slot: Slot) -> bool:
+    return (
+        bool(slot.is_used or slot.load or slot.is_over)
+        or slot.server.lazy.prewarm
+        or not slot.server.lazy.enabled
+    )

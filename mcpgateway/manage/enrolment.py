@@ -1,0 +1,147 @@
+"""Notice when clients' own files that lead to the gateway are not as they were left, and have them gone through.
+
+what happens                                       what becomes of it
+a client adds a server to such a file              `clients sync` leads it here, too
+one of our entries has vanished, or come back      `clients sync` takes note of it
+the gateway was away, and the files given back     `clients sync` leads them here again
+`--adopt`, or ``clients.adopt: always``            `clients apply` when the gateway starts
+
+# Note [Once for every thing]
+What cannot be led here stays as it is, so that a thing is in the file says nothing of whether the helper has been
+there.  It is started for what it has not seen: every unsettled thing once, until it goes away and comes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.config.model import Adopt, ClientFile, Settings
+from mcpgateway.errors import GatewayError
+from mcpgateway.policy.backoff import delay_s
+
+SYNC = ("sync",)
+APPLY = ("apply", "--yes")
+TRIES = 5  # then only with the next change
+AWAY = "away"  # why a file was given back by the timer that watches whether the gateway is there
+
+
+class Asker(Protocol):
+    """Has an errand done, as `mcpgateway.manage.helper.Helper.ask` does."""
+
+    def __call__(self, *words: str) -> Deferred[Any]:
+        """Fires with what it answers."""
+
+
+class Clock(Protocol):
+    """What is used of the reactor."""
+
+    def callLater(self, delay: float, call: Callable[[], None]) -> IDelayedCall:
+        """Do something later."""
+
+
+class Enrolment:
+    """Has clients' files gone through, one errand at a time.
+
+    :param read: reads everything again, since the helper has changed it.
+    """
+
+    log = Logger()
+
+    def __init__(self, ask: Asker, clock: Clock, read: Callable[[], None]) -> None:
+        self._ask = ask
+        self._clock = clock
+        self._read = read
+        self._unsettled: dict[str, frozenset[str]] = {}
+        self._seen: dict[str, frozenset[str]] = {}
+        self._adopts: Adopt | None = None
+        self._is_open = False
+        self._is_running = False
+        self._failures = 0
+        self._again: IDelayedCall | None = None
+
+    def begin(self, settings: Settings, *, adopts: Adopt | None = None) -> None:
+        """The gateway listens.
+
+        :param adopts: what it was told on its command line, in place of what the settings say.
+        """
+        self._is_open, self._adopts = True, adopts
+        if (adopts or settings.clients.adopt) is Adopt.ALWAYS:
+            self._start(APPLY)
+        else:
+            self.look(settings)
+
+    def look(self, settings: Settings) -> None:
+        """Have gone through what is not as it was left; see Note [Once for every thing]."""
+        clients = settings.clients
+        adopted = settings.adopted if (self._adopts or clients.adopt) is not Adopt.NEVER else ()
+        found = {each.path: _things(each, follows=clients.watch) for each in adopted}
+        self._unsettled = {path: things for path, things in found.items() if things}
+        self._seen = {path: seen & found[path] for path, seen in self._seen.items() if path in found}
+        self._go()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether files are being gone through."""
+        return self._is_running
+
+    def close(self) -> None:
+        """Start nothing any more."""
+        self._is_open = False
+        self._wait_no_more()
+
+    def _go(self) -> None:
+        if self._is_open and not self._is_running and self._is_news():
+            self._start(SYNC)
+
+    def _is_news(self) -> bool:
+        return any(now - self._seen.get(path, frozenset()) for path, now in self._unsettled.items())
+
+    def _start(self, words: tuple[str, ...]) -> None:
+        self._wait_no_more()
+        self._is_running = True
+        self._seen = dict(self._unsettled)
+        asked = self._ask(*words)
+        asked.addCallbacks(self._done, self._failed, errbackArgs=(words,)).addErrback(self._broken)
+
+    def _done(self, _: object) -> None:
+        self._is_running = False
+        self._failures = 0
+        if self._is_open:
+            self._read()
+            self._go()
+
+    def _failed(self, why: Failure, words: tuple[str, ...]) -> None:
+        why.trap(GatewayError)
+        self._is_running = False
+        if not self._is_open:
+            return
+        self.log.warn(
+            "the clients' files could not be gone through: {why}", event="clients.failed", why=str(why.value)
+        )
+        self._failures += 1
+        if self._failures < TRIES:
+            self._again = self._clock.callLater(delay_s(self._failures - 1), lambda: self._start(words))
+        else:
+            self._failures = 0  # until there is news
+        self._read()
+        self._go()
+
+    def _broken(self, why: Failure) -> None:
+        self._is_running = False
+        self.log.failure("going through the clients' files broke", why, event="clients.broken")
+
+    def _wait_no_more(self) -> None:
+        again, self._again = self._again, None
+        if again is not None and again.active():
+            again.cancel()
+
+
+def _things(file: ClientFile, *, follows: bool) -> frozenset[str]:
+    things = file.unsettled if follows else ()
+    return frozenset((*things, AWAY) if file.suspended == AWAY else things)

@@ -1,0 +1,218 @@
+"""The entries of servers, changed by whoever operates the gateway: written back to the file that defines each.
+
+The way to the file is that of the management tools (`mcpgateway.manage.install`); a person who holds the admin token,
+or the Unix socket, is asked nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from typing import Any
+
+from attrs import field, frozen
+
+from mcpgateway.config.classification import classifying
+from mcpgateway.config.document import printable
+from mcpgateway.config.edit import alteration, permissions
+from mcpgateway.config.edit.conditions import Condition
+from mcpgateway.config.edit.edits import NAME, Edit, Put, Rename, same
+from mcpgateway.config.edit.patch import Patch, touched
+from mcpgateway.config.expand import FORBIDDEN
+from mcpgateway.config.model import Remote, Rest, ServerSpec
+from mcpgateway.errors import InvalidParams, NotOurs, Taken, Unfit
+from mcpgateway.manage.install import Installing
+from mcpgateway.manage.servers import Operating
+from mcpgateway.manage.tools.checks import check_definition, check_name
+from mcpgateway.manage.tools.config import without_values
+from mcpgateway.observe.roster import Roster
+
+TAG_BYTES = 12
+PASSING = (
+    "its entry is not the gateway's to change, so this only holds until the gateway ends:"
+    " change it where it is defined"
+)
+
+
+Classify = Callable[[str, Mapping[str, Any]], str]
+"""Says some keys of a server, by its name as it is written, and returns the path of the file."""
+
+
+@frozen
+class Changed:
+    """What has become of a change.
+
+    :ivar name: what the server is called now.
+    :ivar is_other: something is another than before.
+    :ivar is_new: there was no such server.
+    :ivar hint: what else there is to know of it.
+    """
+
+    name: str
+    is_other: bool = True
+    is_new: bool = False
+    hint: str = ""
+
+
+@frozen
+class Entries:
+    """Changes entries.
+
+    :ivar installing: writes them.
+    :ivar key: keeps tags from telling anything of what they stand for.
+    :ivar classify: says how a server is used whose own file cannot say it; None where nothing is to be written.
+    """
+
+    installing: Installing
+    roster: Roster
+    operating: Operating
+    key: bytes = field(repr=False)
+    classify: Classify | None = None
+
+    def tag(self, name: str) -> str:
+        """The tag of an entry as it stands in its file now.
+
+        :raise UnknownServer: there is none of that name.
+        """
+        self.roster.server(name)
+        return self._tag(self.installing.plans.definition_of(name))
+
+    def shown(self, name: str) -> Any:
+        """The entry as it may be shown; None where it stands in no file.
+
+        :raise UnknownServer: there is none of that name.
+        """
+        self.roster.server(name)
+        return without_values(self.installing.plans.definition_of(name))
+
+    def add(self, name: str, definition: Mapping[str, Any]) -> Changed:
+        """Write a new entry.
+
+        :raise GatewayError: it may not be written, or there is one of that name; nothing was changed.
+        """
+        _check(name, definition)
+        plan = self.installing.plans.plan(name, definition)
+        if plan.is_there:
+            raise Taken(
+                f"there is a server {name} already",
+                "PUT (servers add --replace) replaces it, PATCH (servers set-env and its like) changes it",
+            )
+        self.installing.put(plan)
+        self.operating.follow(name)  # what was said of a former server of that name is not said of this one
+        return Changed(name, is_new=True)
+
+    def put(self, name: str, definition: Mapping[str, Any], condition: Condition) -> Changed:
+        """Let an entry be this, whether there is one or not; where it is so already, nothing is written.
+
+        :raise GatewayError: it may not be written, or the condition does not hold; nothing was changed.
+        """
+        _check(name, definition)
+        plans = self.installing.plans
+        if name not in self.roster.servers():
+            condition.check(None)
+            return self.add(name, definition)
+        entry = plans.definition_of(name)
+        before = entry if isinstance(entry, Mapping) else {}
+        after = {**({NAME: before[NAME]} if NAME in before else {}), **definition}
+        plans.home_of(name)
+        if same(before, after):
+            if condition.is_new:
+                condition.check(self._tag(entry))
+            return Changed(name, is_other=False)
+        condition.check(self._tag(entry), replaces=True)
+        self._write(name, (Put((name,), after),))
+        return Changed(name)
+
+    def patch(self, name: str, patch: Patch, condition: Condition) -> Changed:
+        """Change a part of an entry.
+
+        :raise GatewayError: it may not be changed so, or the condition does not hold; nothing was changed.
+        """
+        server = self.roster.server(name)
+        entry = self.installing.plans.definition_of(name)
+        condition.check(self._tag(entry))
+        held = entry if isinstance(entry, Mapping) else {}
+        edits = patch.edits(name, held)
+        for each in edits:
+            permissions.check(each)
+        _check_parts(touched(name, held, edits))
+        if patch.gives_headers and not (isinstance(server.reach, Remote | Rest) or server.rest_url):
+            raise InvalidParams(
+                f"{name} is a program, which is sent no headers",
+                "set a variable, with add_env or servers set-env",
+            )
+        if patch.new_name not in ("", name):
+            self._check_new_name(patch.new_name)
+        try:
+            self.installing.plans.home_of(name)
+        except NotOurs:
+            said = classifying(patch.values, patch.unset)
+            if said is not None and self.classify is not None:
+                file = self.classify(server.title or name, said)
+                return Changed(name, hint=f"its entry is a client's own, so this is said in {file}")
+            if patch.disabled is None or patch != Patch(disabled=patch.disabled):
+                raise
+            self.operating.switch(name, on=not patch.disabled)
+            return Changed(name, hint=PASSING)
+        served = self._write(name, edits) if edits else ()
+        now = patch.new_name or name
+        if patch.switches:
+            self.operating.follow(now)
+        return Changed(now, is_other=bool(edits), hint=_words_of(served, now))
+
+    def remove(self, name: str, condition: Condition) -> tuple[str, str]:
+        """Take an entry out; the file that keeps what it was, and what else there is to know.
+
+        :raise GatewayError: it may not be taken out, or the condition does not hold; nothing was changed.
+        """
+        self.roster.server(name)
+        condition.check(self._tag(self.installing.plans.definition_of(name)))
+        self.installing.plans.home_of(name)
+        _, kept = self.installing.remove(name)
+        again = self.roster.servers().get(name)
+        return kept, _words_of((again,) if again is not None else (), "")
+
+    def _write(self, name: str, edits: tuple[Edit, ...]) -> tuple[ServerSpec, ...]:
+        served = self.installing.plans.foresee(name, edits)
+        self.installing.change(edits)
+        renamed = any(isinstance(each, Rename) for each in edits)
+        return served if renamed else ()
+
+    def _check_new_name(self, name: str) -> None:
+        check_name(name)
+        if name in self.roster.servers():
+            raise Taken(f"there is a server {name} already", "pass another name")
+
+    def _tag(self, entry: Any) -> str:
+        whole = json.dumps(entry, sort_keys=True, default=str, ensure_ascii=False)
+        made = blake2b(whole.encode("utf-8", "surrogatepass"), digest_size=TAG_BYTES, key=self.key)
+        return f'"{made.hexdigest()}"'
+
+
+def _check(name: str, definition: Mapping[str, Any]) -> None:
+    check_name(name)
+    _check_parts(definition)
+
+
+def _check_parts(definition: Mapping[str, Any]) -> None:
+    # Whoever may say this may edit the file as well, in which all of it could stand.
+    check_definition(definition, may_hold_secrets=True, is_by_hand=True)
+    _check_values(definition)
+
+
+def _check_values(definition: Mapping[str, Any]) -> None:
+    for key in (alteration.ENV, alteration.ENVIRONMENT, alteration.HEADERS):
+        held = definition.get(key)
+        listed = [(each, each) for each in held] if isinstance(held, list) else []
+        for name, value in held.items() if isinstance(held, Mapping) else listed:
+            if FORBIDDEN.search(str(name)) or FORBIDDEN.search(str(value)):
+                shown = printable(str(name).partition("=")[0])
+                raise Unfit(f"{key}: {shown} has a line break or a NUL in it")
+
+
+def _words_of(served: tuple[ServerSpec, ...], but: str) -> str:
+    others = [each for each in served if each.name != but]
+    return "; ".join(
+        f"another definition of {each.name} is in force now, of {each.source}" for each in others
+    )

@@ -1,0 +1,104 @@
+"""The program that changes clients' own files for the daemon: started for one errand, and gone when that is done.
+
+The daemon never writes such a file itself: to lock, read, write and sync takes as long as a disk takes, and what that
+needs would stay in memory for ever.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+from twisted.internet.defer import Deferred, DeferredLock, fail
+from twisted.python.failure import Failure
+
+from mcpgateway.errors import ClientFilesFailed, LaunchFailed, Overloaded
+from mcpgateway.interfaces import Launch, Ran
+
+LIMIT_S = 30.0  # a client that holds its lock for longer has died with it
+WAITING_LIMIT = 20
+SHOWN_CHARACTERS = 300
+PROGRAM = (sys.executable, "-P", "-m", "mcpgateway.cli.local")
+
+
+class Run(Protocol):
+    """Runs a program to its end, as `mcpgateway.backends.spawn.Launcher.run` does."""
+
+    def __call__(self, launch: Launch, *, is_idle: bool, limit_s: float) -> Deferred[Ran]:
+        """Fires with what became of it.
+
+        :raise LaunchFailed: (through the Deferred) it could not be started.
+        """
+
+
+class Helper:
+    """Runs one errand at a time.
+
+    :param home: the gateway's own directory.
+    :param environ: what the program is started with.
+    :param program: how it is started, in front of the words of an errand.
+    """
+
+    def __init__(
+        self, run: Run, home: str, environ: Mapping[str, str], program: tuple[str, ...] = PROGRAM
+    ) -> None:
+        self._run = run
+        self._home = home
+        self._program = program
+        self._env = {**environ, **_where_we_are(environ)}
+        self._turn = DeferredLock()
+
+    def ask(self, *words: str) -> Deferred[Any]:
+        """Run an errand when its turn comes; fires with what it answers.
+
+        :raise ClientFilesFailed: (through the Deferred) it has failed, and why.
+        :raise Overloaded: (through the Deferred) too many wait already.
+        """
+        if len(self._turn.waiting) >= WAITING_LIMIT:
+            return fail(Overloaded("too much is being done with clients' files; try again in a minute"))
+        argv = (*self._program, "clients", *words, "--home", self._home, "--json")
+        launch = Launch("clients", argv, self._env, self._home, is_heard=False)
+        done: Deferred[Ran] = self._turn.run(self._run, launch, is_idle=False, limit_s=LIMIT_S)
+        return done.addCallbacks(_answer, _not_started)
+
+
+def _where_we_are(environ: Mapping[str, str]) -> dict[str, str]:
+    # A checkout is not where an isolated Python looks.
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    if os.path.basename(root) in ("site-packages", "dist-packages"):
+        return {}
+    former = environ.get("PYTHONPATH")
+    return {"PYTHONPATH": os.pathsep.join((root, former) if former else (root,))}
+
+
+def _answer(ran: Ran) -> Any:
+    answer = _read(ran.output)
+    if ran.code == 0 and answer is not None:
+        return answer
+    said = answer if isinstance(answer, dict) else {}
+    why, hint = said.get("error") or said.get("rolled_back"), said.get("hint")
+    if not isinstance(why, str) or not why:
+        why = _last_line(ran)
+    raise ClientFilesFailed(why, hint if isinstance(hint, str) else "")
+
+
+def _read(output: str) -> Any:
+    try:
+        return msgspec.json.decode(output)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+
+
+def _last_line(ran: Ran) -> str:
+    if ran.code is None:
+        return f"it took longer than {LIMIT_S:g} s, or said too much, and was ended"
+    lines = [each.strip() for each in ran.complaint.splitlines() if each.strip()]
+    return lines[-1][:SHOWN_CHARACTERS] if lines else f"it ended with exit code {ran.code}"
+
+
+def _not_started(why: Failure) -> Any:
+    why.trap(LaunchFailed)
+    raise ClientFilesFailed(str(why.value)) from why.value

@@ -1,0 +1,239 @@
+"""Put a server into a configuration so that it is there: tried first, written then, listed at last.
+
+# Note [Nothing is there by halves]
+Whoever installs is told of success when the new server has shown its tools, on the very road that calls take.  So it is
+tried before anything is written, under the definition that it would have, and whoever is connected sees nothing of a
+server that does not work.  What was written is taken back when it turns out not to work after all: byte for byte,
+unless somebody else has written to the file meanwhile, whose changes then stay.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from attrs import field, frozen
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.logger import Logger
+
+from mcpgateway.backends.validation import Report
+from mcpgateway.config.edit.edits import Edit, Put, Remove, Road, edit, road_to
+from mcpgateway.config.edit.patch import runs_here
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.read import parse
+from mcpgateway.errors import (
+    BackendError,
+    ConfigError,
+    GatewayError,
+    NeedsAuthorization,
+    Overloaded,
+)
+from mcpgateway.manage.install_plans import LIST, Plan, Plans, edited, read_text, with_entry
+from mcpgateway.manage.reload import Reload
+from mcpgateway.policy.remote_policy import check_may_run
+from mcpgateway.policy.secrets.masking import secrets_of
+from mcpgateway.policy.secrets.redaction import quoted
+from mcpgateway.system import approvals
+from mcpgateway.system.removed_servers import keep
+from mcpgateway.system.write_back import write_back
+
+INSTALL_S = 300.0  # a large package on a slow line
+CONNECT_S = 120.0  # a runner that has to fetch its package says nothing before it has
+WAITING_LIMIT = 20  # installations one behind the other
+
+TryOut = Callable[[ServerSpec], Deferred[Report]]
+"""Tries a server and ends it; fires with what was found, and never fails (`mcpgateway.backends.validation`)."""
+
+ListTools = Callable[[ServerSpec], Awaitable[Sequence[str]]]
+"""Has a server's tools listed on the road that calls take; fires with what they are called there."""
+
+
+@frozen
+class Installed:
+    """What has become of it.
+
+    :ivar tools: what the server's tools are called.
+    :ivar was_there: nothing was changed.
+    """
+
+    plan: Plan
+    tools: tuple[str, ...]
+    was_there: bool = False
+
+
+@frozen
+class _Written:
+    """A change of a file that can be taken back.
+
+    :ivar before: its text; None where there was no file.
+    """
+
+    file: str
+    road: Road
+    before: str | None = field(repr=False)
+    after: str = field(repr=False)
+
+
+class Installing:
+    """Installs servers one after the other, and changes what is installed.
+
+    :ivar plans: finds out what is to be written.
+    :param try_out: tries a server before anybody relies on it.
+    """
+
+    log = Logger()
+
+    def __init__(self, reload: Reload, plans: Plans, try_out: TryOut) -> None:
+        self.plans = plans
+        self._reload = reload
+        self._try_out = try_out
+        self._lock = DeferredLock()
+
+    def check_may_run(self, principal: str, definition: Mapping[str, Any]) -> None:
+        """See whether somebody may say what a definition has this machine run.
+
+        :raise NotEntitled: he may not.
+        """
+        check_may_run(principal, self._reload.settings.gateway, is_run_here=runs_here(definition))
+
+    def install(self, plan: Plan, list_tools: ListTools) -> Deferred[Installed]:
+        """Carry a plan out; fires when the server's tools are listed, or fails when nothing has changed.
+
+        :raise GatewayError: (through the Deferred) it does not work; the text says why.
+        """
+        if len(self._lock.waiting) >= WAITING_LIMIT:
+            raise Overloaded("too many installations are waiting", "try again when some of them are done")
+
+        def install() -> Deferred[Installed]:
+            return Deferred.fromCoroutine(self._install(plan, list_tools))
+
+        return self._lock.run(install)
+
+    async def _install(self, plan: Plan, list_tools: ListTools) -> Installed:
+        # Others may have been installed since it was planned.
+        plan = self.plans.plan(plan.name, plan.definition, plan.root)
+        if plan.is_there:
+            return Installed(plan, tuple(await list_tools(plan.spec)), was_there=True)
+        report = await self._try_out(plan.spec)
+        if not report.passed:
+            raise _failed(plan, report)
+        written = self._write(self.plans.plan(plan.name, plan.definition, plan.root))
+        try:
+            tools = tuple(await list_tools(self.plans.served(plan)))
+        except Exception as why:
+            self._take_back(written, plan)
+            if isinstance(why, GatewayError):
+                raise BackendError(f"{plan.name} was not installed: {why.message}", why.hint) from why
+            raise
+        self.log.info(
+            "{server} was installed into {file}", event="server.installed", server=plan.name, file=plan.file
+        )
+        return Installed(plan, tools)
+
+    def put(self, plan: Plan) -> None:
+        """Carry a plan out without trying the server first.
+
+        :raise GatewayError: it cannot be written; nothing was changed.
+        """
+        self._write(plan)
+        self.log.info("{server} was added to {file}", event="server.added", server=plan.name, file=plan.file)
+
+    def _write(self, plan: Plan) -> _Written:
+        before = read_text(plan.file)
+        if plan.root:
+            definition = plan.definition
+            write_back(
+                plan.file, lambda text: with_entry(text, plan.file, plan.name, definition), is_repository=True
+            )
+            self.plans.workspaces.approve(plan.root, approvals.digest_of(plan.file))
+            road: Road = (LIST, plan.name)
+        else:
+            road = road_to(parse(before or "", plan.file).value, plan.name)
+            self._reload.edit(Put((plan.name,), dict(plan.definition)))
+        return _Written(plan.file, road, before, read_text(plan.file) or "")
+
+    def _take_back(self, written: _Written, plan: Plan) -> None:
+        try:
+            self._restore(written)
+            if plan.root and written.before is not None:
+                self.plans.workspaces.approve(plan.root, approvals.digest_of(plan.file))
+        except (GatewayError, OSError) as why:
+            self.log.error(
+                "{server} could not be taken out of {file} again: {why}",
+                event="server.not_taken_back",
+                server=plan.name,
+                file=plan.file,
+                why=str(why),
+            )
+        if not plan.root:
+            self._reload.read_own()
+
+    def _restore(self, written: _Written) -> None:
+        if written.before is None and read_text(written.file) == written.after:
+            os.unlink(written.file)
+            return
+
+        def restored(text: str) -> str:
+            if text == written.after and written.before is not None:
+                return written.before
+            return edit(text, written.file, Remove(written.road))
+
+        write_back(written.file, restored)
+
+    def change(self, changes: Sequence[Edit], root: str = "") -> str:
+        """Change the entry of a server, in the configuration or in a workspace's own file; the file.
+
+        :param changes: all at once; their roads begin with the server's name.
+        :raise GatewayError: it stands nowhere where it could be changed, or cannot be changed so; nothing was changed.
+        """
+        name = changes[0].road[0]
+        if root:
+            file = self._change_own(name, changes, root)
+        else:
+            file = self.plans.home_of(name)
+            self._reload.edit(*changes)
+        self.log.info("{server} was changed in {file}", event="server.edited", server=name, file=file)
+        return file
+
+    def remove(self, name: str, root: str = "") -> tuple[str, str]:
+        """Take a server out; the file that it stood in, and the one that keeps what stood there.
+
+        :raise GatewayError: it cannot be taken out; nothing was changed.
+        """
+        kept = keep(self.plans.home, name, self.plans.definition_of(name, root))
+        try:
+            return self.change((Remove((name,)),), root), kept
+        except GatewayError:
+            os.unlink(kept)
+            raise
+
+    def _change_own(self, name: str, changes: Sequence[Edit], root: str) -> str:
+        repository = self.plans.own_of(name, changes, root)
+        path = repository.path
+        former = write_back(path, lambda text: edited(text, path, changes, (LIST, name)), is_repository=True)
+        try:
+            left = {each.title for each in approvals.read_repository(path, self.plans.home).entries}
+            gone = any(isinstance(each, Remove) and len(each.road) == 1 for each in changes)
+            if len(left) < len(repository.entries) - gone:
+                raise ConfigError(f"nothing was changed: {name} could not be run like this")
+        except ConfigError:
+            former.restore()
+            raise
+        self.plans.workspaces.approve(root, approvals.digest_of(path))
+        return path
+
+
+def _failed(plan: Plan, report: Report) -> GatewayError:
+    step = next(each for each in report.steps if not each.passed)
+    if isinstance(step.why, NeedsAuthorization):
+        return NeedsAuthorization(
+            step.why.message,
+            "let its user open that URL in a browser on the gateway's machine, then install it again",
+            step.why.data,
+        )
+    said = quoted(step.detail, secrets_of(plan.spec.env, plan.spec.command))
+    return BackendError(
+        f"{plan.name} was not installed, and nothing was changed: {step.name}: {said}",
+        "correct its definition, or what it needs, and install it again",
+    )

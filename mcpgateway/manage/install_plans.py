@@ -1,0 +1,384 @@
+"""What an installation would do, found out without writing anything.
+
+# Note [Where a workspace's servers stand]
+Global servers stand in the configuration file, those of a workspace in its own ``.mcp.json``, which the clients that
+work there read too.  Such a file counts when its user has approved of it, byte for byte.  Who installs into it has a
+yes of the user to that very command, so the file is approved of as it is then, but only if it was before, or is new:
+nobody else's entry is let in by the way.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from attrs import define, evolve, field, frozen
+
+from mcpgateway.config.client import read_project
+from mcpgateway.config.document import printable, visible
+from mcpgateway.config.edit import permissions
+from mcpgateway.config.edit.edits import Edit, Put, Road, edit, in_its_dialect, placed, rooted, same
+from mcpgateway.config.environment import FULL, LISTED
+from mcpgateway.config.load import Setting, compose
+from mcpgateway.config.merge import Blueprint, World, specialise
+from mcpgateway.config.model import ServerSpec, Settings, Share
+from mcpgateway.config.problems import Problems
+from mcpgateway.config.provenance import place_of, road_of
+from mcpgateway.config.read import parse
+from mcpgateway.errors import (
+    ConfigError,
+    InvalidParams,
+    NeedsApproval,
+    NotOurs,
+    Taken,
+    Unfit,
+    UnknownServer,
+)
+from mcpgateway.hub.workspaces import Said
+from mcpgateway.manage.reload import Reload
+from mcpgateway.policy.secrets.hiding import hidden_in
+from mcpgateway.policy.secrets.masking import address, masked
+from mcpgateway.policy.sharing import scope_of
+from mcpgateway.system import approvals, files
+from mcpgateway.system.approvals import Repository
+from mcpgateway.system.own_file import check_takes
+
+FILE_LIMIT = 20 * 1_048_576
+LIST = "mcpServers"
+REPOSITORY_KEYS = ("command", "args", "env", "cwd")
+EMPTY_REPOSITORY = '{\n  "mcpServers": {}\n}\n'
+ISOLATING = (Share.SESSION, Share.ISOLATED, Share.WORKSPACE)
+
+
+@frozen
+class Plan:
+    """What is going to be written where, once it has been agreed to.
+
+    :ivar file: the file it is written to.
+    :ivar root: the workspace that it is for; empty for everybody.
+    :ivar spec: the server that it makes.
+    :ivar is_there: the very same stands there already.
+    """
+
+    name: str
+    definition: Mapping[str, Any] = field(repr=False)
+    file: str
+    root: str
+    spec: ServerSpec
+    is_there: bool = False
+
+
+@define
+class Workspaces:
+    """What is known of workspaces, for whoever installs into them.
+
+    :ivar scopes: a `mcpgateway.hub.workspaces.Scopes`, with its repositories.
+    """
+
+    scopes: Any
+
+    def root_of(self, cwd: str) -> str:
+        """The root of the workspace that a directory lies in; empty where it is none."""
+        place = self.scopes.place(Said(cwd=cwd), None)
+        return "" if place is None else str(place.root)
+
+    def workspace(self, root: str) -> Any:
+        """What servers are built with for a workspace."""
+        return self.scopes.workspace(root)
+
+    def own(self, name: str, root: str) -> ServerSpec:
+        """A server that a workspace defines itself."""
+        found: ServerSpec = self.scopes.own(name, root)
+        return found
+
+    def approve(self, root: str, digest: str) -> None:
+        """Let the servers of a workspace's file run as long as its bytes have this digest."""
+        if self.scopes.repositories is None:
+            raise ConfigError("this gateway serves no servers of workspaces")
+        self.scopes.repositories.approve(root, digest)
+
+
+class Plans:
+    """Makes plans of what would be written where.
+
+    :ivar home: the gateway's own directory.
+    """
+
+    def __init__(self, reload: Reload, workspaces: Workspaces, home: str) -> None:
+        self.home = home
+        self.workspaces = workspaces
+        self._reload = reload
+
+    def knows(self, root: str) -> Callable[[str], bool]:
+        """Whether the entries of a scope are given values for variables, by name."""
+        world = self._world
+        own = self.workspaces.workspace(root).variables if root else {}
+        # A repository's entries get the whole login, as the clients that read them would give them.
+        policy = FULL if root else LISTED
+        login = policy.sources(world.login, world.is_token)
+        return lambda name: bool(own.get(name) or world.variables.get(name) or login.get(name))
+
+    @property
+    def _world(self) -> World:
+        world = self._reload.settings.world
+        return world if world is not None else World({}, {}, os.path.expanduser("~"))
+
+    def plan(self, name: str, definition: Mapping[str, Any], root: str = "") -> Plan:
+        """Find out what a definition would make, without writing anything.
+
+        :param root: of the workspace that it is for; empty for everybody.
+        :raise GatewayError: it cannot be installed like this; nothing was changed.
+        """
+        permissions.check(Put((name,), dict(definition)))
+        return self._plan_own(name, definition, root) if root else self._plan_global(name, definition)
+
+    def _plan_global(self, name: str, definition: Mapping[str, Any]) -> Plan:
+        file, reload = self._reload.config_file, self._reload
+        if not file or reload.gather is None:
+            raise NotOurs("the gateway runs without a configuration file that could be written to")
+        if reload.state.problems:
+            raise NotOurs(
+                f"the configuration has an error, please mend that first: {reload.state.problems[0]}"
+            )
+        existing = self._existing(name)
+        if existing is not None:
+            if same(existing, dict(definition)):
+                return Plan(name, definition, file, "", self._server(name), is_there=True)
+            raise _taken(name)
+        if any(each.name == name for each in reload.settings.servers):
+            raise _taken(name)
+        check_takes(hidden_in(dict(definition)), file)
+        return Plan(name, definition, file, "", self._draft(name, definition))
+
+    def served(self, plan: Plan) -> ServerSpec:
+        """The server of a plan that has been carried out, as it is served.
+
+        :raise GatewayError: it is not.
+        """
+        if plan.root:
+            return self.workspaces.own(plan.name, plan.root)
+        return self._server(plan.name)
+
+    def _existing(self, name: str) -> Any:
+        blueprint = self._reload.settings.blueprints.get(name)
+        if blueprint is None or self._reload.gather is None or not blueprint.entry.origin.is_ours:
+            return None
+        place = place_of(self._reload.gather(), blueprint.entry)
+        return None if place is None else place.value
+
+    def _server(self, name: str) -> ServerSpec:
+        return next(each for each in self._reload.settings.servers if each.name == name)
+
+    def _draft(self, name: str, definition: Mapping[str, Any]) -> ServerSpec:
+        """The server that an entry would make, in the configuration as it would be."""
+        file = self._reload.config_file
+        text = read_text(file) or ""
+        problems = Problems()
+        made = edit(text, file, placed(parse(text, file).value, Put((name,), dict(definition))))
+        settings = self._composed(file, in_its_dialect(text, made, file), problems)
+        blueprint = settings.blueprints.get(name) if settings is not None else None
+        if settings is None or blueprint is None:
+            raise InvalidParams(
+                f"{name} cannot be installed: {next(iter(problems.errors), 'it is left out')}"
+            )
+        for each in problems:
+            if each.where.key.startswith((f"servers.{name}.", f"mcpServers.{name}.")):
+                hint = f"values of variables belong into {self.home}/.env" if "variable" in str(each) else ""
+                raise InvalidParams(f"{name} cannot be installed: {each}", hint)
+        return next(each for each in settings.servers if each.name == name)
+
+    def _composed(self, file: str, text: str, problems: Problems) -> Settings | None:
+        """The settings as they would be if this were the text of that file."""
+        reload = self._reload
+        assert reload.gather is not None
+        found = reload.gather()
+        document = parse(text, file, takes_list=True)
+        native = [document if each.file == file else each for each in found.native]
+        if document not in native:
+            native.insert(0, document)
+        setting = Setting(self._world, reload.settings.gateway.http_port, os.path.realpath)
+        return compose(evolve(found, native=tuple(native)), setting, problems)
+
+    def foresee(self, name: str, changes: Sequence[Edit], root: str = "") -> tuple[ServerSpec, ...]:
+        """Find out whether an entry could be changed so, without writing anything.
+
+        :return: the servers that would be served then and are not now, under whatever name.
+        :raise GatewayError: it could not.
+        """
+        if root:
+            path = self.own_of(name, changes, root).path
+            edited(read_text(path) or "", path, changes, (LIST, name))
+            return ()
+        for each in changes:
+            permissions.check(each)
+        self.home_of(name)
+        reload = self._reload
+        if reload.state.problems:
+            raise NotOurs(
+                f"the configuration has an error, please mend that first: {reload.state.problems[0]}"
+            )
+        entry = reload.settings.blueprints[name].entry
+        place = place_of(reload.gather(), entry) if reload.gather is not None else None
+        if place is None:
+            raise NotOurs(f"{name} stands in no file that could be changed")
+        file = place.document.file
+        text = read_text(file) or ""
+        made = edited(text, file, changes, road_of(place))
+        problems = Problems()
+        settings = self._composed(file, in_its_dialect(text, made, file), problems)
+        if settings is None:
+            raise Unfit(f"nothing was changed: {next(iter(problems.errors))}")
+        known = [_nameless(each) for each in reload.settings.servers if each.enabled]
+        return tuple(each for each in settings.servers if each.enabled and _nameless(each) not in known)
+
+    def own_of(self, name: str, changes: Sequence[Edit], root: str) -> Repository:
+        """The workspace's file that an entry stands in, which may be changed so.
+
+        :raise GatewayError: it may not, or does not define it.
+        """
+        for each in changes:
+            permissions.check(each)
+        path = approvals.target(root)
+        repository = self.approved(path, root)
+        if repository is None or name not in [each.title for each in repository.entries]:
+            raise UnknownServer(f"Unknown server: {printable(name)}; {visible(path)} does not define it")
+        return repository
+
+    def _plan_own(self, name: str, definition: Mapping[str, Any], root: str) -> Plan:
+        if strange := [key for key in definition if key not in REPOSITORY_KEYS and key != "share"]:
+            raise InvalidParams(
+                f"{name}: {', '.join(strange)} cannot stand in a workspace's own .mcp.json for the gateway",
+                'pass scope: "global"; clients reach what has a url without the gateway',
+            )
+        definition = {key: each for key, each in definition.items() if key in REPOSITORY_KEYS}
+        path = approvals.target(root)
+        repository = self.approved(path, root)
+        text = read_text(path)
+        held = parse(text or EMPTY_REPOSITORY, path, strict=False).value
+        listed = held.get("mcpServers")
+        existing = listed.get(name) if isinstance(listed, dict) else None
+        if existing is not None and same(existing, definition) and repository is not None:
+            return Plan(name, definition, path, root, self.workspaces.own(name, root), is_there=True)
+        if existing is not None or any(each.name == name for each in self._reload.settings.servers):
+            raise _taken(name)
+        check_takes(hidden_in(definition), path, is_repository=True)
+        planned = with_entry(text, path, name, definition)
+        problems = Problems()
+        entries = read_project(parse(planned, path, strict=False), root, 0, problems).entries
+        entry = next((each for each in entries if each.title == name), None)
+        if entry is None:
+            raise InvalidParams(f"{name} cannot be installed: {next(iter(problems), 'it is left out')}")
+        spec = specialise(
+            Blueprint(name, evolve(entry, place=None), self._world), self.workspaces.workspace(root)
+        )
+        if scope_of(spec) not in ISOLATING:
+            spec = evolve(spec, share=Share.WORKSPACE)
+        return Plan(name, definition, path, root, evolve(spec, workspace=root))
+
+    def approved(self, path: str, root: str) -> Repository | None:
+        """What a workspace defines already, which its user has to have approved of.
+
+        :raise NeedsApproval: not as it is now.
+        """
+        if os.path.realpath(path) != path:
+            raise ConfigError(f"{visible(path)}: leads out of its workspace and is not written to")
+        try:
+            repository = approvals.read_repository(path, self.home)
+        except FileNotFoundError:
+            return None
+        if repository.entries and approvals.read(self.home).get(path) != repository.digest:
+            raise NeedsApproval(
+                f"{visible(path)} defines servers that nobody has approved of as it is now",
+                f"its user approves of it with: mcpgateway config approve {visible(root)}",
+            )
+        return repository
+
+    def home_of(self, name: str) -> str:
+        """The configuration file that defines a server.
+
+        :raise UnknownServer: there is none of that name.
+        :raise ConfigError: a client's own file defines it, which is its client's to change.
+        """
+        blueprint = self._reload.settings.blueprints.get(name)
+        if blueprint is None:
+            raise UnknownServer(f"Unknown server: {name}")
+        if not blueprint.entry.origin.is_ours:
+            raise NotOurs(
+                f"{name} is defined by {blueprint.entry.origin.words}, which the gateway does not change",
+                "change it there; the gateway follows within a second",
+            )
+        return blueprint.entry.origin.words
+
+    def definition_of(self, name: str, root: str = "") -> Any:
+        """The entry of a server as it is written; None where it stands in no file."""
+        if root:
+            path = approvals.target(root)
+            listed = parse(read_text(path) or "", path, strict=False).value.get("mcpServers")
+            return listed.get(name) if isinstance(listed, dict) else None
+        blueprint = self._reload.settings.blueprints.get(name)
+        if blueprint is None or self._reload.gather is None:
+            return None
+        place = place_of(self._reload.gather(), blueprint.entry)
+        return None if place is None else place.value
+
+
+def read_text(path: str) -> str | None:
+    """The text of a file; None where there is none."""
+    try:
+        return files.read_text(path, FILE_LIMIT)
+    except FileNotFoundError:
+        return None
+
+
+def edited(text: str, file: str, changes: Sequence[Edit], road: Road) -> str:
+    """A file's text after all these changes of the entry at a road."""
+    for each in changes:
+        text = edit(text, file, rooted(each, road))
+    return text
+
+
+def with_entry(text: str | None, path: str, name: str, definition: Mapping[str, Any]) -> str:
+    """The text of a workspace's file with an entry in it."""
+    held = text if text is not None and text.strip() else EMPTY_REPOSITORY
+    return edit(held, path, Put(("mcpServers", name), dict(definition)))
+
+
+def _nameless(server: ServerSpec) -> ServerSpec:
+    return evolve(server, name="", title="", source="")
+
+
+def _taken(name: str) -> Taken:
+    return Taken(
+        f"there is a server {name} already, and it is defined otherwise",
+        "pass another name, or remove that one first (remove_server)",
+    )
+
+
+def words_of(plan: Plan) -> str:
+    """What a plan would do, word by word, for the human who is asked."""
+    said = plan.definition
+    lines = []
+    if said.get("command") is not None:
+        command = said["command"]
+        words = [command] if isinstance(command, str) else list(command)
+        lines.append(f"It would run: {shlex.join([*words, *map(str, said.get('args', ()))])}")
+    rest = {key: each for key, each in said.items() if key not in ("command", "args")}
+    for key, value in rest.items():
+        shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        lines.append(f"{key}: {shown}")
+    whose = f"the clients that work in {plan.root}" if plan.root else "all clients of this gateway"
+    lines += [f"It would be there for {whose}.", f"It would be written to {plan.file}."]
+    return "\n".join(visible(each) for each in lines)
+
+
+def words_of_served(servers: Sequence[ServerSpec]) -> str:
+    """What would be served from then on, for the human who is asked."""
+    lines = []
+    for each in servers:
+        runs = shlex.join(masked(list(each.command), "args"))
+        what = runs or address(str(getattr(each.reach, "url", ""))) or "what it says"
+        lines.append(f"Then another definition of {each.name} would be in force, of {each.source}: {what}")
+    return "\n".join(visible(each) for each in lines)

@@ -1,0 +1,151 @@
+"""Short sessions of the gateway's own, at a server or a view, for those who ask without being MCP clients.
+
+A visit is a session like any other, of a client that offers nothing, so a server that keeps state per session starts a
+child for it.  Ending it takes back whatever is under way, and stops such a child.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import define, field, frozen
+from msgspec import Raw
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from mcpgateway import __version__
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.errors import GatewayError
+from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.meters import UNCOUNTED
+from mcpgateway.hub.sessions import Session
+from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.policy.recorded_answers import LIST_BYTES_MOST, PAGES_LIMIT
+from mcpgateway.protocol import jsonrpc, legacy, peek
+from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.protocol.versions import LATEST_LEGACY
+
+OURS = "mcpgateway"
+
+
+class Refusal(GatewayError):
+    """A server has answered with an error of its own.
+
+    :ivar number: its JSON-RPC code.
+    """
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.number = number
+
+
+@frozen(eq=False)
+class Visit:
+    """One session, from its beginning on.
+
+    :ivar hello: what the server or view said at its beginning.
+    :ivar is_admin: whoever asks may do all that an administrator may.
+    """
+
+    session: Session
+    hello: Envelope = field(repr=False)
+    _switchboard: Switchboard = field(repr=False)
+    is_admin: bool = False
+
+    @classmethod
+    async def begin(
+        cls, switchboard: Switchboard, server: ServerSpec, principal: str, *, is_admin: bool = False
+    ) -> Visit:
+        """Begin one.
+
+        :raise GatewayError: the server could not be started, or the gateway is stopping.
+        """
+        params = {
+            "protocolVersion": LATEST_LEGACY,
+            "capabilities": {},
+            "clientInfo": {"name": OURS, "version": __version__},
+        }
+        message = _request("initialize", params)
+        session, hello = await switchboard.initialize(server, principal, message, None)
+        return cls(session, jsonrpc.read_object(hello, "result"), switchboard, is_admin)
+
+    def ask(self, method: str, params: Mapping[str, Any], *, counts: bool = True) -> Deferred[Raw]:
+        """Ask something; fires with the result.
+
+        :param counts: it is what somebody has asked for, and not a part of that.
+        :raise GatewayError: (through the Deferred) there is none; `Refusal` where the server says so.
+        """
+        done: Deferred[Raw] = Deferred()
+        message = _request(method, params)
+        call = Call(self.session, method, message.id, None, _Waiting(done), is_admin=self.is_admin)
+        if not counts:
+            call.meter = UNCOUNTED
+        try:
+            self._switchboard.submit(call, message)
+        except GatewayError as why:
+            call.sink.failed(call, why)
+        return done
+
+    async def list(self, method: str, member: str) -> list[Raw]:
+        """All entries of a list, as far as its pages go.
+
+        :raise GatewayError: they could not be asked for.
+        """
+        found: list[Raw] = []
+        params: dict[str, Any] = {}
+        size = 0
+        for _ in range(PAGES_LIMIT):  # as many as are put on record
+            page = jsonrpc.read_object(await self.ask(method, params), "result")
+            size += sum(len(bytes(each)) for each in page.values())
+            found += jsonrpc.read_list(page.get(member, Raw(b"[]")), member)
+            cursor = peek.text(page, "nextCursor", jsonrpc.URI_LIMIT)
+            if cursor is None or size > LIST_BYTES_MOST:
+                break
+            params = {"cursor": cursor}
+        return found
+
+    def offers(self, what: str) -> bool:
+        """Whether the server has declared such a capability."""
+        return what in legacy.capabilities(self.hello)
+
+    def end(self, why: str) -> None:
+        """Leave; what is under way is taken back."""
+        self._switchboard.end(self.session, why)
+
+
+@implementer(ICallSink)
+@define(eq=False)
+class _Waiting:
+    """Turns the answer to a call into a Deferred; one that was cancelled hears nothing more."""
+
+    done: Deferred[Raw]
+    is_gone: bool = False
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """The server's own response, which may be an error."""
+        if self.done.called:
+            return
+        if "error" in reply:
+            error = peek.members(reply, "error")
+            code = jsonrpc.integer(error.get("code")) or GatewayError.code
+            self.done.errback(Refusal(legacy.error_text(reply["error"]), code))
+        else:
+            self.done.callback(reply.get("result", jsonrpc.EMPTY))
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """There is none."""
+        if not self.done.called:
+            self.done.errback(why)
+
+    def progressed(self, call: Call, message: bytes) -> None:
+        """Nobody waits for progress."""
+
+    def noticed(self, call: Call, message: bytes) -> bool:
+        """Nobody listens here."""
+        return False
+
+
+def _request(method: str, params: Mapping[str, Any]) -> jsonrpc.Message:
+    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    return jsonrpc.read_client(bytes(jsonrpc.raw(body)))

@@ -1,0 +1,250 @@
+"""Signing in at servers, for whoever may use them: where, whether it is done, and undoing it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+from twisted.internet import defer
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.config.model import Remote, ServerSpec
+from mcpgateway.errors import BackendTimeout, Conflict, NeedsLogin, OutOfScope
+from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.health.health import Health
+from mcpgateway.manage.internal_client import Visit
+from mcpgateway.observe.roster import named
+from mcpgateway.policy.ownership import can_sign_in, owner_of, person_of
+
+if TYPE_CHECKING:
+    from mcpgateway.backends.oauth.account import Account
+    from mcpgateway.backends.oauth.flow import Accounts, Forgotten
+
+BEGIN_S = 60.0  # until a server has said whether it wants a sign-in
+
+
+class Standing(Enum):
+    """How a principal stands with a server."""
+
+    SIGNED_IN = "signed in"
+    NEEDS_LOGIN = "needs login"
+    OPEN = "needs no login"
+    UNKNOWN = "not known"
+
+
+@frozen
+class Login:
+    """The same, with what there is to do.
+
+    :ivar url: where to sign in; empty where there is nothing to do.
+    :ivar redirect: where the browser is sent to afterwards.
+    """
+
+    server: str
+    standing: Standing
+    url: str = ""
+    redirect: str = ""
+
+    def shown(self) -> dict[str, Any]:
+        """As a program reads it."""
+        found: dict[str, Any] = {"server": self.server, "state": self.standing.value}
+        if self.url:
+            found |= {"url": self.url, "redirect": self.redirect}
+        return found
+
+
+class Logins:
+    """Knows how principals stand with servers; told of it by their accounts (`mcpgateway.backends.oauth.flow.Heard`).
+
+    :param accounts: makes what the gateway is at remote servers, for the first who asks.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        switchboard: Switchboard,
+        health: Health,
+        clock: IReactorTime,
+        accounts: Callable[[], Accounts],
+    ) -> None:
+        self._switchboard = switchboard
+        self._health = health
+        self._clock = clock
+        self._accounts = accounts
+        self._waiting: list[tuple[tuple[str, str], Deferred[None]]] = []
+
+    # What accounts tell
+
+    def wanted(self, server: str, owner: str) -> None:
+        """An owner has to sign in at a server."""
+        self._health.wanted(server, owner)
+
+    def granted(self, server: str, owner: str) -> None:
+        """An owner has signed in."""
+        self._health.granted(server, owner)
+        known = self._switchboard.servers.get(server)
+        if known is not None:
+            self._switchboard.sending_away.done(known, owner)
+        woken = [done for key, done in self._waiting if key == (server, owner)]
+        self._waiting = [each for each in self._waiting if each[0] != (server, owner)]
+        for done in woken:
+            done.callback(None)
+
+    # What people ask
+
+    def look(self, name: str, principal: str) -> Login:
+        """How a principal stands with a server.
+
+        :raise UnknownServer: there is none of that name.
+        :raise OutOfScope: it is none of the principal's business.
+        :raise Conflict: nobody signs in there.
+        """
+        _, account = self._of(name, principal)
+        return self._standing(name, account)
+
+    def _standing(self, name: str, account: Account, *, ran: bool = False) -> Login:
+        accounts = self._accounts()
+        question = accounts.question(account)
+        if question is not None:
+            return self._asked(name, question)
+        if accounts.is_under_way(account):
+            return Login(name, Standing.NEEDS_LOGIN)
+        if accounts.is_signed_in(account):
+            return Login(name, Standing.SIGNED_IN)
+        return Login(name, Standing.OPEN if ran else Standing.UNKNOWN)
+
+    def _asked(self, name: str, question: NeedsLogin) -> Login:
+        return Login(name, Standing.NEEDS_LOGIN, question.url, self._accounts().redirect)
+
+    async def begin(self, name: str, principal: str, *, again: bool = False) -> Login:
+        """Find out where a principal signs in at a server.
+
+        :param again: also where it has, or need not.
+        :raise OutOfScope: also where it has, it is an account that others use, too.
+        :raise GatewayError: as `look`; or the server could not be asked.
+        """
+        server, account = self._of(name, principal)
+        accounts = self._accounts()
+        if again:
+            _check_change(principal, account)
+            return self._asked(name, await self._within(accounts.begin(account)))
+        if accounts.question(account) is not None:
+            return self._asked(name, await self._within(accounts.verified(account)))
+        try:
+            await self._within(Deferred.fromCoroutine(self._meet(server, principal)))
+        except NeedsLogin:
+            pass  # which is what was to be found out
+        return self._standing(name, account, ran=True)
+
+    async def _within(self, wait: Deferred[Any]) -> Any:
+        wait.addTimeout(BEGIN_S, self._clock)
+        try:
+            return await wait
+        except defer.TimeoutError:
+            raise BackendTimeout(f"nothing was heard within {BEGIN_S:g} s") from None
+
+    async def _meet(self, server: ServerSpec, principal: str) -> None:
+        visit = await Visit.begin(self._switchboard, server, principal)
+        try:
+            if visit.session.slot is not None:
+                await visit.session.slot.greet()
+        finally:
+            visit.end("it was asked whether it wants a sign-in")
+
+    async def answer(self, name: str, principal: str, words: str) -> Login:
+        """Take what a principal's browser was sent back with, where that could not come here by itself.
+
+        :raise GatewayError: as `look`; it is of no use, or no token could be had for it.
+        """
+        _, account = self._of(name, principal)
+        await self._accounts().pasted(account, words)
+        return self._standing(name, account)
+
+    async def wait(self, name: str, principal: str, limit_s: float) -> Login:
+        """The same as `look`, as soon as the principal has signed in, or the time is over."""
+        found = self.look(name, principal)
+        if found.standing is Standing.NEEDS_LOGIN and limit_s > 0:
+            key = (name, self._of(name, principal)[1].owner)
+            done: Deferred[None] = Deferred()
+            self._waiting.append((key, done))
+            done.addTimeout(limit_s, self._clock).addErrback(_too_late)
+            try:
+                await done
+            finally:
+                self._waiting = [each for each in self._waiting if each[1] is not done]
+        return self.look(name, principal)
+
+    async def forget(self, name: str, principal: str, *, registration: bool) -> Forgotten:
+        """Give back what a principal was granted at a server, and end what runs with it.
+
+        :param registration: and what the gateway is registered as there.
+        :raise OutOfScope: others use that, too.
+        :raise GatewayError: as `look`.
+        """
+        _, account = self._of(name, principal)
+        _check_change(principal, account)
+        if registration and person_of(principal):
+            raise OutOfScope(
+                f"only the gateway's own user forgets what the gateway is registered as at {name}, which all use",
+                "sign out without forgetting that",
+            )
+        return await self._give_back(account, registration=registration)
+
+    async def _give_back(self, account: Account, *, registration: bool) -> Forgotten:
+        await self._health.sign_out(account.name, account.owner)  # which takes leave with the token
+        forgotten: Forgotten = await self._accounts().forget(account, registration=registration)
+        await self._health.sign_out(account.name, account.owner)  # of whoever has come meanwhile
+        return forgotten
+
+    def leave(self, is_over: Callable[[str], bool]) -> None:
+        """Some principals come no more: give back what these were granted, at whatever server, and forget it."""
+        accounts = self._accounts()
+        for (
+            server
+        ) in self._switchboard.servers.values():  # the entry may have a proxy, or authorities of its own
+            if isinstance(server.reach, Remote):
+                for owner in {each.owner for each in accounts.owned(is_over) if each.name == server.name}:
+                    accounts.of(server.name, server.reach, owner)
+        for account in accounts.owned(is_over):
+            left = Deferred.fromCoroutine(self._leave(account))
+            left.addErrback(self._not_left, account.name)
+
+    async def _leave(self, account: Account) -> None:
+        await self._give_back(account, registration=False)
+        self._accounts().erase(account)
+
+    def _not_left(self, why: Failure, server: str) -> None:
+        self.log.failure("a grant could not be given back", why, event="oauth.not_left", server=server)
+
+    def _of(self, name: str, principal: str) -> tuple[ServerSpec, Account]:
+        server = named(self._switchboard.servers, name)
+        self._switchboard.permits.admit(principal, server)
+        reach = server.reach
+        if not isinstance(reach, Remote):
+            raise Conflict(f"{name} is no remote server: nobody signs in there")
+        if not can_sign_in(reach):
+            raise Conflict(
+                f"{name} has a token in its entry, and nobody signs in there",
+                "without the header Authorization in its entry the gateway asks for one",
+            )
+        return server, self._accounts().of(name, reach, owner_of(principal, server))
+
+
+def _check_change(principal: str, account: Account) -> None:
+    # One who may use the gateway's own account may sign in where nobody has, and takes nothing from the others.
+    if person_of(principal) != account.owner:
+        raise OutOfScope(
+            f"all clients use one account at {account.name}, which only the gateway's own user changes"
+            " (oauth.grant: gateway)",
+            f"ask with the gateway's own token, or on its machine: mcpgateway servers logout {account.name}",
+        )
+
+
+def _too_late(why: Any) -> None:
+    why.trap(defer.TimeoutError, defer.CancelledError)

@@ -1,0 +1,187 @@
+"""Waiting until servers can be called, and saying beforehand what is in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from attrs import define, evolve, field
+from twisted.internet import defer
+from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
+from twisted.internet.task import deferLater
+
+from mcpgateway.config.document import printable
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.discovery.naming import did_you_mean
+from mcpgateway.errors import (
+    GatewayError,
+    InvalidParams,
+    NeedsApproval,
+    NeedsAuthorization,
+    Overloaded,
+    ShuttingDown,
+    SwitchedOff,
+    Unreachable,
+)
+from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.health.health import Health
+from mcpgateway.manage.internal_client import Visit
+from mcpgateway.policy.health import State
+from mcpgateway.policy.readiness import APPROVAL, AUTHORIZATION, Code, Facts, Verdict, judge, worst
+
+NAMES_LIMIT = 100
+WAITING_LIMIT = 20
+AGAIN_S = 1.0  # between two tries to reach what is not there yet
+WAIT_S, WAIT_MOST_S = 20.0, 600.0
+OURSELVES = "local"
+WORKS = Verdict(Code.READY, "each session starts a process of its own, and one has been seen to work")
+GATEWAY_OFF = Verdict(Code.NEEDS_YOU, "the whole gateway is switched off", "mcpgateway enable")
+
+
+@define(eq=False)
+class Readiness:
+    """Judges how ready servers are, and starts those that somebody waits for.
+
+    A server that keeps state per session has no process that could wait for its clients: it is started once, to see
+    that it works, and ended again.
+
+    :ivar is_disabled: whether the whole gateway is switched off softly.
+    """
+
+    switchboard: Switchboard = field(repr=False)
+    health: Health = field(repr=False)
+    clock: Any = field(repr=False)
+    is_disabled: Callable[[], bool] = bool
+    _waiting: int = field(default=0, init=False)
+
+    def look(self, names: Sequence[str]) -> dict[str, Any]:
+        """How ready servers of these names are, and together; nothing is started.
+
+        :raise InvalidParams: there are too many names, or none.
+        """
+        found = {name: self._judge(name) for name in _checked(names)}
+        return _told(found)
+
+    async def wait(self, names: Sequence[str], limit_s: float = WAIT_S) -> dict[str, Any]:
+        """The same, once all of them have been started, or could not be, or that has taken too long.
+
+        :raise InvalidParams: there are too many names, or none.
+        :raise Overloaded: too many wait already, each of whom keeps others from asking anything else.
+        """
+        limit_s = min(limit_s, WAIT_MOST_S)
+        checked = _checked(names)
+        if self._waiting >= WAITING_LIMIT:
+            raise Overloaded(f"{WAITING_LIMIT} wait for servers already", "try again in a moment")
+        self._waiting += 1
+        try:
+            waits = [ensureDeferred(self._wait(name, limit_s)) for name in checked]
+            results = await DeferredList(waits, fireOnOneErrback=True, consumeErrors=True)
+        finally:
+            self._waiting -= 1
+        return _told({name: verdict for name, (_, verdict) in zip(checked, results, strict=True)})
+
+    def _judge(self, name: str) -> Verdict:
+        if self.is_disabled():
+            return GATEWAY_OFF
+        server = self.switchboard.servers.get(name)
+        if server is None:
+            return self._of_nobody(name)
+        return judge(self._facts(server))
+
+    def _facts(self, server: ServerSpec) -> Facts:
+        slots = [slot for slot in self.switchboard.pool if slot.server.name == server.name]
+        shown = self.health.shown(server, slots)
+        charts = {self.health.chart(server), *(each.chart for each in self.health.instances(server.name))}
+        needs = next((each.needs for each in charts if each.needs and not each.server.principal), "")
+        is_off = any(each.is_off for each in charts)
+        return Facts(server.name, State(shown["status"]), needs, is_off, shown["last_error"])
+
+    def _of_nobody(self, name: str) -> Verdict:
+        repositories = self.switchboard.scopes.repositories
+        for each in repositories.waiting() if repositories is not None else ():
+            if name in each["servers"]:
+                path = printable(str(each["path"]))
+                why = f"it is defined by {path}, which its user has not approved of as it is now"
+                return Verdict(Code.NEEDS_YOU, why, f"mcpgateway config approve {path}")
+        near = did_you_mean(name, self.switchboard.servers)
+        hint = f"did you mean {near[0]}?" if near else "mcpgateway servers list says which there are"
+        return Verdict(Code.FAILED, "there is no server of that name", hint)
+
+    async def _wait(self, name: str, limit_s: float) -> Verdict:
+        verdict = self._judge(name)
+        server = self.switchboard.servers.get(name)
+        if server is None or verdict.code in (Code.READY, Code.NEEDS_YOU):
+            return verdict
+        started: Deferred[Verdict] = ensureDeferred(self._start(server))
+        started.addTimeout(limit_s, self.clock)
+        try:
+            return await started
+        except (defer.TimeoutError, defer.CancelledError):
+            late = f"it was not ready within {limit_s:g} s"
+            verdict = self._judge(name)
+            if verdict.code is Code.READY:
+                return verdict
+            return Verdict(verdict.code, f"{late}: {verdict.why}", f"mcpgateway why {name}")
+
+    async def _start(self, server: ServerSpec) -> Verdict:
+        while True:
+            try:
+                await self._visit(server)
+            except (Unreachable, ShuttingDown) as why:
+                if not self.switchboard.is_open:
+                    return Verdict(Code.FAILED, why.message, why.advice)
+                await deferLater(self.clock, AGAIN_S)
+            except GatewayError as why:
+                return self._failed(server.name, why)
+            else:
+                verdict = self._judge(server.name)
+                return verdict if verdict.code is Code.READY else WORKS
+
+    async def _visit(self, server: ServerSpec) -> None:
+        visit = await Visit.begin(self.switchboard, server, OURSELVES)
+        try:
+            if visit.session.slot is not None:
+                await visit.session.slot.greet()  # what is on record may have been enough so far
+        finally:
+            visit.end("it was waited for")
+
+    def _failed(self, name: str, why: GatewayError) -> Verdict:
+        server = self.switchboard.servers.get(name)
+        if server is None:
+            return self._of_nobody(name)  # by now
+        facts = self._facts(server)
+        match why:
+            case NeedsAuthorization():
+                facts = evolve(facts, needs=AUTHORIZATION, error=why.message)
+            case NeedsApproval():
+                facts = evolve(facts, needs=APPROVAL, error=why.message)
+            case SwitchedOff():
+                pass
+            case _:
+                return Verdict(Code.FAILED, facts.error or why.message, f"mcpgateway why {name}")
+        return judge(facts)
+
+
+def _checked(names: Sequence[str]) -> list[str]:
+    chosen = list(dict.fromkeys(each for each in names if each))
+    if not 0 < len(chosen) <= NAMES_LIMIT:
+        raise InvalidParams(
+            f"expected the names of servers, and at most {NAMES_LIMIT}", "such as need=github,fetch"
+        )
+    return chosen
+
+
+def _told(found: dict[str, Verdict]) -> dict[str, Any]:
+    code = worst(each.code for each in found.values())
+    servers = [
+        {
+            "name": name,
+            "ready": each.code is Code.READY,
+            "code": int(each.code),
+            "state": each.code.word,
+            "why": each.why,
+            **({"hint": each.hint} if each.hint else {}),
+        }
+        for name, each in found.items()
+    ]
+    return {"ready": code is Code.READY, "code": int(code), "state": code.word, "servers": servers}

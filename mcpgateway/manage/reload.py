@@ -1,0 +1,279 @@
+"""Keep what is served at what the files say, for as long as the gateway runs.
+
+what happens                      what becomes of it
+a file changes                    all is examined; what is different is applied, what is the same is left alone
+an error is among it              nothing is applied; the problems stand in the log and in ``/health``
+what it takes from outside        is asked for anew, in a thread; until it is there, what was known before counts
+a request for an unknown server   waits for a change that has not been read yet, if there is one
+an edit through the gateway       is written to the file that defines the server, and read like anybody's
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, evolve, field
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.config.diff import Change, at_start, compare
+from mcpgateway.config.model import Settings
+from mcpgateway.config.problems import Problem
+from mcpgateway.system.fingerprint import Essences
+from mcpgateway.system.settings import Examined
+from mcpgateway.system.watch import Watch
+
+if TYPE_CHECKING:
+    from mcpgateway.config.edit.edits import Edit
+    from mcpgateway.config.load import Files
+    from mcpgateway.system.secret_providers import Brought
+
+LOGGED_LIMIT = 20  # problems of one edit
+SOON_S = 2.0  # longer than it takes until an editor has saved
+Apply = Callable[[Settings, Change], None]
+
+
+@define
+class State:
+    """How the configuration stands.
+
+    :ivar loaded_at: when what runs was read, in seconds since the epoch.
+    :ivar problems: why the files as they are now are not what runs; empty where they are.
+    :ivar restart: the settings that only count from the next start on.
+    """
+
+    loaded_at: float
+    files: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    restart: tuple[str, ...] = ()
+
+    def shown(self) -> dict[str, Any]:
+        """All of it for ``/health``."""
+        return {
+            "ok": not self.problems,
+            "problems": [str(each) for each in self.problems],
+            "warnings": len(self.warnings),
+            "loaded_at": datetime.fromtimestamp(self.loaded_at, UTC).isoformat(timespec="seconds"),
+            "files": list(self.files),
+            "restart_needed": list(self.restart),
+        }
+
+
+def _clients_files(settings: Settings) -> tuple[str, ...]:
+    # They are their clients' to write, and what is half-written in them counts as it was.
+    return tuple(each.path for each in settings.adopted)
+
+
+def _nobody(settings: Settings, change: Change) -> None:
+    """Nothing is served yet."""
+
+
+@define(eq=False)
+class Reload:
+    """Reads the configuration again when it has changed.
+
+    :ivar settings: those in force.
+    :ivar config_file: where new servers are written to.
+    :ivar gather: reads the files and no more, to find where in them a server is defined.
+    :ivar apply: puts settings into force; of the servers only what is in the change.
+    :ivar brought: what values take from outside of all files; None where nothing can be asked for.
+    :ivar in_thread: does work that blocks.
+    :param examine: reads all files.
+    :param essences: the files of which hardly anything matters.
+    """
+
+    log = Logger()
+
+    settings: Settings
+    state: State
+    _examine: Callable[[], Examined] = field(repr=False)
+    _clock: IReactorTime = field(repr=False)
+    _essences: Essences = field(repr=False)
+    config_file: str = ""
+    gather: Callable[[], Files] | None = field(default=None, repr=False)
+    apply: Apply = field(default=_nobody, repr=False)
+    brought: Brought | None = field(default=None, repr=False)
+    in_thread: Callable[..., Deferred[Any]] = field(default=maybeDeferred, repr=False)
+    _started: Settings = field(init=False, repr=False)
+    _watch: Watch | None = field(default=None, init=False, repr=False)
+    _asking: bool = field(default=False, init=False, repr=False)
+    _asks_again: bool = field(default=False, init=False, repr=False)
+    _waiting: list[Deferred[None]] = field(factory=list, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._started = self.settings
+
+    def begin(self, watch: Watch) -> None:
+        """Watch the files that were read at the start."""
+        self._watch = watch
+        watch.follow(self.state.files, int(self.state.loaded_at * 1e9), _clients_files(self.settings))
+
+    def tick(self) -> None:
+        """A second has passed."""
+        if self._watch is not None:
+            self._watch.tick()
+
+    def close(self) -> None:
+        """Leave it at what is served now."""
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
+        self.brought = None
+        self._release()
+
+    def look_again(self) -> Deferred[None]:
+        """Fires when no file holds anything that has not been read."""
+        if self._watch is None or not self._watch.is_due():
+            return succeed(None)
+        done: Deferred[None] = Deferred()
+        self._waiting.append(done)
+        return done
+
+    def look_soon(self) -> Deferred[None]:
+        """The same, but for a short while only: what comes from outside may take its time."""
+        looked = self.look_again()
+        if not looked.called:
+            looked.addTimeout(SOON_S, self._clock, lambda _why, _limit: None)
+        return looked
+
+    def look(self) -> None:
+        """Read what has changed."""
+        if self._watch is not None and self._essences.is_other(self._watch.changes()):
+            self.read()
+        if not self._asking:
+            self._release()
+
+    def _release(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for done in waiting:
+            done.callback(None)
+
+    def edit(self, *changes: Edit) -> None:
+        """Change the file that defines a server, and put into force what it says then. It writes a file and blocks.
+
+        :param changes: all at once; their roads begin with the server's name, and what is new goes to the
+            configuration file.
+        :raise ConfigError: it is refused, or what is written could not be used, in which case nothing is changed.
+        """
+        from mcpgateway.manage.config_edits import carry_out  # hardly anybody edits
+
+        carry_out(self, *changes)
+
+    def read_own(self) -> None:
+        """Read at once what the gateway has just written."""
+        if self._watch is not None:
+            self._watch.changes()  # or it would be read a second time
+        self.read()
+        self._release()
+
+    def read(self) -> None:
+        """Read everything, and put it into force unless there is an error in it."""
+        try:
+            self._read()
+        except Exception:  # noqa: BLE001 - the one catch-all of this road
+            self.log.failure("the configuration could not be read again", event="config.broken")
+
+    def _read(self) -> None:
+        since = self._clock.seconds()
+        examined = self._examine()
+        brought = self.brought
+        if brought is not None and examined.settings is not None and brought.lacks(examined.wanted):
+            self._follow(examined, since)
+        else:
+            self._take(examined, since)
+        # With other errors in the files, there is no need for it yet.
+        if brought is not None and examined.wanted and (examined.settings is not None or brought.failures):
+            self._ask(brought, examined.wanted)
+
+    def _take(self, examined: Examined, since: float) -> None:
+        self._follow(examined, since)
+        if examined.settings is None:
+            self._refuse([each for each in examined.problems if each.is_error])
+        else:
+            self._accept(examined.settings, examined.problems, since)
+
+    def _ask(self, brought: Brought, wanted: tuple[str, ...]) -> None:
+        """Ask for what comes from outside; then what the files say counts with that."""
+        if self._asking:
+            self._asks_again = True
+            return
+        self._asking = True
+        done = self.in_thread(brought.fetch, wanted)
+        done.addCallback(self._answered, brought)
+        done.addErrback(self._broken)
+
+    def _answered(self, _: None, brought: Brought) -> None:
+        self._asking = False
+        if self.brought is None:
+            return
+        again, self._asks_again = self._asks_again, False
+        since = self._clock.seconds()
+        examined = self._examine()
+        if examined.settings is not None and (again or brought.lacks(examined.wanted)):
+            self._ask(brought, examined.wanted)
+            return
+        self._take(examined, since)
+        self._release()
+
+    def _broken(self, why: Failure) -> None:
+        self._asking = False
+        self.log.failure("the configuration could not be read again", why, event="config.broken")
+        self._release()
+
+    def _follow(self, examined: Examined, since: float) -> None:
+        # What has not been reached for an error counts as before.
+        self.state.files = tuple(dict.fromkeys(examined.files or self.state.files))
+        if self._watch is not None:
+            quick = _clients_files(examined.settings or self.settings)
+            self._watch.follow(self.state.files, int(since * 1e9), quick)
+
+    def _refuse(self, problems: list[Problem]) -> None:
+        former, self.state.problems = self.state.problems, tuple(problems)
+        if former == self.state.problems:
+            return
+        for each in problems[:LOGGED_LIMIT]:
+            self.log.error("{problem}", event="config.problem", problem=str(each))
+        self.log.error(
+            "the configuration has {count} errors, and what runs goes on unchanged until they are gone",
+            event="config.refused",
+            count=len(problems),
+        )
+
+    def _accept(self, settings: Settings, problems: tuple[Problem, ...], since: float) -> None:
+        warnings = tuple(each for each in problems if not each.is_error)
+        for each in warnings:
+            if each not in self.state.warnings:
+                self.log.warn("{warning}", event="config.warning", warning=str(each))
+        if self.state.problems:
+            self.log.info("the configuration has no errors any more", event="config.repaired")
+        self.state.problems, self.state.warnings, self.state.loaded_at = (), warnings, since
+        change = compare(self.settings.servers, settings.servers)
+        if change or settings.gateway != self.settings.gateway:
+            self._tell(change)
+        self.settings = evolve(settings, servers=change.servers)
+        self.apply(self.settings, change)
+        self._warn_of_restart(settings)
+
+    def _tell(self, change: Change) -> None:
+        self.log.info(
+            "the configuration has changed: {added} servers added, {removed} removed, {changed} changed",
+            event="config.changed",
+            added=len(change.added),
+            removed=len(change.removed),
+            changed=len(change.changed),
+        )
+
+    def _warn_of_restart(self, settings: Settings) -> None:
+        former = self.state.restart
+        self.state.restart = at_start(self._started.gateway, settings.gateway)
+        if self.state.restart and self.state.restart != former:
+            self.log.warn(
+                "{settings} will count from the next start of the gateway on",
+                event="config.restart_needed",
+                settings=", ".join(self.state.restart),
+            )

@@ -1,0 +1,218 @@
+"""What operators do with servers that run, or are to: start, stop, restart them, switch them, forget their failures.
+
+# Note [What a start is]
+A server is started by a short session of the gateway's own, which has its tools listed, so that they can be found
+from then on.  A server of which each session has a child of its own is started, listed and left again: nothing of it
+would be of use to anybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from twisted.internet import defer
+from twisted.internet.defer import Deferred, DeferredList, ensureDeferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.errors import BackendTimeout, Conflict, GatewayError
+from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.health.health import Health
+from mcpgateway.manage.discovery import OURSELVES
+from mcpgateway.manage.internal_client import Visit
+from mcpgateway.observe.roster import named
+
+START_S = 300.0  # a package that has to be fetched first takes most of it
+
+
+class Operating:
+    """Operates servers, by their names."""
+
+    log = Logger()
+
+    def __init__(self, switchboard: Switchboard, health: Health, clock: IReactorTime) -> None:
+        self._switchboard = switchboard
+        self._health = health
+        self._clock = clock
+        self._starting: dict[str, list[Deferred[None]]] = {}
+
+    def start(self, name: str, *, stays: bool = False) -> Deferred[None]:
+        """Start a server; fires when it runs.
+
+        :param stays: it is started again when it ends, until it is stopped.
+        :raise UnknownServer: there is none of that name.
+        :raise Conflict: it may not be started; the hint says what to do.
+        :raise GatewayError: (through the Deferred) it could not be started.
+        """
+        server = self._startable(name)
+        done: Deferred[None] = Deferred()
+        if stays:
+            done.addCallback(lambda _: self.keep_up(name))
+        waiting = self._starting.get(name)
+        if waiting is not None:
+            waiting.append(done)
+            return done
+        self._starting[name] = [done]
+        work = ensureDeferred(self._meet(server)).addTimeout(START_S, self._clock)
+        work.addErrback(self._not_met, name)
+        return done
+
+    def keep_up(self, name: str) -> None:
+        """Have what runs of a server started again when it ends, until it is stopped.
+
+        :raise UnknownServer: there is none of that name.
+        """
+        for each in self._health.instances(name):
+            each.is_wanted = each.slot.is_up
+
+    def start_all(self) -> tuple[str, ...]:
+        """Start every server that clients share and that may be started; their names."""
+        pool = self._switchboard.pool
+        shared = [each for each in self._servers() if pool.scope(each) is Share.GLOBAL]
+        wanted = [each.name for each in shared if self._health.refusal(each) is None]
+        for each in wanted:
+            self.start(each).addErrback(_passed_over)
+        return tuple(wanted)
+
+    def begin(self, name: str, limit_s: float = 0.0) -> Deferred[None]:
+        """Start a server and wait a while; fires when that has come to something, or the time is over, and never fails.
+
+        :raise UnknownServer: there is none of that name.
+        :raise Conflict: it may not be started; the hint says what to do.
+        """
+        return self._waited(self.start(name), limit_s)
+
+    def stop(self, name: str) -> Deferred[None]:
+        """Stop what runs of a server; the next who needs it starts it again. Fires when nothing of it runs.
+
+        :raise UnknownServer: there is none of that name.
+        """
+        named(self._switchboard.servers, name)
+        running = []
+        for each in self._health.instances(name):
+            each.put_off()
+            if each.slot.has_children:
+                running.append(each.slot.close())
+        if running:
+            self.log.info(
+                "{server} is stopped: {why}",
+                event="server.stopped",
+                server=name,
+                why="an operator wants it to be",
+            )
+        return DeferredList(running, consumeErrors=True).addCallback(_nothing)
+
+    def stop_all(self) -> Deferred[tuple[str, ...]]:
+        """Stop every server; fires with the names of those that ran when nothing of them runs."""
+        running = [each.name for each in self._servers() if self._is_up(each)]
+        stopped = DeferredList([self.stop(each.name) for each in self._servers()], consumeErrors=True)
+        return stopped.addCallback(lambda _: tuple(running))
+
+    def restart(self, name: str, limit_s: float = 0.0) -> Deferred[None]:
+        """Replace what runs of a server by new children, or start it where nothing does; fires as `begin` does.
+
+        :raise UnknownServer: there is none of that name.
+        :raise Conflict: it may not be started; the hint says what to do.
+        """
+        server = self._startable(name)
+        running = [each for each in self._health.instances(name) if each.slot.has_children]
+        for each in running:
+            each.renew("an operator wants another")
+        if running and self._switchboard.pool.scope(server) is not Share.GLOBAL:
+            anew = [each.slot.greet() for each in running]
+            done = DeferredList(anew, consumeErrors=True).addCallback(_nothing)
+            return self._waited(done, limit_s)
+        return self.begin(name, limit_s)
+
+    def reset_circuit(self, name: str) -> None:
+        """Forget what a server has done wrong.
+
+        :raise UnknownServer: there is none of that name.
+        """
+        named(self._switchboard.servers, name)
+        self._health.reset(name)
+
+    def switch(self, name: str, *, on: bool) -> None:
+        """Switch a server on or off until the gateway ends, whatever its entry says.
+
+        :raise UnknownServer: there is none of that name.
+        """
+        named(self._switchboard.servers, name)
+        if on:
+            self._health.enable(name)
+        else:
+            self._health.disable(name)
+
+    def follow(self, name: str) -> None:
+        """From now on a server is on or off as its entry says.
+
+        :raise UnknownServer: there is none of that name.
+        """
+        self._health.follow(name)
+
+    def _servers(self) -> Iterable[ServerSpec]:
+        return list(self._switchboard.servers.values())
+
+    def _startable(self, name: str) -> ServerSpec:
+        server = named(self._switchboard.servers, name)
+        refusal = self._health.refusal(server)
+        if refusal is not None:
+            raise Conflict(refusal.message, refusal.hint)
+        return server
+
+    def _is_up(self, server: ServerSpec) -> bool:
+        return any(each.slot.is_up for each in self._health.instances(server.name))
+
+    async def _meet(self, server: ServerSpec) -> None:
+        visit = await Visit.begin(self._switchboard, server, OURSELVES)
+        try:
+            if visit.session.slot is not None:
+                await visit.session.slot.greet()  # what is on record needs no child
+            self._wake(server.name, None)
+            if visit.offers("tools"):
+                await visit.list("tools/list", "tools")
+        finally:
+            visit.end("its server has been started")
+
+    def _not_met(self, why: Failure, name: str) -> None:
+        waiting = name in self._starting
+        if why.check(defer.TimeoutError):
+            why = Failure(BackendTimeout(f"{name} has not started within {START_S:g} s"))
+        elif not why.check(GatewayError):
+            self.log.failure("the start of a server broke", why, event="server.start_broken")
+            why = Failure(GatewayError("Something went wrong in the gateway; its log says what."))
+        if not waiting:
+            self.log.info(
+                "{server} runs, but has not listed its tools: {why}",
+                event="server.unlisted",
+                server=name,
+                why=str(why.value),
+            )
+        self._wake(name, why)
+
+    def _wake(self, name: str, why: Failure | None) -> None:
+        for done in self._starting.pop(name, []):
+            if why is None:
+                done.callback(None)
+            else:
+                done.errback(why)
+
+    def _waited(self, work: Deferred[None], limit_s: float) -> Deferred[None]:
+        work.addErrback(_passed_over)
+        if limit_s <= 0:
+            return succeed(None)
+        return work.addTimeout(limit_s, self._clock).addErrback(_no_more_time)
+
+
+def _passed_over(why: Failure) -> None:
+    why.trap(GatewayError)  # it is in the log, and the server shows it
+
+
+def _no_more_time(why: Failure) -> None:
+    why.trap(defer.TimeoutError, defer.CancelledError)
+
+
+def _nothing(_: object) -> None:
+    return None

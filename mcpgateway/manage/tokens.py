@@ -1,0 +1,162 @@
+"""Makes tokens, lists them, and takes them back; loaded by the first who manages them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from attrs import define, field
+from twisted.logger import Logger
+
+from mcpgateway.config.edit.edits import Put
+from mcpgateway.errors import ConfigError, GatewayError, InvalidParams, NotThere
+from mcpgateway.manage.config_edits import set_in_config
+from mcpgateway.manage.credentials import Bearers
+from mcpgateway.manage.reload import Reload
+from mcpgateway.policy import agent_tokens, permissions
+from mcpgateway.policy.agent_tokens import AgentToken
+from mcpgateway.system.token_files import ADMIN, AUTH, VARIABLES, TokenFiles
+
+SECRET_BYTES, ID_BYTES = 32, 4
+LONGEST_S = 10 * 366 * 86400.0
+OWN = {"auth": AUTH, "admin": ADMIN}
+REQUIRED, FREE = "bearer-required", ""
+ROAD = ("gateway", "auth_mcp_transport")
+
+
+class NotKept(GatewayError):
+    """What was to be kept could not be written; nothing has changed."""
+
+
+def _unlearnt(tokens: Iterable[str]) -> None:
+    """Nobody keeps them from being shown."""
+
+
+@define(eq=False)
+class Issuing:
+    """Manages the tokens of the gateway itself, and those of agents.
+
+    :ivar learn: told of every token that is made, so that it is shown in no log.
+    """
+
+    log = Logger()
+
+    _bearers: Bearers
+    _files: TokenFiles
+    _reload: Reload = field(repr=False)
+    learn: Callable[[Iterable[str]], None] = field(default=_unlearnt, repr=False)
+
+    def listed(self) -> list[dict[str, Any]]:
+        """What is to be told of the tokens of agents, the latest first."""
+        now = self._bearers.seconds()
+        return [each.shown(now) for each in sorted(self._bearers.agents, key=lambda each: -each.created)]
+
+    @property
+    def is_required(self) -> bool:
+        """Whether clients on this machine need a token, too."""
+        return self._reload.settings.gateway.auth_mcp_transport == REQUIRED
+
+    def create(
+        self,
+        name: str,
+        *,
+        servers: Sequence[str] = (),
+        tools: Sequence[str] = (),
+        read_only: bool = False,
+        lasts_s: float = 0.0,
+    ) -> tuple[AgentToken, str]:
+        """Make a token; what is returned beside its description is told once, and kept nowhere.
+
+        :param lasts_s: how long it is good; 0: until it is revoked.
+        :raise InvalidParams: it cannot be such a token.
+        :raise NotKept: it cannot be kept.
+        """
+        fault = agent_tokens.check_name(name) or permissions.fault_of([*servers, *tools])
+        if fault:
+            raise InvalidParams(fault)
+        if not 0 <= lasts_s <= LONGEST_S:
+            raise InvalidParams("a token lasts for at most ten years", "leave it out for one that has no end")
+        known = self._bearers.agents
+        if any(each.name == name for each in known):
+            raise InvalidParams(
+                f"there is a token called {name} already", "revoke that first, or take another name"
+            )
+        if len(known) >= agent_tokens.TOKENS_LIMIT:
+            raise InvalidParams(
+                f"there are {agent_tokens.TOKENS_LIMIT} tokens already", "revoke those not in use"
+            )
+        now, secret = self._bearers.seconds(), agent_tokens.PREFIX + secrets.token_urlsafe(SECRET_BYTES)
+        self.learn((secret,))
+        made = AgentToken(
+            secrets.token_hex(ID_BYTES),
+            name,
+            agent_tokens.digest_of(secret.encode()).hex(),
+            now,
+            now + lasts_s if lasts_s else 0.0,
+            tuple(servers),
+            tuple(tools),
+            read_only,
+        )
+        self._keep((*known, made))
+        self.log.info("a token was made for {name}: {id}", event="token.created", name=name, id=made.id)
+        return made, secret
+
+    def revoke(self, named: str) -> AgentToken:
+        """Take a token back, by its id or its name: it is good no more, and its bearer's streams end.
+
+        :raise NotThere: there is none.
+        :raise NotKept: that cannot be kept, so it is still good.
+        """
+        known = self._bearers.agents
+        found = next((each for each in known if named in (each.id, each.name)), None)
+        if found is None:
+            raise NotThere("there is no such token", "mcpgateway token list shows those there are")
+        self._keep(tuple(each for each in known if each is not found))
+        self.log.info(
+            "the token of {name} was revoked: {id}", event="token.revoked", name=found.name, id=found.id
+        )
+        return found
+
+    def rotate(self, which: Sequence[str]) -> None:
+        """Make new tokens of the gateway's own; those that were are good no more.
+
+        :param which: ``auth``, ``admin``, or both.
+        :raise InvalidParams: the gateway's environment says what it is.
+        :raise NotKept: a new one cannot be kept, so the former is still good.
+        """
+        for each in which:
+            if self._files.environ.get(VARIABLES[OWN[each]]):
+                raise InvalidParams(
+                    f"{VARIABLES[OWN[each]]} says what the {each} token is",
+                    "change it in the environment of the gateway, and start that again",
+                )
+        for each in which:
+            try:
+                made = self._files.renew(OWN[each])
+            except ConfigError as why:
+                raise NotKept(why.message, "see to the disk and the rights of the home") from why
+            self.learn((made,))
+            if each == "auth":
+                self._bearers.renew(bearer=made)
+            else:
+                self._bearers.renew(admin=made)
+            self.log.info("the {which} token was replaced", event="token.rotated", which=each)
+
+    def require(self, *, is_required: bool) -> None:
+        """Let clients on this machine need a token from now on, or not; it is written into the configuration.
+
+        :raise ConfigError: it cannot be written there.
+        """
+        if is_required is self.is_required:
+            return
+        set_in_config(self._reload, Put(ROAD, REQUIRED if is_required else FREE))
+        if is_required is not self.is_required:
+            raise ConfigError(f"another file says otherwise: {'.'.join(ROAD)}; please change it there")
+
+    def _keep(self, tokens: tuple[AgentToken, ...]) -> None:
+        try:
+            self._files.keep(tokens)
+        except ConfigError as why:
+            raise NotKept(why.message, "see to the disk and the rights of the home") from why
+        self._bearers.admit_agents(tokens)

@@ -1,0 +1,353 @@
+"""All servers' tools for those who are no MCP clients: found, described, called, by way of the view of all servers.
+
+Everything is asked in a `Visit`, so that whoever calls a tool from here is a client as any other: what may be seen and
+called, how children are shared and how results are kept is the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+from attrs import define, field, frozen
+from msgspec import Raw
+from twisted.internet import defer
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IReactorTime
+
+from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.discovery.naming import did_you_mean, read_id
+from mcpgateway.discovery.records import Kind
+from mcpgateway.errors import (
+    BackendError,
+    BackendTimeout,
+    Conflict,
+    GatewayError,
+    InvalidParams,
+    NotThere,
+    UnknownServer,
+)
+from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.manage.internal_client import Refusal, Visit
+from mcpgateway.observe.roster import named
+from mcpgateway.protocol import jsonrpc, peek
+from mcpgateway.protocol.jsonrpc import Envelope
+
+FULL = ServerSpec("mcp/full", (), {}, "/", Share.GLOBAL, view="full")
+OWN = "gateway"
+"""The server that the gateway's own tools are shown to be of."""
+
+COMMANDS = {
+    "search": "tools search",
+    "describe": "tools describe",
+    "invoke": "tools call",
+    "list_tools": "tools list",
+    "list_servers": "status",
+}
+_TOLD = re.compile(rf"\b{OWN}_(\w+)(?= (?:finds|shows|names|answers)\b)")  # else it is an id
+
+FOUND_MOST = 50  # by one search
+LISTING_S = 30.0  # servers that were never asked for their tools are asked now, and are given ten
+
+
+T = TypeVar("T")
+Work = Callable[["Visit"], Coroutine[Any, Any, T]]
+
+
+class Caller(Protocol):
+    """Who asks.
+
+    :ivar principal: as whom.
+    :ivar is_admin: and whether that is an administrator.
+    """
+
+    @property
+    def principal(self) -> str:
+        """Who calls."""
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether that is an administrator."""
+
+    def placed(self, server: ServerSpec) -> Deferred[ServerSpec]:
+        """The variant of a server or view for where the caller works.
+
+        :raise GatewayError: (through the Deferred) there is none.
+        """
+
+    def own(self, name: str) -> Deferred[ServerSpec]:
+        """The server of that name that the caller's workspace itself defines.
+
+        :raise GatewayError: (through the Deferred) it has none, or it may not run.
+        """
+
+
+@frozen
+class Listed:
+    """A list of tools.
+
+    :ivar missing: the servers that it is without, and why.
+    """
+
+    tools: list[dict[str, Any]]
+    missing: Mapping[str, str]
+
+
+class Failed(BackendError):
+    """One of the gateway's own tools has failed; its words say why."""
+
+
+@define(eq=False)
+class Toolbox:
+    """What can be asked."""
+
+    _switchboard: Switchboard = field(repr=False)
+    _clock: IReactorTime = field(repr=False)
+
+    async def tools(self, caller: Caller, server: str = "") -> Listed:
+        """All tools, or those of one server; servers that were never asked for them are asked.
+
+        :raise GatewayError: there is no such server, it is switched off, or it could not be asked.
+        """
+        await self._check_listed(server, caller)
+
+        async def listed(visit: Visit) -> Listed:
+            """List them, and say which are missing."""
+            found = await self._listed(visit, server)
+            lister = self._switchboard.board.lister
+            return Listed(found, lister.missing(visit.session, Kind.TOOL) if not server else {})
+
+        return await self._visit(FULL, caller, LISTING_S, listed)
+
+    async def _listed(self, visit: Visit, server: str) -> list[dict[str, Any]]:
+        whole = {"shield": "off"}  # who reads this is a program
+        found = await self._own(visit, "list_tools", {"server": server, **whole} if server else whole)
+        return [
+            {
+                "name": each["namespaced"],
+                "description": each["description"],
+                "server": name,
+                "input_schema": each["inputSchema"],
+            }
+            for name, tools in found.items()
+            for each in tools
+        ]
+
+    async def search(self, caller: Caller, query: str, limit: int, server: str = "") -> list[dict[str, Any]]:
+        """The tools that fit best to what somebody wants to do, best first, each with its score.
+
+        :raise GatewayError: there is no such server, it is switched off, or the search failed.
+        """
+        await self._check_listed(server, caller)
+        # The gateway's own tools are found too, and are not what is asked for here.
+        asked: dict[str, Any] = {
+            "query": query,
+            "limit": FOUND_MOST,
+            **({"server": server} if server else {}),
+        }
+
+        async def found(visit: Visit) -> list[dict[str, Any]]:
+            """Search, and look up what was found."""
+            hits = (await self._own(visit, "search", asked))["results"]
+            known = {each["name"]: each for each in await self._listed(visit, "")}
+            fitting = [hit for hit in hits if hit["id"] in known][:limit]
+            return [{**known[hit["id"]], "score": hit["score"]} for hit in fitting]
+
+        return await self._visit(FULL, caller, LISTING_S, found)
+
+    async def describe(self, caller: Caller, identifier: str) -> Any:
+        """All there is to know of one tool.
+
+        :raise NotThere: no tool has that id.
+        """
+        return await self._visit(FULL, caller, LISTING_S, lambda visit: self._described(visit, identifier))
+
+    async def _described(self, visit: Visit, identifier: str) -> Any:
+        try:
+            return await self._own(visit, "describe", {"id": identifier})
+        except Failed as why:
+            raise NotThere(why.message, why.hint, why.data) from None
+
+    async def result(self, caller: Caller, ref: str, query: Mapping[str, Any]) -> Any:
+        """A part of a result that was kept.
+
+        :raise NotThere: nothing is kept under that reference, for this caller.
+        :raise InvalidParams: the part cannot be found out.
+        """
+
+        async def kept(visit: Visit) -> Any:
+            """Ask for the part."""
+            try:
+                return await self._own(visit, "get_result", {**query, "ref": ref})
+            except Failed as why:
+                is_unknown = "not found" in why.message
+                error = NotThere if is_unknown else InvalidParams
+                raise error(why.message, why.hint) from None
+
+        return await self._visit(FULL, caller, LISTING_S, kept)
+
+    async def call(self, caller: Caller, server: str, tool: str, arguments: Raw, limit_s: float) -> Raw:
+        """Call a tool of a server by its own name; the result as the server gave it.
+
+        :param limit_s: how long it may take.
+        :raise GatewayError: there is no such server or tool, or there is no answer in time.
+        """
+        spec = await self._served(caller, server)
+        params = {"name": tool, "arguments": arguments}
+
+        async def called(visit: Visit) -> Raw:
+            """Call it."""
+            return await self._called(visit, params)
+
+        return await self._visit(spec, caller, limit_s, called)
+
+    async def call_by_id(self, caller: Caller, identifier: str, arguments: Raw, limit_s: float) -> Raw:
+        """Call a tool by its id, in whatever spelling.
+
+        :raise GatewayError: there is no such tool, or there is no answer in time.
+        """
+        server, tool = self._never_listed(identifier) or ("", "")
+        if not server:
+            found = await self.describe(caller, identifier)
+            server, tool = found["server"], found["name"]
+        if server != OWN:
+            return await self.call(caller, server, tool, arguments, limit_s)
+        params = {"name": f"{OWN}_{tool}", "arguments": arguments}
+
+        async def called(visit: Visit) -> Raw:
+            """Call it."""
+            return await visit.ask("tools/call", params)
+
+        return await self._visit(FULL, caller, limit_s, called)
+
+    def _never_listed(self, identifier: str) -> tuple[str, str] | None:
+        # Nothing is known of such a server's tools, and to look for them does not start one that has just failed.
+        known, librarian = self._switchboard.servers, self._switchboard.board.librarian
+        for server, tool in read_id(identifier):
+            if server in known and librarian.tools(known[server]) is None:
+                return server, tool
+        return None
+
+    async def _called(self, visit: Visit, params: Mapping[str, Any]) -> Raw:
+        try:
+            result = await visit.ask("tools/call", params)
+        except Refusal as why:
+            await self._check(visit, params["name"])
+            error = InvalidParams if why.number == InvalidParams.code else BackendError
+            raise error(why.message) from None
+        if is_error(result):
+            await self._check(visit, params["name"])
+        return result
+
+    async def _check(self, visit: Visit, tool: str) -> None:
+        """See whether the tool is there at all; what a server says of one that is not differs from server to server."""
+        try:
+            entries = await visit.list("tools/list", "tools")
+        except GatewayError:
+            return
+        names = [peek.text(peek.members({"tool": each}, "tool"), "name") or "" for each in entries]
+        if tool not in names:
+            near = did_you_mean(tool, names)
+            server = visit.session.server.name
+            meant = (
+                f"did you mean {' or '.join(near)}?" if near else f"mcpgateway tools list --server {server}"
+            )
+            raise NotThere(f"{server} has no tool {tool}", meant, {"did_you_mean": near})
+
+    async def _served(self, caller: Caller, name: str) -> ServerSpec:
+        await self._catch_up(name)
+        if name not in self._switchboard.servers:
+            try:
+                return await caller.own(name)
+            except UnknownServer:
+                pass  # it is said below, with a hint
+        return self.server(name, caller)
+
+    def server(self, name: str, caller: Caller | None = None) -> ServerSpec:
+        """The server of that name.
+
+        :param caller: None where whoever asks may use all of them.
+
+        :raise UnknownServer: there is none that the caller may use.
+        """
+        known = self._switchboard.servers
+        if caller is not None and (scope := self._switchboard.permits.of(caller.principal)) is not None:
+            # Where he works is seen when it is used; until then he is not told what projects have.
+            known = {
+                each: spec
+                for each, spec in known.items()
+                if scope.admits_server(each) and (each == name or not spec.project)
+            }
+        return named(known, name)
+
+    async def _catch_up(self, name: str) -> None:
+        # It may have been added a moment ago.
+        if name not in self._switchboard.servers:
+            await self._switchboard.board.catch_up()
+
+    async def _check_listed(self, name: str, caller: Caller) -> None:
+        # Views do not have what is switched off; whoever names it is to hear that, and not that nobody knows it.
+        if name:
+            await self._catch_up(name)
+        if not name:
+            return
+        server = self.server(name, caller)
+        if server.project:
+            await caller.placed(server)
+        if not self._switchboard.board.is_on(server):
+            raise Conflict(f"{name} is disabled", f"mcpgateway servers enable {name}")
+
+    async def _own(self, visit: Visit, tool: str, arguments: Mapping[str, Any]) -> Any:
+        """What one of the gateway's own tools says, whose words are JSON."""
+        params = {"name": f"{OWN}_{tool}", "arguments": arguments}
+        result = await visit.ask("tools/call", params, counts=False)
+        value = _said(result)
+        if is_error(result):
+            said = value if isinstance(value, dict) else {}
+            message, hint = said.pop("error", f"{tool} has failed"), said.pop("hint", "")
+            raise Failed(str(message), in_shell(str(hint)), said or None)
+        return value
+
+    async def _visit(self, spec: ServerSpec, caller: Caller, limit_s: float, work: Work[T]) -> T:
+        visited = ensureDeferred(self._visited(spec, caller, work))
+        visited.addTimeout(limit_s, self._clock)
+        try:
+            return await visited
+        except defer.TimeoutError:
+            name = "the gateway" if spec.view else spec.name
+            raise BackendTimeout(f"{name} did not answer within {limit_s:g} s") from None
+
+    async def _visited(self, spec: ServerSpec, caller: Caller, work: Work[T]) -> T:
+        if spec.view:
+            spec = self._switchboard.current(spec)
+        placed, is_admin = await caller.placed(spec), caller.is_admin
+        visit = await Visit.begin(self._switchboard, placed, caller.principal, is_admin=is_admin)
+        try:
+            return await work(visit)
+        finally:
+            visit.end("it was for one question")
+
+
+def in_shell(hint: str) -> str:
+    """A hint to one of the gateway's own tools, for those who have commands in their place."""
+    return _TOLD.sub(lambda found: f"mcpgateway {COMMANDS.get(found[1], f'tools call {found[0]}')}", hint)
+
+
+def is_error(result: Raw) -> bool:
+    """Whether the result of a call says that its tool has failed."""
+    return bytes(_members(result).get("isError", b"")) == b"true"
+
+
+def _members(result: Raw) -> Envelope:
+    return peek.members({"result": result}, "result")
+
+
+def _said(result: Raw) -> Any:
+    try:
+        content = jsonrpc.read_list(_members(result)["content"], "content")
+        text = peek.text(peek.members({"text": content[0]}, "text"), "text", len(bytes(result)))
+        return msgspec.json.decode(text or "null")
+    except (KeyError, IndexError, msgspec.DecodeError, GatewayError):
+        return None

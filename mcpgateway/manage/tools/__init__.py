@@ -1,0 +1,1 @@
+"""The management tools, by which a model operates the gateway."""

@@ -1,0 +1,80 @@
+"""Calls of the gateway's own tools that change something, written down as changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from attrs import define, frozen
+
+from mcpgateway.errors import GatewayError
+from mcpgateway.hub.filters import Between
+from mcpgateway.interfaces import Call
+from mcpgateway.owntools import answers
+from mcpgateway.owntools.tool import READ, UNDERSCORED, Access, Tool
+from mcpgateway.protocol import peek
+from mcpgateway.protocol.jsonrpc import Envelope
+
+Audit = Callable[[str, str, int, str, str], str]
+"""`mcpgateway.observe.activity.Activity.managed`."""
+
+DONE, FAILED = 200, 400
+NAME_CHARS = 128
+
+
+def audited(tools: Iterable[Tool], audit: Audit) -> tuple[Tool, ...]:
+    """The same tools; what those that change something have come to is written down."""
+    return tuple(each if each.tier == READ else Audited(each, audit) for each in tools)
+
+
+@frozen
+class Audited:
+    """A tool whose calls are written down."""
+
+    _tool: Tool
+    _audit: Audit
+
+    @property
+    def name(self) -> str:
+        """What it is called by."""
+        return self._tool.name
+
+    @property
+    def definition(self) -> bytes:
+        """How it is listed, as JSON."""
+        return self._tool.definition
+
+    @property
+    def tier(self) -> str:
+        """``write`` or ``run``."""
+        return self._tool.tier
+
+    def call(self, call: Call, arguments: Envelope, access: Access) -> None:
+        """Have the call served, and written down when it has ended.
+
+        :raise GatewayError: it cannot be served; whoever called this answers with a failed result.
+        """
+        about = peek.text(arguments, "name", NAME_CHARS) or peek.text(arguments, "server", NAME_CHARS) or ""
+        operation, principal = UNDERSCORED + self.name, access.principal
+
+        def ended(status: int) -> None:
+            self._audit(operation, "tools/call", status, principal, about)
+
+        call.sink = _Outcome(call.sink, ended)
+        self._tool.call(call, arguments, access)
+
+
+@define(eq=False)
+class _Outcome(Between):
+    """Looks how a call has ended."""
+
+    ended: Callable[[int], None]
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """It is done, or the tool says that it has failed."""
+        self.ended(FAILED if "error" in reply or answers.is_failed(reply) else DONE)
+        self.sink.answered(call, reply)
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """It could not be done."""
+        self.ended(FAILED)
+        self.sink.failed(call, why)

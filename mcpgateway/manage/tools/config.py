@@ -1,0 +1,310 @@
+"""``manage_config`` and ``get_server_config``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from attrs import define, frozen
+
+from mcpgateway.config.document import visible
+from mcpgateway.config.edit import alteration
+from mcpgateway.config.edit.edits import Edit, Rename, Road
+from mcpgateway.config.edit.key_path import EXAMPLE, dotted, road_of
+from mcpgateway.config.edit.patch import Patch, touched
+from mcpgateway.config.names import RESERVED_BEFORE_MCP
+from mcpgateway.discovery.naming import did_you_mean
+from mcpgateway.errors import InvalidParams
+from mcpgateway.interfaces import Call
+from mcpgateway.manage.install_plans import words_of_served
+from mcpgateway.manage.tools.checks import (
+    BY_HAND,
+    check_definition,
+    check_name,
+    check_secrets,
+)
+from mcpgateway.manage.tools.install import known_name, removed
+from mcpgateway.manage.tools.tool import (
+    CWD,
+    SCOPE,
+    SERVER,
+    Management,
+    Where,
+    agreed,
+    answer_later,
+    names,
+    retry_of,
+    texts,
+    where,
+)
+from mcpgateway.owntools import arguments
+from mcpgateway.owntools.status import seen_by
+from mcpgateway.owntools.tool import READ, RUN, Access, define_tool
+from mcpgateway.policy.secrets.masking import masked
+from mcpgateway.protocol.jsonrpc import Envelope
+
+ACTIONS = {
+    "get": "what stands in the entry of `server`, or how the whole configuration stands",
+    "enable": "switch `server` on",
+    "disable": "switch `server` off",
+    "set": "give `key` of `server` a `value`",
+    "unset": "take `key` of `server` away",
+    "add_env": "set variables: `env` is an object",
+    "remove_env": "take variables away: `names` is a list",
+    "add_headers": "set headers: `headers` is an object",
+    "remove_headers": "take headers away: `names` is a list",
+    "rename": "call `server` by `new_name`",
+    "remove": "take `server` out",
+}
+SAME = {
+    "remove-env": "remove_env",
+    "add-env": "add_env",
+    "set_env": "add_env",
+    "unset_env": "remove_env",
+    "add-headers": "add_headers",
+    "remove-headers": "remove_headers",
+    "set_header": "add_headers",
+    "delete": "remove",
+    "uninstall": "remove",
+    "show": "get",
+}
+
+
+@define(eq=False)
+class GetServerConfig:
+    """Shows the entry of a server, without any value of a variable or a header."""
+
+    _make: Callable[[], Management]
+    name: ClassVar[str] = "get_server_config"
+    tier: ClassVar[str] = READ
+    definition: ClassVar[bytes] = define_tool(
+        "get_server_config",
+        "How a server is defined. Values of variables and headers are never shown.",
+        {"server": SERVER, "cwd": CWD},
+        ["server"],
+        readOnlyHint=True,
+    )
+
+    def call(self, call: Call, said: Envelope, access: Access) -> None:
+        """Answer with it."""
+        answer_later(call, self._shown(said, access))
+
+    async def _shown(self, said: Envelope, access: Access) -> dict[str, Any]:
+        return entry_of(said, access, self._make())
+
+
+def entry_of(said: Envelope, access: Access, made: Management) -> dict[str, Any]:
+    """The entry of the server that a call names, as it may be shown.
+
+    :raise InvalidParams: there is none.
+    """
+    cwd = arguments.text(said, "cwd")
+    root = made.plans.workspaces.root_of(cwd) if cwd else ""
+    name = arguments.needed(said, "server", "list_servers says which there are")
+    own = next((each for each in access.specs() if each.name == name), None)
+    root = root or (own.workspace if own is not None else "")
+    found = made.plans.definition_of(name, root) if root else None
+    spec = next((each for each in seen_by(access) if each.name == name), None)
+    if found is None:
+        known_name(said, access)
+        found = made.plans.definition_of(name)
+    shown: dict[str, Any] = {"server": name}
+    if spec is not None:
+        shown |= {"source": spec.source, "enabled": spec.enabled, "share": spec.share.value}
+    return {**shown, "config": without_values(found)}
+
+
+def without_values(definition: Any) -> Any:
+    """A definition without its secrets: for the value of a variable or a header that is no reference stands a mask."""
+    return masked(dict(definition)) if isinstance(definition, Mapping) else None
+
+
+@frozen
+class _Change:
+    """What an action comes to.
+
+    :ivar edits: all at once.
+    :ivar words: what a human has to agree to, of which only our own line breaks are any; empty where nobody has to.
+    """
+
+    edits: tuple[Edit, ...]
+    words: str = ""
+
+
+@define(eq=False)
+class ManageConfig:
+    """Looks at the configuration and changes the entries of servers."""
+
+    _make: Callable[[], Management]
+    name: ClassVar[str] = "manage_config"
+    tier: ClassVar[str] = RUN
+    definition: ClassVar[bytes] = define_tool(
+        "manage_config",
+        "Look at the configuration, or change the entry of a server. Actions: "
+        + "; ".join(f"{name}: {what}" for name, what in ACTIONS.items())
+        + ". What changes what a server runs or is given needs the user's yes.",
+        {
+            "action": {"type": "string", "enum": list(ACTIONS)},
+            "server": SERVER,
+            "scope": SCOPE,
+            "cwd": CWD,
+            "key": {"type": "string", "description": "Such as share, timeout, lazy.enabled."},
+            "value": {"description": "Of the key."},
+            "env": {"type": "object"},
+            "headers": {"type": "object"},
+            "names": {"type": "array", "items": {"type": "string"}},
+            "new_name": {"type": "string"},
+        },
+        ["action"],
+        destructiveHint=True,
+    )
+
+    def call(self, call: Call, said: Envelope, access: Access) -> None:
+        """Answer with what is there, or what has been changed."""
+        answer_later(call, self._done(call, said, access))
+
+    async def _done(self, call: Call, said: Envelope, access: Access) -> dict[str, Any]:
+        made = self._make()
+        action = _action(said)
+        if action == "get":
+            return entry_of(said, access, made) if arguments.text(said, "server") else _whole(made, access)
+        place = where(said, made.plans.workspaces)
+        if action == "remove":
+            return {"changed": True, "action": action, **await removed(self.name, call, said, access, made)}
+        name = known_name(said, access, place)
+        entry = made.plans.definition_of(name, place.root)
+        change = _change(action, name, entry if isinstance(entry, Mapping) else {}, said, call, made)
+        words = change.words
+        if words and action not in ("enable", "disable"):
+            added = dict.fromkeys(_road(said)[:1], True) if action == "set" else {}
+            made.installing.check_may_run(
+                access.principal, {**(entry if isinstance(entry, Mapping) else {}), **added}
+            )
+        if change.edits:
+            served = made.plans.foresee(name, change.edits, place.root)  # before anybody is asked
+            if action == "rename" and served:
+                renamed = visible(arguments.text(said, "new_name"))
+                words = f"Call the server {visible(name)} {renamed}?\n{words_of_served(served)}"
+        if words:
+            await agreed(call, access, _question(words, place), retry_of(self.name, said))
+        file = made.installing.change(change.edits, place.root) if change.edits else ""
+        return {
+            "changed": bool(file),
+            "action": action,
+            "server": name,
+            "scope": str(place),
+            **({"file": file} if file else {"hint": "it was so already"}),
+        }
+
+
+def _action(said: Envelope) -> str:
+    found = arguments.needed(said, "action", f"one of {', '.join(ACTIONS)}").lower()
+    found = SAME.get(found, found)
+    if found in ACTIONS:
+        return found
+    if found in ("add", "install", "create"):
+        raise InvalidParams("servers are added by another tool", "call install_server")
+    near = did_you_mean(found, list(ACTIONS), 1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    raise InvalidParams(f"there is no action '{found[:40]}'", f"{meant}There are: {', '.join(ACTIONS)}")
+
+
+def _whole(made: Management, access: Access) -> dict[str, Any]:
+    config = made.sight.config()
+    return {
+        "files": list(config.get("files") or ()),
+        "home": made.plans.home,
+        "problems": list(config.get("problems") or ()),
+        "restart_needed": list(config.get("restart_needed") or ()),
+        "servers": [
+            {"name": each.name, "enabled": each.enabled, "source": each.source} for each in seen_by(access)
+        ],
+        "hint": "settings of the gateway itself are changed in its file, which counts at once; docs says which",
+    }
+
+
+def _question(words: str, place: Where) -> str:
+    whose = f"the clients that work in {place.root}" if place.root else "all clients of this gateway"
+    return "\n".join((words, visible(f"It would count for {whose}.")))
+
+
+def _change(
+    action: str, name: str, entry: Mapping[str, Any], said: Envelope, call: Call, made: Management
+) -> _Change:
+    match action:
+        case "enable" | "disable":
+            return _switched(name, entry, on=action == "enable")
+        case "set":
+            return _set(name, entry, said, call)
+        case "unset":
+            return _unset(name, entry, said)
+        case "add_env" | "add_headers":
+            return _added(name, entry, said, call, "env" if action == "add_env" else "headers")
+        case "remove_env" | "remove_headers":
+            return _taken(name, entry, names(said, "names"), "env" if action == "remove_env" else "headers")
+        case "rename":
+            new = arguments.needed(said, "new_name", "the name that it is to have")
+            check_name(new)
+            if any(each.name == new for each in made.sight.servers()) or new in RESERVED_BEFORE_MCP:
+                raise InvalidParams(f"there is a server {new} already", "pass another name")
+            return _Change((Rename((name,), new),))
+    raise AssertionError(action)
+
+
+def _switched(name: str, entry: Mapping[str, Any], *, on: bool) -> _Change:
+    edits = alteration.switched(name, entry, on=on)
+    return _Change(edits, f"Switch the server {visible(name)} on, so that it runs?" if on and edits else "")
+
+
+def _set(name: str, entry: Mapping[str, Any], said: Envelope, call: Call) -> _Change:
+    road = _road(said)
+    if "value" not in said:
+        raise InvalidParams('"value" is missing', "unset takes a key away")
+    value = arguments.value(said, "value")
+    edits = Patch(values={road: value}).edits(name, entry)
+    check_definition(touched(name, entry, edits), may_hold_secrets=call.is_admin)
+    words = ""
+    if edits and alteration.risky(road[:1]):
+        words = f"Set {visible(dotted(road))} of the server {visible(name)} to this?\n{visible(_said(value))}"
+    return _Change(edits, words)
+
+
+def _unset(name: str, entry: Mapping[str, Any], said: Envelope) -> _Change:
+    road = _road(said)
+    edits = Patch(unset=(road,)).edits(name, entry)
+    is_risky = edits and alteration.risky(road[:1])
+    words = f"Take {visible(dotted(road))} of the server {visible(name)} away?" if is_risky else ""
+    return _Change(edits, words)
+
+
+def _road(said: Envelope) -> Road:
+    road = road_of(arguments.needed(said, "key", EXAMPLE))
+    if road[0] in BY_HAND:
+        raise InvalidParams(f"{road[0]} can only be set by hand", "write it into the configuration file")
+    return road
+
+
+def _added(name: str, entry: Mapping[str, Any], said: Envelope, call: Call, key: str) -> _Change:
+    given = texts(said, key)
+    if not given:
+        raise InvalidParams(f'"{key}" is missing', f'such as {{"{key}": {{"NAME": "value"}}}}')
+    if not call.is_admin:
+        check_secrets(given)
+    lines = "\n".join(f"{visible(each)}: {visible(value)}" for each, value in given.items())
+    what = "variables" if key == alteration.ENV else "headers"
+    edits = alteration.added(name, entry, key, given)
+    return _Change(edits, f"Give the server {visible(name)} these {what}?\n{lines}" if edits else "")
+
+
+def _taken(name: str, entry: Mapping[str, Any], gone: list[str], key: str) -> _Change:
+    edits = alteration.taken(name, entry, key, gone)
+    key = alteration.spelled(entry, key)
+    away = ", ".join(map(visible, gone))
+    words = f"Take {away} away from the server {visible(name)} ({key})?" if edits else ""
+    return _Change(edits, words)
+
+
+def _said(value: Any) -> str:
+    import json
+
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

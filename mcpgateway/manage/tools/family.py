@@ -1,0 +1,93 @@
+"""Builds the management tools."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+
+from attrs import frozen
+from twisted.internet import defer
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IReactorTime
+
+from mcpgateway.backends.validation import Report, validate
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.errors import BackendTimeout
+from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.interfaces import ILauncher
+from mcpgateway.manage.install import CONNECT_S, INSTALL_S, Installing
+from mcpgateway.manage.install_plans import Plans, Workspaces
+from mcpgateway.manage.internal_client import Visit
+from mcpgateway.manage.reload import Reload
+from mcpgateway.manage.tools.tool import Management, management
+from mcpgateway.owntools.status import Sight
+from mcpgateway.owntools.tool import Tool
+from mcpgateway.protocol import peek
+
+LISTING_S = 60.0  # the server has just been seen to work
+
+
+@frozen
+class Parts:
+    """What they are built of.
+
+    :ivar home: the gateway's own directory.
+    """
+
+    sight: Sight
+    reload: Reload
+    switchboard: Switchboard
+    home: str
+    launcher: ILauncher
+    clock: IReactorTime
+
+
+def managed(parts: Parts) -> tuple[Tool, ...]:
+    """The management tools, in the order they are listed in."""
+    switchboard, clock = parts.switchboard, parts.clock
+
+    def visit(server: ServerSpec, principal: str) -> Awaitable[Sequence[str]]:
+        return list_tools(switchboard, clock, server, principal)
+
+    def make() -> Management:
+        installing = installing_of(parts.reload, switchboard, parts.home, parts.launcher, clock)
+        return Management(parts.sight, installing, visit)
+
+    return management(make)
+
+
+def installing_of(
+    reload: Reload, switchboard: Switchboard, home: str, launcher: ILauncher, clock: IReactorTime
+) -> Installing:
+    """What installs servers into the configuration, and changes what is there."""
+
+    def try_out(server: ServerSpec) -> Deferred[Report]:
+        return validate(server, launcher, clock, INSTALL_S, CONNECT_S)
+
+    return Installing(reload, Plans(reload, Workspaces(switchboard.scopes), home), try_out)
+
+
+async def list_tools(
+    switchboard: Switchboard, clock: IReactorTime, server: ServerSpec, principal: str
+) -> Sequence[str]:
+    """Ask a server for its tools' names.
+
+    :raise GatewayError: it could not be asked, or takes too long.
+    """
+    visited = ensureDeferred(_tools(switchboard, server, principal))
+    visited.addTimeout(LISTING_S, clock)
+    try:
+        return await visited
+    except defer.TimeoutError:
+        raise BackendTimeout(f"{server.name} did not list its tools within {LISTING_S:g} s") from None
+
+
+async def _tools(switchboard: Switchboard, server: ServerSpec, principal: str) -> list[str]:
+    visit = await Visit.begin(switchboard, server, principal)
+    try:
+        if not visit.offers("tools"):
+            return []
+        entries = await visit.list("tools/list", "tools")
+        names = (peek.text(peek.members({"tool": each}, "tool"), "name") for each in entries)
+        return [each for each in names if each]
+    finally:
+        visit.end("its tools have been listed")

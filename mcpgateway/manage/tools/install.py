@@ -1,0 +1,324 @@
+"""``install_server`` and ``remove_server``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from attrs import define, evolve
+from msgspec import Raw
+
+from mcpgateway.config.document import printable, visible
+from mcpgateway.config.edit.edits import Remove
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.recipes import (
+    Filling,
+    MissingVariables,
+    Recipe,
+    is_package,
+    name_of,
+    of_package,
+    read_recipes,
+)
+from mcpgateway.config.registry import is_server_json, of_server_json
+from mcpgateway.discovery.naming import did_you_mean, shown
+from mcpgateway.discovery.records import Item, Kind
+from mcpgateway.errors import BackendError, InvalidParams
+from mcpgateway.interfaces import Call
+from mcpgateway.manage.install_plans import Plan, words_of, words_of_served
+from mcpgateway.manage.tools.checks import check_definition, check_name, runs_a_shell
+from mcpgateway.manage.tools.tool import (
+    CWD,
+    SCOPE,
+    SERVER,
+    Management,
+    Where,
+    agreed,
+    answer_later,
+    mapping,
+    retry_of,
+    texts,
+    where,
+)
+from mcpgateway.owntools import arguments
+from mcpgateway.owntools.status import seen_by
+from mcpgateway.owntools.tool import RUN, WRITE, Access, define_tool
+from mcpgateway.policy import urls
+from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.system import package_data
+
+LISTS = ("mcpServers", "servers")
+TALE_CHARACTERS = 200  # of what the author says
+DULL = frozenset("mcp www api com org net io dev app ai co".split())  # in the name of a host
+
+
+@define(eq=False)
+class InstallServer:
+    """Installs a server, which ends when its tools can be called."""
+
+    _make: Callable[[], Management]
+    name: ClassVar[str] = "install_server"
+    tier: ClassVar[str] = RUN
+    definition: ClassVar[bytes] = define_tool(
+        "install_server",
+        "Install an MCP server: from the catalogue by name (list_catalog), a package, a URL or a definition. It is"
+        " started and its tools are listed before this succeeds. The user is asked.",
+        {
+            "server": {
+                "description": "A name from the catalogue; npm:…, pypi:… or docker:…; a URL; an entry such as"
+                ' {"command": "npx", "args": ["-y", "…"]}; or a server.json of the registry.',
+                "anyOf": [{"type": "string"}, {"type": "object"}],
+            },
+            "scope": SCOPE,
+            "cwd": CWD,
+            "name": {"type": "string", "description": "What to call it, if not as usual."},
+            "values": {
+                "type": "object",
+                "description": "What its recipe asks for, by name, such as directories.",
+            },
+            "env": {
+                "type": "object",
+                "description": "Variables it is given. For secrets write ${NAME}; their values belong into the"
+                " gateway's .env.",
+            },
+            "args": {"type": "array", "items": {"type": "string"}, "description": "Further arguments."},
+            "prefer": {
+                "type": "string",
+                "enum": ["npm", "pypi", "oci", "remote"],
+                "description": "Which way of a server.json.",
+            },
+        },
+        ["server"],
+        destructiveHint=False,
+        openWorldHint=True,
+    )
+
+    def call(self, call: Call, said: Envelope, access: Access) -> None:
+        """Answer when the new server's tools are listed, or nothing has changed."""
+        answer_later(call, self._install(call, said, access))
+
+    async def _install(self, call: Call, said: Envelope, access: Access) -> dict[str, Any]:
+        made = self._make()
+        place = where(said, made.plans.workspaces)
+        recipe, definition = self._definition(call, said, made, place)
+        made.installing.check_may_run(access.principal, definition)
+        plan = made.plans.plan(recipe.name, definition, place.root)
+        if not plan.is_there:
+            await agreed(call, access, _question(plan, recipe), retry_of(self.name, said))
+        installed = await made.installing.install(plan, lambda spec: _tools(made, access, spec))
+        result = {
+            "installed": True,
+            "server": plan.name,
+            "scope": str(place),
+            "file": plan.file,
+            "tools": list(installed.tools),
+            "hint": "its tools can be called now",
+        }
+        if plan.name not in [each.name for each in access.anew().specs()]:
+            result["hint"] = f"its tools can be called at /{plan.name}/mcp" + (
+                f" by clients that work in {place.root}" if place.root else "; this endpoint does not show it"
+            )
+        if installed.was_there:
+            result["hint"] = "it was installed like this already; nothing was changed"
+        if recipe.quirks:
+            result["quirks"] = recipe.quirks
+        return result
+
+    def _definition(
+        self, call: Call, said: Envelope, made: Management, place: Where
+    ) -> tuple[Recipe, dict[str, Any]]:
+        recipe = recipe_of(arguments.value(said, "server"), arguments.text(said, "prefer"))
+        recipe = evolve(recipe, name=arguments.text(said, "name") or recipe.name)
+        check_name(recipe.name)
+        filling = Filling(_values(said), texts(said, "env"), made.plans.knows(place.root))
+        try:
+            definition = recipe.entry(filling)
+        except MissingVariables as why:
+            file = f"{place.root}/.env" if place.root else f"{made.plans.home}/.env"
+            lines = ", ".join(f"{each.name}=…" for each in why.needs)
+            why.hint = f"let its user put this into {file}, and install it again then: {lines}"
+            raise
+        more = arguments.value(said, "args")
+        if more:
+            if not isinstance(more, list) or "command" not in definition:
+                raise InvalidParams('"args" must be a list of the arguments of a program')
+            definition["args"] = [*definition.get("args", []), *more]
+        check_definition(definition, may_hold_secrets=call.is_admin)
+        return recipe, definition
+
+
+@define(eq=False)
+class RemoveServer:
+    """Takes a server out of the configuration."""
+
+    _make: Callable[[], Management]
+    name: ClassVar[str] = "remove_server"
+    tier: ClassVar[str] = WRITE
+    definition: ClassVar[bytes] = define_tool(
+        "remove_server",
+        "Remove a server from the configuration. The user is asked.",
+        {"server": SERVER, "scope": SCOPE, "cwd": CWD},
+        ["server"],
+        destructiveHint=True,
+        idempotentHint=True,
+    )
+
+    def call(self, call: Call, said: Envelope, access: Access) -> None:
+        """Answer when it is gone."""
+        answer_later(call, self._remove(call, said, access))
+
+    async def _remove(self, call: Call, said: Envelope, access: Access) -> dict[str, Any]:
+        return {"removed": True, **await removed(self.name, call, said, access, self._make())}
+
+
+async def removed(tool: str, call: Call, said: Envelope, access: Access, made: Management) -> dict[str, Any]:
+    """Take a server out of the configuration, with a yes of its user; what has become of it."""
+    place = where(said, made.plans.workspaces)
+    name = known_name(said, access, place)
+    served = made.plans.foresee(name, (Remove((name,)),), place.root)
+    whose = f"the clients that work in {place.root}" if place.root else "all clients of this gateway"
+    words = [f"Remove the server {visible(name)} for {visible(whose)}?", "A copy of its entry is kept."]
+    if served:
+        words.append(words_of_served(served))
+    await agreed(call, access, "\n".join(words), retry_of(tool, said))
+    file, kept = made.installing.remove(name, place.root)
+    hint = f"what it was is kept in {kept}, for its user"
+    return {"server": name, "scope": str(place), "file": file, "kept": kept, "hint": hint}
+
+
+def known_name(said: Envelope, access: Access, place: Where | None = None) -> str:
+    """The server that a call names, which its view shows or its workspace defines.
+
+    :raise InvalidParams: there is none of that name; the hint says which may have been meant.
+    """
+    name = arguments.needed(said, "server", "list_all_servers says which there are")
+    known = [each.name for each in seen_by(access)]
+    if name in known or (place is not None and place.root):
+        return name
+    near = did_you_mean(name, known)
+    raise InvalidParams(
+        f"there is no server '{printable(name)}' here",
+        f"did you mean {' or '.join(near)}?" if near else "list_all_servers says which there are",
+    )
+
+
+def recipe_of(server: Any, prefer: str = "") -> Recipe:
+    """The recipe that is meant: of the catalogue, a package, an address, an entry or a registry's server.json.
+
+    :raise InvalidParams: none; the hint says what may have been meant.
+    """
+    if isinstance(server, str) and server.lstrip().startswith("{"):
+        server = mapping({"server": Raw(server.encode("utf-8", "surrogatepass"))}, "server")
+    if isinstance(server, Mapping):
+        return _of_object(server, prefer)
+    if not isinstance(server, str) or not server.strip():
+        raise InvalidParams('"server" is missing', "list_catalog says which servers are known by name")
+    server = server.strip()
+    if server.startswith(("http://", "https://", "ws://", "wss://")):
+        return Recipe(_name_of_host(server), keys={"url": server})
+    if is_package(server):
+        return of_package(server)
+    known = read_recipes(package_data.recipes())
+    if server.lower() in known:
+        return known[server.lower()]
+    near = did_you_mean(server.lower(), list(known))
+    raise InvalidParams(
+        f"the catalogue has no server '{printable(server)}'",
+        f"did you mean {' or '.join(near)}?"
+        if near
+        else "list_catalog shows what it has; name a package as npm:…, pypi:… or docker:…, or pass a definition",
+    )
+
+
+def _of_object(found: Mapping[str, Any], prefer: str) -> Recipe:
+    for key in LISTS:
+        inner = found.get(key)
+        if isinstance(inner, Mapping) and len(inner) == 1:
+            name, entry = next(iter(inner.items()))
+            if isinstance(entry, Mapping):
+                return evolve(_of_object(entry, prefer), name=name)
+    if is_server_json(found):
+        return of_server_json(found, prefer)
+    keys = {key: each for key, each in found.items() if key != "name"}
+    name = found.get("name")
+    if not isinstance(name, str) or not name:
+        name = _name_of_entry(keys)
+    return _Given(name, keys=keys)
+
+
+class _Given(Recipe):
+    """A definition that is taken as it was written."""
+
+    def entry(self, filling: Filling) -> dict[str, Any]:
+        """The definition, and the variables that are passed beside it."""
+        definition = dict(self.keys)
+        env = definition.pop("environment", None) or definition.get("env") or {}
+        if isinstance(env, list):
+            env = dict(str(each).split("=", 1) for each in env if "=" in str(each))
+        if env or filling.env:
+            definition["env"] = {**env, **filling.env}
+        return definition
+
+
+def _name_of_entry(entry: Mapping[str, Any]) -> str:
+    url = next((entry[key] for key in ("url", "httpUrl", "serverUrl", "baseUrl") if key in entry), None)
+    if isinstance(url, str):
+        return _name_of_host(url)
+    command, args = entry.get("command"), entry.get("args", [])
+    words = [*([command] if isinstance(command, str) else command or []), *(args or [])]
+    bare = [each for each in words if isinstance(each, str) and not each.startswith("-")]
+    runners = ("npx", "uvx", "bunx", "pipx", "node", "python", "python3", "docker", "uv", "run")
+    named = [each for each in bare if each.rpartition("/")[2] not in runners] or bare
+    if not named:
+        raise InvalidParams("that is no definition of a server", "it needs a command or a url")
+    return name_of(re.sub(r"(?<=.)@[^/]*$", "", named[0]))
+
+
+def _name_of_host(url: str) -> str:
+    try:
+        host = urls.read(url).host
+    except BackendError as why:
+        raise InvalidParams("that URL cannot be read", "such as https://mcp.example.com/mcp") from why
+    if host.replace(".", "").isdigit() or ":" in host:
+        return "remote"
+    labels = [each for each in host.split(".") if each not in DULL]
+    return name_of(labels[-1]) if labels else "remote"
+
+
+def _values(said: Envelope) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, value in mapping(said, "values").items():
+        several = value if isinstance(value, list) else [value]
+        if not all(isinstance(each, str | int | float) for each in several):
+            raise InvalidParams(f'"values.{printable(name)}" must be a string, or a list of strings')
+        found[name] = [str(each).lower() if isinstance(each, bool) else str(each) for each in several]
+    return found
+
+
+def _question(plan: Plan, recipe: Recipe) -> str:
+    # What runs comes first, and what strangers have written last: a long tale must not hide it.
+    said = [words_of(plan), f"Install the MCP server {visible(plan.name)}?"]
+    if runs_a_shell(plan.definition):
+        said.append("Beware: this program runs whatever its arguments say.")
+    tale = visible(" ".join(f"{recipe.about} {recipe.quirks}".split()))
+    if tale:
+        short = tale if len(tale) <= TALE_CHARACTERS else tale[: TALE_CHARACTERS - 1] + "…"
+        said.append(f"Its author says: {short}")
+    return "\n".join(said)
+
+
+async def _tools(made: Management, access: Access, spec: ServerSpec) -> Sequence[str]:
+    access = access.anew()
+    if spec.name not in [each.name for each in access.specs()]:
+        return await made.visit(spec, access.principal)
+    items = await access.list(spec.name, Kind.TOOL)
+    names = access.anew().view.listing.names
+
+    def listed(item: Item) -> str:
+        try:
+            return names.name_of(item)
+        except KeyError:
+            return shown(item.server, item.own)  # the view is about to learn of it
+
+    return [listed(each) for each in items]

@@ -1,0 +1,216 @@
+"""The management tools: what they have in common, and how a human is asked.
+
+# Note [A model's word]
+What a model says may have been put into its mouth by a page that it has read.  So a call that would have a new command
+run, or change what a server is given (variables, headers, directory, address), is only carried out for a person: it
+came with the admin token or by itself over the Unix socket (`Call.is_admin`), or the human at the client says yes to
+the very words of what would happen.  A client that cannot ask gets the command that its human can type.
+
+# Note [Scope is said out loud]
+What counts for everybody is only changed where the call says ``scope: "global"``; else its ``cwd`` names the workspace
+whose own file is changed.  Neither is ever guessed.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import cache
+from typing import Any
+
+from attrs import frozen
+from msgspec import Raw
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.config.document import visible
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.errors import CallerError, GatewayError, InvalidParams, Refused, UserDeclined
+from mcpgateway.interfaces import Call
+from mcpgateway.manage.install import Installing
+from mcpgateway.manage.install_plans import Plans, Workspaces
+from mcpgateway.owntools import answers, arguments
+from mcpgateway.owntools.status import Sight
+from mcpgateway.owntools.tool import Access, Tool
+from mcpgateway.protocol.jsonrpc import Envelope
+
+GLOBAL = "global"
+SCOPE: dict[str, Any] = {
+    "type": "string",
+    "enum": [GLOBAL],
+    "description": "Say global to change what counts for all clients; else pass cwd.",
+}
+CWD: dict[str, Any] = {
+    "type": "string",
+    "description": "A directory; without a scope, the workspace it lies in is changed.",
+}
+SERVER: dict[str, Any] = {"type": "string", "description": "The server's name."}
+FORM: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "confirm": {
+            "type": "boolean",
+            "title": "Yes, do this",
+            "description": "Nothing happens unless this is set.",
+            "default": False,
+        }
+    },
+    "required": ["confirm"],
+}
+QUESTION_CHARACTERS = 20_000  # nobody reads more, and what is cut is not agreed to
+_log = Logger()
+
+Visits = Callable[[ServerSpec, str], Awaitable[Sequence[str]]]
+
+
+@frozen
+class Management:
+    """What the management tools work with.
+
+    :ivar sight: how the gateway and its servers are seen.
+    :ivar visit: lists the tools of a server that views may not show, for this principal.
+    """
+
+    sight: Sight
+    installing: Installing
+    visit: Visits
+
+    @property
+    def plans(self) -> Plans:
+        """What finds out what would be written where."""
+        return self.installing.plans
+
+
+@frozen
+class Where:
+    """What a call changes: what counts for everybody, or the workspace of this root."""
+
+    root: str = ""
+
+    def __str__(self) -> str:
+        return f"workspace {self.root}" if self.root else GLOBAL
+
+
+def management(make: Callable[[], Management]) -> tuple[Tool, ...]:
+    """All management tools, in the order they are listed in; what they work with is made for the first call."""
+    from mcpgateway.manage.tools.catalog import Docs, GetHealth, ListCatalog
+    from mcpgateway.manage.tools.config import GetServerConfig, ManageConfig
+    from mcpgateway.manage.tools.install import InstallServer, RemoveServer
+
+    make = cache(make)
+    return (
+        GetServerConfig(make),
+        GetHealth(make),
+        ListCatalog(make),
+        InstallServer(make),
+        RemoveServer(make),
+        ManageConfig(make),
+        Docs(make),
+    )
+
+
+def answer_later(call: Call, work: Coroutine[Deferred[Any], Any, Any]) -> None:
+    """Answer a call with what some work comes to."""
+    done = Deferred.fromCoroutine(work)
+    done.addCallback(lambda value: answers.text(call, value))
+    done.addErrback(_failed, call)
+
+
+def _failed(why: Failure, call: Call) -> None:
+    error = why.value
+    if isinstance(error, GatewayError):
+        answers.failed_by(call, error)
+        return
+    _log.failure("a management tool broke", why, event="management.broken")
+    answers.failed(call, "something went wrong in the gateway; its log says what")
+
+
+def where(said: Envelope, workspaces: Workspaces) -> Where:
+    """What a call wants to change; see Note [Scope is said out loud].
+
+    :raise GatewayError: it does not say, or names no directory.
+    """
+    scope, cwd = arguments.text(said, "scope").lower(), arguments.text(said, "cwd")
+    if scope == GLOBAL:
+        return Where()
+    if scope not in ("", "workspace", "project"):
+        raise InvalidParams(f"there is no scope '{scope[:40]}'", 'pass scope: "global", or cwd')
+    if not cwd:
+        raise Refused(
+            "a change that counts for all clients is refused unless it is asked for",
+            'pass scope: "global" for that, or cwd with a directory of the workspace that is to be changed',
+        )
+    root = workspaces.root_of(cwd)
+    if not root:
+        raise InvalidParams(
+            "cwd is no directory that could be a workspace", "pass an absolute path below your home"
+        )
+    return Where(root)
+
+
+async def agreed(call: Call, access: Access, question: str, retry: str) -> None:
+    """Go on only with a person's yes; see Note [A model's word].
+
+    :param retry: the command with which a human does the same.
+    :raise GatewayError: there is none; nothing has been changed.
+    """
+    if call.is_admin:
+        return
+    hint = f"a human can do it in a terminal: {retry}"
+    if len(question) > QUESTION_CHARACTERS:
+        raise Refused("that is too long to be asked about", hint)
+    try:
+        said = await access.elicit(call, {"message": question, "requestedSchema": FORM})
+    except CallerError as why:
+        raise Refused(
+            "this needs a yes of the user, whom your client cannot ask; nothing was changed", hint
+        ) from why
+    content = said.get("content")
+    if said.get("action") != "accept" or not isinstance(content, dict) or content.get("confirm") is not True:
+        raise UserDeclined("the user has not said yes; nothing was changed", "do not ask again unasked")
+
+
+def retry_of(tool: str, said: Envelope) -> str:
+    """The command with which a human makes the same call."""
+    given = {name: json.loads(bytes(raw)) for name, raw in said.items()}
+    words = ["mcpgateway", "tools", "call", f"gateway_{tool}", "--json-args", json.dumps(given)]
+    return visible(shlex.join(words))
+
+
+def mapping(said: Envelope, name: str) -> dict[str, Any]:
+    """An argument that is an object; also one in a string, or as a list of ``NAME=value``."""
+    found = arguments.value(said, name)
+    if isinstance(found, str) and found.strip():
+        found = (
+            arguments.value({name: Raw(found.encode())}, name)
+            if found.lstrip()[0] in "{["
+            else [each.strip() for each in found.split(",")]
+        )
+    if isinstance(found, list) and all(isinstance(each, str) and "=" in each for each in found):
+        found = dict(each.split("=", 1) for each in found)
+    if found in (None, ""):
+        return {}
+    if not isinstance(found, dict):
+        raise InvalidParams(f'"{name}" must be an object', f'such as {{"{name}": {{"NAME": "value"}}}}')
+    return found
+
+
+def texts(said: Envelope, name: str) -> dict[str, str]:
+    """The same where all values are texts."""
+    found = mapping(said, name)
+    for key, value in found.items():
+        if not isinstance(value, str):
+            raise InvalidParams(f'"{name}.{key[:40]}" must be a string')
+    return found
+
+
+def names(said: Envelope, name: str) -> list[str]:
+    """An argument that lists names."""
+    found = arguments.value(said, name)
+    if isinstance(found, str):
+        found = [each.strip() for each in found.split(",") if each.strip()]
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found) or not found:
+        raise InvalidParams(f'"{name}" must be a list of names', f'such as {{"{name}": ["NAME"]}}')
+    return found

@@ -1,0 +1,47 @@
+"""For how long nobody has used the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import define
+
+from mcpgateway.hub.dispatch import Switchboard
+
+
+def _is_not() -> bool:
+    return False
+
+
+@define(eq=False)
+class Vacancy:
+    """Counts seconds without use.
+
+    A session, a stream and a call are use for as long as they last; a call that came and went between two looks was use
+    as well, and is seen by the number of requests that servers have been sent.
+
+    :param is_heard: whether somebody listens to no server alone.
+    """
+
+    _switchboard: Switchboard
+    _is_heard: Callable[[], bool] = _is_not
+    _ticks: int = 0
+    _requests: int = -1
+
+    def tick(self) -> int:
+        """A second has passed; for how many now nobody has used it."""
+        requests = sum(slot.requests for slot in self._switchboard.pool)
+        is_used = requests != self._requests or self._is_used()
+        self._requests = requests
+        self._ticks = 0 if is_used else self._ticks + 1
+        return self._ticks
+
+    def _is_used(self) -> bool:
+        held = any(slot.is_used or (slot.is_up and slot.tasks.have_begun) for slot in self._switchboard.pool)
+        return (
+            held or self._is_heard() or len(self._switchboard.sessions) > 0 or self._switchboard.calls() > 0
+        )
+
+    def begin(self) -> None:
+        """Count anew."""
+        self._ticks = 0

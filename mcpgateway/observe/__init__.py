@@ -1,0 +1,1 @@
+"""Views of the running gateway for people and programs: figures, logs, traces."""

@@ -1,0 +1,281 @@
+"""Write down what was asked of servers and of the gateway itself: who, what, when, for how long, and how it ended.
+
+The ``kind`` of a record is ``call`` for the call of a tool, ``request`` for whatever else a server is asked, and
+``management`` for what is asked of the gateway itself.
+
+No arguments and no answers: those are in the flight recorder, for a while (`mcpgateway.observe.recorder`).
+
+# Note [Off the road]
+On the road of a call one tuple is kept.  It becomes a line of JSON when a second has passed, or when so many wait that
+the next would make somebody wait.  Where lines cannot be written, they are counted and dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any, Protocol
+
+import msgspec
+from attrs import define, field
+from twisted.logger import Logger
+
+from mcpgateway import escaping
+from mcpgateway.errors import ConfigError, GatewayError
+from mcpgateway.hub.meters import CALL_TOOL, ERROR, Row
+from mcpgateway.interfaces import Call
+from mcpgateway.observe.recorder import written
+from mcpgateway.observe.tracing import Traced
+from mcpgateway.policy.secrets.redaction import SHORTEST
+from mcpgateway.protocol import jsonrpc, peek
+
+AT_ONCE = 256
+ERROR_CHARS = 200
+SEARCHED = 20_000  # lines that are looked through for one that is asked for
+SHOWN, SHOWN_MOST = 50, 1000
+REFUSED = "refused"
+NUMBER_DIGITS = 19  # of ids of requests, which are counted, or times to the nanosecond
+REASON = "the tool says that it has failed"
+
+_encode_lines = msgspec.json.Encoder().encode_lines
+
+
+class Record(msgspec.Struct, omit_defaults=True, gc=False):
+    """One request to a server, as it is written down.
+
+    :ivar at: when it ended.
+    :ivar id: the gateway's own id of it, which is that of its span.
+    :ivar request: the client's id of it.
+    :ivar number: the id that its server has seen, as in the flight recorder; 0 where it was never sent.
+    :ivar session: what stands for the id of its session, which is nobody's business.
+    :ivar parent: the client's span.
+    """
+
+    at: str
+    id: str
+    server: str
+    method: str
+    ms: float
+    outcome: str
+    principal: str
+    request: str
+    number: int
+    kind: str = ""
+    tool: str = ""
+    session: str = ""
+    code: int | None = None
+    error: str = ""
+    trace: str = ""
+    parent: str = ""
+
+
+class Managed(msgspec.Struct, omit_defaults=True, gc=False):
+    """One request to the gateway itself, as it is written down."""
+
+    at: str
+    id: str
+    kind: str
+    operation: str
+    request: str
+    status: int
+    principal: str
+    server: str = ""
+
+
+class Lines(Protocol):
+    """Where lines are kept."""
+
+    def append(self, lines: list[str]) -> None:
+        """Add lines.
+
+        :raise ConfigError: they cannot be written.
+        """
+
+    def tail(self, number: int) -> list[str]:
+        """The last lines, the oldest first."""
+
+
+@define(eq=False)
+class Activity:
+    """The log of what was done.
+
+    :param new_id: gives the ids of what has none yet.
+    :param redact: takes out of a text whatever is secret.
+    :ivar dropped: how many lines could not be written.
+    """
+
+    log = Logger()
+
+    _lines: Lines
+    _now: Callable[[], float] = field(repr=False)
+    _new_id: Callable[[], str] = field(repr=False)
+    _redact: Callable[[str], str] = field(repr=False)
+    dropped: int = 0
+    _is_failing: bool = False
+    _ended: list[tuple[Any, ...]] = field(factory=list, init=False, repr=False)
+    _done: list[Record | Managed] = field(factory=list, init=False, repr=False)
+
+    def ended(self, call: Call, row: Row, spent_s: float, outcome: str, said: Any) -> None:
+        """A call has ended; see Note [Off the road]."""
+        why = said_of(said) if outcome == ERROR else None
+        self._ended.append(
+            (
+                self._now(),
+                row,
+                spent_s,
+                outcome,
+                why,
+                call.session,
+                call.principal,
+                call.id,
+                call.number,
+                call.trace,
+            )
+        )
+        if len(self._ended) >= AT_ONCE:
+            self.flush()
+
+    def refused(self, principal: str, server: str, call: Call, tool: str, why: str) -> None:
+        """A call was not brought to its server: whose token it came with may not use that."""
+        record = Record(
+            written(self._now()),
+            self._new_id(),
+            server,
+            self._redact(call.method),
+            0.0,
+            REFUSED,
+            self._redact(principal),
+            self._redact(call.id.decode(errors="replace")),
+            0,
+            kind=_kind(call.method),
+            tool=self._redact(tool),
+            error=self._redact(why)[:ERROR_CHARS],
+        )
+        self._done.append(record)
+        if len(self._done) >= AT_ONCE:
+            self.flush()
+
+    def managed(self, operation: str, request: str, status: int, principal: str, server: str) -> str:
+        """Something was asked of the gateway itself; the id under which that is written down."""
+        identifier = self._new_id()
+        self._done.append(
+            Managed(
+                written(self._now()),
+                identifier,
+                "management",
+                operation,
+                self._redact(request),
+                status,
+                self._redact(principal),
+                self._redact(server),
+            )
+        )
+        return identifier
+
+    def tick(self) -> None:
+        """A second has passed."""
+        if self._ended or self._done:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write down what has ended."""
+        ended, self._ended = self._ended, []
+        done, self._done = self._done, []
+        sessions: dict[bytes, str] = {}
+        names: dict[str, str] = {}
+        records = [*(self._record(each, sessions, names) for each in ended), *done]
+        if not records:
+            return
+        try:
+            self._lines.append([escaping.json_bytes(_encode_lines(records)).decode().rstrip("\n")])
+        except ConfigError as why:
+            self.dropped += len(records)
+            if not self._is_failing:
+                self._is_failing = True
+                self.log.warn(
+                    "the activity log cannot be written: {why}", event="activity.unwritten", why=str(why)
+                )
+        else:
+            self._is_failing = False
+
+    def _record(self, ended: tuple[Any, ...], sessions: dict[bytes, str], names: dict[str, str]) -> Record:
+        at, row, spent_s, outcome, why, session, principal, request, number, trace = ended
+        is_traced = isinstance(trace, Traced)
+        record = Record(
+            written(at),
+            trace.span if is_traced else self._new_id(),
+            row.server,
+            self._shown(row.method, names),
+            int(spent_s * 1_000_000) / 1000,
+            outcome,
+            self._shown(principal if session is None else session.principal, names),
+            self._shown(request.decode(errors="replace"), names),
+            number,
+            kind=_kind(row.method),
+            tool=self._shown(row.tool, names),
+        )
+        if session is not None and session.id:
+            record.session = sessions.get(session.id) or sessions.setdefault(session.id, _digest(session.id))
+        if why is not None:
+            record.code, text = why
+            record.error = self._redact(text)[:ERROR_CHARS]
+        if is_traced:
+            record.trace, record.parent = trace.context.trace, trace.parent
+        return record
+
+    def _shown(self, text: str, names: dict[str, str]) -> str:
+        # Whoever calls chooses these; few are long or no numbers, and of those most are the same.
+        if len(text) < SHORTEST or (text.isdecimal() and len(text) <= NUMBER_DIGITS):
+            return text
+        found = names.get(text)
+        if found is None:
+            found = names[text] = self._redact(text)
+        return found
+
+    def find(self, most: int = SHOWN, **wanted: str) -> list[dict[str, Any]]:
+        """The latest of what is written down, the oldest first.
+
+        :param wanted: what its members have to be; ``id`` is that of a call, of a trace or of a session.
+        """
+        self.flush()
+        identifier = wanted.pop("id", "")
+        found: list[dict[str, Any]] = []
+        for line in reversed(self._lines.tail(SEARCHED)):
+            if len(found) >= min(most, SHOWN_MOST):
+                break
+            try:
+                record = msgspec.json.decode(line)
+            except msgspec.DecodeError:
+                continue  # it was not written to its end
+            if not isinstance(record, dict) or any(
+                record.get(name) != value for name, value in wanted.items()
+            ):
+                continue
+            if identifier and identifier not in (
+                record.get("id"),
+                record.get("trace"),
+                record.get("session"),
+            ):
+                continue
+            found.append(record)
+        return found[::-1]
+
+
+def _kind(method: str) -> str:
+    return "call" if method == CALL_TOOL else "request"
+
+
+def _digest(identifier: bytes) -> str:
+    return blake2b(identifier, digest_size=6).hexdigest()
+
+
+def said_of(said: Any) -> tuple[int | None, str]:
+    """Why a call has failed: the code and the words of an error."""
+    if isinstance(said, GatewayError):
+        return said.code, said.message
+    if isinstance(said, str):
+        return None, said
+    if "error" not in said:
+        return None, REASON
+    error = peek.members(said, "error")
+    return jsonrpc.integer(error.get("code")), peek.text(error, "message") or ""

@@ -1,0 +1,225 @@
+"""Count what runs, for people and programs that look at the gateway's health."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from attrs import frozen
+
+from mcpgateway import __version__
+from mcpgateway.config.model import ClientFile, Container, Daemon, Reach, Remote, Rest, ServerSpec, Share
+from mcpgateway.discovery.records import Item
+from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.health.faults import Fault
+from mcpgateway.hub.health.health import Health
+from mcpgateway.hub.meters import Meters
+from mcpgateway.hub.slot import Slot
+from mcpgateway.observe import immorterm
+from mcpgateway.policy.access import LOCAL, is_client
+from mcpgateway.protocol.versions import Era
+from mcpgateway.system.process.memory import resident_bytes
+
+GRACE_TICKS = 15  # S000 calls a gateway without servers "starting" for so long
+
+
+@frozen
+class Census:
+    """Numbers about the gateway, taken when asked for.
+
+    :ivar lives: watches over the servers.
+    :ivar meters: counts what servers are asked.
+    :ivar started_at: seconds since the epoch.
+    :ivar auth: whether clients of this machine need a token: for everything, for changes, or for nothing.
+    :ivar config: what is to be said of the configuration.
+    :ivar clients: the clients' files that lead here.
+    :ivar is_disabled: whether the whole gateway is switched off softly.
+    :ivar saved: the tokens that models were spared; empty where nobody has used a view since the gateway runs.
+    :ivar faults: what is wrong with the gateway as a whole.
+    """
+
+    switchboard: Switchboard
+    lives: Health
+    meters: Meters
+    started_at: float
+    port: Callable[[], int]
+    auth: Callable[[], str]
+    config: Callable[[], dict[str, Any]] = dict
+    clients: Callable[[], Sequence[ClientFile]] = tuple
+    is_disabled: Callable[[], bool] = bool
+    saved: Callable[[], dict[str, Any]] = dict
+    faults: Callable[[], Sequence[Fault]] = tuple
+
+    def tools(self, server: ServerSpec) -> Sequence[Item] | None:
+        """The tools a server is known to have, whether it runs or not; None where it was never asked for them."""
+        return self.switchboard.board.librarian.tools(server)
+
+    def health(self, principal: str = LOCAL) -> dict[str, Any]:
+        """The union of the seeds' bodies: S003's and S004's numbers, and every server in ``backends``.
+
+        :param principal: who asks; where the gateway's own user signs in is nobody else's business.
+        """
+        is_user = not is_client(principal)
+        slots = self._slots()
+        sessions = self.switchboard.sessions
+        servers = self.switchboard.servers.values()
+        faults = self.faults()
+        running = sum(self.lives.runs(slots[server.name]) for server in servers)
+        return {
+            "status": self._status(faults),
+            "problems": [each.shown() for each in faults],
+            "disabled": self.is_disabled(),
+            "servers": len(servers),
+            "running": running,
+            "sessions": len(sessions),
+            "streams": sum(session.has_stream for session in sessions),
+            "calls": self.switchboard.calls(),
+            "auth": self.auth(),
+            "started_at": datetime.fromtimestamp(self.started_at, UTC).isoformat(timespec="seconds"),
+            "uptime": sessions.now,
+            "uptime_seconds": sessions.now,
+            "pid": os.getpid(),
+            "port": self.port(),
+            "version": __version__,
+            "memory_mb": _memory_mb(),
+            "approvals": self._approvals(),
+            "config": self.config(),
+            "clients": [_client(each) for each in self.clients()],
+            "aggregate": True,
+            "saved": self.saved(),
+            "backends": [
+                self._backend(server, slots[server.name]) | (self._way(server) if is_user else {})
+                for server in servers
+            ],
+        }
+
+    def alive(self) -> dict[str, Any]:
+        """That the gateway answers, and by what the causes are called for which not all is well."""
+        faults = self.faults()
+        named = {"problems": [each.code for each in faults]} if faults else {}
+        return {"status": self._status(faults), **named}
+
+    def _status(self, faults: Sequence[Fault] = ()) -> str:
+        if not self.switchboard.is_open:
+            return "stopping"
+        return "degraded" if faults else "ok"
+
+    def server(self, server: ServerSpec) -> dict[str, Any]:
+        """Numbers of one server, for the gateway's own user."""
+        slots = [each for each in self.switchboard.pool if each.server.name == server.name]
+        return self._backend(server, slots) | self._way(server)
+
+    def _way(self, server: ServerSpec) -> dict[str, Any]:
+        # Whole: elsewhere queries are masked, and this one leads nowhere without its own.
+        question = self.lives.question(server)
+        return {"login_url": question.url} if question is not None else {}
+
+    def _approvals(self) -> list[dict[str, Any]]:
+        repositories = self.switchboard.scopes.repositories
+        return repositories.waiting() if repositories is not None else []
+
+    def _backend(self, server: ServerSpec, slots: list[Slot]) -> dict[str, Any]:
+        pids = [pid for slot in slots for pid in slot.pids]
+        # Those that the sessions of views have there are its own too, though not further clients of the gateway.
+        sessions = sum(1 for session in self.switchboard.sessions.of(server) if session.id)
+        asked = self.meters.totals(server.name)
+        return {
+            "name": server.name,
+            "title": server.title,
+            "transport": transport(server.reach),
+            "share": self.switchboard.pool.scope(server).value,
+            "share_reason": self.switchboard.pool.reason(server),
+            "speaks": self._speaks(server),
+            "running_eras": sorted({slot.era.value for slot in slots if slot.is_up}),
+            "pids": pids,
+            "sessions": sessions,
+            "calls": sum(len(slot.calls()) for slot in slots),
+            "requests": asked.requests,
+            "tool_calls": asked.calls,
+            "starts": sum(slot.starts for slot in slots),
+            "source": server.source,
+            "project": server.project,
+            **self.lives.shown(server, slots),
+        }
+
+    def _speaks(self, server: ServerSpec) -> dict[str, bool | None]:
+        # None: nobody has come for whom it matters.
+        known = self.switchboard.eras.known(server)
+        return {era.value: known.speaks(era) for era in Era}
+
+    def immorterm(self) -> dict[str, Any]:
+        """S000's body."""
+        slots = self._slots()
+        servers = [
+            self._immorterm_server(each, slots[each.name]) for each in self.switchboard.servers.values()
+        ]
+        uptime = self.switchboard.sessions.now
+        clients = [immorterm.client(each) for each in self.clients() if not each.suspended]
+        return {
+            "status": "ok" if servers else ("starting" if uptime <= GRACE_TICKS else "degraded"),
+            "version": __version__,
+            "uptime": uptime,
+            "port": self.port(),
+            "servers": servers,
+            "totalChildren": sum(server["activeChildren"] for server in servers),
+            "memoryMB": _memory_mb(),
+            **({"clients": clients} if clients else {}),
+        }
+
+    def harshal(self) -> dict[str, Any]:
+        """S004's body: its ``servers`` are those that are connected, and ``timestamp`` is in milliseconds."""
+        slots, servers = self._slots(), self.switchboard.servers.values()
+        sessions = self.switchboard.sessions
+        return {
+            "status": self._status(),
+            "servers": sum(self.lives.runs(slots[each.name]) for each in servers),
+            "tools": sum(len(self.tools(each) or ()) for each in servers),
+            "sessions": len(sessions),
+            "uptime": sessions.now,
+            "timestamp": round(sessions.wall() * 1000),
+        }
+
+    def _immorterm_server(self, server: ServerSpec, slots: list[Slot]) -> dict[str, Any]:
+        stateful = self.switchboard.pool.scope(server) is Share.SESSION
+        return {
+            "name": server.name,
+            "mode": "stateful" if stateful else "stateless",
+            "activeChildren": sum(slot.is_up for slot in slots),
+            "totalRequests": self.meters.totals(server.name).requests,
+        }
+
+    def _slots(self) -> dict[str, list[Slot]]:
+        slots: dict[str, list[Slot]] = defaultdict(list)
+        for slot in self.switchboard.pool:
+            slots[slot.server.name].append(slot)
+        return slots
+
+
+def transport(reach: Reach | None) -> str:
+    """How a server is spoken with, in a word."""
+    match reach:
+        case Remote() | Daemon():
+            return reach.transport.value
+        case Container():
+            return "docker"
+        case Rest():
+            return "rest"
+        case None:
+            return "stdio"
+
+
+def _client(file: ClientFile) -> dict[str, Any]:
+    return {
+        "name": file.client,
+        "path": file.path,
+        "mode": file.mode,
+        "servers": list(file.servers),
+        "suspended": file.suspended,
+    }
+
+
+def _memory_mb() -> int:
+    return round(resident_bytes() / 2**20)

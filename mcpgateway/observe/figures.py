@@ -1,0 +1,205 @@
+"""What is told of the numbers: to dashboards in S000's shape, to scripts in S003's.
+
+Calls are counted in `mcpgateway.hub.meters`, lives in `mcpgateway.hub.health.health`; here they are only brought
+together, when somebody asks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from attrs import define, field
+
+from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.discovery.records import Item
+from mcpgateway.discovery.tokens import Cost, cost_of
+from mcpgateway.hub.health.lives import Life, lives
+from mcpgateway.hub.meters import Meters, Row, totals
+from mcpgateway.observe import immorterm
+from mcpgateway.observe.census import Census
+from mcpgateway.observe.sessions import handle
+from mcpgateway.observe.timeline import Timeline
+from mcpgateway.policy.health import State
+from mcpgateway.system.process.memory import resident_bytes
+
+MINUTES_SHOWN = 60
+_FAILING = frozenset((State.ERROR, State.RESTARTING, State.UNREACHABLE))
+
+
+@define(eq=False)
+class Figures:
+    """Numbers of the gateway, its servers and their tools."""
+
+    meters: Meters
+    timeline: Timeline
+    census: Census
+    _slowest: dict[Row, tuple[int, float]] = field(factory=dict, init=False)  # by how many calls there were
+    _costs: dict[str, tuple[Sequence[Item], Cost]] = field(
+        factory=dict, init=False
+    )  # of what was listed then
+
+    # S000: GET /api/health/stats
+
+    def stats(self) -> dict[str, Any]:
+        """All that S000's dashboard is made of."""
+        census, asked = self.census, totals(self.meters.rows)
+        living = lives(census.switchboard, census.lives)
+        return {
+            "uptimeSeconds": census.switchboard.sessions.now,
+            "totalRequests": asked.requests,
+            "totalErrors": asked.errors,
+            "totalCalls": asked.calls,
+            "totalCallErrors": asked.call_errors,
+            "toolStats": self._tool_stats(),
+            "activeConnections": sum(each.running for each in living),
+            # Theirs looks for another program at a fixed port; this gateway asks nobody of its own accord.
+            "memoryServiceHealthy": False,
+            "servers": [self._server(each) for each in living],
+            "sessions": self._sessions(),
+            "clients": [immorterm.client(each) for each in census.clients() if not each.suspended],
+            "timeline": self.timeline.shown(MINUTES_SHOWN),
+            "gatewayEnabled": not census.is_disabled(),
+            "memoryMB": round(resident_bytes() / 2**20),
+        }
+
+    def _tool_stats(self) -> dict[str, dict[str, Any]]:
+        # Several servers may have a tool of one name; then the server's name stands before it.
+        rows = [each for each in self.meters.rows if each.tool and each.requests]
+        named = Counter(each.tool for each in rows)
+        return {
+            each.tool if named[each.tool] == 1 else f"{each.server}__{each.tool}": self._tool(each)
+            for each in rows
+        }
+
+    def _tool(self, row: Row) -> dict[str, Any]:
+        return {
+            "calls": row.requests,
+            "errors": row.errors,
+            "totalMs": _ms(row.total_s),
+            "avgMs": _ms(row.total_s / row.requests),
+            "p99Ms": _ms(self._p99(row)),
+            "errorRate": round(row.errors / row.requests, 4),
+            "lastCalledAt": self._at(row.last_at),
+            "server": row.server,
+        }
+
+    def _p99(self, row: Row) -> float:
+        # Asked for every few seconds, for thousands of tools of which hardly any was called meanwhile.
+        calls, found = self._slowest.get(row, (0, 0.0))
+        if calls != row.requests:
+            found = percentile(row.recent, 0.99)
+            self._slowest[row] = (row.requests, found)
+        return found
+
+    def _at(self, moment: float) -> int:
+        # Milliseconds since the epoch: the stopwatch knows no date.
+        return round((self.timeline.wall() - (self.meters.seconds() - moment)) * 1000)
+
+    def _server(self, life: Life) -> dict[str, Any]:
+        server, census = life.server, self.census
+        rows, asked = list(self.meters.of(server.name)), self.meters.totals(server.name)
+        ended = [each.last_at for each in rows if each.requests]
+        files = [each for each in census.clients() if server.name in each.servers]
+        return {
+            "name": server.name,
+            "mode": "stateful" if census.switchboard.pool.scope(server) is Share.SESSION else "stateless",
+            "activeChildren": life.running,
+            "totalRequests": asked.requests,
+            "totalCalls": asked.calls,
+            "status": "running" if life.is_up else "error" if life.state in _FAILING else "idle",
+            "enabled": life.state is not State.DISABLED,
+            "command": server.command[0] if server.command else "",  # what follows may be secret
+            "lastActivityAt": self._at(max(ended)) if ended else 0,
+            "source": "project" if server.workspace else "global",
+            "configPath": files[0].path if files else "",
+        }
+
+    def _sessions(self) -> list[dict[str, Any]]:
+        # Only those that have children of their own, as S000 does; the handle leads to a session and opens nothing.
+        sessions, now = self.census.switchboard.sessions, self.timeline.wall()
+        return [
+            {
+                "sessionId": handle(each.id),
+                "clientPid": each.owner,
+                "servers": [each.server.name],
+                "lastActivityAt": round((now - (sessions.now - each.seen)) * 1000),
+                "childCount": int(each.slot.is_up),
+            }
+            for each in sessions
+            if each.id and each.slot is not None and not each.slot.shared
+        ]
+
+    # S003: GET /api/v1/metrics
+
+    def metrics(self) -> dict[str, Any]:
+        """What S003 tells of the lives of servers, and what their tools cost a model."""
+        board = self.census.switchboard
+        cost = self.cost(board.servers.values())
+        return {
+            "timestamp": written(self.timeline.wall()),
+            "gateway_uptime": duration(board.sessions.now),
+            "servers": [_life(each) for each in lives(board, self.census.lives)],
+            "tokens": {
+                "total_tools": cost.tools,
+                "est_schema_tokens": cost.schema,
+                "est_description_tokens": cost.description,
+                "est_total_tokens": cost.total,
+            },
+        }
+
+    def cost(self, servers: Iterable[ServerSpec]) -> Cost:
+        """What all tools would cost a model that is told of them, as far as they are known."""
+        costs = [self._cost(each) for each in servers]
+        return Cost(
+            sum(each.tools for each in costs),
+            sum(each.schema for each in costs),
+            sum(each.description for each in costs),
+        )
+
+    def _cost(self, server: ServerSpec) -> Cost:
+        tools = self.census.tools(server)
+        if tools is None:
+            return Cost()
+        known = self._costs.get(server.name)
+        if known is None or known[0] is not tools:
+            known = self._costs[server.name] = (tools, cost_of(tools))
+        return known[1]
+
+
+def _life(life: Life) -> dict[str, Any]:
+    return {
+        "name": life.server.name,
+        "restart_count": life.restarts,
+        "mtbf": duration(life.mtbf_s),
+        "uptime": duration(life.uptime_s),
+        **({"last_crash_at": written(life.last_crash)} if life.last_crash is not None else {}),
+    }
+
+
+def percentile(values: Collection[float], part: float) -> float:
+    """The smallest of some values that so large a part of them does not exceed; 0 of none."""
+    if not values:
+        return 0.0
+    return sorted(values)[max(0, math.ceil(len(values) * part) - 1)]
+
+
+def written(seconds: float) -> str:
+    """A moment, in seconds since the epoch, as it is written."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def duration(seconds: float) -> str:
+    """A time in the way that Go writes it, such as ``1h2m3s``."""
+    minutes, left = divmod(max(0, int(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes}m{left}s"
+    return f"{minutes}m{left}s" if minutes else f"{left}s"
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)

@@ -1,0 +1,88 @@
+"""Read the flight recorder: the tape of a server and its history, in one row, without secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from attrs import frozen
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from mcpgateway.backends.tape import PIECE, Line, Tapes
+from mcpgateway.hub.health.history import Happening, Histories
+from mcpgateway.policy.secrets.scrubbing import scrubbed
+
+AT_ONCE = 25  # lines, so that nobody else waits
+DOUBTFUL = 1024  # bytes before the end of what was cut: half a secret is not found
+
+
+@frozen
+class Recording:
+    """Exports what was said to servers, and by them.
+
+    :ivar redact: takes out of a text whatever is secret.
+    """
+
+    tapes: Tapes
+    histories: Histories
+    clock: IReactorTime
+    redact: Callable[[str], str]
+
+    async def export(self, name: str, most: int | None = None) -> list[dict[str, Any]]:
+        """All that is kept of a server, the oldest first; nothing of one that is not known.
+
+        :param most: only so many of the latest lines.
+        """
+        tape, history = self.tapes.find(name), self.histories.find(name)
+        taken = [(each[0], self._said, each) for each in (tape.lines() if tape is not None else ())]
+        happened = [
+            (each.at, self._happened, each) for each in (history.happenings() if history is not None else ())
+        ]
+        row: list[tuple[float, Callable[[str, Any], dict[str, Any]], Any]] = [*happened, *taken]
+        row.sort(key=lambda each: each[0])
+        found = []
+        for number, (_, tell, each) in enumerate(row if most is None else row[max(0, len(row) - most) :], 1):
+            found.append(tell(name, each))
+            if number % AT_ONCE == 0:
+                await deferLater(self.clock, 0.0)
+        return found
+
+    def _happened(self, name: str, what: Happening) -> dict[str, Any]:
+        return {"at": written(what.at), "server": name, "event": what.event, "text": self.redact(what.text)}
+
+    def _said(self, name: str, line: Line) -> dict[str, Any]:
+        at, conversation, size, data = line
+        return {
+            "at": written(at),
+            "server": name,
+            "child": abs(conversation),
+            "direction": "to-server" if conversation > 0 else "from-server",
+            "bytes": size,
+            **dict(self._content(data, is_cut=size > PIECE)),
+        }
+
+    def _content(self, data: bytes, *, is_cut: bool) -> Iterator[tuple[str, Any]]:
+        if is_cut:
+            text = data.decode(errors="replace")
+            yield "cut", True
+            yield "text", self.redact(text)[: PIECE - DOUBTFUL]
+            return
+        try:
+            yield "message", scrubbed(msgspec.json.decode(data), self.redact)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            yield "text", self.redact(data.decode(errors="replace").rstrip("\n"))
+
+
+def written(seconds: float) -> str:
+    """A time, in UTC and to the microsecond."""
+    whole = int(seconds)
+    return f"{_second(whole)}.{int((seconds - whole) * 1_000_000):06d}Z"
+
+
+@lru_cache(8)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -1,0 +1,117 @@
+"""All servers as they are shown to people and programs: how they are, what they offer, how they are defined.
+
+Of variables and headers only the names are shown, never a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from mcpgateway.config.model import Remote, Rest, ServerSpec
+from mcpgateway.discovery.naming import did_you_mean
+from mcpgateway.discovery.records import Item
+from mcpgateway.errors import UnknownServer
+
+if TYPE_CHECKING:
+    from mcpgateway.config.merge import Blueprint
+
+SHOWN = ("name", "title", "status", "transport")
+
+
+def _not_known(_: ServerSpec) -> None:
+    return None
+
+
+@frozen
+class Roster:
+    """Shows servers.
+
+    :ivar servers: all that are configured, by name.
+    :ivar look: the numbers of a server (`mcpgateway.observe.census.Census.server`).
+    :ivar blueprints: what they are built from, by name.
+    :ivar tools: those that a server is known to have (`mcpgateway.hub.catalog.listed.Librarian.tools`).
+    """
+
+    servers: Callable[[], Mapping[str, ServerSpec]]
+    look: Callable[[ServerSpec], Mapping[str, Any]]
+    blueprints: Callable[[], Mapping[str, Blueprint]] = dict
+    tools: Callable[[ServerSpec], Sequence[Item] | None] = _not_known
+
+    def server(self, name: str) -> ServerSpec:
+        """The server of that name.
+
+        :raise UnknownServer: there is none; the hint says which may have been meant.
+        """
+        return named(self.servers(), name)
+
+    def views(self, *, with_tools: bool = True) -> list[dict[str, Any]]:
+        """Every server, with its tools or only with their number."""
+        return [self._view(each, with_tools=with_tools) for each in self.servers().values()]
+
+    def view(self, name: str) -> dict[str, Any]:
+        """One server, with its tools as far as they are known.
+
+        :raise UnknownServer: there is none of that name.
+        """
+        return self._view(self.server(name))
+
+    def _view(self, server: ServerSpec, *, with_tools: bool = True) -> dict[str, Any]:
+        found = self.look(server)
+        pids, tools = list(found.get("pids", ())), self.tools(server)
+        shown = {each: found[each] for each in SHOWN}
+        shown |= {
+            "enabled": server.enabled,
+            "share": found["share"],
+            "tool_count": len(tools) if tools is not None else None,
+            "restart_count": found["restart_count"],
+            "uptime_seconds": found["uptime_seconds"],
+            "next_try_s": found["next_try_s"],
+            "sessions": found["sessions"],
+            "calls": found["calls"],
+            "requests": found["requests"],
+            "tool_calls": found["tool_calls"],
+            "pids": pids,
+            "source": server.source,
+            "project": server.project,
+            **self._keys(server),
+        }
+        if pids:
+            shown["pid"] = pids[0]
+        if url := found.get("login_url"):
+            shown["login_url"] = url
+        if error := found.get("last_error"):
+            shown["last_error"] = error
+        if tools is not None and with_tools:
+            shown["tools"] = [_tool(each) for each in tools]
+        return shown
+
+    def _keys(self, server: ServerSpec) -> dict[str, list[str]]:
+        blueprint = self.blueprints().get(server.name)
+        env: Iterable[str] = blueprint.entry.env if blueprint is not None else ()
+        headers = server.reach.headers if isinstance(server.reach, Remote | Rest) else server.rest_headers
+        return {"env_keys": sorted(env), "header_keys": sorted(headers)}
+
+
+def named(servers: Mapping[str, ServerSpec], name: str) -> ServerSpec:
+    """The server of that name.
+
+    :raise UnknownServer: there is none; the hint says which may have been meant.
+    """
+    if name not in servers:
+        near = did_you_mean(name, servers)
+        known = f"there are: {', '.join(servers) or 'none'}"
+        hint = f"did you mean {' or '.join(near)}?" if near else known
+        raise UnknownServer(f"Unknown server: {name}", hint)
+    return servers[name]
+
+
+def _tool(item: Item) -> dict[str, Any]:
+    return {
+        "name": item.own,
+        "description": item.description,
+        "server": item.server,
+        "input_schema": item.input_schema,
+    }

@@ -1,0 +1,166 @@
+"""What sharing has saved: processes, memory and tokens.
+
+# Note [What it is compared with]
+Without the gateway each client starts its own child of each server that it uses.  So a server that runs as programs of
+this machine would run once for each of its sessions, each as large as those that run are on average.  The gateway's own
+memory is what that costs, and is taken off.  Clients of the modern era have no sessions: all of them count as one.
+Servers that are elsewhere save nothing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field, frozen
+
+from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.health.health import Health
+from mcpgateway.hub.health.lives import Life, lives
+from mcpgateway.system.process.memory import resident_bytes
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.usage import Usage
+
+MB = 2**20
+LOOK_TICKS = 60
+WEIGH_TICKS = 30  # while somebody scrapes
+WANTED_TICKS = 300  # after that it seems that nobody does any more
+
+Weigh = Callable[[Collection[int]], Mapping[int, int]]
+"""The bytes that each of some children's process trees takes, as far as that can be told."""
+
+
+@define(eq=False)
+class Weights:
+    """What children weigh, looked at now and then for those who must not wait for it.
+
+    :ivar weigh: goes through all processes of the machine.
+    """
+
+    weigh: Weigh
+    _pids: Callable[[], Iterable[int]]
+    _sizes: Mapping[int, int] = field(factory=dict, init=False)
+    _left: int = field(default=0, init=False)
+
+    def latest(self) -> Mapping[int, int]:
+        """What they weighed when they were last looked at; has them looked at for a while."""
+        if not self._left:
+            self._sizes = {}
+        self._left = WANTED_TICKS
+        return self._sizes
+
+    def now(self, pids: Collection[int]) -> Mapping[int, int]:
+        """What some of them weigh at this moment."""
+        return self.weigh(pids) if pids else {}
+
+    def tick(self) -> None:
+        """A second has passed."""
+        if self._left:
+            self._left -= 1
+            if self._left % WEIGH_TICKS == WEIGH_TICKS - 1:
+                self._sizes = self.now(set(self._pids()))
+
+
+@frozen
+class Entry:
+    """What sharing one server saves at this moment.
+
+    :ivar without: how many processes there would be without the gateway.
+    :ivar running: how many there are.
+    :ivar size: what these take, in bytes.
+    """
+
+    server: str
+    sessions: int
+    without: int
+    running: int
+    size: int
+
+    @property
+    def saved(self) -> int:
+        """How many processes that saves."""
+        return self.without - self.running
+
+    @property
+    def saved_bytes(self) -> int:
+        """How much memory."""
+        return self.saved * self.size // self.running if self.running else 0
+
+
+def entry_of(life: Life, sizes: Mapping[int, int]) -> Entry:
+    """The entry of one server; see Note [What it is compared with]."""
+    running = len(life.pids)
+    without = max(life.sessions, running) if running else 0
+    return Entry(
+        life.server.name, life.sessions, without, running, sum(sizes.get(each, 0) for each in life.pids)
+    )
+
+
+@define(eq=False)
+class Savings:
+    """The savings of the gateway.
+
+    :ivar usage: the book of what tokens were spared; None where none is kept.
+    """
+
+    _switchboard: Switchboard
+    _health: Health
+    weights: Weights
+    usage: Callable[[], Usage | None]
+    _process_s: int = field(default=0, init=False)
+
+    def tick(self) -> None:
+        """A second has passed."""
+        self.weights.tick()
+        if self._switchboard.sessions.now % LOOK_TICKS == 0:
+            self._process_s += LOOK_TICKS * sum(each.saved for each in self.entries({}))
+
+    def entries(self, sizes: Mapping[int, int]) -> list[Entry]:
+        """What each server saves at this moment."""
+        return [entry_of(each, sizes) for each in lives(self._switchboard, self._health)]
+
+    def shown(self) -> dict[str, Any]:
+        """All of it."""
+        pids = {pid for slot in self._switchboard.pool for pid in slot.pids}
+        entries = self.entries(self.weights.now(pids))
+        own, running = resident_bytes(), sum(each.size for each in entries)
+        saved = sum(each.saved_bytes for each in entries)
+        usage = self.usage()
+        return {
+            "uptime_seconds": self._switchboard.sessions.now,
+            "processes": {
+                "without": sum(each.without for each in entries),
+                "running": sum(each.running for each in entries),
+                "saved": sum(each.saved for each in entries),
+                "hours_saved": round(self._process_s / 3600, 2),
+            },
+            "memory": {
+                "without_mb": _mb(running + saved),
+                "running_mb": _mb(running),
+                "gateway_mb": _mb(own),
+                "saved_mb": _mb(saved - own),
+            },
+            "tokens": {**(usage.shown() if usage is not None else {}), "days": _days(usage)},
+            "servers": [_shown(each) for each in entries],
+        }
+
+
+def _shown(entry: Entry) -> dict[str, Any]:
+    return {
+        "name": entry.server,
+        "sessions": entry.sessions,
+        "without": entry.without,
+        "running": entry.running,
+        "saved": entry.saved,
+        "memory_mb": _mb(entry.size),
+        "saved_mb": _mb(entry.saved_bytes),
+    }
+
+
+def _days(usage: Usage | None) -> dict[str, dict[str, dict[str, int]]]:
+    return usage.days() if usage is not None else {}
+
+
+def _mb(size: int) -> float:
+    return round(size / MB, 1)

@@ -1,0 +1,272 @@
+"""The logs of the servers: what a child writes to its stderr, what its server says over MCP, what we log about it.
+
+Lines are redacted before anything keeps them, and whatever they hold, each stays one line:
+``2026-11-22T03:43:24.123456Z stderr text``.  The time is never the same twice in one log, so it names its line.
+
+# Note [A server that floods us]
+Redaction costs some 50 µs a line.  What comes faster than `BATCH` lines in `PAUSE_S` waits, in a queue with a bound
+beyond which lines are left out, and the log says how many.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+import msgspec
+from attrs import define, field
+from twisted.logger import Logger
+
+from mcpgateway.errors import ConfigError
+from mcpgateway.escaping import one_line
+from mcpgateway.observe.event_feed import Chronicle, Entry, Follower
+from mcpgateway.policy.secrets.redaction import LONGEST, Redactor, is_telling
+from mcpgateway.policy.secrets.shapes import without
+
+HISTORY = 1000  # lines
+LINE_CHARS = 2000  # of a line that are shown
+LINE_BYTES = LINE_CHARS * 4 + LONGEST  # of a line that are looked at: half a secret is not found
+UNWRITTEN_CHARS = 131_072  # of lines that could not be written to the disk
+BATCH, PAUSE_S = 100, 0.05
+QUEUE_LINES, QUEUE_BYTES = 5000, 2 * 1_048_576
+LEVEL_CHARS = 20
+STDERR, GATEWAY, MESSAGE = "stderr", "gateway", "message"
+"""Where a line is from."""
+
+
+class LogFile(Protocol):
+    """Where the lines of a server are kept (`mcpgateway.system.logs.server_log.ServerLogFile`)."""
+
+    def append(self, lines: list[str]) -> None:
+        """Add lines.
+
+        :raise ConfigError: they cannot be.
+        """
+
+    def tail(self, number: int) -> list[str]:
+        """The last lines."""
+
+
+class Hearing:
+    """What one child writes to its stderr, taken apart into lines."""
+
+    __slots__ = ("_hidden", "_log", "_rest")
+
+    def __init__(self, log: ServerLog, hidden: tuple[str, ...] = ()) -> None:
+        self._log = log
+        self._hidden = hidden
+        self._rest = b""
+
+    def heard(self, data: bytes) -> None:
+        """There is more of it."""
+        *lines, rest = data.split(b"\n")
+        if lines:
+            lines[0] = self._rest + lines[0]
+            self._rest = rest[:LINE_BYTES]
+            self._tell(lines)
+        elif len(self._rest) < LINE_BYTES:
+            self._rest += rest[: LINE_BYTES - len(self._rest)]
+
+    def ended(self) -> None:
+        """That was all; a last line may have no end."""
+        if self._rest:
+            rest, self._rest = self._rest, b""
+            self._tell([rest])
+
+    def _tell(self, lines: list[bytes]) -> None:
+        if self._hidden:
+            lines = [without(line, self._hidden) for line in lines]
+        self._log.queue(STDERR, lines)
+
+
+@define(eq=False)
+class ServerLog:
+    """The log of one server.
+
+    :ivar server: its name.
+    """
+
+    log = Logger()
+
+    server: str
+    _file: LogFile = field(repr=False)
+    _redactor: Redactor = field(repr=False)
+    _clock: Any = field(repr=False)
+    _chronicle: Chronicle = field(init=False, repr=False)
+    _queue: deque[tuple[str, bytes]] = field(init=False, factory=deque, repr=False)
+    _queued: int = field(init=False, default=0)
+    _left_out: int = field(init=False, default=0)
+    _drain: Any = field(init=False, default=None, repr=False)
+    _last: str = field(init=False, default="")
+    _is_broken: bool = field(init=False, default=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._chronicle = Chronicle(HISTORY, UNWRITTEN_CHARS)
+
+    def queue(self, source: str, lines: list[bytes]) -> None:
+        """Lines of the server's own; see Note [A server that floods us]."""
+        for line in lines:
+            if not line.strip():
+                continue
+            kept = line[:LINE_BYTES]
+            self._queue.append((source, kept))
+            self._queued += len(kept)
+        while len(self._queue) > QUEUE_LINES or self._queued > QUEUE_BYTES:
+            self._queued -= len(self._queue.popleft()[1])
+            self._left_out += 1
+        if self._drain is None:
+            self._next()
+
+    def _next(self) -> None:
+        self._drain = None
+        number = min(len(self._queue), BATCH)
+        if number:
+            self._take(number)
+            self._drain = self._clock.callLater(PAUSE_S, self._next)
+
+    def _take(self, number: int) -> None:
+        made: list[Entry] = []
+        left_out, self._left_out = self._left_out, 0
+        if left_out:
+            made.append(self._entry(GATEWAY, f"{left_out} lines were left out: it writes too many at once"))
+        for _ in range(number):
+            source, line = self._queue.popleft()
+            self._queued -= len(line)
+            made.append(self._entry(source, line.decode(errors="replace").rstrip("\r")))
+        self._keep(made)
+
+    def settle(self) -> None:
+        """Write what is waiting: nothing more will come."""
+        drain, self._drain = self._drain, None
+        if drain is not None:
+            drain.cancel()
+        if self._queue:
+            self._take(len(self._queue))
+
+    def say(self, source: str, text: str) -> None:
+        """Add a line that is not a child's."""
+        self._keep([self._entry(source, text[:LINE_BYTES])])
+
+    def _entry(self, source: str, text: str) -> Entry:
+        shown = one_line(self._redactor.redact(text, LINE_CHARS))
+        self._last = stamp(self._clock.seconds(), self._last or self._newest())
+        return Entry(self._last, f"{self._last} {source} {shown}", server=self.server)
+
+    def _newest(self) -> str:
+        # Of a gateway before us, whose clock may have been ahead.
+        return next((line.partition(" ")[0] for line in self._file.tail(1)), "")
+
+    def _keep(self, entries: list[Entry]) -> None:
+        try:
+            self._file.append([each.text for each in entries])
+            self._is_broken = False
+        except ConfigError as why:
+            for each in entries:
+                self._chronicle.keep(each)
+            if not self._is_broken:
+                self._is_broken = True
+                # Not with the server's name: what is logged about a server ends up here.
+                self.log.warn(
+                    "the log of {name} cannot be written: {why}",
+                    event="log.unwritten",
+                    name=self.server,
+                    why=str(why),
+                )
+        for each in entries:
+            self._chronicle.tell(each)
+
+    def history(self, number: int = HISTORY, after: str = "") -> list[Entry]:
+        """The last lines, the oldest first; with ``after`` only those that came after it."""
+        written = (
+            Entry(line.partition(" ")[0], line, server=self.server) for line in self._file.tail(HISTORY)
+        )
+        found = sorted((*written, *self._chronicle.kept), key=lambda each: each.identifier)
+        found = [each for each in found if each.identifier > after]
+        return found[-number:] if number else []
+
+    def follow(self, follower: Follower) -> Callable[[], None]:
+        """Tell him of every line from now on; returns what ends that."""
+        return self._chronicle.follow(follower)
+
+    def close(self) -> None:
+        """Nobody needs it any more; whoever follows is told so."""
+        self.settle()
+        self._chronicle.close()
+
+
+@define(eq=False)
+class ServerLogs:
+    """The logs of all servers.
+
+    :param make_file: where the log of a server is kept.
+    :ivar is_served: whether there is a server of that name.
+    """
+
+    redactor: Redactor = field(repr=False)
+    _clock: Any = field(repr=False)
+    _make_file: Callable[[str], LogFile] = field(repr=False)
+    is_served: Callable[[str], bool] = field(default=lambda _: False, repr=False)
+    _logs: dict[str, ServerLog] = field(init=False, factory=dict)
+
+    def is_known(self, server: str) -> bool:
+        """Whether there is a server of that name, or was one that has said something."""
+        return server in self._logs or self.is_served(server)
+
+    def of(self, server: str) -> ServerLog:
+        """The log of a server, which may have said nothing yet."""
+        found = self._logs.get(server)
+        if found is None:
+            found = self._logs[server] = ServerLog(
+                server, self._make_file(server), self.redactor, self._clock
+            )
+        return found
+
+    def __iter__(self) -> Iterator[ServerLog]:
+        return iter(tuple(self._logs.values()))
+
+    def hearing(self, server: str, secrets: tuple[str, ...] = ()) -> Hearing:
+        """What takes the stderr of a new child of a server.
+
+        :param secrets: what this child was given.
+        """
+        self.redactor.learn(secrets)
+        # What is too short or common to be taken out of all logs is still taken out of this one.
+        return Hearing(self.of(server), tuple(each for each in secrets if not is_telling(each)))
+
+    def said(self, server: str, level: str, data: bytes) -> None:
+        """A server has said something by ``notifications/message``: JSON, of whatever size."""
+        text = data[:LINE_BYTES]
+        if data[:1] == b'"' and len(data) < LINE_BYTES:
+            with suppress(msgspec.DecodeError):
+                text = msgspec.json.decode(data, type=str).encode(errors="replace")
+        self.of(server).queue(MESSAGE, [b"[%b] %b" % (level[:LEVEL_CHARS].encode(errors="replace"), text)])
+
+    def forget(self, server: str) -> None:
+        """The server is gone; what it said stays on the disk."""
+        found = self._logs.pop(server, None)
+        if found is not None:
+            found.close()
+
+    def close(self) -> None:
+        """The gateway stops."""
+        for each in self:
+            each.close()
+
+
+def stamp(seconds: float, after: str = "") -> str:
+    """A time as it stands in front of a line: UTC, with microseconds, later than that of the line before it."""
+    made = _written(datetime.fromtimestamp(seconds, UTC))
+    if made > after:
+        return made
+    try:
+        former = datetime.fromisoformat(after)
+    except ValueError:
+        return made  # what was there before is no line of ours
+    return _written(former + timedelta(microseconds=1))
+
+
+def _written(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,148 @@
+"""The sessions in use, for people and programs: whose each is, what it does, and ending it.
+
+# Note [A session's handle]
+Whoever knows the id of a session can speak in it, so it is shown to nobody but its client.  What is shown is a handle:
+the beginning of the id's digest, which leads here and opens nothing.  Ending a session takes either.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from hashlib import sha256
+from itertools import islice
+from typing import Any
+
+from attrs import field, frozen
+
+from mcpgateway.config.document import printable
+from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.sessions import Session
+from mcpgateway.protocol import peek
+
+HANDLE_CHARS = 12
+LISTED_LIMIT = 1000  # sessions in one answer
+NAME_CHARS = 100  # of what a client calls itself
+ID_LIMIT = 512  # bytes
+
+
+@frozen
+class Ended:
+    """What has become of an order to end sessions.
+
+    :ivar sessions: how many have ended.
+    :ivar killed: how many processes were stopped with them.
+    """
+
+    sessions: int = 0
+    killed: int = 0
+
+
+@frozen
+class SessionBook:
+    """Tells of the sessions in use, and ends them.
+
+    :ivar wall: seconds since the epoch.
+    """
+
+    switchboard: Switchboard = field(repr=False)
+    wall: Callable[[], float] = field(repr=False)
+
+    def listed(
+        self, *, server: str = "", pid: int | None = None, limit: int = LISTED_LIMIT
+    ) -> list[dict[str, Any]]:
+        """The sessions in use, the one that was heard of last first.
+
+        :param server: only those of this server, or this view.
+        :param pid: only those of this process.
+        """
+        found: Iterable[Session] = self.switchboard.sessions
+        if pid is not None:
+            found = (each for each in found if each.owner == pid)
+        if server:
+            found = (each for each in found if server in _servers(each))
+        ordered = sorted(found, key=lambda each: -each.seen)
+        calls = self._calls()
+        return [self._shown(each, calls[each]) for each in islice(ordered, max(0, limit))]
+
+    def _calls(self) -> Counter[Session]:
+        counted: Counter[Session] = Counter()
+        for holder in self.switchboard.holders():
+            for call in holder.calls():
+                session: Session | None = call.session
+                if session is not None:
+                    counted[session.outer or session] += 1
+        return counted
+
+    def _shown(self, session: Session, calls: int) -> dict[str, Any]:
+        sessions = self.switchboard.sessions
+        idle = sessions.now - session.seen
+        inners = session.inners.sessions.values() if session.inners is not None else ()
+        own = [each for each in (session, *inners) if each.slot is not None and not each.slot.shared]
+        issued = session.issued
+        return {
+            "id": handle(session.id),
+            "server": session.server.name,
+            "servers": _servers(session),
+            "client": _client(sessions.params_of(session)),
+            "principal": session.principal,
+            "pid": session.owner,
+            "workspace": session.server.workspace,
+            "revision": session.version,
+            "began_at": _written(issued.issued) if issued is not None else None,
+            "last_activity_at": _written(self.wall() - idle),
+            "idle_seconds": idle,
+            "calls": calls,
+            "streams": int(session.has_stream),
+            "children": [pid for each in own if each.slot is not None for pid in each.slot.pids],
+        }
+
+    def end(self, name: str) -> Ended:
+        """End a session, by its handle or its id; an id that is not in use is good for nothing afterwards."""
+        found = self._find(name)
+        if found is not None:
+            return self._end([found], "somebody asked for it")
+        identifier = name.encode(errors="replace")
+        if len(identifier) <= ID_LIMIT:
+            self.switchboard.sessions.forget_parked(identifier)
+        return Ended()
+
+    def _find(self, name: str) -> Session | None:
+        sessions = self.switchboard.sessions
+        if len(name) == HANDLE_CHARS:
+            return next((each for each in sessions if handle(each.id) == name), None)
+        return sessions.named(name.encode(errors="replace"))
+
+    def end_owned_by(self, pid: int) -> Ended:
+        """End all sessions of a process."""
+        return self._end(self.switchboard.sessions.owned_by(pid), "its owner was ended")
+
+    def end_all(self) -> Ended:
+        """End all sessions in use."""
+        return self._end(self.switchboard.sessions, "somebody asked for all of them")
+
+    def _end(self, sessions: Iterable[Session], why: str) -> Ended:
+        killed = [self.switchboard.end(each, why) for each in list(sessions)]
+        return Ended(len(killed), sum(killed))
+
+
+def handle(identifier: bytes) -> str:
+    """What a session is called where its id is not shown; see Note [A session's handle]."""
+    return sha256(identifier).hexdigest()[:HANDLE_CHARS]
+
+
+def _servers(session: Session) -> list[str]:
+    if session.inners is None:
+        return [session.server.name]
+    return sorted({each.server.name for each in session.inners.sessions.values()})
+
+
+def _client(params: Any) -> dict[str, str]:
+    info = peek.mapping(params, "clientInfo")
+    said = {name: info.get(name) for name in ("name", "version")}
+    return {name: printable(value)[:NAME_CHARS] for name, value in said.items() if isinstance(value, str)}
+
+
+def _written(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,168 @@
+"""Export the spans of calls: OTLP over HTTP, with JSON as its encoding (OpenTelemetry protocol 1.x).
+
+Spans wait in a queue with a bound and are sent a batch at a time, never two at once.  Where nobody takes them they
+wait, ever longer, and the oldest give way: calls never wait for whoever collects spans.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway import __version__
+from mcpgateway.errors import GatewayError
+from mcpgateway.hub.meters import CALL_TOOL, CANCELLED, ERROR, Row
+from mcpgateway.interfaces import Call
+from mcpgateway.observe.activity import ERROR_CHARS, said_of
+from mcpgateway.observe.tracing import Traced
+
+QUEUE_LIMIT = 4096
+BATCH = 512
+EVERY_TICKS = 5
+LONGEST_TICKS = 60  # between two tries
+SERVER_KIND = 2
+FAILED = 2
+TRACES = "/v1/traces"
+PASSING = frozenset((408, 429, 502, 503, 504))  # it may take the same spans later (OTLP specification)
+
+_encode = msgspec.json.Encoder().encode
+
+
+def endpoint_of(base: str) -> str:
+    """Where spans are sent, of a base URL or of the whole one."""
+    return base if base.endswith(TRACES) else base.rstrip("/") + TRACES
+
+
+def headers_of(text: str) -> dict[str, str]:
+    """Headers as ``OTEL_EXPORTER_OTLP_HEADERS`` has them: ``name=value`` with commas between them, as in a URL."""
+    pairs = (each.partition("=") for each in text.split(",") if "=" in each)
+    return {unquote(name.strip()): unquote(value.strip()) for name, _, value in pairs}
+
+
+@define(eq=False)
+class Spans:
+    """Sends spans of calls to whoever collects them.
+
+    :param send: posts a body; fires with the status of the answer.
+    :param now: seconds since the epoch.
+    :param redact: takes out of a text whatever is secret.
+    :ivar dropped: how many spans nobody took.
+    """
+
+    log = Logger()
+
+    _send: Callable[[bytes], Deferred[int]] = field(repr=False)
+    _now: Callable[[], float] = field(repr=False)
+    _redact: Callable[[str], str] = field(repr=False)
+    dropped: int = 0
+    _queue: deque[dict[str, Any]] = field(factory=deque, init=False, repr=False)
+    _under_way: int = 0  # of the first in the queue
+    _wait: int = EVERY_TICKS
+    _ticks: int = 0
+    _is_failing: bool = False
+
+    def ended(self, call: Call, row: Row, spent_s: float, outcome: str, said: Any) -> None:
+        """A call has ended that belongs to a trace."""
+        traced: Traced = call.trace
+        end = self._now()
+        span: dict[str, Any] = {
+            "traceId": traced.context.trace,
+            "spanId": traced.span,
+            "name": f"{row.method} {row.tool}".rstrip(),
+            "kind": SERVER_KIND,
+            "startTimeUnixNano": str(int((end - spent_s) * 1e9)),
+            "endTimeUnixNano": str(int(end * 1e9)),
+            "attributes": list(_attributes(call, row, outcome)),
+        }
+        if traced.parent:
+            span["parentSpanId"] = traced.parent
+        if outcome == ERROR:
+            code, text = said_of(said)
+            span["attributes"].append(_attribute("error.type", "tool_error" if code is None else str(code)))
+            span["status"] = {"code": FAILED, "message": self._redact(text)[:ERROR_CHARS]}
+        if len(self._queue) >= QUEUE_LIMIT:
+            del self._queue[self._under_way]  # the oldest that is not just being sent
+            self.dropped += 1
+        self._queue.append(span)
+
+    def tick(self) -> None:
+        """A second has passed."""
+        self._ticks += 1
+        is_due = self._ticks >= self._wait or (len(self._queue) >= BATCH and not self._is_failing)
+        if self._queue and is_due and not self._under_way:
+            self._ticks = 0
+            self._under_way = min(BATCH, len(self._queue))
+            body = _encode(_request(list(islice(self._queue, self._under_way))))
+            self._send(body).addCallbacks(self._answered, self._failed).addErrback(self._broken)
+
+    def _answered(self, status: int) -> None:
+        if 200 <= status < 300:
+            self._taken()
+            return
+        self._again(f"HTTP {status}")
+        if status not in PASSING:
+            self.dropped += self._forget()
+        self._under_way = 0
+
+    def _failed(self, why: Failure) -> None:
+        why.trap(GatewayError)
+        self._again(str(why.value))
+        self._under_way = 0
+
+    def _broken(self, why: Failure) -> None:
+        self.log.failure("spans could not be sent", why, event="spans.broken")
+        self.dropped += self._forget()
+
+    def _taken(self) -> None:
+        self._forget()
+        self._wait = EVERY_TICKS
+        if self._is_failing:
+            self._is_failing = False
+            self.log.info("spans are taken again", event="spans.sent")
+
+    def _again(self, why: str) -> None:
+        self._wait = min(self._wait * 2, LONGEST_TICKS)
+        if not self._is_failing:
+            self._is_failing = True
+            self.log.warn("spans are not taken: {why}", event="spans.unsent", why=why)
+
+    def _forget(self) -> int:
+        number, self._under_way = self._under_way, 0
+        for _ in range(number):
+            self._queue.popleft()
+        return number
+
+
+def _attributes(call: Call, row: Row, outcome: str) -> Iterator[dict[str, Any]]:
+    # The names of OpenTelemetry's semantic conventions for MCP, where it has one.
+    yield _attribute("mcp.method.name", row.method)
+    yield _attribute("mcpgateway.server", row.server)
+    yield _attribute("jsonrpc.request.id", call.id.decode(errors="replace"))
+    if row.method == CALL_TOOL:
+        yield _attribute("gen_ai.operation.name", "execute_tool")
+        yield _attribute("gen_ai.tool.name", row.tool)
+    if outcome == CANCELLED:
+        yield _attribute("mcpgateway.cancelled", "true")
+
+
+def _attribute(key: str, value: str) -> dict[str, Any]:
+    return {"key": key, "value": {"stringValue": value}}
+
+
+def _request(spans: list[dict[str, Any]]) -> dict[str, Any]:
+    resource = [_attribute("service.name", "mcpgateway"), _attribute("service.version", __version__)]
+    scope = {"name": "mcpgateway", "version": __version__}
+    return {
+        "resourceSpans": [
+            {"resource": {"attributes": resource}, "scopeSpans": [{"scope": scope, "spans": spans}]}
+        ]
+    }

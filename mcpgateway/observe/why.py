@@ -1,0 +1,361 @@
+"""Tell why a server is as it is: what is known of it, what has happened, what that means and what helps.
+
+Loaded by the first who asks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from attrs import frozen
+
+from mcpgateway.backends.spawn import find_program
+from mcpgateway.backends.tape import Tapes
+from mcpgateway.config.model import Container, Daemon, Remote, Rest, ServerSpec
+from mcpgateway.config.problems import Problem
+from mcpgateway.discovery.naming import did_you_mean
+from mcpgateway.errors import (
+    GatewayError,
+    HandshakeFailed,
+    HandshakeLate,
+    HandshakeRefused,
+    LaunchFailed,
+    NeedsApproval,
+    NeedsAuthorization,
+    Unavailable,
+    UnknownServer,
+    Unreachable,
+    without_name,
+)
+from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.health.health import Health
+from mcpgateway.hub.health.history import History
+from mcpgateway.hub.health.record import Chart
+from mcpgateway.hub.slot import Slot
+from mcpgateway.interfaces import Launch
+from mcpgateway.observe.census import transport
+from mcpgateway.policy.diagnosis import Advice, Facts, Failure, Trip, Turns, advise, verdict
+from mcpgateway.policy.health import State
+from mcpgateway.policy.secrets.masking import address, arguments
+
+WORDS_LINES = 20  # of what it has printed last
+STRAY_CHARS = 120
+
+_FAILURES: tuple[tuple[type[GatewayError], Failure], ...] = (
+    (NeedsAuthorization, Failure.AUTHORIZATION),
+    (NeedsApproval, Failure.APPROVAL),
+    (Unavailable, Failure.UNAVAILABLE),
+    (Unreachable, Failure.UNREACHABLE),
+    (LaunchFailed, Failure.LAUNCH),
+    (HandshakeLate, Failure.LATE),
+    (HandshakeRefused, Failure.REFUSED),
+    (GatewayError, Failure.HANDSHAKE),
+)
+
+
+@frozen
+class Why:
+    """Answers why a server is as it is.
+
+    :ivar problems: what is wrong with the configuration.
+    :ivar redact: takes out of a text whatever is secret.
+    """
+
+    switchboard: Switchboard
+    health: Health
+    tapes: Tapes
+    problems: Callable[[], Sequence[Problem]]
+    redact: Callable[[str], str] = str
+
+    def tell(self, name: str) -> dict[str, Any]:
+        """All that is to be said of a server.
+
+        :raise UnknownServer: nothing is known of that name.
+        """
+        slots = [each for each in self.switchboard.pool if each.server.name == name]
+        server = self.switchboard.servers.get(name) or next((each.server for each in slots), None)
+        if server is None or server.view:
+            return self._masked(self._not_served(name))
+        question = self.health.question(server)
+        # What leads its user to the sign-in is shown to those who may ask this, and stands nowhere else.
+        way = {"login_url": question.url} if question is not None else {}
+        return self._masked(self._told(server, slots)) | way
+
+    def _masked(self, found: dict[str, Any]) -> dict[str, Any]:
+        return {key: self._redacted(each) for key, each in found.items()}
+
+    def is_known(self, name: str) -> bool:
+        """Whether there is a server of that name."""
+        return name in self.switchboard.servers or any(
+            each.server.name == name for each in self.switchboard.pool
+        )
+
+    def _redacted(self, value: Any) -> Any:
+        match value:
+            case str():
+                return self.redact(value)
+            case dict():
+                return {key: self._redacted(each) for key, each in value.items()}
+            case list():
+                return [self._redacted(each) for each in value]
+            case _:
+                return value
+
+    def _not_served(self, name: str) -> dict[str, Any]:
+        repositories = self.switchboard.scopes.repositories
+        waiting = repositories.waiting() if repositories is not None else []
+        file = next((each["path"] for each in waiting if name in each["servers"]), "")
+        problems = (*self._problems(True, name), *self._problems(False, name))
+        if not (file or problems):
+            raise UnknownServer(f"Unknown server: {name}", self._hint(name, waiting))
+        facts = Facts(name, State.STOPPED if file else State.ERROR, unapproved=file, problems=problems)
+        return {**_story(facts, advise(facts)), "file": file, "history": []}
+
+    def _hint(self, name: str, waiting: Sequence[Mapping[str, Any]]) -> str:
+        known = [each.name for each in self.switchboard.servers.values() if not each.view]
+        known += [each for file in waiting for each in file["servers"]]
+        near = did_you_mean(name, known, 1)
+        if near:
+            return f"did you mean {near[0]}?"
+        return f"known are: {', '.join(known)}" if known else "no server is configured"
+
+    def _problems(self, is_error: bool, *names: str) -> tuple[str, ...]:  # noqa: FBT001 - see its two callers
+        return tuple(
+            str(each) for each in self.problems() if each.is_error is is_error and _is_about(each, names)
+        )
+
+    def _told(self, server: ServerSpec, slots: list[Slot]) -> dict[str, Any]:
+        shown = self.health.shown(server, slots)
+        charts = self.health.known(server)
+        history = self.health.histories.of(server.name)
+        launch = _Launched.of(server, history)
+        facts = self._facts(server, slots, shown, charts, launch)
+        return {
+            **_story(facts, advise(facts)),
+            "title": server.title,
+            "source": server.source,
+            "transport": transport(server.reach),
+            "share": self.switchboard.pool.scope(server).value,
+            "share_reason": self.switchboard.pool.reason(server),
+            "concurrency": self._concurrency(server),
+            "launch": launch.shown(),
+            "pids": [pid for slot in slots for pid in slot.pids],
+            "starts": facts.starts,
+            "restart_count": facts.restarts,
+            "uptime_seconds": shown["uptime_seconds"],
+            "next_try_s": shown["next_try_s"],
+            "last_error": shown["last_error"],
+            "retired": shown["retired"],
+            "long_calls": shown["long_calls"],
+            "breaker": self._breaker(charts),
+            "last_end": _end(history),
+            "stderr": _words(slots, history).splitlines()[-WORDS_LINES:],
+            "history": [
+                {"at": _written(each.at), "event": each.event, "text": each.text, "times": each.times}
+                for each in history.happenings()
+            ],
+        }
+
+    def _facts(
+        self,
+        server: ServerSpec,
+        slots: list[Slot],
+        shown: Mapping[str, Any],
+        charts: list[Chart],
+        launch: _Launched,
+    ) -> Facts:
+        history, now = launch.history, self.health.now
+        tape = self.tapes.find(server.name)
+        failure, worst = _failure(history, charts), self._worst(charts)
+        return Facts(
+            server.name,
+            State(shown["status"]),
+            is_enabled=server.enabled,
+            is_off=any(each.is_off for each in charts),
+            file=server.source,
+            address=_address(server),
+            program=launch.program,
+            is_found=bool(launch.found),
+            has_directory=os.path.isdir(server.cwd) if _is_program(server) else True,
+            failure=failure,
+            fault=without_name(
+                server.name, next((each.last_fault for each in charts if each.last_fault), "")
+            ),
+            hint=_hint(history),
+            code=history.end.code if history.end is not None else None,
+            signal=history.end.signal if history.end is not None else None,
+            words=_words(slots, history) if failure is not Failure.NONE else "",
+            stray=tape.stray()[:STRAY_CHARS].decode(errors="replace") if tape is not None else "",
+            retry_in_s=shown["next_try_s"],
+            trip=Trip(
+                worst.breaker.why,
+                None if worst.breaker.opens_at is None else max(0, round(worst.breaker.opens_at - now)),
+                worst.breaker.is_trying,
+                worst.breaker.failures,
+                worst.breaker.circuit.restarts,
+            ),
+            starts=sum(slot.starts for slot in slots),
+            restarts=shown["restart_count"],
+            service_fault=next((each.service_fault for each in charts if each.service_fault), ""),
+            excess=shown["excess"],
+            stuck=shown["stuck"],
+            too_long=shown["too_long"],
+            retired=tuple(each["why"] for each in shown["retired"]),
+            long_calls=tuple((each["what"], each["seconds"]) for each in shown["long_calls"]),
+            knows_no_ping=any(each.knows_no_ping for each in charts),
+            apart=self.switchboard.pool.reason(server),
+            turns=self._turns(server),
+            problems=self._problems(True, server.name, server.title),
+            warnings=self._problems(False, server.name, server.title),
+        )
+
+    def _concurrency(self, server: ServerSpec) -> dict[str, Any]:
+        limiters = self.switchboard.pool.limiters
+        return limiters.told(server) if limiters is not None else {}
+
+    def _turns(self, server: ServerSpec) -> Turns:
+        told = self._concurrency(server)
+        if not told or told["limit"] == "none":
+            return Turns()
+        oldest = max(told["under_way"], key=lambda each: each["seconds"], default=None)
+        is_found = server.concurrency is None and not told["watched"]
+        return Turns(
+            told["reason"] if is_found else "",
+            told["waiting"],
+            oldest["tool"] if oldest is not None else "",
+            oldest["seconds"] if oldest is not None else 0,
+        )
+
+    def _worst(self, charts: list[Chart]) -> Chart:
+        return max(charts, key=lambda each: (not each.breaker.is_closed, each.breaker.failures))
+
+    def _breaker(self, charts: list[Chart]) -> dict[str, Any]:
+        breaker, now = self._worst(charts).breaker, self.health.now
+        circuit = breaker.circuit
+        return {
+            "open": not breaker.is_closed,
+            "why": breaker.why,
+            "failed_starts": breaker.failures,
+            "restarts_in_window": breaker.ends_within(now),
+            "limit": circuit.restarts,
+            "window_seconds": circuit.window_s,
+            "tries_in_seconds": None if breaker.opens_at is None else max(0, round(breaker.opens_at - now)),
+            "wait_seconds": breaker.wait_s,
+            "auto_reset": circuit.auto_reset,
+        }
+
+
+@frozen
+class _Launched:
+    """How a server is started.
+
+    :ivar program: the first word of its command; empty for what is no program.
+    :ivar found: where that is now; empty where it is not to be found.
+    """
+
+    server: ServerSpec
+    history: History
+    program: str
+    found: str
+
+    @classmethod
+    def of(cls, server: ServerSpec, history: History) -> _Launched:
+        launch = history.launch or Launch(server.name, server.command, server.env, server.cwd, server.reach)
+        if not _is_program(server) or not launch.argv:
+            return cls(server, history, "", "elsewhere")
+        try:
+            return cls(server, history, launch.argv[0], find_program(launch))
+        except LaunchFailed:
+            return cls(server, history, launch.argv[0], "")
+
+    def shown(self) -> dict[str, Any]:
+        """All of it, without secrets; of variables the names only."""
+        server, launch = self.server, self.history.launch
+        made: dict[str, Any] = {}
+        if where := _address(server):
+            made["url"] = where
+        if isinstance(server.reach, Container):
+            made["image"] = server.reach.image
+        if server.command:
+            made["command"] = arguments(list(server.command))
+            made["cwd"] = server.cwd
+        if launch is not None and launch.argv and launch.argv != server.command:
+            made["started_as"] = arguments(list(launch.argv))
+        if self.program:
+            made["program"] = self.found or None
+            made["path"] = server.env.get("PATH", os.defpath)
+        made["env"] = sorted(server.env)
+        made["last_at"] = _written(self.history.launched_at) if launch is not None else None
+        return made
+
+
+def _is_about(problem: Problem, names: Sequence[str]) -> bool:
+    road = problem.where.key.split(".")
+    return any(name and (name in road or f"'{name}'" in problem.found) for name in names)
+
+
+def _is_program(server: ServerSpec) -> bool:
+    return server.reach is None or isinstance(server.reach, Daemon)
+
+
+def _address(server: ServerSpec) -> str:
+    match server.reach:
+        case Remote() | Daemon():
+            return address(server.reach.url)
+        case Rest():
+            return address(server.reach.base)
+        case _:
+            return ""
+
+
+def _failure(history: History, charts: list[Chart]) -> Failure:
+    if history.fault is not None:
+        return next(failure for kind, failure in _FAILURES if isinstance(history.fault, kind))
+    end = history.end
+    if end is None or not any(each.last_error for each in charts):
+        return Failure.NONE
+    if end.is_unreachable:
+        return Failure.UNAVAILABLE if isinstance(end.error, Unavailable) else Failure.UNREACHABLE
+    return Failure.ENDED_EARLY if any(each.is_failing for each in charts) else Failure.ENDED
+
+
+def _words(slots: list[Slot], history: History) -> str:
+    if history.words:
+        return history.words
+    speaking = (slot.speaking for slot in slots)
+    backends = (each.backend for each in speaking if each is not None)
+    return next((words for each in backends if each is not None and (words := each.stderr_tail())), "")
+
+
+def _hint(history: History) -> str:
+    # That of a failed handshake is what the program has printed.
+    why = history.fault or (history.end.error if history.end is not None else None)
+    return why.hint if why is not None and not isinstance(why, HandshakeFailed) else ""
+
+
+def _end(history: History) -> dict[str, Any] | None:
+    if history.end is None:
+        return None
+    end = history.end
+    words = end.last_words.splitlines()[-WORDS_LINES:]
+    return {"code": end.code, "signal": end.signal, "text": str(end), "stderr": words}
+
+
+def _story(facts: Facts, advice: list[Advice]) -> dict[str, Any]:
+    return {
+        "server": facts.server,
+        "state": "not approved" if facts.unapproved else facts.state.value,
+        "ok": not any(each.is_trouble for each in advice),
+        "verdict": verdict(facts, advice),
+        "advice": [
+            {"cause": each.cause, "says": each.says, "do": each.do, "trouble": each.is_trouble}
+            for each in advice
+        ],
+    }
+
+
+def _written(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

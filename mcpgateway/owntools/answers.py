@@ -1,0 +1,86 @@
+"""How the gateway's own tools answer: the text of a result is JSON, and one that failed says what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Raw
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from mcpgateway.discovery.records import Item
+from mcpgateway.errors import GatewayError, NeedsLogin
+from mcpgateway.hub.filters import reason
+from mcpgateway.interfaces import Call
+from mcpgateway.protocol import jsonrpc, peek
+from mcpgateway.protocol.jsonrpc import Envelope
+
+if TYPE_CHECKING:
+    from mcpgateway.owntools.tool import Access
+
+
+def text(call: Call, value: Any, *more: Raw) -> None:
+    """Answer with a value as JSON, and more content behind it."""
+    call.sink.answered(call, _reply(value, more))
+
+
+def failed(call: Call, message: str, hint: str = "", **more: Any) -> None:
+    """Answer that the tool has failed, why, and what its caller can do now; a model reads this, and may do so."""
+    body: dict[str, Any] = {"error": message, "hint": hint or GatewayError.remedy}
+    body |= {key: value for key, value in more.items() if value}
+    call.sink.answered(call, _reply(body, is_error=True))
+
+
+def failed_by(call: Call, why: GatewayError) -> None:
+    """Answer that the tool has failed for a reason that was found elsewhere."""
+    if call.sends_user and isinstance(why, NeedsLogin):
+        call.sink.failed(call, why)  # its client has its user sign in, and calls again
+        return
+    failed(call, why.message, why.advice, **(why.data or {}))
+
+
+def later(done: Coroutine[Any, Any, None], call: Call) -> None:
+    """Let a tool answer once what it has to wait for is there; what goes wrong is its answer."""
+
+    def broken(why: Failure) -> Failure | None:
+        failed_by(call, reason(why))
+        return None if why.check(GatewayError) else why
+
+    Deferred.fromCoroutine(done).addErrback(broken)
+
+
+def _reply(value: Any, more: Iterable[Raw] = (), *, is_error: bool = False) -> Envelope:
+    said = {"type": "text", "text": msgspec.json.encode(value).decode()}
+    result: dict[str, Any] = {"content": [said, *more]}
+    if is_error:
+        result["isError"] = True
+    return jsonrpc.result(jsonrpc.NULL, result)
+
+
+def is_failed(reply: Envelope) -> bool:
+    """Whether a response holds a result that says that its tool has failed."""
+    return bytes(peek.members(reply, "result").get("isError", b"")) == b"true"
+
+
+def with_note(reply: Envelope, note: str) -> Envelope:
+    """The response with one text more behind what its result holds, which stays as it is."""
+    result = peek.members(reply, "result")
+    try:
+        content = jsonrpc.read_list(result["content"], "content")
+    except (KeyError, GatewayError):
+        return reply
+    result["content"] = jsonrpc.raw([*content, {"type": "text", "text": note}])
+    return {**reply, "result": jsonrpc.raw(result)}
+
+
+Shield = Callable[[Call, "Item | None", Any, "Access"], None]
+"""Has the answer of a call cut to a size that a model can afford.
+
+It is given the call, its tool (None for what is the gateway's own), the level (None: the usual one), and who calls.
+"""
+
+
+def unshielded(call: Call, item: Item | None, level: Any, access: Access) -> None:
+    """Let answers be as large as they are."""

@@ -1,0 +1,165 @@
+"""Reads what a model has put into a call, forgivingly, and says what is wrong with it in words it can act on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from attrs import field, frozen
+from msgspec import Raw
+
+from mcpgateway.config.document import printable
+from mcpgateway.config.surface import Level
+from mcpgateway.discovery.naming import did_you_mean
+from mcpgateway.errors import GatewayError, InvalidParams
+from mcpgateway.protocol import jsonrpc
+from mcpgateway.protocol.jsonrpc import Envelope
+
+NAMED = 8  # arguments that a hint names
+
+
+def value(arguments: Envelope, name: str) -> Any:
+    """An argument as a value; None where it is absent or null."""
+    raw = arguments.get(name)
+    if raw is None:
+        return None
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        pass
+    try:
+        return json.loads(bytes(raw))  # half a surrogate pair is JSON too
+    except (ValueError, RecursionError):
+        raise InvalidParams(f'"{name}" cannot be read') from None
+
+
+def text(arguments: Envelope, *names: str) -> str:
+    """The first of these arguments that is there, which must be a string; empty where none is."""
+    for name in names:
+        found = value(arguments, name)
+        if found is not None:
+            if not isinstance(found, str):
+                raise InvalidParams(f'"{name}" must be a string')
+            return found.strip()
+    return ""
+
+
+def needed(arguments: Envelope, name: str, hint: str) -> str:
+    """An argument that must be there and be a string with something in it."""
+    found = text(arguments, name)
+    if not found:
+        raise InvalidParams(f'"{name}" is missing', hint)
+    return found
+
+
+def whole(arguments: Envelope, name: str, default: int, least: int, most: int) -> int:
+    """An argument that must be a whole number; moved into its limits.  A number in quotes will do."""
+    found = value(arguments, name)
+    if found is None:
+        return default
+    if isinstance(found, str):
+        try:
+            found = int(found)
+        except ValueError:
+            found = None
+    if isinstance(found, float) and found.is_integer():
+        found = int(found)
+    if isinstance(found, bool) or not isinstance(found, int):
+        raise InvalidParams(f'"{name}" must be a whole number from {least} to {most}')
+    return max(least, min(most, found))
+
+
+def given(arguments: Envelope, *names: str) -> Raw:
+    """The arguments for a tool, under the first of these names: an object, or a string that holds the JSON of one.
+
+    :raise InvalidParams: it is something else, which no tool can take.
+    """
+    raw = next((arguments[name] for name in names if name in arguments), None)
+    if raw is None or raw == jsonrpc.NULL:
+        return jsonrpc.EMPTY
+    if bytes(raw).startswith(b'"'):
+        said = value({"args": raw}, "args")
+        raw = Raw(said.strip().encode("utf-8", "surrogatepass") or b"{}")
+    try:
+        jsonrpc.read_object(raw, "args")
+    except GatewayError:
+        raise InvalidParams(
+            f'"{names[0]}" must be an object with the tool\'s arguments',
+            f'such as {{"id": "server__tool", "{names[0]}": {{"name": "value"}}}}',
+        ) from None
+    return raw
+
+
+def level(arguments: Envelope, name: str = "shield") -> Level | None:
+    """How much of the result is to be shown; None where the caller leaves that to the view."""
+    said = text(arguments, name).lower()
+    if not said:
+        return None
+    try:
+        return Level.LEAN if said == "full" else Level(said)
+    except ValueError:
+        allowed = ", ".join(each.value for each in Level)
+        raise InvalidParams(f'"{name}" must be one of {allowed}') from None
+
+
+@frozen
+class Flaws:
+    """What does not agree between arguments and the schema of a tool.
+
+    :ivar missing: arguments that the schema requires.
+    :ivar unknown: arguments that it does not know, and the ones that may have been meant.
+    """
+
+    missing: tuple[str, ...] = ()
+    unknown: Mapping[str, str | None] = field(factory=dict)
+    takes: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.missing or self.unknown)
+
+    def __str__(self) -> str:
+        # The names are their server's and the caller's, the words around them are ours.
+        said = []
+        if self.missing:
+            said.append(f"missing: {_listed(self.missing)}")
+        for name, meant in list(self.unknown.items())[:NAMED]:
+            hint = f" (did you mean {printable(meant)}?)" if meant else ""
+            said.append(f"unknown: {printable(name)}{hint}")
+        if self.takes:
+            more = ", …" if len(self.takes) > NAMED else ""
+            said.append(f"the tool takes: {_listed(self.takes)}{more}")
+        return "; ".join(said)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(printable, names[:NAMED]))
+
+
+def flaws(arguments: Raw, schema: Raw | None) -> Flaws:
+    """Compare the names of arguments with those of a schema; a schema that cannot be read finds nothing."""
+    try:
+        names = set(jsonrpc.read_object(arguments, "args"))
+        described = jsonrpc.value(schema, dict) if schema is not None else {}
+    except GatewayError:
+        return Flaws()
+    properties, required = described.get("properties"), described.get("required")
+    if not isinstance(properties, dict):
+        return Flaws()
+    needs = [each for each in required if isinstance(each, str)] if isinstance(required, list) else []
+    missing = tuple(each for each in needs if each not in names)
+    is_open = described.get("additionalProperties") not in (None, False) or "patternProperties" in described
+    strange = sorted(names - set(properties)) if not is_open else []
+    unknown = {each: _meant(each, [name for name in properties if name not in names]) for each in strange}
+    return Flaws(missing, unknown, tuple(properties))
+
+
+def _meant(wrong: str, known: list[str]) -> str | None:
+    bare = _plain(wrong)
+    same = next((each for each in known if _plain(each) == bare), None)
+    return same or next(iter(did_you_mean(wrong, known, 1)), None)
+
+
+def _plain(name: str) -> str:
+    return "".join(character for character in name.lower() if character.isalnum())

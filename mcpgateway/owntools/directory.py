@@ -1,0 +1,156 @@
+"""Finds the tool that a caller names: by the id that search and lists show, or by its server and its own name.
+
+Nothing is started for that where the server's list is known, from a former run or from now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from attrs import define
+from twisted.internet.defer import Deferred, succeed
+
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.discovery.naming import did_you_mean, read_id, shown
+from mcpgateway.discovery.records import Item, Kind
+from mcpgateway.errors import CallerError
+from mcpgateway.owntools.tool import Access
+
+SUGGESTED = 3
+SEPARATOR = "\0"
+
+
+class Librarian(Protocol):
+    """What is known of the servers' lists (`mcpgateway.hub.catalog.listed.Librarian`)."""
+
+    def known(self, server: ServerSpec, kind: Kind, told: str = "") -> tuple[Item, ...] | None:
+        """A server's list, from memory or from a former run; None where nobody has ever asked for it.
+
+        :param told: names what its child is told of its client; empty for one that clients share.
+        """
+
+
+class UnknownTool(CallerError):
+    """No server that the caller may use has that tool."""
+
+    code = -32602
+
+
+@define(eq=False)
+class Directory:
+    """The tools of all servers, as one caller may use them."""
+
+    librarian: Librarian
+
+    def id_of(self, item: Item, access: Access) -> str:
+        """The id of a tool: the name that it is listed under."""
+        try:
+            return access.view.listing.names.name_of(item)
+        except KeyError:
+            return shown(item.server, item.own)  # the view is about to learn of it
+
+    def known(self, spec: ServerSpec, access: Access) -> tuple[Item, ...] | None:
+        """The tools of a server, as far as they are known without asking it."""
+        told = _told(spec, access)
+        found = self.librarian.known(spec, Kind.TOOL, told)
+        if found is None and told:
+            found = self.librarian.known(spec, Kind.TOOL)
+        return None if found is None else access.view.narrowed(spec, found)
+
+    def lists(self, access: Access) -> dict[str, tuple[Item, ...]]:
+        """The tools that are known of each of the caller's servers, by its name and what else makes its list."""
+        found = {}
+        for spec in self._specs(access).values():
+            items = self.known(spec, access)
+            if items:
+                more = spec.workspace + spec.principal + _told(spec, access) + _limits(access)
+                found[f"{spec.name}{SEPARATOR}{more}" if more else spec.name] = items
+        return found
+
+    def find(self, identifier: str, access: Access, *, is_look: bool = True) -> Deferred[Item]:
+        """The tool of an id, in any spelling.
+
+        :param is_look: it is not about to be called.
+        :raise UnknownTool: (through the Deferred) there is none.
+        """
+        found = access.view.find(identifier)
+        specs = self._specs(access)
+        if isinstance(found, Item) and found.kind is Kind.TOOL and found.server in specs:
+            return succeed(found)
+        pairs = [(server, tool) for server, tool in read_id(identifier) if server in specs]
+        for server, tool in pairs:
+            item = _named(self.known(specs[server], access) or (), tool)
+            if item is not None:
+                return succeed(item)
+        return Deferred.fromCoroutine(self._ask(identifier, pairs, access, is_look=is_look))
+
+    def find_own(self, server: str, tool: str, access: Access) -> Deferred[Item]:
+        """The tool that a server calls so, to be called.
+
+        :raise UnknownTool: (through the Deferred) there is no such server, or it has none of that name.
+        """
+        spec = self._specs(access).get(server)
+        item = _named((self.known(spec, access) or ()) if spec is not None else (), tool)
+        if item is not None:
+            return succeed(item)
+        pairs = [(server, tool)] if spec is not None else []
+        return Deferred.fromCoroutine(self._ask(f"{server}__{tool}", pairs, access, is_look=False))
+
+    async def _ask(
+        self, identifier: str, pairs: Sequence[tuple[str, str]], access: Access, *, is_look: bool
+    ) -> Item:
+        # A server that was never listed is asked now; one that was, has said that it has no such tool.
+        specs = self._specs(access)
+        for server, tool in pairs:
+            if self.known(specs[server], access) is None:
+                item = _named(await access.list(server, Kind.TOOL, is_look=is_look), tool)
+                if item is not None:
+                    return item
+        raise self._unknown(identifier, access)
+
+    def _unknown(self, identifier: str, access: Access) -> UnknownTool:
+        server = next((name for name, _ in read_id(identifier)), "")
+        specs = self._specs(access)
+        if server and server not in specs:
+            near = did_you_mean(server, specs, SUGGESTED)
+            return _not_found(
+                f"Unknown server: {server}", near, "gateway_list_servers shows the servers you may use"
+            )
+        known = {self.id_of(item, access): item for item in self.tools(access, server)}
+        # The name alone may have been remembered, and the server forgotten.
+        own = [listed for listed, item in known.items() if item.own == identifier]
+        near = own[:SUGGESTED] or did_you_mean(identifier, known, SUGGESTED)
+        return _not_found(f"Tool not found: {identifier}", near, "gateway_search finds the ids of tools")
+
+    def tools(self, access: Access, server: str = "") -> list[Item]:
+        """The tools that are known of the caller's servers, or of one of them, in order."""
+        return [
+            item
+            for spec in self._specs(access).values()
+            if not server or spec.name == server
+            for item in self.known(spec, access) or ()
+        ]
+
+    @staticmethod
+    def _specs(access: Access) -> Mapping[str, ServerSpec]:
+        hidden = access.view.exposure.hidden
+        return {each.name: each for each in access.specs() if each.name not in hidden}
+
+
+def _told(spec: ServerSpec, access: Access) -> str:
+    return access.view.told.get(spec.name, "")
+
+
+def _limits(access: Access) -> str:
+    scope = access.view.scope
+    return repr(scope) if scope is not None and scope.names_tools else ""
+
+
+def _named(items: Iterable[Item], own: str) -> Item | None:
+    return next((each for each in items if each.own == own), None)
+
+
+def _not_found(message: str, near: list[str], hint: str) -> UnknownTool:
+    data: dict[str, Any] | None = {"did_you_mean": near} if near else None
+    return UnknownTool(message, f"did you mean {' or '.join(near)}? " + hint if near else hint, data)

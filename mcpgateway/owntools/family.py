@@ -1,0 +1,93 @@
+"""Builds the gateway's own tools."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.discovery.records import Kind
+from mcpgateway.observe.census import transport
+from mcpgateway.owntools.answers import Shield, unshielded
+from mcpgateway.owntools.directory import Directory, Librarian
+from mcpgateway.owntools.get_result import GetResult, Vault
+from mcpgateway.owntools.invoke import CallTool, Invoke, Invoking
+from mcpgateway.owntools.invoke_later import InvokeAsync, InvokeStatus
+from mcpgateway.owntools.jobs import Jobs
+from mcpgateway.owntools.news import News
+from mcpgateway.owntools.search import Describe, DescribeTool, Finder, ListTools, Means, Search
+from mcpgateway.owntools.status import ListAllServers, ListServers, Sight, Status
+from mcpgateway.owntools.tool import Builtin, Tool
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.dispatch import Switchboard
+    from mcpgateway.hub.health.health import Health
+
+
+@frozen
+class Around:
+    """What the gateway's own tools work with.
+
+    :ivar vault: where the originals of results are; None where none are kept.
+    :ivar clock: ends what takes too long.
+    :ivar shield: cuts what is large.
+    """
+
+    librarian: Librarian
+    vault: Vault | None
+    jobs: Jobs
+    sight: Sight
+    clock: Any
+    shield: Shield = unshielded
+
+
+def sight_of(
+    switchboard: Switchboard, health: Health, librarian: Librarian, config: Callable[[], Mapping[str, Any]]
+) -> Sight:
+    """How the gateway and its servers are seen from here."""
+
+    def look(server: ServerSpec) -> Mapping[str, Any]:
+        slots = [each for each in switchboard.pool if each.server.name == server.name]
+        return {"transport": transport(server.reach), **health.shown(server, slots)}
+
+    def count(server: ServerSpec) -> int | None:
+        known = librarian.known(server, Kind.TOOL)
+        return len(known) if known is not None else None
+
+    def servers() -> Iterable[ServerSpec]:
+        return switchboard.servers.values()
+
+    return Sight(servers, look, count, config, lambda: switchboard.sessions.now)
+
+
+def make_builtin(around: Around, more: Iterable[Tool] = ()) -> Builtin:
+    """All of them, in the order they are listed in.
+
+    :param more: those that manage servers.
+    """
+    own = Builtin(())
+    directory = Directory(around.librarian)
+    news = News(directory)
+    own.heard = news.heard
+    means = Means(directory, Finder(own, around.clock), around.sight, own, news, around.shield)
+    invoking = Invoking(means, around.clock)
+    own.add(
+        [
+            Search(means),
+            Describe(means),
+            Invoke(invoking),
+            InvokeAsync(invoking, around.jobs),
+            InvokeStatus(around.jobs),
+            GetResult(around.vault),
+            ListServers(around.sight),
+            ListTools(means),
+            DescribeTool(means),
+            CallTool(invoking),
+            ListAllServers(around.sight),
+            Status(around.sight),
+            *more,
+        ]
+    )
+    return own

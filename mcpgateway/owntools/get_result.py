@@ -1,0 +1,96 @@
+"""The tool that gets at what was cut from a result."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Protocol
+
+from attrs import define
+from msgspec import Raw
+from twisted.internet.defer import Deferred
+
+from mcpgateway.errors import GatewayError, InvalidParams
+from mcpgateway.interfaces import Call
+from mcpgateway.owntools import answers, arguments
+from mcpgateway.owntools.search import not_found
+from mcpgateway.owntools.tool import READ, Access, define_tool
+from mcpgateway.protocol import jsonrpc
+from mcpgateway.protocol.jsonrpc import Envelope
+
+URI = "gateway://results/"  # what a reference is the end of, where it is a resource
+
+
+class Vault(Protocol):
+    """Where the originals of results are (`mcpgateway.hub.results.originals.Vault`)."""
+
+    def page(self, ref: str, principal: str, query: Any) -> Deferred[dict[str, Any]]:
+        """Fires with a page of a result, its reference first.
+
+        :raise InvalidParams: (through the Deferred) there is none, it is somebody else's, or cannot be asked for that.
+        """
+
+
+@define(eq=False)
+class GetResult:
+    """Shows a page of a result that was cut, or what it is made of.
+
+    :ivar vault: where the originals are; None where none are kept.
+    """
+
+    vault: Vault | None
+    name: ClassVar[str] = "get_result"
+    tier: ClassVar[str] = READ
+    definition: ClassVar[bytes] = define_tool(
+        "get_result",
+        "Page, search or summarize a cut result; path is a JSONPath.",
+        {
+            "ref": {"type": "string"},
+            "offset": {"type": "integer"},
+            "limit": {"type": "integer"},
+            "fields": {"type": "array", "items": {"type": "string"}},
+            "search": {"type": "string"},
+            "path": {"type": "string"},
+            "grep": {"type": "string"},
+            "context": {"type": "integer"},
+            "head": {"type": "integer"},
+            "tail": {"type": "integer"},
+            "shape": {"type": "boolean"},
+            "aggregate": {"type": "string"},
+        },
+        ["ref"],
+        readOnlyHint=True,
+    )
+
+    def call(self, call: Call, given: Envelope, access: Access) -> None:
+        """Answer with the page; as a table where that is asked for."""
+        from mcpgateway.truncation.queries import read_query  # whoever never pages does without
+
+        ref = arguments.needed(given, "ref", "a result that was cut names it").removeprefix(URI)
+        style = arguments.text(given, "format") or "json"
+        if style not in ("json", "table"):
+            raise InvalidParams('"format" must be json or table')
+        query = read_query({name: value for name, value in given.items() if name not in ("ref", "format")})
+        if self.vault is None:
+            raise InvalidParams(f"Result {ref} not found or expired", "no originals are kept here")
+
+        def show(found: dict[str, Any]) -> None:
+            is_table = style == "table" and "data" in found
+            answers.text(call, found | table(jsonrpc.raw(found["data"])) if is_table else found)
+
+        self.vault.page(ref, access.principal, query).addCallback(show).addErrback(not_found, call)
+
+
+def table(data: Raw) -> dict[str, Any]:
+    """A list of objects with each name said once; what is no such list stays as it is."""
+    try:
+        rows = [jsonrpc.read_object(each, "item") for each in jsonrpc.read_list(data, "data")]
+    except GatewayError:
+        return {}
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    if not columns:
+        return {}
+    return {
+        "data": {
+            "columns": columns,
+            "rows": [[row.get(name, jsonrpc.NULL) for name in columns] for row in rows],
+        }
+    }

@@ -1,0 +1,262 @@
+"""The tools that call other tools, now: the call becomes that of the tool, and its result is passed as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, ClassVar
+
+from attrs import define, field
+from msgspec import Raw
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+
+from mcpgateway.discovery.listing import More
+from mcpgateway.discovery.records import Item
+from mcpgateway.errors import (
+    Cancelled,
+    ClientGone,
+    GatewayError,
+    InvalidParams,
+    NeedsApproval,
+    NeedsAuthorization,
+    NeedsLogin,
+    OutOfScope,
+    ShuttingDown,
+    SwitchedOff,
+    UnknownSession,
+)
+from mcpgateway.hub.filters import Between
+from mcpgateway.interfaces import Call
+from mcpgateway.owntools import answers, arguments
+from mcpgateway.owntools.arguments import Flaws
+from mcpgateway.owntools.deadline import Deadline, seconds_of
+from mcpgateway.owntools.search import Means
+from mcpgateway.owntools.tool import RUN, Access, Tool, define_tool
+from mcpgateway.protocol import jsonrpc, peek
+from mcpgateway.protocol.jsonrpc import Envelope
+
+QUIET_S, WHOLE_S = 60.0, 600.0  # until a call that makes no progress, or any call, is given up
+SHOWN_CHARACTERS = 200
+CALLERS = frozenset(("invoke", "invoke_async", "call"))  # what is not called by itself
+_OURS = (Cancelled, ClientGone, ShuttingDown, UnknownSession)
+"""What has become of the caller or the gateway, and says nothing of the tool."""
+
+_HINTS: dict[type[GatewayError], str] = {
+    SwitchedOff: "gateway_list_servers shows how the servers are",
+    NeedsApproval: "ask the user to approve of the server",
+    NeedsAuthorization: "ask the user to authorize the server",
+}
+
+
+@define(eq=False)
+class Target:
+    """The tool that a call is for.
+
+    :ivar identifier: its id, for messages.
+    :ivar item: as its server lists it.
+    :ivar given: the arguments for it.
+    """
+
+    identifier: str
+    item: Item
+    given: Raw = field(repr=False)
+
+    @property
+    def flaws(self) -> Flaws:
+        """What is wrong with the arguments, as far as the schema tells."""
+        return arguments.flaws(self.given, self.item.input_schema)
+
+
+@define(eq=False)
+class Attended(Between):
+    """Sees to it that a redirected call ends in time, and that whatever went wrong is said as a result.
+
+    :ivar access: takes the call back where it takes too long.
+    """
+
+    target: Target
+    access: Access
+    call: Call
+    quiet_s: float
+    is_over: bool = False
+    deadline: Deadline | None = None
+
+    def begin(self, clock: Any) -> None:
+        """Start to wait."""
+        self.deadline = Deadline(clock, self.quiet_s, WHOLE_S, self._too_late)
+
+    def end(self) -> None:
+        """It is answered otherwise."""
+        self.is_over = True
+        if self.deadline is not None:
+            self.deadline.stop()
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """The server's own response; an error of the protocol is a failure of the tool to its caller."""
+        if self.is_over:
+            return
+        self.end()
+        call.sink = self.sink
+        if "error" in reply:
+            self._refused(call, reply["error"])
+            return
+        flaws = self.target.flaws if answers.is_failed(reply) else None
+        self.sink.answered(call, answers.with_note(reply, f"hint: {flaws}") if flaws else reply)
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """The gateway has to answer in the server's place."""
+        if self.is_over:
+            return
+        self.end()
+        call.sink = self.sink
+        if isinstance(why, _OURS) or (self.call.sends_user and isinstance(why, NeedsLogin)):
+            self.sink.failed(call, why)
+        else:
+            answers.failed(
+                call, why.message, why.hint or _HINTS.get(type(why), why.remedy), **(why.data or {})
+            )
+
+    def progressed(self, call: Call, message: bytes) -> None:
+        """The call's own progress, which gives it more time."""
+        if self.deadline is not None:
+            self.deadline.progressed()
+        self.sink.progressed(call, message)
+
+    def _refused(self, call: Call, error: Raw) -> None:
+        said = peek.members({"error": error}, "error")
+        message = peek.text(said, "message", jsonrpc.URI_LIMIT) or "the server has refused the call"
+        flaws = self.target.flaws
+        hint = str(flaws) if flaws else f"gateway_describe shows what {self.target.identifier} takes"
+        answers.failed(call, message, hint, code=jsonrpc.integer(said.get("code")))
+
+    def _too_late(self) -> None:
+        self.end()
+        call, waited_ms = self.call, round(self.quiet_s * 1000)
+        self.access.cancel(call, f"it took longer than {waited_ms} ms")
+        call.sink = self.sink
+        answers.failed(
+            call,
+            f"TIMEOUT: Tool {self.target.identifier} exceeded {waited_ms}ms",
+            "raise timeoutMs, or use gateway_invoke_async for what takes long; it may have had effects",
+        )
+
+
+@define(eq=False)
+class Invoking:
+    """Calls tools for other tools.
+
+    :ivar means: what finds them.
+    :ivar clock: ends what takes too long.
+    """
+
+    means: Means
+    clock: Any
+
+    def target(self, given: Envelope, access: Access) -> Deferred[Target | Tool]:
+        """The tool that a call names, of a server or the gateway's own, by an id or by a server and a name.
+
+        :raise GatewayError: (also through the Deferred) there is none, or the arguments are no arguments.
+        """
+        inner = arguments.given(given, "args", "arguments")
+        server = arguments.text(given, "backend", "server")
+        name = arguments.text(given, "tool")
+        identifier = arguments.text(given, "id")
+        if not (identifier or name):
+            raise InvalidParams('"id" is missing', "gateway_search finds the ids of tools")
+        is_pair = bool(server and name)
+        called = f"{server}__{name}" if is_pair else identifier or name
+        own = self.means.own.find(called)
+        if own is not None:
+            if not access.view.admits_own(own.name):
+                raise OutOfScope(f"this token may not call gateway_{own.name}", "it is for using servers")
+            if own.name in CALLERS:
+                raise InvalidParams(
+                    f"gateway_{own.name} cannot be called through itself", "name the tool itself"
+                )
+            return succeed(own)
+        directory = self.means.directory
+        more = access.view.find(called)
+        if isinstance(more, More):
+            item, inner = more.choose(jsonrpc.read_object(inner, "args"))
+            return succeed(Target(self.means.id_of(item, access), item, inner))
+        found = (
+            directory.find_own(server, name, access)
+            if is_pair
+            else directory.find(identifier or name, access, is_look=False)
+        )
+        return found.addCallback(lambda item: Target(self.means.id_of(item, access), item, inner))
+
+    def invoke(self, call: Call, given: Envelope, access: Access) -> None:
+        """Let a call become that of the tool it names."""
+        quiet_s = seconds_of(arguments.value(given, "timeoutMs"), QUIET_S, WHOLE_S)
+        level = arguments.level(given)
+        answers.later(self._go(call, given, access, quiet_s, level), call)
+
+    def sought(self, given: Envelope, access: Access) -> Coroutine[Any, Any, tuple[Access, Target | Tool]]:
+        """The tool that a call names, and its caller, for whom it may have been looked for anew.
+
+        :raise GatewayError: there is none, or the arguments are no arguments.
+        """
+        return self.means.sought(access, lambda each: maybeDeferred(self.target, given, each))
+
+    async def _go(self, call: Call, given: Envelope, access: Access, quiet_s: float, level: Any) -> None:
+        access, found = await self.sought(given, access)
+        if call.sink.is_gone:
+            return  # its list had to be asked for first, and nobody waits any more
+        if not isinstance(found, Target):
+            found.call(call, jsonrpc.read_object(arguments.given(given, "args", "arguments"), "args"), access)
+            return
+        attended = Attended(call.sink, found, access, call, quiet_s)
+        call.sink = attended
+        attended.begin(self.clock)
+        target = (found.item.server, found.item.own)
+        try:
+            access.redirect(call, access.message, target, found.given, limit_s=0.0, level=level)
+        except GatewayError as why:
+            call.sink.failed(call, why)
+
+
+@define(eq=False)
+class Invoke:
+    """Calls a tool, and passes its result as it is."""
+
+    invoking: Invoking
+    name: ClassVar[str] = "invoke"
+    tier: ClassVar[str] = RUN
+    definition: ClassVar[bytes] = define_tool(
+        "invoke",
+        "Call a tool by id. A cut result names a ref for gateway_get_result.",
+        {"id": {"type": "string"}, "args": {"type": "object"}, "timeoutMs": {"type": "integer"}},
+        ["id"],
+    )
+
+    def call(self, call: Call, given: Envelope, access: Access) -> None:
+        """The call becomes that of the tool."""
+        self.invoking.invoke(call, given, access)
+
+
+@define(eq=False)
+class CallTool:
+    """The same under the name that S001 has for it, for another directory too."""
+
+    invoking: Invoking
+    name: ClassVar[str] = "call"
+    tier: ClassVar[str] = RUN
+    definition: ClassVar[bytes] = define_tool(
+        "call",
+        "Call a server's tool; cwd: as from that directory.",
+        {
+            "server": {"type": "string"},
+            "tool": {"type": "string"},
+            "args": {"type": "object"},
+            "cwd": {"type": "string"},
+        },
+        ["server", "tool"],
+        openWorldHint=True,
+    )
+
+    def call(self, call: Call, given: Envelope, access: Access) -> None:
+        """The call becomes that of the tool."""
+        if not arguments.text(given, "tool", "id"):
+            raise InvalidParams('"tool" is missing', "list_tools shows the tools of a server")
+        cwd = arguments.text(given, "cwd")
+        self.invoking.invoke(call, given, access.within(cwd) if cwd else access)

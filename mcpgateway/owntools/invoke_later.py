@@ -1,0 +1,118 @@
+"""The tools that call other tools for whoever does not want to wait."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from attrs import define
+from msgspec import Raw
+
+from mcpgateway.errors import GatewayError, InvalidParams
+from mcpgateway.interfaces import Call
+from mcpgateway.owntools import answers, arguments
+from mcpgateway.owntools.deadline import seconds_of
+from mcpgateway.owntools.invoke import Invoking, Target
+from mcpgateway.owntools.job_records import Record
+from mcpgateway.owntools.jobs import QUIET_S, WHOLE_S, Jobs
+from mcpgateway.owntools.search import not_found
+from mcpgateway.owntools.tool import READ, RUN, Access, define_tool
+from mcpgateway.protocol import jsonrpc, peek
+from mcpgateway.protocol.jsonrpc import Envelope
+
+PRIORITY_LIMIT = 1_000_000
+_BLOCKS = ("image", "audio")  # what a text cannot hold
+
+
+@define(eq=False)
+class InvokeAsync:
+    """Queues a call of a tool, and answers at once."""
+
+    invoking: Invoking
+    jobs: Jobs
+    name: ClassVar[str] = "invoke_async"
+    tier: ClassVar[str] = RUN
+    definition: ClassVar[bytes] = define_tool(
+        "invoke_async",
+        "Call a tool in the background.",
+        {"id": {"type": "string"}, "args": {"type": "object"}, "priority": {"type": "integer"}},
+        ["id"],
+    )
+
+    def call(self, call: Call, given: Envelope, access: Access) -> None:
+        """Answer with the id of the job."""
+        quiet_s = seconds_of(arguments.value(given, "timeoutMs"), QUIET_S, WHOLE_S)
+        priority = arguments.whole(given, "priority", 0, -PRIORITY_LIMIT, PRIORITY_LIMIT)
+        level = arguments.level(given)
+
+        async def queue() -> None:
+            now, found = await self.invoking.sought(given, access)
+            if not isinstance(found, Target):
+                raise InvalidParams(f"gateway_{found.name} answers at once", "call it with gateway_invoke")
+            item = found.item
+            record = self.jobs.add(
+                now,
+                item,
+                found.identifier,
+                found.given,
+                priority=priority,
+                level=level,
+                quiet_s=quiet_s,
+            )
+            answers.text(
+                call, {"jobId": record.job, "status": record.status.value, "toolId": found.identifier}
+            )
+
+        answers.later(queue(), call)
+
+
+@define(eq=False)
+class InvokeStatus:
+    """Shows what has become of a job, and gives one up."""
+
+    jobs: Jobs
+    name: ClassVar[str] = "invoke_status"
+    tier: ClassVar[str] = READ
+    definition: ClassVar[bytes] = define_tool(
+        "invoke_status",
+        "A background call's status and result.",
+        {"jobId": {"type": "string"}, "cancel": {"type": "boolean"}},
+        ["jobId"],
+    )
+
+    def call(self, call: Call, given: Envelope, access: Access) -> None:
+        """Answer with what S004 shows of a job; images and audio follow as they are."""
+        name = arguments.needed(given, "jobId", "gateway_invoke_async answers with one")
+        wants_end = arguments.value(given, "cancel") is True
+        find = self.jobs.cancel if wants_end else self.jobs.find
+        record = find(name, access.principal)
+        done = self.jobs.result(record).addCallback(lambda result: show(call, record, result))
+        done.addErrback(not_found, call)
+
+
+def show(call: Call, record: Record, result: Raw) -> None:
+    """Answer with a job, and its result unless that is the null of JSON."""
+    shown = record.shown()
+    if result == jsonrpc.NULL:
+        answers.text(call, shown)
+        return
+    result, apart = without_blocks(result)
+    answers.text(call, shown | {"result": result}, *apart)
+
+
+def without_blocks(result: Raw) -> tuple[Any, list[Raw]]:
+    """A result with a word in place of what no text can hold, and that apart."""
+    members = peek.members({"result": result}, "result")
+    try:
+        content = jsonrpc.read_list(members["content"], "content")
+    except (KeyError, GatewayError):
+        return result, []
+    kept: list[Any] = []
+    apart: list[Raw] = []
+    for block in content:
+        kind = peek.text(peek.members({"block": block}, "block"), "type")
+        if kind in _BLOCKS:
+            apart.append(block)
+            kept.append({"type": kind, "_block": len(apart)})
+        else:
+            kept.append(block)
+    return (members | {"content": jsonrpc.raw(kept)}, apart) if apart else (result, [])

@@ -1,0 +1,114 @@
+"""What is on record of calls that nobody waits for, and where it outlives the gateway."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, Protocol
+
+from attrs import define, field
+from msgspec import Raw
+
+from mcpgateway.errors import CallerError
+from mcpgateway.protocol import jsonrpc
+
+
+class Status(Enum):
+    """What has become of a job."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+
+UNFINISHED = frozenset((Status.QUEUED, Status.RUNNING))
+
+
+class UnknownJob(CallerError):
+    """No job of the caller's has that id."""
+
+    code = -32602
+
+
+class JobStore(Protocol):
+    """Where jobs outlive the gateway (`mcpgateway.system.job_files.JobFiles`); no method raises."""
+
+    def names(self) -> list[str]:
+        """The ids of all jobs on record, in any order."""
+
+    def read(self, name: str) -> bytes | None:
+        """What is on record of a job."""
+
+    def write(self, name: str, data: bytes) -> bool:
+        """Put a job on record; false where it cannot be."""
+
+    def remove(self, name: str) -> None:
+        """Forget a job."""
+
+
+class Nowhere:
+    """No place for jobs: they live as long as the gateway."""
+
+    def names(self) -> list[str]:
+        """None."""
+        return []
+
+    def read(self, name: str) -> bytes | None:
+        """Nothing."""
+
+    def write(self, name: str, data: bytes) -> bool:
+        """Nothing can be kept."""
+        return False
+
+    def remove(self, name: str) -> None:
+        """There is nothing."""
+
+
+@define(kw_only=True)
+class Record:
+    """A job as it is kept; times are seconds since the epoch, and what is not there is the null of JSON.
+
+    :ivar job: its id.
+    :ivar tool: the id of its tool.
+    :ivar ref: what its result is kept under, where that is too large for the record.
+    """
+
+    principal: str
+    job: str
+    tool: str
+    status: Status = Status.QUEUED
+    priority: int = 0
+    created: float = 0.0
+    started: float | None = None
+    finished: float | None = None
+    result: Raw = field(default=jsonrpc.NULL, repr=False)
+    ref: str = ""
+    error: str = ""
+    hint: str = ""
+    logs: list[str] = field(factory=list, repr=False)
+    progress: Raw = field(default=jsonrpc.NULL, repr=False)
+
+    def shown(self) -> dict[str, Any]:
+        """What is shown of it, as S004 names it, but for its result."""
+        shown: dict[str, Any] = {
+            "jobId": self.job,
+            "status": self.status.value,
+            "toolId": self.tool,
+            "createdAt": _written(self.created),
+            "startedAt": _written(self.started),
+            "finishedAt": _written(self.finished),
+            "logs": self.logs,
+        }
+        more = {"priority": self.priority, "ref": self.ref, "error": self.error, "hint": self.hint}
+        if self.progress != jsonrpc.NULL:
+            shown["progress"] = self.progress
+        return shown | {name: value for name, value in more.items() if value}
+
+
+def _written(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,324 @@
+"""Calls of tools that nobody waits for: queued, run a few at a time, and kept until somebody asks what became of them.
+
+# Note [What is kept where]
+A job that waits or runs lives in memory, and its file says that it does.  One that has ended lives in its file, which
+names the reference of a result that is too large for it: that is kept with the originals of results
+(`mcpgateway.hub.results.originals`), for as long as those are.  In memory is what could be written to neither.  So
+whoever asks after the gateway was started anew finds the results of those that had ended, and of the others that they
+were interrupted, or never begun.  The arguments of a call are in no file.
+"""
+
+from __future__ import annotations
+
+import secrets
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from attrs import define, field
+from msgspec import Raw
+from twisted.internet.defer import Deferred, succeed
+
+from mcpgateway.discovery.records import Item
+from mcpgateway.errors import GatewayError, InvalidParams, Overloaded, ShuttingDown
+from mcpgateway.interfaces import Call
+from mcpgateway.owntools import answers
+from mcpgateway.owntools.answers import Shield, unshielded
+from mcpgateway.owntools.deadline import Deadline
+from mcpgateway.owntools.job_records import UNFINISHED, JobStore, Record, Status, UnknownJob
+from mcpgateway.owntools.tool import Access
+from mcpgateway.policy.access import may_read
+from mcpgateway.protocol import jsonrpc, peek
+from mcpgateway.protocol.jsonrpc import Envelope
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+    from mcpgateway.hub.results.originals import Vault
+
+AT_ONCE = 3
+KEPT = 200
+KEPT_BYTES = 16_777_216  # of results in memory, of jobs that have ended
+FILE_BYTES = 131_072  # a shielded result has half of that
+LOG_LINES, LOG_CHARACTERS = 50, 300
+QUIET_S, WHOLE_S = 600.0, 3600.0  # until a job that makes no progress, or any job, is given up
+TAKEN_BACK = "notifications/cancelled"  # what a server says of a question
+INTERRUPTED = "the gateway was stopped before it ended; it may have had effects"
+NOT_BEGUN = "the gateway was stopped before it began; the tool was not called"
+
+
+@define(eq=False)
+class Job:
+    """One that is not over, and a sink for its call.
+
+    :ivar item: the tool that is called.
+    :ivar level: how its result is shielded; None for what the view says.
+    """
+
+    jobs: Jobs = field(repr=False)
+    record: Record
+    item: Item
+    arguments: Raw = field(repr=False)
+    access: Access = field(repr=False)
+    level: Any = None
+    quiet_s: float = QUIET_S
+    call: Call | None = None
+    deadline: Deadline | None = None
+    is_gone: bool = field(default=False, init=False)  # who has asked for it may come back
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """The server's own response."""
+        if "result" not in reply:
+            said = peek.members(reply, "error")
+            self.jobs.ended(self, Status.FAILED, peek.text(said, "message", jsonrpc.URI_LIMIT) or "refused")
+            return
+        self.record.result = reply["result"]
+        kind = peek.text(peek.members(reply, "result"), "resultType") or "complete"
+        if kind == "input_required":
+            self.jobs.ended(self, Status.FAILED, "the tool asks its caller something, and nobody is there")
+        elif answers.is_failed(reply):
+            self.jobs.ended(self, Status.FAILED, "the tool has failed; its result says why")
+        else:
+            self.jobs.ended(self, Status.COMPLETED)
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """There is no answer."""
+        if isinstance(why, ShuttingDown):
+            self.jobs.ended(self, Status.INTERRUPTED, INTERRUPTED if self.call is not None else NOT_BEGUN)
+        else:
+            self.jobs.ended(self, Status.FAILED, why.message, why.advice)
+
+    def progressed(self, call: Call, message: bytes) -> None:
+        """The call's own progress."""
+        if self.deadline is not None:
+            self.deadline.progressed()
+        params = peek.members(jsonrpc.decode(message), "params")
+        known = ("progress", "total", "message")
+        self.record.progress = jsonrpc.raw({name: params[name] for name in known if name in params})
+
+    def noticed(self, call: Call, message: bytes) -> bool:
+        """Something said before the answer: log messages are kept, and questions have nobody to answer them here."""
+        envelope = jsonrpc.decode(message)
+        method = peek.text(envelope, "method")
+        if "id" in envelope or method == TAKEN_BACK:
+            return False
+        if method == "notifications/message":
+            params = peek.members(envelope, "params")
+            said = bytes(params.get("data", b"")).decode("utf-8", "replace").strip('"')
+            line = f"{peek.text(params, 'level') or 'info'}: {said}"[:LOG_CHARACTERS]
+            self.record.logs = [*self.record.logs[-LOG_LINES + 1 :], line]
+        return True
+
+
+class Jobs:
+    """All jobs; a few run at a time, those of higher priority first, and of one priority the oldest.
+
+    :param store: where they are on record.
+    :param shield: has the result of a job's call cut to its size.
+    :param vault: keeps results that are too large for a file; None where nothing does.
+    """
+
+    def __init__(
+        self, clock: Any, store: JobStore, shield: Shield = unshielded, vault: Vault | None = None
+    ) -> None:
+        self._clock = clock
+        self._store = store
+        self._shield = shield
+        self._vault = vault
+        self._is_open = True
+        self._serial = 0
+        self._waiting: list[tuple[int, int, Job]] = []
+        self._jobs: dict[str, Job] = {}  # those that are not over
+        self._over: dict[str, Record] = {}  # those that are, and are not in a file as a whole
+        self._kept: dict[str, None] | None = None  # all of them, the oldest first; None until it is looked up
+        self._running = 0
+
+    def add(
+        self,
+        access: Access,
+        item: Item,
+        identifier: str,
+        arguments: Raw,
+        *,
+        priority: int = 0,
+        level: Any = None,
+        quiet_s: float = QUIET_S,
+    ) -> Record:
+        """Queue a call.
+
+        :param identifier: the tool's id, as its caller knows it.
+        :raise Overloaded: there are too many that are not over.
+        :raise ShuttingDown: the gateway is stopping.
+        """
+        if not self._is_open:
+            raise ShuttingDown("the gateway is stopping")
+        self._make_room()
+        now = self._clock.seconds()
+        name = f"job_{int(now * 1000)}_{secrets.token_urlsafe(12)}"
+        record = Record(principal=access.principal, job=name, tool=identifier, priority=priority, created=now)
+        job = Job(self, record, item, arguments, access, level, quiet_s)
+        self._jobs[name] = job
+        self._all()[name] = None
+        self._write(record)
+        self._serial += 1
+        heappush(self._waiting, (-priority, self._serial, job))
+        self._clock.callLater(0, self._go_on)  # whoever asks is told first that it is queued
+        return record
+
+    def _all(self) -> dict[str, None]:
+        if self._kept is None:
+            self._kept = dict.fromkeys(sorted(self._store.names()))
+        return self._kept
+
+    def _make_room(self) -> None:
+        kept = self._all()
+        while len(kept) >= KEPT:
+            oldest = next((each for each in kept if each not in self._jobs), None)
+            if oldest is None:
+                raise Overloaded(f"{KEPT} jobs wait already", "wait until some are over, or cancel some")
+            del kept[oldest]
+            self._over.pop(oldest, None)
+            self._store.remove(oldest)
+
+    def _go_on(self) -> None:
+        while self._is_open and self._running < AT_ONCE and self._waiting:
+            _, _, job = heappop(self._waiting)
+            if job.record.status is Status.QUEUED:
+                self._start(job)
+
+    def _start(self, job: Job) -> None:
+        record = job.record
+        record.status, record.started = Status.RUNNING, self._clock.seconds()
+        self._running += 1
+        if not self._write(record):
+            self._store.remove(record.job)  # which says that it has not begun
+        job.deadline = Deadline(
+            self._clock, job.quiet_s, max(WHOLE_S, job.quiet_s), lambda: self._too_late(job)
+        )
+        try:
+            job.call = job.access.begin(job.item.server, job.item.own, job.arguments, job)
+            self._shield(job.call, job.item, job.level, job.access)
+        except GatewayError as why:
+            job.failed(job.call or Call(None, "tools/call", b"0", None, job), why)
+
+    def _too_late(self, job: Job) -> None:
+        self._take_back(
+            job, Status.FAILED, f"TIMEOUT: Tool {job.record.tool} exceeded {round(job.quiet_s * 1000)}ms"
+        )
+
+    def _take_back(self, job: Job, status: Status, why: str) -> None:
+        call = job.call
+        self.ended(job, status, why)
+        if call is not None:
+            job.access.cancel(call, why)
+
+    def ended(self, job: Job, status: Status, error: str = "", hint: str = "") -> None:
+        """A job is over; what is said of it afterwards is not heard."""
+        record = job.record
+        if self._jobs.pop(record.job, None) is None:
+            return
+        self._running -= record.status is Status.RUNNING
+        record.status, record.error, record.hint = status, error, hint
+        record.finished = self._clock.seconds()
+        if job.deadline is not None:
+            job.deadline.stop()
+        if not self._put_by(record) and not self._write(record):
+            self._keep(record)
+        self._clock.callLater(0, self._go_on)
+
+    def _put_by(self, record: Record) -> bool:
+        # Its file names the reference at once, as the gateway may end before the result is written.
+        if self._vault is None or len(msgspec.json.encode(record)) <= FILE_BYTES:
+            return False
+        whole = bytes(record.result)
+        known = self._vault.known(record.principal, whole)
+        record.ref = known or self._vault.new_ref()
+        self._write(record)
+        self._keep(record)
+        keeping = (
+            succeed(True) if known else self._vault.keep(record.ref, record.principal, whole, record.tool)
+        )
+        keeping.addCallback(self._is_put_by, record, record.hint)
+        return True
+
+    def _is_put_by(self, is_kept: Any, record: Record, hint: str) -> None:
+        if is_kept:
+            record.result, record.hint = jsonrpc.NULL, hint
+        else:
+            record.ref = ""
+        if self._write(record) and is_kept:
+            self._over.pop(record.job, None)
+
+    def _write(self, record: Record) -> bool:
+        # True where the file holds all of it.
+        data = msgspec.json.encode(record)
+        if len(data) <= FILE_BYTES:
+            return self._store.write(record.job, data)
+        result, record.result = record.result, jsonrpc.NULL
+        self._store.write(record.job, msgspec.json.encode(record))
+        record.result = result
+        return False
+
+    def _keep(self, record: Record) -> None:
+        self._over[record.job] = record
+        size = sum(len(bytes(each.result)) for each in self._over.values())
+        for each in self._over.values():
+            if size <= KEPT_BYTES:
+                break
+            if each.result != jsonrpc.NULL:
+                size -= len(bytes(each.result))
+                each.result, each.hint = jsonrpc.NULL, "its result was too large to be kept for long"
+
+    def find(self, name: str, principal: str) -> Record:
+        """What has become of a job.
+
+        :raise UnknownJob: there is none of that id, or it is somebody else's.
+        """
+        job = self._jobs.get(name)
+        record = job.record if job is not None else self._over.get(name) or self._recalled(name)
+        if record is None or not may_read(principal, record.principal):
+            raise UnknownJob(f"Job not found: {name}", f"the last {KEPT} jobs are kept")
+        return record
+
+    def _recalled(self, name: str) -> Record | None:
+        data = self._store.read(name) if name in self._all() else None
+        if data is None:
+            return None
+        try:
+            record = msgspec.json.decode(data, type=Record)
+        except msgspec.MsgspecError:
+            return None  # half a file, or one of a newer gateway
+        if record.status in UNFINISHED:
+            # Of a former gateway; should that still run, and end it in order, its file will say so.
+            why = NOT_BEGUN if record.status is Status.QUEUED else INTERRUPTED
+            record.status, record.error = Status.INTERRUPTED, why
+        elif record.status is Status.COMPLETED and record.result == jsonrpc.NULL and not record.ref:
+            record.hint = "its result was too large to outlive the gateway"
+        return record
+
+    def result(self, record: Record) -> Deferred[Raw]:
+        """Fires with a job's result; the null of JSON where it has none, or it is kept no longer."""
+        if record.result != jsonrpc.NULL or not record.ref or self._vault is None:
+            return succeed(record.result)
+
+        def lost(why: Failure) -> Raw:
+            why.trap(InvalidParams)
+            record.ref, record.hint = "", "its result was too large to be kept for long"
+            return jsonrpc.NULL
+
+        return self._vault.fetch(record.ref, record.principal).addCallbacks(Raw, lost)
+
+    def cancel(self, name: str, principal: str) -> Record:
+        """Give a job up; one that is over stays as it is.
+
+        :raise UnknownJob: there is none of that id, or it is somebody else's.
+        """
+        record = self.find(name, principal)
+        job = self._jobs.get(name)
+        if job is not None:
+            self._take_back(job, Status.CANCELLED, "its caller has cancelled it")
+        return record
+
+    def close(self) -> None:
+        """Start no more; those that run may end, and whoever stops the gateway waits for them."""
+        self._is_open = False

@@ -1,0 +1,110 @@
+"""Says once which tools were added since a caller has last looked; some clients never read a list a second time."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from attrs import define, frozen
+
+from mcpgateway.discovery.records import Item
+from mcpgateway.hub.filters import Between
+from mcpgateway.interfaces import Call
+from mcpgateway.owntools import answers
+from mcpgateway.owntools.directory import Directory
+from mcpgateway.owntools.tool import Access
+from mcpgateway.protocol.jsonrpc import Envelope
+
+KEPT = 200  # tools that were added, and not all have heard of
+NAMED = 5
+PRINCIPALS_LIMIT = 1000
+LISTS_LIMIT = 2000
+
+
+@frozen
+class _Added:
+    number: int
+    key: str
+    item: Item
+
+
+class News:
+    """What was added, and who has heard of it.
+
+    A session hears of what was added since it was first seen here, or last listed its tools; where there are no
+    sessions, everybody of one name counts as one.
+    """
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+        self._lists: dict[str, tuple[Item, ...]] = {}
+        self._added: deque[_Added] = deque(maxlen=KEPT)
+        self._number = 0
+        self._of_sessions: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+        self._of_principals: dict[str, int] = {}
+
+    def heard(self, session: Any) -> None:
+        """A session has been given the list of tools, and knows all there are."""
+        self._of_sessions.pop(session, None)
+
+    def tell(self, call: Call, access: Access) -> None:
+        """Have the call's answer say what the caller has not heard yet."""
+        lists = self._look(access)
+        since = self._seen(access)
+        self._mark(access)
+        if since is None or since == self._number:
+            return  # it is seen for the first time, or has just listed them, or there is nothing new
+        added = [each.item for each in self._added if each.number > since and each.key in lists]
+        if added:
+            names = [self._directory.id_of(item, access) for item in added]
+            call.sink = _Telling(call.sink, said(names))
+
+    def _look(self, access: Access) -> dict[str, tuple[Item, ...]]:
+        lists = self._directory.lists(access)
+        if len(self._lists) > LISTS_LIMIT:
+            self._lists.clear()  # and nobody has heard of anything, so that nothing old is news
+            self._of_sessions.clear()
+            self._of_principals.clear()
+        for key, items in lists.items():
+            former = self._lists.get(key)
+            if former is not items:
+                known = {each.own for each in former or ()}
+                for item in items:
+                    if item.own not in known:
+                        self._number += 1
+                        self._added.append(_Added(self._number, key, item))
+                self._lists[key] = items
+        return lists
+
+    def _seen(self, access: Access) -> int | None:
+        if access.session is not None:
+            return self._of_sessions.get(access.session)
+        return self._of_principals.get(access.principal)
+
+    def _mark(self, access: Access) -> None:
+        if access.session is not None:
+            self._of_sessions[access.session] = self._number
+            return
+        self._of_principals[access.principal] = self._number
+        if len(self._of_principals) > PRINCIPALS_LIMIT:
+            del self._of_principals[next(iter(self._of_principals))]
+
+
+def said(names: list[str]) -> str:
+    """The sentence about tools of these names."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    what = "1 tool" if len(names) == 1 else f"{len(names)} tools"
+    return f"{what} added: {', '.join(names[:NAMED])}{more}; call through gateway_invoke"
+
+
+@define(eq=False)
+class _Telling(Between):
+    """Adds the sentence to the answer."""
+
+    _said: str
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """The tool's answer."""
+        call.sink = self.sink
+        self.sink.answered(call, answers.with_note(reply, self._said))

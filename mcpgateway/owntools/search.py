@@ -1,0 +1,465 @@
+"""The tools that find tools: by what they do, by their ids, or all of a server's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from attrs import define, frozen
+from msgspec import Raw
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from mcpgateway.discovery.records import Item, Kind
+from mcpgateway.errors import GatewayError, InvalidParams
+from mcpgateway.hub.filters import reason
+from mcpgateway.interfaces import Call
+from mcpgateway.owntools import answers, arguments
+from mcpgateway.owntools.answers import Shield, unshielded
+from mcpgateway.owntools.directory import SEPARATOR, Directory, UnknownTool
+from mcpgateway.owntools.missing_servers import hint as not_all
+from mcpgateway.owntools.news import News
+from mcpgateway.owntools.status import Sight
+from mcpgateway.owntools.tool import OWN_NAME, READ, UNDERSCORED, Access, Builtin, Tool, define_tool
+from mcpgateway.protocol import jsonrpc, peek
+from mcpgateway.protocol.jsonrpc import Envelope
+
+FOUND, FOUND_MOST = 10, 50
+DESCRIPTION_CHARACTERS = 120
+LISTS_LIMIT = 1000
+IDLE_S = 900.0  # an index is made anew in a fraction of a second, and takes megabytes
+OWN_SHARE = (
+    0.4  # of its score that a tool of the gateway's own keeps where the question is about something else
+)
+_ABOUT_US = re.compile(
+    r"\b(?:mcp|gateway|(?:server|tool|backend|plugin|extension|connector|profile|integration)s?)\b",
+    re.IGNORECASE,
+)
+T = TypeVar("T")
+_WORD_BREAKS = re.compile(r"[^0-9A-Za-z]+(.)?")
+
+
+class Hit(Protocol):
+    """What a search has found (`mcpgateway.discovery.search.Hit`)."""
+
+    @property
+    def item(self) -> Item:
+        """What was found."""
+
+    @property
+    def score(self) -> float:
+        """How well it answers."""
+
+
+@frozen
+class _Hit:
+    item: Item
+    score: float
+
+
+class Index(Protocol):
+    """What is searched (`mcpgateway.discovery.search.Index`)."""
+
+    def replace(self, server: str, items: Sequence[Item]) -> None:
+        """Let these be all of a server's."""
+
+    def remove(self, server: str) -> None:
+        """Forget a server."""
+
+    def search(self, query: str, limit: int = FOUND, server: str = "") -> list[Any]:
+        """The best that is found, best first."""
+
+
+def make_index() -> Index:
+    """An empty index."""
+    from mcpgateway.discovery.search import Index  # whoever never searches does without its words
+
+    made: Index = Index()
+    return made
+
+
+class Finder:
+    """Searches all tools that are known, with an index made by the first search, and dropped when nobody searches.
+
+    # Note [What is indexed]
+    One index serves everybody.  A server that is run otherwise for a workspace, or lists otherwise to one client, is
+    in it once more, under a key of its own, unless it lists the same; what is found under others' keys is left out.
+
+    :param own: the gateway's own tools, which are found too.
+    """
+
+    def __init__(self, own: Builtin, clock: Any, make: Callable[[], Index] = make_index) -> None:
+        self._own = own
+        self._clock = clock
+        self._make = make
+        self._index: Index | None = None
+        self._lists: dict[str, tuple[Item, ...]] = {}  # what is indexed, by key, the latest used last
+        self._timer: Any = None
+
+    def search(
+        self, query: str, limit: int, lists: Mapping[str, tuple[Item, ...]], server: str = ""
+    ) -> list[Hit]:
+        """The best hits among the tools of these lists, and the gateway's own.
+
+        Those come before others where the question is about servers or tools, or where they are clearly better.
+
+        :param lists: the tools of each server, by its name, and what makes its list another than others' (a key as
+            `Directory.lists` makes it).
+        :param server: only this one's.
+        """
+        if server or _ABOUT_US.search(query):
+            return self._found(query, limit, lists, server)
+        # Some of the gateway's own may be among the first, and make room for others then.
+        hits = self._found(query, FOUND_MOST, lists)
+        return sorted(map(_own_last, hits), key=lambda hit: -hit.score)[:limit]
+
+    def _found(
+        self, query: str, limit: int, lists: Mapping[str, tuple[Item, ...]], server: str = ""
+    ) -> list[Hit]:
+        index = self._ready()
+        keys = {OWN_NAME} | {self._indexed(index, key, items) for key, items in lists.items()}
+        if server:
+            keys = {each for each in keys if each.partition(SEPARATOR)[0] == server}
+            return _best(index, query, limit, keys)
+        if len(keys) == len(self._lists) + 1:
+            return index.search(query, limit)
+        # Others may use more than this caller: theirs are found too, and left out.
+        hits = index.search(query, FOUND_MOST)
+        mine = {id(item) for key in keys for item in self._lists.get(key, ())}
+        found = [each for each in hits if each.item.server == OWN_NAME or id(each.item) in mine]
+        if len(found) < limit and len(hits) >= FOUND_MOST:
+            return _best(index, query, limit, keys)  # theirs have left no room for this caller's
+        return found[:limit]
+
+    def _ready(self) -> Index:
+        if self._timer is None:
+            self._timer = self._clock.callLater(IDLE_S, self.forget)
+        else:
+            self._timer.reset(IDLE_S)
+        if self._index is None:
+            self._index = self._make()
+            self._index.replace(OWN_NAME, [own_item(each) for each in self._own])
+        return self._index
+
+    def _indexed(self, index: Index, key: str, items: tuple[Item, ...]) -> str:
+        # The key that these are indexed under.
+        if self._lists.get(key) is items:
+            self._lists[key] = self._lists.pop(key)
+            return key
+        plain = key.partition(SEPARATOR)[0]
+        if plain != key and self._lists.get(plain) == items:
+            return plain
+        index.replace(key, items)
+        self._lists.pop(key, None)
+        self._lists[key] = items
+        while len(self._lists) > LISTS_LIMIT:
+            oldest = next(iter(self._lists))
+            index.remove(oldest)
+            del self._lists[oldest]
+        return key
+
+    def forget(self) -> None:
+        """Give the index back."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = self._index = None
+        self._lists = {}
+
+
+def _own_last(hit: Hit) -> Hit:
+    return _Hit(hit.item, hit.score * OWN_SHARE) if hit.item.server == OWN_NAME else hit
+
+
+def _best(index: Index, query: str, limit: int, keys: Iterable[str]) -> list[Hit]:
+    hits = [hit for key in keys for hit in index.search(query, limit, key)]
+    return sorted(hits, key=lambda hit: -hit.score)[:limit]
+
+
+def own_item(tool: Tool) -> Item:
+    """One of the gateway's own tools as an entry of a list."""
+    return Item(OWN_NAME, Kind.TOOL, tool.name, jsonrpc.decode(tool.definition))
+
+
+def tier_of(item: Item) -> str:
+    """What a tool does, by what its server says of it: ``read``, ``write``, or ``destructive``."""
+    if item.is_read_only:
+        return READ
+    return "destructive" if item.is_destructive else "write"
+
+
+@define(eq=False)
+class Means:
+    """What these tools work with.
+
+    :ivar shield: cuts a list of all tools to its size.
+    """
+
+    directory: Directory
+    finder: Finder
+    sight: Sight
+    own: Builtin
+    news: News
+    shield: Shield = unshielded
+
+    def id_of(self, item: Item, access: Access) -> str:
+        """The id of a tool of a server's, or of the gateway's own."""
+        if item.server == OWN_NAME:
+            return UNDERSCORED + item.own
+        return self.directory.id_of(item, access)
+
+    def find(self, identifier: str, access: Access) -> Deferred[Item]:
+        """The tool of an id, also one of the gateway's own."""
+        tool = self.own.find(identifier)
+        if tool is not None:
+            found: Deferred[Item] = Deferred()
+            found.callback(own_item(tool))
+            return found
+        return self.directory.find(identifier, access)
+
+    async def sought(self, access: Access, find: Callable[[Access], Deferred[T]]) -> tuple[Access, T]:
+        """What is found for a caller, and that caller; where it is not, an edit of the configuration may bring it.
+
+        :raise GatewayError: there is none.
+        """
+        try:
+            return access, await find(access)
+        except UnknownTool:
+            now = await access.caught_up()
+            if now is access:
+                raise
+        return now, await find(now)
+
+
+@define(eq=False)
+class Search:
+    """Finds tools by what they do."""
+
+    means: Means
+    name: ClassVar[str] = "search"
+    tier: ClassVar[str] = READ
+    definition: ClassVar[bytes] = define_tool(
+        "search",
+        "Find tools of all connected servers by what they do. Start here.",
+        {"query": {"type": "string"}, "limit": {"type": "integer"}, "server": {"type": "string"}},
+        ["query"],
+        readOnlyHint=True,
+    )
+
+    def call(self, call: Call, given: Envelope, access: Access) -> None:
+        """Answer with the best hits; with all tools, unranked, where nothing is asked for."""
+        query = arguments.text(given, "query")
+        limit = arguments.whole(given, "limit", FOUND, 1, FOUND_MOST)
+        server = arguments.text(given, "server", "backend")
+        answers.later(self._search(call, access, query, limit, server), call)
+
+    async def _search(self, call: Call, access: Access, query: str, limit: int, server: str) -> None:
+        access, missing = await (await access.caught_up()).settle(Kind.TOOL)
+        self.means.news.tell(call, access)
+        specs = {each.name: each for each in access.specs()}
+        if server and server not in specs and server != OWN_NAME:
+            raise InvalidParams(f"Unknown server: {server}", f"one of: {', '.join(specs)}")
+        connected = {name for name, each in specs.items() if self.means.sight.is_connected(each)}
+        if query:
+            lists = self.means.directory.lists(access)
+            hits = self.means.finder.search(query, limit, lists, server)
+            found = [(each.item, each.score) for each in hits if _is_admitted(each.item, access)]
+        else:
+            found = [(each, 0.0) for each in self.means.directory.tools(access, server)[:limit]]
+        results = [self._shown(item, score, connected, access) for item, score in found]
+        answer = {
+            "query": query,
+            "found": len(results),
+            "connectedServers": sorted(connected),
+            "results": results,
+        }
+        if not results:
+            answer["hint"] = "try other words, or gateway_list_tools with a server"
+        if missing:
+            answer["missing"] = missing
+        answers.text(call, answer)
+
+    def _shown(self, item: Item, score: float, connected: set[str], access: Access) -> dict[str, Any]:
+        return {
+            "id": self.means.id_of(item, access),
+            "name": item.own,
+            "displayName": camel_case(item.own),
+            "server": item.server,
+            "connected": item.server in connected or item.server == OWN_NAME,
+            "description": shortened(item.description),
+            "fieldNames": field_names(item.input_schema),
+            "tier": tier_of(item),
+            "score": round(score, 2),
+        }
+
+
+@define(eq=False)
+class Describe:
+    """Shows all there is to know of one tool."""
+
+    means: Means
+    name: ClassVar[str] = "describe"
+    tier: ClassVar[str] = READ
+    definition: ClassVar[bytes] = define_tool(
+        "describe",
+        "A tool's full description and argument schema.",
+        {"id": {"type": "string"}},
+        ["id"],
+        readOnlyHint=True,
+    )
+
+    def call(self, call: Call, given: Envelope, access: Access) -> None:
+        """Answer with the tool of an id."""
+        self.means.news.tell(call, access)
+        identifier = arguments.needed(given, "id", "gateway_search finds the ids of tools")
+        answers.later(self._show(call, access, identifier), call)
+
+    async def _show(self, call: Call, access: Access, identifier: str) -> None:
+        access, item = await self.means.sought(access, lambda each: self.means.find(identifier, each))
+        answers.text(call, described(item, self.means.id_of(item, access)))
+
+
+def described(item: Item, identifier: str) -> dict[str, Any]:
+    """What ``describe`` shows of a tool; what its server has not said is left out, but for the schemas."""
+    members = {
+        "id": identifier,
+        "server": item.server,
+        "name": item.own,
+        "title": item.title,
+        "description": item.description,
+        "inputSchema": item.input_schema or Raw(b'{"type":"object"}'),
+        "outputSchema": item.output_schema,
+        "annotations": item.raw.get("annotations"),
+        "tier": tier_of(item),
+    }
+    kept = ("outputSchema",)
+    return {name: value for name, value in members.items() if name in kept or value not in (None, "")}
+
+
+@define(eq=False)
+class DescribeTool:
+    """The same, by a server and the tool's own name, as S001 has it."""
+
+    means: Means
+    name: ClassVar[str] = "describe_tool"
+    tier: ClassVar[str] = READ
+    definition: ClassVar[bytes] = define_tool(
+        "describe_tool",
+        "A tool's full description and argument schema.",
+        {"server": {"type": "string"}, "tool": {"type": "string"}},
+        ["server", "tool"],
+        readOnlyHint=True,
+    )
+
+    def call(self, call: Call, given: Envelope, access: Access) -> None:
+        """Answer with a server's tool."""
+        self.means.news.tell(call, access)
+        server = arguments.needed(given, "server", "list_servers shows them")
+        tool = arguments.needed(given, "tool", "list_tools shows them")
+        answers.later(self._show(call, access, server, tool), call)
+
+    async def _show(self, call: Call, access: Access, server: str, tool: str) -> None:
+        find = self.means.directory.find_own
+        access, item = await self.means.sought(access, lambda each: find(server, tool, each))
+        answers.text(call, described(item, self.means.id_of(item, access)))
+
+
+@define(eq=False)
+class ListTools:
+    """Lists the tools of one server, or of all, as S003 does."""
+
+    means: Means
+    name: ClassVar[str] = "list_tools"
+    tier: ClassVar[str] = READ
+    definition: ClassVar[bytes] = define_tool(
+        "list_tools",
+        "The tools of a server, or of all.",
+        {"server": {"type": "string"}, "format": {"type": "string", "enum": ["json", "table"]}},
+        readOnlyHint=True,
+    )
+
+    def call(self, call: Call, given: Envelope, access: Access) -> None:
+        """Answer with the tools by server; those of servers that were never asked are asked for."""
+        server = arguments.text(given, "server", "backend")
+        style = arguments.text(given, "format") or "json"
+        if style not in ("json", "table"):
+            raise InvalidParams('"format" must be json or table')
+        level = arguments.level(given)
+        answers.later(self._list(call, access, server, style, level), call)
+
+    async def _list(self, call: Call, access: Access, server: str, style: str, level: Any) -> None:
+        access = await access.caught_up()
+        names = [each.name for each in access.specs()]
+        if server and server not in names:
+            raise InvalidParams(f"Unknown server: {server}", f"one of: {', '.join(names)}")
+        missing: Mapping[str, str] = {}
+        if server:
+            found = {server: list(await access.list(server, Kind.TOOL))}
+        else:
+            access, missing = await access.settle(Kind.TOOL)
+            found = {name: [] for name in names}
+            for item in self.means.directory.tools(access):
+                found[item.server].append(item)
+        self.means.news.tell(call, access)
+        self.means.shield(call, None, level, access)
+        self._answer(found, call, access, style, missing)
+
+    def _answer(
+        self,
+        found: dict[str, list[Item]],
+        call: Call,
+        access: Access,
+        style: str,
+        missing: Mapping[str, str],
+    ) -> None:
+        note = [jsonrpc.raw({"type": "text", "text": not_all(missing)})] if missing else []
+        if style == "table":
+            rows = [
+                [
+                    self.means.id_of(item, access),
+                    shortened(item.description),
+                    " ".join(field_names(item.input_schema)),
+                ]
+                for items in found.values()
+                for item in items
+            ]
+            answers.text(call, {"columns": ["id", "description", "fieldNames"], "rows": rows}, *note)
+            return
+        shown = {name: [self._shown(each, access) for each in items] for name, items in found.items()}
+        answers.text(call, shown, *note)
+
+    def _shown(self, item: Item, access: Access) -> dict[str, Any]:
+        return {
+            "name": item.own,
+            "namespaced": self.means.id_of(item, access),
+            "description": item.description,
+            "inputSchema": item.input_schema or Raw(b'{"type":"object"}'),
+        }
+
+
+def _is_admitted(item: Item, access: Access) -> bool:
+    return item.server != OWN_NAME or access.view.admits_own(item.own)
+
+
+def not_found(why: Failure, call: Call) -> None:
+    """Answer that a tool was not found, or its server could not be asked."""
+    if not why.check(GatewayError):
+        why.raiseException()
+    answers.failed_by(call, reason(why))
+
+
+def camel_case(name: str) -> str:
+    """A tool's name as S004 shows it: ``get_issue`` as ``getIssue``."""
+    return _WORD_BREAKS.sub(lambda found: (found[1] or "").upper(), name)
+
+
+def shortened(description: str) -> str:
+    """The beginning of a description."""
+    if len(description) <= DESCRIPTION_CHARACTERS:
+        return description
+    return description[:DESCRIPTION_CHARACTERS].rstrip() + "..."
+
+
+def field_names(schema: Raw | None) -> list[str]:
+    """The names of a tool's arguments."""
+    return list(peek.members(peek.members({"schema": schema}, "schema"), "properties")) if schema else []

@@ -1,0 +1,407 @@
+"""Who may come in: one judgement for every request, before its body is read.
+
+# Note [Refused by default]
+Every route has a class, and a class has a rule.  A path without a class has nothing behind it and is answered 404 after
+the same judgement, so a foreign web page learns nothing from it.  A legitimate local client is never answered 401 or
+403: Claude Code remembers both against a server.
+
+# Note [Open on loopback]
+Older gateways let every program on the machine change things, and ``compat.open_loopback_admin`` brings that back for
+those who have scripts for it.  A page in a browser is no such program: browsers say where a request comes from, and
+whatever says so is judged as ever, as are other users of the machine and whoever shows a token.
+
+# Note [Whose results]
+What is kept for a principal - results, jobs - is read by that principal.  The command line has the user's token, while
+the clients on this machine need none and are nobody in particular; both are the same user's.  So whoever has the token
+and is on this machine may read what is kept for those clients.  It goes no further: not the other way, and neither to
+nor from other machines, which are a principal of their own.
+
+# Note [Clients' credentials]
+The two tokens of the gateway are its user's.  All others - API keys, tokens of projects and agents, those of an
+authorization server, and trusted addresses - are clients': each is a principal of its own, they use servers, and they
+change nothing of the gateway.  Whoever has one that is limited is not shown what it is not for.
+
+# Note [Through a proxy]
+Whoever is in front of us on this machine and says for whom (``X-Forwarded-For``) may speak for the whole world.  So
+such a request counts as remote, has no process, and comes from no trusted address, whatever the headers say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+from attrs import field, frozen
+
+from mcpgateway.policy.permissions import Scope
+
+LOCAL, TOKEN, REMOTE = "local", "token", "remote"
+"""The principals: on this machine without a token and with it, and on another one, where nobody is without."""
+
+ADDRESS = "address"
+"""What the principal of a trusted address begins with."""
+
+LOOPBACK_NAMES = frozenset((b"localhost", b"127.0.0.1", b"[::1]"))
+SAME_SITE = frozenset((b"none", b"same-origin"))
+HOSTS = "ask by localhost or 127.0.0.1, or name the host in gateway.allowed_hosts"
+ORIGINS = "name the page's origin in gateway.allowed_origins"
+SITES = "ask from a program, or from a page of the gateway's own origin"
+FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-real-ip", b"x-forwarded-host")
+"""What reverse proxies say of whom they speak for."""
+
+TELLING = frozenset((b"origin", b"sec-fetch-site", b"authorization", b"x-api-key", *FORWARDED))
+"""The headers that a judgement may depend on, besides ``Host``."""
+
+ALL = Scope()
+NARROW = "insufficient_scope"  # RFC 6750 section 3.1
+
+
+class RouteClass(Enum):
+    """What a route lets its caller do.
+
+    ``PUBLIC`` is what everybody may know.  ``WATCH`` is for monitors: numbers, and nothing of what others do.  ``LOOK``
+    and ``USE`` read and call what the hub itself limits to what the caller's credential is for.  ``RETURN`` is for
+    browsers that come back here from elsewhere: they have no token to show, and bring what nobody else can know.
+    """
+
+    PUBLIC = "public"
+    MCP = "mcp"
+    READ = "read"
+    WATCH = "watch"
+    LOOK = "look"
+    USE = "use"
+    RETURN = "return"
+    END_SESSION = "end my session"
+    MUTATE = "mutate"
+    ADMIN = "admin"
+    NOTHING = "nothing"
+
+
+OPEN_TO_SITES = frozenset((RouteClass.PUBLIC, RouteClass.RETURN))
+OPENED = frozenset((RouteClass.USE, RouteClass.MUTATE, RouteClass.ADMIN))
+"""What `Note [Open on loopback]` is about."""
+
+
+class Reach(Enum):
+    """How near the peer is, by its connection, never by a header."""
+
+    SOCKET = "Unix socket"
+    LOOPBACK = "loopback"
+    OTHER_USER = "loopback, as another user of this machine"
+    REMOTE = "remote"
+
+
+class Credential(Enum):
+    """What the ``Authorization`` header was worth.
+
+    ``OVER`` is a token that the gateway has given out, or would have taken, and that is not good any more; ``NARROW``
+    one that does not allow enough; ``CLIENT`` is one of those of Note [Clients' credentials].
+    """
+
+    NONE = "none"
+    WRONG = "wrong"
+    OVER = "over"
+    NARROW = "narrow"
+    CLIENT = "client"
+    BEARER = "bearer"
+    ADMIN = "admin"
+
+
+@frozen
+class Holder:
+    """Who somebody is by a credential.
+
+    :ivar name: the principal that it makes of its bearer; empty for the gateway's own two tokens.
+    :ivar project: the workspace that it is for; empty for none.
+    """
+
+    credential: Credential
+    name: str = ""
+    scope: Scope = ALL
+    project: str = ""
+
+
+NOBODY, WRONG = Holder(Credential.NONE), Holder(Credential.WRONG)
+
+
+@frozen
+class Policy:
+    """What the settings allow.
+
+    :ivar hosts: further ``Host`` names that are ours, lower case, without port.
+    :ivar origins: further origins that may call, exactly as browsers send them.
+    :ivar open_loopback: programs of this user on this machine need no token at all (``compat.open_loopback_admin``).
+    :ivar bearer_required: MCP and reads need the token even on loopback (``auth_mcp_transport: bearer-required``).
+    :ivar trusted: networks of addresses that need no token (`ipaddress`).
+    :ivar is_public: browsers of other machines come back here, too (``gateway.public_url``).
+    """
+
+    hosts: frozenset[bytes] = frozenset()
+    origins: frozenset[bytes] = frozenset()
+    allow_remote: bool = False
+    bearer_required: bool = False
+    loopback_only: bool = False
+    trusted: tuple[Any, ...] = ()
+    open_loopback: bool = field(default=False, kw_only=True)
+    is_public: bool = field(default=False, kw_only=True)
+
+
+@frozen
+class Facts:
+    """What is known of a request when its headers are in; header values as sent, None when absent.
+
+    :ivar address: of the TCP peer, where it speaks for itself; else empty.
+    """
+
+    route: RouteClass
+    reach: Reach
+    safe_method: bool
+    secure: bool = False
+    host: bytes | None = None
+    origin: bytes | None = None
+    fetch_site: bytes | None = None
+    credential: Credential = field(default=Credential.NONE)
+    name: str = ""
+    scope: Scope = ALL
+    address: str = ""
+
+
+@frozen
+class Pass:
+    """Come in, as this principal.
+
+    :ivar is_admin: it may do what only administrators may, whatever the route.
+    :ivar project: the workspace that its credential is for; empty for none.
+    """
+
+    principal: str
+    is_admin: bool = field(default=False, eq=False)
+    project: str = field(default="", eq=False)
+
+
+@frozen
+class Deny:
+    """Stay out: the HTTP status and the sentence for the caller.
+
+    :ivar wait_s: when it is worth while to try again; 0 where that is not known.
+    :ivar error: what a client that looks for a token is to be told; empty for nothing.
+    :ivar hint: what the caller can do about it; empty where the sentence says it all.
+    """
+
+    status: int
+    why: str
+    wait_s: int = 0
+    error: str = field(default="", eq=False)
+    hint: str = field(default="", eq=False)
+
+    @property
+    def advice(self) -> str:
+        """What the caller can do about it; never empty."""
+        return self.hint or _ADVICE.get(self.status, "ask over the Unix socket of the gateway")
+
+
+_ADVICE = {
+    401: "send Authorization: Bearer TOKEN; mcpgateway token show prints it",
+    403: "ask with a credential that may do that, or over the Unix socket of the gateway",
+    429: "wait as long as Retry-After says",
+    503: "try again in a moment",
+}
+"""What helps as a rule, by the status."""
+
+Verdict = Pass | Deny
+
+
+def judge(facts: Facts, policy: Policy) -> Verdict:
+    """Decide about one request."""
+    return _judge_names(facts, policy) or _judge_open(facts, policy) or _judge_caller(facts, policy)
+
+
+def _judge_names(facts: Facts, policy: Policy) -> Deny | None:
+    # DNS rebinding and cross-site requests: the names the browser sends are the only witnesses.
+    if facts.host is not None and not _is_our_name(facts.host, policy):
+        return Deny(403, "Forbidden: this Host is not served here", hint=HOSTS)
+    if facts.origin is not None and not _is_our_origin(facts, policy):
+        return Deny(403, "Forbidden: this Origin may not call the gateway", hint=ORIGINS)
+    # Whatever another site asks for is none of its business, but where its user is sent here or anybody may look.
+    is_open = facts.safe_method and facts.route in OPEN_TO_SITES
+    is_open = is_open or (facts.origin is not None and facts.origin in policy.origins)
+    if not is_open and facts.fetch_site is not None and facts.fetch_site not in SAME_SITE:
+        return Deny(403, "Forbidden: cross-site request", hint=SITES)
+    return None
+
+
+def _judge_open(facts: Facts, policy: Policy) -> Verdict | None:
+    # See Note [Open on loopback].
+    if not policy.open_loopback or policy.bearer_required or facts.reach is not Reach.LOOPBACK:
+        return None
+    if facts.credential is not Credential.NONE:
+        return None
+    if facts.route not in OPENED or facts.origin is not None or facts.fetch_site is not None:
+        return None
+    return Pass(LOCAL, is_admin=True)
+
+
+def _judge_caller(facts: Facts, policy: Policy) -> Verdict:
+    reach = facts.reach
+    if reach is Reach.REMOTE and (not policy.allow_remote or policy.loopback_only):
+        return Deny(
+            403,
+            "Forbidden: remote clients are not allowed (gateway.allow_remote is off)",
+            hint="ask on the gateway's machine, or let its owner set gateway.allow_remote",
+        )
+    if facts.route is RouteClass.PUBLIC:
+        return Pass(REMOTE if reach is Reach.REMOTE else LOCAL)
+    if facts.credential in (Credential.WRONG, Credential.OVER):
+        return Deny(401, "Unauthorized: the token is not valid")
+    if facts.credential is Credential.NARROW:
+        return Deny(
+            403,
+            "Forbidden: the token does not allow this (its scopes)",
+            error=NARROW,
+            hint="get a token of a wider scope from the authorization server",
+        )
+    if reach is Reach.OTHER_USER and facts.credential is Credential.NONE:
+        return Deny(
+            403,
+            "Forbidden: the connection belongs to another user of this machine"
+            " (gateway.trust_other_users is off)",
+            hint="connect as the gateway's own user, or let its owner set gateway.trust_other_users",
+        )
+    if facts.credential is Credential.CLIENT:
+        return _judge_client(facts.name, facts)
+    if reach is Reach.REMOTE and facts.route is RouteClass.RETURN and policy.is_public:
+        return Pass(REMOTE)
+    if reach is Reach.REMOTE and facts.credential is Credential.NONE:
+        if facts.address and is_among(facts.address, policy.trusted):
+            return _judge_client(f"{ADDRESS} {facts.address}", facts)
+        return _unknown(facts.route)
+    return _judge_user(facts, policy)
+
+
+def _judge_user(facts: Facts, policy: Policy) -> Verdict:
+    has_token = facts.credential is not Credential.NONE
+    is_admin = facts.credential is Credential.ADMIN or facts.reach is Reach.SOCKET
+    match facts.route:
+        case RouteClass.ADMIN:
+            allowed = is_admin
+        case RouteClass.MUTATE | RouteClass.USE:
+            allowed = has_token or facts.reach is Reach.SOCKET
+        case RouteClass.MCP | RouteClass.READ | RouteClass.WATCH | RouteClass.LOOK if (
+            facts.reach is Reach.LOOPBACK
+        ):
+            allowed = has_token or not policy.bearer_required
+        case _:
+            allowed = True
+    if not allowed:
+        return _unknown(facts.route)
+    return Pass(_principal(facts), is_admin)
+
+
+def _unknown(route: RouteClass) -> Deny:
+    # Whoever has shown the usual token where it takes the other one is to know which.
+    command = "mcpgateway token show --admin" if route is RouteClass.ADMIN else "mcpgateway token show"
+    hint = f"send Authorization: Bearer TOKEN ({command} prints it), or ask over the Unix socket"
+    return Deny(401, "Unauthorized: a bearer token is required", hint=hint)
+
+
+def _judge_client(principal: str, facts: Facts) -> Verdict:
+    # See Note [Clients' credentials].
+    match facts.route:
+        case RouteClass.MCP | RouteClass.LOOK | RouteClass.USE | RouteClass.NOTHING:
+            allowed = True
+        case RouteClass.WATCH:
+            allowed = facts.scope.is_whole
+        case _:
+            allowed = False
+    if not allowed:
+        return Deny(
+            403,
+            "Forbidden: this credential is a client's; it may use servers, not manage the gateway",
+            hint="ask with the gateway's own token (mcpgateway token show prints it), or over its Unix socket",
+        )
+    return Pass(principal)
+
+
+def _principal(facts: Facts) -> str:
+    if facts.reach is Reach.REMOTE:
+        return REMOTE
+    return LOCAL if facts.credential is Credential.NONE else TOKEN
+
+
+def is_client(principal: str) -> bool:
+    """Whether a principal is somebody who has a client's credential; see Note [Clients' credentials]."""
+    return " " in principal
+
+
+def is_forwarded(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a proxy says that it speaks for somebody; see Note [Through a proxy]."""
+    return any(each in headers for each in FORWARDED)
+
+
+def spoken_for(headers: Mapping[bytes, bytes]) -> str:
+    """Whom the nearest proxy speaks for, as far as it says so; only good for counting wrong tokens."""
+    said = headers.get(b"x-forwarded-for") or headers.get(b"x-real-ip") or headers.get(b"forwarded") or b""
+    return said.rpartition(b",")[2].strip()[:64].decode("ascii", "replace")
+
+
+def networks(listed: tuple[str, ...]) -> tuple[Any, ...]:
+    """The networks of addresses such as ``10.0.0.7`` and ``10.0.0.0/24``.
+
+    :raise ValueError: one of them is none.
+    """
+    if not listed:
+        return ()
+    from ipaddress import ip_network  # few trust addresses
+
+    return tuple(ip_network(each, strict=False) for each in listed)
+
+
+def is_among(address: str, trusted: tuple[Any, ...]) -> bool:
+    """Whether an address is of one of some networks; one of IPv4 that is written as of IPv6 counts as what it is."""
+    if not trusted:
+        return False
+    from ipaddress import ip_address
+
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return False
+    found = getattr(found, "ipv4_mapped", None) or found
+    return any(found.version == each.version and found in each for each in trusted)
+
+
+def may_read(reader: str, owner: str) -> bool:
+    """Whether a principal may read what is kept for a principal; see Note [Whose results]."""
+    return reader == owner or (reader == TOKEN and owner == LOCAL)
+
+
+def sharer_of(principal: str) -> str:
+    """Who a principal is where sessions of one share a child; see Note [Whose results].
+
+    Empty for the gateway's own user on this machine, with a token and without.
+    """
+    return "" if principal in (LOCAL, TOKEN) else principal
+
+
+def _is_our_name(host: bytes, policy: Policy) -> bool:
+    name = _without_port(host.lower())
+    return name in LOOPBACK_NAMES or name in policy.hosts
+
+
+def _is_our_origin(facts: Facts, policy: Policy) -> bool:
+    # Ours is the origin of the very listener that was asked: same scheme, same name, same port as the Host header.
+    if facts.origin in policy.origins:
+        return True
+    scheme = b"https://" if facts.secure else b"http://"
+    return facts.host is not None and facts.origin == scheme + facts.host.lower()
+
+
+def _without_port(host: bytes) -> bytes:
+    if host.startswith(b"["):
+        name, bracket, port = host.partition(b"]")
+        name += bracket
+        port = port.removeprefix(b":") if port.startswith(b":") else (b"x" if port else b"")
+    else:
+        name, _, port = host.partition(b":")
+    return name if not port or port.isdigit() else b""

@@ -1,0 +1,140 @@
+"""The tokens that were given to agents, and the file they are kept in: their digests, never themselves."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from attrs import asdict, field, frozen
+
+from mcpgateway.errors import ConfigError
+from mcpgateway.policy.permissions import Scope, fault_of
+
+FORMAT = 1
+FILE_LIMIT = 4 * 1024 * 1024  # bytes
+TOKENS_LIMIT = 1000
+NAME_LIMIT = 64  # characters
+PREFIX = "mcpg_"
+"""What every token of an agent's begins with, so that one that is not good any more is known for what it was."""
+
+AGENT = "agent"
+"""What the principal of such a token begins with."""
+
+_DIGEST_CHARACTERS = 64
+_HEX = frozenset("0123456789abcdef")
+
+
+@frozen
+class AgentToken:
+    """One token: what it is for, and until when.
+
+    :ivar id: what it is called by people and programs; never used again.
+    :ivar digest: SHA-256 of the token, in hexadecimal digits.
+    :ivar created: seconds since the epoch.
+    :ivar expires: seconds since the epoch; 0: never.
+    """
+
+    id: str
+    name: str
+    digest: str = field(repr=False)
+    created: float
+    expires: float = 0.0
+    servers: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    read_only: bool = False
+
+    @property
+    def scope(self) -> Scope:
+        """What it is for."""
+        return Scope(self.servers, self.tools, self.read_only)
+
+    @property
+    def principal(self) -> str:
+        """Who its bearer is."""
+        return f"{AGENT} {self.id}"
+
+    def is_over(self, now: float) -> bool:
+        """Whether its time is over."""
+        return 0 < self.expires <= now
+
+    def shown(self, now: float) -> dict[str, Any]:
+        """What is told of it."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "servers": list(self.servers),
+            "tools": list(self.tools),
+            "read_only": self.read_only,
+            "created": self.created,
+            "expires": self.expires or None,
+            "expired": self.is_over(now),
+        }
+
+
+class _Kept(msgspec.Struct, forbid_unknown_fields=True):
+    # A member that is missing, or not known, may be a limit: nothing is left out, and nothing passed over.
+    id: str
+    name: str
+    digest: str
+    created: float
+    expires: float
+    servers: tuple[str, ...]
+    tools: tuple[str, ...]
+    read_only: bool
+
+
+class _Book(msgspec.Struct, forbid_unknown_fields=True):
+    format: int
+    tokens: tuple[_Kept, ...]
+
+
+def digest_of(token: bytes) -> bytes:
+    """What is kept of a token."""
+    return hashlib.sha256(token).digest()
+
+
+def written(tokens: Iterable[AgentToken]) -> bytes:
+    """The file that keeps these tokens."""
+    kept = tuple(_Kept(**asdict(each)) for each in tokens)
+    return msgspec.json.format(msgspec.json.encode(_Book(FORMAT, kept))) + b"\n"
+
+
+def read(data: bytes, path: str) -> tuple[AgentToken, ...]:
+    """The tokens that a file keeps.
+
+    :raise ConfigError: it is not such a file, or not whole; nobody may be let in by a guess.
+    """
+    try:
+        book = msgspec.json.decode(data, type=_Book)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        raise ConfigError(_broken(path, "it cannot be read")) from None
+    if book.format != FORMAT:
+        raise ConfigError(_broken(path, "it was written by another version"))
+    tokens = tuple(AgentToken(**msgspec.structs.asdict(each)) for each in book.tokens)
+    fault = next((found for each in tokens if (found := _fault(each))), "")
+    if not fault and len({each.id for each in tokens}) < len(tokens):
+        fault = "two tokens have one id"
+    if fault:
+        raise ConfigError(_broken(path, fault))
+    return tokens
+
+
+def check_name(name: str) -> str:
+    """What is wrong with the name of a token; empty where nothing is."""
+    if not 0 < len(name) <= NAME_LIMIT or not name.isprintable() or name != name.strip():
+        return f"a name has 1 to {NAME_LIMIT} characters, and none at its ends that cannot be seen"
+    return ""
+
+
+def _fault(token: AgentToken) -> str:
+    if not token.id or len(token.digest) != _DIGEST_CHARACTERS or not _HEX.issuperset(token.digest):
+        return "a token has no digest or no id"
+    if token.expires < 0 or token.created < 0:
+        return "a token has no time"
+    return check_name(token.name) or fault_of((*token.servers, *token.tools))
+
+
+def _broken(path: str, why: str) -> str:
+    return f"{path}: {why}; put it right, or remove it, with which every agent's token is revoked"

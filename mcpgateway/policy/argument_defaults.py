@@ -1,0 +1,76 @@
+"""Which arguments are added to a call of a tool, and what they say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+from msgspec import Raw
+
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.errors import GatewayError
+from mcpgateway.protocol import jsonrpc, peek
+from mcpgateway.protocol.jsonrpc import Envelope
+
+_PLACEHOLDER = re.compile(r"\$\{(workspace|cwd|project)\}")
+
+
+def takers(result: Raw, names: Mapping[str, object]) -> dict[str, frozenset[str]]:
+    """Which of these arguments each tool takes that a page of a list of tools describes."""
+    found = {}
+    try:
+        tools = jsonrpc.read_list(jsonrpc.read_object(result, "result")["tools"], "tools")
+        for tool in tools:
+            members = jsonrpc.read_object(tool, "tool")
+            name = jsonrpc.read_string(members["name"], "name")
+            taken = peek.mapping(members, "inputSchema").get("properties")
+            found[name] = frozenset(
+                each for each in names if isinstance(taken, dict) and each in taken and _is_text(taken[each])
+            )
+    except (KeyError, GatewayError):
+        return found
+    return found
+
+
+def _is_text(schema: Any) -> bool:
+    # A text would only break the call of a tool that means something else by the name.
+    said = schema.get("type", "string") if isinstance(schema, dict) else "string"
+    return said == "string" or (isinstance(said, list) and "string" in said)
+
+
+def value_of(template: str, server: ServerSpec) -> str | None:
+    """What an argument says to a server, as it is run for its caller; None where a part of it is not known.
+
+    ``${workspace}`` is the root of the caller's workspace, ``${cwd}`` the server's directory, and ``${project}`` the
+    path of the project that the caller works in.
+    """
+    known = {"workspace": server.workspace, "cwd": server.cwd, "project": project_of(server)}
+    if not all(known[each] for each in _PLACEHOLDER.findall(template)):
+        return None
+    return _PLACEHOLDER.sub(lambda found: known[found[1]], template)
+
+
+def project_of(server: ServerSpec) -> str:
+    """The path of the project that holds the caller's workspace, the innermost of several, else of the default one."""
+    around = [each for each in server.projects if server.workspace and _is_in(server.workspace, each.path)]
+    if around:
+        return max(around, key=lambda each: len(PurePath(each.path).parts)).path
+    return next((each.path for each in server.projects if each.name == server.default_project), "")
+
+
+def _is_in(path: str, directory: str) -> bool:
+    return PurePath(path).is_relative_to(directory)
+
+
+def added(params: Envelope, values: Mapping[str, str | None]) -> Raw | None:
+    """The arguments of a call with those added that its caller did not give; None where there is nothing to add."""
+    try:
+        given = jsonrpc.read_object(params.get("arguments", jsonrpc.EMPTY), "arguments")
+    except GatewayError:
+        return None  # the server will say what is wrong with them
+    more = {
+        name: jsonrpc.raw(value) for name, value in values.items() if value is not None and name not in given
+    }
+    return jsonrpc.raw(given | more) if more else None

@@ -1,0 +1,116 @@
+"""How many calls of a server may be under way at once, and whether it may have a second child meanwhile.
+
+# Note [One instance]
+A server that reads a file, changes it and writes it back was written for one client, and one process: two of its
+processes overwrite what the other has written, as two calls do inside of one.  So a server whose calls are kept apart
+has one child for all whom it is shared by: no replica, no child that speaks the other era, none beside one that is
+stuck.  A server with a child for each session has as many processes as its entry asks for, as without a gateway.
+
+# Note [What a call has written]
+The first calls of tools that may change something run one at a time, so what the processes of the server have written
+to storage meanwhile (``write_bytes`` of proc_pid_io(5), which counts neither pipes nor sockets) is theirs.  Programs
+also write what they have compiled, or a cache, when something is used for the first time: a tool is a writer for good
+when it has written twice.  A tool that has written once is taken for one until it is called and writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from typing import Any
+
+from attrs import define
+
+from mcpgateway.config.model import UNLIMITED, WRITES, Concurrency, ServerSpec, Share
+from mcpgateway.policy.tool_names import only_reads
+
+QUIET_CALLS = 5  # without a byte written, after which a server is taken for one that does not write
+FAILED_CALLS = 20  # that prove little; after so many it is let go, too
+TWICE = 2
+
+
+def concurrency_of(server: ServerSpec, *, is_writer: bool) -> Concurrency:
+    """How many calls of a server may be under way at once: what its entry says, else what is known of it.
+
+    :param is_writer: it is known to write, by a recipe or from what was seen.
+    """
+    if server.concurrency is not None:
+        return server.concurrency
+    return WRITES if is_writer else UNLIMITED
+
+
+def is_single(server: ServerSpec, scope: Share, *, is_writer: bool) -> bool:
+    """Whether a server may have no second child at the same time; see Note [One instance].
+
+    An entry that asks for replicas, and says nothing of concurrency, says that the server does not mind.
+
+    :param scope: how widely the server is shared, as far as that is known.
+    :param is_writer: as for `concurrency_of`.
+    """
+    if scope is Share.SESSION or (server.concurrency is None and server.replicas > 1):
+        return False
+    return concurrency_of(server, is_writer=is_writer) != UNLIMITED
+
+
+def readers(tools: Iterable[Any], *, by_name: bool) -> frozenset[str]:
+    """The names of the tools whose calls change nothing, of those that a server lists.
+
+    :param by_name: where a tool does not say it (``readOnlyHint``), its name may.
+    """
+    return frozenset(
+        each["name"]
+        for each in tools
+        if isinstance(each, dict) and isinstance(each.get("name"), str) and _reads(each, by_name=by_name)
+    )
+
+
+def _reads(tool: Mapping[str, Any], *, by_name: bool) -> bool:
+    annotations = tool.get("annotations")
+    hint = annotations.get("readOnlyHint") if isinstance(annotations, dict) else None
+    return hint if isinstance(hint, bool) else by_name and only_reads(tool["name"])
+
+
+@define
+class Tally:
+    """What was seen of the calls of one tool, watched one at a time.
+
+    :ivar wrote: how many have written.
+    :ivar quiet: how many have not, since the last one that has.
+    :ivar failed: how many have not, but have failed.
+    """
+
+    wrote: int = 0
+    quiet: int = 0
+    failed: int = 0
+
+    def count(self, written: int, *, has_failed: bool) -> None:
+        """Count a call that has written so many bytes."""
+        if written:
+            self.wrote, self.quiet = self.wrote + 1, 0
+        elif has_failed:
+            self.failed += 1
+        else:
+            self.quiet += 1
+
+
+class Finding(Enum):
+    """What follows from what was seen.
+
+    ``OPEN``: nothing yet.  ``WRITES``: it writes.  ``PERHAPS``: the same, unless the tool's next call shows otherwise.
+    """
+
+    OPEN = "open"
+    PERHAPS = "perhaps"
+    WRITES = "writes"
+    FREE = "free"
+
+
+def judge(tallies: Iterable[Tally]) -> Finding:
+    """What the watched calls of a server say; see Note [What a call has written]."""
+    seen = list(tallies)
+    if any(each.wrote >= TWICE for each in seen):
+        return Finding.WRITES
+    if any(each.wrote and not each.quiet for each in seen):
+        return Finding.PERHAPS
+    is_long = sum(each.quiet + each.failed for each in seen) >= FAILED_CALLS
+    return Finding.FREE if is_long or sum(each.quiet for each in seen) >= QUIET_CALLS else Finding.OPEN

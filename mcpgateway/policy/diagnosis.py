@@ -1,0 +1,492 @@
+"""From what is known of a server to why it does not work, and what helps: the causes, the surest first."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from enum import Enum
+
+from attrs import evolve, field, frozen
+
+from mcpgateway.config.document import visible
+from mcpgateway.policy.error_hints import complaints
+from mcpgateway.policy.health import State
+from mcpgateway.policy.readiness import login
+
+NOT_EXECUTABLE, NOT_FOUND = 126, 127  # what a shell exits with
+KILLED, ABORTED, CRASHED, TERMINATED = 9, 6, 11, 15
+_ILL = frozenset((State.ERROR, State.RESTARTING, State.UNREACHABLE, State.DISABLED, State.NEEDS_LOGIN))
+BY_SHELL = 128  # and the number of a signal, where a shell tells of its child's end
+MANY_RESTARTS = 3
+
+# Which programs one has to install to have these.
+COMES_WITH = {
+    "npx": "Node.js",
+    "npm": "Node.js",
+    "node": "Node.js",
+    "uvx": "uv (https://docs.astral.sh/uv)",
+    "uv": "uv (https://docs.astral.sh/uv)",
+    "bunx": "Bun",
+    "bun": "Bun",
+    "deno": "Deno",
+    "docker": "Docker",
+    "podman": "Podman",
+    "python": "Python (many systems only have python3)",
+    "pipx": "pipx",
+}
+
+
+class Failure(Enum):
+    """At what a server has failed last."""
+
+    NONE = "none"
+    LAUNCH = "it could not be started"
+    HANDSHAKE = "it failed its handshake"
+    LATE = "it did not answer its first words in time"
+    REFUSED = "it refused the handshake"
+    UNREACHABLE = "nothing answers at its address"
+    UNAVAILABLE = "it answers that it cannot serve anybody now"
+    AUTHORIZATION = "it wants an authorization"
+    APPROVAL = "its user has not approved of its file"
+    ENDED_EARLY = "it ended before its handshake was done"
+    ENDED = "it ended while it was in use"
+
+
+@frozen
+class Trip:
+    """How its breaker stands.
+
+    :ivar why: what it was opened for; empty while it is closed.
+    :ivar opens_in_s: seconds until a try is let through; None if only an operator does that.
+    :ivar failures: how many starts in a row have come to nothing.
+    :ivar limit: after how many it opens.
+    """
+
+    why: str = ""
+    opens_in_s: int | None = None
+    is_trying: bool = False
+    failures: int = 0
+    limit: int = 5
+
+
+@frozen
+class Turns:
+    """How calls of a server's tools that may change something are kept apart.
+
+    :ivar why: what was seen of the server, or is known of it; empty where its entry asks for it, or nothing does.
+    :ivar waiting: how many calls wait.
+    :ivar tool: what the oldest of those under way calls.
+    :ivar seconds: for how long it has been.
+    """
+
+    why: str = ""
+    waiting: int = 0
+    tool: str = ""
+    seconds: int = 0
+
+
+@frozen
+class Facts:
+    """What is known of a server.
+
+    :ivar is_enabled: its entry does not switch it off.
+    :ivar is_off: it is switched off, by its entry or by an operator.
+    :ivar file: where its entry stands.
+    :ivar address: where it is, if it is elsewhere; empty for programs of this machine.
+    :ivar program: the first word of its command.
+    :ivar is_found: its program is there now.
+    :ivar has_directory: the directory it is started in is there now.
+    :ivar failure: at what it has failed last.
+    :ivar fault: the same, in the gateway's words.
+    :ivar hint: what those are told to do who call it; empty where that is nothing.
+    :ivar code: the exit code of its last end; None if there was none.
+    :ivar signal: the signal that ended it.
+    :ivar words: the end of what it has printed on stderr.
+    :ivar stray: a line that it has printed on stdout and that is no message.
+    :ivar retry_in_s: in how many seconds something is tried again; None if nothing is.
+    :ivar starts: how often it has been started.
+    :ivar restarts: how often in the place of one that had ended unexpectedly.
+    :ivar service_fault: what its own health check says.
+    :ivar excess: why it is about to be replaced.
+    :ivar stuck: why its process is stuck, in whose place no other may be started; empty where it is not.
+    :ivar too_long: which of its lists are too long to be kept; empty where none is.
+    :ivar retired: why each of its processes is that gets no new calls.
+    :ivar long_calls: what has been under way for long: names, each with the seconds.
+    :ivar knows_no_ping: it has never answered one, and is not asked any more.
+    :ivar apart: why each session has a child of its own, though its entry does not say so.
+    :ivar turns: how its calls are kept apart.
+    :ivar problems: why its entry as it is now cannot be used.
+    :ivar warnings: what is odd about it.
+    :ivar unapproved: the file of a repository that defines it and that nobody has approved of.
+    """
+
+    server: str
+    state: State
+    is_enabled: bool = True
+    is_off: bool = False
+    file: str = ""
+    address: str = ""
+    program: str = ""
+    is_found: bool = True
+    has_directory: bool = True
+    failure: Failure = Failure.NONE
+    fault: str = ""
+    hint: str = ""
+    code: int | None = None
+    signal: int | None = None
+    words: str = field(default="", repr=False)
+    stray: str = field(default="", repr=False)
+    retry_in_s: int | None = None
+    trip: Trip = Trip()
+    starts: int = 0
+    restarts: int = 0
+    service_fault: str = ""
+    excess: str = ""
+    stuck: str = ""
+    too_long: str = ""
+    retired: tuple[str, ...] = ()
+    long_calls: tuple[tuple[str, int], ...] = ()
+    knows_no_ping: bool = False
+    apart: str = ""
+    turns: Turns = Turns()
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    unapproved: str = ""
+
+
+@frozen
+class Advice:
+    """One cause.
+
+    :ivar cause: its name, for programs.
+    :ivar says: what is wrong, or worth knowing.
+    :ivar do: what helps; empty where nothing has to be done.
+    :ivar is_trouble: it keeps the server from working; else it is only worth knowing.
+    """
+
+    cause: str
+    says: str
+    do: str = ""
+    is_trouble: bool = True
+
+
+def advise(facts: Facts) -> list[Advice]:
+    """All causes of a server's trouble that can be told, the surest first; each once."""
+    found: dict[str, Advice] = {}
+    for each in _causes(facts):
+        found.setdefault(each.cause, each)
+    return list(found.values())
+
+
+def verdict(facts: Facts, advice: list[Advice]) -> str:
+    """The story in one sentence."""
+    troubles = [each for each in advice if each.is_trouble]
+    state = f"is {'not approved of' if facts.unapproved else facts.state.value}"
+    if facts.state is State.NEEDS_LOGIN:
+        state = facts.state.value
+    if troubles:
+        return f"{facts.server} {state}: {troubles[0].says}"
+    return f"{facts.server} {state}, and nothing is wrong with it"
+
+
+def _causes(facts: Facts) -> Iterator[Advice]:
+    if facts.unapproved:
+        yield Advice(
+            "not-approved",
+            f"it is defined by {visible(facts.unapproved)}, which you have not approved of as it is now",
+            f"read the file, then: mcpgateway config approve {visible(shlex.quote(facts.unapproved))}",
+        )
+        return
+    for each in facts.problems:
+        yield Advice(
+            "configuration", f"the configuration: {each}", "put it right there; it is read again by itself"
+        )
+    yield from _switched_off(facts)
+    if facts.state in _ILL or _failed(facts):
+        yield from _with_hint(facts, list(_failures(facts)))
+    if facts.state is State.DEGRADED:
+        yield from _degraded(facts)
+    yield from _waiting(facts)
+    yield from _notes(facts)
+
+
+def _with_hint(facts: Facts, found: list[Advice]) -> list[Advice]:
+    # What a caller is told to do comes first.
+    if not found or not facts.hint or facts.hint in found[0].do:
+        return found
+    first = found[0]
+    return [evolve(first, do=f"{facts.hint}; {first.do}" if first.do else facts.hint), *found[1:]]
+
+
+def _failed(facts: Facts) -> bool:
+    # A child that nobody uses is not started again, and rests with its failure.
+    return facts.state in (State.STOPPED, State.IDLE, State.STARTING) and facts.failure is not Failure.NONE
+
+
+def _switched_off(facts: Facts) -> Iterator[Advice]:
+    if not facts.is_off:
+        return
+    if facts.is_enabled:
+        yield Advice(
+            "switched-off", "an operator has switched it off", f"mcpgateway servers enable {facts.server}"
+        )
+    else:
+        where = f" in {facts.file}" if facts.file else ""
+        yield Advice(
+            "disabled", f"its entry{where} switches it off", f"mcpgateway servers enable {facts.server}"
+        )
+
+
+def _failures(facts: Facts) -> Iterator[Advice]:
+    match facts.failure:
+        case Failure.NONE:
+            return
+        case Failure.AUTHORIZATION:
+            yield Advice("authorization", facts.fault, facts.hint or login(facts.server))
+        case Failure.APPROVAL:
+            yield Advice(
+                "not-approved", facts.fault, "mcpgateway config approve, once you have read the file"
+            )
+        case Failure.UNREACHABLE:
+            yield Advice(
+                "unreachable",
+                f"nothing answers at {facts.address or 'its address'}: {facts.fault}",
+                "start it there, or put its address right in its entry; a call tries it at once",
+            )
+        case Failure.UNAVAILABLE:
+            yield Advice(
+                "unavailable",
+                f"{facts.address or 'its address'} answers, but not as a server: {facts.fault}",
+                "look at the service there; a call tries it at once",
+            )
+        case Failure.LAUNCH:
+            yield from _not_launched(facts)
+        case _:
+            known = [*_complaints(facts), *_silent(facts), *_end(facts)]
+            yield from known or [Advice("failed", facts.fault or facts.failure.value, _look(facts))]
+
+
+def _not_launched(facts: Facts) -> Iterator[Advice]:
+    if not facts.has_directory:
+        yield Advice("missing-directory", facts.fault, 'make that directory, or put "cwd" right in its entry')
+    elif not facts.is_found and facts.program:
+        name = facts.program.rpartition("/")[2]
+        comes = f"install {COMES_WITH[name]}" if name in COMES_WITH else "install it"
+        do = f"{comes}, or name it by its absolute path (which {name} in your shell says it)"
+        yield Advice("command-not-found", f"the program {facts.program} is not there", do)
+    elif "not found" in facts.fault:
+        says = f"its program was not there at the last try, and is now: {facts.fault}"
+        yield Advice("found-since", says, _retry(facts))
+    else:
+        yield Advice("not-started", facts.fault, _retry(facts))
+
+
+def _complaints(facts: Facts) -> Iterator[Advice]:
+    for each in complaints(facts.words):
+        line = f" ({each.line})" if each.line and each.line not in each.says else ""
+        yield Advice(each.complaint.cause, f"{each.says}{line}", each.do)
+
+
+def _silent(facts: Facts) -> Iterator[Advice]:
+    if facts.stray:
+        yield Advice(
+            "stdout-pollution",
+            f"it prints what is no message on its stdout: {facts.stray}",
+            "an MCP server speaks JSON-RPC there and logs to stderr: look for print or console.log in it, or for a"
+            " banner of its runner",
+        )
+    if facts.failure is Failure.LATE:
+        yield Advice(
+            "handshake-timeout",
+            facts.fault,
+            "a first start may have to download: try it by hand once (mcpgateway validate); else raise"
+            " limits.handshake, or look whether it is an MCP server on stdio at all",
+        )
+    if facts.failure is Failure.REFUSED:
+        yield Advice(
+            "handshake-refused", facts.fault, "it speaks another revision of MCP: use a newer release of it"
+        )
+
+
+def _end(facts: Facts) -> Iterator[Advice]:
+    code, number = facts.code, facts.signal
+    if code is not None and BY_SHELL < code < BY_SHELL + 65 and number is None:
+        number = code - BY_SHELL
+    if number == KILLED:
+        yield Advice(
+            "killed",
+            "it was killed (SIGKILL), by the system or by somebody",
+            "the system does that where memory runs out, and says so in its log (dmesg | grep -i oom);"
+            " else somebody or something has done it",
+        )
+    elif number in (CRASHED, ABORTED):
+        yield Advice(
+            "crashed",
+            f"it crashed (signal {number})",
+            "that is a fault of the program, or of a native module: reinstall it",
+        )
+    elif number == TERMINATED:
+        yield Advice(
+            "terminated", "somebody has ended it from outside (TERM)", "who does such things on this machine?"
+        )
+    elif code == NOT_FOUND:
+        yield Advice(
+            "command-not-found",
+            "a program that it starts is not there (exit code 127)",
+            "install it, or write its absolute path",
+        )
+    elif code == NOT_EXECUTABLE:
+        yield Advice(
+            "not-executable",
+            "it may not be executed (exit code 126)",
+            "chmod +x, or name its interpreter first",
+        )
+    elif code == 0 and facts.failure is Failure.ENDED_EARLY:
+        yield Advice(
+            "ended-at-once",
+            "it ended at once, and without an error",
+            "is it an MCP server on stdio? Those that serve at a port need their port and url; some need an argument"
+            " such as --stdio or mcp",
+        )
+
+
+def _degraded(facts: Facts) -> Iterator[Advice]:
+    if facts.stuck:
+        yield Advice(
+            "stuck",
+            f"its process is stuck with calls under way: {facts.stuck}; it may have one process only, so nothing takes"
+            " its place",
+            f"mcpgateway servers restart {facts.server} ends these calls and starts it anew",
+        )
+    elif facts.service_fault:
+        yield Advice(
+            "service-unwell",
+            f"its own health check fails: {facts.service_fault}",
+            "look at the service behind it",
+        )
+    else:
+        yield Advice(
+            "pings-missed", "it does not answer pings", "it is busy, or hangs; after three it is started anew"
+        )
+
+
+def _waiting(facts: Facts) -> Iterator[Advice]:
+    trip = facts.trip
+    if trip.why:
+        yield Advice("circuit-open", f"{trip.why}; {_when(trip)}", _reset(facts))
+    elif facts.retry_in_s is not None and facts.state is State.UNREACHABLE:
+        yield Advice(
+            "probing", f"its address is looked at again in {facts.retry_in_s} s", "", is_trouble=False
+        )
+    elif facts.retry_in_s is not None:
+        left = trip.limit - trip.failures
+        chances = (
+            f"; {left} more failed starts, and it is given up"
+            if trip.limit and trip.failures and left > 0
+            else ""
+        )
+        yield Advice("waiting", f"it is started again in {facts.retry_in_s} s{chances}", "", is_trouble=False)
+
+
+def _when(trip: Trip) -> str:
+    if trip.is_trying:
+        return "it is being tried once more right now"
+    if trip.opens_in_s is None:
+        return "it waits for an operator (circuit.auto_reset is off)"
+    return f"it is tried again in {trip.opens_in_s} s" if trip.opens_in_s else "the next call tries it again"
+
+
+def _sharing(facts: Facts) -> Iterator[Advice]:
+    name, turns = facts.server, facts.turns
+    if facts.apart:
+        yield Advice(
+            "apart",
+            f"each session has a process of its own, because {facts.apart}",
+            f"to share one process all the same: mcpgateway servers set {name} share=global",
+            is_trouble=False,
+        )
+    if turns.waiting:
+        yield Advice(
+            "busy",
+            f"{turns.waiting} calls wait for their turn; {turns.tool} has been under way for {turns.seconds} s",
+            f"should it hang: mcpgateway servers restart {name}",
+            is_trouble=False,
+        )
+    if turns.why:
+        yield Advice(
+            "one-at-a-time",
+            f"calls that may change something go one after the other, because {turns.why}",
+            f"to let them run side by side: mcpgateway servers set {name} concurrency=none",
+            is_trouble=False,
+        )
+
+
+def _notes(facts: Facts) -> Iterator[Advice]:
+    for each in facts.warnings:
+        yield Advice("warning", f"the configuration: {each}", "", is_trouble=False)
+    if facts.stray and facts.failure is Failure.NONE:
+        yield Advice(
+            "stdout-pollution",
+            f"it prints what is no message on its stdout: {facts.stray}",
+            "it works all the same; such lines belong on stderr",
+            is_trouble=False,
+        )
+    if facts.restarts >= MANY_RESTARTS and facts.state is State.RUNNING:
+        yield Advice(
+            "unsteady",
+            f"it had to be started again {facts.restarts} times",
+            f"mcpgateway logs {facts.server}",
+            is_trouble=False,
+        )
+    yield from _sharing(facts)
+    if facts.excess:
+        yield Advice("replaced-soon", f"it is about to be replaced: {facts.excess}", "", is_trouble=False)
+    if facts.retired:
+        yield Advice(
+            "replaced",
+            f"a process of it hangs with calls under way and gets no new ones ({facts.retired[0]}); another works",
+            f"nothing has to be done; mcpgateway servers restart {facts.server} ends these calls",
+            is_trouble=False,
+        )
+    if facts.too_long:
+        yield Advice(
+            "list-too-long",
+            facts.too_long,
+            "let gateway.limits.list_bytes be more, or have the server list less; calls are not concerned",
+        )
+    if facts.long_calls:
+        what, seconds = facts.long_calls[0]
+        others = f", and {len(facts.long_calls) - 1} others" if len(facts.long_calls) > 1 else ""
+        yield Advice(
+            "long-call",
+            f"a call of {what} has been under way for {seconds // 60} min{others}",
+            "its client can take it back; timeout in the server's entry sets a limit",
+            is_trouble=False,
+        )
+    if facts.knows_no_ping:
+        yield Advice("no-pings", "it answers no pings, and is not asked any more", "", is_trouble=False)
+    if (
+        not facts.starts
+        and facts.failure is Failure.NONE
+        and not facts.is_off
+        and facts.state in (State.STOPPED, State.IDLE)
+    ):
+        yield Advice(
+            "never-started",
+            "it has not been started since the gateway runs: it waits for the first who needs it",
+            "lazy: {prewarm: true} in its entry starts it with the gateway",
+            is_trouble=False,
+        )
+
+
+def _look(facts: Facts) -> str:
+    name = facts.server
+    return f"its log may tell more: mcpgateway logs {name}; to try it by hand: mcpgateway validate --server {name}"
+
+
+def _retry(facts: Facts) -> str:
+    return _reset(facts) if facts.trip.why else "the next call tries it again"
+
+
+def _reset(facts: Facts) -> str:
+    return f"once it is put right: mcpgateway servers reset-circuit {facts.server}"

@@ -1,0 +1,79 @@
+"""On which road a client reaches a server: each of the two may speak one era only."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from attrs import evolve, frozen
+
+from mcpgateway.config.model import Bridge
+from mcpgateway.protocol.versions import Era
+
+
+@frozen
+class Known:
+    """What is known of the eras that a server speaks; None where that is still to be found out."""
+
+    legacy: bool | None = None
+    modern: bool | None = None
+
+    def speaks(self, era: Era) -> bool | None:
+        """Whether it speaks an era."""
+        return self.legacy if era is Era.LEGACY else self.modern
+
+    def learnt(self, era: Era, *, speaks: bool) -> Known:
+        """What is known once this is known too; a server that does not speak the one speaks the other."""
+        known = evolve(self, **{era.value: speaks})
+        return (
+            known if speaks or known.speaks(era.other) is not None else known.learnt(era.other, speaks=True)
+        )
+
+    def written(self) -> str:
+        """What is known, to be put on record; `read` reads it."""
+        return " ".join(
+            f"{era.value}={'yes' if self.speaks(era) else 'no'}"
+            for era in Era
+            if self.speaks(era) is not None
+        )
+
+
+def read(written: str) -> Known:
+    """What was put on record."""
+    said = dict(each.split("=", 1) for each in written.split() if "=" in each)
+    return Known(**{era.value: said[era.value] == "yes" for era in Era if era.value in said})
+
+
+def pinned(protocol: Era) -> Known:
+    """What the entry of a server says that names its era."""
+    return Known(legacy=protocol is Era.LEGACY, modern=protocol is Era.MODERN)
+
+
+class Road(Enum):
+    """How a client gets to a server."""
+
+    NATIVE = "native"
+    BRIDGED = "bridged"
+    REFUSED = "refused"
+
+
+def road(era: Era, known: Known, bridge: Bridge) -> Road | None:
+    """The road of a client that has come in an era; None while it is not known what the server speaks."""
+    match known.speaks(era):
+        case None:
+            return None
+        case True:
+            return Road.NATIVE
+    return Road.REFUSED if bridge is Bridge.OFF else Road.BRIDGED
+
+
+def is_offered(way: Road, bridge: Bridge, *, is_spoken: bool) -> bool:
+    """Whether a client that asks which eras there are is offered the modern one.
+
+    What the server does not speak itself is not offered, so that a client of both eras loses nothing; whatever happens
+    to run makes no difference.
+
+    :param is_spoken: the server itself speaks the modern era, as far as that is known.
+    """
+    if way is Road.REFUSED:
+        return False
+    return is_spoken or bridge is Bridge.ALWAYS

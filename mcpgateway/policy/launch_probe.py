@@ -1,0 +1,170 @@
+"""Read what a package runner does to whatever it starts: a probe was started in the server's place, and tells."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from mcpgateway.policy.runners import BINARY, EXACT, Wrapped, Wrapper
+
+PROBE_MARK = "mcpgateway-probe:"  # begins the line in which the probe tells what it was given
+SCRIPT_SHELL = "npm_config_script_shell"  # what npm starts everything through
+_PASSING = frozenset(("_", "SHLVL", "PWD", "OLDPWD", "LC_CTYPE", "__CF_USER_TEXT_ENCODING"))
+_NODE_NAMES = ("npm_", "NODE", "INIT_CWD", "COLOR", "EDITOR")
+_SET_BY: dict[Wrapper, tuple[str, ...]] = {
+    Wrapper.NPM: _NODE_NAMES,
+    Wrapper.BUN: _NODE_NAMES,
+    Wrapper.UV: ("UV", "VIRTUAL_ENV"),
+    Wrapper.PIPX: ("PIP_", "PIPX_", "VIRTUAL_ENV"),
+}
+_CLEARED_BY: dict[Wrapper, tuple[str, ...]] = {Wrapper.PIPX: ("PYTHON", "__PYVENV_LAUNCHER__", "PIP_")}
+_DECIDING = re.compile(r"(?i:npm_config_)|NODE|UV_|PIP|BUN_|XDG_|PYTHON|VIRTUAL_ENV$|HOME$")
+_SECRET = re.compile(r"(?i)auth|token|passw|secret|_key$|otp$")
+_CREDENTIAL = re.compile(r"://[^/\s]*@")
+
+
+class Doubt(Exception):
+    """An entry is run as it is written; the text says why."""
+
+
+@frozen
+class Surroundings:
+    """What a runner adds to the environment of what it starts.
+
+    :ivar path: what stands in front of the ``PATH``, with the colon at its end.
+    :ivar added: variables it sets.
+    :ivar removed: variables it takes away.
+    """
+
+    path: str = ""
+    added: Mapping[str, str] = field(factory=dict, repr=False)
+    removed: tuple[str, ...] = ()
+
+    def applied(self, env: Mapping[str, str]) -> dict[str, str]:
+        """An environment as the runner would have passed it on."""
+        kept = {name: value for name, value in env.items() if name not in self.removed}
+        return {**kept, **self.added, "PATH": self.path + env["PATH"]}
+
+
+@frozen
+class Seen:
+    """What a probe was started with.
+
+    :ivar executable: what ran the probe's script.
+    :ivar kib: how much memory the runner took meanwhile.
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(repr=False)
+    executable: str
+    kib: int
+
+
+def read_probe(output: str) -> Seen:
+    """What the probe has told, among all that its runner printed.
+
+    :raise Doubt: it was not started, or not understood.
+    """
+    for line in output.splitlines():
+        if line.startswith(PROBE_MARK):
+            try:
+                told = json.loads(line[len(PROBE_MARK) :])
+                return Seen(tuple(told["argv"]), dict(told["env"]), str(told["executable"]), int(told["kib"]))
+            except (ValueError, KeyError, TypeError) as why:
+                raise Doubt("what the probe told cannot be read") from why
+    raise Doubt("the runner did not start what it was asked to")
+
+
+def surroundings(wrapper: Wrapper, before: Mapping[str, str], after: Mapping[str, str]) -> Surroundings:
+    """What a runner does to the environment; values that may be secrets are left out.
+
+    :raise Doubt: it does more than is understood.
+    """
+    tail = before.get("PATH", "")
+    whole = after.get("PATH", "")
+    if not tail or not (whole == tail or whole.endswith(f":{tail}")):
+        raise Doubt("the runner changes the PATH in a way that is not understood")
+    added = {name: value for name, value in after.items() if before.get(name) != value and _counts(name)}
+    removed = tuple(sorted(name for name in before if name not in after and _counts(name)))
+    for name in added:
+        if not name.startswith(_SET_BY[wrapper]):
+            raise Doubt(f"the runner sets {name}")
+    for name in removed:
+        if not name.startswith(_CLEARED_BY.get(wrapper, ("\0",))):
+            raise Doubt(f"the runner takes {name} away")
+    open_ = {name: value for name, value in added.items() if not _is_secret(name, value)}
+    return Surroundings(whole[: len(whole) - len(tail)], open_, removed)
+
+
+def _counts(name: str) -> bool:
+    return name != "PATH" and name not in _PASSING and name.lower() != SCRIPT_SHELL
+
+
+def _is_secret(name: str, value: str) -> bool:
+    return bool(_SECRET.search(name) or _CREDENTIAL.search(value))
+
+
+def deciding(env: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The variables that have a say in which program a runner starts, but for the ``PATH``."""
+    return sorted((name, value) for name, value in env.items() if _DECIDING.match(name))
+
+
+def binary_of(wrapped: Wrapped, seen: Seen) -> str:
+    """The name of the program that the runner starts; empty where its package has to tell.
+
+    :raise Doubt: it starts no program by its name.
+    """
+    if wrapped.wrapper is not Wrapper.NPM:
+        return wrapped.binary
+    # npm's shell is given a line: -c, and the name in quotes.
+    line = seen.argv[-1] if seen.argv else ""
+    name = line[1:-1] if len(line) > 2 and line[0] == line[-1] and line[0] in "'\"" else line
+    if not BINARY.fullmatch(name):
+        raise Doubt("npm starts something that is no program of a package")
+    return name
+
+
+def main_binary(manifest: Mapping[str, Any]) -> str:
+    """The program of a package that is run by the package's name, as its ``package.json`` tells.
+
+    :raise Doubt: it has none, or several and none of its own name.
+    """
+    name, programs = manifest.get("name"), manifest.get("bin")
+    if not isinstance(name, str):
+        raise Doubt("the package has no name")
+    own = name.rpartition("/")[2]
+    if isinstance(programs, str):
+        return own
+    names = [each for each in programs if isinstance(each, str)] if isinstance(programs, dict) else []
+    if own in names:
+        return own
+    if len(names) != 1 or not BINARY.fullmatch(names[0]):
+        raise Doubt("the package has several programs and none of its own name")
+    return names[0]
+
+
+def newest(wrapper: Wrapper, output: str) -> str:
+    """The version that `Wrapped.asking` was answered with.
+
+    :raise Doubt: it was answered with something else.
+    """
+    if wrapper is Wrapper.BUN:
+        return _version(output.strip())
+    try:
+        told = json.loads(output)
+        versions = told if isinstance(told, list) else [told]
+        latest = str(versions[-1]["dist-tags.latest"])
+        found = [str(each["version"]) for each in versions]
+    except (ValueError, KeyError, TypeError, IndexError) as why:
+        raise Doubt("the registry's answer cannot be read") from why
+    return _version(latest if latest in found else found[-1])  # as npm chooses within a range
+
+
+def _version(text: str) -> str:
+    if not EXACT.fullmatch(text):
+        raise Doubt("the registry's answer is no version")
+    return text

@@ -1,0 +1,34 @@
+"""Whose account is used at a remote server."""
+
+from __future__ import annotations
+
+from mcpgateway.config.model import GrantOf, Reach, Remote, ServerSpec, Transport
+from mcpgateway.policy.access import is_client
+
+
+def can_sign_in(reach: Reach | None) -> bool:
+    """Whether users sign in at a server, if it wants that; whoever has given a token of their own does not."""
+    if not isinstance(reach, Remote) or reach.transport is Transport.WEBSOCKET:
+        return False
+    return reach.oauth is not None or not any(name.lower() == "authorization" for name in reach.headers)
+
+
+def person_of(principal: str) -> str:
+    """Who a principal is: itself, or empty for the gateway's own user, who may come without a token and with it."""
+    return principal if is_client(principal) else ""
+
+
+def is_personal(server: ServerSpec) -> bool:
+    """Whether each principal uses an account of its own at a server."""
+    reach = server.reach
+    if not isinstance(reach, Remote) or not can_sign_in(reach):
+        return False
+    return reach.oauth is None or reach.oauth.grant is not GrantOf.GATEWAY
+
+
+def owner_of(principal: str, server: ServerSpec) -> str:
+    """The owner of the account that a principal uses at a server; empty for the gateway's own user.
+
+    A view is its principal's, whatever servers it shows.
+    """
+    return person_of(principal) if server.view or is_personal(server) else ""

@@ -1,0 +1,114 @@
+"""Whether a server can be called now, and what has to be done before that, as a number that scripts can branch on.
+
+==== ============= =====================================================================================
+code word          what it means
+==== ============= =====================================================================================
+0    ready         it runs; a call is answered at once
+10   needs start   it does not run yet: a call starts it, and so does waiting for it
+11   needs you     somebody has to do something first: approve of it, sign in there, or switch it on
+12   failed        there is no such server, or it could not be started or reached
+==== ============= =====================================================================================
+
+The code of several servers is the largest of theirs: what is worst has to be seen to first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import IntEnum
+
+from attrs import frozen
+
+from mcpgateway.policy.health import UP, State
+
+AUTHORIZATION, APPROVAL = "authorization", "approval"
+"""What a server may need of its user."""
+
+APPROVE = "mcpgateway config approve FILE lets the servers of a repository run"
+
+
+class Code(IntEnum):
+    """How ready a server is; the larger, the worse."""
+
+    READY = 0
+    NEEDS_START = 10
+    NEEDS_YOU = 11
+    FAILED = 12
+
+    @property
+    def word(self) -> str:
+        """It, in words."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    Code.READY: "ready",
+    Code.NEEDS_START: "needs start",
+    Code.NEEDS_YOU: "needs you",
+    Code.FAILED: "failed",
+}
+
+
+@frozen
+class Facts:
+    """What is known of a server.
+
+    :ivar needs: `AUTHORIZATION`, `APPROVAL` or nothing.
+    :ivar is_off: somebody has switched it off, in the configuration or since.
+    :ivar error: what has failed last.
+    """
+
+    name: str
+    state: State
+    needs: str = ""
+    is_off: bool = False
+    error: str = ""
+
+
+@frozen
+class Verdict:
+    """How ready it is, why, and what to do; both empty where there is nothing to say."""
+
+    code: Code
+    why: str = ""
+    hint: str = ""
+
+
+def judge(facts: Facts) -> Verdict:
+    """Say how ready a server is."""
+    name, error = facts.name, facts.error
+    if facts.is_off:
+        return Verdict(Code.NEEDS_YOU, "it is switched off", f"mcpgateway servers enable {name}")
+    if facts.needs and facts.state not in UP:
+        hint = login(name) if facts.needs == AUTHORIZATION else APPROVE
+        return Verdict(Code.NEEDS_YOU, error or f"it needs its user's {facts.needs}", hint)
+    match facts.state:
+        case State.RUNNING:
+            return Verdict(Code.READY)
+        case State.DEGRADED:
+            return Verdict(
+                Code.READY, f"it runs, though not well: {error}" if error else "it runs, though not well"
+            )
+        case State.STOPPED | State.IDLE:
+            return Verdict(Code.NEEDS_START, "it does not run", f"mcpgateway wait {name}")
+        case State.STARTING | State.RESTARTING:
+            return Verdict(Code.NEEDS_START, f"it is {facts.state.value}", f"mcpgateway wait {name}")
+        case State.DISABLED:
+            why = f"it has failed too often: {error}" if error else "it has failed too often"
+            return Verdict(Code.FAILED, why, f"mcpgateway servers reset-circuit {name}")
+        case State.NEEDS_LOGIN:
+            return Verdict(Code.NEEDS_YOU, error or "it wants its user to sign in", login(name))
+        case State.ERROR | State.UNREACHABLE:
+            return Verdict(
+                Code.FAILED, error or f"it is in the state {facts.state.value}", f"mcpgateway why {name}"
+            )
+
+
+def login(name: str) -> str:
+    """The command that signs a user in at a server."""
+    return f"mcpgateway servers login {name}"
+
+
+def worst(codes: Iterable[Code]) -> Code:
+    """The code of several servers; ready where there is none."""
+    return max(codes, default=Code.READY)

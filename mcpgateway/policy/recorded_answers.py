@@ -1,0 +1,378 @@
+"""What of a server's answers may be given again while it does not run, to whom, and how that is written down.
+
+# Note [To whom an answer is given again]
+An answer may depend on how its server was launched, on whose server it is, and on what the server was told of its
+client: the revision, the client's capabilities and its name.  Whoever agrees in all of that is given the same answer;
+everybody else waits for the server itself.  Values of environment variables, headers and URL queries are in no key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from attrs import define, field, frozen
+from msgspec import Raw
+
+from mcpgateway.config.model import Remote, ServerSpec, Share
+from mcpgateway.errors import GatewayError, MalformedMessage
+from mcpgateway.policy.sharing import launch_digest, scope_of
+from mcpgateway.protocol import jsonrpc, modern, peek
+from mcpgateway.protocol.jsonrpc import PROTOCOL_VERSION_KEY, Envelope, Message
+from mcpgateway.protocol.versions import Era
+
+FORMAT = 1
+LIST_BYTES = 64 * 1024 * 1024  # of one list, all its pages together, where the settings say nothing else
+LIST_BYTES_MOST = 256 * 1024 * 1024  # that they may say
+FILE_LIMIT = 4 * LIST_BYTES_MOST  # bytes of one server's catalog: four lists of one kind of clients
+ROOM = 16 * 1024 * 1024  # bytes of one server's catalog for more than one kind of clients
+PAGES_LIMIT = 1000
+VARIANTS_LIMIT = 32  # kinds of clients and ways of launching that are remembered of one server
+OLD_S = 7 * 24 * 3600  # then a list is asked for again when its server next runs
+FRESH_S = 24 * 3600  # a list that is the same still is written anew after that
+
+_KIND = b'"resultType"'
+
+HELLO = "hello"
+"""Stands for the first words of a server, its ``InitializeResult`` or ``DiscoverResult``."""
+
+LISTS = {
+    "tools/list": "tools",
+    "prompts/list": "prompts",
+    "resources/list": "resources",
+    "resources/templates/list": "resourceTemplates",
+}
+"""The member of each list's result that holds its entries."""
+
+CHANGES = {
+    "notifications/tools/list_changed": ("tools/list",),
+    "notifications/prompts/list_changed": ("prompts/list",),
+    "notifications/resources/list_changed": ("resources/list", "resources/templates/list"),
+}
+"""The lists that are out of date after a notification."""
+
+NEWS = {method: news for news, methods in CHANGES.items() for method in methods}
+"""The notification that tells of a change in a list."""
+
+# What says nothing that an answer could depend on: where progress goes, how much is logged, who traces the request.
+_IDLE = frozenset(("progressToken", "traceparent", "tracestate", "baggage", modern.LEVEL_KEY))
+_TOLD = frozenset((PROTOCOL_VERSION_KEY, modern.CAPABILITIES_KEY, modern.INFO_KEY))
+_PLAIN = {Era.LEGACY: _IDLE, Era.MODERN: _IDLE | _TOLD}
+
+
+def place_of(server: ServerSpec) -> str:
+    """Names how a server is launched or reached, and whose it is; see Note [To whom an answer is given again]."""
+    reach = server.reach
+    told = [launch_digest(server), repr(reach), server.credential]
+    if server.principal:
+        told.append(f"of {server.principal}")
+    if isinstance(reach, Remote):
+        url = urlsplit(reach.url)
+        names = sorted(name for name, _ in parse_qsl(url.query, keep_blank_values=True))
+        told += [
+            url.scheme,
+            url.hostname or "",
+            str(url.port),
+            url.path,
+            repr(names),
+            repr(sorted(reach.headers)),
+        ]
+    if scope_of(server) not in (Share.GLOBAL, Share.CREDENTIAL):
+        told.append(server.workspace)
+    return _digest(told)
+
+
+COMMON = "+"
+"""What the name of a list begins with that several clients share, of a child that is told what all of them offer."""
+
+
+def is_own(told: str) -> bool:
+    """Whether a list is of a child that one client has for itself."""
+    return bool(told) and not told.startswith(COMMON)
+
+
+def told_at_handshake(params: Mapping[str, Any]) -> str:
+    """Names what a legacy server was told of its client by these ``initialize`` parameters."""
+    said = {name: jsonrpc.raw(value) for name, value in params.items()}
+    version = peek.text(said, "protocolVersion")
+    return _told(version, peek.mapping(said, "capabilities"), peek.members(said, "clientInfo"))
+
+
+def told_in(meta: Envelope) -> str:
+    """Names what a modern server was told of its client by the ``_meta`` of a request."""
+    info = peek.members(meta, modern.INFO_KEY)
+    return _told(peek.text(meta, PROTOCOL_VERSION_KEY), peek.mapping(meta, modern.CAPABILITIES_KEY), info)
+
+
+def _told(version: str | None, capabilities: dict[str, Any], info: Envelope) -> str:
+    return _digest([version, capabilities, peek.text(info, "name")])
+
+
+def _digest(told: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def client_in(meta: Envelope) -> Envelope:
+    """The members of a modern request's ``_meta`` that `told_in` goes by."""
+    return {name: meta[name] for name in sorted(_TOLD) if name in meta}
+
+
+@frozen
+class Question:
+    """A request whose answer may be given again.
+
+    :ivar cursor: which page of a list is asked for; None for the first.
+    """
+
+    method: str
+    cursor: str | None = None
+
+
+def question_of(era: Era, message: Message) -> Question | None:
+    """What a request asks; None where it says something that its answer may depend on and that is in no key."""
+    params = message.params or {}
+    if not params.keys() <= {"cursor", "_meta"} or not (message.meta or {}).keys() <= _PLAIN[era]:
+        return None
+    if message.method == modern.DISCOVER:
+        return Question(message.method) if era is Era.MODERN and "cursor" not in params else None
+    if message.method not in LISTS:
+        return None
+    cursor = peek.text(params, "cursor", jsonrpc.URI_LIMIT) if "cursor" in params else None
+    return None if cursor is None and "cursor" in params else Question(message.method, cursor)
+
+
+def may_be_kept(question: Question, result: Raw) -> bool:
+    """Whether a result is what was asked for, and whole."""
+    if _KIND in bytes(result) and not _is_complete(result):
+        return False
+    return question.method not in LISTS or entries_of(question.method, result) is not None
+
+
+def _is_complete(result: Raw) -> bool:
+    from mcpgateway.protocol.translate import COMPLETE, kind_of  # what only the modern era needs
+
+    return kind_of(result) == COMPLETE
+
+
+def entries_of(method: str, page: Raw) -> list[Raw] | None:
+    """The entries on a page of a list; None when it is none."""
+    try:
+        return jsonrpc.read_list(jsonrpc.read_object(page, "result")[LISTS[method]], "entries")
+    except (KeyError, GatewayError):
+        return None
+
+
+def cursor_of(page: Raw) -> str | None:
+    """What leads to the page behind one; None behind the last."""
+    return peek.text(peek.members({"page": page}, "page"), "nextCursor", jsonrpc.URI_LIMIT)
+
+
+def for_now(result: Raw) -> Raw:
+    """A modern result as it is given again: nobody knows for how long it is still true, so it is not to be kept."""
+    if b'"ttlMs"' not in bytes(result):
+        return result
+    members = jsonrpc.read_object(result, "result")
+    return jsonrpc.raw(members | {"ttlMs": jsonrpc.raw(0)}) if "ttlMs" in members else result
+
+
+@define(eq=False)
+class Answer:
+    """A whole answer.
+
+    :ivar pages: the results, one for all but long lists.
+    :ivar at: when its server gave it, in seconds since the epoch.
+    :ivar is_stale: its server has said since that it has changed; good to be counted and searched, and not to be given
+        again.
+    """
+
+    pages: tuple[Raw, ...] = field(repr=False)
+    at: int = 0
+    is_stale: bool = False
+    _digest: bytes = field(default=b"", init=False, repr=False)
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return sum(len(bytes(each)) for each in self.pages)
+
+    def page(self, cursor: str | None) -> Raw | None:
+        """The page that a cursor leads to; None when none of them does."""
+        if cursor is None:
+            return self.pages[0]
+        for page, following in zip(self.pages, self.pages[1:], strict=False):
+            if cursor_of(page) == cursor:
+                return following
+        return None
+
+    def digest(self, method: str) -> bytes:
+        """Names the entries of the list, however they are spread over pages."""
+        if not self._digest:
+            found = hashlib.sha256()
+            for page in self.pages:
+                for each in entries_of(method, page) or ():
+                    found.update(bytes(each))
+                    found.update(b"\n")
+            self._digest = found.digest()
+        return self._digest
+
+
+@frozen
+class _Page:
+    """One page of a list.
+
+    :ivar following: what leads to the next; None behind the last.
+    """
+
+    result: Raw = field(repr=False)
+    following: str | None
+
+
+@define
+class Chain:
+    """The pages of one list as they pass by, in whatever order."""
+
+    _size: int = 0
+    _pages: dict[str | None, _Page] = field(factory=dict, repr=False)
+
+    def with_one(self, cursor: str | None, page: Raw) -> tuple[int, int]:
+        """How many bytes and pages there would be with this one."""
+        first, former = self._pages.get(None), self._pages.get(cursor)
+        if cursor is None and first is not None and first.result != page:
+            return len(bytes(page)), 1
+        size = self._size - (len(bytes(former.result)) if former is not None else 0)
+        return size + len(bytes(page)), len(self._pages) + (former is None)
+
+    def add(self, cursor: str | None, page: Raw) -> tuple[Raw, ...] | None:
+        """Take a page; all of them, once they are there."""
+        size, _ = self.with_one(cursor, page)
+        first = self._pages.get(None)
+        if cursor is None and first is not None and first.result != page:
+            self._pages.clear()  # the others belong to another list
+        self._pages[cursor], self._size = _Page(page, cursor_of(page)), size
+        return self._whole()
+
+    def clear(self) -> None:
+        """Forget them."""
+        self._pages.clear()
+        self._size = 0
+
+    def _whole(self) -> tuple[Raw, ...] | None:
+        found: list[Raw] = []
+        cursor: str | None = None
+        while len(found) < len(self._pages) and cursor in self._pages:
+            page = self._pages[cursor]
+            found.append(page.result)
+            cursor = page.following
+            if cursor is None:
+                self.clear()
+                return tuple(found)
+        return None
+
+
+@frozen
+class Key:
+    """Whom an answer may be given to again; see Note [To whom an answer is given again]."""
+
+    place: str
+    era: Era
+    told: str
+
+
+class NewerFormat(Exception):
+    """A file was written by a newer gateway."""
+
+
+@define(eq=False)
+class Catalog:
+    """What is known of one server, by whom it may be told."""
+
+    variants: dict[Key, dict[str, Answer]] = field(factory=dict, repr=False)
+
+    @property
+    def size(self) -> int:
+        """The bytes of all answers."""
+        return sum(answer.size for answers in self.variants.values() for answer in answers.values())
+
+    def find(self, key: Key, method: str) -> Answer | None:
+        """The answer to a request; None where there is none that may be given again."""
+        found = self.variants.get(key, {}).get(method)
+        return None if found is None or found.is_stale else found
+
+    def put(self, key: Key, method: str, answer: Answer) -> None:
+        """Keep an answer; what is oldest makes room."""
+        self.variants.setdefault(key, {})[method] = answer
+        while len(self.variants) > 1 and (len(self.variants) > VARIANTS_LIMIT or self.size > ROOM):
+            del self.variants[min((each for each in self.variants if each != key), key=self._newest)]
+
+    def _newest(self, key: Key) -> int:
+        return max((answer.at for answer in self.variants[key].values()), default=0)
+
+    def outdate(self, place: str, era: Era, methods: tuple[str, ...]) -> bool:
+        """Lists have changed, whoever they were told; false where none was known that was thought to be true."""
+        variants = [answers for key, answers in self.variants.items() if (key.place, key.era) == (place, era)]
+        changed = [answers[each] for answers in variants for each in methods if each in answers]
+        fresh = [each for each in changed if not each.is_stale]
+        for each in fresh:
+            each.is_stale = True
+        return bool(fresh)
+
+    def places(self) -> frozenset[str]:
+        """Where a server is known well enough to be introduced."""
+        return frozenset(key.place for key, answers in self.variants.items() if HELLO in answers)
+
+    def written(self) -> bytes:
+        """The catalog as a file holds it; every answer byte for byte as it came."""
+        variants = [
+            {
+                "place": key.place,
+                "era": key.era.value,
+                "told": key.told,
+                "answers": {
+                    method: {
+                        "at": answer.at,
+                        "pages": answer.pages,
+                        **({"stale": True} if answer.is_stale else {}),
+                    }
+                    for method, answer in answers.items()
+                },
+            }
+            for key, answers in self.variants.items()
+        ]
+        return bytes(jsonrpc.raw({"format": FORMAT, "variants": variants}))
+
+
+def read(data: bytes) -> Catalog:
+    """The catalog in a file.
+
+    :raise NewerFormat: a newer gateway has written it.
+    :raise GatewayError: it is none.
+    """
+    file = jsonrpc.decode(data)
+    found = jsonrpc.integer(file.get("format"))
+    if found is None or found < 1:
+        raise MalformedMessage("it names no format")
+    if found > FORMAT:
+        raise NewerFormat(found)
+    try:
+        listed = jsonrpc.read_list(file["variants"], "variants")
+        return Catalog(dict(_variant(jsonrpc.read_object(each, "variants")) for each in listed))
+    except (KeyError, ValueError) as why:
+        raise MalformedMessage(f"it lacks {why}") from None
+
+
+def _variant(members: Envelope) -> tuple[Key, dict[str, Answer]]:
+    place, era, told = (jsonrpc.read_string(members[name], name) for name in ("place", "era", "told"))
+    answers = jsonrpc.read_object(members["answers"], "answers")
+    return Key(place, Era(era), told), {
+        method: _answer(method, jsonrpc.read_object(each, "answers")) for method, each in answers.items()
+    }
+
+
+def _answer(method: str, members: Envelope) -> Answer:
+    pages = tuple(jsonrpc.read_list(members["pages"], "pages"))
+    if not pages or not all(bytes(page)[:1] == b"{" for page in pages):
+        raise MalformedMessage(f"{method} has no pages")
+    return Answer(pages, jsonrpc.value(members["at"], int), bytes(members.get("stale", b"")) == b"true")

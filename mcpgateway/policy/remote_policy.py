@@ -1,0 +1,20 @@
+"""What may be said from another machine of what this one runs: nothing, unless the settings allow it."""
+
+from __future__ import annotations
+
+from mcpgateway.config.model import GatewaySettings
+from mcpgateway.errors import NotEntitled
+from mcpgateway.policy.access import REMOTE
+
+
+def check_may_run(principal: str, settings: GatewaySettings, *, is_run_here: bool = True) -> None:
+    """See whether somebody may say what is run.
+
+    :param is_run_here: it is on this machine.
+    :raise NotEntitled: he is on another one.
+    """
+    if is_run_here and principal == REMOTE and not settings.remote_commands:
+        raise NotEntitled(
+            "what is run on this machine is not said from another one (gateway.remote_commands is off)",
+            "do it on the gateway's own machine",
+        )

@@ -1,0 +1,70 @@
+"""Who may hear what a server says unasked.
+
+Nothing on the wire ties most of these messages to the call that caused them, so the rules only ever widen a circle
+within one principal: what a server says may hold data, and nobody's data is shown to another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol, TypeVar
+
+from mcpgateway.errors import InvalidParams
+from mcpgateway.protocol import peek
+from mcpgateway.protocol.jsonrpc import Envelope
+
+LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+"""The log levels of RFC 5424 as MCP names them, most verbose first."""
+
+DEFAULT_LEVEL = LEVELS[0]  # a client that never set a level hears what the server chooses to say
+
+_ENDS = ("/", "?", "#", ":")
+
+_RANK = {level: rank for rank, level in enumerate(LEVELS)}
+
+
+class Listener(Protocol):
+    """What the rule needs to know of a session."""
+
+    principal: str
+    level: str
+
+
+L = TypeVar("L", bound=Listener)
+
+
+def of_notice(in_flight: Iterable[L], everyone: Iterable[L]) -> Sequence[L]:
+    """The sessions that hear a notice that names nobody: those with calls under way, or all if there is none.
+
+    With one session under way it is that session's; several hear it as long as they are one principal's.
+    """
+    sessions = list(dict.fromkeys(in_flight)) or list(everyone)
+    return sessions if len({session.principal for session in sessions}) <= 1 else ()
+
+
+def is_part(uri: str, whole: str) -> bool:
+    """Whether a resource is another, or a part of it: a change may be reported of a part (MCP, server/resources)."""
+    if not uri.startswith(whole):
+        return False
+    return len(uri) == len(whole) or whole.endswith(_ENDS) or uri[len(whole)] in _ENDS
+
+
+def admits(wanted: str, level: str) -> bool:
+    """Whether a session that asked for ``wanted`` hears a message of ``level``; unknown levels are heard."""
+    return _RANK.get(level, len(LEVELS)) >= _RANK.get(wanted, 0)
+
+
+def asked_level(params: Envelope | None) -> str:
+    """The level that a ``logging/setLevel`` asks for.
+
+    :raise InvalidParams: it names none that there is.
+    """
+    level = peek.text(params, "level")
+    if level is None or level not in LEVELS:
+        raise InvalidParams(f"Invalid params: level must be one of {', '.join(LEVELS)}")
+    return level
+
+
+def most_verbose(levels: Iterable[str]) -> str | None:
+    """The level a shared server has to be set to, so that every session hears what it asked for."""
+    return min(levels, key=lambda level: _RANK.get(level, 0), default=None)

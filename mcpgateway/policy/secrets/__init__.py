@@ -1,0 +1,1 @@
+"""Secrets in texts, values and settings: their shapes, and outputs without them."""

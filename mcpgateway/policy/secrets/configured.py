@@ -1,0 +1,96 @@
+"""Which values of a configuration are secret, so that they are taken out of whatever is kept or shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+from mcpgateway.config.model import Daemon, Reach, Remote, Rest, ServerSpec, Settings
+from mcpgateway.policy.secrets.masking import secret_words
+from mcpgateway.policy.secrets.shapes import is_secret, secrets_in
+
+DIGEST = "sha256:"  # in front of what is kept instead of a key
+# What they say of a request is no secret.
+PLAIN_HEADERS = frozenset(
+    (
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "cache-control",
+        "connection",
+        "content-type",
+        "host",
+        "mcp-protocol-version",
+        "origin",
+        "user-agent",
+    )
+)
+# What a file itself gives a variable may be one, whatever it is called; not a path, an address or a word.
+_ODD = re.compile(r"(?=\D*\d)(?=[^A-Za-z]*[A-Za-z])(?![/~.])(?!\S{0,32}://[^@]*$).{8,}", re.DOTALL)
+
+
+def configured(settings: Settings) -> Iterator[str]:
+    """All of them, some more than once."""
+    security = settings.gateway.security
+    yield from (
+        each for each in (*security.api_keys, *security.project_tokens) if not each.startswith(DIGEST)
+    )
+    yield from _of_headers(settings.gateway.trace.otlp_headers)
+    if settings.world is not None:
+        yield from written(settings.world.variables)
+        yield from settings.world.outside.values()  # whatever they look like
+    for profile in settings.profiles.values():
+        yield from written(profile.env)
+    for server in settings.servers:
+        blueprint = settings.blueprints.get(server.name)
+        yield from secrets_of_server(server, blueprint.entry.env if blueprint is not None else ())
+
+
+def secrets_of_server(server: ServerSpec, names: Iterable[str] = ()) -> Iterator[str]:
+    """Those of one server.
+
+    :param names: the variables that its entry itself sets.
+    """
+    yield from secrets_in(server.env)
+    yield from written({name: server.env[name] for name in names if name in server.env})
+    yield from secret_words(server.command)
+    yield from _of_reach(server.reach)
+    yield from _of_headers(server.rest_headers)
+
+
+def written(env: Mapping[str, str]) -> Iterator[str]:
+    """Those among variables that a file sets."""
+    yield from secrets_in(env)
+    for value in env.values():
+        yield from secret_words((value,))
+        if _ODD.fullmatch(value):
+            yield value
+
+
+def _of_reach(reach: Reach | None) -> Iterator[str]:
+    match reach:
+        case Remote():
+            yield from secret_words((reach.url,))
+            yield from _of_headers(reach.headers)
+            yield from secrets_in({"proxy": reach.proxy or ""})
+            if reach.oauth is not None and reach.oauth.client_secret:
+                yield reach.oauth.client_secret
+        case Daemon():
+            yield from secret_words((reach.url,))
+        case Rest():
+            yield from secret_words((reach.base, reach.openapi))
+            yield from _of_headers(reach.headers)
+            for value in reach.credentials.values():
+                yield value
+                yield value.partition(":")[2] or value  # a password behind its user
+            yield from secrets_in({"proxy": reach.proxy or ""})
+        case _:
+            pass
+
+
+def _of_headers(headers: Mapping[str, str]) -> Iterator[str]:
+    for name, value in headers.items():
+        if name.lower() in PLAIN_HEADERS and not is_secret(name):
+            continue
+        yield value
+        yield value.rpartition(" ")[2]  # a token behind its scheme

@@ -1,0 +1,143 @@
+"""How widely a server is shared."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from mcpgateway.config.environment import MINIMAL, is_handed_on
+from mcpgateway.config.model import Container, Daemon, Remote, Rest, ServerSpec, Share
+from mcpgateway.policy.known_servers import Trait, known_by_start, names_of
+
+STATEFUL = (
+    "sequential-thinking",
+    "sequentialthinking",
+    "serena",
+    "playwright",
+    "chrome-devtools",
+    "puppeteer",
+)
+"""Names that entries and packages of servers have that keep state per client.
+
+See also `mcpgateway.policy.known_servers`.
+"""
+
+_PLACE = re.compile(r"\$\{(?:workspace|project)\}")
+
+
+def scope_of(server: ServerSpec) -> Share:
+    """The scope a server starts with: what its entry says, else what is known of the server."""
+    if server.interactive:
+        return Share.SESSION  # a question can only be brought to the one client of a child
+    if server.share is not Share.AUTO:
+        return server.share
+    return Share.SESSION if _is_known_stateful(server) else Share.GLOBAL
+
+
+def needs_place(scope: Share, *, takes_values: bool) -> bool:
+    """Whether a child of a server depends on the workspace that its client works in.
+
+    :param takes_values: whether its entry takes values from the environment; else they are the same everywhere.
+    """
+    return scope in (Share.WORKSPACE, Share.ISOLATED) or (
+        takes_values and scope in (Share.SESSION, Share.CREDENTIAL)
+    )
+
+
+def tells_place(server: ServerSpec) -> bool:
+    """Whether calls to a server are told where their client works, by arguments that its entry adds."""
+    return any(_PLACE.search(each) for each in server.inject.values())
+
+
+def scope_value(scope: Share, server: ServerSpec) -> str:
+    """What sessions that share a child of a server have in common beside the server; empty where that is nothing.
+
+    :param server: as it is run for the session's workspace and principal.
+    """
+    shared = _value(scope, server)
+    return f"{server.principal}\0{shared}" if server.principal else shared
+
+
+def _value(scope: Share, server: ServerSpec) -> str:
+    if scope in (Share.GLOBAL, Share.AUTO):
+        return ""
+    if scope is Share.CREDENTIAL:
+        return server.credential
+    # A workspace whose values have changed gets another child; the sessions that are open keep the former.
+    return f"{server.workspace}\0{server.credential}" if server.workspace else ""
+
+
+Variant = tuple[str, str, str, str]
+"""Tells the variants of servers apart: name, workspace, credential, principal."""
+
+
+def variant_of(server: ServerSpec) -> Variant:
+    """What tells a server, as it is run for one workspace and one principal, from all others."""
+    workspace = "" if scope_of(server) is Share.GLOBAL else server.workspace
+    return (server.name, workspace, values_of(server), server.principal)
+
+
+def values_of(server: ServerSpec) -> str:
+    """What tells a server in a workspace from one that takes other values; empty without a workspace.
+
+    There it is one server, however often its values are changed.
+    """
+    return server.credential if server.workspace else ""
+
+
+def may_move(server: ServerSpec) -> bool:
+    """Whether its entry leaves it open how widely a server is shared, and whether it may ask its client something."""
+    return server.share is Share.AUTO and server.interactive is None and scope_of(server) is Share.GLOBAL
+
+
+def launch_digest(server: ServerSpec) -> str:
+    """Names what a server is launched with, so that what was found out about it holds until that changes."""
+    # The names of the environment only: values hold secrets, and things like the number of a terminal.
+    # Nor what every program is given: that depends on where the gateway was started.
+    named = sorted(each for each in server.env if each in MINIMAL or not is_handed_on(each))
+    told = repr((server.command, server.cwd, named))
+    if server.reach is not None:
+        told += repr(_address(server))
+    if server.workspace and scope_of(server) is not Share.GLOBAL:
+        told += repr(server.workspace)  # there the values may be others
+    return hashlib.sha256(told.encode(errors="surrogatepass")).hexdigest()
+
+
+def _address(server: ServerSpec) -> tuple[str, ...]:
+    # Without what may be secret in it.
+    match server.reach:
+        case Remote(url=url, transport=transport) | Daemon(url=url, transport=transport):
+            return (*_without_secrets(url), transport.value)
+        case Rest(base=url):
+            return _without_secrets(url)
+        case Container(image=image):
+            return ("container", image)
+    return ()
+
+
+def _without_secrets(url: str) -> tuple[str, ...]:
+    scheme, _, rest = url.partition("?")[0].partition("://")
+    host, slash, path = rest.partition("/")
+    return (scheme, host.rpartition("@")[2], slash, path)
+
+
+def reason_of_state(server: ServerSpec) -> str:
+    """Why a server is known to keep state for each client, by what its entry starts or is called; else empty."""
+    known = known_by_start(server)
+    if Trait.STATE in known.traits:
+        return known.reason
+    if server.title in STATEFUL or server.name in STATEFUL or not _PACKAGES.isdisjoint(names_of(server)):
+        return "it is known to"
+    return ""
+
+
+def _is_known_stateful(server: ServerSpec) -> bool:
+    return bool(reason_of_state(server))
+
+
+_PACKAGES = frozenset(
+    prefix + name + suffix
+    for name in STATEFUL
+    for prefix in ("", "server-", "mcp-server-", "mcp-")
+    for suffix in ("", "-mcp", "-mcp-server")
+)

@@ -1,0 +1,136 @@
+"""The handshake of the legacy era: what we say to a server, and what we pass on of its answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Raw
+
+from mcpgateway.errors import GatewayError, HandshakeFailed, HandshakeRefused
+from mcpgateway.protocol import jsonrpc, peek
+from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.protocol.versions import LATEST_LEGACY, LEGACY, negotiated
+
+CLIENT_CAPABILITIES = ("roots", "sampling", "elicitation", "tasks")
+LISTED = ("tools", "prompts", "resources")
+URL_ELICITATION_REQUIRED = -32042  # an error: the user has to visit a page first (MCP 2025-11-25)
+NAME_LIMIT = 256  # characters
+INITIALIZED = jsonrpc.notification("notifications/initialized")
+
+
+def shared_params(version: str, offer: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The ``initialize`` parameters for a child that several clients share.
+
+    :param offer: what all of them offer (`mcpgateway.policy.client_requests.offer_of`).
+    """
+    return {
+        "protocolVersion": LATEST_LEGACY,
+        "capabilities": offer or {},
+        "clientInfo": {"name": "mcpgateway", "version": version},
+    }
+
+
+def session_params(params: Envelope | None, version: str, *, may_ask: bool) -> dict[str, Any]:
+    """The ``initialize`` parameters for a child of one session: the client's own name, in its own revision.
+
+    :param may_ask: whether the child is told what the client can be asked.
+    """
+    chosen = shared_params(version)
+    if params is None:
+        return chosen
+    chosen["protocolVersion"] = negotiated(requested_version(params))
+    if "clientInfo" in params:
+        chosen["clientInfo"] = params["clientInfo"]
+    if may_ask and "capabilities" in params:
+        chosen["capabilities"] = params["capabilities"]
+    return chosen
+
+
+def essential_params(params: Envelope, limit: int) -> bytes:
+    """What `session_params` needs of a client's ``initialize`` parameters that are too long to be kept whole.
+
+    :param limit: bytes; extensions go first, then capabilities that nobody knows, then the details of the others.
+    """
+    info, offers = peek.mapping(params, "clientInfo"), peek.mapping(params, "capabilities")
+    named = {
+        key: value[:NAME_LIMIT] for key in ("name", "version") if isinstance(value := info.get(key), str)
+    }
+    known = {key: value for key, value in offers.items() if key in CLIENT_CAPABILITIES}
+    bare: dict[str, Any] = {key: {} for key in known}
+    plain = {key: value for key, value in offers.items() if key not in ("experimental", "extensions")}
+    version = {"protocolVersion": requested_version(params) or LATEST_LEGACY}
+    kept = b""
+    for chosen in (plain, known, bare):
+        kept = bytes(jsonrpc.raw({**version, "clientInfo": named, "capabilities": chosen}))
+        if len(kept) <= limit:
+            break
+    return kept
+
+
+def requested_version(params: Envelope | None) -> str | None:
+    """The revision a client asks for, or None."""
+    return peek.text(params, "protocolVersion")
+
+
+def check_hello(reply: Envelope) -> Envelope:
+    """The ``InitializeResult`` in a server's reply, its first level decoded.
+
+    :raise HandshakeRefused: an error.
+    :raise HandshakeFailed: an error, or a result that is none.
+    """
+    if "error" in reply:
+        raise HandshakeRefused(f"the server refused the handshake: {error_text(reply['error'])}")
+    try:
+        hello = jsonrpc.read_object(reply["result"], "result")
+        version = jsonrpc.read_string(hello["protocolVersion"], "protocolVersion")
+    except (KeyError, GatewayError):
+        raise HandshakeFailed(
+            "the server answered the handshake with something that is no InitializeResult"
+        ) from None
+    if version not in LEGACY:
+        raise HandshakeFailed(f"the server insists on protocol version {version}, which is not served here")
+    return hello
+
+
+def capabilities(hello: Envelope) -> Envelope:
+    """The first level of a server's capabilities; empty where it declared none that can be read."""
+    return peek.members(hello, "capabilities")
+
+
+def hello_for(hello: Envelope, version: str) -> Raw:
+    """The ``InitializeResult`` one client gets: the server's own, in the client's revision."""
+    return Raw(jsonrpc.encode(hello | {"protocolVersion": jsonrpc.raw(version)}))
+
+
+def unmet(title: str, why: str) -> Envelope:
+    """The ``InitializeResult`` that stands for a server which says nothing yet: it may have anything.
+
+    :param why: it says nothing, for whoever uses it.
+    """
+    said = {
+        "capabilities": {kind: {"listChanged": True} for kind in LISTED},
+        "serverInfo": {"name": title, "version": "unknown"},
+        "instructions": why,
+    }
+    return {name: jsonrpc.raw(value) for name, value in said.items()}
+
+
+def listed(hello: Envelope) -> list[str]:
+    """The notifications by which a client learns of each of a server's lists."""
+    return [f"notifications/{kind}/list_changed" for kind in LISTED if kind in capabilities(hello)]
+
+
+def changing_lists(hello: Envelope) -> list[str]:
+    """The notifications by which a server says that one of its lists has changed, as far as it declared them."""
+    declared = capabilities(hello)
+    return [
+        f"notifications/{kind}/list_changed"
+        for kind in LISTED
+        if peek.mapping(declared, kind).get("listChanged") is True
+    ]
+
+
+def error_text(raw: Raw) -> str:
+    """The sentence in a server's error."""
+    sentence = peek.text(peek.members({"error": raw}, "error"), "message")
+    return "no reason given" if sentence is None else sentence

@@ -1,0 +1,235 @@
+"""The envelope of the modern era: what every request says of its client (MCP 2026-07-28, basic).
+
+There is no handshake and there are no sessions.  Each request names its revision, and what its client is and can do, in
+``params._meta``; over HTTP some of that is said a second time in headers, which must agree with the body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Raw
+
+from mcpgateway.errors import (
+    GatewayError,
+    HandshakeRefused,
+    HeaderMismatch,
+    MissingCapability,
+    MissingEnvelope,
+    UnservedRevision,
+)
+from mcpgateway.protocol import jsonrpc, legacy, peek
+from mcpgateway.protocol.jsonrpc import PROTOCOL_VERSION_KEY, URI_LIMIT, Envelope, Message
+from mcpgateway.protocol.versions import LATEST_MODERN, MODERN, is_later, is_legacy
+
+PREFIX = "io.modelcontextprotocol/"
+CAPABILITIES_KEY = PREFIX + "clientCapabilities"
+INFO_KEY = PREFIX + "clientInfo"
+LEVEL_KEY = PREFIX + "logLevel"
+SERVER_INFO_KEY = PREFIX + "serverInfo"
+SUBSCRIPTION_KEY = PREFIX + "subscriptionId"
+TASKS_EXTENSION = PREFIX + "tasks"
+
+_SERVED = frozenset(f'"{revision}"'.encode() for revision in MODERN)
+_TASKS = TASKS_EXTENSION.encode()
+
+DISCOVER, LISTEN = "server/discover", "subscriptions/listen"
+ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
+INPUT_REQUIRED = "input_required"
+
+REMOVED = frozenset(
+    "initialize ping logging/setLevel resources/subscribe resources/unsubscribe tasks/list tasks/result".split()
+)
+"""The methods of the legacy era that no modern server knows."""
+
+NAMED = {
+    "tools/call": "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    "tasks/get": "taskId",
+    "tasks/update": "taskId",
+    "tasks/cancel": "taskId",
+}
+"""The parameter that ``Mcp-Name`` repeats."""
+
+
+def is_modern(message: Message, header: bytes | None) -> bool:
+    """Whether a client's message is of the modern era.
+
+    :param header: its ``MCP-Protocol-Version``.
+    """
+    if message.meta is not None and PROTOCOL_VERSION_KEY in message.meta:
+        return True
+    if header is None or is_legacy(header):
+        return False
+    # Whoever says "initialize" without an envelope has not heard of the other era.
+    return message.method != "initialize" and is_later(header)
+
+
+def check(message: Message, headers: Mapping[bytes, bytes] | None) -> None:
+    """See that a request says what every one of them must: envelope, then headers, then a revision that is served.
+
+    :param headers: None where they repeat nothing.
+    :raise MissingEnvelope: it does not name its revision and its client's capabilities.
+    :raise HeaderMismatch: a header that repeats a part of the body is missing, or says something else.
+    :raise UnservedRevision: the revision is not served.
+    """
+    if not _is_plainly_right(message, headers):
+        check_envelope(message)
+        if headers is not None:
+            check_headers(message, headers)
+        check_revision(message)
+
+
+def _is_plainly_right(message: Message, headers: Mapping[bytes, bytes] | None) -> bool:
+    # What nearly all of them are, seen without decoding anything.
+    meta = message.meta
+    if meta is None or headers is None or PROTOCOL_VERSION_KEY not in meta or CAPABILITIES_KEY not in meta:
+        return False
+    revision = bytes(meta[PROTOCOL_VERSION_KEY])
+    if revision not in _SERVED or bytes(meta[CAPABILITIES_KEY])[:1] != b"{":
+        return False
+    if headers.get(b"mcp-protocol-version") != revision[1:-1]:
+        return False
+    if headers.get(b"mcp-method") != message.method.encode(errors="surrogatepass"):
+        return False
+    member = NAMED.get(message.method)
+    if member is None:
+        return True
+    header, named = headers.get(b"mcp-name"), (message.params or {}).get(member)
+    return header is not None and named is not None and _is_said(header, named)
+
+
+def check_envelope(message: Message) -> None:
+    """See that a request names its revision and its client's capabilities.
+
+    :raise MissingEnvelope: it does not.
+    """
+    meta = message.meta or {}
+    if bytes(meta.get(PROTOCOL_VERSION_KEY, b""))[:1] != b'"':
+        raise MissingEnvelope(f'Invalid params: _meta["{PROTOCOL_VERSION_KEY}"] must be a string')
+    if bytes(meta.get(CAPABILITIES_KEY, b""))[:1] != b"{":
+        raise MissingEnvelope(f'Invalid params: _meta["{CAPABILITIES_KEY}"] must be an object')
+
+
+def check_headers(message: Message, headers: Mapping[bytes, bytes]) -> None:
+    """See that the headers which repeat a part of the body agree with it.
+
+    :raise HeaderMismatch: one is missing, or says something else.
+    """
+    version = headers.get(b"mcp-protocol-version")
+    said = (message.meta or {})[PROTOCOL_VERSION_KEY]
+    if version is None or (b'"%b"' % version != bytes(said) and not _is_text(version, said)):
+        raise HeaderMismatch("Header mismatch: MCP-Protocol-Version must be the revision in the body's _meta")
+    if headers.get(b"mcp-method") != message.method.encode(errors="surrogatepass"):
+        raise HeaderMismatch("Header mismatch: Mcp-Method must be the body's method")
+    member = NAMED.get(message.method)
+    if member is None:
+        return
+    header, named = headers.get(b"mcp-name"), (message.params or {}).get(member)
+    if (header is None) is not (named is None) or (
+        header is not None and named is not None and not _is_said(header, named)
+    ):
+        raise HeaderMismatch(f"Header mismatch: Mcp-Name must be the body's params.{member}")
+
+
+def _is_text(header: bytes, value: Raw) -> bool:
+    return peek.text({"value": value}, "value") == header.decode("latin-1")
+
+
+def _is_said(header: bytes, value: Raw) -> bool:
+    text = bytes(value)
+    if b"\\" not in text and b'"%b"' % header == text and header.isascii() and not header.startswith(b"=?"):
+        return True
+    from mcpgateway.protocol.param_headers import decode_value  # few names need it
+
+    try:
+        return jsonrpc.read_string(value, "name", URI_LIMIT) == decode_value(header)
+    except GatewayError:
+        return False
+
+
+def check_revision(message: Message) -> None:
+    """See that a request is of a revision that is served.
+
+    :raise UnservedRevision: it is not.
+    """
+    said = (message.meta or {}).get(PROTOCOL_VERSION_KEY, jsonrpc.NULL)
+    if bytes(said) in _SERVED:
+        return
+    requested = peek.text(message.meta, PROTOCOL_VERSION_KEY) or ""
+    if requested not in MODERN:
+        raise unserved(requested)
+
+
+def unserved(requested: str) -> UnservedRevision:
+    """What a client is told whose revision is not served: which ones are."""
+    return UnservedRevision(requested, MODERN)
+
+
+def has_tasks(meta: Envelope | None) -> bool:
+    """Whether the client of a request declares the tasks extension."""
+    declared = (meta or {}).get(CAPABILITIES_KEY)
+    if declared is None or _TASKS not in bytes(declared):
+        return False
+    return TASKS_EXTENSION in peek.members(peek.members({"declared": declared}, "declared"), "extensions")
+
+
+def check_tasks(meta: Envelope | None) -> None:
+    """See that the client of a request for a task knows what tasks are.
+
+    :raise MissingCapability: it does not declare them.
+    """
+    if not has_tasks(meta):
+        required: dict[str, Any] = {"extensions": {TASKS_EXTENSION: {}}}
+        raise MissingCapability(f"Missing required client capability: {TASKS_EXTENSION}", required)
+
+
+def level(meta: Envelope | None) -> str | None:
+    """The log level from which on the client of a request wants to hear messages; None if it wants none."""
+    return peek.text(meta, LEVEL_KEY) if meta is not None and LEVEL_KEY in meta else None
+
+
+def own_meta(version: str, capabilities: Any = None) -> dict[str, Any]:
+    """The envelope of the gateway's own requests."""
+    return {
+        PROTOCOL_VERSION_KEY: LATEST_MODERN,
+        INFO_KEY: {"name": "mcpgateway", "version": version},
+        CAPABILITIES_KEY: capabilities or {},
+    }
+
+
+def check_discovery(reply: Envelope) -> Envelope:
+    """The ``DiscoverResult`` in a server's reply, its first level decoded.
+
+    :raise HandshakeRefused: an error, or a result that is none, or one that names no revision that is served here.
+    """
+    if "error" in reply:
+        raise HandshakeRefused(f"the server refused {DISCOVER}: {legacy.error_text(reply['error'])}")
+    try:
+        discovered = jsonrpc.read_object(reply["result"], "result")
+        versions = jsonrpc.value(discovered["supportedVersions"], list)
+    except (KeyError, GatewayError):
+        raise HandshakeRefused(
+            f"the server answered {DISCOVER} with something that is no DiscoverResult"
+        ) from None
+    if not any(each in MODERN for each in versions):
+        raise HandshakeRefused("the server speaks no revision of the modern era that is served here")
+    return discovered
+
+
+def served_only(discovered: Raw) -> Raw:
+    """A ``DiscoverResult`` that names no revision which is not served here."""
+    members = peek.members({"result": discovered}, "result")
+    try:
+        said = jsonrpc.value(members["supportedVersions"], list)
+    except (KeyError, GatewayError):
+        return discovered
+    served = [each for each in said if each in MODERN]
+    return discovered if served == said else jsonrpc.raw(members | {"supportedVersions": jsonrpc.raw(served)})
+
+
+def subscription(message: Envelope) -> Raw | None:
+    """Which ``subscriptions/listen`` request a notification belongs to: that request's id."""
+    return peek.members(peek.members(message, "params"), "_meta").get(SUBSCRIPTION_KEY)

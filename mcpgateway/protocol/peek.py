@@ -1,0 +1,34 @@
+"""Looks into members that others will read: what is not there, or is not what it should be, is as good as absent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mcpgateway.errors import GatewayError
+from mcpgateway.protocol import jsonrpc
+from mcpgateway.protocol.jsonrpc import METHOD_LIMIT, Envelope
+
+
+def members(envelope: Envelope | None, name: str) -> Envelope:
+    """The first level of a member that should be an object; else empty."""
+    try:
+        return jsonrpc.read_object((envelope or {})[name], name)
+    except (KeyError, GatewayError):
+        return {}
+
+
+def mapping(envelope: Envelope | None, name: str) -> dict[str, Any]:
+    """The whole of a member that should be an object; else empty."""
+    try:
+        found: dict[str, Any] = jsonrpc.value((envelope or {})[name], dict)
+    except (KeyError, GatewayError):
+        return {}
+    return found
+
+
+def text(envelope: Envelope | None, name: str, limit: int = METHOD_LIMIT) -> str | None:
+    """A member that should be a string of no more than ``limit`` characters; else None."""
+    try:
+        return jsonrpc.read_string((envelope or {})[name], name, limit)
+    except (KeyError, GatewayError):
+        return None

@@ -1,0 +1,132 @@
+"""Request states that clients hold while they are asked something (MCP 2026-07-28, "Multi Round-Trip Requests").
+
+    octets   1        4      5         16       22
+             format   node   expires   handle   signature                  names a call which waits for the answers
+             format   node   issued    nonce    signature   a state        carries the state of a server's own
+
+A state is those octets in base64url (64 characters, and those of a server's own).  It comes back from a client, so it
+is trusted as little as any other parameter: the signature, HMAC-SHA-256 cut to 176 bits, is made over everything else
+in it and over whose state it is and of which call.  The latter are not in it; whoever brings a state has to name them
+anew.  What a server has put into its own state is for the client to hold, and is no secret to it.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+
+from attrs import define, field, frozen
+from msgspec import Raw
+
+from mcpgateway.protocol import jsonrpc
+from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.protocol.translate import RETRIED
+
+FORMAT = 1  # names a call
+CARRIES = 2  # carries a server's own state
+HANDLE_BYTES = 16
+LENGTH = 64  # characters
+_SIGNED = 26  # octets before the signature
+_SIGNATURE = 22
+_PURPOSE = b"request state\0"  # nothing else that the same key signs begins so
+_VARYING = RETRIED | {"_meta"}
+
+
+@frozen
+class Carried:
+    """What a state says that carries one of a server's own.
+
+    :ivar nonce: `HANDLE_BYTES` octets that no other state has.
+    :ivar issued: in seconds since the epoch.
+    :ivar state: the server's own, as JSON, byte for byte.
+    """
+
+    nonce: bytes
+    issued: int
+    state: Raw = field(repr=False)
+
+
+@define
+class RequestStates:
+    """Makes and reads the states of one key.
+
+    :ivar node: which gateway made a state, so that others can find it.
+    """
+
+    _key: bytes = field(repr=False)
+    node: bytes
+
+    def seal(
+        self, handle: bytes, expires: int, principal: str, server: str, method: str, digest: bytes
+    ) -> str:
+        """The state of a call.
+
+        :param handle: `HANDLE_BYTES` random octets.
+        :param expires: from when on it is refused, in seconds since the epoch.
+        :param digest: of the call's parameters, see `digest_of`.
+        """
+        signed = bytes((FORMAT,)) + self.node + expires.to_bytes(5, "big") + handle
+        signature = self._sign(signed, _bound(principal, server, method, digest))
+        return urlsafe_b64encode(signed + signature).decode()
+
+    def open(
+        self, state: str, now: int, principal: str, server: str, method: str, digest: bytes
+    ) -> bytes | None:
+        """The handle in a state, or None when it is none of this key's, altered, expired or of another call."""
+        octets = _octets(state) if len(state) == LENGTH else None
+        if octets is None or octets[0] != FORMAT:
+            return None
+        signed, signature = octets[:_SIGNED], octets[_SIGNED:]
+        if not hmac.compare_digest(signature, self._sign(signed, _bound(principal, server, method, digest))):
+            return None
+        return signed[10:] if now < int.from_bytes(signed[5:10], "big") else None
+
+    def wrap(self, carried: Carried, principal: str, server: str, method: str, digest: bytes) -> str:
+        """The state that carries a server's own, for whoever calls.
+
+        :param digest: of the call's parameters, see `digest_of`.
+        """
+        signed = bytes((CARRIES,)) + self.node + carried.issued.to_bytes(5, "big") + carried.nonce
+        state = bytes(carried.state)
+        signature = self._sign(signed + state, _bound(principal, server, method, digest))
+        return urlsafe_b64encode(signed + signature + state).decode()
+
+    def unwrap(self, state: str, principal: str, server: str, method: str, digest: bytes) -> Carried | None:
+        """What a state carries, or None when it is none of this key's, altered, or of another call."""
+        octets = _octets(state)
+        if octets is None or len(octets) <= _SIGNED + _SIGNATURE or octets[0] != CARRIES:
+            return None
+        head, carried = octets[:_SIGNED], octets[_SIGNED + _SIGNATURE :]
+        signature = octets[_SIGNED : _SIGNED + _SIGNATURE]
+        bound = _bound(principal, server, method, digest)
+        if not hmac.compare_digest(signature, self._sign(head + carried, bound)):
+            return None
+        return Carried(head[10:], int.from_bytes(head[5:10], "big"), Raw(carried))
+
+    def _sign(self, signed: bytes, bound: bytes) -> bytes:
+        return hmac.digest(self._key, _PURPOSE + signed + bound, "sha256")[:_SIGNATURE]
+
+
+def _octets(state: str) -> bytes | None:
+    # Of all ways to write the same octets only ours is taken.
+    if not state.isascii():
+        return None
+    try:
+        octets = urlsafe_b64decode(state)
+    except (binascii.Error, ValueError):
+        return None
+    return octets if octets and urlsafe_b64encode(octets).decode() == state else None
+
+
+def _bound(principal: str, server: str, method: str, digest: bytes) -> bytes:
+    # Each by its own hash, so that no end of one can pass for the beginning of the next.
+    named = [each.encode(errors="surrogatepass") for each in (principal, server, method)]
+    return b"".join(hashlib.sha256(each).digest() for each in (*named, digest))
+
+
+def digest_of(params: Envelope) -> bytes:
+    """SHA-256 of the parameters that make a call the same call, in whatever order they come."""
+    lasting = {name: params[name] for name in sorted(params) if name not in _VARYING}
+    return hashlib.sha256(jsonrpc.encode(lasting)).digest()

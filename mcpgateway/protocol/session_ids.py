@@ -1,0 +1,94 @@
+"""Session ids that are signed and say of themselves what they are.
+
+    octets   1        4      2     5       1          6        6           16        16
+             format   node   key   issued  revision   server   principal   serial    signature
+
+An id is those octets in base64url (76 characters, all of them visible ASCII; MCP 2025-11-25, basic/transports, "Session
+Management").  The serial is random and is what makes an id impossible to guess; the signature, HMAC-SHA-256 cut to 128
+bits over everything before it, is what tells an id of ours from one that somebody made up, even when nothing else is
+known of it any more.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+
+from attrs import define, field, frozen
+
+from mcpgateway.protocol.versions import LEGACY
+
+FORMAT = 1
+SERIAL_BYTES = 16
+NODE_BYTES = 4
+LENGTH = 76  # characters
+_SIGNED = 41  # octets before the signature
+_SIGNATURE = 16
+
+
+@frozen
+class Issued:
+    """What an id says of its session.
+
+    :ivar serial: random octets, unique to the session.
+    :ivar issued: when it was issued, in seconds since the epoch.
+    :ivar version: the negotiated revision.
+    """
+
+    serial: bytes = field(repr=False)
+    issued: int
+    version: str
+    server: bytes
+    principal: bytes
+
+    def is_for(self, server: str, principal: str) -> bool:
+        """Whether it was issued to this principal, for this server."""
+        return self.server == _mark(server) and self.principal == _mark(principal)
+
+
+@define
+class SessionIds:
+    """Makes and reads the ids of one key.
+
+    :ivar node: which gateway issued an id, so that others can find it.
+    """
+
+    _key: bytes = field(repr=False)
+    node: bytes
+    _key_mark: bytes = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._key_mark = hashlib.sha256(self._key).digest()[:2]
+
+    def issue(self, serial: bytes, now: int, server: str, principal: str, version: str) -> bytes:
+        """The id of a new session; ``serial`` is `SERIAL_BYTES` random octets."""
+        head = bytes((FORMAT,)) + self.node + self._key_mark
+        told = now.to_bytes(5, "big") + bytes((LEGACY.index(version),)) + _mark(server) + _mark(principal)
+        signed = head + told + serial
+        return urlsafe_b64encode(signed + self._sign(signed))
+
+    def read(self, identifier: bytes) -> Issued | None:
+        """What an id says, or None when it is not one of this key's."""
+        if len(identifier) != LENGTH:
+            return None
+        try:
+            octets = urlsafe_b64decode(identifier)
+        except (binascii.Error, ValueError):
+            return None
+        signed, signature = octets[:_SIGNED], octets[_SIGNED:]
+        if urlsafe_b64encode(octets) != identifier or signed[0] != FORMAT or signed[5:7] != self._key_mark:
+            return None
+        if not hmac.compare_digest(signature, self._sign(signed)) or signed[12] >= len(LEGACY):
+            return None
+        return Issued(
+            signed[25:], int.from_bytes(signed[7:12], "big"), LEGACY[signed[12]], signed[13:19], signed[19:25]
+        )
+
+    def _sign(self, signed: bytes) -> bytes:
+        return hmac.digest(self._key, signed, "sha256")[:_SIGNATURE]
+
+
+def _mark(name: str) -> bytes:
+    return hashlib.sha256(name.encode(errors="surrogatepass")).digest()[:6]

@@ -1,0 +1,83 @@
+"""W3C Trace Context: which trace a request belongs to, as ``traceparent`` says it (W3C Recommendation, level 2).
+
+    traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01
+                 version, trace, the span of whoever asks, flags
+
+Over HTTP it is a header.  In MCP it stands in ``params._meta``, under the same name, beside ``tracestate``.
+"""
+
+from __future__ import annotations
+
+import re
+
+from attrs import frozen
+
+from mcpgateway.protocol import peek
+from mcpgateway.protocol.jsonrpc import Envelope
+
+PARENT, STATE = "traceparent", "tracestate"
+MARK = b'"traceparent"'
+"""Where it is not in a message, the message says nothing of a trace."""
+
+STATE_LIMIT = 512  # characters that everybody has to pass on
+SAMPLED = 0x01
+
+_PARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_STATE = re.compile(rf"[\x20-\x7e]{{1,{STATE_LIMIT}}}")
+
+
+@frozen
+class TraceContext:
+    """Where a request stands in a trace.
+
+    :ivar trace: the id of the trace, 32 hexadecimal digits.
+    :ivar span: the id of the span that asks, 16 of them.
+    """
+
+    trace: str
+    span: str
+    flags: int = SAMPLED
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether whoever began the trace records it."""
+        return bool(self.flags & SAMPLED)
+
+    def __str__(self) -> str:
+        """As a ``traceparent``."""
+        return f"00-{self.trace}-{self.span}-{self.flags & SAMPLED:02x}"
+
+    def within(self, span: str) -> TraceContext:
+        """The context of what is asked for by another span of the same trace."""
+        return TraceContext(self.trace, span, self.flags)
+
+
+def read(text: str) -> TraceContext | None:
+    """What a ``traceparent`` says; None where it is none, which is as good as absent.
+
+    Later versions may have more behind the flags.
+    """
+    found = _PARENT.fullmatch(text.strip(" \t")) if len(text) <= STATE_LIMIT else None
+    if found is None:
+        return None
+    version, trace, span, flags, more = found.groups()
+    if version == "ff" or (version == "00" and more is not None):
+        return None
+    if not (trace.strip("0") and span.strip("0")):
+        return None
+    return TraceContext(trace, span, int(flags, 16))
+
+
+def read_state(text: str) -> str:
+    """What a ``tracestate`` says, to be passed on as it is; empty where it cannot be one."""
+    plain = text.strip(" \t")
+    return plain if _STATE.fullmatch(plain) else ""
+
+
+def headers(meta: Envelope) -> dict[str, str]:
+    """The headers that say the same as ``_meta``; none where it says nothing that could be one."""
+    context = read(peek.text(meta, PARENT) or "")
+    if context is None:
+        return {}
+    state = read_state(peek.text(meta, STATE) or "")
+    return {PARENT: str(context), STATE: state} if state else {PARENT: str(context)}

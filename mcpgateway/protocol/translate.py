@@ -1,0 +1,233 @@
+"""Between the eras: what one side of a conversation says, in the words of the other (MCP 2025-11-25 and 2026-07-28).
+
+    legacy                                     modern
+    initialize, answered once                  server/discover, answered at any time
+    capabilities and name said once            capabilities and name in the _meta of every request (the envelope)
+    a result                                   a result with its resultType, and how long it may be kept
+    a server asks while it answers             a result that asks (input_required), and the request once more
+    -32002, -32042                             -32602, a result that asks
+
+Members that are named nowhere here are passed on byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from attrs import frozen
+from msgspec import Raw
+
+from mcpgateway.errors import BadReply, GatewayError
+from mcpgateway.protocol import jsonrpc, legacy, peek
+from mcpgateway.protocol.jsonrpc import PROTOCOL_VERSION_KEY, Envelope
+from mcpgateway.protocol.modern import CAPABILITIES_KEY, INFO_KEY, LEVEL_KEY, SERVER_INFO_KEY
+from mcpgateway.protocol.versions import LATEST_LEGACY
+
+ENVELOPE_KEYS = frozenset((PROTOCOL_VERSION_KEY, CAPABILITIES_KEY, INFO_KEY, LEVEL_KEY))
+RETRIED = frozenset(("inputResponses", "requestState"))
+"""The parameters by which a request is sent once more."""
+
+CACHEABLE = frozenset(
+    "server/discover tools/list prompts/list resources/list resources/templates/list resources/read".split()
+)
+"""The methods whose results say how long they may be kept."""
+
+QUESTIONS = ("elicitation/create", "sampling/createMessage", "roots/list")
+"""What a result may ask for."""
+
+COMPLETE = "complete"
+REQUESTS_LIMIT = 100  # questions in one result; each may cost a person's attention
+
+_NAMELESS = {"name": "unnamed", "version": "0"}  # both are required of a legacy server
+_CODES = {-32002: -32602, legacy.URL_ELICITATION_REQUIRED: -32603}
+_MARK = b'"resultType"'
+
+# The handshake
+
+
+def hello_from_discovery(discovered: Envelope) -> Envelope:
+    """The ``InitializeResult`` that a legacy client gets of a modern server."""
+    info = peek.members(peek.members(discovered, "_meta"), SERVER_INFO_KEY)
+    rest = _without(discovered, "resultType", "supportedVersions", "ttlMs", "cacheScope")
+    return {
+        "protocolVersion": jsonrpc.raw(LATEST_LEGACY),
+        **_without_meta(rest, (SERVER_INFO_KEY,)),
+        "capabilities": jsonrpc.raw(_without(peek.members(discovered, "capabilities"), "extensions")),
+        "serverInfo": jsonrpc.raw(info or _NAMELESS),
+    }
+
+
+def discovery_from_hello(hello: Envelope, revision: str) -> Envelope:
+    """The ``DiscoverResult`` that a modern client gets of a legacy server, which is served in this revision."""
+    known = {
+        "resultType": jsonrpc.raw(COMPLETE),
+        "supportedVersions": jsonrpc.raw([revision]),
+        **_without(hello, "protocolVersion", "serverInfo"),
+        "capabilities": jsonrpc.raw(_without(peek.members(hello, "capabilities"), "tasks")),
+        "ttlMs": jsonrpc.raw(0),
+        "cacheScope": jsonrpc.raw("private"),
+    }
+    return _with_meta(known, {SERVER_INFO_KEY: hello["serverInfo"]} if "serverInfo" in hello else {})
+
+
+def client_capabilities_for_legacy(meta: Envelope) -> dict[str, Any]:
+    """What a modern request's client offers, as the capabilities of an ``initialize``."""
+    return _still_roots(peek.mapping(meta, CAPABILITIES_KEY), ("extensions", "tasks"))
+
+
+def client_capabilities_for_modern(capabilities: dict[str, Any]) -> dict[str, Any]:
+    """What a legacy client offers, as the capabilities of a modern request."""
+    return _still_roots(capabilities, ("tasks",))
+
+
+def _still_roots(offers: dict[str, Any], without: Iterable[str]) -> dict[str, Any]:
+    # Nobody is there to tell a server of the other era that the roots have changed.
+    chosen = {name: value for name, value in offers.items() if name not in without}
+    roots = chosen.get("roots")
+    if isinstance(roots, dict):
+        chosen["roots"] = {name: value for name, value in roots.items() if name != "listChanged"}
+    return chosen
+
+
+# Requests
+
+
+def modern_params(params: Envelope | None, meta: Envelope) -> Envelope:
+    """A legacy client's parameters, for a modern server.
+
+    :param meta: the members of the envelope; the client's own ``_meta`` stands beside them.
+    """
+    return _with_meta(_without(params or {}, "task"), meta)
+
+
+def legacy_params(params: Envelope | None) -> Envelope | None:
+    """A modern client's parameters, for a legacy server; None when nothing is left of them."""
+    if params is None:
+        return None
+    return _without_meta(_without(params, *RETRIED), ENVELOPE_KEYS) or None
+
+
+# Results and errors
+
+
+def legacy_result(method: str, result: Raw) -> Raw:
+    """A modern server's complete result, for a legacy client."""
+    members = _members(result)
+    if members is None:
+        return result
+    names = ("resultType", "ttlMs", "cacheScope") if method in CACHEABLE else ("resultType",)
+    kept = _without_meta(_without(members, *names), (SERVER_INFO_KEY,))
+    return result if kept == members else jsonrpc.raw(kept)
+
+
+def modern_result(method: str, result: Raw, server_info: Raw | None) -> Raw:
+    """A legacy server's result, for a modern client: complete, and nothing to be kept unless it says so itself."""
+    members = _members(result)
+    if members is None:
+        return result
+    members["resultType"] = jsonrpc.raw(COMPLETE)
+    if method in CACHEABLE:
+        members.setdefault("ttlMs", jsonrpc.raw(0))
+        members.setdefault("cacheScope", jsonrpc.raw("private"))
+    return jsonrpc.raw(
+        members if server_info is None else _with_meta(members, {SERVER_INFO_KEY: server_info})
+    )
+
+
+def modern_error(error: Raw) -> Raw:
+    """A legacy server's error, for a modern client: without the codes that are not used any more."""
+    members = _members(error)
+    code = _CODES.get(jsonrpc.integer((members or {}).get("code")) or 0)
+    if members is None or code is None:
+        return error
+    return jsonrpc.raw(members | {"code": jsonrpc.raw(code)})
+
+
+def elicitations_of(error: Raw) -> list[dict[str, Any]] | None:
+    """Where an error sends the user before the request may succeed; None when it is no such error."""
+    members = peek.members({"error": error}, "error")
+    if jsonrpc.integer(members.get("code")) != legacy.URL_ELICITATION_REQUIRED:
+        return None
+    listed = peek.mapping(members, "data").get("elicitations")
+    found = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    return found or None
+
+
+def kind_of(result: Raw) -> str:
+    """The ``resultType`` of a result; ``complete`` where there is none, empty where it cannot be read."""
+    if _MARK not in bytes(result):
+        return COMPLETE
+    members = peek.members({"result": result}, "result")
+    return peek.text(members, "resultType") or "" if "resultType" in members else COMPLETE
+
+
+@frozen
+class InputRequest:
+    """One question in a result.
+
+    :ivar params: an object, as it came.
+    """
+
+    method: str
+    params: Raw
+
+
+def input_requests(result: Raw) -> tuple[dict[str, InputRequest], Raw | None]:
+    """What an ``input_required`` result asks, each under its key, and its ``requestState`` as it came.
+
+    :raise BadReply: it is none.
+    """
+    try:
+        members = jsonrpc.read_object(result, "result")
+        asked, state = (members.get(name, jsonrpc.NULL) for name in ("inputRequests", "requestState"))
+        listed = {} if asked == jsonrpc.NULL else jsonrpc.read_object(asked, "inputRequests")
+        found = {key: _input_request(each) for key, each in listed.items()}
+    except GatewayError as why:
+        raise BadReply(f"the server asks for input in a way that cannot be read: {why}") from None
+    if len(found) > REQUESTS_LIMIT:
+        raise BadReply(f"the server asks for more than {REQUESTS_LIMIT} inputs at once")
+    if state != jsonrpc.NULL:
+        if bytes(state)[:1] != b'"':
+            raise BadReply("the server asks for input with a state that is no text")
+        return found, state
+    if not found:
+        raise BadReply("the server asks for input, but not for which")
+    return found, None
+
+
+def _input_request(raw: Raw) -> InputRequest:
+    members = jsonrpc.read_object(raw, "inputRequests")
+    method = jsonrpc.read_string(members.get("method", jsonrpc.NULL), "method")
+    if method not in QUESTIONS:
+        raise BadReply(f"nobody can be asked {method}")
+    params = members.get("params", jsonrpc.EMPTY)
+    jsonrpc.read_object(params, "params")
+    return InputRequest(method, params)
+
+
+# Members
+
+
+def _members(raw: Raw) -> Envelope | None:
+    # What is no object is passed on as it is: whoever gets it will say so.
+    try:
+        return jsonrpc.read_object(raw, "result")
+    except GatewayError:
+        return None
+
+
+def _without(envelope: Envelope, *names: str) -> Envelope:
+    return {name: value for name, value in envelope.items() if name not in names}
+
+
+def _with_meta(envelope: Envelope, meta: Envelope) -> Envelope:
+    whole = peek.members(envelope, "_meta") | meta
+    return envelope | {"_meta": jsonrpc.raw(whole)} if whole else envelope
+
+
+def _without_meta(envelope: Envelope, names: Iterable[str]) -> Envelope:
+    if "_meta" not in envelope:
+        return envelope
+    kept = _without(peek.members(envelope, "_meta"), *names)
+    return envelope | {"_meta": jsonrpc.raw(kept)} if kept else _without(envelope, "_meta")

@@ -1,0 +1,98 @@
+"""Start a gateway that was killed again: at once, then with longer and longer pauses, while somebody wants it."""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # the builtin half of signal, which would load enum and more
+from time import sleep
+
+from mcpgateway.shim import startup
+
+LOOK_S = 0.2
+AT_ONCE_S = 0.0  # what was killed once has most likely done nothing to deserve it
+TAKEN_LIMIT_S = 5.0  # a lock that is held for longer is held by a gateway
+START_LIMIT_S = 120.0  # one that has not begun to listen by then hangs, and is a matter for a person
+
+
+def revive(home: str, pauses: tuple[float, ...] = ()) -> None:
+    """Do so; returns when a gateway runs, or when nobody wants one any more."""
+    _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)  # there are no children any more that it would lose
+    pauses = pauses or (AT_ONCE_S, *startup.PAUSES_S)
+    while True:
+        record = startup.record_of(home)
+        failures = record.failures(startup.clock())
+        # One that had lived long has failed for the first time.
+        pause = pauses[min(max(failures, 1), len(pauses)) - 1]
+        when = f"in {pause:g} s" if pause else "at once"
+        _say(home, f"the gateway has gone without a word; it is started again {when}")
+        if not _waited(home, record, pause):
+            return
+        try:
+            if not _was_started(home):
+                return
+        except OSError as why:
+            _say(home, f"the gateway cannot be started again: {why.strerror}")
+            continue
+        _say(home, "the gateway is started again")
+        if _has_begun(home):
+            return
+
+
+def _waited(home: str, record: startup.Record, pause_s: float) -> bool:
+    """Wait so long; whether it is still away and wanted then. Meanwhile a file says when it is started again."""
+    try:
+        startup.write_due(home, startup.REVIVAL, int(startup.clock() + pause_s * 1000))
+    except OSError:
+        pass  # then only the log tells
+    try:
+        return _is_still_away(home, record, pause_s)
+    finally:
+        try:
+            startup.forget(home, startup.REVIVAL)
+        except OSError:
+            pass
+
+
+def _is_still_away(home: str, found: startup.Record, pause_s: float) -> bool:
+    # Whoever starts a gateway says so in the file of the lock.  The lock itself is not tried: he might find it taken.
+    ends = startup.clock() + pause_s * 1000
+    while _is_wanted(home) and startup.record_of(home).at_ms == found.at_ms:
+        left = ends - startup.clock()
+        if left <= 0:
+            return True
+        sleep(min(LOOK_S, left / 1000))
+    return False
+
+
+def _was_started(home: str) -> bool:
+    """Start it, unless it is not wanted any more; whether that was done.
+
+    :raise OSError: the home cannot be used.
+    """
+    ends = startup.clock() + TAKEN_LIMIT_S * 1000
+    while not startup.Starter(home).start_wanted(None):
+        # A program that only asks whether a gateway runs has the lock for a moment.
+        if not _is_wanted(home) or startup.clock() > ends:
+            return False
+        sleep(LOOK_S)
+    return True
+
+
+def _has_begun(home: str) -> bool:
+    """Whether the gateway listens, or another matter has taken its place; false where it has ended again."""
+    ends = startup.clock() + START_LIMIT_S * 1000
+    while startup.clock() < ends:
+        if startup.record_of(home).word != startup.TRIED or not _is_wanted(home):
+            return True
+        if not startup.is_held(home):
+            # It may have said so, and ended, between the two looks.
+            return startup.record_of(home).word != startup.TRIED
+        sleep(LOOK_S)
+    return True
+
+
+def _is_wanted(home: str) -> bool:
+    return startup.read_wanted(home) is not None
+
+
+def _say(home: str, text: str) -> None:
+    startup.write_log(home, "mcpgateway.revival", text)

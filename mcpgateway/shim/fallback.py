@@ -1,0 +1,281 @@
+"""The original server in the gateway's place: instead of the shim at the start, as its child later on."""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # the builtin half of signal, which would load enum and more
+import errno
+import posix
+from posix import _exit
+
+from mcpgateway.shim import jsontext
+from mcpgateway.shim.loop import READ, WRITE, Loop
+from mcpgateway.shim.messages import Line, Session
+from mcpgateway.shim.stdio import LINE_LIMIT, PIECE, STDERR, STDIN, STDOUT, Output
+
+NOT_FOUND, NOT_RUNNABLE = 127, 126  # as shells say it
+DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
+# What tells a child of Node.js of a descriptor to talk with its parent over.
+NODE_CHANNEL = (b"NODE_CHANNEL_FD", b"NODE_CHANNEL_SERIALIZATION_MODE")
+BEHIND_LIMIT = 1024 * 1024
+KILL_AFTER_S = 10.0
+LOOK_S = 0.5
+
+
+def become(argv: list[str], *, ignores_interrupts: bool) -> int:
+    """Be the original from now on; returns an exit code only if that is impossible.
+
+    :param ignores_interrupts: it is started as we were: with SIGINT ignored.
+    """
+    _signal.set_wakeup_fd(-1)
+    _keep_to_ourselves()
+    for number in (_signal.SIGPIPE, _signal.SIGTERM, _signal.SIGHUP, getattr(_signal, "SIGXFSZ", 0)):
+        if number:
+            _signal.signal(number, _signal.SIG_DFL)
+    _signal.signal(_signal.SIGINT, _signal.SIG_IGN if ignores_interrupts else _signal.SIG_DFL)
+    code = NOT_FOUND
+    for path in _candidates(argv[0]):
+        try:
+            posix.execve(path, argv, posix.environ)
+        except OSError as why:
+            if why.errno not in (errno.ENOENT, errno.ENOTDIR):
+                code = NOT_RUNNABLE
+    return code
+
+
+def _keep_to_ourselves() -> None:
+    """Let the original have the standard descriptors, and none that our client had open when it started us."""
+    for directory in ("/proc/self/fd", "/dev/fd"):
+        try:
+            names = posix.listdir(directory)
+        except OSError:
+            continue
+        for name in names:
+            try:
+                posix.set_inheritable(int(name), int(name) <= STDERR)
+            except OSError:
+                continue  # the one that listed the directory is closed by now
+        break
+    for variable in NODE_CHANNEL:  # a program of Node.js ends at once where the descriptor is not there
+        posix.environ.pop(variable, b"")
+
+
+def _candidates(program: str) -> list[str]:
+    if not program:
+        return []
+    if "/" in program:
+        return [program]
+    path = posix.environ.get(b"PATH", DEFAULT_PATH.encode()).decode(errors="surrogateescape")
+    return [f"{each or '.'}/{program}" for each in path.split(":")]
+
+
+class Ledger:
+    """Which requests wait for an answer, as far as the bytes that pass tell.
+
+    :ivar waiting: their ids as text of JSON, in their order.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: dict[str, None] = {}
+        self._asked = bytearray()
+        self._answered = bytearray()
+
+    @property
+    def is_inside_a_line(self) -> bool:
+        """Whether the answers have stopped before the end of a line."""
+        return bool(self._answered)
+
+    def asked(self, data: bytes) -> None:
+        """The client has said so much."""
+        for text in _lines(self._asked, data):
+            try:
+                line = Line(text)
+            except jsontext.Unreadable:
+                continue
+            self.waiting.update(dict.fromkeys(line.ids))
+            if line.target is not None:
+                self.waiting.pop(line.target, None)
+
+    def answered(self, data: bytes) -> None:
+        """The client has been told so much."""
+        for text in _lines(self._answered, data):
+            try:
+                message = jsontext.glanced(text)
+            except jsontext.Unreadable:
+                continue
+            for each in message if isinstance(message, list) else [message]:
+                if isinstance(each, dict) and "method" not in each:
+                    self.waiting.pop(jsontext.identifier(each) or "", None)
+
+
+def _lines(begun: bytearray, data: bytes) -> list[bytes]:
+    """The lines that so much more completes; what follows them is kept."""
+    whole, end, rest = data.rpartition(b"\n")
+    found = (bytes(begun) + whole).split(b"\n") if end else []
+    if end:
+        begun.clear()
+    begun += rest
+    if len(begun) > LINE_LIMIT:
+        del begun[1:]  # nobody reads such a line; it is still known that one has begun
+    return found
+
+
+class Understudy:
+    """The original as a child, after the gateway has gone for good: bytes pass through from now on.
+
+    :ivar pid: of the child.
+    """
+
+    def __init__(self, loop: Loop, argv: list[str], output: Output, *, ignores_interrupts: bool) -> None:
+        self._loop = loop
+        self._output = output
+        inner_in, self._to = posix.pipe()
+        self._from, inner_out = posix.pipe()
+        self.pid = posix.fork()
+        if not self.pid:
+            try:
+                posix.dup2(inner_in, STDIN)
+                posix.dup2(inner_out, STDOUT)
+                code = become(argv, ignores_interrupts=ignores_interrupts)
+            finally:
+                _exit(code)
+        posix.close(inner_in)
+        posix.close(inner_out)
+        posix.set_blocking(self._to, False)
+        self._pending = bytearray()
+        self._swallowed: str | None = None
+        self._unsaid = bytearray()
+        self._ledger = Ledger()
+        self._is_stdin_over = False
+        self._has_ended = False
+        self.status = 0
+
+    def rehearse(self, session: Session) -> None:
+        """Tell the child what the client has said to the gateway at the beginning; the client knows the answer."""
+        if session.hello is not None:
+            (self._swallowed,) = session.hello.ids
+            self._pending += session.hello.text + b"\n"
+            if session.initialized is not None:
+                self._pending += session.initialized.text + b"\n"
+
+    def take(self, lines: list[Line], rest: bytes) -> None:
+        """What the client has said since, and the beginning of its next line."""
+        data = b"".join(line.text + b"\n" for line in lines) + rest
+        self._ledger.asked(data)
+        self._pending += data
+
+    def run(self) -> int:
+        """Pass bytes both ways until the child has ended; its exit status."""
+        self._loop.watch(self._from, READ, self._child_said)
+        self._regulate()
+        self._look()
+        self._loop.run()
+        if not self._has_ended:
+            _, self.status = posix.waitpid(self.pid, 0)
+        self._answer_in_its_place()
+        return self.status
+
+    def _answer_in_its_place(self) -> None:
+        if self._ledger.waiting and self._ledger.is_inside_a_line:
+            self._output.say_bytes(b"\n")
+        for each in self._ledger.waiting:
+            self._output.say(jsontext.error(each, "The original command has ended without an answer"))
+
+    def _look(self) -> None:
+        # Its pipe alone does not tell: a grandchild may hold it.
+        pid, status = posix.waitpid(self.pid, posix.WNOHANG)
+        if pid:
+            self._has_ended, self.status = True, status
+        self._loop.later(LOOK_S, self._loop.stop if pid else self._look)
+
+    def signal(self, number: int) -> None:
+        """Pass a signal on."""
+        self._kill(number)
+        self._loop.later(KILL_AFTER_S, lambda: self._kill(_signal.SIGKILL))
+
+    def _kill(self, number: int) -> None:
+        if not self._has_ended:
+            posix.kill(self.pid, number)
+
+    def relieved(self) -> None:
+        """The client has read what it had been told."""
+        self._loop.watch(self._from, READ, self._child_said)
+
+    def deserted(self) -> None:
+        """The client listens no more."""
+        self.signal(_signal.SIGTERM)
+
+    # From the client
+
+    def _regulate(self) -> None:
+        if self._pending and self._to >= 0:
+            self._loop.watch(self._to, WRITE, self._child_reads)
+        elif self._to >= 0:
+            self._loop.forget(self._to)
+            if self._is_stdin_over:
+                posix.close(self._to)
+                self._to = -1
+        if self._is_stdin_over or len(self._pending) > BEHIND_LIMIT:
+            self._loop.forget(STDIN)
+        else:
+            self._loop.watch(STDIN, READ, self._client_said)
+
+    def _client_said(self, mask: int) -> None:
+        data = posix.read(STDIN, PIECE)
+        self._is_stdin_over = not data
+        self._ledger.asked(data)
+        if self._to >= 0:
+            self._pending += data
+        self._regulate()
+
+    def _child_reads(self, mask: int) -> None:
+        try:
+            written = posix.write(self._to, memoryview(bytes(self._pending[:PIECE])))
+            del self._pending[:written]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._loop.forget(self._to)
+            posix.close(self._to)
+            self._to = -1
+            self._pending.clear()
+        self._regulate()
+
+    # From the child
+
+    def _child_said(self, mask: int) -> None:
+        data = posix.read(self._from, PIECE)
+        if not data:
+            self._loop.forget(self._from)
+            self._loop.stop()
+        elif self._swallowed is None:
+            self._tell(data)
+        else:
+            self._look_for_the_answer(data)
+        if self._output.is_behind:
+            self._loop.forget(self._from)
+
+    def _look_for_the_answer(self, data: bytes) -> None:
+        self._unsaid += data
+        while self._swallowed is not None:
+            line, end, rest = self._unsaid.partition(b"\n")
+            if not end:
+                return
+            self._unsaid = rest
+            if self._is_the_answer(bytes(line)):
+                self._swallowed = None
+            else:
+                self._tell(bytes(line) + b"\n")
+        self._tell(bytes(self._unsaid))
+        self._unsaid.clear()
+
+    def _tell(self, data: bytes) -> None:
+        self._ledger.answered(data)
+        self._output.say_bytes(data)
+
+    def _is_the_answer(self, line: bytes) -> bool:
+        try:
+            message = jsontext.decoded(line)
+        except jsontext.Unreadable:
+            return False
+        is_answer = isinstance(message, dict) and "method" not in message
+        return is_answer and jsontext.identifier(message) == self._swallowed

@@ -1,0 +1,376 @@
+"""The server that a client starts: it finds the gateway and relays, or steps aside for the original server."""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # the builtin half of signal, which would load enum and more
+import posix
+
+from mcpgateway.shim import jsontext, locations
+from mcpgateway.shim.arguments import Arguments, Mistake, read
+from mcpgateway.shim.headers import Headers, token_of
+from mcpgateway.shim.http1 import AnswerReader
+from mcpgateway.shim.loop import Loop, Timer
+from mcpgateway.shim.messages import Line
+from mcpgateway.shim.pool import Pool
+from mcpgateway.shim.reachability import Link
+from mcpgateway.shim.relay import Relay
+from mcpgateway.shim.startup import LOG, Starter, last_words
+from mcpgateway.shim.stdio import Input, Output, Remarks
+
+FAIL_OPEN_S = 1.0  # for the gateway, where there is an original to run instead
+START_S = 15.0  # where there is none
+GOODBYE_S = 1.0
+PENDING_S = 30.0  # for what is under way when the client has closed our stdin
+FLUSH_S = 5.0
+ASKED_S = 1.0  # a client that has waited for us has asked long ago
+
+# By this a gateway marks the environment of its children.
+CHILD_OF_A_GATEWAY = "MCPGATEWAY_INSTANCE"
+
+PROGRAM = "mcpgateway"
+READY = "__MCP_GATEWAY_STDIO_READY__"  # what wrappers of other gateways wait for; ours is on stderr
+
+UNDECIDED, RELAY, ORIGINAL, FAILED, LEFT = range(5)
+
+
+def main(argv: list[str], *, ignores_interrupts: bool) -> int:
+    """Run the shim; its exit code.
+
+    :param ignores_interrupts: SIGINT was ignored when this program was started.
+    """
+    _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
+    original = argv[argv.index("--") + 1 :] if "--" in argv else []
+    remarks = Remarks(PROGRAM)
+    try:
+        arguments = read(argv)
+        remarks = Remarks(arguments.server or PROGRAM)
+        shim = Shim(arguments, locations.environment(), ignores_interrupts=ignores_interrupts)
+        shim.seek()
+    except (Mistake, locations.Unusable) as why:
+        complaint = str(why)
+    except Exception as why:  # noqa: BLE001  # nothing has been read yet, so the client need not lose its tools
+        complaint = f"{type(why).__name__}: {why}"
+    else:
+        return shim.run()
+    return go_without(original, complaint, remarks, ignores_interrupts=ignores_interrupts)
+
+
+def go_without(
+    original: list[str], complaint: str, remarks: Remarks, *, ignores_interrupts: bool, reason: str = ""
+) -> int:
+    """Run the original in our place, for which nothing has been read yet, or tell the client why there is no server.
+
+    :param reason: what is known beyond the complaint.
+    :return: the exit code, where there is no original that can be run.
+    """
+    code = 1
+    whole = f"{complaint}: {reason}" if reason else complaint
+    if original:
+        from mcpgateway.shim.fallback import become
+
+        remarks.say(f"{whole}; running the original command instead")
+        code = become(original, ignores_interrupts=ignores_interrupts)
+        remarks.say(f"the original command cannot be run: {original[0]}")
+        complaint = whole = f"Cannot run {original[0]}"
+    else:
+        remarks.say(whole)
+    _refuse(complaint, whole)
+    return code
+
+
+def _refuse(complaint: str, whole: str) -> None:
+    """Say once that there is no server, and to each who asks for something right now."""
+    loop = Loop()
+    output = Output(loop, _nothing, loop.stop)
+    output.say(jsontext.error(jsontext.NULL, complaint, detail="" if whole == complaint else whole))
+
+    def line(text: bytes) -> None:
+        try:
+            asked = Line(text).ids
+        except jsontext.Unreadable:
+            return
+        for each in asked:
+            output.say(jsontext.error(each, whole))
+            loop.stop()
+
+    asking = Input(loop, line, loop.stop, loop.stop)
+    loop.later(ASKED_S, loop.stop)
+    try:
+        asking.resume()
+        loop.run()
+    except OSError:
+        return  # stdin is nothing that can be waited for
+    finally:
+        output.flush(FLUSH_S)
+
+
+def _nothing() -> None:
+    """Nobody has to know."""
+
+
+class Shim:
+    """One shim."""
+
+    def __init__(self, arguments: Arguments, environ: dict[str, str], *, ignores_interrupts: bool) -> None:
+        self._server = arguments.server
+        self._original = arguments.original
+        self._ignores_interrupts = ignores_interrupts
+        self._loop = loop = Loop()
+        self._says_ready = arguments.says_ready
+        self._remarks = Remarks(arguments.server or PROGRAM)
+        url = arguments.url or environ.get(locations.URL_VARIABLE)
+        home = "" if url else locations.gateway_home(environ, arguments.home)
+        address = locations.address_of(environ, home, url)
+        token = token_of(
+            arguments.token_file, "" if address.is_own else environ.get(locations.TOKEN_VARIABLE, "")
+        )
+        self._headers = Headers(address, arguments.server, token, arguments.view, arguments.project)
+        self._pool = Pool(loop, address)
+        starter = Starter(home) if address.is_own else None
+        self._link = Link(loop, self._pool, self._headers, starter, self._remarks)
+        self._client = ClientSide(self, loop, self._pool)
+        self._relay = Relay(
+            loop, self._pool, self._link, self._headers, self._client, self._remarks, arguments.patience_s
+        )
+        self._fate = UNDECIDED
+        self._is_signalled = False
+        self._complaint = f"Failed to start {self._server or PROGRAM} daemon"
+        self._reason = ""
+        self._home = home if address.is_own else ""
+        self._deadline: Timer | None = None
+        self._is_circle = CHILD_OF_A_GATEWAY in environ
+
+    def seek(self) -> None:
+        """Find out whether there is a gateway; nothing is read from the client before that is known."""
+        self._loop.on_signals((_signal.SIGTERM, _signal.SIGHUP), self._signalled)
+        if self._is_circle:
+            # A gateway that has found our entry in a client's file means the original by it; and it would be asked by
+            # itself, for ever, if there were none.
+            self._complaint = "This was started by a gateway, and would lead back to it"
+            self._decide(ORIGINAL if self._original else FAILED)
+        else:
+            self._seek()
+        if self._fate == UNDECIDED:
+            self._loop.run()
+
+    def run(self) -> int:
+        """Relay until the client has had enough; the exit code."""
+        if self._fate == RELAY:
+            self._client.begin(self._relay)
+            self._relay.begin()
+            if self._says_ready:
+                self._remarks.write(READY)
+            self._loop.run()
+        return self._end()
+
+    def _seek(self) -> None:
+        patience = FAIL_OPEN_S if self._original else START_S
+        self._deadline = self._loop.later(patience, self._decide_without)
+        self._link.seek(self, 0.0)
+
+    def _end(self) -> int:
+        if self._fate in (ORIGINAL, FAILED):
+            self._pool.close()
+            return go_without(
+                self._original,
+                self._complaint,
+                self._remarks,
+                ignores_interrupts=self._ignores_interrupts,
+                reason=self._reason,
+            )
+        if self._client.understudy is not None:
+            return self._as_the_understudy_ended()
+        # A client that has closed stdin may read on; one that has sent a signal does not wait.
+        is_patient = self._client.has_left and not self._is_signalled
+        self._client.output.flush(PENDING_S if is_patient else GOODBYE_S)
+        return 0
+
+    # Whether there is a gateway
+
+    def found(self) -> None:
+        """The gateway is there and knows the server."""
+        self._decide(RELAY)
+
+    def refused(self, status: int, why: str) -> None:
+        """The gateway is there, and of no use."""
+        self._complaint = f"Unknown server: {self._server}" if status == 404 and self._server else why
+        self._decide(ORIGINAL if self._original else FAILED)
+
+    def _decide_without(self) -> None:
+        if self._home:
+            hint = f"see {self._home}/logs/{LOG}, or run: mcpgateway doctor"
+            self._reason = "; ".join(filter(None, (last_words(self._home), hint)))
+        self._decide(ORIGINAL if self._original else FAILED)
+
+    def _decide(self, fate: int) -> None:
+        if self._fate != UNDECIDED:
+            return
+        self._fate = fate
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if fate != RELAY:
+            self._link.give_up()
+        self._loop.stop()
+
+    # The end
+
+    def _signalled(self, number: int) -> None:
+        self._is_signalled = True
+        understudy = self._client.understudy
+        if understudy is not None:
+            understudy.signal(number)
+        elif self._fate == UNDECIDED:
+            self._decide(LEFT)
+        else:
+            self.leave()
+
+    def leave(self) -> None:
+        """End the session and the program."""
+        if self._fate == LEFT:
+            return
+        self._fate = LEFT
+        self._client.input.pause()
+        self._relay.close()
+        self._pool.close()
+        session = self._relay.session
+        if not session.id:
+            self._loop.stop()
+            return
+        self._loop.later(GOODBYE_S, self._loop.stop)
+        try:
+            self._pool.ask(self._headers.request(b"DELETE", session.headers()), Goodbye(self._loop))
+        except OSError:
+            self._loop.stop()
+
+    def deserted(self) -> None:
+        """The gateway is of no use any more: let the original go on in its place, where there is one."""
+        if self._original and self._client.understudy is None:
+            from mcpgateway.shim.fallback import Understudy
+
+            self._remarks.say(
+                "the gateway or its server does not come back; the original command goes on in its place"
+            )
+            lines = self._relay.waiting()
+            self._relay.abandon("The gateway is away")
+            self._pool.close()
+            understudy = Understudy(
+                self._loop, self._original, self._client.output, ignores_interrupts=self._ignores_interrupts
+            )
+            session = self._relay.session
+            understudy.rehearse(session)
+            # What has been rehearsed may be waiting for the gateway as well.
+            told = session.initialized if session.hello is not None else None
+            self._client.replaced(understudy, [each for each in lines if each is not told])
+            self._loop.stop()
+
+    def _as_the_understudy_ended(self) -> int:
+        understudy = self._client.understudy
+        assert understudy is not None
+        status = understudy.run()
+        self._client.output.flush(FLUSH_S)
+        if posix.WIFSIGNALED(status):
+            number = posix.WTERMSIG(status)
+            if number != _signal.SIGKILL:
+                _signal.signal(number, _signal.SIG_DFL)
+            posix.kill(posix.getpid(), number)
+        return posix.WEXITSTATUS(status)
+
+
+class Goodbye:
+    """Takes the answer to the DELETE that ends a session."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+
+    def took(self, reader: AnswerReader, body: bytes) -> None:
+        """The session has ended."""
+        if reader.is_done:
+            self._loop.stop()
+
+    def lost(self, why: str, *, was_sent: bool) -> None:
+        """Nobody is there who would know the session."""
+        self._loop.stop()
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mcpgateway.shim.fallback import Understudy
+
+
+class ClientSide:
+    """What the relay knows of the client: lines in, lines out, neither faster than the other side takes them.
+
+    :ivar understudy: the original, since it has taken the gateway's place.
+    :ivar has_left: it has closed our stdin.
+    """
+
+    def __init__(self, shim: Shim, loop: Loop, pool: Pool) -> None:
+        self._shim = shim
+        self._loop = loop
+        self._pool = pool
+        self._relay: Relay | None = None
+        self.has_left = False
+        self.understudy: Understudy | None = None
+        self.input = Input(loop, self._line, self._too_long, self._ended)
+        self.output = Output(loop, self._relieved, self._closed)
+
+    def begin(self, relay: Relay) -> None:
+        """Read what the client says."""
+        self._relay = relay
+        self.output.begin()
+        self.input.resume()
+
+    def replaced(self, understudy: Understudy, lines: list[Line]) -> None:
+        """The original goes on with what the client has said, and is told what it says from now on."""
+        self.input.pause()
+        understudy.take(lines, bytes(self.input.rest))
+        self.understudy = understudy
+
+    def say(self, message: bytes) -> None:
+        """Tell the client one message."""
+        self.output.say(message)
+        if self.output.is_behind:
+            self._pool.hold(is_held=True)
+
+    def hold(self, *, is_held: bool) -> None:
+        """Whether to read nothing from the client for now."""
+        if self.understudy is not None:
+            return
+        if is_held:
+            self.input.pause()
+        else:
+            self.input.resume()
+
+    def idle(self) -> None:
+        """Nothing is under way."""
+        if self.has_left:
+            self._shim.leave()
+
+    def deserted(self) -> None:
+        """The gateway did not come back in time, or without the server."""
+        self._shim.deserted()
+
+    def _line(self, line: bytes) -> None:
+        if self._relay is not None:
+            self._relay.line(line)
+
+    def _too_long(self) -> None:
+        self.say(jsontext.error(jsontext.NULL, "Parse error: the line is too long", jsontext.PARSE_ERROR))
+
+    def _ended(self) -> None:
+        self.has_left = True
+        if self._relay is None or self._relay.is_idle:
+            self._shim.leave()
+        else:
+            self._loop.later(PENDING_S, self._shim.leave)
+
+    def _relieved(self) -> None:
+        self._pool.hold(is_held=False)
+        if self.understudy is not None:
+            self.understudy.relieved()
+
+    def _closed(self) -> None:
+        if self.understudy is not None:
+            self.understudy.deserted()
+        else:
+            self._shim.leave()

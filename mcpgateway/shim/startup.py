@@ -1,0 +1,461 @@
+"""Start the gateway when it is away: once, however many find it so, and detached, since it is nobody's child.
+
+# Note [The lock that the daemon holds]
+Whoever starts a daemon first locks a file in the home, and the daemon inherits the lock for as long as it lives.  So a
+lock that can be taken says that no daemon started here is alive, not even one that does not answer yet; and a crash
+gives it back.
+
+# Note [What the lock's file says]
+``CLOCK WORD TRIES``: what became of the gateway last, when by the kernel's clock (which says nothing after a restart
+of the machine), and how often it was started in a row without having lived.
+
+word        who writes it, and when
+``tried``   whoever starts a daemon
+``up``      the daemon, once it listens
+``ended``   the daemon, when it ends in order
+
+# Note [A gateway that somebody wants]
+``mcpgateway start`` leaves the options it was told in a file, and ``mcpgateway stop`` takes that away.  Whoever starts
+the gateway in between starts it with these options, on the port that clients know, and it stays until it is stopped.
+Without that file it is a gateway that a shim wanted, which ends when nobody uses it.  A shim that was there when it was
+stopped does not start it again; it is not for the programs that are left over to undo what a person has said.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import posix
+import sys
+from posix import _exit
+
+LOCK = "daemon.lock"
+LOG = "gateway.log"
+WANTED, STOPPED = "wanted", "stopped"
+REVIVAL, RESTORATION = "revival", "restoration"
+LOCK_DESCRIPTOR = 3  # in the daemon
+DESCRIPTORS = 65536
+TRIED, UP, ENDED = "tried", "up", "ended"
+# A daemon that fails is not tried again sooner than this, after the first failure, the second, and every other.
+PAUSES_S = (30.0, 60.0, 120.0)
+LIFE_S = 600.0  # whoever has lived for so long has not failed
+RECORD_LIMIT = 128
+WANTED_LIMIT = 65_536
+TAIL_BYTES = 4096
+SAYS = "mcpgateway: "  # how a gateway that ends at its start begins the line that tells why
+START, SHIM = "start", "shim"
+FORMAT_MASK, REGULAR, DIRECTORY = 0o170000, 0o100000, 0o040000  # inode(7): S_IFMT, S_IFREG, S_IFDIR
+# What tells a daemon who wanted it, and where it logs.
+STARTED_VARIABLE, LOG_VARIABLE = "MCPGATEWAY_STARTED", "MCPGATEWAY_LOG"
+# What marks the children of a gateway, which are killed with it; one that is started from a child is none itself.
+CHILD_VARIABLE = "MCPGATEWAY_INSTANCE"
+# What other programs were told by whoever started them: a gateway is none of theirs.
+FOREIGN = (
+    *(CHILD_VARIABLE.encode(), b"NOTIFY_SOCKET", b"WATCHDOG_USEC", b"WATCHDOG_PID"),
+    *(b"INVOCATION_ID", b"XPC_SERVICE_NAME"),
+)
+LOGGER = "mcpgateway.system.logs.gateway_log.observer"
+
+
+class Record:
+    """What the file of the lock says; see Note [What the lock's file says].
+
+    :ivar at_ms: milliseconds since the machine was started.
+    :ivar tries: starts in a row.
+    """
+
+    __slots__ = ("at_ms", "tries", "word")
+
+    def __init__(self, at_ms: int = 0, word: str = "", tries: int = 0) -> None:
+        self.at_ms = at_ms
+        self.word = word
+        self.tries = tries
+
+    def failures(self, now_ms: int) -> int:
+        """How many starts in a row have come to nothing; a gateway that lived and then was killed is the next."""
+        if self.word == TRIED:
+            return self.tries
+        if self.word != UP or now_ms - self.at_ms >= LIFE_S * 1000:
+            return 0
+        return self.tries
+
+    def pause_s(self, now_ms: int) -> float:
+        """How long nobody is to try on his own, counted from `at_ms`; a first end of what has run is no failure."""
+        failures = self.failures(now_ms) - (self.word == UP)
+        return pause_after(failures)
+
+
+def pause_after(failures: int) -> float:
+    """Seconds until the next try, after so many failures in a row."""
+    return PAUSES_S[min(failures, len(PAUSES_S)) - 1] if failures > 0 else 0.0
+
+
+def read_record(descriptor: int) -> Record:
+    """What the file of the lock says; nothing where it cannot be understood, or is of an earlier run of the machine."""
+    words = posix.pread(descriptor, RECORD_LIMIT, 0).decode("ascii", "replace").split()
+    if len(words) != 3 or not (words[0].isdigit() and words[2].isdigit()):
+        return Record()
+    at_ms = int(words[0])
+    return Record(at_ms, words[1], int(words[2])) if at_ms <= clock() else Record()
+
+
+def write_record(descriptor: int, word: str, tries: int = 0) -> None:
+    """Say what becomes of the gateway now."""
+    text = f"{clock()} {word} {tries}\n".encode()
+    posix.pwrite(descriptor, text, 0)
+    posix.ftruncate(descriptor, len(text))
+
+
+def argv(home: str | None, options: list[str], *, logger: str = "") -> list[str]:
+    """How a gateway is started, with the interpreter that runs this program."""
+    runner = sys.executable.rpartition("/")[0] + "/twistd"
+    if posix.access(runner, posix.X_OK):
+        started = [sys.executable, runner]
+    else:
+        started = [sys.executable, "-P", "-c", "from twisted.scripts.twistd import run; run()"]
+    log = [f"--logger={logger}"] if logger else []
+    chosen = ["--home", home] if home is not None else []
+    return [*started, "-n", "--pidfile=", *log, "mcpgateway", *chosen, *options]
+
+
+class Starter:
+    """Starts the daemon of one home."""
+
+    def __init__(self, home: str) -> None:
+        self._home = home
+        self._began_ms = clock()
+
+    def start(self) -> bool:
+        """Start a daemon unless one lives, has just failed, or was stopped since we are here; whether one was started.
+
+        :raise OSError: the home cannot be used.
+        """
+        return self._locked(self._start_if_due)
+
+    def start_wanted(self, options: list[str] | None) -> bool:
+        """Start a daemon that is to stay: with these options, or else with those it is wanted with, if it still is.
+
+        :raise OSError: the home cannot be used.
+        """
+
+        def begin(lock: int) -> bool:
+            if options is not None:
+                write_wanted(self._home, options)
+                forget(self._home, STOPPED)
+            elif read_wanted(self._home) is None:
+                return False
+            return self._start(lock, read_record(lock))
+
+        return self._locked(begin)
+
+    def _locked(self, begin: object) -> bool:
+        make_directory(self._home)
+        make_own(self._home + "/logs")
+        lock = open_lock(self._home)
+        try:
+            if not take(lock):
+                return False
+            return begin(lock)  # type: ignore[operator,no-any-return]  # one of ours
+        finally:
+            posix.close(lock)
+
+    def _start_if_due(self, lock: int) -> bool:
+        record, now = read_record(lock), clock()
+        if stopped_at(self._home) >= self._began_ms or now - record.at_ms < record.pause_s(now) * 1000:
+            return False
+        return self._start(lock, record)
+
+    def _start(self, lock: int, record: Record) -> bool:
+        tries = record.failures(clock()) + 1
+        # Whoever starts it can be told that there is no log; a program on its own could tell nobody.
+        log = open_own(f"{self._home}/logs/{LOG}", posix.O_WRONLY | posix.O_APPEND)
+        try:
+            write_record(lock, TRIED, tries)
+            wanted = read_wanted(self._home)
+            detach(lambda: self._become(lock, log, wanted))
+        finally:
+            posix.close(log)
+        return True
+
+    def _become(self, lock: int, log: int, wanted: list[str] | None) -> None:
+        path = f"{self._home}/logs/{LOG}"
+        null = posix.open("/dev/null", posix.O_RDONLY)
+        lock = fcntl.fcntl(lock, fcntl.F_DUPFD, 10)
+        log, null = fcntl.fcntl(log, fcntl.F_DUPFD, 10), fcntl.fcntl(null, fcntl.F_DUPFD, 10)
+        for source, target in ((null, 0), (log, 1), (log, 2), (lock, LOCK_DESCRIPTOR)):
+            posix.dup2(source, target)
+        posix.closerange(LOCK_DESCRIPTOR + 1, DESCRIPTORS)
+        posix.chdir("/")
+        program = argv(self._home, wanted or [], logger=LOGGER)
+        environ = {**posix.environ}
+        for name in FOREIGN:
+            environ.pop(name, None)
+        environ[STARTED_VARIABLE.encode()] = (SHIM if wanted is None else START).encode()
+        environ[LOG_VARIABLE.encode()] = path.encode(errors="surrogateescape")
+        posix.execve(program[0], program, environ)
+
+
+def last_words(home: str) -> str:
+    """Why the last gateway could not be started, as its log has it; empty where it ends with anything else."""
+    try:
+        log = opener(f"{home}/logs/{LOG}", posix.O_RDONLY)
+    except OSError:
+        return ""
+    try:
+        size = posix.fstat(log).st_size
+        text = posix.pread(log, TAIL_BYTES, max(0, size - TAIL_BYTES)).decode(errors="replace")
+    except OSError:
+        return ""
+    finally:
+        posix.close(log)
+    line = text.rstrip().rpartition("\n")[2]
+    return line.removeprefix(SAYS) if line.startswith(SAYS) else ""
+
+
+def open_lock(home: str) -> int:
+    """Open the file of the lock.
+
+    :raise OSError: the home cannot be used.
+    """
+    return open_own(f"{home}/{LOCK}", posix.O_RDWR)
+
+
+def take(lock: int) -> bool:
+    """Take the lock if nobody has it; whether that went well.
+
+    :raise OSError: the file system knows no locks.
+    """
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as why:
+        if why.errno in (errno.EAGAIN, errno.EACCES):
+            return False
+        raise
+    return True
+
+
+def is_held(home: str) -> bool:
+    """Whether a gateway of the home is alive, be it one that begins or ends; the lock is tried for a moment."""
+    try:
+        lock = open_lock(home)
+    except OSError:
+        return False
+    try:
+        return not take(lock)
+    except OSError:
+        return False
+    finally:
+        posix.close(lock)
+
+
+def record_of(home: str) -> Record:
+    """What became of the gateway of a home last; nothing where that cannot be read."""
+    try:
+        lock = open_lock(home)
+    except OSError:
+        return Record()
+    try:
+        return read_record(lock)
+    finally:
+        posix.close(lock)
+
+
+def write_log(home: str, source: str, text: str) -> None:
+    """Write a line to the gateway's log while no gateway does; where that is not possible, it is lost.
+
+    :param source: the program that says it.
+    """
+    from time import gmtime, strftime
+
+    line = f"{strftime('%Y-%m-%dT%H:%M:%S+0000', gmtime())} [{source}] {text}\n"
+    try:
+        log = open_own(f"{home}/logs/{LOG}", posix.O_WRONLY | posix.O_APPEND)
+    except OSError:
+        return
+    try:
+        posix.write(log, line.encode())
+    except OSError:
+        pass
+    finally:
+        posix.close(log)
+
+
+def write_wanted(home: str, options: list[str]) -> None:
+    """Put down what the gateway is wanted with.
+
+    :raise OSError: it cannot be.
+    """
+    _write(home, WANTED, "".join(f"{each}\0" for each in options))
+
+
+def write_stopped(home: str) -> None:
+    """Put down that the gateway is not wanted, from now on and for as long as nobody comes anew.
+
+    :raise OSError: it cannot be.
+    """
+    forget(home, WANTED)
+    _write(home, STOPPED, str(clock()))
+
+
+def write_due(home: str, name: str, due_ms: int) -> None:
+    """Put down that this process is about to do something, and when.
+
+    :param name: `REVIVAL` or `RESTORATION`.
+    :raise OSError: it cannot be.
+    """
+    _write(home, name, f"{due_ms} {posix.getpid()}")
+
+
+def read_due(home: str, name: str) -> tuple[int, int] | None:
+    """When that is to be done, by the kernel's clock, and by which process; None where nobody says."""
+    words = (_read(home, name) or "").split()
+    if len(words) != 2 or not all(each.isdigit() for each in words):
+        return None
+    return int(words[0]), int(words[1])
+
+
+def _write(home: str, name: str, content: str) -> None:
+    path, draft = f"{home}/{name}", f"{home}/.{name}.{posix.getpid()}"
+    text = content.encode(errors="surrogateescape")
+    descriptor = open_own(draft, posix.O_WRONLY | posix.O_TRUNC)
+    try:
+        try:
+            posix.write(descriptor, text)
+        finally:
+            posix.close(descriptor)
+        posix.replace(draft, path)
+    except OSError as why:
+        posix.unlink(draft)
+        raise OSError(why.errno, why.strerror, path) from why
+
+
+def read_wanted(home: str) -> list[str] | None:
+    """What the gateway is wanted with; None where nobody has said so."""
+    text = _read(home, WANTED)
+    return None if text is None else text.split("\0")[:-1]
+
+
+def stopped_at(home: str) -> int:
+    """When somebody stopped the gateway, in milliseconds since the machine was started; -1 where nobody did."""
+    text = _read(home, STOPPED) or ""
+    return int(text) if text.isdigit() and int(text) <= clock() else -1
+
+
+def _read(home: str, name: str) -> str | None:
+    try:
+        return read_own(f"{home}/{name}", WANTED_LIMIT).decode(errors="surrogateescape")
+    except OSError:
+        return None
+
+
+def read_own(path: str, limit: int) -> bytes:
+    """Read what the gateway has written in its home, as `mcpgateway.system.home_files.read` does; the rest is cut.
+
+    :raise OSError: there is none, it cannot be read, or is no regular file of this user.
+    """
+    descriptor = opener(path, posix.O_RDONLY)
+    try:
+        return posix.read(descriptor, limit)
+    finally:
+        posix.close(descriptor)
+
+
+def opener(path: str, _flags: int) -> int:
+    """The same for ``open``."""
+    descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK | posix.O_NOFOLLOW)
+    try:
+        _check(descriptor, path)
+    except OSError:
+        posix.close(descriptor)
+        raise
+    return descriptor
+
+
+def open_own(path: str, flags: int) -> int:
+    """Open such a file for writing, made where there is none.
+
+    :raise OSError: it cannot be opened, or is no regular file of this user.
+    """
+    flags |= posix.O_CREAT | posix.O_CLOEXEC | posix.O_NONBLOCK | posix.O_NOFOLLOW
+    descriptor = posix.open(path, flags, 0o600)
+    try:
+        _check(descriptor, path)
+    except OSError:
+        posix.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check(descriptor: int, path: str) -> None:
+    found = posix.fstat(descriptor)
+    if found.st_mode & FORMAT_MASK != REGULAR or found.st_uid != posix.geteuid():
+        raise OSError(errno.EINVAL, "is not a regular file of this user", path)
+
+
+def forget(home: str, name: str) -> None:
+    """Take away what was put down.
+
+    :raise OSError: it cannot be.
+    """
+    try:
+        posix.unlink(f"{home}/{name}")
+    except FileNotFoundError:
+        return
+
+
+def clock() -> int:
+    """Milliseconds since the machine was started."""
+    from time import monotonic
+
+    return int(monotonic() * 1000)
+
+
+def make_directory(path: str) -> None:
+    """Make a directory of the user's own, and what is above it."""
+    try:
+        posix.mkdir(path, 0o700)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        above = path.rstrip("/").rpartition("/")[0]
+        if not above:
+            raise
+        make_directory(above)
+        try:
+            posix.mkdir(path, 0o700)
+        except FileExistsError:
+            return
+
+
+def make_own(path: str) -> None:
+    """Make a directory of the gateway's own in its home, as `mcpgateway.system.home_files.make_directory` does.
+
+    :raise OSError: it cannot be made, or is no directory of this user.
+    """
+    make_directory(path)
+    found = posix.lstat(path)
+    if found.st_mode & FORMAT_MASK != DIRECTORY or found.st_uid != posix.geteuid():
+        raise OSError(errno.ENOTDIR, "is not a directory of this user", path)
+
+
+def detach(become: object) -> None:
+    """Run a program as nobody's child: in a session of its own, with the default signals; returns at once."""
+    import _signal  # type: ignore[import-not-found]  # the builtin half of signal
+
+    child = posix.fork()
+    if child:
+        posix.waitpid(child, 0)
+        return
+    try:
+        posix.setsid()
+        if posix.fork():
+            _exit(0)
+        posix.umask(0o077)
+        for number in range(1, _signal.NSIG):
+            try:
+                _signal.signal(number, _signal.SIG_DFL)
+            except (OSError, ValueError):
+                continue  # KILL, STOP and those of the C library
+        become()  # type: ignore[operator]  # does not return
+    finally:
+        _exit(127)

@@ -1,0 +1,156 @@
+"""What the user has approved of, in one file of the home: files of repositories, each as it was then."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from mcpgateway.config.client import read_project
+from mcpgateway.config.entry import Entry
+from mcpgateway.config.problems import Problems
+from mcpgateway.config.read import parse
+from mcpgateway.errors import ConfigError
+from mcpgateway.system import files, home_files
+
+FILE = "approvals.json"
+LEDGER = "ledger"  # the directory in the home that tells which clients' files lead to the gateway
+REPOSITORY_FILE = ".mcp.json"
+REPOSITORY_LIMIT = 2 * 1_048_576  # clients read no larger ones
+FILE_LIMIT = 1_048_576
+APPROVALS_LIMIT = 1000
+DIGEST_CHARACTERS = 64  # SHA-256 in hexadecimal digits
+
+
+@frozen
+class Repository:
+    """A repository's file, as it is now.
+
+    :ivar digest: of its bytes.
+    :ivar entries: the servers in it.
+    """
+
+    path: str
+    digest: str
+    entries: tuple[Entry, ...] = field(repr=False)
+
+
+def file_of(home: str) -> str:
+    """The file in which a gateway of this home keeps what was approved of."""
+    return os.path.join(home, FILE)
+
+
+def target(path: str) -> str:
+    """The file that is meant by a path on a command line: a repository stands for the file in it.
+
+    A file that is a link itself is meant as it lies in the repository, since there its servers are looked for.
+    """
+    if os.path.isdir(path):
+        return os.path.join(os.path.realpath(path), REPOSITORY_FILE)
+    directory, name = os.path.split(os.path.abspath(path))
+    return os.path.join(os.path.realpath(directory), name)
+
+
+def digest_of(path: str) -> str:
+    """The digest of a repository's file, to approve of it as it is.
+
+    :raise ConfigError: it cannot be read.
+    :raise FileNotFoundError: there is none.
+    """
+    return digest_of_bytes(files.read_bytes(path, REPOSITORY_LIMIT))
+
+
+def digest_of_bytes(data: bytes) -> str:
+    """The digest of what a file holds."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def read_repository(path: str, home: str = "") -> Repository:
+    """What a repository's file defines; its digest is of the very bytes that this was read from.
+
+    In a file that leads to a gateway of this home, the original entries count in the place of ours, and those that are
+    as they were then are left out: the gateway serves them already.
+
+    :raise ConfigError: it cannot be read.
+    :raise FileNotFoundError: there is none.
+    """
+    data = files.read_bytes(path, REPOSITORY_LIMIT)
+    data, served = _without_us(home, path, data)
+    document = parse(files.text_of(data, path), path, strict=False)
+    found = read_project(document, os.path.dirname(path), 0, Problems())
+    # The place of an entry holds the whole file.
+    entries = tuple(
+        evolve(each, place=None) for each in found.entries if each.enabled and each.title not in served
+    )
+    return Repository(path, digest_of_bytes(data), entries)
+
+
+def _without_us(home: str, path: str, data: bytes) -> tuple[bytes, frozenset[str]]:
+    if not home or not os.path.isdir(os.path.join(home, LEDGER)):
+        return data, frozenset()
+    from mcpgateway.clientfiles.originals import without_us  # few have led a client's file to the gateway
+
+    return without_us(home, path, data)
+
+
+def read(home: str) -> dict[str, str]:
+    """The digests that were approved of, by the real paths of the files.
+
+    :raise ConfigError: the file cannot be used.
+    """
+    return {path: each["sha256"] for path, each in _read(file_of(home)).items()}
+
+
+def approve(home: str, path: str, digest: str, now: float) -> None:
+    """From now on a file is approved of as long as its bytes have this digest.
+
+    :raise ConfigError: the digest is none, or the file of approvals cannot be used.
+    """
+    if len(digest) != DIGEST_CHARACTERS or not all(each in "0123456789abcdef" for each in digest):
+        raise ConfigError(f"{path}: found another digest; expected {DIGEST_CHARACTERS} hexadecimal digits")
+    at = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds")
+    with files.locked(home):
+        approvals = _read(file_of(home))
+        approvals.pop(path, None)
+        approvals[path] = {"sha256": digest, "at": at}
+        while len(approvals) > APPROVALS_LIMIT:
+            del approvals[next(iter(approvals))]
+        _write(home, approvals)
+
+
+def revoke(home: str, path: str) -> bool:
+    """A file is approved of no more; false if it was not.
+
+    :raise ConfigError: the file of approvals cannot be used.
+    """
+    with files.locked(home):
+        approvals = _read(file_of(home))
+        if approvals.pop(path, None) is None:
+            return False
+        _write(home, approvals)
+    return True
+
+
+def _read(file: str) -> dict[str, dict[str, Any]]:
+    try:
+        found = json.loads(home_files.read_text(file, FILE_LIMIT))["approvals"]
+        return {path: _checked(each) for path, each in found.items()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as why:
+        raise ConfigError(f"{file}: is not as the gateway writes it; remove it and approve again") from why
+
+
+def _checked(approval: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(approval["sha256"], str):
+        raise TypeError("a digest is text")
+    return dict(approval)
+
+
+def _write(home: str, approvals: Mapping[str, Mapping[str, Any]]) -> None:
+    home_files.keep(file_of(home), json.dumps({"approvals": approvals}, indent=1).encode("ascii"))

@@ -1,0 +1,1 @@
+"""Package runners: the programs behind them, and what is remembered of these."""

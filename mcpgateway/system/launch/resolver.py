@@ -1,0 +1,400 @@
+"""Find the programs that package runners would start, so that servers run without them.
+
+# Note [How a runner is asked]
+Nobody knows better than the runner which program it starts, from where and with which environment.  So it is run with
+the very words of the entry, except that a probe stands in for the server: npm starts everything through a shell that
+can be chosen, the others take the name of a program.  The probe tells what it was given and ends; the server itself is
+not started.  From then on the program is started directly, as the runner's shell would have.
+
+# Note [Newer versions beside the old]
+npm and bun bring a package up to date by writing over its files, under the feet of a server that may run for weeks.  So
+a newer version is asked for by its number, which gives it a directory of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from functools import partial
+
+from attrs import evolve, field, frozen
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from mcpgateway.errors import ConfigError, GatewayError
+from mcpgateway.interfaces import CHILD_MARKER, INSTANCE_MARKER, IResolver, Launch, Ran, Run
+from mcpgateway.policy.launch_probe import (
+    SCRIPT_SHELL,
+    Doubt,
+    Seen,
+    Surroundings,
+    binary_of,
+    deciding,
+    main_binary,
+    newest,
+    read_probe,
+    surroundings,
+)
+from mcpgateway.policy.runners import Age, Wrapped, Wrapper, take_apart
+from mcpgateway.protocol.versions import Era
+from mcpgateway.system import home_files
+from mcpgateway.system.launch import probe as launch_probe
+from mcpgateway.system.launch import programs
+from mcpgateway.system.launch.cache import LaunchCache, Resolved
+
+PROBE = "launch-probe"  # in the home: a shell that npm can be given
+PYTHON = ("-I", "-S")  # a probe needs nothing of what is installed
+OLDEST_NPM = 9  # earlier ones let the shell look into the arguments
+# A legacy server that is asked whether it speaks the modern era may well end at once, and is none the worse for it.
+MODERN_SILENCES = 2
+RETRY_S = 600.0  # after a runner could not be asked, its entry runs as it is written for so long
+REFRESH_RETRY_S = 3600.0
+NPX_CACHE = f"{os.sep}_npx{os.sep}"
+
+
+@frozen
+class _Entry:
+    """One entry that is being resolved."""
+
+    launch: Launch = field(repr=False)
+    wrapped: Wrapped
+    run: Run = field(repr=False)
+
+    @property
+    def runner(self) -> str:
+        """The runner's name, for messages."""
+        name, *words = self.wrapped.program
+        return " ".join((os.path.basename(name), *words))
+
+
+@implementer(IResolver)
+class Resolver:
+    """Asks each runner once, remembers the answers, and looks for newer versions behind the back of running servers.
+
+    :param home: the gateway's own directory.
+    :param seconds: the time, in seconds since the epoch.
+    """
+
+    log = Logger()
+
+    def __init__(self, home: str, seconds: Callable[[], float]) -> None:
+        self._home = home
+        self._seconds = seconds
+        self._cache = LaunchCache(home)
+        self._finding: dict[str, list[Deferred[Resolved | None]]] = {}
+        self._not_before: dict[str, float] = {}  # when it may be asked again, after a failure
+        self._silences: dict[str, int] = {}  # how often in a row a program has ended without a word
+        self._npms: set[str] = set()  # those that are known to be new enough
+        self._waiting: dict[str, _Entry] = {}  # to be looked for in a newer version
+        self._is_refreshing = False
+
+    def resolve(self, launch: Launch, run: Run) -> Deferred[Launch]:
+        """Fires with the launch of the program itself, or with the launch as it is; never fails."""
+        wrapped = take_apart(launch.argv)
+        key = "" if wrapped is None else _key(launch, wrapped)
+        if wrapped is None or not key:
+            return succeed(launch)
+        entry = _Entry(launch, wrapped, run)
+        found = self._known(key, entry)
+        if found is not None:
+            return succeed(self._launch(key, entry, found))
+        if self._not_before.get(key, 0.0) > self._seconds():
+            return succeed(launch)
+        return self._found(key, entry).addCallback(partial(self._launch, key, entry))
+
+    def _known(self, key: str, entry: _Entry) -> Resolved | None:
+        found = self._cache.find(key)
+        if found is None:
+            return None
+        if found.program and programs.is_sound(found.program):
+            return found
+        if found.shy_until > self._seconds():
+            return found
+        if found.program:
+            self.log.info(
+                "{server}: {program} is not there any more",
+                event="launch.vanished",
+                server=entry.launch.server,
+                program=found.program,
+            )
+        self._cache.drop(key)
+        return None
+
+    def _launch(self, key: str, entry: _Entry, found: Resolved | None) -> Launch:
+        launch = entry.launch
+        if found is None:
+            return launch
+        if not found.program:
+            return evolve(launch, told=partial(self._ran_as_written, key))
+        self.log.info(
+            "{server} is started as {program}, without {runner}",
+            event="launch.direct",
+            server=launch.server,
+            program=found.program,
+            runner=entry.runner,
+            package=found.package,
+            version=found.version,
+            saved_kib=found.saved_kib,
+        )
+        around = Surroundings(found.path, found.added, found.removed)
+        return evolve(
+            launch,
+            argv=(found.program, *entry.wrapped.args),
+            env=around.applied(launch.env),
+            told=partial(self._ran, key, entry),
+        )
+
+    # Whether it works.
+
+    def _ran(self, key: str, entry: _Entry, *, has_spoken: bool) -> None:
+        found = self._cache.find(key)
+        if found is None or not found.program:
+            return
+        now = self._seconds()
+        if not has_spoken:
+            self._silences[key] = self._silences.get(key, 0) + 1
+            if entry.launch.era is Era.MODERN and self._silences[key] < MODERN_SILENCES:
+                return
+            del self._silences[key]
+            self.log.warn(
+                "{server}: {program} ended before it had said a word; {runner} is run again, as it is written",
+                event="launch.distrusted",
+                server=entry.launch.server,
+                program=found.program,
+                runner=entry.runner,
+            )
+            shy_until = now + float(Age.OPEN.value or 0)
+            self._cache.keep(key, Resolved("", package=found.package, checked_at=now, shy_until=shy_until))
+            return
+        self._silences.pop(key, None)
+        age = entry.wrapped.package.age.value
+        is_due = age is not None and now - found.checked_at >= age
+        if is_due and self._not_before.get(key, 0.0) <= now:
+            self._waiting[key] = entry
+            self._refresh_next()
+
+    def _ran_as_written(self, key: str, *, has_spoken: bool) -> None:
+        # What does not work as it is written says nothing about what was found.
+        if not has_spoken:
+            self._cache.drop(key)
+
+    # Asking.
+
+    def _found(self, key: str, entry: _Entry) -> Deferred[Resolved | None]:
+        done: Deferred[Resolved | None] = Deferred()
+        waiting = self._finding.setdefault(key, [])
+        waiting.append(done)
+        if len(waiting) == 1:
+            Deferred.fromCoroutine(self._find(key, entry))
+        return done
+
+    async def _find(self, key: str, entry: _Entry) -> None:
+        found: Resolved | None = None
+        began = self._seconds()
+        try:
+            found = await self._ask(entry, entry.wrapped, is_idle=False)
+            self._cache.keep(key, found)
+            self.log.info(
+                "{runner} starts {package} {version} as {program} and takes {mib:.0f} MiB beside it",
+                event="launch.resolved",
+                server=entry.launch.server,
+                runner=entry.runner,
+                package=found.package,
+                version=found.version,
+                program=found.program,
+                mib=found.saved_kib / 1024,
+                seconds=self._seconds() - began,
+            )
+        except (Doubt, GatewayError) as why:
+            self._not_before[key] = self._seconds() + RETRY_S
+            self.log.info(
+                "{server} is run by {runner}: {why}",
+                event="launch.as_written",
+                server=entry.launch.server,
+                runner=entry.runner,
+                why=str(why),
+            )
+        except Exception:  # noqa: BLE001 - a server must not be lost to this
+            self._not_before[key] = self._seconds() + RETRY_S
+            self.log.failure(
+                "finding the program of {server} broke", event="launch.broken", server=entry.launch.server
+            )
+        for each in self._finding.pop(key):
+            each.callback(found)
+
+    async def _ask(self, entry: _Entry, wrapped: Wrapped, *, is_idle: bool) -> Resolved:
+        launch, run = entry.launch, entry.run
+        if wrapped.wrapper is Wrapper.NPM:
+            await self._check_npm(entry, is_idle=is_idle)
+        probe = self._probe()
+        env = {name: value for name, value in launch.env.items() if name.lower() != SCRIPT_SHELL}
+        if wrapped.wrapper is Wrapper.NPM:
+            env[SCRIPT_SHELL] = probe
+        argv = wrapped.probing(probe, launch_probe.__file__, PYTHON)
+        ran = await run(evolve(launch, argv=argv, env=env), is_idle=is_idle)
+        if ran.code != 0:
+            raise Doubt(_failed(ran))
+        seen = read_probe(ran.output)
+        after = {name: each for name, each in seen.env.items() if name not in (INSTANCE_MARKER, CHILD_MARKER)}
+        around = surroundings(wrapped.wrapper, launch.env, after)
+        program = _program(wrapped, seen, around, launch.env["PATH"])
+        return Resolved(
+            program,
+            around.path,
+            around.added,
+            around.removed,
+            wrapped.package.name,
+            _version(wrapped, program),
+            self._seconds(),
+            seen.kib,
+        )
+
+    async def _check_npm(self, entry: _Entry, *, is_idle: bool) -> None:
+        npm = _runner(entry.launch, entry.wrapped)
+        if npm in self._npms:
+            return
+        ran = await entry.run(evolve(entry.launch, argv=(npm, "--version")), is_idle=is_idle)
+        major = ran.output.strip().partition(".")[0]
+        if ran.code != 0 or not major.isdecimal() or int(major) < OLDEST_NPM:
+            raise Doubt(f"it is not of npm {OLDEST_NPM} or newer")
+        self._npms.add(npm)
+
+    def _probe(self) -> str:
+        path = os.path.join(self._home, PROBE)
+        words = shlex.join((sys.executable, *PYTHON, launch_probe.__file__))
+        script = f'#!/bin/sh\nexec {words} "$@"\n'.encode(errors="surrogateescape")
+        try:
+            is_there = home_files.read(path, len(script)) == script and os.access(path, os.X_OK)
+        except (ConfigError, FileNotFoundError):
+            is_there = False
+        try:
+            if not is_there:
+                home_files.keep(path, script, 0o700)
+        except ConfigError as why:
+            raise Doubt(str(why)) from why
+        return path
+
+    # Newer versions.
+
+    def _refresh_next(self) -> None:
+        if self._is_refreshing or not self._waiting:
+            return
+        self._is_refreshing = True
+        key = next(iter(self._waiting))
+        Deferred.fromCoroutine(self._refresh(key, self._waiting.pop(key)))
+
+    async def _refresh(self, key: str, entry: _Entry) -> None:
+        try:
+            await self._look_for_newer(key, entry)
+        except (Doubt, GatewayError) as why:
+            self._not_before[key] = self._seconds() + REFRESH_RETRY_S
+            self.log.info(
+                "it cannot be told whether there is a newer version of {server}: {why}",
+                event="launch.not_refreshed",
+                server=entry.launch.server,
+                why=str(why),
+            )
+        except Exception:  # noqa: BLE001 - one failure must not end all refreshing
+            self._not_before[key] = self._seconds() + REFRESH_RETRY_S
+            self.log.failure(
+                "looking for a newer version of {server} broke",
+                event="launch.broken",
+                server=entry.launch.server,
+            )
+        self._is_refreshing = False
+        self._refresh_next()
+
+    async def _look_for_newer(self, key: str, entry: _Entry) -> None:
+        found = self._cache.find(key)
+        if found is None or not found.program:
+            return
+        wrapped = entry.wrapped
+        question = wrapped.asking() if _is_kept_by_runner(wrapped, found.program) else None
+        if question is not None:
+            ran = await entry.run(evolve(entry.launch, argv=question), is_idle=True)
+            if ran.code != 0:
+                raise Doubt(_failed(ran))
+            version = newest(wrapped.wrapper, ran.output)
+            if version == found.version:
+                self._cache.keep(key, evolve(found, checked_at=self._seconds()))
+                return
+            wrapped = wrapped.pinned(version)
+        fresh = await self._ask(entry, wrapped, is_idle=True)
+        if self._cache.find(key) is not found:
+            return  # it was found not to work meanwhile
+        self._cache.keep(key, fresh)
+        if fresh.program != found.program:
+            self.log.info(
+                "the next start of {server} is {package} {version}, after {former}",
+                event="launch.newer",
+                server=entry.launch.server,
+                package=fresh.package,
+                version=fresh.version,
+                former=found.version,
+            )
+
+
+def _key(launch: Launch, wrapped: Wrapped) -> str:
+    """All that decides which program is run, as a digest; empty where the runner is not there."""
+    runner = _runner(launch, wrapped)
+    if not runner:
+        return ""
+    told = json.dumps([wrapped.head, launch.cwd, runner, deciding(launch.env)])
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _runner(launch: Launch, wrapped: Wrapped) -> str:
+    name = wrapped.program[0]
+    where = os.path.join(launch.cwd, name) if "/" in name else name
+    return shutil.which(where, path=launch.env.get("PATH", os.defpath)) or ""
+
+
+def _failed(ran: Ran) -> str:
+    # What it said may hold the address of an index with its password; run as written, it says so to its user.
+    return (
+        "it took too long, or said too much" if ran.code is None else f"it failed with exit code {ran.code}"
+    )
+
+
+def _program(wrapped: Wrapped, seen: Seen, around: Surroundings, path: str) -> str:
+    """The absolute path of the program.
+
+    :raise Doubt: it is not where the runner would take it from, or cannot be started by itself.
+    """
+    if wrapped.wrapper is Wrapper.PIPX:
+        name, folder = wrapped.binary, os.path.dirname(seen.executable)
+        program = programs.find_in(folder, name)
+        if program and programs.has_entry_points(program, "pipx.run"):
+            raise Doubt("the package has a program of its own for pipx")
+    elif wrapped.wrapper is Wrapper.BUN:
+        folder, _, others = around.path.partition(os.pathsep)
+        name = binary_of(wrapped, seen) or main_binary(
+            programs.node_manifest(os.path.dirname(folder), wrapped.package.name)
+        )
+        program = programs.find_in(folder, name)
+        if programs.find_in(others + path, name):
+            raise Doubt(f"there is more than one {name}")  # which of them bun takes depends on its release
+    else:
+        name = binary_of(wrapped, seen)
+        program = programs.find_in(around.path, name)
+    if not program:
+        raise Doubt(f"the package has no program {name}")
+    if not programs.is_sound(program):
+        raise Doubt(f"{program} cannot be started by itself")
+    return program
+
+
+def _version(wrapped: Wrapped, program: str) -> str:
+    read = programs.node_version if wrapped.mutates else programs.python_version
+    return read(program, wrapped.package.name)
+
+
+def _is_kept_by_runner(wrapped: Wrapped, program: str) -> bool:
+    # npm also finds what is installed in the project or for all; it is not npm's own to bring up to date.
+    return wrapped.wrapper is Wrapper.BUN or NPX_CACHE in program

@@ -1,0 +1,1 @@
+"""Log files: of the gateway, and of each server."""

@@ -1,0 +1,88 @@
+"""The log of one server on disk: private, appended to, turned over when it is large."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from urllib.parse import quote
+
+from attrs import define
+
+from mcpgateway.errors import ConfigError
+from mcpgateway.system import home_files
+
+ROTATE_BYTES = 5 * 1_048_576
+TAIL_BYTES = 1_048_576  # of the end of a file, in which history is looked for
+OURS = "gateway"  # whose log lies there too
+
+
+def path_of(directory: str, server: str) -> str:
+    """Where the log of a server is; no two have the same, and none has the gateway's own."""
+    name = quote(server, safe="")
+    # A quoted name has no bare percent sign at its end.
+    return os.path.join(directory, f"{name}%.log" if name == OURS else f"{name}.log")
+
+
+@define
+class ServerLogFile:
+    """One file and the one before it, of which the name ends in ``.1``.
+
+    It is opened for every write: many servers have one, few of them say anything.
+    """
+
+    path: str
+    rotate_bytes: int = ROTATE_BYTES
+
+    def append(self, lines: list[str]) -> None:
+        """Add lines.
+
+        :raise ConfigError: they cannot be written; none or some are.
+        """
+        try:
+            self._append(lines)
+        except OSError as why:
+            raise home_files.refused(str(why.filename2 or self.path), "written", why) from why
+
+    def _append(self, lines: list[str]) -> None:
+        data = "".join(f"{line}\n" for line in lines).encode(errors="replace")
+        descriptor = self._open()
+        try:
+            if os.fstat(descriptor).st_size + len(data) > self.rotate_bytes and os.fstat(descriptor).st_size:
+                os.close(descriptor)
+                descriptor = -1
+                os.replace(self.path, f"{self.path}.1")
+                descriptor = self._open()
+            left = memoryview(data)
+            while left:
+                left = left[os.write(descriptor, left) :]
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    def _open(self) -> int:
+        directory = os.path.dirname(self.path)
+        if not home_files.is_directory(directory):
+            home_files.make_directory(directory)
+        return home_files.open_to_write(self.path)
+
+    def tail(self, number: int) -> list[str]:
+        """The last lines, the oldest first; what cannot be read is as good as absent."""
+        found = _last_lines(self.path, number)
+        if len(found) < number:
+            found = _last_lines(f"{self.path}.1", number - len(found)) + found
+        return found
+
+
+def _last_lines(path: str, number: int) -> list[str]:
+    if number <= 0:
+        return []
+    with suppress(ConfigError, OSError):
+        with os.fdopen(home_files.open_to_read(path), "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            at = max(0, size - TAIL_BYTES)
+            file.seek(at)
+            lines = file.read(TAIL_BYTES).split(b"\n")
+        # The first may be half a line, and what no line break follows was not written to its end.
+        lines = lines[1 if at else 0 : -1]
+        return [line.decode(errors="replace") for line in lines[-number:]]
+    return []

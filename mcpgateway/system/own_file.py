@@ -1,0 +1,71 @@
+"""Whether secrets may be written into a file: it has to be the user's own, and nobody else's copy of it may exist.
+
+A link leads to a file that is kept elsewhere, mostly to be shared, and what lies in a repository is committed one day.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+
+from mcpgateway.config.document import printable
+from mcpgateway.errors import NotOurs
+from mcpgateway.policy.secrets.hiding import Hidden
+from mcpgateway.system.token_files import AUTH
+
+INSTEAD = "put the value into .env of the gateway's home, and write ${NAME} in its place"
+GIT = ".git"
+
+
+def is_own(path: str) -> bool:
+    """Whether a file, or the one that would be there, is the user's own and nobody else's."""
+    return not foreign(path)
+
+
+def foreign(path: str, *, is_repository: bool = False) -> str:
+    """Why a file is not the user's own; "" where it is.
+
+    :param is_repository: it is known to be a repository's.
+    """
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        found = None
+    if found is not None and stat.S_ISLNK(found.st_mode):
+        return "is a symbolic link"
+    if found is not None and found.st_uid != os.geteuid():
+        return f"belongs to another user (uid {found.st_uid})"
+    if is_repository:
+        return "is a file of a repository"
+    root = repository_of(path)
+    return f"is in the repository {root}" if root else ""
+
+
+def check_takes(hidden: Iterable[Hidden], path: str, *, is_repository: bool = False) -> None:
+    """See whether these values may be written into a file, which they are not in yet.
+
+    :param is_repository: it is a project's file, in which people write values that are no secrets themselves.
+    :raise NotOurs: they may not; nothing is to be written.
+    """
+    found = [each for each in hidden if (each.is_secret if is_repository else each.may_be_secret)]
+    if found and (why := foreign(path, is_repository=is_repository)):
+        names = ", ".join(sorted({printable(each.name) for each in found}))
+        raise NotOurs(f"{path}: {why}, so {names} is not written into it", INSTEAD)
+
+
+def repository_of(path: str) -> str:
+    """The root of the git repository that a file is in; "" where there is none.
+
+    A home of a gateway is nobody's repository, and neither is a user's home, whoever keeps its dot files in one.
+    """
+    user = os.path.realpath(os.path.expanduser("~"))
+    directory = os.path.dirname(os.path.realpath(path))
+    while directory != user and not os.path.lexists(os.path.join(directory, AUTH)):
+        if os.path.lexists(os.path.join(directory, GIT)):
+            return directory
+        above = os.path.dirname(directory)
+        if above == directory:
+            break
+        directory = above
+    return ""

@@ -1,0 +1,1 @@
+"""Processes of this machine: children, peers, owners of sockets."""

@@ -1,0 +1,142 @@
+"""Remember on disk which children run, and kill at the next start what a killed gateway left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from contextlib import suppress
+from typing import Any
+
+from attrs import Factory, asdict, define, field, frozen
+from twisted.logger import Logger
+
+from mcpgateway.errors import ConfigError
+from mcpgateway.interfaces import INSTANCE_MARKER
+from mcpgateway.system import home_files
+from mcpgateway.system.alive import is_alive, start_time
+from mcpgateway.system.process.processes import kill_bearing, signal_group
+
+FORMAT = 1
+DIRECTORY = "children"
+FILE_LIMIT = 16 * 1_048_576
+
+
+@frozen
+class Entry:
+    """One running child; pid and start time together name a process for ever."""
+
+    pid: int
+    start_time: int
+    server: str
+
+
+@define
+class Registry:
+    """The children of this gateway, mirrored in ``<home>/children/<instance>.json``.
+
+    The file is never synced: a machine that crashes takes the children along.
+    """
+
+    home: str
+    instance: str
+    _entries: dict[int, Entry] = Factory(dict)
+    _complained: bool = field(default=False, init=False)
+
+    @property
+    def path(self) -> str:
+        """Where the file is."""
+        return os.path.join(self.home, DIRECTORY, f"{self.instance}.json")
+
+    def added(self, pid: int, server: str) -> None:
+        """A child has been started."""
+        self._entries[pid] = Entry(pid, start_time(pid), server)
+        self._save()
+
+    def removed(self, pid: int) -> None:
+        """Nothing of that child is left."""
+        if self._entries.pop(pid, None) is not None:
+            self._save()
+
+    def close(self) -> None:
+        """Every child has been stopped."""
+        with suppress(OSError):
+            home_files.remove(self.path)
+
+    def _save(self) -> None:
+        # The guardian ends the children of a killed gateway too, so a full disk need not keep a child from starting.
+        try:
+            self._write()
+        except ConfigError as why:
+            if not self._complained:
+                self._complained = True
+                Logger().error(
+                    "children cannot be put on record: {why}",
+                    event="orphan.unrecorded",
+                    path=self.path,
+                    why=str(why),
+                )
+
+    def _write(self) -> None:
+        home_files.make_directory(os.path.dirname(self.path))
+        own = os.getpid()
+        content = {
+            "format": FORMAT,
+            "gateway": {"pid": own, "start_time": start_time(own)},
+            "instance": self.instance,
+            "children": [asdict(entry) for entry in self._entries.values()],
+        }
+        home_files.keep(self.path, json.dumps(content).encode("ascii"), lasting=False)
+
+
+def reap_leftovers(home: str) -> list[str]:
+    """Kill what gateways of this home left behind when they were killed; what was found, in words."""
+    directory = os.path.join(home, DIRECTORY)
+    found: list[str] = []
+    for name in home_files.names(directory):
+        path = os.path.join(directory, name)
+        if name.endswith(".json") and not name.startswith("."):
+            found += _reap(path)
+        else:
+            with suppress(OSError):
+                os.unlink(path)  # half-written
+    return found
+
+
+def instances(home: str) -> set[str]:
+    """The gateways of this home whose children are on record: those that run, once `reap_leftovers` has been here."""
+    found = home_files.names(os.path.join(home, DIRECTORY))
+    return {name.removesuffix(".json") for name in found if name.endswith(".json")}
+
+
+def _reap(path: str) -> list[str]:
+    try:
+        content: dict[str, Any] = json.loads(home_files.read_text(path, FILE_LIMIT))
+        if content["format"] > FORMAT:
+            Logger().warn(
+                "{path} is of a newer gateway and is left alone", event="orphan.newer_format", path=path
+            )
+            return []
+        gateway = content["gateway"]
+        if is_alive(gateway["pid"]) and start_time(gateway["pid"]) == gateway["start_time"]:
+            return []
+        entries = [Entry(**entry) for entry in content["children"]]
+        instance = str(content["instance"])
+    except (ConfigError, OSError, ValueError, KeyError, TypeError, RecursionError) as why:
+        Logger().warn("{path} cannot be read: {why}", event="orphan.unreadable", path=path, why=why)
+        return []
+    found = [f"{entry.server} (pid {entry.pid})" for entry in entries if _kill(entry)]
+    strays = kill_bearing(f"{INSTANCE_MARKER}={instance}")
+    if strays:
+        found.append(f"{strays} more that had left their groups")
+    with suppress(OSError):
+        os.unlink(path)
+    return found
+
+
+def _kill(entry: Entry) -> bool:
+    # The leader must be the very process we started: its number may be a stranger's by now.  A group whose leader has
+    # gone keeps its number from being given away, but only its marker proves it ours (`kill_bearing` finds those).
+    if not is_alive(entry.pid) or start_time(entry.pid) != entry.start_time:
+        return False
+    return signal_group(entry.pid, signal.SIGKILL)

@@ -1,0 +1,178 @@
+"""What this machine tells of its processes, and the limits of our own."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from math import inf
+
+from zope.interface import implementer
+
+from mcpgateway.errors import ConfigError, Overloaded
+from mcpgateway.interfaces import IProcessTable
+from mcpgateway.system.alive import is_alive
+
+FILES_WANTED = 65_536  # descriptors: one per client connection, three per child
+
+# Descriptors that connections and servers leave, for what is opened for a moment: a part of the gateway that is
+# imported when it is first needed, a file that is read or written.
+RESERVE = 4
+AT_ONCE = 4  # are opened once the gateway listens: inotify's, a pipe of its threads, one to the guardian
+TELLING = 16  # of all descriptors, the part for connections that are told why they are refused
+TOO_MANY = "the gateway has too many files open"
+RAISE_IT = "let the gateway open more: ulimit -n 1024, or LimitNOFILE= of its unit"
+
+STDERR = 2
+
+_original: tuple[int, int] | None = None
+
+
+def raise_nofile() -> None:
+    """Raise our soft limit of open files; `original_nofile` puts it back for a child."""
+    global _original  # noqa: PLW0603 - the limit is a fact of the whole process, set once
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if _original is None:
+        _original = soft, hard
+    wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def restore_nofile() -> None:
+    """Put our own limit of open files back, for a program that takes our place and raises it again."""
+    if _original is not None:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, _original)
+
+
+def files_limit() -> int:
+    """How many files this process may have open; 0 for any number."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 0 if soft == resource.RLIM_INFINITY else soft
+
+
+def files_left(opened: int | None = None) -> float:
+    """How many more files may be opened without touching the reserve; less than 0 where it is touched.
+
+    :param opened: the descriptor of what was opened last, which the system makes the lowest that is free.
+    """
+    limit = files_limit() or inf
+    if opened is not None:
+        return limit - RESERVE - opened - 1
+    try:
+        free = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -RESERVE
+    os.close(free)
+    return limit - RESERVE - free
+
+
+def check_files() -> None:
+    """See whether a client could be served at all.
+
+    :raise ConfigError: so few files may be open that no connection could be taken.
+    """
+    if files_left() <= AT_ONCE + files_limit() // TELLING:
+        raise ConfigError(
+            f"the gateway may have {files_limit()} files open only, which are too few", RAISE_IT
+        )
+
+
+def out_of_files(why: BaseException) -> Overloaded | None:
+    """What is said where something failed because no more files can be opened; None where it failed otherwise."""
+    is_it = isinstance(why, OSError) and why.errno in (errno.EMFILE, errno.ENFILE)
+    return Overloaded(TOO_MANY, f"{RAISE_IT}, or end clients that are not needed") if is_it else None
+
+
+def seal_descriptors() -> None:
+    """Keep what we inherited ourselves from our children: Python's own descriptors are never passed on, those are."""
+    for directory in ("/proc/self/fd", "/dev/fd"):
+        with suppress(OSError):
+            for name in os.listdir(directory):
+                if int(name) > STDERR:
+                    with suppress(OSError):  # the one that listed the directory is closed by now
+                        os.set_inheritable(int(name), False)
+            return
+
+
+@contextmanager
+def original_nofile() -> Iterator[None]:
+    """Run a spawn under the limit we were started with: some programs close every descriptor up to it."""
+    if _original is None:
+        yield
+        return
+    now = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_original[0], now[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, now)
+
+
+@implementer(IProcessTable)
+class ProcessTable:
+    """The processes of this machine."""
+
+    def is_alive(self, pid: int) -> bool:
+        """Whether that process runs (a zombie does not); true where it cannot be told."""
+        return is_alive(pid)
+
+
+def group_is_alive(pgid: int) -> bool:
+    """Whether anything of a process group is left."""
+    try:
+        os.killpg(pgid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def signal_group(pgid: int, number: signal.Signals) -> bool:
+    """Signal a whole group; false when nothing is left of it."""
+    try:
+        os.killpg(pgid, number)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # a member changed its user; those that are ours have got the signal
+        return True
+    return True
+
+
+def bearing(marker: str) -> list[int]:
+    """The processes whose environment holds this ``NAME=value`` entry; empty where /proc does not exist."""
+    wanted = marker.encode()
+    own = str(os.getpid())
+    try:
+        names = os.listdir("/proc")
+    except OSError:
+        return []
+    return [int(name) for name in names if name.isdigit() and name != own and _bears(name, wanted)]
+
+
+def _bears(pid: str, marker: bytes) -> bool:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as environ:
+            return marker in environ.read().split(b"\0")
+    except OSError:
+        return False
+
+
+def kill_bearing(marker: str) -> int:
+    """KILL every process that bears the marker, until none is left; the number of processes killed."""
+    killed = 0
+    for _ in range(20):  # each pass may meet children born during the last one
+        pids = bearing(marker)
+        for pid in pids:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+        if not pids:
+            break
+    return killed

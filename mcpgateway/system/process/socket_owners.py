@@ -1,0 +1,105 @@
+"""Which processes hold certain sockets, looked for a little at a time.
+
+The kernel has no shorter way than through the open files of one process after the other, which takes 5 to 60 ms where
+a few hundred processes run.  So the search gives way after each millisecond; nobody waits for it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Generator
+from contextlib import suppress
+from time import monotonic
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import Cooperator
+
+from mcpgateway.system.alive import start_time
+
+SLICE_S = 0.001
+PAUSE_S = 0.01
+
+Search = Generator[None, None, dict[int, int]]
+
+
+class Holders:
+    """Searches between the reactor's other work.
+
+    :param reactor: what gives it its turns.
+    """
+
+    def __init__(self, reactor: IReactorTime) -> None:
+        self._cooperator = Cooperator(_slice, lambda go: reactor.callLater(PAUSE_S, go))
+
+    def __call__(self, inodes: Collection[int]) -> Deferred[dict[int, int]]:
+        """Fires with what `search` finds."""
+        found: dict[int, int] = {}
+
+        def searching() -> Generator[None, None, None]:
+            found.update((yield from search(inodes)))
+
+        done: Deferred[Any] = self._cooperator.coiterate(searching())
+        return done.addCallback(lambda _: found)
+
+
+def _slice() -> Callable[[], bool]:
+    ends = monotonic() + SLICE_S
+    return lambda: monotonic() >= ends
+
+
+def search(inodes: Collection[int], *, proc: str = "/proc", age: Callable[[int], int] = start_time) -> Search:
+    """Which process holds each of these sockets; those that no process of our own user holds are left out.
+
+    A generator, so that it can be left and gone on with at any yield; what it returns is the answer.  Of several
+    processes that hold one socket, it is the eldest: the one that made it, before it was inherited by a fork.  Our own
+    process is looked at last, since it has by far the most files: it is named only for what nobody else holds.
+
+    :param inodes: the sockets; 0, which no process holds, is passed over.
+    :param proc: where the processes are shown.
+    :param age: when a process was started.
+    """
+    sought = {f"socket:[{inode}]": inode for inode in inodes if inode}
+    found: dict[int, int] = {}
+    if not sought:
+        return found
+    for pid in (yield from _eldest_first(proc, age)):
+        for descriptor in _listed(f"{proc}/{pid}/fd"):
+            yield
+            with suppress(OSError):  # it may be closed at any time
+                link = os.readlink(f"{proc}/{pid}/fd/{descriptor}")
+                if link in sought:
+                    found[sought.pop(link)] = pid
+        if not sought:
+            break
+    return found
+
+
+def sockets_of(pid: int, *, proc: str = "/proc") -> set[int]:
+    """The sockets that a process holds; about a millisecond for a thousand of them."""
+    found: set[int] = set()
+    for descriptor in _listed(f"{proc}/{pid}/fd"):
+        with suppress(OSError, ValueError):
+            link = os.readlink(f"{proc}/{pid}/fd/{descriptor}")
+            if link.startswith("socket:["):
+                found.add(int(link[8:-1]))
+    return found
+
+
+def _eldest_first(proc: str, age: Callable[[int], int]) -> Generator[None, None, list[int]]:
+    ours, user = os.getpid(), os.geteuid()
+    aged: list[tuple[int, int]] = []
+    for name in _listed(proc):
+        yield
+        with suppress(OSError):  # it may end at any time
+            if name.isdecimal() and os.stat(f"{proc}/{name}").st_uid == user:
+                aged.append((age(int(name)), int(name)))
+    return [pid for _, pid in sorted(aged) if pid != ours] + [ours]
+
+
+def _listed(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except OSError:  # it has ended, or does not let itself be looked at
+        return []

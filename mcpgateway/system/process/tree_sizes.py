@@ -1,0 +1,108 @@
+"""What whole process trees take and do: a server's own process says little where it is a wrapper."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+
+from attrs import frozen
+
+from mcpgateway.policy.stuck_calls import Activity
+
+# proc(5): the fields of /proc/PID/stat after the command's name, which is in parentheses and may hold anything.
+_STATE, _PARENT, _GROUP, _SESSION, _RESIDENT = 0, 1, 2, 3, 21
+_TIMES = slice(
+    11, 15
+)  # of its own in user and kernel mode, and of those of its children that it has waited for
+STOPPED = (b"T", b"t")  # by a signal, or by a debugger
+
+
+@frozen
+class _Process:
+    pid: int
+    state: bytes
+    parent: int
+    group: int
+    session: int
+    pages: int
+    ticks: int
+
+
+def tree_sizes(leaders: Collection[int], proc: str = "/proc") -> dict[int, int]:
+    """The resident bytes of everything that belongs to each of these leaders of a session.
+
+    That is who is in its session or process group, and all descendants.  One look at the table of processes serves
+    for all of them.  Memory that processes share counts for each.  Empty where the system has no ``/proc``.
+    """
+    sizes: dict[int, int] = {}
+    for owner, each in _members(leaders, proc):
+        sizes[owner] = sizes.get(owner, 0) + each.pages
+    page = os.sysconf("SC_PAGE_SIZE")
+    return {leader: pages * page for leader, pages in sizes.items()}
+
+
+def tree_activity(leader: int, proc: str = "/proc") -> Activity | None:
+    """What the processes do that belong to the leader of a session, as in `tree_sizes`; None where none is seen."""
+    ticks, is_stopped, is_there = 0, False, False
+    for _, each in _members((leader,), proc):
+        is_there = True
+        ticks += each.ticks
+        is_stopped = is_stopped or (each.pid == leader and each.state in STOPPED)
+    return Activity(is_stopped, ticks / os.sysconf("SC_CLK_TCK")) if is_there else None
+
+
+def _members(leaders: Collection[int], proc: str) -> Iterator[tuple[int, _Process]]:
+    # Each process that belongs to a leader, with the leader it belongs to.
+    processes = {each.pid: each for each in _processes(proc)}
+    wanted = frozenset(leaders)
+    owners: dict[int, int] = {}
+    for each in processes.values():
+        owner = _owner(each, processes, wanted, owners)
+        if owner:
+            yield owner, each
+
+
+def owners_of(leaders: Collection[int], proc: str = "/proc") -> dict[int, int]:
+    """Which of these leaders each process belongs to, of those that belong to one, as in `tree_sizes`."""
+    return {each.pid: owner for owner, each in _members(leaders, proc)}
+
+
+def _owner(
+    process: _Process, processes: dict[int, _Process], wanted: frozenset[int], owners: dict[int, int]
+) -> int:
+    # Whose tree a process is in: its own group's, its session's, else its parent's; 0 for nobody's.
+    line: list[int] = []
+    found = 0
+    at: _Process | None = process
+    while at is not None and len(line) <= len(processes):
+        if at.pid in owners:
+            found = owners[at.pid]
+            break
+        line.append(at.pid)
+        found = next((each for each in (at.pid, at.group, at.session) if each in wanted), 0)
+        if found:
+            break
+        at = processes.get(at.parent)
+    for pid in line:
+        owners[pid] = found
+    return found
+
+
+def _processes(proc: str) -> Iterator[_Process]:
+    try:
+        names = os.listdir(proc)
+    except OSError:
+        return
+    for name in names:
+        if name.isdigit():
+            try:
+                with open(f"{proc}/{name}/stat", "rb") as stat:
+                    text = stat.read()
+            except OSError:
+                continue  # it has just ended
+            fields = text[text.rindex(b")") + 2 :].split()
+            parent, group, session, pages = (
+                int(fields[each]) for each in (_PARENT, _GROUP, _SESSION, _RESIDENT)
+            )
+            ticks = sum(map(int, fields[_TIMES]))
+            yield _Process(int(name), fields[_STATE], parent, group, session, pages, ticks)

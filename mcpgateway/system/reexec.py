@@ -1,0 +1,135 @@
+"""Begin anew in the same process: the program is executed again, with what is to stay open in its hands.
+
+# Note [What is handed over]
+The process keeps its number, so whoever has started it and waits for it notices nothing.  The listening sockets stay
+open: who connects meanwhile waits in the kernel's queue.  So do connections whose next request has not been read.  A
+variable names the descriptors; what each of them is, the kernel knows.  The lock of the home goes along as descriptor
+3, where `mcpgateway.shim.startup` puts it.
+
+What the first program took out of its environment, because it was for itself and not for its children, is put back.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterable, Mapping, MutableMapping
+from contextlib import suppress
+from time import monotonic, sleep  # noqa: TID251 - the reactor has ended
+
+from attrs import field, frozen
+
+from mcpgateway.system.instance_lock import DESCRIPTOR, STARTED_VARIABLE
+from mcpgateway.system.process import processes
+
+VARIABLE = "MCPGATEWAY_SOCKETS"
+# What a service manager says is for one process (sd_notify(3), sd_watchdog_enabled(3)).
+MANAGER_VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+TAKEN = (STARTED_VARIABLE, *MANAGER_VARIABLES)
+LIMIT = 1000  # descriptors
+FIRST = 10  # below are those that have a meaning
+REAP_S = 2.0
+
+
+@frozen
+class Command:
+    """How this process was started.
+
+    :ivar taken: those variables that are taken out of the environment.
+    :ivar pid: the process that was started; one that has forked since is another.
+    """
+
+    program: str
+    argv: tuple[str, ...]
+    taken: Mapping[str, str] = field(repr=False)
+    pid: int
+
+    @classmethod
+    def of_this_process(cls, environ: Mapping[str, str]) -> Command | None:
+        """Remember it while all is there; None where the program cannot be begun anew in its place.
+
+        A runner that becomes a daemon, or that keeps a file with its number, would trip over itself; and who has a
+        terminal, or was told to ignore that it hangs up, takes SIGHUP for that.
+        """
+        words = tuple(sys.orig_argv)
+        if not sys.executable or not _stays(words):
+            return None
+        if VARIABLE not in environ and (has_terminal() or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN):
+            return None
+        taken = {name: environ[name] for name in TAKEN if name in environ}
+        return cls(sys.executable, words, taken, os.getpid())
+
+    def is_there(self) -> bool:
+        """Whether it could be started now; while an upgrade is half done it may be away."""
+        script = next((each for each in self.argv[1:] if not each.startswith("-")), "")
+        is_file = script.startswith("/")
+        return os.access(self.program, os.X_OK) and (not is_file or os.access(script, os.R_OK))
+
+    def execute(self, sockets: Iterable[int], lock: int) -> None:
+        """Become that program again; does not return.
+
+        :param sockets: the descriptors of those that listen, and of connections.
+        :param lock: that of the home's lock; negative where there is none.
+        :raise OSError: it cannot be executed.
+        """
+        _reap(REAP_S)
+        kept = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, FIRST) for each in sockets]
+        for each in kept:
+            os.set_inheritable(each, True)
+        if lock == DESCRIPTOR:
+            os.set_inheritable(lock, True)
+        elif lock >= 0:
+            os.dup2(lock, DESCRIPTOR)
+        environ = {**os.environ, **self.taken, VARIABLE: " ".join(map(str, kept))}
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the program that begins can take one
+        processes.restore_nofile()
+        os.execve(self.program, self.argv, environ)  # noqa: S606 - no shell is wanted
+
+
+def _stays(words: tuple[str, ...]) -> bool:
+    # `python -m twisted` is twist, which stays where it is.
+    is_module = "-m" in words[:3] and words[words.index("-m") + 1 : words.index("-m") + 2] == ("twisted",)
+    is_twist = is_module or any(os.path.basename(each) == "twist" for each in words[:4])
+    return is_twist or ("--pidfile=" in words and ("-n" in words or "--nodaemon" in words))
+
+
+def has_terminal() -> bool:
+    """Whether this process has a terminal that can send it signals."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
+def _reap(limit_s: float) -> None:
+    # Nobody would wait for them any more: the next program knows nothing of this one's children.
+    ends = monotonic() + limit_s
+    with suppress(ChildProcessError):
+        while monotonic() < ends:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                sleep(0.01)
+
+
+def inherited(environ: MutableMapping[str, str]) -> tuple[list[socket.socket], list[socket.socket]]:
+    """The sockets that the program before has left us: those that listen, and connections; the variable goes."""
+    words = environ.pop(VARIABLE, "").split()[:LIMIT]
+    listening: list[socket.socket] = []
+    connected: list[socket.socket] = []
+    for word in words:
+        if word.isascii() and word.isdigit() and int(word) >= FIRST:
+            with suppress(OSError):
+                made = _taken_over(int(word))
+                listens = made.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+                (listening if listens else connected).append(made)
+    return listening, connected
+
+
+def _taken_over(descriptor: int) -> socket.socket:
+    os.set_inheritable(descriptor, False)
+    made = socket.socket(fileno=descriptor)
+    made.setblocking(False)
+    return made

@@ -1,0 +1,118 @@
+"""Whole results on disk, compressed: one file for each, readable by this user alone.
+
+A file is one line of JSON that says whose it is, and what follows is compressed.  Everything here blocks; what is large
+is written and read in a thread.  No file is waited for until it is on the disk: one that is lost with the power is
+missed by nobody for long.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from contextlib import suppress
+
+import msgspec
+from attrs import asdict, frozen
+
+from mcpgateway.errors import ConfigError
+from mcpgateway.system import home_files
+
+FORMAT = 1
+SUFFIX = ".result"
+HEAD_LIMIT = 8192
+FILE_LIMIT = 1024**3
+LEVEL = 1  # of compression: most of what can be won, at several times the speed of the default
+
+
+@frozen
+class Kept:
+    """What is on record of one result.
+
+    :ivar principal: whose it is.
+    :ivar digest: of whose and what it is, in hexadecimal.
+    :ivar size: of the result, in bytes.
+    :ivar stored: of its file.
+    :ivar made_by: the tool that gave it.
+    :ivar since: when, in seconds since the epoch.
+    """
+
+    ref: str
+    principal: str
+    digest: str
+    size: int
+    made_by: str
+    since: float
+    stored: int = 0
+
+
+class Spill:
+    """The results in one directory."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+
+    def _path(self, ref: str) -> str:
+        return os.path.join(self._directory, ref + SUFFIX)
+
+    def write(self, kept: Kept, original: bytes) -> int:
+        """Put a result on the disk; how many bytes it takes there.
+
+        :raise ConfigError: it cannot be written.
+        """
+        home_files.make_directory(self._directory)
+        head = msgspec.json.encode({"format": FORMAT, **asdict(kept)})
+        data = head + b"\n" + zlib.compress(original, LEVEL)
+        home_files.keep(self._path(kept.ref), data, lasting=False)
+        return len(data)
+
+    def read(self, kept: Kept) -> bytes:
+        """The whole of a result.
+
+        :raise OSError: it cannot be read, or is not what was written.
+        """
+        try:
+            data = home_files.read(self._path(kept.ref), FILE_LIMIT)
+            inflate = zlib.decompressobj()
+            original = inflate.decompress(data[data.index(b"\n") + 1 :], kept.size + 1)
+        except (ConfigError, ValueError, zlib.error) as why:
+            raise OSError(str(why)) from why
+        if len(original) != kept.size or not inflate.eof:
+            raise OSError("the file is damaged")
+        return original
+
+    def has(self, ref: str) -> bool:
+        """Whether a result is on the disk, as far as that is seen without reading it."""
+        return os.path.isfile(self._path(ref))
+
+    def remove(self, ref: str) -> None:
+        """Take a result off the disk."""
+        with suppress(OSError):
+            home_files.remove(self._path(ref))
+
+    def found(self) -> list[Kept]:
+        """What is on the disk, the oldest first; what is damaged or half-written is removed."""
+        kept = [each for each in map(self._head, home_files.names(self._directory)) if each is not None]
+        return sorted(kept, key=lambda each: each.since)
+
+    def _head(self, name: str) -> Kept | None:
+        path = os.path.join(self._directory, name)
+        if not name.endswith(SUFFIX):
+            if name.startswith(".") and SUFFIX in name:
+                with suppress(OSError):
+                    os.unlink(path)
+            return None
+        try:
+            with os.fdopen(home_files.open_to_read(path), "rb") as stream:
+                said = msgspec.json.decode(stream.readline(HEAD_LIMIT))
+                stored = os.fstat(stream.fileno()).st_size
+            if said.pop("format") > FORMAT:
+                return None  # of a newer gateway, which may come back
+            kept = Kept(**said | {"stored": stored})
+            is_sound = kept.ref + SUFFIX == name and kept.size > 0
+        except (ConfigError, OSError, msgspec.MsgspecError, KeyError, TypeError, AttributeError):
+            is_sound = False
+        if not is_sound:
+            with suppress(OSError):
+                os.unlink(path)
+            return None
+        return kept

@@ -1,0 +1,119 @@
+"""Tell the service manager how we are, in the protocol that systemd reads: datagrams to a socket it names."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import MutableMapping
+from time import monotonic_ns
+
+from twisted.logger import Logger
+
+from mcpgateway.system.reexec import MANAGER_VARIABLES
+
+SOCKET_VARIABLE, WATCHDOG_VARIABLE, WATCHDOG_PID_VARIABLE = MANAGER_VARIABLES
+SHORTEST_WATCHDOG_USEC = 2_000_000  # two beats of the heart, which beats once a second
+STATUS_BYTES = 200  # one line of `systemctl status`
+STATES = frozenset({"READY", "RELOADING", "STOPPING"})
+
+
+class Notify:
+    """The manager that started us, as somebody to tell things.
+
+    What could not be delivered is kept and goes with the next message: being ready, above all, is said until it is
+    heard. Nothing is kept twice, so it does not grow.
+
+    :ivar beats: after how many beats of the heart the watchdog is to be fed; 0 where there is none.
+    """
+
+    log = Logger()
+
+    def __init__(self, address: str, watchdog_usec: int = 0) -> None:
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        self._owed: dict[str, str] = {}
+        self._status = ""
+        self._count = 0
+        self._is_deaf = False
+        # Half of the time that the watchdog waits, in beats of a second each.
+        self.beats = max(watchdog_usec // 2_000_000, 1) if watchdog_usec else 0
+
+    @classmethod
+    def taken(cls, environ: MutableMapping[str, str], pid: int) -> Notify | None:
+        """Whom the environment names; the variables are taken out of it, since they are for us and for nobody we start.
+
+        :param pid: our own process id.
+        :return: None where nobody is named, or nobody whom we can reach.
+        """
+        address = environ.pop(SOCKET_VARIABLE, "")
+        usec, whose = environ.pop(WATCHDOG_VARIABLE, ""), environ.pop(WATCHDOG_PID_VARIABLE, "")
+        if not address:
+            return None
+        if address[0] not in "/@" or len(address) < 2:
+            cls.log.warn(
+                "{variable} names {address}, which is no Unix socket; nobody is told that the gateway is ready",
+                event="notify.unknown_address",
+                variable=SOCKET_VARIABLE,
+                address=address,
+            )
+            return None
+        is_ours = whose in {"", str(pid)} and usec.isascii() and usec.isdigit()
+        return cls(address, cls._watchdog(int(usec)) if is_ours else 0)
+
+    @classmethod
+    def _watchdog(cls, usec: int) -> int:
+        if 0 < usec < SHORTEST_WATCHDOG_USEC:
+            cls.log.warn(
+                "the watchdog waits {usec} µs only; it should wait 2 s or more",
+                event="notify.short_watchdog",
+                usec=usec,
+            )
+        return usec
+
+    def ready(self, status: str) -> None:
+        """Say that we serve."""
+        self._tell({"READY": "1", **self._changed(status)})
+
+    def reloading(self) -> None:
+        """Say that other settings are being put into force; `ready` says that they are."""
+        self._tell({"RELOADING": "1", "MONOTONIC_USEC": str(monotonic_ns() // 1000)})
+
+    def beat(self, status: str) -> None:
+        """The heart has beaten: feed the watchdog when it is time, and say how we are when that has changed."""
+        self._count += 1
+        said = self._changed(status)
+        if self.beats and self._count % self.beats == 0:
+            said["WATCHDOG"] = "1"
+        if said or self._owed:
+            self._tell(said)
+
+    def stopping(self, status: str) -> None:
+        """Say that we are about to end."""
+        self._tell({"STOPPING": "1", **self._changed(status)})
+
+    def _changed(self, status: str) -> dict[str, str]:
+        if status == self._status:
+            return {}
+        self._status = status
+        line = " ".join(status.split()).encode()[:STATUS_BYTES]
+        return {"STATUS": line.decode(errors="ignore")}
+
+    def _tell(self, said: dict[str, str]) -> None:
+        if said.keys() & STATES:
+            # Of what has not been heard yet, only the last state counts.
+            self._owed = {key: value for key, value in self._owed.items() if key == "STATUS"}
+        self._owed |= said
+        message = "\n".join(f"{key}={value}" for key, value in self._owed.items())
+        try:
+            self._socket.sendto(message.encode(), self._address)
+        except OSError as why:
+            self._unheard(why)
+        else:
+            self._owed, self._is_deaf = {}, False
+
+    def _unheard(self, why: OSError) -> None:
+        if not self._is_deaf:
+            self._is_deaf = True
+            self.log.warn(
+                "the service manager could not be told: {why}", event="notify.unheard", why=why.strerror
+            )

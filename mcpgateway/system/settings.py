@@ -1,0 +1,520 @@
+"""From files to settings: which files are read, in which order, and what they make together."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve, field, frozen
+
+from mcpgateway.clientfiles.remembered import Remembered
+from mcpgateway.config import environment
+from mcpgateway.config.classification import Classification, read_classification
+from mcpgateway.config.dialect import reading_of
+from mcpgateway.config.document import Document
+from mcpgateway.config.dotenv import parse_dotenv
+from mcpgateway.config.entry import Entry, Origin, Scope, read_server
+from mcpgateway.config.environment import LISTED
+from mcpgateway.config.external_values import wanted
+from mcpgateway.config.file_format import FileReading, Native, is_client_file, read_native
+from mcpgateway.config.include import Finder, with_includes
+from mcpgateway.config.load import Files, Setting, compose
+from mcpgateway.config.model import ServerSpec, Settings, Share
+from mcpgateway.config.problems import Problem, Problems, Where, Wrong
+from mcpgateway.config.read import parse
+from mcpgateway.config.resolve import Building, WorkspaceSpec, World
+from mcpgateway.errors import ConfigError
+from mcpgateway.policy.secrets.masking import is_token
+from mcpgateway.system import approvals, files, home_files, paths
+from mcpgateway.system.secret_providers import Brought
+
+if TYPE_CHECKING:
+    from mcpgateway.clientfiles.enrolled_text import AdoptedFile
+
+# Claude Code keeps its history in the same file; real ones reach a few MiB, and 50 MB have been seen.
+FILE_LIMIT = 64 * 1_048_576
+EXTENSIONS = ("yaml", "yml", "json")
+HARSHAL_FILE = "~/.config/harshal-mcp-proxy/config.json"
+CONFIG_VARIABLES = ("MCPGATEWAY_CONFIG", "MCP_GATEWAY_CONFIG", "MCP_CONFIG_PATH")
+ENV_FILE_VARIABLES = ("MCPGATEWAY_ENV_FILE", "MCP_GATEWAY_ENV_FILE")
+# What immorterm-mcp-gateway gives a classified server that names no time of its own.
+IMMORTERM_TIMEOUT_S = 120.0
+LEFT_OUT = "its servers are left out until it can be read"
+AS_IT_WAS = "the servers that it listed before are served until it can be read"
+JOURNAL = "journal.jsonl"  # of the ledger: it changes with every file that is led to the gateway
+
+
+@frozen
+class LoadOptions:
+    """What the command line says about the configuration.
+
+    :ivar config: the file that was named, or None.
+    :ivar sources: the clients' files that were named; None means Claude Code's own, if it is there.
+    :ivar home: the gateway's own directory.
+    :ivar demo: whether the demonstration servers are added.
+    :ivar port: the port that was named, or None.
+    :ivar env_file: the file of values that was named instead of the home's ``.env``, or None.
+    :ivar remembered: clients' files as they were when these options were last used to read them.
+    """
+
+    config: str | None = None
+    sources: tuple[str, ...] | None = None
+    home: str = ""
+    demo: bool = False
+    port: int | None = None
+    env_file: str | None = None
+    remembered: Remembered = field(factory=Remembered, eq=False, repr=False)
+
+
+@frozen
+class Examined:
+    """What reading a configuration came to.
+
+    :ivar settings: None where there is an error among the problems.
+    :ivar problems: all of them, errors and warnings, of all files.
+    :ivar files: every file and directory that was read or looked for, and that changes the outcome.
+    :ivar wanted: what is taken from outside of all files, as ``keyring:service/name``.
+    :ivar readings: whose form each of our own files has.
+    """
+
+    settings: Settings | None
+    problems: tuple[Problem, ...]
+    files: tuple[str, ...]
+    wanted: tuple[str, ...] = field(default=(), repr=False)
+    readings: tuple[FileReading, ...] = ()
+
+
+def load(options: LoadOptions, environ: Mapping[str, str]) -> Settings:
+    """Read everything that decides what is served. It reads files and blocks: for start-up and reloads.
+
+    The environment of a shell is kept for starts without one.
+
+    :raise ConfigError: something cannot be used; the text is one line for the user.
+    """
+    settings = start(options, environ).settings
+    assert settings is not None
+    return settings
+
+
+def start(options: LoadOptions, environ: Mapping[str, str], brought: Brought | None = None) -> Examined:
+    """Read everything as `load` does, and tell which files it was; its settings are there.
+
+    :param brought: keeps what comes from outside of all files, and is asked for it.
+    :raise ConfigError: something cannot be used; the text is one line for the user.
+    """
+    found = look(options, environ, brought)
+    assert found.settings is not None
+    failed = keep_login(paths.gateway_home(environ, options.home or None), environ)
+    return evolve(found, settings=evolve(found.settings, warnings=(*found.settings.warnings, *failed)))
+
+
+def look(options: LoadOptions, environ: Mapping[str, str], brought: Brought | None = None) -> Examined:
+    """Read everything as `start` does, and keep nothing; its settings are there.
+
+    :raise ConfigError: something cannot be used; the text is one line for the user.
+    """
+    brought = brought or brought_of(options, environ)
+    found = examine_to_run(options, environ, brought)
+    if found.settings is None:
+        lists = "" if brought.failures else "; mcpgateway config check lists them"
+        raise _refusal([each for each in found.problems if each.is_error], lists)
+    return found
+
+
+def examine_to_run(options: LoadOptions, environ: Mapping[str, str], brought: Brought) -> Examined:
+    """Examine everything, and ask for what comes from outside of all files; it blocks for as long as that takes."""
+    found = examine(options, environ)
+    if found.settings is None or not found.wanted:
+        return found
+    brought.fetch(found.wanted)
+    return examine(options, environ, brought)
+
+
+def brought_of(options: LoadOptions, environ: Mapping[str, str]) -> Brought:
+    """Return what asks for what comes from outside of all files, with nothing asked for yet."""
+    home = paths.gateway_home(environ, options.home or None)
+    return Brought(lambda: _login(home, environ, Problems()))
+
+
+def gather(options: LoadOptions, environ: Mapping[str, str]) -> Files:
+    """Read the files and no more, in the order in which they outrank each other."""
+    return _Examination(options, environ)._files()  # noqa: SLF001 - of the same module
+
+
+def config_file_named(options: LoadOptions, environ: Mapping[str, str]) -> str:
+    """Return the configuration file that is named, on the command line or by a variable; "" where none is."""
+    named = options.config or next((environ[key] for key in CONFIG_VARIABLES if environ.get(key)), "")
+    return paths.absolute(named, environ) if named else ""
+
+
+def config_file(options: LoadOptions, environ: Mapping[str, str]) -> str:
+    """Return the configuration file that is named, or lies in the home; where there is none, the one that would be.
+
+    What is written goes to the overlay beside a file that has no place for it: a list, or a client's own that is named.
+    """
+    path = named = config_file_named(options, environ)
+    if not named:
+        stem = os.path.join(paths.gateway_home(environ, options.home or None), "config")
+        path = _with_extension(stem)
+    return path if _takes_settings(path, is_named=bool(named)) else _with_extension(f"{_stem(path)}.local")
+
+
+def _takes_settings(path: str, *, is_named: bool) -> bool:
+    try:
+        document = parse(files.read_text(path, FILE_LIMIT), path, strict=False, takes_list=True)
+    except (FileNotFoundError, ConfigError):
+        return True
+    return isinstance(document.value, dict) and not (is_named and is_client_file(document))
+
+
+def _with_extension(stem: str) -> str:
+    return next((f"{stem}.{each}" for each in EXTENSIONS if os.path.exists(f"{stem}.{each}")), f"{stem}.yaml")
+
+
+def _stem(path: str) -> str:
+    return os.path.splitext(path)[0]
+
+
+def server_of(
+    name: str, definition: Mapping[str, Any], options: LoadOptions, environ: Mapping[str, str]
+) -> ServerSpec:
+    """Return the server that an entry would make if it stood in the configuration file, whatever else is wrong there.
+
+    :raise ConfigError: it cannot be used.
+    """
+    return _Examination(options, environ).server_of(name, definition)
+
+
+def examine(options: LoadOptions, environ: Mapping[str, str], brought: Brought | None = None) -> Examined:
+    """Read everything that decides what is served, and find all that is wrong with it; it writes and runs nothing.
+
+    :param brought: what has been asked for; without it, all that comes from outside of the files is missing.
+    """
+    return _Examination(options, environ, brought).examined()
+
+
+def read_workspace(path: str, settings: Settings) -> WorkspaceSpec:
+    """Return what a server is built with for a directory: its ``.env`` and the profiles that are given to it.
+
+    :param path: a real path.
+    :raise ConfigError: its ``.env`` cannot be used; the text shows nothing of it.
+    """
+    file = os.path.join(path, ".env")
+    try:
+        variables = parse_dotenv(files.read_text(file, FILE_LIMIT), file)
+    except FileNotFoundError:
+        variables = {}
+    own = next((each for each in settings.workspaces if each.path == path), None)
+    named = [each.strip() for each in variables.get("MCP_PROFILE", "").split(",") if each.strip()]
+    return WorkspaceSpec(path, variables, tuple(named) or (own.profiles if own else ()))
+
+
+def _refusal(errors: list[Problem], lists: str) -> ConfigError:
+    more = len(errors) - 1
+    if not more:
+        return Wrong(errors[0])
+    return ConfigError(f"{errors[0]}; and {more} more{lists}")
+
+
+class _Examination:
+    """One reading of all files; it remembers what it read and what is wrong."""
+
+    def __init__(
+        self, options: LoadOptions, environ: Mapping[str, str], brought: Brought | None = None
+    ) -> None:
+        self.environ = environ
+        self.options = options
+        self.home = paths.gateway_home(environ, options.home or None)
+        self.brought = brought
+        self.problems = Problems()
+        self.files: dict[str, None] = {}
+
+    def examined(self) -> Examined:
+        """Read everything."""
+        found = self._files()
+        native = read_native(found.native, self.problems)
+        asked = wanted(native, found.native, self.problems)
+        if self.brought is not None:
+            self.brought.tell(asked, self.problems)
+        world = self._world(native)
+        setting = Setting(world, self.options.port, os.path.realpath)
+        settings = compose(found, setting, self.problems, native)
+        for each in native.workspaces.values():
+            self._look(os.path.join(os.path.realpath(paths.absolute(each.path, self.environ)), ".env"))
+        ordered = self.problems.in_order(self.files)
+        if settings:
+            warnings = tuple(str(each) for each in ordered if not each.is_error)
+            settings = evolve(settings, warnings=tuple(dict.fromkeys(warnings)))
+        return Examined(
+            settings,
+            ordered,
+            tuple(self.files),
+            tuple(dict.fromkeys(each.name for each in asked)),
+            native.readings,
+        )
+
+    def server_of(self, name: str, definition: Mapping[str, Any]) -> ServerSpec:
+        """Build the server of an entry that stands nowhere yet."""
+        native = read_native(self._files().native, self.problems)
+        world = self._world(native)
+        file = config_file(self.options, self.environ)
+        policy = next((each.env_policy for each in native.readings if each.file == file), LISTED)
+        place = parse(json.dumps({name: definition}), "the command line").root().at(name)
+        problems = Problems()
+        origin = Origin(Scope.NATIVE, place.document.file, os.getcwd(), env_policy=policy)
+        entry = read_server(name, place, origin, problems)
+        building = Building(name, entry, world) if entry else None
+        server = building.server() if building else None
+        for each in (*problems.errors, *(building.problems.errors if building else ())):
+            raise Wrong(each)
+        assert server is not None
+        return server
+
+    def _look(self, path: str) -> str:
+        self.files[path] = None
+        return path
+
+    def _files(self) -> Files:
+        options, environ = self.options, self.environ
+        path = config_file_named(options, environ)
+        sources = options.sources
+        if path:
+            documents = self._needed(path)
+            if documents and is_client_file(documents[0]):
+                what = "is a client's own file; its servers are read as with --source"
+                self.problems.warn(Where(path), what)
+                sources, documents = (*(sources or ()), path), []
+            documents += self._beside(path)
+        else:
+            stem = os.path.join(self.home, "config")
+            found = self._first_of(stem)
+            documents = [*(self._needed(found) if found else ()), *self._beside(found or f"{stem}.yaml")]
+            documents = [*self._of_harshal(documents), *documents]
+        native, included = self._with_includes(documents)
+        adopted, opted_out = self._adopted()
+        led = {os.path.realpath(each.path) for each in adopted}
+        return Files(native, [*self._sources(sources, led), *included], self._demo(), adopted, opted_out)
+
+    def _of_harshal(self, ours: list[Document]) -> list[Document]:
+        """What S004 reads where it is told nothing, for those who have its servers and none of ours."""
+        if any(not reading_of(each).is_open for each in ours):
+            return []
+        path = self._look(paths.absolute(HARSHAL_FILE, self.environ))
+        try:
+            text = files.read_text(path, FILE_LIMIT)
+            return [parse(text, path, strict=False)]
+        except FileNotFoundError:
+            return []
+        except ConfigError as why:
+            self.problems.warn(Where(path), f"is left out: {why}")
+            return []
+
+    def _adopted(self) -> tuple[list[AdoptedFile], frozenset[str]]:
+        self._look(os.path.join(self.home, approvals.LEDGER, JOURNAL))
+        if not os.path.isdir(os.path.join(self.home, approvals.LEDGER)):
+            return [], frozenset()
+        from mcpgateway.clientfiles.originals import (
+            adopted_files,  # few have led a client's file to the gateway
+        )
+
+        return adopted_files(self.home, self._approved, self._look, self.problems)
+
+    def _approved(self, path: str) -> str:
+        try:
+            known = approvals.read(self.home)
+        except ConfigError:
+            return ""  # whoever serves it says so
+        return known.get(self._look(approvals.file_of(self.home)) and approvals.target(path), "")
+
+    def _with_includes(self, documents: list[Document]) -> tuple[list[Document], list[Document]]:
+        finder = Finder(self._find, self._document)
+        found = [each for one in documents for each in with_includes(one, finder, self.problems)]
+        theirs = [each for each in found if each not in documents and is_client_file(each)]
+        return [each for each in found if each not in theirs], theirs
+
+    def _find(self, pattern: str, directory: str) -> list[str]:
+        path = os.path.normpath(self._beneath(pattern, directory))
+        if not any(each in path for each in "*?["):
+            return [self._look(path)] if os.path.exists(self._look(path)) else []
+        import glob
+
+        self._look(os.path.dirname(path))
+        return [each for each in sorted(glob.glob(path)) if os.path.isfile(each)]
+
+    def _beneath(self, path: str, directory: str) -> str:
+        return paths.absolute(path, self.environ) if path[:1] in ("~", "/") else os.path.join(directory, path)
+
+    def _beside(self, path: str) -> list[Document]:
+        stem = _stem(path)
+        try:
+            names = sorted(os.listdir(self._look(f"{stem}.d")))
+        except (FileNotFoundError, NotADirectoryError):
+            names = []
+        except OSError as why:
+            self.problems.error(Where(f"{stem}.d"), f"cannot be read: {why.strerror}")
+            names = []
+        dropped = [os.path.join(f"{stem}.d", name) for name in names if not name.startswith(".")]
+        found = [each for each in dropped if os.path.splitext(each)[1][1:] in EXTENSIONS]
+        documents = [document for each in found for document in self._needed(each)]
+        local = self._first_of(f"{stem}.local")
+        return documents + (self._needed(local) if local else [])
+
+    def _first_of(self, stem: str) -> str | None:
+        tried = [self._look(f"{stem}.{each}") for each in EXTENSIONS]
+        return next((each for each in tried if os.path.exists(each)), None)
+
+    def _sources(self, named: tuple[str, ...] | None, led: Collection[str]) -> list[Document]:
+        if named is not None:
+            each_once = dict.fromkeys(paths.absolute(each, self.environ) for each in named)
+            wanted = [each for each in each_once if os.path.realpath(each) not in led]
+            return [document for each in wanted for document in self._source(each)]
+        path = paths.claude_file(self.environ)
+        is_there = os.path.lexists(self._look(path)) and os.path.realpath(path) not in led
+        return self._source(path) if is_there else []
+
+    def _source(self, path: str) -> list[Document]:
+        """Read a client's own file, which is no reason to refuse everything else, however it is."""
+        remembered = self.options.remembered
+        try:
+            found = self._document(path, is_ours=False)
+        except ConfigError as why:
+            former = remembered.of(path)
+            self.problems.catch(why, path, AS_IT_WAS if former else LEFT_OUT, is_error=False)
+            return [former] if former else []
+        if found is None:
+            remembered.forget(path)
+            self.problems.warn(Where(path), "there is no such file", LEFT_OUT)
+            return []
+        remembered.keep(found)
+        return [found]
+
+    def _needed(self, path: str) -> list[Document]:
+        try:
+            found = self._document(path)
+        except ConfigError as why:
+            self.problems.catch(why, path)
+            return []
+        if found is None:
+            self.problems.error(Where(path), "there is no such file")
+            return []
+        return [found]
+
+    def _document(self, path: str, *, is_ours: bool = True) -> Document | None:
+        try:
+            text = files.read_text(self._look(path), FILE_LIMIT)
+        except FileNotFoundError:
+            return None
+        if not is_ours:
+            return parse(text, path, strict=False)
+        return parse(text, path, flaws=self.problems, takes_list=True)
+
+    def _optional(self, path: str) -> Document | None:
+        try:
+            return self._document(path)
+        except ConfigError as why:
+            self.problems.catch(why, path, "it is ignored", is_error=False)
+            return None
+
+    def _world(self, native: Native) -> World:
+        return World(
+            login=_login(self.home, self.environ, self.problems),
+            variables=self._variables(native),
+            home=paths.user_home(self.environ),
+            classified=self._classified(),
+            outside=self.brought.values if self.brought else {},
+            is_token=is_token,
+        )
+
+    def _variables(self, native: Native) -> dict[str, str]:
+        named = self.options.env_file or next(
+            (self.environ[key] for key in ENV_FILE_VARIABLES if self.environ.get(key)), None
+        )
+        path = paths.absolute(named, self.environ) if named else os.path.join(self.home, ".env")
+        place = None if named else native.env_file
+        if place:
+            path = self._beneath(place.value, os.path.dirname(place.document.file))
+        try:
+            return parse_dotenv(files.read_text(self._look(path), FILE_LIMIT), path)
+        except FileNotFoundError:
+            if named or place:
+                self.problems.error(place.where if place else Where(path), "there is no such file of values")
+        except ConfigError as why:
+            self.problems.catch(why, path)
+        return {}
+
+    def _classified(self) -> dict[str, Classification]:
+        found: dict[str, Classification] = {}
+        theirs = (paths.immorterm_classification(self.environ), IMMORTERM_TIMEOUT_S)
+        for path, timeout_s in (theirs, (os.path.join(self.home, "classification.json"), None)):
+            document = self._optional(path)
+            if document and isinstance(document.value, dict):
+                found |= read_classification(document, self.problems, timeout_s)
+            elif document:
+                self.problems.catch(document.root().wrong("a mapping"), hint="it is ignored", is_error=False)
+        return found
+
+    def _demo(self) -> tuple[Entry, ...]:
+        return _demo(paths.user_home(self.environ)) if self.options.demo else ()
+
+
+def _login(home: str, environ: Mapping[str, str], problems: Problems) -> dict[str, str]:
+    own = environment.for_children(environ)
+    if environment.is_from_shell(environ):
+        return own
+    path = os.path.join(home, "environment.json")
+    try:
+        return _kept_environment(path) or own
+    except ConfigError as why:
+        problems.catch(why, path, "it is ignored", is_error=False)
+        return own
+
+
+def _kept_environment(path: str) -> dict[str, str]:
+    try:
+        document = parse(home_files.read_text(path, FILE_LIMIT), path)
+    except FileNotFoundError:
+        return {}
+    return environment.for_children(
+        {key: each for key, each in document.value.items() if isinstance(each, str)}
+    )
+
+
+def keep_login(home: str, environ: Mapping[str, str]) -> list[str]:
+    """Keep the environment of a shell for starts without one; return what kept it from being kept."""
+    own = environment.for_children(environ)
+    path = os.path.join(home, "environment.json")
+    if not environment.is_from_shell(environ):
+        return []
+    with suppress(ConfigError):
+        if _kept_environment(path) == own:
+            return []
+    try:
+        files.make_home(home)
+        # Bytes that are no UTF-8 arrive as surrogates, which JSON carries as escapes.
+        home_files.keep(path, json.dumps(dict(sorted(own.items())), indent=1).encode("ascii"))
+    except ConfigError as why:
+        return [f"{why}; the login environment is not kept"]
+    return []
+
+
+def _demo(home: str) -> tuple[Entry, ...]:
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    installed = os.path.basename(root) in ("site-packages", "dist-packages")
+    # Isolated, Python finds an installed package but not a checkout, which is then named to it.
+    env = {} if installed else {"PYTHONPATH": root}
+    flag = "-I" if installed else "-P"
+    origin = Origin(Scope.DEMO, "demonstration", home)
+    return tuple(
+        Entry(
+            title=title,
+            argv=(sys.executable, flag, "-m", f"mcpgateway.demo.{title}"),
+            env=env,
+            origin=origin,
+            share=share,
+        )
+        for title, share in (("clock", Share.GLOBAL), ("notebook", Share.SESSION))
+    )

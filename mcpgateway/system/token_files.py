@@ -1,0 +1,126 @@
+"""Where tokens are kept: those of the gateway itself in files of their own, those of agents by their digests."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import secrets
+import stat
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+from mcpgateway.errors import ConfigError
+from mcpgateway.policy import agent_tokens
+from mcpgateway.policy.agent_tokens import AgentToken
+from mcpgateway.system import files, home_files
+
+AUTH, ADMIN = "auth.token", "admin.token"
+AGENTS = "tokens.json"
+VARIABLES = {AUTH: "MCP_GATEWAY_AUTH_TOKEN", ADMIN: "MCP_GATEWAY_ADMIN_TOKEN"}
+BYTES = 32
+# What an earlier start left half-written must not be mistaken for a token.
+CHARACTERS = len(base64.urlsafe_b64encode(bytes(BYTES)).rstrip(b"="))
+STRONG = re.compile(r"[A-Za-z0-9_-]{43,512}")
+
+
+@frozen
+class TokenFiles:
+    """The files of tokens in a home; all of them are for their owner alone.
+
+    :ivar environ: where the gateway's own tokens may be given, as in a container; their files say the same then.
+    """
+
+    home: str
+    environ: Mapping[str, str] = field(factory=dict, repr=False)
+
+    def own(self) -> tuple[str, str]:
+        """The gateway's two tokens, made where there are none.
+
+        :raise ConfigError: they can be neither read nor made, or what was given is no token.
+        """
+        return self._own(AUTH), self._own(ADMIN)
+
+    def _own(self, name: str) -> str:
+        given = self.environ.get(VARIABLES[name])
+        if not given:
+            return read_or_create(self._at(name))
+        if not STRONG.fullmatch(given) or given.startswith(agent_tokens.PREFIX):
+            raise ConfigError(
+                f"{VARIABLES[name]}: expected at least 43 of A-Z a-z 0-9 - _, and no agent's token; such as: "
+                "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+            )
+        home_files.keep(self._at(name), given.encode() + b"\n")
+        return given
+
+    def renew(self, name: str) -> str:
+        """Make another token in place of one of those.
+
+        :raise ConfigError: it cannot be kept.
+        """
+        try:
+            with files.locked(self.home):
+                return _new(self._at(name))
+        except OSError as why:
+            raise home_files.refused(self._at(name), "written", why) from why
+
+    def agents(self) -> tuple[AgentToken, ...]:
+        """The tokens of agents.
+
+        :raise ConfigError: their file cannot be read as a whole, or is not ours alone.
+        """
+        path = self._at(AGENTS)
+        try:
+            with os.fdopen(home_files.open_to_read(path), "rb") as stream:
+                if stat.S_IMODE(os.fstat(stream.fileno()).st_mode) & 0o022:
+                    raise ConfigError(
+                        f"{path}: others may write to it",
+                        "see what is in it, then take their rights away: chmod 600",
+                    )
+        except FileNotFoundError:
+            return ()
+        return agent_tokens.read(home_files.read(path, agent_tokens.FILE_LIMIT), path)
+
+    def keep(self, tokens: tuple[AgentToken, ...]) -> None:
+        """Keep these tokens of agents, and no others.
+
+        :raise ConfigError: they cannot be kept.
+        """
+        home_files.keep(self._at(AGENTS), agent_tokens.written(tokens))
+
+    def _at(self, name: str) -> str:
+        return os.path.join(self.home, name)
+
+
+def read_or_create(path: str) -> str:
+    """Return the secret that a file keeps, after making the file if there is none worth its name.
+
+    :raise ConfigError: the file can be neither read nor made, or is not a file of ours.
+    """
+    try:
+        # Two that start at once must not each make their own.
+        with files.locked(os.path.dirname(path) or "."):
+            return _kept(path) or _new(path)
+    except (OSError, ValueError) as why:
+        raise home_files.refused(path, "used", why) from why
+
+
+def _kept(path: str) -> str | None:
+    try:
+        descriptor = home_files.open_to_read(path)
+    except FileNotFoundError:
+        return None
+    with os.fdopen(descriptor, "rb") as stream:
+        if stat.S_IMODE(os.fstat(descriptor).st_mode) != 0o600:
+            os.fchmod(descriptor, 0o600)
+        token = stream.read(4096).strip()
+    if len(token) < CHARACTERS or not token.isascii():
+        return None
+    return token.decode("ascii")
+
+
+def _new(path: str) -> str:
+    token = secrets.token_urlsafe(BYTES)
+    home_files.keep(path, token.encode("ascii") + b"\n")
+    return token

@@ -1,0 +1,62 @@
+"""The book of what tools were called and what tokens were spared, on disk.
+
+Everything here blocks for as long as a small file takes.  A book that is lost costs nothing but its counts, so nobody
+waits until it is on the disk.
+"""
+
+from __future__ import annotations
+
+from twisted.logger import Logger
+
+from mcpgateway.discovery import usage
+from mcpgateway.discovery.usage import FILE_LIMIT, Book, NewerFormat
+from mcpgateway.errors import ConfigError
+from mcpgateway.system import home_files
+
+
+class UsageFile:
+    """The file of one home; what cannot be read is as good as absent, and the log says so."""
+
+    log = Logger()
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._is_newer = False
+        self._writer = home_files.Writer(self._complain)
+
+    def read(self) -> Book:
+        """What was written last; an empty book where there is none."""
+        try:
+            return usage.read(home_files.read_text(self._path, FILE_LIMIT))
+        except FileNotFoundError:
+            return Book()
+        except NewerFormat as why:
+            self._is_newer = True
+            self.log.warn(
+                "{path} was written by a newer mcpgateway (format {found}) and is left alone",
+                event="usage.newer",
+                path=self._path,
+                found=str(why),
+            )
+        except (ConfigError, ValueError) as why:
+            self.log.warn(
+                "{path} is ignored, and written anew: {why}",
+                event="usage.damaged",
+                path=self._path,
+                why=str(why),
+            )
+        return Book()
+
+    def write(self, book: Book) -> bool:
+        """Keep a book; false when that has to be tried again."""
+        if self._is_newer:
+            return True  # it is not ours to replace
+        return self._writer.write(self._path, book.written())
+
+    def _complain(self, why: str) -> None:
+        self.log.warn(
+            "how often tools are called cannot be kept in {path}: {why}",
+            event="usage.unwritable",
+            path=self._path,
+            why=why,
+        )

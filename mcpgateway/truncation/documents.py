@@ -1,0 +1,191 @@
+"""The value that a tool's result is about: what stands inside its text, or its structured content.
+
+# Note [One value, or several]
+Most results are one text, which often is JSON, and perhaps the same once more as structured content.  Of such a result
+``$`` is that value.  Where there are several texts, or the structured content says something else, ``$`` is an object
+with ``content``, whose items are the texts' values in their places, and ``structuredContent``.  So it is where a text
+stands in an embedded resource, or in a block of a kind that is not known here: that block stays, with its text's value
+in it.  A large ``_meta`` is a part as well.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+from msgspec import Raw
+
+from mcpgateway.protocol import jsonrpc
+from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.truncation import paths, values
+
+ROOT = "$"
+META_BYTES = 4096  # of a ``_meta`` that is never cut
+LOOK_CHARS = 1000
+_TEXT_TYPE = Raw(b'"text"')
+_OPAQUE_TYPES = (Raw(b'"image"'), Raw(b'"audio"'), Raw(b'"resource_link"'))
+_OPAQUE = frozenset(
+    "type data blob uri url mimeType name id".split()
+)  # members that are worth nothing in part
+_PLAIN = ("text",)
+_EMBEDDED = ("resource", "text")
+
+
+@frozen
+class Block:
+    """One block of a result's content.
+
+    :ivar raw: as it came.
+    :ivar members: its members; empty where it is no object.
+    :ivar text: its text, or that of the resource it embeds; None where it has none that could be cut.
+    :ivar place: the names of the members where that is found.
+    """
+
+    raw: Raw
+    members: Envelope
+    text: str | None
+    place: tuple[str, ...] = _PLAIN
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a text block."""
+        return self.text is not None and self.members.get("type") == _TEXT_TYPE
+
+    def with_text(self, text: Raw) -> Raw:
+        """The block with another value in the place of its text."""
+        return _with(self.members, self.place, text)
+
+
+def _with(members: Envelope, place: tuple[str, ...], value: Raw) -> Raw:
+    name, *below = place
+    inner = values.members(members.get(name, jsonrpc.EMPTY)) or {}
+    return jsonrpc.raw(members | {name: _with(inner, tuple(below), value) if below else value})
+
+
+def blocks(result: Envelope) -> list[Block]:
+    """The content of a result; a mere string, which some servers answer with, is taken for a text."""
+    content = result.get("content", jsonrpc.NULL)
+    if values.is_text(content):
+        return [text_block(content)]
+    return [_block(each) for each in values.items(content) or ()]
+
+
+def text_block(text: Raw) -> Block:
+    """A block of that text."""
+    members = {"type": _TEXT_TYPE, "text": text}
+    return Block(jsonrpc.raw(members), members, values.text(text))
+
+
+def _block(raw: Raw) -> Block:
+    members = values.members(raw) or {}
+    kind = members.get("type", jsonrpc.NULL)
+    if kind in _OPAQUE_TYPES:
+        return Block(raw, members, None)
+    embedded = values.members(members.get("resource", jsonrpc.NULL)) or {}
+    for place, holder in ((_PLAIN, members), (_EMBEDDED, embedded)):
+        text = values.text(holder.get(place[-1], jsonrpc.NULL))
+        if text is not None:
+            return Block(raw, members, text, place)
+    return _of_unknown(raw, members) if kind != _TEXT_TYPE and not embedded else Block(raw, members, None)
+
+
+def _of_unknown(raw: Raw, members: Envelope) -> Block:
+    # Its longest text, if that is one to read; half of what is encoded would be good for nothing.
+    names = [name for name, each in members.items() if name not in _OPAQUE and values.is_text(each)]
+    longest = max(names, key=lambda name: values.size(members[name]), default=None)
+    text = values.text(members[longest]) if longest is not None else None
+    if longest is None or text is None or not any(each.isspace() for each in text[:LOOK_CHARS]):
+        return Block(raw, members, None)
+    return Block(raw, members, text, (longest,))
+
+
+def meta(result: Envelope) -> Raw | None:
+    """The ``_meta`` of a result that is large enough to be cut; None for any other."""
+    found = result.get("_meta", jsonrpc.NULL)
+    return found if values.is_object(found) and values.size(found) > META_BYTES else None
+
+
+def structured(result: Envelope) -> Raw | None:
+    """The structured content of a result; None where there is none."""
+    found = result.get("structuredContent")
+    return None if found is None or found == jsonrpc.NULL else found
+
+
+@frozen
+class Layout:
+    """Where the parts of a result stand in the value it is about; see Note [One value, or several].
+
+    :ivar is_single: it is one value.
+    """
+
+    is_single: bool
+
+    def of_block(self, index: int, block: Block) -> str:
+        """The path of a block's text."""
+        if self.is_single:
+            return ROOT
+        path = paths.of_item(f"{ROOT}.content", index)
+        for name in () if block.is_plain else block.place:
+            path = paths.of_member(path, name)
+        return path
+
+    @property
+    def of_structured(self) -> str:
+        """The path of the structured content."""
+        return ROOT if self.is_single else f"{ROOT}.structuredContent"
+
+
+def layout(result: Envelope, found: list[Block]) -> Layout:
+    """How the parts of a result stand to each other.
+
+    :param found: its blocks.
+    """
+    data = structured(result)
+    said = [each.text for each in found if each.text is not None]
+    if meta(result) is not None or any(each.text is not None and not each.is_plain for each in found):
+        return Layout(is_single=False)
+    if len(said) == 1:
+        return Layout(data is None or _repeats(data, _value(said[0])))
+    return Layout(not said and data is not None)
+
+
+def _value(text: str) -> Raw:
+    return values.container(text) or values.quoted(text)
+
+
+def _shown(block: Block) -> Raw:
+    if block.text is not None:
+        value = _value(block.text)
+        return value if block.is_plain else block.with_text(value)
+    # It was passed on whole, so it is only named here.
+    names = ("type", "mimeType", "uri", "name")
+    return jsonrpc.raw({name: block.members[name] for name in names if name in block.members})
+
+
+def _repeats(data: Raw, said: Raw) -> bool:
+    if values.same(data, said):
+        return True
+    # A tool that gives no object has it wrapped into one.
+    named = values.members(data) or {}
+    return set(named) == {"result"} and values.same(named["result"], said)
+
+
+def root_of(original: bytes) -> Raw:
+    """The value that a result is about; where the bytes are no result, one without content."""
+    result = values.members(Raw(original)) or {}
+    found, data = blocks(result), structured(result)
+    if layout(result, found).is_single:
+        said = next((each.text for each in found if each.text is not None), None)
+        return _value(said) if said is not None else data or jsonrpc.NULL
+    whole: dict[str, Any] = {"content": [_shown(each) for each in found]}
+    more = {"structuredContent": data, "_meta": meta(result)}
+    return jsonrpc.raw(whole | {name: each for name, each in more.items() if each is not None})
+
+
+def text_of(original: bytes) -> str:
+    """A result as its server wrote it: its only text, or the whole of its JSON."""
+    result = values.members(Raw(original)) or {}
+    found = blocks(result)
+    said = [each.text for each in found if each.text is not None]
+    is_only = len(said) == 1 and structured(result) is None and layout(result, found).is_single
+    return said[0] if is_only else values.as_text(Raw(original))

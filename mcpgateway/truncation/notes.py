@@ -1,0 +1,60 @@
+"""What is said of a result that is not shown whole: where the rest is, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mcpgateway.truncation.tree import RETRIEVE, Cut
+
+KEPT = "gateway://results/"
+META_KEY = "mcpgateway/truncation"  # in the result's ``_meta``
+NAMED_CUTS = 3  # in the note
+LISTED_CUTS = 10  # in ``_meta``
+SHOWN_CHARS = 80  # of a path, or of what is missing there
+
+
+def note(
+    cuts: Sequence[Cut], ref: str, *, masked: int = 0, is_repeat: bool = False, elsewhere: str = ""
+) -> str:
+    """A sentence or two for whoever reads the result.
+
+    :param elsewhere: the endpoint that has the tool which shows the rest; empty: the one that is asked.
+    """
+    said = []
+    if is_repeat:
+        said.append(f"Same as {ref}, which you have been given before.")
+    if ref and elsewhere:
+        said.append(
+            f"Shortened: the resource {KEPT}{ref} has all of it, and {RETRIEVE} at {elsewhere} shows it in pages."
+        )
+    elif ref:
+        said.append(f'Shortened: {RETRIEVE} with ref "{ref}" has all of it.')
+    if cuts:
+        said.append(f"{'; '.join(_said(each) for each in cuts[:NAMED_CUTS])}{_more(len(cuts) - NAMED_CUTS)}.")
+    if masked:
+        said.append(f"{masked} {'value' if masked == 1 else 'values'} that look like secrets are masked.")
+    return " ".join(said)
+
+
+def _said(cut: Cut) -> str:
+    return f"{_shown(cut.path)}: {_shown(cut.what)}"
+
+
+def _shown(text: str) -> str:
+    shown = text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}…"
+    return shown.encode("utf-8", "replace").decode()
+
+
+def _more(count: int) -> str:
+    return f"; {count} more" if count > 0 else ""
+
+
+def listed(cuts: Sequence[Cut]) -> dict[str, Any]:
+    """What is missing of a value that has no room for markers."""
+    said: dict[str, Any] = {
+        "cuts": [{"path": _shown(each.path), "shown": _shown(each.what)} for each in cuts[:LISTED_CUTS]]
+    }
+    if len(cuts) > LISTED_CUTS:
+        said["moreCuts"] = len(cuts) - LISTED_CUTS
+    return said

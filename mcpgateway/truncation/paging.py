@@ -1,0 +1,281 @@
+"""Pages of a result that was kept; all of them together are the whole of it.
+
+# Note [What one page holds]
+A page of an array is some of its items, one of an object some of its members, one of a text some of its characters.  It
+has no more than `PAGE_BYTES`: items that do not fit are left for the next page, and one that fits on none is replaced
+by a word about it, with the path under which it has pages of its own; ``tooLarge`` lists those paths.  An object with
+names that are too long for a path is paged as the text of its JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from attrs import define, evolve, field
+from msgspec import Raw
+
+from mcpgateway.errors import InvalidParams
+from mcpgateway.protocol import jsonrpc
+from mcpgateway.truncation import documents, lines, paths, structure, values
+from mcpgateway.truncation.paths import Found
+from mcpgateway.truncation.queries import Aggregate, PageQuery, check
+
+PAGE_BYTES = 32_768
+CHARS_PER_ITEM = 200  # of a text
+NAME_CHARS = 200  # of a member that can be named in a path
+VALUE_CHARS = 200  # of what items are counted by
+
+
+@define
+class _Page:
+    """Entries that fit on one page.
+
+    :ivar too_large: the paths of those that fit on none.
+    """
+
+    entries: list[Raw] = field(factory=list)
+    too_large: list[str] = field(factory=list)
+    _left: int = PAGE_BYTES
+
+    def take(self, path: str, value: Raw, more: int = 0) -> bool:
+        """Put a value on the page, or what stands for it; false when the page is full.
+
+        :param more: bytes that it takes beside its own.
+        """
+        if values.size(value) + more > PAGE_BYTES:
+            value = _stand_in(path, value)
+            self.too_large.append(path)
+        size = values.size(value) + more
+        if size > self._left and self.entries:
+            if self.too_large and self.too_large[-1] == path:
+                self.too_large.pop()
+            return False
+        self._left -= size
+        self.entries.append(value)
+        return True
+
+
+def page(original: bytes, query: PageQuery) -> dict[str, Any]:
+    """A page of a whole ``CallToolResult``, or what else is asked about it.
+
+    :raise InvalidParams: nothing is there, or it cannot be asked for that.
+    """
+    check(query)
+    root = values.quoted(documents.text_of(original)) if query.raw else documents.root_of(original)
+    found, is_single = paths.find(root, query.path)
+    if is_single:
+        return _single(found[0], query)
+    return _of_items(found, query, query.path)
+
+
+def _single(where: Found, query: PageQuery) -> dict[str, Any]:
+    listed = values.items(where.value)
+    if listed is not None:
+        items = [Found(paths.of_item(where.path, index), each) for index, each in enumerate(listed)]
+        return _of_items(items, query, where.path, where.value)
+    if query.shape:
+        return {"path": where.path, "shape": structure.shape(where.value, PAGE_BYTES)}
+    if query.aggregate is not None:
+        raise InvalidParams(f"{where.path} is no array, so there are no items to count", _arrays_in(where))
+    if query.grep:
+        return _matching(lines.of_value(where.path, where.value), query)
+    text = values.text(where.value)
+    if text is not None:
+        return _of_text(text, query)
+    named = values.members(where.value)
+    if named is not None and all(len(name) <= NAME_CHARS for name in named):
+        return _of_members(where, named, query)
+    if named is not None or values.head(where.value) in (b"{", b"["):
+        return _of_text(values.as_text(where.value), query) | {"isJson": True}
+    return {"total": 1, "offset": 0, "count": 1, "hasMore": False, "data": where.value}
+
+
+def _arrays_in(where: Found) -> str:
+    named = values.members(where.value) or {}
+    found = [paths.of_member(where.path, name) for name, each in named.items() if values.is_list(each)]
+    return (
+        f"Its arrays: {', '.join(each[:100] for each in found[:5])}" if found else "Name an array by its path"
+    )
+
+
+# Arrays, and what a path with several ends leads to
+
+
+def _of_items(
+    items: Sequence[Found], query: PageQuery, path: str, whole: Raw | None = None
+) -> dict[str, Any]:
+    if query.shape:
+        value = whole if whole is not None else jsonrpc.raw([each.value for each in items])
+        return {"path": path, "shape": structure.shape(value, PAGE_BYTES)}
+    if query.grep:
+        return _matching([line for each in items for line in _lines(each)], query)
+    if query.search:
+        needle = query.search.lower()
+        items = [each for each in items if _holds(each.value, needle)]
+    if query.aggregate is not None:
+        return _counted(items, query)
+    start, stop = _window(len(items), query)
+    shown = _Page()
+    for each in items[start:stop]:
+        if not shown.take(each.path, _projected(each.value, query.fields)):
+            break
+    return _answer(len(items), start, shown, jsonrpc.raw(shown.entries))
+
+
+def _lines(where: Found) -> list[str]:
+    # Texts among items are told apart by their paths.
+    if values.is_text(where.value):
+        return [f"{where.path} = {lines.shortened(values.as_text(where.value))}"]
+    return lines.of_value(where.path, where.value)
+
+
+def _holds(value: Raw, needle: str) -> bool:
+    text = values.text(value)
+    if text is not None:
+        return needle in text.lower()
+    # Whoever searches knows neither the server's blanks nor how it writes its characters.
+    return any(needle in each.lower() for each in (values.as_text(value), values.compact(value)))
+
+
+def _projected(value: Raw, fields: tuple[str, ...]) -> Raw:
+    named = values.members(value) if fields else None
+    if named is None:
+        return value
+    return jsonrpc.raw({name: named[name] for name in fields if name in named})
+
+
+def _window(total: int, query: PageQuery) -> tuple[int, int]:
+    # Of a long beginning or end the first page, which says where the next one is.
+    start = min(max(query.offset, total - query.tail if query.tail else 0), total)
+    return start, min(start + min(query.head or query.limit, query.limit), total)
+
+
+def _answer(total: int, start: int, shown: _Page, data: Raw) -> dict[str, Any]:
+    answer = _counts(total, start, len(shown.entries)) | {"data": data}
+    if shown.too_large:
+        answer["tooLarge"] = shown.too_large
+    return answer
+
+
+def _counts(total: int, start: int, count: int) -> dict[str, Any]:
+    end = start + count
+    said: dict[str, Any] = {"total": total, "offset": start, "count": count, "hasMore": end < total}
+    return said | {"nextOffset": end} if end < total else said
+
+
+def _stand_in(path: str, value: Raw) -> Raw:
+    about: dict[str, Any] = {"_path": path, "_type": structure.type_of(value), "_bytes": values.size(value)}
+    listed = values.items(value)
+    if listed is not None:
+        about["_items"] = len(listed)
+    return jsonrpc.raw(about | {"_message": "too large for a page; ask for its path"})
+
+
+# Objects
+
+
+def _of_members(where: Found, named: dict[str, Raw], query: PageQuery) -> dict[str, Any]:
+    chosen = {name: each for name, each in named.items() if not query.fields or name in query.fields}
+    if query.search:
+        needle = query.search.lower()
+        chosen = {
+            name: each for name, each in chosen.items() if needle in name.lower() or _holds(each, needle)
+        }
+    names = list(chosen)
+    start, stop = _window(len(names), query)
+    shown = _Page()
+    for name in names[start:stop]:
+        if not shown.take(paths.of_member(where.path, name), chosen[name], len(name.encode())):
+            break
+    data = dict(zip(names[start:stop], shown.entries, strict=False))
+    return _answer(len(names), start, shown, jsonrpc.raw(data))
+
+
+# Texts
+
+
+def _of_text(text: str, query: PageQuery) -> dict[str, Any]:
+    if query.fields:
+        raise InvalidParams(
+            "A text has no fields", "Leave fields out, or name an object or array by its path"
+        )
+    if query.search:
+        needle = query.search.lower()
+        found = [each for each in text.split("\n") if needle in each.lower()]
+        return _of_lines(found, *_window(len(found), query))
+    if query.head or query.tail:
+        found = text.split("\n")
+        return _of_lines(found, *_window(len(found), evolve(query, limit=query.head or query.tail)))
+    start = min(query.offset, len(text))
+    chunk = text[start : start + query.limit * CHARS_PER_ITEM]
+    return _counts(len(text), start, len(chunk)) | {"data": values.quoted(chunk)}
+
+
+def _of_lines(found: Sequence[str], start: int, stop: int) -> dict[str, Any]:
+    shown = list(_fitting(map(lines.shortened, found[start:stop])))
+    return _counts(len(found), start, len(shown)) | {"data": values.quoted("\n".join(shown))}
+
+
+def _fitting(found: Iterator[str]) -> Iterator[str]:
+    left = PAGE_BYTES
+    for each in found:
+        left -= len(each) + 1
+        if left < 0:
+            return
+        yield each
+
+
+def _matching(found: list[str], query: PageQuery) -> dict[str, Any]:
+    matches = lines.matcher(query.grep)
+    hits = [number for number, line in enumerate(found) if matches(line)]
+    start, stop = _window(len(hits), query)
+    shown = lines.around(found, hits[start:stop], query.context)
+    while stop - start > 1 and sum(map(len, shown)) > PAGE_BYTES:
+        stop = start + (stop - start) // 2
+        shown = lines.around(found, hits[start:stop], query.context)
+    data = values.quoted("\n".join(_fitting(iter(shown))))
+    return _counts(len(hits), start, stop - start) | {"data": data}
+
+
+# Counts
+
+
+def _counted(items: Sequence[Found], query: PageQuery) -> dict[str, Any]:
+    if query.aggregate is Aggregate.COUNT and not query.by:
+        return {"count": len(items)}
+    groups: dict[bytes, int] = {}
+    lacking = 0
+    for each in items:
+        value = _value_at(each.value, query.by)
+        if value is None:
+            lacking += 1
+        else:
+            groups[bytes(value)] = groups.get(bytes(value), 0) + 1
+    if query.aggregate is Aggregate.COUNT:
+        return {"count": len(items) - lacking, "without": lacking}
+    ordered = sorted(groups.items(), key=lambda each: (-each[1], each[0]))
+    start, stop = _window(len(ordered), query)
+    data = [
+        _short(value) if query.aggregate is Aggregate.DISTINCT else {"value": _short(value), "count": count}
+        for value, count in ordered[start:stop]
+    ]
+    counts = _counts(len(ordered), start, len(data))
+    return {"by": query.by, **counts, "without": lacking, "data": jsonrpc.raw(data)}
+
+
+def _value_at(item: Raw, by: str) -> Raw | None:
+    named = values.members(item) or {}
+    if by in named:
+        return named[by]
+    try:
+        found, _ = paths.find(item, by)
+    except InvalidParams:
+        return None
+    return found[0].value if found else None
+
+
+def _short(value: bytes) -> Raw:
+    if len(value) <= VALUE_CHARS:
+        return Raw(value)
+    return values.quoted(f"{value.decode('utf-8', 'replace')[:VALUE_CHARS]}…")

@@ -1,0 +1,373 @@
+"""A tool's result, shortened so that a model can afford to read it.
+
+# Note [In this order]
+1. Of every list that is too long, the first items; of more texts than that, the first ones.
+2. Of the objects in lists, the fields that are heavy on average and tell nothing of what the object is.
+3. Of every text that is too long, its beginning.
+4. Of what is too much in all: half of each long text and three quarters of each list, up to twenty times; and if that
+   is not enough, an equal share of what may be said for each text.
+
+``lean`` does the same within tighter limits, and writes lists of alike objects as tables.
+
+Of what the gateway's own tools answer only the last rule holds, and it takes whole items: a list of tools whose schemas
+were cut would be good for nothing.
+
+# Note [What is never cut]
+Images, sounds, links, what embedded resources have as a ``blob``, ``isError``, and whatever is not known here pass as
+they are, but for texts: that of an embedded resource, and the longest of a block of unknown kind.  A ``_meta`` loses
+members only where it alone would be half of all that is allowed.  Structured
+content that has a schema is cut only where the schema allows it (`mcpgateway.truncation.schema_constraints`), and is
+never left out: clients refuse a result without it, which would lose all of it.  So it is the one thing that may
+exceed the limits.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import define, evolve, field
+from msgspec import Raw
+
+from mcpgateway.config.surface import Level, ShieldLimits
+from mcpgateway.protocol import jsonrpc
+from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.truncation import documents, notes, passes, values
+from mcpgateway.truncation.schema_constraints import FREE, permit_of
+from mcpgateway.truncation.tree import (
+    EMBEDDED_CHARS,
+    Cut,
+    Node,
+    Object,
+    Reader,
+    Table,
+    Text,
+    below,
+    cuts,
+    written,
+)
+
+ROUNDS = 20
+BLOCK_BYTES = 25  # of the shortest text block
+NOTE_BYTES = 2048  # of the limit, for what is said of the cuts
+TERSE_BYTES = 8192  # where no more may be said in all, the note is short
+LEAN_ITEMS = 0.4  # what lean shows of a list: 20 items instead of 50
+LEAN_SHARE = 0.25  # and of everything else
+LIST_BYTES = 256  # a shorter list stays whole where items do
+ANY = 1024**3  # no limit
+TRUE = Raw(b"true")
+_STRUCTURED = b'"structuredContent"'
+
+
+def shielded(result: Raw, limits: ShieldLimits, ref: str, output_schema: Raw | None = None) -> Raw | None:
+    """A whole ``CallToolResult`` with what is too much cut off; None where nothing is, to pass the bytes on.
+
+    :param ref: what the original is kept under.
+    """
+    found = shorten(result, limits, output_schema)
+    return None if found is None else found.written(ref)
+
+
+def shorten(
+    result: Raw, limits: ShieldLimits, output_schema: Raw | None = None, *, keeps_items: bool = False
+) -> Shortened | None:
+    """Cut off what is too much; None where nothing is.
+
+    :param keeps_items: only the whole is bounded, and what is left of a list are whole items.
+    """
+    if limits.level is Level.OFF or is_small(result, limits):
+        return None
+    members = values.members(result)
+    if members is None:
+        return None
+    effective = _effective(limits)
+    if keeps_items:
+        effective = evolve(effective, array_items=ANY, string_chars=ANY, field_bytes=ANY)
+    found = Shortened(members, effective, keeps_items)
+    found.cut(output_schema)
+    return found if found.is_changed else None
+
+
+def _effective(limits: ShieldLimits) -> ShieldLimits:
+    if limits.level is not Level.LEAN:
+        return limits
+    return evolve(
+        limits,
+        array_items=max(1, int(limits.array_items * LEAN_ITEMS)),
+        string_chars=max(1, int(limits.string_chars * LEAN_SHARE)),
+        field_bytes=max(1, int(limits.field_bytes * LEAN_SHARE)),
+        total_bytes=max(1024, int(limits.total_bytes * LEAN_SHARE)),
+    )
+
+
+def is_small(result: Raw, limits: ShieldLimits) -> bool:
+    """Whether there can be nothing to cut off, as it is seen without decoding a result."""
+    limits = _effective(limits)
+    size = values.size(result)
+    texts = min(EMBEDDED_CHARS, limits.string_chars, limits.total_bytes, BLOCK_BYTES * limits.array_items)
+    return size <= texts and (size <= _floor(limits) or _STRUCTURED not in bytes(result))
+
+
+def _floor(limits: ShieldLimits) -> int:
+    # A list of one item too many takes two bytes for each, and two more.
+    return min(2 * limits.array_items + 2, limits.string_chars, limits.field_bytes)
+
+
+@define(eq=False)
+class _Part:
+    """One block of the content.
+
+    :ivar node: what its text has become; None where the block is passed on as it came.
+    :ivar is_document: its text is JSON, and the node what that says.
+    :ivar is_rewritten: the JSON is written without blanks.
+    """
+
+    block: documents.Block
+    index: int
+    node: Node | None = None
+    is_document: bool = False
+    is_rewritten: bool = False
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether its text is another than it was."""
+        return self.node is not None and (self.is_rewritten or _is_cut(self.node))
+
+    def text(self, more: dict[str, Any] | None = None) -> Raw:
+        """The text as it is now, with more members where it is an object."""
+        if self.is_document and self.node is not None:
+            document = written(self.node)
+            if more:
+                document = jsonrpc.raw((values.members(document) or {}) | more)
+            return values.quoted(values.as_text(document))
+        return written(self.node) if self.node is not None else values.quoted(self.block.text or "")
+
+    def written(self, more: dict[str, Any] | None = None) -> Raw:
+        """The block as it is now."""
+        if not self.is_changed and not more:
+            return self.block.raw
+        return self.block.with_text(self.text(more))
+
+    def flatten(self) -> Text:
+        """Take its text for mere characters from now on."""
+        if self.is_document or not isinstance(self.node, Text):
+            text = values.text(self.text()) if self.is_changed else self.block.text
+            self.node, self.is_document = Text(text or "", FREE), False
+        return self.node
+
+
+def _is_cut(node: Node) -> bool:
+    return next(cuts(node, ""), None) is not None or any(isinstance(each, Table) for each in below(node))
+
+
+@define(eq=False)
+class Shortened:
+    """A result under the knife, and what has become of it."""
+
+    members: Envelope
+    limits: ShieldLimits
+    keeps_items: bool = False
+    _blocks: list[documents.Block] = field(factory=list, init=False)
+    _parts: list[_Part] = field(factory=list, init=False)
+    _texts: list[_Part] = field(factory=list, init=False)
+    _dropped: int = field(default=0, init=False)
+    _structured: Node | None = field(default=None, init=False)
+    _is_left_out: bool = field(default=False, init=False)
+    _has_schema: bool = field(default=False, init=False)
+    _meta_left: Raw | None = field(default=None, init=False)
+    _meta_omitted: list[str] = field(factory=list, init=False)
+
+    def cut(self, output_schema: Raw | None) -> None:
+        """Cut what is too much; see Note [In this order]."""
+        limits = self.limits
+        self._read(output_schema)
+        for each in self._nodes():
+            passes.strip(each, limits.field_bytes)
+            passes.shorten(each, limits.string_chars)
+        if limits.level is Level.LEAN:
+            for part in self._texts:
+                part.node = (
+                    passes.tabulate(part.node) if part.is_document and part.node is not None else part.node
+                )
+        self._bound_meta(limits.total_bytes // 2)
+        budget = limits.total_bytes - min(NOTE_BYTES, limits.total_bytes // 2) - self._meta_size()
+        if self._size() > budget:
+            self._fit(budget)
+
+    def _read(self, output_schema: Raw | None) -> None:
+        limits = self.limits
+        floor = LIST_BYTES if self.keeps_items else _floor(limits)
+        reader = Reader(limits.array_items, floor, self.keeps_items)
+        self._blocks = documents.blocks(self.members)
+        for index, block in enumerate(self._blocks):
+            part = _Part(block, index)
+            if block.text is not None and len(self._texts) >= limits.array_items:
+                self._dropped += 1
+                continue
+            self._parts.append(part)
+            if block.text is not None:
+                self._texts.append(part)
+                if len(block.text) > min(EMBEDDED_CHARS, limits.string_chars):
+                    _read_text(part, block.text, reader)
+        data = documents.structured(self.members)
+        if data is not None:
+            # Clients hold what is no error against the schema.
+            self._has_schema = output_schema is not None and self.members.get("isError") != TRUE
+            self._structured = reader.read(data, permit_of(output_schema if self._has_schema else None, data))
+
+    def _bound_meta(self, most: int) -> None:
+        # Programs read it, not models: it is cut only where it is as much as all else, and then by whole members.
+        found = documents.meta(self.members)
+        left = values.members(found) or {} if found is not None else {}
+        size = values.size(found) if found is not None else 0
+        for name in sorted(left, key=lambda each: -values.size(left[each])):
+            if size <= max(most, documents.META_BYTES):
+                break
+            size -= len(name) + values.size(left.pop(name))
+            self._meta_omitted.append(name)
+        self._meta_left = jsonrpc.raw(left) if self._meta_omitted else found
+
+    def _meta_size(self) -> int:
+        return 0 if self._meta_left is None else values.size(self._meta_left)
+
+    def _nodes(self) -> list[Node]:
+        nodes = [each.node for each in self._texts if each.node is not None]
+        return nodes if self._structured is None else [*nodes, self._structured]
+
+    def _size(self) -> int:
+        return sum(values.size(each.written()) for each in self._texts) + self._structured_size()
+
+    def _structured_size(self) -> int:
+        return 0 if self._structured is None else values.size(written(self._structured))
+
+    def _fit(self, budget: int) -> None:
+        for part in self._texts:
+            part.is_rewritten = part.is_document
+        for _ in range(ROUNDS):
+            if self._size() <= budget:
+                return
+            many = 1 if self.keeps_items else passes.MANY_ITEMS
+            shrunk = [each for each in self._nodes() if passes.shrink(each, many)]
+            if not shrunk:
+                break
+        if self._size() > budget:
+            self._share_out(budget)
+
+    def _share_out(self, budget: int) -> None:
+        if self._structured is not None and not self._has_schema:
+            self._leave_out(self._structured)
+        left = max(budget - self._structured_size(), budget // 4)
+        texts = [each.flatten() for each in self._texts]
+        chars = left // max(1, len(texts))
+        while self._texts_size() > left and chars:
+            for each in texts:
+                each.cut(chars)
+            chars //= 2
+        while self._texts_size() > left:
+            self._dropped += 1
+            self._parts.remove(self._texts.pop())
+
+    def _texts_size(self) -> int:
+        return sum(values.size(each.written()) for each in self._texts)
+
+    def _leave_out(self, node: Node) -> None:
+        self._structured, self._is_left_out = None, True
+        if not self._texts:
+            block = documents.text_block(jsonrpc.raw(""))
+            part = _Part(block, 0, Text(values.as_text(written(node)), FREE), is_rewritten=True)
+            self._parts.append(part)
+            self._texts.append(part)
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether anything of it is another than it was."""
+        return bool(
+            self._dropped
+            or self._is_left_out
+            or self._meta_omitted
+            or (self._structured is not None and _is_cut(self._structured))
+            or any(each.is_changed for each in self._texts)
+        )
+
+    def cuts(self) -> list[Cut]:
+        """What is missing, by where it is found in the original."""
+        layout = documents.layout(self.members, self._blocks)
+        found = [
+            cut
+            for part in self._texts
+            if part.node is not None
+            for cut in cuts(part.node, layout.of_block(part.index, part.block))
+        ]
+        if self._dropped:
+            total = len(self._texts) + self._dropped
+            found.append(Cut(f"{documents.ROOT}.content", f"{len(self._texts)} of {total} texts"))
+        if self._meta_omitted:
+            found.append(Cut(f"{documents.ROOT}._meta", f"without {', '.join(self._meta_omitted)}"))
+        if self._is_left_out:
+            return [*found, Cut(layout.of_structured, "left out")]
+        structured = self._structured
+        more = list(cuts(structured, layout.of_structured)) if structured is not None else []
+        return [*found, *(each for each in more if each not in found)]
+
+    def written(self, ref: str, *, masked: int = 0, is_repeat: bool = False, elsewhere: str = "") -> Raw:
+        """The result as it is now, with a word about where the rest is."""
+        missing = self.cuts()
+        is_terse = self.limits.total_bytes < TERSE_BYTES
+        shown = [] if is_terse else missing
+        words = notes.note(shown, ref, masked=masked, is_repeat=is_repeat, elsewhere=elsewhere)
+        said = {"_ref": ref, "_truncated": True, "_note": words}
+        result = self.members | {"content": self._content(said)}
+        if self._meta_left is not None:
+            result["_meta"] = self._meta_left
+        if self._structured is not None:
+            result["structuredContent"] = written(self._structured)
+        else:
+            result.pop("structuredContent", None)
+        if self._is_left_out or self._has_schema:
+            meta = values.members(result.get("_meta", jsonrpc.EMPTY)) or {}
+            told = {"ref": ref} | ({} if is_terse else notes.listed(missing))
+            result["_meta"] = jsonrpc.raw(meta | {notes.META_KEY: jsonrpc.raw(told)})
+        return jsonrpc.raw(result | {name: jsonrpc.raw(value) for name, value in said.items()})
+
+    def _content(self, said: dict[str, Any]) -> Raw:
+        teller = next((each for each in self._texts if _can_tell(each, said)), None)
+        content = [each.written(said if each is teller else None) for each in self._parts]
+        if teller is None:
+            content.append(note_block(said))
+        return jsonrpc.raw(content)
+
+
+def _read_text(part: _Part, text: str, reader: Reader) -> None:
+    if len(text) <= EMBEDDED_CHARS and len(text) <= reader.array_items:
+        return
+    document = values.container(text) if len(text) > EMBEDDED_CHARS else None
+    part.is_document = document is not None
+    part.node = reader.read(document) if document is not None else Text(text, FREE)
+
+
+def _can_tell(part: _Part, said: dict[str, Any]) -> bool:
+    # Where the text is an object, what is to be said has its place in it.
+    node = part.node
+    return (
+        part.is_document
+        and part.is_changed
+        and part.block.is_plain
+        and isinstance(node, Object)
+        and said.keys().isdisjoint(node.members)
+    )
+
+
+def note_block(said: dict[str, Any]) -> Raw:
+    """A text block that says where the rest is."""
+    return jsonrpc.raw({"type": "text", "text": values.as_text(jsonrpc.raw(said))})
+
+
+def with_note(result: Raw, masked: int) -> Raw:
+    """A result of which nothing is cut, with a word about what is masked in it."""
+    members = values.members(result) or {}
+    said = {"_note": notes.note([], "", masked=masked)}
+    content = values.items(members.get("content", jsonrpc.NULL)) or []
+    return jsonrpc.raw(
+        members
+        | {"content": jsonrpc.raw([*content, note_block(said)])}
+        | {name: jsonrpc.raw(value) for name, value in said.items()}
+    )

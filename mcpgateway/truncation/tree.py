@@ -1,0 +1,281 @@
+"""A result's value with what is too much cut off, and what is left of it written down.
+
+A value becomes a tree of arrays, objects and texts as far as it is large enough to be cut; whatever is small stays the
+bytes it came as.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from attrs import define, frozen
+from msgspec import Raw
+
+from mcpgateway.protocol import jsonrpc
+from mcpgateway.truncation import paths, values
+from mcpgateway.truncation.schema_constraints import FREE, Permit
+
+EMBEDDED_CHARS = 1000  # a longer text may be JSON itself
+DEPTH_LIMIT = 64  # what lies deeper is not looked into
+RETRIEVE = "gateway_get_result"
+
+
+@define(eq=False)
+class Text:
+    """A string.
+
+    :ivar more: characters that were cut off.
+    :ivar is_rewritten: it is JSON, of which something was cut out.
+    """
+
+    text: str
+    permit: Permit
+    more: int = 0
+    is_rewritten: bool = False
+
+    def cut(self, chars: int) -> bool:
+        """Keep only so many characters, if that is allowed."""
+        more = self.more + len(self.text) - chars
+        if len(self.text) <= chars or not self.permit.allows_text(chars + len(_missing(more))):
+            return False
+        self.text, self.more = self.text[:chars], more
+        return True
+
+    @property
+    def shown(self) -> str:
+        """What is left, with a word about what is not."""
+        return self.text + _missing(self.more) if self.more else self.text
+
+
+def _missing(more: int) -> str:
+    return f"\n[...TRUNCATED: {more} more chars]"
+
+
+@define(eq=False)
+class Array:
+    """A list.
+
+    :ivar total: how many items it had.
+    """
+
+    items: list[Any]
+    total: int
+    permit: Permit
+
+    def cut(self, count: int) -> bool:
+        """Keep only so many items, if that is allowed."""
+        count = max(count, self.permit.fewest)
+        if self.permit.is_frozen or len(self.items) <= count:
+            return False
+        del self.items[count:]
+        return True
+
+    @property
+    def marker(self) -> dict[str, Any]:
+        """Says that items are missing."""
+        missing = self.total - len(self.items)
+        return {
+            "_truncated": True,
+            "_total": self.total,
+            "_showing": len(self.items),
+            "_message": f"{missing} further items are left out here; {RETRIEVE} has them",
+        }
+
+
+@define(eq=False)
+class Row:
+    """An object of a table: the values of its columns, and perhaps an object of the rest."""
+
+    cells: list[Any]
+
+
+@define(eq=False)
+class Table(Array):
+    """A list of objects, the names of their members written once; its items are rows.
+
+    :ivar omitted: the names of members that were left out.
+    """
+
+    columns: list[str]
+    omitted: list[str]
+
+
+@define(eq=False)
+class Object:
+    """Members by name, and the names of those that were left out."""
+
+    members: dict[str, Any]
+    omitted: list[str]
+    permit: Permit
+
+
+Node = Raw | Text | Array | Object | Row
+
+
+@frozen
+class Cut:
+    """What is missing at one place."""
+
+    path: str
+    what: str
+
+
+@frozen
+class Reader:
+    """Reads values, and cuts arrays down while it does.
+
+    :ivar array_items: how many items are kept of each array.
+    :ivar floor: a value of fewer bytes holds nothing that is too much.
+    :ivar keeps_items: what is an item of an array stays whole, if it stays.
+    """
+
+    array_items: int
+    floor: int
+    keeps_items: bool = False
+
+    def read(self, raw: Raw, permit: Permit = FREE, depth: int = 0) -> Node:
+        """A value as a tree."""
+        if permit.is_frozen or depth > DEPTH_LIMIT or not self._may_be_cut(raw):
+            return raw
+        if values.is_list(raw):
+            return self._array(raw, permit, depth)
+        if values.is_object(raw):
+            return self._object(raw, permit, depth)
+        return self._text(raw, permit, depth)
+
+    def _may_be_cut(self, raw: Raw) -> bool:
+        return values.size(raw) >= self.floor
+
+    def _item(self, raw: Raw, permit: Permit, index: int, depth: int) -> Node:
+        is_whole = self.keeps_items or not self._may_be_cut(raw)
+        return raw if is_whole else self.read(raw, permit.item(index, raw), depth)
+
+    def _array(self, raw: Raw, permit: Permit, depth: int) -> Node:
+        listed = values.items(raw)
+        if listed is None:
+            return raw
+        kept = listed[: max(self.array_items, permit.fewest)]
+        nodes = [self._item(each, permit, index, depth + 1) for index, each in enumerate(kept)]
+        return Array(nodes, len(listed), permit)
+
+    def _object(self, raw: Raw, permit: Permit, depth: int) -> Node:
+        named = values.members(raw)
+        if named is None:
+            return raw
+        nodes = {
+            name: self.read(each, permit.member(name, each), depth + 1) if self._may_be_cut(each) else each
+            for name, each in named.items()
+        }
+        return Object(nodes, [], permit)
+
+    def _text(self, raw: Raw, permit: Permit, depth: int) -> Node:
+        text = values.text(raw)
+        if text is None:
+            return raw
+        inner = values.container(text) if len(text) > EMBEDDED_CHARS else None
+        if inner is not None:
+            node = self.read(inner, FREE, depth + 1)
+            if next(cuts(node, ""), None) is not None:
+                shorter = values.as_text(written(node))
+                if permit.allows_text(len(shorter)):
+                    return Text(shorter, permit, is_rewritten=True)
+        return Text(text, permit)
+
+
+def below(node: Node) -> Iterator[Text | Array | Object | Row]:
+    """A node and all nodes below it, the innermost first; what stayed bytes is none."""
+    if isinstance(node, Raw):
+        return
+    for each in _children(node):
+        if not isinstance(each, Raw):
+            yield from below(each)
+    yield node
+
+
+def _children(node: Text | Array | Object | Row) -> Iterable[Any]:
+    if isinstance(node, Array):
+        return node.items
+    if isinstance(node, Object):
+        return node.members.values()
+    return node.cells if isinstance(node, Row) else ()
+
+
+def written(node: Node) -> Raw:
+    """A tree as a value, with markers in the places where something is missing and a marker is allowed."""
+    if isinstance(node, Text):
+        return values.quoted(node.shown)
+    if isinstance(node, Array):
+        return _written_array(node)
+    if isinstance(node, Object):
+        members = {name: written(each) for name, each in node.members.items()}
+        if node.omitted and node.permit.is_free:
+            members["_omitted"] = jsonrpc.raw(node.omitted)
+        return jsonrpc.raw(members)
+    return jsonrpc.raw([written(each) for each in node.cells]) if isinstance(node, Row) else node
+
+
+def _written_array(node: Array) -> Raw:
+    items = [written(each) for each in node.items]
+    is_marked = node.total > len(items) and node.permit.is_free
+    if isinstance(node, Table):
+        table = {"_columns": node.columns, "_rows": items} | (node.marker if is_marked else {})
+        return jsonrpc.raw(table | {"_omitted": node.omitted} if node.omitted else table)
+    if is_marked:
+        items.append(jsonrpc.raw(node.marker))
+    return jsonrpc.raw(items)
+
+
+def cuts(node: Node, path: str) -> Iterator[Cut]:
+    """What is missing, the outermost first."""
+    if isinstance(node, Text):
+        yield from _text_cuts(node, path)
+    elif isinstance(node, Array):
+        yield from _array_cuts(node, path)
+    elif isinstance(node, Object):
+        if node.omitted:
+            yield Cut(path, _without(node.omitted))
+        yield from _member_cuts(node, path)
+
+
+def _array_cuts(node: Array, path: str) -> Iterator[Cut]:
+    if node.total > len(node.items):
+        yield Cut(path, f"{len(node.items)} of {node.total} items")
+    # What many objects are without is said once.
+    omitted = {name: None for each in node.items if isinstance(each, Object) for name in each.omitted}
+    if isinstance(node, Table):
+        omitted = dict.fromkeys(node.omitted)
+    if omitted:
+        yield Cut(f"{path}[*]", _without(omitted))
+    for index, each in enumerate(node.items):
+        if isinstance(each, Raw):
+            continue
+        item = paths.of_item(path, index)
+        if isinstance(node, Table):
+            yield from _row_cuts(node, each, item)
+        else:
+            yield from _member_cuts(each, item) if isinstance(each, Object) else cuts(each, item)
+
+
+def _member_cuts(node: Object, path: str) -> Iterator[Cut]:
+    for name, each in node.members.items():
+        if not isinstance(each, Raw):
+            yield from cuts(each, paths.of_member(path, name))
+
+
+def _text_cuts(node: Text, path: str) -> Iterator[Cut]:
+    if node.more:
+        yield Cut(path, f"{len(node.text)} of {len(node.text) + node.more} characters")
+    elif node.is_rewritten:
+        yield Cut(path, "shortened JSON")
+
+
+def _without(names: Iterable[str]) -> str:
+    return f"without {', '.join(each[:60] for each in names)}"
+
+
+def _row_cuts(table: Table, row: Row, path: str) -> Iterator[Cut]:
+    for name, each in zip(table.columns, row.cells, strict=False):
+        yield from cuts(each, paths.of_member(path, name))
+    for each in row.cells[len(table.columns) :]:
+        yield from cuts(each, path)

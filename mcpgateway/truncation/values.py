@@ -1,0 +1,128 @@
+"""JSON values as the bytes they were written in, looked into no deeper than needed.
+
+What is not looked into stays the very bytes it came as, so the text of numbers survives, and a large value costs no
+more than a scan.  What msgspec refuses although it is legal JSON, half a surrogate pair, is read by other means.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+import msgspec
+from msgspec import Raw
+
+from mcpgateway.errors import GatewayError
+from mcpgateway.protocol import jsonrpc
+from mcpgateway.protocol.jsonrpc import Envelope
+
+_CONTAINERS = ("{", "[")
+_read_string = msgspec.json.Decoder(str).decode
+_encode = msgspec.json.Encoder().encode
+_ESCAPED = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|.)")
+
+
+def size(raw: Raw) -> int:
+    """How many bytes a value takes."""
+    return memoryview(raw).nbytes
+
+
+def head(raw: Raw) -> bytes:
+    """The first byte of a value, which tells its type."""
+    return bytes(memoryview(raw)[:1])
+
+
+def is_list(raw: Raw) -> bool:
+    """Whether a value is an array."""
+    return head(raw) == b"["
+
+
+def is_object(raw: Raw) -> bool:
+    """Whether a value is an object."""
+    return head(raw) == b"{"
+
+
+def is_text(raw: Raw) -> bool:
+    """Whether a value is a string."""
+    return head(raw) == b'"'
+
+
+def items(raw: Raw) -> list[Raw] | None:
+    """The items of an array; None where the value is none, or is nested too deep."""
+    if not is_list(raw):
+        return None
+    try:
+        return jsonrpc.read_list(raw, "array")
+    except GatewayError:
+        return None
+
+
+def members(raw: Raw) -> Envelope | None:
+    """The members of an object; None where the value is none, or nested too deep, or has names that are no Unicode."""
+    if not is_object(raw):
+        return None
+    try:
+        return jsonrpc.read_object(raw, "object")
+    except GatewayError:
+        return None
+
+
+def text(raw: Raw) -> str | None:
+    """A string's characters, half a surrogate pair among them; None where the value is no string."""
+    if not is_text(raw):
+        return None
+    try:
+        return _read_string(raw)
+    except msgspec.MsgspecError:
+        found = json.loads(bytes(raw))
+        return found if isinstance(found, str) else None
+
+
+def quoted(string: str) -> Raw:
+    """Characters as a JSON string."""
+    try:
+        return Raw(_encode(string))
+    except UnicodeEncodeError:
+        return Raw(json.dumps(string).encode())
+
+
+def container(string: str) -> Raw | None:
+    """The array or object whose JSON a text is; None where it is something else."""
+    stripped = string.strip(" \t\r\n")
+    if not stripped.startswith(_CONTAINERS):
+        return None
+    try:
+        raw = Raw(stripped.encode())
+    except UnicodeEncodeError:
+        return None
+    found = items(raw) if is_list(raw) else members(raw)
+    return None if found is None else raw
+
+
+def as_text(raw: Raw) -> str:
+    """A value's JSON as characters."""
+    return bytes(raw).decode("utf-8", "replace")
+
+
+def compact(raw: Raw) -> str:
+    """A value's JSON without blanks and with its characters as themselves; numbers keep their text."""
+    try:
+        text = msgspec.json.format(raw, indent=-1)
+    except (msgspec.MsgspecError, RecursionError):
+        return as_text(raw)
+    return _ESCAPED.sub(_unescaped, as_text(Raw(text)))
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    if not found[1]:
+        return found[0]  # a sign that stands for another, such as a quote
+    character = chr(int(found[1], 16))
+    return character if character.isprintable() and character not in '"\\' else found[0]
+
+
+def same(one: Raw, other: Raw) -> bool:
+    """Whether two values are written alike but for the blanks; unequal where that cannot be seen cheaply."""
+    try:
+        return msgspec.json.format(one, indent=-1) == msgspec.json.format(other, indent=-1)
+    except (msgspec.MsgspecError, RecursionError):
+        return False

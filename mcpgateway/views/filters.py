@@ -1,0 +1,88 @@
+"""What stands between a call on a view and its client, and what the gateway itself asks servers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from attrs import define
+from msgspec import Raw
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from mcpgateway.errors import BackendTimeout, GatewayError
+from mcpgateway.hub.filters import Between
+from mcpgateway.interfaces import TIMED_OUT, Call
+from mcpgateway.protocol import jsonrpc, peek
+from mcpgateway.protocol.jsonrpc import Envelope, Kind, Message
+
+if TYPE_CHECKING:
+    from mcpgateway.views.members import Inners
+
+
+def own_message(method: str, params: Envelope) -> Message:
+    """A request of the gateway's own, as if a client had sent it."""
+    envelope = {"jsonrpc": jsonrpc.VERSION, "id": Raw(b"0"), "method": jsonrpc.raw(method)}
+    return Message(Kind.REQUEST, envelope | {"params": jsonrpc.raw(params)}, method, b"0", dict(params), None)
+
+
+@define(eq=False)
+class TaskLearner(Between):
+    """Remembers which server has begun a task."""
+
+    inners: Inners
+    server: str
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """The server's own response, which may name a task."""
+        task = peek.text(peek.members(peek.members(reply, "result"), "task"), "taskId")
+        if task is not None:
+            self.inners.began(task, self.server)
+        self.sink.answered(call, reply)
+
+
+@define(eq=False)
+class Rewriter(Between):
+    """Has a result written otherwise on its way to the client."""
+
+    rewrite: Callable[[Raw], Raw]
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """The server's own response."""
+        if "result" in reply:
+            reply = reply | {"result": self.rewrite(reply["result"])}
+        self.sink.answered(call, reply)
+
+
+@define(eq=False)
+class Limited(Between):
+    """Ends a call that takes too long, whatever progress it makes."""
+
+    clock: IReactorTime
+    cancel: Callable[[Call, str], bool]
+    _late: IDelayedCall | None = None
+
+    def begin(self, call: Call, limit_s: float) -> None:
+        """Let the time run."""
+        self._late = self.clock.callLater(limit_s, self._expired, call, limit_s)
+
+    def _expired(self, call: Call, limit_s: float) -> None:
+        self._late = None
+        if self.cancel(call, TIMED_OUT):
+            call.sink.failed(
+                call, BackendTimeout(f"{call.session.server.name} did not answer within {limit_s:g} s")
+            )
+
+    def _stop(self) -> None:
+        late, self._late = self._late, None
+        if late is not None:
+            late.cancel()
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """In time."""
+        self._stop()
+        self.sink.answered(call, reply)
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """There is no answer."""
+        self._stop()
+        self.sink.failed(call, why)

@@ -1,0 +1,91 @@
+"""Results that were shortened, as resources of every view: listed to whoever was given them, and read whole.
+
+Nobody is told that there is another: the result that was shortened names its own, and lists are asked for often enough.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Raw
+from twisted.internet.defer import Deferred, fail
+
+from mcpgateway.discovery.records import Kind
+from mcpgateway.errors import InvalidParams
+from mcpgateway.hub.results import originals as vault
+from mcpgateway.hub.results.originals import URI, Vault, ref_of
+from mcpgateway.protocol import jsonrpc
+from mcpgateway.protocol.translate import COMPLETE
+from mcpgateway.protocol.versions import Era
+
+READ_LIMIT = 16_777_216  # bytes of what is given in one answer; a larger one has pages
+# What a reference stands for does not change, as long as it stands for anything.
+OF_ERA: dict[Era, dict[str, Any]] = {
+    Era.LEGACY: {},
+    Era.MODERN: {"resultType": COMPLETE, "ttlMs": 60_000, "cacheScope": "private"},
+}
+"""What else stands in the result of a ``resources/read``."""
+TEMPLATE = jsonrpc.raw(
+    {
+        "uriTemplate": f"{URI}{{ref}}",
+        "name": "Kept result",
+        "description": "The whole of a result that was shortened, by the reference that stands in it.",
+        "mimeType": "application/json",
+    }
+)
+
+
+class KeptResults:
+    """What is kept, by URI."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+
+    def entries(self, kind: Kind, principal: str) -> list[Raw]:
+        """What a list of a view has of them."""
+        if kind is Kind.TEMPLATE:
+            return [TEMPLATE]
+        if kind is Kind.RESOURCE:
+            return [jsonrpc.raw(each) for each in self._vault.resources(principal)]
+        return []
+
+    def has(self, uri: str, principal: str) -> bool:
+        """Whether somebody can read a URI here."""
+        ref = ref_of(uri)
+        return ref is not None and self._vault.size_of(ref, principal) is not None
+
+    def read(self, uri: str, principal: str) -> Deferred[dict[str, Any]]:
+        """Fires with the result of a ``resources/read``.
+
+        :raise InvalidParams: (through the Deferred) there is none any more, or it is too large for one answer.
+        """
+        ref = ref_of(uri) or ""
+        size = self._vault.size_of(ref, principal) or 0
+        if size > READ_LIMIT:
+            why = f"Result {ref} has {size} bytes, which are too many for one answer"
+            return fail(InvalidParams(why, "gateway_get_result shows it page by page"))
+
+        def whole(original: bytes) -> Deferred[dict[str, Any]]:
+            return self._vault.do(len(original), _contents, uri, original)
+
+        return self._vault.fetch(ref, principal).addCallback(whole)
+
+
+def with_kept(listed: Raw, entries: list[Raw]) -> Raw:
+    """The result of a list with more entries; it may be long, so it is not read again."""
+    whole = bytes(listed)
+    if not entries or all(bytes(each) in whole for each in entries):
+        return listed
+    added = b",".join(bytes(each) for each in entries)
+    return Raw(whole[:-2] + (b"" if whole.endswith(b"[]}") else b",") + added + b"]}")
+
+
+def missing(uri: str) -> tuple[str, str]:
+    """What is said of a URI that nobody has, and what to do."""
+    ref = ref_of(uri)
+    return (f"Resource not found: {uri}", "") if ref is None else vault.missing(ref)
+
+
+def _contents(uri: str, original: bytes) -> dict[str, Any]:
+    content = {"uri": uri, "mimeType": "application/json", "text": original.decode(errors="replace")}
+    return {"contents": jsonrpc.raw([content])}

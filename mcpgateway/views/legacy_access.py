@@ -1,0 +1,211 @@
+"""What the gateway's own tools may do in the name of a legacy client: all of it in that client's own sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve, frozen
+from msgspec import Raw
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+
+from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.discovery.records import Item, Kind
+from mcpgateway.errors import Cancelled, GatewayError, InvalidParams, QuestionRefused, UnknownServer
+from mcpgateway.interfaces import Call
+from mcpgateway.policy.access import REMOTE
+from mcpgateway.policy.client_requests import refusal
+from mcpgateway.protocol import jsonrpc, legacy, peek
+from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.views.filters import Limited, own_message
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.sessions import Session
+    from mcpgateway.owntools.tool import Access
+    from mcpgateway.views.registry import Board
+    from mcpgateway.views.view import View
+
+TOKEN = b"0"
+ELICIT = "elicitation/create"
+OURS = "mcpgateway"
+NO_DIRECTORY = (
+    "a client on another machine, or with a credential of its own, chooses no directory of this one"
+)
+
+
+@frozen
+class LegacyAccess:
+    """An `mcpgateway.owntools.tool.Access`, made for one call.
+
+    :ivar is_elsewhere: it is to be as if the caller worked in another directory.
+    """
+
+    principal: str
+    view: View
+    session: Session
+    message: Message
+    _board: Board
+    is_elsewhere: bool = False
+
+    def specs(self) -> tuple[ServerSpec, ...]:
+        """The servers this caller may use."""
+        return tuple(self.view.servers.values())
+
+    def anew(self) -> LegacyAccess:
+        """The same caller, after the configuration has changed."""
+        self._board.tick()  # what has been approved of is seen now
+        return evolve(self, view=self._board.view(self.session))
+
+    def caught_up(self) -> Deferred[Access]:
+        """The same caller, once what was edited in the configuration is in force."""
+        done = self._board.catch_up()
+        if done.called:
+            return succeed(self)
+        return done.addCallback(lambda _: evolve(self, view=self._board.anew(self.session)))
+
+    def settle(self, kind: Kind) -> Deferred[tuple[Access, Mapping[str, str]]]:
+        """Wait for the lists of its servers that are not known; those that are missing then, and why."""
+        return Deferred.fromCoroutine(self._settle(kind))
+
+    async def _settle(self, kind: Kind) -> tuple[Access, Mapping[str, str]]:
+        missing = await self._board.road.settle(self.session, kind)
+        return (self if self.is_elsewhere else evolve(self, view=self._board.anew(self.session))), missing
+
+    def within(self, cwd: str) -> LegacyAccess:
+        """The same caller, as if it worked in that directory.
+
+        :raise GatewayError: nobody may work there.
+        """
+        if self.principal == REMOTE or self.view.scope is not None:
+            raise InvalidParams(NO_DIRECTORY)
+        return evolve(self, view=self._board.within(self.view, cwd, self.session), is_elsewhere=True)
+
+    def redirect(
+        self,
+        call: Call,
+        message: Message,
+        target: tuple[str, str],
+        arguments: Raw,
+        *,
+        limit_s: float,
+        level: Any,
+    ) -> None:
+        """Let a call become that of a server's tool."""
+        server, tool = target
+        if server not in self.view.servers:
+            raise UnknownServer(f"Unknown server: {server}")
+        meta = {"_meta": jsonrpc.raw(message.meta)} if message.meta is not None else {}
+        changed = own_message("tools/call", {"name": jsonrpc.raw(tool), "arguments": arguments, **meta})
+        changed.id, changed.meta = message.id, message.meta
+        if not self._board.release(call):
+            return  # it was taken back meanwhile
+        call.meter = None  # it counts for that server
+        if limit_s:
+            call.sink = limited = Limited(call.sink, self._board.clock, self._board.take_back)
+            limited.begin(call, limit_s)
+        if self.is_elsewhere and not self.session.id:
+            call.session = self._anonymous(server)
+        elsewhere = self.view.servers[server] if self.is_elsewhere else None
+        self._board.road.tools.bring(call, changed, self.view, target, level, elsewhere)
+
+    def _anonymous(self, server: str) -> Session:
+        return self._board.switchboard.session(None, self._served(server), self.principal)
+
+    def _served(self, server: str) -> ServerSpec:
+        # The view may be from before a change of the configuration: a job has waited for others, say.
+        spec = self.view.servers.get(server)
+        if spec is None:
+            raise UnknownServer(f"Unknown server: {server}")
+        return self._board.switchboard.current(spec)
+
+    def begin(self, server: str, tool: str, arguments: Raw, sink: Any) -> Call:
+        """Make a call of its own, which no client waits for."""
+        spec = self._served(server)
+        # It has a token so that it hears of progress; which one is nobody's concern, since the sink is its own.
+        call = Call(self.session, "tools/call", b"", TOKEN, sink)
+        meta = {"progressToken": Raw(TOKEN)}
+        message = own_message(
+            "tools/call",
+            {"name": jsonrpc.raw(tool), "arguments": arguments, "_meta": jsonrpc.raw(meta)},
+        )
+        message.meta = meta
+        if self.is_elsewhere or self._board.switchboard.pool.scope(spec) is not Share.SESSION:
+            # What was begun goes on when the client leaves, so it is nobody's session that it runs in.
+            call.session = self._anonymous(server)
+        self._board.outcomes.called(server, tool)
+        self._board.road.go(call, message, server)
+        return call
+
+    def cancel(self, call: Call, why: str) -> None:
+        """Take a call back that was redirected or begun."""
+        if self._board.take_back(call, why):
+            call.sink.failed(call, Cancelled(why))
+
+    def list(self, server: str, kind: Kind, *, is_look: bool = True) -> Deferred[tuple[Item, ...]]:
+        """What a server has of a kind, asked for if it must be."""
+        spec = self.view.servers.get(server)
+        if spec is None:
+            return maybeDeferred(_unknown, server)
+        told, librarian = self.view.told.get(server, ""), self._board.librarian
+        is_known = librarian.is_fresh(spec, kind, told)
+        lister = self._board.lister
+        asked = succeed(None) if is_known else lister.ask(self.session, spec, kind, told, is_look=is_look)
+
+        def known(_: None) -> tuple[Item, ...]:
+            items = librarian.known(spec, kind, told) or ()
+            return self.view.narrowed(spec, items) if kind is Kind.TOOL else items
+
+        return asked.addCallback(known)
+
+    def elicit(self, call: Call, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
+        """Ask the human at the caller's client."""
+        return maybeDeferred(self._elicit, call, params)
+
+    def _elicit(self, call: Call, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
+        board = self._board.switchboard
+        if not self.session.id:
+            raise QuestionRefused(-32601, f"Method not found: {ELICIT} (there is no session)")
+        no = refusal(ELICIT, params, board.sessions.capabilities_of(self.session))
+        if no is not None:
+            raise QuestionRefused(*no)
+        asker = OwnAsker(Deferred())
+        question = jsonrpc.request(0, ELICIT, params)
+        board.questions.ask(NOBODY, asker, self.session, ELICIT, question, call)
+        return asker.done
+
+
+@frozen
+class _Named:
+    name: str = OURS
+
+
+@frozen(eq=False)
+class _Nobody:
+    """Stands where a server would be that asks."""
+
+    server: _Named = _Named()
+
+    def newest_calls(self) -> dict[Session, Call]:
+        """None of its own."""
+        return {}
+
+
+NOBODY = _Nobody()
+
+
+@frozen(eq=False)
+class OwnAsker:
+    """Takes the answer where a server's conversation would."""
+
+    done: Deferred[dict[str, Any]]
+
+    def notify(self, reply: Envelope) -> None:
+        """The client has answered, or cannot."""
+        if "error" in reply:
+            self.done.errback(QuestionRefused(GatewayError.code, legacy.error_text(reply["error"])))
+        else:
+            self.done.callback(peek.mapping(reply, "result"))
+
+
+def _unknown(server: str) -> Deferred[Any]:
+    raise UnknownServer(f"Unknown server: {server}")

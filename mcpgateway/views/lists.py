@@ -1,0 +1,378 @@
+"""Ask servers for the lists that are not known, as a client would, several at once.
+
+A server that clients share is asked for all of them.  One that has a child for each client is asked in that client's
+own session.
+
+# Note [Who waits, and for how long]
+Whoever wants to see a list gets it at once, and only waits `LIST_S` for servers that run and may answer at once: some
+clients give up after a few seconds, and a server takes that long to start.  What comes later is announced.
+
+Whoever names something waits for the server that the name is of, and for no other, for as long as that takes: until
+then nobody can say whether there is such a thing.  Where a name does not say whose it is, all are waited for whose
+lists are not known, but no longer than `PATIENCE_S`; and once somebody has waited for one of them in vain, nobody does
+again until it has answered.
+
+A server that has failed to start is not started again for those who only look before its back-off is over: they are
+told what it has failed at.  Calls do not wait for that.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field, frozen
+from msgspec import Raw
+from twisted.internet import defer
+from twisted.internet.defer import Deferred, fail
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.backends.conversation import OwnQuestion
+from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.discovery.records import Kind
+from mcpgateway.errors import (
+    BackendGone,
+    BackendTimeout,
+    GatewayError,
+    ShuttingDown,
+    UnknownSession,
+    of_server,
+)
+from mcpgateway.hub.sessions import Session
+from mcpgateway.interfaces import Call
+from mcpgateway.owntools.missing_servers import NOT_YET
+from mcpgateway.policy.recorded_answers import cursor_of
+from mcpgateway.protocol import jsonrpc, legacy
+from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.views.filters import own_message
+
+if TYPE_CHECKING:
+    from mcpgateway.views.registry import Board
+
+LIST_S = 0.08  # a list is there within a tenth of a second
+PATIENCE_S = 10.0  # a client waits no longer for servers that its request does not name
+SOON_S = 0.02  # to start a server keeps the answer that was just given from leaving
+ANSWER_S = 120.0  # a server that has not answered by then is asked again by the next who wants to know
+RESPITE_S = 30.0  # how long one is left alone that could not be asked
+RESPITES_LIMIT = 1000
+TRIES = 3  # so often it is asked when it ends meanwhile: it was killed, or stopped by somebody
+PASSING = (BackendGone, ShuttingDown)
+_UNKNOWN_METHOD = -32601
+_DECLARED = {
+    Kind.TOOL: "tools",
+    Kind.PROMPT: "prompts",
+    Kind.RESOURCE: "resources",
+    Kind.TEMPLATE: "resources",
+}
+
+Key = tuple[str, str, Kind, str]
+"""A server, how and where it is launched, and what its child is told of its client."""
+
+Wanted = Iterable[tuple[ServerSpec, Kind]]
+
+
+@define(eq=False)
+class _Asking:
+    """A list that is being asked for, and who waits for it.
+
+    :ivar is_missed: somebody has been shown something without it.
+    :ivar tries: how often the server has ended while it was asked.
+    """
+
+    waiting: dict[Deferred[None], Session] = field(factory=dict)
+    is_missed: bool = False
+    tries: int = 0
+
+
+@frozen
+class _Respite:
+    """A server that could not be asked is left alone.
+
+    :ivar until: by the clock, in seconds.
+    """
+
+    until: float
+    why: GatewayError
+
+
+class Lister:
+    """Asks for lists, each once however many want to know."""
+
+    log = Logger()
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._asking: dict[Key, _Asking] = {}
+        self._respites: dict[Key, _Respite] = {}
+
+    def waits(self, session: Session, server: str, kind: Kind) -> bool:
+        """Whether a session waits for a list that is being asked for."""
+        return any(
+            each is session
+            for key, asking in self._asking.items()
+            if key[0] == server and key[2] is kind
+            for each in asking.waiting.values()
+        )
+
+    def wait(self, session: Session, wanted: Wanted, patience_s: float = PATIENCE_S) -> Deferred[None]:
+        """Fires once all these lists are known, or so many seconds have passed; see Note [Who waits, and for how long].
+
+        What has been waited for in vain, and what could not be asked a moment ago, is not waited for.
+        """
+        asked: list[Deferred[None]] = []
+        # To ask may mean to start many servers, which takes its time.
+        late = self._board.clock.callLater(patience_s, self._impatient, asked, patience_s >= PATIENCE_S)
+        for server, kind in wanted:
+            key = self._key(session, server, kind)
+            if not self._is_missed(key) and self._fault(key, server) is None:
+                asked.append(self.ask(session, server, kind).addErrback(_let_go))
+
+        def done(_: object) -> None:
+            if late.active():
+                late.cancel()
+
+        return defer.DeferredList(asked).addCallback(done)
+
+    def begin(self, session: Session, wanted: Wanted) -> None:
+        """Have these lists asked for soon, though nobody waits for them: they are announced when they come."""
+        if found := deque(wanted):
+            self._board.clock.callLater(SOON_S, self._begin_next, session, found)
+
+    def _begin_next(self, session: Session, wanted: deque[tuple[ServerSpec, Kind]]) -> None:
+        # To ask may mean to start a server, which takes its time: others are served in between.
+        if session.id and not self._is_there(session):
+            return
+        server, kind = wanted.popleft()
+        key = self._key(session, server, kind)
+        if (
+            self._board.inners(session).view.servers.get(server.name) is server
+            and self._fault(key, server) is None
+        ):
+            self._asked(session, server, key)
+        if wanted:
+            self._board.clock.callLater(0, self._begin_next, session, wanted)
+
+    def missing(self, session: Session, kind: Kind) -> dict[str, str]:
+        """The servers whose list the session's view is without, and why."""
+        view, known = self._board.inners(session).view, self._board.librarian.known
+        found = {}
+        for server in view.to_ask(kind):
+            is_unknown = known(server, kind, view.told.get(server.name, "")) is None
+            if is_unknown and self.may_list(session, server):
+                fault = self._fault(self._key(session, server, kind), server)
+                found[server.name] = fault.message if fault is not None else NOT_YET
+        return found
+
+    def may_list(self, session: Session, server: ServerSpec) -> bool:
+        """Whether a server's list is any of a session's business: without an id there is no child to be asked."""
+        return bool(session.id) or self._board.switchboard.pool.scope(server) is not Share.SESSION
+
+    def shown(self, session: Session, kind: Kind) -> None:
+        """The session's client is given a list, also of what may not be true any more: it is to hear what is."""
+        view = self._board.inners(session).view
+        for server in view.to_ask(kind):
+            self._board.librarian.show(server, kind, view.told.get(server.name, ""))
+
+    def _fault(self, key: Key, server: ServerSpec) -> GatewayError | None:
+        """Why a server is left alone by those who only look at it."""
+        found = self._respites.get(key)
+        if found is not None and found.until > self._board.clock.seconds():
+            return found.why
+        return self._board.pause(server)
+
+    def _impatient(self, asked: list[Deferred[None]], is_missed: bool) -> None:  # noqa: FBT001 - of a timer
+        if is_missed:
+            for asking in self._asking.values():
+                if not asking.waiting.keys().isdisjoint(asked):
+                    asking.is_missed = True
+        for each in asked:
+            each.cancel()
+
+    def _is_missed(self, key: Key) -> bool:
+        # Somebody has waited for it before, in vain; it is announced when it comes.
+        asking = self._asking.get(key)
+        return asking is not None and asking.is_missed
+
+    def _key(self, session: Session, server: ServerSpec, kind: Kind, told: str | None = None) -> Key:
+        if told is None:
+            told = self._board.inners(session).view.told.get(server.name, "")
+        return (server.name, self._board.librarian.place(server), kind, told)
+
+    def ask(
+        self,
+        session: Session,
+        server: ServerSpec,
+        kind: Kind,
+        told: str | None = None,
+        *,
+        is_look: bool = False,
+    ) -> Deferred[None]:
+        """Fires when a list is known; it may be cancelled, which stops nobody but whoever waits.
+
+        :param told: what its child is told of the client; None where it is the one that the session's view shows.
+        :param is_look: nobody calls anything, so a server that has just failed is not started for it.
+        :raise GatewayError: (through the Deferred) the server cannot be asked.
+        """
+        key = self._key(session, server, kind, told)
+        pause = self._board.pause(server) if is_look and key not in self._asking else None
+        if pause is not None:
+            return fail(pause)
+        asking = self._asking.get(key) or _Asking()
+        done: Deferred[None] = Deferred(lambda each: self._give_up(key, each))
+        asking.waiting[done] = session
+        self._asked(session, server, key, asking)
+        return done
+
+    def _asked(self, session: Session, server: ServerSpec, key: Key, asking: _Asking | None = None) -> None:
+        if key not in self._asking:
+            self._asking[key] = asking or _Asking()
+            self._begin(session, server, key)
+
+    def _begin(self, session: Session, server: ServerSpec, key: Key) -> None:
+        learnt = Deferred.fromCoroutine(self._learn(session, server, key[2], key[3]))
+        learnt.addTimeout(ANSWER_S, self._board.clock).addBoth(self._learnt, key, session, server)
+
+    def _give_up(self, key: Key, done: Deferred[None]) -> None:
+        asking = self._asking.get(key)
+        if asking is not None:
+            asking.waiting.pop(done, None)
+        done.errback(BackendTimeout("it takes too long"))
+
+    def _learnt(self, why: Any, key: Key, session: Session, server: ServerSpec) -> None:
+        has_left = isinstance(why, Failure) and bool(key[3]) and not self._is_there(session)
+        waiting = self._asking[key].waiting.values() if has_left else ()
+        heir = next((each for each in waiting if self._is_there(each)), None)
+        if heir is not None:
+            # It was asked as the child of a client that has left; those of the others have to say the same.
+            self._begin(heir, server, key)
+            return
+        asking = self._asking[key]
+        if isinstance(why, Failure) and why.check(*PASSING) and self._is_current(server, key):
+            # Whatever has ended it need not end the next one, and without it its tools would be unknown for a while.
+            asking.tries += 1
+            if asking.tries < TRIES:
+                self._begin(session, server, key)
+                return
+        del self._asking[key]
+        self._respites.pop(key, None)
+        if has_left:
+            for done in asking.waiting:
+                done.errback(UnknownSession("Session has ended"))
+        elif isinstance(why, Failure):
+            error = self._not_learnt(why, key)
+            for done in asking.waiting:
+                done.errback(error)
+        else:
+            for done in asking.waiting:
+                done.callback(None)
+
+    def _is_current(self, server: ServerSpec, key: Key) -> bool:
+        # What is defined otherwise now, or not at all, is not started again.
+        switchboard = self._board.switchboard
+        try:
+            now = switchboard.current(server)
+        except GatewayError:
+            return False
+        return switchboard.is_open and self._board.librarian.place(now) == key[1]
+
+    def _is_there(self, session: Session) -> bool:
+        return self._board.switchboard.sessions.named(session.id) is session
+
+    def _not_learnt(self, why: Failure, key: Key) -> GatewayError:
+        if why.check(GatewayError, defer.TimeoutError) is None:
+            self.log.failure("a list could not be read", why, event="view.list_broken")
+        else:
+            self.log.info(
+                "{server} cannot be asked for its {what}: {why}",
+                event="view.not_listed",
+                server=key[0],
+                what=key[2].member,
+                why=str(why.value),
+            )
+        if len(self._respites) >= RESPITES_LIMIT:
+            self._respites.clear()
+        error = (
+            why.value
+            if isinstance(why.value, GatewayError)
+            else BackendTimeout(f"no answer in {ANSWER_S:g} s")
+        )
+        self._respites[key] = _Respite(self._board.clock.seconds() + RESPITE_S, error)
+        return error
+
+    def forget(self) -> None:
+        """The servers are others now."""
+        self._respites.clear()
+
+    async def _learn(self, session: Session, server: ServerSpec, kind: Kind, told: str) -> None:
+        board, librarian = self._board, self._board.librarian
+        # What is the same for all is asked in nobody's session, so that it comes whoever leaves.
+        if told:
+            from mcpgateway.views.other_directories import meet
+
+            asked = meet(board, session, server)
+        else:
+            asked = board.switchboard.session(None, server, session.principal)
+        changes = librarian.changes.get(server.name)
+        pages = await self._pages(asked, kind)
+        # A child of the client's own that has said meanwhile that its list has changed is its client's alone since.
+        own = board.inners(session).view.told.get(server.name, told) if told else told
+        for each in dict.fromkeys((told, own)):
+            librarian.learn(server, kind, pages, each)
+            if librarian.changes.get(server.name) != changes:
+                librarian.outdate(server, kind.news, each)
+
+    async def _pages(self, asked: Session, kind: Kind) -> tuple[Raw, ...]:
+        pages: list[Raw] = []
+        params: Envelope = {}
+        size, limit = 0, self._board.librarian.limit
+        while not _lacks(asked, kind):
+            reply = await self._request(asked, kind.method, params)
+            if "error" in reply:
+                return _refused(reply["error"], asked, kind)
+            page = reply["result"]
+            size += len(bytes(page))
+            if not limit.admits(size, len(pages) + 1):
+                limit.exceeded(asked.server.name, kind.method)
+                break
+            pages.append(page)
+            cursor = cursor_of(page)
+            if cursor is None:
+                limit.fits(asked.server.name, kind.method)
+                break
+            params = {"cursor": jsonrpc.raw(cursor)}
+        return tuple(pages)
+
+    def _request(self, asked: Session, method: str, params: Envelope) -> Deferred[Envelope]:
+        board = self._board
+        call = Call(asked, method, b"", None, None)
+
+        def give_up(_: Deferred[Envelope]) -> None:
+            board.take_back(call, "it takes too long")
+
+        done: Deferred[Envelope] = Deferred(give_up)
+        call.sink = OwnQuestion(done)
+        try:
+            board.switchboard.submit(call, own_message(method, params))
+        except GatewayError as why:
+            done.errback(why)
+        return done
+
+
+def _lacks(session: Session, kind: Kind) -> bool:
+    # Many servers list tools only, and need not be started to say so once more.
+    slot = session.slot
+    hello = slot.introduction if slot is not None else None
+    return hello is not None and _DECLARED[kind] not in legacy.capabilities(hello)
+
+
+def _refused(error: Raw, asked: Session, kind: Kind) -> tuple[Raw, ...]:
+    body = jsonrpc.value(error, dict)
+    if body.get("code") == _UNKNOWN_METHOD or _lacks(asked, kind):
+        return ()  # it has no such list
+    raise GatewayError(of_server(asked.server.name, legacy.error_text(error)))
+
+
+def _let_go(why: Failure) -> None:
+    why.trap(GatewayError)  # it is in the log, and the others are there

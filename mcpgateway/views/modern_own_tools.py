@@ -1,0 +1,281 @@
+"""Calls of the gateway's own tools by clients of the modern era.
+
+# Note [A tool that asks]
+A tool may ask the human at its caller's client while it runs.  In this era a client is asked by the answer to its
+request: the errand is parked, the client gets ``input_required`` with the question and a sealed state, and the request
+it sends next, with the answer, takes its place (as in `mcpgateway.hub.bridge.to_legacy`).  The tool knows a call of
+its own, which stays the same whichever request waits for it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from zope.interface import implementer
+
+from mcpgateway.errors import (
+    BackendTimeout,
+    ClientGone,
+    GatewayError,
+    InvalidParams,
+    Overloaded,
+    QuestionRefused,
+)
+from mcpgateway.hub.bridge.to_legacy import PARKED_LIMIT, PARKED_OF_PRINCIPAL, PARKED_TICKS
+from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.policy.client_requests import refusal
+from mcpgateway.protocol import jsonrpc, modern, peek, translate
+from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.protocol.request_states import HANDLE_BYTES, RequestStates, digest_of
+
+ELICIT = "elicitation/create"
+QUESTION = "gateway"
+"""The key of the one question a tool asks at a time."""
+
+
+@implementer(ICallSink)
+@define(eq=False)
+class Errand:
+    """One call of a tool of the gateway's own; see Note [A tool that asks].
+
+    :ivar client: the client's request, to be answered; None while it is parked, or has been taken back.
+    :ivar call: the same as the tool knows it.
+    :ivar key: principal, view, method and digest of the arguments.
+    :ivar is_elsewhere: it has become the call of a server's tool.
+    :ivar question: what the client is asked, while it is parked.
+    :ivar answer: who waits for the answer.
+    :ivar timer: the end of its patience, or of the time that the call may take.
+    """
+
+    owner: Errands
+    client: Call | None
+    call: Call
+    message: Message
+    key: tuple[str, str, str, bytes]
+    is_elsewhere: bool = False
+    handle: bytes = b""
+    question: dict[str, Any] = field(factory=dict, repr=False)
+    answer: Deferred[dict[str, Any]] | None = None
+    timer: IDelayedCall | None = None
+
+    @property
+    def is_gone(self) -> bool:
+        """Nobody waits for it, though the client of a parked one may come back."""
+        return bool(self.client.sink.is_gone) if self.client is not None else self.answer is None
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """The tool has answered, or the server whose tool it has become."""
+        if call.meter is not None:
+            call.meter.answered(call, reply)
+        client = self._over()
+        if client is not None:
+            client.sink.answered(client, _typed(reply))
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """The gateway has to answer in the place of either."""
+        if call.meter is not None:
+            call.meter.failed(call, why)
+        client = self._over()
+        if client is not None:
+            client.sink.failed(client, why)
+
+    def _over(self) -> Call | None:
+        self.rest()
+        client, self.client = self.client, None
+        self.owner.forget(self, client)
+        return client
+
+    def progressed(self, call: Call, message: bytes) -> None:
+        """Its progress, for whoever waits now."""
+        if self.client is not None:
+            self.client.progress = self.call.progress
+            self.client.sink.progressed(self.client, message)
+
+    def noticed(self, call: Call, message: bytes) -> bool:
+        """Something before the answer."""
+        return self.client is not None and bool(self.client.sink.noticed(self.client, message))
+
+    def rest(self) -> None:
+        """Wait no longer."""
+        timer, self.timer = self.timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+
+
+class Errands:
+    """All calls of the gateway's own tools that are under way, or parked.
+
+    :param states: makes and reads request states.
+    :param seconds: the wall clock, for them.
+    :param take_back: takes back a call that has become that of a server's tool.
+    """
+
+    def __init__(
+        self,
+        states: RequestStates,
+        seconds: Callable[[], float],
+        clock: IReactorTime,
+        take_back: Callable[[Call], object],
+    ) -> None:
+        self._states = states
+        self._seconds = seconds
+        self._clock = clock
+        self._take_back = take_back
+        self._is_open = True
+        self._under_way: dict[Call, Errand] = {}
+        self._parked: dict[bytes, Errand] = {}
+
+    def __len__(self) -> int:
+        return len(self._under_way) + len(self._parked)
+
+    def begin(self, client: Call, message: Message, principal: str, view: str) -> Errand:
+        """A client calls a tool."""
+        key = (principal, view, client.method, digest_of(message.params or {}))
+        call = Call(None, client.method, client.id, client.token, None, is_admin=client.is_admin)
+        call.follow(client)
+        call.level = client.level
+        errand = self._under_way[client] = Errand(self, client, call, message, key)
+        call.sink = errand
+        return errand
+
+    def resume(self, client: Call, message: Message, principal: str, view: str) -> bool:
+        """A client may come back with the answer to what a tool has asked; false when it is no such answer.
+
+        :raise InvalidParams: the answer cannot be read.
+        """
+        params = message.params or {}
+        state = peek.text(params, "requestState", jsonrpc.URI_LIMIT)
+        if state is None:
+            return False
+        key = (principal, view, client.method, digest_of(params))
+        handle = self._states.open(state, int(self._seconds()), *key)
+        errand = self._parked.get(handle) if handle is not None else None
+        if errand is None or errand.answer is None:
+            return False
+        answer = _answer(params)
+        del self._parked[errand.handle]
+        errand.rest()
+        errand.client, errand.call.token, errand.call.level = client, client.token, client.level
+        self._under_way[client] = errand
+        if answer is None:
+            self._park(errand)
+        else:
+            waiting, errand.answer = errand.answer, None
+            waiting.callback(answer)
+        return True
+
+    def forget(self, errand: Errand, client: Call | None) -> None:
+        """Nobody waits for an errand any more."""
+        if client is not None:
+            self._under_way.pop(client, None)
+
+    def calls(self) -> list[Call]:
+        """The requests of clients that wait for tools of the gateway's own."""
+        return list(self._under_way)
+
+    def cancel(self, client: Call, reason: str = "") -> bool:
+        """A client takes its request back; false when it is not for a tool of the gateway's own."""
+        errand = self._under_way.pop(client, None)
+        if errand is None:
+            return False
+        errand.client = None
+        errand.rest()
+        if errand.is_elsewhere:
+            self._take_back(errand.call)
+        if errand.call.meter is not None:
+            errand.call.meter.taken_back(errand.call, reason)
+        return True
+
+    def limit(self, errand: Errand, limit_s: float) -> None:
+        """An errand has become the call of a server's tool, which may take so long."""
+        errand.is_elsewhere = True
+        if limit_s > 0:
+            errand.timer = self._clock.callLater(limit_s, self._late, errand, limit_s)
+
+    def stay(self, errand: Errand) -> None:
+        """It has not become one after all."""
+        errand.is_elsewhere = False
+        errand.rest()
+
+    def _late(self, errand: Errand, limit_s: float) -> None:
+        errand.timer = None
+        self._take_back(errand.call)
+        errand.call.sink.failed(errand.call, BackendTimeout(f"the tool did not answer within {limit_s:g} s"))
+
+    # What is asked
+
+    def elicit(self, errand: Errand, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
+        """Ask the human at an errand's client; fires with the ``ElicitResult``.
+
+        :raise QuestionRefused: (through the Deferred) the client cannot ask anybody that.
+        :raise ClientGone: (through the Deferred) it is not there any more, or does not come back.
+        """
+        offered = translate.client_capabilities_for_legacy(errand.message.meta or {})
+        no = refusal(ELICIT, params, offered)
+        if no is not None:
+            return fail(QuestionRefused(*no))
+        if errand.client is None or errand.answer is not None:
+            return fail(ClientGone("the client is not there any more"))
+        if not self._has_room(errand):
+            return fail(Overloaded("too many calls wait for answers of their users already"))
+        waiting: Deferred[dict[str, Any]] = Deferred()
+        errand.answer, errand.question = waiting, {"method": ELICIT, "params": params}
+        self._park(errand)
+        return waiting
+
+    def _has_room(self, errand: Errand) -> bool:
+        of_principal = sum(each.key[0] == errand.key[0] for each in self._parked.values())
+        return self._is_open and len(self._parked) < PARKED_LIMIT and of_principal < PARKED_OF_PRINCIPAL
+
+    def _park(self, errand: Errand) -> None:
+        client, errand.client = errand.client, None
+        errand.handle = secrets.token_bytes(HANDLE_BYTES)
+        self._parked[errand.handle] = errand
+        errand.timer = self._clock.callLater(
+            PARKED_TICKS, self._give_up, errand, "its client did not come back"
+        )
+        if client is None:
+            return
+        self.forget(errand, client)
+        state = self._states.seal(errand.handle, int(self._seconds()) + PARKED_TICKS, *errand.key)
+        result = {
+            "resultType": modern.INPUT_REQUIRED,
+            "inputRequests": {QUESTION: errand.question},
+            "requestState": state,
+        }
+        client.sink.answered(client, jsonrpc.result(jsonrpc.NULL, result))
+
+    def _give_up(self, errand: Errand, why: str) -> None:
+        errand.rest()
+        self._parked.pop(errand.handle, None)
+        waiting, errand.answer = errand.answer, None
+        if waiting is not None:
+            waiting.errback(ClientGone(why))
+
+    def close(self) -> None:
+        """Nobody can come back for what is parked; whoever stops the gateway waits for the others, or cuts them off."""
+        self._is_open = False
+        for errand in list(self._parked.values()):
+            self._give_up(errand, "the gateway is stopping")
+
+
+def _typed(reply: Envelope) -> Envelope:
+    # The gateway's own tools answer as both eras understand, but for what each result of this one has to say.
+    if "result" not in reply or "resultType" in peek.members(reply, "result"):
+        return reply
+    return reply | {"result": translate.modern_result("tools/call", reply["result"], None)}
+
+
+def _answer(params: Envelope) -> dict[str, Any] | None:
+    said = peek.members(params, "inputResponses")
+    if QUESTION not in said:
+        return None
+    try:
+        return jsonrpc.value(said[QUESTION], dict)
+    except GatewayError:
+        raise InvalidParams(f"Invalid params: inputResponses.{QUESTION} must be an object") from None

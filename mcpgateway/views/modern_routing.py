@@ -1,0 +1,445 @@
+"""Requests of the modern era to a view that go to one server, under the server's own names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, evolve
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.discovery.listing import More
+from mcpgateway.discovery.records import Item, Kind
+from mcpgateway.discovery.resources import Owned, owner_named
+from mcpgateway.errors import (
+    GatewayError,
+    InvalidParams,
+    SessionRequired,
+    UnknownServer,
+    UnservedRevision,
+    UnsupportedVersion,
+    of_server,
+)
+from mcpgateway.hub.caller import Asker
+from mcpgateway.hub.filters import Between, reason
+from mcpgateway.hub.pool import Pool
+from mcpgateway.interfaces import Call
+from mcpgateway.owntools.missing_servers import hint as not_all
+from mcpgateway.protocol import jsonrpc, modern, peek
+from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.protocol.param_headers import ANNOTATION
+from mcpgateway.protocol.versions import Era
+from mcpgateway.views.filters import Rewriter
+from mcpgateway.views.kept_results import OF_ERA, missing
+from mcpgateway.views.lists import LIST_S, PASSING
+from mcpgateway.views.modern_access import ModernAccess
+from mcpgateway.views.view import View
+
+if TYPE_CHECKING:
+    from mcpgateway.owntools.tool import Tool
+    from mcpgateway.views.modern import ViewDoor
+
+CALL_TOOL = "tools/call"
+_MIRRORED = ANNOTATION.encode()
+Here = Callable[[Call, Message, Asker, View], None]
+Submit = Callable[[Call, Message], None]
+Flies = Callable[[Call, Message, Item, Submit], bool]
+"""Whether a call is made together with others that are the same (`mcpgateway.hub.coalescing`)."""
+Shield = Callable[[Call, str, View, tuple[str, str], Any], None]
+"""Puts itself between a call and its sink.
+
+It is given the principal, the view, the server and the tool's own name, and the level.
+"""
+
+_OF_ONE_SERVER = (UnsupportedVersion, UnservedRevision, UnknownServer, SessionRequired)
+"""What ends a client's talk with an endpoint, and is true of one server here and not of the view."""
+
+
+@define(eq=False)
+class _OnView(Between):
+    """Has a server refuse its own requests only: a client would take some refusals for the whole view's."""
+
+    server: str
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """There is no answer."""
+        if not isinstance(why, _OF_ONE_SERVER):
+            self.sink.failed(call, why)
+        elif call.method == CALL_TOOL:
+            from mcpgateway.views.own_messages import unusable
+
+            self.sink.answered(call, unusable(self.server, why))
+        else:
+            self.sink.failed(call, GatewayError(of_server(self.server, why.hint or why.message)))
+
+
+@define(eq=False)
+class _Next(Between):
+    """Reads a resource at the next server where one says that it has no such resource; a refusal is the answer."""
+
+    road: Road
+    message: Message
+    asker: Asker
+    uri: str
+    owners: list[tuple[Owned, ServerSpec]]
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """The server's own response."""
+        from mcpgateway.views.own_messages import is_not_found
+
+        call.sink = self.sink
+        if "error" not in reply or not is_not_found(reply["error"]):
+            self.sink.answered(call, reply)
+            return
+        try:
+            self.road.read_at(call, self.message, self.asker, self.uri, self.owners)
+        except GatewayError as why:
+            call.sink.failed(call, why)
+
+
+class Road:
+    """Brings requests to the servers that they are for.
+
+    :ivar here: what serves each method.
+    """
+
+    log = Logger()
+
+    def __init__(self, door: ViewDoor, pool: Pool) -> None:
+        self._door = door
+        self._pool = pool
+        self.here: dict[str, Here] = {
+            CALL_TOOL: self._call,
+            "prompts/get": self._prompt,
+            "resources/read": self._read,
+            "completion/complete": self._complete,
+            **dict.fromkeys(("tasks/get", "tasks/update", "tasks/cancel"), self._task),
+        }
+
+    def send(self, call: Call, message: Message, asker: Asker) -> None:
+        """Bring a request to one server, in the server's own words.
+
+        :raise GatewayError: it goes nowhere.
+        """
+        call.sink = refuses = _OnView(call.sink, asker.server.name)
+        try:
+            self._door.stateless.submit(call, message, asker)
+        except _OF_ONE_SERVER as why:
+            refuses.failed(call, why)
+
+    def _later(self, known: Deferred[None], call: Call, then: Callable[[], None]) -> None:
+        known.addCallback(lambda _: None if call.sink.is_gone else then())
+        known.addErrback(self._broken, call)
+
+    def _broken(self, why: Failure, call: Call) -> None:
+        if not why.check(GatewayError):
+            self.log.failure("a request to a view broke", why, event="view.broken")
+        call.sink.failed(call, reason(why))
+
+    def _call(self, call: Call, message: Message, asker: Asker, view: View) -> None:
+        name = _text(message, "name")
+        found = view.find(name)
+        if found is not None:
+            self._to(call, message, asker, view, found)
+            return
+        self.seek(
+            call,
+            (Kind.TOOL,),
+            asker,
+            lambda view: view.named(name),
+            lambda view: view.find(name) is not None,
+            lambda again: self._call_now(call, message, asker, again),
+        )
+
+    def _call_now(self, call: Call, message: Message, asker: Asker, view: View) -> None:
+        name = _text(message, "name")
+        found = view.find(name)
+        if found is None:
+            raise self._unknown(f"Unknown tool: {name}", name, view, Kind.TOOL, asker)
+        self._to(call, message, asker, view, found)
+
+    def _to(self, call: Call, message: Message, asker: Asker, view: View, found: Item | More | Tool) -> None:
+        if isinstance(found, Item):
+            self._forward(call, message, asker, view, found)
+        elif isinstance(found, More):
+            params = message.params or {}
+            item, params["arguments"] = found.choose(peek.members(params, "arguments"))
+            self._forward(call, message, evolve(asker, headers=None), view, item)
+        else:
+            self._run(call, message, asker, view, found)
+
+    def give_list(self, call: Call, kind: Kind, asker: Asker, then: Callable[[View], None]) -> None:
+        """Go on with a request for a list, at once or nearly so (`mcpgateway.views.lists`)."""
+        caught_up = self._door.board.catch_up()
+        if caught_up.called:
+            self._list_now(call, kind, asker, then)
+        else:
+            self._later(caught_up, call, lambda: self._list_now(call, kind, asker, then))
+
+    def _list_now(self, call: Call, kind: Kind, asker: Asker, then: Callable[[View], None]) -> None:
+        lists, view = self._door.lists, self._door.look(asker)
+        unknown = [(each, kind) for each in view.to_ask(kind) if lists.has_to_be_asked(each, kind, asker)]
+        running = {slot.server.name for slot in self._pool if slot.conversation is not None}
+        soon = [each for each in unknown if each[0].name in running]
+
+        def give() -> None:
+            then(self._door.look(asker))
+            lists.begin([each for each in unknown if each not in soon], asker)
+
+        if soon:
+            self._later(lists.wait(soon, asker, LIST_S), call, give)
+        else:
+            give()
+
+    def seek(
+        self,
+        call: Call,
+        kinds: Iterable[Kind],
+        asker: Asker,
+        whose: Callable[[View], Container[str]],
+        is_found: Callable[[View], bool],
+        then: Callable[[View], None],
+    ) -> None:
+        """Go on with a request for what nobody knows, once it is known whether there is such a thing.
+
+        :param whose: the servers that it says it is of, by name; empty where it does not say.
+        """
+        sought = Deferred.fromCoroutine(self._seek(tuple(kinds), asker, whose, is_found))
+        self._later(sought, call, lambda: then(self._door.look(asker)))
+
+    async def _seek(
+        self,
+        kinds: tuple[Kind, ...],
+        asker: Asker,
+        whose: Callable[[View], Container[str]],
+        is_found: Callable[[View], bool],
+    ) -> None:
+        door, lists = self._door, self._door.lists
+        await door.board.catch_up()
+        view = door.look(asker)
+        if is_found(view):
+            return
+        unknown = [(each, kind) for kind in kinds for each in view.to_ask(kind)]
+        named = [each for each in unknown if each[0].name in whose(view)]
+        if not named and not whose(view):
+            await lists.wait([each for each in unknown if lists.has_to_be_asked(*each, asker)], asker)
+            return
+        # Nobody can say anything of it but that server, which is called as at its own endpoint.
+        asked = [lists.ask(*each, asker) for each in named]
+        await DeferredList([each.wait for each in asked])
+        why = next((each.why for each in asked if each.why is not None), None)
+        if why is None or is_found(door.look(asker)):
+            return
+        if isinstance(why, PASSING):
+            # It may have ended for an edit, which is not in force everywhere before this turn is over.
+            await deferLater(door.clock, 0)
+            now = door.look_anew(asker).servers
+            if any(each.name in now and now[each.name] is not each for each, _ in named):
+                await self._seek(kinds, asker, whose, is_found)
+                return
+        raise why
+
+    def _unknown(self, what: str, name: str, view: View, kind: Kind, asker: Asker) -> InvalidParams:
+        missing = self._door.lists.missing(view.to_ask(kind), kind, asker)
+        hint = "; ".join(filter(None, (_near(view, name, kind), not_all(missing))))
+        return InvalidParams(what, hint, {"missing": missing} if missing else None)
+
+    def _forward(self, call: Call, message: Message, asker: Asker, view: View, item: Item) -> None:
+        asker = evolve(asker, server=view.servers[item.server])
+        _put(message, "name", item.own)
+        if item.kind is Kind.TOOL:
+            self._door.shield(call, asker.principal, view, (item.server, item.own), None)
+            if self._flies(call, message, asker, item):
+                return
+        self.send(call, message, asker)
+
+    def _flies(self, call: Call, message: Message, asker: Asker, item: Item) -> bool:
+        # Only to a server that answers for itself, and where no header is to be compared with each caller's arguments.
+        if not self._door.may_fly(item) or _MIRRORED in bytes(item.input_schema or b""):
+            return False
+        call.session = self._door.stateless.meeting(asker)
+        call.level = modern.level(message.meta)
+        return call.session is not None and self._door.flies(
+            call, message, item, lambda own, said: self.send(own, said, asker)
+        )
+
+    def _run(self, call: Call, message: Message, asker: Asker, view: View, tool: Tool) -> None:
+        if self._door.errands.resume(call, message, asker.principal, asker.server.name):
+            return
+        from mcpgateway.owntools import answers
+
+        call.level = modern.level(message.meta)
+        errand = self._door.errands.begin(call, message, asker.principal, asker.server.name)
+        access = ModernAccess(self._door, view, asker, message, errand)
+        if self._door.own is not None:
+            self._door.own.begin_tool(errand.call, message, tool.name)
+        try:
+            tool.call(errand.call, _arguments(message), access)
+        except GatewayError as why:
+            answers.failed_by(errand.call, why)
+
+    def _prompt(self, call: Call, message: Message, asker: Asker, view: View) -> None:
+        name = _text(message, "name")
+
+        def forward(view: View) -> None:
+            found = view.prompt(name)
+            if found is None:
+                raise self._unknown(f"Unknown prompt: {name}", name, view, Kind.PROMPT, asker)
+            self._forward(call, message, asker, view, found)
+
+        if view.prompt(name) is not None:
+            forward(view)
+            return
+        self.seek(
+            call,
+            (Kind.PROMPT,),
+            asker,
+            lambda view: view.named(name),
+            lambda view: view.prompt(name) is not None,
+            forward,
+        )
+
+    def _read(self, call: Call, message: Message, asker: Asker, view: View) -> None:
+        uri, kept = _text(message, "uri", jsonrpc.URI_LIMIT), self._door.kept
+        if kept is not None and kept.has(uri, asker.principal):
+            self._give(kept.read(uri, asker.principal), call)
+            return
+
+        def read(view: View) -> None:
+            owners = [(each, view.servers[each.server]) for each in view.owners(uri)]
+            if not owners:
+                absent = self._door.lists.missing(view.to_ask(Kind.RESOURCE), Kind.RESOURCE, asker)
+                what, hint = missing(uri)
+                data = {"uri": uri, "missing": absent} if absent else {"uri": uri}
+                raise InvalidParams(what, "; ".join(filter(None, (hint, not_all(absent)))), data)
+            self.read_at(call, message, asker, uri, owners)
+
+        if view.resource(uri) is not None:
+            read(view)
+            return
+        kinds = (Kind.RESOURCE, Kind.TEMPLATE)
+        self.seek(
+            call, kinds, asker, lambda _: owner_named(uri), lambda view: view.resource(uri) is not None, read
+        )
+
+    def _give(self, found: Deferred[dict[str, Any]], call: Call) -> None:
+        def answer(result: dict[str, Any]) -> None:
+            if not call.sink.is_gone:
+                call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, OF_ERA[Era.MODERN] | result))
+
+        found.addCallback(answer).addErrback(self._broken, call)
+
+    def read_at(
+        self, call: Call, message: Message, asker: Asker, uri: str, owners: list[tuple[Owned, ServerSpec]]
+    ) -> None:
+        """Read a resource at the first server that it may be of, and at the next where that has no such resource.
+
+        :raise GatewayError: it goes nowhere.
+        """
+        (owner, server), *others = owners
+        if others:
+            again = evolve(message, params=dict(message.params or {}))
+            call.sink = _Next(call.sink, self, again, evolve(asker), uri, others)
+        if owner.uri != uri:
+            from mcpgateway.views.own_messages import renamed
+
+            call.sink = Rewriter(call.sink, lambda result: renamed(result, owner.uri, uri))
+            _put(message, "uri", owner.uri)
+        self.send(call, message, evolve(asker, server=server))
+
+    def _complete(self, call: Call, message: Message, asker: Asker, view: View) -> None:
+        reference = peek.members(message.params, "ref")
+        name, uri = peek.text(reference, "name"), peek.text(reference, "uri", jsonrpc.URI_LIMIT)
+        if name is None and uri is None:
+            raise InvalidParams("Invalid params: ref must name a prompt or a resource")
+        kinds = (Kind.PROMPT,) if name is not None else (Kind.TEMPLATE, Kind.RESOURCE)
+
+        def whose(view: View) -> Container[str]:
+            return view.named(name) if name is not None else owner_named(uri)
+
+        def is_found(view: View) -> bool:
+            if name is not None:
+                return view.prompt(name) is not None
+            return bool(view.template(uri or "") or view.resource(uri or ""))
+
+        def complete(view: View) -> None:
+            server, own = _referred(view, name, uri)
+            reference["uri" if name is None else "name"] = jsonrpc.raw(own)
+            (message.params or {})["ref"] = jsonrpc.raw(reference)
+            self.send(call, message, evolve(asker, server=view.servers[server]))
+
+        if is_found(view):
+            complete(view)
+        else:
+            self.seek(call, kinds, asker, whose, is_found, complete)
+
+    def _task(self, call: Call, message: Message, asker: Asker, view: View) -> None:
+        modern.check_tasks(message.meta)
+        server = self.runner(view, asker.principal, peek.text(message.params, "taskId") or "")
+        if server is None:
+            raise InvalidParams("Task not found")
+        self.send(call, message, evolve(asker, server=server))
+
+    def runner(self, view: View, principal: str, task: str) -> ServerSpec | None:
+        """The server that runs a task of a principal's."""
+        # Servers make up ids that nobody can guess, so no two of them make up the same.
+        for slot in self._pool:
+            if (
+                slot.server.name in view.servers
+                and slot.era is Era.MODERN
+                and slot.tasks.has(task, principal)
+            ):
+                return view.servers[slot.server.name]
+        return None
+
+
+def alone(call: Call, message: Message, item: Item, submit: Submit) -> bool:
+    """Each call is made by itself."""
+    return False
+
+
+def nowhere(call: Call, reason: str) -> bool:
+    """None is made together with others."""
+    return False
+
+
+def as_it_is(call: Call, principal: str, view: View, target: tuple[str, str], level: Any) -> None:
+    """Nothing is cut."""
+
+
+def _text(message: Message, name: str, limit: int = jsonrpc.METHOD_LIMIT) -> str:
+    found = peek.text(message.params, name, limit)
+    if found is None:
+        raise InvalidParams(f'Invalid params: "{name}" must be a string')
+    return found
+
+
+def _near(view: View, wrong: str, kind: Kind) -> str:
+    near = view.near(wrong, kind)
+    return f"did you mean {', '.join(near)}?" if near else f"{kind.method} names those there are"
+
+
+def _put(message: Message, name: str, value: str) -> None:
+    if message.params is not None:
+        message.params[name] = jsonrpc.raw(value)
+
+
+def _arguments(message: Message) -> Envelope:
+    said = (message.params or {}).get("arguments", jsonrpc.EMPTY)
+    return {} if bytes(said) == b"null" else jsonrpc.read_object(said, "params.arguments")
+
+
+def _referred(view: View, name: str | None, uri: str | None) -> tuple[str, str]:
+    if name is not None:
+        prompt = view.prompt(name)
+        if prompt is None:
+            raise InvalidParams(f"Unknown prompt: {name}")
+        return prompt.server, prompt.own
+    found = view.template(uri or "") or view.resource(uri or "")
+    if found is None:
+        raise InvalidParams(f"Resource not found: {uri}")
+    return found

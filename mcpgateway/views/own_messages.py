@@ -1,0 +1,52 @@
+"""What hardly any request to a view needs.
+
+A server's refusal as a result, a resource under another name, and whether a server has no such resource.
+"""
+
+from __future__ import annotations
+
+import re
+
+from msgspec import Raw
+
+from mcpgateway.errors import GatewayError
+from mcpgateway.protocol import jsonrpc, peek
+from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.protocol.translate import COMPLETE
+
+NOT_FOUND = -32002
+_MAY_BE_NOT_FOUND = (-32602, 0)  # the latest revision's, and what some libraries say of every exception
+_NOT_FOUND = re.compile(r"not found|not exist|(unknown|no such|no) resource", re.IGNORECASE)
+
+
+def unusable(server: str, why: GatewayError) -> Envelope:
+    """The result of a tool whose server this client cannot use: a text for whoever has called it."""
+    text = f"{server} cannot be used here: {why.hint or why.message}"
+    result = {"resultType": COMPLETE, "content": [{"type": "text", "text": text}], "isError": True}
+    return jsonrpc.result(jsonrpc.NULL, result)
+
+
+def renamed(result: Raw, own: str, shown: str) -> Raw:
+    """The result of a ``resources/read``, in which a resource is called what the client calls it."""
+    members = peek.members({"result": result}, "result")
+    try:
+        contents = jsonrpc.read_list(members["contents"], "contents")
+    except (KeyError, GatewayError):
+        return result
+    members["contents"] = jsonrpc.raw([_renamed(each, own, shown) for each in contents])
+    return jsonrpc.raw(members)
+
+
+def _renamed(content: Raw, own: str, shown: str) -> Raw:
+    members = peek.members({"content": content}, "content")
+    if peek.text(members, "uri", jsonrpc.URI_LIMIT) != own:
+        return content
+    return jsonrpc.raw(members | {"uri": jsonrpc.raw(shown)})
+
+
+def is_not_found(error: Raw) -> bool:
+    """Whether an error says that there is no such resource, and neither a refusal nor a failure."""
+    members = peek.members({"error": error}, "error")
+    code = jsonrpc.integer(members.get("code"))
+    said = peek.text(members, "message", jsonrpc.URI_LIMIT) or ""
+    return code == NOT_FOUND or (code in _MAY_BE_NOT_FOUND and _NOT_FOUND.search(said) is not None)

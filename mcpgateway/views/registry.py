@@ -1,0 +1,562 @@
+"""The endpoints that give a client all servers at once: their sessions, and who serves what these ask for.
+
+what                          is done by
+which servers a view shows    `mcpgateway.views.specs`
+what it lists, under names    `mcpgateway.views.view`, of what the librarian knows
+lists that are not known      `mcpgateway.views.lists`
+requests                      `mcpgateway.views.routing`, which brings most to an inner session
+what servers say              inner sessions hear it (`mcpgateway.views.members`)
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from functools import cache
+from operator import attrgetter
+from typing import TYPE_CHECKING, Protocol
+from weakref import WeakValueDictionary
+
+from attrs import evolve
+from msgspec import Raw
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from mcpgateway import __version__
+from mcpgateway.config.diff import Change
+from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.discovery.records import Kind
+from mcpgateway.discovery.resources import Holders
+from mcpgateway.errors import GatewayError, ShuttingDown, UnknownServer
+from mcpgateway.hub.catalog.listed import Librarian, Whose
+from mcpgateway.hub.sessions import Session
+from mcpgateway.interfaces import Call
+from mcpgateway.policy.permissions import Scope
+from mcpgateway.policy.recorded_answers import told_at_handshake
+from mcpgateway.protocol import jsonrpc, legacy, peek
+from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.protocol.versions import Era
+from mcpgateway.system.workspaces import Place
+from mcpgateway.views import introduction, specs
+from mcpgateway.views.lists import Lister
+from mcpgateway.views.members import Forward, Inners, inner_id, is_relied_on, subscribed
+from mcpgateway.views.results import Outcomes
+from mcpgateway.views.roots import Roots
+from mcpgateway.views.routing import Road
+from mcpgateway.views.single_server import Direct
+from mcpgateway.views.specs import Ways
+from mcpgateway.views.view import Sources, View
+from mcpgateway.views.workspace_servers import Grounds
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.dispatch import Switchboard
+    from mcpgateway.hub.slot import Slot
+    from mcpgateway.owntools.tool import Builtin
+
+
+LEARNT_S = 0.1  # what comes within that is said together
+
+
+class Holder(Protocol):
+    """Whatever calls can be with that are with no server."""
+
+    def calls(self) -> list[Call]:
+        """They."""
+
+    def cancel(self, call: Call, reason: str) -> bool:
+        """Take one of them back; false when it is not among them."""
+
+
+class Board:
+    """What the switchboard hands over to where a session is one of all servers.
+
+    :ivar librarian: knows the lists of all servers.
+    :ivar clock: what waits are measured with.
+    :ivar lister: asks for the lists that are not known.
+    :ivar road: brings requests to servers.
+    :ivar outcomes: counts calls, and shortens their answers.
+    :ivar errands: the calls of the gateway's own tools by clients of the modern era; None until there is one.
+    :ivar grounds: sees what workspaces define themselves.
+    :ivar roots: asks clients where they work.
+    :ivar direct: does that for servers' own endpoints.
+    :ivar is_on: tells whether a server is switched on.
+    :ivar pause: what a server has failed at, as long as it is not started for those who only look at it.
+    :ivar catch_up: has what was edited in the configuration read, and fires when it is in force.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        switchboard: Switchboard,
+        librarian: Librarian,
+        clock: IReactorTime,
+        ways: Ways,
+        builtin: Callable[[], Builtin | None],
+        outcomes: Outcomes,
+    ) -> None:
+        self.switchboard = switchboard
+        self.librarian = librarian
+        self.clock = clock
+        self.lister = Lister(self)
+        self.road = Road(self)
+        self.outcomes = outcomes
+        self.errands: Holder | None = None
+        self.is_on: Callable[[ServerSpec], bool] = attrgetter("enabled")
+        self.pause: Callable[[ServerSpec], GatewayError | None] = lambda _: None
+        self.catch_up: Callable[[], Deferred[None]] = lambda: succeed(None)
+        self.direct = Direct(outcomes, librarian, self._told)
+        self._make_builtin = builtin
+        self._builtin: Builtin | None = None
+        self._views: WeakValueDictionary[tuple[object, ...], View] = WeakValueDictionary()
+        self._holders: defaultdict[str, Holders] = defaultdict(Holders)
+        self._outer: dict[Session, None] = {}
+        # Calls that are with no server: they wait for lists, or one of the gateway's own tools is at them.
+        self._held: dict[Call, Callable[[str], None] | None] = {}
+        self._due: dict[Session, dict[str, None]] = {}
+        self._learnt: dict[Session, dict[Kind, None]] = {}
+        self.grounds = Grounds(self)
+        self.roots = Roots(self)
+        self.ways = ways
+        self.settle(ways)
+        librarian.on_news = self._news
+
+    # The configuration
+
+    def settle(self, ways: Ways) -> None:
+        """From now on go by these settings."""
+        self._is_resettled = ways.gateway.views != self.ways.gateway.views
+        self.ways = ways
+        self._specs = {each.name: each for each in specs.view_specs(ways)}
+        self._views.clear()
+        self._sources = Sources(
+            self.librarian,
+            ways.gateway.views,
+            self.builtin,
+            self.outcomes.counts,
+            self._holders,
+            self.switchboard.permits,
+        )
+        if self.outcomes.shielding is not None:
+            self.outcomes.shielding.adopt(ways.gateway.shield)
+
+    def members(self, view: ServerSpec) -> tuple[ServerSpec, ...]:
+        """The servers that a view shows, as their entries define them."""
+        return self._on(specs.concerned(view, self.switchboard.servers.values(), self.ways))
+
+    def own(self, view: ServerSpec) -> tuple[ServerSpec, ...]:
+        """The servers that it shows because its place defines them, as they are run there."""
+        scopes = self.switchboard.scopes
+        own = tuple(scopes.of_principal(each, view.principal) for each in scopes.defined_for(view))
+        return self._on(specs.concerned(view, own, self.ways))
+
+    def _on(self, servers: tuple[ServerSpec, ...]) -> tuple[ServerSpec, ...]:
+        return tuple(each for each in servers if self.is_on(each))
+
+    def current(self, view: ServerSpec) -> ServerSpec:
+        """A view as it is today, for the same workspace.
+
+        :raise UnknownServer: there is none any more.
+        """
+        if (known := self._specs.get(view.name)) is None:
+            raise UnknownServer(f"Unknown server: {view.name}")
+        scopes = self.switchboard.scopes
+        found = scopes.again(known, view.workspace) if view.workspace else known
+        found = scopes.of_principal(found, view.principal)
+        return evolve(found, is_everywhere=True) if view.is_everywhere else found
+
+    def at_place(self, view: ServerSpec, place: Place) -> ServerSpec:
+        """A view as it is today, for those who work at a place."""
+        scopes = self.switchboard.scopes
+        found = scopes.variant(self._specs.get(view.name, view), place)
+        return scopes.of_principal(found, view.principal)
+
+    def adopt(self, change: Change) -> None:
+        """The servers are others now: look anew, and say so to whoever is there."""
+        for each in (*change.removed, *(changed.before for changed in change.changed)):
+            self.librarian.forget(each.name)
+        announces, self._is_resettled = bool(change) or self._is_resettled, False
+        self.look_anew(announces=announces)
+
+    def look_anew(self, *, announces: bool = True) -> None:
+        """Other servers are shown from now on, or may be: look at them, and say so to whoever is there."""
+        self._views.clear()
+        for name, holders in self._holders.items():
+            spec = self._specs.get(name)
+            holders.retain({each.name for each in self.members(spec)} if spec is not None else ())
+        for spec in self._specs.values():
+            self.switchboard.sessions.forget_anonymous(spec)
+        for session in list(self._outer):
+            self.grounds.locate(session)
+            try:
+                session.server = self.current(session.server)
+            except GatewayError:
+                self.switchboard.end(session, "its view was taken out of the configuration")
+                continue
+            self.look_again(session)
+            self.roots.ask(session)
+        self.lister.forget()
+        if announces:
+            for session in list(self._outer):
+                self.announce_all(session)
+
+    def look_again(self, session: Session) -> None:
+        """What a session is shown may be something else now."""
+        if session.inners is not None:
+            session.inners.view = self.view(session)
+            self.grounds.drop_strays(session, session.inners)
+            self._restore(session)
+
+    # Workspaces
+
+    def tick(self) -> None:
+        """A second has passed: see whether workspaces define other servers now, and say so to who works there."""
+        self.grounds.tick(self._outer)
+
+    # What sessions see
+
+    def view(self, session: Session) -> View:
+        """What a session is shown."""
+        scope = self.switchboard.permits.of(session.principal)
+        return self._view(session.server, self._teller(session), scope)
+
+    def _view(
+        self, spec: ServerSpec, told_of: Callable[[ServerSpec], str] | None, scope: Scope | None
+    ) -> View:
+        servers, told = {}, {}
+        for each in _admitted(scope, self.members(spec)):
+            try:
+                shown = self.switchboard.scopes.shown_by(spec, each)
+            except GatewayError as why:
+                self.log.debug("{view} is without {server}: {why}", view=spec.name, server=each.name, why=why)
+                continue
+            servers[each.name] = shown
+            if told_of is not None and (name := told_of(shown)):
+                told[each.name] = name
+        own = _admitted(scope, self.own(spec))
+        servers.update((each.name, each) for each in own)
+        if told_of is not None:
+            told.update((each.name, name) for each in own if (name := told_of(each)))
+        key = (
+            spec.name,
+            spec.view,
+            scope,
+            told_of is None,
+            *map(id, servers.values()),
+            *sorted(told.items()),
+        )
+        found = self._views.get(key)
+        if found is None:
+            every = _admitted(scope, specs.concerned(spec, self.switchboard.servers.values(), self.ways))
+            is_shown = self.switchboard.scopes.is_shown_by
+            others = tuple(each for each in every if each.name not in servers and is_shown(spec, each))
+            found = self._views[key] = View(spec, servers, told, self._sources, own, others, scope)
+        return found
+
+    def within(
+        self,
+        view: View,
+        cwd: str,
+        session: Session | None = None,
+        told_of: Callable[[ServerSpec], str] | None = None,
+    ) -> View:
+        """The same view, as it looks to those who work in a directory; `InvalidParams` where that is none.
+
+        :param session: whose client its own children are told of there; None where there is none.
+        :param told_of: what a server is told there of a client that has no session; None where that is nothing.
+        """
+        specs.check_directory(cwd)
+        scopes = self.switchboard.scopes
+        known = self._specs.get(view.spec.name, view.spec)
+        spec = scopes.of_principal(scopes.variant(known, scopes.place_of(cwd)), view.spec.principal)
+        told_of = self._teller(session) if session is not None else told_of
+        return self._view(spec, told_of, view.scope)
+
+    def seen(
+        self,
+        spec: ServerSpec,
+        scope: Scope | None = None,
+        told_of: Callable[[ServerSpec], str] | None = None,
+    ) -> View:
+        """What a view shows to those who have no session with it, and may use no more than this.
+
+        :param told_of: names what a server is told of the client; None where that is nothing.
+        """
+        return self._view(spec, told_of, scope)
+
+    def _teller(self, session: Session) -> Callable[[ServerSpec], str]:
+        # They may have to be read from the record.
+        params = cache(lambda: self.switchboard.sessions.params_of(session))
+        return lambda server: self._told(session, server, params)
+
+    def _told(
+        self, session: Session, server: ServerSpec, params_of: Callable[[], Envelope | None] | None = None
+    ) -> str:
+        pool = self.switchboard.pool
+        if not session.id:
+            return ""
+        params = params_of() if params_of is not None else self.switchboard.sessions.params_of(session)
+        if pool.scope(server) is not Share.SESSION:
+            return pool.told(server, peek.mapping(params, "capabilities"))
+        if session.inners is not None and server.name in session.inners.private:
+            return inner_id(session, server.name).decode()
+        may_ask = server.interactive is not False
+        return told_at_handshake(legacy.session_params(params, __version__, may_ask=may_ask))
+
+    @property
+    def builtin(self) -> Builtin | None:
+        """The gateway's own tools, built for the first who sees them."""
+        if self._builtin is None:
+            self._builtin = self._make_builtin()
+        return self._builtin
+
+    def inners(self, session: Session) -> Inners:
+        """What a session has at single servers."""
+        now, inners = self.switchboard.sessions.now, session.inners
+        if inners is None:
+            inners = session.inners = Inners(self.view(session), now)
+            inners.recall(session.uris or ())
+        elif not session.id and inners.seen_at != now:
+            # It stands for all requests without an id, for as long as there are any.
+            inners.view, inners.seen_at = self.view(session), now
+        return inners
+
+    def anew(self, session: Session) -> View:
+        """What a session is shown just now, after something may have changed.
+
+        :raise UnknownServer: there is no such view any more.
+        """
+        inners = self.inners(session)
+        if not session.id:
+            # It stands for all requests without an id, those too that have waited for the change.
+            session.server = self.current(session.server)
+            inners.view = self.view(session)
+        return inners.view
+
+    # Sessions
+
+    def outer(self) -> list[Session]:
+        """The sessions of all views that have an id."""
+        return list(self._outer)
+
+    def begin(self, session: Session) -> Raw:
+        """A session has begun; what its client is told first."""
+        view = self.inners(session).view
+        if not is_relied_on(view, self._outer):
+            view.refresh()
+        self._outer[session] = None
+        return introduction.written(view, self.librarian, session.version)
+
+    def revived(self, session: Session) -> None:
+        """A session is back, and its client may know what is not true any more."""
+        self._outer[session] = None
+        self.inners(session).listed.update(dict.fromkeys(Kind))
+        session.is_stale = False
+        self.announce_all(session)
+        self._restore(session)
+
+    def _restore(self, session: Session) -> None:
+        inners = self.inners(session)
+        for server in subscribed(session):
+            if server in inners.view.servers and server not in inners.sessions:
+                try:
+                    slot = self.open_now(session, server).slot
+                    if slot is not None and slot.era is Era.LEGACY:
+                        slot.want()
+                except GatewayError as why:
+                    self.log.info(
+                        "the subscriptions of a session at {server} are not taken again: {why}",
+                        event="view.not_restored",
+                        server=server,
+                        why=why,
+                    )
+
+    def leave(self, session: Session, why: GatewayError) -> bool:
+        """A session ends, or is put aside, and its inner ones with it; true when a child is stopped."""
+        self._outer.pop(session, None)
+        inner = list(session.inners.sessions.values()) if session.inners is not None else []
+        return any([self.switchboard.end_inner(each, why) for each in inner])  # noqa: C419 - all of them
+
+    def meet(self, session: Session, server: str) -> Session:
+        """The session of a session's client at one server.
+
+        :raise GatewayError: there is none.
+        """
+        inners = self.inners(session)
+        known = inners.sessions.get(server)
+        if known is not None:
+            return known
+        if not session.id:
+            return self.switchboard.session(None, self._spec(inners.view, server), session.principal)
+        return self.open_now(session, server)
+
+    def open_now(self, session: Session, server: str) -> Session:
+        """The session of a session's client at one server.
+
+        :raise GatewayError: there is none.
+        """
+        inners = self.inners(session)
+        known = inners.sessions.get(server)
+        if known is not None:
+            return known
+        if not self.switchboard.is_open:
+            raise ShuttingDown("the gateway is stopping")
+        spec = self._spec(inners.view, server)
+        uris = subscribed(session).get(server, set())
+        inner = self.switchboard.begin_inner(session, spec, inner_id(session, server), uris)
+        inner.mailbox.attach(Forward(session, inner, self.privately_changed))
+        inners.sessions[server] = inner
+        return inner
+
+    def _spec(self, view: View, server: str) -> ServerSpec:
+        try:
+            return view.servers[server]
+        except KeyError:
+            raise UnknownServer(f"Unknown server: {server}") from None
+
+    # News
+
+    def _news(self, server: str, kind: Kind, told: str) -> None:
+        # Whoever is just waiting for that list need not hear that there is another.
+        for session in self._outer:
+            inners = self.inners(session)
+            view = inners.view
+            is_its = server in view.servers and view.told.get(server, "") == told
+            if (
+                is_its
+                and kind in inners.listed
+                and view.shows(kind)
+                and not self.lister.waits(session, server, kind)
+            ):
+                if self.librarian.is_fresh(view.servers[server], kind, told):
+                    self._learnt_for(session, kind)
+                else:
+                    self.announce(session, kind)
+
+    def _learnt_for(self, session: Session, kind: Kind) -> None:
+        # When many servers begin they answer within a moment, and most of what they say changes nothing that is shown.
+        if not self._learnt:
+            self.clock.callLater(LEARNT_S, self._look_at_learnt)
+        self._learnt.setdefault(session, {})[kind] = None
+
+    def _look_at_learnt(self) -> None:
+        learnt, self._learnt = self._learnt, {}
+        for session, kinds in learnt.items():
+            if session in self._outer:
+                inners = self.inners(session)
+                for kind in kinds:
+                    if inners.listed.get(kind) != inners.view.mark(kind):
+                        self.announce(session, kind)
+
+    def announce(self, session: Session, kind: Kind) -> None:
+        """Tell a session that a list has changed."""
+        # Many servers may have news in one turn, as when all of them begin.
+        if not self._due:
+            self.clock.callLater(0, self._tell)
+        self._due.setdefault(session, {})[kind.news] = None
+
+    def _tell(self) -> None:
+        due, self._due = self._due, {}
+        for session, news in due.items():
+            if session in self._outer:
+                for each in news:
+                    session.mailbox.put(jsonrpc.encode(jsonrpc.notification(each)), each)
+
+    def is_given(self, session: Session, kind: Kind) -> None:
+        """A session's client is given a list: what was still to be said of it is said by that."""
+        inners = self.inners(session)
+        inners.listed[kind] = inners.view.mark(kind)
+        # Two lists have the same news: what a client has of both is to be what it is now.
+        if all(
+            mark == inners.view.mark(each) for each, mark in inners.listed.items() if each.news == kind.news
+        ):
+            session.mailbox.withdraw(kind.news)
+            self._due.get(session, {}).pop(kind.news, None)
+
+    def announce_all(self, session: Session) -> None:
+        """All that a session is listed may be something else now."""
+        for kind in Kind:
+            if self.inners(session).view.shows(kind):
+                self.announce(session, kind)
+
+    def lists_changed(self, slot: Slot, news: str) -> None:
+        """A server says that a list has changed, to all who share its child."""
+        if slot.shared:
+            self.librarian.changed(slot.server, news, _whose(slot), slot.told)
+        elif any(each.is_apart for each in slot.sessions):  # of clients of the modern era
+            self.librarian.changed(slot.server, news, Whose.TOLD)
+
+    def lost(self, slot: Slot) -> None:
+        """A child has ended."""
+        if slot.shared:
+            self.librarian.lost(slot.server, _whose(slot), slot.told)
+
+    def privately_changed(self, session: Session, news: str) -> None:
+        """A child of one client's own says that a list has changed."""
+        if (outer := session.outer) is None or outer.inners is None:
+            return
+        name, inners = session.server.name, outer.inners
+        own = inner_id(outer, name).decode()
+        if name not in inners.private:
+            self.librarian.lend(session.server, inners.view.told.get(name, ""), own)
+            inners.private.add(name)
+            inners.view = self.view(outer)
+        self.librarian.outdate(session.server, news, own)
+
+    # Requests
+
+    def submit(self, call: Call, message: Message) -> None:
+        """Bring a request on its way; the call's sink hears what becomes of it.
+
+        :raise GatewayError: it goes nowhere.
+        """
+        self.road.submit(call, message)
+
+    def hold(self, call: Call, on_cancel: Callable[[str], None] | None = None) -> None:
+        """A call waits here."""
+        self._held[call] = on_cancel
+
+    def release(self, call: Call) -> bool:
+        """A call goes on; false when it was taken back."""
+        return self._held.pop(call, _gone) is not _gone
+
+    def calls(self) -> list[Call]:
+        """The calls that wait here, or for the answer to another that is the same, or until theirs is shorter."""
+        found = (call for each in self._others() for call in each.calls())
+        return list(dict.fromkeys((*self._held, *found)))
+
+    def _others(self) -> list[Holder]:
+        found = (self.errands, self.outcomes.flights, self.outcomes.shielding)
+        return [each for each in found if each is not None]
+
+    def cancel(self, call: Call, reason: str) -> bool:
+        """Take one of them back; false when it is not among them."""
+        on_cancel = self._held.pop(call, _gone)
+        if on_cancel is not None:
+            on_cancel(reason)
+        was_elsewhere = [each.cancel(call, reason) for each in self._others()]
+        return on_cancel is not _gone or any(was_elsewhere)
+
+    def hurry(self, call: Call) -> bool:
+        """There is no more time: answer a call at once, if its answer is here; false where it is not."""
+        shielding = self.outcomes.shielding
+        return shielding is not None and shielding.hurry(call)
+
+    def take_back(self, call: Call, reason: str) -> bool:
+        """Take a call back, wherever it is; false when it has been answered."""
+        return any(holder.cancel(call, reason) for holder in self.switchboard.holders())
+
+
+def _gone(reason: str) -> None:
+    """Stands for a call that is not here."""
+
+
+def _whose(slot: Slot) -> Whose:
+    return Whose.ALL if slot.era is Era.MODERN else Whose.SHARED
+
+
+def _admitted(scope: Scope | None, servers: tuple[ServerSpec, ...]) -> tuple[ServerSpec, ...]:
+    if scope is None:
+        return servers
+    return tuple(each for each in servers if scope.admits_server(each.name))

@@ -1,0 +1,248 @@
+"""Resources on a view: each is read and subscribed to where it is, under the URI that its server gave it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from attrs import define
+from twisted.internet.defer import Deferred
+
+from mcpgateway.backends.conversation import OwnQuestion
+from mcpgateway.discovery.records import Kind
+from mcpgateway.discovery.resources import Owned, owner_named
+from mcpgateway.errors import GatewayError, InvalidParams
+from mcpgateway.hub.filters import Between
+from mcpgateway.hub.sessions import Session
+from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE
+from mcpgateway.interfaces import Call
+from mcpgateway.owntools.missing_servers import hint as not_all
+from mcpgateway.protocol import jsonrpc, peek
+from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.views.filters import Rewriter, own_message
+from mcpgateway.views.kept_results import KeptResults, missing
+from mcpgateway.views.members import Inners, gained, written
+
+if TYPE_CHECKING:
+    from mcpgateway.views.registry import Board
+    from mcpgateway.views.routing import Road
+    from mcpgateway.views.view import View
+
+READ = "resources/read"
+
+
+class UnknownResource(InvalidParams):
+    """No server of the view has that resource (MCP 2025-11-25, server/resources)."""
+
+    code = -32002
+
+
+class Resources:
+    """Brings requests to the servers that resources are of."""
+
+    def __init__(self, board: Board, road: Road) -> None:
+        self._board = board
+        self._road = road
+
+    def read(self, call: Call, message: Message, inners: Inners) -> None:
+        """Read one."""
+        uri = _uri(message)
+        kept = self._kept(call, uri)
+        if kept is not None:
+            self._road.give(kept.read(uri, call.session.principal), call)
+        else:
+            self._with_owner(call, inners, uri, lambda: self._to(call, message, uri))
+
+    def _kept(self, call: Call, uri: str) -> KeptResults | None:
+        kept = self._board.outcomes.kept
+        return kept if kept is not None and kept.has(uri, call.session.principal) else None
+
+    def subscribe(self, call: Call, message: Message, inners: Inners) -> None:
+        """Hear of its changes."""
+        _check_session(call)
+        uri = _uri(message)
+        if self._kept(call, uri) is not None:
+            call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))  # it never changes
+            return
+        self._with_owner(call, inners, uri, lambda: self._subscribe(call, message, uri))
+
+    def unsubscribe(self, call: Call, message: Message, inners: Inners) -> None:
+        """Hear of them no more: at the server that was asked for them."""
+        _check_session(call)
+        uri = _uri(message)
+        if self._kept(call, uri) is not None:
+            call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
+            return
+        owner = inners.subscription(uri)
+        if owner is None:
+            self._with_owner(call, inners, uri, lambda: self._unsubscribe(call, message, uri))
+        else:
+            self._leave(call, message, inners, uri, owner)
+
+    def _with_owner(self, call: Call, inners: Inners, uri: str, then: Callable[[], None]) -> None:
+        if _owners(inners, uri):
+            then()
+            return
+
+        # It may be new, or of a server that nobody has ever listed.
+        def is_found(_: View) -> bool:
+            return bool(_owners(self._board.inners(call.session), uri))
+
+        self._road.seek(call, (Kind.RESOURCE, Kind.TEMPLATE), lambda _: owner_named(uri), is_found, then)
+
+    def _found(self, session: Session, uri: str) -> tuple[Owned, ...]:
+        owners = _owners(self._board.inners(session), uri)
+        if not owners:
+            absent = self._board.lister.missing(session, Kind.RESOURCE)
+            what, hint = missing(uri)
+            data = {"uri": uri, "missing": absent} if absent else {"uri": uri}
+            raise UnknownResource(what, "; ".join(filter(None, (hint, not_all(absent)))), data=data)
+        return owners
+
+    def _to(self, call: Call, message: Message, uri: str) -> None:
+        owners = self._found(call.session, uri)
+        if len(owners) > 1:
+            call.sink = _Next(call.sink, self, call.session, message, uri, list(owners[1:]))
+        self.bring(call, message, uri, owners[0])
+
+    # Subscriptions, each with its owner and its URI as the client wrote it
+
+    def _subscribe(self, call: Call, message: Message, uri: str) -> None:
+        if len(self._found(call.session, uri)) == 1:
+            self._to(call, message, uri)
+            return
+        # Many servers agree to subscriptions of what they do not have: it is the one's that has it to be read.
+        board, done = self._board, Deferred[Envelope]()
+        probe = Call(call.session, READ, b"", None, OwnQuestion(done))
+        board.hold(call, lambda why: _let_go(board, probe, why))
+
+        def go_on(_: object) -> None:
+            if board.release(call):
+                try:
+                    self._to(call, message, uri)
+                except GatewayError as why:
+                    call.sink.failed(call, why)
+
+        done.addBoth(go_on)
+        try:
+            self._to(probe, own_message(READ, {"uri": jsonrpc.raw(uri)}), uri)
+        except GatewayError as why:
+            probe.sink.failed(probe, why)
+
+    def _unsubscribe(self, call: Call, message: Message, uri: str) -> None:
+        inners, owner = self._board.inners(call.session), self._found(call.session, uri)[0]
+        if owner.uri in inners.heard.get(owner.server, {}):
+            _agree(call)  # that is the subscription of another URI, which stays
+        else:
+            self.bring(call, message, uri, owner)  # it may be under way
+
+    def _leave(self, call: Call, message: Message, inners: Inners, uri: str, owner: Owned) -> None:
+        names = inners.heard[owner.server][owner.uri]
+        if len(names) == 1 and owner.server in inners.view.servers:
+            self.bring(call, message, uri, owner)
+            return
+        del names[uri]
+        record = written(owner.server, uri)
+        (call.session.uris or set()).discard(record)
+        self._board.switchboard.sessions.record(call.session, record, is_on=False)
+        _agree(call)
+
+    def answered(self, outer: Session, method: str, uri: str, owner: Owned) -> None:
+        """A server has done what it was asked."""
+        if not outer.id or outer.inners is None:
+            return
+        if method == READ and owner.uri == uri and uri not in outer.inners.view.routes.resources.items:
+            outer.inners.stick(uri, owner.server)
+        elif method == SUBSCRIBE and (record := gained(outer, owner, uri)):
+            self._board.switchboard.sessions.record(outer, record, is_on=True)
+
+    def bring(self, call: Call, message: Message, uri: str, owner: Owned) -> None:
+        """Bring a request to the server that a resource may be of.
+
+        :raise GatewayError: it goes nowhere.
+        """
+        if call.session.server.view and call.method != UNSUBSCRIBE:
+            call.sink = _Done(call.sink, self, call.session, uri, owner)
+        if owner.uri != uri:
+            (message.params or {})["uri"] = jsonrpc.raw(owner.uri)
+            from mcpgateway.views.own_messages import renamed  # what hardly any request needs
+
+            call.sink = Rewriter(call.sink, lambda result: renamed(result, owner.uri, uri))
+        self._road.go(call, message, owner.server)
+
+
+@define(eq=False)
+class _Done(Between):
+    """Sees which server has done what a client has asked."""
+
+    resources: Resources
+    session: Session
+    uri: str
+    owner: Owned
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """The server's own response."""
+        if "result" in reply:
+            self.resources.answered(self.session, call.method, self.uri, self.owner)
+        self.sink.answered(call, reply)
+
+
+@define(eq=False)
+class _Next(Between):
+    """Asks the next server where one says that it has no such resource; a refusal or a failure is the answer."""
+
+    resources: Resources
+    session: Session
+    message: Message
+    uri: str
+    owners: list[Owned]
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """The server's own response."""
+        is_last = not self.owners or "error" not in reply or not _is_not_found(reply)
+        call.sink = self.sink if is_last else self
+        if is_last:
+            self.sink.answered(call, reply)
+            return
+        params = {**(self.message.params or {}), "uri": jsonrpc.raw(self.uri)}
+        again = own_message(call.method, params)
+        again.meta = self.message.meta
+        call.session = self.session
+        try:
+            self.resources.bring(call, again, self.uri, self.owners.pop(0))
+        except GatewayError as why:
+            call.sink.failed(call, why)
+
+
+def _is_not_found(reply: Envelope) -> bool:
+    from mcpgateway.views.own_messages import is_not_found  # what hardly any request needs
+
+    return is_not_found(reply["error"])
+
+
+def _uri(message: Message) -> str:
+    uri = peek.text(message.params, "uri", jsonrpc.URI_LIMIT)
+    if uri is None:
+        raise InvalidParams('Invalid params: "uri" must be a string')
+    return uri
+
+
+def _owners(inners: Inners, uri: str) -> tuple[Owned, ...]:
+    # What one has answered for is not another's, whoever lists it since.
+    owner, used = inners.subscription(uri), inners.used.get(uri)
+    if owner is None and used is not None:
+        owner = Owned(used, uri)
+    return (owner,) if owner is not None and owner.server in inners.view.servers else inners.view.owners(uri)
+
+
+def _check_session(call: Call) -> None:
+    if not call.session.id:
+        raise InvalidParams("Invalid params: a subscription needs a session; send initialize first")
+
+
+def _agree(call: Call) -> None:
+    call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
+
+
+def _let_go(board: Board, probe: Call, why: str) -> None:
+    board.take_back(probe, why)

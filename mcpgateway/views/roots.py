@@ -1,0 +1,96 @@
+"""Asks clients of views for their roots: a program with windows works in what it shows, and not where its process does.
+
+A client is asked once its session has begun, if it said nothing of where it works and there are servers of projects.
+Until it has answered, and where it has no roots, the directory of its process counts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.errors import GatewayError
+from mcpgateway.protocol import jsonrpc
+from mcpgateway.system.workspaces import Place
+from mcpgateway.views.legacy_access import NOBODY, OwnAsker
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.sessions import Session
+    from mcpgateway.views.registry import Board
+
+LIST = "roots/list"
+LIST_CHANGED = "notifications/roots/list_changed"
+ROOTS_LIMIT = 100  # that are looked at
+
+
+class Roots:
+    """Asks, and has views show what is there for those who work in the roots."""
+
+    log = Logger()
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    def ask(self, session: Session) -> None:
+        """Ask a session's client, if its roots count."""
+        switchboard = self._board.switchboard
+        inners = session.inners
+        if (
+            inners is None
+            or not inners.goes_by_roots
+            or not switchboard.scopes.shows_projects(session.server)
+        ):
+            return
+        if "roots" not in switchboard.sessions.capabilities_of(session):
+            return
+        asker = OwnAsker(Deferred())
+        asker.done.addCallback(self._answered, session).addErrback(self._not_answered)
+        try:
+            switchboard.questions.ask(NOBODY, asker, session, LIST, jsonrpc.request(0, LIST, {}))
+        except GatewayError as why:
+            self.log.debug("a client is not asked for its roots: {why}", event="roots.not_asked", why=why)
+
+    def _answered(self, result: dict[str, Any], session: Session) -> None:
+        board, switchboard = self._board, self._board.switchboard
+        if switchboard.sessions.named(session.id) is not session:
+            return
+        places = [switchboard.scopes.place_of(each) for each in paths_in(result)]
+        chosen = self._chosen([each for each in places if each.directory], session)
+        if chosen is None:
+            return
+        former, session.server = session.server, board.at_place(session.server, chosen)
+        if session.server.workspace != former.workspace:
+            switchboard.sessions.remember(session)
+            board.look_again(session)
+            board.announce_all(session)
+
+    def _chosen(self, places: list[Place], session: Session) -> Place | None:
+        # Of several, the one that something is there for.
+        scopes = self._board.switchboard.scopes
+        own = (each for each in places if scopes.is_of_project(session.server, each))
+        return next(own, next(iter(places), None))
+
+    def _not_answered(self, why: Failure) -> None:
+        if why.check(GatewayError) is None:
+            self.log.failure("roots could not be used", why, event="roots.broken")
+
+
+def paths_in(result: dict[str, Any]) -> list[str]:
+    """The directories of this machine that a client has as roots, as it wrote them."""
+    listed = result.get("roots")
+    roots = listed[:ROOTS_LIMIT] if isinstance(listed, list) else []
+    uris = [each.get("uri") for each in roots if isinstance(each, dict)]
+    return [path for each in uris if isinstance(each, str) and (path := _path(each))]
+
+
+def _path(uri: str) -> str:
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return ""
+    is_here = parts.scheme == "file" and parts.netloc in ("", "localhost")
+    return unquote(parts.path) if is_here else ""

@@ -1,0 +1,85 @@
+"""What the endpoint of a single server does for whoever has asked for the shield in that server's entry.
+
+# Note [A schema that nobody knows]
+A client checks structured content against the schema that it was listed.  Where the gateway has not seen the list, such
+content stays whole, as if its schema allowed no cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Raw
+from twisted.python.failure import Failure
+
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.surface import Level
+from mcpgateway.discovery.records import Item, Kind
+from mcpgateway.hub.catalog.listed import Librarian
+from mcpgateway.hub.filters import reason
+from mcpgateway.interfaces import Call
+from mcpgateway.protocol import jsonrpc, peek
+from mcpgateway.protocol.jsonrpc import Message
+from mcpgateway.protocol.versions import Era
+from mcpgateway.views.kept_results import OF_ERA
+from mcpgateway.views.results import Outcomes
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.sessions import Session
+
+_UNCUT = {"outputSchema": Raw(b'{"if":true}')}
+
+
+class Direct:
+    """Stands before servers whose entries ask for it.
+
+    :param told: what a session's own child is told of it (`mcpgateway.hub.catalog.listed`).
+    """
+
+    def __init__(
+        self, outcomes: Outcomes, librarian: Librarian, told: Callable[[Session, ServerSpec], str]
+    ) -> None:
+        self._outcomes = outcomes
+        self._librarian = librarian
+        self._told = told
+
+    def serves(self, call: Call, message: Message) -> bool:
+        """Take a request of a session's, or put the shield before it; false where it goes on to its server."""
+        session: Session = call.session
+        server = session.server
+        if call.method == "tools/call":
+            self._cover(call, message, server, self._told(session, server), session.principal)
+        return call.method == "resources/read" and self._reads(call, message, session.principal, Era.LEGACY)
+
+    def serves_modern(self, call: Call, message: Message, server: ServerSpec, principal: str) -> bool:
+        """The same for a request that is of no session."""
+        if call.method == "tools/call":
+            self._cover(call, message, server, "", principal)
+        return call.method == "resources/read" and self._reads(call, message, principal, Era.MODERN)
+
+    def _cover(self, call: Call, message: Message, server: ServerSpec, told: str, principal: str) -> None:
+        shielding, name = self._outcomes.shielding, peek.text(message.params, "name") or ""
+        level = server.shield_tools.get(name) or server.shield or Level.OFF
+        if shielding is not None and level is not Level.OFF:
+            shielding.over(call, self._tool(server, name, told), level, principal, is_direct=True)
+
+    def _tool(self, server: ServerSpec, name: str, told: str) -> Item:
+        known = self._librarian.recall(server, Kind.TOOL, told) or ()
+        found = next((each for each in known if each.own == name), None)
+        return found or Item(server.name, Kind.TOOL, name, _UNCUT)
+
+    def _reads(self, call: Call, message: Message, principal: str, era: Era) -> bool:
+        kept, uri = self._outcomes.kept, peek.text(message.params, "uri", jsonrpc.URI_LIMIT) or ""
+        if kept is None or not kept.has(uri, principal):
+            return False
+
+        def answer(result: dict[str, Any]) -> None:
+            if not call.sink.is_gone:
+                call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, OF_ERA[era] | result))
+
+        def fail(why: Failure) -> None:
+            call.sink.failed(call, reason(why))
+
+        kept.read(uri, principal).addCallback(answer).addErrback(fail)
+        return True

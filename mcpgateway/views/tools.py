@@ -1,0 +1,152 @@
+"""Calls of tools on a view: the servers' own, and those of the gateway."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import define
+
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.surface import Level
+from mcpgateway.discovery.listing import More
+from mcpgateway.discovery.records import Item, Kind
+from mcpgateway.errors import GatewayError, InvalidParams
+from mcpgateway.hub.filters import Between
+from mcpgateway.interfaces import Call
+from mcpgateway.protocol import jsonrpc, peek
+from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.views.members import Inners
+
+if TYPE_CHECKING:
+    from mcpgateway.views.registry import Board
+    from mcpgateway.views.routing import Road
+    from mcpgateway.views.view import View
+
+
+@define(eq=False)
+class Held(Between):
+    """Sees that a call of one of the gateway's own tools is answered once, and not after it was taken back.
+
+    :ivar is_over: nobody waits for what the tool will answer.
+    """
+
+    board: Board
+    call: Call
+    is_over: bool = False
+    is_answered: bool = False
+
+    def take_back(self, reason: str) -> None:
+        """Whoever takes the call back says so to the client."""
+        self.is_over = True
+        if self.call.meter is not None:
+            self.call.meter.taken_back(self.call, reason)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nobody waits for the answer any more."""
+        return self.is_over or bool(self.sink.is_gone)
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """The tool's answer."""
+        self.board.release(call)
+        if call.meter is not None:
+            call.meter.answered(call, reply)
+        if not self.is_over and not self.is_answered:
+            self.is_answered = True
+            self.sink.answered(call, reply)
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """There is no answer."""
+        self.board.release(call)
+        if call.meter is not None:
+            call.meter.failed(call, why)
+        if not self.is_answered:
+            self.is_answered = True
+            self.sink.failed(call, why)
+
+
+class Tools:
+    """Brings calls to tools."""
+
+    def __init__(self, board: Board, road: Road) -> None:
+        self._board = board
+        self._road = road
+
+    def call(self, call: Call, message: Message, inners: Inners) -> None:
+        """Bring a call to the tool of that name."""
+        params = message.params
+        name = peek.text(params, "name")
+        if name is None or params is None:
+            raise InvalidParams('Invalid params: "name" must be a string')
+        found = inners.view.find(name)
+        if found is None:
+            self._unknown(call, message, name, inners)
+        else:
+            self._to(call, message, params, found, inners)
+
+    def _to(self, call: Call, message: Message, params: Envelope, found: Any, inners: Inners) -> None:
+        if found.__class__ is Item:
+            self._of_server(call, message, params, found, inners)
+        elif isinstance(found, More):
+            item, params["arguments"] = found.choose(peek.members(params, "arguments"))
+            self._of_server(call, message, params, item, inners)
+        else:
+            self._own(call, message, found, inners)
+
+    def _of_server(self, call: Call, message: Message, params: Envelope, tool: Item, inners: Inners) -> None:
+        params["name"] = jsonrpc.raw(tool.own)
+        if "task" in params:
+            self._road.learn_task(call, inners, tool.server)
+        whose = call.session.principal
+        self._board.outcomes.over(call, whose, inners.view, (tool.server, tool.own), None, tool)
+        self._road.go(call, message, tool.server, tool)
+
+    def bring(
+        self,
+        call: Call,
+        message: Message,
+        view: View,
+        target: tuple[str, str],
+        level: Level | None,
+        elsewhere: ServerSpec | None = None,
+    ) -> None:
+        """Bring a call to a server's tool.
+
+        :param target: the server, and the tool's own name.
+        :param level: how its result is shielded; None for what the view says.
+        :param elsewhere: the server as it is run for another directory, if it is to go there.
+        :raise GatewayError: it goes nowhere.
+        """
+        self._board.outcomes.over(call, call.session.principal, view, target, level)
+        self._road.go(call, message, target[0], view.tool(*target), elsewhere)
+
+    def _unknown(self, call: Call, message: Message, name: str, inners: Inners) -> None:
+        # It may be new, or of a server that nobody has ever listed.
+        def again() -> None:
+            now = self._board.inners(call.session)
+            found, params = now.view.find(name), message.params or {}
+            if found is None:
+                near, hint = (
+                    now.view.near(name, Kind.TOOL),
+                    "tools/list and gateway_search name those there are",
+                )
+                raise self._road.unknown(call.session, Kind.TOOL, f"Unknown tool: {name}", near, hint)
+            self._to(call, message, params, found, now)
+
+        self._road.seek(
+            call, (Kind.TOOL,), lambda view: view.named(name), lambda view: view.find(name) is not None, again
+        )
+
+    def _own(self, call: Call, message: Message, tool: Any, inners: Inners) -> None:
+        from mcpgateway.owntools import answers  # what only views need
+        from mcpgateway.views.legacy_access import LegacyAccess
+
+        access = LegacyAccess(call.session.principal, inners.view, call.session, message, self._board)
+        call.sink = held = Held(call.sink, self._board, call)
+        if call.meter is None:
+            self._board.outcomes.own.begin_tool(call, message, tool.name)
+        self._board.hold(call, held.take_back)
+        try:
+            tool.call(call, peek.members(message.params, "arguments"), access)
+        except GatewayError as why:
+            answers.failed_by(call, why)

@@ -1,0 +1,115 @@
+"""Wire what serves views, built for the first who comes to one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from attrs import frozen
+
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.discovery.records import Item
+from mcpgateway.discovery.tokens import CHARACTERS_PER_TOKEN
+from mcpgateway.discovery.usage import Saving
+from mcpgateway.hub.catalog.listed import Librarian
+from mcpgateway.hub.coalescing import SingleFlight
+from mcpgateway.hub.meters import Meters
+from mcpgateway.hub.results.originals import Vault
+from mcpgateway.hub.results.shortening import Shielding
+from mcpgateway.hub.usage import Usage
+from mcpgateway.interfaces import Call, ILauncher
+from mcpgateway.owntools import family
+from mcpgateway.owntools.job_records import Nowhere
+from mcpgateway.owntools.jobs import Jobs
+from mcpgateway.owntools.status import Sight
+from mcpgateway.owntools.tool import Access, Builtin, Tool
+from mcpgateway.views.registry import Board
+from mcpgateway.views.results import Outcomes
+from mcpgateway.views.specs import Keepers, Ways
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.catalog.recorded import Snapshots
+    from mcpgateway.hub.dispatch import Switchboard
+    from mcpgateway.hub.health.health import Health
+
+OURS = ServerSpec("gateway", (), {}, "/")  # whose the answers are of the gateway's own tools
+
+
+class Hub(Protocol):
+    """What keeps what is built here, and lets time pass for it (`mcpgateway.app.hub.Hub`)."""
+
+    meters: Meters
+    ways: Ways
+    config: Callable[[], Mapping[str, Any]]
+    manage: Callable[[Sight, ILauncher, Any], Iterable[Tool]]
+    jobs: Jobs | None
+    usage: Usage | None
+    vault: Vault | None
+
+
+@frozen
+class Parts:
+    """What views are built of.
+
+    :ivar mask: takes secrets out of the texts of results, and counts them.
+    """
+
+    switchboard: Switchboard
+    health: Health
+    launcher: ILauncher
+    clock: Any
+    snapshots: Snapshots | None
+    keepers: Keepers
+    mask: Callable[[str], tuple[str, int]]
+
+
+def board_of(hub: Hub, parts: Parts) -> Board:
+    """What the switchboard hands over to where a session is one of all servers."""
+    librarian = Librarian(parts.snapshots)
+    librarian.servers = lambda: parts.switchboard.servers.values()  # noqa: PLW0108 - they are replaced
+    librarian.limit = parts.switchboard.list_limit
+    outcomes = _outcomes(hub, parts)
+
+    def builtin() -> Builtin:
+        return _builtin(hub, parts, librarian, outcomes)
+
+    made = Board(parts.switchboard, librarian, parts.clock, hub.ways, builtin, outcomes)
+    made.is_on, made.pause = parts.health.is_on, parts.health.pause
+    return made
+
+
+def _outcomes(hub: Hub, parts: Parts) -> Outcomes:
+    keepers, limits = parts.keepers, hub.ways.gateway.shield
+    hub.usage = keepers.usage() if keepers.usage is not None else None
+    hub.vault = keepers.vault(limits) if keepers.vault is not None else None
+
+    def withdraw(call: Call, reason: str) -> bool:
+        return any(slot.cancel(call, reason) for slot in parts.switchboard.pool)
+
+    shielding = Shielding(hub.vault, limits, parts.mask) if hub.vault is not None else None
+    if shielding is not None and hub.usage is not None:
+        shielding.saved = _saved_in(hub.usage)
+    return Outcomes(hub.usage, shielding, SingleFlight(withdraw), hub.meters.of(OURS.name))
+
+
+def _saved_in(usage: Usage) -> Callable[[str, int, int], None]:
+    def saved(server: str, before: int, after: int) -> None:
+        usage.saved(Saving.SHIELDING, server, (before - after) // CHARACTERS_PER_TOKEN)
+
+    return saved
+
+
+def _builtin(hub: Hub, parts: Parts, librarian: Librarian, outcomes: Outcomes) -> Builtin:
+    switchboard, clock = parts.switchboard, parts.clock
+
+    def shield(call: Call, item: Item | None, level: Any, access: Access) -> None:
+        # As the caller's view has the server, which may be one of a workspace or of a repository.
+        name = item.server if item is not None else ""
+        server = next((each for each in access.specs() if each.name == name), OURS)
+        outcomes.shield(server, call, item, level, access.principal)
+
+    hub.jobs = Jobs(clock, parts.keepers.jobs or Nowhere(), shield, hub.vault)
+    sight = family.sight_of(switchboard, parts.health, librarian, hub.config)
+    own = hub.manage(sight, parts.launcher, clock)
+    around = family.Around(librarian, hub.vault, hub.jobs, sight, clock, shield)
+    return family.make_builtin(around, own)

@@ -1,0 +1,235 @@
+"""Whether the gateway runs, seen from its lock, its state, its health and its port."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from attrs import asdict, evolve
+
+from mcpgateway.cli.doctor.context import World
+from mcpgateway.cli.doctor.health import Answer, ask_port, ask_socket
+from mcpgateway.cli.doctor.ports import Holder
+from mcpgateway.system import state
+from tests.support.doctoring import answers, found, ids, is_fine, world, written
+
+
+@pytest.fixture
+def dead() -> int:
+    """The number of a process that has ended."""
+    child = subprocess.Popen(["true"])
+    child.wait()
+    return child.pid
+
+
+class LockTests:
+    """The lock that keeps a second gateway away."""
+
+    def test_free(self, tmp_path: Path) -> None:
+        """Without a lock, and with one that nobody holds, no gateway was started."""
+        looked_at = world(tmp_path)
+        assert ids("lock", looked_at) == ["lock.free"]
+        written(looked_at, "daemon.lock", "")
+        assert ids("lock", looked_at) == ["lock.free"]
+
+    def test_in_the_foreground(self, tmp_path: Path) -> None:
+        """A gateway that runs without a lock is one that somebody else looks after."""
+        assert is_fine("lock", world(tmp_path, socket=answers()))
+
+    def test_held(self, tmp_path: Path) -> None:
+        """A lock is held by a gateway that answers; one that does not answer is a problem."""
+        looked_at = world(tmp_path)
+        with written(looked_at, "daemon.lock", "").open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            assert ids("lock", looked_at) == ["lock.mute"]
+            assert is_fine("lock", world(tmp_path, socket=answers()))
+
+    def test_a_link(self, tmp_path: Path) -> None:
+        """A link in the place of the lock cannot be used."""
+        looked_at = world(tmp_path)
+        Path(looked_at.in_home("daemon.lock")).symlink_to("/dev/null")
+        assert ids("lock", looked_at) == ["lock.unreadable"]
+
+
+class StateTests:
+    """The state on disk."""
+
+    def test_none(self, tmp_path: Path) -> None:
+        """Without a state nothing runs, unless a gateway answers."""
+        assert ids("state", world(tmp_path)) == ["state.none"]
+        assert is_fine("state", world(tmp_path, socket=answers()))
+
+    def test_alive(self, tmp_path: Path) -> None:
+        """The state of a living process is in order."""
+        looked_at = world(tmp_path)
+        written(
+            looked_at, "state.json", json.dumps({"format": 1} | asdict(state.myself(9100, "1", 0.0, (), ())))
+        )
+        assert is_fine("state", looked_at)
+
+    def test_stale(self, tmp_path: Path, dead: int) -> None:
+        """The state of a process that has ended is stale, and the text names the process."""
+        looked_at = world(tmp_path)
+        written(
+            looked_at,
+            "state.json",
+            json.dumps({"format": 1} | asdict(evolve(state.myself(9100, "1", 0.0, (), ()), pid=dead))),
+        )
+        (only,) = found("state", looked_at)
+        assert (only.id, str(dead) in only.text) == ("state.stale", True)
+        self.repaired(looked_at)
+
+    def repaired(self, looked_at: World) -> None:
+        """It is removed, but not while a gateway holds the lock."""
+        path = Path(looked_at.in_home("state.json"))
+        (before,) = found("state", looked_at)
+        with written(looked_at, "daemon.lock", "").open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            assert found("state", looked_at)[0].repair is None
+            assert before.repair is not None
+            before.repair.do()
+            assert path.exists()
+        before.repair.do()
+        assert not path.exists()
+
+    @pytest.mark.parametrize("text", ["", "[]", "{}", '{"pid": "x"}', '{"pid": true}', "{"])
+    def test_damaged(self, tmp_path: Path, text: str) -> None:
+        """Whatever else stands there is damaged."""
+        looked_at = world(tmp_path)
+        written(looked_at, "state.json", text)
+        assert ids("state", looked_at) == ["state.damaged"]
+        self.repaired(looked_at)
+
+
+def backend(**more: object) -> dict[str, object]:
+    """What ``/health`` says of a server."""
+    return {"name": "x", "status": "running", "share": "global", "pids": [1, 2], "requests": 3, **more}
+
+
+class HealthTests:
+    """What the gateway says of itself."""
+
+    def test_away(self, tmp_path: Path) -> None:
+        """Nobody answers, which is no fault."""
+        assert ids("health", world(tmp_path)) == ["health.away"]
+
+    def test_of_another_home(self, tmp_path: Path, dead: int) -> None:
+        """A gateway that answers at the port is not ours because it answers."""
+        assert ids("health", world(tmp_path, health=answers())) == ["health.other"]
+        both = world(tmp_path, health=answers(pid=dead), socket=answers())
+        assert ids("health", both) == ["health.other", "health"]
+
+    def test_without_its_socket(self, tmp_path: Path) -> None:
+        """One that has no socket is ours by its state, or by the lock."""
+        looked_at = world(tmp_path, health=answers())
+        with written(looked_at, "daemon.lock", "").open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            assert is_fine("health", looked_at)
+        state.write(looked_at.home, state.myself(9100, "1", 0.0, (), ()))
+        assert is_fine("health", looked_at)
+
+    def test_a_line_for_each_server(self, tmp_path: Path) -> None:
+        """Each server has a line with its mark, its children and its requests."""
+        servers = [
+            backend(),
+            backend(name="y", share="session", pids=[7]),
+            backend(name="z", pids=[], status="idle"),
+        ]
+        told = answers(backends=servers)
+        (only,) = found("health", world(tmp_path, socket=told, health=told))
+        assert only.text == "the gateway answers: 3 servers, 3 children, 40 MB"
+        assert only.more == (
+            "○ x (global, 2 children, 3 requests)",
+            "◆ y (session, 1 child, 3 requests)",
+            "○ z (global, idle, 3 requests)",
+        )
+
+    def test_sick(self, tmp_path: Path) -> None:
+        """A server that fails is a problem, with the reason it gave; one that is switched off is none."""
+        servers = [backend(status="error", last_error="exit code 3"), backend(status="disabled")]
+        told = answers(backends=servers)
+        _, sick = found("health", world(tmp_path, socket=told, health=told))
+        assert (sick.id, sick.text) == ("health.server", "x is error: exit code 3")
+
+    def test_somebody_has_to_sign_in(self, tmp_path: Path) -> None:
+        """A server that waits for its user is told with the command that helps, and its name once."""
+        servers = [backend(status="needs login", last_error="x: it wants its user to sign in")]
+        told = answers(backends=servers)
+        _, waiting = found("health", world(tmp_path, socket=told, health=told))
+        assert (waiting.id, waiting.text) == ("health.login", "x wants its user to sign in")
+        assert "mcpgateway servers login" in waiting.advice
+
+    def test_a_port_that_is_mute(self, tmp_path: Path) -> None:
+        """A gateway that answers at its socket only is of no use to its clients."""
+        assert "health.port" in ids("health", world(tmp_path, socket=answers()))
+
+    def test_stopping(self, tmp_path: Path) -> None:
+        """A gateway that is about to end says so."""
+        assert "health.stopping" in ids("health", world(tmp_path, socket=answers(status="stopping")))
+
+    @pytest.mark.parametrize("told", [Answer(401, {"error": "x"}), Answer(200, {}), Answer(500)])
+    def test_refused(self, tmp_path: Path, told: Answer) -> None:
+        """What answers with something else than its health is a problem."""
+        assert ids("health", world(tmp_path, socket=told)) == ["health.refused"]
+
+
+class PortTests:
+    """Who listens at the port."""
+
+    def listened(self, tmp_path: Path, *holders: Holder, **parts: object) -> list[str]:
+        """The ids for a port that these processes hold."""
+        return ids("ports", world(tmp_path, holders=lambda _: holders, **parts))
+
+    def test_free(self, tmp_path: Path) -> None:
+        """Nobody listens."""
+        assert self.listened(tmp_path) == ["ports.closed"]
+
+    def test_ours(self, tmp_path: Path) -> None:
+        """The gateway of this home listens."""
+        assert self.listened(tmp_path, Holder(os.getpid(), "twistd", 0), socket=answers()) == ["ports"]
+
+    @pytest.mark.parametrize("is_up", [True, False])
+    def test_foreign(self, tmp_path: Path, *, is_up: bool) -> None:
+        """Another program listens, whether our gateway runs or not; other users' programs have no name."""
+        parts = {"socket": answers()} if is_up else {}
+        assert self.listened(tmp_path, Holder(1, "nginx", 0), **parts) == ["ports.foreign"]
+        assert self.listened(tmp_path, Holder(0, "", 7), **parts) == ["ports.foreign"]
+
+
+class AskingTests:
+    """Asking what really listens."""
+
+    @pytest.fixture
+    def listener(self) -> Iterator[socket.socket]:
+        """A socket that listens, and says nothing."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            yield listener
+
+    def test_nobody(self, tmp_path: Path, listener: socket.socket) -> None:
+        """Where nobody listens the answer says why."""
+        port = listener.getsockname()[1]
+        listener.close()
+        assert ask_port(port, "/health") == Answer(why="connection refused")
+        assert ask_socket(str(tmp_path / "none"), "/health") == Answer(why="no such file or directory")
+
+    def test_no_http(self, listener: socket.socket) -> None:
+        """What speaks something else is no HTTP server."""
+        port = listener.getsockname()[1]
+
+        def answer() -> None:
+            with listener.accept()[0] as peer:
+                peer.recv(1000)
+                peer.sendall(b"220 mail\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        told = ask_port(port, "/health")
+        thread.join(60)
+        assert told == Answer(why="what answers is no HTTP server")

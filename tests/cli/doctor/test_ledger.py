@@ -1,0 +1,156 @@
+"""The ledger: whether it is whole, and agrees with the files."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcpgateway.cli.doctor.context import World
+from mcpgateway.clientfiles.formats.rewrite import replace
+from mcpgateway.clientfiles.ledger import Adopted, Enrolled, Ledger, Rewritten
+from tests.support.doctoring import answers, found, ids, is_fine, world
+
+OURS = {"type": "http", "url": "http://localhost:9100/x/mcp"}
+ROAD = ("mcpServers", "x")
+
+
+class Adopting:
+    """A user's file of which one entry was led to the gateway."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.tmp_path = tmp_path
+        self.path = tmp_path / "user" / ".claude.json"
+        home = self.looked_at().home
+        self.path.write_text(json.dumps({"mcpServers": {"x": {"command": "a"}, "mine": {"command": "b"}}}))
+        self.ledger = Ledger(home)
+        self.ledger.change(str(self.path), self._edit)
+
+    def _edit(self, text: str, adopted: Adopted | None) -> Rewritten:
+        made, replaced = replace(text, str(self.path), [(ROAD, OURS)])
+        return Rewritten(
+            made, Adopted(str(self.path), "claude-code", entries={ROAD: Enrolled("x", replaced[0])})
+        )
+
+    def looked_at(self) -> World:
+        """The world as it is now."""
+        gateway = answers(backends=[{"name": "x", "status": "idle"}])
+        return world(self.tmp_path, socket=gateway, health=gateway)
+
+    def write(self, **entries: Any) -> None:
+        """Another program writes the file."""
+        self.path.write_text(json.dumps({"mcpServers": entries}))
+
+
+@pytest.fixture
+def adopting(tmp_path: Path) -> Adopting:
+    """One file that was adopted."""
+    return Adopting(tmp_path)
+
+
+class LedgerTests:
+    """Whether it is whole."""
+
+    def test_none(self, tmp_path: Path) -> None:
+        """An empty one is no fault."""
+        assert ids("ledger", world(tmp_path)) == ["ledger.none"]
+
+    def test_whole(self, adopting: Adopting) -> None:
+        """Each file is told of with its servers, and no value of an entry."""
+        (only,) = found("ledger", adopting.looked_at())
+        assert only.text == "the ledger is whole (1 entries of 1 files, twice)"
+        assert only.more == (f"◆ {adopting.path}: x (http)",)
+
+    def test_damaged(self, adopting: Adopting) -> None:
+        """A copy that is damaged is repaired from the other."""
+        copy = next(each for each in Path(adopting.ledger.kept.ledger).iterdir() if each.is_file())
+        copy.write_bytes(b"nonsense\n" + copy.read_bytes()[9:])
+        damaged = found("ledger", adopting.looked_at())
+        assert {each.id for each in damaged} == {"ledger.damaged"}
+        assert damaged[0].repair is not None
+        damaged[0].repair.do()
+        assert is_fine("ledger", adopting.looked_at())
+
+    def test_unreadable(self, adopting: Adopting) -> None:
+        """A ledger that cannot be read is a problem, and no other check breaks over it."""
+        for each in Path(adopting.ledger.kept.ledger).iterdir():
+            if each.is_file():
+                each.unlink()
+                each.mkdir()
+        assert ids("ledger", adopting.looked_at()) == ["ledger.unreadable"]
+        assert ids("entries", adopting.looked_at()) == []
+
+    def test_left_behind(self, adopting: Adopting) -> None:
+        """What a killed program has left beside a file is cleared away."""
+        child = subprocess.Popen(["true"])
+        child.wait()
+        left = adopting.path.parent / f".{adopting.path.name}.mcpgateway-{child.pid}-{'0' * 16}.part"
+        left.write_text("half")
+        (only,) = found("ledger", adopting.looked_at())
+        assert only.id == "ledger.unsettled"
+        assert only.repair is not None
+        only.repair.do()
+        assert not left.exists()
+        assert is_fine("ledger", adopting.looked_at())
+
+    def test_killed_in_between(self, adopting: Adopting) -> None:
+        """A change that was begun and has no outcome is settled by what the file is."""
+        for each in Path(adopting.ledger.kept.ledger).iterdir():
+            if each.is_file():
+                lines = each.read_bytes().splitlines(keepends=True)
+                each.write_bytes(b"".join(line for line in lines if b'"done"' not in line))
+        (only,) = found("ledger", adopting.looked_at())
+        assert only.id == "ledger.unsettled"
+        assert only.repair is not None
+        only.repair.do()
+        assert is_fine("ledger", adopting.looked_at())
+
+
+class EntryTests:
+    """Whether it agrees with the files."""
+
+    def test_agrees(self, adopting: Adopting) -> None:
+        """What stands in the file is what the ledger says."""
+        assert is_fine("entries", adopting.looked_at())
+
+    def test_reverted(self, adopting: Adopting) -> None:
+        """An entry that is the client's own again can be led to the gateway again."""
+        adopting.write(x={"command": "a"})
+        (only,) = found("entries", adopting.looked_at())
+        assert only.id == "entries.reverted"
+        assert only.repair is not None
+
+    def test_removed(self, adopting: Adopting) -> None:
+        """An entry that the user has removed is worth a note."""
+        adopting.write()
+        assert ids("entries", adopting.looked_at()) == ["entries.removed"]
+
+    def test_renamed(self, adopting: Adopting) -> None:
+        """An entry that the user has given another name is still ours."""
+        adopting.write(other=OURS)
+        assert is_fine("entries", adopting.looked_at())
+
+    def test_gone(self, adopting: Adopting) -> None:
+        """A file that is not there any more is worth a note."""
+        adopting.path.unlink()
+        assert ids("entries", adopting.looked_at()) == ["entries.file"]
+
+    def test_suspended(self, adopting: Adopting) -> None:
+        """While the clients have their own entries, none may lead to the gateway."""
+        (adopted,) = adopting.ledger.read().files.values()
+        import attrs
+
+        adopting.ledger.put(attrs.evolve(adopted, suspended="stopped"))
+        assert ids("entries", adopting.looked_at()) == ["entries.suspended"]
+        adopting.write(x={"command": "a"})
+        assert is_fine("entries", adopting.looked_at())
+
+    def test_unknown(self, adopting: Adopting) -> None:
+        """An entry of ours that the ledger does not know is worth a note."""
+        adopting.ledger.forget(os.path.realpath(adopting.path))
+        (only,) = found("entries", adopting.looked_at())
+        assert (only.id, only.text.split()[-4]) == ("entries.unknown", "x")

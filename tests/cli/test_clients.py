@@ -1,0 +1,262 @@
+"""The commands for clients' files: what they print, and with which exit codes they end."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcpgateway.cli.main import run
+from mcpgateway.clientfiles import files
+from mcpgateway.shim.locations import socket_path
+from tests.support.clients import PROGRAM, House
+
+URL = "http://localhost:9100/a/mcp"
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
+    """The home of the user who types, with Cursor in it."""
+    made = House(tmp_path)
+    made.write(made.cursor, {"a": PROGRAM, "b": {"url": "https://x.example/mcp?key=hidden"}})
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("MCPGATEWAY_HOME", "MCPGATEWAY_CONFIG", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    return made
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> Any:
+    """What a program was told."""
+    return json.loads(capsys.readouterr().out)
+
+
+@contextmanager
+def gateway_of(home: str, answer: bytes) -> Iterator[None]:
+    """Something listens at the socket of a home, which gives everybody an answer, or never ends with it."""
+    path = socket_path(dict(os.environ), home)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        thread = threading.Thread(target=answer_one, args=(listener, answer))
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join(60)
+
+
+def answer_one(listener: socket.socket, answer: bytes) -> None:
+    """Read one request, answer it, and wait until the caller has gone."""
+    caller, _ = listener.accept()
+    with caller:
+        caller.recv(65536)
+        caller.sendall(answer)
+        caller.settimeout(60)
+        while caller.recv(65536):
+            pass
+
+
+class Terminal(io.StringIO):
+    """A terminal at which somebody sits."""
+
+    def isatty(self) -> bool:
+        """Whether it is one."""
+        return True
+
+
+class LookTests:
+    """Commands that change nothing."""
+
+    def test_detect(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
+        """Each client that is there is told with its file and how many servers of each kind are in it."""
+        (house.root / ".gemini").mkdir()
+        assert run(["clients", "detect", "--json"]) == 0
+        found = {each["tool"]: each for each in said(capsys)["detected"]}
+        assert found["cursor"]["configPath"] == str(house.cursor)
+        assert found["cursor"]["files"][0]["servers"] == {
+            "program": 1,
+            "ours": 0,
+            "remote": 1,
+            "off": 0,
+            "odd": 0,
+        }
+        assert found["gemini"]["expected"].endswith(".gemini/settings.json")
+        assert run(["clients", "detect"]) == 0
+        assert str(house.cursor) in capsys.readouterr().out
+
+    def test_nobody(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
+        """Where no client is that is said."""
+        house.cursor.unlink()
+        house.cursor.parent.rmdir()
+        assert run(["clients", "detect"]) == 0
+        assert "no client" in capsys.readouterr().out
+
+    def test_plan(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
+        """A plan is a diff without secrets, and what stays with the reason."""
+        assert run(["clients", "plan"]) == 0
+        text = capsys.readouterr().out
+        assert f'+      "url": "{URL}"' in text
+        assert '-      "command": "/bin/echo"' in text
+        assert "b stays: is reached by a URL already" in text
+        assert "a-secret-value" not in text
+        assert "hidden" not in text
+
+    def test_plan_in_json(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
+        """The same for programs."""
+        assert run(["clients", "plan", "--json"]) == 0
+        found = said(capsys)
+        assert (found["changed"], found["files"][0]["adopted"]) == (True, {"a": "a"})
+        assert "a-secret-value" not in json.dumps(found)
+
+    def test_list(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
+        """What leads here is listed with what has become of the file since."""
+        assert run(["clients", "list"]) == 0
+        assert "no client leads" in capsys.readouterr().out
+        run(["clients", "apply", "--yes"])
+        capsys.readouterr()
+        states = []
+        ours = house.servers(house.cursor)
+        for write in (
+            lambda: None,
+            lambda: house.write(house.cursor, {"new": {"url": "https://y.example"}, **ours}),
+            lambda: house.write(house.cursor, {}),
+            lambda: house.cursor.write_text("{"),
+            house.cursor.unlink,
+        ):
+            write()
+            assert run(["clients", "list", "--json"]) == 0
+            states.append(said(capsys)["files"][0]["state"])
+        assert states == ["as left", "edited", "not as left", "not readable", "not there"]
+
+
+class ApplyTests:
+    """Leading here and giving back."""
+
+    def test_in_a_pipe(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
+        """Where nobody can be asked nothing is changed without --yes."""
+        assert run(["clients", "apply"]) == 1
+        assert "--yes" in capsys.readouterr().err
+        assert "a" in house.servers(house.cursor)
+        assert "command" in house.servers(house.cursor)["a"]
+
+    @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 1)])
+    def test_at_a_terminal(
+        self,
+        house: House,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        answer: str,
+        code: int,
+    ) -> None:
+        """A person is shown the difference and asked once."""
+        monkeypatch.setattr(sys, "stdin", Terminal(answer))
+        out = Terminal()
+        monkeypatch.setattr(sys, "stdout", out)
+        assert run(["clients", "apply"]) == code
+        assert out.getvalue().count("[y/N]") == 1
+        assert ("url" in house.servers(house.cursor)["a"]) == (code == 0)
+
+    def test_there_and_back(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
+        """A file is led here, and given back to the byte."""
+        before = house.cursor.read_bytes()
+        assert run(["clients", "apply", "--yes"]) == 0
+        out, err = capsys.readouterr()
+        assert "a leads to the gateway, as a" in out
+        assert "no gateway answers" in err
+        assert run(["clients", "apply", "--yes"]) == 0
+        assert "nothing had to be changed" in capsys.readouterr().out
+        assert run(["clients", "undo"]) == 0
+        assert "to the byte" in capsys.readouterr().out
+        assert house.cursor.read_bytes() == before
+
+    def test_check(self, house: House) -> None:
+        """The exit code of a check says whether anything would change."""
+        assert run(["clients", "apply", "--check"]) == 3
+        assert "command" in house.servers(house.cursor)["a"]
+        run(["clients", "apply", "--yes"])
+        assert run(["clients", "apply", "--check"]) == 0
+
+    def test_unknown(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
+        """A mistake is an error in one line."""
+        assert run(["clients", "apply", "--yes", "--client", "x"]) == 1
+        assert "--client x: is not known" in capsys.readouterr().err
+
+    def test_rolled_back(
+        self, house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Where one file cannot be changed none is, and the exit code says so."""
+        house.write(house.claude, {"a": PROGRAM})
+        before = house.claude.read_bytes()
+        # As if it had become read-only only after it was looked at.
+        monkeypatch.setattr("mcpgateway.clientfiles.plan.unwritable", lambda _: "")
+        house.cursor.chmod(0o444)
+        assert run(["clients", "apply", "--yes"]) == 4
+        assert "read-only" in capsys.readouterr().err
+        assert house.claude.read_bytes() == before
+        assert run(["clients", "list", "--json"]) == 0
+        assert said(capsys)["files"] == []
+
+    def test_register(self, house: House, tmp_path: Path) -> None:
+        """A project is registered by its directory."""
+        file = house.write(tmp_path / "shop" / ".mcp.json", {"p": PROGRAM})
+        assert run(["clients", "register", str(file.parent)]) == 0
+        assert house.servers(file)["p"]["url"].endswith("/p/mcp")
+
+    def test_disable(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
+        """All clients have their own servers while the gateway is disabled."""
+        run(["clients", "apply", "--yes"])
+        led = house.cursor.read_bytes()
+        assert run(["disable"]) == 0
+        given_back = house.cursor.read_bytes()
+        assert house.servers(house.cursor)["a"] == PROGRAM
+        assert run(["enable"]) == 2
+        assert "mcpgateway start" in capsys.readouterr().err
+        assert house.cursor.read_bytes() == given_back
+        with gateway_of(house.machine.home, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"):
+            assert run(["enable"]) == 0
+        assert house.cursor.read_bytes() == led
+
+    def test_enable_while_the_gateway_hangs(
+        self, house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """One that does not answer is not one that has to be started."""
+        monkeypatch.setattr("mcpgateway.cli.commands.clients.HEALTH_S", 0.2)
+        with gateway_of(house.machine.home, b""):
+            assert run(["enable"]) == 2
+        said = capsys.readouterr().err
+        assert "mcpgateway restart" in said
+        assert "mcpgateway start" not in said
+
+    def test_sync(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
+        """What the gateway runs by itself answers in JSON, and is in no help."""
+        run(["clients", "apply", "--yes"])
+        capsys.readouterr()
+        assert run(["clients", "sync"]) == 0
+        assert said(capsys)["changed"] is False
+        assert run(["clients", "--help"]) == 0
+        assert "sync" not in capsys.readouterr().out
+
+    def test_deadman(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
+        """A gateway that does not answer for as long as is said is away."""
+        run(["clients", "apply", "--yes"])
+        capsys.readouterr()
+        assert run(["clients", "deadman", "--after", "0", "--json"]) == 0
+        assert said(capsys)["report"]["changed"] is True
+        assert house.servers(house.cursor)["a"] == PROGRAM
+
+    def test_any_file(self, house: House, tmp_path: Path) -> None:
+        """A file of a client that is not known is led here by its path."""
+        path = house.write(tmp_path / "mine.json", {"m": PROGRAM})
+        assert run(["clients", "apply", "--yes", "--file", str(path)]) == 0
+        assert house.servers(path)["m"] == {"type": "http", "url": "http://localhost:9100/m/mcp"}
+        assert [each.path for each in files.recorded_sites(house.machine.records)] == [str(path)]

@@ -1,0 +1,64 @@
+"""What commands print: one line each, whatever strangers have written, on a terminal and in a pipe."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from mcpgateway.cli import console
+from mcpgateway.cli.console import Trouble, emit, paragraph, say, show, styled, table
+
+EVIL = "x\n11-22 11:59:59 forged\x1b]52;c;eA==\x07\r\x9b2J\u2028y\u202ez\x7f"
+SHOWN = r"x\n11-22 11:59:59 forged\x1b]52;c;eA==\x07\r\x9b2J\u2028y\u202ez\x7f"
+PRINTED: dict[str, Callable[[], None]] = {
+    "say": lambda: say("it is ", EVIL),
+    "say in colour": lambda: say(EVIL, fg="red", bold=True),
+    "say a part in colour": lambda: say("it is ", styled(EVIL, fg="red"), " here"),
+    "table": lambda: table(("A", "B"), [(EVIL, styled(EVIL, fg="green"))]),
+    "paragraph": lambda: paragraph(styled("one: ", dim=True), EVIL),
+    "show": lambda: show(EVIL),
+}
+
+
+@pytest.fixture(params=[False, True], ids=["pipe", "terminal"])
+def terminal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Who reads it."""
+    monkeypatch.setattr(console, "is_terminal", lambda: request.param)
+    monkeypatch.setenv("COLUMNS", "400")
+    return bool(request.param)
+
+
+class SayTests:
+    """What strangers have written."""
+
+    @pytest.mark.usefixtures("terminal")
+    @pytest.mark.parametrize("name", PRINTED)
+    def test_escaped(self, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """Nothing of it is an order to a terminal, nor begins a line where it could be taken for one of ours."""
+        PRINTED[name]()
+        printed = capsys.readouterr().out
+        assert "\x1b]" not in printed
+        assert not any(c in printed for c in "\r\x07\x9b\u2028\u202e\x7f")
+        if name not in ("show", "paragraph"):
+            assert SHOWN in printed
+        if name != "show":
+            assert not any(line.startswith("11-22") for line in printed.splitlines())
+
+    def test_trouble(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """The lines of what is wrong are indented, and its hint is one line."""
+        Trouble(EVIL, EVIL).tell(as_json=False)
+        lines = capsys.readouterr().err.splitlines()
+        assert lines[0] == "mcpgateway: x"
+        assert lines[1].startswith("  11-22 11:59:59 forged\\x1b]52")
+        assert lines[2] == f"  {SHOWN}"
+
+    def test_json(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """What is for programs is exact, and what does not print stands in it as an escape."""
+        emit({EVIL: [EVIL, "日本語"]})
+        printed = capsys.readouterr().out
+        assert json.loads(printed) == {EVIL: [EVIL, "日本語"]}
+        assert all(c.isprintable() or c == "\n" for c in printed)
+        assert r"\u009b2J\u2028y\u202ez\u007f" in printed
+        assert "日本語" in printed

@@ -1,0 +1,187 @@
+"""The commands that diagnose, generate and teach, as a person and a program see them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from mcpgateway.cli.main import run
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user whose gateway has one server, and does not run."""
+    user = tmp_path / "user"
+    home = user / ".mcp-gateway"
+    home.mkdir(parents=True, mode=0o700)
+    config = home / "config.json"
+    config.write_text(json.dumps({"gateway": {"http_port": 1}, "servers": {"x": {"command": "sh"}}}))
+    config.chmod(0o600)
+    for name in list(os.environ):
+        if name.startswith(("MCP", "CLAUDE", "XDG", "CODEX", "COPILOT")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(user))
+    monkeypatch.chdir(tmp_path)
+    return home
+
+
+class DoctorTests:
+    """``mcpgateway doctor``."""
+
+    def test_words(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """A person gets a line with a mark for each finding, what to do, a sum and tips; a pipe gets no colour."""
+        assert run(["doctor"]) == 0
+        text = capsys.readouterr().out
+        assert "  ✓ configuration: 1 server\n" in text
+        assert "      → mcpgateway start\n" in text
+        assert " passed, 0 issue(s)\n" in text
+        assert "Tips:\n" in text
+        assert "\x1b" not in text
+
+    def test_a_problem(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """A problem is exit code 1."""
+        home.chmod(0o755)
+        assert run(["doctor"]) == 1
+        text = capsys.readouterr().out
+        assert "  ✗ others have rights in the home: . (0755)\n" in text
+        assert ", 1 issue(s)\n" in text
+
+    def test_json(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """A program gets every finding with its id and level."""
+        home.chmod(0o755)
+        assert run(["doctor", "--json"]) == 1
+        told = json.loads(capsys.readouterr().out)
+        assert (told["ok"], told["issues"]) == (False, 1)
+        (found,) = [each for each in told["findings"] if each["level"] == "problem"]
+        assert (found["id"], found["fixable"]) == ("permissions.open", True)
+
+    def test_fix(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """Each repair is told before and after it; a dry run changes nothing."""
+        home.chmod(0o755)
+        assert run(["doctor", "--fix", "--dry-run"]) == 1
+        assert "This would be done:\n  take the rights of others from 1 path" in capsys.readouterr().out
+        assert home.stat().st_mode & 0o777 == 0o755
+        assert run(["doctor", "--fix"]) == 0
+        text = capsys.readouterr().out
+        assert "This is done now:\n  take the rights of others" in text
+        assert "  ✓ take the rights of others" in text
+        assert home.stat().st_mode & 0o777 == 0o700
+        assert run(["doctor", "--fix", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["repairs"] == []
+
+    def test_mistakes(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """Options that make no sense together, and clients that are not known, are told of."""
+        assert run(["doctor", "--dry-run"]) == 1
+        assert "--dry-run goes with --fix" in capsys.readouterr().err
+        assert run(["doctor", "--client", "emacs"]) == 1
+        assert "expected one of claude-code" in capsys.readouterr().err
+
+
+class GenerateTests:
+    """``generate-config``, ``snippet`` and ``install-claude-code``."""
+
+    def test_to_the_terminal(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """What is printed is the file, and nothing else."""
+        assert run(["generate-config"]) == 0
+        entry = json.loads(capsys.readouterr().out)["mcpServers"]["x"]
+        assert entry["args"] == ["connect", "x"]
+        assert run(["generate-config", "--form", "proxy", "--client", "cursor"]) == 0
+        assert json.loads(capsys.readouterr().out)["mcpServers"]["x"]["args"] == ["proxy", "--target", "x"]
+
+    def test_to_a_file(self, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """A file that was there is copied before."""
+        (tmp_path / "mcp.json").write_text("{}")
+        assert run(["generate-config", "--output", "mcp.json", "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert Path(told["backup"]).read_text() == "{}"
+        assert told["backup"].startswith(str(tmp_path / "mcp.json.backup."))
+        assert set(json.loads((tmp_path / "mcp.json").read_text())["mcpServers"]) == {"x"}
+
+    def test_refusals(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """What cannot be generated is an error."""
+        assert run(["generate-config", "--client", "claude-desktop", "--form", "http"]) == 1
+        assert "takes no URL" in capsys.readouterr().err
+        assert run(["snippet", "cursor", "--server", "z"]) == 1
+        assert "there is no server z" in capsys.readouterr().err
+
+    def test_snippet(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """What is pasted is on stdout; where it goes is beside it."""
+        assert run(["snippet", "windsurf"]) == 0
+        out, err = capsys.readouterr()
+        assert json.loads(out) == {"mcpServers": {"x": {"serverUrl": "http://localhost:1/x/mcp"}}}
+        assert ".codeium/windsurf/mcp_config.json" in err
+
+    def test_install(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """Drift is exit code 3, a refusal 1, a failure that changed nothing 4."""
+        file = home.parent / ".claude.json"
+        assert run(["install-claude-code", "--check-only"]) == 3
+        assert run(["install-claude-code", "--dry-run"]) == 0
+        assert not file.exists()
+        assert run(["install-claude-code", "--no-patch", "--refresh-token"]) == 0
+        assert "no entry holds a token" in capsys.readouterr().err
+        assert run(["install-claude-code", "--check-only", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["changed"] is False
+        assert run(["install-claude-code", "--mode", "both"]) == 0
+        assert set(json.loads(file.read_text())["mcpServers"]) == {"mcpgateway", "x"}
+        file.write_text("{")
+        assert run(["install-claude-code", "--mode", "both"]) == 4
+
+    def test_another_port(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """Entries that there were none of before are led to another port like all others, and go when given back."""
+        file = home.parent / ".claude.json"
+        assert run(["install-claude-code"]) == 0
+        config = home / "config.json"
+        config.write_text(config.read_text().replace('"http_port": 1}', '"http_port": 2}'))
+        assert run(["clients", "apply", "--client", "claude-code", "--yes"]) == 0
+        assert json.loads(file.read_text())["mcpServers"]["x"]["url"] == "http://localhost:2/x/mcp"
+        assert run(["clients", "undo", "--client", "claude-code"]) == 0
+        assert "x" not in json.loads(file.read_text()).get("mcpServers", {})
+
+    def test_an_install_that_fails(
+        self, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Where the file cannot be written everything is as it was."""
+        (tmp_path / ".mcp.json").symlink_to(tmp_path / ".mcp.json")
+        assert run(["install-claude-code", "--scope", "project"]) == 4
+        assert "nothing was changed" in capsys.readouterr().err
+
+
+class InstructionTests:
+    """``mcpgateway instructions``."""
+
+    def test_printed(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """The text names the port; the prompt for setting up is another."""
+        assert run(["instructions", "--for", "cursor"]) == 0
+        text = capsys.readouterr().out
+        assert text.startswith("---\n")
+        assert "http://localhost:1/health" in text
+        assert run(["instructions", "--setup"]) == 0
+        assert "mcpgateway clients plan" in capsys.readouterr().out
+
+    def test_in_a_file(self, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """It goes into a file once, and comes out of it without a trace."""
+        file = tmp_path / "CLAUDE.md"
+        file.write_text("# Mine")
+        assert run(["instructions", "--for", "claude", "--write", "CLAUDE.md"]) == 0
+        assert run(["instructions", "--for", "claude", "--write", "CLAUDE.md"]) == 0
+        assert capsys.readouterr().out == "CLAUDE.md: written\nCLAUDE.md: up to date\n"
+        assert run(["instructions", "--remove", "CLAUDE.md"]) == 0
+        assert file.read_text() == "# Mine"
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (["--for", "emacs"], "expected one of claude"),
+            (["--setup", "--write", "x"], "only one of"),
+            (["--remove", "none"], "no such file"),
+        ],
+    )
+    def test_mistakes(
+        self, home: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """What makes no sense is told of."""
+        assert run(["instructions", *words]) == 1
+        assert said in capsys.readouterr().err

@@ -1,0 +1,56 @@
+"""What ``mcpgateway servers login`` opens, and what it does not."""
+
+from __future__ import annotations
+
+import pytest
+
+from mcpgateway.cli.commands.servers_login import _address, _sentence
+from mcpgateway.cli.console import Trouble
+
+
+class AddressTests:
+    """The address comes from somebody else's server."""
+
+    @pytest.mark.parametrize("url", ["https://as.example/authorize?a=b%20c&state=s", "http://127.0.0.1:1/x"])
+    def test_pages(self, url: str) -> None:
+        """A page is opened."""
+        assert _address({"url": url}) == url
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "",
+            "javascript:alert(1)",
+            "file:///etc/passwd",
+            "a:'x'",
+            "https://as.example/$(touch x) y",
+            "https://as.example/`id`",
+            "https://as.example/'; rm -rf /",
+            "https://user@as.example/",
+            "https://as.example/\x1b]52;c;x",
+            "https://[as.example/",
+            "--help",
+            "https:///nowhere",
+        ],
+    )
+    def test_anything_else(self, url: str) -> None:
+        """Nothing else is, neither by a browser nor by whatever else a program could be told to start."""
+        with pytest.raises(Trouble):
+            _address({"url": url})
+
+
+class SentenceTests:
+    """What a person is told at the end."""
+
+    @pytest.mark.parametrize(
+        ("state", "said"),
+        [
+            ("signed in", "Signed in at o3."),
+            ("needs no login", "wants nobody to sign in"),
+            ("needs login", "goes on waiting"),
+            ("not known", "begins anew"),
+        ],
+    )
+    def test_states(self, state: str, said: str) -> None:
+        """Each state is told in a sentence, with what to do."""
+        assert said in _sentence({"server": "o3", "state": state})

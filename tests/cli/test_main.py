@@ -1,0 +1,218 @@
+"""The command line as a whole: what is found, what is said of mistakes, and what none of it loads."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcpgateway import __version__
+from mcpgateway.cli import entry
+from mcpgateway.cli.commands import serve
+from mcpgateway.cli.main import COMMANDS, program, run
+from mcpgateway.shim.arguments import COMMANDS as SHIM
+from mcpgateway.shim.arguments import VALUES
+
+HEAVY = {"twisted", "msgspec", "attr", "klein", "ruamel", "rich", "asyncio"}
+
+
+class EntryTests:
+    """Where each program begins."""
+
+    @pytest.mark.parametrize(
+        ("words", "name"),
+        [
+            ("connect x", "connect"),
+            ("--home /h --url=u proxy", "proxy"),
+            ("--home", ""),
+            ("", ""),
+            ("-h", "-h"),
+        ],
+    )
+    def test_the_command(self, words: str, name: str) -> None:
+        """The command is the first word that belongs to no option."""
+        assert entry.command(words.split()) == name
+
+    def test_it_knows_what_the_shim_knows(self) -> None:
+        """The entry, which imports nothing of ours, has the same commands and options as the shim."""
+        assert (set(SHIM), set(VALUES)) == (entry.SHIM, entry.VALUES)
+
+    def test_another_command(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """What is not for the shim is done here."""
+        monkeypatch.setattr(sys, "argv", ["mcpgateway", "version"])
+        assert entry.main() == 0
+        assert capsys.readouterr().out == f"mcpgateway {__version__}\n"
+
+    def test_a_pipe(self, tmp_path: Path) -> None:
+        """Only a pipe or a socket, as clients start servers with, makes us all servers together."""
+        code = "import sys; from mcpgateway.cli.entry import is_piped; sys.exit(is_piped())"
+
+        def asked(stdin: Any) -> int:
+            return subprocess.run(
+                [sys.executable, "-c", code], stdin=stdin, timeout=60, check=False
+            ).returncode
+
+        ours, theirs = socket.socketpair()
+        with ours, theirs, (tmp_path / "file").open("w+b") as file:
+            found = {"file": asked(file), "socket": asked(theirs)}
+        found |= {"null": asked(subprocess.DEVNULL), "pipe": asked(subprocess.PIPE)}
+        assert found == {"file": 0, "socket": 1, "null": 0, "pipe": 1}
+
+    def test_a_closed_stdin(self, tmp_path: Path) -> None:
+        """No stdin at all is no pipe."""
+        code = "import os; os.close(0); from mcpgateway.cli.entry import is_piped; print(is_piped())"
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True, cwd=tmp_path
+        )
+        assert done.stdout == "False\n"
+
+
+class StreamsTests:
+    """Streams that are not as usual."""
+
+    @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+    @pytest.mark.parametrize(
+        ("words", "code"), [("tools call a__b --json-args -", 1), ("status", 0), ("clients list", 0)]
+    )
+    def test_closed(self, tmp_path: Path, closed: str, words: str, code: int) -> None:
+        """A stream that is closed is one that nobody reads or writes."""
+        done = self._done(tmp_path, f"{words} {closed}")
+        assert "Traceback" not in done.stdout + done.stderr
+        assert done.returncode == code
+
+    def test_a_full_disk(self, tmp_path: Path) -> None:
+        """What cannot be written is said in one line."""
+        done = self._done(tmp_path, "version > /dev/full")
+        assert (done.returncode, done.stderr) == (1, "mcpgateway: [Errno 28] No space left on device\n")
+
+    @staticmethod
+    def _done(home: Path, line: str) -> subprocess.CompletedProcess[str]:
+        code = "import sys; from mcpgateway.cli.main import run; sys.exit(run(sys.argv[1:]))"
+        argv = ["sh", "-c", f'"$0" -c "$1" --home "$2" {line}', sys.executable, code, str(home)]
+        return subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+        )
+
+
+class HelpTests:
+    """What a person is told."""
+
+    @pytest.mark.parametrize(
+        "words", ["connect --help", "proxy -h", "stdio --help", "--home /h connect x --help"]
+    )
+    def test_help_of_the_shim(
+        self, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """What clients start has help, too, for a person who wants to know what it takes."""
+        monkeypatch.setattr(sys, "argv", ["mcpgateway", *words.split()])
+        assert entry.main() == 0
+        assert "--patience SECONDS" in capsys.readouterr().out
+
+    def test_help_of_the_original(self) -> None:
+        """What stands behind the -- is the original's."""
+        assert not entry.asks_for_help("connect x -- thing --help".split())
+
+    @pytest.mark.parametrize("word", ["help", "--help", "-h"])
+    def test_help(self, word: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """Help names every command."""
+        assert run([word]) == 0
+        text = capsys.readouterr().out
+        assert all(f"\n  {name} " in text for name, told in COMMANDS.items() if told.section)
+
+    @pytest.mark.parametrize("name", COMMANDS)
+    def test_every_command_is_there(self, name: str) -> None:
+        """Each command that is listed can be loaded, and tells what it is for."""
+        context = program.make_context("mcpgateway", [], resilient_parsing=True)
+        command = program.get_command(context, name)
+        assert command is not None
+        assert command.get_short_help_str()
+
+    @pytest.mark.parametrize(
+        ("word", "hint"),
+        [("konnect", "did you mean connect?"), ("zzz", "mcpgateway --help"), ("sevre", "serve?")],
+    )
+    def test_unknown(self, word: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """A command that does not exist is an error that names the nearest."""
+        assert run([word]) == 1
+        text = capsys.readouterr().err
+        assert f"unknown command: {word}" in text
+        assert hint in text
+
+    def test_an_option_without_its_value(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """A mistake in the global options is an error."""
+        assert run(["--home"]) == 1
+        assert "--home" in capsys.readouterr().err
+
+    def test_no_command(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Whoever names none gets help, unless it is a client that talks with us: see `EntryTests`."""
+        assert run([]) == 0
+        assert "Usage:" in capsys.readouterr().out
+
+
+class GlobalTests:
+    """Options for all commands."""
+
+    @pytest.mark.parametrize("words", [["--json", "version"], ["version", "--json"]])
+    def test_json(self, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+        """Results are for programs where that is asked for, before the command or behind it."""
+        assert run(words) == 0
+        assert json.loads(capsys.readouterr().out) == {"version": __version__}
+
+    def test_a_failure_in_json(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """A program is told of a failure in JSON too."""
+        assert run(["--json", "config", "explain", "share", "--url", "http://x"]) == 1
+        out, err = capsys.readouterr()
+        assert "--url" in (out + err)
+
+    @pytest.mark.parametrize("name", ["serve", "config", "validate"])
+    def test_needless(self, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """An option that is for the programs that talk to a gateway is a mistake."""
+        assert run(["--url", "x", name]) == 1
+        assert f"{name}: --url" in capsys.readouterr().err
+
+    def test_light(self) -> None:
+        """A light command loads neither the gateway's code nor what only some commands need."""
+        code = (
+            "import sys; from mcpgateway.cli.main import run; run(['version']);"
+            f" print(sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr)"
+        )
+        argv = [sys.executable, "-c", code]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
+        assert done.stderr.strip() == "[]"
+
+
+class ServeTests:
+    """A gateway in the foreground."""
+
+    def test_becomes_twistd(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is twistd in this process, with the options passed on."""
+        became: list[list[str]] = []
+        become: Callable[[str, list[str]], None] = lambda _, argv: became.append(argv)  # noqa: E731
+        monkeypatch.setattr(serve.os, "execv", become)
+        run(["--home", "/h", "serve", "--port", "1"])
+        assert became[0][0] == sys.executable
+        assert became[0][-7:] == ["-n", "--pidfile=", "mcpgateway", "--home", "/h", "--port", "1"]
+
+
+class LocalTests:
+    """Programs that work on the files here."""
+
+    def test_the_words_behind_a_dash(self, capfd: pytest.CaptureFixture[str]) -> None:
+        """What stands behind ``--`` is the command that is tried."""
+        code = "import sys; from mcpgateway.cli.entry import main; sys.exit(main())"
+        argv = [sys.executable, "-c", code, "validate", "--", "sh", "-c", "exit 3"]
+        assert subprocess.run(argv, timeout=60, check=False).returncode == 1
+        assert "exit code 3" in capfd.readouterr().out
+
+    def test_config(self, tmp_path: object, capsys: pytest.CaptureFixture[str]) -> None:
+        """The configuration's verbs are given all that was said."""
+        assert run(["config", "explain", "share", "--home", str(tmp_path)]) == 0
+        assert capsys.readouterr().out.startswith("servers.NAME.share\n")

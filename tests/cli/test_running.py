@@ -1,0 +1,367 @@
+"""What the commands that start and end the gateway work out before anything is done."""
+
+import json
+import os
+import pty
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager, suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcpgateway.cli.commands.completion import NAMES, SHELLS, script
+from mcpgateway.cli.commands.gateway import options_of
+from mcpgateway.cli.commands.status import clients, remarks
+from mcpgateway.cli.lazy import LazyGroup
+from mcpgateway.cli.main import program, run
+from mcpgateway.cli.ports import described
+from mcpgateway.cli.start import Log
+from mcpgateway.cli.state import gateway_pid, is_it, lifetime, read_state
+from mcpgateway.shim.locations import socket_path
+from mcpgateway.system.alive import start_time
+from tests.cli.test_main import HEAVY
+from tests.support.commands import commands
+from tests.support.gateway import eventually
+
+
+class StateTests:
+    """What a gateway has left in its home."""
+
+    def test_none(self, tmp_path):
+        """There may be no file, and no home."""
+        assert not read_state(str(tmp_path)).exists
+        assert not read_state(str(tmp_path / "state.json" / "x")).exists
+
+    @given(
+        st.binary(max_size=60) | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps)
+    )
+    def test_anything(self, content):
+        """Whatever is in the file, it is read, and nobody is taken for the gateway."""
+        from tempfile import TemporaryDirectory
+
+        with TemporaryDirectory() as home:
+            data = content if isinstance(content, bytes) else content.encode()
+            with open(f"{home}/state.json", "wb") as file:
+                file.write(data)
+            assert read_state(home).trouble
+            assert gateway_pid(home) == 0
+
+    def test_what_the_gateway_writes(self, tmp_path):
+        """Its process, its port, its age and its release."""
+        state = {"format": 1, "pid": 7, "start_time": 9, "port": 9100, "version": "1", "started_at": 5.5}
+        (tmp_path / "state.json").write_text(json.dumps(state))
+        found = read_state(str(tmp_path))
+        assert (found.pid, found.start_time, found.port, found.version, found.started_at) == (
+            7,
+            9,
+            9100,
+            "1",
+            5.5,
+        )
+
+    def test_a_number_that_is_a_strangers(self, tmp_path):
+        """A process is the gateway only when it is as old as the gateway was."""
+        with subprocess.Popen(["sleep", "60"]) as stranger:
+            for age in (start_time(stranger.pid), 1):
+                state = {"pid": stranger.pid, "start_time": age}
+                (tmp_path / "state.json").write_text(json.dumps(state))
+                assert is_it(read_state(str(tmp_path)), str(tmp_path)) is (age != 1)
+            (tmp_path / "state.json").write_text(json.dumps({"pid": stranger.pid}))
+            assert gateway_pid(str(tmp_path)) == 0
+            stranger.kill()
+
+    @pytest.mark.parametrize(
+        ("seconds", "words"),
+        [(0, "0s"), (59.9, "59s"), (60, "1m 0s"), (3599, "59m 59s"), (3600, "1h 0m"), (90061, "25h 1m")],
+    )
+    def test_lifetimes(self, seconds, words):
+        """Seconds, minutes and seconds, hours and minutes."""
+        assert lifetime(seconds) == words
+
+
+def on_a_terminal(environ, *words):
+    """What a command writes to a terminal."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        code = "import sys; from mcpgateway.cli.entry import main; sys.exit(main())"
+        os.execve(sys.executable, [sys.executable, "-c", code, *words], environ)
+    said = b""
+    with suppress(OSError):
+        while piece := os.read(terminal, 65536):
+            said += piece
+    os.close(terminal)
+    os.waitpid(pid, 0)
+    return said
+
+
+class ColourTests:
+    """What a person sees."""
+
+    @pytest.mark.parametrize(
+        ("more", "is_coloured"),
+        [
+            ({}, True),
+            ({"NO_COLOR": "1"}, False),
+            ({"NO_COLOR": ""}, True),
+            ({"TERM": "dumb"}, False),
+            ({"MCPGATEWAY_PLAIN": "1"}, False),
+        ],
+    )
+    @pytest.mark.parametrize("words", [("status",), ("konnect",), ("--url", "http://127.0.0.1:1", "health")])
+    def test_colours(self, tmp_path, more, is_coloured, words):
+        """A terminal gets colours, unless its user wants none or it has none."""
+        (tmp_path / "state.json").write_text("{}")
+        environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "xterm", **more}
+        said = on_a_terminal(environ, "--home", str(tmp_path), *words)
+        assert said
+        assert (b"\x1b[" in said) is is_coloured
+
+
+class OptionTests:
+    """What a gateway was started with."""
+
+    @pytest.mark.parametrize(
+        ("words", "options"),
+        [
+            ("python twistd -n --pidfile= mcpgateway", []),
+            ("python twistd mcpgateway --home /h --port 1", ["--port", "1"]),
+            ("twistd mcpgateway --port 1 --home=/h --demo", ["--port", "1", "--demo"]),
+            ("sleep 1", []),
+            ("", []),
+        ],
+    )
+    def test_from_its_command(self, words, options):
+        """All that follows its name, but for its home."""
+        assert options_of(words.split()) == options
+
+
+class LogTests:
+    """The log of a start that failed."""
+
+    def test_what_is_new(self, tmp_path):
+        """What stood there before is not told."""
+        (tmp_path / "logs").mkdir()
+        path = tmp_path / "logs" / "gateway.log"
+        path.write_text("old\n")
+        log = Log(str(tmp_path))
+        with path.open("a") as file:
+            file.write("".join(f"{n}\n\n" for n in range(30)))
+        assert log.lines() == [str(n) for n in range(20, 30)]
+
+    def test_rotated(self, tmp_path):
+        """A log that has begun anew is told whole; one that is not there says nothing."""
+        (tmp_path / "logs").mkdir()
+        path = tmp_path / "logs" / "gateway.log"
+        assert Log(str(tmp_path)).lines() == []
+        path.write_text("a long line that was there before\n")
+        log = Log(str(tmp_path))
+        path.write_text("new\n")
+        assert log.lines() == ["new"]
+
+
+class ClientTests:
+    """Who uses the gateway, in whatever words it says so."""
+
+    @pytest.mark.parametrize(
+        ("said", "told"),
+        [
+            ([{"name": "codex", "servers": ["a", "b"]}], [{"name": "codex", "servers": 2}]),
+            ([{"tool": "cursor", "servers": 3}], [{"name": "cursor", "servers": 3}]),
+            (
+                [{"name": "zed", "servers": ["a"], "suspended": "disabled"}],
+                [{"name": "zed", "servers": 1, "given_back": "disabled"}],
+            ),
+            ([{}, 7], [{"name": "?", "servers": 0}]),
+            ("x", []),
+        ],
+    )
+    def test_told(self, said, told):
+        """A name and a number."""
+        assert clients({"clients": said}) == told
+
+
+class RemarkTests:
+    """What ``status`` says of servers that run."""
+
+    def test_told(self):
+        """A server that is stuck is named with what helps, and so are processes that hang and calls that take long."""
+        found = {
+            "backends": [
+                {"name": "one", "stuck": "it is stopped", "retired": [], "long_calls": []},
+                {"name": "two", "retired": [{"pid": 7, "calls": 2, "why": "x", "seconds": 3}]},
+                {"name": "three", "long_calls": [{"what": "dig", "seconds": 360, "session": "s"}]},
+                {"name": "four"},
+            ]
+        }
+        assert remarks(found) == [
+            "one is stuck: it is stopped; mcpgateway servers restart one",
+            "two: process 7 is stuck with 2 calls, and another takes the new ones",
+            "three: a call of dig has been under way for 6m 0s",
+        ]
+
+
+class PortTests:
+    """Who has a port."""
+
+    def test_no_secrets(self):
+        """A program is named, and not what it was started with."""
+        with subprocess.Popen(["sleep", "60.5"]) as process:
+            eventually(lambda: described(process.pid) == f"pid {process.pid} (sleep)", "it has begun")
+            process.kill()
+
+
+@contextmanager
+def gateway_of(home, body):
+    """Something listens at the socket of a home, and gives everybody the same answer."""
+    text = json.dumps(body).encode()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(socket_path(dict(os.environ), home))
+        listener.listen()
+
+        def answer():
+            with suppress(OSError):
+                while True:
+                    caller, _ = listener.accept()
+                    with caller:
+                        caller.recv(65536)
+                        caller.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text))
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            yield
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(60)
+
+
+class CompletionTests:
+    """``mcpgateway completion``."""
+
+    @pytest.mark.parametrize("shell", SHELLS)
+    def test_every_name(self, shell, capsys):
+        """The program is completed under each of its names."""
+        assert run(["completion", shell]) == 0
+        out = capsys.readouterr().out
+        assert out == script(shell)
+        assert all(name in out for name in NAMES)
+
+    def test_bash_can_read_it(self):
+        """It is a script."""
+        subprocess.run(["bash", "-n"], input=script("bash").encode(), check=True, timeout=60)
+
+    @pytest.mark.parametrize(
+        ("words", "told"),
+        [
+            ("mcpgateway sta", {"start", "stats", "status"}),
+            ("mcpgateway --home /h config s", {"show", "schema"}),
+            ("mcpgateway start --adopt a", {"ask", "always"}),
+            ("mcpgateway config import --d", {"--dry-run"}),
+            ("mcpgateway doctor --client cur", {"cursor"}),
+            ("mcpgateway snippet claude-c", {"claude-code"}),
+            ("mcpgateway start --config x", {"x"}),
+            ("mcpgateway connect s", {"shared"}),
+            ("mcpgateway stdio --server s", {"shared"}),
+            ("mcpgateway generate-config --server s", {"shared"}),
+            ("mcpgateway connect shared s", set()),
+        ],
+    )
+    def test_words(self, tmp_path, words, told):
+        """Commands, verbs, options and their values, files, clients, and servers of the gateway that runs."""
+        with gateway_of(str(tmp_path), {"backends": [{"name": "shared"}, {"name": "other"}]}):
+            done = self.completed(words, tmp_path)
+        assert {line.partition(",")[2] for line in done.stdout.split()} == told
+        assert done.stderr == ""
+
+    @pytest.mark.parametrize("words", ["mcpgateway konnect x", "mcpgateway clients nothing x"])
+    def test_a_mistake(self, tmp_path, words):
+        """Nobody is disturbed while he types."""
+        assert self.completed(words, tmp_path).stderr == ""
+
+    def completed(self, words, home):
+        """What a shell is told."""
+        environ = {
+            **os.environ,
+            "MCPGATEWAY_HOME": str(home),
+            "_MCPGATEWAY_COMPLETE": "bash_complete",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(len(words.split()) - 1),
+        }
+        code = "import sys; from mcpgateway.cli.entry import main; sys.exit(main())"
+        return subprocess.run(
+            [sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=60, check=False
+        )
+
+
+class LightTests:
+    """What is asked for often, and by programs."""
+
+    @pytest.mark.parametrize(
+        "words", ["version", "status", "health", "completion zsh", "stop", "start --help", "config --help"]
+    )
+    def test_loads_little(self, tmp_path, words):
+        """Neither the gateway's code is loaded nor what only some commands need."""
+        code = (
+            f"import sys; from mcpgateway.cli.main import run; run(['--home', {str(tmp_path)!r}, *{words.split()!r}]);"
+            f" print(sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+        )
+        assert done.stderr.splitlines()[-1] == "[]"
+
+    @pytest.mark.parametrize("words", ["version", "status", "stop", "start --help"])
+    def test_loads_no_http(self, tmp_path, words):
+        """Where no gateway runs, nothing is loaded that could speak to one."""
+        code = (
+            f"import sys; from mcpgateway.cli.main import run; run(['--home', {str(tmp_path)!r}, *{words.split()!r}]);"
+            " print(sorted({'http.client', 'ssl', 'email'} & set(sys.modules)), file=sys.stderr)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+        )
+        assert done.stderr.splitlines()[-1] == "[]"
+
+
+class JsonTests:
+    """Results for programs."""
+
+    @pytest.mark.parametrize(
+        "words", ["version", "status", "stop", "completion fish", "health", "config explain share"]
+    )
+    def test_it_is_json(self, tmp_path, capsys, words):
+        """Whatever the outcome is, stdout is one JSON document."""
+        run(["--json", "--home", str(tmp_path), *words.split()])
+        json.loads(capsys.readouterr().out)
+
+    @pytest.mark.parametrize(
+        "words", ["start --nonsense", "nonsense", "validate --args x", "health --url ftp://x"]
+    )
+    def test_mistakes(self, capsys, words):
+        """A mistake is one, too."""
+        assert run(["--json", *words.split()]) == 1
+        assert json.loads(capsys.readouterr().out)["error"]
+
+
+class HelpTests:
+    """What a person is told of each command."""
+
+    @pytest.mark.parametrize(
+        ("road", "command"),
+        list(commands()),
+        ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+    )
+    def test_every_option_says_what_it_is_for(self, road, command):
+        """Each command and each of its options has a sentence."""
+        assert command.get_short_help_str()
+        for each in command.params:
+            if each.param_type_name == "option":
+                assert each.help, (road, each.name)
+
+    def test_the_table_says_what_the_commands_say(self):
+        """The group of all commands is one that loads a command when it is named."""
+        assert isinstance(program, LazyGroup)

@@ -1,0 +1,174 @@
+"""What tools take and answer, as the command line reads and shows it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from mcpgateway import escaping
+from mcpgateway.cli.commands import discover, tools
+from mcpgateway.cli.console import Trouble, emit
+from mcpgateway.cli.main import run
+
+SCHEMA = {
+    "properties": {
+        "text": {"type": "string"},
+        "number": {"type": "integer"},
+        "flag": {"type": ["boolean", "null"]},
+        "list": {"anyOf": [{"type": "array"}, {"type": "null"}]},
+        "either": {"type": ["string", "integer"]},
+        "free": {},
+    }
+}
+
+
+class ArgumentTests:
+    """Arguments."""
+
+    @pytest.mark.parametrize(
+        ("pair", "value"),
+        [
+            ("text=5", "5"),
+            ("text=a=b", "a=b"),
+            ("text=", ""),
+            ("number=5", 5),
+            ("flag=true", True),
+            ("list=[1, 2]", [1, 2]),
+            ("either=5", 5),
+            ("either=five", "five"),
+            ("free=5", "5"),
+            ("unknown=5", "5"),
+        ],
+    )
+    def test_pairs(self, pair: str, value: Any) -> None:
+        """A value is text, unless the tool takes something else there."""
+        assert tools._pairs((pair,), SCHEMA) == {pair.partition("=")[0]: value}
+
+    @pytest.mark.parametrize("pair", ["number=five", "text", "=5", "list=1,2"])
+    def test_bad_pairs(self, pair: str) -> None:
+        """What cannot be meant is an error."""
+        with pytest.raises(Trouble):
+            tools._pairs((pair,), SCHEMA)
+
+    def test_a_strange_schema(self) -> None:
+        """A schema that says nothing, or nonsense, leaves text."""
+        for schema in (None, {}, {"properties": []}, {"properties": {"a": True}}):
+            assert tools._pairs(("a=1",), schema) == {"a": "1"}
+
+    def test_all_at_once(self, tmp_path: Path) -> None:
+        """All arguments may come as an object, also from a file."""
+        file = tmp_path / "args.json"
+        file.write_text('{"a": 1}')
+        assert tools._object(f"@{file}") == tools._object('{"a": 1}') == {"a": 1}
+        for each in ("[]", "{", f"@{tmp_path}/none"):
+            with pytest.raises(Trouble):
+                tools._object(each)
+
+
+class ResultTests:
+    """Results."""
+
+    @pytest.mark.parametrize(
+        ("block", "shown"),
+        [
+            ({"type": "text", "text": "a\nb"}, "a\nb"),
+            (
+                {"type": "image", "mimeType": "image/png", "data": base64.b64encode(b"x" * 100).decode()},
+                "[image: image/png, 100 bytes]",
+            ),
+            (
+                {"type": "audio", "mimeType": "audio/wav", "data": base64.b64encode(b"x" * 50_000).decode()},
+                "[audio: audio/wav, 50 kB]",
+            ),
+            ({"type": "resource_link", "name": "n", "uri": "file:///n"}, "[resource: n file:///n]"),
+            ({"type": "resource", "resource": {"uri": "u", "text": "t"}}, "t"),
+            (
+                {"type": "resource", "resource": {"uri": "u", "mimeType": "m", "blob": "eHh4"}},
+                "[resource: u, m, 3 bytes]",
+            ),
+            ({"type": "other", "a": "ü"}, '{"type": "other", "a": "ü"}'),
+        ],
+    )
+    def test_blocks(self, block: dict[str, Any], shown: str) -> None:
+        """Texts are printed as they are; of all else it is said what it is, and how large."""
+        assert tools._shown(block) == shown
+
+    def test_structured_content(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Where there is no text, there may be a value."""
+        tools._tell_result({"content": [], "structuredContent": {"a": 1}})
+        assert capsys.readouterr().out == '{\n  "a": 1\n}\n'
+
+
+class DiscoverTests:
+    """What has become of each server."""
+
+    def test_a_table(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Each server has a line: how many tools, how long, and what was wrong."""
+        discover._tell(
+            [
+                {"name": "a", "state": "done", "tools": 3, "entries": 0, "took_s": 0.26, "note": "too long"},
+                {
+                    "name": "b",
+                    "state": "failed",
+                    "tools": 0,
+                    "entries": 0,
+                    "took_s": 1.0,
+                    "error": "it is away",
+                },
+            ]
+        )
+        assert capsys.readouterr().out.splitlines() == [
+            "SERVER  TOOLS  TIME",
+            "a       3      0.3 s  too long",
+            "b       -      1.0 s  it is away",
+            "3 tools of 1 server; 1 could not be asked",
+        ]
+
+    def test_nothing(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Without servers there is nothing to ask."""
+        discover._tell([])
+        assert "no servers" in capsys.readouterr().out
+
+    def test_away(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """A gateway that was named by its URL and does not answer is an error: no other is asked in its place."""
+        assert run(["--url", "http://127.0.0.1:1", "discover"]) == 2
+        assert run(["--url", "http://127.0.0.1:1", "tools", "list"]) == 2
+        assert "no gateway answers" in capsys.readouterr().err
+
+
+class TerminalTests:
+    """What servers write, on a terminal and in a pipe."""
+
+    NASTY = "a\tb\r\n\x1b]0;title\x07\x1b[31mred\x1b[0m\u202e"
+    RESULT: ClassVar[dict[str, Any]] = {"content": [{"type": "text", "text": NASTY}]}
+
+    def test_a_terminal_obeys_nothing(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Control characters are shown, in results and in descriptions."""
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+        monkeypatch.setenv("NO_COLOR", "1")
+        tools._tell_result(self.RESULT)
+        assert capsys.readouterr().out == "a\tb\n\\x1b]0;title\\x07\\x1b[31mred\\x1b[0m\\u202e\n"
+        schema = {"properties": {self.NASTY: {"type": "string", "description": self.NASTY}}}
+        tool = {"id": self.NASTY, "title": self.NASTY, "description": self.NASTY, "inputSchema": schema}
+        tools._tell_tool(tool)
+        tools._tell_tools([{"name": self.NASTY, "description": self.NASTY}])
+        out = capsys.readouterr().out
+        assert "\x1b]" not in out
+        assert "\x07" not in out
+        assert "\u202e" not in out
+
+    def test_a_pipe_obeys_nothing_either(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """What reads from a pipe may well be a pager; whoever needs every byte asks for JSON."""
+        tools._tell_result(self.RESULT)
+        out = capsys.readouterr().out
+        assert out == escaping.lines(self.NASTY) + "\n"
+        assert out != self.NASTY + "\n"
+        emit(self.RESULT)
+        assert json.loads(capsys.readouterr().out) == self.RESULT

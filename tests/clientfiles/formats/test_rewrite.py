@@ -1,0 +1,525 @@
+"""Entries of clients' files give way and come back."""
+
+import json
+import tomllib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mcpgateway.clientfiles.formats import syntax
+from mcpgateway.clientfiles.formats.client_format import Base, Kind
+from mcpgateway.clientfiles.formats.rewrite import give_back, replace, reverse, splices
+from mcpgateway.config.edit import edits
+from mcpgateway.config.edit.edits import Put, Remove, Rename
+from mcpgateway.errors import ConfigError
+from tests.support.client_files import (
+    BASE,
+    NAMES,
+    dialect_of,
+    listed_in,
+    programs_in,
+    text_of,
+    wishes_for,
+)
+
+# What files look like besides as they are in the samples.
+LOOKS = {
+    "as it is": lambda text: text,
+    "with CRLF": lambda text: text.replace("\r\n", "\n").replace("\n", "\r\n"),
+    "with a mark of order": lambda text: "\ufeff" + text.removeprefix("\ufeff"),
+    "without a last line end": lambda text: text.rstrip(),
+    "with tabs": lambda text: text if "\n  -" in text or ":\n" in text else text.replace("  ", "\t"),
+}
+
+
+def rewritten(name, text, *, by_command=False):
+    """A text with our entries, and what gave way."""
+    return replace(text, name, wishes_for(name, text, by_command=by_command))
+
+
+def given_back(name, text, replaced, base=BASE):
+    """What giving back comes to."""
+    return give_back(text, name, dialect_of(name), base, replaced)
+
+
+def value_of(name, text):
+    """All that a text holds."""
+    return syntax.read(text, name)
+
+
+class SampleTests:
+    """Every client's file."""
+
+    @pytest.mark.parametrize("by_command", [False, True])
+    @pytest.mark.parametrize("look", LOOKS)
+    @pytest.mark.parametrize("name", NAMES)
+    def test_there_and_back(self, name, look, by_command):
+        """What gave way comes back byte for byte, by what was noted of the text and by value."""
+        text = LOOKS[look](text_of(name))
+        after, replaced = rewritten(name, text, by_command=by_command)
+        assert after != text
+        assert reverse(after, splices(text, after)) == text
+        given_text = given_back(name, after, replaced)
+        assert given_text.text == text
+        assert list(given_text.restored) == [each.title for each in replaced]
+        assert given_text.gone == given_text.kept == ()
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_only_its_entries(self, name):
+        """A text is what it was outside of the entries that gave way: comments, order and all."""
+        text = text_of(name)
+        after, replaced = rewritten(name, text)
+        _, ours = replace(after, name, [(each.road, each.former) for each in replaced])
+        for one, other in zip(replaced, ours, strict=True):
+            assert one.written in text
+            assert other.written in after
+            text, after = text.replace(one.written, "", 1), after.replace(other.written, "", 1)
+        assert text == after
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_by_value(self, name):
+        """Where its text is not known any more, an entry comes back with its value."""
+        text = text_of(name)
+        after, replaced = rewritten(name, text)
+        bare = [type(each)(each.road, each.title, each.former, each.ours) for each in replaced]
+        made = given_back(name, after, bare).text
+        assert edits.same(value_of(name, made), value_of(name, text))
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_changed_meanwhile(self, name):
+        """Of an entry of ours that the user has changed, the change stays and all else is the original's."""
+        text = text_of(name)
+        after, replaced = rewritten(name, text)
+        first = replaced[0]
+        after = edited(name, after, Put((*first.road, "added"), ["by the user"]))
+        made = given_back(name, after, replaced).text
+        wanted = edits.changed(value_of(name, text), Put((*first.road, "added"), ["by the user"]), name)
+        assert edits.same(value_of(name, made), wanted)
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_removed_meanwhile(self, name):
+        """An entry of ours that the user has removed stays removed, and that is told."""
+        text = text_of(name)
+        after, replaced = rewritten(name, text)
+        first = replaced[0]
+        made = given_back(name, edited(name, after, Remove(first.road)), replaced)
+        assert made.gone == (first.title,)
+        wanted = edits.changed(value_of(name, text), Remove(first.road), name)
+        assert edits.same(value_of(name, made.text), wanted)
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_renamed_meanwhile(self, name):
+        """An entry of ours that the user has renamed is found by where it leads, and keeps its new name."""
+        text = text_of(name)
+        after, replaced = rewritten(name, text)
+        first = replaced[0]
+        made = given_back(name, edited(name, after, Rename(first.road, "other")), replaced)
+        assert made.restored[0] == first.title
+        wanted = edits.changed(value_of(name, text), Rename(first.road, "other"), name)
+        assert edits.same(value_of(name, made.text), wanted)
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_taken_by_the_user(self, name):
+        """An entry that leads elsewhere by now is not touched."""
+        text = text_of(name)
+        after, replaced = rewritten(name, text)
+        first = replaced[0]
+        dialect = dialect_of(name)
+        (listed,) = [each for each in listed_in(name, after) if each.road == first.road]
+        after = edited(name, after, Put(first.road, dialect.by_command(listed, ["mine", "now"])))
+        made = given_back(name, after, replaced)
+        assert made.kept == (first.title,)
+        there = edits.at(value_of(name, made.text), first.road)
+        assert dialect.leads(first.road, there) == ("mine", "now")
+
+    @pytest.mark.parametrize("name", [each for each in NAMES if ".json" in each])
+    def test_reformatted_meanwhile(self, name):
+        """A client that writes its file anew does not keep what gave way from coming back."""
+        text = text_of(name)
+        after, replaced = rewritten(name, text)
+        anew = json.dumps(value_of(name, after), indent=4)
+        made = given_back(name, anew, replaced).text
+        assert edits.same(value_of(name, made), value_of(name, text))
+        assert all(each.written in made for each in replaced if "\r" not in each.written)
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_entries_that_go(self, name):
+        """One entry takes the place of all, and all come back for it, with their own text."""
+        text = text_of(name)
+        dialect = dialect_of(name)
+        programs = programs_in(name, text)
+        one = dialect.fresh("mcpgateway", programs[0].road[:-1])
+        wishes = [(one.road, dialect.by_command(one, ["mcpgateway", "stdio"]))]
+        wishes += [(each.road, None) for each in programs]
+        after, replaced = replace(text, name, wishes)
+        assert [each.kind for each in listed_in(name, after)].count(Kind.PROGRAM) == 0
+        assert edits.at(value_of(name, after), one.road) is not edits.MISSING
+        assert replaced[0].former is None
+        assert {each.ours for each in replaced[1:]} == {None}
+        assert reverse(after, splices(text, after)) == text
+        made = given_back(name, after, replaced)
+        assert sorted_lists(value_of(name, made.text)) == sorted_lists(value_of(name, text))
+        for each in replaced[1:]:
+            assert each.written.strip() in made.text or name.endswith((".toml", ".yaml"))
+
+
+def sorted_lists(value):
+    """A value in which the order of named items says nothing."""
+    if isinstance(value, dict):
+        return {key: sorted_lists(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return sorted(map(repr, map(sorted_lists, value)))
+    return value
+
+
+def edited(name, text, change):
+    """A text as its user changed it, in whatever way."""
+    form = syntax.form_of(name, text)
+    bom = "\ufeff" if text.startswith("\ufeff") else ""
+    parts = syntax.opened(text.removeprefix(bom), name, form, None).change(change)
+    return bom + edits.spliced(text.removeprefix(bom), parts)
+
+
+class GiveBackTests:
+    """What is given back."""
+
+    NAME = "cursor/mcp.json"
+    TEXT = '{"mcpServers": {"a": {"command": "x", "env": {"A": "b"}, "timeout": 5}}}\n'
+
+    def changed(self, change, *, by_command=False):
+        """What comes back after a change of ours."""
+        after, replaced = rewritten(self.NAME, self.TEXT, by_command=by_command)
+        made = given_back(self.NAME, edited(self.NAME, after, change), replaced)
+        return json.loads(made.text)["mcpServers"], made
+
+    @pytest.mark.parametrize(
+        ("change", "entry"),
+        [
+            (Put(("mcpServers", "a", "timeout"), 9), {"command": "x", "env": {"A": "b"}, "timeout": 9}),
+            (Remove(("mcpServers", "a", "timeout")), {"command": "x", "env": {"A": "b"}}),
+            (
+                Put(("mcpServers", "a", "disabled"), True),
+                {"command": "x", "env": {"A": "b"}, "timeout": 5, "disabled": True},
+            ),
+            (
+                Put(("mcpServers", "a", "env"), {"C": "d"}),
+                {"command": "x", "env": {"A": "b", "C": "d"}, "timeout": 5},
+            ),
+            (
+                Put(("mcpServers", "a", "url"), "http://127.0.0.1:9100/mcp/a"),
+                {"command": "x", "env": {"A": "b"}, "timeout": 5},
+            ),
+            (Put(("mcpServers", "a", "type"), "http"), {"command": "x", "env": {"A": "b"}, "timeout": 5}),
+        ],
+    )
+    def test_carried_over(self, change, entry):
+        """What the user changed in our entry comes along; where it led does not."""
+        assert self.changed(change)[0] == {"a": entry}
+
+    @pytest.mark.parametrize(
+        ("change", "entry"),
+        [
+            (
+                Put(("mcpServers", "a", "env", "A"), "c"),
+                {"command": "x", "env": {"A": "c"}, "timeout": 5},
+            ),
+            (Remove(("mcpServers", "a", "env")), {"command": "x", "timeout": 5}),
+            (
+                Put(("mcpServers", "a", "args"), ["connect", "a", "--", "y", "z"]),
+                {"command": "y", "args": ["z"], "env": {"A": "b"}, "timeout": 5},
+            ),
+        ],
+    )
+    def test_carried_over_behind_our_command(self, change, entry):
+        """Variables and the original command are the user's also where our program stands before them."""
+        assert self.changed(change, by_command=True)[0] == {"a": entry}
+
+    def test_another_port(self):
+        """An entry is still ours when the gateway has another port by now."""
+        after, replaced = rewritten(self.NAME, self.TEXT)
+        assert given_back(self.NAME, after, replaced, Base(9200)).text == self.TEXT
+
+    def test_moved(self):
+        """An entry that was moved to another table of the file comes back there."""
+        name = "claude-code/.claude.json"
+        text = '{"mcpServers": {"a": {"command": "x"}}, "projects": {"/p": {"mcpServers": {}}}}'
+        after, replaced = rewritten(name, text)
+        moved = edited(name, after, Put(("projects", "/p", "mcpServers", "b"), replaced[0].ours))
+        moved = edited(name, moved, Remove(("mcpServers", "a")))
+        made = json.loads(given_back(name, moved, replaced).text)
+        assert made == {"mcpServers": {}, "projects": {"/p": {"mcpServers": {"b": {"command": "x"}}}}}
+
+    def test_not_ours(self):
+        """An entry that led to the gateway before is nobody's but its user's."""
+        text = '{"mcpServers": {"a": {"command": "x"}, "b": {"url": "http://localhost:9100/a/mcp"}}}'
+        after, replaced = rewritten(self.NAME, text)
+        assert given_back(self.NAME, after, replaced).text == text
+
+    def test_two_of_one_name(self):
+        """Two entries that lead to one server come back each to its own."""
+        text = '{"mcpServers": {"a": {"command": "x"}, "b": {"command": "y"}}}'
+        ours = {"url": "http://localhost:9100/same/mcp"}
+        wishes = [(("mcpServers", "a"), ours), (("mcpServers", "b"), ours)]
+        after, replaced = replace(text, self.NAME, wishes)
+        assert given_back(self.NAME, after, replaced).text == text
+        renamed = edited(self.NAME, after, Rename(("mcpServers", "a"), "c"))
+        made = json.loads(given_back(self.NAME, renamed, replaced).text)
+        assert made == {"mcpServers": {"c": {"command": "x"}, "b": {"command": "y"}}}
+
+    def test_an_entry_that_was_not_there(self):
+        """What was added goes, unless the user has made it into something else."""
+        text = '{\n  "other": 1\n}\n'
+        road = ("mcpServers", "mcpgateway")
+        after, replaced = replace(text, self.NAME, [(road, {"url": "http://localhost:9100/mcp"})])
+        assert given_back(self.NAME, after, replaced).text == '{\n  "other": 1,\n  "mcpServers": {\n  }\n}\n'
+        mine = edited(self.NAME, after, Put((*road, "url"), "https://x.example"))
+        made = given_back(self.NAME, mine, replaced)
+        assert (made.text, made.kept) == (mine, ("mcpgateway",))
+
+    def test_written_again(self):
+        """What went is not put back over what the user has written in its place."""
+        after, replaced = replace(self.TEXT, self.NAME, [(("mcpServers", "a"), None)])
+        assert given_back(self.NAME, after, replaced).text == self.TEXT
+        mine = edited(self.NAME, after, Put(("mcpServers", "a"), {"command": "mine"}))
+        assert given_back(self.NAME, mine, replaced).text == mine
+
+    def test_an_empty_file(self):
+        """A file that has nothing in it can be given its first entry."""
+        for name in ("cursor/mcp.json", "codex/config.toml", "goose/config.yaml"):
+            dialect = dialect_of(name)
+            new = dialect.fresh("g")
+            after, _ = replace("", name, [(new.road, dialect.by_command(new, ["mcpgateway", "stdio"]))])
+            (found,) = listed_in(name, after)
+            assert found.kind is Kind.OURS
+
+    def test_nothing_to_do(self):
+        """Without a wish, and without anything to give back, a text is what it was."""
+        assert replace(self.TEXT, self.NAME, []) == (self.TEXT, ())
+        assert given_back(self.NAME, self.TEXT, []).text == self.TEXT
+
+    def test_no_secret_is_shown(self):
+        """Neither what gave way nor what comes back shows its values."""
+        text = self.TEXT.replace('"b"', '"sesame"')
+        after, replaced = rewritten(self.NAME, text)
+        shown = repr((replaced, splices(text, after), given_back(self.NAME, after, replaced)))
+        assert "sesame" not in shown
+
+    @pytest.mark.parametrize(
+        ("name", "text", "why"),
+        [
+            ("goose/x.yaml", "extensions:\n  a: &a\n    cmd: x\n    type: stdio\nb: *a\n", "by hand"),
+            ("goose/x.yaml", "extensions: [\n", "not valid YAML"),
+            ("cursor/x.json", '{"mcpServers": {"a": ', "not valid JSON"),
+            ("codex/x.toml", "[[mcp_servers.a]]\n", "by hand"),
+            ("codex/x.toml", "[mcp_servers.a]\n[mcp_servers.a]\n", "not valid TOML"),
+            ("cursor/x.json", '{"mcpServers": 1}', "is no mapping"),
+        ],
+    )
+    def test_refused(self, name, text, why):
+        """What cannot be changed alone is refused by the name of its file, and nothing is damaged."""
+        road = (next(iter(dialect_of(name).tables))[0], "a")
+        with pytest.raises(ConfigError, match=f"{name}.*{why}"):
+            replace(text, name, [(road, {"url": "http://localhost:9100/a/mcp"})])
+
+    def test_a_key_that_is_there_twice(self):
+        """Of two entries with one name the last counts, for every client; the other is left."""
+        text = '{"mcpServers": {"a": {"command": "x"}, "a": {"command": "y"}}}'
+        after, replaced = rewritten(self.NAME, text)
+        assert after == text.replace('{"command": "y"}', '{"url": "http://localhost:9100/a/mcp"}')
+        assert given_back(self.NAME, after, replaced).text == text
+
+    def test_a_large_file(self):
+        """A file of many megabytes is passed over where nobody asked for anything."""
+        history = [{"display": f'say "{{{at}" \\ é', "pastedContents": {"1": [at]}} for at in range(10_000)]
+        project = {"history": history, "mcpServers": {"a": {"command": "x"}}}
+        text = json.dumps({"projects": {"/p": project, "/q": {"history": history}}}, indent=2)
+        name = "claude-code/.claude.json"
+        after, replaced = rewritten(name, text)
+        found = splices(text, after)
+        assert sum(len(each.old) for each in found) < 200
+        assert reverse(after, found) == given_back(name, after, replaced).text == text
+
+
+# What a property holds for.
+
+words = st.text("abcxyz-_. #:{}[]é\"'\\=,/", min_size=1, max_size=6).filter(lambda text: text.strip() == text)
+scalars = st.one_of(words, st.booleans(), st.integers(-(10**9), 10**9))
+notes = st.dictionaries(
+    words.map(lambda key: f"n{key}"),
+    scalars | st.lists(words, max_size=2) | st.dictionaries(words, scalars, max_size=2),
+    max_size=2,
+)
+programs = st.builds(
+    lambda command, args, env, note: {"command": command, "args": args, "env": env, **note},
+    words,
+    st.lists(words, max_size=2),
+    st.dictionaries(words, words, max_size=2),
+    notes,
+)
+remotes = st.builds(lambda note: {"url": "https://x.example/mcp", **note}, notes)
+servers = st.dictionaries(words, programs | remotes, min_size=1, max_size=4)
+changes = st.sampled_from(["add", "remove", "rename", "note", "other", "none"])
+
+
+@st.composite
+def json_files(draw):
+    """A file with servers and something else, in any look."""
+    held = {"before": draw(scalars), "mcpServers": draw(servers), "behind": {"a": draw(scalars)}}
+    text = json.dumps(
+        held, indent=draw(st.sampled_from([None, 2, 4, "\t"])), ensure_ascii=draw(st.booleans())
+    )
+    if draw(st.booleans()):
+        text = "\n".join(f"{line} // {at}" for at, line in enumerate(text.split("\n")))
+    return "cursor/mcp.json", draw_look(draw, text)
+
+
+@st.composite
+def toml_files(draw, *, is_apart):
+    """The same in TOML, with tables below tables, or braces; perhaps with parts of a server far from the rest."""
+    lines = ["top = 1 # one", ""]
+    apart = []
+    for title, entry in draw(servers).items():
+        lines += ["", f"# about {title!r}", f"[mcp_servers.{json.dumps(title)}] # it"]
+        for key, each in entry.items():
+            ways = ["braces", "table", "apart"] if is_apart else ["braces", "table"]
+            how = draw(st.sampled_from(ways)) if isinstance(each, dict) else ""
+            if how in ("table", "apart"):
+                table = [f"[mcp_servers.{json.dumps(title)}.{json.dumps(key)}]"]
+                table += [f"{json.dumps(inner)} = {as_toml(value)} # x" for inner, value in each.items()]
+                apart.append((how, title, table))
+            else:
+                lines.append(f"{json.dumps(key)} = {as_toml(each)}")
+        lines += [line for how, name, table in apart if how == "table" and name == title for line in table]
+    lines += ["", "[other]", "x = '''", "[mcp_servers.no]", "'''"]
+    lines += [line for how, _, table in apart if how == "apart" for line in table]
+    text = "\n".join(lines) + "\n"
+    tomllib.loads(text)
+    return "codex/config.toml", draw_look(draw, text)
+
+
+def as_toml(value):
+    """A value as TOML has it."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {as_toml(each)}" for key, each in value.items()) + "}"
+    return json.dumps(value)
+
+
+@st.composite
+def yaml_files(draw):
+    """The same in YAML: a mapping, or a list of items with names."""
+    is_list = draw(st.booleans())
+    lines = ["top: 1 # one", "mcpServers:" if is_list else "extensions:"]
+    for title, entry in draw(servers).items():
+        own = {"name": title, **entry} if is_list else goose(entry)
+        lines.append(f"  # about {json.dumps(title)}")
+        if draw(st.booleans()):
+            said = json.dumps(own, ensure_ascii=False)
+            lines.append(f"  - {said} # it" if is_list else f"  {json.dumps(title)}: {said} # it")
+            continue
+        lead = "  - " if is_list else "    "
+        lines += [] if is_list else [f"  {json.dumps(title)}: # it"]
+        for key, each in own.items():
+            lines.append(f"{lead}{json.dumps(key)}: {json.dumps(each)}")
+            lead = "    "
+        lines[-1] += " # last"
+    lines += ["other: |", "  text", "end: 2"]
+    return ("continue/x.yaml" if is_list else "goose/x.yaml"), draw_look(draw, "\n".join(lines) + "\n")
+
+
+def goose(entry):
+    """An entry with Goose's words."""
+    words_of = {"command": "cmd", "env": "envs", "url": "uri"}
+    return {words_of.get(key, key): each for key, each in entry.items()}
+
+
+def draw_look(draw, text):
+    """A text with other line ends, a mark, or without its last line end."""
+    look = draw(st.sampled_from([each for each in LOOKS if each != "with tabs"]))
+    return LOOKS[look](text)
+
+
+class PropertyTests:
+    """What holds for any file."""
+
+    @given(json_files() | toml_files(is_apart=False) | yaml_files(), st.booleans())
+    def test_there_and_back(self, file, by_command):
+        """What gave way comes back byte for byte, by what was noted and by value."""
+        name, text = file
+        after, replaced = rewritten(name, text, by_command=by_command)
+        assert reverse(after, splices(text, after)) == text
+        assert given_back(name, after, replaced).text == text
+
+    @given(json_files() | toml_files(is_apart=True) | yaml_files(), changes, st.data())
+    def test_with_another_writer(self, file, kind, data):
+        """What somebody else changes meanwhile is in the text that is given back, and so is what gave way."""
+        name, text = file
+        after, replaced = rewritten(name, text)
+        every = [each.road for each in listed_in(name, after)]
+        change = foreign(name, kind, data.draw(st.sampled_from(every)))
+        try:
+            theirs = edited(name, after, change) if change is not None else after
+        except (ConfigError, TypeError):
+            # Its own tools could not do that either.
+            return
+        made = given_back(name, theirs, replaced).text
+        wanted = value_of(name, text)
+        if change is not None:
+            wanted = edits.changed(wanted, change, name)
+        assert edits.same(with_table(name, value_of(name, made)), with_table(name, wanted))
+
+    @given(st.text('ab\n{}"é', max_size=80), st.text('ab\n{}"é', max_size=80))
+    @settings(deadline=None)
+    def test_splices(self, before, after):
+        """What was noted of two texts makes one of the other, whatever they are."""
+        assert reverse(after, splices(before, after)) == before
+
+    @given(st.lists(st.tuples(st.integers(0, 4000), st.text("ab\n", max_size=60)), max_size=5))
+    @settings(deadline=None)
+    def test_splices_of_large_texts(self, places):
+        """Changes far apart are noted apart from each other."""
+        before = "".join(f'"key{at}": {at * at},\n' for at in range(400))
+        after = before
+        for at, text in places:
+            after = after[:at] + text + after[at + 3 :]
+        found = splices(before, after)
+        assert reverse(after, found) == before
+        assert sum(len(each.old) for each in found) <= 100 * (len(places) + 1)
+
+
+def with_table(name, value):
+    """What a text holds, where a table without entries may be there or not."""
+    key = next(iter(dialect_of(name).tables))[0]
+    return {**value, key: value.get(key, {})}
+
+
+def foreign(name, kind, road):
+    """A change as somebody else makes it."""
+    title = {"name": "new"} if name.startswith("continue") else {}
+    match kind:
+        case "add":
+            return Put((*road[:-1], "new"), {**title, "url": "https://new.example"})
+        case "remove":
+            return Remove(road)
+        case "rename":
+            return Rename(road, "renamed")
+        case "note":
+            return Put((*road, "marker"), "theirs")
+        case "other":
+            return Put(("behind-it-all",), 1)
+    return None
+
+
+class ReverseTests:
+    """Taking back what was noted."""
+
+    def test_another_text(self):
+        """Of a text that is not the one that was made, nothing is taken back."""
+        found = splices("one two", "one three")
+        with pytest.raises(ConfigError, match="not what was made"):
+            reverse("one four", found)
+
+    def test_no_change(self):
+        """Of two texts that are the same nothing is noted."""
+        assert splices("same", "same") == ()
+        assert reverse("same", ()) == "same"

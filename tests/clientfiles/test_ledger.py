@@ -1,0 +1,329 @@
+"""What is remembered of users' files, twice."""
+
+import datetime as dt
+import errno
+import json
+import os
+import stat
+
+import pytest
+from attrs import evolve
+
+from mcpgateway.clientfiles import enrolment_records as adoption
+from mcpgateway.clientfiles import ledger as ledgers
+from mcpgateway.clientfiles.formats.rewrite import Replaced
+from mcpgateway.clientfiles.ledger import Adopted, Enrolled, Ledger, Outcome, Rewritten, unwound
+from mcpgateway.clientfiles.leftovers import part_name, whole_name
+from mcpgateway.clientfiles.recovery import is_mixture
+from mcpgateway.errors import ConfigError
+from tests.support.adoption import ORIGINAL, Scene
+from tests.support.faulty_disk import FailingDisk, FaultyDisk
+
+COPIES = ("journal.jsonl", "shadow.jsonl")
+
+
+@pytest.fixture
+def scene(tmp_path):
+    """A home and a client's file."""
+    return Scene(tmp_path / "scene")
+
+
+def copy_of(scene, name):
+    """The path of one of the two copies."""
+    return os.path.join(scene.home, "ledger", name)
+
+
+def bytes_of(scene, name):
+    """What is in one of the two copies."""
+    with open(copy_of(scene, name), "rb") as file:
+        return file.read()
+
+
+def write(scene, name, data):
+    """Let one of the two copies hold that."""
+    with open(copy_of(scene, name), "wb") as file:
+        file.write(data)
+
+
+class RememberTests:
+    """What is said of a file."""
+
+    def test_nothing_yet(self, scene):
+        """A home without a ledger has adopted nothing, and reading makes none."""
+        assert Ledger(scene.home).read().files == {}
+        assert os.listdir(scene.home) == []
+
+    def test_adopted(self, scene):
+        """The originals, their names and how the file was named are remembered."""
+        scene.adopter().apply("git", "time")
+        said = scene.said
+        assert {each.name for each in said.entries.values()} == {"git", "time"}
+        former = said.entries["mcpServers", "git"].replaced.former
+        assert former["env"] == {"TOKEN": "hush-token"}
+        assert (said.path, said.real) == (scene.path, scene.path)
+
+    def test_by_its_real_path(self, scene):
+        """A file that is named by a link is one file."""
+        link = str(scene.folder / "link.json")
+        os.symlink("claude.json", link)
+        scene.path = link
+        scene.adopter().apply("git")
+        assert list(Ledger(scene.home).read().files) == [str(scene.folder / "claude.json")]
+        assert os.path.islink(link)
+
+    def test_byte_for_byte(self, scene):
+        """After several changes the text before all of them is known."""
+        scene.adopter().apply("git")
+        scene.adopter().apply("time", "files")
+        assert unwound(scene.said, scene.text) == ORIGINAL
+        assert unwound(scene.said, scene.text + " ") is None
+        scene.adopter().undo()
+        assert (scene.text, scene.said) == (ORIGINAL, None)
+
+    def test_somebody_wrote_in_between(self, scene):
+        """Then there is no way back byte for byte, and the entries are known all the same."""
+        scene.adopter().apply("git")
+        with open(scene.path, "a") as file:
+            file.write("\n")
+        scene.adopter().apply("time")
+        assert scene.said.chain == ()
+        scene.adopter().undo()
+        assert json.loads(scene.text) == json.loads(ORIGINAL)
+
+    def test_suspended(self, scene):
+        """A file that was given back for now keeps its names, and starts anew when it is resumed."""
+        scene.adopter().apply("git")
+        scene.adopter().suspend()
+        assert scene.text == ORIGINAL
+        assert (scene.said.suspended, scene.said.chain, len(scene.said.entries)) == ("stopped", (), 1)
+        scene.adopter().apply("git")
+        scene.adopter().undo()
+        assert scene.text == ORIGINAL
+
+    def test_without_a_change_of_the_file(self, scene):
+        """What is said can change alone, and be forgotten."""
+        ledger = Ledger(scene.home, FaultyDisk())
+        ledger.put(Adopted(scene.path, "claude-code", is_watched=False))
+        assert not scene.said.is_watched
+        ledger.change(scene.path, lambda text, former: Rewritten(text, evolve(former, mode="single")))
+        assert scene.said.mode == "single"
+        ledger.forget(scene.path)
+        assert scene.said is None
+        assert scene.text == ORIGINAL
+
+    def test_opted_out(self, scene):
+        """Names of servers that stay are remembered."""
+        Ledger(scene.home, FaultyDisk()).opt_out(frozenset(("git", "time")))
+        Ledger(scene.home, FaultyDisk()).opt_out(frozenset(("git",)))
+        assert Ledger(scene.home).read().opted_out == {"git"}
+
+    def test_private(self, scene):
+        """Nobody else can read it, and nothing of an entry is in a repr."""
+        scene.adopter().apply("git")
+        assert stat.S_IMODE(os.stat(os.path.dirname(copy_of(scene, "x"))).st_mode) == 0o700
+        assert all(stat.S_IMODE(os.stat(copy_of(scene, name)).st_mode) == 0o600 for name in COPIES)
+        assert "hush" not in repr(Ledger(scene.home).read())
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            {"a": [1, 2.5, None, True, "\ud800"]},
+            {1: {"x": 2}, None: 3},
+            {"$time": "mine"},
+            {"$pairs": [[1, 2]]},
+            {"at": dt.datetime(2026, 1, 2, 3, 4, tzinfo=dt.UTC), "on": dt.date(2026, 1, 2)},
+            {"at": dt.time(1, 2)},
+            10**30,
+        ],
+    )
+    def test_values_of_all_forms(self, value):
+        """What YAML and TOML can say and JSON cannot comes back as it was."""
+        entry = Enrolled("git", Replaced(("a", "git"), "git", value, None, "text"))
+        said = Adopted("/x", "codex", entries={("a", "git"): entry})
+        assert adoption.read(json.loads(json.dumps(adoption.written(said)))) == said
+
+    def test_a_value_that_cannot_be_kept(self):
+        """It is refused before the file changes."""
+        entry = Enrolled("git", Replaced(("git",), "git", object(), None))
+        with pytest.raises(ConfigError, match="cannot be kept"):
+            adoption.written(Adopted("/x", "codex", entries={("git",): entry}))
+
+
+class CopyTests:
+    """The two copies."""
+
+    def test_the_same(self, scene):
+        """Both are written each time."""
+        scene.adopter().apply("git")
+        assert bytes_of(scene, COPIES[0]) == bytes_of(scene, COPIES[1]) != b""
+
+    @pytest.mark.parametrize("name", COPIES)
+    def test_one_is_lost(self, scene, name):
+        """It is written anew from the other."""
+        scene.adopter().apply("git")
+        whole = bytes_of(scene, name)
+        os.unlink(copy_of(scene, name))
+        assert "is gone" in Ledger(scene.home).read().problems[0]
+        assert "git" in [each.name for each in scene.said.entries.values()]
+        Ledger(scene.home).recover()
+        assert bytes_of(scene, name) == whole
+        assert Ledger(scene.home).read().problems == ()
+
+    @pytest.mark.parametrize("name", COPIES)
+    def test_one_is_damaged(self, scene, name):
+        """It is repaired from the other, and kept aside as it was."""
+        scene.adopter().apply("git")
+        whole = bytes_of(scene, name)
+        damaged = whole[:60] + b"?" + whole[61:]
+        write(scene, name, damaged)
+        assert "1 damaged lines" in Ledger(scene.home).read().problems[0]
+        Ledger(scene.home).recover()
+        assert bytes_of(scene, name) == whole
+        (aside,) = (each for each in os.listdir(os.path.join(scene.home, "ledger")) if "damaged" in each)
+        assert bytes_of(scene, aside) == damaged
+
+    def test_a_torn_end(self, scene):
+        """Half a line at the end was never there."""
+        scene.adopter().apply("git")
+        whole = bytes_of(scene, COPIES[0])
+        write(scene, COPIES[0], whole + whole[:50])
+        records = Ledger(scene.home).read()
+        assert (records.problems, len(records.files)) == ((), 1)
+        Ledger(scene.home).recover()
+        assert bytes_of(scene, COPIES[0]) == whole
+
+    def test_both_damaged(self, scene):
+        """What is whole in either is used."""
+        for name in ("git", "time", "files"):
+            scene.adopter().apply(name)
+        for name, line in zip(COPIES, (1, 3), strict=True):
+            lines = bytes_of(scene, name).split(b"\n")
+            lines[line] = b"nonsense"
+            write(scene, name, b"\n".join(lines))
+        assert len(scene.said.entries) == 3
+        scene.recover()
+        scene.adopter().undo()
+        assert scene.text == ORIGINAL
+
+    def test_both_wholly_lost_of_one_record(self, scene):
+        """It is said, and the rest is used."""
+        scene.adopter().apply("git")
+        scene.adopter().apply("time")
+        for name in COPIES:
+            lines = bytes_of(scene, name).split(b"\n")
+            lines[1] = b"nonsense"
+            write(scene, name, b"\n".join(lines))
+        records = Ledger(scene.home).read()
+        assert any("both of its copies" in each for each in records.problems)
+        assert len(records.files[scene.path].entries) == 2
+
+    def test_a_newer_release(self, scene, monkeypatch):
+        """What a newer release has written is neither used nor erased."""
+        monkeypatch.setattr("mcpgateway.clientfiles.mirrored_journal.FORMAT", 2)
+        scene.adopter().apply("git")
+        monkeypatch.undo()
+        held = bytes_of(scene, COPIES[0]), scene.text
+        for action in (Ledger(scene.home).read, Ledger(scene.home).recover, scene.adopter().undo):
+            with pytest.raises(ConfigError, match="newer release"):
+                action()
+        assert (bytes_of(scene, COPIES[0]), scene.text) == held
+
+    def test_bounded(self, scene, monkeypatch):
+        """It does not grow for ever, and says the same when it was made smaller."""
+        monkeypatch.setattr(ledgers, "COMPACT_BYTES", 20_000)
+        scene.adopter().apply("git")
+        ledger = Ledger(scene.home, FaultyDisk())
+        for number in range(300):
+            ledger.opt_out(frozenset((f"server-{number}",)))
+        assert os.path.getsize(copy_of(scene, COPIES[0])) < 25_000
+        assert bytes_of(scene, COPIES[0]) == bytes_of(scene, COPIES[1])
+        records = Ledger(scene.home).read()
+        assert (records.opted_out, records.problems) == ({"server-299"}, ())
+        assert unwound(scene.said, scene.text) == ORIGINAL
+
+    def test_cut_short_while_made_smaller(self, scene, monkeypatch):
+        """One copy of before and one of after say the same together."""
+        scene.adopter().apply("git")
+        old = bytes_of(scene, COPIES[1])
+        monkeypatch.setattr(ledgers, "COMPACT_BYTES", 1)
+        with Ledger(scene.home, FaultyDisk()).locked():
+            pass
+        said = scene.said
+        write(scene, COPIES[1], old)
+        assert scene.said == said
+        Ledger(scene.home).recover()
+        assert bytes_of(scene, COPIES[0]) == bytes_of(scene, COPIES[1])
+
+    def test_no_room_for_it(self, scene):
+        """Where it cannot be written, no file is changed, and the error says what to do."""
+        scene.adopter().apply("git")
+        text = scene.text
+        disk = FailingDisk(10_000, errno.ENOSPC, is_lasting=True)
+        disk.kind = "write"
+        with pytest.raises(ConfigError, match="No space left on device") as refused:
+            scene.adopter(disk).undo()
+        assert refused.value.hint.startswith("free some space")
+        assert scene.text == text
+
+
+class SettleTests:
+    """A change of which nobody says how it ended."""
+
+    def begun(self, scene, text):
+        """Begin to adopt another server, be killed, and let the file hold that."""
+        scene.adopter().apply("git")
+        lines = bytes_of(scene, COPIES[0])
+        scene.adopter().apply("time")
+        for name in COPIES:
+            every = bytes_of(scene, name).split(b"\n")
+            assert b'"done"' in every[-2]
+            write(scene, name, b"\n".join([*every[:-2], b""]))
+        assert len(lines.split(b"\n")) + 1 == len(bytes_of(scene, COPIES[0]).split(b"\n"))
+        made = text(scene.text)
+        with open(scene.path, "w", newline="") as file:
+            file.write(made)
+
+    def settled(self, scene):
+        """How it ended, and the names of what is adopted."""
+        judged = scene.said
+        (found,) = Ledger(scene.home, FaultyDisk()).recover()
+        assert judged == found.adopted == scene.said
+        return found.outcome, sorted(each.name for each in found.adopted.entries.values())
+
+    def test_it_was_made(self, scene):
+        """The file is what it was to be."""
+        self.begun(scene, lambda text: text)
+        assert self.settled(scene) == (Outcome.DONE, ["git", "time"])
+
+    def test_changed_since(self, scene):
+        """A file that somebody has changed since still has our entries."""
+        self.begun(scene, lambda text: text + "\n")
+        assert self.settled(scene) == (Outcome.BY_VALUE, ["git", "time"])
+
+    def test_changed_instead(self, scene):
+        """An entry whose original stands in the file is not adopted."""
+        self.begun(scene, lambda text: ORIGINAL.replace('"uvx",   "args"', '"other", "args"'))
+        assert self.settled(scene) == (Outcome.BY_VALUE, ["git"])
+
+    def test_not_readable(self, scene):
+        """As long as the file is no valid one, nothing is forgotten."""
+        self.begun(scene, lambda text: text[:50])
+        assert self.settled(scene) == (Outcome.BY_VALUE, ["git", "time"])
+
+    def test_somebodys_edit_was_displaced(self, scene):
+        """Who was killed before an exchange could be taken back has not lost the other's edit."""
+        self.begun(scene, lambda text: text)
+        with open(whole_name(part_name(scene.path, scene.text.encode())), "w") as file:
+            file.write("their edit")
+        (found,) = Ledger(scene.home, FaultyDisk()).recover()
+        assert found.outcome is Outcome.TAKEN_BACK
+        assert scene.text == "their edit"
+        assert scene.strays == []
+
+    def test_a_mixture(self):
+        """What is half of the one and half of the other version is told from somebody's edit."""
+        one, other = b"a" * 9000, b"b" * 12_000
+        assert is_mixture(other[:5000] + one[5000:], one, other)
+        assert is_mixture(one, one, other)
+        assert not is_mixture(one[:5000] + b"c" + one[5001:], one, other)
+        assert not is_mixture(one[:5000], one, other)

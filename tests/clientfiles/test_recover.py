@@ -1,0 +1,134 @@
+"""Entries that lead here and are in no ledger: what stood there before is looked for."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mcpgateway.clientfiles.enrolment import apply, undo
+from mcpgateway.clientfiles.plan import Wanted
+from mcpgateway.system.launch.cache import LaunchCache, Resolved
+from tests.support.clients import PROGRAM, House
+
+OURS = {"type": "http", "url": "http://localhost:9100/a/mcp"}
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    """A user's home in which Claude Code leads here, and nobody has written down what stood there before."""
+    made = House(tmp_path)
+    made.write(made.claude, {"a": OURS})
+    return made
+
+
+def rebuilt(house: House) -> dict[str, str]:
+    """Give back what can be, and tell from where."""
+    report = undo(house.machine, Wanted()).files[0]
+    return dict(report.rebuilt)
+
+
+class UndoTests:
+    """Undo without a ledger."""
+
+    def test_nothing_is_known(self, house: House) -> None:
+        """What cannot be known is left, and it is said what to do."""
+        before = house.claude.read_bytes()
+        report = undo(house.machine, Wanted()).files[0]
+        assert "not known" in report.left[0].why
+        assert "add it again" in report.left[0].hint
+        assert house.claude.read_bytes() == before
+
+    def test_behind_it(self, house: House) -> None:
+        """A command that leads here has the original behind it."""
+        args = ["connect", "a", "--", "/bin/echo", "one"]
+        house.write(house.claude, {"a": {"command": "/opt/bin/mcpgateway", "args": args, "env": {"T": "x"}}})
+        assert "a" in rebuilt(house)
+        assert house.servers(house.claude)["a"] == {
+            "command": "/bin/echo",
+            "args": ["one"],
+            "env": {"T": "x"},
+        }
+
+    def test_other_clients(self, house: House) -> None:
+        """What another client has had under that name serves."""
+        house.write(house.cursor, {"a": PROGRAM})
+        house.claude.unlink()
+        apply(house.machine, Wanted())
+        house.write(house.claude, {"a": OURS})
+        reports = {each.path: each for each in undo(house.machine, Wanted()).files}
+        assert reports[str(house.claude)].rebuilt == {"a": str(house.cursor)}
+        assert house.servers(house.claude)["a"] == PROGRAM
+        assert house.servers(house.cursor)["a"] == PROGRAM
+
+    def test_configuration(self, house: House) -> None:
+        """What the gateway's own configuration defines serves."""
+        house.configure("servers: {a: {command: /bin/echo, args: [one], env: {TOKEN: t}}}\n")
+        assert rebuilt(house) == {"a": "the gateway's configuration"}
+        entry = house.servers(house.claude)["a"]
+        assert (entry["command"], entry["args"], entry["env"]) == ("/bin/echo", ["one"], {"TOKEN": "t"})
+
+    def test_kept_version(self, house: House) -> None:
+        """A version that was kept when the file was changed serves, where the ledger itself was lost."""
+        house.write(house.claude, {"a": PROGRAM, "b": {"command": "/bin/cat"}})
+        kept = house.machine.ledger.kept
+        with kept.locked():
+            kept.put(house.claude.read_bytes())
+        house.write(house.claude, {"a": OURS})
+        assert rebuilt(house) == {"a": "an earlier version of the file"}
+        assert house.servers(house.claude) == {"a": PROGRAM}
+
+    def test_backup_of_the_client(self, house: House) -> None:
+        """What Claude Code has kept itself serves."""
+        backup = house.root / ".claude" / "backups" / ".claude.json.backup.1700000000000"
+        house.write(backup, {"a": PROGRAM})
+        assert rebuilt(house) == {"a": "an earlier version of the file"}
+
+    @pytest.mark.parametrize("package", ["a", "@modelcontextprotocol/server-a", "mcp-server-a"])
+    def test_launch_cache(self, house: House, package: str) -> None:
+        """The program that was started for a package of that name serves, and it is said what is missing."""
+        house.home.mkdir(mode=0o700)
+        LaunchCache(str(house.home)).keep("key", Resolved("/opt/bin/a", package=package))
+        assert rebuilt(house) == {"a": "the cache of launches, without its variables"}
+        assert house.servers(house.claude)["a"]["command"] == "/opt/bin/a"
+
+    def test_lost_ledger(self, house: House) -> None:
+        """A ledger that has gone leaves nothing behind that could not be given back by what was kept."""
+        house.write(house.claude, {"a": PROGRAM, "b": {"command": "/bin/cat"}})
+        before = json.loads(house.claude.read_text())
+        apply(house.machine, Wanted())
+        backup = house.root / ".claude" / "backups" / ".claude.json.backup.1"
+        house.write(backup, before["mcpServers"])
+        shutil.rmtree(house.home / "ledger")
+        undo(house.machine, Wanted())
+        assert house.servers(house.claude) == before["mcpServers"]
+
+    def test_it_is_not_called_what_it_was(self, house: House) -> None:
+        """What was put together again is called that whenever it is given back, unless its user has changed it."""
+        house.home.mkdir(mode=0o700)
+        LaunchCache(str(house.home)).keep("key", Resolved("/opt/bin/a", package="a"))
+        source = "the cache of launches, without its variables"
+        assert rebuilt(house) == {"a": source}
+        apply(house.machine, Wanted())
+        report = undo(house.machine, Wanted()).files[0]
+        assert (report.exact, report.restored, report.rebuilt) == (False, (), {"a": source})
+        house.write(house.claude, {"a": {"command": "/opt/bin/a", "env": {"KEY": "v"}}})
+        apply(house.machine, Wanted())
+        report = undo(house.machine, Wanted()).files[0]
+        assert (report.exact, report.restored, report.rebuilt) == (True, ("a",), {})
+        assert '"v"' not in (house.home / "rebuilt.json").read_text()
+
+    def test_one_server(self, house: House) -> None:
+        """Only what is asked for is looked for."""
+        house.configure("servers: {a: {command: /bin/echo}, b: {command: /bin/cat}}\n")
+        house.write(house.claude, {"a": OURS, "b": {**OURS, "url": "http://localhost:9100/b/mcp"}})
+        undo(house.machine, Wanted(servers=("a",)))
+        assert "command" in house.servers(house.claude)["a"]
+        assert "url" in house.servers(house.claude)["b"]
+
+    def test_apply_tells(self, house: House) -> None:
+        """What leads here for nobody knows what is told when files are led here."""
+        report = apply(house.machine, Wanted()).files[0]
+        assert "ledger does not know" in report.left[0].why

@@ -1,0 +1,84 @@
+"""Conditions of requests that change entries."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcpgateway.config.edit.conditions import Condition, read_condition
+from mcpgateway.errors import InvalidParams, NeedsCondition, Outdated
+
+A, B = '"a"', '"b"'
+
+
+class ReadTests:
+    """What headers say."""
+
+    @pytest.mark.parametrize(
+        ("header", "expected"),
+        [
+            (None, None),
+            ("*", {"*"}),
+            (A, {A}),
+            ('"a", "b"', {A, B}),
+            ('W/"a","b"', {B}),
+            ('W/"a"', set()),
+        ],
+    )
+    def test_if_match(self, header: str | None, expected: set[str] | None) -> None:
+        """Tags stand in quotes; weak ones match nothing."""
+        assert read_condition(header, None).matches == expected
+
+    @pytest.mark.parametrize("header", ["a", '"a', '"a" "b"', "", "**", '"a",', '"' + "a" * 5000 + '"'])
+    def test_nonsense(self, header: str) -> None:
+        """What is no list of tags is refused, and not taken for a condition that holds."""
+        with pytest.raises(InvalidParams):
+            read_condition(header, None)
+
+    def test_if_none_match(self) -> None:
+        """Only the star is understood."""
+        assert read_condition(None, "*").is_new
+        with pytest.raises(InvalidParams):
+            read_condition(None, A)
+
+    @given(st.text())
+    def test_anything(self, header: str) -> None:
+        """Whatever a header says, it is read or refused as the caller's mistake."""
+        with suppress(InvalidParams):
+            read_condition(header, None)
+
+
+class CheckTests:
+    """Whether it holds."""
+
+    @pytest.mark.parametrize(
+        ("condition", "tag"), [(Condition(), A), (Condition(), None), (read_condition("*", None), A)]
+    )
+    def test_holds(self, condition: Condition, tag: str | None) -> None:
+        """Nothing said, or the star and anything there."""
+        condition.check(tag)
+
+    @pytest.mark.parametrize(
+        ("condition", "tag"),
+        [
+            (read_condition(A, None), B),
+            (read_condition(A, None), None),
+            (read_condition("*", None), None),
+            (read_condition('W/"a"', None), A),
+            (read_condition(None, "*"), A),
+        ],
+    )
+    def test_does_not_hold(self, condition: Condition, tag: str | None) -> None:
+        """Another tag, or nothing there, or something where nothing is to be."""
+        with pytest.raises(Outdated):
+            condition.check(tag)
+
+    def test_whoever_replaces_says_what(self) -> None:
+        """A whole entry is not replaced unsaid."""
+        with pytest.raises(NeedsCondition):
+            Condition().check(A, replaces=True)
+        Condition().check(None, replaces=True)
+        read_condition("*", None).check(A, replaces=True)

@@ -1,0 +1,69 @@
+"""What may not be set from outside of the user's own files."""
+
+import pytest
+
+from mcpgateway.config.edit import permissions
+from mcpgateway.config.edit.edits import Put, Remove, Rename
+from mcpgateway.errors import ConfigError
+from mcpgateway.policy.secrets import shapes
+
+
+class PermitTests:
+    """Which changes are refused."""
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            Put(("a", "env", "LD_PRELOAD"), "x"),
+            Put(("a", "env"), {"NODE_OPTIONS": "x"}),
+            Put(("a", "environment"), ["PATH=/tmp"]),
+            Put(("a",), {"command": "x", "env": {"PYTHONPATH": "x"}}),
+            Put(("a", "headers", "Host"), "x"),
+            Put(("a",), {"url": "http://x", "headers": {"Transfer-Encoding": "x", "A": "b"}}),
+            Put(("a", "headers", "A\r\nB"), "x"),
+        ],
+    )
+    def test_refused(self, change):
+        """Variables that load code and headers that lead a request are named, and their values are not."""
+        with pytest.raises(ConfigError) as why:
+            permissions.check(change)
+        assert "/tmp" not in str(why.value)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            Put(("a", "env", "TOKEN"), "x"),
+            Put(("a", "headers", "Authorization"), "x"),
+            Put(("a", "timeout"), 3),
+            Put(("a", "args"), ["PATH=x"]),
+            Remove(("a", "env", "PATH")),
+            Rename(("PATH",), "b"),
+        ],
+    )
+    def test_allowed(self, change):
+        """All else is the business of the configuration."""
+        permissions.check(change)
+
+
+class MaskTests:
+    """What stands in the place of a secret."""
+
+    @pytest.mark.parametrize(
+        ("change", "keys"),
+        [
+            (Put(("a",), {"env": {"T": "•••"}, "args": ["--token=•••"]}), ["args[0]", "env.T"]),
+            (Put(("a", "env"), ["A=1", "T=•••"]), ["env.T"]),
+            (Put(("a", "url"), "https://x/?•••"), ["url"]),
+            (Put(("a", "oauth", "client_secret"), "***REDACTED***"), ["oauth.client_secret"]),
+            (Put(("a",), {"tools": [{"path": "/•••"}]}), ["tools[0].path"]),
+        ],
+    )
+    def test_refused(self, change, keys):
+        """It is never taken for a value, and each key is named."""
+        with pytest.raises(ConfigError) as why:
+            permissions.check(change)
+        assert str(why.value).startswith(", ".join(keys) + ": ")
+
+    def test_all(self):
+        """All that is shown in the place of secrets is known."""
+        assert shapes.MASK in permissions.MASKS

@@ -1,0 +1,143 @@
+"""The entries of servers' lists."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Raw
+
+from mcpgateway.discovery.records import Item, Kind, read_items
+from mcpgateway.policy.recorded_answers import LISTS, NEWS
+from mcpgateway.protocol import jsonrpc
+from tests.support.listed import items
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["tools", "name", "uri", "annotations"]) | st.text(max_size=5), inner
+        )
+    ),
+    max_leaves=12,
+)
+
+
+class KindTests:
+    """The four lists."""
+
+    def test_as_elsewhere(self):
+        """Their methods, members and notifications are those of snapshots."""
+        assert {each.method: each.member for each in Kind} == LISTS
+        assert {each.method: each.news for each in Kind} == NEWS
+
+
+class ReadTests:
+    """Pages of a list."""
+
+    def test_pages(self):
+        """All pages are read, in their order, and of two entries with one name the first counts."""
+        pages = [Raw(b'{"tools":[{"name":"a","title":"1"},{"name":"b"}],"nextCursor":"x"}')]
+        pages.append(Raw(b'{"tools":[{"name":"a","title":"2"},{"name":"c"}]}'))
+        found = read_items("s", Kind.TOOL, pages)
+        assert [(each.server, each.kind, each.own, each.title) for each in found] == [
+            ("s", Kind.TOOL, "a", "1"),
+            ("s", Kind.TOOL, "b", ""),
+            ("s", Kind.TOOL, "c", ""),
+        ]
+
+    @pytest.mark.parametrize(
+        "page",
+        [
+            b"[]",
+            b"null",
+            b"{}",
+            b'{"tools":{}}',
+            b'{"tools":null}',
+            b'{"tools":[1,null,"x",[],{}]}',
+            b'{"tools":[{"name":""},{"name":3},{"name":null},{"title":"x"}]}',
+            b'{"tools":[{"name":"\\ud800"}]}',
+            b'{"tools":[{"name":"' + b"x" * 1025 + b'"}]}',
+            b'{"tools":[' + b"[" * 5000 + b"]" * 5000 + b"]}",
+        ],
+    )
+    def test_strange(self, page):
+        """What is no entry is left out, and spoils no other."""
+        assert read_items("s", Kind.TOOL, [Raw(page)]) == ()
+        fine = Raw(b'{"tools":[{"name":"a"}]}')
+        assert [each.own for each in read_items("s", Kind.TOOL, [Raw(page), fine])] == ["a"]
+
+    @given(anything)
+    def test_anything(self, page):
+        """No page is an error."""
+        for kind in Kind:
+            found = read_items("s", kind, [jsonrpc.raw(page), jsonrpc.raw({kind.member: page})])
+            assert len({each.own for each in found}) == len(found)
+
+    @pytest.mark.parametrize(
+        ("kind", "entry", "own"),
+        [
+            (Kind.PROMPT, {"name": "p"}, "p"),
+            (Kind.RESOURCE, {"name": "r", "uri": "a://b"}, "a://b"),
+            (Kind.TEMPLATE, {"name": "t", "uriTemplate": "a://{b}"}, "a://{b}"),
+        ],
+    )
+    def test_kinds(self, kind, entry, own):
+        """Each kind is known by the member that tells its entries apart."""
+        (item,) = items("s", entry, kind=kind)
+        assert (item.own, item.id) == (own, f"s__{own}")
+
+    def test_half_a_character(self):
+        """Half a surrogate pair in a text, as JavaScript writes it, spoils nothing and stays what it was."""
+        (item,) = read_items("s", Kind.TOOL, [Raw(b'{"tools":[{"name":"a","description":"x\\ud83d"}]}')])
+        assert item.description == "x?"
+        assert bytes(item.raw["description"]) == b'"x\\ud83d"'
+
+
+class ItemTests:
+    """One entry."""
+
+    def test_members(self):
+        """What is asked for is read, and every member stays as it was written."""
+        written = b'{"name":"a","description":"d","inputSchema": {"x" : 1},"outputSchema":{},"new" :1.0}'
+        (item,) = read_items("s", Kind.TOOL, [Raw(b'{"tools":[%s]}' % written)])
+        assert item.description == "d"
+        assert bytes(item.input_schema) == b'{"x" : 1}'
+        assert bytes(item.output_schema) == b"{}"
+        assert bytes(item.raw["new"]) == b"1.0"
+
+    def test_nothing_said(self):
+        """What is not said is empty, and hints are what the protocol supposes."""
+        (item,) = items("s", "a")
+        assert (item.title, item.description, item.input_schema, item.output_schema) == ("", "", None, None)
+        assert (item.is_read_only, item.is_idempotent, item.is_destructive, item.is_open_world) == (
+            False,
+            False,
+            True,
+            True,
+        )
+
+    def test_hints(self):
+        """Hints are read, and what only reads destroys nothing; a title may be among them."""
+        hints = {"readOnlyHint": True, "idempotentHint": True, "openWorldHint": False, "title": "T"}
+        (item,) = items("s", {"name": "a", "annotations": hints})
+        assert (item.is_read_only, item.is_idempotent, item.is_destructive, item.is_open_world) == (
+            True,
+            True,
+            False,
+            False,
+        )
+        assert item.title == "T"
+
+    @pytest.mark.parametrize("said", [None, 3, [], {"readOnlyHint": "true", "title": 3}])
+    def test_strange_hints(self, said):
+        """Hints that are none say nothing."""
+        (item,) = items("s", {"name": "a", "annotations": said, "title": 3, "description": {}})
+        assert not item.is_read_only
+        assert (item.title, item.description) == ("", "")
+
+    def test_no_dictionary(self):
+        """There may be thousands of them, so they are small."""
+        assert not hasattr(items("s", "a")[0], "__dict__")
+        assert isinstance(hash(items("s", "a")[0]), int)
+        assert items("s", "a") == items("s", "a")
+        assert "raw" not in repr(Item("s", Kind.TOOL, "a", {}))

@@ -1,0 +1,62 @@
+"""How well questions of people find the tools of real servers."""
+
+from mcpgateway.discovery.stopwords import SAYS_NOTHING
+from mcpgateway.discovery.words import words
+from tests.search.evaluation import catalogue, figures, halves, indexed, ours, place, questions
+
+
+def telling(text):
+    """The words of a text that say something, with a space around each."""
+    return f" {' '.join(word.whole for word in words(text) if word.whole not in SAYS_NOTHING)} "
+
+
+class SetTests:
+    """What the questions and the catalogue keep to."""
+
+    def test_it_is_large_enough(self):
+        """There are hundreds of tools, and as many questions as give a figure of some weight."""
+        assert sum(map(len, catalogue().values())) >= 300
+        assert len(questions()) >= 150
+
+    def test_the_right_tools_are_there(self):
+        """Each question has a right tool or a few, and all of them are in the catalogue."""
+        known = {f"{server}/{item.own}" for server, items in catalogue().items() for item in items}
+        for question in questions():
+            assert 0 < len(question.right) <= 5, question
+            assert set(question.right) <= known, question
+
+    def test_no_question_contains_the_name_of_its_tool(self):
+        """Neither as it is written nor in words."""
+        for question in questions():
+            for right in question.right:
+                name = right.partition("/")[2]
+                assert name.lower() not in question.text.lower().split(), question
+                assert telling(name) not in telling(question.text), question
+
+    def test_no_question_is_asked_twice(self):
+        """So that none is in both halves."""
+        texts = [question.text for question in questions()]
+        assert len(set(texts)) == len(texts)
+
+    def test_the_halves_share_nothing(self):
+        """The half that the ranking is measured with has no question of the half that it is fitted to."""
+        tuning, final = halves()
+        assert not {question.text for question in tuning} & {question.text for question in final}
+        assert len(tuning) + len(final) == len(questions())
+
+    def test_where_a_right_tool_is(self):
+        """The first right one counts; one that is not among the best is nowhere."""
+        question = questions()[0]
+        assert place(question, ["none/such", *question.right]) == 2
+        assert place(question, ["none/such"]) == 0
+
+
+class RecallTests:
+    """The quality that must not be lost."""
+
+    def test_recall_stays_above_a_floor(self):
+        """Of the questions that the ranking may be fitted to, half have a right tool first, four of five among five."""
+        measured = figures(halves()[0], ours(indexed()))
+        assert measured.first >= 0.47
+        assert measured.first_five >= 0.79
+        assert measured.reciprocal >= 0.61

@@ -1,0 +1,45 @@
+"""What is wrong with the gateway as a whole, as it is told to whoever looks at its health."""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from mcpgateway.hub.health.faults import Faults
+from tests.support.gateway_in_memory import MemoryGateway
+
+
+def faults(lack: str = "", *problems: str, is_disabled: bool = False) -> Faults:
+    """Such as these."""
+    return Faults(lambda: lack, lambda: problems, lambda: is_disabled)
+
+
+class FaultTests:
+    """What is found."""
+
+    def test_none(self) -> None:
+        """Where all is well, health says so in the words that older gateways have for it."""
+        census = evolve(MemoryGateway().census, faults=faults())
+        assert census.alive() == {"status": "ok"}
+        body = census.health()
+        assert (body["status"], body["problems"]) == ("ok", [])
+
+    def test_all(self) -> None:
+        """Each has a code, a sentence that names the place, and what helps; the worst comes first."""
+        census = evolve(
+            MemoryGateway().census,
+            faults=faults("/h: full", "c.yaml: gone", "d.yaml: gone", is_disabled=True),
+        )
+        assert census.alive() == {"status": "degraded", "problems": ["disk", "configuration", "disabled"]}
+        body = census.health()
+        assert body["status"] == "degraded"
+        disk, configuration, disabled = body["problems"]
+        assert "/h: full" in disk["message"]
+        assert "c.yaml: gone (and 1 more)" in configuration["message"]
+        assert "config check" in configuration["hint"]
+        assert "mcpgateway enable" in disabled["hint"]
+
+    def test_stopping(self) -> None:
+        """A gateway that ends says that, whatever is wrong."""
+        gateway = MemoryGateway()
+        gateway.switchboard.is_open = False
+        assert evolve(gateway.census, faults=faults("full")).alive()["status"] == "stopping"

@@ -1,0 +1,62 @@
+"""How tokens are compared: by their digests, in constant time, and by nothing else."""
+
+from __future__ import annotations
+
+import ast
+import hmac
+import inspect
+import textwrap
+
+import pytest
+
+from mcpgateway.manage import credentials
+from mcpgateway.manage.credentials import Bearers
+from mcpgateway.policy.access import Credential
+from mcpgateway.policy.agent_tokens import digest_of
+
+BEARER, ADMIN = "b" * 43, "a" * 43
+
+
+def header(token: str) -> bytes:
+    """An ``Authorization`` with a token."""
+    return f"Bearer {token}".encode()
+
+
+class ComparisonTests:
+    """Guessing a token from the time that a refusal takes."""
+
+    def test_who_is_who(self):
+        """The right tokens are known, and nothing that begins or ends like them."""
+        judge = Bearers.of(BEARER, ADMIN).judge
+        assert judge(header(BEARER)).credential is Credential.BEARER
+        assert judge(header(ADMIN)).credential is Credential.ADMIN
+        for wrong in (BEARER[:-1], BEARER + "b", BEARER[:-1] + "c", "", digest_of(BEARER.encode()).hex()):
+            assert judge(header(wrong)).credential is Credential.WRONG
+
+    @pytest.mark.parametrize("says", [True, False])
+    def test_the_comparison_decides(self, monkeypatch, says):
+        """Whatever `hmac.compare_digest` says of two digests of one length is so, and it is asked each time."""
+        seen = []
+
+        def compare(one, other):
+            seen.append((one, other))
+            return says
+
+        monkeypatch.setattr(hmac, "compare_digest", compare)
+        found = Bearers.of(BEARER, ADMIN).judge(header(BEARER))
+        assert found.credential is (Credential.ADMIN if says else Credential.WRONG)
+        assert all(len(one) == len(other) == 32 for one, other in seen)
+        assert all(BEARER.encode() not in pair for pair in seen)
+        assert seen
+
+    def test_nothing_else_compares(self):
+        """What is judged is compared with ``==`` nowhere, and what is looked up is a digest."""
+        tree = ast.parse(textwrap.dedent(inspect.getsource(credentials.Bearers.judge)))
+        compared = [node for node in ast.walk(tree) if isinstance(node, ast.Compare)]
+        assert all(isinstance(each, ast.Is | ast.IsNot) for node in compared for each in node.ops)
+        looked_up = [
+            ast.unparse(node.args[0])
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get"
+        ]
+        assert set(looked_up) == {"digest"}

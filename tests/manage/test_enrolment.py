@@ -1,0 +1,208 @@
+"""When clients' own files are gone through."""
+
+import pytest
+from attrs import evolve
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
+
+from mcpgateway.config.model import Adopt, ClientFile, ClientSettings, GatewaySettings, Settings
+from mcpgateway.errors import ClientFilesFailed
+from mcpgateway.manage.enrolment import TRIES, Enrolment
+
+FILE = ClientFile("claude-code", "Claude Code", "/home/me/.claude.json", "http")
+
+
+class World:
+    """An enrolment whose helper program is the test."""
+
+    def __init__(self, *unsettled, **clients):
+        self.clock = Clock()
+        self.asked = []
+        self.running = []
+        self.reads = 0
+        self.settings = Settings(
+            GatewaySettings(),
+            (),
+            clients=ClientSettings(**clients),
+            adopted=(evolve(FILE, unsettled=unsettled),),
+        )
+        self.after = None
+        self.enrolment = Enrolment(self.ask, self.clock, self.read)
+
+    def ask(self, *words):
+        self.asked.append(" ".join(words))
+        done = Deferred()
+        self.running.append(done)
+        return done
+
+    def read(self):
+        self.reads += 1
+        if self.after is not None:
+            self.now(*self.after)
+
+    def begin(self, *, adopts=None):
+        """The gateway listens."""
+        self.enrolment.begin(self.settings, adopts=adopts)
+        return self
+
+    def now(self, *unsettled, **fields):
+        """The files were read again."""
+        file = evolve(FILE, unsettled=unsettled, **fields)
+        self.settings = evolve(self.settings, adopted=(file,))
+        self.enrolment.look(self.settings)
+
+    def done(self, *after):
+        """The helper ends, and has left this."""
+        self.after = after
+        self.running.pop(0).callback({})
+
+    def failed(self, *after):
+        """The helper fails."""
+        self.after = after
+        self.running.pop(0).errback(ClientFilesFailed("the disk is full"))
+
+
+class SyncTests:
+    def test_nothing_to_do(self):
+        """Files that are as they were left are left alone."""
+        world = World().begin()
+        world.now()
+        assert world.asked == []
+
+    def test_addition(self):
+        """What a client adds is gone through at once, and read again afterwards."""
+        world = World().begin()
+        world.now("b is new")
+        assert world.asked == ["sync"]
+        world.done()
+        assert world.reads == 1
+        assert world.asked == ["sync"]
+
+    def test_at_the_start(self):
+        """What happened while the gateway was away is gone through when it listens, and not before."""
+        world = World("b is new")
+        world.enrolment.look(world.settings)
+        assert world.asked == []
+        assert world.begin().asked == ["sync"]
+
+    def test_one_at_a_time(self):
+        """What happens while the helper runs is gone through afterwards, however much it is, once."""
+        world = World().begin()
+        world.now("b")
+        world.now("b", "c")
+        world.now("b", "c", "d")
+        assert world.asked == ["sync"]
+        world.done("c", "d")
+        assert world.asked == ["sync", "sync"]
+        world.done()
+        assert world.asked == ["sync", "sync"]
+
+    def test_what_cannot_be_led_here(self):
+        """What stays as it is does not have the helper started over and over."""
+        world = World().begin()
+        world.now("b cannot be")
+        world.done("b cannot be")
+        world.now("b cannot be")
+        assert world.asked == ["sync"]
+        world.now("b cannot be", "c")
+        assert world.asked == ["sync", "sync"]
+
+    def test_back_again(self):
+        """What went away and came back is news."""
+        world = World().begin()
+        world.now("b")
+        world.done("b")
+        world.now()
+        world.now("b")
+        assert world.asked == ["sync", "sync"]
+
+    def test_given_back_while_away(self):
+        """Files that were given back because the gateway was away are led here again, even unwatched."""
+        world = World(watch=False)
+        world.settings = evolve(world.settings, adopted=(evolve(FILE, suspended="away"),))
+        assert world.begin().asked == ["sync"]
+
+    @pytest.mark.parametrize("why", ["disabled", "stopped"])
+    def test_suspended(self, why):
+        """Files that were given back on purpose stay so."""
+        world = World().begin()
+        world.now(suspended=why)
+        assert world.asked == []
+
+    @pytest.mark.parametrize("clients", [{"watch": False}, {"adopt": Adopt.NEVER}])
+    def test_switched_off(self, clients):
+        """Nothing is gone through where the configuration says so."""
+        world = World("b", **clients).begin()
+        world.now("b", "c")
+        assert world.asked == []
+
+
+class AdoptTests:
+    def test_always(self):
+        """``clients.adopt: always`` leads all clients here when the gateway starts, once."""
+        world = World(adopt=Adopt.ALWAYS).begin()
+        assert world.asked == ["apply --yes"]
+        world.done()
+        world.now()
+        assert world.asked == ["apply --yes"]
+
+    def test_option(self):
+        """So does the option."""
+        assert World().begin(adopts=Adopt.ALWAYS).asked == ["apply --yes"]
+
+
+class TroubleTests:
+    def test_again_later(self, capture):
+        """A failure is told in one line, and tried again after a while, ever more rarely, and then no more."""
+        world = World().begin()
+        world.now("b")
+        for count in range(1, TRIES):
+            world.failed("b")
+            world.clock.advance(5.0 * 2 ** (count - 1) - 1)
+            assert len(world.asked) == count
+            world.clock.advance(1)
+            assert len(world.asked) == count + 1
+        world.failed("b")
+        world.clock.advance(100_000)
+        assert len(world.asked) == TRIES
+        assert [each["event"] for each in capture] == ["clients.failed"] * TRIES
+        assert "the disk is full" in str(capture[0]["why"])
+
+    def test_news_does_not_wait(self, capture):
+        """What happens meanwhile is gone through at once."""
+        world = World().begin()
+        world.now("b")
+        world.failed("b")
+        world.now("b", "c")
+        assert len(world.asked) == 2
+        world.done()
+        world.clock.advance(100_000)
+        assert len(world.asked) == 2
+
+    def test_close(self, capture):
+        """Nothing is started when the gateway stops."""
+        world = World().begin()
+        world.now("b")
+        world.failed("b")
+        world.enrolment.close()
+        world.clock.advance(100_000)
+        world.now("b", "c")
+        assert len(world.asked) == 1
+        assert world.clock.getDelayedCalls() == []
+
+    def test_bug(self, capture):
+        """A fault of ours ends neither the gateway nor the next look."""
+        world = World().begin()
+        world.now("b")
+        world.running.pop(0).errback(RuntimeError("a bug"))
+        world.now("b", "c")
+        assert len(world.asked) == 2
+        assert [each["event"] for each in capture] == ["clients.broken"]
+
+
+@pytest.fixture
+def capture():
+    """What is logged."""
+    with capturedLogs() as logged:
+        yield logged

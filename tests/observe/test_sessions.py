@@ -1,0 +1,124 @@
+"""The sessions in use, as they are told of and ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mcpgateway.frontends.http.peers import Caller
+from mcpgateway.observe.sessions import Ended, SessionBook, handle
+from mcpgateway.policy.access import Reach
+from tests.support.gateway_in_memory import Client, MemoryGateway
+
+
+@pytest.fixture
+def gateway() -> MemoryGateway:
+    """A gateway with one shared and one stateful server."""
+    return MemoryGateway()
+
+
+@pytest.fixture
+def book(gateway: MemoryGateway) -> SessionBook:
+    """What tells of its sessions."""
+    return SessionBook(gateway.switchboard, gateway.clock.seconds)
+
+
+def begin(gateway: MemoryGateway, server: str = "shared", pid: int = 0, **said: Any) -> Client:
+    """A session whose connection is a process's."""
+    gateway.factory.introduce = lambda transport: Caller(transport.getPeer(), Reach.LOOPBACK, pid, 0)
+    client = gateway.client(server)
+    client.initialize(protocolVersion="2025-06-18", capabilities={}, **said)
+    return client
+
+
+def identifier(client: Client) -> str:
+    """The id of its session."""
+    return client.headers["Mcp-Session-Id"]
+
+
+def is_there(client: Client) -> bool:
+    """Whether its session still is."""
+    return client.ask({"jsonrpc": "2.0", "id": 9, "method": "ping"}).status == 200
+
+
+class ListedTests:
+    """What is told."""
+
+    def test_one(self, gateway: MemoryGateway, book: SessionBook) -> None:
+        """Whose it is, where it is, since when it is silent; its id is told to nobody."""
+        client = begin(gateway, "own", 501, clientInfo={"name": "pro\x1bbe", "version": "1"})
+        gateway.tick(7)
+        (found,) = book.listed()
+        assert found["id"] == handle(identifier(client).encode())
+        assert identifier(client) not in str(found)
+        assert (found["server"], found["servers"], found["pid"]) == ("own", ["own"], 501)
+        assert (found["idle_seconds"], found["calls"], found["streams"]) == (7, 0, 0)
+        assert found["children"] == [gateway.child.pid]
+        assert found["client"]["version"] == "1"
+        assert found["client"]["name"].isprintable()
+        assert found["principal"] == "local"
+
+    def test_what_it_does(self, gateway: MemoryGateway, book: SessionBook) -> None:
+        """Calls under way and open streams are counted."""
+        client = begin(gateway)
+        client.call(1, name="slow")
+        gateway.listen(client)
+        (found,) = book.listed()
+        assert (found["calls"], found["streams"], found["children"]) == (1, 1, [])
+
+    def test_a_view(self, gateway: MemoryGateway, book: SessionBook) -> None:
+        """A session of all servers tells which of them it uses."""
+        gateway.view()
+        (found,) = book.listed()
+        assert found["server"] == "mcp/full"
+
+    def test_order_and_choice(self, gateway: MemoryGateway, book: SessionBook) -> None:
+        """The one that was heard of last comes first; some can be chosen, and there is a limit."""
+        begin(gateway, "own", 501)
+        gateway.tick(5)
+        begin(gateway, "shared", 502)
+        gateway.tick(1)
+        assert [each["server"] for each in book.listed()] == ["shared", "own"]
+        assert [each["server"] for each in book.listed(limit=1)] == ["shared"]
+        assert [each["server"] for each in book.listed(server="own")] == ["own"]
+        assert [each["server"] for each in book.listed(pid=502)] == ["shared"]
+
+
+class EndTests:
+    """Ending them."""
+
+    def test_by_handle(self, gateway: MemoryGateway, book: SessionBook) -> None:
+        """Its handle is enough, and other sessions go on; a second time there is nothing to end."""
+        first, second = begin(gateway, "own"), begin(gateway, "own")
+        assert book.end(handle(identifier(first).encode())) == Ended(1, 1)
+        assert book.end(handle(identifier(first).encode())) == Ended()
+        assert not is_there(first)
+        assert is_there(second)
+
+    def test_by_id(self, gateway: MemoryGateway, book: SessionBook) -> None:
+        """So is its id, be it in use or put aside."""
+        used, aside = begin(gateway), begin(gateway)
+        gateway.switchboard.park(gateway.sessions.named(identifier(aside).encode()), "a test")  # type: ignore[arg-type]
+        assert book.end(identifier(used)) == Ended(1, 0)
+        assert book.end(identifier(aside)) == Ended()
+        assert not is_there(used)
+        assert not is_there(aside)
+
+    @pytest.mark.parametrize("name", ["", "x", "0" * 12, "é" * 12, "x" * 100_000])
+    def test_nobody(self, gateway: MemoryGateway, book: SessionBook, name: str) -> None:
+        """What is no session's ends none."""
+        client = begin(gateway)
+        assert book.end(name) == Ended()
+        assert is_there(client)
+
+    def test_by_owner_and_all(self, gateway: MemoryGateway, book: SessionBook) -> None:
+        """All of a process are ended, or all there are."""
+        mine = [begin(gateway, "own", 501), begin(gateway, "shared", 501)]
+        other = begin(gateway, "own", 502)
+        gateway.tick()
+        assert book.end_owned_by(501) == Ended(2, 1)
+        assert [is_there(each) for each in (*mine, other)] == [False, False, True]
+        assert book.end_all() == Ended(1, 1)
+        assert book.end_all() == Ended()
+        assert book.listed() == []

@@ -1,0 +1,72 @@
+"""The whole family of the gateway's own tools."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.task import Clock
+
+from mcpgateway.discovery.tokens import estimate
+from mcpgateway.manage.tools.tool import management
+from mcpgateway.owntools.family import Around, make_builtin
+from mcpgateway.owntools.job_records import Nowhere
+from mcpgateway.owntools.jobs import Jobs
+from mcpgateway.owntools.status import Sight
+from mcpgateway.owntools.tool import READ, RUN, SIX, WRITE, Builtin, Tool
+from tests.owntools.test_search import ScriptedLibrarian
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "gateway-tools.rst"
+
+
+def family() -> Builtin:
+    """All of them, with nothing to work on."""
+    clock = Clock()
+    sight = Sight(tuple, lambda _: {}, lambda _: None)
+    return make_builtin(Around(ScriptedLibrarian(), None, Jobs(clock, Nowhere()), sight, clock))
+
+
+def nothing() -> Any:
+    """Nobody calls a tool that manages servers here."""
+
+
+def described(tool: Tool) -> Any:
+    """A tool as it is listed."""
+    return json.loads(tool.definition)
+
+
+class FamilyTests:
+    """What is true of all of them."""
+
+    def test_six_cost_little(self) -> None:
+        """The six that a client of the search view sees cost it no more than 450 tokens."""
+        listed = family().tools("search")
+        assert [each.name for each in listed] == [f"gateway_{name}" for name in SIX]
+        assert sum(estimate(each.definition) for each in listed) <= 450
+
+    @pytest.mark.parametrize("tool", [*family()], ids=lambda tool: tool.name)
+    def test_definitions_are_whole(self, tool: Tool) -> None:
+        """Each has a description, a schema that model APIs take, and annotations that agree with what it does."""
+        found = described(tool)
+        assert found["name"] == tool.name
+        assert re.fullmatch("[a-z_]{1,20}", tool.name)
+        assert found["description"].endswith(".")
+        schema = found["inputSchema"]
+        assert schema["type"] == "object"
+        assert set(schema.get("required", ())) <= set(schema["properties"])
+        for each in schema["properties"].values():
+            assert "type" in each
+            assert each["type"] != "array" or "items" in each
+        assert tool.tier in (READ, WRITE, RUN)
+        assert not found.get("annotations", {}).get("readOnlyHint") or tool.tier == READ
+
+    @pytest.mark.parametrize("tool", [*family(), *management(nothing)], ids=lambda tool: tool.name)
+    def test_the_reference_tells_of_it(self, tool: Tool) -> None:
+        """The reference has a section for each tool, which tells of each of its arguments."""
+        sections = re.split(r"\n(?=gateway_\w+\n~)", PAGE.read_text())
+        section = next(each for each in sections if each.startswith(f"gateway_{tool.name}\n"))
+        told = re.findall(r"``(\w+)``", " ".join(re.findall(r"^\* (.*?):(?: |$)", section, re.MULTILINE)))
+        assert set(described(tool)["inputSchema"]["properties"]) <= set(told)

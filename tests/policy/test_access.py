@@ -1,0 +1,267 @@
+"""Who may come in."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from mcpgateway.policy.access import (
+    Credential,
+    Deny,
+    Facts,
+    Pass,
+    Policy,
+    Reach,
+    RouteClass,
+    is_among,
+    judge,
+    may_read,
+    networks,
+    spoken_for,
+)
+
+OPEN = Policy()
+
+
+def facts(**changes: object) -> Facts:
+    """A plain local MCP request, with changes."""
+    given = {
+        "route": RouteClass.MCP,
+        "reach": Reach.LOOPBACK,
+        "safe_method": False,
+        "host": b"localhost:9100",
+    }
+    return Facts(**{**given, **changes})  # type: ignore[arg-type]  # the changes are of the right types
+
+
+class NameTests:
+    """DNS rebinding and cross-site requests."""
+
+    @pytest.mark.parametrize(
+        "host",
+        [b"localhost", b"localhost:9100", b"LOCALHOST:1", b"127.0.0.1:80", b"[::1]:9100", b"[::1]", b"box:9"],
+    )
+    def test_our_names(self, host: bytes) -> None:
+        """Loopback names on any port, and configured ones, are ours."""
+        assert judge(facts(host=host), Policy(hosts=frozenset((b"box",)))) == Pass("local")
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            b"evil.example",
+            b"localhost.evil.example",
+            b"127.0.0.1.nip.io",
+            b"localhost.",
+            b"",
+            b"localhost:x",
+            b"[::1",
+            b"[::1]x",
+            b"127.0.0.2",
+            b"0.0.0.0",
+            b"localhost:80:80",
+            b"user@localhost",
+        ],
+    )
+    @pytest.mark.parametrize("route", list(RouteClass))
+    def test_foreign_names(self, host: bytes, route: RouteClass) -> None:
+        """Any other Host is refused on every route."""
+        verdict = judge(facts(host=host, route=route, credential=Credential.ADMIN), OPEN)
+        assert isinstance(verdict, Deny)
+        assert verdict.status == 403
+
+    @pytest.mark.parametrize(
+        ("origin", "passes"),
+        [
+            (b"http://localhost:9100", True),
+            (b"https://localhost:9100", False),
+            (b"http://localhost:9101", False),
+            (b"http://127.0.0.1:9100", False),
+            (b"http://evil.example", False),
+            (b"null", False),
+            (b"", False),
+            (b"vscode-webview://abc", True),
+        ],
+    )
+    def test_origins(self, origin: bytes, *, passes: bool) -> None:
+        """An Origin is exactly the one that was asked, or listed, or refused."""
+        verdict = judge(facts(origin=origin), Policy(origins=frozenset((b"vscode-webview://abc",))))
+        assert isinstance(verdict, Pass) is passes
+
+    @pytest.mark.parametrize("site", [b"cross-site", b"same-site", b"nonsense"])
+    def test_cross_site_writes(self, site: bytes) -> None:
+        """A browser's request from elsewhere neither changes nor reads anything here, unless its origin is listed."""
+        assert isinstance(judge(facts(fetch_site=site), OPEN), Deny)
+        for route in set(RouteClass) - {RouteClass.PUBLIC, RouteClass.RETURN}:
+            assert isinstance(judge(facts(fetch_site=site, safe_method=True, route=route), OPEN), Deny)
+        listed = Policy(origins=frozenset((b"https://mine.example",)))
+        asked = facts(fetch_site=site, origin=b"https://mine.example")
+        assert isinstance(judge(asked, listed), Pass)
+        assert isinstance(judge(facts(fetch_site=site, origin=b"https://other.example"), listed), Deny)
+        assert isinstance(judge(facts(fetch_site=b"same-origin"), OPEN), Pass)
+
+
+class CallerTests:
+    """What each class of route asks for."""
+
+    @pytest.mark.parametrize(
+        ("route", "reach", "credential", "status"),
+        [
+            (RouteClass.MCP, Reach.LOOPBACK, Credential.NONE, 0),
+            (RouteClass.READ, Reach.LOOPBACK, Credential.NONE, 0),
+            (RouteClass.END_SESSION, Reach.LOOPBACK, Credential.NONE, 0),
+            (RouteClass.MUTATE, Reach.LOOPBACK, Credential.NONE, 401),
+            (RouteClass.MUTATE, Reach.LOOPBACK, Credential.BEARER, 0),
+            (RouteClass.MUTATE, Reach.SOCKET, Credential.NONE, 0),
+            (RouteClass.ADMIN, Reach.LOOPBACK, Credential.BEARER, 401),
+            (RouteClass.ADMIN, Reach.LOOPBACK, Credential.ADMIN, 0),
+            (RouteClass.ADMIN, Reach.SOCKET, Credential.NONE, 0),
+            (RouteClass.NOTHING, Reach.LOOPBACK, Credential.NONE, 0),
+            (RouteClass.MCP, Reach.LOOPBACK, Credential.WRONG, 401),
+            (RouteClass.MCP, Reach.REMOTE, Credential.BEARER, 403),
+        ],
+    )
+    def test_classes(self, route: RouteClass, reach: Reach, credential: Credential, status: int) -> None:
+        """Each class has its rule."""
+        verdict = judge(facts(route=route, reach=reach, credential=credential), OPEN)
+        assert (verdict.status if isinstance(verdict, Deny) else 0) == status
+
+    @pytest.mark.parametrize("route", [each for each in RouteClass if each is not RouteClass.PUBLIC])
+    def test_remote(self, route: RouteClass) -> None:
+        """A remote peer needs both the permission and a token, whatever it asks for."""
+        allowed = Policy(allow_remote=True)
+        for policy, credential in product((OPEN, allowed), (Credential.NONE, Credential.WRONG)):
+            verdict = judge(facts(route=route, reach=Reach.REMOTE, credential=credential), policy)
+            assert isinstance(verdict, Deny)
+        admin = judge(facts(route=route, reach=Reach.REMOTE, credential=Credential.ADMIN), allowed)
+        assert admin == Pass("remote")
+
+    def test_whose_results(self) -> None:
+        """The token reads what is kept for clients of this machine that have none; nobody else reads another's."""
+        everybody = ("local", "token", "remote")
+        read = {(reader, owner) for reader, owner in product(everybody, repeat=2) if may_read(reader, owner)}
+        assert read == {(each, each) for each in everybody} | {("token", "local")}
+
+    def test_bearer_required(self) -> None:
+        """With bearer-required even a local MCP call needs the token."""
+        strict = Policy(bearer_required=True)
+        assert isinstance(judge(facts(), strict), Deny)
+        assert judge(facts(credential=Credential.BEARER), strict) == Pass("token")
+        assert judge(facts(reach=Reach.SOCKET), strict) == Pass("local")
+
+    def test_loopback_only(self) -> None:
+        """With loopback-only a remote token does not help."""
+        policy = Policy(allow_remote=True, loopback_only=True)
+        assert isinstance(judge(facts(reach=Reach.REMOTE, credential=Credential.ADMIN), policy), Deny)
+
+
+class OpenTests:
+    """The setting that lets programs on this machine change things without a token."""
+
+    OPENED = Policy(open_loopback=True)
+
+    @pytest.mark.parametrize("route", [RouteClass.MUTATE, RouteClass.ADMIN])
+    def test_programs(self, route: RouteClass) -> None:
+        """A program on loopback may; without the setting it may not."""
+        assert judge(facts(route=route), self.OPENED) == Pass("local")
+        assert isinstance(judge(facts(route=route), OPEN), Deny)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"origin": b"http://localhost:9100"},
+            {"origin": b"null"},
+            {"origin": b"https://evil.example"},
+            {"fetch_site": b"same-origin"},
+            {"fetch_site": b"none"},
+            {"fetch_site": b"cross-site"},
+            {"host": b"evil.example"},
+            {"reach": Reach.OTHER_USER},
+            {"reach": Reach.REMOTE},
+            {"credential": Credential.WRONG},
+        ],
+    )
+    @pytest.mark.parametrize("route", [RouteClass.MUTATE, RouteClass.ADMIN])
+    def test_nobody_else(self, route: RouteClass, changes: dict[str, object]) -> None:
+        """Nothing that comes from a browser, from another user, from elsewhere, or with a wrong token."""
+        policy = Policy(open_loopback=True, allow_remote=True)
+        assert isinstance(judge(facts(route=route, **changes), policy), Deny)
+
+    def test_bearer_required(self) -> None:
+        """Where the token is needed even for reading, it is for this."""
+        policy = Policy(open_loopback=True, bearer_required=True)
+        assert isinstance(judge(facts(route=RouteClass.MUTATE), policy), Deny)
+
+    def test_the_token_of_a_user(self) -> None:
+        """Whoever shows the user's token is who he is, and no administrator."""
+        found = judge(facts(route=RouteClass.MUTATE, credential=Credential.BEARER), self.OPENED)
+        assert isinstance(found, Pass)
+        assert (found.principal, found.is_admin) == ("token", False)
+
+
+class AdministratorTests:
+    """Who may do what only administrators may, on whatever route."""
+
+    @pytest.mark.parametrize("route", [RouteClass.MCP, RouteClass.READ, RouteClass.MUTATE])
+    @pytest.mark.parametrize("reach", [Reach.SOCKET, Reach.LOOPBACK])
+    @pytest.mark.parametrize("credential", [Credential.NONE, Credential.BEARER, Credential.ADMIN])
+    def test_token_or_socket(self, route: RouteClass, reach: Reach, credential: Credential) -> None:
+        """The admin token makes one, and so does the socket; the other token does not."""
+        verdict = judge(facts(route=route, reach=reach, credential=credential), OPEN)
+        if isinstance(verdict, Pass):
+            assert verdict.is_admin is (credential is Credential.ADMIN or reach is Reach.SOCKET)
+
+
+class SiteTests:
+    """Requests that a browser says are from another site."""
+
+    @pytest.mark.parametrize("route", list(RouteClass))
+    def test_reads(self, route: RouteClass) -> None:
+        """Nothing is read for a page of another site, but where a browser is sent and what everybody may know."""
+        found = judge(
+            facts(route=route, fetch_site=b"cross-site", safe_method=True, credential=Credential.ADMIN), OPEN
+        )
+        assert isinstance(found, Deny) is (route not in (RouteClass.PUBLIC, RouteClass.RETURN))
+
+
+class PublicTests:
+    """What everybody may know."""
+
+    @pytest.mark.parametrize("credential", list(Credential))
+    def test_whatever_is_shown(self, credential: Credential) -> None:
+        """It needs no token, and a wrong one does not matter; only remote clients have to be let in at all."""
+        asked = facts(route=RouteClass.PUBLIC, reach=Reach.REMOTE, safe_method=True, credential=credential)
+        assert isinstance(judge(asked, Policy(allow_remote=True)), Pass)
+        assert isinstance(judge(asked, OPEN), Deny)
+
+
+class AddressTests:
+    """Addresses that are trusted."""
+
+    @pytest.mark.parametrize(
+        ("address", "is_there"),
+        [
+            ("10.0.0.7", True),
+            ("::ffff:10.0.0.7", True),
+            ("10.0.1.7", False),
+            ("2001:db8::1", True),
+            ("2001:db9::1", False),
+            ("", False),
+            ("10.0.0.7, 10.0.0.8", False),
+            ("localhost", False),
+        ],
+    )
+    def test_networks(self, address: str, *, is_there: bool) -> None:
+        """An address is of a network or it is not, however it is written."""
+        assert is_among(address, networks(("10.0.0.0/24", "2001:db8::/32"))) is is_there
+
+    def test_nobody(self) -> None:
+        """Nobody is trusted where nobody is named."""
+        assert not is_among("10.0.0.7", networks(()))
+
+    def test_spoken_for(self) -> None:
+        """Of those that proxies name the nearest one counts, and no more of it than can be kept."""
+        assert spoken_for({b"x-forwarded-for": b"6.6.6.6, 7.7.7.7"}) == "7.7.7.7"
+        assert spoken_for({b"forwarded": b"for=1.1.1.1"}) == "for=1.1.1.1"
+        assert len(spoken_for({b"x-forwarded-for": b"x" * 1000})) == 64
+        assert spoken_for({}) == ""

@@ -1,0 +1,72 @@
+"""The file of agents' tokens."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcpgateway.errors import ConfigError
+from mcpgateway.policy.agent_tokens import AgentToken, check_name, digest_of, read, written
+
+NAMES = st.text(st.characters(categories=("L", "N")), min_size=1, max_size=20)
+TOKENS = st.builds(
+    AgentToken,
+    id=NAMES,
+    name=NAMES,
+    digest=st.binary(max_size=40).map(lambda each: digest_of(each).hex()),
+    created=st.floats(0, 2**40),
+    expires=st.floats(0, 2**40),
+    servers=st.lists(NAMES, max_size=3).map(tuple),
+    tools=st.lists(NAMES, max_size=3).map(tuple),
+    read_only=st.booleans(),
+)
+BOOK = written([AgentToken("a1", "one", digest_of(b"x").hex(), 1.0, 2.0, ("s",), ("t",), read_only=True)])
+
+
+class BookTests:
+    """What is written is read, and nothing else is."""
+
+    @given(st.lists(TOKENS, max_size=5, unique_by=lambda each: each.id))
+    def test_round_trip(self, tokens: list[AgentToken]) -> None:
+        """Tokens come back as they were kept."""
+        assert read(written(tokens), "/t") == tuple(tokens)
+
+    @given(st.integers(0, len(BOOK) - 3))
+    def test_cut_off(self, length: int) -> None:
+        """Half a file lets nobody in: it is an error, and none that shows what is in it."""
+        with pytest.raises(ConfigError) as why:
+            read(BOOK[:length], "/t")
+        assert str(why.value).startswith("/t: ")
+
+    @pytest.mark.parametrize(
+        ("what", "by"),
+        [
+            (b'"format": 1', b'"format": 2'),
+            (b'"read_only": true', b'"read_only": "no"'),
+            (b'"tools": [', b'"tools": [1, '),
+            (b'"t"', b'""'),
+            (b'"digest": "', b'"digest": "zz'),
+            (b'"id": "a1"', b'"id": ""'),
+            (b'"name": "one"', b'"name": ""'),
+            (b'"expires": 2.0', b'"expires": -1'),
+            (b'"servers"', b'"server"'),
+        ],
+    )
+    def test_wrong(self, what: bytes, by: bytes) -> None:
+        """Whatever is not as it was written is an error, for most of all a limit that is not understood."""
+        assert what in BOOK
+        with pytest.raises(ConfigError):
+            read(BOOK.replace(what, by), "/t")
+
+    def test_nothing_else(self) -> None:
+        """Bytes that are no file of tokens are an error."""
+        for each in (b"", b"[]", b"null", b"\xff", b"[" * 100_000):
+            with pytest.raises(ConfigError):
+                read(each, "/t")
+
+    def test_names(self) -> None:
+        """A name can be shown."""
+        assert not check_name("build server")
+        for each in ("", " a", "a\n", "\x1b[31m", "x" * 65):
+            assert check_name(each)

@@ -1,0 +1,124 @@
+"""How many calls of a server may be under way at once, and whether it may have a second child."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+from mcpgateway.config.model import UNLIMITED, WRITES, Concurrency, ServerSpec, Share
+from mcpgateway.policy.concurrency import (
+    FAILED_CALLS,
+    QUIET_CALLS,
+    Finding,
+    Tally,
+    concurrency_of,
+    is_single,
+    judge,
+    readers,
+)
+
+PLAIN = ServerSpec("s", ("true",), {}, "/")
+SHARED = (Share.GLOBAL, Share.WORKSPACE, Share.CREDENTIAL, Share.ISOLATED)
+
+
+class LimitTests:
+    """How many calls at once."""
+
+    def test_found_out(self) -> None:
+        """Where the entry says nothing, calls of a server that is known to write are kept apart."""
+        assert concurrency_of(PLAIN, is_writer=True) == WRITES
+        assert concurrency_of(PLAIN, is_writer=False) == UNLIMITED
+
+    @pytest.mark.parametrize("is_writer", [True, False])
+    @pytest.mark.parametrize("said", [UNLIMITED, WRITES, Concurrency(1), Concurrency(7)])
+    def test_said(self, said: Concurrency, *, is_writer: bool) -> None:
+        """What the entry says goes before what is known."""
+        assert concurrency_of(evolve(PLAIN, concurrency=said), is_writer=is_writer) == said
+
+
+class SingleTests:
+    """Whether there may be a second child."""
+
+    @pytest.mark.parametrize("scope", SHARED)
+    @pytest.mark.parametrize("said", [WRITES, Concurrency(1), Concurrency(7)])
+    def test_limited(self, said: Concurrency, scope: Share) -> None:
+        """A shared server whose calls are counted has one child."""
+        assert is_single(evolve(PLAIN, concurrency=said, replicas=3), scope, is_writer=False)
+
+    def test_known(self) -> None:
+        """So has one that is known to write."""
+        assert is_single(PLAIN, Share.GLOBAL, is_writer=True)
+        assert not is_single(PLAIN, Share.GLOBAL, is_writer=False)
+
+    def test_said_otherwise(self) -> None:
+        """An entry that says that it does not mind, or asks for several children, gets several."""
+        assert not is_single(evolve(PLAIN, concurrency=UNLIMITED), Share.GLOBAL, is_writer=True)
+        assert not is_single(evolve(PLAIN, replicas=2), Share.GLOBAL, is_writer=True)
+
+    def test_own_children(self) -> None:
+        """Where each session has a child of its own, there are as many as there are sessions."""
+        assert not is_single(evolve(PLAIN, concurrency=WRITES), Share.SESSION, is_writer=True)
+
+
+class ReaderTests:
+    """Which tools only read."""
+
+    TOOLS = (
+        {"name": "says_so", "annotations": {"readOnlyHint": True}},
+        {"name": "get_but_writes", "annotations": {"readOnlyHint": False}},
+        {"name": "get_things"},
+        {"name": "list_things", "annotations": {"title": "List"}},
+        {"name": "add_thing", "annotations": {"readOnlyHint": "yes"}},
+        {"name": 5},
+        {},
+    )
+
+    def test_hints(self) -> None:
+        """Where names are not meant, only what says so itself does."""
+        assert readers(self.TOOLS, by_name=False) == {"says_so"}
+
+    def test_names(self) -> None:
+        """Else a name counts, unless the tool says something else."""
+        assert readers(self.TOOLS, by_name=True) == {"says_so", "get_things", "list_things"}
+
+    def test_nonsense(self) -> None:
+        """What is no tool is passed over."""
+        assert readers(["x", None, 3], by_name=True) == frozenset()
+
+
+class JudgeTests:
+    """What watched calls say."""
+
+    @staticmethod
+    def seen(*calls: tuple[str, int] | tuple[str, None]) -> Finding:
+        """What follows from calls of tools that have written so much, or have failed (None)."""
+        tallies: dict[str, Tally] = {}
+        for tool, written in calls:
+            tallies.setdefault(tool, Tally()).count(written or 0, has_failed=written is None)
+        return judge(tallies.values())
+
+    def test_nothing_seen(self) -> None:
+        """Too few calls say nothing."""
+        assert self.seen() is Finding.OPEN
+        assert self.seen(*[("a", 0)] * (QUIET_CALLS - 1)) is Finding.OPEN
+
+    def test_quiet(self) -> None:
+        """So many without a byte set it free, whichever tools they were of."""
+        assert self.seen(*[("a", 0), ("b", 0)] * QUIET_CALLS) is Finding.FREE
+
+    def test_writer(self) -> None:
+        """One that writes again is a writer for good, whatever comes later."""
+        assert self.seen(("a", 4096)) is Finding.PERHAPS
+        assert self.seen(("a", 4096), ("a", 1)) is Finding.WRITES
+        assert self.seen(("a", 4096), ("a", 1), *[("a", 0)] * 50) is Finding.WRITES
+        assert self.seen(("a", 4096), *[("b", 0)] * 50) is Finding.PERHAPS
+
+    def test_first_use(self) -> None:
+        """What is written once, at the first use of a tool, and not again, is no sign."""
+        assert self.seen(("a", 4096), *[("a", 0)] * QUIET_CALLS) is Finding.FREE
+
+    def test_failures(self) -> None:
+        """Calls that fail prove little."""
+        assert self.seen(*[("a", None)] * (FAILED_CALLS - 1)) is Finding.OPEN
+        assert self.seen(*[("a", None)] * FAILED_CALLS) is Finding.FREE
+        assert self.seen(("a", None), ("a", 10)) is Finding.PERHAPS

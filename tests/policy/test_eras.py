@@ -1,0 +1,72 @@
+"""What is known of a server's eras, and which road that makes for whom."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcpgateway.config.model import Bridge
+from mcpgateway.policy import eras
+from mcpgateway.policy.eras import Known, Road
+from mcpgateway.protocol.versions import Era
+
+L, M = Era.LEGACY, Era.MODERN
+facts = st.none() | st.booleans()
+knowns = st.builds(Known, facts, facts)
+each_era = st.sampled_from(Era)
+
+
+class KnownTests:
+    """What is known."""
+
+    @given(knowns)
+    def test_written_and_read(self, known: Known) -> None:
+        """What is put on record is read as the same."""
+        assert eras.read(known.written()) == known
+
+    @given(
+        st.text()
+        | st.lists(st.sampled_from(["legacy=yes", "modern=no", "modern=", "x=y", "="])).map(" ".join)
+    )
+    def test_strange_records(self, written: str) -> None:
+        """Whatever is on record can be read."""
+        assert isinstance(eras.read(written), Known)
+
+    @given(known=knowns, era=each_era, speaks=st.booleans())
+    def test_learnt(self, known: Known, era: Era, *, speaks: bool) -> None:
+        """What is learnt is known; a server speaks one of them at least, unless it is known to speak neither."""
+        learnt = known.learnt(era, speaks=speaks)
+        assert learnt.speaks(era) is speaks
+        if not speaks:
+            other = known.speaks(era.other)
+            assert learnt.speaks(era.other) is (True if other is None else other)
+        assert learnt.learnt(era, speaks=speaks) == learnt
+
+    @pytest.mark.parametrize("era", list(Era))
+    def test_pinned(self, era: Era) -> None:
+        """A server whose entry names an era speaks that one only."""
+        known = eras.pinned(era)
+        assert (known.speaks(era), known.speaks(era.other)) == (True, False)
+
+
+class RoadTests:
+    """The roads."""
+
+    @given(each_era, knowns, st.sampled_from(Bridge))
+    def test_table(self, era: Era, known: Known, bridge: Bridge) -> None:
+        """Native where the server speaks it, else across where there is a bridge; unknown where that is unknown."""
+        road = eras.road(era, known, bridge)
+        match known.speaks(era):
+            case None:
+                assert road is None
+            case True:
+                assert road is Road.NATIVE
+            case False:
+                assert road is (Road.REFUSED if bridge is Bridge.OFF else Road.BRIDGED)
+
+    @given(st.sampled_from(Road), st.sampled_from(Bridge), st.booleans())
+    def test_offered(self, road: Road, bridge: Bridge, is_spoken: bool) -> None:  # noqa: FBT001
+        """What is refused is never offered; else what the server speaks itself, or what is wanted for all."""
+        offered = eras.is_offered(road, bridge, is_spoken=is_spoken)
+        assert offered is (road is not Road.REFUSED and (is_spoken or bridge is Bridge.ALWAYS))

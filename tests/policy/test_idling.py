@@ -1,0 +1,66 @@
+"""When a child that nobody uses is stopped, and one that takes too much is replaced."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcpgateway.config.model import Lazy
+from mcpgateway.policy.idling import GUARD_S, LOOK_S, TASK_S, Idling, Use, excess, look_s
+
+LAZY = Lazy(idle_s=300)
+
+
+class IdlingTests:
+    """How long nobody has used a child."""
+
+    def test_without_use(self) -> None:
+        """It is over a guard's time after the limit."""
+        idling = Idling(0)
+        assert not idling.is_over(Use(0), LAZY, 300)
+        assert idling.is_over(Use(0), LAZY, 300 + GUARD_S)
+
+    def test_no_limit(self) -> None:
+        """Where there is no limit it is never over."""
+        assert not Idling(0).is_over(Use(0), Lazy(), 10**9)
+
+    @pytest.mark.parametrize("use", [Use(0, is_busy=True), Use(0, is_held=True), Use(1)])
+    def test_use(self, use: Use) -> None:
+        """A call, something open, and a call that has come and gone since the last look begin the time anew."""
+        idling = Idling(0)
+        assert not idling.is_over(use, LAZY, 1000)
+        calm = Use(use.requests)
+        assert not idling.is_over(calm, LAZY, 1300)
+        assert idling.is_over(calm, LAZY, 1305)
+
+    def test_tasks(self) -> None:
+        """What a task does cannot be seen, so it gets an hour."""
+        idling = Idling(0)
+        assert not idling.is_over(Use(0, has_tasks=True), LAZY, TASK_S)
+        assert idling.is_over(Use(0, has_tasks=True), LAZY, TASK_S + GUARD_S)
+
+    @given(st.floats(0, 10_000))
+    def test_looks(self, idle_s: float) -> None:
+        """Short limits are looked at more often, none more than once a second."""
+        assert 1 <= look_s(Lazy(idle_s=idle_s)) <= LOOK_S
+
+
+class ExcessTests:
+    """What makes a child too expensive."""
+
+    def test_memory(self) -> None:
+        """More than its limit, said in megabytes; what is not known is not too much."""
+        lazy = Lazy(ram_bytes=512 * 2**20)
+        assert not excess(lazy, 512 * 2**20, 10**9)
+        assert not excess(lazy, 0, 0)
+        assert excess(lazy, 600 * 2**20, 0) == "its processes take 600 MB of the 512 MB they may take"
+
+    def test_age(self) -> None:
+        """It may run so long and no longer."""
+        assert not excess(Lazy(uptime_s=60), 10**12, 59)
+        assert excess(Lazy(uptime_s=60), 0, 60) == "it has run for 60 s, as long as it may"
+
+    def test_no_limits(self) -> None:
+        """Where there are no limits nothing is too much."""
+        assert not excess(Lazy(), 10**12, 10**9)

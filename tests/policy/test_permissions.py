@@ -1,0 +1,85 @@
+"""What tokens are limited to."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcpgateway.policy.permissions import NOTHING, PATTERN_LIMIT, PATTERNS_LIMIT, Scope, fault_of, matches
+
+LETTERS = "ab_*."
+
+
+class PatternTests:
+    """What a pattern fits."""
+
+    @given(st.text(LETTERS, max_size=12), st.text(LETTERS.replace("*", ""), max_size=12))
+    def test_star(self, pattern: str, name: str) -> None:
+        """A star stands for any characters, and nothing else stands for anything but itself."""
+        expected = re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), name) is not None
+        assert matches(pattern, name) is expected
+
+    @given(st.text("ab*", max_size=10), st.text("ab", max_size=10))
+    def test_like_file_names(self, pattern: str, name: str) -> None:
+        """It is what shells do."""
+        assert matches(pattern, name) is fnmatch.fnmatchcase(name, pattern)
+
+    def test_in_linear_time(self) -> None:
+        """Many stars cost nothing, whatever they are matched against."""
+        assert not matches("*a" * 90 + "*b", "a" * 20_000)
+
+    @pytest.mark.parametrize("bad", ["", " a", "a\n", "x" * (PATTERN_LIMIT + 1)])
+    def test_faults(self, bad: str) -> None:
+        """What is no pattern is refused before it is kept."""
+        assert fault_of([bad])
+        assert fault_of(["x"] * (PATTERNS_LIMIT + 1))
+        assert not fault_of(["x*", "server__tool"])
+
+
+class ScopeTests:
+    """What a scope admits."""
+
+    def test_whole(self) -> None:
+        """Nothing said is no limit, and nothing at all is another thing."""
+        assert Scope().is_whole
+        assert Scope().admits_tool("any", "thing", is_read_only=False)
+        assert Scope().admits_method("custom/method")
+        assert not NOTHING.is_whole
+        assert not NOTHING.admits_server("any")
+        assert not NOTHING.admits_method("ping")
+        assert not NOTHING.admits_tool("any", "thing", is_read_only=True)
+
+    def test_servers(self) -> None:
+        """Other servers are not there."""
+        scope = Scope(("git*", "notes"))
+        assert scope.admits_server("github")
+        assert scope.admits_server("notes")
+        assert not scope.admits_server("shell")
+        assert not scope.admits_tool("shell", "ls", is_read_only=True)
+
+    @pytest.mark.parametrize(
+        ("pattern", "server", "tool", "admits"),
+        [
+            ("read_*", "files", "read_file", True),
+            ("read_*", "files", "write_file", False),
+            ("files__*", "files", "write_file", True),
+            ("files__*", "other", "files__write", False),
+            ("other__files__*", "other", "files__write", True),
+            ("files__read", "files", "read", True),
+        ],
+    )
+    def test_tools(self, pattern: str, server: str, tool: str, *, admits: bool) -> None:
+        """A pattern with two underscores is of a server's tools, and no server can bring a tool that is another's."""
+        assert Scope(tools=(pattern,)).admits_tool(server, tool, is_read_only=False) is admits
+
+    def test_read_only(self) -> None:
+        """Only tools that say that they change nothing, and requests that are known to."""
+        scope = Scope(read_only=True)
+        assert scope.admits_tool("a", "look", is_read_only=True)
+        assert not scope.admits_tool("a", "delete", is_read_only=False)
+        assert scope.admits_method("resources/read")
+        assert not scope.admits_method("admin/wipe")
