@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping
-from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from mcpgateway.cli.console import UNREACHABLE, fail
@@ -15,6 +13,8 @@ from mcpgateway.shim.startup import LOG, opener
 
 if TYPE_CHECKING:
     import http.client
+
+    from mcpgateway.system.control_http import HttpReply
 
 LIMIT_S = 10.0
 TOKEN, ADMIN_TOKEN = "auth.token", "admin.token"
@@ -37,16 +37,6 @@ class Late(Away):
 
 class Shut(Away):
     """The way to the gateway is closed to this user."""
-
-
-class Answer(NamedTuple):
-    """What was answered.
-
-    :ivar value: the body, read as JSON; None where it is none.
-    """
-
-    status: int
-    value: Any
 
 
 class Remote:
@@ -72,23 +62,19 @@ class Remote:
         body: object = None,
         limit_s: float = LIMIT_S,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> HttpReply:
         """Ask, and wait for the whole answer.
 
         :param headers: further ones.
         :raise Away: there is none in time.
         """
         try:
-            self._find()
-            return self._asked(self._connection(limit_s), path, method, body, limit_s, headers)
+            return self._fetched(self._connection(limit_s), path, method, body, limit_s, headers)
         except Away:
-            port = self._port_beside_the_socket()
-            if not port:
+            beside = self._beside_the_socket(limit_s)
+            if beside is None:
                 raise
-        import http.client
-
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=limit_s)
-        return self._asked(connection, path, method, body, limit_s, headers)
+        return self._fetched(beside, path, method, body, limit_s, headers)
 
     def stream(
         self, path: str, headers: Mapping[str, str], limit_s: float
@@ -98,16 +84,15 @@ class Remote:
         :param limit_s: the longest silence in it.
         :raise Away: nobody answers.
         """
-        import http.client
-
         try:
-            self._find()
             connection = self._connection(limit_s)
         except Away:
-            port = self._port_beside_the_socket()
-            if not port:
+            beside = self._beside_the_socket(limit_s)
+            if beside is None:
                 raise
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=limit_s)
+            connection = beside
+        import http.client
+
         try:
             asked = {"Accept": "text/event-stream, application/json", **self._credentials(), **headers}
             connection.request("GET", self._prefix + path, None, asked)
@@ -116,24 +101,20 @@ class Remote:
             connection.close()
             raise _away(why) from why
 
-    def _find(self) -> None:
-        # Where there is no socket, nothing is loaded that could speak to one.
-        if self._url is None:
-            try:
-                os.stat(self._path)
-            except OSError as why:
-                raise _away(why) from why
-
-    def _port_beside_the_socket(self) -> int:
+    def _beside_the_socket(self, limit_s: float) -> http.client.HTTPConnection | None:
         # A gateway may have had to do without its socket, where the home is full for instance.
         if self._url is not None:
-            return 0
+            return None
         from mcpgateway.cli.state import is_it, read_state
 
         state = read_state(self._home)
-        return state.port if is_it(state, self._home) and not os.path.exists(self._path) else 0
+        if not (state.port and is_it(state, self._home)) or os.path.exists(self._path):
+            return None
+        from mcpgateway.system.control_http import local_connection
 
-    def _asked(
+        return local_connection(state.port, limit_s)
+
+    def _fetched(
         self,
         connection: http.client.HTTPConnection,
         path: str,
@@ -141,25 +122,16 @@ class Remote:
         body: object,
         limit_s: float,
         more: Mapping[str, str] | None,
-    ) -> Answer:
+    ) -> HttpReply:
         import http.client
 
-        from mcpgateway.cli.http import whole
+        from mcpgateway.system.control_http import fetch
 
-        ends = monotonic() + limit_s
-        headers = {"Accept": "application/json", **(more or {}), **self._credentials()}
-        data = None
-        if body is not None:
-            data = json.dumps(body).encode()
-            headers["Content-Type"] = "application/json"
+        headers = {**(more or {}), **self._credentials()}
         try:
-            connection.request(method, self._prefix + path, data, headers)
-            answer = connection.getresponse()
-            return Answer(answer.status, _decoded(whole(connection, answer, ends)))
+            return fetch(connection, self._prefix + path, limit_s, method=method, body=body, headers=headers)
         except (OSError, http.client.HTTPException) as why:
             raise _away(why) from why
-        finally:
-            connection.close()
 
     def get(self, path: str, *, limit_s: float = LIMIT_S) -> Any:
         """Return what the gateway says at a path; a gateway that is away ends the command.
@@ -236,12 +208,17 @@ class Remote:
         return self._url.prefix if self._url else ""
 
     def _connection(self, limit_s: float) -> http.client.HTTPConnection:
-        import http.client
-
         if self._url is None:
-            from mcpgateway.system.unix_http import UnixConnection
+            # Where there is no socket, nothing is loaded that could speak to one.
+            try:
+                os.stat(self._path)
+            except OSError as why:
+                raise _away(why) from why
+            from mcpgateway.system.control_http import UnixConnection
 
             return UnixConnection(self._path, limit_s)
+        import http.client
+
         if self._url.scheme == "https":
             return http.client.HTTPSConnection(self._url.host, self._url.port, timeout=limit_s)
         # The gateway listens on both families, but not where the machine has only one.
@@ -317,14 +294,7 @@ def _read_token(path: str, opens: Callable[[str, int], int] | None = None) -> st
     return token
 
 
-def _decoded(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except ValueError:
-        return None
-
-
-def _said(answer: Answer) -> str:
+def _said(answer: HttpReply) -> str:
     error = answer.value.get("error") if isinstance(answer.value, dict) else None
     if isinstance(error, dict):
         error = error.get("message")

@@ -1,23 +1,27 @@
-"""Follow a stream of the gateway's, and come back to it when it breaks off."""
+"""Follow an event stream of the gateway, and connect again when it breaks off."""
 
 from __future__ import annotations
 
 import http.client
-import json
 from collections.abc import Callable, Iterator
 from time import sleep
 from typing import Any, NamedTuple
 
 from mcpgateway.cli.client import ANOTHER_WAY, Away, Remote
 from mcpgateway.cli.console import fail
+from mcpgateway.protocol.sse_reader import SseReader
+from mcpgateway.system.control_http import decoded
 
 SILENCE_S = 60.0  # the gateway gives a sign of life every 15 s
 FIRST_S, LONGEST_S, RETRIES = 1.0, 300.0, 10
-LINE_LIMIT = 1_048_576
+EVENT_LIMIT = 1_048_576  # bytes
 
 
-class Event(NamedTuple):
-    """One event of a stream."""
+class StreamEvent(NamedTuple):
+    """One event of a stream.
+
+    :ivar identifier: where the stream is resumed behind it.
+    """
 
     identifier: str
     kind: str
@@ -46,7 +50,7 @@ class Following:
         self._tries = 0
         self._has_begun = False
 
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Iterator[StreamEvent]:
         """Every event, until the stream ends for good.
 
         :raise Trouble: it was refused, or nobody answers any more.
@@ -68,7 +72,7 @@ class Following:
             self._again(why, pause)
             self._wait(pause)
 
-    def _connected(self) -> Iterator[Event]:
+    def _connected(self) -> Iterator[StreamEvent]:
         headers = {"Last-Event-ID": self._seen} if self._seen else {}
         connection, answer = self._remote.stream(self._path, headers, SILENCE_S)
         try:
@@ -100,21 +104,16 @@ class Following:
 
 
 def _said(answer: http.client.HTTPResponse) -> dict[str, Any]:
-    try:
-        found = json.loads(answer.read(LINE_LIMIT))
-    except ValueError:
-        return {}
+    found = decoded(answer.read(EVENT_LIMIT))
     return found if isinstance(found, dict) else {}
 
 
-def _events(answer: http.client.HTTPResponse) -> Iterator[Event]:
-    fields: dict[str, str] = {}
-    while line := answer.readline(LINE_LIMIT):
-        text = line.decode(errors="replace").rstrip("\r\n")
-        if text:
-            name, _, value = text.partition(":")
-            fields[name] = value.removeprefix(" ")
-            continue
-        if "data" in fields:
-            yield Event(fields.get("id", ""), fields.get("event", ""), fields["data"])
-        fields = {}
+def _events(answer: http.client.HTTPResponse) -> Iterator[StreamEvent]:
+    reader = SseReader(EVENT_LIMIT, skips=True)
+    while line := answer.readline(EVENT_LIMIT):
+        for event in reader.feed(line):
+            if event.tail is None:  # it is whole
+                text = event.data.decode(errors="replace")
+                yield StreamEvent(
+                    reader.last_id.decode(errors="replace"), event.kind.decode(errors="replace"), text
+                )

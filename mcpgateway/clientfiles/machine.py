@@ -19,7 +19,7 @@ from mcpgateway.config.problems import Problems
 from mcpgateway.config.read import parse
 from mcpgateway.errors import ConfigError
 from mcpgateway.system import files, paths, state
-from mcpgateway.system.gateway_health import Answer, ask, running_gateway
+from mcpgateway.system.gateway_health import GatewayHealth, ask, running_gateway
 from mcpgateway.system.settings import (
     CONFIG_VARIABLES,
     ENV_FILE_VARIABLES,
@@ -106,7 +106,7 @@ class Machine:
     _settings: Settings | None = field(default=None, init=False, repr=False)
     _own: Native | None = field(default=None, init=False, repr=False)
     _records: Records | None = field(default=None, init=False, repr=False)
-    _answer: Answer | None = field(default=None, init=False, repr=False)
+    _answer: GatewayHealth | None = field(default=None, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self.ledger = Ledger(self.home)
@@ -196,7 +196,7 @@ class Machine:
         return base
 
     @property
-    def answer(self) -> Answer | None:
+    def answer(self) -> GatewayHealth | None:
         """What the gateway says of itself; None where it does not answer."""
         if self._answer is None:
             self._answer = ask(self.home, self.port, self.environ)

@@ -1,11 +1,10 @@
-"""Whether a gateway answers, asked from outside."""
+"""The answer of a gateway to ``GET /health``, asked for by another program."""
 
 from __future__ import annotations
 
-import json
+import http.client
 from collections.abc import Mapping
 from contextlib import suppress
-from http.client import HTTPConnection, HTTPException
 from typing import Any
 
 from attrs import field, frozen
@@ -13,18 +12,32 @@ from attrs import field, frozen
 from mcpgateway.errors import ConfigError
 from mcpgateway.shim.locations import socket_path
 from mcpgateway.system import state
-from mcpgateway.system.unix_http import UnixConnection
+from mcpgateway.system.control_http import UnixConnection, fetch, local_connection
 
 LIMIT_S = 3.0
-BODY_LIMIT = 4 * 1_048_576
+HEALTH = "/health"
 NEEDS_TOKEN = 401
 
 
 @frozen
-class Answer:
-    """A gateway that is there.
+class HealthReply:
+    """The answer of a program that may be a gateway.
 
-    :ivar health: what it says of itself; nothing where it wants a token for that.
+    :ivar status: the HTTP status; 0 where there is no answer.
+    :ivar body: the JSON object; empty where the body is none.
+    :ivar why: the reason there is no answer.
+    """
+
+    status: int = 0
+    body: Mapping[str, Any] = field(factory=dict, repr=False)
+    why: str = ""
+
+
+@frozen
+class GatewayHealth:
+    """The health of a gateway that runs.
+
+    :ivar health: its answer; empty where it wants a token for that.
     """
 
     health: Mapping[str, Any] = field(factory=dict, repr=False)
@@ -35,15 +48,24 @@ class Answer:
         return not self.health or self.health.get("aggregate") is True
 
 
-def ask(home: str, port: int, environ: Mapping[str, str]) -> Answer | None:
-    """Ask the gateway of a home how it is: at its Unix socket, else at its port; None where none answers."""
-    return _asked(UnixConnection(socket_path(environ, home), LIMIT_S)) or (
-        _asked(HTTPConnection("127.0.0.1", port, timeout=LIMIT_S)) if port else None
-    )
+def ask_socket(path: str) -> HealthReply:
+    """Ask a Unix socket for its health."""
+    return _reply(UnixConnection(path, LIMIT_S))
+
+
+def ask_port(port: int) -> HealthReply:
+    """Ask a port of this machine for its health."""
+    return _reply(local_connection(port, LIMIT_S))
+
+
+def ask(home: str, port: int, environ: Mapping[str, str]) -> GatewayHealth | None:
+    """Ask the gateway of a home for its health: at its Unix socket, else at its port; None where none answers."""
+    found = _health(ask_socket(socket_path(environ, home)))
+    return found or (_health(ask_port(port)) if port else None)
 
 
 def running_gateway(home: str) -> state.Running | None:
-    """What the gateway of a home that runs says of itself; None where none runs."""
+    """The state of the gateway of a home that runs; None where none runs."""
     with suppress(ConfigError, OSError):
         running = state.read(home)
         if running is not None and state.is_alive(running):
@@ -51,17 +73,18 @@ def running_gateway(home: str) -> state.Running | None:
     return None
 
 
-def _asked(connection: HTTPConnection) -> Answer | None:
+def _reply(connection: http.client.HTTPConnection) -> HealthReply:
     try:
-        connection.request("GET", "/health", headers={"Accept": "application/json"})
-        response = connection.getresponse()
-        body = response.read(BODY_LIMIT)
-        if response.status == NEEDS_TOKEN:
-            return Answer() if b"jsonrpc" in body or b"error" in body else None
-        found = json.loads(body)
-    except (OSError, HTTPException, ValueError, RecursionError):
-        return None
-    finally:
-        connection.close()
-    # Anything may listen at a port that another program has taken.
-    return Answer(found) if isinstance(found, dict) and "backends" in found else None
+        status, value = fetch(connection, HEALTH, LIMIT_S)
+    except OSError as why:
+        return HealthReply(why=(why.strerror or "no answer in time").lower())
+    except http.client.HTTPException:
+        return HealthReply(why="what answers is no HTTP server")
+    return HealthReply(status, value if isinstance(value, dict) else {})
+
+
+def _health(reply: HealthReply) -> GatewayHealth | None:
+    # Any program may listen at a port that the gateway has left.
+    if reply.status == NEEDS_TOKEN:
+        return GatewayHealth() if "jsonrpc" in reply.body or "error" in reply.body else None
+    return GatewayHealth(reply.body) if "backends" in reply.body else None

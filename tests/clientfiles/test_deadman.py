@@ -12,7 +12,7 @@ from mcpgateway.clientfiles.deadman import deadman
 from mcpgateway.clientfiles.enrolment import apply, suspend
 from mcpgateway.clientfiles.machine import Machine
 from mcpgateway.clientfiles.plan import Wanted
-from mcpgateway.system.gateway_health import Answer
+from mcpgateway.system.gateway_health import GatewayHealth
 from tests.clientfiles.test_sync import OURS, Ticking
 from tests.support.clients import PROGRAM, House
 
@@ -24,7 +24,7 @@ class Timer:
         self.house = house
         self.disk = Ticking()
         self.is_there = False
-        monkeypatch.setattr(Machine, "answer", property(lambda _: Answer() if self.is_there else None))
+        monkeypatch.setattr(Machine, "answer", property(lambda _: GatewayHealth() if self.is_there else None))
 
     def look(self, after: float = 60.0) -> module.Watch:
         """Look once, some seconds after the last time."""

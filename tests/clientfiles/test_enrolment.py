@@ -16,7 +16,7 @@ from mcpgateway.clientfiles.machine import Machine
 from mcpgateway.clientfiles.plan import Wanted, plan
 from mcpgateway.errors import ConfigError
 from mcpgateway.system import approvals, state
-from mcpgateway.system.gateway_health import Answer
+from mcpgateway.system.gateway_health import GatewayHealth
 from tests.support.clients import PROGRAM, House
 
 OTHER = {"command": "/bin/cat"}
@@ -197,7 +197,7 @@ class ApplyTests:
 
     def test_single_needs_the_endpoint(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
         """One entry for all servers is refused where an older gateway runs, to which that would lead nowhere."""
-        monkeypatch.setattr(Machine, "answer", property(lambda _: Answer({"aggregate": False})))
+        monkeypatch.setattr(Machine, "answer", property(lambda _: GatewayHealth({"aggregate": False})))
         house.write(house.cursor, {"a": PROGRAM})
         with pytest.raises(ConfigError, match="--single"):
             apply(house.machine, Wanted(mode="single"))

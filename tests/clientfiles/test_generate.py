@@ -17,7 +17,7 @@ from mcpgateway.clientfiles.formats.loopback import Base
 from mcpgateway.clientfiles.generate import Form, Wish, argv, dialect_of, entries, file_of, text_of, write
 from mcpgateway.clientfiles.machine import Machine
 from mcpgateway.errors import ConfigError
-from mcpgateway.system.gateway_health import Answer
+from mcpgateway.system.gateway_health import GatewayHealth
 
 SERVERS = {"github": {"command": "sh"}, "files": {"command": "sh", "args": ["secret"]}}
 
@@ -31,7 +31,7 @@ def machine(tmp_path: Path, servers: Any = SERVERS, *, health: Any = None) -> Ma
     (home / "config.json").write_text(json.dumps({"servers": servers}))
     made = Machine(str(home), {"HOME": str(tmp_path / "home"), "PATH": "/bin:/usr/bin"})
     if health is not None:
-        made._answer = Answer(health)
+        made._answer = GatewayHealth(health)
     return made
 
 

@@ -21,7 +21,7 @@ from mcpgateway.clientfiles.install import (
 from mcpgateway.clientfiles.machine import Machine
 from mcpgateway.errors import ConfigError
 from mcpgateway.policy.secrets.shapes import MASK
-from mcpgateway.system.gateway_health import Answer
+from mcpgateway.system.gateway_health import GatewayHealth
 
 
 class Place:
@@ -125,7 +125,7 @@ class InstallTests:
         """Servers of a project are there for its own entries alone."""
         for name, project in (("s", place.directory), ("o", place.user)):
             place.served["backends"].append({"name": name, "source": "elsewhere", "project": str(project)})
-        place.machine._answer = Answer(place.served)
+        place.machine._answer = GatewayHealth(place.served)
         where = target(place.machine, scope, str(place.directory))
         assert {each.name for each in wanted(place.machine, where, Mode.PROXY)} == names
 
@@ -142,7 +142,7 @@ class InstallTests:
 
     def test_foreign(self, place: Place) -> None:
         """An entry of the user's with the name of a server is left; one of ours under another name will do."""
-        place.machine._answer = Answer(place.served)
+        place.machine._answer = GatewayHealth(place.served)
         theirs = {"x": {"command": "theirs"}, "renamed": url("y")}
         place.file.write_text(json.dumps({"mcpServers": theirs}))
         assert place.left() == ([], [], ["x"])
@@ -159,13 +159,13 @@ class InstallTests:
 
     def test_aggregate(self, place: Place) -> None:
         """One entry for all is written unless the gateway that runs is an older one, without their endpoint."""
-        place.machine._answer = Answer({"aggregate": False, "backends": [{"name": "x"}]})
+        place.machine._answer = GatewayHealth({"aggregate": False, "backends": [{"name": "x"}]})
         for mode in (Mode.AGGREGATE, Mode.BOTH):
             with pytest.raises(ConfigError, match="does not serve"):
                 place.install(mode=mode)
         assert not place.file.exists()
         backends = [{"name": "x"}]
-        place.machine._answer = Answer({"aggregate": True, "backends": backends})
+        place.machine._answer = GatewayHealth({"aggregate": True, "backends": backends})
         place.install(mode=Mode.BOTH)
         found = json.loads(place.file.read_text())["mcpServers"]
         assert {name: each["url"] for name, each in found.items()} == {
@@ -175,7 +175,7 @@ class InstallTests:
 
     def test_nothing_is_changed(self, place: Place) -> None:
         """A file that cannot be read stays as it is, and so does one whose own entries are back for now."""
-        place.machine._answer = Answer(place.served)
+        place.machine._answer = GatewayHealth(place.served)
         place.file.write_text('{"mcpServers": ')
         where = target(place.machine, Scope.USER, str(place.directory))
         with pytest.raises(RolledBack):

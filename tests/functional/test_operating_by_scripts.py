@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mcpgateway.system.unix_http import UnixConnection
+from mcpgateway.system.control_http import UnixConnection
 from tests.support.gateway import BIN, LIMIT_S, Gateway, eventually, is_alive, server
 from tests.support.ports import free_port
 

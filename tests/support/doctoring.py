@@ -9,10 +9,10 @@ from typing import Any
 from mcpgateway.cli.doctor.context import World
 from mcpgateway.cli.doctor.examination import CHECKS
 from mcpgateway.cli.doctor.finding import Finding, Level
-from mcpgateway.cli.doctor.health import Answer
+from mcpgateway.system.gateway_health import HealthReply
 
 NOW = 1_800_000_000.0
-AWAY = Answer(why="connection refused")
+AWAY = HealthReply(why="connection refused")
 
 
 def world(tmp_path: Path, **parts: Any) -> World:
@@ -29,9 +29,9 @@ def world(tmp_path: Path, **parts: Any) -> World:
     return made
 
 
-def answers(**body: Any) -> Answer:
+def answers(**body: Any) -> HealthReply:
     """A gateway that answers."""
-    return Answer(
+    return HealthReply(
         200, {"status": "ok", "pid": os.getpid(), "port": 9100, "backends": [], "memory_mb": 40, **body}
     )
 

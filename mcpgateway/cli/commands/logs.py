@@ -13,7 +13,7 @@ from mcpgateway.cli.client import Remote
 from mcpgateway.cli.completion_values import server_names
 from mcpgateway.cli.console import in_json, say, show
 from mcpgateway.cli.context import Globals
-from mcpgateway.cli.event_stream import Event, Following
+from mcpgateway.cli.event_stream import Following, StreamEvent
 
 MOST = 1000
 SOURCES = {"gateway": "cyan", "message": "yellow"}
@@ -75,7 +75,7 @@ def _follow(globals_: Globals, path: str, tell: Any, *, goes_on: bool, after: st
         tell(event, as_json=globals_.as_json)
 
 
-def _tell_line(event: Event, *, as_json: bool) -> None:
+def _tell_line(event: StreamEvent, *, as_json: bool) -> None:
     time, _, rest = event.data.partition(" ")
     source, _, text = rest.partition(" ")
     if as_json:
@@ -84,7 +84,7 @@ def _tell_line(event: Event, *, as_json: bool) -> None:
         say(event.data, fg=SOURCES.get(source))
 
 
-def _tell_event(event: Event, *, as_json: bool) -> None:
+def _tell_event(event: StreamEvent, *, as_json: bool) -> None:
     if as_json:
         show(escaping.in_json(event.data))
         return

@@ -10,7 +10,6 @@ from urllib.parse import unquote
 
 from attrs import define, evolve, field
 
-from mcpgateway.cli.doctor.health import Answer, ask_port, ask_socket
 from mcpgateway.cli.doctor.ports import Holder, holders
 from mcpgateway.cli.doctor.processes import Program, programs
 from mcpgateway.clientfiles.files import Choice, Detected, Seen, chosen, detect, see
@@ -22,6 +21,7 @@ from mcpgateway.policy.recorded_answers import FILE_LIMIT, Catalog, NewerFormat
 from mcpgateway.policy.recorded_answers import read as read_catalog
 from mcpgateway.system import paths, state
 from mcpgateway.system.files import read_text
+from mcpgateway.system.gateway_health import HealthReply, ask_port, ask_socket
 from mcpgateway.system.settings import Examined, LoadOptions, examine
 
 
@@ -74,16 +74,16 @@ class World:
         return self.machine.port
 
     @cached_property
-    def socket(self) -> Answer:
+    def socket(self) -> HealthReply:
         """What the gateway of this home says at its Unix socket."""
         from mcpgateway.shim.locations import socket_path
 
-        return ask_socket(socket_path(self.environ, self.home), "/health")
+        return ask_socket(socket_path(self.environ, self.home))
 
     @cached_property
-    def health(self) -> Answer:
+    def health(self) -> HealthReply:
         """What is said at the port."""
-        return ask_port(self.port, "/health")
+        return ask_port(self.port)
 
     @cached_property
     def pid(self) -> int:

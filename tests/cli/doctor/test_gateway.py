@@ -15,9 +15,9 @@ import pytest
 from attrs import asdict, evolve
 
 from mcpgateway.cli.doctor.context import World
-from mcpgateway.cli.doctor.health import Answer, ask_port, ask_socket
 from mcpgateway.cli.doctor.ports import Holder
 from mcpgateway.system import state
+from mcpgateway.system.gateway_health import HealthReply, ask_port, ask_socket
 from tests.support.doctoring import answers, found, ids, is_fine, world, written
 
 
@@ -174,8 +174,10 @@ class HealthTests:
         """A gateway that is about to end says so."""
         assert "health.stopping" in ids("health", world(tmp_path, socket=answers(status="stopping")))
 
-    @pytest.mark.parametrize("told", [Answer(401, {"error": "x"}), Answer(200, {}), Answer(500)])
-    def test_refused(self, tmp_path: Path, told: Answer) -> None:
+    @pytest.mark.parametrize(
+        "told", [HealthReply(401, {"error": "x"}), HealthReply(200, {}), HealthReply(500)]
+    )
+    def test_refused(self, tmp_path: Path, told: HealthReply) -> None:
         """What answers with something else than its health is a problem."""
         assert ids("health", world(tmp_path, socket=told)) == ["health.refused"]
 
@@ -216,8 +218,8 @@ class AskingTests:
         """Where nobody listens the answer says why."""
         port = listener.getsockname()[1]
         listener.close()
-        assert ask_port(port, "/health") == Answer(why="connection refused")
-        assert ask_socket(str(tmp_path / "none"), "/health") == Answer(why="no such file or directory")
+        assert ask_port(port) == HealthReply(why="connection refused")
+        assert ask_socket(str(tmp_path / "none")) == HealthReply(why="no such file or directory")
 
     def test_no_http(self, listener: socket.socket) -> None:
         """What speaks something else is no HTTP server."""
@@ -230,6 +232,6 @@ class AskingTests:
 
         thread = threading.Thread(target=answer)
         thread.start()
-        told = ask_port(port, "/health")
+        told = ask_port(port)
         thread.join(60)
-        assert told == Answer(why="what answers is no HTTP server")
+        assert told == HealthReply(why="what answers is no HTTP server")
