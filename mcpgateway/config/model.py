@@ -220,6 +220,19 @@ Reach = Remote | Daemon | Container | Rest
 """How a server is reached that is not simply a program spoken with on its stdin and stdout."""
 
 
+def transport(reach: Reach | None) -> str:
+    """Name how a server is spoken with: ``stdio``, ``docker``, ``rest``, or the transport of a remote server."""
+    match reach:
+        case Remote() | Daemon():
+            return reach.transport.value
+        case Container():
+            return "docker"
+        case Rest():
+            return "rest"
+        case None:
+            return "stdio"
+
+
 @frozen
 class Lazy:
     """When a server runs; 0 means that there is no such limit.

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from attrs import define
+from attrs import define, field, frozen
 
 from mcpgateway.config.model import ServerSpec
+from mcpgateway.protocol.jsonrpc import Envelope
 
-if TYPE_CHECKING:
-    from mcpgateway.views.modern_clients import Client
+
+@frozen
+class Client:
+    """What a request says of its client.
+
+    :ivar meta: the members of its ``_meta`` that say so.
+    :ivar key: the same for clients that can do the same and have one name.
+    """
+
+    meta: Envelope = field(eq=False, repr=False)
+    key: bytes
 
 
 @define

@@ -4,12 +4,17 @@
 What a session is stands in its signed id and in the store, so the object here can go at any time: with a killed
 gateway, or because the session was silent for long (`Sessions.park`).  `Sessions.revive` makes it anew from what is
 known.  Only `Sessions.forget` is for good.
+
+# Note [A session's handle]
+Whoever knows the id of a session can speak in it, so it is shown to nobody but its client.  Everywhere else a session
+has a handle: the beginning of the id's digest, by which it is found and which opens nothing.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Container, Iterator
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field, frozen
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
     from mcpgateway.views.members import Inners
 
 ANONYMOUS_LIMIT = 1000  # kinds of requests without an id: server, workspace, principal, revision
+HANDLE_CHARS = 12
 ENDED_LIMIT = 10_000  # ended sessions that are known without the store, which a full disk keeps from writing
 
 
@@ -398,6 +404,11 @@ class Sessions:
         if len(self._ended) > ENDED_LIMIT:
             del self._ended[next(iter(self._ended))]
         self.store.end(issued.serial, issued.issued)
+
+
+def handle(identifier: bytes) -> str:
+    """Name a session where its id is not shown; see Note [A session's handle]."""
+    return sha256(identifier).hexdigest()[:HANDLE_CHARS]
 
 
 def _is_of(session: Session, server: ServerSpec) -> bool:

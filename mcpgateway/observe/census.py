@@ -11,7 +11,7 @@ from typing import Any
 from attrs import frozen
 
 from mcpgateway import __version__
-from mcpgateway.config.model import ClientFile, Container, Daemon, Reach, Remote, Rest, ServerSpec, Share
+from mcpgateway.config.model import ClientFile, ServerSpec, Share, transport
 from mcpgateway.discovery.records import Item
 from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.hub.health.faults import Fault
@@ -196,19 +196,6 @@ class Census:
         for slot in self.switchboard.pool:
             slots[slot.server.name].append(slot)
         return slots
-
-
-def transport(reach: Reach | None) -> str:
-    """How a server is spoken with, in a word."""
-    match reach:
-        case Remote() | Daemon():
-            return reach.transport.value
-        case Container():
-            return "docker"
-        case Rest():
-            return "rest"
-        case None:
-            return "stdio"
 
 
 def _client(file: ClientFile) -> dict[str, Any]:

@@ -20,13 +20,13 @@ import attrs
 from attrs import field, frozen
 
 from mcpgateway import __version__
-from mcpgateway.config.model import Container, Remote, Rest, ServerSpec, Settings
+from mcpgateway.config.model import Container, Remote, Rest, ServerSpec, Settings, transport
 from mcpgateway.errors import BackendError
 from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.hub.health.instance import Instance
+from mcpgateway.hub.sessions import handle
 from mcpgateway.hub.slot import Slot
-from mcpgateway.observe.census import transport
-from mcpgateway.observe.sessions import SessionBook, handle
+from mcpgateway.observe.sessions import SessionBook
 from mcpgateway.policy import urls
 from mcpgateway.system.process.memory import resident_bytes
 

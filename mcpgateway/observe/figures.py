@@ -19,9 +19,9 @@ from mcpgateway.discovery.records import Item
 from mcpgateway.discovery.tokens import Cost, cost_of
 from mcpgateway.hub.health.lives import Life, lives
 from mcpgateway.hub.meters import Meters, Row, totals
+from mcpgateway.hub.sessions import handle
 from mcpgateway.observe import immorterm
 from mcpgateway.observe.census import Census
-from mcpgateway.observe.sessions import handle
 from mcpgateway.observe.timeline import Timeline
 from mcpgateway.policy.health import State
 from mcpgateway.system.process.memory import resident_bytes

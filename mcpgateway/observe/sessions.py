@@ -1,8 +1,6 @@
 """The sessions in use, for people and programs: whose each is, what it does, and ending it.
 
-# Note [A session's handle]
-Whoever knows the id of a session can speak in it, so it is shown to nobody but its client.  What is shown is a handle:
-the beginning of the id's digest, which leads here and opens nothing.  Ending a session takes either.
+Ending a session takes its id or its handle (`mcpgateway.hub.sessions.handle`).
 """
 
 from __future__ import annotations
@@ -10,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from hashlib import sha256
 from itertools import islice
 from typing import Any
 
@@ -18,10 +15,9 @@ from attrs import field, frozen
 
 from mcpgateway.config.document import printable
 from mcpgateway.hub.dispatch import Switchboard
-from mcpgateway.hub.sessions import Session
+from mcpgateway.hub.sessions import HANDLE_CHARS, Session, handle
 from mcpgateway.protocol import peek
 
-HANDLE_CHARS = 12
 LISTED_LIMIT = 1000  # sessions in one answer
 NAME_CHARS = 100  # of what a client calls itself
 ID_LIMIT = 512  # bytes
@@ -125,11 +121,6 @@ class SessionBook:
     def _end(self, sessions: Iterable[Session], why: str) -> Ended:
         killed = [self.switchboard.end(each, why) for each in list(sessions)]
         return Ended(len(killed), sum(killed))
-
-
-def handle(identifier: bytes) -> str:
-    """What a session is called where its id is not shown; see Note [A session's handle]."""
-    return sha256(identifier).hexdigest()[:HANDLE_CHARS]
 
 
 def _servers(session: Session) -> list[str]:

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from mcpgateway.backends.spawn import find_program
 from mcpgateway.backends.tape import Tapes
-from mcpgateway.config.model import Container, Daemon, Remote, Rest, ServerSpec
+from mcpgateway.config.model import Container, Daemon, Remote, Rest, ServerSpec, transport
 from mcpgateway.config.problems import Problem
 from mcpgateway.discovery.naming import did_you_mean
 from mcpgateway.errors import (
@@ -36,7 +36,6 @@ from mcpgateway.hub.health.history import History
 from mcpgateway.hub.health.record import Chart
 from mcpgateway.hub.slot import Slot
 from mcpgateway.interfaces import Launch
-from mcpgateway.observe.census import transport
 from mcpgateway.policy.diagnosis import Advice, Facts, Failure, Trip, Turns, advise, verdict
 from mcpgateway.policy.health import State
 from mcpgateway.policy.secrets.masking import address, arguments

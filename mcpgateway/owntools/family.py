@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.model import ServerSpec, transport
 from mcpgateway.discovery.records import Kind
-from mcpgateway.observe.census import transport
 from mcpgateway.owntools.answers import Shield, unshielded
 from mcpgateway.owntools.directory import Directory, Librarian
 from mcpgateway.owntools.get_result import GetResult, Vault

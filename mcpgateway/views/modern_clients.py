@@ -12,10 +12,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-from attrs import field, frozen
-
 from mcpgateway import __version__
 from mcpgateway.config.model import ServerSpec
+from mcpgateway.hub.caller import Client
 from mcpgateway.policy.eras import Road
 from mcpgateway.policy.recorded_answers import client_in, told_in
 from mcpgateway.protocol import jsonrpc, modern, peek
@@ -24,18 +23,6 @@ from mcpgateway.protocol.jsonrpc import Envelope
 CLIENTS_LIMIT = 1000
 OWN: Envelope = {name: jsonrpc.raw(value) for name, value in modern.own_meta(__version__).items()}
 """What the gateway says of itself."""
-
-
-@frozen
-class Client:
-    """What a request says of its client.
-
-    :ivar meta: the members of its ``_meta`` that say so.
-    :ivar key: the same for clients that can do the same and have one name.
-    """
-
-    meta: Envelope = field(eq=False, repr=False)
-    key: bytes
 
 
 class Clients:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from mcpgateway.frontends.http.peers import Caller
-from mcpgateway.observe.sessions import Ended, SessionBook, handle
+from mcpgateway.hub.sessions import handle
+from mcpgateway.observe.sessions import Ended, SessionBook
 from mcpgateway.policy.access import Reach
 from tests.support.gateway_in_memory import Client, MemoryGateway
 

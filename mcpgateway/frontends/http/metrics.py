@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from attrs import frozen
 
 from mcpgateway import __version__
+from mcpgateway.config.model import transport
 from mcpgateway.hub.health.lives import Life, lives
 from mcpgateway.hub.meters import BOUNDS, Meter, Meters, Row
-from mcpgateway.observe.census import Census, transport
+from mcpgateway.observe.census import Census
 from mcpgateway.observe.savings import Savings, entry_of
 from mcpgateway.system.process.memory import resident_bytes
 

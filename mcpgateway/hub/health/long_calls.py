@@ -9,6 +9,7 @@ from attrs import frozen
 from twisted.logger import Logger
 
 from mcpgateway.hub.health.history import Histories
+from mcpgateway.hub.sessions import handle
 from mcpgateway.interfaces import Call
 from mcpgateway.protocol import modern
 
@@ -36,8 +37,6 @@ class LongCall:
 
     def shown(self) -> dict[str, Any]:
         """What is shown of it: whose it is, by the handle of the session, and never what was sent."""
-        from mcpgateway.observe.sessions import handle  # hardly any call takes as long
-
         session = self.call.session
         outer = session.outer or session if session is not None else None
         return {

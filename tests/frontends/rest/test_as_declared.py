@@ -10,7 +10,7 @@ import pytest
 from mcpgateway.config.model import Daemon, ServerSpec, Share
 from mcpgateway.frontends.http.routes import ROUTES
 from mcpgateway.frontends.rest.schemas import SCHEMAS
-from mcpgateway.observe.sessions import handle
+from mcpgateway.hub.sessions import handle
 from tests.support.gateway_in_memory import HELLO, MemoryGateway
 
 ADMIN = {"Authorization": "Bearer admin-token"}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mcpgateway import __version__
-from mcpgateway.observe.sessions import handle
+from mcpgateway.hub.sessions import handle
 from tests.support.gateway_in_memory import Answer, MemoryGateway
 
 TOKEN = {"Authorization": "Bearer bearer-token"}

@@ -11,7 +11,7 @@ from twisted.logger import capturedLogs
 
 from mcpgateway.config.model import Concurrency, Daemon, Lazy, Limits, ServerSpec, Share
 from mcpgateway.hub.retired import LIMIT
-from mcpgateway.observe.sessions import handle
+from mcpgateway.hub.sessions import handle
 from mcpgateway.observe.why import Why
 from mcpgateway.policy.stuck_calls import Activity
 from mcpgateway.protocol.versions import Era
