@@ -7,13 +7,10 @@ from hypothesis import settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
 # No deadline: how busy the machine is must not decide a test.
-settings.register_profile(
-    "house",
-    deadline=None,
-    max_examples=500 if os.environ.get("MCPGATEWAY_SOAK") == "1" else 40,
-    database=DirectoryBasedExampleDatabase("build/hypothesis"),
-)
-settings.load_profile("house")
+database = DirectoryBasedExampleDatabase("build/hypothesis")
+settings.register_profile("house", deadline=None, max_examples=25, database=database)
+settings.register_profile("deep", settings.get_profile("house"), max_examples=500)  # of `make soak`
+settings.load_profile("deep" if os.environ.get("MCPGATEWAY_SOAK") == "1" else "house")
 
 # Tests that were started in the background, or by nohup, ignore these, and so would every program that they start.
 for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):

@@ -19,7 +19,9 @@ FULL_VALUE = parse(FULL, "/g/config.yaml").value
 FULL_JSON = json.dumps(FULL_VALUE, indent=1)
 TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*"|[A-Za-z0-9_./$:@-]*[A-Za-z0-9_./$@-]|[^\sA-Za-z0-9]')
 OTHERS = ("7", '"text"', "true", "null", "[]", "{}", "[{}]", '"\\u0000"', "-1", "1e400")
-STRIDE = 1 if IS_SOAK else 7  # of many slips at each token one in so many is tried, another at the next token
+STRIDE = (
+    1 if IS_SOAK else 23
+)  # of many slips at each token one in so many is tried, another at the next token
 BRACKETS = {"{": "[", "}": "]", "[": "{", "]": "}", ",": ":", ":": ","}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpgateway.backends.conversation import LEFT_LIMIT
@@ -347,7 +347,6 @@ class WhoseTests:
         assert "error" in reply(gateway.child)
         assert verdict(gateway) is None
 
-    @settings(max_examples=50)
     @given(st.data())
     def test_never_another_ones(self, data: st.DataObject) -> None:
         """Whatever is called, taken back, answered and asked: nobody is asked what another's call may have asked."""

@@ -439,7 +439,7 @@ class LettingGoTests:
 class ApartTests:
     """Nobody is served by another's child."""
 
-    @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         st.lists(
             st.tuples(

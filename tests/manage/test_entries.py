@@ -21,6 +21,7 @@ from mcpgateway.errors import Outdated, Taken, UnknownServer
 from mcpgateway.manage.entries import Entries
 from mcpgateway.manage.servers import Operating
 from mcpgateway.observe.roster import Roster
+from tests.support.gateway import IS_SOAK
 from tests.support.gateway_in_memory import MemoryGateway
 from tests.support.managed import Managed
 
@@ -180,6 +181,8 @@ class Editing(RuleBasedStateMachine):
 
 EditingTests = Editing.TestCase
 EditingTests.settings = settings(
-    max_examples=25, stateful_step_count=12, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=200 if IS_SOAK else 8,
+    stateful_step_count=12,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 EditingTests.__doc__ = Editing.__doc__

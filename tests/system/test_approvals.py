@@ -33,7 +33,7 @@ class ApprovalTests:
         assert not approvals.revoke(home, "/shop/.mcp.json")
         assert approvals.read(home) == {}
 
-    @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         st.dictionaries(st.text(), st.binary().map(lambda each: hashlib.sha256(each).hexdigest()), max_size=5)
     )

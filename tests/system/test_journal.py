@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from attrs import define, evolve, field
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
@@ -293,7 +293,6 @@ class ReopenTests:
         first.close()
         second.close()
 
-    @settings(max_examples=60)
     @given(st.lists(deeds, max_size=25))
     def test_any_history(self, history: list[tuple[str, int, Any]]) -> None:
         """Whatever happens in whatever order, and however often it is reopened, it knows what a dictionary knows."""

@@ -133,7 +133,7 @@ class RootTests:
             places.find(f"/no/{number}")
         assert len(places._found) <= KEPT
 
-    @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.lists(st.sampled_from(["a", "b", ".git", "..", "."]), max_size=6), st.integers(0, 3))
     def test_contains(self, machine: Machine, steps: list[str], nth: int) -> None:
         """A root is a real path that contains the directory."""

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mcpgateway.config.edit.edits import Put, Remove, Rename, edit, rooted
@@ -206,7 +206,6 @@ class FileTests:
     @given(
         ENTRIES, bodies(), st.sampled_from(["block.yaml", "flow.yaml", "list.yaml", "f.json", "list.json"])
     )
-    @settings(max_examples=60, deadline=None)
     def test_the_rest_stays(self, entry: dict[str, Any], body: dict[str, Any], file: str) -> None:
         """Whatever an entry holds and whatever of it is changed, the file means just that, and the rest stays."""
         text = written(entry, file)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpgateway.policy.stuck_calls import Activity
@@ -86,7 +86,6 @@ class TreeTests:
         table.add(601, 600, 1)
         assert table.sizes(200)[200] == 210
 
-    @settings(max_examples=30, deadline=None)
     @given(
         parents=st.lists(st.tuples(st.integers(1, 30), st.integers(0, 30)), max_size=30),
         leaders=st.sets(st.integers(1, 30)),
