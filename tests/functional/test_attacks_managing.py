@@ -16,6 +16,7 @@ import pytest
 
 from mcpgateway.frontends.http.routes import ROUTES, Media
 from mcpgateway.policy.access import RouteClass
+from tests.support import forkserver
 from tests.support.attacking import (
     FIXTURE,
     HELLO,
@@ -428,15 +429,11 @@ class LogTests:
         assert not CONTROLS.search(stream)
         assert not CONTROLS.search(path.read_text())
         for more in ([], ["--json"]):
-            ran = subprocess.run(
+            ran = forkserver.ran(
                 [BIN / "mcpgateway", "--home", gateway.home, *more, "logs", "loud", "--no-follow"],
-                capture_output=True,
-                timeout=LIMIT_S,
-                check=False,
                 env={"PATH": os.environ["PATH"], "HOME": str(gateway.directory), "LANG": "C.UTF-8"},
             )
-            shown = ran.stdout.decode()
-            assert ran.returncode == 0, ran.stderr
+            shown = ran.stdout
             assert "said" in shown
             assert not CONTROLS.search(shown)
             assert not re.search(r"^(2030|data: forged|event: forged)", shown, re.MULTILINE)
@@ -604,14 +601,8 @@ class ScopeTests:
         assert "error" in ask(gateway, "POST", "/fix/mcp", asked, **JSON, **headers).json
 
         def shown(*words: str) -> str:
-            ran = subprocess.run(
-                [BIN / "mcpgateway", "--home", gateway.home, *words],
-                capture_output=True,
-                timeout=LIMIT_S,
-                check=True,
-                env={"PATH": os.environ["PATH"], "HOME": str(gateway.directory), "LANG": "C.UTF-8"},
-            )
-            return ran.stdout.decode()
+            environ = {"PATH": os.environ["PATH"], "HOME": str(gateway.directory), "LANG": "C.UTF-8"}
+            return forkserver.ran([BIN / "mcpgateway", "--home", gateway.home, *words], env=environ).stdout
 
         eventually(lambda: "rm -rf" in shown("activity"), "it is written down")
         text = shown("activity")

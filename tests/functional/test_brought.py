@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.support.gateway import BIN, LIMIT_S, Gateway, eventually, server
+from tests.support import forkserver
+from tests.support.gateway import BIN, Gateway, eventually, server
 from tests.support.keyrings import fill, keyring
 from tests.support.real_servers import fixture
 
@@ -75,10 +75,7 @@ class GatewayTests:
         (home / "config.json").write_text(json.dumps(text))
         for words, runs in ((("config", "check"), 0), (("discover",), 1), (("validate", "--server", "a"), 2)):
             argv = [str(BIN / "mcpgateway"), *words]
-            ran = subprocess.run(
-                argv, env=environ, cwd=tmp_path, capture_output=True, timeout=LIMIT_S, check=False
-            )
-            assert ran.returncode == 0, ran
+            forkserver.ran(argv, env=environ, cwd=tmp_path)
             made = tmp_path / "made"
             assert (made.read_text().count("made-by") if made.exists() else 0) == runs
 

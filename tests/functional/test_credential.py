@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 
 import pytest
 
-from tests.support.gateway import BIN, LIMIT_S, Gateway, eventually, server
+from tests.support import forkserver
+from tests.support.gateway import BIN, Gateway, eventually, server
 from tests.support.keepass import PASSWORD, database
 from tests.support.real_servers import fixture
 
@@ -30,7 +30,7 @@ class ServerTests:
         )
         gateway.config.chmod(0o644)
         with gateway:
-            ran = subprocess.run(
+            ran = forkserver.ran(
                 [
                     str(BIN / "mcpgateway"),
                     "--home",
@@ -42,10 +42,8 @@ class ServerTests:
                     "--password-stdin",
                     "--to-server",
                 ],
-                input=PASSWORD.encode(),
-                capture_output=True,
-                timeout=LIMIT_S,
-                check=False,
+                given=PASSWORD,
+                has_ended=False,
             )
             said = json.loads(ran.stdout)
             results = {each["name"]: each for each in said["results"]}
@@ -56,5 +54,5 @@ class ServerTests:
             assert written["mail-1"]["env"]["MAIL_1_PASSWORD"] == "second"
             assert gateway.config.stat().st_mode & 0o777 == 0o600
             assert written["github"]["headers"]["X-Api-Key"] == "${:-$}{HOME}"
-            assert all(each not in ran.stdout.decode() + gateway.log for each in ("second", PASSWORD, "ghp_"))
+            assert all(each not in ran.stdout + gateway.log for each in ("second", PASSWORD, "ghp_"))
             eventually(lambda: gateway.health()["config"]["ok"], "what was written is served")

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import forkserver
 from tests.support.gateway import BIN, LIMIT_S, Gateway, eventually, server
 
 SLEEPER = [sys.executable, "-c", "import sys; sys.stdin.read()", "a-server-of-this-test"]
@@ -39,15 +40,7 @@ class Patient:
         argv = [str(BIN / "mcpgateway"), "--home", str(self.home), *words]
         if before:
             argv = ["sh", "-c", f'{before}; exec "$@"', "sh", *argv]
-        return subprocess.run(
-            argv,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
-            env=environ,
-            check=False,
-            cwd=self.directory,
-        )
+        return forkserver.ran(argv, env=environ, cwd=self.directory, has_ended=False)
 
     def doctor(self, *words: str, before: str = "") -> dict[str, Any]:
         """What the doctor says to a program; it says it with the exit code too."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
 
 import pytest
 
+from tests.support import forkserver
 from tests.support.gateway import BIN, LIMIT_S, Gateway, eventually
 from tests.support.real_servers import fixture
 
@@ -48,11 +48,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 def ran(gateway: Gateway, *words: str) -> tuple[int, str]:
     """Run a command in another shell, which knows another proxy; its code, and all that it said."""
-    done = subprocess.run(
+    done = forkserver.ran(
         [str(BIN / "mcpgateway"), "--home", str(gateway.home), *words],
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
         env={
             "PATH": os.environ["PATH"],
             "HOME": str(gateway.directory),
@@ -62,7 +59,7 @@ def ran(gateway: Gateway, *words: str) -> tuple[int, str]:
             "HTTPS_PROXY": "http://other.test:1",
         },
         cwd=gateway.directory,
-        check=False,
+        has_ended=False,
     )
     return done.returncode, done.stdout + done.stderr
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import shlex
-import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
@@ -17,6 +16,7 @@ import mcp_types as types
 import pytest
 from mcp import Client
 
+from tests.support import forkserver
 from tests.support.gateway import BIN, LIMIT_S, Gateway, server
 from tests.support.real_servers import fixture, memory, time
 
@@ -268,14 +268,7 @@ class NoTests:
         command = shlex.split(said["hint"].partition("terminal: ")[2])
         assert command[0] == "mcpgateway"
         environ = {**os.environ, "MCPGATEWAY_HOME": str(gateway.home), "HOME": str(tmp_path)}
-        done = subprocess.run(
-            [str(BIN / "mcpgateway"), *command[1:]],
-            env=environ,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
-            check=False,
-        )
+        done = forkserver.ran([BIN / "mcpgateway", *command[1:]], env=environ, has_ended=False)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "read_graph" in done.stdout
         assert "memory" in json.loads(gateway.config.read_text())["servers"]

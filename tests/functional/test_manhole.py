@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import forkserver
 from tests.support.gateway import BIN, LIMIT_S, Gateway, eventually, server
 from tests.support.ports import free_port
 from tests.support.real_servers import fixture
@@ -38,14 +39,9 @@ def change(gateway, **manhole):
 
 def typed(gateway, lines, *options):
     """What our command prints when it is given lines: what the prompt says, echo and all."""
-    ran = subprocess.run(
-        [str(BIN / "mcpgateway"), "--home", str(gateway.home), "manhole", *options],
-        input=lines.encode(),
-        capture_output=True,
-        timeout=LIMIT_S,
-        check=False,
-    )
-    return ran.returncode, ran.stdout.decode(), ran.stderr.decode()
+    argv = [BIN / "mcpgateway", "--home", gateway.home, "manhole", *options]
+    ran = forkserver.ran(argv, given=lines, has_ended=False)
+    return ran.returncode, ran.stdout, ran.stderr
 
 
 class SocketTests:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from mcpgateway.system.control_http import UnixConnection
+from tests.support import forkserver
 from tests.support.gateway import BIN, LIMIT_S, Gateway, eventually, is_alive, server
 from tests.support.ports import free_port
 
@@ -96,14 +97,10 @@ def over_socket(gateway, path, method="POST", body=None):
 
 def ran(gateway, *words):
     """Run a command; its code, and what it said."""
-    done = subprocess.run(
-        [str(BIN / "mcpgateway"), "--home", str(gateway.home), *words],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
+    done = forkserver.ran(
+        [BIN / "mcpgateway", "--home", gateway.home, *words],
         env={"PATH": os.environ["PATH"], "HOME": str(gateway.directory), "LANG": "C.UTF-8"},
-        check=False,
+        has_ended=False,
     )
     return done.returncode, done.stdout, done.stderr
 

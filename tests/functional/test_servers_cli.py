@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import forkserver
 from tests.support.gateway import BIN, LIMIT_S, Gateway, eventually, server
 from tests.support.ports import free_port
 
@@ -42,14 +43,11 @@ def environ(home: Path, more: dict[str, str]) -> dict[str, str]:
 
 def ran(home: Path, *words: str, stdin: str = "", **more: str) -> tuple[int, str, str]:
     """Run a command; its code, and what it said."""
-    done = subprocess.run(
-        [str(BIN / "mcpgateway"), "--home", str(home), "servers", *words],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
+    done = forkserver.ran(
+        [BIN / "mcpgateway", "--home", home, "servers", *words],
+        given=stdin,
         env=environ(home, more),
-        check=False,
+        has_ended=False,
     )
     return done.returncode, done.stdout, done.stderr
 

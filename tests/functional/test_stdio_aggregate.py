@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.bridge.driver import MODERN, Shim
 
 from tests.shim.driver import MODERN, Shim
+from tests.support import forkserver
 from tests.support.gateway import BIN, LIMIT_S, MARKER, Gateway, eventually, server
 from tests.support.whole import whole_result
 
@@ -126,23 +128,15 @@ class AggregateTests:
         with Shim("--home", home, cwd=tmp_path, shim=PROGRAM) as shim:
             shim.open()
             assert shim.call("shared__echo", text="x") == "x"
-            ran = subprocess.run(
-                [*PROGRAM, "--home", str(home), "status", "--json"],
-                capture_output=True,
-                text=True,
-                timeout=LIMIT_S,
+            ran = forkserver.ran(
+                [*PROGRAM, "--home", home, "status", "--json"],
                 env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
-                check=True,
             )
             found = json.loads(ran.stdout)
             assert found["aggregate"] == f"http://localhost:{found['port']}/mcp"
             shim.end()
-        subprocess.run(
-            [*PROGRAM, "--home", str(home), "stop"],
-            capture_output=True,
-            timeout=LIMIT_S,
-            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
-            check=True,
+        forkserver.ran(
+            [*PROGRAM, "--home", home, "stop"], env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
         )
 
     def test_help(self, tmp_path):
@@ -186,12 +180,8 @@ class SingleTests:
 
 def clients(gateway, *words):
     """Run a command that goes through the clients' files; what it says."""
-    ran = subprocess.run(
-        [*PROGRAM, "--home", str(gateway.home), "clients", *words],
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
+    ran = forkserver.ran(
+        [*PROGRAM, "--home", gateway.home, "clients", *words],
         env={"PATH": os.environ["PATH"], "HOME": str(gateway.directory)},
-        check=True,
     )
     return ran.stdout

@@ -3,13 +3,13 @@
 import json
 import os
 import secrets
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.gateway import BIN, LIMIT_S, MARKER, Gateway, bearing, server
+from tests.support import forkserver
+from tests.support.gateway import BIN, MARKER, Gateway, bearing, server
 
 pytestmark = pytest.mark.functional
 
@@ -23,14 +23,11 @@ SERVERS = {
 
 def ran(home, *words, stdin="", **environ):
     """Run a command; its code, and what it said."""
-    done = subprocess.run(
-        [str(BIN / "mcpgateway"), "--home", str(home), *words],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
+    done = forkserver.ran(
+        [BIN / "mcpgateway", "--home", home, *words],
+        given=stdin,
         env={"PATH": os.environ["PATH"], "HOME": str(Path(home).parent), "LANG": "C.UTF-8", **environ},
-        check=False,
+        has_ended=False,
     )
     return done.returncode, done.stdout, done.stderr
 

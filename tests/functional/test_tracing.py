@@ -3,7 +3,6 @@
 import json
 import os
 import stat
-import subprocess
 import sys
 import threading
 import urllib.request
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import forkserver
 from tests.support.gateway import BIN, LIMIT_S, Gateway, eventually, server
 
 pytestmark = pytest.mark.functional
@@ -43,13 +43,10 @@ CAUSES = {
 
 def ran(home, *words):
     """Run a command; its code, and what it said."""
-    done = subprocess.run(
+    done = forkserver.ran(
         [str(BIN / "mcpgateway"), "--home", str(home), *words],
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
         env={"PATH": os.environ["PATH"], "HOME": str(Path(home).parent), "LANG": "C.UTF-8"},
-        check=False,
+        has_ended=False,
     )
     return done.returncode, done.stdout, done.stderr
 

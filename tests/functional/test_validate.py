@@ -25,7 +25,7 @@ from mcpgateway.system.process.children import Ward
 from mcpgateway.system.process.guardian import Guardian
 from mcpgateway.system.process.orphans import Registry
 from mcpgateway.system.process.socket_owners import Holders
-from tests.support import real_servers
+from tests.support import forkserver, real_servers
 from tests.support.gateway import BIN, LIMIT_S, bearing
 
 pytestmark = pytest.mark.functional
@@ -43,9 +43,7 @@ def validate(tmp_path: Path) -> Validate:
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), name: value}
         argv = [str(BIN / "mcpgateway"), "--home", str(tmp_path / "home"), "validate", *words]
-        ran = subprocess.run(
-            argv, capture_output=True, text=True, timeout=LIMIT_S, env=environ, cwd=tmp_path, check=False
-        )
+        ran = forkserver.ran(argv, env=environ, cwd=tmp_path, has_ended=False)
         assert bearing(mark) == []
         assert not list((tmp_path / "home").glob("children/*"))
         return ran

@@ -1,8 +1,8 @@
-"""Gateways of tests, forked from a process that has imported all that they need.
+"""Programs of tests, forked from a process that has imported all that they need.
 
-Most of the time that the functional tests take is the import of the same modules in hundreds of gateways.  A gateway
-that is forked is a process as any other: it has its own arguments, environment, directory and reactor.  Its command
-line and its first environment, as ``ps`` and ``/proc`` show them, are those of the process that it comes from.
+Most of the time that the functional tests take is the import of the same modules in hundreds of gateways and commands.
+A program that is forked is a process as any other: it has its own arguments, environment, directory, descriptors and
+reactor, and ``ps`` and ``/proc`` show them.  A gateway that such a command starts comes from it in the same way.
 
 Run as ``python -P -m tests.support.forkserver DESCRIPTOR``: a Unix socket on which requests come and exits are told.
 """
@@ -10,8 +10,10 @@ Run as ``python -P -m tests.support.forkserver DESCRIPTOR``: a Unix socket on wh
 from __future__ import annotations
 
 import atexit
+import ctypes
 import gc
 import importlib
+import io
 import json
 import os
 import posix
@@ -20,26 +22,38 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 MESSAGE_BYTES = 1 << 20
-OUTPUTS = 2
+PIPE_BYTES = 1 << 15  # a pipe has room for more
+STREAMS = 3
+LIMIT_S = 60.0
 # The programs that can be forked, and what each of them runs.
+COMMAND = ("mcpgateway.cli.entry", "main")
 PROGRAMS = {
     "twistd": ("twisted.scripts.twistd", "run"),
     "twist": ("twisted.application.twist._twist", "Twist.main"),
+    **dict.fromkeys(("mcpgateway", "mcp-ctl", "mcpg", "mcp-gateway"), COMMAND),
 }
 IMPORTED = (
     "twisted.scripts.twistd",
     "twisted.application.twist._twist",
     "mcpgateway.app.build",
     "mcpgateway.app.hub",
+    "mcpgateway.cli.entry",
+    "mcpgateway.cli.main",
 )
+# What an interpreter would have done otherwise from its beginning.
+FOR_PYTHON = ("PYTHON", "LD_", "LC_")
+HARMLESS = ("PYTHONDONTWRITEBYTECODE",)
+LANGUAGES = ("", "C.UTF-8")
 
 
 class Forked:
@@ -97,20 +111,24 @@ class ForkServer:
             argv, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=environ, cwd=root
         )
         theirs.close()
+        self._lock = threading.RLock()
         self._exits: dict[int, int] = {}
         self._pids: list[int] = []
         atexit.register(self.close)
 
-    def start(self, argv: Sequence[str], environ: Mapping[str, str], directory: Path, output: int) -> Forked:
+    def start(
+        self, argv: Sequence[str], environ: Mapping[str, str], directory: Path, streams: Sequence[int]
+    ) -> Forked:
         """Fork a program.
 
-        :param output: the descriptor of what it writes to.
+        :param streams: the descriptors of what it reads, what it writes to, and what it complains to.
         """
         request = json.dumps({"argv": list(argv), "environ": dict(environ), "directory": str(directory)})
-        socket.send_fds(self._socket, [request.encode()], [output])
-        while not self._pids:
-            self.look(None)
-        return Forked(self, self._pids.pop())
+        with self._lock:
+            socket.send_fds(self._socket, [request.encode()], list(streams))
+            while not self._pids:
+                self.look(None)
+            return Forked(self, self._pids.pop())
 
     def exit_of(self, pid: int) -> int | None:
         """How a program has ended; None while it runs."""
@@ -119,17 +137,18 @@ class ForkServer:
 
     def look(self, seconds: float | None) -> None:
         """Take what the server says, if it says anything in that time."""
-        while select.select([self._socket], [], [], seconds)[0]:
-            data = self._socket.recv(MESSAGE_BYTES)
-            if not data:
-                raise RuntimeError("the fork server has ended")
-            pid, status = json.loads(data)
-            if status is None:
-                self._exits.pop(pid, None)  # of a process that had the same id
-                self._pids.append(pid)
-                return
-            self._exits[pid] = os.waitstatus_to_exitcode(status)
-            seconds = 0
+        with self._lock:
+            while select.select([self._socket], [], [], seconds)[0]:
+                data = self._socket.recv(MESSAGE_BYTES)
+                if not data:
+                    raise RuntimeError("the fork server has ended")
+                pid, status = json.loads(data)
+                if status is None:
+                    self._exits.pop(pid, None)  # of a process that had the same id
+                    self._pids.append(pid)
+                    return
+                self._exits[pid] = os.waitstatus_to_exitcode(status)
+                seconds = 0
 
     def close(self) -> None:
         """End it; what it has started goes on."""
@@ -145,12 +164,118 @@ def server() -> ForkServer:
 
 def can_fork(argv: Sequence[str], environ: Mapping[str, str]) -> bool:
     """Whether a program can be forked: not where it begins with TLS, or its environment is for the interpreter."""
+    program = Path(argv[0])
     has_tls = any(each.startswith("ssl:") for each in argv)
-    is_for_python = any(each.startswith(("PYTHON", "LD_", "LC_")) for each in environ)
-    return Path(argv[0]).name in PROGRAMS and not has_tls and not is_for_python
+    is_for_python = any(each.startswith(FOR_PYTHON) and each not in HARMLESS for each in environ)
+    is_known = program.name in PROGRAMS and program.parent == Path(sys.executable).parent and _Shown.can()
+    return is_known and not has_tls and not is_for_python and environ.get("LANG", "") in LANGUAGES
+
+
+def ran(
+    argv: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    given: str | None = None,
+    has_ended: bool = True,
+) -> subprocess.CompletedProcess[str]:
+    """Run one of our programs to its end, forked where it can be.
+
+    What it says goes to files: a gateway that it starts could keep a pipe open for ever.
+
+    :param given: what it reads from a pipe; nothing is there, and no pipe, without.
+    :param has_ended: it must have ended well.
+    :raise subprocess.CalledProcessError: it has not.
+    :raise subprocess.TimeoutExpired: it does not end.
+    """
+    words, environ = [str(each) for each in argv], dict(os.environ if env is None else env)
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, _reading(given) as stdin:
+        if can_fork(words, environ):
+            streams = [each.fileno() for each in (stdin, out, err)]
+            process: Forked | subprocess.Popen[bytes] = server().start(
+                words, environ, cwd or Path.cwd(), streams
+            )
+        else:
+            process = subprocess.Popen(words, stdin=stdin, stdout=out, stderr=err, env=environ, cwd=cwd)
+        try:
+            code = process.wait(LIMIT_S)
+        finally:
+            process.kill()
+        said, complained = (_whole(each) for each in (out, err))
+    done = subprocess.CompletedProcess(words, code, said, complained)
+    if has_ended:
+        done.check_returncode()
+    return done
+
+
+def _reading(given: str | None) -> IO[bytes]:
+    if given is None:
+        return Path(os.devnull).open("rb")
+    assert len(given.encode()) <= PIPE_BYTES
+    reads, writes = os.pipe()
+    os.write(writes, given.encode())
+    os.close(writes)
+    return os.fdopen(reads, "rb")
+
+
+def _whole(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
 
 
 # The other side
+
+
+class _Shown(ctypes.Structure):
+    """What the kernel shows of a process: ``struct prctl_mm_map`` of Linux."""
+
+    SET_MM, MAP, MAP_SIZE = 35, 14, 15
+    IN_STAT = (
+        25,
+        26,
+        44,
+        45,
+        46,
+        None,
+        27,
+    )  # where ``/proc/PID/stat`` has the first ones; not the end of the heap
+    _fields_ = (
+        *((f"place_{each}", ctypes.c_uint64) for each in range(len(IN_STAT))),
+        *((name, ctypes.c_uint64) for name in ("arg_start", "arg_end", "env_start", "env_end", "auxv")),
+        *((name, ctypes.c_uint32) for name in ("auxv_size", "exe_fd")),
+    )
+    _library = ctypes.CDLL(None, use_errno=True)
+    _kept: list[object] = []  # what is shown must stay where it is
+
+    @classmethod
+    @cache
+    def can(cls) -> bool:
+        """Whether a process may change what is shown of it."""
+        size = ctypes.c_uint(0)
+        known = sys.platform == "linux" and not cls._prctl(cls.MAP_SIZE, ctypes.byref(size), 0)
+        return known and size.value == ctypes.sizeof(cls)
+
+    @classmethod
+    def show(cls, argv: Sequence[str], environ: Mapping[str, str]) -> None:
+        """Show these of this process."""
+        words = b"".join(os.fsencode(each) + b"\0" for each in argv)
+        entries = b"".join(os.fsencode(f"{name}={value}") + b"\0" for name, value in environ.items())
+        text = ctypes.create_string_buffer(words + entries)
+        stat = Path("/proc/self/stat").read_text()
+        fields = ["", "", *stat[stat.rindex(")") + 2 :].split()]
+        cls._library.sbrk.restype = ctypes.c_void_p
+        places = [cls._library.sbrk(0) if each is None else int(fields[each]) for each in cls.IN_STAT]
+        start = ctypes.addressof(text)
+        middle = start + len(words)
+        shown = cls(*places, start, middle, middle, middle + len(entries), 0, 0, 0xFFFFFFFF)
+        cls._kept[:] = [text]
+        if cls._prctl(cls.MAP, ctypes.byref(shown), ctypes.sizeof(shown)):
+            raise OSError(ctypes.get_errno(), "what is shown of this process cannot be changed")
+
+    @classmethod
+    def _prctl(cls, what: int, where: object, size: int) -> int:
+        result: int = cls._library.prctl(cls.SET_MM, what, where, ctypes.c_ulong(size), ctypes.c_ulong(0))
+        return result
 
 
 class _Server:
@@ -170,13 +295,14 @@ class _Server:
                 os.read(self._wakes, MESSAGE_BYTES)
                 self._reap()
             if self._socket in ready:
-                data, descriptors, _, _ = socket.recv_fds(self._socket, MESSAGE_BYTES, 1)
+                data, descriptors, _, _ = socket.recv_fds(self._socket, MESSAGE_BYTES, STREAMS)
                 if not data:
                     os._exit(0)
                 pid = os.fork()
                 if not pid:
-                    return self._become(json.loads(data), descriptors[0])
-                os.close(descriptors[0])
+                    return self._become(json.loads(data), descriptors)
+                for each in descriptors:
+                    os.close(each)
                 self._say(pid, None)
 
     def _reap(self) -> None:
@@ -188,33 +314,89 @@ class _Server:
         with suppress(OSError):
             self._socket.send(json.dumps([pid, status]).encode())
 
-    def _become(self, request: dict[str, Any], output: int) -> dict[str, Any]:
+    def _become(self, request: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for each in range(1, 1 + OUTPUTS):
-            os.dup2(output, each)
-        os.closerange(1 + OUTPUTS, 1 << 16)
+        assert min(descriptors) >= STREAMS
+        for target, each in enumerate(descriptors):
+            os.dup2(each, target)
+        os.closerange(STREAMS, 1 << 16)
         self._socket.detach()
         return request
 
 
 def _run(argv: list[str], environ: dict[str, str], directory: str) -> NoReturn:
+    os.chdir(directory)
+    _be(argv, environ)
+    if PROGRAMS[Path(argv[0]).name] == COMMAND:
+        posix.execve = os.execve = _exec
+    sys.exit(_program(argv)())  # type: ignore[arg-type]
+
+
+def _be(argv: list[str], environ: dict[str, str]) -> None:
+    """Be the program of these words in all that can be seen of it, from inside and from outside."""
     os.environ.clear()
     os.environ.update(environ)
     posix.environ.clear()
     posix.environ.update({os.fsencode(name): os.fsencode(value) for name, value in environ.items()})
     time.tzset()
-    os.chdir(directory)
     sys.argv[:], sys.orig_argv = argv, [sys.executable, *argv]  # some have that very list as a default
+    _Shown.show(sys.orig_argv, environ)
+    errors = "strict" if environ.get("LANG") else "surrogateescape"  # as the interpreter has them
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        stream = _stream(descriptor, "backslashreplace" if name == "stderr" else errors)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+def _stream(descriptor: int, errors: str) -> io.TextIOWrapper:
+    raw = io.FileIO(descriptor, "w" if descriptor else "r", closefd=False)
+    buffered = io.BufferedWriter(raw) if descriptor else io.BufferedReader(raw)
+    is_by_line = descriptor > 1 or raw.isatty()
+    return io.TextIOWrapper(buffered, encoding="utf-8", errors=errors, line_buffering=is_by_line)
+
+
+def _program(argv: Sequence[str]) -> Callable[[], object]:
     module, name = PROGRAMS[Path(argv[0]).name]
     program: Callable[[], object] = importlib.import_module(module)  # type: ignore[assignment]
     for each in name.split("."):
         program = getattr(program, each)
-    sys.exit(program())  # type: ignore[arg-type]
+    return program
+
+
+_execve = posix.execve
+
+
+def _exec(path: str, words: list[str], environ: Mapping[Any, Any]) -> NoReturn:
+    """Become another program: a gateway at once, since it has been imported."""
+    named = {os.fsdecode(name): os.fsdecode(value) for name, value in environ.items()}
+    if words[0] != sys.executable or not words[1:] or not can_fork(words[1:], named):
+        _execve(path, words, environ)
+    posix.execve = os.execve = _execve  # a gateway begins anew as any other does
+    code: object = 1
+    try:
+        for number in signal.valid_signals():
+            if callable(signal.getsignal(number)):
+                usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+                signal.signal(number, usual)
+        _be(words[1:], named)
+        code = _program(words[1:])()
+    except SystemExit as end:
+        code = end.code
+    finally:
+        if sys.exc_info()[0]:
+            sys.excepthook(*sys.exc_info())
+        atexit._run_exitfuncs()
+        if not isinstance(code, int | None):
+            print(code, file=sys.stderr)
+            code = 1
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code or 0)
 
 
 def main() -> NoReturn:
-    """Import what gateways need, and fork them."""
+    """Import what our programs need, and fork them."""
     from mcpgateway.tap import leave_out_openssl  # the other side has no use for it
 
     leave_out_openssl()  # as most gateways do; one that needs it lets it in

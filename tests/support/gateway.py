@@ -18,8 +18,7 @@ from pathlib import Path
 from subprocess import Popen
 from typing import Any, Self
 
-from tests.support.forkserver import Forked, can_fork
-from tests.support.forkserver import server as server_of_forks
+from tests.support import forkserver
 
 BIN = Path(sys.executable).parent
 MARKER = "MCPGATEWAY_TEST_RUN"
@@ -77,7 +76,7 @@ class Gateway:
         self._runner = RUNNERS[runner]
         self._options = options
         self._environ = environ or {}
-        self._process: Popen[bytes] | Forked | None = None
+        self._process: Popen[bytes] | forkserver.Forked | None = None
         self._config = directory / "config.json"
         self._source = directory / "claude.json"
         self._config.write_text(self.configured(servers or {}, settings))
@@ -126,9 +125,10 @@ class Gateway:
         environ |= {"MCPGATEWAY_RESTORE_AFTER": "0", **self._environ}
         with self._log.open("ab") as log:
             at = log.tell()
-            if self._is_forked and can_fork(self.argv, environ):
-                fork = server_of_forks().start
-                self._process = fork(self.argv, environ, self.directory, log.fileno())
+            if self._is_forked and forkserver.can_fork(self.argv, environ):
+                with Path(os.devnull).open("rb") as nothing:
+                    streams = [nothing.fileno(), log.fileno(), log.fileno()]
+                    self._process = forkserver.server().start(self.argv, environ, self.directory, streams)
             else:
                 self._process = Popen(
                     self.argv,
@@ -233,9 +233,7 @@ class Gateway:
 def ran(*argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run a program that is to end by itself."""
     environ = {"PATH": os.environ["PATH"], "HOME": str(cwd)}
-    return subprocess.run(
-        argv, capture_output=True, text=True, timeout=LIMIT_S, env=environ, cwd=cwd, check=False
-    )
+    return forkserver.ran(argv, env=environ, cwd=cwd, has_ended=False)
 
 
 def bearing(entry: str) -> list[int]:

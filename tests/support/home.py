@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from tests.support import forkserver
 from tests.support.gateway import BIN, LIMIT_S, MARKER, bearing, eventually, is_alive
 from tests.support.ports import free_port
 
@@ -56,6 +57,9 @@ class Home:
 
     def run(self, *words, **more):
         """Run the program to its end."""
+        if not more:
+            argv = self.argv(*words)
+            return forkserver.ran(argv, env=self.environ, cwd=self.directory, has_ended=False)
         process = self.begin(*words, **more)
         try:
             out, err = process.communicate(timeout=LIMIT_S)

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from attrs import Factory, define
 
+from tests.support import forkserver
 from tests.support.gateway import BIN, LIMIT_S, MARKER, bearing, eventually, is_alive
 from tests.support.ports import free_port
 
@@ -62,25 +63,8 @@ class User:
         return path
 
     def ran(self, *argv: str, **more: str) -> subprocess.CompletedProcess[str]:
-        """Run a program that is to end by itself; what it starts in the background may go on.
-
-        Its output goes to files, since a background program may keep a pipe open for ever.
-        """
-        name = self.home / "tmp" / secrets.token_hex(4)
-        out, err = name.with_suffix(".out"), name.with_suffix(".err")
-        with out.open("wb") as stdout, err.open("wb") as stderr:
-            code = subprocess.run(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-                env={**self.environ, **more},
-                cwd=self.work,
-                timeout=LIMIT_S,
-                check=False,
-            ).returncode
-        texts = [each.read_text(errors="replace") for each in (out, err)]
-        return subprocess.CompletedProcess(argv, code, *texts)
+        """Run a program that is to end by itself; what it starts in the background may go on."""
+        return forkserver.ran(argv, env={**self.environ, **more}, cwd=self.work, has_ended=False)
 
     def mcpgateway(self, *words: str, code: int = 0) -> str:
         """Run one of the gateway's commands; what it says on stdout.
