@@ -253,7 +253,7 @@ class Launcher:
         child = output.child = self._start(launch, output, (limit_s, TERM_S))
         if is_idle:
             with suppress(OSError):  # it has ended already
-                os.setpriority(os.PRIO_PGRP, child.pid, NICE)
+                os.setpriority(os.PRIO_PGRP, child.pid, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))
         done: Deferred[Ran] = Deferred()
         self._running.add(child)
 
