@@ -1,6 +1,7 @@
 """The shim finds the gateway where the gateway says it is."""
 
 import os
+import pwd
 import stat
 
 import pytest
@@ -27,7 +28,7 @@ class HomeTests:
 
     def test_without_a_home(self):
         """A user without HOME has the one that the system knows."""
-        assert locations.gateway_home({}, None) == os.path.expanduser("~") + "/.mcp-gateway"
+        assert locations.gateway_home({}, None) == pwd.getpwuid(os.getuid()).pw_dir + "/.mcp-gateway"
 
     def test_a_user_whom_nobody_knows(self, monkeypatch):
         """Without HOME, a user without an entry in the system has no home that could be used."""
