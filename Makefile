@@ -16,13 +16,16 @@ PYPI_CLIENTS := build/clients-pypi/.made
 NPM_REMOTES := tests/remotes/npm/node_modules/.made
 PYPI_REMOTES := build/remotes-pypi/.made
 
-TESTS := -m "not soak" --ignore=tests/bench --ignore=tests/clients --ignore=tests/remotes --ignore=tests/browser \
-	tests/functional tests/contracts tests
+# Those that mostly wait begin with the longest ones, which would else be waited for at the end.
+LONGEST := $(addprefix tests/functional/test_,lifecycle_commands.py outliving.py remote.py running.py restart.py shim.py)
+FUNCTIONAL := -m "not soak" $(LONGEST) tests/functional tests/contracts
 
 # Hundreds of processes import the same modules, which are compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 
-UNIT := pytest --quiet --numprocesses=auto --ignore=tests/functional --ignore=tests/contracts --ignore=tests/bench --ignore=tests/remotes -m "not functional and not soak"
+ELSEWHERE := $(addprefix --ignore=tests/,bench clients remotes browser)
+UNIT := $(ELSEWHERE) --ignore=tests/functional --ignore=tests/contracts tests
+PYTEST := $(BIN)/python -m pytest --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help venv servers run test tests compiled lint structure roads types imports unit coverage functional soak conformance test-clients test-remotes test-browser bench docs package clean format
@@ -53,9 +56,10 @@ $(PYPI_SERVERS): tests/servers/pypi-requirements.txt
 run: $(VENV) ## serve ~/.claude.json and two demo servers on http://localhost:9100 (PORT=... for another)
 	exec $(BIN)/twistd -n --pidfile= mcpgateway --port $(PORT) $(RUN_ARGS)
 
+# Tests that wait for processes leave time for all that computes, one after the other, beside them.
 test: ## everything that must hold before a change lands
-	$(MAKE) --jobs=2 --output-sync=target compiled lint types docs package servers
-	$(MAKE) tests
+	$(MAKE) compiled servers
+	$(MAKE) --jobs=2 --output-sync=target functional lint types docs package unit
 
 lint: $(VENV) ## formatting, ruff, import contracts, docstrings, spelling
 	$(BIN)/ruff format --check .
@@ -77,31 +81,32 @@ roads: $(VENV) ## the modules that a call crosses, for each kind of client, endp
 types: $(VENV) ## mypy, strict
 	$(BIN)/mypy
 
-# All at once, those that mostly wait first: beside them there is time for those that mostly compute.
-tests: $(VENV) servers ## the unit and the functional tests
-	$(BIN)/python -m pytest --quiet --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder $(TESTS)
+tests: ## the unit and the functional tests
+	$(MAKE) compiled servers
+	$(MAKE) --jobs=2 --output-sync=target functional unit
 
 # What each of the processes that run tests would have to compile for itself.
 compiled: $(VENV) ## compile the package and the tests
 	mkdir -p build
-	$(BIN)/python -m pytest --quiet --collect-only $(TESTS) >build/collected.log || { tail -50 build/collected.log; exit 1; }
+	$(PYTEST) --collect-only $(ELSEWHERE) tests >build/collected.log || { tail -50 build/collected.log; exit 1; }
 
-unit: $(VENV) ## unit, contract and property tests; no sockets, no processes
-	$(BIN)/python -m $(UNIT)
+unit: $(VENV) ## unit and property tests; no sockets, no servers
+	$(PYTEST) --numprocesses=auto --dist=worksteal $(UNIT)
 
 # Apart from the others, since watching every branch takes two and a half times as long.
 coverage: $(VENV) ## the unit tests under branch coverage
 	mkdir -p build
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m $(UNIT)
+	$(BIN)/coverage run -m pytest --quiet --numprocesses=auto $(UNIT)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 functional: $(VENV) servers ## real sockets, real processes, real MCP servers
-	$(BIN)/python -m pytest --quiet --numprocesses=$(JOBS) --dist=loadfile tests/functional tests/contracts -m "not soak"
+	$(PYTEST) --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder $(FUNCTIONAL)
 
-soak: $(VENV) servers ## the long form of the functional tests
-	MCPGATEWAY_SOAK=1 $(BIN)/python -m pytest tests/functional
+soak: $(VENV) servers ## the long form of the functional and of the property tests
+	MCPGATEWAY_SOAK=1 $(PYTEST) --numprocesses=auto --dist=worksteal $(UNIT)
+	MCPGATEWAY_SOAK=1 $(PYTEST) tests/functional
 
 # The everyday tests run a part of it. With ARGS='--help' it says how to have less.
 conformance: $(VENV) servers ## both official suites, one by one, both ways, at servers alone and through the gateway
