@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.clients import LIMIT_S, PROGRAM, House
-from tests.support.gateway import IS_SOAK, Gateway, eventually
+from tests.support.clients import PROGRAM, House
+from tests.support.gateway import IS_SOAK, LIMIT_S, Gateway, eventually
 
 pytestmark = pytest.mark.functional
 

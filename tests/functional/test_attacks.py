@@ -9,7 +9,6 @@ import json
 import os
 import re
 import socket
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from attrs import frozen
 from mcpgateway.frontends.http.routes import PLACE, ROUTES, Media
 from mcpgateway.policy.access import RouteClass
 from mcpgateway.shim import locations
+from tests.support import forkserver
 from tests.support.attacking import (
     FIXTURE,
     HELLO,
@@ -249,12 +249,9 @@ class DoorTests:
         config = tmp_path / "config.json"
         config.write_text(json.dumps({"gateway": {"bind_address": "0.0.0.0"}, "servers": {}}))
         usual = ["-n", "--pidfile=", "mcpgateway", "--home", tmp_path / "home", "--config", config]
-        ran = subprocess.run(
+        ran = forkserver.ran(
             [BIN / "twistd", *usual, "--port", str(free_port())],
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
-            check=False,
+            has_ended=False,
             cwd=tmp_path,
             env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -33,7 +32,7 @@ from tests.support.attacking import (
     routes,
     token,
 )
-from tests.support.gateway import BIN, LIMIT_S, Gateway, eventually, server
+from tests.support.gateway import BIN, Gateway, eventually, server
 from tests.support.ports import free_port
 
 pytestmark = pytest.mark.functional
@@ -470,12 +469,9 @@ def refused_start(directory: Path, prepare: Any) -> str:
     config = directory / "config.json"
     config.write_text(json.dumps({"servers": {}}))
     usual = ["-n", "--pidfile=", "mcpgateway", "--home", home, "--config", config]
-    ran = subprocess.run(
+    ran = forkserver.ran(
         [BIN / "twistd", *usual, "--port", str(free_port())],
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
+        has_ended=False,
         cwd=directory,
         env={"PATH": os.environ["PATH"], "HOME": str(directory)},
     )

@@ -10,7 +10,8 @@ import sys
 import pytest
 
 from mcpgateway import __version__
-from tests.support.gateway import LIMIT_S, eventually, server
+from tests.support import forkserver
+from tests.support.gateway import BIN, LIMIT_S, eventually, server
 from tests.support.home import Home
 from tests.support.older import older
 from tests.support.ports import free_port
@@ -33,16 +34,11 @@ def home(tmp_path_factory):
 
 def called(home, name, *words):
     """Run the program under one of its other names."""
-    code = f"import sys; sys.argv[0] = '/bin/{name}'; from mcpgateway.cli.entry import main; sys.exit(main())"
-    return subprocess.run(
-        [sys.executable, "-c", code, "--home", str(home.path), *map(str, words)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
+    return forkserver.ran(
+        [BIN / name, "--home", home.path, *map(str, words)],
         env=home.environ,
         cwd=home.directory,
+        has_ended=False,
     )
 
 

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support import forkserver
 from tests.support.certificates import Authority
 from tests.support.gateway import BIN, Gateway, eventually, server
 from tests.support.ports import free_port
@@ -91,15 +92,7 @@ CLOCK = (sys.executable, "-m", "mcpgateway.demo.clock")
 
 def ran(gateway: Gateway, *words: str, stdin: str = "") -> tuple[int, str, str]:
     """Run a command; its code, and what it said."""
-    done = subprocess.run(
-        argv(gateway, *words),
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        env=environ(gateway),
-        check=False,
-    )
+    done = forkserver.ran(argv(gateway, *words), given=stdin, env=environ(gateway), has_ended=False)
     return done.returncode, done.stdout, done.stderr
 
 

@@ -13,9 +13,11 @@ from typing import Any
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.formats.locations import user_files
 from mcpgateway.clientfiles.machine import Machine
+from tests.support import forkserver
+
+BIN = Path(sys.executable).parent
 
 PROGRAM = {"command": "/bin/echo", "args": ["one"], "env": {"TOKEN": "a-secret-value"}}
-LIMIT_S = 60.0
 # Written as a person writes them, with whatever each form allows beside the servers.
 JSON = (
     '{{\n\t"note": "ü",  "n": 1.50,\n\t"{key}": {{\n\t\t"one": {one},\n\t\t"two": {two}\n\t}},\n'
@@ -101,9 +103,8 @@ class House:
 
     def ran(self, *words: str) -> tuple[int, str, str]:
         """A command: its exit code, and what it said."""
-        with self.started(*words) as process:
-            out, err = process.communicate(timeout=LIMIT_S)
-        return process.returncode, out, err
+        done = forkserver.ran([BIN / "mcpgateway", *words], env=self.environ, has_ended=False)
+        return done.returncode, done.stdout, done.stderr
 
 
 def sample(client: str, path: Path) -> str:
