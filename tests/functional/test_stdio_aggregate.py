@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.bridge.driver import MODERN, Shim
 
 from tests.shim.driver import MODERN, Shim
 from tests.support import forkserver

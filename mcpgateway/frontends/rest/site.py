@@ -44,32 +44,25 @@ class ControlPlane:
     """
 
     log = Logger()
+    app: Any = Klein()  # one for all, since making the table takes longer than making all the rest
 
     def __init__(self, groups: Groups, turns: Turns, audit: Audit | None = None) -> None:
         self._groups = groups
         self._audit = audit
         self._made: dict[str, Any] = {}
         self._turns = turns
-        self.app: Any = Klein()
-        for route in ROUTES:
-            if not route.is_light:
-                self._serve(route)
-        self.app.route("/api/<path:rest>", methods=ALL_METHODS, endpoint="versioned")(_versioned)
-        self.app.handle_errors(HTTPException)(_no_route)
 
     def site(self) -> Site:
         """What the channel hands requests to; forms are never parsed before somebody asks for it."""
         return Site(self.app.resource(), parsePOSTFormSubmission=False)
 
-    def _serve(self, route: Route) -> None:
-        rule = PLACE.sub(lambda found: f"<{'path:' if found[2] else ''}{found[1]}>", route.path)
+    def serve(self, request: IRequest, route: Route, path: Mapping[str, str]) -> Deferred[bytes]:
+        """Answer a request of one of the routes.
 
-        def serve(request: IRequest, **path: str) -> Deferred[bytes]:
-            asked = Asked(request, route, path)
-            return ensureDeferred(self._answer(asked)).addCallback(self._audited, asked)
-
-        methods = list(route.methods)
-        self.app.route(rule, methods=methods, endpoint=f"{route.method} {route.path}")(serve)
+        :param path: the parts of its path that the route names.
+        """
+        asked = Asked(request, route, path)
+        return ensureDeferred(self._answer(asked)).addCallback(self._audited, asked)
 
     def _audited(self, body: bytes, asked: Asked) -> bytes:
         route, request = asked.route, asked.request
@@ -115,6 +108,16 @@ class ControlPlane:
         return await getattr(made, method)(asked)
 
 
+def _serve(route: Route) -> None:
+    rule = PLACE.sub(lambda found: f"<{'path:' if found[2] else ''}{found[1]}>", route.path)
+
+    def serve(plane: ControlPlane, request: IRequest, **path: str) -> Deferred[bytes]:
+        return plane.serve(request, route, path)
+
+    methods = list(route.methods)
+    ControlPlane.app.route(rule, methods=methods, endpoint=f"{route.method} {route.path}")(serve)
+
+
 async def _written(asked: Asked, found: Any) -> bytes:
     request = asked.request
     if isinstance(found, Feed):
@@ -154,7 +157,7 @@ def _refused(request: Any, why: GatewayError) -> bytes:
     return _framed(request, _encoded({**body, **more}))
 
 
-def _versioned(request: Any, rest: str) -> bytes:
+def _versioned(_: ControlPlane, request: Any, rest: str) -> bytes:
     # Tell where that is which was asked for without its version.
     there = VERSIONED + request.uri.removeprefix(API)
     if request.uri.startswith(VERSIONED) or not methods_of(there.partition(b"?")[0]):
@@ -164,9 +167,16 @@ def _versioned(request: Any, rest: str) -> bytes:
     return b""
 
 
-def _no_route(request: IRequest, failure: Failure) -> bytes:
+def _no_route(_: ControlPlane, request: IRequest, failure: Failure) -> bytes:
     # The guard has let nothing through but what is declared; this is what Klein cannot take apart.
     said: Any = failure.value
     request.setResponseCode(said.code)
     body = {"error": said.name, "hint": "GET /api/v1/openapi.json lists what there is"}
     return _framed(request, _encoded(body))
+
+
+for each in ROUTES:
+    if not each.is_light:
+        _serve(each)
+ControlPlane.app.route("/api/<path:rest>", methods=ALL_METHODS, endpoint="versioned")(_versioned)
+ControlPlane.app.handle_errors(HTTPException)(_no_route)
