@@ -12,7 +12,8 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from mcpgateway.config.gatewaykeys import LOG_LEVELS
-from mcpgateway.config.model import Adopt, Daemon, Reach, Remote, Rest, Settings
+from mcpgateway.config.model import Adopt, Daemon, Reach, Remote, Rest
+from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ConfigError, Misplaced
 
 if TYPE_CHECKING:

@@ -21,9 +21,9 @@ from mcpgateway.app.hub import Hub, ground_facts, settle
 from mcpgateway.app.log import Observation
 from mcpgateway.app.restart import Renewal
 from mcpgateway.backends.spawn import Launcher
-from mcpgateway.config.callers import Issuer
 from mcpgateway.config.diff import Change
-from mcpgateway.config.model import Adopt, Container, GatewaySettings, ManholeSettings, ServerSpec, Settings
+from mcpgateway.config.model import Adopt, Container, GatewaySettings, Issuer, ManholeSettings, ServerSpec
+from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ConfigError
 from mcpgateway.frontends.http.channel import ChannelFactory
 from mcpgateway.frontends.http.guard import Guard

@@ -16,7 +16,8 @@ from mcpgateway.backends.factory import Backends
 from mcpgateway.backends.spawn import Launcher
 from mcpgateway.clientfiles.machine import Machine
 from mcpgateway.config.document import visible
-from mcpgateway.config.model import ServerSpec, Settings
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.settings import Settings
 from mcpgateway.discovery.naming import did_you_mean
 from mcpgateway.errors import ConfigError
 from mcpgateway.hub.catalog.recorded import Snapshots

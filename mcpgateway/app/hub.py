@@ -19,15 +19,8 @@ from mcpgateway.backends.tape import Tapes
 from mcpgateway.config import environment
 from mcpgateway.config.diff import Change
 from mcpgateway.config.merge import WorkspaceSpec, World, specialise
-from mcpgateway.config.model import (
-    GatewaySettings,
-    Profile,
-    Remote,
-    Rest,
-    ServerSpec,
-    Settings,
-    TraceSettings,
-)
+from mcpgateway.config.model import GatewaySettings, Profile, Remote, Rest, ServerSpec, TraceSettings
+from mcpgateway.config.settings import Settings
 from mcpgateway.config.surface import ShieldLimits
 from mcpgateway.errors import BackendError
 from mcpgateway.hub.catalog.recorded import Snapshots

@@ -22,7 +22,8 @@ from mcpgateway.config.document import Document, Place, dotted
 from mcpgateway.config.edit.edits import MISSING, Put, at, changed, same
 from mcpgateway.config.entry import Entry, Origin, Scope, read_program, url_of
 from mcpgateway.config.environment import FULL
-from mcpgateway.config.model import ClientFile
+from mcpgateway.config.load import EnrolledServers
+from mcpgateway.config.model import ClientFile, GatewaySettings
 from mcpgateway.config.ours import original_of
 from mcpgateway.config.problems import Problems, Where
 from mcpgateway.errors import ConfigError
@@ -72,20 +73,19 @@ class AdoptedFile:
     opted_out: frozenset[str] = frozenset()
     registered_at: float = 0.0
 
+    def servers(
+        self, gateway: GatewaySettings, opted_out: frozenset[str], rank: int, problems: Problems
+    ) -> EnrolledServers:
+        """Read its servers as they would be without the gateway.
 
-@frozen(eq=False)
-class Read:
-    """What an adopted file comes to.
-
-    :ivar projects: the directories that it says somebody works in.
-    """
-
-    found: Found
-    file: ClientFile
-    projects: tuple[str, ...] = ()
+        :param opted_out: the servers that stay their clients' own.
+        :param rank: orders the files of one scope.
+        """
+        base = Base(gateway.http_port, frozenset((gateway.bind_address, *gateway.allowed_hosts)))
+        return read_adopted(evolve(self, opted_out=opted_out), base, rank, problems)
 
 
-def read_adopted(file: AdoptedFile, base: Base, rank: int, problems: Problems) -> Read:
+def read_adopted(file: AdoptedFile, base: Base, rank: int, problems: Problems) -> EnrolledServers:
     """Read the servers of a client's file that leads to the gateway."""
     return _Reading(file, also_former(base, file.dialect, file.entries), rank, problems).read()
 
@@ -163,7 +163,7 @@ class _Reading:
     _entries: list[Entry] = field(factory=list)
     _remotes: list[str] = field(factory=list)
 
-    def read(self) -> Read:
+    def read(self) -> EnrolledServers:
         """Read all of it."""
         file = self.file
         is_known = file.value is not MISSING and not self._is_cut_short()
@@ -184,7 +184,9 @@ class _Reading:
             tuple(self._unsettled(before)) if is_known and not file.suspended else (),
             file.registered_at,
         )
-        return Read(Found(tuple(self._entries), tuple(self._remotes)), shown, self._projects(value))
+        return EnrolledServers(
+            Found(tuple(self._entries), tuple(self._remotes)), shown, self._projects(value)
+        )
 
     def _is_cut_short(self) -> bool:
         """Whether all entries are gone, and their place with them; nobody who removes servers does that."""

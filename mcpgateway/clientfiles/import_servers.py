@@ -18,7 +18,8 @@ from mcpgateway.clientfiles.machine import CUSTOM, Machine
 from mcpgateway.clientfiles.plan import adopted_at
 from mcpgateway.config.client import read_client, read_remotes
 from mcpgateway.config.document import Document, printable
-from mcpgateway.config.edit.edits import MISSING, Edit, Put, at, edit, in_its_dialect, placed, same
+from mcpgateway.config.edit.edits import MISSING, Edit, Put, at, placed, same
+from mcpgateway.config.edit.file_text import edit, in_its_dialect
 from mcpgateway.config.entry import Entry
 from mcpgateway.config.external_values import unasked
 from mcpgateway.config.file_format import is_client_file, read_native, read_servers

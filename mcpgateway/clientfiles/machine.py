@@ -14,9 +14,10 @@ from mcpgateway.clientfiles.formats.client_format import Base
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.ledger import Ledger, Records
 from mcpgateway.config.file_format import Native, is_client_file, read_native
-from mcpgateway.config.model import ClientSettings, GatewaySettings, Settings
+from mcpgateway.config.model import ClientSettings, GatewaySettings
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.read import parse
+from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ConfigError
 from mcpgateway.system import files, paths, state
 from mcpgateway.system.gateway_health import GatewayHealth, ask, running_gateway

@@ -12,9 +12,9 @@ from mcpgateway.config.document import Document
 from mcpgateway.config.entry import Entry, Origin, Scope, read_program
 from mcpgateway.config.environment import FULL
 from mcpgateway.config.merge import Blueprint, names_of
-from mcpgateway.config.model import Settings
 from mcpgateway.config.problems import Problem, Problems
 from mcpgateway.config.resolve import Building, World
+from mcpgateway.config.settings import Settings
 
 # Behind every file that the gateway reads already.
 LAST_RANK = 1000

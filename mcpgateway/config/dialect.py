@@ -13,9 +13,10 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from mcpgateway.config import mcpctl, schema
-from mcpgateway.config.document import Document
+from mcpgateway.config import schema
+from mcpgateway.config.document import Document, Place, printable
 from mcpgateway.config.model import Dialect
+from mcpgateway.config.problems import Problems
 from mcpgateway.config.section import NOTE_PREFIXES
 
 KEY = "dialect"
@@ -50,7 +51,7 @@ class Reading:
 def reading_of(document: Document) -> Reading:
     """Tell how a file is read; see Note [By its own servers]."""
     found = _reading(document.value)
-    if found.dialect is Dialect.OURS and mcpctl.is_theirs(document.root()):
+    if found.dialect is Dialect.OURS and is_mcpctl(document.root()):
         return evolve(found, dialect=Dialect.MCPCTL, why="it has no key that is unknown to that program")
     return found
 
@@ -126,3 +127,43 @@ def mark(before: Any, after: Any) -> str:
     former, now = _reading(before), _reading(after)
     is_same = former.dialect is now.dialect
     return "" if is_same or former.is_open or now.is_open else former.dialect.value
+
+
+MCPCTL_GATEWAY_KEYS = frozenset(
+    "transports http_port bind_address ping_interval compress_schemas allow_remote auth_mcp_transport"
+    " tls_cert_path tls_key_path tool_filter".split()
+)
+MCPCTL_SERVER_KEYS = frozenset(
+    "command args cwd env url headers rest_url health_endpoint disabled expose_tools".split()
+)
+MCPCTL_TOP_KEYS = frozenset(("gateway", "servers", "$schema"))
+MCPCTL_SEPARATOR = "__"
+
+
+def is_mcpctl(root: Place) -> bool:
+    """Tell whether a file is one that mcp-gateway would read."""
+    gateway, servers = root.at("gateway"), root.at("servers")
+    return (
+        root.document.file.endswith(".json")
+        and isinstance(gateway.value, dict)
+        and isinstance(servers.value, dict)
+        and _has_only(root, MCPCTL_TOP_KEYS)
+        and _has_only(gateway, MCPCTL_GATEWAY_KEYS)
+        and all(
+            isinstance(each.value, dict) and _has_only(each, MCPCTL_SERVER_KEYS) for each in servers.members()
+        )
+    )
+
+
+def _has_only(place: Place, known: frozenset[str]) -> bool:
+    return all(each.key in known for each in place.members())
+
+
+def refuse_mcpctl_names(root: Place, problems: Problems) -> None:
+    """Add an error for each server of such a file whose name could not be told from that of a tool."""
+    for each in root.at("servers").members():
+        if MCPCTL_SEPARATOR in each.key:
+            other = printable(each.key.replace(MCPCTL_SEPARATOR, "_"))
+            called = f"the name '{printable(each.key)}' has {MCPCTL_SEPARATOR} in it"
+            what = f"{called}, which stands between a server and its tool"
+            problems.error(each.where, what, f"call it '{other}'")

@@ -7,8 +7,8 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from mcpgateway.config import mcpctl, schema, serverkeys
-from mcpgateway.config.dialect import CLIENTS_KEYS, Reading, reading_of, top_servers
+from mcpgateway.config import schema, serverkeys
+from mcpgateway.config.dialect import CLIENTS_KEYS, Reading, reading_of, refuse_mcpctl_names, top_servers
 from mcpgateway.config.document import Document, Place, printable
 from mcpgateway.config.entry import Entry, Origin, Scope, read_server
 from mcpgateway.config.environment import FULL, LISTED, EnvPolicy
@@ -177,7 +177,7 @@ def _overlay(before: Native, document: Document, problems: Problems) -> Native:
             before, servers=servers, readings=(*before.readings, _read_as(document, reading, origin))
         )
     if reading.dialect is Dialect.MCPCTL:
-        mcpctl.refuse_names(root, problems)
+        refuse_mcpctl_names(root, problems)
     top, root = _parted(root, reading)
     found = schema.TOP.read(root, problems)
     section = {**found.get("gateway", {}), **_compat(found)}

@@ -3,28 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from attrs import evolve, field, frozen
 
 from mcpgateway.config.client import Found, read_client
-from mcpgateway.config.document import Document, printable
+from mcpgateway.config.document import Document, Place, printable
+from mcpgateway.config.edit.edits import NAME, Road
 from mcpgateway.config.entry import Entry
 from mcpgateway.config.file_format import Native, check_reach, read_native, read_servers
 from mcpgateway.config.merge import Assembled, Blueprint, World, assemble
-from mcpgateway.config.model import GatewaySettings, Profile, Remote, Settings, Workspace
+from mcpgateway.config.model import ClientFile, GatewaySettings, Profile, Remote, Workspace
 from mcpgateway.config.problems import Problem, Problems, Where
 from mcpgateway.config.resolve import LOOPBACK_NAMES
 from mcpgateway.config.section import nearest
 from mcpgateway.config.security import settled
+from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ConfigError
-
-if TYPE_CHECKING:
-    from mcpgateway.clientfiles.enrolled_text import AdoptedFile, Read
 
 # Why a file has its own entries back where the whole gateway is switched off softly.
 DISABLED = "disabled"
 DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@frozen(eq=False)
+class EnrolledServers:
+    """What a client's file that leads to the gateway comes to.
+
+    :ivar projects: the directories that it says somebody works in.
+    """
+
+    found: Found
+    file: ClientFile
+    projects: tuple[str, ...] = ()
+
+
+class EnrolledFile(Protocol):
+    """A client's file that leads to the gateway, and what is known of it."""
+
+    @property
+    def suspended(self) -> str:
+        """Why it has its own entries back; empty where it leads to the gateway."""
+
+    def servers(
+        self, gateway: GatewaySettings, opted_out: frozenset[str], rank: int, problems: Problems
+    ) -> EnrolledServers:
+        """Read its servers as they would be without the gateway.
+
+        :param opted_out: the servers that stay their clients' own.
+        :param rank: orders the files of one scope.
+        """
 
 
 @frozen(eq=False)
@@ -41,7 +69,7 @@ class Files:
     native: Sequence[Document] = ()
     sources: Sequence[Document] = ()
     extra: Sequence[Entry] = ()
-    adopted: Sequence[AdoptedFile] = ()
+    adopted: Sequence[EnrolledFile] = ()
     opted_out: frozenset[str] = frozenset()
 
 
@@ -121,18 +149,13 @@ def _opted_out(files: Files, native: Native) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*native.clients.opt_out, *sorted(files.opted_out))))
 
 
-def _adopted(files: Files, native: Native, gateway: GatewaySettings, problems: Problems) -> list[Read]:
-    if not files.adopted:
-        return []
-    from mcpgateway.clientfiles.enrolled_text import read_adopted
-    from mcpgateway.clientfiles.formats.loopback import Base
-
+def _adopted(
+    files: Files, native: Native, gateway: GatewaySettings, problems: Problems
+) -> list[EnrolledServers]:
     out = frozenset(_opted_out(files, native))
-    base = Base(gateway.http_port, frozenset((gateway.bind_address, *gateway.allowed_hosts)))
     ranks = range(len(files.sources), len(files.sources) + len(files.adopted))
     return [
-        read_adopted(evolve(each, opted_out=out), base, rank, problems)
-        for rank, each in zip(ranks, files.adopted, strict=True)
+        each.servers(gateway, out, rank, problems) for rank, each in zip(ranks, files.adopted, strict=True)
     ]
 
 
@@ -204,3 +227,23 @@ def _profiles(native: Native, blueprints: Mapping[str, Blueprint]) -> dict[str, 
 def _capabilities(said: Mapping[str, Any]) -> tuple[str, ...]:
     found = said.get("capabilities", ())
     return tuple(found if isinstance(found, tuple) else found.get("include", ()))
+
+
+def place_of(files: Files, entry: Entry) -> Place | None:
+    """The place of an entry in the files as they are; None where it is in none of them."""
+    problems = Problems()
+    found = [*read_servers(read_native(files.native, problems), problems)]
+    for rank, document in enumerate(files.sources):
+        found += read_client(document, rank, problems).entries
+    same = (each for each in found if each.title == entry.title and each.origin == entry.origin)
+    return next((each.place for each in same), None)
+
+
+def road_of(place: Place) -> Road:
+    """The road of edits to a place: an item of a list is known by its name."""
+    road: list[str] = []
+    value: Any = place.document.value
+    for step in place.path:
+        value = value[step]
+        road.append(str(value[NAME]) if isinstance(step, int) else step)
+    return tuple(road)

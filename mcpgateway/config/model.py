@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import field, frozen
 
-from mcpgateway.config.callers import Security
 from mcpgateway.config.surface import Level, ShieldLimits, ViewSettings
 from mcpgateway.protocol.versions import Era
-
-if TYPE_CHECKING:
-    from mcpgateway.config.merge import Blueprint, World
 
 
 class Bridge(Enum):
@@ -410,6 +406,38 @@ class TraceSettings:
 
 
 @frozen
+class Issuer:
+    """An authorization server whose access tokens let clients in (OAuth 2.1).
+
+    :ivar issuer: who its tokens say has made them.
+    :ivar audience: whom they have to be for.
+    :ivar jwks_url: where its keys are; empty: its metadata says so.
+    :ivar scopes: what they have to allow.
+    """
+
+    issuer: str = ""
+    audience: tuple[str, ...] = ()
+    jwks_url: str = ""
+    scopes: tuple[str, ...] = ()
+
+
+@frozen
+class Security:
+    """Who may call, besides whoever has the gateway's own tokens.
+
+    :ivar trusted_ips: addresses and networks that need no token, as the connection comes from them.
+    :ivar api_keys: keys of clients, or ``sha256:`` and a digest.
+    :ivar project_tokens: tokens of clients in the same forms, and the workspace each is for.
+    """
+
+    enabled: bool = False
+    trusted_ips: tuple[str, ...] = ()
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    project_tokens: Mapping[str, str] = field(factory=dict, repr=False)
+    oauth: Issuer = Issuer()
+
+
+@frozen
 class GatewaySettings:
     """What the ``gateway`` section decides.
 
@@ -534,35 +562,3 @@ class Workspace:
     name: str
     path: str
     profiles: tuple[str, ...] = ()
-
-
-@frozen
-class Settings:
-    """A whole configuration.
-
-    :ivar gateway: the gateway's own settings.
-    :ivar servers: what is served.
-    :ivar passthrough: how many entries were left to their clients, because they are no stdio servers.
-    :ivar warnings: one line each, for the log; never with a value of an environment variable.
-    :ivar blueprints: what the servers are built from, by name, to be built again for a workspace.
-    :ivar projects: the directories that clients' own files say somebody works in.
-    :ivar world: what entries are expanded in, also those of files that are read later.
-    :ivar clients: what is to become of clients' own files.
-    :ivar manhole: where its owner gets inside of the running gateway.
-    :ivar adopted: the clients' files that lead to the gateway.
-    :ivar is_disabled: whether the whole gateway is switched off softly, so that every client uses its own servers.
-    """
-
-    gateway: GatewaySettings
-    servers: tuple[ServerSpec, ...]
-    passthrough: int = 0
-    warnings: tuple[str, ...] = ()
-    blueprints: Mapping[str, Blueprint] = field(factory=dict, repr=False)
-    workspaces: tuple[Workspace, ...] = ()
-    profiles: Mapping[str, Profile] = field(factory=dict)
-    projects: tuple[str, ...] = ()
-    world: World | None = field(default=None, repr=False)
-    clients: ClientSettings = ClientSettings()
-    adopted: tuple[ClientFile, ...] = ()
-    is_disabled: bool = False
-    manhole: ManholeSettings = ManholeSettings()

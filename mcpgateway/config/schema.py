@@ -9,6 +9,7 @@ from typing import Any
 
 from attrs import frozen
 
+from mcpgateway.config import serverkeys
 from mcpgateway.config.document import Place
 from mcpgateway.config.gatewaykeys import CLIENTS, COMPAT, GATEWAY, MANHOLE, SECRETS
 from mcpgateway.config.kinds import (
@@ -132,3 +133,20 @@ TOP = Section(
         Key("inputs", Anything(), "A setting of other clients; it is passed over."),
     ],
 )
+
+
+JSON_SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the schema of a configuration file.
+
+    A file that is nothing but servers, without a level above them, is read as well; no schema can tell such
+    names from slips, so this one leaves that shape out.
+    """
+    return {
+        "$schema": JSON_SCHEMA_DIALECT,
+        "title": "mcpgateway configuration",
+        **TOP.json(),
+        "$defs": {"server": serverkeys.SERVER.json()},
+    }

@@ -13,10 +13,10 @@ from typing import Any
 from attrs import evolve, frozen
 
 from mcpgateway.config import values
-from mcpgateway.config.callers import Issuer, Security
 from mcpgateway.config.document import Place
 from mcpgateway.config.expand import expand
 from mcpgateway.config.kinds import Flag, Strings, Text, Texts
+from mcpgateway.config.model import Issuer, Security
 from mcpgateway.config.problems import Problems, Where
 from mcpgateway.config.section import Key, Section
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 
 from attrs import field, frozen
 
-from mcpgateway.config import headers
 from mcpgateway.config.document import printable
+from mcpgateway.config.reach import refused_header
 from mcpgateway.errors import ConfigError
 
 HEADER = "HDR_"
@@ -122,7 +122,7 @@ def _credential(record: Record) -> Credential:
 
 
 def _header(name: str, value: str, title: str) -> str:
-    why = headers.refused(name) or ("holds a line break" if UNSENDABLE.search(value) else "")
+    why = refused_header(name) or ("holds a line break" if UNSENDABLE.search(value) else "")
     if why:
         raise ConfigError(f"'{printable(title)}': {HEADER}{printable(name)} {why}")
     return name

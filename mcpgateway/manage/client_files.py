@@ -11,7 +11,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from mcpgateway.config.document import visible
-from mcpgateway.config.model import ClientFile, Settings
+from mcpgateway.config.model import ClientFile
+from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ClientFilesFailed, InvalidParams
 from mcpgateway.manage.enrolment import APPLY, Asker
 from mcpgateway.observe import immorterm

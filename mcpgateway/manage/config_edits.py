@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mcpgateway.config.edit import permissions
-from mcpgateway.config.edit.edits import Edit, Put, Road, edit, in_its_dialect, in_its_words, placed, rooted
-from mcpgateway.config.provenance import place_of, road_of
+from mcpgateway.config.edit.edits import Edit, Put, Road, placed, rooted
+from mcpgateway.config.edit.file_text import edit, in_its_dialect, in_its_words
+from mcpgateway.config.load import place_of, road_of
 from mcpgateway.config.read import parse
 from mcpgateway.errors import NotOurs, Unfit, UnknownServer
 from mcpgateway.manage.reload import Reload

@@ -18,7 +18,8 @@ from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 
 from mcpgateway.backends.validation import Report
-from mcpgateway.config.edit.edits import Edit, Put, Remove, Road, edit, road_to
+from mcpgateway.config.edit.edits import Edit, Put, Remove, Road, road_to
+from mcpgateway.config.edit.file_text import edit
 from mcpgateway.config.edit.patch import runs_here
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.read import parse

@@ -20,14 +20,15 @@ from attrs import define, evolve, field, frozen
 from mcpgateway.config.client import read_project
 from mcpgateway.config.document import printable, visible
 from mcpgateway.config.edit import permissions
-from mcpgateway.config.edit.edits import Edit, Put, Road, edit, in_its_dialect, placed, rooted, same
+from mcpgateway.config.edit.edits import Edit, Put, Road, placed, rooted, same
+from mcpgateway.config.edit.file_text import edit, in_its_dialect
 from mcpgateway.config.environment import FULL, LISTED
-from mcpgateway.config.load import Setting, compose
+from mcpgateway.config.load import Setting, compose, place_of, road_of
 from mcpgateway.config.merge import Blueprint, World, specialise
-from mcpgateway.config.model import ServerSpec, Settings, Share
+from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.problems import Problems
-from mcpgateway.config.provenance import place_of, road_of
 from mcpgateway.config.read import parse
+from mcpgateway.config.settings import Settings
 from mcpgateway.errors import (
     ConfigError,
     InvalidParams,

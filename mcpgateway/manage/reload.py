@@ -21,8 +21,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.config.diff import Change, at_start, compare
-from mcpgateway.config.model import Settings
 from mcpgateway.config.problems import Problem
+from mcpgateway.config.settings import Settings
 from mcpgateway.system.fingerprint import Essences
 from mcpgateway.system.settings import Examined
 from mcpgateway.system.watch import Watch

@@ -21,12 +21,12 @@ from mcpgateway.config.entry import Entry, Origin, Scope, read_server
 from mcpgateway.config.environment import LISTED
 from mcpgateway.config.external_values import wanted
 from mcpgateway.config.file_format import FileReading, Native, is_client_file, read_native
-from mcpgateway.config.include import Finder, with_includes
 from mcpgateway.config.load import Files, Setting, compose
-from mcpgateway.config.model import ServerSpec, Settings, Share
+from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.problems import Problem, Problems, Where, Wrong
-from mcpgateway.config.read import parse
+from mcpgateway.config.read import FileFinder, parse, with_includes
 from mcpgateway.config.resolve import Building, WorkspaceSpec, World
+from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ConfigError
 from mcpgateway.policy.secrets.masking import is_token
 from mcpgateway.system import approvals, files, home_files, paths
@@ -331,7 +331,7 @@ class _Examination:
         return known.get(self._look(approvals.file_of(self.home)) and approvals.target(path), "")
 
     def _with_includes(self, documents: list[Document]) -> tuple[list[Document], list[Document]]:
-        finder = Finder(self._find, self._document)
+        finder = FileFinder(self._find, self._document)
         found = [each for one in documents for each in with_includes(one, finder, self.problems)]
         theirs = [each for each in found if each not in documents and is_client_file(each)]
         return [each for each in found if each not in theirs], theirs

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcpgateway.config.dialect import mark, reading_of
-from mcpgateway.config.edit.edits import Put, edit, in_its_dialect, placed
+from mcpgateway.config.edit.edits import Put, placed
+from mcpgateway.config.edit.file_text import edit, in_its_dialect
 from mcpgateway.config.file_format import read_native, read_servers
 from mcpgateway.config.model import Dialect
 from mcpgateway.config.problems import Problems

@@ -2,9 +2,8 @@
 
 import pytest
 
-from mcpgateway.config.include import Finder, with_includes
 from mcpgateway.config.problems import Problems
-from mcpgateway.config.read import parse
+from mcpgateway.config.read import FileFinder, parse, with_includes
 from mcpgateway.errors import ConfigError
 
 
@@ -27,7 +26,7 @@ class Shelf:
     def all(self, name="a"):
         """Return the names of all files in their order, and what is wrong."""
         problems = Problems()
-        found = with_includes(self.read(f"/{name}.yaml"), Finder(self.find, self.read), problems)
+        found = with_includes(self.read(f"/{name}.yaml"), FileFinder(self.find, self.read), problems)
         return [each.file[1:-5] for each in found], [str(each) for each in problems]
 
 
@@ -86,5 +85,5 @@ class IncludeTests:
 
         problems = Problems()
         document = parse("include: [b, 3, '']", "/a.yaml")
-        assert with_includes(document, Finder(find, Shelf().read), problems) == [document]
+        assert with_includes(document, FileFinder(find, Shelf().read), problems) == [document]
         assert [str(each) for each in problems] == ["/a.yaml: cannot be read"]

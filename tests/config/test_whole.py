@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from mcpgateway.config.jsonschema import json_schema
 from mcpgateway.config.read import parse
+from mcpgateway.config.schema import json_schema
 from tests.support.configurations import FULL, configurations, names, read, written
 from tests.support.gateway import IS_SOAK
 

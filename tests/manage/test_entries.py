@@ -15,8 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from mcpgateway.config.edit.conditions import Condition
 from mcpgateway.config.edit.patch import Patch
-from mcpgateway.config.model import Settings
 from mcpgateway.config.read import parse
+from mcpgateway.config.settings import Settings
 from mcpgateway.errors import Outdated, Taken, UnknownServer
 from mcpgateway.manage.entries import Entries
 from mcpgateway.manage.servers import Operating

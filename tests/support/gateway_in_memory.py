@@ -17,7 +17,8 @@ from mcpgateway.app.hub import Keys, Outside, exposition_of, figures_of, make_hu
 from mcpgateway.app.log import Observation
 from mcpgateway.backends.http.client import Web
 from mcpgateway.config.diff import compare
-from mcpgateway.config.model import Bridge, Circuit, GatewaySettings, Limits, ServerSpec, Settings, Share
+from mcpgateway.config.model import Bridge, Circuit, GatewaySettings, Limits, ServerSpec, Share
+from mcpgateway.config.settings import Settings
 from mcpgateway.errors import BackendGone, ClientFilesFailed, GatewayError, LaunchFailed, NeedsAuthorization
 from mcpgateway.frontends.http.channel import Channel, ChannelFactory
 from mcpgateway.frontends.http.guard import Guard

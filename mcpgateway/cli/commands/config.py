@@ -125,7 +125,7 @@ def schema(globals_: Globals, *, config: str | None, env_file: str | None) -> in
     """Print the schema."""
 
     def work() -> int:
-        from mcpgateway.config.jsonschema import json_schema
+        from mcpgateway.config.schema import json_schema
 
         emit(json_schema())
         return DONE

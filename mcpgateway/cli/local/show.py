@@ -11,11 +11,12 @@ from attrs import frozen
 from mcpgateway.config.document import Document, Place
 from mcpgateway.config.expand import SOURCE, VARIABLE
 from mcpgateway.config.gatewaykeys import GATEWAY
+from mcpgateway.config.load import place_of
 from mcpgateway.config.merge import Blueprint
-from mcpgateway.config.model import ServerSpec, Settings
-from mcpgateway.config.provenance import place_of
+from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.section import Section
 from mcpgateway.config.serverkeys import SERVER
+from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ConfigError
 from mcpgateway.escaping import one_line
 from mcpgateway.policy.secrets.masking import arguments, masked

@@ -1,11 +1,4 @@
-"""Changes of a configuration file's text that leave everything else in it as it was.
-
-# Note [Spliced, then checked]
-A change is worked out as a few insertions and replacements in the text, so comments, order and the look of all the
-rest stay byte for byte.  The result is parsed again and compared with what the change means.  Where a text is so
-unusual that the two differ (an alias in YAML stands for a value that is written elsewhere), YAML is written anew with
-its comments, and if that does not do either, the change is refused rather than made.
-"""
+"""Changes of a configuration, and what a document holds after them."""
 
 from __future__ import annotations
 
@@ -15,9 +8,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from mcpgateway.config import dialect
-from mcpgateway.config.document import dotted, printable
-from mcpgateway.config.model import Dialect
-from mcpgateway.config.read import is_json, parse
+from mcpgateway.config.document import printable
 from mcpgateway.errors import ConfigError
 
 # A list whose items are mappings with a name is walked by these names.
@@ -62,62 +53,6 @@ class Splice:
     start: int
     end: int
     text: str = field(repr=False)
-
-
-def edit(text: str, file: str, change: Edit) -> str:
-    """Change a configuration file's text; see Note [Spliced, then checked].
-
-    :raise ConfigError: the key to be changed is not there, or the text does not allow it.
-    """
-    if is_json(text, file):
-        from mcpgateway.config.edit import json as how
-    else:
-        from mcpgateway.config.edit import yaml as how  # type: ignore[no-redef]  # the same two functions
-    before = how.values(text, file)
-    wanted = changed(before, change, file)
-    for plan in (list(steps(before, change)), [change]):
-        made = _carried_out(how, text, file, plan)
-        if made is not None and same(_values(how, made, file), wanted):
-            return made
-    raise ConfigError(
-        f"{file}: {dotted(change.road)} cannot be changed without changing something else;"
-        " please edit the file by hand"
-    )
-
-
-def _carried_out(how: Any, text: str, file: str, plan: Sequence[Edit]) -> str | None:
-    for each in plan:
-        aim = changed(how.values(text, file), each, file)
-        ways = (way for way in how.ways(text, each) if same(_values(how, way, file), aim))
-        made = next(ways, None)
-        if made is None:
-            return None
-        text = made
-    return text
-
-
-def in_its_dialect(before: str, after: str, file: str) -> str:
-    """Return a file's text after a change, read as it was before: it says its dialect where nothing else does any more.
-
-    :raise ConfigError: the text does not allow it.
-    """
-    former, now = (parse(each, file, strict=False, takes_list=True).value for each in (before, after))
-    word = dialect.mark(former, now)
-    return edit(after, file, Put((dialect.KEY,), word)) if word else after
-
-
-def in_its_words(change: Edit, text: str, file: str) -> Edit:
-    """Say a change in words of the program whose file it is: mcp-gateway with mcp-ctl knows no ``enabled``.
-
-    :param change: with its whole road in that file.
-    :raise ConfigError: the text is not of its form.
-    """
-    *holder, key = change.road
-    if key != "enabled" or not isinstance(change, Put) or not isinstance(change.value, bool):
-        return change
-    document = parse(text, file, strict=False, takes_list=True)
-    is_theirs = dialect.reading_of(document).dialect is Dialect.MCPCTL
-    return Put((*holder, "disabled"), not change.value) if is_theirs else change
 
 
 def rooted(change: Edit, road: Road) -> Edit:
@@ -264,13 +199,6 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return len(one) == len(other) and all(map(same, one, other))
     return type(one) is type(other) and bool(one == other)
-
-
-def _values(how: Any, text: str, file: str) -> Any:
-    try:
-        return how.values(text, file)
-    except ConfigError:
-        return MISSING
 
 
 def newline_of(text: str) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from mcpgateway.config import environment, external_values, headers
+from mcpgateway.config import environment, external_values
 from mcpgateway.config.document import printable
 from mcpgateway.config.edit.edits import Edit, Put
+from mcpgateway.config.reach import refused_header
 from mcpgateway.errors import Unfit
 
 VARIABLES = ("env", "environment")
@@ -42,7 +43,7 @@ def check(change: Edit) -> None:
         shown = ", ".join(printable(each) for each in refused)
         raise Unfit(f"{shown}: can make a server run other code, and is only taken from the user's own files")
     for name in _names(value.get(HEADERS)):
-        why = headers.refused(name)
+        why = refused_header(name)
         if why:
             raise Unfit(f"{printable(name)}: {why}")
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from mcpgateway.config.edit import json as edit_json
 from mcpgateway.config.edit import yaml
-from mcpgateway.config.edit.edits import Put, Remove, Rename, changed, edit, road_to, rooted, same
+from mcpgateway.config.edit.edits import Put, Remove, Rename, changed, road_to, rooted, same
+from mcpgateway.config.edit.file_text import edit
 from mcpgateway.errors import ConfigError
 
 YAML = """\

@@ -17,8 +17,8 @@ from twisted.internet.defer import Deferred
 
 from mcpgateway.config.diff import Change
 from mcpgateway.config.edit.edits import Put
-from mcpgateway.config.model import Settings
 from mcpgateway.config.read import parse
+from mcpgateway.config.settings import Settings
 from mcpgateway.frontends.http.peers import Caller
 from mcpgateway.frontends.http.routes import class_of, leading_to
 from mcpgateway.frontends.rest.openapi import REFUSALS

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from mcpgateway.config.callers import Security
 from mcpgateway.config.model import (
     GatewaySettings,
     OAuth,
     Profile,
     Remote,
     Rest,
+    Security,
     ServerSpec,
-    Settings,
     TraceSettings,
 )
 from mcpgateway.config.resolve import World
+from mcpgateway.config.settings import Settings
 from mcpgateway.policy.secrets.configured import configured, secrets_of_server, written
 
 

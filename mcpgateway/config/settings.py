@@ -1,0 +1,50 @@
+"""A whole configuration, as the gateway runs with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+from mcpgateway.config.merge import Blueprint, World
+from mcpgateway.config.model import (
+    ClientFile,
+    ClientSettings,
+    GatewaySettings,
+    ManholeSettings,
+    Profile,
+    ServerSpec,
+    Workspace,
+)
+
+
+@frozen
+class Settings:
+    """A whole configuration.
+
+    :ivar gateway: the gateway's own settings.
+    :ivar servers: what is served.
+    :ivar passthrough: how many entries were left to their clients, because they are no stdio servers.
+    :ivar warnings: one line each, for the log; never with a value of an environment variable.
+    :ivar blueprints: what the servers are built from, by name, to be built again for a workspace.
+    :ivar projects: the directories that clients' own files say somebody works in.
+    :ivar world: what entries are expanded in, also those of files that are read later.
+    :ivar clients: what is to become of clients' own files.
+    :ivar manhole: where its owner gets inside of the running gateway.
+    :ivar adopted: the clients' files that lead to the gateway.
+    :ivar is_disabled: whether the whole gateway is switched off softly, so that every client uses its own servers.
+    """
+
+    gateway: GatewaySettings
+    servers: tuple[ServerSpec, ...]
+    passthrough: int = 0
+    warnings: tuple[str, ...] = ()
+    blueprints: Mapping[str, Blueprint] = field(factory=dict, repr=False)
+    workspaces: tuple[Workspace, ...] = ()
+    profiles: Mapping[str, Profile] = field(factory=dict)
+    projects: tuple[str, ...] = ()
+    world: World | None = field(default=None, repr=False)
+    clients: ClientSettings = field(factory=ClientSettings)
+    adopted: tuple[ClientFile, ...] = ()
+    is_disabled: bool = False
+    manhole: ManholeSettings = field(factory=ManholeSettings)
