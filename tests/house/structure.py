@@ -40,7 +40,7 @@ CEILINGS = {
     DOUBLED: 127,
     UNUSED: 2,
     UNDECLARED: 3,
-    PACKAGE_LINES: 73_000,  # to the next thousand, for a rename may cost a line
+    PACKAGE_LINES: 74_000,  # to the next thousand, for a rename may cost a line
 }
 
 # Requirements that are run by name, by other programs or as parts of them.

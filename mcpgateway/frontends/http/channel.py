@@ -32,6 +32,7 @@ from math import inf
 from socket import MSG_DONTWAIT, MSG_PEEK
 from typing import Any
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IAddress,
     IHandshakeListener,
@@ -205,6 +206,8 @@ class Channel:
         self.phase = CLOSED
         self._forget()
         self.outlet.clear()
+        if self._exchange is not None and self._exchange.on_data is not None:
+            self._exchange.hung_up = reason.check(ConnectionDone) is not None
         self._tell_gone()
 
     def _tell_gone(self) -> None:
@@ -277,9 +280,37 @@ class Channel:
                 self.park()
 
     def _hold(self, data: bytes) -> None:
+        exchange = self._exchange
+        if exchange is not None and exchange.on_data is not None:
+            self._pass_on(exchange, exchange.on_data, data)
+            return
         self._held += data
         self._hold_more(len(data))
         if not self._is_paused:
+            self._is_paused = True
+            self.transport.pauseProducing()
+
+    def _pass_on(self, exchange: Exchange, on_data: Callable[[bytes], None], data: bytes) -> None:
+        try:
+            on_data(data)
+        except Exception:  # noqa: BLE001  # the catch-all of this road, where another protocol has the connection
+            self._confess(exchange)
+
+    def upgraded(self) -> None:
+        """Another protocol has the connection: what came early is its, and no other request is."""
+        self.is_last = True
+        data, self._held = self._held, b""
+        if self._is_counted:
+            self._let_go()
+        self._resume()
+        if data:
+            self._hold(data)
+
+    def hold(self, *, is_held: bool) -> None:
+        """Whether to read nothing for now."""
+        if not is_held:
+            self._resume()
+        elif not self._is_paused:
             self._is_paused = True
             self.transport.pauseProducing()
 
@@ -377,6 +408,7 @@ class Channel:
             self._refuse(413, "Request body too large")
             return
         exchange.body = body
+        exchange.limit = limit
         self._handle(exchange)
 
     def _take_body(self, data: bytes) -> bytes:

@@ -51,7 +51,10 @@ class Exchange:
     :ivar on_gone: called once if the client disconnects before the answer is finished.
     :ivar gone: the client cannot be told anything any more.
     :ivar answered: the answer is finished.
-    :ivar streaming: the answer is an event stream.
+    :ivar streaming: the answer is an event stream, or another protocol has the connection.
+    :ivar limit: how many bytes of a body, or of a message of another protocol, the door takes.
+    :ivar on_data: takes the client's bytes where another protocol has the connection; else None.
+    :ivar hung_up: the client has closed the connection in order.
     """
 
     __slots__ = (
@@ -62,7 +65,10 @@ class Exchange:
         "gone",
         "head",
         "headers",
+        "hung_up",
+        "limit",
         "method",
+        "on_data",
         "on_gone",
         "path",
         "query",
@@ -88,6 +94,9 @@ class Exchange:
         self.gone = False
         self.answered = False
         self.streaming = False
+        self.limit = 0
+        self.on_data: Callable[[bytes], None] | None = None
+        self.hung_up = False
 
     def answer(self, status: int, body: bytes = b"", content_type: bytes = JSON, extra: bytes = b"") -> None:
         """Give the whole answer; ``extra`` is more header lines, each with its line end.
@@ -128,6 +137,38 @@ class Exchange:
             framing = CLOSE + b"\r\n"
         channel.outlet.write(_EVENT_STREAM + channel.factory.date + extra + framing)
 
+    def upgrade(
+        self, protocol: bytes, on_data: Callable[[bytes], None], producer: Any, extra: bytes = b""
+    ) -> None:
+        """Give the connection to another protocol (RFC 9110 section 7.8); what is said from now on is not framed.
+
+        :param on_data: takes the client's bytes.
+        :param producer: is told to pause while the client does not read (`IPushProducer`).
+        :raise RuntimeError: there is an answer already.
+        """
+        if self.answered or self.streaming:
+            raise RuntimeError("this exchange has an answer already")
+        self.streaming = True
+        self.on_data = on_data
+        if self.gone:
+            return
+        head = STATUS_LINES[101] + b"Connection: Upgrade\r\nUpgrade: " + protocol + b"\r\n" + extra + b"\r\n"
+        self._channel.outlet.producer = producer
+        self._channel.outlet.write(head)
+        self._channel.upgraded()
+
+    def say(self, data: bytes) -> bool:
+        """Send bytes of another protocol in their order, while there is room for them; false when nobody gets them."""
+        if self.gone or self.answered:
+            return False
+        self._channel.outlet.write(data)
+        return not self.gone
+
+    def hold(self, *, is_held: bool) -> None:
+        """Whether to read nothing from the client for now."""
+        if not self.gone and not self.answered:
+            self._channel.hold(is_held=is_held)
+
     def send(self, data: bytes) -> bool:
         """Send a part of the stream; false when nobody will get it, because the reader has gone or is too slow."""
         if self.gone or self.answered:
@@ -148,9 +189,11 @@ class Exchange:
         self.answered = True
         if self.gone:
             return
-        if self.version == b"1.1":
-            data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else b"0\r\n\r\n"
         channel = self._channel
+        if self.on_data is not None:
+            channel.outlet.producer = None
+        elif self.version == b"1.1":
+            data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else b"0\r\n\r\n"
         if data and self.method != b"HEAD":
             channel.outlet.write_last(data)
         channel.answer_done()

@@ -33,9 +33,16 @@ from mcpgateway.errors import (
     UnsupportedVersion,
 )
 from mcpgateway.frontends.http.batches import Unreadable, read_batch
-from mcpgateway.frontends.http.mcp import ALLOW_POST, accepted, is_json, refuse, said_owner
+from mcpgateway.frontends.http.mcp import ALLOW_POST, accepted, is_json, refuse
 from mcpgateway.frontends.http.streams import Streams
-from mcpgateway.frontends.http.workspace_detection import Placing, is_admin, known_id, said_pid, said_trace
+from mcpgateway.frontends.http.workspace_detection import (
+    Placing,
+    is_admin,
+    known_id,
+    said_owner,
+    said_pid,
+    said_trace,
+)
 from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.hub.keepalive import Signs
 from mcpgateway.hub.owners import Owners

@@ -4,6 +4,7 @@ POST    one JSON-RPC message    request -> 200 JSON, or SSE once something has t
                                 notification, response -> 202
         a batch (2025-03-26)    the answers in one array, or as events
 GET     the standing stream     SSE; with Last-Event-ID the stream of that event goes on
+        with ``Upgrade: mcp-stdio``  101, and from then on lines both ways (`mcpgateway.frontends.stdio`)
 DELETE  ends the session        200, then 404 for its id
 """
 
@@ -24,6 +25,7 @@ from mcpgateway.frontends.http.workspace_detection import (
     is_admin,
     is_dotted,
     known_id,
+    said_owner,
     said_pid,
     said_trace,
 )
@@ -32,7 +34,7 @@ from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.replay import STANDING
 from mcpgateway.hub.sessions import Session
 from mcpgateway.interfaces import Call
-from mcpgateway.protocol import jsonrpc, modern, peek, sse
+from mcpgateway.protocol import jsonrpc, modern, sse
 from mcpgateway.protocol.jsonrpc import Kind, Message
 from mcpgateway.protocol.versions import (
     LATEST_MODERN,
@@ -46,10 +48,12 @@ from mcpgateway.protocol.versions import (
 if TYPE_CHECKING:
     from mcpgateway.frontends.http.batches import Batch, Unreadable
     from mcpgateway.frontends.http.modern import ModernDoor
+    from mcpgateway.frontends.stdio import StdioDoor
     from mcpgateway.hub.modern_dispatch import Stateless
 
 ALLOW_POST = b"Allow: POST\r\n"
 ALLOW = b"Allow: GET, POST, DELETE\r\n"
+STDIO = b"mcp-stdio"
 REMEMBERED = 64  # spellings of Accept and Content-Type; clients send a handful
 JSON_TYPES = (b"application/json", b"application/*", b"*/*")
 SSE_TYPES = (b"text/event-stream", b"text/*", b"*/*")
@@ -62,6 +66,7 @@ class McpDoor:
 
     :ivar streams: the ways back that are open.
     :ivar placing: finds out which variant of a server a request is for.
+    :ivar is_disabled: whether the messages of shims are refused, as requests are.
     """
 
     log = Logger()
@@ -70,7 +75,9 @@ class McpDoor:
         self.streams = Streams(switchboard.sessions)
         self.placing = Placing(switchboard.scopes, owners)
         self._stateless = stateless
+        self.is_disabled = False
         self._modern: ModernDoor | None = None  # until the first of its messages
+        self._stdio: StdioDoor | None = None  # until the first shim
         self._switchboard = switchboard
         self._owners = owners
         self._accepts: dict[bytes, Accepted] = {}
@@ -88,6 +95,9 @@ class McpDoor:
         method = exchange.method
         if method == b"POST":
             self._post(exchange, server, principal)
+        elif method == b"GET" and exchange.headers.get(b"upgrade") == STDIO and exchange.version == b"1.1":
+            self._stdio = self._stdio or self._make_stdio()
+            self._stdio.open(exchange, server, principal)
         elif method in (b"GET", b"DELETE") and is_later(exchange.headers.get(b"mcp-protocol-version")):
             exchange.answer(405, _refusal("Method not allowed."), extra=ALLOW_POST)
         elif method == b"GET":
@@ -105,6 +115,18 @@ class McpDoor:
         from mcpgateway.frontends.http.modern import ModernDoor  # half a megabyte that not everybody needs
 
         return ModernDoor(self.streams, self._stateless())
+
+    def _make_stdio(self) -> StdioDoor:
+        from mcpgateway.frontends.stdio import StdioDoor  # where no client has a shim, it is not needed
+
+        return StdioDoor(
+            self.streams,
+            self.placing,
+            self._switchboard,
+            self._owners,
+            self._stateless,
+            lambda: self.is_disabled,
+        )
 
     def _post(self, exchange: Any, server: ServerSpec, principal: str) -> None:
         headers = exchange.headers
@@ -365,8 +387,3 @@ def _give_up(exchange: Any, place: sse.EventId) -> None:
     exchange.begin_stream()
     exchange.send(sse.event(jsonrpc.error_bytes(place.request, why)))
     exchange.finish()
-
-
-def said_owner(message: Message) -> int | None:
-    """The process that an ``initialize`` says its session belongs to."""
-    return jsonrpc.integer(peek.members(message.params, "clientInfo").get("pid"))

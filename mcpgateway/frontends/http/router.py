@@ -156,7 +156,7 @@ class Root:
 
     def switch(self, is_disabled: bool) -> None:  # noqa: FBT001 - it is all there is to say
         """Refuse servers to everybody from now on, or to nobody."""
-        self.is_disabled = is_disabled
+        self.is_disabled = self._mcp.is_disabled = is_disabled
 
     def opened(self, exchange: Any) -> int:
         """Judge a request by its headers; the number of body bytes it may have."""

@@ -17,7 +17,7 @@ from mcpgateway.hub.sessions import Sessions
 from mcpgateway.hub.workspaces import Said, Scopes
 from mcpgateway.policy.access import Reach, is_client
 from mcpgateway.protocol import jsonrpc, modern, peek
-from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.protocol.jsonrpc import Envelope, Message
 from mcpgateway.system.workspaces import Place
 
 PID_LIMIT = 2**31
@@ -208,6 +208,11 @@ def said_pid(exchange: Any, said: int | None) -> int | None:
     if header is not None and header.isdigit() and len(header) <= 10:
         said = int(header)
     return said if said is not None and 0 < said < PID_LIMIT else None
+
+
+def said_owner(message: Message) -> int | None:
+    """The process that an ``initialize`` says its session belongs to."""
+    return jsonrpc.integer(peek.members(message.params, "clientInfo").get("pid"))
 
 
 def is_admin(exchange: Any) -> bool:

@@ -1,0 +1,538 @@
+"""Clients on standard input and output: a shim's connection carries their JSON-RPC, one message in a line, both ways.
+
+GET     the endpoint of a server or a view, with ``Connection: Upgrade`` and ``Upgrade: mcp-stdio``
+        101     the session of ``Mcp-Session-Id`` goes on, or none has begun yet; from then on lines
+        404     that session, or that server, is not known
+
+# Note [What is said to the shim]
+Two notifications are for the shim, which keeps them from its client:
+
+    mcpgateway/session   {"id"}      the session that begins; another connection brings it back with ``Mcp-Session-Id``
+    mcpgateway/closing   {"taken"}   the gateway closes, and has taken so many lines; the others can be sent again
+
+# Note [How a session ends here]
+A shim that closes its connection ends its session, as a DELETE does.  A connection that breaks, or that the gateway
+closes, ends none: the shim comes back with it, or its process is seen to end (`mcpgateway.hub.owners`).
+
+# Note [Back pressure]
+Nothing more is taken from a client that does not read what it is told, has `CALLS_LIMIT` requests under way, or whose
+session is about to begin; at most a chunk of its lines is held.  Its answers wait in the room that all connections
+share; what it is told beside them is lost while more than `BEHIND_LIMIT` bytes wait.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define
+from msgspec import Raw
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.interfaces import IPushProducer
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.errors import (
+    Cancelled,
+    GatewayError,
+    MalformedMessage,
+    Refused,
+    UnknownServer,
+    UnknownSession,
+)
+from mcpgateway.frontends.http.batches import Batch, Unreadable, read_batch
+from mcpgateway.frontends.http.statuses import status_of
+from mcpgateway.frontends.http.streams import Accepted, Streams
+from mcpgateway.frontends.http.workspace_detection import (
+    Placing,
+    is_admin,
+    is_dotted,
+    known_id,
+    said_owner,
+    said_pid,
+    said_trace,
+)
+from mcpgateway.hub.caller import Asker
+from mcpgateway.hub.dispatch import Switchboard
+from mcpgateway.hub.keepalive import Signs
+from mcpgateway.hub.modern_dispatch import Stateless
+from mcpgateway.hub.owners import Owners
+from mcpgateway.hub.sessions import Session
+from mcpgateway.interfaces import Call, ICallSink, IMessageStream
+from mcpgateway.protocol import jsonrpc, modern
+from mcpgateway.protocol.framing import LineFramer, LineTooLong
+from mcpgateway.protocol.jsonrpc import Envelope, Kind, Message
+from mcpgateway.protocol.versions import LATEST_LEGACY, LATEST_MODERN, has_batches
+
+PROTOCOL = b"mcp-stdio"
+CALLS_LIMIT = 512  # requests under way; a client that has more waits
+BEHIND_LIMIT = 4 * 1024 * 1024  # bytes that wait for a client before it misses notifications
+INITIALIZE, INITIALIZED, CANCELLED = "initialize", "notifications/initialized", "notifications/cancelled"
+WHOLE = Accepted(json=True, sse=False)
+DISABLED = GatewayError("Gateway is disabled")
+TOO_LARGE = Refused("Request body too large")
+NO_BATCHES = MalformedMessage(f"Invalid Request: {LATEST_MODERN} has no batches")
+
+
+class _NotTaken(Exception):
+    """The shim has to send a line again, on another connection."""
+
+
+@define(eq=False)
+class _Asked:
+    """A request whose answer is under way, and what it is shown to live by."""
+
+    call: Call
+    is_modern: bool
+    signs: Signs | None = None
+
+
+class _BatchAnswer:
+    """Takes the answer to a batch, as an exchange does."""
+
+    on_gone: Any = None
+    streaming = answered = False
+
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe = pipe
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client's connection has ended."""
+        return self._pipe.is_gone
+
+    def answer(self, status: int, body: bytes = b"") -> None:
+        """Tell the client all the answers at once."""
+        self.answered = True
+        if body:
+            self._pipe.say(body)
+
+
+@implementer(ICallSink, IMessageStream, IPushProducer)
+class Pipe:
+    """One shim's connection.
+
+    :ivar session: the session that its client has begun; None before, and where it needs none.
+    """
+
+    def __init__(
+        self, door: StdioDoor, exchange: Any, server: ServerSpec, principal: str, session: Session | None
+    ) -> None:
+        self.session = session
+        self._door = door
+        self._exchange = exchange
+        self._server = server
+        self._principal = principal
+        self._framer = LineFramer(exchange.limit)
+        self._is_skipping = False
+        self._lines: deque[bytes | None] = deque()
+        self._taken = 0
+        self._asked: dict[bytes, _Asked] = {}
+        self._is_taking = False
+        self._is_beginning = False
+        self._is_congested = False
+        self._is_last = False
+        self._waiting_size = 0
+        self._spoke = door.streams.keep(self)
+        exchange.on_gone = self.gone
+
+    def open(self) -> None:
+        """Answer the request, and go on with the session that it names."""
+        self._exchange.upgrade(
+            PROTOCOL, self._came, self, b"X-Mcpgateway-Line-Limit: %d\r\n" % self._exchange.limit
+        )
+        if self.session is not None:
+            self._listen(self.session)
+
+    # Lines from the client
+
+    def _came(self, data: bytes) -> None:
+        if self._is_skipping:
+            _, end, data = data.partition(b"\n")
+            self._is_skipping = not end
+        whole, end, rest = data.rpartition(b"\n")
+        self._lines.extend(self._framer.feed(whole + end))
+        try:
+            self._framer.feed(rest)
+        except LineTooLong:
+            self._framer = LineFramer(self._exchange.limit)
+            self._is_skipping = True
+            self._lines.append(None)
+        self._go_on()
+
+    @property
+    def _must_wait(self) -> bool:
+        busy = self._is_beginning or len(self._asked) >= CALLS_LIMIT
+        return busy or self._is_congested or self._is_last or self.is_gone
+
+    def _go_on(self) -> None:
+        """Take what may be taken; see Note [Back pressure]."""
+        if self._is_taking:
+            return
+        self._is_taking = True
+        while self._lines and not self._must_wait:
+            try:
+                self._take(self._lines.popleft())
+            except _NotTaken:
+                self.close()
+                break
+            self._taken += 1
+        self._is_taking = False
+        if self._is_last:
+            self._end_if_done()
+        self._exchange.hold(is_held=self._must_wait)
+
+    def _take(self, line: bytes | None) -> None:
+        if line is None or len(line) > self._exchange.limit:
+            self.say(jsonrpc.error_bytes(b"null" if line is None else known_id(line), TOO_LARGE))
+            return
+        try:
+            message = jsonrpc.read_client(line)
+        except MalformedMessage as why:
+            if not self._batch(line):
+                self.say(jsonrpc.error_bytes(known_id(line), why))
+            return
+        except GatewayError as why:
+            self.say(jsonrpc.error_bytes(known_id(line), why))
+            return
+        if message.kind is not Kind.REQUEST:
+            self._hear(message)
+        elif self._door.is_disabled():
+            self.say(jsonrpc.error_bytes(message.id, DISABLED))
+        elif _key(message.id) in self._asked:
+            taken = MalformedMessage("Invalid Request: a request with this id is under way already")
+            self.say(jsonrpc.error_bytes(message.id, taken))
+        elif modern.is_modern(message, None):
+            self._submit_modern(message)
+        elif message.method == INITIALIZE:
+            self._initialize(message)
+        else:
+            self._submit(message, self)
+
+    def _session(self) -> Session:
+        session, switchboard = self.session, self._door.switchboard
+        if session is None:
+            return switchboard.session(None, switchboard.current(self._server), self._principal)
+        try:
+            known = switchboard.session(session.id, session.server, self._principal)
+        except (UnknownSession, UnknownServer):
+            raise _NotTaken from None  # what the shim is told when it comes back is what counts
+        if known is not session:
+            self.session = known
+            self._listen(known)
+        return known
+
+    def _submit(self, message: Message, sink: Any) -> None:
+        session = self._session_for(message, sink)
+        if session is None:
+            return
+        call = self._call(session, message, sink)
+        if sink is self:
+            self._asks(call, is_modern=False)
+        try:
+            call.token = message.token
+            self._door.switchboard.take(call, message)
+        except GatewayError as why:
+            call.sink.failed(call, why)
+
+    def _session_for(self, message: Message, sink: Any) -> Session | None:
+        try:
+            return self._session()
+        except GatewayError as why:
+            sink.failed(Call(None, message.method, message.id, None, sink), why)
+            return None
+
+    def _submit_modern(self, message: Message) -> None:
+        door, exchange = self._door, self._exchange
+        call = self._call(None, message, self)
+        call.principal = self._principal
+        self._asks(call, is_modern=True)
+        pid = door.owners.living(said_pid(exchange, None))
+        server = door.switchboard.scopes.of_principal(self._server, self._principal)
+        try:
+            modern.check(message, None)
+            call.token = message.token
+            door.stateless().take(call, message, Asker(server, self._principal, exchange.caller, pid))
+        except UnknownServer:
+            self._forget(call)
+            raise _NotTaken from None
+        except GatewayError as why:
+            call.sink.failed(call, why)
+
+    def _call(self, session: Session | None, message: Message, sink: Any) -> Call:
+        call = Call(session, message.method, message.id, None, sink, is_admin=is_admin(self._exchange))
+        call.is_verbatim = not self._server.view
+        call.is_dotted = is_dotted(self._exchange)
+        call.trace = said_trace(self._exchange)
+        return call
+
+    def _batch(self, line: bytes) -> bool:
+        version = self.session.version if self.session is not None else LATEST_LEGACY
+        if not line.lstrip().startswith(b"[") or not has_batches(version):
+            return False
+        try:
+            members = read_batch(line)
+        except MalformedMessage as why:
+            self.say(jsonrpc.error_bytes(b"null", why))
+            return True
+        if members is None:
+            return False
+        batch = Batch(self._door.streams, _BatchAnswer(self), WHOLE)
+        for each in members:
+            if isinstance(each, Unreadable):
+                batch.refused(jsonrpc.error_bytes(known_id(each.body), each.why))
+            elif modern.is_modern(each, None):
+                batch.refused(jsonrpc.error_bytes(each.id or b"null", NO_BATCHES))
+            elif each.kind is not Kind.REQUEST:
+                self._hear(each)
+            else:
+                self._submit(each, batch.member())
+        batch.whole()
+        return True
+
+    def _hear(self, message: Message) -> None:
+        asked = self._cancelled(message) if message.method == CANCELLED else None
+        if asked is not None and asked.is_modern:
+            self._forget(asked.call)
+            self._door.stateless().cancel(asked.call)
+            return
+        if modern.is_modern(message, None):
+            return  # no notification of that era means anything else
+        try:
+            session = self._session()
+            if message.kind is Kind.NOTIFICATION:
+                self._door.switchboard.heard(session, message)
+            else:
+                self._door.switchboard.answered(session, message)
+        except GatewayError as why:
+            self._door.log.debug("a notification was lost: {why}", event="notification.lost", why=why)
+        if message.method == INITIALIZED and self.session is not None:
+            self._listen(self.session)
+
+    def _cancelled(self, message: Message) -> _Asked | None:
+        identifier = jsonrpc.identifier((message.params or {}).get("requestId"))
+        return self._asked.get(_key(identifier)) if identifier is not None else None
+
+    # What is under way
+
+    def _asks(self, call: Call, *, is_modern: bool) -> None:
+        self._asked[_key(call.id)] = _Asked(call, is_modern)
+        self._door.streams.waiting.add(self)
+
+    def _forget(self, call: Call) -> None:
+        self._asked.pop(_key(call.id), None)
+        if not self._asked:
+            self._door.streams.waiting.discard(self)
+
+    def answered(self, call: Call, reply: Envelope) -> None:
+        """Give the answer to the client, under its own id."""
+        self._settle(call, jsonrpc.splice_id(reply, call.id))
+
+    def failed(self, call: Call, why: GatewayError) -> None:
+        """Tell the client why there is no answer; a client that has cancelled a request waits for none."""
+        self._settle(call, b"" if isinstance(why, Cancelled) else jsonrpc.error_bytes(call.id, why))
+
+    def _settle(self, call: Call, body: bytes) -> None:
+        self._forget(call)
+        if body:
+            self._write(body)
+        self._go_on()
+
+    # What the client is told
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the client's connection has ended."""
+        return bool(self._exchange.gone or self._exchange.answered)
+
+    def progressed(self, call: Call, message: bytes) -> None:
+        """Tell a call's progress."""
+        asked = self._asked.get(_key(call.id))
+        if asked is not None and asked.signs is not None:
+            message = asked.signs.follow(call, message)
+        self.say(message)
+
+    def noticed(self, call: Call, message: bytes) -> bool:
+        """Say something before a call's answer; false when the client cannot be told."""
+        return self.say(message)
+
+    def say(self, message: bytes) -> bool:
+        """Tell the client; false when it is not there, or too far behind."""
+        return self._waiting_size <= BEHIND_LIMIT and self._write(message)
+
+    def _write(self, message: bytes) -> bool:
+        if self._is_congested:
+            self._waiting_size += len(message)
+        return bool(self._exchange.say(jsonrpc.one_line(message) + b"\n"))
+
+    def _tell_shim(self, method: str, params: dict[str, Any]) -> None:
+        self._write(jsonrpc.encode(jsonrpc.notification(f"mcpgateway/{method}", params)))
+
+    def pauseProducing(self) -> None:
+        """The client does not read."""
+        self._is_congested = True
+        self._exchange.hold(is_held=True)
+
+    def resumeProducing(self) -> None:
+        """The client has read everything."""
+        self._is_congested = False
+        self._waiting_size = 0
+        self._go_on()
+
+    def stopProducing(self) -> None:
+        """The connection has ended, which `gone` is told as well."""
+
+    def beat(self) -> None:
+        """Nothing has to show that the connection lives: its other end is a program that does not ask."""
+
+    def tick(self) -> None:
+        """A second has passed: show that the silent calls live."""
+        for each in list(self._asked.values()):
+            if each.call.token is not None:
+                each.signs = each.signs or Signs(each.call.token)
+                sign = each.signs.tick(each.call.progress)
+                if sign is not None:
+                    self.say(sign)
+
+    # The session
+
+    def _initialize(self, message: Message) -> None:
+        door, exchange = self._door, self._exchange
+        call = Call(None, INITIALIZE, message.id, None, self)
+        self._leave("its client has begun another")
+        self._asks(call, is_modern=False)
+        self._is_beginning = True
+        owner = door.owners.living(said_pid(exchange, said_owner(message)))
+        if owner is None:
+            door.owners.expect(exchange.caller.inode)
+        begun = maybeDeferred(door.switchboard.initialize, self._server, self._principal, message, owner)
+        begun.addCallback(self._begun, call, message)
+        begun.addErrback(self._not_begun, call)
+
+    def _begun(self, opened: tuple[Session, Raw], call: Call, message: Message) -> None:
+        session, hello = opened
+        door, exchange = self._door, self._exchange
+        if self.is_gone:
+            door.switchboard.end(session, "its client did not wait for it")
+            return
+        self.session = session
+        # Claimed first: an owner that ends as soon as it has its answer is watched by then.
+        door.owners.claim(session, exchange.caller.pid, exchange.caller.inode)
+        if session.inners is not None:
+            session.inners.goes_by_roots = door.placing.goes_by_roots(exchange)
+        self._tell_shim("session", {"id": session.id.decode()})
+        self._write(jsonrpc.splice_id(jsonrpc.result(jsonrpc.NULL, hello), call.id))
+        # The client does not wait for the disk: until then the session is good by its id's signature.
+        door.switchboard.put_on_record(session, message)
+        self._over_with(call)
+
+    def _not_begun(self, why: Failure, call: Call) -> None:
+        error = why.value
+        if not isinstance(error, GatewayError):
+            self._door.log.failure("an initialize broke", why, event="initialize.broken")
+            error = GatewayError("Internal error: the session could not be begun")
+        self._write(jsonrpc.error_bytes(call.id, error))
+        self._over_with(call)
+
+    def _over_with(self, call: Call) -> None:
+        self._is_beginning = False
+        self._forget(call)
+        self._go_on()
+
+    def _listen(self, session: Session) -> None:
+        former = session.mailbox.attach(self)
+        if former is not None and former is not self:
+            former.close()
+
+    def _leave(self, why: str) -> None:
+        session, self.session = self.session, None
+        if session is None:
+            return
+        session.mailbox.detach(self)
+        if self._door.switchboard.sessions.named(session.id) is session:
+            self._door.switchboard.end(session, why)
+
+    # The end
+
+    def close(self) -> None:
+        """End the connection in order, after the answers that are under way."""
+        self._is_last = True
+        self._go_on()
+
+    def _end_if_done(self) -> None:
+        if self._asked or self.is_gone:
+            return
+        self._over()
+        self._tell_shim("closing", {"taken": self._taken})
+        self._exchange.finish()
+
+    def gone(self) -> None:
+        """The shim has left, or was cut off; see Note [How a session ends here]."""
+        self._over()
+        if self._exchange.hung_up:
+            self._leave("its client has left")
+        for each in list(self._asked.values()):
+            slot = each.call.session.slot if each.call.session is not None else None
+            if each.is_modern:
+                self._forget(each.call)
+                self._door.stateless().cancel(each.call)
+            elif slot is not None and self.session is None:
+                slot.cancel(each.call, "its client has left")
+
+    def _over(self) -> None:
+        self._exchange.on_gone = None
+        self._lines.clear()
+        self._door.streams.dropped(self, self._spoke)
+        self._door.streams.waiting.discard(self)
+        if self.session is not None:
+            self.session.mailbox.detach(self)
+
+
+class StdioDoor:
+    """Translates between the connections of shims and the hub.
+
+    :ivar is_disabled: whether requests are refused.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        streams: Streams,
+        placing: Placing,
+        switchboard: Switchboard,
+        owners: Owners,
+        stateless: Callable[[], Stateless],
+        is_disabled: Callable[[], bool],
+    ) -> None:
+        self.streams = streams
+        self.placing = placing
+        self.switchboard = switchboard
+        self.owners = owners
+        self.stateless = stateless
+        self.is_disabled = is_disabled
+
+    def open(self, exchange: Any, server: ServerSpec, principal: str) -> None:
+        """Serve one request that asks for such a connection."""
+        identifier = exchange.headers.get(b"mcp-session-id", b"")
+        try:
+            session = self.switchboard.session(identifier, server, principal) if identifier else None
+        except GatewayError as why:
+            exchange.answer(status_of(why), jsonrpc.error_bytes(b"null", why))
+            return
+        if session is not None and session.is_unclaimed:
+            self.owners.claim(session, exchange.caller.pid, exchange.caller.inode)
+        Pipe(self, exchange, server, principal, session).open()
+
+
+def _key(identifier: bytes) -> bytes:
+    # The same string can be written in several ways; an integer cannot.
+    if b"\\" not in identifier:
+        return identifier
+    try:
+        return bytes(jsonrpc.raw(jsonrpc.read_string(Raw(identifier), "id", jsonrpc.ID_LIMIT)))
+    except GatewayError:
+        return identifier
