@@ -34,6 +34,7 @@ from mcpgateway.frontends.http.router import Root
 from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.reaper import Reaper
+from mcpgateway.hub.views import ViewsConfig
 from mcpgateway.interfaces import ILauncher, Launch
 from mcpgateway.manage.credentials import Bearers
 from mcpgateway.manage.departed_principals import Leaving
@@ -51,7 +52,7 @@ from mcpgateway.system.process.children import Ward
 from mcpgateway.system.process.orphans import instances, reap_leftovers
 from mcpgateway.system.settings import Examined
 from mcpgateway.system.watch import Watch, inotify
-from mcpgateway.views.specs import Ways, view_specs
+from mcpgateway.views.specs import view_specs
 
 if TYPE_CHECKING:
     from mcpgateway.config.load import Files
@@ -118,7 +119,7 @@ class Front:
         if self.guard.access_tokens is not None:
             self.guard.access_tokens.tick()
 
-    def adopt(self, ways: Ways, servers: tuple[ServerSpec, ...]) -> None:
+    def adopt(self, ways: ViewsConfig, servers: tuple[ServerSpec, ...]) -> None:
         """Let in whom these settings let in, and lead to these servers."""
         gateway = ways.gateway
         self.callers.adopt(trusts_others=gateway.trust_other_users)
@@ -239,7 +240,7 @@ class GatewayService(Service):
         if change or ground_facts(settings) != ground_facts(before):
             settle(self.hub.switchboard, settings, self.home, self.reactor)
         self.front.reroute(settings)
-        self.front.adopt(Ways(settings.gateway, settings.profiles), change.servers)
+        self.front.adopt(ViewsConfig(settings.gateway, settings.profiles), change.servers)
         if settings.is_disabled != before.is_disabled:
             self.front.root.switch(settings.is_disabled)
         self.hub.adopt(settings.gateway, change, settings.profiles)

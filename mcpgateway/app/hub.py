@@ -41,6 +41,7 @@ from mcpgateway.hub.server_messages import Notices, Said, unkept
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Surroundings
 from mcpgateway.hub.url_elicitation import SendingAway
+from mcpgateway.hub.views import ViewsConfig
 from mcpgateway.hub.workspaces import Ground, Scopes
 from mcpgateway.interfaces import ILauncher, ISessionStore
 from mcpgateway.observe.savings import Savings, Weights
@@ -52,7 +53,7 @@ from mcpgateway.protocol.session_ids import NODE_BYTES, SessionIds
 from mcpgateway.system.process.tree_sizes import tree_activity, tree_sizes
 from mcpgateway.system.settings import read_workspace
 from mcpgateway.system.workspaces import Places
-from mcpgateway.views.specs import NOTHING_KEPT, Keepers, Ways
+from mcpgateway.views.specs import NOTHING_KEPT, Keepers
 
 if TYPE_CHECKING:
     from mcpgateway.backends.http.client import Web
@@ -225,6 +226,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
     switchboard = Switchboard(settings.servers, pool, sessions, questions, eras, make_to_modern)
     switchboard.scopes, switchboard.sending_away = scopes, SendingAway(sessions, clock)
 
+    @cache
     def make_board() -> Board:
         # Whoever has clients of single servers only does without.
         from mcpgateway.views.wiring import Parts, board_of
@@ -254,14 +256,11 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         made.is_open = switchboard.is_open
         made.permits, made.states = switchboard.permits, ServerStates(states, store, clock.seconds)
         to_legacy.current, made.sending_away = switchboard.current, switchboard.sending_away
-        made.make_views = make_views
+        made.make_views = lambda stateless: _views_of(stateless, make_board(), outside)
         made.direct = lambda: switchboard.board.direct
         return made
 
-    def make_views(stateless: Stateless) -> ViewDoor:
-        return _views_of(stateless, switchboard, outside)
-
-    timeline, ways = Timeline(meters, clock.seconds), Ways(gateway, settings.profiles)
+    timeline, ways = Timeline(meters, clock.seconds), ViewsConfig(gateway, settings.profiles)
     hub = Hub(switchboard, health, meters, timeline, make_stateless, ways, tapes, snapshots)
     health.on_switch = hub.show_anew
     hub.savings = savings_of(hub, outside)
@@ -282,11 +281,11 @@ def _pool_of(around: Surroundings, outside: Outside, questions: Questions) -> Po
     return pool
 
 
-def _views_of(stateless: Stateless, switchboard: Switchboard, outside: Outside) -> ViewDoor:
+def _views_of(stateless: Stateless, board: Board, outside: Outside) -> ViewDoor:
     from mcpgateway.views.modern import Around, ViewDoor
 
-    board, states, clock = switchboard.board, outside.keys.request_states(), outside.clock
-    around = Around(board, switchboard.pool, clock, states, clock.seconds, outside.snapshots)
+    states, clock = outside.keys.request_states(), outside.clock
+    around = Around(board, board.switchboard.pool, clock, states, clock.seconds, outside.snapshots)
     door = ViewDoor(stateless, around)
     board.outcomes.serve(door)
     board.errands = door.errands
@@ -415,7 +414,7 @@ class Hub:
     meters: Meters
     timeline: Timeline
     _make_stateless: Callable[[], Stateless]
-    ways: Ways
+    ways: ViewsConfig
     tapes: Tapes
     snapshots: Snapshots | None = None
     claim: Callable[[Session, int, int], None] | None = None
@@ -458,7 +457,7 @@ class Hub:
         :param profiles: None where they are the same.
         """
         switchboard = self.switchboard
-        self.ways = Ways(gateway, self.ways.profiles if profiles is None else profiles)
+        self.ways = ViewsConfig(gateway, self.ways.profiles if profiles is None else profiles)
         switchboard.settle_views(self.ways)
         switchboard.sessions.set_limit(gateway.limits.sessions)
         switchboard.pool.set_limits(gateway.limits.spawns, gateway.limits.handshake_s)

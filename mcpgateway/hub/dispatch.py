@@ -53,8 +53,7 @@ from mcpgateway.protocol.versions import LATEST_LEGACY, Era, negotiated
 
 if TYPE_CHECKING:
     from mcpgateway.hub.bridge.to_modern import ToModern
-    from mcpgateway.views.registry import Board
-    from mcpgateway.views.specs import Ways
+    from mcpgateway.hub.views import Holder, SessionViews, ViewsConfig
 
 SESSION_CALLS_LIMIT = 1000
 # What a client asks that only looks at what there is: its server has nothing to remember of it.
@@ -98,7 +97,7 @@ class Switchboard:
     log = Logger()
     scopes: Scopes
     sending_away: SendingAway
-    make_board: Callable[[], Board]
+    make_board: Callable[[], SessionViews]
 
     def __init__(
         self,
@@ -119,7 +118,7 @@ class Switchboard:
         self.eras = eras
         self._make_to_modern = make_to_modern
         self._to_modern: ToModern | None = None  # until somebody needs it
-        self._board: Board | None = None  # likewise
+        self._board: SessionViews | None = None  # likewise
         self._here: dict[str, Callable[[Call, Message], None]] = {
             "ping": _pong,
             "logging/setLevel": self._set_level,
@@ -156,7 +155,7 @@ class Switchboard:
             return server  # a repository's own
         raise UnknownServer(f"Unknown server: {server.name}")
 
-    def settle_views(self, ways: Ways) -> None:
+    def settle_views(self, ways: ViewsConfig) -> None:
         """From now on show what these settings say."""
         if self._board is not None:
             self._board.settle(ways)
@@ -303,7 +302,7 @@ class Switchboard:
         return self._to_modern
 
     @property
-    def board(self) -> Board:
+    def board(self) -> SessionViews:
         """What serves the views of all servers, built for the first request to one."""
         if self._board is None:
             self._board = self.make_board()
@@ -332,12 +331,12 @@ class Switchboard:
         sessions: set[Session] = {call.session for call in calls if call.session is not None}
         return sessions | {each.outer for each in sessions if each.outer is not None}
 
-    def holders(self) -> list[Slot | ToModern | Board]:
+    def holders(self) -> list[Holder]:
         """Everything that a call can be with."""
         # A call of a bridged session is with its slot, or between two requests to it.
         return [*self._boards(), *self.pool, *self._bridges()]
 
-    def _boards(self) -> list[Board]:
+    def _boards(self) -> list[SessionViews]:
         return [self._board] if self._board is not None else []
 
     def initialize(
@@ -532,7 +531,7 @@ class Switchboard:
         session.clear()
         return killed
 
-    def _holders_of(self, session: Session) -> list[Slot | ToModern | Board]:
+    def _holders_of(self, session: Session) -> list[Holder]:
         if session.inners is not None:
             inner = (self._holders_of(each) for each in session.inners.sessions.values())
             return list(dict.fromkeys([*self._boards(), *(holder for each in inner for holder in each)]))
@@ -679,13 +678,13 @@ class Switchboard:
             self._cancelled(session, message)
         elif message.method == "notifications/initialized" or session.era is Era.MODERN:
             if session.inners is not None:
-                self.board.roots.ask(session)
+                self.board.ask_roots(session)
             return  # the gateway said it itself, once per child
         elif session.inners is not None and message.method == PROGRESS:
             self.questions.progressed(session, message)
         elif session.inners is not None:
             if message.method == "notifications/roots/list_changed":
-                self.board.roots.ask(session)
+                self.board.ask_roots(session)
             for each in list(session.inners.sessions.values()):
                 self.heard(each, message)
         elif not session.server.view:

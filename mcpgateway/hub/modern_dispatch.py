@@ -61,8 +61,7 @@ from mcpgateway.protocol.translate import CACHEABLE
 from mcpgateway.protocol.versions import LATEST_MODERN, UNSUPPORTED, Era
 
 if TYPE_CHECKING:
-    from mcpgateway.views.modern import ViewDoor
-    from mcpgateway.views.single_server import Direct
+    from mcpgateway.hub.views import ModernViews, SingleServers
 
 TASK_METHODS = frozenset(("tasks/get", "tasks/update", "tasks/cancel"))
 ALONE = "{name} runs in the other era, may have one child only, and the gateway is not to translate for it"
@@ -127,7 +126,7 @@ class Stateless:
     """
 
     log = Logger()
-    direct: Callable[[], Direct]
+    direct: Callable[[], SingleServers]
     states: ServerStates
     sending_away: SendingAway
 
@@ -145,8 +144,8 @@ class Stateless:
         self.is_open = True
         self.permits = Permits()
         self.claim: Claim = unclaimed
-        self.make_views: Callable[[Stateless], ViewDoor] | None = None
-        self._views: ViewDoor | None = None  # until the first of their requests
+        self.make_views: Callable[[Stateless], ModernViews] | None = None
+        self._views: ModernViews | None = None  # until the first of their requests
         self._pool = pool
         self._sessions = sessions
         self._eras = eras

@@ -15,7 +15,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Container, Iterator
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import define, evolve, field, frozen
 from twisted.logger import Logger
@@ -35,11 +35,27 @@ from mcpgateway.protocol.versions import Era, can_resume
 
 if TYPE_CHECKING:
     from mcpgateway.hub.slot import Slot
-    from mcpgateway.views.members import Inners
 
 ANONYMOUS_LIMIT = 1000  # kinds of requests without an id: server, workspace, principal, revision
 HANDLE_CHARS = 12
 ENDED_LIMIT = 10_000  # ended sessions that are known without the store, which a full disk keeps from writing
+
+
+class Members(Protocol):
+    """The sessions that the session of a view has at single servers (`mcpgateway.views.members.Inners`).
+
+    :ivar sessions: by the names of their servers, or what stands for those.
+    :ivar goes_by_roots: its client has not said where it works, so that its roots count.
+    """
+
+    sessions: dict[str, Session]
+    goes_by_roots: bool
+
+    def drop(self, session: Session) -> None:
+        """Forget one of them, which has ended."""
+
+    def lost(self, outer: Session, server: str, uri: str) -> list[str]:
+        """Forget a subscription of the view's session at a server; returns the records of it."""
 
 
 @define(eq=False)
@@ -97,7 +113,7 @@ class Session:
     sends_user: bool | None = None
     slot: Slot | None = field(default=None, repr=False)
     uris: set[str] | None = field(default=None, repr=False)
-    inners: Inners | None = field(default=None, repr=False)
+    inners: Members | None = field(default=None, repr=False)
     outer: Session | None = field(default=None, repr=False)
     _mailbox: Mailbox | None = field(default=None, init=False, repr=False)
     _replay: Replay | None = field(default=None, init=False, repr=False)
@@ -369,11 +385,11 @@ class Sessions:
         elif (
             not is_on
         ):  # what it gains is put on record as its client has written it, by whoever has brought that
-            from mcpgateway.discovery.resources import Owned
-            from mcpgateway.views.members import lost  # it has one only where there are views
-
-            for each in lost(session.outer, Owned(session.server.name, uri)):
-                self.record(session.outer, each, is_on=False)
+            outer = session.outer
+            for each in (
+                outer.inners.lost(outer, session.server.name, uri) if outer.inners is not None else ()
+            ):
+                self.record(outer, each, is_on=False)
 
     def record(self, session: Session, uri: str, *, is_on: bool) -> None:
         """Put on record that a session has gained or lost a resource."""

@@ -116,8 +116,8 @@ class Toolbox:
         async def listed(visit: Visit) -> Listed:
             """List them, and say which are missing."""
             found = await self._listed(visit, server)
-            lister = self._switchboard.board.lister
-            return Listed(found, lister.missing(visit.session, Kind.TOOL) if not server else {})
+            views = self._switchboard.board
+            return Listed(found, views.missing(visit.session, Kind.TOOL) if not server else {})
 
         return await self._visit(FULL, caller, LISTING_S, listed)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from attrs import define, field
 from zope.interface import implementer
@@ -59,6 +59,12 @@ class Inners:
     used: dict[str, str] = field(factory=dict)
     goes_by_roots: bool = False
 
+    @classmethod
+    def of(cls, session: Session) -> Self | None:
+        """The inner sessions of a session; None where it has none so far, or is no view's."""
+        found = session.inners
+        return found if isinstance(found, cls) else None
+
     def drop(self, session: Session) -> None:
         """An inner session has ended."""
         for name in (session.server.name, named_elsewhere(session.server)):
@@ -89,6 +95,14 @@ class Inners:
                 return Owned(server, own)
         return None
 
+    def lost(self, outer: Session, server: str, uri: str) -> list[str]:
+        """A session at a server has lost a resource; returns the records of it, which the outer one loses."""
+        shown = self.heard.get(server, {}).pop(uri, {uri: None})
+        records = [written(server, each) for each in shown]
+        if outer.uris is not None:
+            outer.uris.difference_update(records)
+        return records
+
     def told_as(self, server: str, uri: str) -> list[str]:
         """The URIs that it hears of a change under: those it has subscribed to, or parts of them."""
         return names_of(self.view, server, uri, self.heard.get(server, {}))
@@ -115,8 +129,8 @@ def names_of(view: View, server: str, uri: str, heard: Mapping[str, Iterable[str
 
 def is_relied_on(view: View, sessions: Iterable[Session]) -> bool:
     """Whether any of these sessions has been listed the tools of a view."""
-    inner = [each.inners for each in sessions if each.inners is not None]
-    return any(each.view is view and Kind.TOOL in each.listed for each in inner)
+    inner = map(Inners.of, sessions)
+    return any(each is not None and each.view is view and Kind.TOOL in each.listed for each in inner)
 
 
 def inner_id(outer: Session, server: str) -> bytes:
@@ -159,21 +173,12 @@ def gained(outer: Session, owner: Owned, shown: str) -> str:
     record = written(owner.server, shown)
     if outer.uris is None:
         outer.uris = set()
-    if outer.inners is not None:
-        outer.inners.hear(owner, shown)
+    if (inners := Inners.of(outer)) is not None:
+        inners.hear(owner, shown)
     if record in outer.uris or len(outer.uris) >= URIS_LIMIT:
         return ""
     outer.uris.add(record)
     return record
-
-
-def lost(outer: Session, owner: Owned) -> list[str]:
-    """An inner session has lost a resource; returns the records of it."""
-    heard = outer.inners.heard.get(owner.server, {}) if outer.inners is not None else {}
-    records = [written(owner.server, shown) for shown in heard.pop(owner.uri, {owner.uri: None})]
-    if outer.uris is not None:
-        outer.uris.difference_update(records)
-    return records
 
 
 @implementer(IMessageStream)
@@ -192,7 +197,7 @@ class Forward:
 
     def say(self, message: bytes) -> bool:
         """Pass one message on, as the view has it."""
-        inners = self.outer.inners
+        inners = Inners.of(self.outer)
         if inners is None:
             return False
         if LIST_CHANGED in message:

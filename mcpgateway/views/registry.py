@@ -11,10 +11,10 @@ what servers say              inner sessions hear it (`mcpgateway.views.members`
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from operator import attrgetter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from attrs import evolve
@@ -31,6 +31,7 @@ from mcpgateway.discovery.resources import Holders
 from mcpgateway.errors import GatewayError, ShuttingDown, UnknownServer
 from mcpgateway.hub.catalog.listed import Librarian, Whose
 from mcpgateway.hub.sessions import Session
+from mcpgateway.hub.views import Holder, ViewsConfig
 from mcpgateway.interfaces import Call
 from mcpgateway.policy.permissions import Scope
 from mcpgateway.policy.recorded_answers import told_at_handshake
@@ -45,7 +46,6 @@ from mcpgateway.views.results import Outcomes
 from mcpgateway.views.roots import Roots
 from mcpgateway.views.routing import Road
 from mcpgateway.views.single_server import Direct
-from mcpgateway.views.specs import Ways
 from mcpgateway.views.view import Sources, View
 from mcpgateway.views.workspace_servers import Grounds
 
@@ -56,16 +56,6 @@ if TYPE_CHECKING:
 
 
 LEARNT_S = 0.1  # what comes within that is said together
-
-
-class Holder(Protocol):
-    """Whatever calls can be with that are with no server."""
-
-    def calls(self) -> list[Call]:
-        """They."""
-
-    def cancel(self, call: Call, reason: str) -> bool:
-        """Take one of them back; false when it is not among them."""
 
 
 class Board:
@@ -92,7 +82,7 @@ class Board:
         switchboard: Switchboard,
         librarian: Librarian,
         clock: IReactorTime,
-        ways: Ways,
+        ways: ViewsConfig,
         builtin: Callable[[], Builtin | None],
         outcomes: Outcomes,
     ) -> None:
@@ -124,7 +114,7 @@ class Board:
 
     # The configuration
 
-    def settle(self, ways: Ways) -> None:
+    def settle(self, ways: ViewsConfig) -> None:
         """From now on go by these settings."""
         self._is_resettled = ways.gateway.views != self.ways.gateway.views
         self.ways = ways
@@ -203,9 +193,9 @@ class Board:
 
     def look_again(self, session: Session) -> None:
         """What a session is shown may be something else now."""
-        if session.inners is not None:
-            session.inners.view = self.view(session)
-            self.grounds.drop_strays(session, session.inners)
+        if (inners := Inners.of(session)) is not None:
+            inners.view = self.view(session)
+            self.grounds.drop_strays(session, inners)
             self._restore(session)
 
     # Workspaces
@@ -299,7 +289,7 @@ class Board:
         params = params_of() if params_of is not None else self.switchboard.sessions.params_of(session)
         if pool.scope(server) is not Share.SESSION:
             return pool.told(server, peek.mapping(params, "capabilities"))
-        if session.inners is not None and server.name in session.inners.private:
+        if (inners := Inners.of(session)) is not None and server.name in inners.private:
             return inner_id(session, server.name).decode()
         may_ask = server.interactive is not False
         return told_at_handshake(legacy.session_params(params, __version__, may_ask=may_ask))
@@ -313,7 +303,7 @@ class Board:
 
     def inners(self, session: Session) -> Inners:
         """What a session has at single servers."""
-        now, inners = self.switchboard.sessions.now, session.inners
+        now, inners = self.switchboard.sessions.now, Inners.of(session)
         if inners is None:
             inners = session.inners = Inners(self.view(session), now)
             inners.recall(session.uris or ())
@@ -415,6 +405,14 @@ class Board:
         except KeyError:
             raise UnknownServer(f"Unknown server: {server}") from None
 
+    def ask_roots(self, session: Session) -> None:
+        """Ask a session's client for its roots, if the view depends on them."""
+        self.roots.ask(session)
+
+    def missing(self, session: Session, kind: Kind) -> Mapping[str, str]:
+        """The servers whose list a session was not shown, with the reason."""
+        return self.lister.missing(session, kind)
+
     # News
 
     def _news(self, server: str, kind: Kind, told: str) -> None:
@@ -494,9 +492,9 @@ class Board:
 
     def privately_changed(self, session: Session, news: str) -> None:
         """A child of one client's own says that a list has changed."""
-        if (outer := session.outer) is None or outer.inners is None:
+        if (outer := session.outer) is None or (inners := Inners.of(outer)) is None:
             return
-        name, inners = session.server.name, outer.inners
+        name = session.server.name
         own = inner_id(outer, name).decode()
         if name not in inners.private:
             self.librarian.lend(session.server, inners.view.told.get(name, ""), own)

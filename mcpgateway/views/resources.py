@@ -149,10 +149,11 @@ class Resources:
 
     def answered(self, outer: Session, method: str, uri: str, owner: Owned) -> None:
         """A server has done what it was asked."""
-        if not outer.id or outer.inners is None:
+        inners = Inners.of(outer)
+        if not outer.id or inners is None:
             return
-        if method == READ and owner.uri == uri and uri not in outer.inners.view.routes.resources.items:
-            outer.inners.stick(uri, owner.server)
+        if method == READ and owner.uri == uri and uri not in inners.view.routes.resources.items:
+            inners.stick(uri, owner.server)
         elif method == SUBSCRIBE and (record := gained(outer, owner, uri)):
             self._board.switchboard.sessions.record(outer, record, is_on=True)
 

@@ -91,7 +91,7 @@ class Road:
         if not board.switchboard.is_open:
             raise ShuttingDown("the gateway is stopping")
         session: Session = call.session
-        inners = session.inners if session.id else None
+        inners = Inners.of(session) if session.id else None
         here(call, message, inners or board.inners(session))
 
     # To a server
@@ -114,7 +114,7 @@ class Road:
         if not outer.server.view:
             self._met(call, message, outer, tool)  # it is there already
             return
-        inners = outer.inners
+        inners = Inners.of(outer)
         inner = inners.sessions.get(server) if inners is not None else None
         if elsewhere is not None:
             inner = None

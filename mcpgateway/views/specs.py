@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from mcpgateway.config.document import printable
-from mcpgateway.config.model import GatewaySettings, Profile, ServerSpec, Share
+from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.surface import Expose, ShieldLimits
 from mcpgateway.errors import InvalidParams
+from mcpgateway.hub.views import ViewsConfig
 
 if TYPE_CHECKING:
     from mcpgateway.hub.results.originals import Vault
@@ -25,17 +26,6 @@ FULL, SEARCH, HYBRID = Expose.FULL.value, Expose.SEARCH.value, Expose.HYBRID.val
 VIEWS_LIMIT = 1000  # whose entries are held
 _PROFILES = "mcp/p/"
 _FIXED = {"mcp/full": FULL, "mcp/search": SEARCH, "mcp/admin": ADMIN}
-
-
-@frozen
-class Ways:
-    """What the settings say of views.
-
-    :ivar profiles: by name.
-    """
-
-    gateway: GatewaySettings
-    profiles: Mapping[str, Profile]
 
 
 @frozen
@@ -55,7 +45,7 @@ class Keepers:
 NOTHING_KEPT = Keepers()
 
 
-def view_specs(ways: Ways) -> tuple[ServerSpec, ...]:
+def view_specs(ways: ViewsConfig) -> tuple[ServerSpec, ...]:
     """The entries of all views; their names are their paths."""
     kinds = {MAIN: ways.gateway.views.expose.value, **_FIXED}
     kinds.update({f"{_PROFILES}{each}": FULL for each in ways.profiles})
@@ -68,7 +58,7 @@ def _entry(name: str, kind: str) -> ServerSpec:
     return ServerSpec(name, (), {}, "/", Share.GLOBAL, title=name, source="the gateway itself", view=kind)
 
 
-def concerned(view: ServerSpec, servers: Iterable[ServerSpec], ways: Ways) -> tuple[ServerSpec, ...]:
+def concerned(view: ServerSpec, servers: Iterable[ServerSpec], ways: ViewsConfig) -> tuple[ServerSpec, ...]:
     """The servers that a view is of, switched on or off: all, or those of its profile."""
     name = view.name.removeprefix(_PROFILES)
     named = None if name == view.name else ways.profiles[name].servers if name in ways.profiles else ()

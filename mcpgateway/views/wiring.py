@@ -17,6 +17,7 @@ from mcpgateway.hub.meters import Meters
 from mcpgateway.hub.results.originals import Vault
 from mcpgateway.hub.results.shortening import Shielding
 from mcpgateway.hub.usage import Usage
+from mcpgateway.hub.views import ViewsConfig
 from mcpgateway.interfaces import Call, ILauncher
 from mcpgateway.owntools import family
 from mcpgateway.owntools.job_records import Nowhere
@@ -25,7 +26,7 @@ from mcpgateway.owntools.status import Sight
 from mcpgateway.owntools.tool import Access, Builtin, Tool
 from mcpgateway.views.registry import Board
 from mcpgateway.views.results import Outcomes
-from mcpgateway.views.specs import Keepers, Ways
+from mcpgateway.views.specs import Keepers
 
 if TYPE_CHECKING:
     from mcpgateway.hub.catalog.recorded import Snapshots
@@ -39,7 +40,7 @@ class Hub(Protocol):
     """What keeps what is built here, and lets time pass for it (`mcpgateway.app.hub.Hub`)."""
 
     meters: Meters
-    ways: Ways
+    ways: ViewsConfig
     config: Callable[[], Mapping[str, Any]]
     manage: Callable[[Sight, ILauncher, Any], Iterable[Tool]]
     jobs: Jobs | None

@@ -31,6 +31,7 @@ from mcpgateway.hub.health.health import BLIND, Instruments
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.probes.writes import Written
 from mcpgateway.hub.reaper import Reaper
+from mcpgateway.hub.views import ViewsConfig
 from mcpgateway.interfaces import (
     Gone,
     IBackend,
@@ -52,7 +53,7 @@ from mcpgateway.policy.access import Policy
 from mcpgateway.protocol.versions import Era
 from mcpgateway.system.journal import Journal
 from mcpgateway.system.token_files import TokenFiles
-from mcpgateway.views.specs import NOTHING_KEPT, Keepers, Ways, view_specs
+from mcpgateway.views.specs import NOTHING_KEPT, Keepers, view_specs
 from tests.support.doors import MemoryTransport
 from tests.support.scripted_http import MemoryNet
 from tests.support.serverlogs import MemoryLog
@@ -464,7 +465,7 @@ class MemoryGateway:
         """Serve these from now on, as an edit of the configuration would have it."""
         change = compare(self.settings.servers, servers)
         self.settings = evolve(self.settings, servers=change.servers)
-        ways = Ways(self.settings.gateway, self.settings.profiles)
+        ways = ViewsConfig(self.settings.gateway, self.settings.profiles)
         self.root.serve((*change.servers, *view_specs(ways)))
         self.hub.adopt(ways.gateway, change, ways.profiles)
 

@@ -9,8 +9,9 @@ import pytest
 
 from mcpgateway.config.model import GatewaySettings, Profile, ServerSpec, Share
 from mcpgateway.errors import InvalidParams
+from mcpgateway.hub.views import ViewsConfig
 from mcpgateway.views.other_directories import LIMIT
-from mcpgateway.views.specs import Ways, concerned, view_specs
+from mcpgateway.views.specs import concerned, view_specs
 from tests.support.gateway_in_memory import Client, MemoryGateway
 from tests.support.views import Offer, Stage, tool
 
@@ -159,7 +160,7 @@ class ProfileTests:
             ServerSpec("off", ("run",), {}, "/", enabled=False),
             ServerSpec("foreign", ("run",), {}, "/"),
         ]
-        ways = Ways(GatewaySettings(), {"mine": Profile("mine", (), ("on", "off"))})
+        ways = ViewsConfig(GatewaySettings(), {"mine": Profile("mine", (), ("on", "off"))})
         known = {each.name: each for each in view_specs(ways)}
         mine, every = known["mcp/p/mine"], known["mcp/full"]
         assert [each.name for each in concerned(mine, servers, ways)] == ["on", "off"]

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from mcpgateway.config.model import GatewaySettings, Lazy, Limits, Profile, ServerSpec, Share
+from mcpgateway.hub.views import ViewsConfig
 from mcpgateway.policy.reaping import IDLE_TICKS
-from mcpgateway.views.specs import Ways, view_specs
+from mcpgateway.views.specs import view_specs
 from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
 from tests.support.views import Offer, Stage, tool
 
@@ -223,7 +224,7 @@ class ConfigurationTests:
         """A profile has a view of its servers, for as long as there is a profile."""
         gateway = stage.gateway
         profile = Profile("docs", servers=("shared",))
-        ways = Ways(GatewaySettings(), {"docs": profile})
+        ways = ViewsConfig(GatewaySettings(), {"docs": profile})
         gateway.root.serve((*gateway.settings.servers, *view_specs(ways)))
         change = gateway.settings.servers
         assert change
