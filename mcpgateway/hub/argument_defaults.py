@@ -19,7 +19,8 @@ from mcpgateway.protocol import peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message
 
 if TYPE_CHECKING:
-    from mcpgateway.hub.slot import Slot
+    from mcpgateway.hub.catalog.recorded import Snapshot
+    from mcpgateway.hub.upstream import Upstream
 
 LIST, CALL = "tools/list", "tools/call"
 
@@ -42,11 +43,13 @@ class _Reader(Between):
 class Injection:
     """What is added to the calls of one slot.
 
+    :param snapshot: what is known of its server while it does not run; None where nothing is kept.
     :param others: who looks at the requests of some methods too, by method.
     """
 
-    def __init__(self, slot: Slot, others: Mapping[str, Taker]) -> None:
+    def __init__(self, slot: Upstream, snapshot: Snapshot | None, others: Mapping[str, Taker]) -> None:
         self._slot = slot
+        self._snapshot = snapshot
         self._others = others
         self._takers: dict[str, frozenset[str]] = {}  # which arguments each tool takes, of those to be added
         self._latest = 0
@@ -78,7 +81,7 @@ class Injection:
         return other is not None and other(call, message)
 
     def _recall(self, message: Message) -> None:
-        snapshot = self._slot.snapshot
+        snapshot = self._snapshot
         known = snapshot.find(LIST, snapshot.told(message)) if snapshot is not None else None
         for page in known.pages if known is not None else ():
             self.learn(page)

@@ -37,7 +37,7 @@ from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.probes.era import Eras
 from mcpgateway.hub.replay import KEPT_TICKS
 from mcpgateway.hub.sessions import Session, Sessions
-from mcpgateway.hub.slot import Slot
+from mcpgateway.hub.slot import Slot, slot_of
 from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE
 from mcpgateway.hub.tasks import OWNED, Learner
 from mcpgateway.hub.url_elicitation import SendingAway, sends_users
@@ -283,8 +283,9 @@ class Switchboard:
 
     def slot_for(self, session: Session) -> Slot:
         """The slot that a session uses, made on first use."""
-        if session.slot is not None:
-            return session.slot
+        slot = slot_of(session)
+        if slot is not None:
+            return slot
         slot = self.pool.slot_for(session)
         if session.era is Era.MODERN:
             self.to_modern.join(session)
@@ -535,7 +536,7 @@ class Switchboard:
         if session.inners is not None:
             inner = (self._holders_of(each) for each in session.inners.sessions.values())
             return list(dict.fromkeys([*self._boards(), *(holder for each in inner for holder in each)]))
-        slot = session.slot
+        slot = slot_of(session)
         boards = self._boards() if session.outer is not None else []
         if slot is None:
             return [*boards]
@@ -601,7 +602,9 @@ class Switchboard:
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
         session: Session = call.session
-        slot = session.slot or self.pool.slot_for(session)
+        slot = session.slot
+        if not isinstance(slot, Slot):
+            slot = self.pool.slot_for(session)
         if slot.load >= SESSION_CALLS_LIMIT:
             self._check_load(session)
         if slot.conversation is None:
@@ -668,7 +671,8 @@ class Switchboard:
     def _owns_task(self, call: Call, message: Message) -> bool:
         session: Session = call.session
         task = peek.text(message.params, "taskId")
-        return session.slot is not None and session.slot.tasks.is_of(session, task)
+        slot = slot_of(session)
+        return slot is not None and slot.tasks.is_of(session, task)
 
     # Notifications and answers
 

@@ -48,7 +48,7 @@ from mcpgateway.hub.request_states import ServerStates
 from mcpgateway.hub.result_cache import ResultCache
 from mcpgateway.hub.server_messages import TOOLS_CHANGED
 from mcpgateway.hub.sessions import Session, Sessions
-from mcpgateway.hub.slot import Slot
+from mcpgateway.hub.slot import Slot, slot_of
 from mcpgateway.hub.subscriptions.upstream_modern import ClientListener, Filter, narrowed, read_filter
 from mcpgateway.hub.tasks import Learner
 from mcpgateway.hub.url_elicitation import SendingAway
@@ -313,7 +313,7 @@ class Stateless:
 
     def _native(self, call: Call, message: Message, asker: Asker, session: Session) -> None:
         call.session = session
-        slot = session.slot or self._pool.slot_for(session)
+        slot = slot_of(session) or self._pool.slot_for(session)
         if slot.conversation is None or slot.may_give_way:
             call.sink = _Doubtful(call.sink, self, message, asker)
         if call.method == modern.LISTEN:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Raw
 from twisted.internet import defer
@@ -11,12 +11,10 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from mcpgateway.errors import GatewayError
+from mcpgateway.hub.upstream import Learning, Upstream
 from mcpgateway.protocol import jsonrpc, param_headers, peek
 from mcpgateway.protocol.jsonrpc import Message
 from mcpgateway.protocol.param_headers import Param
-
-if TYPE_CHECKING:
-    from mcpgateway.hub.slot import Slot
 
 PAGES_LIMIT = 100  # of a list of tools
 PATIENCE_S = 10.0  # then calls go on unchecked
@@ -25,36 +23,8 @@ EMPTY_LIST = Raw(b"[]")
 _MARK = param_headers.ANNOTATION.encode()
 
 
-class Learning:
-    """The server is being asked for its tools, once for however many calls wait.
-
-    :ivar is_outdated: they have changed meanwhile.
-    """
-
-    def __init__(self) -> None:
-        self.is_outdated = False
-        self._waiting: list[Deferred[None]] = []
-
-    def wait(self) -> Deferred[None]:
-        """Fires when the server has answered.
-
-        :raise GatewayError: (through the Deferred) it cannot be asked.
-        """
-        done: Deferred[None] = Deferred()
-        self._waiting.append(done)
-        return done
-
-    def over(self, why: Failure | None) -> None:
-        """Tell those who wait."""
-        for done in self._waiting:
-            if why is None:
-                done.callback(None)
-            else:
-                done.errback(why)
-
-
 def check(
-    slot: Slot, message: Message, headers: Mapping[bytes, bytes] | None, *, has_to_know: bool = False
+    slot: Upstream, message: Message, headers: Mapping[bytes, bytes] | None, *, has_to_know: bool = False
 ) -> Deferred[None] | None:
     """Check a request; where the server has to be asked for its tools first, what fires when it can be checked.
 
@@ -74,7 +44,7 @@ def check(
     return None
 
 
-def _learn(slot: Slot) -> Deferred[None]:
+def _learn(slot: Upstream) -> Deferred[None]:
     if slot.learning is not None:
         return slot.learning.wait()
     learning = slot.learning = Learning()
@@ -89,7 +59,7 @@ def _unknown(why: Failure) -> dict[str, tuple[Param, ...]]:
     return {}
 
 
-async def _ask_until_true(slot: Slot, learning: Learning) -> dict[str, tuple[Param, ...]]:
+async def _ask_until_true(slot: Upstream, learning: Learning) -> dict[str, tuple[Param, ...]]:
     found = await _ask(slot)
     if learning.is_outdated:
         # Once more and not again: some servers say that their tools have changed whenever they are asked for them.
@@ -97,7 +67,7 @@ async def _ask_until_true(slot: Slot, learning: Learning) -> dict[str, tuple[Par
     return found
 
 
-async def _ask(slot: Slot) -> dict[str, tuple[Param, ...]]:
+async def _ask(slot: Upstream) -> dict[str, tuple[Param, ...]]:
     found: dict[str, tuple[Param, ...]] = {}
     tasked: frozenset[str] = frozenset()
     params: dict[str, Any] = {}
@@ -114,12 +84,12 @@ async def _ask(slot: Slot) -> dict[str, tuple[Param, ...]]:
     return found
 
 
-def _learnt(found: dict[str, tuple[Param, ...]], slot: Slot, learning: Learning) -> None:
+def _learnt(found: dict[str, tuple[Param, ...]], slot: Upstream, learning: Learning) -> None:
     slot.mirrored = found
     _over(None, slot, learning)
 
 
-def _over(why: Failure | None, slot: Slot, learning: Learning) -> None:
+def _over(why: Failure | None, slot: Upstream, learning: Learning) -> None:
     if slot.learning is learning:
         slot.learning = None
     learning.over(why)
@@ -137,7 +107,7 @@ def tools_of_tasks(tools: Raw) -> frozenset[str]:
     return frozenset(peek.text(each, "name") or "" for each in only)
 
 
-def learn_from(slot: Slot, result: Raw) -> None:
+def learn_from(slot: Upstream, result: Raw) -> None:
     """Read a list of tools that somebody has asked for: what it says of a tool goes before what was known of it."""
     if slot.mirrored is None or (not slot.mirrored and _MARK not in bytes(result)):
         return

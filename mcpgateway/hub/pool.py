@@ -18,7 +18,8 @@ from mcpgateway.errors import Overloaded, SharedOtherwise
 from mcpgateway.hub.health.observer import Monitor, Visitors
 from mcpgateway.hub.probes.traits import Traits
 from mcpgateway.hub.sessions import Session
-from mcpgateway.hub.slot import Slot, Surroundings
+from mcpgateway.hub.slot import Slot, Surroundings, slot_of
+from mcpgateway.hub.upstream import Upstream
 from mcpgateway.interfaces import ISessionStore
 from mcpgateway.policy.access import LOCAL, sharer_of
 from mcpgateway.policy.client_requests import Offer, joined, name_of, offer_of
@@ -99,7 +100,7 @@ class Pool:
     def __iter__(self) -> Iterator[Slot]:
         return iter(list(self._slots.values()))
 
-    def others(self, slot: Slot) -> int:
+    def others(self, slot: Upstream) -> int:
         """How many other children of a slot's server run, those that get no new calls among them."""
         mine = [each for each in self if each.server.name == slot.server.name]
         retired = sum(len(each.retired) for each in mine if each.retired is not None)
@@ -145,7 +146,7 @@ class Pool:
             self._reasons[server.name] = ""
             self._store.judge(launch_digest(server), "")
 
-    def listed(self, slot: Slot, pages: tuple[Raw, ...]) -> None:
+    def listed(self, slot: Upstream, pages: tuple[Raw, ...]) -> None:
         """A slot's server lists these tools now."""
         if self._around.limiters is not None:
             self._around.limiters.listed(slot, pages)
@@ -210,8 +211,9 @@ class Pool:
 
         :raise Overloaded: too many workspaces, or credentials, use the server at the same time.
         """
-        if session.slot is not None:
-            return session.slot
+        slot = slot_of(session)
+        if slot is not None:
+            return slot
         server = session.server
         shared = not session.is_apart and (session.stands_for_many or self.scope(server) is not Share.SESSION)
         if not shared:
@@ -288,7 +290,7 @@ class Pool:
         ]
         return next((each for each in found if each.is_up), found[0] if found else None)
 
-    def unite(self, server: ServerSpec, kept: Slot | None = None) -> None:
+    def unite(self, server: ServerSpec, kept: Upstream | None = None) -> None:
         """Leave a server that may have no second child one for all who share it, whatever they offer, in either era.
 
         Who uses another goes on with that one.  What has been sent to another is still answered by it.
@@ -400,7 +402,7 @@ class Pool:
 
     def release(self, session: Session) -> bool:
         """Let go of a session's slot; true when that stops a child, which was its own."""
-        slot = session.slot
+        slot = slot_of(session)
         if slot is None:
             return False
         slot.leave(session)
@@ -449,7 +451,7 @@ class Pool:
                 self._drop(each)
         self._drop(slot)
 
-    def _drop(self, slot: Slot) -> None:
+    def _drop(self, slot: Upstream) -> None:
         for key in [each for each, its in self._slots.items() if its is slot]:
             del self._slots[key]
         slot.is_over = True
@@ -510,7 +512,7 @@ class Pool:
         self._probes.discard(slot)
         self._close(slot)
 
-    def _close(self, slot: Slot) -> None:
+    def _close(self, slot: Upstream) -> None:
         leaving = slot.close()
         self._leaving.add(leaving)
         leaving.addErrback(self._not_closed).addBoth(self._left, leaving)

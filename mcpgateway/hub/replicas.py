@@ -23,7 +23,7 @@ from mcpgateway.interfaces import Call
 from mcpgateway.protocol.jsonrpc import Message
 
 if TYPE_CHECKING:
-    from mcpgateway.hub.slot import Slot
+    from mcpgateway.hub.upstream import Upstream
 
 IDLE_TICKS = 300  # how long a replica without calls is kept
 RESPITE_TICKS = 60  # after a replica could not be started, no other is
@@ -53,7 +53,7 @@ class _News:
     :ivar left: for how many ticks what they say is taken for the same change.
     """
 
-    replicas: set[Slot]
+    replicas: set[Upstream]
     left: int = NEWS_TICKS
 
 
@@ -64,18 +64,18 @@ class Replicas:
     :ivar home: the slot the sessions know.
     """
 
-    home: Slot
+    home: Upstream
     _limit: int
-    _make: Callable[[int], Slot]
-    _let_go: Callable[[Slot], None]
+    _make: Callable[[int], Upstream]
+    _let_go: Callable[[Upstream], None]
     _tell: Callable[[str], None]
-    _others: dict[int, Slot] = field(factory=dict)
+    _others: dict[int, Upstream] = field(factory=dict)
     _idle: dict[int, int] = field(factory=dict)
     _respite: int = 0
     _told: dict[str, _News] = field(factory=dict)  # what the home has said, and who has not said it yet
     _held: dict[str, _News] = field(factory=dict)  # what the home has not said, and who has
 
-    def __iter__(self) -> Iterator[Slot]:
+    def __iter__(self) -> Iterator[Upstream]:
         return iter(list(self._others.values()))
 
     def submit(self, call: Call, message: Message) -> None:
@@ -85,11 +85,11 @@ class Replicas:
             call.sink = _Hopeful(call.sink, self, message)
         slot.submit(call, message)
 
-    def holder(self, call: Call) -> Slot | None:
+    def holder(self, call: Call) -> Upstream | None:
         """The slot of the child that a call is with."""
         return next((each for each in (self.home, *self) if call in each.calls()), None)
 
-    def _least(self) -> Slot:
+    def _least(self) -> Upstream:
         if self.home.conversation is None:
             return self.home
         # Where one could not be started, those that do not run get no calls for a while.
@@ -115,7 +115,7 @@ class Replicas:
         for each in self._others.values():
             each.levels.tune()
 
-    def is_news(self, slot: Slot, method: str) -> bool:
+    def is_news(self, slot: Upstream, method: str) -> bool:
         """Whether what a child says has changed is to be told now; see Note [A change is told once]."""
         if slot is self.home:
             held = self._held.pop(method, _News(set()))
@@ -151,6 +151,6 @@ def _over(news: dict[str, _News]) -> list[str]:
     return over
 
 
-def _load(slot: Slot) -> int:
+def _load(slot: Upstream) -> int:
     # What the gateway itself asks, such as to be told of changes, keeps no call waiting.
     return len(slot.calls())

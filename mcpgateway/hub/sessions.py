@@ -15,16 +15,17 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Container, Iterator
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from attrs import define, evolve, field, frozen
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError
 from mcpgateway.hub.mailbox import Mailbox
 from mcpgateway.hub.replay import Budget, Replay
-from mcpgateway.interfaces import ISessionStore, SessionRecord
+from mcpgateway.interfaces import Call, ISessionStore, SessionRecord
 from mcpgateway.policy.client_requests import Offer, name_of
 from mcpgateway.policy.routing import DEFAULT_LEVEL
 from mcpgateway.policy.sharing import Variant, variant_of
@@ -33,12 +34,38 @@ from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.session_ids import SERIAL_BYTES, Issued, SessionIds
 from mcpgateway.protocol.versions import Era, can_resume
 
-if TYPE_CHECKING:
-    from mcpgateway.hub.slot import Slot
-
 ANONYMOUS_LIMIT = 1000  # kinds of requests without an id: server, workspace, principal, revision
 HANDLE_CHARS = 12
 ENDED_LIMIT = 10_000  # ended sessions that are known without the store, which a full disk keeps from writing
+
+
+class UsedSlot(Protocol):
+    """The slot that a session uses, as the session sees it (`mcpgateway.hub.slot.Slot`)."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody may use it any more."""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether its child runs, or is about to."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether other sessions use it, too."""
+
+    @property
+    def listening(self) -> object | None:
+        """True where somebody listens to its child, in the modern era."""
+
+    def calls(self) -> list[Call]:
+        """The calls under way or waiting."""
+
+    def greet(self) -> Deferred[Envelope]:
+        """Fires with the first words of its child, which is started."""
+
+    def cancel(self, call: Call, reason: str) -> bool:
+        """Take a call back; false when it has been answered."""
 
 
 class Members(Protocol):
@@ -111,7 +138,7 @@ class Session:
     is_stale: bool = False
     is_unmet: bool = False
     sends_user: bool | None = None
-    slot: Slot | None = field(default=None, repr=False)
+    slot: UsedSlot | None = field(default=None, repr=False)
     uris: set[str] | None = field(default=None, repr=False)
     inners: Members | None = field(default=None, repr=False)
     outer: Session | None = field(default=None, repr=False)

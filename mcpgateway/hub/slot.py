@@ -28,13 +28,14 @@ from mcpgateway.errors import (
     UnknownMethod,
     of_server,
 )
-from mcpgateway.hub.health.observer import Monitor, Watch
+from mcpgateway.hub.health.observer import Monitor
+from mcpgateway.hub.health.watch import Watch
 from mcpgateway.hub.levels import SET_LEVEL, Levels
 from mcpgateway.hub.limits.start_limiter import Gate
 from mcpgateway.hub.meters import Meters
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE, Restoration, Subscriptions
-from mcpgateway.hub.tasks import Tasks
+from mcpgateway.hub.upstream import Upstream
 from mcpgateway.interfaces import Call, Gone, ILauncher, INoticeListener, ISlotListener, Launch
 from mcpgateway.policy.lifecycle import Core, new_life
 from mcpgateway.policy.sharing import may_move
@@ -44,15 +45,12 @@ from mcpgateway.protocol.versions import Era
 
 if TYPE_CHECKING:
     from mcpgateway.backends.tape import Tapes
-    from mcpgateway.hub.catalog.recorded import Snapshots
+    from mcpgateway.hub.catalog.recorded import Snapshot, Snapshots
     from mcpgateway.hub.limits.call_limiter import Limiter
     from mcpgateway.hub.limits.call_limiters import Limiters
-    from mcpgateway.hub.param_headers import Learning
     from mcpgateway.hub.probes.lock_errors import Locks
     from mcpgateway.hub.replicas import Replicas
-    from mcpgateway.hub.retired import Retired
     from mcpgateway.hub.subscriptions.upstream_modern import Listening
-    from mcpgateway.protocol.param_headers import Param
 
 CALL_TOOL = "tools/call"
 TOOLS_CHANGED = "notifications/tools/list_changed"
@@ -101,30 +99,13 @@ class Surroundings:
 
 
 @implementer(INoticeListener)
-class Slot:
+class Slot(Upstream):
     """One child at most, started when wanted, one start however many wait.
 
     A new child is brought to where the former was: its log level is set, its resources are subscribed to.  Whether a
     lost child is replaced unasked is the watch's decision.
 
-    :ivar era: which era its children speak.
-    :ivar mirrored: the arguments that headers have to repeat, by tool; None while that is not known.
-    :ivar changes: how often its children have said that something has changed, in the modern era.
-    :ivar tasked: the tools that run as tasks only, as far as they are known (MCP 2025-11-25).
-    :ivar learning: that is being found out.
-    :ivar listening: who listens to the child, in the modern era.
-    :ivar conversation: the warm child's conversation; None while there is none.
-    :ivar hello: the first level of the child's ``InitializeResult`` or ``DiscoverResult``; None before the first.
-    :ivar levels: what its sessions want to hear of its log.
-    :ivar shared: whether several sessions use it.
-    :ivar sessions: who uses it, the anonymous left out; a dict for its order.
-    :ivar tasks: whose task is whose.
-    :ivar elicitations: the sessions that were sent elsewhere by an error, by the id of the elicitation.
     :ivar replicas: the children that share its calls; None where there is only its own.
-    :ivar retired: its children that get no new calls; None where there was none so far.
-    :ivar is_over: nobody may use it any more.
-    :ivar watch: told of its child's life.
-    :ivar told: names what its child is told of its clients, where those of other clients are told something else.
     :ivar limiter: keeps calls of tools waiting while too many others are under way; None where nothing does.
     :ivar snapshot: what is known of the server while it does not run; None where nothing is kept.
     """
@@ -141,35 +122,18 @@ class Slot:
         era: Era = Era.LEGACY,
         home: Slot | None = None,
     ) -> None:
-        self.server = server
-        self.shared = shared
-        self.era = era
-        self.conversation: Conversation | None = None
-        self.hello: Envelope | None = None
-        self.starts = 0
-        self.sessions: dict[Session, None] = {} if home is None else home.sessions
+        super().__init__(server, around.clock, shared=shared, era=era, home=home)
         self.replicas: Replicas | None = None if home is None else home.replicas
-        self.retired: Retired | None = None
-        self.is_over = False
-        self._is_replica = home is not None
         self.levels = Levels(server.name, self.sessions.keys(), self.submit)
         self.subscriptions = Subscriptions(self.submit, self._give_up, around.subscribed)
-        self.tasks = Tasks.none()
-        self.elicitations: dict[str, bytes] = {}
         self.listening = self._new_listening(params) if era is Era.MODERN else None
-        self.mirrored: dict[str, tuple[Param, ...]] | None = None
-        self.tasked: frozenset[str] = frozenset()
-        self.changes = 0
-        self.learning: Learning | None = None
         self._restoration: Restoration | None = None  # of this child
         self._is_another = False  # its child is not its first
-        self.told = ""
         self._params = params
         self._next_params: dict[str, Any] | None = (
             None  # of its next child, where that is told something else
         )
         self._around = around
-        self._current: Conversation | None = None  # the child's, from spawn to exit
         self._dismissed: Conversation | None = None  # that of the latest child which was told to end
         self._permit: IDelayedCall | None = None  # to start; given back in time
         self._why: GatewayError = HandshakeFailed(f"{server.name} has not been started")
@@ -179,7 +143,6 @@ class Slot:
         self._ladders = (
             0  # being climbed: a second one begins when a child is wanted, and unwanted, meanwhile
         )
-        self._answered = 0
         self.limiter: Limiter | None = None
         self._life = new_life(Core(self))
         self.watch: Watch = around.monitor.watch(self)
@@ -207,7 +170,7 @@ class Slot:
         if self.server.inject:
             from mcpgateway.hub.argument_defaults import Injection  # hardly any entry asks for it
 
-            takers = Injection(self, takers).takers()
+            takers = Injection(self, self.snapshot, takers).takers()
         return takers
 
     @property
@@ -235,15 +198,9 @@ class Slot:
         return self._around.monitor.is_on(self.server)
 
     @property
-    def is_replica(self) -> bool:
-        """Whether it is one of several that share the calls of another."""
-        return self._is_replica
-
-    def forget_mirrored(self) -> None:
-        """The server's tools have changed, or it has ended: what is known of them, or about to be, may be wrong."""
-        self.mirrored = None
-        if self.learning is not None:
-            self.learning.is_outdated = True
+    def is_up(self) -> bool:
+        """Whether a backend of its is running or about to, as a process of ours or elsewhere."""
+        return self._current is not None
 
     @property
     def is_awaited(self) -> bool:
@@ -254,16 +211,6 @@ class Slot:
     def may_give_way(self) -> bool:
         """Whether its child may turn out to be one too many: calls of its server take turns, or may have to."""
         return self.limiter is not None
-
-    @property
-    def clock(self) -> IReactorTime:
-        """What its waits are measured with."""
-        return self._around.clock
-
-    @property
-    def requests(self) -> int:
-        """How many requests its children have been sent."""
-        return self._answered + (self._current.sent if self._current is not None else 0)
 
     @property
     def load(self) -> int:
@@ -289,33 +236,6 @@ class Slot:
     def is_resting(self) -> bool:
         """Whether it has no child, and its server is known well enough without."""
         return self._current is None and self.snapshot is not None and self.snapshot.is_known
-
-    @property
-    def pid(self) -> int | None:
-        """The child's process id, while it runs."""
-        current = self._current
-        return current.backend.pid if current is not None and current.backend is not None else None
-
-    @property
-    def pids(self) -> tuple[int, ...]:
-        """The process ids of all its children, as far as they are processes of ours; that of the latest is first."""
-        retired = (each.pid for each in self.retired or ())
-        return tuple(pid for pid in (self.pid, *retired) if pid)
-
-    @property
-    def has_children(self) -> bool:
-        """Whether anything of its runs, or is about to."""
-        return self.is_up or bool(self.retired)
-
-    @property
-    def is_up(self) -> bool:
-        """Whether a backend of its is running or about to, as a process of ours or elsewhere."""
-        return self._current is not None
-
-    @property
-    def is_used(self) -> bool:
-        """Whether somebody has a use for a child beyond a call."""
-        return bool(self.sessions or self.subscriptions or self.listening)
 
     def submit(self, call: Call, message: Message) -> None:
         """Send a request, now if the child is warm; its sink hears what becomes of it."""
@@ -440,14 +360,6 @@ class Slot:
         session: Session | None = self._current.only_session() if self._current is not None else None
         return session if session is not None and self.tasks.are_only_of(session) else None
 
-    def has_calls(self) -> bool:
-        """Whether the child that gets new calls has any."""
-        return next(iter(self._sent()), None) is not None
-
-    def has_work(self) -> bool:
-        """Whether that child has anything to answer: a call, or what the gateway itself has asked."""
-        return self._current is not None and self._current.has_work
-
     def noticed(self, backend: Conversation, method: str, message: Envelope) -> None:
         """A notification of the child's."""
         if backend is not self._current:
@@ -486,17 +398,12 @@ class Slot:
             self._around.locks.heard(self, legacy.error_text(error))
         self._around.listener.refused(self, call, error)
 
-    @property
-    def speaking(self) -> Conversation | None:
-        """The conversation with the child, from its first word on."""
-        return self._current
-
     def cancel(self, call: Call, reason: str) -> bool:
         """Take a call back, wherever it is; false when it has been answered."""
         if self.subscriptions.withdraw(call):
             return True
         is_found = self._take_back(call, reason)
-        if not is_found and self.replicas is not None and not self._is_replica:
+        if not is_found and self.replicas is not None and not self.is_replica:
             return self.replicas.cancel(call, reason)
         if is_found:
             self.subscriptions.cancelled(call)
@@ -749,7 +656,8 @@ class Slot:
         """Bring the child to where its forerunner was, then send what has waited, in its order."""
         self.conversation = self._current
         if self.snapshot is not None and self.conversation is not None:
-            self.snapshot.begun(self.conversation, self.hello or {})
+            self.snapshot.begun(self.hello or {})
+            self._refresh(self.snapshot, self.conversation)
         greeting, self._greeting = self._greeting, []
         for done in greeting:
             done.callback(self.hello or {})
@@ -761,10 +669,16 @@ class Slot:
         self._send(lambda each: each.call.method in {SUBSCRIBE, UNSUBSCRIBE})
         self.levels.begin(self.conversation if self.has_levels else None)
         self._restore(self.subscriptions.uris())
-        if not self._is_replica:  # what a client knows of the server it knows from another child
+        if not self.is_replica:  # what a client knows of the server it knows from another child
             anew = [each for each in self.sessions if self._is_another or each.is_stale]
             self._around.listener.warmed(self, anew)
         self._send(lambda each: each.call.method not in {SUBSCRIBE, UNSUBSCRIBE})
+
+    def _refresh(self, snapshot: Snapshot, conversation: Conversation) -> None:
+        if snapshot.outdated():
+            from mcpgateway.hub.catalog.refresh import Refreshing  # only a server needs it that has been away
+
+            self.clock.callLater(0, Refreshing(snapshot, conversation).begin)
 
     def _resume(self, listening: Listening) -> None:
         if self.conversation is not None:
@@ -807,7 +721,7 @@ class Slot:
 
     def _may_go_on(self) -> bool:
         # Another child may be asked in its place, or the same server in the other era: it has not ended yet.
-        if self._is_replica:
+        if self.is_replica:
             return isinstance(self._why, LaunchFailed | HandshakeFailed)
         return isinstance(self._why, HandshakeRefused) and self.server.protocol is None
 
@@ -841,6 +755,12 @@ class Slot:
         resting, self._resting = self._resting, []
         for done in resting:
             done.callback(None)
+
+
+def slot_of(session: Session) -> Slot | None:
+    """The slot that a session uses; None where it uses none yet."""
+    slot = session.slot
+    return slot if isinstance(slot, Slot) else None
 
 
 def _nothing(_: object) -> None:

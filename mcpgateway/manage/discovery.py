@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError
 from mcpgateway.hub.dispatch import Switchboard
-from mcpgateway.hub.slot import Slot
+from mcpgateway.hub.slot import Slot, slot_of
 from mcpgateway.manage.internal_client import Refusal, Visit
 from mcpgateway.protocol.versions import Era
 
@@ -121,7 +121,7 @@ class Discovery:
             raise GatewayError("it is switched off")
         was_up = any(self._switchboard.pool.is_running(server, era) for era in Era)
         visit = await Visit.begin(self._switchboard, server, OURSELVES)
-        slot: Slot | None = visit.session.slot
+        slot = slot_of(visit.session)
         try:
             if slot is not None:
                 await slot.greet()  # what is on record is what is to be seen anew

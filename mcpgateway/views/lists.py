@@ -41,6 +41,7 @@ from mcpgateway.errors import (
     of_server,
 )
 from mcpgateway.hub.sessions import Session
+from mcpgateway.hub.slot import slot_of
 from mcpgateway.interfaces import Call
 from mcpgateway.owntools.missing_servers import NOT_YET
 from mcpgateway.policy.recorded_answers import cursor_of
@@ -362,7 +363,7 @@ class Lister:
 
 def _lacks(session: Session, kind: Kind) -> bool:
     # Many servers list tools only, and need not be started to say so once more.
-    slot = session.slot
+    slot = slot_of(session)
     hello = slot.introduction if slot is not None else None
     return hello is not None and _DECLARED[kind] not in legacy.capabilities(hello)
 

@@ -31,6 +31,7 @@ from mcpgateway.discovery.resources import Holders
 from mcpgateway.errors import GatewayError, ShuttingDown, UnknownServer
 from mcpgateway.hub.catalog.listed import Librarian, Whose
 from mcpgateway.hub.sessions import Session
+from mcpgateway.hub.slot import Slot, slot_of
 from mcpgateway.hub.views import Holder, ViewsConfig
 from mcpgateway.interfaces import Call
 from mcpgateway.policy.permissions import Scope
@@ -51,7 +52,6 @@ from mcpgateway.views.workspace_servers import Grounds
 
 if TYPE_CHECKING:
     from mcpgateway.hub.dispatch import Switchboard
-    from mcpgateway.hub.slot import Slot
     from mcpgateway.owntools.tool import Builtin
 
 
@@ -303,8 +303,8 @@ class Board:
 
     def inners(self, session: Session) -> Inners:
         """What a session has at single servers."""
-        now, inners = self.switchboard.sessions.now, Inners.of(session)
-        if inners is None:
+        now, inners = self.switchboard.sessions.now, session.inners
+        if not isinstance(inners, Inners):
             inners = session.inners = Inners(self.view(session), now)
             inners.recall(session.uris or ())
         elif not session.id and inners.seen_at != now:
@@ -351,7 +351,7 @@ class Board:
         for server in subscribed(session):
             if server in inners.view.servers and server not in inners.sessions:
                 try:
-                    slot = self.open_now(session, server).slot
+                    slot = slot_of(self.open_now(session, server))
                     if slot is not None and slot.era is Era.LEGACY:
                         slot.want()
                 except GatewayError as why:

@@ -30,6 +30,7 @@ from mcpgateway.errors import GatewayError, InvalidParams, ShuttingDown, Unknown
 from mcpgateway.hub.filters import reason
 from mcpgateway.hub.levels import SET_LEVEL
 from mcpgateway.hub.sessions import Session
+from mcpgateway.hub.slot import slot_of
 from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE
 from mcpgateway.hub.tasks import OWNED
 from mcpgateway.interfaces import Call
@@ -91,8 +92,8 @@ class Road:
         if not board.switchboard.is_open:
             raise ShuttingDown("the gateway is stopping")
         session: Session = call.session
-        inners = Inners.of(session) if session.id else None
-        here(call, message, inners or board.inners(session))
+        inners = session.inners if session.id else None
+        here(call, message, inners if isinstance(inners, Inners) else board.inners(session))
 
     # To a server
 
@@ -114,7 +115,7 @@ class Road:
         if not outer.server.view:
             self._met(call, message, outer, tool)  # it is there already
             return
-        inners = Inners.of(outer)
+        inners = outer.inners
         inner = inners.sessions.get(server) if inners is not None else None
         if elsewhere is not None:
             inner = None
@@ -362,7 +363,7 @@ class Road:
             session.level, session.has_level = level, True
             self._board.switchboard.sessions.remember(session)
         for inner in list(inners.sessions.values()):
-            slot = inner.slot
+            slot = slot_of(inner)
             if slot is not None and slot.has_levels:
                 self.ask(inner, SET_LEVEL, {"level": jsonrpc.raw(level)}).addErrback(_let_go)
         call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))

@@ -52,8 +52,8 @@ LIMITS = {
     "legacy client, view, modern server": Limit(11, None),
     "modern client, view, modern server": Limit(22, 9),
     "modern client, view, legacy server": Limit(23, 11),
-    "reload of an entry that keeps its child": Limit(35, 12),
-    "reload of an entry that replaces its child": Limit(41, None),
+    "reload of an entry that keeps its child": Limit(32, 12),
+    "reload of an entry that replaces its child": Limit(39, None),
 }
 
 

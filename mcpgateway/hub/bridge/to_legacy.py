@@ -50,6 +50,7 @@ from mcpgateway.hub.request_states import UNKNOWN
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.subscriptions.modern_clients import Ears
+from mcpgateway.hub.upstream import Upstream
 from mcpgateway.interfaces import Call, ICallSink
 from mcpgateway.policy import routing
 from mcpgateway.policy.client_requests import Offer, name_of, offer_of, offers_something
@@ -147,9 +148,9 @@ class Crossing:
 
     def _is_for_it(self, method: str, said: Envelope) -> bool:
         # Whose call it is of cannot be seen where several are under way.
-        slot = self.slot
-        if slot is not None and slot.replicas is not None:
-            slot = slot.replicas.holder(self.call)
+        slot: Upstream | None = self.slot
+        if self.slot is not None and self.slot.replicas is not None:
+            slot = self.slot.replicas.holder(self.call)
         if slot is None or len(slot.calls()) != 1:
             return False
         wanted, level = self.call.level, peek.text(peek.members(said, "params"), "level")
@@ -267,7 +268,9 @@ class ToLegacy:
             session = self._lanes.any_of(group).aside
         else:
             session = self._plain(server, principal, call.level, offer)
-        slot = session.slot or self._pool.slot_for(session)
+        slot = session.slot
+        if not isinstance(slot, Slot):
+            slot = self._pool.slot_for(session)
         learning = param_headers.check(slot, message, asker.headers, has_to_know=task_tools.may_be(slot))
         if learning is not None:
             self._later(learning, call, message, asker, peer)

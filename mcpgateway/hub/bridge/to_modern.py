@@ -37,7 +37,7 @@ from mcpgateway.hub.client_requests import Questions
 from mcpgateway.hub.filters import Between
 from mcpgateway.hub.levels import SET_LEVEL
 from mcpgateway.hub.sessions import Session, Sessions
-from mcpgateway.hub.slot import Slot
+from mcpgateway.hub.slot import Slot, slot_of
 from mcpgateway.hub.subscriptions.legacy_sessions import Hearing
 from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE
 from mcpgateway.interfaces import Call
@@ -133,8 +133,9 @@ class ToModern:
 
     def join(self, session: Session) -> None:
         """A session uses a modern child (``session.slot``): let it hear what it would hear of a legacy one."""
-        if session.id and session.slot is not None:
-            guest = Guest(Hearing(session, session.slot, self._sessions, self._settled))
+        slot = slot_of(session)
+        if session.id and slot is not None:
+            guest = Guest(Hearing(session, slot, self._sessions, self._settled))
             self._guests[session] = guest
             guest.hearing.look()
 
@@ -201,7 +202,8 @@ class ToModern:
     def _set_level(self, call: Call, message: Message) -> None:
         session: Session = call.session
         level = routing.asked_level(message.params)
-        if session.slot is not None and not session.slot.has_levels:
+        slot = slot_of(session)
+        if slot is not None and not slot.has_levels:
             raise UnknownMethod(f"Method not found: {SET_LEVEL} (the server sends no log messages)")
         if session.id:
             session.level, session.has_level = level, True
@@ -235,7 +237,7 @@ class ToModern:
 
     def _cross(self, call: Call, message: Message) -> None:
         session: Session = call.session
-        slot = session.slot
+        slot = slot_of(session)
         if slot is None:
             raise ShuttingDown("the session is being put aside")
         call.level = session.level if session.has_level else None

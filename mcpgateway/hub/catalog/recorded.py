@@ -47,9 +47,8 @@ from mcpgateway.protocol.jsonrpc import Envelope, Message
 from mcpgateway.protocol.versions import Era
 
 if TYPE_CHECKING:
-    from mcpgateway.backends.conversation import Conversation
     from mcpgateway.hub.sessions import Session
-    from mcpgateway.hub.slot import Slot
+    from mcpgateway.hub.upstream import Upstream
 
 HELD_BYTES = 8 * 1024 * 1024  # of all catalogs in memory
 HELD_TICKS = 60  # how long one is held that nobody asks for
@@ -80,7 +79,7 @@ class Store(Protocol):
 
 
 Kept = Callable[[str, Key, str, tuple[Raw, ...]], None]
-Listed = Callable[["Slot", tuple[Raw, ...]], None]
+Listed = Callable[["Upstream", tuple[Raw, ...]], None]
 
 
 @define(eq=False)
@@ -118,7 +117,7 @@ class Snapshots:
         self._held: dict[str, _Held] = {}  # in the order of their use
         self._places: dict[str, frozenset[str]] = {}  # where each server is known
 
-    def of(self, slot: Slot, params: dict[str, Any]) -> Snapshot:
+    def of(self, slot: Upstream, params: dict[str, Any]) -> Snapshot:
         """What is known of a slot's server.
 
         :param params: what its children are told at the handshake.
@@ -267,7 +266,7 @@ class Snapshot:
     """
 
     snapshots: Snapshots
-    slot: Slot
+    slot: Upstream
     params: dict[str, Any] = field(repr=False)
     changes: int = 0
     given: WeakKeyDictionary[Session, dict[tuple[str, str], bytes]] = field(
@@ -400,16 +399,10 @@ class Snapshot:
         self._seen.clear()
         self._chains.clear()
 
-    def begun(self, conversation: Conversation, hello: Envelope) -> None:
-        """There is a child again, and it has introduced itself; see that nobody holds what is not true any more."""
+    def begun(self, hello: Envelope) -> None:
+        """Keep the first words of a child that has introduced itself; what was `outdated` is to be asked of it."""
         self._start_over()
         self.keep(HELLO, self._key().told, (Raw(jsonrpc.encode(hello)),))
-        if self.outdated():
-            from mcpgateway.hub.catalog.refresh import (
-                Refreshing,  # what only a server needs that has been away
-            )
-
-            self.slot.clock.callLater(0, Refreshing(self, conversation).begin)
 
     def outdated(self) -> list[tuple[str, str]]:
         """The lists that have to be asked for: those that sessions were given from here, and those that are old."""
@@ -431,7 +424,7 @@ def _unheard(name: str, key: Key, method: str, pages: tuple[Raw, ...]) -> None:
     """Nobody wants to know."""
 
 
-def _unlisted(slot: Slot, pages: tuple[Raw, ...]) -> None:
+def _unlisted(slot: Upstream, pages: tuple[Raw, ...]) -> None:
     """Likewise."""
 
 

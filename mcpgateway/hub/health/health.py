@@ -37,7 +37,7 @@ from mcpgateway.protocol.versions import Era
 
 if TYPE_CHECKING:
     from mcpgateway.hub.dispatch import Switchboard
-    from mcpgateway.hub.slot import Slot
+    from mcpgateway.hub.upstream import Upstream
 
 WEIGH_TICKS = 10
 OK = range(200, 300)
@@ -146,7 +146,7 @@ class Health:
 
     # Who watches: a `mcpgateway.hub.health.observer.Monitor`.
 
-    def watch(self, slot: Slot) -> Instance:
+    def watch(self, slot: Upstream) -> Instance:
         """What a new slot is to tell of its life."""
         return Instance(slot, self.chart(slot.server), self)
 
@@ -337,11 +337,11 @@ class Health:
             each.is_kept, each.is_warming = is_kept, not is_kept
         self.warm(slot)
 
-    def warm(self, slot: Slot) -> None:
+    def warm(self, slot: Upstream) -> None:
         """Start a slot's child though nobody needs it yet, in the other era where it turns out to speak that only."""
         slot.greet().addErrback(self._not_warm, slot)
 
-    def _not_warm(self, why: Failure, slot: Slot) -> None:
+    def _not_warm(self, why: Failure, slot: Upstream) -> None:
         why.trap(GatewayError)
         board, server = self._switchboard, slot.server
         if board is None or why.check(HandshakeRefused) is None or server.protocol is not None:
@@ -351,7 +351,7 @@ class Health:
         found = board.eras.find_out(server, Era.MODERN)
         found.addCallback(lambda _: self._other_era(slot)).addErrback(_let_go)
 
-    def _other_era(self, slot: Slot) -> None:
+    def _other_era(self, slot: Upstream) -> None:
         board = self._switchboard
         if board is not None and board.eras.known(slot.server).modern:
             for each in _watching([slot]):
@@ -427,14 +427,14 @@ class Health:
 
     # What instances ask: a `mcpgateway.hub.health.observer.World`.
 
-    def has_calls(self, slot: Slot) -> bool:
+    def has_calls(self, slot: Upstream) -> bool:
         """Whether anything is under way that a slot's child is needed for."""
         if slot.calls():
             return True
         board = self._switchboard
         return board is not None and any(session.slot is slot for session in board.bridged())
 
-    def is_known(self, slot: Slot) -> bool:
+    def is_known(self, slot: Upstream) -> bool:
         """Whether what its server offers is known without a child."""
         return self._instruments.is_known(slot.server)
 
@@ -442,12 +442,12 @@ class Health:
         """The bytes that a child's whole process tree took when it was last looked at."""
         return self._sizes.get(pid, 0)
 
-    def activity(self, slot: Slot) -> Activity | None:
+    def activity(self, slot: Upstream) -> Activity | None:
         """What the processes of a slot's child do; None where they are not ours, or in a container."""
         is_seen = slot.pid and isinstance(slot.server.reach, Daemon | None)
         return self._instruments.activity(slot.pid) if is_seen and slot.pid else None
 
-    def may_double(self, slot: Slot) -> bool:
+    def may_double(self, slot: Upstream) -> bool:
         """Whether a slot may have a second child beside the one that runs."""
         board, server = self._switchboard, slot.server
         has_room = not isinstance(server.reach, Daemon)  # a port has room for one
@@ -469,17 +469,18 @@ class Health:
             if each.state not in UP and each.state is not State.STARTING:
                 each.switched_off()
 
-    def dial(self, instance: Instance) -> None:
-        """See whether its address answers."""
-        reach = instance.slot.server.reach
-        if not isinstance(reach, Remote | Daemon):
-            instance.dialled(answers=True)  # whatever it is, only a try can tell
+    def dial(self, server: ServerSpec, dialled: Callable[[bool], None]) -> None:
+        """See whether the address of a server answers, and call back."""
+        if not isinstance(server.reach, Remote | Daemon):
+            dialled(True)
             return
-        dialled: Deferred[bool] = self._instruments.dial(reach.url).addCallbacks(lambda _: True, _not_well)
+        tried: Deferred[bool] = self._instruments.dial(server.reach.url).addCallbacks(
+            lambda _: True, _not_well
+        )
         done: Deferred[None] = Deferred()
         self.checks.under(done)
-        dialled.addCallback(lambda answers: instance.dialled(answers=answers))
-        dialled.addErrback(self._broken).addBoth(done.callback)
+        tried.addCallback(dialled)
+        tried.addErrback(self._broken).addBoth(done.callback)
 
     # What is shown
 
@@ -487,11 +488,11 @@ class Health:
         """What is known of a server in every workspace."""
         return self._charts_of(server)
 
-    def runs(self, slots: Collection[Slot]) -> bool:
+    def runs(self, slots: Collection[Upstream]) -> bool:
         """Whether a server answers calls at once."""
         return any(each.state in UP for each in _watching(slots))
 
-    def shown(self, server: ServerSpec, slots: Collection[Slot]) -> dict[str, Any]:
+    def shown(self, server: ServerSpec, slots: Collection[Upstream]) -> dict[str, Any]:
         """What is shown of a server's health; without values that its entry keeps secret."""
         now, watching, charts = self.now, _watching(slots), self._charts_of(server)
         running = [now - each.ready_at for each in watching if each.ready_at is not None]
@@ -514,7 +515,7 @@ class Health:
         """What is known of each server, as it is run for each workspace."""
         return self._charts.values()
 
-    def watching(self, slots: Iterable[Slot]) -> list[Instance]:
+    def watching(self, slots: Iterable[Upstream]) -> list[Instance]:
         """Those that watch over some slots."""
         return _watching(slots)
 
@@ -547,7 +548,7 @@ def _key(server: ServerSpec) -> Variant:
     return (server.name, server.workspace, values_of(server), server.principal)
 
 
-def _watching(slots: Iterable[Slot]) -> list[Instance]:
+def _watching(slots: Iterable[Upstream]) -> list[Instance]:
     return [slot.watch for slot in slots if isinstance(slot.watch, Instance)]
 
 

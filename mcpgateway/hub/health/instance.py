@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mcpgateway.config.model import ServerSpec
     from mcpgateway.hub.health.observer import World
     from mcpgateway.hub.health.record import Chart
-    from mcpgateway.hub.slot import Slot
+    from mcpgateway.hub.upstream import Upstream
 
 MISSES_LIMIT = 3
 STUCK_TICKS = 60
@@ -45,7 +45,7 @@ _WAITING = frozenset((State.RESTARTING, State.ERROR, State.UNREACHABLE))
 
 
 class Instance:
-    """Watches over one slot's child; a `mcpgateway.hub.health.observer.Watch`.
+    """Watches over one slot's child; a `mcpgateway.hub.health.watch.Watch`.
 
     :ivar state: how it fares.
     :ivar is_kept: it is to run whether anybody uses it or not.
@@ -56,7 +56,7 @@ class Instance:
 
     log = Logger()
 
-    def __init__(self, slot: Slot, chart: Chart, world: World) -> None:
+    def __init__(self, slot: Upstream, chart: Chart, world: World) -> None:
         self.slot = slot
         self.chart = chart
         self.state = State.STOPPED
@@ -115,7 +115,7 @@ class Instance:
         self.is_warming = self.is_warming and server.lazy.prewarm
         self.look()
 
-    # What the slot tells: a `mcpgateway.hub.health.observer.Watch`.
+    # What the slot tells: a `mcpgateway.hub.health.watch.Watch`.
 
     def refusal(self) -> GatewayError | None:
         """Why the child may not be started now; None where it may."""
@@ -344,7 +344,7 @@ class Instance:
         if self.state is State.UNREACHABLE:
             self.probe()
             if self.is_used:
-                self._world.dial(self)
+                self._world.dial(self.slot.server, self.dialled)
             return
         self.retry_at = math.inf
         if not self.is_used:
@@ -355,7 +355,7 @@ class Instance:
         else:
             self._retry()
 
-    def dialled(self, *, answers: bool) -> None:
+    def dialled(self, answers: bool) -> None:  # noqa: FBT001 - a callback
         """Its address was looked at."""
         if answers and self.state is State.UNREACHABLE and self.refusal() is None:
             self._retry()

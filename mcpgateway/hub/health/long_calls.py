@@ -14,7 +14,7 @@ from mcpgateway.interfaces import Call
 from mcpgateway.protocol import modern
 
 if TYPE_CHECKING:
-    from mcpgateway.hub.slot import Slot
+    from mcpgateway.hub.upstream import Upstream
 
 LONG_S = 300.0
 LOOK_TICKS = 10
@@ -46,13 +46,13 @@ class LongCall:
         }
 
 
-def long_calls(slots: Iterable[Slot]) -> list[LongCall]:
+def long_calls(slots: Iterable[Upstream]) -> list[LongCall]:
     """Those that are with these slots, the eldest first."""
     found = [made for slot in slots for call in slot.calls() if (made := _long(slot, call)) is not None]
     return sorted(found, key=lambda each: -each.seconds)
 
 
-def _long(slot: Slot, call: Call) -> LongCall | None:
+def _long(slot: Upstream, call: Call) -> LongCall | None:
     row = call.meter
     if row is None or call.method in UNENDING:
         return None
@@ -69,7 +69,7 @@ class LongCalls:
         self._histories = histories
         self._told: set[Call] = set()
 
-    def look(self, slots: Collection[Slot]) -> None:
+    def look(self, slots: Collection[Upstream]) -> None:
         """Tell of those that are new."""
         found = long_calls(slots)
         for each in found:

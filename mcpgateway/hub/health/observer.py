@@ -9,48 +9,22 @@ from attrs import frozen
 from mcpgateway.hub.health.upkeep import Scales
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mcpgateway.config.model import ServerSpec
     from mcpgateway.errors import GatewayError
-    from mcpgateway.hub.health.instance import Instance
     from mcpgateway.hub.health.ping import Checks
     from mcpgateway.hub.health.record import Chart
-    from mcpgateway.hub.slot import Slot
+    from mcpgateway.hub.health.watch import Watch
+    from mcpgateway.hub.upstream import Upstream
     from mcpgateway.interfaces import Gone, Launch
     from mcpgateway.policy.stuck_calls import Activity
-
-
-class Watch(Protocol):
-    """Who is told of the life of one slot's child, and may object to its start."""
-
-    def refusal(self) -> GatewayError | None:
-        """Why it may not be started now; None where it may."""
-
-    def becomes(self, server: ServerSpec) -> None:
-        """Its entry is another now, for which it need not be replaced."""
-
-    def starting(self) -> None:
-        """It is about to be started."""
-
-    def launching(self, launch: Launch) -> None:
-        """It is started like this."""
-
-    def ready(self) -> None:
-        """It has done its handshake."""
-
-    def failed(self, why: GatewayError) -> None:
-        """It could not be started, or failed its handshake."""
-
-    def ended(self, why: Gone) -> None:
-        """It has ended."""
-
-    def stopping(self) -> None:
-        """It is being stopped on purpose."""
 
 
 class Monitor(Protocol):
     """Who watches over the slots of all servers."""
 
-    def watch(self, slot: Slot) -> Watch:
+    def watch(self, slot: Upstream) -> Watch:
         """What a new slot is to tell of its life."""
 
     def refusal(self, server: ServerSpec) -> GatewayError | None:
@@ -82,16 +56,16 @@ class World(Scales, Protocol):
     def wall(self) -> float:
         """Seconds since the epoch."""
 
-    def is_known(self, slot: Slot) -> bool:
+    def is_known(self, slot: Upstream) -> bool:
         """Whether what its server offers is known without a child."""
 
-    def activity(self, slot: Slot) -> Activity | None:
+    def activity(self, slot: Upstream) -> Activity | None:
         """What the processes of a slot's child do; None where that cannot be told."""
 
-    def may_double(self, slot: Slot) -> bool:
+    def may_double(self, slot: Upstream) -> bool:
         """Whether a slot may have a second child beside the one that runs."""
 
-    def warm(self, slot: Slot) -> None:
+    def warm(self, slot: Upstream) -> None:
         """Start a slot's child though nobody needs it yet."""
 
     def opened(self, chart: Chart) -> None:
@@ -100,8 +74,8 @@ class World(Scales, Protocol):
     def question(self, server: ServerSpec) -> GatewayError | None:
         """Where its user has to sign in before it is started; None where nothing is asked."""
 
-    def dial(self, instance: Instance) -> None:
-        """See whether its address answers; tell it by `Instance.dialled`."""
+    def dial(self, server: ServerSpec, dialled: Callable[[bool], None]) -> None:
+        """See whether the address of a server answers, and call back."""
 
 
 @frozen
@@ -110,7 +84,7 @@ class Visitors:
 
     monitor: Monitor
 
-    def watch(self, slot: Slot) -> Watch:
+    def watch(self, slot: Upstream) -> Watch:
         """Nothing of it is counted."""
         return _Visit(self.monitor, slot.server)
 

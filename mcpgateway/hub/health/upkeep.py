@@ -11,13 +11,13 @@ from mcpgateway.policy import idling
 from mcpgateway.policy.idling import Idling, Use
 
 if TYPE_CHECKING:
-    from mcpgateway.hub.slot import Slot
+    from mcpgateway.hub.upstream import Upstream
 
 
 class Scales(Protocol):
     """What is known of the world around a child."""
 
-    def has_calls(self, slot: Slot) -> bool:
+    def has_calls(self, slot: Upstream) -> bool:
         """Whether anything is under way that a slot's child is needed for."""
 
     def resident(self, pid: int) -> int:
@@ -43,7 +43,7 @@ class Upkeep:
 
     log = Logger()
 
-    def __init__(self, slot: Slot, scales: Scales, now: int) -> None:
+    def __init__(self, slot: Upstream, scales: Scales, now: int) -> None:
         self.excess = ""
         self._outdated = ""
         self._slot = slot

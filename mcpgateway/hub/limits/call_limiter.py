@@ -43,7 +43,7 @@ from mcpgateway.protocol.jsonrpc import Envelope, Message
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
-    from mcpgateway.hub.slot import Slot
+    from mcpgateway.hub.upstream import Upstream
 
 WAITING_LIMIT = 2000  # calls of all sessions
 QUEUE_LIMIT = 500  # of one session
@@ -67,7 +67,7 @@ class Turn(Between):
     """
 
     limiter: Limiter
-    slot: Slot
+    slot: Upstream
     tool: str
     shown: float | None = None
     age: int = 0
@@ -106,7 +106,7 @@ class Waiting:
     :ivar ticks: for how long it has waited.
     """
 
-    slot: Slot
+    slot: Upstream
     call: Call
     message: Message = field(repr=False)
     tool: str
@@ -133,10 +133,10 @@ class Limiter:
     _is_asked: Callable[[Any], bool] = lambda _: False
     limit: Concurrency = UNLIMITED
     watch: Watch | None = None
-    slots: WeakSet[Slot] = field(factory=WeakSet)
+    slots: WeakSet[Upstream] = field(factory=WeakSet)
     readers: frozenset[str] | None = None
     turns: list[Turn] = field(factory=list)
-    latest: Slot | None = None
+    latest: Upstream | None = None
     waited: int = 0
     waited_ticks: int = 0
     _queues: dict[Any, deque[Waiting]] = field(factory=dict)
@@ -145,7 +145,7 @@ class Limiter:
 
     # What comes
 
-    def taker(self, slot: Slot, inner: Take | None) -> Take:
+    def taker(self, slot: Upstream, inner: Take | None) -> Take:
         """Who looks at the calls of a slot's tools first.
 
         :param inner: who looks at them next.
@@ -167,7 +167,7 @@ class Limiter:
 
         return take
 
-    def _counts(self, slot: Slot, tool: str) -> bool:
+    def _counts(self, slot: Upstream, tool: str) -> bool:
         if not self.limit.only_writes:
             return True
         if self.readers is None:
@@ -178,14 +178,14 @@ class Limiter:
         held = [each for each in self.turns if not each.is_asking or each.tool == tool]
         return self.limit == UNLIMITED or len(held) < self.limit.limit
 
-    def _begin(self, slot: Slot, call: Call, tool: str, shown: float | None = None) -> None:
+    def _begin(self, slot: Upstream, call: Call, tool: str, shown: float | None = None) -> None:
         turn = Turn(call.sink, self, slot, tool, shown)
         call.sink = turn
         self.turns.append(turn)
         if self.watch is not None:
             self.watch.begin(turn, self.pids())
 
-    def _wait(self, slot: Slot, call: Call, message: Message, tool: str, inner: Take | None) -> None:
+    def _wait(self, slot: Upstream, call: Call, message: Message, tool: str, inner: Take | None) -> None:
         session = call.session
         queue = self._queues.setdefault(getattr(session, "outer", None) or session, deque())
         if len(queue) >= QUEUE_LIMIT or self.waiting >= WAITING_LIMIT:
@@ -212,7 +212,7 @@ class Limiter:
         if has_held:
             self.advance()
 
-    def asks(self, slot: Slot) -> None:
+    def asks(self, slot: Upstream) -> None:
         """A child asks the client of its calls something; see Note [What waits for a person]."""
         watch = self.watch
         if watch is None:
@@ -263,7 +263,7 @@ class Limiter:
                     return True
         return False
 
-    def leave(self, slot: Slot) -> list[Waiting]:
+    def leave(self, slot: Upstream) -> list[Waiting]:
         """Let go of the calls that wait to be sent to a slot's child, and return them."""
         leaving = [each for each in self.line() if each.slot is slot]
         self._queues = {
@@ -304,11 +304,11 @@ class Limiter:
         """How many calls wait."""
         return sum(map(len, self._queues.values()))
 
-    def load(self, slot: Slot) -> int:
+    def load(self, slot: Upstream) -> int:
         """How many calls wait to be sent to a slot's child."""
         return sum(1 for _ in self.calls(slot)) if self._queues else 0
 
-    def calls(self, slot: Slot) -> Iterator[Call]:
+    def calls(self, slot: Upstream) -> Iterator[Call]:
         """The calls that wait to be sent to a slot's child."""
         return (each.call for queue in self._queues.values() for each in queue if each.slot is slot)
 
@@ -320,7 +320,7 @@ class Limiter:
         """The processes of all children."""
         return [pid for slot in self.slots for pid in slot.pids]
 
-    def _ask(self, slot: Slot) -> None:
+    def _ask(self, slot: Upstream) -> None:
         if self._is_asking:
             return
         self._is_asking = True

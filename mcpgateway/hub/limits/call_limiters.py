@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import define, field
 from twisted.logger import Logger
@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from mcpgateway.config.model import UNLIMITED, WRITES, Concurrency, ServerSpec, Share
 from mcpgateway.hub.limits.call_limiter import Limiter
 from mcpgateway.hub.meters import Meters
-from mcpgateway.hub.probes.traits import tools_in
+from mcpgateway.hub.probes.traits import Traits, tools_in
 from mcpgateway.hub.probes.writes import Watch, Written
 from mcpgateway.policy.concurrency import Finding, readers
 from mcpgateway.policy.sharing import scope_of, scope_value
@@ -26,8 +26,7 @@ from mcpgateway.policy.sharing import scope_of, scope_value
 if TYPE_CHECKING:
     from msgspec import Raw
 
-    from mcpgateway.hub.pool import Pool
-    from mcpgateway.hub.slot import Slot
+    from mcpgateway.hub.upstream import Upstream
 
 LOOK_TICKS = 10  # between two looks at what free servers have written
 SHOWN = 20  # of the calls that wait
@@ -49,6 +48,26 @@ class _Look:
     rest: int = 0
 
 
+class SharedServers(Protocol):
+    """Who shares which servers, and what is known of these (`mcpgateway.hub.pool.Pool`)."""
+
+    @property
+    def traits(self) -> Traits:
+        """What is known of all servers."""
+
+    def __iter__(self) -> Iterator[Upstream]:
+        """All that is run of them."""
+
+    def keeps_state(self, server: ServerSpec) -> bool:
+        """Whether a server keeps state for each client."""
+
+    def scope(self, server: ServerSpec) -> Share:
+        """How widely a server is shared."""
+
+    def unite(self, server: ServerSpec, kept: Upstream | None = None) -> None:
+        """Leave a server that may have no second child one for all who share it."""
+
+
 @define(eq=False)
 class Limiters:
     """The limiters of all servers.
@@ -57,7 +76,7 @@ class Limiters:
     :param written: looks at what processes have written; None where nobody looks.
     """
 
-    _pool: Pool
+    _pool: SharedServers
     _meters: Meters
     _written: Written | None = None
     _is_asked: Callable[[Any], bool] = lambda _: False
@@ -66,7 +85,7 @@ class Limiters:
     _ticks: int = 0
     log = Logger()
 
-    def of(self, slot: Slot) -> Limiter | None:
+    def of(self, slot: Upstream) -> Limiter | None:
         """What limits the calls of a slot; None where nothing does."""
         server = slot.server
         if not self._is_limited(server):
@@ -140,7 +159,7 @@ class Limiters:
         limiter.limit, limiter.watch = UNLIMITED, None
         limiter.advance()
 
-    def listed(self, slot: Slot, pages: tuple[Raw, ...]) -> None:
+    def listed(self, slot: Upstream, pages: tuple[Raw, ...]) -> None:
         """A server lists these tools now."""
         key = (slot.server.name, scope_value(self._pool.scope(slot.server), slot.server))
         limiter = self._limiters.get(key)
@@ -195,7 +214,7 @@ class Limiters:
             self._look_again(self._written)
 
     def _look_again(self, written: Written) -> None:
-        slots: dict[_Key, list[Slot]] = {}
+        slots: dict[_Key, list[Upstream]] = {}
         for slot in self._pool:
             server = slot.server
             if (
@@ -210,7 +229,7 @@ class Limiters:
         for key, those in slots.items():
             self._look_at(key, those, written)
 
-    def _look_at(self, key: _Key, slots: list[Slot], written: Written) -> None:
+    def _look_at(self, key: _Key, slots: list[Upstream], written: Written) -> None:
         limiter = self._limiters.get(key)
         known = limiter.readers if limiter is not None else None
         rows = (row for row in self._meters.of(key[0]) if row.tool)
@@ -228,7 +247,7 @@ class Limiters:
             self._looks[key].rest = REST_TICKS
             self._watch_again(key, slots, written)
 
-    def _watch_again(self, key: _Key, slots: list[Slot], written: Written) -> None:
+    def _watch_again(self, key: _Key, slots: list[Upstream], written: Written) -> None:
         server = slots[0].server
         self._pool.traits.unsee(server)
         limiter = self._limiters.get(key)

@@ -18,7 +18,7 @@ from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.jsonrpc import Envelope, Message
 
 if TYPE_CHECKING:
-    from mcpgateway.hub.slot import Slot
+    from mcpgateway.hub.upstream import Upstream
 
 SAID_LIMIT = 1000
 _FAILED = b'"isError"'
@@ -29,7 +29,7 @@ class _Overhears(Between):
     """Looks at the result of a tool that has failed."""
 
     locks: Locks
-    slot: Slot
+    slot: Upstream
 
     def answered(self, call: Call, reply: Envelope) -> None:
         """The server's own response."""
@@ -48,12 +48,12 @@ class Locks:
 
     log = Logger()
 
-    def __init__(self, move: Callable[[Slot, str], None], others: Callable[[Slot], int]) -> None:
+    def __init__(self, move: Callable[[Upstream, str], None], others: Callable[[Upstream], int]) -> None:
         self._move = move
         self._others = others
         self._said: dict[tuple[str, str], None] = {}
 
-    def of(self, slot: Slot) -> Callable[[Call, Message], bool]:
+    def of(self, slot: Upstream) -> Callable[[Call, Message], bool]:
         """Who looks at the calls of a slot."""
 
         def take(call: Call, message: Message) -> bool:
@@ -64,7 +64,7 @@ class Locks:
 
         return take
 
-    def heard(self, slot: Slot, text: str) -> None:
+    def heard(self, slot: Upstream, text: str) -> None:
         """A server has failed, with these words."""
         if not slot.shared or not may_move(slot.server):
             return

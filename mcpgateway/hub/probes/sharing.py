@@ -28,6 +28,7 @@ from mcpgateway.errors import GatewayError, SharedOtherwise
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.probes.traits import all_tools
 from mcpgateway.hub.slot import Slot
+from mcpgateway.hub.upstream import Upstream
 from mcpgateway.policy.client_requests import offers_something
 from mcpgateway.protocol import peek
 from mcpgateway.protocol.jsonrpc import Envelope
@@ -99,7 +100,7 @@ class FirstLook:
         if not slot.sessions and not slot.calls():
             slot.close().addErrback(lambda _: None)
 
-    def listed(self, slot: Slot, pages: tuple[Raw, ...]) -> None:
+    def listed(self, slot: Upstream, pages: tuple[Raw, ...]) -> None:
         """A server lists these tools now, in so many pages."""
         why = self._pool.traits.listed(slot.server, pages)
         self._pool.listed(slot, pages)

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from attrs import define, field
 
 from mcpgateway.policy.concurrency import Finding, Tally, judge
-
-if TYPE_CHECKING:
-    from mcpgateway.hub.limits.call_limiter import Turn
 
 Written = Callable[[Collection[int]], Mapping[int, int]]
 """The bytes that the process trees of some leaders have written, by leader; who cannot be looked at is left out."""
 
 PATIENCE_TICKS = 10  # a call that has written nothing for so long keeps the others waiting no more
 TOOLS_LIMIT = 200
+
+
+class WatchedCall(Protocol):
+    """A call whose writing is watched.
+
+    :ivar age: ticks since it was sent.
+    """
+
+    tool: str
+    age: int
 
 
 @define(eq=False)
@@ -32,10 +39,10 @@ class Watch:
     _concluded: Callable[[Finding, str], None]
     last: Finding = Finding.OPEN
     _tallies: dict[str, Tally] = field(factory=dict)
-    _before: dict[Turn, Mapping[int, int]] = field(factory=dict)
-    _doubtful: set[Turn] = field(factory=set)  # others were under way at the same time
+    _before: dict[WatchedCall, Mapping[int, int]] = field(factory=dict)
+    _doubtful: set[WatchedCall] = field(factory=set)  # others were under way at the same time
 
-    def begin(self, turn: Turn, pids: Collection[int]) -> None:
+    def begin(self, turn: WatchedCall, pids: Collection[int]) -> None:
         """A call is sent."""
         if self._before:
             self._doubtful |= {turn, *self._before}
@@ -45,16 +52,16 @@ class Watch:
         """There is nothing to look at: no tool of the server may change anything."""
         self._concluded(Finding.FREE, "")
 
-    def lets_go(self, turn: Turn, pids: Collection[int]) -> bool:
+    def lets_go(self, turn: WatchedCall, pids: Collection[int]) -> bool:
         """Whether a call has been at it for so long, without writing, that others need not wait for it."""
         was_seen = bool(self._before.get(turn))  # one that came before its child ran was not
         return was_seen and turn.age >= PATIENCE_TICKS and self.is_quiet(turn, pids)
 
-    def is_quiet(self, turn: Turn, pids: Collection[int]) -> bool:
+    def is_quiet(self, turn: WatchedCall, pids: Collection[int]) -> bool:
         """Whether a call that is watched was seen to write nothing so far."""
         return turn in self._before and not self._since(turn, pids)
 
-    def end(self, turn: Turn, pids: Collection[int], *, has_failed: bool) -> None:
+    def end(self, turn: WatchedCall, pids: Collection[int], *, has_failed: bool) -> None:
         """A call has ended."""
         if turn not in self._before:
             return
@@ -75,7 +82,7 @@ class Watch:
             self.last = found
             self._concluded(found, words)
 
-    def _since(self, turn: Turn, pids: Collection[int]) -> int:
+    def _since(self, turn: WatchedCall, pids: Collection[int]) -> int:
         # Of those only that ran before: what a child writes at its start says nothing of the call.
         before = self._before[turn]
         now = self._written([each for each in pids if each in before]) if before else {}
