@@ -10,14 +10,17 @@ import errno
 import fcntl
 import os
 import signal
+import sqlite3
 import sys
 import time
 from contextlib import suppress
 from functools import cache
 from typing import Any
+from urllib.parse import quote
 
 AT_FDCWD = -100  # fcntl.h: paths are meant from the current directory
 EXCHANGE = 2  # linux/fs.h RENAME_EXCHANGE; sys/stdio.h RENAME_SWAP has the same value
+BUSY_S = 5.0  # a reader is done with a database of this size long before
 # What a file system answers that knows no exchange, or no lease.
 UNSUPPORTED = frozenset((errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTTY))
 
@@ -142,6 +145,23 @@ class Disk:
             fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
         return False
 
+    def connect(self, path: str) -> sqlite3.Connection:
+        """Open a SQLite database that is there; what it commits outlives a failure of the power.
+
+        :raise sqlite3.Error: it cannot be opened.
+        """
+        name = quote(os.fsencode(path))
+        database = sqlite3.connect(f"file:{name}?mode=rw", timeout=BUSY_S, isolation_level=None, uri=True)
+        database.text_factory = _text
+        database.execute(
+            "PRAGMA synchronous = EXTRA"
+        )  # also the directory, once the rollback journal is removed
+        return database
+
+    def commit(self, database: sqlite3.Connection) -> None:
+        """End a transaction, and wait until it is on the disk."""
+        database.execute("COMMIT")
+
     def user(self) -> int:
         """As whom this program works."""
         return os.geteuid()
@@ -164,6 +184,13 @@ class Disk:
 
 
 DISK = Disk()
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")  # it is damaged, which its checksum tells
 
 
 @cache

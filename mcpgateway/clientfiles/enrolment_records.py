@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, time
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
 from mcpgateway.clientfiles.backups import digest_of
 from mcpgateway.clientfiles.formats.rewrite import Replaced, Splice, reverse
@@ -76,6 +76,46 @@ class Adopted:
     def is_standing(self) -> bool:
         """Whether entries of ours stand in the file."""
         return bool(self.entries) and not self.suspended
+
+
+@frozen
+class Intent:
+    """A change of a file that was begun.
+
+    :ivar before: the digest of the file.
+    :ivar adopted: the record of the file once it is changed.
+    """
+
+    path: str
+    before: str
+    after: str
+    adopted: Adopted | None = field(repr=False)
+
+
+@define
+class Contents:
+    """Everything that the ledger holds.
+
+    :ivar files: the enrolled files, by their real paths.
+    :ivar pending: the changes that were begun and have no outcome yet, by path, in order.
+    :ivar revision: how many transactions there were; 0 for a ledger that was never written.
+    """
+
+    files: dict[str, Adopted] = field(factory=dict)
+    pending: dict[str, list[Intent]] = field(factory=dict)
+    opted_out: frozenset[str] = frozenset()
+    revision: int = 0
+
+    def say(self, path: str, adopted: Adopted | None) -> None:
+        """Record a file, or forget it; its intents are settled by that."""
+        self.pending.pop(path, None)
+        self.files.pop(path, None)
+        if adopted is not None:
+            self.files[path] = adopted
+
+    def begin(self, intent: Intent) -> None:
+        """Record a change that was begun."""
+        self.pending.setdefault(intent.path, []).append(intent)
 
 
 def unwound(adopted: Adopted, text: str) -> str | None:

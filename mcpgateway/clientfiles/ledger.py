@@ -12,22 +12,20 @@ Entries hold environment variables.  The directory is its owner's alone, and no 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
 
 from attrs import define, evolve, field, frozen
 
-from mcpgateway.clientfiles import enrolment_records as files
 from mcpgateway.clientfiles import transaction
 from mcpgateway.clientfiles.backups import Kept, digest_of
 from mcpgateway.clientfiles.client_locks import Lock
 from mcpgateway.clientfiles.disk import DISK, Disk
-from mcpgateway.clientfiles.enrolment_records import Adopted, Enrolled, Step, unwound
+from mcpgateway.clientfiles.enrolment_records import Adopted, Contents, Enrolled, Intent, Step, unwound
 from mcpgateway.clientfiles.formats.rewrite import splices
 from mcpgateway.clientfiles.leftovers import sweep
-from mcpgateway.clientfiles.mirrored_journal import Record, Twice
-from mcpgateway.clientfiles.recovery import Intent, Outcome, Settled, judged, settled
+from mcpgateway.clientfiles.recovery import Outcome, Settled, judged, settled
+from mcpgateway.clientfiles.store import LedgerStore
 from mcpgateway.clientfiles.transaction import Changed
 from mcpgateway.errors import ConfigError
 
@@ -44,7 +42,6 @@ __all__ = [
     "unwound",
 ]
 
-COMPACT_BYTES = 1_048_576
 CHAIN_STEPS = 100
 STEP_CHARACTERS = 4 * 1_048_576  # what is more is given back by value
 
@@ -67,11 +64,13 @@ class Records:
     :ivar files: by their real paths.
     :ivar opted_out: the names of servers that stay in the clients' files.
     :ivar problems: what is wrong with the ledger itself, as sentences.
+    :ivar unsettled: the files of which a change was begun and has no outcome yet.
     """
 
     files: Mapping[str, Adopted] = field(factory=dict)
     opted_out: frozenset[str] = frozenset()
     problems: tuple[str, ...] = ()
+    unsettled: tuple[str, ...] = ()
 
 
 Edit = Callable[[str, Adopted | None], Rewritten]
@@ -87,33 +86,36 @@ class Ledger:
     home: str
     disk: Disk = field(default=DISK, repr=False)
     kept: Kept = field(init=False)
-    _twice: Twice = field(init=False, repr=False)
-    _said: _Said = field(init=False, repr=False)
+    _store: LedgerStore = field(init=False, repr=False)
     _is_loaded: bool = field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
         self.kept = Kept(self.home, self.disk)
-        self._twice = Twice(self.kept.ledger, self.disk)
-        self._said = _Said()
+        self._store = LedgerStore(self.kept.ledger, self.disk)
+
+    @property
+    def _said(self) -> Contents:
+        return self._store.contents
 
     def read(self) -> Records:
         """What it says now, without waiting for anybody and without writing.
 
         :raise ConfigError: it was written by a newer release, or cannot be read.
         """
-        said = _folded(self._twice.read())
+        said = self._store.read()
+        unsettled = tuple(said.pending)
         for path, adopted in moved(said.files):
             said.say(path, adopted)
         for path, intents in list(said.pending.items()):
             said.say(path, judged(self.disk, said.files.get(path), intents).adopted)
-        return said.records(self._twice.problems)
+        return Records(said.files, said.opted_out, self._store.problems, unsettled)
 
     def is_lost(self) -> bool:
         """Whether there is a place for it and nothing is written there, not even that there was nothing.
 
         :raise ConfigError: it cannot be read.
         """
-        return os.path.isdir(self.kept.ledger) and not self._twice.read()
+        return os.path.isdir(self.kept.ledger) and not self._store.read().revision
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -125,11 +127,12 @@ class Ledger:
             if self._is_loaded:
                 yield
                 return
-            self._load()
             try:
+                self._load()
                 yield
             finally:
                 self._is_loaded = False
+                self._store.close()
 
     def change(
         self, path: str, edit: Edit, *, lock: Lock | None = None, create: bool = False
@@ -192,8 +195,7 @@ class Ledger:
         """
         with self.locked():
             if names != self._said.opted_out:
-                self._twice.append({"kind": "opted-out", "names": sorted(names)})
-                self._said.opted_out = names
+                self._store.opt_out(names)
 
     def recover(self) -> tuple[Settled, ...]:
         """Settle what killed programs have left: changes without an outcome, half-written files, damaged copies.
@@ -209,13 +211,7 @@ class Ledger:
             return tuple(each for each in found if each is not None)
 
     def _load(self) -> None:
-        records = self._twice.load()
-        self._said = _folded(records)
-        # Where records are damaged in both copies, what is left of them stays as it is.
-        if self._twice.size > COMPACT_BYTES and not self._said.pending and not self._twice.problems:
-            snapshot = self._said.snapshot()
-            if len(snapshot) * 2 < len(records):
-                self._twice.replace(snapshot)
+        self._store.load()
         for path, adopted in moved(self._said.files):
             self._say(path, adopted)
         self._need()
@@ -242,26 +238,14 @@ class Ledger:
         self._intend(work.intent(old, new))
 
     def _intend(self, intent: Intent) -> None:
-        self._twice.append(
-            {
-                "kind": "intent",
-                "path": intent.path,
-                "before": intent.before,
-                "after": intent.after,
-                "adopted": _written(intent.adopted),
-            }
-        )
-        self._said.pending.setdefault(intent.path, []).append(intent)
+        self._store.begin(intent)
         self._need()
 
     def _done(self, path: str) -> None:
-        self._twice.append({"kind": "done", "path": path})
-        self._said.say(path, self._said.pending[path][-1].adopted)
-        self._need()
+        self._say(path, self._said.pending[path][-1].adopted)
 
     def _say(self, path: str, adopted: Adopted | None) -> None:
-        self._twice.append({"kind": "says", "path": path, "adopted": _written(adopted)})
-        self._said.say(path, adopted)
+        self._store.say(path, adopted)
         self._need()
 
     def _need(self) -> None:
@@ -331,60 +315,3 @@ class _Change:
         chain = (*chain, step)
         size = sum(len(part.old) + len(part.new) for each in chain for part in each.splices)
         return chain if size <= STEP_CHARACTERS and len(chain) <= CHAIN_STEPS else ()
-
-
-@define(eq=False)
-class _Said:
-    """What the records say when they are read one after another."""
-
-    files: dict[str, Adopted] = field(factory=dict)
-    pending: dict[str, list[Intent]] = field(factory=dict)
-    opted_out: frozenset[str] = frozenset()
-
-    def say(self, path: str, adopted: Adopted | None) -> None:
-        """From now on this is said of a file, whatever was intended."""
-        self.pending.pop(path, None)
-        self.files.pop(path, None)
-        if adopted is not None:
-            self.files[path] = adopted
-
-    def take(self, record: Record) -> None:
-        match record:
-            case {"kind": "intent", "path": path, "before": before, "after": after, "adopted": adopted}:
-                self.pending.setdefault(path, []).append(Intent(path, before, after, _read(adopted)))
-            case {"kind": "done", "path": path}:
-                # Of an intent that is damaged in both copies nothing is known, and what was said before stays.
-                if intents := self.pending.get(path):
-                    self.say(path, intents[-1].adopted)
-            case {"kind": "says", "path": path, "adopted": adopted}:
-                self.say(path, _read(adopted))
-            case {"kind": "opted-out", "names": names}:
-                self.opted_out = frozenset(names)
-
-    def snapshot(self) -> list[dict[str, Any]]:
-        """The fewest records that say the same."""
-        said = [
-            {"kind": "says", "path": path, "adopted": _written(each)} for path, each in self.files.items()
-        ]
-        return [{"kind": "opted-out", "names": sorted(self.opted_out)}, *said]
-
-    def records(self, problems: Sequence[str]) -> Records:
-        return Records(dict(self.files), self.opted_out, tuple(problems))
-
-
-def _folded(records: Mapping[int, Record]) -> _Said:
-    said = _Said()
-    for number, each in records.items():
-        try:
-            said.take(each)
-        except (KeyError, TypeError, ValueError) as why:
-            raise ConfigError(f"record {number} of the ledger is not as this release writes it") from why
-    return said
-
-
-def _written(adopted: Adopted | None) -> dict[str, Any] | None:
-    return None if adopted is None else files.written(adopted)
-
-
-def _read(said: Mapping[str, Any] | None) -> Adopted | None:
-    return None if said is None else files.read(said)

@@ -12,7 +12,7 @@ from attrs import evolve, field, frozen
 
 from mcpgateway.clientfiles.backups import Kept, digest_of, read_file, sync_directory
 from mcpgateway.clientfiles.disk import Disk
-from mcpgateway.clientfiles.enrolment_records import Adopted, Enrolled, Road
+from mcpgateway.clientfiles.enrolment_records import Adopted, Enrolled, Intent, Road
 from mcpgateway.clientfiles.formats import syntax
 from mcpgateway.clientfiles.leftovers import leftovers, sweep
 from mcpgateway.clientfiles.new_version import overwrite
@@ -20,20 +20,6 @@ from mcpgateway.config.edit.edits import at, same
 from mcpgateway.errors import ConfigError
 
 BLOCK_BYTES = 4096  # a page: the system writes these one by one
-
-
-@frozen
-class Intent:
-    """A change that was begun.
-
-    :ivar before: the digest of the file.
-    :ivar adopted: what is said of the file once it is changed.
-    """
-
-    path: str
-    before: str
-    after: str
-    adopted: Adopted | None = field(repr=False)
 
 
 class Outcome(Enum):

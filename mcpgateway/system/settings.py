@@ -45,7 +45,7 @@ ENV_FILE_VARIABLES = ("MCPGATEWAY_ENV_FILE", "MCP_GATEWAY_ENV_FILE")
 IMMORTERM_TIMEOUT_S = 120.0
 LEFT_OUT = "its servers are left out until it can be read"
 AS_IT_WAS = "the servers that it listed before are served until it can be read"
-JOURNAL = "journal.jsonl"  # of the ledger: it changes with every file that is led to the gateway
+LEDGER_FILE = "ledger.db"  # it changes with every client's file that is enrolled or restored
 
 
 @frozen
@@ -314,7 +314,7 @@ class _Examination:
             return []
 
     def _adopted(self) -> tuple[list[AdoptedFile], frozenset[str]]:
-        self._look(os.path.join(self.home, approvals.LEDGER, JOURNAL))
+        self._look(os.path.join(self.home, approvals.LEDGER, LEDGER_FILE))
         if not os.path.isdir(os.path.join(self.home, approvals.LEDGER)):
             return [], frozenset()
         from mcpgateway.clientfiles.originals import (

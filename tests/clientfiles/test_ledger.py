@@ -1,25 +1,28 @@
-"""What is remembered of users' files, twice."""
+"""The ledger of enrolled files: two databases, and what a change without an outcome becomes."""
 
 import datetime as dt
 import errno
 import json
 import os
+import sqlite3
 import stat
+from contextlib import closing
 
 import pytest
 from attrs import evolve
 
 from mcpgateway.clientfiles import enrolment_records as adoption
-from mcpgateway.clientfiles import ledger as ledgers
+from mcpgateway.clientfiles.enrolment_records import Intent
 from mcpgateway.clientfiles.formats.rewrite import Replaced
 from mcpgateway.clientfiles.ledger import Adopted, Enrolled, Ledger, Outcome, Rewritten, unwound
 from mcpgateway.clientfiles.leftovers import part_name, whole_name
 from mcpgateway.clientfiles.recovery import is_mixture
+from mcpgateway.clientfiles.store import BACKUP, DATABASE, LedgerStore
 from mcpgateway.errors import ConfigError
 from tests.support.adoption import ORIGINAL, Scene
 from tests.support.faulty_disk import FailingDisk, FaultyDisk
 
-COPIES = ("journal.jsonl", "shadow.jsonl")
+COPIES = (DATABASE, BACKUP)
 
 
 @pytest.fixture
@@ -43,6 +46,12 @@ def write(scene, name, data):
     """Let one of the two copies hold that."""
     with open(copy_of(scene, name), "wb") as file:
         file.write(data)
+
+
+def dump(scene, name):
+    """The rows of one of the two databases."""
+    with closing(sqlite3.connect(copy_of(scene, name))) as database:
+        return list(database.iterdump())
 
 
 class RememberTests:
@@ -150,116 +159,132 @@ class RememberTests:
 
 
 class CopyTests:
-    """The two copies."""
+    """The database and its backup."""
 
     def test_the_same(self, scene):
-        """Both are written each time."""
+        """Both hold the same rows."""
         scene.adopter().apply("git")
-        assert bytes_of(scene, COPIES[0]) == bytes_of(scene, COPIES[1]) != b""
+        assert dump(scene, DATABASE) == dump(scene, BACKUP) != []
 
     @pytest.mark.parametrize("name", COPIES)
     def test_one_is_lost(self, scene, name):
         """It is written anew from the other."""
         scene.adopter().apply("git")
-        whole = bytes_of(scene, name)
+        whole = dump(scene, name)
         os.unlink(copy_of(scene, name))
-        assert "is gone" in Ledger(scene.home).read().problems[0]
+        assert f"{name} is missing; mcpgateway doctor --fix" in Ledger(scene.home).read().problems[0]
         assert "git" in [each.name for each in scene.said.entries.values()]
         Ledger(scene.home).recover()
-        assert bytes_of(scene, name) == whole
+        assert dump(scene, name) == whole
         assert Ledger(scene.home).read().problems == ()
 
     @pytest.mark.parametrize("name", COPIES)
-    def test_one_is_damaged(self, scene, name):
-        """It is repaired from the other, and kept aside as it was."""
+    @pytest.mark.parametrize("how", ["head", "cut", "page", "value", "row"])
+    def test_one_is_damaged(self, scene, name, how):
+        """It is written anew from the other, and kept aside as it was."""
         scene.adopter().apply("git")
-        whole = bytes_of(scene, name)
-        damaged = whole[:60] + b"?" + whole[61:]
-        write(scene, name, damaged)
-        assert "1 damaged lines" in Ledger(scene.home).read().problems[0]
+        whole, data = dump(scene, name), bytes_of(scene, name)
+        at = data.index(b"hush-token")
+        damaged = {
+            "head": b"nonsense" + data[8:],
+            "cut": data[: len(data) // 2],
+            "page": data[:4096] + bytes(4096) + data[8192:],
+            "value": data[:at] + b"HUSH" + data[at + 4 :],
+            "row": None,
+        }[how]
+        if damaged is None:
+            with closing(sqlite3.connect(copy_of(scene, name))) as database, database:
+                database.execute("DELETE FROM entry")
+        else:
+            write(scene, name, damaged)
+        damaged = bytes_of(scene, name)
+        assert f"{name} is damaged" in Ledger(scene.home).read().problems[0]
+        assert scene.said.entries["mcpServers", "git"].replaced.former["env"] == {"TOKEN": "hush-token"}
         Ledger(scene.home).recover()
-        assert bytes_of(scene, name) == whole
+        assert dump(scene, name) == whole
+        assert Ledger(scene.home).read().problems == ()
         (aside,) = (each for each in os.listdir(os.path.join(scene.home, "ledger")) if "damaged" in each)
         assert bytes_of(scene, aside) == damaged
 
-    def test_a_torn_end(self, scene):
-        """Half a line at the end was never there."""
+    @pytest.mark.parametrize("name", COPIES)
+    def test_one_is_older(self, scene, name):
+        """The one with the later transaction counts, and the other is written anew from it."""
         scene.adopter().apply("git")
-        whole = bytes_of(scene, COPIES[0])
-        write(scene, COPIES[0], whole + whole[:50])
-        records = Ledger(scene.home).read()
-        assert (records.problems, len(records.files)) == ((), 1)
+        older = bytes_of(scene, name)
+        scene.adopter().apply("time")
+        said = scene.said
+        write(scene, name, older)
+        assert (scene.said, Ledger(scene.home).read().problems) == (said, ())
         Ledger(scene.home).recover()
-        assert bytes_of(scene, COPIES[0]) == whole
+        assert dump(scene, DATABASE) == dump(scene, BACKUP)
+        assert scene.said == said
 
     def test_both_damaged(self, scene):
         """What is whole in either is used."""
-        for name in ("git", "time", "files"):
-            scene.adopter().apply(name)
-        for name, line in zip(COPIES, (1, 3), strict=True):
-            lines = bytes_of(scene, name).split(b"\n")
-            lines[line] = b"nonsense"
-            write(scene, name, b"\n".join(lines))
-        assert len(scene.said.entries) == 3
+        other = str(scene.folder / "other.json")
+        with open(other, "w", newline="") as file:
+            file.write(ORIGINAL)
+        scene.adopter().apply("git")
+        scene.adopter().ledger.put(Adopted(other, "claude-code"))
+        for name, path in zip(COPIES, (scene.path, other), strict=True):
+            with closing(sqlite3.connect(copy_of(scene, name))) as database, database:
+                database.execute("UPDATE file SET mode = 'x' WHERE path = ?", (path,))
+        records = Ledger(scene.home).read()
+        assert {scene.path, other} == records.files.keys()
+        assert any("both of its copies" in each for each in records.problems)
         scene.recover()
+        assert Ledger(scene.home).read().problems == ()
         scene.adopter().undo()
         assert scene.text == ORIGINAL
 
-    def test_both_wholly_lost_of_one_record(self, scene):
-        """It is said, and the rest is used."""
+    def test_both_lost(self, scene):
+        """A ledger of which nothing is left counts as lost, is put aside, and a new one begins."""
         scene.adopter().apply("git")
-        scene.adopter().apply("time")
         for name in COPIES:
-            lines = bytes_of(scene, name).split(b"\n")
-            lines[1] = b"nonsense"
-            write(scene, name, b"\n".join(lines))
-        records = Ledger(scene.home).read()
-        assert any("both of its copies" in each for each in records.problems)
-        assert len(records.files[scene.path].entries) == 2
+            write(scene, name, b"nonsense" * 100)
+        assert Ledger(scene.home).is_lost()
+        assert any("both of its copies" in each for each in Ledger(scene.home).read().problems)
+        Ledger(scene.home).recover()
+        assert Ledger(scene.home).is_lost()
+        Ledger(scene.home, FaultyDisk()).opt_out(frozenset(("git",)))
+        assert not Ledger(scene.home).is_lost()
 
     def test_a_newer_release(self, scene, monkeypatch):
         """What a newer release has written is neither used nor erased."""
-        monkeypatch.setattr("mcpgateway.clientfiles.mirrored_journal.FORMAT", 2)
+        monkeypatch.setattr("mcpgateway.clientfiles.store.FORMAT", 2)
         scene.adopter().apply("git")
         monkeypatch.undo()
-        held = bytes_of(scene, COPIES[0]), scene.text
+        held = bytes_of(scene, DATABASE), scene.text
         for action in (Ledger(scene.home).read, Ledger(scene.home).recover, scene.adopter().undo):
             with pytest.raises(ConfigError, match="newer release"):
                 action()
-        assert (bytes_of(scene, COPIES[0]), scene.text) == held
+        assert (bytes_of(scene, DATABASE), scene.text) == held
 
-    def test_bounded(self, scene, monkeypatch):
-        """It does not grow for ever, and says the same when it was made smaller."""
-        monkeypatch.setattr(ledgers, "COMPACT_BYTES", 20_000)
+    def test_bounded(self, scene):
+        """It does not grow with the number of changes."""
         scene.adopter().apply("git")
         ledger = Ledger(scene.home, FaultyDisk())
-        for number in range(300):
+        for number in range(100):
             ledger.opt_out(frozenset((f"server-{number}",)))
-        assert os.path.getsize(copy_of(scene, COPIES[0])) < 25_000
-        assert bytes_of(scene, COPIES[0]) == bytes_of(scene, COPIES[1])
+        assert os.path.getsize(copy_of(scene, DATABASE)) < 100_000
         records = Ledger(scene.home).read()
-        assert (records.opted_out, records.problems) == ({"server-299"}, ())
+        assert (records.opted_out, records.problems) == ({"server-99"}, ())
         assert unwound(scene.said, scene.text) == ORIGINAL
 
-    def test_cut_short_while_made_smaller(self, scene, monkeypatch):
-        """One copy of before and one of after say the same together."""
-        scene.adopter().apply("git")
-        old = bytes_of(scene, COPIES[1])
-        monkeypatch.setattr(ledgers, "COMPACT_BYTES", 1)
-        with Ledger(scene.home, FaultyDisk()).locked():
-            pass
-        said = scene.said
-        write(scene, COPIES[1], old)
-        assert scene.said == said
-        Ledger(scene.home).recover()
-        assert bytes_of(scene, COPIES[0]) == bytes_of(scene, COPIES[1])
+    def test_names_that_are_no_unicode(self, scene):
+        """A path or a server's name may have bytes or characters that nothing else takes."""
+        path = str(scene.folder / os.fsdecode(b"\xff.json"))
+        Ledger(scene.home, FaultyDisk()).put(Adopted(path, "claude-code"))
+        Ledger(scene.home, FaultyDisk()).opt_out(frozenset(("\ud800",)))
+        records = Ledger(scene.home).read()
+        assert (list(records.files), records.opted_out, records.problems) == ([path], {"\ud800"}, ())
 
     def test_no_room_for_it(self, scene):
         """Where it cannot be written, no file is changed, and the error says what to do."""
         scene.adopter().apply("git")
         text = scene.text
         disk = FailingDisk(10_000, errno.ENOSPC, is_lasting=True)
-        disk.kind = "write"
+        disk.kind = "commit"
         with pytest.raises(ConfigError, match="No space left on device") as refused:
             scene.adopter(disk).undo()
         assert refused.value.hint.startswith("free some space")
@@ -272,13 +297,15 @@ class SettleTests:
     def begun(self, scene, text):
         """Begin to adopt another server, be killed, and let the file hold that."""
         scene.adopter().apply("git")
-        lines = bytes_of(scene, COPIES[0])
+        before = scene.said
         scene.adopter().apply("time")
-        for name in COPIES:
-            every = bytes_of(scene, name).split(b"\n")
-            assert b'"done"' in every[-2]
-            write(scene, name, b"\n".join([*every[:-2], b""]))
-        assert len(lines.split(b"\n")) + 1 == len(bytes_of(scene, COPIES[0]).split(b"\n"))
+        after = scene.said
+        (step,) = after.chain[len(before.chain) :]
+        store = LedgerStore(os.path.join(scene.home, "ledger"), FaultyDisk())
+        store.load()
+        store.say(scene.path, before)
+        store.begin(Intent(scene.path, step.before, step.after, after))
+        store.close()
         made = text(scene.text)
         with open(scene.path, "w", newline="") as file:
             file.write(made)

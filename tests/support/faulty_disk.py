@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 from typing import Any
 
 from mcpgateway.clientfiles.disk import Disk
@@ -54,6 +55,12 @@ class FaultyDisk(Disk):
 
     def sync(self, descriptor: int) -> None:
         """What is killed is a program, and the system goes on."""
+
+    def connect(self, path: str) -> sqlite3.Connection:
+        """Likewise, a database waits for no disk."""
+        database = super().connect(path)
+        database.execute("PRAGMA synchronous = OFF")
+        return database
 
 
 _OPERATIONS = frozenset(name for name in vars(Disk) if not name.startswith("_"))

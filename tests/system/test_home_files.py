@@ -25,7 +25,7 @@ import mcpgateway
 from mcpgateway.cli.state import read_state
 from mcpgateway.clientfiles import rebuilt
 from mcpgateway.clientfiles.backups import Kept
-from mcpgateway.clientfiles.mirrored_journal import Twice
+from mcpgateway.clientfiles.ledger import Ledger
 from mcpgateway.discovery.usage import Book
 from mcpgateway.errors import ConfigError, Misplaced
 from mcpgateway.frontends.manhole.ssh import host_key
@@ -238,11 +238,8 @@ def of_kept(home: str) -> None:
 
 
 def of_ledger(home: str) -> None:
-    """The ledger of clients' files, in its two copies."""
-    with Kept(home).locked():
-        ledger = Twice(f"{home}/ledger")
-        ledger.load()
-        ledger.append({"a": 1})
+    """The ledger of clients' files, and its backup."""
+    Ledger(home).opt_out(frozenset(("a",)))
 
 
 def of_host_key(home: str) -> None:
@@ -279,8 +276,10 @@ HOME: dict[str, Callable[[str], None]] = {
     "grants/2c70e12b7a0646f92279f427c7b38e73.json": of_grants,
     "children/i.json": of_children,
     "daemons/s.lock": of_daemons,
+    "ledger/ledger.db": of_ledger,
+    "ledger/ledger.backup.db": of_ledger,
+    "ledger/ledger.db-journal": of_ledger,
     "ledger/journal.jsonl": of_ledger,
-    "ledger/shadow.jsonl": of_ledger,
     "ledger/kept/" + "0" * 64: of_kept,
     "manhole/host_key": of_host_key,
 }
@@ -294,7 +293,7 @@ WRITERS = {
     "write_atomic": "system/files system/home_files system/write_back system/classification system/config_template "
     "cli/local/init cli/service/service clientfiles/generate credentials/commands cli/instructions/files",
     # The lock that is made by one only, what is opened by the bridge, which imports nothing, and users' own files.
-    "O_CREAT": "system/files system/home_files system/daemon_locks clientfiles/mirrored_journal clientfiles/backups "
+    "O_CREAT": "system/files system/home_files system/daemon_locks clientfiles/store clientfiles/backups "
     "clientfiles/new_version shim/startup cli/commands/tracing",
 }
 """The modules that may write to files, and how."""

@@ -393,7 +393,7 @@ class ExamineTests:
                 "more",
                 "more/x.yaml",
                 "shop/.env",
-                ".mcp-gateway/ledger/journal.jsonl",
+                ".mcp-gateway/ledger/ledger.db",
             ),
         }
 

@@ -321,7 +321,7 @@ class MomentsTests:
     def test_watched(self, house):
         """The ledger and every file in it are among the files whose changes are noticed."""
         before = house.examine()
-        assert str(house.home / "ledger" / "journal.jsonl") in before.files
+        assert str(house.home / "ledger" / "ledger.db") in before.files
         path = house.write("deep/mcp.json", CLAUDE)
         house.adopt(path)
         assert str(path) in house.examine().files
@@ -329,7 +329,7 @@ class MomentsTests:
     def test_newer_ledger(self, house):
         """A ledger that cannot be used is a warning, and everything else is served."""
         house.write(".claude.json", CLAUDE)
-        house.write(".mcp-gateway/ledger/journal.jsonl", "what is this\n")
+        house.write(".mcp-gateway/ledger/ledger.db", "what is this\n")
         found = house.settings()
         assert [each.name for each in found.servers] == ["a"]
         assert found.warnings

@@ -14,7 +14,6 @@ from mcpgateway.clientfiles.files import Seen
 from mcpgateway.clientfiles.formats.client_format import Kind, Listed
 from mcpgateway.clientfiles.ledger import Adopted, Ledger
 from mcpgateway.clientfiles.leftovers import leftovers
-from mcpgateway.clientfiles.mirrored_journal import Twice
 from mcpgateway.config.document import visible
 from mcpgateway.errors import ConfigError
 from mcpgateway.system.paths import HOME_VARIABLE
@@ -29,8 +28,8 @@ UNREADABLE = problem(
 )
 DAMAGED = problem(
     "ledger.damaged",
-    "One of the ledger's two copies, or both, have records that are not whole.",
-    "mcpgateway doctor --fix repairs one copy from the other",
+    "The ledger or its backup, or both, are missing or have damaged records.",
+    "mcpgateway doctor --fix restores one from the other",
     fixable=True,
 )
 UNSETTLED = problem(
@@ -45,13 +44,16 @@ UNSETTLED = problem(
 def ledger(world: World) -> Iterator[Finding]:
     """Whether the ledger is whole."""
     held = Ledger(world.home)
-    repair = Repair("settle the ledger, and repair its copies from each other", partial(_recover, world.home))
+    repair = Repair(
+        "settle the ledger, and restore it from its backup or the backup from it",
+        partial(_recover, world.home),
+    )
     try:
         records = held.read()
-        unsettled = _unsettled(held)
     except (ConfigError, OSError) as why:
         yield UNREADABLE.found(f"the ledger cannot be read: {why}")
         return
+    unsettled = records.unsettled
     for each in records.problems:
         yield DAMAGED.found(f"the ledger: {each}", repair=repair)
     left = [each.path for path in records.files for each in leftovers(held.disk, path)]
@@ -65,25 +67,15 @@ def ledger(world: World) -> Iterator[Finding]:
         entries = sum(len(each.entries) for each in records.files.values())
         lines = [f"◆ {visible(path)}: {_told(each)}" for path, each in records.files.items()]
         yield fine(
-            "ledger", f"the ledger is whole ({entries} entries of {len(records.files)} files, twice)", lines
+            "ledger",
+            f"the ledger is whole ({entries} entries of {len(records.files)} files, with a backup)",
+            lines,
         )
 
 
 def _told(adopted: Adopted) -> str:
     names = some(sorted({each.name or "all" for each in adopted.entries.values()}))
     return f"{names} ({adopted.suspended or adopted.mode})"
-
-
-def _unsettled(held: Ledger) -> list[str]:
-    """The files of which a change was begun, and of which nothing has been said since."""
-    open_: dict[str, None] = {}
-    for record in Twice(held.kept.ledger, held.disk).read().values():
-        match record:
-            case {"kind": "intent", "path": str(path)}:
-                open_[path] = None
-            case {"path": str(path)}:
-                open_.pop(path, None)
-    return list(open_)
 
 
 def _recover(home: str) -> None:

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 from mcpgateway.cli.doctor.context import World
+from mcpgateway.clientfiles.backups import digest_of
+from mcpgateway.clientfiles.enrolment_records import Intent
 from mcpgateway.clientfiles.formats.rewrite import replace
 from mcpgateway.clientfiles.ledger import Adopted, Enrolled, Ledger, Rewritten
+from mcpgateway.clientfiles.store import LedgerStore
 from tests.support.doctoring import answers, found, ids, is_fine, world
 
 OURS = {"type": "http", "url": "http://localhost:9100/x/mcp"}
@@ -62,13 +65,13 @@ class LedgerTests:
     def test_whole(self, adopting: Adopting) -> None:
         """Each file is told of with its servers, and no value of an entry."""
         (only,) = found("ledger", adopting.looked_at())
-        assert only.text == "the ledger is whole (1 entries of 1 files, twice)"
+        assert only.text == "the ledger is whole (1 entries of 1 files, with a backup)"
         assert only.more == (f"◆ {adopting.path}: x (http)",)
 
     def test_damaged(self, adopting: Adopting) -> None:
         """A copy that is damaged is repaired from the other."""
         copy = next(each for each in Path(adopting.ledger.kept.ledger).iterdir() if each.is_file())
-        copy.write_bytes(b"nonsense\n" + copy.read_bytes()[9:])
+        copy.write_bytes(b"nonsense" + copy.read_bytes()[8:])
         damaged = found("ledger", adopting.looked_at())
         assert {each.id for each in damaged} == {"ledger.damaged"}
         assert damaged[0].repair is not None
@@ -99,10 +102,12 @@ class LedgerTests:
 
     def test_killed_in_between(self, adopting: Adopting) -> None:
         """A change that was begun and has no outcome is settled by what the file is."""
-        for each in Path(adopting.ledger.kept.ledger).iterdir():
-            if each.is_file():
-                lines = each.read_bytes().splitlines(keepends=True)
-                each.write_bytes(b"".join(line for line in lines if b'"done"' not in line))
+        digest = digest_of(adopting.path.read_bytes())
+        store = LedgerStore(adopting.ledger.kept.ledger)
+        store.load()
+        (said,) = store.contents.files.values()
+        store.begin(Intent(str(adopting.path), digest, "0" * 64, said))
+        store.close()
         (only,) = found("ledger", adopting.looked_at())
         assert only.id == "ledger.unsettled"
         assert only.repair is not None

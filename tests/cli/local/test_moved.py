@@ -96,7 +96,7 @@ class LostTests:
         """What the file held before the ledger was lost, as values."""
         before = json.loads(house.claude.read_bytes())
         apply(house.machine, Wanted())
-        for each in ("journal.jsonl", "shadow.jsonl"):
+        for each in ("ledger.db", "ledger.backup.db"):
             (house.home / "ledger" / each).write_bytes(b"")
         return before
 

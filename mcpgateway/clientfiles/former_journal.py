@@ -1,0 +1,98 @@
+"""The ledger as earlier releases wrote it: a journal in two copies, which is read, taken over, and never written.
+
+A line is ``{"sum":"<16 hexadecimal digits>","v":1,"n":<number>,"record":{…}}``, and the sum is of what follows it.  A
+last line without an end was cut short.  A record that one copy lacks is in the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from mcpgateway.clientfiles import enrolment_records
+from mcpgateway.clientfiles.backups import read_file
+from mcpgateway.clientfiles.disk import Disk
+from mcpgateway.clientfiles.enrolment_records import Adopted, Contents, Intent
+from mcpgateway.errors import ConfigError
+from mcpgateway.system import home_files
+
+COPIES = ("shadow.jsonl", "journal.jsonl")  # the second counts where both have a record
+FORMAT = 1
+FILE_LIMIT = 128 * 1_048_576
+SUM_CHARACTERS = 16
+HEAD = b'{"sum":"'
+SUM_END = len(HEAD) + SUM_CHARACTERS
+
+
+def read(directory: str, disk: Disk) -> Contents:
+    """Read every record that is whole in either copy; the revision is 0 where there is none.
+
+    :raise ConfigError: it cannot be read, or is not as a release wrote it.
+    """
+    records: dict[int, Mapping[str, Any]] = {}
+    for name in COPIES:
+        records |= _records(os.path.join(directory, name), disk)
+    contents = Contents(revision=1 if records else 0)
+    for number in sorted(records):
+        try:
+            _take(contents, records[number])
+        except (KeyError, TypeError, ValueError) as why:
+            raise ConfigError(
+                f"{directory}: record {number} of the ledger is not as a release wrote it"
+            ) from why
+    return contents
+
+
+def remove(directory: str, disk: Disk) -> None:
+    """Remove the journal, which holds secrets, once everything of it stands in the database."""
+    for name in COPIES:
+        with suppress(OSError):
+            disk.unlink(os.path.join(directory, name))
+
+
+def _records(path: str, disk: Disk) -> dict[int, Mapping[str, Any]]:
+    try:
+        lines = read_file(disk, path, FILE_LIMIT).split(b"\n")[:-1]
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as why:
+        raise home_files.refused(path, "read", why) from why
+    found: dict[int, Mapping[str, Any]] = {}
+    for line in lines:
+        rest = line[SUM_END + 2 :]
+        if line[: SUM_END + 2] != HEAD + _sum(rest) + b'",':
+            continue
+        said = json.loads(line)
+        if said["v"] > FORMAT:
+            raise ConfigError(
+                f"{path}: was written by another release of mcpgateway (format {said['v']}, this one knows {FORMAT});"
+                " use that release, or a later one. Nothing was changed"
+            )
+        found[said["n"]] = said["record"]
+    return found
+
+
+def _sum(rest: bytes) -> bytes:
+    return hashlib.sha256(rest).hexdigest()[:SUM_CHARACTERS].encode("ascii")
+
+
+def _take(contents: Contents, record: Mapping[str, Any]) -> None:
+    match record:
+        case {"kind": "intent", "path": path, "before": before, "after": after, "adopted": adopted}:
+            contents.begin(Intent(path, before, after, _adopted(adopted)))
+        case {"kind": "done", "path": path}:
+            # Of an intent that is damaged in both copies nothing is known, and what was said before stays.
+            if intents := contents.pending.get(path):
+                contents.say(path, intents[-1].adopted)
+        case {"kind": "says", "path": path, "adopted": adopted}:
+            contents.say(path, _adopted(adopted))
+        case {"kind": "opted-out", "names": names}:
+            contents.opted_out = frozenset(names)
+
+
+def _adopted(said: Mapping[str, Any] | None) -> Adopted | None:
+    return None if said is None else enrolment_records.read(said)
