@@ -23,8 +23,8 @@ from mcpgateway.clientfiles.client_locks import Lock
 from mcpgateway.clientfiles.disk import DISK, Disk
 from mcpgateway.clientfiles.enrolment_records import Adopted, Contents, Enrolled, Intent, Step, unwound
 from mcpgateway.clientfiles.formats.rewrite import splices
-from mcpgateway.clientfiles.leftovers import sweep
 from mcpgateway.clientfiles.recovery import Outcome, Settled, judged, settled
+from mcpgateway.clientfiles.replacement import sweep
 from mcpgateway.clientfiles.store import LedgerStore
 from mcpgateway.clientfiles.transaction import Changed
 from mcpgateway.errors import ConfigError

@@ -14,8 +14,7 @@ from mcpgateway.clientfiles.backups import Kept, digest_of, read_file, sync_dire
 from mcpgateway.clientfiles.disk import Disk
 from mcpgateway.clientfiles.enrolment_records import Adopted, Enrolled, Intent, Road
 from mcpgateway.clientfiles.formats import syntax
-from mcpgateway.clientfiles.leftovers import leftovers, sweep
-from mcpgateway.clientfiles.new_version import overwrite
+from mcpgateway.clientfiles.replacement import leftovers, overwrite, sweep
 from mcpgateway.config.edit.edits import at, same
 from mcpgateway.errors import ConfigError
 

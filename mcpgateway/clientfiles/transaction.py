@@ -30,8 +30,7 @@ from attrs import define, field, frozen
 from mcpgateway.clientfiles.backups import Kept, digest_of, read_file, read_open, sync_directory
 from mcpgateway.clientfiles.client_locks import Lock
 from mcpgateway.clientfiles.disk import UNSUPPORTED, Disk
-from mcpgateway.clientfiles.leftovers import put_away, sweep
-from mcpgateway.clientfiles.new_version import InPlaceOnly, overwrite, prepared
+from mcpgateway.clientfiles.replacement import InPlaceOnly, overwrite, prepared, put_away, sweep
 from mcpgateway.errors import ConfigError
 
 FILE_LIMIT = 512 * 1_048_576

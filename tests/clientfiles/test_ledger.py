@@ -15,8 +15,8 @@ from mcpgateway.clientfiles import enrolment_records as adoption
 from mcpgateway.clientfiles.enrolment_records import Intent
 from mcpgateway.clientfiles.formats.rewrite import Replaced
 from mcpgateway.clientfiles.ledger import Adopted, Enrolled, Ledger, Outcome, Rewritten, unwound
-from mcpgateway.clientfiles.leftovers import part_name, whole_name
 from mcpgateway.clientfiles.recovery import is_mixture
+from mcpgateway.clientfiles.replacement import part_name, whole_name
 from mcpgateway.clientfiles.store import BACKUP, DATABASE, LedgerStore
 from mcpgateway.errors import ConfigError
 from tests.support.adoption import ORIGINAL, Scene

@@ -10,7 +10,7 @@ import pytest
 from mcpgateway.clientfiles.backups import Kept, digest_of
 from mcpgateway.clientfiles.client_locks import directory_lock
 from mcpgateway.clientfiles.disk import DISK, Disk
-from mcpgateway.clientfiles.leftovers import leftovers, part_name, whole_name
+from mcpgateway.clientfiles.replacement import leftovers, part_name, whole_name
 from mcpgateway.clientfiles.transaction import CHANGES, change
 from mcpgateway.errors import ConfigError
 from tests.support.faulty_disk import FaultyDisk

@@ -294,7 +294,7 @@ WRITERS = {
     "cli/local/init cli/service/service clientfiles/generate credentials/commands cli/instructions/files",
     # The lock that is made by one only, what is opened by the bridge, which imports nothing, and users' own files.
     "O_CREAT": "system/files system/home_files system/daemon_locks clientfiles/store clientfiles/backups "
-    "clientfiles/new_version shim/startup cli/commands/tracing",
+    "clientfiles/replacement shim/startup cli/commands/tracing",
 }
 """The modules that may write to files, and how."""
 WRITES = re.compile(r"\bopen\([^)]*\"[wax]|write_(text|bytes)\(")

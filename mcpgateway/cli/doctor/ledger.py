@@ -13,7 +13,7 @@ from mcpgateway.cli.doctor.finding import Check, Finding, Repair, fine, note, pr
 from mcpgateway.clientfiles.files import Seen
 from mcpgateway.clientfiles.formats.client_format import Kind, Listed
 from mcpgateway.clientfiles.ledger import Adopted, Ledger
-from mcpgateway.clientfiles.leftovers import leftovers
+from mcpgateway.clientfiles.replacement import leftovers
 from mcpgateway.config.document import visible
 from mcpgateway.errors import ConfigError
 from mcpgateway.system.paths import HOME_VARIABLE
