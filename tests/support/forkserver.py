@@ -16,6 +16,7 @@ import importlib
 import io
 import json
 import os
+import pkgutil
 import posix
 import select
 import signal
@@ -25,7 +26,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -45,10 +46,29 @@ PROGRAMS = {
 IMPORTED = (
     "twisted.scripts.twistd",
     "twisted.application.twist._twist",
+    "twisted.internet.epollreactor" if sys.platform == "linux" else "twisted.internet.selectreactor",
     "mcpgateway.app.build",
     "mcpgateway.app.hub",
     "mcpgateway.cli.entry",
     "mcpgateway.cli.main",
+    "twisted.web.template",
+    "ruamel.yaml",
+    "twisted.internet.inotify",
+    "twisted.web.server",
+    "werkzeug.routing",
+    "werkzeug.wrappers",
+)
+# Packages of which sooner or later most programs need most modules.
+ENTIRE = (
+    "clientfiles",
+    "cli",
+    "config",
+    "discovery",
+    "observe",
+    "owntools",
+    "policy",
+    "truncation",
+    "views",
 )
 # What an interpreter would have done otherwise from its beginning.
 FOR_PYTHON = ("PYTHON", "LD_", "LC_")
@@ -395,14 +415,24 @@ def _exec(path: str, words: list[str], environ: Mapping[Any, Any]) -> NoReturn:
         os._exit(code or 0)
 
 
+def _entire() -> Iterator[str]:
+    for name in ENTIRE:
+        package = importlib.import_module(f"mcpgateway.{name}")
+        for each in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not each.name.endswith("main__"):
+                yield each.name
+
+
 def main() -> NoReturn:
     """Import what our programs need, and fork them."""
     from mcpgateway.tap import leave_out_openssl  # the other side has no use for it
 
     leave_out_openssl()  # as most gateways do; one that needs it lets it in
-    for each in IMPORTED:
+    for each in (*IMPORTED, *_entire()):
         importlib.import_module(each)
-    assert "twisted.internet.reactor" not in sys.modules
+    assert not {"twisted.internet.reactor", "OpenSSL", "cryptography"} & {
+        name for name, each in sys.modules.items() if each
+    }
     server = _Server(int(sys.argv[1]))
     gc.collect()
     gc.freeze()
