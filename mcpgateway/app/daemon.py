@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.error import ReactorNotRunning
@@ -294,7 +294,7 @@ class GatewayService(Service):
         running = state.myself(
             listeners.http_port, __version__, self._started_at, self.origin.command, listeners.words
         )
-        running = evolve(running, renews=renewal.is_offered, refused=renewal.refused)
+        running = running._replace(renews=renewal.is_offered, refused=renewal.refused)
         try:
             state.write(self.home, running)
             state.keep_port(self.home, self.origin.port)

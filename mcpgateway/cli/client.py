@@ -105,10 +105,10 @@ class Remote:
         # A gateway may have had to do without its socket, where the home is full for instance.
         if self._url is not None:
             return None
-        from mcpgateway.cli.state import is_it, read_state
+        from mcpgateway.system.state import is_gateway, read_state
 
         state = read_state(self._home)
-        if not (state.port and is_it(state, self._home)) or os.path.exists(self._path):
+        if not (state.port and is_gateway(state, self._home)) or os.path.exists(self._path):
             return None
         from mcpgateway.system.control_http import local_connection
 
@@ -242,7 +242,7 @@ class Remote:
 
     def _is_of_this_home(self) -> bool:
         # The token is shown to nobody but the gateway whose it is: at any other port anybody may listen.
-        from mcpgateway.cli.state import read_state
+        from mcpgateway.system.state import read_state
 
         assert self._url is not None
         return self._url.host in LOOPBACK and read_state(self._home).port == self._url.port

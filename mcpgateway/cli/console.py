@@ -144,6 +144,16 @@ def answer(globals_: Globals, value: Any, tell: Callable[[], None]) -> None:
         tell()
 
 
+def format_duration(seconds: float) -> str:
+    """A time as people say it: ``42s``, ``3m 5s``, ``7h 12m``."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60}s"
+    return f"{whole // 3600}h {whole // 60 % 60}m"
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[Part]]) -> None:
     """Write rows below the names of their columns: in colour and fitted on a terminal, plain in a pipe."""
     cells = [[each if isinstance(each, Styled) else Styled(each) for each in row] for row in rows]

@@ -15,8 +15,15 @@ from typing import NamedTuple
 
 from mcpgateway.cli.console import confirm, say, table
 from mcpgateway.cli.context import Globals
-from mcpgateway.cli.state import command_of
-from mcpgateway.system.alive import is_alive, parent, start_time
+from mcpgateway.system.process.procfs import (
+    command_of,
+    is_alive,
+    is_own,
+    parent,
+    pids,
+    resident_kib,
+    start_time,
+)
 
 CLIENTS = frozenset(
     "claude claude-code claude-desktop cline code code-insiders codex codium continue copilot crush cursor"
@@ -86,15 +93,15 @@ def duplicates(commands: Mapping[str, Sequence[str]]) -> list[Duplicate]:
 
     :param commands: program and arguments, by the title of the entry.
     """
-    parents = _parents()
+    parents = {pid: above for pid in pids() if (above := parent(pid))}
     found = []
     for pid, above in parents.items():
         words = command_of(pid)
         title = next((title for title, argv in commands.items() if runs(words, argv)), "")
         client = client_of(command_of(above)) if title else ""
-        if client and _is_own(pid):
+        if client and is_own(pid):
             tree = _tree(pid, parents)
-            found.append(Duplicate(pid, start_time(pid), title, client, tree, sum(map(_rss_kib, tree))))
+            found.append(Duplicate(pid, start_time(pid), title, client, tree, sum(map(resident_kib, tree))))
     return found
 
 
@@ -138,38 +145,11 @@ def client_of(words: Sequence[str]) -> str:
     return ""
 
 
-def _parents() -> dict[int, int]:
-    found = {}
-    try:
-        names = os.listdir("/proc")
-    except OSError:
-        return {}
-    for name in names:
-        if name.isdigit() and (above := parent(int(name))):
-            found[int(name)] = above
-    return found
-
-
-def _is_own(pid: int) -> bool:
-    try:
-        return os.stat(f"/proc/{pid}").st_uid == os.getuid()
-    except OSError:
-        return False
-
-
 def _tree(pid: int, parents: Mapping[int, int]) -> tuple[int, ...]:
     tree = [pid]
     for each in tree:
         tree += [child for child, above in parents.items() if above == each and child not in tree]
     return tuple(tree)
-
-
-def _rss_kib(pid: int) -> int:
-    try:
-        with open(f"/proc/{pid}/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
-    except (OSError, IndexError, ValueError):
-        return 0
 
 
 def end(found: Iterable[Duplicate]) -> None:

@@ -61,4 +61,4 @@ def main() -> int:
         relay(arguments)
     from mcpgateway.cli.main import run
 
-    return run(arguments)
+    return run(arguments, is_piped=is_piped())

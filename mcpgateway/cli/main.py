@@ -13,7 +13,6 @@ from mcpgateway import __version__
 from mcpgateway.cli import aliases
 from mcpgateway.cli.console import DONE, FAILED, Trouble, colour, show
 from mcpgateway.cli.context import Globals
-from mcpgateway.cli.entry import is_piped
 from mcpgateway.cli.lazy import LazyGroup, Told
 from mcpgateway.shim import locations
 
@@ -141,11 +140,14 @@ def program(
         show(context.get_help())
 
 
-def run(argv: list[str]) -> int:
-    """Run one command; its exit code."""
+def run(argv: list[str], *, is_piped: bool = False) -> int:
+    """Run one command; its exit code.
+
+    :param is_piped: stdin is a pipe, as where a client has started this program as a server.
+    """
     _open_what_is_closed()
     first, rest = _options_first(argv)
-    rest = aliases.meant(rest, is_piped=is_piped())
+    rest = aliases.meant(rest, is_piped=is_piped)
     try:
         code: Any = program.main(first + rest, "mcpgateway", standalone_mode=False)
     except (click.ClickException, click.exceptions.Abort, locations.Unusable) as why:

@@ -10,10 +10,10 @@ from mcpgateway.cli.client import Remote
 from mcpgateway.cli.console import fail
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.start import Begun, Log, answers
-from mcpgateway.cli.state import State, command_of, read_state
 from mcpgateway.cli.stop import send
 from mcpgateway.shim import startup
-from mcpgateway.system.alive import is_alive, start_time
+from mcpgateway.system.process.procfs import command_of, is_alive, start_time
+from mcpgateway.system.state import GatewayState, read_state
 
 POLL_S = 0.02
 
@@ -31,7 +31,7 @@ def renew(globals_: Globals, pid: int, limit_s: float) -> Begun | None:
     send(home, pid, signal.SIGHUP)
     while monotonic() - began < limit_s:
         now = read_state(home)
-        if _refusals(now) > _refusals(before) and now.started_at == before.started_at:
+        if now.refused > before.refused and now.started_at == before.started_at:
             fail(
                 "the gateway goes on as it was: it could not start again with its configuration as it is now",
                 f"mcpgateway validate tells what is wrong; so does its log, {log.path}",
@@ -44,14 +44,9 @@ def renew(globals_: Globals, pid: int, limit_s: float) -> Begun | None:
     return None
 
 
-def _can(state: State, pid: int) -> bool:
-    if state.value.get("renews") is not True:
+def _can(state: GatewayState, pid: int) -> bool:
+    if not state.renews:
         return False
     # One that this program starts is to run as this program does, which may have been installed elsewhere since.
     words = command_of(pid)
     return f"--logger={startup.LOGGER}" not in words or words[:1] == [sys.executable]
-
-
-def _refusals(state: State) -> int:
-    found = state.value.get("refused", 0)
-    return found if isinstance(found, int) else 0

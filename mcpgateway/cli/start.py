@@ -12,8 +12,9 @@ from typing import NamedTuple, NoReturn
 from mcpgateway.cli.client import Away, Remote
 from mcpgateway.cli.console import fail, say
 from mcpgateway.cli.context import Globals
-from mcpgateway.cli.state import gateway_pid
+from mcpgateway.cli.gateway_process import gateway_pid
 from mcpgateway.shim import startup
+from mcpgateway.system.process.procfs import command_of
 
 POLL_S = 0.01
 LOOK_S = 0.1  # at the lock, which is held for a moment by whoever looks
@@ -21,6 +22,7 @@ ANSWER_S = 5.0
 # What is wrong with the home or the disk as a whole, rather than with one file.
 OUTSIDE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)
 LINES, TAIL_BYTES = 10, 65_536
+PROGRAM_CHARACTERS = 80  # of a program's name, as it is shown
 TAKEN = re.compile(r"cannot listen on (\S+), port (\d+): it is in use by another program")
 
 
@@ -133,11 +135,22 @@ def _failed(log: Log) -> NoReturn:
 
 
 def _told_of(address: str, port: int) -> str:
-    from mcpgateway.cli.ports import described, holder_of
+    from mcpgateway.system.process.socket_owners import port_holders
 
-    pid = holder_of(port)
+    pid = next((each.pid for each in port_holders(port)), 0)
     who = described(pid) if pid else "another program"
     return f"cannot listen on {address}, port {port}: it is in use by {who}"
+
+
+def described(pid: int) -> str:
+    """A process for people: its number, and its program or the home of the gateway that it is."""
+    words = command_of(pid)
+    if "mcpgateway" in words:
+        home = words[words.index("--home") + 1 :][:1] if "--home" in words else []
+        return f"pid {pid}, the gateway of " + (home[0] if home else "another home")
+    # Only the program: the arguments may be secret.
+    name = os.path.basename(words[0])[:PROGRAM_CHARACTERS] if words else ""
+    return f"pid {pid} ({name})" if name else f"pid {pid}"
 
 
 class Log:

@@ -8,9 +8,10 @@ from contextlib import suppress
 from time import monotonic, sleep
 
 from mcpgateway.cli.console import fail
-from mcpgateway.cli.state import STATE, gateway_pid, read_state
+from mcpgateway.cli.gateway_process import gateway_pid
 from mcpgateway.shim import startup
-from mcpgateway.system.alive import is_alive, start_time
+from mcpgateway.system.process.procfs import is_alive, start_time
+from mcpgateway.system.state import file_of, read_state
 
 POLL_S = 0.02
 KILLED_S = 10.0
@@ -83,6 +84,6 @@ def clear_up(home: str) -> list[str]:
         found = [f"killed {each}" for each in reap_leftovers(home)]
     if read_state(home).exists:
         with suppress(OSError):
-            os.unlink(f"{home}/{STATE}")
-            found.append(f"removed {home}/{STATE}")
+            os.unlink(file_of(home))
+            found.append(f"removed {file_of(home)}")
     return found

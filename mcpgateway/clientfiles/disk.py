@@ -18,6 +18,8 @@ from functools import cache
 from typing import Any
 from urllib.parse import quote
 
+from mcpgateway.system.process.procfs import is_alive
+
 AT_FDCWD = -100  # fcntl.h: paths are meant from the current directory
 EXCHANGE = 2  # linux/fs.h RENAME_EXCHANGE; sys/stdio.h RENAME_SWAP has the same value
 BUSY_S = 5.0  # a reader is done with a database of this size long before
@@ -167,12 +169,8 @@ class Disk:
         return os.geteuid()
 
     def is_alive(self, pid: int) -> bool:
-        """Whether there is such a process, whoever has it."""
-        try:
-            os.kill(pid, 0)
-        except OSError as why:
-            return why.errno == errno.EPERM
-        return True
+        """Whether a process runs, as `mcpgateway.system.process.procfs.is_alive` says."""
+        return is_alive(pid)
 
     def now(self) -> float:
         """Seconds since 1970, as files have them."""

@@ -29,7 +29,8 @@ from mcpgateway.clientfiles.report import FileReport, Report
 from mcpgateway.clientfiles.transaction import FILE_LIMIT
 from mcpgateway.config.document import visible
 from mcpgateway.errors import ConfigError
-from mcpgateway.system import alive, files, paths
+from mcpgateway.system import files, paths
+from mcpgateway.system.process.procfs import is_alive
 
 NAME = "immorterm-mcp-gateway"
 CLAUDE = ("config-backup.json", "config-backup.shadow.json")
@@ -64,7 +65,7 @@ def runs(environ: Mapping[str, str]) -> int:
     """The process of one that runs; 0 where none does."""
     found = _read(os.path.join(_home(environ), "state.json"))
     pid = found.get("pid")
-    if not isinstance(pid, int) or isinstance(pid, bool) or pid <= 0 or not alive.is_alive(pid):
+    if not isinstance(pid, int) or isinstance(pid, bool) or pid <= 0 or not is_alive(pid):
         return 0
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:

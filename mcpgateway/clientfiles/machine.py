@@ -33,7 +33,7 @@ from mcpgateway.system.settings import (
     examine_to_run,
     gather,
 )
-from mcpgateway.system.state import Running
+from mcpgateway.system.state import GatewayState
 
 HTTP, FAIL_OPEN, SINGLE = "http", "fail-open", "single"
 PROGRAM = "mcpgateway"
@@ -84,7 +84,7 @@ def environ_of(home: str) -> Mapping[str, str]:
     return os.environ
 
 
-def _from(running: Running | None, path: str) -> str:
+def _from(running: GatewayState | None, path: str) -> str:
     # A path that is none from the root is so to the directory that the gateway runs in, where that can be told.
     if running is None or not path or path.startswith(("/", "~")):
         return path

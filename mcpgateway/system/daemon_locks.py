@@ -20,10 +20,10 @@ from zope.interface import implementer
 
 from mcpgateway.errors import ConfigError
 from mcpgateway.interfaces import DaemonLock, IDaemonLocks
-from mcpgateway.system.alive import is_alive, start_time
 from mcpgateway.system.files import locked, read_text
 from mcpgateway.system.home_files import keep, make_directory, remove
-from mcpgateway.system.process.listening import listening
+from mcpgateway.system.process.procfs import is_alive, start_time
+from mcpgateway.system.process.socket_owners import listening
 
 DIRECTORY = "daemons"
 LOCK_BYTES = 65_536

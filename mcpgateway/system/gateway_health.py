@@ -64,7 +64,7 @@ def ask(home: str, port: int, environ: Mapping[str, str]) -> GatewayHealth | Non
     return found or (_health(ask_port(port)) if port else None)
 
 
-def running_gateway(home: str) -> state.Running | None:
+def running_gateway(home: str) -> state.GatewayState | None:
     """The state of the gateway of a home that runs; None where none runs."""
     with suppress(ConfigError, OSError):
         running = state.read(home)

@@ -1,7 +1,7 @@
-"""What a running gateway tells of itself in its home, for programs that look for it: ``state.json``.
+"""The state file of a gateway, ``state.json`` in its home, for programs that look for it.
 
-The file says which process it was, not that it still runs: that is so while a process has both the pid and the start
-time that stand in it.
+The file names the process that wrote it; that process still runs while one has both the pid and the start time in it.
+Commands read it before anything else, so what only the gateway needs is imported where it is used.
 """
 
 from __future__ import annotations
@@ -10,81 +10,142 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-
-from attrs import asdict, frozen
+from typing import Any, NamedTuple
 
 from mcpgateway.errors import ConfigError
-from mcpgateway.policy.secrets.masking import arguments
-from mcpgateway.system import alive, home_files
+from mcpgateway.shim.startup import LOCK, opener
+from mcpgateway.system.process import procfs
 
 FORMAT = 1
 FILE = "state.json"
-FILE_LIMIT = 65_536
+FILE_LIMIT = 1_048_576
 PORT, PORT_LIMIT = "port", 64
 
 
-@frozen
-class Running:
-    """A gateway that listens.
+class GatewayState(NamedTuple):
+    """The state of a gateway.
 
-    :ivar start_time: when its process began, in the kernel's ticks; with the pid it is that process and no other.
-    :ivar started_at: seconds since the epoch.
+    :ivar pid: 0 where the file names no process.
+    :ivar start_time: when that process began, in clock ticks; with the pid it is that process and no other.
+    :ivar started_at: seconds since the epoch; 0 where the file does not say.
     :ivar command: how it was started, without secrets.
     :ivar listeners: where it is reached, in words.
-    :ivar renews: it begins anew on SIGHUP.
-    :ivar refused: how often it was to and did not, because its configuration could not be used.
+    :ivar renews: it restarts in place on SIGHUP.
+    :ivar refused: how many restarts it has refused, because its configuration could not be used.
+    :ivar trouble: why the file cannot be used; empty where it can, or where there is none.
+    :ivar exists: whether there is a file.
+    :ivar is_hidden: it cannot be told whether there is one.
     """
 
-    pid: int
-    start_time: int
-    port: int
-    version: str
-    started_at: float
+    pid: int = 0
+    start_time: int = 0
+    port: int = 0
+    version: str = ""
+    started_at: float = 0.0
     command: tuple[str, ...] = ()
     listeners: tuple[str, ...] = ()
     renews: bool = False
     refused: int = 0
+    trouble: str = ""
+    exists: bool = True
+    is_hidden: bool = False
+
+
+WRITTEN = GatewayState._fields[:9]
 
 
 def file_of(home: str) -> str:
-    """Where a gateway of this home says that it runs."""
+    """The path of the state file of a home."""
     return os.path.join(home, FILE)
 
 
-def write(home: str, running: Running) -> None:
-    """Say that a gateway of this home runs.
+def write(home: str, state: GatewayState) -> None:
+    """Write the state file of a home.
 
-    :raise ConfigError: that cannot be written.
+    :raise ConfigError: it cannot be written.
     """
-    text = json.dumps({"format": FORMAT, **asdict(running)}, indent=1)
+    from mcpgateway.system import home_files
+
+    text = json.dumps({"format": FORMAT, **{name: getattr(state, name) for name in WRITTEN}}, indent=1)
     home_files.keep(file_of(home), text.encode("ascii") + b"\n", lasting=False)
 
 
-def read(home: str) -> Running | None:
-    """What stands there, whether or not it is still true; None where nothing does.
+def read_state(home: str) -> GatewayState:
+    """Read the state file of a home; whatever is in it, there is an answer."""
+    try:
+        return _state(_decoded(home))
+    except OSError as why:
+        return GatewayState(trouble=why.strerror or str(why), is_hidden=True)
 
-    :raise ConfigError: it is not as a gateway writes it, or a newer one has written it.
+
+def read(home: str) -> GatewayState | None:
+    """Read the state file of a home; None where there is none.
+
+    :raise ConfigError: no gateway has written it so, or a newer one has.
     """
     path = file_of(home)
     try:
-        found = json.loads(home_files.read_text(path, FILE_LIMIT))
-        if found["format"] > FORMAT:
-            raise ConfigError(f"{path}: was written by a newer mcpgateway; use that one")
-        return Running(
-            int(found["pid"]),
-            int(found["start_time"]),
-            int(found["port"]),
-            str(found["version"]),
-            float(found["started_at"]),
-            tuple(map(str, found["command"])),
-            tuple(map(str, found["listeners"])),
-            found.get("renews") is True,
-            int(found.get("refused", 0)),
-        )
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError, RecursionError) as why:
-        raise ConfigError(f"{path}: is not as the gateway writes it; remove it if no gateway runs") from why
+        found = _decoded(home)
+    except OSError as why:
+        from mcpgateway.system.home_files import refused
+
+        raise refused(path, "read", why) from why
+    if isinstance(found, dict) and _number(found.get("format")) > FORMAT:
+        raise ConfigError(f"{path}: was written by a newer mcpgateway; use that one")
+    state = _state(found)
+    if state.trouble:
+        raise ConfigError(f"{path}: is not as the gateway writes it; remove it if no gateway runs")
+    return state if state.exists else None
+
+
+def _decoded(home: str) -> Any:
+    """The value in the state file; what is wrong with it, or that there is none, is a state too."""
+    try:
+        with open(file_of(home), encoding="utf-8", opener=opener) as file:
+            return json.loads(file.read(FILE_LIMIT))
+    except (FileNotFoundError, NotADirectoryError):
+        return GatewayState(exists=False)
+    except (ValueError, RecursionError):
+        return GatewayState(trouble="it is not JSON")
+
+
+def _state(found: Any) -> GatewayState:
+    if isinstance(found, GatewayState):
+        return found
+    if not isinstance(found, dict) or not _number(found.get("pid")):
+        return GatewayState(trouble="it names no process")
+    return GatewayState(
+        _number(found.get("pid")),
+        _number(found.get("start_time")),
+        _number(found.get("port")),
+        str(found.get("version", "")),
+        _seconds(found.get("started_at")),
+        _words(found.get("command")),
+        _words(found.get("listeners")),
+        found.get("renews") is True,
+        _number(found.get("refused")),
+    )
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _words(value: object) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list) else ()
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, int | float):
+        return float(value)
+    if isinstance(value, str):
+        from datetime import datetime
+
+        try:
+            return datetime.fromisoformat(value).timestamp()
+        except ValueError:
+            return 0.0
+    return 0.0
 
 
 def keep_port(home: str, port: int | None) -> None:
@@ -94,6 +155,8 @@ def keep_port(home: str, port: int | None) -> None:
 
     :raise ConfigError: that cannot be written.
     """
+    from mcpgateway.system import home_files
+
     path = os.path.join(home, PORT)
     if port is not None:
         home_files.keep(path, f"{port}\n".encode(), lasting=False)
@@ -104,6 +167,8 @@ def keep_port(home: str, port: int | None) -> None:
 
 def kept_port(home: str) -> int | None:
     """The port that the last gateway of a home was told; None where it was told none."""
+    from mcpgateway.system import home_files
+
     try:
         text = home_files.read_text(os.path.join(home, PORT), PORT_LIMIT).strip()
     except (OSError, ConfigError):
@@ -119,13 +184,27 @@ def remove(home: str, pid: int) -> None:
             os.unlink(file_of(home))
 
 
-def is_alive(running: Running) -> bool:
-    """Whether that very process still runs."""
-    return alive.is_alive(running.pid) and alive.start_time(running.pid) == running.start_time
+def is_alive(state: GatewayState) -> bool:
+    """Whether the very process that a state names still runs."""
+    return procfs.is_alive(state.pid) and procfs.start_time(state.pid) == state.start_time
 
 
-def myself(port: int, version: str, now: float, argv: Sequence[str], listeners: Sequence[str]) -> Running:
-    """What this process says of itself."""
+def is_gateway(state: GatewayState, home: str) -> bool:
+    """Whether the process that a state names is the gateway of this home, and not another process of that number.
+
+    Without a start time it has to hold the lock of the home.
+    """
+    if not state.pid or not procfs.is_alive(state.pid) or state.pid == os.getpid():
+        return False
+    return is_alive(state) if state.start_time else procfs.has_open(state.pid, f"{home}/{LOCK}")
+
+
+def myself(
+    port: int, version: str, now: float, argv: Sequence[str], listeners: Sequence[str]
+) -> GatewayState:
+    """The state of this process."""
+    from mcpgateway.policy.secrets.masking import arguments
+
     pid = os.getpid()
-    start = alive.start_time(pid)
-    return Running(pid, start, port, version, now, tuple(arguments(list(argv))), tuple(listeners))
+    command = tuple(arguments(list(argv)))
+    return GatewayState(pid, procfs.start_time(pid), port, version, now, command, tuple(listeners))

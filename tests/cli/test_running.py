@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from mcpgateway.cli.commands.completion import NAMES, SHELLS, script
 from mcpgateway.cli.commands.gateway import options_of
 from mcpgateway.cli.commands.status import clients, remarks
+from mcpgateway.cli.console import format_duration
+from mcpgateway.cli.gateway_process import gateway_pid
 from mcpgateway.cli.lazy import LazyGroup
 from mcpgateway.cli.main import program, run
-from mcpgateway.cli.ports import described
-from mcpgateway.cli.start import Log
-from mcpgateway.cli.state import gateway_pid, is_it, lifetime, read_state
+from mcpgateway.cli.start import Log, described
 from mcpgateway.shim.locations import socket_path
-from mcpgateway.system.alive import start_time
+from mcpgateway.system.process.procfs import start_time
+from mcpgateway.system.state import is_gateway, read_state
 from tests.cli.test_main import HEAVY
 from tests.support.commands import commands
 from tests.support.gateway import eventually
@@ -69,7 +70,7 @@ class StateTests:
             for age in (start_time(stranger.pid), 1):
                 state = {"pid": stranger.pid, "start_time": age}
                 (tmp_path / "state.json").write_text(json.dumps(state))
-                assert is_it(read_state(str(tmp_path)), str(tmp_path)) is (age != 1)
+                assert is_gateway(read_state(str(tmp_path)), str(tmp_path)) is (age != 1)
             (tmp_path / "state.json").write_text(json.dumps({"pid": stranger.pid}))
             assert gateway_pid(str(tmp_path)) == 0
             stranger.kill()
@@ -80,7 +81,7 @@ class StateTests:
     )
     def test_lifetimes(self, seconds, words):
         """Seconds, minutes and seconds, hours and minutes."""
-        assert lifetime(seconds) == words
+        assert format_duration(seconds) == words
 
 
 def on_a_terminal(environ, *words):

@@ -6,11 +6,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from attrs import evolve
 
 from mcpgateway.clientfiles.machine import as_it_runs
 from mcpgateway.system import state
-from mcpgateway.system.alive import start_time
+from mcpgateway.system.process.procfs import start_time
 from mcpgateway.system.settings import LoadOptions
 from tests.support.gateway import eventually
 
@@ -71,8 +70,8 @@ class RunningTests:
         environ = {"MCPGATEWAY_CONFIG": str(named)}
         with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, env=environ) as other:
             try:
-                running = evolve(
-                    state.myself(9100, "1", 0.0, RUNS, ()), pid=other.pid, start_time=start_time(other.pid)
+                running = state.myself(9100, "1", 0.0, RUNS, ())._replace(
+                    pid=other.pid, start_time=start_time(other.pid)
                 )
                 state.write(str(tmp_path), running)
                 home = str(tmp_path)

@@ -18,13 +18,13 @@ from mcpgateway.backends.factory import Backends
 from mcpgateway.backends.spawn import Launcher
 from mcpgateway.errors import BackendGone, GatewayError, LaunchFailed
 from mcpgateway.interfaces import IBackend, Launch, Whose
-from mcpgateway.system.alive import is_alive
 from mcpgateway.system.daemon_locks import DaemonLocks
 from mcpgateway.system.oauth_tokens import Grants
 from mcpgateway.system.process.children import Ward
 from mcpgateway.system.process.guardian import Guardian
 from mcpgateway.system.process.orphans import Registry
 from mcpgateway.system.process.processes import bearing, seal_descriptors
+from mcpgateway.system.process.procfs import is_alive
 from mcpgateway.system.process.socket_owners import Holders
 from tests.contracts.kinds import KINDS, REPLIES, Kind, Place
 from tests.contracts.talk import Talk, descriptors, until

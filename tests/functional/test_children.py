@@ -22,11 +22,11 @@ from mcpgateway.backends.spawn import Launcher
 from mcpgateway.errors import BackendGone, LaunchFailed, Overloaded
 from mcpgateway.interfaces import Gone, Launch
 from mcpgateway.policy.secrets.shapes import MASK
-from mcpgateway.system.alive import is_alive
 from mcpgateway.system.process.children import Ward
 from mcpgateway.system.process.guardian import Guardian
 from mcpgateway.system.process.orphans import Registry, reap_leftovers
 from mcpgateway.system.process.processes import bearing
+from mcpgateway.system.process.procfs import is_alive
 
 pytestmark = pytest.mark.functional
 

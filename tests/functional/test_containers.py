@@ -19,13 +19,13 @@ from mcpgateway.backends.spawn import Launcher
 from mcpgateway.config.model import Container
 from mcpgateway.errors import LaunchFailed
 from mcpgateway.interfaces import Launch, Whose
-from mcpgateway.system.alive import is_alive
 from mcpgateway.system.daemon_locks import DaemonLocks
 from mcpgateway.system.oauth_tokens import Grants
 from mcpgateway.system.process.children import Ward
 from mcpgateway.system.process.guardian import Guardian
 from mcpgateway.system.process.orphans import Registry
 from mcpgateway.system.process.processes import bearing
+from mcpgateway.system.process.procfs import is_alive
 from mcpgateway.system.process.socket_owners import Holders
 from tests.contracts.talk import Talk, until
 from tests.support import engines

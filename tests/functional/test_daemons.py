@@ -28,12 +28,12 @@ from mcpgateway.backends.spawn import Launcher
 from mcpgateway.config.model import Daemon
 from mcpgateway.errors import BackendGone
 from mcpgateway.interfaces import Gone, IBackend, Launch
-from mcpgateway.system.alive import is_alive, start_time
 from mcpgateway.system.daemon_locks import DaemonLocks
 from mcpgateway.system.process.children import Ward
 from mcpgateway.system.process.guardian import Guardian
 from mcpgateway.system.process.orphans import Registry
 from mcpgateway.system.process.processes import bearing
+from mcpgateway.system.process.procfs import is_alive, start_time
 from mcpgateway.system.process.socket_owners import Holders
 
 pytestmark = pytest.mark.functional

@@ -13,8 +13,8 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface.verify import verifyObject
 
 from mcpgateway.interfaces import IDaemonLocks
-from mcpgateway.system.alive import start_time
 from mcpgateway.system.daemon_locks import DaemonLocks
+from mcpgateway.system.process.procfs import start_time
 
 PORT = 3100
 

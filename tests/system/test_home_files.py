@@ -22,7 +22,6 @@ import pytest
 from twisted.internet.defer import succeed
 
 import mcpgateway
-from mcpgateway.cli.state import read_state
 from mcpgateway.clientfiles import rebuilt
 from mcpgateway.clientfiles.backups import Kept
 from mcpgateway.clientfiles.ledger import Ledger
@@ -46,6 +45,7 @@ from mcpgateway.system.recorded_lists import Catalogs
 from mcpgateway.system.result_files import Kept as Result
 from mcpgateway.system.result_files import Spill
 from mcpgateway.system.settings import keep_login
+from mcpgateway.system.state import read_state
 from mcpgateway.system.token_files import TokenFiles, read_or_create
 from mcpgateway.system.usage import UsageFile
 

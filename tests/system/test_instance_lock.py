@@ -9,8 +9,9 @@ import pytest
 
 from mcpgateway.errors import ConfigError
 from mcpgateway.shim import startup
-from mcpgateway.system import alive, state
+from mcpgateway.system import state
 from mcpgateway.system.instance_lock import Claim
+from mcpgateway.system.process.procfs import start_time
 
 
 @pytest.fixture
@@ -43,8 +44,8 @@ class ClaimTests:
         first = Claim.of(str(tmp_path), {})
         with subprocess.Popen(["sleep", "60"]) as other:
             try:
-                began = alive.start_time(other.pid)
-                state.write(str(tmp_path), state.Running(other.pid, began, 9100, "1", 1.0))
+                began = start_time(other.pid)
+                state.write(str(tmp_path), state.GatewayState(other.pid, began, 9100, "1", 1.0))
                 with pytest.raises(ConfigError, match=rf"already running \(pid {other.pid}\)"):
                     Claim.of(str(tmp_path), {}, listener, pytest.fail)
             finally:

@@ -5,12 +5,13 @@ import os
 import stat
 
 import pytest
-from attrs import evolve
 
 from mcpgateway.errors import ConfigError
 from mcpgateway.system import state
 
-RUNNING = state.Running(4711, 99, 9100, "1.0", 1_700_000_000.5, ("twistd", "mcpgateway"), ("127.0.0.1:9100",))
+RUNNING = state.GatewayState(
+    4711, 99, 9100, "1.0", 1_700_000_000.5, ("twistd", "mcpgateway"), ("127.0.0.1:9100",)
+)
 
 
 class StateTests:
@@ -50,7 +51,7 @@ class StateTests:
         """A process is known by its pid and its start; another with that pid is not the one."""
         own = state.myself(9100, "1.0", 0.0, (), ())
         assert state.is_alive(own)
-        assert not state.is_alive(evolve(own, start_time=own.start_time + 1))
+        assert not state.is_alive(own._replace(start_time=own.start_time + 1))
 
     def test_secrets(self):
         """What a command line says of secrets is not in it."""

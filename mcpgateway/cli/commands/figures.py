@@ -10,9 +10,8 @@ import click
 from mcpgateway.cli.client import Remote
 from mcpgateway.cli.commands.status import coloured
 from mcpgateway.cli.completion_values import server_names
-from mcpgateway.cli.console import answer, say, table
+from mcpgateway.cli.console import answer, format_duration, say, table
 from mcpgateway.cli.context import Globals
-from mcpgateway.cli.state import lifetime
 
 BARS = "▁▂▃▄▅▆▇█"
 ORDERS = {
@@ -63,7 +62,7 @@ def stats(globals_: Globals, server: str | None, sort: str, limit: int) -> None:
 
 def tell_stats(found: dict[str, Any], sort: str, limit: int, now: float) -> None:
     """Print the numbers of the gateway, its tools and its servers."""
-    say(f"Uptime:    {lifetime(found['uptimeSeconds'])}")
+    say(f"Uptime:    {format_duration(found['uptimeSeconds'])}")
     say(f"Calls:     {found['totalCalls']:,} of tools, of which {found['totalCallErrors']:,} failed")
     say(f"Requests:  {found['totalRequests']:,} in all, of which {found['totalErrors']:,} failed")
     say(f"Last hour: {spark([each['requests'] for each in found['timeline']])}")
@@ -86,7 +85,7 @@ def _tell_tools(tools: dict[str, dict[str, Any]], sort: str, limit: int, now: fl
             f"{each['errorRate']:.1%}" if each["errors"] else "",
             milliseconds(each["avgMs"]),
             milliseconds(each["p99Ms"]),
-            f"{lifetime(max(0.0, now - each['lastCalledAt'] / 1000))} ago",
+            f"{format_duration(max(0.0, now - each['lastCalledAt'] / 1000))} ago",
         )
         for name, each in ordered[:limit]
     ]
@@ -137,7 +136,7 @@ def tell_savings(found: dict[str, Any]) -> None:
         f"Processes: {processes['saved']} saved: {processes['running']} run,"
         f" {processes['without']} would without the gateway"
     )
-    since = lifetime(found["uptime_seconds"])
+    since = format_duration(found["uptime_seconds"])
     say(f"           {processes['hours_saved']:,} hours of processes in {since}")
     saved = memory["saved_mb"]
     say(

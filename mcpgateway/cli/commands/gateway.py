@@ -25,12 +25,14 @@ from mcpgateway.cli.client_files import (
 )
 from mcpgateway.cli.console import DONE, FAILED, answer, emit, fail, say, spinner
 from mcpgateway.cli.context import Globals
+from mcpgateway.cli.gateway_process import gateway_pid
 from mcpgateway.cli.lazy import Behind, behind
 from mcpgateway.cli.restart import renew
 from mcpgateway.cli.start import Begun, begin
-from mcpgateway.cli.state import command_of, gateway_pid, read_state
 from mcpgateway.cli.stop import clear_up, end, unwanted
 from mcpgateway.shim import startup
+from mcpgateway.system.process.procfs import command_of
+from mcpgateway.system.state import read_state
 
 START_S = 60.0
 STOP_S = 45.0  # running calls may take 30 s to end, and then servers are stopped

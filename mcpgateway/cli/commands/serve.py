@@ -71,8 +71,8 @@ def _refuse_unknown(context: click.Context) -> None:
 
 def _yields(globals_: Globals) -> bool:
     from mcpgateway.cli.client import Remote
+    from mcpgateway.cli.gateway_process import gateway_pid
     from mcpgateway.cli.start import answers
-    from mcpgateway.cli.state import gateway_pid
 
     pid = gateway_pid(globals_.home)
     if not pid or not answers(Remote(globals_)):

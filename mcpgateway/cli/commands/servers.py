@@ -12,10 +12,20 @@ from mcpgateway.cli.client import Remote
 from mcpgateway.cli.commands.status import COLOURS
 from mcpgateway.cli.commands.validate import Seconds
 from mcpgateway.cli.completion_values import server_names
-from mcpgateway.cli.console import DONE, FAILED, Styled, answer, paragraph, say, spinner, styled, table
+from mcpgateway.cli.console import (
+    DONE,
+    FAILED,
+    Styled,
+    answer,
+    format_duration,
+    paragraph,
+    say,
+    spinner,
+    styled,
+    table,
+)
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.lazy import LazyGroup, Told
-from mcpgateway.cli.state import lifetime
 
 API = "/api/v1/servers"
 MARGIN_S = 10.0  # so that it is the gateway that says what took too long
@@ -123,7 +133,7 @@ def _tell(found: dict[str, Any]) -> None:
         ("transport", found["transport"]),
         ("share", found.get("share")),
         ("pids", ", ".join(map(str, found.get("pids") or ()))),
-        ("uptime", lifetime(float(found["uptime_seconds"])) if found.get("uptime_seconds") else ""),
+        ("uptime", format_duration(float(found["uptime_seconds"])) if found.get("uptime_seconds") else ""),
         ("sessions", found.get("sessions")),
         ("requests", _asked(found)),
         ("restarts", found["restart_count"]),

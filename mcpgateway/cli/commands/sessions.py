@@ -10,9 +10,8 @@ import click
 
 from mcpgateway.cli.client import Remote
 from mcpgateway.cli.completion_values import server_names
-from mcpgateway.cli.console import DONE, FAILED, answer, confirm, fail, say, table
+from mcpgateway.cli.console import DONE, FAILED, answer, confirm, fail, format_duration, say, table
 from mcpgateway.cli.context import Globals
-from mcpgateway.cli.state import lifetime
 
 PATH = "/api/v1/sessions"
 
@@ -87,7 +86,7 @@ def _row(each: dict[str, Any]) -> tuple[str, ...]:
         str(each.get("server")),
         client or "-",
         str(each.get("pid") or "-"),
-        lifetime(float(each.get("idle_seconds") or 0)),
+        format_duration(float(each.get("idle_seconds") or 0)),
         str(each.get("calls", 0)),
         "open" if each.get("streams") else "-",
     )

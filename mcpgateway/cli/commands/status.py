@@ -8,12 +8,13 @@ from typing import Any
 import click
 
 from mcpgateway.cli.client import BUSY, Away, Remote
-from mcpgateway.cli.console import DONE, FAILED, Styled, answer, emit, say, styled, table
+from mcpgateway.cli.console import DONE, FAILED, Styled, answer, emit, format_duration, say, styled, table
 from mcpgateway.cli.context import Globals
-from mcpgateway.cli.state import STATE, State, age, gateway_pid, lifetime, read_state
+from mcpgateway.cli.gateway_process import gateway_pid
 from mcpgateway.shim import startup
 from mcpgateway.shim.startup import LOG
-from mcpgateway.system.alive import is_alive
+from mcpgateway.system.process.procfs import age, is_alive
+from mcpgateway.system.state import FILE, GatewayState, read_state
 
 HEALTH_S = 5.0
 DEAD, RUNNING, SILENT, ABSENT, HIDDEN = "dead", "running", "silent", "not running", "unknown"
@@ -46,7 +47,7 @@ def health(globals_: Globals) -> None:
 def _tell_health(found: dict[str, Any]) -> None:
     for name in ("status", "version", "pid", "port", "servers", "running", "sessions", "streams", "calls"):
         say(f"{name:<10} {found.get(name, '')}")
-    say(f"{'uptime':<10} {lifetime(float(found.get('uptime') or 0))}")
+    say(f"{'uptime':<10} {format_duration(float(found.get('uptime') or 0))}")
     say(f"{'memory':<10} {found.get('memory_mb', '?')} MB")
     if url := aggregate(found):
         say(f"{'all tools':<10} {url}")
@@ -87,7 +88,7 @@ def status(globals_: Globals) -> int:
     """
     if globals_.url:
         found = Remote(globals_).get("/health")
-        return _told(globals_, _Found(RUNNING, 0, State(exists=False), found))
+        return _told(globals_, _Found(RUNNING, 0, GatewayState(exists=False), found))
     found_here = look(globals_)
     return _told(globals_, found_here)
 
@@ -101,7 +102,7 @@ class _Found:
     :ivar clients: those whose files lead to it, or would if they had not been given back.
     """
 
-    def __init__(self, state: str, pid: int, left: State, body: dict[str, Any]) -> None:
+    def __init__(self, state: str, pid: int, left: GatewayState, body: dict[str, Any]) -> None:
         self.state = state
         self.left = left
         self.body = body
@@ -231,7 +232,7 @@ def remarks(body: dict[str, Any]) -> list[str]:
             for one in each.get("retired", ())
         ]
         made += [
-            f"{name}: a call of {call['what']} has been under way for {lifetime(float(call['seconds']))}"
+            f"{name}: a call of {call['what']} has been under way for {format_duration(float(call['seconds']))}"
             for call in each.get("long_calls", ())
         ]
     return made
@@ -271,12 +272,12 @@ def _tell(found: _Found, home: str) -> None:
             say("Next:    mcpgateway start, or mcpgateway stop to give clients their own servers back")
     elif found.state == HIDDEN:
         say("Status:  ", styled("cannot be told", fg="yellow"))
-        say(f"State:   {home}/{STATE}: {found.left.trouble}")
+        say(f"GatewayState:   {home}/{FILE}: {found.left.trouble}")
         say("Next:    look whose it is; --home names another home")
     else:
         say("Status:  ", styled("DEAD (stale state)", fg="red"))
         if found.left.trouble:
-            say(f"State:   {found.left.trouble}")
+            say(f"GatewayState:   {found.left.trouble}")
         else:
             say(f"PID:     {found.left.pid} {_fate(found.left.pid)}")
         _tell_return(found)
@@ -302,12 +303,12 @@ def _tell_clients_left(found: _Found) -> None:
             each, more=" is led to it, where nobody answers" if is_away else " runs them by itself meanwhile"
         )
     if found.restores_in is not None and any(not each.get("given_back") for each in found.clients):
-        say(f"Return:  clients get their own servers back in {lifetime(found.restores_in)}")
+        say(f"Return:  clients get their own servers back in {format_duration(found.restores_in)}")
 
 
 def _tell_return(found: _Found) -> None:
     if found.returns_in is not None:
-        say(f"Return:  it is started again by itself in {lifetime(found.returns_in)}")
+        say(f"Return:  it is started again by itself in {format_duration(found.returns_in)}")
 
 
 def _tell_running(found: _Found, home: str) -> None:
@@ -320,7 +321,7 @@ def _tell_running(found: _Found, home: str) -> None:
         say(f"Port:    {found.port}")
     if url := aggregate(found.body):
         say(f"All:     {url}")
-    say(f"Uptime:  {lifetime(found.uptime)}")
+    say(f"Uptime:  {format_duration(found.uptime)}")
     if found.body:
         servers = [f"{each.get('name')} ({each.get('status')})" for each in found.body.get("backends", ())]
         say(f"Servers: {', '.join(servers) or 'none'}")
@@ -333,7 +334,7 @@ def _tell_running(found: _Found, home: str) -> None:
     for each in found.clients:
         _tell_client(each)
     if found.left.trouble:
-        say(f"State:   {found.left.trouble}")
+        say(f"GatewayState:   {found.left.trouble}")
     if found.state == SILENT:
         say(f"Next:    {BUSY}; its log is {home}/logs/{LOG}")
 

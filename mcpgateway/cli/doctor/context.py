@@ -10,8 +10,7 @@ from urllib.parse import unquote
 
 from attrs import define, evolve, field
 
-from mcpgateway.cli.doctor.ports import Holder, holders
-from mcpgateway.cli.doctor.processes import Program, programs
+from mcpgateway.cli.doctor.processes import UserProcess, user_processes
 from mcpgateway.clientfiles.files import Choice, Detected, Seen, chosen, detect, see
 from mcpgateway.clientfiles.formats.client_format import Base
 from mcpgateway.clientfiles.ledger import Records
@@ -22,6 +21,7 @@ from mcpgateway.policy.recorded_answers import read as read_catalog
 from mcpgateway.system import paths, state
 from mcpgateway.system.files import read_text
 from mcpgateway.system.gateway_health import HealthReply, ask_port, ask_socket
+from mcpgateway.system.process.socket_owners import PortHolder, port_holders
 from mcpgateway.system.settings import Examined, LoadOptions, examine
 
 
@@ -140,10 +140,10 @@ class World:
         return found
 
     @cached_property
-    def programs(self) -> tuple[Program, ...]:
+    def programs(self) -> tuple[UserProcess, ...]:
         """The processes of this user."""
-        return tuple(programs(self.proc))
+        return tuple(user_processes(self.proc))
 
-    def holders(self, port: int) -> tuple[Holder, ...]:
+    def holders(self, port: int) -> tuple[PortHolder, ...]:
         """Who listens at a port."""
-        return tuple(holders(port, self.proc))
+        return tuple(port_holders(port, self.proc))

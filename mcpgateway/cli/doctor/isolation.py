@@ -12,6 +12,7 @@ from mcpgateway.cli.doctor.finding import Check, Finding, fine, note, problem, s
 from mcpgateway.cli.doctor.other_gateways import homes_of_others
 from mcpgateway.errors import ConfigError
 from mcpgateway.system import home_files
+from mcpgateway.system.process.procfs import name_of, pids
 
 KEY, KEY_LIMIT = "sessions/key", 4096
 MOUNTS = "mounts"
@@ -21,7 +22,6 @@ NETWORK = frozenset(
 PROXIES = frozenset(
     ("nginx", "caddy", "haproxy", "traefik", "envoy", "apache2", "httpd", "lighttpd", "squid")
 )
-COMM_BYTES = 64
 ESCAPE = re.compile(r"\\([0-7]{3})")  # of a space in /proc/mounts
 
 COPIED = problem(
@@ -92,12 +92,7 @@ def proxies(world: World) -> Iterator[Finding]:
 
 
 def _names(proc: str) -> set[str]:
-    names: set[str] = set()
-    for each in os.listdir(proc) if os.path.isdir(proc) else ():
-        if each.isdecimal():
-            with suppress(OSError), open(os.path.join(proc, each, "comm"), "rb") as file:
-                names.add(file.read(COMM_BYTES).decode(errors="replace").strip())
-    return names
+    return {name_of(pid, proc) for pid in pids(proc)}
 
 
 CHECKS = (

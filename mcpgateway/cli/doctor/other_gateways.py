@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from mcpgateway.cli.doctor.context import World
 from mcpgateway.cli.doctor.finding import Check, Finding, fine, note, problem, some
-from mcpgateway.cli.doctor.processes import Program
+from mcpgateway.cli.doctor.processes import UserProcess
 from mcpgateway.clientfiles import immorterm
 from mcpgateway.config.ours import PROGRAMS, original_of
 
@@ -98,7 +98,7 @@ def homes_of_others(world: World) -> tuple[str, ...]:
     return tuple(dict.fromkeys(home for home in found if home != world.home))
 
 
-def _home(program: Program, world: World) -> str:
+def _home(program: UserProcess, world: World) -> str:
     argv = program.argv
     for at, word in enumerate(argv):
         if word == "--home" and at + 1 < len(argv):
@@ -149,7 +149,7 @@ def _package(word: str) -> str:
     return name[:at] if at > 0 else name
 
 
-def _is(program: Program, wanted: tuple[str, ...]) -> bool:
+def _is(program: UserProcess, wanted: tuple[str, ...]) -> bool:
     if not wanted or (wanted[0].startswith("-") and len(wanted) == 1) or not program.argv:
         return False
     if os.path.basename(program.argv[0]) in PROGRAMS or original_of(program.argv) is not None:
@@ -161,7 +161,7 @@ def _is(program: Program, wanted: tuple[str, ...]) -> bool:
     return found[1:] == wanted[1:] and (is_named or _is_of(program, wanted[0]))
 
 
-def _is_of(program: Program, package: str) -> bool:
+def _is_of(program: UserProcess, package: str) -> bool:
     # npm starts a package by a link to one of its files, which may be called anything.
     within = os.path.join("", "node_modules", package, "")
     return any(within in os.path.realpath(word) for word in program.argv[:2] if word.startswith("/"))

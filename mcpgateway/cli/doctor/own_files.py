@@ -17,12 +17,12 @@ from mcpgateway.errors import ConfigError, GatewayError
 from mcpgateway.policy import recorded_answers
 from mcpgateway.policy.recorded_answers import NewerFormat
 from mcpgateway.shim.startup import LOCK, STOPPED, WANTED
-from mcpgateway.system.alive import is_alive
 from mcpgateway.system.daemon_locks import DIRECTORY, LOCK_BYTES, read_lock, runs
 from mcpgateway.system.files import read_text
 from mcpgateway.system.launch.cache import BYTES_LIMIT as CACHE_BYTES
 from mcpgateway.system.launch.cache import FILE as CACHE
 from mcpgateway.system.paths import immorterm_classification
+from mcpgateway.system.process.procfs import is_alive
 from mcpgateway.system.token_files import CHARACTERS
 
 FILES_LIMIT = 20_000  # entries of the home that are looked at

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 
 from attrs import field, frozen
 
 from mcpgateway.interfaces import INSTANCE_MARKER
 from mcpgateway.system.paths import HOME_VARIABLE
-
-READ_BYTES = 256 * 1024
+from mcpgateway.system.process import procfs
 
 
 @frozen
-class Program:
-    """A process.
+class UserProcess:
+    """A process of this user.
 
-    :ivar argv: how it was started; it may hold secrets, so it is never shown.
+    :ivar argv: its command line; it may hold secrets, so it is never shown.
     :ivar is_of_gateway: whether a gateway has started it.
     :ivar home: the gateway's home that its environment names; empty where it names none.
     """
@@ -30,26 +28,14 @@ class Program:
     home: str = ""
 
 
-def programs(proc: str = "/proc") -> Iterator[Program]:
+def user_processes(proc: str = procfs.PROC) -> Iterator[UserProcess]:
     """Every process of this user but our own."""
-    for name in os.listdir(proc) if os.path.isdir(proc) else ():
-        if name.isdecimal() and int(name) != os.getpid():
-            with suppress(OSError, ValueError, IndexError):  # it may end at any time
-                if os.stat(f"{proc}/{name}").st_uid == os.geteuid():
-                    yield _program(proc, int(name))
-
-
-def _program(proc: str, pid: int) -> Program:
-    argv = tuple(each.decode(errors="replace") for each in _read(f"{proc}/{pid}/cmdline").split(b"\0")[:-1])
-    state = _read(f"{proc}/{pid}/stat")
-    parent = int(state[state.rindex(b")") + 2 :].split()[1])
-    environ: dict[bytes, bytes] = {}
-    with suppress(OSError):
-        environ = dict(each.partition(b"=")[::2] for each in _read(f"{proc}/{pid}/environ").split(b"\0"))
-    home = environ.get(HOME_VARIABLE.encode(), b"").decode(errors="replace")
-    return Program(pid, parent, argv, INSTANCE_MARKER.encode() in environ, home)
-
-
-def _read(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read(READ_BYTES)
+    for pid in procfs.pids(proc):
+        if pid == os.getpid() or not procfs.is_own(pid, proc):
+            continue
+        parent = procfs.parent(pid, proc)
+        if parent:  # it may have ended by now
+            environ = procfs.environment_of(pid, proc)
+            home = environ.get(HOME_VARIABLE.encode(), b"").decode(errors="replace")
+            argv = tuple(procfs.command_of(pid, proc))
+            yield UserProcess(pid, parent, argv, INSTANCE_MARKER.encode() in environ, home)

@@ -14,8 +14,8 @@ from twisted.logger import Logger
 from mcpgateway.errors import ConfigError
 from mcpgateway.interfaces import INSTANCE_MARKER
 from mcpgateway.system import home_files
-from mcpgateway.system.alive import is_alive, start_time
 from mcpgateway.system.process.processes import kill_bearing, signal_group
+from mcpgateway.system.process.procfs import is_alive, start_time
 
 FORMAT = 1
 DIRECTORY = "children"

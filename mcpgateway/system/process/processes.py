@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from mcpgateway.errors import ConfigError, Overloaded
 from mcpgateway.interfaces import IProcessTable
-from mcpgateway.system.alive import is_alive
+from mcpgateway.system.process.procfs import is_alive
 
 FILES_WANTED = 65_536  # descriptors: one per client connection, three per child
 

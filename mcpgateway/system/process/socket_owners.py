@@ -1,4 +1,4 @@
-"""Which processes hold certain sockets, looked for a little at a time.
+"""The processes that hold the sockets of this machine, and that listen at its TCP ports.
 
 The kernel has no shorter way than through the open files of one process after the other, which takes 5 to 60 ms where
 a few hundred processes run.  So the search gives way after each millisecond; nobody waits for it.
@@ -7,19 +7,21 @@ a few hundred processes run.  So the search gives way after each millisecond; no
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import suppress
 from time import monotonic
 from typing import Any
 
+from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Cooperator
 
-from mcpgateway.system.alive import start_time
+from mcpgateway.system.process.procfs import name_of, start_time
 
 SLICE_S = 0.001
 PAUSE_S = 0.01
+LISTEN = "0A"  # proc(5), net/tcp: the state TCP_LISTEN
 
 Search = Generator[None, None, dict[int, int]]
 
@@ -85,6 +87,54 @@ def sockets_of(pid: int, *, proc: str = "/proc") -> set[int]:
             if link.startswith("socket:["):
                 found.add(int(link[8:-1]))
     return found
+
+
+@frozen
+class PortHolder:
+    """A process that listens at a TCP port.
+
+    :ivar pid: 0 where the process is another user's.
+    :ivar uid: the user it belongs to.
+    """
+
+    pid: int
+    name: str
+    uid: int
+
+    def __str__(self) -> str:
+        """It, for people."""
+        return f"{self.name} (pid {self.pid})" if self.pid else f"a process of another user (uid {self.uid})"
+
+
+def port_holders(port: int, proc: str = "/proc") -> Iterator[PortHolder]:
+    """The processes that listen at a TCP port of this machine, each once."""
+    owners = dict(listening(port, proc))
+    found = _all(search(owners, proc=proc))
+    for pid in dict.fromkeys(found.values()):
+        inode = next(inode for inode, holder in found.items() if holder == pid)
+        yield PortHolder(pid, ascii(name_of(pid, proc))[1:-1] or "a process", owners[inode])
+    for uid in dict.fromkeys(owners[inode] for inode in owners.keys() - found.keys()):
+        yield PortHolder(0, "", uid)
+
+
+def listening(port: int, proc: str = "/proc") -> Iterator[tuple[int, int]]:
+    """The sockets that listen at a TCP port: the inode and the uid of each; none where the system does not tell."""
+    wanted = f":{port:04X}"
+    for table in ("tcp", "tcp6"):
+        with suppress(OSError, ValueError, IndexError), open(f"{proc}/net/{table}") as rows:
+            for row in rows:
+                fields = row.split()
+                if fields[3] == LISTEN and fields[1].endswith(wanted):
+                    yield int(fields[9]), int(fields[7])
+
+
+def _all(found: Search) -> dict[int, int]:
+    try:
+        while True:
+            next(found)
+    except StopIteration as done:
+        answer: dict[int, int] = done.value
+        return answer
 
 
 def _eldest_first(proc: str, age: Callable[[int], int]) -> Generator[None, None, list[int]]:

@@ -11,8 +11,8 @@ import pytest
 
 from mcpgateway.cli.doctor.context import World
 from mcpgateway.cli.doctor.finding import Finding
-from mcpgateway.cli.doctor.ports import Holder
 from mcpgateway.clientfiles.ledger import Records
+from mcpgateway.system.process.socket_owners import PortHolder
 from tests.support.doctoring import NOW, answers, found, ids, is_fine, world, written
 
 URL = "http://localhost:9100/{}/mcp"
@@ -125,7 +125,7 @@ class WiringTests:
         # The ledger does not know it, so nothing rewrites it.
         assert "clients apply leads it to the port" not in only.advice
         assert "mcpgateway restart --port 9200" in only.advice
-        assert is_fine("wiring", wired(tmp_path, files, holders=lambda _: (Holder(1, "x", 0),)))
+        assert is_fine("wiring", wired(tmp_path, files, holders=lambda _: (PortHolder(1, "x", 0),)))
 
     def test_unknown(self, tmp_path: Path) -> None:
         """An entry to a server that there is not is named."""

@@ -12,12 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from attrs import asdict, evolve
 
 from mcpgateway.cli.doctor.context import World
-from mcpgateway.cli.doctor.ports import Holder
 from mcpgateway.system import state
 from mcpgateway.system.gateway_health import HealthReply, ask_port, ask_socket
+from mcpgateway.system.process.socket_owners import PortHolder
 from tests.support.doctoring import answers, found, ids, is_fine, world, written
 
 
@@ -70,7 +69,9 @@ class StateTests:
         """The state of a living process is in order."""
         looked_at = world(tmp_path)
         written(
-            looked_at, "state.json", json.dumps({"format": 1} | asdict(state.myself(9100, "1", 0.0, (), ())))
+            looked_at,
+            "state.json",
+            json.dumps({"format": 1} | state.myself(9100, "1", 0.0, (), ())._asdict()),
         )
         assert is_fine("state", looked_at)
 
@@ -80,7 +81,7 @@ class StateTests:
         written(
             looked_at,
             "state.json",
-            json.dumps({"format": 1} | asdict(evolve(state.myself(9100, "1", 0.0, (), ()), pid=dead))),
+            json.dumps({"format": 1} | state.myself(9100, "1", 0.0, (), ())._replace(pid=dead)._asdict()),
         )
         (only,) = found("state", looked_at)
         assert (only.id, str(dead) in only.text) == ("state.stale", True)
@@ -185,7 +186,7 @@ class HealthTests:
 class PortTests:
     """Who listens at the port."""
 
-    def listened(self, tmp_path: Path, *holders: Holder, **parts: object) -> list[str]:
+    def listened(self, tmp_path: Path, *holders: PortHolder, **parts: object) -> list[str]:
         """The ids for a port that these processes hold."""
         return ids("ports", world(tmp_path, holders=lambda _: holders, **parts))
 
@@ -195,14 +196,14 @@ class PortTests:
 
     def test_ours(self, tmp_path: Path) -> None:
         """The gateway of this home listens."""
-        assert self.listened(tmp_path, Holder(os.getpid(), "twistd", 0), socket=answers()) == ["ports"]
+        assert self.listened(tmp_path, PortHolder(os.getpid(), "twistd", 0), socket=answers()) == ["ports"]
 
     @pytest.mark.parametrize("is_up", [True, False])
     def test_foreign(self, tmp_path: Path, *, is_up: bool) -> None:
         """Another program listens, whether our gateway runs or not; other users' programs have no name."""
         parts = {"socket": answers()} if is_up else {}
-        assert self.listened(tmp_path, Holder(1, "nginx", 0), **parts) == ["ports.foreign"]
-        assert self.listened(tmp_path, Holder(0, "", 7), **parts) == ["ports.foreign"]
+        assert self.listened(tmp_path, PortHolder(1, "nginx", 0), **parts) == ["ports.foreign"]
+        assert self.listened(tmp_path, PortHolder(0, "", 7), **parts) == ["ports.foreign"]
 
 
 class AskingTests:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.cli.doctor.processes import Program
+from mcpgateway.cli.doctor.processes import UserProcess
 from tests.support.doctoring import found, ids, is_fine, world, written
 
 TWISTD = ("python", "/venv/bin/twistd", "-n", "mcpgateway", "--home")
@@ -32,7 +32,7 @@ class HomeTests:
         other = tmp_path / "other"
         (other / "sessions").mkdir(parents=True)
         (other / "sessions" / "key").write_text(key)
-        program = Program(5, 1, (*TWISTD, str(other)))
+        program = UserProcess(5, 1, (*TWISTD, str(other)))
         looked_at = world(tmp_path, programs=(program,), proc=proc(tmp_path))
         written(looked_at, "sessions/key", "mine\n")
         return looked_at

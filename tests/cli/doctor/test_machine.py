@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from mcpgateway.cli.doctor import machine
-from mcpgateway.cli.doctor.processes import Program
+from mcpgateway.cli.doctor.processes import UserProcess
 from tests.support.doctoring import NOW, answers, found, ids, is_fine, world, written
 
 
@@ -64,7 +64,7 @@ class LimitTests:
     def test_few(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Few files, and processes that nearly reach their limit, are problems."""
         self.limited(monkeypatch, 1024, 10)
-        looked_at = world(tmp_path, programs=(Program(os.getpid(), 1, ("x",)),))
+        looked_at = world(tmp_path, programs=(UserProcess(os.getpid(), 1, ("x",)),))
         assert ids("limits", looked_at) == ["limits.files", "limits.processes"]
 
 
@@ -84,7 +84,7 @@ class InotifyTests:
     @pytest.mark.parametrize(("used", "name"), [(1, "inotify"), (5, "inotify.instances")])
     def test_used(self, tmp_path: Path, used: int, name: str) -> None:
         """Instances that are nearly used up are a problem."""
-        looked_at = world(tmp_path, proc=self.proc(tmp_path, used), programs=(Program(7, 1, ("x",)),))
+        looked_at = world(tmp_path, proc=self.proc(tmp_path, used), programs=(UserProcess(7, 1, ("x",)),))
         assert ids("inotify", looked_at) == [name]
 
     def test_none(self, tmp_path: Path) -> None:

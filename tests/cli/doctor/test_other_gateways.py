@@ -11,14 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpgateway.cli.doctor.other_gateways import essence
-from mcpgateway.cli.doctor.ports import Holder
-from mcpgateway.cli.doctor.processes import Program
+from mcpgateway.cli.doctor.processes import UserProcess
+from mcpgateway.system.process.socket_owners import PortHolder
 from tests.support.doctoring import answers, found, ids, is_fine, world, written
 
 TWISTD = ("python", "/venv/bin/twistd", "-n", "mcpgateway")
 
 
-def seen(tmp_path: Path, *programs: Program, holders: dict[int, Holder] | None = None, **parts: Any) -> Any:
+def seen(
+    tmp_path: Path, *programs: UserProcess, holders: dict[int, PortHolder] | None = None, **parts: Any
+) -> Any:
     """A world in which these processes run and listen."""
     held = holders or {}
     return world(
@@ -32,23 +34,24 @@ class GatewayTests:
     def test_none(self, tmp_path: Path) -> None:
         """Our own gateway, and programs of other kinds, are no other gateways."""
         home = str(tmp_path / "user" / ".mcp-gateway")
-        ours = Program(5, 1, (*TWISTD, "--home", home))
+        ours = UserProcess(5, 1, (*TWISTD, "--home", home))
         assert is_fine(
-            "gateways", seen(tmp_path, ours, Program(6, 1, ("vi", "mcpgateway")), Program(7, 1, TWISTD))
+            "gateways",
+            seen(tmp_path, ours, UserProcess(6, 1, ("vi", "mcpgateway")), UserProcess(7, 1, TWISTD)),
         )
 
     @pytest.mark.parametrize(
         ("program", "words"),
         [
-            (Program(5, 1, (*TWISTD, "--home", "/other")), "/other"),
-            (Program(5, 1, (*TWISTD, "--home=/other")), "/other"),
-            (Program(5, 1, TWISTD, home="/other"), "/other"),
-            (Program(5, 1, ("node", "/x/bin/immorterm-mcp-gateway", "start")), "immorterm-mcp-gateway"),
-            (Program(5, 1, ("/usr/bin/mcp-gateway",)), "mcp-gateway"),
-            (Program(5, 1, ("node", "/x/mcp-manager", "--start-all")), "mcp-manager"),
+            (UserProcess(5, 1, (*TWISTD, "--home", "/other")), "/other"),
+            (UserProcess(5, 1, (*TWISTD, "--home=/other")), "/other"),
+            (UserProcess(5, 1, TWISTD, home="/other"), "/other"),
+            (UserProcess(5, 1, ("node", "/x/bin/immorterm-mcp-gateway", "start")), "immorterm-mcp-gateway"),
+            (UserProcess(5, 1, ("/usr/bin/mcp-gateway",)), "mcp-gateway"),
+            (UserProcess(5, 1, ("node", "/x/mcp-manager", "--start-all")), "mcp-manager"),
         ],
     )
-    def test_another(self, tmp_path: Path, program: Program, words: str) -> None:
+    def test_another(self, tmp_path: Path, program: UserProcess, words: str) -> None:
         """A gateway of another home, and each of the other kinds, is named with its process."""
         (only,) = found("gateways", seen(tmp_path, program))
         assert only.id == "gateways.another"
@@ -57,10 +60,12 @@ class GatewayTests:
 
     def test_a_port(self, tmp_path: Path) -> None:
         """A port where such a gateway would be is told of, once for each process."""
-        looked_at = seen(tmp_path, holders={8765: Holder(9, "thing", 0)})
+        looked_at = seen(tmp_path, holders={8765: PortHolder(9, "thing", 0)})
         assert ids("gateways", looked_at) == ["gateways.port"]
         known = seen(
-            tmp_path, Program(9, 1, ("/usr/bin/mcp-gateway",)), holders={8765: Holder(9, "mcp-gateway", 0)}
+            tmp_path,
+            UserProcess(9, 1, ("/usr/bin/mcp-gateway",)),
+            holders={8765: PortHolder(9, "mcp-gateway", 0)},
         )
         assert ids("gateways", known) == ["gateways.another"]
 
@@ -68,7 +73,7 @@ class GatewayTests:
 class DuplicateTests:
     """Servers that clients run although the gateway serves them."""
 
-    def served(self, tmp_path: Path, *programs: Program) -> Any:
+    def served(self, tmp_path: Path, *programs: UserProcess) -> Any:
         """A gateway that serves one server, while these processes run."""
         made = seen(tmp_path, *programs, socket=answers())
         server = {"command": "npx", "args": ["-y", "@acme/mcp-files@1.2", "/data"]}
@@ -77,15 +82,15 @@ class DuplicateTests:
 
     def test_none(self, tmp_path: Path) -> None:
         """What the gateway has started, what has other arguments, and the runner itself are no duplicates."""
-        started = Program(5, 1, ("node", "/x/mcp-files", "/data"), is_of_gateway=True)
-        other = Program(6, 1, ("node", "/x/mcp-files", "/elsewhere"))
-        runner = Program(7, 1, ("npx", "-y", "@acme/mcp-files@1.2", "/data"))
+        started = UserProcess(5, 1, ("node", "/x/mcp-files", "/data"), is_of_gateway=True)
+        other = UserProcess(6, 1, ("node", "/x/mcp-files", "/elsewhere"))
+        runner = UserProcess(7, 1, ("npx", "-y", "@acme/mcp-files@1.2", "/data"))
         assert is_fine("duplicates", self.served(tmp_path, started, other, runner))
 
     def test_one(self, tmp_path: Path) -> None:
         """The same server, started by a client, is named with its process, and without its arguments."""
         (only,) = found(
-            "duplicates", self.served(tmp_path, Program(5, 1, ("node", "/x/.bin/mcp-files", "/data")))
+            "duplicates", self.served(tmp_path, UserProcess(5, 1, ("node", "/x/.bin/mcp-files", "/data")))
         )
         assert only.id == "duplicates.running"
         assert only.text == "files also runs outside the gateway: a process (pid 5)"
@@ -99,13 +104,13 @@ class DuplicateTests:
         link.parent.mkdir()
         link.symlink_to(package)
         others = [
-            Program(5, 1, ("python3", "/home/me/mcpgateway/tool.py")),
-            Program(6, 1, ("/usr/bin/mcp",)),
-            Program(7, 1, ("node", "/x/node_modules/@other/mcp/cli.js")),
+            UserProcess(5, 1, ("python3", "/home/me/mcpgateway/tool.py")),
+            UserProcess(6, 1, ("/usr/bin/mcp",)),
+            UserProcess(7, 1, ("node", "/x/node_modules/@other/mcp/cli.js")),
         ]
-        mine = Program(8, 1, ("node", str(link)))
+        mine = UserProcess(8, 1, ("node", str(link)))
 
-        def looked_at(*programs: Program) -> Any:
+        def looked_at(*programs: UserProcess) -> Any:
             made = seen(tmp_path, *programs, socket=answers())
             server = {"command": "npx", "args": ["@acme/mcp@latest"]}
             written(made, "config.json", json.dumps({"servers": {"acme": server}}))

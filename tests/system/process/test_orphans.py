@@ -10,8 +10,8 @@ from typing import Any
 
 from twisted.logger import capturedLogs
 
-from mcpgateway.system.alive import is_alive, start_time
 from mcpgateway.system.process.orphans import FORMAT, Registry, reap_leftovers
+from mcpgateway.system.process.procfs import is_alive, start_time
 
 NOBODY = 2**22 + 1  # beyond the largest process id Linux gives out
 
