@@ -85,13 +85,20 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Read the configuration, and leave OpenSSL out of the process unless something needs it."""
+        from mcpgateway.clientfiles.reader import enrolled_files
         from mcpgateway.system import paths
         from mcpgateway.system.settings import LoadOptions, brought_of, config_file, examine, gather, start
 
         self.home = paths.gateway_home(os.environ, self["home"])
         sources = tuple(self["source"]) or None
         options = LoadOptions(
-            self["config"], sources, self.home, bool(self["demo"]), self.port, self["env-file"]
+            self["config"],
+            sources,
+            self.home,
+            bool(self["demo"]),
+            self.port,
+            self["env-file"],
+            enrolled=enrolled_files,
         )
         self.log_level = self._log_level()
         more = tuple(self["listen"])

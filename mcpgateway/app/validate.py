@@ -14,6 +14,7 @@ from mcpgateway.backends.factory import Backends
 from mcpgateway.backends.spawn import Launcher
 from mcpgateway.backends.validation import Report, Step, validate
 from mcpgateway.clientfiles.machine import as_it_runs, environ_of
+from mcpgateway.clientfiles.reader import enrolled_files
 from mcpgateway.config.dotenv import parse_dotenv
 from mcpgateway.config.expand import escaped
 from mcpgateway.config.model import Remote, Rest, ServerSpec
@@ -157,7 +158,7 @@ def _written(wish: Wish, home: str) -> ServerSpec:
         "cwd": escaped(cwd),
     }
     name = os.path.basename(wish.command[0]) or "server"
-    options = as_it_runs(LoadOptions(home=home, env_file=wish.env_file), home)
+    options = as_it_runs(LoadOptions(home=home, env_file=wish.env_file, enrolled=enrolled_files), home)
     return server_of(name, definition, options, environ_of(home))
 
 
@@ -172,7 +173,7 @@ def _configured(wish: Wish, home: str) -> tuple[ServerSpec, Proxies]:
     from mcpgateway.app.hub import proxies_of  # a command needs none of it
 
     sources = () if wish.config else None
-    options = LoadOptions(wish.config, sources, home, env_file=wish.env_file)
+    options = LoadOptions(wish.config, sources, home, env_file=wish.env_file, enrolled=enrolled_files)
     settings = look(as_it_runs(options, home), environ_of(home)).settings
     assert settings is not None
     for server in sorted(settings.servers, key=_order):

@@ -15,6 +15,7 @@ from mcpgateway.clientfiles.files import Site
 from mcpgateway.clientfiles.ledger import Changed, Rewritten
 from mcpgateway.clientfiles.machine import Machine
 from mcpgateway.clientfiles.plan import FilePlan, Wanted, adopted_at
+from mcpgateway.clientfiles.reader import read_repository
 from mcpgateway.clientfiles.report import FileReport, Report
 from mcpgateway.config.document import visible
 from mcpgateway.errors import ConfigError
@@ -140,7 +141,7 @@ def _approve(machine: Machine, site: Site) -> None:
     if not site.project or os.path.basename(site.path) != REPOSITORY_FILE:
         return
     path = approvals.target(site.path)
-    digest = approvals.read_repository(path, machine.home).digest  # of what it is without us
+    digest = read_repository(path, machine.home).digest  # of what it is without us
     if approvals.read(machine.home).get(path) != digest:
         files.make_home(machine.home)
         approvals.approve(machine.home, path, digest, DISK.now())

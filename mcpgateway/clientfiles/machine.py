@@ -13,6 +13,7 @@ from mcpgateway.clientfiles.enrolled_text import also_former
 from mcpgateway.clientfiles.formats.client_format import Base
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.ledger import Ledger, Records
+from mcpgateway.clientfiles.reader import enrolled_files
 from mcpgateway.config.file_format import Native, is_client_file, read_native
 from mcpgateway.config.model import ClientSettings, GatewaySettings
 from mcpgateway.config.problems import Problems
@@ -165,7 +166,7 @@ class Machine:
 
     @property
     def _options(self) -> LoadOptions:
-        return as_it_runs(LoadOptions(home=self.home), self.home)
+        return as_it_runs(LoadOptions(home=self.home, enrolled=enrolled_files), self.home)
 
     @property
     def sources(self) -> tuple[str, ...]:

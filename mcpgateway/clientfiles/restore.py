@@ -12,6 +12,7 @@ from mcpgateway.clientfiles.change import Return
 from mcpgateway.clientfiles.files import Site, chosen, recorded_sites
 from mcpgateway.clientfiles.machine import Machine
 from mcpgateway.clientfiles.plan import Wanted, adopted_at
+from mcpgateway.clientfiles.reader import read_repository
 from mcpgateway.clientfiles.recover import Rebuilding
 from mcpgateway.clientfiles.report import FileReport, Left
 from mcpgateway.errors import ConfigError
@@ -85,7 +86,7 @@ def _is_approved(machine: Machine, site: Site) -> bool:
         return False
     path = approvals.target(site.path)
     try:
-        return approvals.read(machine.home).get(path) == approvals.read_repository(path, machine.home).digest
+        return approvals.read(machine.home).get(path) == read_repository(path, machine.home).digest
     except (FileNotFoundError, ConfigError):
         return False
 

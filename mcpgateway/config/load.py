@@ -42,6 +42,10 @@ class EnrolledFile(Protocol):
     """A client's file that leads to the gateway, and what is known of it."""
 
     @property
+    def path(self) -> str:
+        """As it was named."""
+
+    @property
     def suspended(self) -> str:
         """Why it has its own entries back; empty where it leads to the gateway."""
 

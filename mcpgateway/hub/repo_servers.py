@@ -14,6 +14,7 @@ from typing import Any
 from attrs import evolve, frozen
 from twisted.logger import Logger
 
+from mcpgateway.clientfiles.reader import read_repository
 from mcpgateway.config.document import visible
 from mcpgateway.config.entry import Entry
 from mcpgateway.config.merge import Blueprint, WorkspaceSpec, World, specialise
@@ -163,7 +164,7 @@ class Approvals:
     def _file(self, path: str) -> Repository | None:
         # That it cannot be read is nobody's fault but the repository's.
         try:
-            return approvals.read_repository(path, self._home)
+            return read_repository(path, self._home)
         except FileNotFoundError:
             return None
         except ConfigError as why:

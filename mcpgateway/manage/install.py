@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 
 from mcpgateway.backends.validation import Report
+from mcpgateway.clientfiles.reader import read_repository
 from mcpgateway.config.edit.edits import Edit, Put, Remove, Road, road_to
 from mcpgateway.config.edit.file_text import edit
 from mcpgateway.config.edit.patch import runs_here
@@ -214,7 +215,7 @@ class Installing:
         path = repository.path
         former = write_back(path, lambda text: edited(text, path, changes, (LIST, name)), is_repository=True)
         try:
-            left = {each.title for each in approvals.read_repository(path, self.plans.home).entries}
+            left = {each.title for each in read_repository(path, self.plans.home).entries}
             gone = any(isinstance(each, Remove) and len(each.road) == 1 for each in changes)
             if len(left) < len(repository.entries) - gone:
                 raise ConfigError(f"nothing was changed: {name} could not be run like this")

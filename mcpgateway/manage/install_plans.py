@@ -17,6 +17,7 @@ from typing import Any
 
 from attrs import define, evolve, field, frozen
 
+from mcpgateway.clientfiles.reader import read_repository
 from mcpgateway.config.client import read_project
 from mcpgateway.config.document import printable, visible
 from mcpgateway.config.edit import permissions
@@ -287,7 +288,7 @@ class Plans:
         if os.path.realpath(path) != path:
             raise ConfigError(f"{visible(path)}: leads out of its workspace and is not written to")
         try:
-            repository = approvals.read_repository(path, self.home)
+            repository = read_repository(path, self.home)
         except FileNotFoundError:
             return None
         if repository.entries and approvals.read(self.home).get(path) != repository.digest:

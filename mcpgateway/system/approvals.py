@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,12 +19,13 @@ from mcpgateway.errors import ConfigError
 from mcpgateway.system import files, home_files
 
 FILE = "approvals.json"
-LEDGER = "ledger"  # the directory in the home that tells which clients' files lead to the gateway
 REPOSITORY_FILE = ".mcp.json"
 REPOSITORY_LIMIT = 2 * 1_048_576  # clients read no larger ones
 FILE_LIMIT = 1_048_576
 APPROVALS_LIMIT = 1000
 DIGEST_CHARACTERS = 64  # SHA-256 in hexadecimal digits
+
+Restored = Callable[[str, bytes], tuple[bytes, frozenset[str]]]
 
 
 @frozen
@@ -70,17 +71,22 @@ def digest_of_bytes(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def read_repository(path: str, home: str = "") -> Repository:
+def as_it_is(path: str, data: bytes) -> tuple[bytes, frozenset[str]]:
+    """A file of which nothing is enrolled."""
+    return data, frozenset()
+
+
+def read_repository(path: str, restored: Restored = as_it_is) -> Repository:
     """What a repository's file defines; its digest is of the very bytes that this was read from.
 
-    In a file that leads to a gateway of this home, the original entries count in the place of ours, and those that are
-    as they were then are left out: the gateway serves them already.
+    :param restored: what the file is without the gateway, and the titles of the entries that the gateway serves
+        already, which are left out.
 
     :raise ConfigError: it cannot be read.
     :raise FileNotFoundError: there is none.
     """
     data = files.read_bytes(path, REPOSITORY_LIMIT)
-    data, served = _without_us(home, path, data)
+    data, served = restored(path, data)
     document = parse(files.text_of(data, path), path, strict=False)
     found = read_project(document, os.path.dirname(path), 0, Problems())
     # The place of an entry holds the whole file.
@@ -88,14 +94,6 @@ def read_repository(path: str, home: str = "") -> Repository:
         evolve(each, place=None) for each in found.entries if each.enabled and each.title not in served
     )
     return Repository(path, digest_of_bytes(data), entries)
-
-
-def _without_us(home: str, path: str, data: bytes) -> tuple[bytes, frozenset[str]]:
-    if not home or not os.path.isdir(os.path.join(home, LEDGER)):
-        return data, frozenset()
-    from mcpgateway.clientfiles.originals import without_us  # few have led a client's file to the gateway
-
-    return without_us(home, path, data)
 
 
 def read(home: str) -> dict[str, str]:

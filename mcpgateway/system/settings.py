@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from attrs import evolve, field, frozen
 
-from mcpgateway.clientfiles.remembered import Remembered
 from mcpgateway.config import environment
 from mcpgateway.config.classification import Classification, read_classification
 from mcpgateway.config.dialect import reading_of
@@ -21,7 +20,7 @@ from mcpgateway.config.entry import Entry, Origin, Scope, read_server
 from mcpgateway.config.environment import LISTED
 from mcpgateway.config.external_values import wanted
 from mcpgateway.config.file_format import FileReading, Native, is_client_file, read_native
-from mcpgateway.config.load import Files, Setting, compose
+from mcpgateway.config.load import EnrolledFile, Files, Setting, compose
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.problems import Problem, Problems, Where, Wrong
 from mcpgateway.config.read import FileFinder, parse, with_includes
@@ -30,10 +29,8 @@ from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ConfigError
 from mcpgateway.policy.secrets.masking import is_token
 from mcpgateway.system import approvals, files, home_files, paths
+from mcpgateway.system.last_read import LastRead
 from mcpgateway.system.secret_providers import Brought
-
-if TYPE_CHECKING:
-    from mcpgateway.clientfiles.enrolled_text import AdoptedFile
 
 # Claude Code keeps its history in the same file; real ones reach a few MiB, and 50 MB have been seen.
 FILE_LIMIT = 64 * 1_048_576
@@ -45,7 +42,28 @@ ENV_FILE_VARIABLES = ("MCPGATEWAY_ENV_FILE", "MCP_GATEWAY_ENV_FILE")
 IMMORTERM_TIMEOUT_S = 120.0
 LEFT_OUT = "its servers are left out until it can be read"
 AS_IT_WAS = "the servers that it listed before are served until it can be read"
+LEDGER = "ledger"
 LEDGER_FILE = "ledger.db"  # it changes with every client's file that is enrolled or restored
+
+
+class ReadEnrolled(Protocol):
+    """Reads the clients' files that are enrolled at the gateway of a home."""
+
+    def __call__(
+        self, home: str, approved: Callable[[str], str], look: Callable[[str], str], problems: Problems
+    ) -> tuple[Sequence[EnrolledFile], frozenset[str]]:
+        """Read them; with them come the servers that stay their clients' own.
+
+        :param approved: the digest under which the user has approved of a file, or "".
+        :param look: told of every file that is read.
+        """
+
+
+def none_enrolled(
+    home: str, approved: Callable[[str], str], look: Callable[[str], str], problems: Problems
+) -> tuple[Sequence[EnrolledFile], frozenset[str]]:
+    """Read nothing, where no client's file counts."""
+    return (), frozenset()
 
 
 @frozen
@@ -59,6 +77,7 @@ class LoadOptions:
     :ivar port: the port that was named, or None.
     :ivar env_file: the file of values that was named instead of the home's ``.env``, or None.
     :ivar remembered: clients' files as they were when these options were last used to read them.
+    :ivar enrolled: reads the clients' files that are enrolled.
     """
 
     config: str | None = None
@@ -67,7 +86,8 @@ class LoadOptions:
     demo: bool = False
     port: int | None = None
     env_file: str | None = None
-    remembered: Remembered = field(factory=Remembered, eq=False, repr=False)
+    remembered: LastRead = field(factory=LastRead, eq=False, repr=False)
+    enrolled: ReadEnrolled = field(default=none_enrolled, eq=False, repr=False)
 
 
 @frozen
@@ -313,15 +333,9 @@ class _Examination:
             self.problems.warn(Where(path), f"is left out: {why}")
             return []
 
-    def _adopted(self) -> tuple[list[AdoptedFile], frozenset[str]]:
-        self._look(os.path.join(self.home, approvals.LEDGER, LEDGER_FILE))
-        if not os.path.isdir(os.path.join(self.home, approvals.LEDGER)):
-            return [], frozenset()
-        from mcpgateway.clientfiles.originals import (
-            adopted_files,  # few have led a client's file to the gateway
-        )
-
-        return adopted_files(self.home, self._approved, self._look, self.problems)
+    def _adopted(self) -> tuple[Sequence[EnrolledFile], frozenset[str]]:
+        self._look(os.path.join(self.home, LEDGER, LEDGER_FILE))
+        return self.options.enrolled(self.home, self._approved, self._look, self.problems)
 
     def _approved(self, path: str) -> str:
         try:

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from mcpgateway.app.daemon import Front, GatewayService, Origin
 from mcpgateway.app.hub import settle
 from mcpgateway.app.restart import Renewal
+from mcpgateway.clientfiles.reader import enrolled_files
 from mcpgateway.frontends.http.peers import Callers
 from mcpgateway.manage.departed_principals import Leaving
 from mcpgateway.manage.enrolment import Enrolment
@@ -54,7 +55,7 @@ class Edited(MemoryGateway):
         self.path = home / "config.json"
         self.path.write_text(json.dumps(said))
         environ = {"HOME": str(home), "PATH": "/bin"}
-        options = LoadOptions(home=str(home), sources=())
+        options = LoadOptions(home=str(home), sources=(), enrolled=enrolled_files)
         found = examine(options, environ)
         assert found.settings is not None, [str(each) for each in found.problems]
         self.world = MemoryWorld()

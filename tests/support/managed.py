@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
 from mcpgateway.backends.validation import Report, Step
+from mcpgateway.clientfiles.reader import enrolled_files
 from mcpgateway.config.dotenv import parse_dotenv
 from mcpgateway.config.merge import WorkspaceSpec
 from mcpgateway.config.model import ServerSpec
@@ -119,7 +120,7 @@ class Managed:
         self.access = Asked()
         self._clock = Clock()
         self._clock.advance(time.time() + 3600)
-        self._options = LoadOptions(home=str(home), sources=sources)
+        self._options = LoadOptions(home=str(home), sources=sources, enrolled=enrolled_files)
         found = examine(self._options, {})
         assert found.settings is not None
         self.reload = Reload(

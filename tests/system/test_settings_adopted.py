@@ -12,7 +12,8 @@ from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.formats.loopback import Base
 from mcpgateway.clientfiles.formats.rewrite import replace
 from mcpgateway.clientfiles.ledger import Ledger, Rewritten
-from mcpgateway.system.approvals import approve, digest_of_bytes, read_repository
+from mcpgateway.clientfiles.reader import enrolled_files, read_repository
+from mcpgateway.system.approvals import approve, digest_of_bytes
 from mcpgateway.system.settings import LoadOptions, examine
 
 PORT = 9100
@@ -67,7 +68,7 @@ class House:
 
     def examine(self, **options):
         """Examine the settings as the user's daemon does."""
-        options = LoadOptions(**{"home": str(self.home), **options})
+        options = LoadOptions(**{"home": str(self.home), "enrolled": enrolled_files, **options})
         return examine(options, {"HOME": str(self.path), "PATH": "/bin"})
 
     def settings(self, **options):

@@ -73,9 +73,10 @@ def _said(globals_: Globals, work: Callable[[], int]) -> int:
 
 
 def _files(globals_: Globals, config: str | None, env_file: str | None) -> LoadOptions:
+    from mcpgateway.clientfiles.reader import enrolled_files
     from mcpgateway.system.settings import LoadOptions
 
-    options = LoadOptions(config, home=globals_.named_home, env_file=env_file)
+    options = LoadOptions(config, home=globals_.named_home, env_file=env_file, enrolled=enrolled_files)
     if config is not None:
         return options
     from mcpgateway.clientfiles.machine import as_it_runs
@@ -144,9 +145,10 @@ def init(globals_: Globals, *, force: bool, config: str | None, env_file: str | 
 
     def work() -> int:
         from mcpgateway.cli.local.init import init as carry_out
+        from mcpgateway.clientfiles.reader import enrolled_files
         from mcpgateway.system.settings import LoadOptions
 
-        options = LoadOptions(config, home=globals_.named_home, env_file=env_file)
+        options = LoadOptions(config, home=globals_.named_home, env_file=env_file, enrolled=enrolled_files)
         return carry_out(options, os.environ, force=force)
 
     return _said(globals_, work)

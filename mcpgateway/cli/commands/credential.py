@@ -236,10 +236,16 @@ def list_structured(globals_: Globals) -> None:
 def _held(globals_: Globals) -> list[Held]:
     from mcpgateway.cli.local.credentials import held
     from mcpgateway.clientfiles.machine import as_it_runs
+    from mcpgateway.clientfiles.reader import enrolled_files
     from mcpgateway.errors import ConfigError
     from mcpgateway.system.settings import LoadOptions
 
     try:
-        return list(held(as_it_runs(LoadOptions(home=globals_.named_home), globals_.home), os.environ))
+        return list(
+            held(
+                as_it_runs(LoadOptions(home=globals_.named_home, enrolled=enrolled_files), globals_.home),
+                os.environ,
+            )
+        )
     except ConfigError as why:
         fail(str(why), why.hint)

@@ -15,6 +15,7 @@ from mcpgateway.clientfiles.files import Choice, Detected, Seen, chosen, detect,
 from mcpgateway.clientfiles.formats.client_format import Base
 from mcpgateway.clientfiles.ledger import Records
 from mcpgateway.clientfiles.machine import Machine, as_it_runs
+from mcpgateway.clientfiles.reader import enrolled_files
 from mcpgateway.errors import ConfigError, GatewayError
 from mcpgateway.policy.recorded_answers import FILE_LIMIT, Catalog, NewerFormat
 from mcpgateway.policy.recorded_answers import read as read_catalog
@@ -53,7 +54,9 @@ class World:
     @cached_property
     def examined(self) -> Examined:
         """The configuration, and what is wrong with it."""
-        return examine(as_it_runs(LoadOptions(home=self.home), self.home), self.environ)
+        return examine(
+            as_it_runs(LoadOptions(home=self.home, enrolled=enrolled_files), self.home), self.environ
+        )
 
     @cached_property
     def machine(self) -> Machine:

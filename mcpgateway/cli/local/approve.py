@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 
+from mcpgateway.clientfiles.reader import read_repository
 from mcpgateway.config.document import visible
 from mcpgateway.config.entry import Entry
 from mcpgateway.config.environment import code_loading
@@ -70,7 +71,7 @@ def _target(named: str, environ: Mapping[str, str]) -> str:
 
 def _read(path: str, home: str) -> Repository:
     try:
-        found = approvals.read_repository(path, home)
+        found = read_repository(path, home)
     except FileNotFoundError as why:
         raise ConfigError(f"{visible(path)}: there is no such file") from why
     if not found.entries:

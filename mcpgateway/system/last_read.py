@@ -10,7 +10,7 @@ from mcpgateway.config.document import Document
 PROJECTS = "projects"
 
 
-class Remembered:
+class LastRead:
     """What was read last of each file: what concerns servers, since clients keep much else beside it."""
 
     def __init__(self) -> None:
@@ -18,7 +18,7 @@ class Remembered:
 
     def __repr__(self) -> str:
         """How many files there are, and nothing of them: they hold secrets."""
-        return f"<Remembered, {len(self._kept)} files>"
+        return f"<LastRead, {len(self._kept)} files>"
 
     def keep(self, document: Document) -> None:
         """Remember a file as it is now."""

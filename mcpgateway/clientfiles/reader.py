@@ -1,0 +1,41 @@
+"""Reads enrolled files for those who read the configuration; most of it is loaded only where there is a ledger."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+from mcpgateway.config.load import EnrolledFile
+from mcpgateway.config.problems import Problems
+from mcpgateway.system import approvals
+from mcpgateway.system.approvals import Repository
+from mcpgateway.system.settings import LEDGER
+
+
+def enrolled_files(
+    home: str, approved: Callable[[str], str], look: Callable[[str], str], problems: Problems
+) -> tuple[Sequence[EnrolledFile], frozenset[str]]:
+    """Read all clients' files that are enrolled at a gateway of this home, as `LoadOptions.enrolled` says."""
+    if not has_ledger(home):
+        return (), frozenset()
+    from mcpgateway.clientfiles.originals import adopted_files
+
+    return adopted_files(home, approved, look, problems)
+
+
+def read_repository(path: str, home: str) -> Repository:
+    """What a repository's file defines, with the original entries in the place of enrolled ones.
+
+    :raise ConfigError: it cannot be read.
+    :raise FileNotFoundError: there is none.
+    """
+    if not has_ledger(home):
+        return approvals.read_repository(path)
+    from mcpgateway.clientfiles.originals import without_us
+
+    return approvals.read_repository(path, lambda name, data: without_us(home, name, data))
+
+
+def has_ledger(home: str) -> bool:
+    """Whether a client's file was ever enrolled at a gateway of this home."""
+    return bool(home) and os.path.isdir(os.path.join(home, LEDGER))
