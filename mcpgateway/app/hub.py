@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from mcpgateway.owntools.tool import Tool
     from mcpgateway.protocol.request_states import RequestStates
     from mcpgateway.views.modern import ViewDoor
-    from mcpgateway.views.registry import Board
+    from mcpgateway.views.sessions import ViewSessions
 
 CHECK_S = 5.0  # until a service has said how it is
 CHECK_BYTES = 1_048_576
@@ -227,7 +227,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
     switchboard.scopes, switchboard.sending_away = scopes, SendingAway(sessions, clock)
 
     @cache
-    def make_board() -> Board:
+    def make_board() -> ViewSessions:
         # Whoever has clients of single servers only does without.
         from mcpgateway.views.wiring import Parts, board_of
 
@@ -281,15 +281,16 @@ def _pool_of(around: Surroundings, outside: Outside, questions: Questions) -> Po
     return pool
 
 
-def _views_of(stateless: Stateless, board: Board, outside: Outside) -> ViewDoor:
-    from mcpgateway.views.modern import Around, ViewDoor
+def _views_of(stateless: Stateless, board: ViewSessions, outside: Outside) -> ViewDoor:
+    from mcpgateway.views.modern import ViewDoor
+    from mcpgateway.views.modern_registry import Around
 
     states, clock = outside.keys.request_states(), outside.clock
     around = Around(board, board.switchboard.pool, clock, states, clock.seconds, outside.snapshots)
     door = ViewDoor(stateless, around)
-    board.outcomes.serve(door)
+    door.use(board.outcomes)
     board.errands = door.errands
-    board.grounds.on_tick.append(door.look_around)
+    board.on_tick.append(door.look_around)
     return door
 
 

@@ -59,7 +59,7 @@ class SingleServers(Protocol):
 
 
 class SessionViews(Holder, Protocol):
-    """Serves the sessions of views (`mcpgateway.views.registry.Board`)."""
+    """Serves the sessions of views (`mcpgateway.views.sessions.ViewSessions`)."""
 
     @property
     def librarian(self) -> Librarian:

@@ -22,7 +22,8 @@ from mcpgateway.views.filters import Limited, own_message
 if TYPE_CHECKING:
     from mcpgateway.hub.sessions import Session
     from mcpgateway.owntools.tool import Access
-    from mcpgateway.views.registry import Board
+    from mcpgateway.views.forwarding import Forwarder
+    from mcpgateway.views.registry import ViewRegistry
     from mcpgateway.views.view import View
 
 TOKEN = b"0"
@@ -44,7 +45,8 @@ class LegacyAccess:
     view: View
     session: Session
     message: Message
-    _board: Board
+    _registry: ViewRegistry
+    _forwarder: Forwarder
     is_elsewhere: bool = False
 
     def specs(self) -> tuple[ServerSpec, ...]:
@@ -53,23 +55,23 @@ class LegacyAccess:
 
     def anew(self) -> LegacyAccess:
         """The same caller, after the configuration has changed."""
-        self._board.tick()  # what has been approved of is seen now
-        return evolve(self, view=self._board.view(self.session))
+        self._registry.tick()  # what has been approved of is seen now
+        return evolve(self, view=self._registry.view(self.session))
 
     def caught_up(self) -> Deferred[Access]:
         """The same caller, once what was edited in the configuration is in force."""
-        done = self._board.catch_up()
+        done = self._registry.catch_up()
         if done.called:
             return succeed(self)
-        return done.addCallback(lambda _: evolve(self, view=self._board.anew(self.session)))
+        return done.addCallback(lambda _: evolve(self, view=self._registry.anew(self.session)))
 
     def settle(self, kind: Kind) -> Deferred[tuple[Access, Mapping[str, str]]]:
         """Wait for the lists of its servers that are not known; those that are missing then, and why."""
         return Deferred.fromCoroutine(self._settle(kind))
 
     async def _settle(self, kind: Kind) -> tuple[Access, Mapping[str, str]]:
-        missing = await self._board.road.settle(self.session, kind)
-        return (self if self.is_elsewhere else evolve(self, view=self._board.anew(self.session))), missing
+        missing = await self._forwarder.settle(self.session, kind)
+        return (self if self.is_elsewhere else evolve(self, view=self._registry.anew(self.session))), missing
 
     def within(self, cwd: str) -> LegacyAccess:
         """The same caller, as if it worked in that directory.
@@ -78,7 +80,7 @@ class LegacyAccess:
         """
         if self.principal == REMOTE or self.view.scope is not None:
             raise InvalidParams(NO_DIRECTORY)
-        return evolve(self, view=self._board.within(self.view, cwd, self.session), is_elsewhere=True)
+        return evolve(self, view=self._registry.within(self.view, cwd, self.session), is_elsewhere=True)
 
     def redirect(
         self,
@@ -97,26 +99,26 @@ class LegacyAccess:
         meta = {"_meta": jsonrpc.raw(message.meta)} if message.meta is not None else {}
         changed = own_message("tools/call", {"name": jsonrpc.raw(tool), "arguments": arguments, **meta})
         changed.id, changed.meta = message.id, message.meta
-        if not self._board.release(call):
+        if not self._registry.release(call):
             return  # it was taken back meanwhile
         call.meter = None  # it counts for that server
         if limit_s:
-            call.sink = limited = Limited(call.sink, self._board.clock, self._board.take_back)
+            call.sink = limited = Limited(call.sink, self._registry.clock, self._registry.take_back)
             limited.begin(call, limit_s)
         if self.is_elsewhere and not self.session.id:
             call.session = self._anonymous(server)
         elsewhere = self.view.servers[server] if self.is_elsewhere else None
-        self._board.road.tools.bring(call, changed, self.view, target, level, elsewhere)
+        self._forwarder.bring(call, changed, self.view, target, level, elsewhere)
 
     def _anonymous(self, server: str) -> Session:
-        return self._board.switchboard.session(None, self._served(server), self.principal)
+        return self._registry.switchboard.session(None, self._served(server), self.principal)
 
     def _served(self, server: str) -> ServerSpec:
         # The view may be from before a change of the configuration: a job has waited for others, say.
         spec = self.view.servers.get(server)
         if spec is None:
             raise UnknownServer(f"Unknown server: {server}")
-        return self._board.switchboard.current(spec)
+        return self._registry.switchboard.current(spec)
 
     def begin(self, server: str, tool: str, arguments: Raw, sink: Any) -> Call:
         """Make a call of its own, which no client waits for."""
@@ -129,16 +131,16 @@ class LegacyAccess:
             {"name": jsonrpc.raw(tool), "arguments": arguments, "_meta": jsonrpc.raw(meta)},
         )
         message.meta = meta
-        if self.is_elsewhere or self._board.switchboard.pool.scope(spec) is not Share.SESSION:
+        if self.is_elsewhere or self._registry.switchboard.pool.scope(spec) is not Share.SESSION:
             # What was begun goes on when the client leaves, so it is nobody's session that it runs in.
             call.session = self._anonymous(server)
-        self._board.outcomes.called(server, tool)
-        self._board.road.go(call, message, server)
+        self._registry.outcomes.called(server, tool)
+        self._forwarder.go(call, message, server)
         return call
 
     def cancel(self, call: Call, why: str) -> None:
         """Take a call back that was redirected or begun."""
-        if self._board.take_back(call, why):
+        if self._registry.take_back(call, why):
             call.sink.failed(call, Cancelled(why))
 
     def list(self, server: str, kind: Kind, *, is_look: bool = True) -> Deferred[tuple[Item, ...]]:
@@ -146,9 +148,9 @@ class LegacyAccess:
         spec = self.view.servers.get(server)
         if spec is None:
             return maybeDeferred(_unknown, server)
-        told, librarian = self.view.told.get(server, ""), self._board.librarian
+        told, librarian = self.view.told.get(server, ""), self._registry.librarian
         is_known = librarian.is_fresh(spec, kind, told)
-        lister = self._board.lister
+        lister = self._forwarder.lister
         asked = succeed(None) if is_known else lister.ask(self.session, spec, kind, told, is_look=is_look)
 
         def known(_: None) -> tuple[Item, ...]:
@@ -162,7 +164,7 @@ class LegacyAccess:
         return maybeDeferred(self._elicit, call, params)
 
     def _elicit(self, call: Call, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
-        board = self._board.switchboard
+        board = self._registry.switchboard
         if not self.session.id:
             raise QuestionRefused(-32601, f"Method not found: {ELICIT} (there is no session)")
         no = refusal(ELICIT, params, board.sessions.capabilities_of(self.session))

@@ -50,7 +50,7 @@ from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.views.filters import own_message
 
 if TYPE_CHECKING:
-    from mcpgateway.views.registry import Board
+    from mcpgateway.views.registry import ViewRegistry
 
 LIST_S = 0.08  # a list is there within a tenth of a second
 PATIENCE_S = 10.0  # a client waits no longer for servers that its request does not name
@@ -103,8 +103,8 @@ class Lister:
 
     log = Logger()
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
+    def __init__(self, registry: ViewRegistry) -> None:
+        self._registry = registry
         self._asking: dict[Key, _Asking] = {}
         self._respites: dict[Key, _Respite] = {}
 
@@ -124,7 +124,7 @@ class Lister:
         """
         asked: list[Deferred[None]] = []
         # To ask may mean to start many servers, which takes its time.
-        late = self._board.clock.callLater(patience_s, self._impatient, asked, patience_s >= PATIENCE_S)
+        late = self._registry.clock.callLater(patience_s, self._impatient, asked, patience_s >= PATIENCE_S)
         for server, kind in wanted:
             key = self._key(session, server, kind)
             if not self._is_missed(key) and self._fault(key, server) is None:
@@ -139,7 +139,7 @@ class Lister:
     def begin(self, session: Session, wanted: Wanted) -> None:
         """Have these lists asked for soon, though nobody waits for them: they are announced when they come."""
         if found := deque(wanted):
-            self._board.clock.callLater(SOON_S, self._begin_next, session, found)
+            self._registry.clock.callLater(SOON_S, self._begin_next, session, found)
 
     def _begin_next(self, session: Session, wanted: deque[tuple[ServerSpec, Kind]]) -> None:
         # To ask may mean to start a server, which takes its time: others are served in between.
@@ -148,16 +148,16 @@ class Lister:
         server, kind = wanted.popleft()
         key = self._key(session, server, kind)
         if (
-            self._board.inners(session).view.servers.get(server.name) is server
+            self._registry.inners(session).view.servers.get(server.name) is server
             and self._fault(key, server) is None
         ):
             self._asked(session, server, key)
         if wanted:
-            self._board.clock.callLater(0, self._begin_next, session, wanted)
+            self._registry.clock.callLater(0, self._begin_next, session, wanted)
 
     def missing(self, session: Session, kind: Kind) -> dict[str, str]:
         """The servers whose list the session's view is without, and why."""
-        view, known = self._board.inners(session).view, self._board.librarian.known
+        view, known = self._registry.inners(session).view, self._registry.librarian.known
         found = {}
         for server in view.to_ask(kind):
             is_unknown = known(server, kind, view.told.get(server.name, "")) is None
@@ -168,20 +168,20 @@ class Lister:
 
     def may_list(self, session: Session, server: ServerSpec) -> bool:
         """Whether a server's list is any of a session's business: without an id there is no child to be asked."""
-        return bool(session.id) or self._board.switchboard.pool.scope(server) is not Share.SESSION
+        return bool(session.id) or self._registry.switchboard.pool.scope(server) is not Share.SESSION
 
     def shown(self, session: Session, kind: Kind) -> None:
         """The session's client is given a list, also of what may not be true any more: it is to hear what is."""
-        view = self._board.inners(session).view
+        view = self._registry.inners(session).view
         for server in view.to_ask(kind):
-            self._board.librarian.show(server, kind, view.told.get(server.name, ""))
+            self._registry.librarian.show(server, kind, view.told.get(server.name, ""))
 
     def _fault(self, key: Key, server: ServerSpec) -> GatewayError | None:
         """Why a server is left alone by those who only look at it."""
         found = self._respites.get(key)
-        if found is not None and found.until > self._board.clock.seconds():
+        if found is not None and found.until > self._registry.clock.seconds():
             return found.why
-        return self._board.pause(server)
+        return self._registry.pause(server)
 
     def _impatient(self, asked: list[Deferred[None]], is_missed: bool) -> None:  # noqa: FBT001 - of a timer
         if is_missed:
@@ -198,8 +198,8 @@ class Lister:
 
     def _key(self, session: Session, server: ServerSpec, kind: Kind, told: str | None = None) -> Key:
         if told is None:
-            told = self._board.inners(session).view.told.get(server.name, "")
-        return (server.name, self._board.librarian.place(server), kind, told)
+            told = self._registry.inners(session).view.told.get(server.name, "")
+        return (server.name, self._registry.librarian.place(server), kind, told)
 
     def ask(
         self,
@@ -217,7 +217,7 @@ class Lister:
         :raise GatewayError: (through the Deferred) the server cannot be asked.
         """
         key = self._key(session, server, kind, told)
-        pause = self._board.pause(server) if is_look and key not in self._asking else None
+        pause = self._registry.pause(server) if is_look and key not in self._asking else None
         if pause is not None:
             return fail(pause)
         asking = self._asking.get(key) or _Asking()
@@ -233,7 +233,7 @@ class Lister:
 
     def _begin(self, session: Session, server: ServerSpec, key: Key) -> None:
         learnt = Deferred.fromCoroutine(self._learn(session, server, key[2], key[3]))
-        learnt.addTimeout(ANSWER_S, self._board.clock).addBoth(self._learnt, key, session, server)
+        learnt.addTimeout(ANSWER_S, self._registry.clock).addBoth(self._learnt, key, session, server)
 
     def _give_up(self, key: Key, done: Deferred[None]) -> None:
         asking = self._asking.get(key)
@@ -271,15 +271,15 @@ class Lister:
 
     def _is_current(self, server: ServerSpec, key: Key) -> bool:
         # What is defined otherwise now, or not at all, is not started again.
-        switchboard = self._board.switchboard
+        switchboard = self._registry.switchboard
         try:
             now = switchboard.current(server)
         except GatewayError:
             return False
-        return switchboard.is_open and self._board.librarian.place(now) == key[1]
+        return switchboard.is_open and self._registry.librarian.place(now) == key[1]
 
     def _is_there(self, session: Session) -> bool:
-        return self._board.switchboard.sessions.named(session.id) is session
+        return self._registry.switchboard.sessions.named(session.id) is session
 
     def _not_learnt(self, why: Failure, key: Key) -> GatewayError:
         if why.check(GatewayError, defer.TimeoutError) is None:
@@ -299,7 +299,7 @@ class Lister:
             if isinstance(why.value, GatewayError)
             else BackendTimeout(f"no answer in {ANSWER_S:g} s")
         )
-        self._respites[key] = _Respite(self._board.clock.seconds() + RESPITE_S, error)
+        self._respites[key] = _Respite(self._registry.clock.seconds() + RESPITE_S, error)
         return error
 
     def forget(self) -> None:
@@ -307,18 +307,18 @@ class Lister:
         self._respites.clear()
 
     async def _learn(self, session: Session, server: ServerSpec, kind: Kind, told: str) -> None:
-        board, librarian = self._board, self._board.librarian
+        registry, librarian = self._registry, self._registry.librarian
         # What is the same for all is asked in nobody's session, so that it comes whoever leaves.
         if told:
             from mcpgateway.views.other_directories import meet
 
-            asked = meet(board, session, server)
+            asked = meet(registry, session, server)
         else:
-            asked = board.switchboard.session(None, server, session.principal)
+            asked = registry.switchboard.session(None, server, session.principal)
         changes = librarian.changes.get(server.name)
         pages = await self._pages(asked, kind)
         # A child of the client's own that has said meanwhile that its list has changed is its client's alone since.
-        own = board.inners(session).view.told.get(server.name, told) if told else told
+        own = registry.inners(session).view.told.get(server.name, told) if told else told
         for each in dict.fromkeys((told, own)):
             librarian.learn(server, kind, pages, each)
             if librarian.changes.get(server.name) != changes:
@@ -327,7 +327,7 @@ class Lister:
     async def _pages(self, asked: Session, kind: Kind) -> tuple[Raw, ...]:
         pages: list[Raw] = []
         params: Envelope = {}
-        size, limit = 0, self._board.librarian.limit
+        size, limit = 0, self._registry.librarian.limit
         while not _lacks(asked, kind):
             reply = await self._request(asked, kind.method, params)
             if "error" in reply:
@@ -346,16 +346,16 @@ class Lister:
         return tuple(pages)
 
     def _request(self, asked: Session, method: str, params: Envelope) -> Deferred[Envelope]:
-        board = self._board
+        registry = self._registry
         call = Call(asked, method, b"", None, None)
 
         def give_up(_: Deferred[Envelope]) -> None:
-            board.take_back(call, "it takes too long")
+            registry.take_back(call, "it takes too long")
 
         done: Deferred[Envelope] = Deferred(give_up)
         call.sink = OwnQuestion(done)
         try:
-            board.switchboard.submit(call, own_message(method, params))
+            registry.switchboard.submit(call, own_message(method, params))
         except GatewayError as why:
             done.errback(why)
         return done

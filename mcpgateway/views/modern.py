@@ -17,157 +17,52 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
+from attrs import evolve
 from msgspec import Raw
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from mcpgateway import __version__
-from mcpgateway.config.model import ServerSpec
-from mcpgateway.discovery.records import Item, Kind
+from mcpgateway.discovery.records import Kind
 from mcpgateway.discovery.resources import owner_named
 from mcpgateway.errors import (
-    GatewayError,
     InvalidParams,
-    UnknownMethod,
 )
 from mcpgateway.hub.caller import Asker
-from mcpgateway.hub.catalog.listed import Librarian
-from mcpgateway.hub.catalog.recorded import Snapshots
-from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.subscriptions.upstream_modern import Filter, narrowed, read_filter
 from mcpgateway.interfaces import Call
 from mcpgateway.owntools.missing_servers import with_missing
-from mcpgateway.policy.permissions import Scope
 from mcpgateway.protocol import jsonrpc, modern
-from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.protocol.jsonrpc import Message
 from mcpgateway.protocol.translate import COMPLETE
 from mcpgateway.protocol.versions import MODERN, Era
 from mcpgateway.views import introduction
-from mcpgateway.views.extensions import extensions, met
-from mcpgateway.views.kept_results import KeptResults, with_kept
+from mcpgateway.views.extensions import extensions
+from mcpgateway.views.kept_results import with_kept
 from mcpgateway.views.listeners import ViewEars, Wish
-from mcpgateway.views.modern_clients import Clients
-from mcpgateway.views.modern_lists import Lists
-from mcpgateway.views.modern_own_tools import Errands
-from mcpgateway.views.modern_routing import Flies, Road, Shield, alone, as_it_is, nowhere
+from mcpgateway.views.modern_registry import Around, ModernRegistry
+from mcpgateway.views.modern_routing import Road
 from mcpgateway.views.specs import ADMIN
 from mcpgateway.views.view import KINDS, View
 
 if TYPE_CHECKING:
-    from mcpgateway.hub.meters import Meter
     from mcpgateway.hub.modern_dispatch import Stateless
-    from mcpgateway.protocol.request_states import RequestStates
 
-LOOK_S = 1.0  # the values of workspaces are looked at so often
-SEEN_LIMIT = 1000  # places
 DISCOVERY_MS = 10_000  # what a view shows changes with the configuration, and whoever listens hears of that
 
 
-class Views(Protocol):
-    """What knows what views show (`mcpgateway.views.registry.Board`)."""
-
-    librarian: Librarian
-    pause: Callable[[ServerSpec], GatewayError | None]
-    catch_up: Callable[[], Deferred[None]]
-
-    def seen(
-        self,
-        spec: ServerSpec,
-        scope: Scope | None = None,
-        told_of: Callable[[ServerSpec], str] | None = None,
-    ) -> View:
-        """What a view shows, by its entry as it is for the place of whoever asks, and may use no more than this."""
-
-    def within(
-        self, view: View, cwd: str, session: None = None, told_of: Callable[[ServerSpec], str] | None = None
-    ) -> View:
-        """The same view, as it looks from a directory."""
-
-
-@frozen
-class Around:
-    """What requests to views are served with.
-
-    :ivar board: knows what views show.
-    :ivar states: makes and reads request states.
-    :ivar seconds: the wall clock, for them.
-    :ivar snapshots: what servers have answered before; None where nothing is kept.
-    """
-
-    board: Views
-    pool: Pool
-    clock: IReactorTime
-    states: RequestStates
-    seconds: Callable[[], float]
-    snapshots: Snapshots | None = None
-
-
-@frozen
-class _Seen:
-    """A view as it was when somebody looked."""
-
-    spec: ServerSpec
-    view: View
-    moves: int
-    at: float
-
-
-class ViewDoor:
-    """What `Stateless` hands requests over to that are for a view.
-
-    :ivar errands: the calls of the gateway's own tools.
-    :ivar lists: asks servers what they list.
-    :ivar shield: told of each call of a server's tool before it is sent, to cut its result.
-    :ivar called: told of each call that no client waits for.
-    :ivar own: what is counted of the gateway's own tools; None where nothing is.
-    :ivar listed: told of each list of tools that a client is given.
-    :ivar kept: the originals of what was cut; None where none are kept.
-    :ivar may_fly: whether calls of a tool that are the same may be made together.
-    :ivar flies: whether a call is made together with others that are the same.
-    :ivar leave: takes one of those back.
-    :ivar clients: knows what servers are told of clients.
-    """
+class ViewDoor(ModernRegistry):
+    """Serves requests to views; a `mcpgateway.hub.views.ModernViews`."""
 
     log = Logger()
 
     def __init__(self, stateless: Stateless, around: Around) -> None:
-        self.stateless = stateless
-        self.librarian = around.board.librarian
-        self.shield: Shield = as_it_is
-        self.called: Callable[[str, str], None] = _uncounted
-        self.own: Meter | None = None
-        self.listed: Callable[[View], None] = _uncounted
-        self.kept: KeptResults | None = None
-        self.may_fly: Callable[[Item], bool] = lambda _: False
-        self.flies: Flies = alone
-        self.leave: Callable[[Call, str], bool] = nowhere
-        self.errands = Errands(around.states, around.seconds, around.clock, stateless.cancel)
-        self._snapshots = around.snapshots
-        self._pool = around.pool
-        self.clients = Clients(stateless.road, stateless.to_legacy.told)
-        self.lists = Lists(
-            around.board.librarian,
-            stateless.submit,
-            stateless.cancel,
-            self._is_running,
-            self._hello,
-            self.clients,
-            around.clock,
-        )
-        self.lists.current, self.lists.pause = stateless.current, around.board.pause
-        self.board = around.board
-        self._look_at = around.board.seen
-        self.clock = around.clock
-        self._seen: dict[tuple[str, str, str, Scope | None, bytes], _Seen] = {}
+        super().__init__(stateless, around)
         self._ears = ViewEars(stateless, around.clock)
         self._road = road = Road(self, around.pool)
-        self._here: dict[str, Callable[[Call, Message, Asker, View], None]] = {
+        self.methods = {
             modern.DISCOVER: self._discover,
             modern.LISTEN: self._listen,
             **dict.fromkeys(KINDS, self._list),
@@ -176,51 +71,6 @@ class ViewDoor:
         around.board.librarian.on_change.append(self._changed)
         for slot in around.pool:
             self.warmed(slot)
-
-    def submit(self, call: Call, message: Message, asker: Asker) -> None:
-        """Answer a request to a view, or bring it on its way.
-
-        :raise GatewayError: it goes nowhere.
-        """
-        here = self._here.get(call.method)
-        if here is None:
-            raise UnknownMethod(f"Method not found: {call.method}")
-        asker.client = self.clients.read(message.meta)
-        here(call, message, asker, self.look(asker))
-
-    def look(self, asker: Asker) -> View:
-        """What a view shows; with many servers that takes a while, and is the same for many requests.
-
-        :raise UnknownServer: there is no such view any more.
-        """
-        spec, scope = self.stateless.current(asker.server), self.stateless.permits.of(asker.principal)
-        key = (spec.name, spec.workspace, spec.principal, scope, asker.client.key if asker.client else b"")
-        now, moves = self.clock.seconds(), self._pool.moves
-        seen = self._seen.get(key)
-        if seen is None or seen.spec is not spec or seen.moves != moves or not 0 <= now - seen.at < LOOK_S:
-            if len(self._seen) >= SEEN_LIMIT:
-                self._seen.clear()
-            seen = self._seen[key] = _Seen(spec, self._look_at(spec, scope, self._told_of(asker)), moves, now)
-        return seen.view
-
-    def _told_of(self, asker: Asker) -> Callable[[ServerSpec], str] | None:
-        client = asker.client
-        return (lambda server: self.clients.told(server, client)) if client is not None else None
-
-    def within(self, view: View, cwd: str, asker: Asker) -> View:
-        """The same view, as it looks from a directory.
-
-        :raise InvalidParams: there is no such directory.
-        """
-        return self.board.within(view, cwd, None, self._told_of(asker))
-
-    def look_anew(self, asker: Asker) -> View:
-        """What a view shows just now.
-
-        :raise UnknownServer: there is no such view any more.
-        """
-        self._seen.clear()
-        return self.look(asker)
 
     def look_around(self, has_news: bool) -> None:  # noqa: FBT001 - a callback
         """Workspaces may define other servers now: say so to whoever listens there.
@@ -241,12 +91,6 @@ class ViewDoor:
         self._ears.all_changed()
         self.lists.forget()
         self._seen.clear()
-
-    def _is_running(self, server: ServerSpec) -> bool:
-        return any(self._pool.is_running(server, era) for era in Era)
-
-    def _hello(self, server: ServerSpec) -> Envelope | None:
-        return met(server, self._pool, self._snapshots)
 
     # What the view itself answers
 
@@ -335,22 +179,7 @@ class ViewDoor:
         self._ears.overhear(slot)
         self.lists.refresh(slot.server, Asker(slot.server, "", None))
 
-    async def settle(self, asker: Asker, kind: Kind) -> dict[str, str]:
-        """Wait for the lists of all servers of a view; those that are missing then, and why."""
-        asked = self.look(asker).to_ask(kind)
-        unknown = [(each, kind) for each in asked if self.lists.has_to_be_asked(each, kind, asker)]
-        if unknown:
-            await self.lists.wait(unknown, asker)
-        return self.lists.missing(self.look(asker).to_ask(kind), kind, asker)
-
     # The end
-
-    def send(self, call: Call, message: Message, asker: Asker) -> None:
-        """Bring a request to one server, in the server's own words.
-
-        :raise GatewayError: it goes nowhere.
-        """
-        self._road.send(call, message, asker)
 
     def cancel(self, call: Call) -> bool:
         """A client has hung up; false when its request is none of these."""
@@ -361,7 +190,3 @@ class ViewDoor:
         """End whatever stands open, in order."""
         self._ears.close()
         self.errands.close()
-
-
-def _uncounted(*what: object) -> None:
-    """Nobody counts."""

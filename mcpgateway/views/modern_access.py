@@ -34,7 +34,7 @@ from mcpgateway.views.view import View
 
 if TYPE_CHECKING:
     from mcpgateway.owntools.tool import Access
-    from mcpgateway.views.modern import ViewDoor
+    from mcpgateway.views.modern_registry import ModernRegistry
 
 CALL_TOOL = "tools/call"
 TOKEN = Raw(b"0")  # whoever makes a call of its own hears of its progress by the call, not by the token
@@ -79,7 +79,7 @@ class ModernAccess:
     :ivar errand: the call, as the tool knows it.
     """
 
-    door: ViewDoor
+    door: ModernRegistry
     view: View
     asker: Asker
     message: Message

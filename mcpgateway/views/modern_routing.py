@@ -18,11 +18,6 @@ from mcpgateway.discovery.resources import Owned, owner_named
 from mcpgateway.errors import (
     GatewayError,
     InvalidParams,
-    SessionRequired,
-    UnknownServer,
-    UnservedRevision,
-    UnsupportedVersion,
-    of_server,
 )
 from mcpgateway.hub.caller import Asker
 from mcpgateway.hub.filters import Between, reason
@@ -37,44 +32,13 @@ from mcpgateway.views.filters import Rewriter
 from mcpgateway.views.kept_results import OF_ERA, missing
 from mcpgateway.views.lists import LIST_S, PASSING
 from mcpgateway.views.modern_access import ModernAccess
+from mcpgateway.views.modern_registry import CALL_TOOL, Here, ModernRegistry
 from mcpgateway.views.view import View
 
 if TYPE_CHECKING:
     from mcpgateway.owntools.tool import Tool
-    from mcpgateway.views.modern import ViewDoor
 
-CALL_TOOL = "tools/call"
 _MIRRORED = ANNOTATION.encode()
-Here = Callable[[Call, Message, Asker, View], None]
-Submit = Callable[[Call, Message], None]
-Flies = Callable[[Call, Message, Item, Submit], bool]
-"""Whether a call is made together with others that are the same (`mcpgateway.hub.coalescing`)."""
-Shield = Callable[[Call, str, View, tuple[str, str], Any], None]
-"""Puts itself between a call and its sink.
-
-It is given the principal, the view, the server and the tool's own name, and the level.
-"""
-
-_OF_ONE_SERVER = (UnsupportedVersion, UnservedRevision, UnknownServer, SessionRequired)
-"""What ends a client's talk with an endpoint, and is true of one server here and not of the view."""
-
-
-@define(eq=False)
-class _OnView(Between):
-    """Has a server refuse its own requests only: a client would take some refusals for the whole view's."""
-
-    server: str
-
-    def failed(self, call: Call, why: GatewayError) -> None:
-        """There is no answer."""
-        if not isinstance(why, _OF_ONE_SERVER):
-            self.sink.failed(call, why)
-        elif call.method == CALL_TOOL:
-            from mcpgateway.views.own_messages import unusable
-
-            self.sink.answered(call, unusable(self.server, why))
-        else:
-            self.sink.failed(call, GatewayError(of_server(self.server, why.hint or why.message)))
 
 
 @define(eq=False)
@@ -109,7 +73,7 @@ class Road:
 
     log = Logger()
 
-    def __init__(self, door: ViewDoor, pool: Pool) -> None:
+    def __init__(self, door: ModernRegistry, pool: Pool) -> None:
         self._door = door
         self._pool = pool
         self.here: dict[str, Here] = {
@@ -119,17 +83,6 @@ class Road:
             "completion/complete": self._complete,
             **dict.fromkeys(("tasks/get", "tasks/update", "tasks/cancel"), self._task),
         }
-
-    def send(self, call: Call, message: Message, asker: Asker) -> None:
-        """Bring a request to one server, in the server's own words.
-
-        :raise GatewayError: it goes nowhere.
-        """
-        call.sink = refuses = _OnView(call.sink, asker.server.name)
-        try:
-            self._door.stateless.submit(call, message, asker)
-        except _OF_ONE_SERVER as why:
-            refuses.failed(call, why)
 
     def _later(self, known: Deferred[None], call: Call, then: Callable[[], None]) -> None:
         known.addCallback(lambda _: None if call.sink.is_gone else then())
@@ -255,7 +208,7 @@ class Road:
             self._door.shield(call, asker.principal, view, (item.server, item.own), None)
             if self._flies(call, message, asker, item):
                 return
-        self.send(call, message, asker)
+        self._door.send(call, message, asker)
 
     def _flies(self, call: Call, message: Message, asker: Asker, item: Item) -> bool:
         # Only to a server that answers for itself, and where no header is to be compared with each caller's arguments.
@@ -264,7 +217,7 @@ class Road:
         call.session = self._door.stateless.meeting(asker)
         call.level = modern.level(message.meta)
         return call.session is not None and self._door.flies(
-            call, message, item, lambda own, said: self.send(own, said, asker)
+            call, message, item, lambda own, said: self._door.send(own, said, asker)
         )
 
     def _run(self, call: Call, message: Message, asker: Asker, view: View, tool: Tool) -> None:
@@ -349,7 +302,7 @@ class Road:
 
             call.sink = Rewriter(call.sink, lambda result: renamed(result, owner.uri, uri))
             _put(message, "uri", owner.uri)
-        self.send(call, message, evolve(asker, server=server))
+        self._door.send(call, message, evolve(asker, server=server))
 
     def _complete(self, call: Call, message: Message, asker: Asker, view: View) -> None:
         reference = peek.members(message.params, "ref")
@@ -370,7 +323,7 @@ class Road:
             server, own = _referred(view, name, uri)
             reference["uri" if name is None else "name"] = jsonrpc.raw(own)
             (message.params or {})["ref"] = jsonrpc.raw(reference)
-            self.send(call, message, evolve(asker, server=view.servers[server]))
+            self._door.send(call, message, evolve(asker, server=view.servers[server]))
 
         if is_found(view):
             complete(view)
@@ -382,7 +335,7 @@ class Road:
         server = self.runner(view, asker.principal, peek.text(message.params, "taskId") or "")
         if server is None:
             raise InvalidParams("Task not found")
-        self.send(call, message, evolve(asker, server=server))
+        self._door.send(call, message, evolve(asker, server=server))
 
     def runner(self, view: View, principal: str, task: str) -> ServerSpec | None:
         """The server that runs a task of a principal's."""
@@ -395,20 +348,6 @@ class Road:
             ):
                 return view.servers[slot.server.name]
         return None
-
-
-def alone(call: Call, message: Message, item: Item, submit: Submit) -> bool:
-    """Each call is made by itself."""
-    return False
-
-
-def nowhere(call: Call, reason: str) -> bool:
-    """None is made together with others."""
-    return False
-
-
-def as_it_is(call: Call, principal: str, view: View, target: tuple[str, str], level: Any) -> None:
-    """Nothing is cut."""
 
 
 def _text(message: Message, name: str, limit: int = jsonrpc.METHOD_LIMIT) -> str:

@@ -14,48 +14,48 @@ from mcpgateway.hub.sessions import Session
 from mcpgateway.views.members import Forward, inner_id, named_elsewhere
 
 if TYPE_CHECKING:
-    from mcpgateway.views.registry import Board
+    from mcpgateway.views.registry import ViewRegistry
 
 LIMIT = 8  # of one session; those that nobody has called for the longest time make room
 
 
-def meet(board: Board, session: Session, spec: ServerSpec) -> Session:
+def meet(registry: ViewRegistry, session: Session, spec: ServerSpec) -> Session:
     """The session of a session's client at a server as it is run somewhere.
 
     :raise GatewayError: there is none.
     """
-    inners = board.inners(session)
+    inners = registry.inners(session)
     here = inners.view.servers.get(spec.name)
     if here is not None and here.workspace == spec.workspace:
-        return board.meet(session, spec.name)  # it is the same there
+        return registry.meet(session, spec.name)  # it is the same there
     name = named_elsewhere(spec)
     known = inners.sessions.pop(name, None)
     if known is not None:
         inners.sessions[name] = known  # the latest again
         return known
-    return _open(board, session, spec)
+    return _open(registry, session, spec)
 
 
-def _open(board: Board, session: Session, spec: ServerSpec) -> Session:
-    inners, switchboard, name = board.inners(session), board.switchboard, named_elsewhere(spec)
+def _open(registry: ViewRegistry, session: Session, spec: ServerSpec) -> Session:
+    inners, switchboard, name = registry.inners(session), registry.switchboard, named_elsewhere(spec)
     if switchboard.sessions.named(session.id) is not session:
         raise UnknownSession("Session has ended")
     if not switchboard.is_open:
         raise ShuttingDown("the gateway is stopping")
     if name not in inners.sessions:
-        _make_room(board, session)
+        _make_room(registry, session)
         inner = switchboard.begin_inner(session, spec, inner_id(session, name), set())
-        inner.mailbox.attach(Forward(session, inner, board.privately_changed, is_elsewhere=True))
+        inner.mailbox.attach(Forward(session, inner, registry.privately_changed, is_elsewhere=True))
         inners.sessions[name] = inner
     return inners.sessions[name]
 
 
-def _make_room(board: Board, session: Session) -> None:
-    found = [each for name, each in board.inners(session).sessions.items() if name != each.server.name]
+def _make_room(registry: ViewRegistry, session: Session) -> None:
+    found = [each for name, each in registry.inners(session).sessions.items() if name != each.server.name]
     if len(found) < LIMIT:
         return
-    busy = board.switchboard.busy()
+    busy = registry.switchboard.busy()
     oldest = next((each for each in found if each not in busy), None)
     if oldest is None:
         raise Overloaded(f"{LIMIT} calls in other directories are under way already", "wait for one to end")
-    board.switchboard.end_inner(oldest, UnknownSession("Session has ended"))
+    registry.switchboard.end_inner(oldest, UnknownSession("Session has ended"))

@@ -1,78 +1,62 @@
-"""The endpoints that give a client all servers at once: their sessions, and who serves what these ask for.
+"""Which views there are, what each of them shows to whom, and the sessions that their clients have at single servers.
 
-what                          is done by
-which servers a view shows    `mcpgateway.views.specs`
-what it lists, under names    `mcpgateway.views.view`, of what the librarian knows
-lists that are not known      `mcpgateway.views.lists`
-requests                      `mcpgateway.views.routing`, which brings most to an inner session
-what servers say              inner sessions hear it (`mcpgateway.views.members`)
+All parts that serve the sessions of views look things up here; `mcpgateway.views.sessions` puts them together.
+
+# Note [What workspaces define themselves]
+A file of a workspace is looked at as long as somebody has a session there, and only once its user has ever approved of
+one: until then no workspace defines anything, and nobody has to be asked where he works.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from attrs import evolve
-from msgspec import Raw
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from mcpgateway import __version__
-from mcpgateway.config.diff import Change
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.discovery.records import Kind
 from mcpgateway.discovery.resources import Holders
-from mcpgateway.errors import GatewayError, ShuttingDown, UnknownServer
-from mcpgateway.hub.catalog.listed import Librarian, Whose
+from mcpgateway.errors import BackendGone, GatewayError, ShuttingDown, UnknownServer
+from mcpgateway.hub.catalog.listed import Librarian
 from mcpgateway.hub.sessions import Session
-from mcpgateway.hub.slot import Slot, slot_of
-from mcpgateway.hub.views import Holder, ViewsConfig
+from mcpgateway.hub.slot import slot_of
+from mcpgateway.hub.views import ViewsConfig
 from mcpgateway.interfaces import Call
 from mcpgateway.policy.permissions import Scope
 from mcpgateway.policy.recorded_answers import told_at_handshake
 from mcpgateway.protocol import jsonrpc, legacy, peek
-from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
 from mcpgateway.system.workspaces import Place
-from mcpgateway.views import introduction, specs
-from mcpgateway.views.lists import Lister
-from mcpgateway.views.members import Forward, Inners, inner_id, is_relied_on, subscribed
+from mcpgateway.views import specs
+from mcpgateway.views.members import Forward, Inners, inner_id, subscribed
 from mcpgateway.views.results import Outcomes
-from mcpgateway.views.roots import Roots
-from mcpgateway.views.routing import Road
-from mcpgateway.views.single_server import Direct
 from mcpgateway.views.view import Sources, View
-from mcpgateway.views.workspace_servers import Grounds
 
 if TYPE_CHECKING:
     from mcpgateway.hub.dispatch import Switchboard
     from mcpgateway.owntools.tool import Builtin
 
 
-LEARNT_S = 0.1  # what comes within that is said together
-
-
-class Board:
-    """What the switchboard hands over to where a session is one of all servers.
+class ViewRegistry:
+    """What is known of views and of the sessions that see them.
 
     :ivar librarian: knows the lists of all servers.
     :ivar clock: what waits are measured with.
-    :ivar lister: asks for the lists that are not known.
-    :ivar road: brings requests to servers.
     :ivar outcomes: counts calls, and shortens their answers.
-    :ivar errands: the calls of the gateway's own tools by clients of the modern era; None until there is one.
-    :ivar grounds: sees what workspaces define themselves.
-    :ivar roots: asks clients where they work.
-    :ivar direct: does that for servers' own endpoints.
     :ivar is_on: tells whether a server is switched on.
     :ivar pause: what a server has failed at, as long as it is not started for those who only look at it.
     :ivar catch_up: has what was edited in the configuration read, and fires when it is in force.
+    :ivar on_tick: told when workspaces may define other servers now, and whether users have approved of others.
     """
 
     log = Logger()
@@ -89,14 +73,10 @@ class Board:
         self.switchboard = switchboard
         self.librarian = librarian
         self.clock = clock
-        self.lister = Lister(self)
-        self.road = Road(self)
         self.outcomes = outcomes
-        self.errands: Holder | None = None
         self.is_on: Callable[[ServerSpec], bool] = attrgetter("enabled")
         self.pause: Callable[[ServerSpec], GatewayError | None] = lambda _: None
         self.catch_up: Callable[[], Deferred[None]] = lambda: succeed(None)
-        self.direct = Direct(outcomes, librarian, self._told)
         self._make_builtin = builtin
         self._builtin: Builtin | None = None
         self._views: WeakValueDictionary[tuple[object, ...], View] = WeakValueDictionary()
@@ -105,12 +85,10 @@ class Board:
         # Calls that are with no server: they wait for lists, or one of the gateway's own tools is at them.
         self._held: dict[Call, Callable[[str], None] | None] = {}
         self._due: dict[Session, dict[str, None]] = {}
-        self._learnt: dict[Session, dict[Kind, None]] = {}
-        self.grounds = Grounds(self)
-        self.roots = Roots(self)
+        self.on_tick: list[Callable[[bool], None]] = []
+        self._approved = switchboard.scopes.approved()
         self.ways = ways
         self.settle(ways)
-        librarian.on_news = self._news
 
     # The configuration
 
@@ -162,47 +140,49 @@ class Board:
         found = scopes.variant(self._specs.get(view.name, view), place)
         return scopes.of_principal(found, view.principal)
 
-    def adopt(self, change: Change) -> None:
-        """The servers are others now: look anew, and say so to whoever is there."""
-        for each in (*change.removed, *(changed.before for changed in change.changed)):
-            self.librarian.forget(each.name)
-        announces, self._is_resettled = bool(change) or self._is_resettled, False
-        self.look_anew(announces=announces)
-
-    def look_anew(self, *, announces: bool = True) -> None:
-        """Other servers are shown from now on, or may be: look at them, and say so to whoever is there."""
-        self._views.clear()
-        for name, holders in self._holders.items():
-            spec = self._specs.get(name)
-            holders.retain({each.name for each in self.members(spec)} if spec is not None else ())
-        for spec in self._specs.values():
-            self.switchboard.sessions.forget_anonymous(spec)
-        for session in list(self._outer):
-            self.grounds.locate(session)
-            try:
-                session.server = self.current(session.server)
-            except GatewayError:
-                self.switchboard.end(session, "its view was taken out of the configuration")
-                continue
-            self.look_again(session)
-            self.roots.ask(session)
-        self.lister.forget()
-        if announces:
-            for session in list(self._outer):
-                self.announce_all(session)
-
     def look_again(self, session: Session) -> None:
         """What a session is shown may be something else now."""
         if (inners := Inners.of(session)) is not None:
             inners.view = self.view(session)
-            self.grounds.drop_strays(session, inners)
+            self._drop_strays(inners)
             self._restore(session)
 
     # Workspaces
 
     def tick(self) -> None:
-        """A second has passed: see whether workspaces define other servers now, and say so to who works there."""
-        self.grounds.tick(self._outer)
+        """A second has passed: look again at what workspaces define themselves, and tell those who work there."""
+        approved = self.switchboard.scopes.approved()
+        has_news, self._approved = approved != self._approved, approved
+        if not approved and not has_news:
+            return
+        own: dict[tuple[str, str, str], tuple[ServerSpec, ...]] = {}
+        for session in list(self._outer):
+            if has_news:
+                self.locate(session)
+            at = (session.server.name, session.server.workspace, session.server.principal)
+            if at not in own:
+                own[at] = self.own(session.server)
+            if self.inners(session).view.own != own[at]:
+                self.look_again(session)
+                self.announce_all(session)
+        for each in self.on_tick:
+            each(has_news)
+
+    def locate(self, session: Session) -> None:
+        """Find out where a session's client works, if it matters by now and nobody has looked."""
+        scopes = self.switchboard.scopes
+        if session.server.workspace or not session.owner or not scopes.is_placed(session.server):
+            return
+        session.server = scopes.variant(session.server, scopes.place_of_process(session.owner))
+        if session.server.workspace:
+            self.switchboard.sessions.remember(session)
+
+    def _drop_strays(self, inners: Inners) -> None:
+        # Of everybody's servers the switchboard has told already.
+        for name, inner in list(inners.sessions.items()):
+            is_everybodys = name in self.switchboard.servers and not inner.server.project
+            if not is_everybodys and inners.view.servers.get(name) != inner.server:
+                self.switchboard.end_inner(inner, BackendGone(f"{name} is not what it was any more"))
 
     # What sessions see
 
@@ -278,11 +258,15 @@ class Board:
     def _teller(self, session: Session) -> Callable[[ServerSpec], str]:
         # They may have to be read from the record.
         params = cache(lambda: self.switchboard.sessions.params_of(session))
-        return lambda server: self._told(session, server, params)
+        return lambda server: self.told(session, server, params)
 
-    def _told(
+    def told(
         self, session: Session, server: ServerSpec, params_of: Callable[[], Envelope | None] | None = None
     ) -> str:
+        """Name what a session's child at a server is told of its client; empty where all are told the same.
+
+        :param params_of: reads the session's ``initialize`` parameters, where they have to be read only once.
+        """
         pool = self.switchboard.pool
         if not session.id:
             return ""
@@ -330,22 +314,6 @@ class Board:
         """The sessions of all views that have an id."""
         return list(self._outer)
 
-    def begin(self, session: Session) -> Raw:
-        """A session has begun; what its client is told first."""
-        view = self.inners(session).view
-        if not is_relied_on(view, self._outer):
-            view.refresh()
-        self._outer[session] = None
-        return introduction.written(view, self.librarian, session.version)
-
-    def revived(self, session: Session) -> None:
-        """A session is back, and its client may know what is not true any more."""
-        self._outer[session] = None
-        self.inners(session).listed.update(dict.fromkeys(Kind))
-        session.is_stale = False
-        self.announce_all(session)
-        self._restore(session)
-
     def _restore(self, session: Session) -> None:
         inners = self.inners(session)
         for server in subscribed(session):
@@ -361,12 +329,6 @@ class Board:
                         server=server,
                         why=why,
                     )
-
-    def leave(self, session: Session, why: GatewayError) -> bool:
-        """A session ends, or is put aside, and its inner ones with it; true when a child is stopped."""
-        self._outer.pop(session, None)
-        inner = list(session.inners.sessions.values()) if session.inners is not None else []
-        return any([self.switchboard.end_inner(each, why) for each in inner])  # noqa: C419 - all of them
 
     def meet(self, session: Session, server: str) -> Session:
         """The session of a session's client at one server.
@@ -405,47 +367,7 @@ class Board:
         except KeyError:
             raise UnknownServer(f"Unknown server: {server}") from None
 
-    def ask_roots(self, session: Session) -> None:
-        """Ask a session's client for its roots, if the view depends on them."""
-        self.roots.ask(session)
-
-    def missing(self, session: Session, kind: Kind) -> Mapping[str, str]:
-        """The servers whose list a session was not shown, with the reason."""
-        return self.lister.missing(session, kind)
-
     # News
-
-    def _news(self, server: str, kind: Kind, told: str) -> None:
-        # Whoever is just waiting for that list need not hear that there is another.
-        for session in self._outer:
-            inners = self.inners(session)
-            view = inners.view
-            is_its = server in view.servers and view.told.get(server, "") == told
-            if (
-                is_its
-                and kind in inners.listed
-                and view.shows(kind)
-                and not self.lister.waits(session, server, kind)
-            ):
-                if self.librarian.is_fresh(view.servers[server], kind, told):
-                    self._learnt_for(session, kind)
-                else:
-                    self.announce(session, kind)
-
-    def _learnt_for(self, session: Session, kind: Kind) -> None:
-        # When many servers begin they answer within a moment, and most of what they say changes nothing that is shown.
-        if not self._learnt:
-            self.clock.callLater(LEARNT_S, self._look_at_learnt)
-        self._learnt.setdefault(session, {})[kind] = None
-
-    def _look_at_learnt(self) -> None:
-        learnt, self._learnt = self._learnt, {}
-        for session, kinds in learnt.items():
-            if session in self._outer:
-                inners = self.inners(session)
-                for kind in kinds:
-                    if inners.listed.get(kind) != inners.view.mark(kind):
-                        self.announce(session, kind)
 
     def announce(self, session: Session, kind: Kind) -> None:
         """Tell a session that a list has changed."""
@@ -478,18 +400,6 @@ class Board:
             if self.inners(session).view.shows(kind):
                 self.announce(session, kind)
 
-    def lists_changed(self, slot: Slot, news: str) -> None:
-        """A server says that a list has changed, to all who share its child."""
-        if slot.shared:
-            self.librarian.changed(slot.server, news, _whose(slot), slot.told)
-        elif any(each.is_apart for each in slot.sessions):  # of clients of the modern era
-            self.librarian.changed(slot.server, news, Whose.TOLD)
-
-    def lost(self, slot: Slot) -> None:
-        """A child has ended."""
-        if slot.shared:
-            self.librarian.lost(slot.server, _whose(slot), slot.told)
-
     def privately_changed(self, session: Session, news: str) -> None:
         """A child of one client's own says that a list has changed."""
         if (outer := session.outer) is None or (inners := Inners.of(outer)) is None:
@@ -502,14 +412,7 @@ class Board:
             inners.view = self.view(outer)
         self.librarian.outdate(session.server, news, own)
 
-    # Requests
-
-    def submit(self, call: Call, message: Message) -> None:
-        """Bring a request on its way; the call's sink hears what becomes of it.
-
-        :raise GatewayError: it goes nowhere.
-        """
-        self.road.submit(call, message)
+    # Calls that wait
 
     def hold(self, call: Call, on_cancel: Callable[[str], None] | None = None) -> None:
         """A call waits here."""
@@ -517,41 +420,15 @@ class Board:
 
     def release(self, call: Call) -> bool:
         """A call goes on; false when it was taken back."""
-        return self._held.pop(call, _gone) is not _gone
-
-    def calls(self) -> list[Call]:
-        """The calls that wait here, or for the answer to another that is the same, or until theirs is shorter."""
-        found = (call for each in self._others() for call in each.calls())
-        return list(dict.fromkeys((*self._held, *found)))
-
-    def _others(self) -> list[Holder]:
-        found = (self.errands, self.outcomes.flights, self.outcomes.shielding)
-        return [each for each in found if each is not None]
-
-    def cancel(self, call: Call, reason: str) -> bool:
-        """Take one of them back; false when it is not among them."""
-        on_cancel = self._held.pop(call, _gone)
-        if on_cancel is not None:
-            on_cancel(reason)
-        was_elsewhere = [each.cancel(call, reason) for each in self._others()]
-        return on_cancel is not _gone or any(was_elsewhere)
-
-    def hurry(self, call: Call) -> bool:
-        """There is no more time: answer a call at once, if its answer is here; false where it is not."""
-        shielding = self.outcomes.shielding
-        return shielding is not None and shielding.hurry(call)
+        return self._held.pop(call, gone) is not gone
 
     def take_back(self, call: Call, reason: str) -> bool:
         """Take a call back, wherever it is; false when it has been answered."""
         return any(holder.cancel(call, reason) for holder in self.switchboard.holders())
 
 
-def _gone(reason: str) -> None:
+def gone(reason: str) -> None:
     """Stands for a call that is not here."""
-
-
-def _whose(slot: Slot) -> Whose:
-    return Whose.ALL if slot.era is Era.MODERN else Whose.SHARED
 
 
 def _admitted(scope: Scope | None, servers: tuple[ServerSpec, ...]) -> tuple[ServerSpec, ...]:

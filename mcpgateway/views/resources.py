@@ -24,8 +24,8 @@ from mcpgateway.views.kept_results import KeptResults, missing
 from mcpgateway.views.members import Inners, gained, written
 
 if TYPE_CHECKING:
-    from mcpgateway.views.registry import Board
-    from mcpgateway.views.routing import Road
+    from mcpgateway.views.forwarding import Forwarder
+    from mcpgateway.views.registry import ViewRegistry
     from mcpgateway.views.view import View
 
 READ = "resources/read"
@@ -40,21 +40,21 @@ class UnknownResource(InvalidParams):
 class Resources:
     """Brings requests to the servers that resources are of."""
 
-    def __init__(self, board: Board, road: Road) -> None:
-        self._board = board
-        self._road = road
+    def __init__(self, registry: ViewRegistry, forwarder: Forwarder) -> None:
+        self._registry = registry
+        self._forwarder = forwarder
 
     def read(self, call: Call, message: Message, inners: Inners) -> None:
         """Read one."""
         uri = _uri(message)
         kept = self._kept(call, uri)
         if kept is not None:
-            self._road.give(kept.read(uri, call.session.principal), call)
+            self._forwarder.give(kept.read(uri, call.session.principal), call)
         else:
             self._with_owner(call, inners, uri, lambda: self._to(call, message, uri))
 
     def _kept(self, call: Call, uri: str) -> KeptResults | None:
-        kept = self._board.outcomes.kept
+        kept = self._registry.outcomes.kept
         return kept if kept is not None and kept.has(uri, call.session.principal) else None
 
     def subscribe(self, call: Call, message: Message, inners: Inners) -> None:
@@ -86,14 +86,14 @@ class Resources:
 
         # It may be new, or of a server that nobody has ever listed.
         def is_found(_: View) -> bool:
-            return bool(_owners(self._board.inners(call.session), uri))
+            return bool(_owners(self._registry.inners(call.session), uri))
 
-        self._road.seek(call, (Kind.RESOURCE, Kind.TEMPLATE), lambda _: owner_named(uri), is_found, then)
+        self._forwarder.seek(call, (Kind.RESOURCE, Kind.TEMPLATE), lambda _: owner_named(uri), is_found, then)
 
     def _found(self, session: Session, uri: str) -> tuple[Owned, ...]:
-        owners = _owners(self._board.inners(session), uri)
+        owners = _owners(self._registry.inners(session), uri)
         if not owners:
-            absent = self._board.lister.missing(session, Kind.RESOURCE)
+            absent = self._forwarder.lister.missing(session, Kind.RESOURCE)
             what, hint = missing(uri)
             data = {"uri": uri, "missing": absent} if absent else {"uri": uri}
             raise UnknownResource(what, "; ".join(filter(None, (hint, not_all(absent)))), data=data)
@@ -112,12 +112,12 @@ class Resources:
             self._to(call, message, uri)
             return
         # Many servers agree to subscriptions of what they do not have: it is the one's that has it to be read.
-        board, done = self._board, Deferred[Envelope]()
+        registry, done = self._registry, Deferred[Envelope]()
         probe = Call(call.session, READ, b"", None, OwnQuestion(done))
-        board.hold(call, lambda why: _let_go(board, probe, why))
+        registry.hold(call, lambda why: _let_go(registry, probe, why))
 
         def go_on(_: object) -> None:
-            if board.release(call):
+            if registry.release(call):
                 try:
                     self._to(call, message, uri)
                 except GatewayError as why:
@@ -130,7 +130,7 @@ class Resources:
             probe.sink.failed(probe, why)
 
     def _unsubscribe(self, call: Call, message: Message, uri: str) -> None:
-        inners, owner = self._board.inners(call.session), self._found(call.session, uri)[0]
+        inners, owner = self._registry.inners(call.session), self._found(call.session, uri)[0]
         if owner.uri in inners.heard.get(owner.server, {}):
             _agree(call)  # that is the subscription of another URI, which stays
         else:
@@ -144,7 +144,7 @@ class Resources:
         del names[uri]
         record = written(owner.server, uri)
         (call.session.uris or set()).discard(record)
-        self._board.switchboard.sessions.record(call.session, record, is_on=False)
+        self._registry.switchboard.sessions.record(call.session, record, is_on=False)
         _agree(call)
 
     def answered(self, outer: Session, method: str, uri: str, owner: Owned) -> None:
@@ -155,7 +155,7 @@ class Resources:
         if method == READ and owner.uri == uri and uri not in inners.view.routes.resources.items:
             inners.stick(uri, owner.server)
         elif method == SUBSCRIBE and (record := gained(outer, owner, uri)):
-            self._board.switchboard.sessions.record(outer, record, is_on=True)
+            self._registry.switchboard.sessions.record(outer, record, is_on=True)
 
     def bring(self, call: Call, message: Message, uri: str, owner: Owned) -> None:
         """Bring a request to the server that a resource may be of.
@@ -169,7 +169,7 @@ class Resources:
             from mcpgateway.views.own_messages import renamed  # what hardly any request needs
 
             call.sink = Rewriter(call.sink, lambda result: renamed(result, owner.uri, uri))
-        self._road.go(call, message, owner.server)
+        self._forwarder.go(call, message, owner.server)
 
 
 @define(eq=False)
@@ -245,5 +245,5 @@ def _agree(call: Call) -> None:
     call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
 
 
-def _let_go(board: Board, probe: Call, why: str) -> None:
-    board.take_back(probe, why)
+def _let_go(registry: ViewRegistry, probe: Call, why: str) -> None:
+    registry.take_back(probe, why)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from mcpgateway.hub.meters import Meter
     from mcpgateway.hub.results.shortening import Shielding
     from mcpgateway.hub.usage import Usage
-    from mcpgateway.views.modern import ViewDoor
     from mcpgateway.views.view import View
 
 FLYING_LIMIT = 10_000  # tools whose annotations are remembered
@@ -48,14 +47,6 @@ class Outcomes:
     def counts(self) -> Mapping[str, int]:
         """How often each tool was called."""
         return self.usage.counts() if self.usage is not None else {}
-
-    def serve(self, door: ViewDoor) -> None:
-        """Do the same for requests of the modern era."""
-        door.shield, door.kept = self.over, self.kept
-        door.called, door.listed, door.own = self.called, self.listed, self.own
-        if self.flights is not None:
-            door.may_fly, door.flies = self.may_fly, self.flies
-        door.leave = self.leave
 
     def called(self, server: str, tool: str) -> None:
         """A server's tool is called, by its own name."""

@@ -20,7 +20,7 @@ from mcpgateway.views.legacy_access import NOBODY, OwnAsker
 
 if TYPE_CHECKING:
     from mcpgateway.hub.sessions import Session
-    from mcpgateway.views.registry import Board
+    from mcpgateway.views.registry import ViewRegistry
 
 LIST = "roots/list"
 LIST_CHANGED = "notifications/roots/list_changed"
@@ -32,12 +32,12 @@ class Roots:
 
     log = Logger()
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
+    def __init__(self, registry: ViewRegistry) -> None:
+        self._registry = registry
 
     def ask(self, session: Session) -> None:
         """Ask a session's client, if its roots count."""
-        switchboard = self._board.switchboard
+        switchboard = self._registry.switchboard
         inners = session.inners
         if (
             inners is None
@@ -55,22 +55,22 @@ class Roots:
             self.log.debug("a client is not asked for its roots: {why}", event="roots.not_asked", why=why)
 
     def _answered(self, result: dict[str, Any], session: Session) -> None:
-        board, switchboard = self._board, self._board.switchboard
+        registry, switchboard = self._registry, self._registry.switchboard
         if switchboard.sessions.named(session.id) is not session:
             return
         places = [switchboard.scopes.place_of(each) for each in paths_in(result)]
         chosen = self._chosen([each for each in places if each.directory], session)
         if chosen is None:
             return
-        former, session.server = session.server, board.at_place(session.server, chosen)
+        former, session.server = session.server, registry.at_place(session.server, chosen)
         if session.server.workspace != former.workspace:
             switchboard.sessions.remember(session)
-            board.look_again(session)
-            board.announce_all(session)
+            registry.look_again(session)
+            registry.announce_all(session)
 
     def _chosen(self, places: list[Place], session: Session) -> Place | None:
         # Of several, the one that something is there for.
-        scopes = self._board.switchboard.scopes
+        scopes = self._registry.switchboard.scopes
         own = (each for each in places if scopes.is_of_project(session.server, each))
         return next(own, next(iter(places), None))
 

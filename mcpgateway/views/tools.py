@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define
 
-from mcpgateway.config.model import ServerSpec
-from mcpgateway.config.surface import Level
 from mcpgateway.discovery.listing import More
 from mcpgateway.discovery.records import Item, Kind
 from mcpgateway.errors import GatewayError, InvalidParams
@@ -18,9 +16,8 @@ from mcpgateway.protocol.jsonrpc import Envelope, Message
 from mcpgateway.views.members import Inners
 
 if TYPE_CHECKING:
-    from mcpgateway.views.registry import Board
-    from mcpgateway.views.routing import Road
-    from mcpgateway.views.view import View
+    from mcpgateway.views.forwarding import Forwarder
+    from mcpgateway.views.registry import ViewRegistry
 
 
 @define(eq=False)
@@ -30,7 +27,7 @@ class Held(Between):
     :ivar is_over: nobody waits for what the tool will answer.
     """
 
-    board: Board
+    registry: ViewRegistry
     call: Call
     is_over: bool = False
     is_answered: bool = False
@@ -48,7 +45,7 @@ class Held(Between):
 
     def answered(self, call: Call, reply: Envelope) -> None:
         """The tool's answer."""
-        self.board.release(call)
+        self.registry.release(call)
         if call.meter is not None:
             call.meter.answered(call, reply)
         if not self.is_over and not self.is_answered:
@@ -57,7 +54,7 @@ class Held(Between):
 
     def failed(self, call: Call, why: GatewayError) -> None:
         """There is no answer."""
-        self.board.release(call)
+        self.registry.release(call)
         if call.meter is not None:
             call.meter.failed(call, why)
         if not self.is_answered:
@@ -68,9 +65,9 @@ class Held(Between):
 class Tools:
     """Brings calls to tools."""
 
-    def __init__(self, board: Board, road: Road) -> None:
-        self._board = board
-        self._road = road
+    def __init__(self, registry: ViewRegistry, forwarder: Forwarder) -> None:
+        self._registry = registry
+        self._forwarder = forwarder
 
     def call(self, call: Call, message: Message, inners: Inners) -> None:
         """Bring a call to the tool of that name."""
@@ -96,44 +93,25 @@ class Tools:
     def _of_server(self, call: Call, message: Message, params: Envelope, tool: Item, inners: Inners) -> None:
         params["name"] = jsonrpc.raw(tool.own)
         if "task" in params:
-            self._road.learn_task(call, inners, tool.server)
+            self._forwarder.learn_task(call, inners, tool.server)
         whose = call.session.principal
-        self._board.outcomes.over(call, whose, inners.view, (tool.server, tool.own), None, tool)
-        self._road.go(call, message, tool.server, tool)
-
-    def bring(
-        self,
-        call: Call,
-        message: Message,
-        view: View,
-        target: tuple[str, str],
-        level: Level | None,
-        elsewhere: ServerSpec | None = None,
-    ) -> None:
-        """Bring a call to a server's tool.
-
-        :param target: the server, and the tool's own name.
-        :param level: how its result is shielded; None for what the view says.
-        :param elsewhere: the server as it is run for another directory, if it is to go there.
-        :raise GatewayError: it goes nowhere.
-        """
-        self._board.outcomes.over(call, call.session.principal, view, target, level)
-        self._road.go(call, message, target[0], view.tool(*target), elsewhere)
+        self._registry.outcomes.over(call, whose, inners.view, (tool.server, tool.own), None, tool)
+        self._forwarder.go(call, message, tool.server, tool)
 
     def _unknown(self, call: Call, message: Message, name: str, inners: Inners) -> None:
         # It may be new, or of a server that nobody has ever listed.
         def again() -> None:
-            now = self._board.inners(call.session)
+            now = self._registry.inners(call.session)
             found, params = now.view.find(name), message.params or {}
             if found is None:
                 near, hint = (
                     now.view.near(name, Kind.TOOL),
                     "tools/list and gateway_search name those there are",
                 )
-                raise self._road.unknown(call.session, Kind.TOOL, f"Unknown tool: {name}", near, hint)
+                raise self._forwarder.unknown(call.session, Kind.TOOL, f"Unknown tool: {name}", near, hint)
             self._to(call, message, params, found, now)
 
-        self._road.seek(
+        self._forwarder.seek(
             call, (Kind.TOOL,), lambda view: view.named(name), lambda view: view.find(name) is not None, again
         )
 
@@ -141,11 +119,13 @@ class Tools:
         from mcpgateway.owntools import answers  # what only views need
         from mcpgateway.views.legacy_access import LegacyAccess
 
-        access = LegacyAccess(call.session.principal, inners.view, call.session, message, self._board)
-        call.sink = held = Held(call.sink, self._board, call)
+        access = LegacyAccess(
+            call.session.principal, inners.view, call.session, message, self._registry, self._forwarder
+        )
+        call.sink = held = Held(call.sink, self._registry, call)
         if call.meter is None:
-            self._board.outcomes.own.begin_tool(call, message, tool.name)
-        self._board.hold(call, held.take_back)
+            self._registry.outcomes.own.begin_tool(call, message, tool.name)
+        self._registry.hold(call, held.take_back)
         try:
             tool.call(call, peek.members(message.params, "arguments"), access)
         except GatewayError as why:

@@ -24,8 +24,8 @@ from mcpgateway.owntools.job_records import Nowhere
 from mcpgateway.owntools.jobs import Jobs
 from mcpgateway.owntools.status import Sight
 from mcpgateway.owntools.tool import Access, Builtin, Tool
-from mcpgateway.views.registry import Board
 from mcpgateway.views.results import Outcomes
+from mcpgateway.views.sessions import ViewSessions
 from mcpgateway.views.specs import Keepers
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Parts:
     mask: Callable[[str], tuple[str, int]]
 
 
-def board_of(hub: Hub, parts: Parts) -> Board:
+def board_of(hub: Hub, parts: Parts) -> ViewSessions:
     """What the switchboard hands over to where a session is one of all servers."""
     librarian = Librarian(parts.snapshots)
     librarian.servers = lambda: parts.switchboard.servers.values()  # noqa: PLW0108 - they are replaced
@@ -74,7 +74,7 @@ def board_of(hub: Hub, parts: Parts) -> Board:
     def builtin() -> Builtin:
         return _builtin(hub, parts, librarian, outcomes)
 
-    made = Board(parts.switchboard, librarian, parts.clock, hub.ways, builtin, outcomes)
+    made = ViewSessions(parts.switchboard, librarian, parts.clock, hub.ways, builtin, outcomes)
     made.is_on, made.pause = parts.health.is_on, parts.health.pause
     return made
 

@@ -34,7 +34,7 @@ PACKAGE_LINES = "source lines of the package"
 
 # The numbers of the house as it stands. Each may only fall; the aim is 0, and 50,000 lines.
 CEILINGS = {
-    CYCLES: 31,
+    CYCLES: 14,
     LONG: 6,
     LARGE: 0,
     DOUBLED: 127,

@@ -8,7 +8,7 @@ from attrs import define, field
 
 from mcpgateway.owntools.missing_servers import KEY
 from mcpgateway.views.lists import LIST_S, SOON_S
-from mcpgateway.views.registry import LEARNT_S
+from mcpgateway.views.sessions import LEARNT_S
 from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
 
 ALL: dict[str, Any] = {

@@ -20,7 +20,7 @@ from mcpgateway.views.listeners import DEBOUNCE_S
 from mcpgateway.views.lists import LIST_S, PATIENCE_S, SOON_S, TRIES
 from mcpgateway.views.modern_clients import Clients
 from mcpgateway.views.modern_lists import ASKING_S, RESPITE_S, Lists
-from mcpgateway.views.registry import LEARNT_S
+from mcpgateway.views.sessions import LEARNT_S
 from tests.support.gateway_in_memory import Client
 from tests.support.modern_client import (
     ACKNOWLEDGED,
