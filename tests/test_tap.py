@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.config.model import Container, Daemon, GatewaySettings, Remote, Rest, ServerSpec
+from mcpgateway.config.gateway_settings import GatewaySettings
+from mcpgateway.config.model import Container, Daemon, Remote, Rest, ServerSpec
 from mcpgateway.config.settings import Settings
 from mcpgateway.tap import Options, needs_openssl
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from mcpgateway.config.model import Daemon, Limits, ServerSpec
+from mcpgateway.config.gateway_settings import Limits
+from mcpgateway.config.model import Daemon, ServerSpec
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime

@@ -18,8 +18,9 @@ from mcpgateway.backends.factory import Backends
 from mcpgateway.backends.tape import Tapes
 from mcpgateway.config import environment
 from mcpgateway.config.diff import Change
+from mcpgateway.config.gateway_settings import GatewaySettings, TraceSettings
 from mcpgateway.config.merge import WorkspaceSpec, World, specialise
-from mcpgateway.config.model import GatewaySettings, Profile, Remote, Rest, ServerSpec, TraceSettings
+from mcpgateway.config.model import Profile, Remote, Rest, ServerSpec
 from mcpgateway.config.settings import Settings
 from mcpgateway.config.surface import ShieldLimits
 from mcpgateway.errors import BackendError

@@ -22,8 +22,9 @@ from mcpgateway.config.document import Document, Place, dotted
 from mcpgateway.config.edit.edits import MISSING, Put, at, changed, same
 from mcpgateway.config.entry import Entry, Origin, Scope, read_program, url_of
 from mcpgateway.config.environment import FULL
+from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.config.load import EnrolledServers
-from mcpgateway.config.model import ClientFile, GatewaySettings
+from mcpgateway.config.model import ClientFile
 from mcpgateway.config.ours import original_of
 from mcpgateway.config.problems import Problems, Where
 from mcpgateway.errors import ConfigError
@@ -267,7 +268,7 @@ class _Reading:
         entry = read_program(_place(self.file.path, listed, program), self._origin(listed), problems)
         if entry is not None:
             enabled = listed.road not in self._off
-            self._entries.append(evolve(entry, enabled=enabled, pinned=led.name if led else ""))
+            self._entries.append(evolve(entry, enabled=enabled, enrolled_as=led.name if led else ""))
 
     def _original(self, listed: Listed) -> Program | None:
         """Return the program behind a relay of ours that somebody has put there by hand."""

@@ -15,7 +15,7 @@ from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.ledger import Ledger, Records
 from mcpgateway.clientfiles.reader import enrolled_files
 from mcpgateway.config.file_format import Native, is_client_file, read_native
-from mcpgateway.config.model import ClientSettings, GatewaySettings
+from mcpgateway.config.gateway_settings import ClientSettings, GatewaySettings
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.read import parse
 from mcpgateway.config.settings import Settings

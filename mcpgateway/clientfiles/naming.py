@@ -101,7 +101,7 @@ def program_of(blueprint: Blueprint) -> Program | None:
 
 
 def _pinned(blueprint: Blueprint) -> Entry:
-    return evolve(blueprint.entry, pinned=blueprint.name)
+    return evolve(blueprint.entry, enrolled_as=blueprint.name)
 
 
 def _checked(name: str, entry: Entry, world: World) -> Named:

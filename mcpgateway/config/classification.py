@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from attrs import frozen
-
 from mcpgateway.config.document import Document
 from mcpgateway.config.kinds import Choice, Duration, tried
-from mcpgateway.config.model import Concurrency, Share
+from mcpgateway.config.model import SHARES, CallLimit
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.section import Key, Section
-from mcpgateway.config.serverkeys import SHARES, CallLimit
 from mcpgateway.errors import ConfigError, InvalidParams
 
 SAID = Section(
@@ -33,13 +30,8 @@ PLACES: Mapping[tuple[str, ...], str] = {
 """What keys of an entry are called here."""
 
 
-@frozen
-class Classification:
-    """What the file says of one server; None where it says nothing."""
-
-    share: Share | None = None
-    timeout_s: float | None = None
-    concurrency: Concurrency | None = None
+Classification = Mapping[str, Any]
+"""The settings that the file says of one server, by their names in a `ServerSettings`."""
 
 
 def read_classification(
@@ -52,8 +44,12 @@ def read_classification(
         said = tried(SAID, place, own)
         problems.soften(own, "it is ignored")
         if not own:
-            timeout_s = said.get("requestTimeout", default_timeout_s)
-            found[place.key] = Classification(said.get("mode"), timeout_s, said.get("concurrency"))
+            settings = {
+                "share": said.get("mode"),
+                "timeout_s": said.get("requestTimeout", default_timeout_s),
+                "concurrency": said.get("concurrency"),
+            }
+            found[place.key] = {name: each for name, each in settings.items() if each is not None}
     return found
 
 

@@ -6,29 +6,28 @@ from collections.abc import Sequence
 
 from attrs import asdict, evolve, field, frozen
 
-from mcpgateway.config.model import GatewaySettings, ServerSpec, Share
+from mcpgateway.config.gateway_settings import GatewaySettings
+from mcpgateway.config.model import ServerSettings, ServerSpec, Share
+from mcpgateway.config.section import settings_of
 
 # What a server is called and where that is written says nothing of how it runs.
 NOTES = ("source", "title")
-# They matter to what clients are shown, not to the child.
-SHOWN = ("prefix", "expose_tools", "pinned", "shield", "shield_tools")
+SETTINGS = settings_of(ServerSettings)
 # They are asked for with each call or when they are due, so a child that runs need not know of them.
 LIVE = (
     *NOTES,
-    *SHOWN,
-    "timeout_s",
-    "bridge",
-    "concurrency",
-    "inject",
+    *(name for name, each in SETTINGS.items() if each.is_live),
     "rest_url",
     "rest_headers",
     "health_url",
-    "lazy",
 )
 # Of them those in which nothing stands for a value of a workspace.
-SLIGHT = (*NOTES, *SHOWN, "timeout_s", "bridge", "concurrency", "lazy")
+SLIGHT = (
+    *NOTES,
+    *(name for name, each in SETTINGS.items() if each.is_live and not each.has_variables),
+)
 # They decide which sessions use one child together, and what that child is told of them.
-SHARING = ("share", "interactive", "protocol", "workspace", "replicas", "enabled", "project")
+SHARING = ("workspace", "project", *(name for name, each in SETTINGS.items() if each.regroups))
 # Sockets are bound once, and what is followed is followed from the start.
 AT_START = ("http_port", "bind_address", "listen", "ports", "tls_cert_path", "tls_key_path", "trace")
 

@@ -13,26 +13,21 @@ from mcpgateway.config.document import Place, dotted
 from mcpgateway.config.environment import LISTED, EnvPolicy
 from mcpgateway.config.model import (
     UNLIMITED,
-    Bridge,
-    Concurrency,
     Lazy,
     Project,
     Reach,
     Remote,
     Rest,
-    Share,
+    ServerSettings,
     Transport,
 )
 from mcpgateway.config.problems import Problems, Where
 from mcpgateway.config.reach import PROGRAM_TYPES, URL_KEYS, read_headers, read_reach
-from mcpgateway.config.section import Section
-from mcpgateway.config.surface import Level
-from mcpgateway.protocol.versions import Era
+from mcpgateway.config.section import Section, said_of
 
 # What a client's own file says that is used: the program, and whether it is switched on.
 CLIENT_KEYS = serverkeys.SERVER.only("command", "args", "env", "environment", "cwd", "enabled", "disabled")
 MIB = 2**20
-USUAL_LAZY = Lazy()
 # What harshal-mcp-proxy documents for a lazy server.
 S004_LAZY = Lazy(enabled=False, idle_s=300.0, ram_bytes=512 * MIB)
 
@@ -76,13 +71,13 @@ class Origin:
 
 
 @frozen(eq=False)
-class Entry:
-    """A server as one file defines it; what is None there is left to other files and to defaults.
+class Entry(ServerSettings):
+    """A server as one file defines it.
 
+    :ivar said: the names of the settings that the file says; classification files may say the others.
     :ivar transport: what was said of how it is spoken with; None leaves it to the URL.
-    :ivar first_tools: names of its tools that come before others on views.
     :ivar rest_headers: for its own REST API, where nothing else of it takes any.
-    :ivar pinned: the name that a client's file leads to already, or "".
+    :ivar enrolled_as: the name that a client's file leads to already, or "".
     """
 
     title: str
@@ -91,31 +86,14 @@ class Entry:
     origin: Origin
     place: Place | None = field(default=None, repr=False)
     cwd: str = ""
-    share: Share | None = None
-    timeout_s: float | None = None
-    interactive: bool | None = None
-    protocol: Era | None = None
-    bridge: Bridge | None = None
     env_policy: EnvPolicy = LISTED
     reach: Reach | None = None
     transport: Transport | None = None
-    enabled: bool = True
-    lazy: Lazy = USUAL_LAZY
-    replicas: int = 1
-    concurrency: Concurrency | None = None
-    resolve: bool = True
-    inject: Mapping[str, str] = field(factory=dict)
-    projects: tuple[Project, ...] = ()
-    default_project: str = ""
     rest_url: str = field(default="", repr=False)
     rest_headers: Mapping[str, str] = field(factory=dict, repr=False)
     health: str = ""
-    prefix: str | None = None
-    expose_tools: bool = True
-    first_tools: tuple[str, ...] = ()
-    shield: Level | None = None
-    shield_tools: Mapping[str, Level] = field(factory=dict)
-    pinned: str = ""
+    enrolled_as: str = ""
+    said: frozenset[str] = frozenset()
 
     @property
     def has_process(self) -> bool:
@@ -164,7 +142,7 @@ def read_program(place: Place, origin: Origin, problems: Problems) -> Entry | No
         cwd=found.get("cwd", ""),
         env_policy=origin.env_policy,
         reach=reached.reach,
-        enabled=_is_enabled(found),
+        enabled=said_of(ServerSettings, found).get("enabled", True),
     )
 
 
@@ -178,7 +156,8 @@ def read_server(title: str, place: Place, origin: Origin, problems: Problems) ->
     if reached is None or len(problems.errors) > before:
         return None
     _warn_of_replicas(found, place, problems)
-    projects = _projects(found, env)
+    said = said_of(ServerSettings, found)
+    settings = {**said, "lazy": _lazy(found.get("lazy"), is_flat=origin.is_flat), **_projects(found, env)}
     return Entry(
         title=title,
         argv=reached.argv,
@@ -186,33 +165,15 @@ def read_server(title: str, place: Place, origin: Origin, problems: Problems) ->
         origin=origin,
         place=place,
         cwd=found.get("cwd", ""),
-        share=found.get("share", found.get("scope")),
-        timeout_s=next((found[each] for each in TIMEOUTS if each in found), None),
-        interactive=found.get("interactive"),
-        protocol=found.get("protocol"),
-        bridge=found.get("bridge"),
         env_policy=found.get("env_policy", origin.env_policy),
         reach=reached.reach,
         transport=reached.transport,
-        enabled=_is_enabled(found),
-        lazy=_lazy(found.get("lazy"), is_flat=origin.is_flat),
-        replicas=found.get("replicas", 1),
-        concurrency=found.get("concurrency"),
-        resolve=found.get("resolve", True),
-        projects=projects.get("projects", ()),
-        default_project=projects.get("default_project", ""),
-        inject={**projects.get("inject", {}), **found.get("inject_args", {})},
         rest_url=found.get("rest_url", ""),
         rest_headers=_rest_headers(found, reached.reach, place, problems),
         health=found.get("health_endpoint", ""),
-        prefix=found.get("prefix"),
-        expose_tools=found.get("expose_tools", True),
-        first_tools=found.get("pinned", ()),
-        **_shield(found.get("shield")),
+        said=frozenset(said),
+        **settings,
     )
-
-
-TIMEOUTS = ("timeout", "timeout_ms", "timeoutMs", "requestTimeout")
 
 
 def _variables(found: Mapping[str, Any]) -> dict[str, str]:
@@ -241,10 +202,6 @@ def _warn_of_replicas(found: Mapping[str, Any], place: Place, problems: Problems
         problems.warn(place.at("replicas").where, what, hint)
 
 
-def _is_enabled(found: Mapping[str, Any]) -> bool:
-    return bool(found.get("enabled", True)) and not found.get("disabled", False)
-
-
 def _lazy(found: Any, *, is_flat: bool) -> Lazy:
     if found is None:
         return Lazy(enabled=not is_flat)
@@ -262,14 +219,8 @@ def _lazy(found: Any, *, is_flat: bool) -> Lazy:
     )
 
 
-def _shield(found: Any) -> dict[str, Any]:
-    """Return how much of its answers is shown, as fields of an `Entry`."""
-    said: Mapping[str, Any] = found if isinstance(found, dict) else {"level": found}
-    return {"shield": said.get("level"), "shield_tools": said.get("tools", {})}
-
-
 def _projects(found: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the tools of a code graph are told of the projects it knows, as fields of an `Entry`."""
+    """Return what the tools of a code graph are told of the projects it knows, as settings."""
     listed = found.get("projects")
     named = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
     projects = [
@@ -284,10 +235,10 @@ def _projects(found: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, Any
     if isinstance(usual, str) and usual.startswith("/") and usual not in known:
         projects.append(Project(usual, usual))
     if not projects:
-        return {}
+        return {"projects": (), "default_project": ""}
     names = [each.name for each in projects]
     return {
         "projects": tuple(projects),
         "default_project": usual if usual in names else names[0],
-        "inject": {"projectPath": "${project}"},
+        "inject": {"projectPath": "${project}", **found.get("inject_args", {})},
     }

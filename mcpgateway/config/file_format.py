@@ -12,7 +12,8 @@ from mcpgateway.config.dialect import CLIENTS_KEYS, Reading, reading_of, refuse_
 from mcpgateway.config.document import Document, Place, printable
 from mcpgateway.config.entry import Entry, Origin, Scope, read_server
 from mcpgateway.config.environment import FULL, LISTED, EnvPolicy
-from mcpgateway.config.model import Adopt, ClientSettings, Dialect, GatewaySettings, ManholeSettings
+from mcpgateway.config.gateway_settings import Adopt, ClientSettings, GatewaySettings, ManholeSettings
+from mcpgateway.config.model import Dialect
 from mcpgateway.config.ours import original_of
 from mcpgateway.config.problems import Problem, Problems, Where, Wrong
 from mcpgateway.config.section import NOTE_PREFIXES

@@ -9,7 +9,6 @@ from attrs import frozen
 from mcpgateway.config import values
 from mcpgateway.config.document import Place
 from mcpgateway.config.kinds import (
-    BRIDGES,
     FILLED,
     LEVELS,
     POLICY,
@@ -24,6 +23,7 @@ from mcpgateway.config.kinds import (
     Texts,
     Whole,
 )
+from mcpgateway.config.model import BRIDGES
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.section import Key, Section, same
 from mcpgateway.config.surface import Expose, FilterMode, Order

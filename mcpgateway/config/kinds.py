@@ -11,7 +11,6 @@ from attrs import frozen
 from mcpgateway.config import values
 from mcpgateway.config.document import Place
 from mcpgateway.config.environment import EnvPolicy, Given
-from mcpgateway.config.model import Bridge
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.surface import Level
 from mcpgateway.errors import ConfigError
@@ -412,7 +411,6 @@ POLICY_NAME = re.compile(r"-?[A-Za-z_][A-Za-z0-9_]*[*]?")
 POLICY = Policy()
 FILLED = Text(least=1)
 PORT_LIMIT = 65535
-BRIDGES = Switch({each.value: each for each in Bridge}, {False: Bridge.OFF})  # YAML 1.1 reads "off" as false
 # "full" is what some files call the most that is shortened.
 LEVELS = Switch({**{each.value: each for each in Level}, "full": Level.LEAN}, {False: Level.OFF})
 

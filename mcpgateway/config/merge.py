@@ -132,7 +132,7 @@ def _candidate(entry: Entry, definition: str, *, is_apart: bool) -> Candidate:
         project=entry.origin.project or entry.origin.profile,
         keeps=scope in (Scope.NATIVE, Scope.USER),
         yields=scope is Scope.DEMO,
-        pinned=entry.pinned,
+        pinned=entry.enrolled_as,
     )
 
 

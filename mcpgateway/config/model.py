@@ -9,7 +9,26 @@ from typing import Any
 
 from attrs import field, frozen
 
-from mcpgateway.config.surface import Level, ShieldLimits, ViewSettings
+from mcpgateway.config import values
+from mcpgateway.config.document import Place
+from mcpgateway.config.kinds import (
+    LEVELS,
+    Anything,
+    Choice,
+    Duration,
+    Either,
+    Flag,
+    MapOf,
+    Strings,
+    Switch,
+    Text,
+    Texts,
+    Whole,
+)
+from mcpgateway.config.problems import Problems
+from mcpgateway.config.section import Key, Section, same, setting
+from mcpgateway.config.surface import Level
+from mcpgateway.errors import ConfigError
 from mcpgateway.protocol.versions import Era
 
 
@@ -260,23 +279,120 @@ class Project:
     path: str
 
 
-@frozen
-class ServerSpec:
-    """One server as it is to be run, for one workspace, and where that matters for one principal.
+# How the settings of a server are said in a file.
+REPLICA_LIMIT = 64
+CONCURRENCY_LIMIT = 1000
+CONCURRENCIES = {"auto": None, "writes": WRITES, "none": UNLIMITED}
 
-    :ivar name: the name in its URL, unique in a configuration.
-    :ivar command: program and arguments, expanded.
-    :ivar env: the child's whole environment, expanded.
-    :ivar cwd: an absolute directory.
+SHARES = {
+    **{each.value: each for each in Share},
+    "stateless": Share.GLOBAL,
+    "stateful": Share.SESSION,
+    "per-credential": Share.CREDENTIAL,
+}
+
+
+@frozen(eq=False, repr=False)
+class CallLimit:
+    """How many calls are under way at once: a number, or a word."""
+
+    words: str = "auto, writes, none, or a whole number from 1 to 1000"
+
+    def read(self, place: Place, problems: Problems) -> Concurrency | None:
+        """Read a number of calls, or what a word means."""
+        if isinstance(place.value, str) and place.value in CONCURRENCIES:
+            return CONCURRENCIES[place.value]
+        try:
+            return Concurrency(values.whole(place, 1, CONCURRENCY_LIMIT))
+        except ConfigError:
+            raise place.wrong(self.words) from None
+
+    def json(self) -> dict[str, Any]:
+        """Return the JSON Schema of numbers and words."""
+        number = {"type": "integer", "minimum": 1, "maximum": CONCURRENCY_LIMIT}
+        return {"anyOf": [number, {"enum": list(CONCURRENCIES)}]}
+
+
+BRIDGES = Switch({each.value: each for each in Bridge}, {False: Bridge.OFF})  # YAML 1.1 reads "off" as false
+
+LAZY = Section(
+    "When a server runs",
+    [
+        Key(
+            "enabled",
+            Flag(),
+            "``false``: the server is started with the gateway, not by its first use.",
+            default=True,
+        ),
+        Key(
+            "idleTimeoutMs",
+            Duration("ms"),
+            "Milliseconds without use after which it is stopped; 0: never.",
+            0,
+        ),
+        Key(
+            "connectTimeoutMs",
+            Duration("ms"),
+            "Milliseconds it may take to start, or to be reached, and to answer ``initialize``; 0: what"
+            " ``limits.handshake`` says.",
+            0,
+        ),
+        same("connectionTimeoutMs", Duration("ms"), "connectTimeoutMs"),
+        Key(
+            "maxRamMb",
+            Whole(0, 2**24),
+            "Megabytes of memory, of all its processes, beyond which it is replaced; 0: any.",
+            0,
+        ),
+        Key("maxUptimeMs", Duration("ms"), "Milliseconds after which it is replaced; 0: never.", 0),
+        Key("prewarm", Flag(), "Whether it is started with the gateway all the same.", default=False),
+    ],
+)
+
+SHIELD = Section(
+    "The shield of a server",
+    [
+        Key(
+            "level",
+            LEVELS,
+            "How much of its answers is shown; without it, what ``gateway.shield`` says on views, and all elsewhere.",
+        ),
+        Key("tools", MapOf(LEVELS), "The same for single tools, by their names.", {}),
+    ],
+)
+
+SHIELD_KEY = Key(
+    "shield",
+    Either({str: LEVELS, bool: LEVELS, dict: SHIELD}, "a level, or a mapping of a level and tools"),
+    "How much of its answers is shown, on views and at its own endpoint. Without it, views show what "
+    "``gateway.shield`` says, and its own endpoint shows all.",
+    is_ours=True,
+)
+
+
+def _is_enabled(said: Mapping[str, bool]) -> bool:
+    return said.get("enabled", True) and not said.get("disabled", False)
+
+
+def _parts_of_shield(said: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = said["shield"]
+    return found if isinstance(found, dict) else {"level": found}
+
+
+@frozen(eq=False, kw_only=True)
+class ServerSettings:
+    """The settings of a server, each declared once.
+
+    An entry of a file has them as they are written there, a `ServerSpec` as they hold.
+
+    What is run, and where, is not among them (`mcpgateway.config.serverkeys`, `mcpgateway.config.reach`).
+
     :ivar share: how widely a child is shared.
-    :ivar timeout_s: seconds a call may take; 0 means as long as the client waits.
-    :ivar interactive: whether it may ask its client something; None means that this is found out.
     :ivar protocol: the one era it speaks; None means that this is found out.
     :ivar bridge: whether clients of the other era reach it; None means what holds for all servers.
-    :ivar source: which file and scope it comes from, in words.
-    :ivar title: the name as it was written.
-    :ivar reach: how it is reached; None: it is a program spoken with on its stdin and stdout.
     :ivar enabled: an operator has not switched it off.
+    :ivar timeout_s: seconds a call may take; 0 means as long as the client waits.
+    :ivar interactive: whether it may ask its client something; None means that this is found out.
     :ivar replicas: how many children a shared server has, so that calls run side by side.
     :ivar concurrency: how many calls of tools are under way at once in all its children together; None means that
         this is found out.
@@ -284,15 +400,180 @@ class ServerSpec:
     :ivar inject: arguments that are added to calls of tools that take them and were not given them.
     :ivar projects: the directories that an argument to be added may name.
     :ivar default_project: the name of the one for callers that work in none of them.
-    :ivar health_url: what its own health is asked at; empty where it is not.
-    :ivar workspace: the root of the workspace it was expanded for, a real path; empty for none.
-    :ivar credential: digest of the values its entry takes from the environment.
-    :ivar principal: the one that it is run for, and nobody else; empty for nobody in particular.
     :ivar prefix: what its names begin with on views; empty: nothing; None: its own name.
     :ivar expose_tools: its tools are offered on views.
     :ivar pinned: names of its tools that come before others on views.
     :ivar shield: how much of its answers is shown; None: what the gateway's settings say on views, all elsewhere.
     :ivar shield_tools: the same for single tools, by their names.
+    """
+
+    share: Share = setting(
+        Share.AUTO,
+        Key(
+            "share",
+            Choice(SHARES),
+            "How widely one process is shared: ``global`` (``stateless``), ``workspace``, ``credential`` "
+            "(``per-credential``), ``session`` (``stateful``), ``isolated``; ``auto`` finds out.",
+            "auto",
+            is_ours=True,
+        ),
+        Key("scope", Choice(SHARES), "The same as ``share``.", is_ours=True),
+        regroups=True,
+    )
+    protocol: Era | None = setting(
+        None,
+        Key(
+            "protocol",
+            Choice({"auto": None, **{era.value: era for era in Era}}),
+            "Which era its children speak: ``legacy`` (to 2025-11-25) or ``modern`` (2026-07-28). ``auto`` finds out.",
+            "auto",
+            is_ours=True,
+        ),
+        regroups=True,
+    )
+    bridge: Bridge | None = setting(
+        None,
+        Key(
+            "bridge",
+            BRIDGES,
+            "Whether clients of one era reach it in the other; without it, what holds for all servers.",
+            is_ours=True,
+        ),
+        is_live=True,
+    )
+    enabled: bool = setting(
+        True,
+        Key("enabled", Flag(), "``false`` switches it off.", default=True),
+        Key("disabled", Flag(), "``true`` switches it off.", default=False),
+        read=_is_enabled,
+        regroups=True,
+    )
+    timeout_s: float = setting(
+        0.0,
+        Key(
+            "timeout",
+            Duration(),
+            "How long one call may take; 0 is as long as the client waits and the server lives.",
+            0,
+        ),
+        same("timeout_ms", Duration("ms"), "timeout"),
+        same("timeoutMs", Duration("ms"), "timeout"),
+        same("requestTimeout", Duration("ms"), "timeout"),
+        is_live=True,
+    )
+    interactive: bool | None = setting(
+        None,
+        Key(
+            "interactive",
+            Switch({"auto": None}, {True: True, False: False}),
+            "Whether it asks its clients something (sampling, elicitation, roots).",
+            "auto",
+            is_ours=True,
+        ),
+        regroups=True,
+    )
+    lazy: Lazy = setting(
+        Lazy(), Key("lazy", Either({bool: Flag(), dict: LAZY}), "When it runs.", is_ours=True), is_live=True
+    )
+    replicas: int = setting(
+        1,
+        Key(
+            "replicas",
+            Whole(1, REPLICA_LIMIT),
+            "How many processes a shared server has, so that calls run side by side.",
+            1,
+            is_ours=True,
+        ),
+        regroups=True,
+    )
+    concurrency: Concurrency | None = setting(
+        None,
+        Key(
+            "concurrency",
+            CallLimit(),
+            "How many calls of its tools are under way at once: a number, ``writes`` (one, of those to tools that are "
+            "not declared read-only) or ``none`` (any number); ``auto`` finds out whether it writes.",
+            "auto",
+            is_ours=True,
+        ),
+        is_live=True,
+    )
+    resolve: bool = setting(
+        True,
+        Key(
+            "resolve",
+            Flag(),
+            "Whether what npx, uvx and their like fetch is started without them.",
+            True,
+            is_ours=True,
+        ),
+    )
+    inject: Mapping[str, str] = setting(
+        {},
+        Key(
+            "inject_args",
+            Strings(),
+            "Arguments that are added to calls of tools that take them and were not given them.",
+            {},
+            is_ours=True,
+        ),
+        is_live=True,
+        has_variables=True,
+    )
+    projects: tuple[Project, ...] = setting(
+        (),
+        Key(
+            "projects",
+            Anything(),
+            "Projects of a code graph: a list of ``{name, path}``, one of which is given to tools as ``projectPath``.",
+        ),
+    )
+    default_project: str = setting(
+        "", Key("defaultProject", Text(), "The project that is given where the workspace is not known.")
+    )
+    prefix: str | None = setting(
+        None,
+        Key(
+            "prefix",
+            Text(),
+            'What its names begin with on views, where its own name is used otherwise; ``""``: they stay as they are.',
+            is_ours=True,
+        ),
+        is_live=True,
+    )
+    expose_tools: bool = setting(
+        True,
+        Key("expose_tools", Flag(), "Whether its tools are offered on views.", default=True, is_ours=True),
+        is_live=True,
+    )
+    pinned: tuple[str, ...] = setting(
+        (),
+        Key("pinned", Texts(), "Names of its tools that come before others on views.", [], is_ours=True),
+        is_live=True,
+    )
+    shield: Level | None = setting(
+        None, SHIELD_KEY, read=lambda said: _parts_of_shield(said).get("level"), is_live=True
+    )
+    shield_tools: Mapping[str, Level] = setting(
+        {}, SHIELD_KEY, read=lambda said: _parts_of_shield(said).get("tools", {}), is_live=True
+    )
+
+
+@frozen
+class ServerSpec(ServerSettings):
+    """One server as it is to be run, for one workspace, and where that matters for one principal.
+
+    :ivar name: the name in its URL, unique in a configuration.
+    :ivar command: program and arguments, expanded.
+    :ivar env: the child's whole environment, expanded.
+    :ivar cwd: an absolute directory.
+    :ivar source: which file and scope it comes from, in words.
+    :ivar title: the name as it was written.
+    :ivar reach: how it is reached; None: it is a program spoken with on its stdin and stdout.
+    :ivar health_url: what its own health is asked at; empty where it is not.
+    :ivar workspace: the root of the workspace it was expanded for, a real path; empty for none.
+    :ivar credential: digest of the values its entry takes from the environment.
+    :ivar principal: the one that it is run for, and nobody else; empty for nobody in particular.
     :ivar view: it is no server but a view of all of them, with this name; empty for servers.
     :ivar project: the directory whose clients alone it is there for; empty: it is everybody's.
     :ivar is_everywhere: of a view: the servers of all projects are on it.
@@ -302,211 +583,23 @@ class ServerSpec:
     command: tuple[str, ...]
     env: Mapping[str, str] = field(repr=False)
     cwd: str
-    share: Share = Share.AUTO
-    timeout_s: float = 0.0
-    interactive: bool | None = None
-    protocol: Era | None = None
-    bridge: Bridge | None = None
-    source: str = ""
-    title: str = ""
-    reach: Reach | None = None
-    enabled: bool = True
-    lazy: Lazy = Lazy()
-    replicas: int = 1
-    concurrency: Concurrency | None = None
-    resolve: bool = True
-    inject: Mapping[str, str] = field(factory=dict)
-    projects: tuple[Project, ...] = ()
-    default_project: str = ""
-    rest_url: str = ""
-    rest_headers: Mapping[str, str] = field(factory=dict, repr=False)
-    health_url: str = ""
-    workspace: str = ""
-    credential: str = field(default="", repr=False)
-    principal: str = ""
-    prefix: str | None = None
-    expose_tools: bool = True
-    pinned: tuple[str, ...] = ()
-    shield: Level | None = None
-    shield_tools: Mapping[str, Level] = field(factory=dict)
-    view: str = ""
-    project: str = ""
-    is_everywhere: bool = False
+    source: str = field(default="", kw_only=True)
+    title: str = field(default="", kw_only=True)
+    reach: Reach | None = field(default=None, kw_only=True)
+    rest_url: str = field(default="", kw_only=True)
+    rest_headers: Mapping[str, str] = field(factory=dict, repr=False, kw_only=True)
+    health_url: str = field(default="", kw_only=True)
+    workspace: str = field(default="", kw_only=True)
+    credential: str = field(default="", repr=False, kw_only=True)
+    principal: str = field(default="", kw_only=True)
+    view: str = field(default="", kw_only=True)
+    project: str = field(default="", kw_only=True)
+    is_everywhere: bool = field(default=False, kw_only=True)
 
     @cached_property
     def has_shield(self) -> bool:
         """Whether any of its answers is to be shortened wherever it is asked; looked at with every request."""
         return any(each not in (None, Level.OFF) for each in (self.shield, *self.shield_tools.values()))
-
-
-@frozen
-class Circuit:
-    """When a server that keeps failing is given up.
-
-    :ivar restarts: so many within the window, or so many failed starts in a row; 0: it is never given up.
-    :ivar open_s: seconds until it is tried once more; doubles up to an hour.
-    :ivar auto_reset: false: it is only tried again when an operator resets it.
-    """
-
-    restarts: int = 5
-    window_s: float = 300.0
-    open_s: float = 300.0
-    auto_reset: bool = True
-
-
-@frozen
-class Limits:
-    """The bounds of the gateway itself.
-
-    :ivar handshake_s: seconds a server may take to start and answer ``initialize``.
-    :ivar stuck_s: seconds without a sign of life after which a child with calls to answer gets no new ones; 0: never.
-    :ivar reap_s: seconds between two looks for sessions whose owners have gone.
-    :ivar session_idle_s: seconds of silence after which a session is put aside whose process is not known.
-    :ivar idle_exit_s: seconds without use after which a gateway ends that nobody has asked to stay; 0: never.
-    :ivar concurrent: management requests that run at once.
-    :ivar backlog: management requests that wait for their turn, for `wait_s` seconds.
-    :ivar log_streams: streams of log lines, and of events, at once.
-    :ivar list_bytes: of one list of a server, all its pages together, that is kept.
-    """
-
-    body_bytes: int = 4_194_304
-    rest_body_bytes: int = 1_048_576
-    spawns: int = 5
-    drain_s: float = 30.0
-    handshake_s: float = 30.0  # Python servers need up to 2.5 s, npx on a cold cache much more
-    stuck_s: float = 60.0
-    reap_s: float = 60.0
-    session_idle_s: float = 1800.0
-    idle_exit_s: float = 300.0
-    servers: int = 100
-    sessions: int = 10_000
-    concurrent: int = 100
-    backlog: int = 200
-    wait_s: float = 30.0
-    log_streams: int = 20
-    list_bytes: int = 67_108_864
-
-
-@frozen
-class TraceSettings:
-    """How calls are followed.
-
-    :ivar record_lines: how many lines of each server the flight recorder keeps.
-    :ivar activity: whether calls are written down.
-    :ivar begin: whether a trace is begun for calls that belong to none.
-    :ivar otlp: where spans are sent; empty for nowhere.
-    :ivar otlp_headers: what they are sent with; a token is among them.
-    """
-
-    record_lines: int = 400
-    activity: bool = True
-    begin: bool = False
-    otlp: str = ""
-    otlp_headers: Mapping[str, str] = field(factory=dict, repr=False)
-
-
-@frozen
-class Issuer:
-    """An authorization server whose access tokens let clients in (OAuth 2.1).
-
-    :ivar issuer: who its tokens say has made them.
-    :ivar audience: whom they have to be for.
-    :ivar jwks_url: where its keys are; empty: its metadata says so.
-    :ivar scopes: what they have to allow.
-    """
-
-    issuer: str = ""
-    audience: tuple[str, ...] = ()
-    jwks_url: str = ""
-    scopes: tuple[str, ...] = ()
-
-
-@frozen
-class Security:
-    """Who may call, besides whoever has the gateway's own tokens.
-
-    :ivar trusted_ips: addresses and networks that need no token, as the connection comes from them.
-    :ivar api_keys: keys of clients, or ``sha256:`` and a digest.
-    :ivar project_tokens: tokens of clients in the same forms, and the workspace each is for.
-    """
-
-    enabled: bool = False
-    trusted_ips: tuple[str, ...] = ()
-    api_keys: tuple[str, ...] = field(default=(), repr=False)
-    project_tokens: Mapping[str, str] = field(factory=dict, repr=False)
-    oauth: Issuer = Issuer()
-
-
-@frozen
-class GatewaySettings:
-    """What the ``gateway`` section decides.
-
-    :ivar log_level: the name of the lowest level that is logged.
-    :ivar public_url: where browsers of other machines reach the gateway, without a slash at its end; empty: nowhere.
-    :ivar ports: further TCP ports of the same address (the ``compat`` section).
-    :ivar open_loopback_admin: programs on this machine change things without a token (the ``compat`` section).
-    """
-
-    http_port: int = 9100
-    bind_address: str = "127.0.0.1"
-    listen: tuple[str, ...] = ()
-    allow_remote: bool = False
-    remote_commands: bool = False
-    trust_other_users: bool = False
-    ports: tuple[int, ...] = field(default=(), kw_only=True)
-    open_loopback_admin: bool = field(default=False, kw_only=True)
-    auth_mcp_transport: str = ""
-    allowed_hosts: tuple[str, ...] = ()
-    allowed_origins: tuple[str, ...] = ()
-    bridge: Bridge = Bridge.AUTO
-    limits: Limits = Limits()
-    circuit: Circuit = Circuit()
-    ping_s: float = 30.0
-    views: ViewSettings = field(factory=ViewSettings)
-    shield: ShieldLimits = field(factory=ShieldLimits)
-    security: Security = field(factory=Security, repr=False)
-    tls_cert_path: str = ""
-    tls_key_path: str = ""
-    trace: TraceSettings = field(factory=TraceSettings)
-    log_level: str = "info"
-    public_url: str = ""
-
-
-class Adopt(Enum):
-    """When clients' own files are led to the gateway."""
-
-    ASK = "ask"
-    ALWAYS = "always"
-    NEVER = "never"
-
-
-@frozen
-class ClientSettings:
-    """What the ``clients`` section decides.
-
-    :ivar watch: whether what clients add to files that lead to the gateway is led there, too.
-    :ivar opt_out: the servers that stay their clients' own.
-    """
-
-    adopt: Adopt = Adopt.ASK
-    watch: bool = True
-    opt_out: tuple[str, ...] = ()
-
-
-@frozen
-class ManholeSettings:
-    """What the ``manhole`` section decides; as it is here, there is none.
-
-    :ivar socket: whether there is a prompt at a Unix socket.
-    :ivar path: where the socket is; empty for the usual place in the home.
-    :ivar ssh_port: the port on loopback at which it is had over SSH; 0: none.
-    :ivar authorized_keys: the file with the keys of those who are let in there.
-    """
-
-    socket: bool = False
-    path: str = ""
-    ssh_port: int = 0
-    authorized_keys: str = ""
 
 
 @frozen

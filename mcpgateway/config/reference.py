@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from mcpgateway.config import gatewaykeys, schema, security, serverkeys
+from mcpgateway.config import gatewaykeys, model, schema, security, serverkeys
 from mcpgateway.config.edit.effective import ANY, counts_of
 from mcpgateway.config.section import Key, Section
 
@@ -16,14 +16,14 @@ SECTIONS = {
     "Limits": ("gateway.limits", gatewaykeys.LIMITS),
     "The circuit breaker": ("gateway.circuit", gatewaykeys.CIRCUIT),
     "A server": ("servers.<name>", serverkeys.SERVER),
-    "When a server runs": ("servers.<name>.lazy", serverkeys.LAZY),
+    "When a server runs": ("servers.<name>.lazy", model.LAZY),
     "A container": ("servers.<name>.docker", serverkeys.DOCKER),
     "A request as a tool": ("servers.<name>.tools[]", serverkeys.REST_TOOL),
     "A bearer token": ("servers.<name>.auth", serverkeys.AUTH),
     "OAuth 2.1": ("servers.<name>.oauth", serverkeys.OAUTH),
     "A profile": ("profiles.<name>", schema.PROFILE),
     "A workspace": ("workspaces.<name>", schema.WORKSPACE),
-    "The shield of a server": ("servers.<name>.shield", serverkeys.SHIELD),
+    "The shield of a server": ("servers.<name>.shield", model.SHIELD),
     "The filter of tools": ("gateway.tool_filter", gatewaykeys.TOOL_FILTER),
     "The shield against large answers": ("gateway.shield", gatewaykeys.SHIELD),
     "Authentication": ("settings.security.auth", security.AUTHENTICATION),

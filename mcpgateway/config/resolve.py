@@ -19,12 +19,14 @@ from mcpgateway.config.model import (
     Reach,
     Remote,
     Rest,
+    ServerSettings,
     ServerSpec,
     Share,
     Transport,
 )
 from mcpgateway.config.problems import Problem, Problems
 from mcpgateway.config.reach import is_sse
+from mcpgateway.config.section import settings_of
 
 # The root of the workspace, as product files and as editors call it.
 ROOT_NAMES = ("workspace", "workspaceFolder")
@@ -104,10 +106,12 @@ class Building:
         self._entry = entry
         self._world = world
         self._workspace = workspace
-        said = world.classified.get(entry.title) or world.classified.get(name) or Classification()
-        self._share = entry.share or said.share or Share.AUTO
-        self._concurrency = entry.concurrency if entry.concurrency is not None else said.concurrency
-        self._timeout_s = entry.timeout_s if entry.timeout_s is not None else said.timeout_s
+        said = world.classified.get(entry.title) or world.classified.get(name) or {}
+        self._settings = {
+            **{each: getattr(entry, each) for each in settings_of(ServerSettings)},
+            **{each: value for each, value in said.items() if each not in entry.said},
+        }
+        self._share: Share = self._settings["share"]
         # Values that only a workspace has are not missed before one is known.
         self._is_draft = is_draft and self._share in LATER
         # Pairs, since a variable of the entry may have the name of one that it uses, and another value.
@@ -131,33 +135,16 @@ class Building:
             command=command,
             env=env,
             cwd=cwd,
-            share=self._share,
-            timeout_s=self._timeout_s or 0.0,
-            interactive=entry.interactive,
-            protocol=entry.protocol,
-            bridge=entry.bridge,
             source=entry.origin.words,
             title=entry.title,
             reach=self._reach(),
-            enabled=entry.enabled,
-            lazy=entry.lazy,
-            replicas=entry.replicas,
-            concurrency=self._concurrency,
-            resolve=entry.resolve,
-            inject={name: value for name, value in inject.items() if value},
-            projects=entry.projects,
-            default_project=entry.default_project,
             rest_url=rest_url,
             rest_headers=self._headers(entry.rest_headers),
             health_url=self._health(rest_url),
             workspace=self._workspace.path,
             credential=self._credential(),
-            prefix=entry.prefix,
-            expose_tools=entry.expose_tools,
-            pinned=entry.first_tools,
-            shield=entry.shield,
-            shield_tools=entry.shield_tools,
             project=entry.origin.project,
+            **self._settings | {"inject": {name: value for name, value in inject.items() if value}},
         )
 
     def _levels(self, variables: Mapping[str, str]) -> dict[str, str]:

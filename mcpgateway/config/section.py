@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import Factory, evolve, field, fields, frozen
 
 from mcpgateway.config import values
 from mcpgateway.config.document import Place, printable
@@ -18,6 +18,7 @@ NOTE_PREFIXES = ("_", "x-")
 # What can be shown of a key: where a colon is left out, a key has its value in it.
 WORD = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 NOTE_PATTERN = "^(_|x-|[$]schema$)"
+SETTING = "setting"  # where a field keeps how it is said
 
 
 @frozen(eq=False, repr=False)
@@ -99,6 +100,61 @@ class Section:
             else:
                 where = evolve(place.where, line=each.where.line)
                 problems.warn(where, "has a key that is not known and is ignored", hint)
+
+
+@frozen(eq=False)
+class Declaration:
+    """How one field of a class of settings is said in a file.
+
+    :ivar keys: the keys that say it; where several are there, the first of them counts.
+    :ivar read: makes the field's value of what was read for the keys that are there, by their names.
+    :ivar is_live: a process that runs need not know of a change of it.
+    :ivar has_variables: variables may stand in it.
+    :ivar regroups: it decides which sessions use one process together, and what that process is told of them.
+    """
+
+    keys: tuple[Key, ...]
+    read: Callable[[Mapping[str, Any]], Any]
+    is_live: bool = False
+    has_variables: bool = False
+    regroups: bool = False
+
+
+def setting(
+    default: Any, *keys: Key, read: Callable[[Mapping[str, Any]], Any] | None = None, **traits: bool
+) -> Any:
+    """Declare a field of a class of settings: the reader, the schema, the reference and all who ask are told by it.
+
+    :param default: what holds where no key says it; a mapping is not shared.
+    :param traits: the flags of `Declaration`.
+    """
+    how = Declaration(keys, read or _first, **traits)
+    default = Factory(dict) if default == {} else default
+    return field(default=default, metadata={SETTING: how}, kw_only=True)
+
+
+def settings_of(declared: type) -> dict[str, Declaration]:
+    """Return the settings that a class declares, by the names of its fields."""
+    return {each.name: each.metadata[SETTING] for each in fields(declared) if SETTING in each.metadata}
+
+
+def keys_of(declared: type) -> Iterator[Key]:
+    """Iterate over the keys of a class of settings; two fields may be said by one."""
+    yield from dict.fromkeys(key for each in settings_of(declared).values() for key in each.keys)
+
+
+def said_of(declared: type, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a section that was read says of settings, by the names of their fields."""
+    said: dict[str, Any] = {}
+    for name, how in settings_of(declared).items():
+        there = {key.name: found[key.name] for key in how.keys if key.name in found}
+        if there:
+            said[name] = how.read(there)
+    return said
+
+
+def _first(there: Mapping[str, Any]) -> Any:
+    return next(iter(there.values()))
 
 
 def same(name: str, kind: Kind, as_name: str) -> Key:

@@ -15,8 +15,8 @@ from attrs import evolve, frozen
 from mcpgateway.config import values
 from mcpgateway.config.document import Place
 from mcpgateway.config.expand import expand
+from mcpgateway.config.gateway_settings import Issuer, Security
 from mcpgateway.config.kinds import Flag, Strings, Text, Texts
-from mcpgateway.config.model import Issuer, Security
 from mcpgateway.config.problems import Problems, Where
 from mcpgateway.config.section import Key, Section
 

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from attrs import frozen
-
-from mcpgateway.config import values
-from mcpgateway.config.document import Place
 from mcpgateway.config.kinds import (
-    BRIDGES,
     FILLED,
-    LEVELS,
     POLICY,
     PORT_LIMIT,
     Anything,
     Choice,
-    Duration,
     Either,
     Flag,
     MapOf,
     Strings,
-    Switch,
     Text,
     Texts,
     Tree,
@@ -29,46 +19,8 @@ from mcpgateway.config.kinds import (
     Whole,
     Words,
 )
-from mcpgateway.config.model import UNLIMITED, WRITES, Concurrency, GrantOf, Share, Transport
-from mcpgateway.config.problems import Problems
-from mcpgateway.config.section import Key, Section, same
-from mcpgateway.errors import ConfigError
-from mcpgateway.protocol.versions import Era
-
-REPLICA_LIMIT = 64
-CONCURRENCY_LIMIT = 1000
-CONCURRENCIES = {"auto": None, "writes": WRITES, "none": UNLIMITED}
-
-SHARES = {
-    **{each.value: each for each in Share},
-    "stateless": Share.GLOBAL,
-    "stateful": Share.SESSION,
-    "per-credential": Share.CREDENTIAL,
-}
-
-
-@frozen(eq=False, repr=False)
-class CallLimit:
-    """How many calls are under way at once: a number, or a word."""
-
-    words: str = "auto, writes, none, or a whole number from 1 to 1000"
-
-    def read(self, place: Place, problems: Problems) -> Concurrency | None:
-        """Read a number of calls, or what a word means."""
-        if isinstance(place.value, str) and place.value in CONCURRENCIES:
-            return CONCURRENCIES[place.value]
-        try:
-            return Concurrency(values.whole(place, 1, CONCURRENCY_LIMIT))
-        except ConfigError:
-            raise place.wrong(self.words) from None
-
-    def json(self) -> dict[str, Any]:
-        """Return the JSON Schema of numbers and words."""
-        number = {"type": "integer", "minimum": 1, "maximum": CONCURRENCY_LIMIT}
-        return {"anyOf": [number, {"enum": list(CONCURRENCIES)}]}
-
-
-ERAS = Choice({"auto": None, **{era.value: era for era in Era}})
+from mcpgateway.config.model import GrantOf, ServerSettings, Transport
+from mcpgateway.config.section import Key, Section, keys_of, same
 
 TRANSPORTS = {
     "http": Transport.STREAMABLE_HTTP,
@@ -79,40 +31,6 @@ TRANSPORTS = {
     "websocket": Transport.WEBSOCKET,
     "ws": Transport.WEBSOCKET,
 }
-
-LAZY = Section(
-    "When a server runs",
-    [
-        Key(
-            "enabled",
-            Flag(),
-            "``false``: the server is started with the gateway, not by its first use.",
-            default=True,
-        ),
-        Key(
-            "idleTimeoutMs",
-            Duration("ms"),
-            "Milliseconds without use after which it is stopped; 0: never.",
-            0,
-        ),
-        Key(
-            "connectTimeoutMs",
-            Duration("ms"),
-            "Milliseconds it may take to start, or to be reached, and to answer ``initialize``; 0: what"
-            " ``limits.handshake`` says.",
-            0,
-        ),
-        same("connectionTimeoutMs", Duration("ms"), "connectTimeoutMs"),
-        Key(
-            "maxRamMb",
-            Whole(0, 2**24),
-            "Megabytes of memory, of all its processes, beyond which it is replaced; 0: any.",
-            0,
-        ),
-        Key("maxUptimeMs", Duration("ms"), "Milliseconds after which it is replaced; 0: never.", 0),
-        Key("prewarm", Flag(), "Whether it is started with the gateway all the same.", default=False),
-    ],
-)
 
 REST_TOOL = Section(
     "A request as a tool",
@@ -181,18 +99,6 @@ AUTH = Section(
         Key("token", Text(is_secret=True), "The token; better a variable such as ``${TOKEN}``."),
     ],
     is_secret=True,
-)
-
-SHIELD = Section(
-    "The shield of a server",
-    [
-        Key(
-            "level",
-            LEVELS,
-            "How much of its answers is shown; without it, what ``gateway.shield`` says on views, and all elsewhere.",
-        ),
-        Key("tools", MapOf(LEVELS), "The same for single tools, by their names.", {}),
-    ],
 )
 
 PROGRAM = Either({str: FILLED, list: Words(least=1)}, "a program, or a list of a program and its arguments")
@@ -294,103 +200,7 @@ SERVER = Section(
             is_ours=True,
         ),
         Key("tools", Anything(), "The requests of the service that are offered as tools."),
-        Key(
-            "share",
-            Choice(SHARES),
-            "How widely one process is shared: ``global`` (``stateless``), ``workspace``, ``credential`` "
-            "(``per-credential``), ``session`` (``stateful``), ``isolated``; ``auto`` finds out.",
-            "auto",
-            is_ours=True,
-        ),
-        Key("scope", Choice(SHARES), "The same as ``share``.", is_ours=True),
-        Key(
-            "protocol",
-            ERAS,
-            "Which era its children speak: ``legacy`` (to 2025-11-25) or ``modern`` (2026-07-28). ``auto`` finds out.",
-            "auto",
-            is_ours=True,
-        ),
-        Key(
-            "bridge",
-            BRIDGES,
-            "Whether clients of one era reach it in the other; without it, what holds for all servers.",
-            is_ours=True,
-        ),
-        Key("enabled", Flag(), "``false`` switches it off.", default=True),
-        Key("disabled", Flag(), "``true`` switches it off.", default=False),
-        Key(
-            "timeout",
-            Duration(),
-            "How long one call may take; 0 is as long as the client waits and the server lives.",
-            0,
-        ),
-        same("timeout_ms", Duration("ms"), "timeout"),
-        same("timeoutMs", Duration("ms"), "timeout"),
-        same("requestTimeout", Duration("ms"), "timeout"),
-        Key(
-            "interactive",
-            Switch({"auto": None}, {True: True, False: False}),
-            "Whether it asks its clients something (sampling, elicitation, roots).",
-            "auto",
-            is_ours=True,
-        ),
-        Key("lazy", Either({bool: Flag(), dict: LAZY}), "When it runs.", is_ours=True),
-        Key(
-            "replicas",
-            Whole(1, REPLICA_LIMIT),
-            "How many processes a shared server has, so that calls run side by side.",
-            1,
-            is_ours=True,
-        ),
-        Key(
-            "concurrency",
-            CallLimit(),
-            "How many calls of its tools are under way at once: a number, ``writes`` (one, of those to tools that are "
-            "not declared read-only) or ``none`` (any number); ``auto`` finds out whether it writes.",
-            "auto",
-            is_ours=True,
-        ),
-        Key(
-            "resolve",
-            Flag(),
-            "Whether what npx, uvx and their like fetch is started without them.",
-            True,
-            is_ours=True,
-        ),
-        Key(
-            "inject_args",
-            Strings(),
-            "Arguments that are added to calls of tools that take them and were not given them.",
-            {},
-            is_ours=True,
-        ),
-        Key(
-            "projects",
-            Anything(),
-            "Projects of a code graph: a list of ``{name, path}``, one of which is given to tools as ``projectPath``.",
-        ),
-        Key("defaultProject", Text(), "The project that is given where the workspace is not known."),
-        Key(
-            "prefix",
-            Text(),
-            'What its names begin with on views, where its own name is used otherwise; ``""``: they stay as they are.',
-            is_ours=True,
-        ),
-        Key(
-            "expose_tools",
-            Flag(),
-            "Whether its tools are offered on views.",
-            default=True,
-            is_ours=True,
-        ),
-        Key("pinned", Texts(), "Names of its tools that come before others on views.", [], is_ours=True),
-        Key(
-            "shield",
-            Either({str: LEVELS, bool: LEVELS, dict: SHIELD}, "a level, or a mapping of a level and tools"),
-            "How much of its answers is shown, on views and at its own endpoint. Without it, views show what "
-            "``gateway.shield`` says, and its own endpoint shows all.",
-            is_ours=True,
-        ),
+        *keys_of(ServerSettings),
         Key("name", Text(), "Its name, where servers are a list."),
         Key("description", Text(), "A note."),
         Key("tags", Texts(), "Notes."),

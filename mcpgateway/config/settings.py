@@ -6,16 +6,9 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
+from mcpgateway.config.gateway_settings import ClientSettings, GatewaySettings, ManholeSettings
 from mcpgateway.config.merge import Blueprint, World
-from mcpgateway.config.model import (
-    ClientFile,
-    ClientSettings,
-    GatewaySettings,
-    ManholeSettings,
-    Profile,
-    ServerSpec,
-    Workspace,
-)
+from mcpgateway.config.model import ClientFile, Profile, ServerSpec, Workspace
 
 
 @frozen

@@ -14,7 +14,8 @@ from msgspec import Raw
 from twisted.internet.defer import Deferred
 
 from mcpgateway.config.diff import Change
-from mcpgateway.config.model import GatewaySettings, Profile, ServerSpec
+from mcpgateway.config.gateway_settings import GatewaySettings
+from mcpgateway.config.model import Profile, ServerSpec
 from mcpgateway.discovery.records import Kind
 from mcpgateway.errors import GatewayError
 from mcpgateway.hub.caller import Asker

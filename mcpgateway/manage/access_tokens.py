@@ -21,7 +21,7 @@ from jwt.exceptions import PyJWTError
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from mcpgateway.config.model import Issuer
+from mcpgateway.config.gateway_settings import Issuer
 from mcpgateway.errors import BackendError, GatewayError
 from mcpgateway.policy.access import WRONG, Credential, Holder
 from mcpgateway.policy.oauth import client, resource

@@ -21,7 +21,8 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mcpgateway.config.model import Adopt, ClientFile
+from mcpgateway.config.gateway_settings import Adopt
+from mcpgateway.config.model import ClientFile
 from mcpgateway.config.settings import Settings
 from mcpgateway.errors import GatewayError
 from mcpgateway.policy.backoff import delay_s

@@ -35,7 +35,7 @@ from mcpgateway.observe.roster import named
 from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 
-FULL = ServerSpec("mcp/full", (), {}, "/", Share.GLOBAL, view="full")
+FULL = ServerSpec("mcp/full", (), {}, "/", share=Share.GLOBAL, view="full")
 OWN = "gateway"
 """The server that the gateway's own tools are shown to be of."""
 

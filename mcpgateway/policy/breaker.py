@@ -12,7 +12,7 @@ from collections import deque
 
 from attrs import define, field
 
-from mcpgateway.config.model import Circuit
+from mcpgateway.config.gateway_settings import Circuit
 
 LONGEST_S = 3600.0
 

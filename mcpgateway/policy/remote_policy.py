@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcpgateway.config.model import GatewaySettings
+from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.errors import NotEntitled
 from mcpgateway.policy.access import REMOTE
 

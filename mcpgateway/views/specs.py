@@ -55,7 +55,9 @@ def view_specs(ways: ViewsConfig) -> tuple[ServerSpec, ...]:
 @lru_cache(maxsize=VIEWS_LIMIT)
 def _entry(name: str, kind: str) -> ServerSpec:
     # The same object whoever asks, since what is known of servers is known of one entry.
-    return ServerSpec(name, (), {}, "/", Share.GLOBAL, title=name, source="the gateway itself", view=kind)
+    return ServerSpec(
+        name, (), {}, "/", share=Share.GLOBAL, title=name, source="the gateway itself", view=kind
+    )
 
 
 def concerned(view: ServerSpec, servers: Iterable[ServerSpec], ways: ViewsConfig) -> tuple[ServerSpec, ...]:

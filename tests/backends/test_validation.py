@@ -12,7 +12,7 @@ from mcpgateway.interfaces import Launch
 from mcpgateway.protocol.versions import Era
 from tests.support.gateway_in_memory import HELLO, MemoryLauncher
 
-SERVER = ServerSpec("x", ("npx", "x"), {}, "/", Share.GLOBAL)
+SERVER = ServerSpec("x", ("npx", "x"), {}, "/", share=Share.GLOBAL)
 GOOD = {**HELLO, "capabilities": {}}
 
 

@@ -4,7 +4,8 @@ import pytest
 from attrs import evolve
 
 from mcpgateway.config.diff import Change, Changed, at_start, compare, settings_changed
-from mcpgateway.config.model import GatewaySettings, Lazy, Limits, ServerSpec, Share
+from mcpgateway.config.gateway_settings import GatewaySettings, Limits
+from mcpgateway.config.model import Lazy, ServerSpec, Share
 from mcpgateway.config.surface import Level, ViewSettings
 from mcpgateway.protocol.versions import Era
 

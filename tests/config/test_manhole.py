@@ -3,7 +3,7 @@
 import pytest
 
 from mcpgateway.config.file_format import read_native
-from mcpgateway.config.model import ManholeSettings
+from mcpgateway.config.gateway_settings import ManholeSettings
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.read import parse
 

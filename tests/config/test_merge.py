@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mcpgateway.config.classification import Classification, read_classification
+from mcpgateway.config.classification import read_classification
 from mcpgateway.config.client import read_client
 from mcpgateway.config.file_format import read_native, read_servers
 from mcpgateway.config.merge import World, assemble
@@ -284,15 +284,15 @@ class ClassificationTests:
         }
         document = parse(json.dumps(value), "/c.json")
         assert read_classification(document, problems, 120.0) == {
-            "a": Classification(Share.SESSION, 5.0),
-            "b": Classification(Share.GLOBAL, 120.0),
-            "e": Classification(None, 120.0),
+            "a": {"share": Share.SESSION, "timeout_s": 5.0},
+            "b": {"share": Share.GLOBAL, "timeout_s": 120.0},
+            "e": {"timeout_s": 120.0},
         }
         assert [each.is_error for each in problems] == [False] * 3
 
     def test_applied(self):
         """A classification counts where the entry itself says nothing, by title or by name."""
-        said = Classification(Share.SESSION, 5.0)
+        said = {"share": Share.SESSION, "timeout_s": 5.0}
         classified = {"a b": said, "c-d": said, "e": said}
         entries = native(
             {

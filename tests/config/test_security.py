@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.config.model import Issuer, Security
+from mcpgateway.config.gateway_settings import Issuer, Security
 from mcpgateway.config.problems import Problems, Where
 from mcpgateway.config.security import overlaid, settled
 from tests.config.test_file_format import read

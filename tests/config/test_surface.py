@@ -3,7 +3,7 @@
 import pytest
 
 from mcpgateway.config.file_format import read_native, read_servers
-from mcpgateway.config.model import GatewaySettings
+from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.read import parse
 from mcpgateway.config.resolve import Building

@@ -10,7 +10,7 @@ from attrs import evolve
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 
-from mcpgateway.config.model import Limits
+from mcpgateway.config.gateway_settings import Limits
 from mcpgateway.frontends.stdio import BEHIND_LIMIT, CALLS_LIMIT
 from mcpgateway.policy.progress import SILENT_TICKS
 from mcpgateway.protocol.versions import Era

@@ -5,7 +5,8 @@ from attrs import evolve
 from twisted.logger import capturedLogs
 
 from mcpgateway.config.diff import compare
-from mcpgateway.config.model import Bridge, GatewaySettings, Limits, ServerSpec, Share
+from mcpgateway.config.gateway_settings import GatewaySettings, Limits
+from mcpgateway.config.model import Bridge, ServerSpec, Share
 from mcpgateway.config.surface import Level
 from mcpgateway.hub.limits.start_limiter import Gate
 from mcpgateway.protocol.versions import Era
@@ -44,7 +45,7 @@ class SameTests:
         client = gateway.session()
         child = gateway.child
         client.call(1)
-        more = ServerSpec("more", ("run",), {}, "/", Share.GLOBAL)
+        more = ServerSpec("more", ("run",), {}, "/", share=Share.GLOBAL)
         gateway.serve(*gateway.settings.servers, more)
         gateway.edit("own", command=("other",))
         gateway.serve(*without(gateway, "more"))
@@ -297,7 +298,7 @@ class ChangedTests:
 
     def test_across_the_eras(self):
         """A modern client of a legacy server with state goes on with the next child of that server."""
-        own = ServerSpec("asks", ("run",), {}, "/", Share.GLOBAL, interactive=True, protocol=Era.LEGACY)
+        own = ServerSpec("asks", ("run",), {}, "/", share=Share.GLOBAL, interactive=True, protocol=Era.LEGACY)
         gateway = MemoryGateway(more=(own,), bridge=Bridge.ALWAYS)
         client = gateway.client("asks", X_Client_Pid="4711")
         envelope = request(1, "tools/call", name="t")["params"]["_meta"]

@@ -20,7 +20,7 @@ SPEC = ServerSpec(
     ("run",),
     {},
     "/srv",
-    Share.GLOBAL,
+    share=Share.GLOBAL,
     inject={"projectPath": "${workspace}", "limit": "3"},
     workspace=ROOT,
 )

@@ -14,7 +14,7 @@ from msgspec import Raw
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 
-from mcpgateway.config.model import Limits
+from mcpgateway.config.gateway_settings import Limits
 from mcpgateway.hub.catalog.list_limit import ListLimit
 from mcpgateway.hub.catalog.recorded import Store
 from mcpgateway.policy.recorded_answers import HELLO, Answer, Catalog, Key

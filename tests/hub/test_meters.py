@@ -104,7 +104,7 @@ class RoadTests:
         asked = call(gateway, client, name="echo", arguments={})
         done(gateway.child, asked, content=[])
         assert numbers(row(gateway, server="m")) == (1, 0, 0)
-        server = ServerSpec("old", ("run",), {}, "/", Share.GLOBAL, protocol=Era.LEGACY, title="old")
+        server = ServerSpec("old", ("run",), {}, "/", share=Share.GLOBAL, protocol=Era.LEGACY, title="old")
         bridged = MemoryGateway(more=(server,))
         client = bridged.client("old", **{"X-Mcpgateway-Stdio": "1"})
         post(client, request(1, "tools/call", name="echo", arguments={}))
@@ -113,7 +113,7 @@ class RoadTests:
 
     def test_legacy_over_the_bridge(self) -> None:
         """So does the call of a session at a server that knows none."""
-        server = ServerSpec("m", ("run",), {}, "/", Share.GLOBAL, protocol=Era.MODERN, title="m")
+        server = ServerSpec("m", ("run",), {}, "/", share=Share.GLOBAL, protocol=Era.MODERN, title="m")
         gateway = MemoryGateway(more=(server,))
         gateway.launcher.eras["m"] = (Era.MODERN,)
         client = gateway.session("m")
@@ -142,7 +142,9 @@ class RoadTests:
 
     def test_a_replica(self) -> None:
         """A call that was to go to a replica that does not start is counted once, at the one that answers."""
-        server = ServerSpec("r", ("run",), {}, "/", Share.GLOBAL, protocol=Era.LEGACY, title="r", replicas=2)
+        server = ServerSpec(
+            "r", ("run",), {}, "/", share=Share.GLOBAL, protocol=Era.LEGACY, title="r", replicas=2
+        )
         gateway = MemoryGateway(more=(server,))
         clients = [gateway.session("r") for _ in range(2)]
         clients[0].call(1, name="echo")

@@ -54,9 +54,19 @@ class Storm:
 
     def __init__(self) -> None:
         more = (
-            ServerSpec("m", ("run",), {}, "/", Share.GLOBAL, 20.0, protocol=Era.MODERN, title="m"),
             ServerSpec(
-                "r", ("run",), {}, "/", Share.GLOBAL, 20.0, protocol=Era.LEGACY, title="r", replicas=2
+                "m", ("run",), {}, "/", share=Share.GLOBAL, timeout_s=20.0, protocol=Era.MODERN, title="m"
+            ),
+            ServerSpec(
+                "r",
+                ("run",),
+                {},
+                "/",
+                share=Share.GLOBAL,
+                timeout_s=20.0,
+                protocol=Era.LEGACY,
+                title="r",
+                replicas=2,
             ),
         )
         self.gateway = MemoryGateway(more=more, timeout_s=20.0)

@@ -298,7 +298,9 @@ class HangUpTests:
 
     def test_in_time(self) -> None:
         """A call that takes too long is taken back, and its client told."""
-        server = ServerSpec("q", ("run",), {}, "/", Share.GLOBAL, 2.0, protocol=Era.MODERN, title="q")
+        server = ServerSpec(
+            "q", ("run",), {}, "/", share=Share.GLOBAL, timeout_s=2.0, protocol=Era.MODERN, title="q"
+        )
         gateway = MemoryGateway(more=(server,))
         gateway.launcher.eras = {"q": (Era.MODERN,)}
         client = gateway.client("q")

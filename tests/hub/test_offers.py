@@ -20,7 +20,7 @@ from mcpgateway.policy.sharing import launch_digest
 from mcpgateway.system.journal import Journal
 from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
 
-AUTO = ServerSpec("auto", ("run",), {}, "/", Share.AUTO, title="auto")
+AUTO = ServerSpec("auto", ("run",), {}, "/", share=Share.AUTO, title="auto")
 ELICIT, SAMPLE, ROOTS = "elicitation/create", "sampling/createMessage", "roots/list"
 OFFERS: dict[str, Any] = {"elicitation": {}, "sampling": {}}
 TASK = {"_meta": {"io.modelcontextprotocol/related-task": {"taskId": "t"}}}

@@ -52,7 +52,9 @@ class House:
 
     def server(self, name: str, project: Path) -> ServerSpec:
         """A server of a project."""
-        return ServerSpec(name, ("run",), {}, str(project), Share.GLOBAL, title="db", project=str(project))
+        return ServerSpec(
+            name, ("run",), {}, str(project), share=Share.GLOBAL, title="db", project=str(project)
+        )
 
     def client(self, where: Path | None, path: str, **headers: str) -> Client:
         """A connection of a client, which may say where it works."""

@@ -17,7 +17,7 @@ N = 3
 
 def gateway_of(era: Era = Era.LEGACY) -> MemoryGateway:
     """A gateway with one server that has three replicas and speaks one era."""
-    server = ServerSpec("r", ("run",), {}, "/", Share.GLOBAL, protocol=era, title="r", replicas=N)
+    server = ServerSpec("r", ("run",), {}, "/", share=Share.GLOBAL, protocol=era, title="r", replicas=N)
     made = MemoryGateway(more=(server,))
     made.launcher.eras["r"] = (era,)
     return made
@@ -57,7 +57,7 @@ class SingleTests:
             ("run",),
             {},
             "/",
-            Share.GLOBAL,
+            share=Share.GLOBAL,
             protocol=Era.LEGACY,
             title="w",
             replicas=N,

@@ -20,7 +20,7 @@ from tests.support.gateway_in_memory import Answer, Client, MemoryGateway
 from tests.support.modern_client import list_tools, post, reply, request
 
 DB = {"command": "/opt/db", "args": ["--url", "x y"], "env": {"DB_TOKEN": "${TOKEN}", "B": "hidden value"}}
-GLOBAL = ServerSpec("everybodys", ("run",), {}, "/", Share.GLOBAL, title="everybodys")
+GLOBAL = ServerSpec("everybodys", ("run",), {}, "/", share=Share.GLOBAL, title="everybodys")
 
 
 class House:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.config.model import Limits
+from mcpgateway.config.gateway_settings import Limits
 from mcpgateway.interfaces import ISessionStore
 from mcpgateway.policy.reaping import IDLE_TICKS, OWNED_IDLE_TICKS
 from mcpgateway.system.journal import Journal

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 
 from mcpgateway.backends.conversation import GARBAGE_LIMIT
-from mcpgateway.config.model import Limits
+from mcpgateway.config.gateway_settings import Limits
 from mcpgateway.policy.access import Policy
 from tests.support.gateway_in_memory import Client, MemoryGateway
 

@@ -21,7 +21,9 @@ def gateway_of(
 ) -> MemoryGateway:
     """A gateway with one server."""
     more = {"protocol": Era.LEGACY, **more}
-    made = MemoryGateway(more=(ServerSpec("s", command, {}, "/", share, title="s", **more),), looks=looks)
+    made = MemoryGateway(
+        more=(ServerSpec("s", command, {}, "/", share=share, title="s", **more),), looks=looks
+    )
     made.bearers.admit_keys(KEYS, {})
     return made
 

@@ -9,7 +9,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 
 from mcpgateway.backends.conversation import Conversation
-from mcpgateway.config.model import Limits, ServerSpec, Share
+from mcpgateway.config.gateway_settings import Limits
+from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.errors import Unreachable
 from mcpgateway.hub.slot import PERMIT_S
 from mcpgateway.interfaces import Gone
@@ -276,7 +277,7 @@ class HandshakeTests:
 class PermitTests:
     """How many children start at once."""
 
-    MANY = tuple(ServerSpec(f"s{number}", ("run",), {}, "/", Share.GLOBAL) for number in range(12))
+    MANY = tuple(ServerSpec(f"s{number}", ("run",), {}, "/", share=Share.GLOBAL) for number in range(12))
 
     def wants(self, gateway: MemoryGateway, number: int) -> Client:
         """A client that begins a session with one of many servers."""

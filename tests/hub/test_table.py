@@ -377,7 +377,7 @@ class QuestionTests:
 
     def test_told_to_ask_nothing(self) -> None:
         """A server marked as not interactive is told of no capabilities, even with a child per session."""
-        silent = ServerSpec("silent", ("run",), {}, "/", Share.SESSION, interactive=False)
+        silent = ServerSpec("silent", ("run",), {}, "/", share=Share.SESSION, interactive=False)
         gateway = MemoryGateway(more=(silent,))
         for name, offered in (("silent", {}), ("own", ASKABLE)):
             client = gateway.client(name)

@@ -6,7 +6,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
-from mcpgateway.config.model import Adopt, ClientFile, ClientSettings, GatewaySettings
+from mcpgateway.config.gateway_settings import Adopt, ClientSettings, GatewaySettings
+from mcpgateway.config.model import ClientFile
 from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ClientFilesFailed
 from mcpgateway.manage.enrolment import TRIES, Enrolment

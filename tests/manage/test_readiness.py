@@ -8,13 +8,14 @@ import pytest
 from attrs import evolve
 from twisted.internet.defer import Deferred
 
-from mcpgateway.config.model import Circuit, Remote, ServerSpec, Share
+from mcpgateway.config.gateway_settings import Circuit
+from mcpgateway.config.model import Remote, ServerSpec, Share
 from mcpgateway.errors import InvalidParams, NeedsAuthorization, Overloaded, Unreachable
 from mcpgateway.manage.readiness import NAMES_LIMIT, WAITING_LIMIT, Readiness
 from tests.support.gateway_in_memory import HELLO, MemoryGateway
 
-OFF = ServerSpec("off", ("run",), {}, "/", Share.GLOBAL, enabled=False)
-FAR = ServerSpec("far", (), {}, "/", Share.GLOBAL, reach=Remote("http://h/mcp"))
+OFF = ServerSpec("off", ("run",), {}, "/", share=Share.GLOBAL, enabled=False)
+FAR = ServerSpec("far", (), {}, "/", share=Share.GLOBAL, reach=Remote("http://h/mcp"))
 
 
 class Repository:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from mcpgateway.config.model import Circuit, Share
+from mcpgateway.config.gateway_settings import Circuit
+from mcpgateway.config.model import Share
 from mcpgateway.errors import BackendTimeout, Conflict, GatewayError, UnknownServer
 from mcpgateway.manage.servers import START_S, Operating
 from mcpgateway.protocol.versions import Era

@@ -20,10 +20,10 @@ FAR = ServerSpec(
     (),
     {},
     "/",
-    Share.GLOBAL,
+    share=Share.GLOBAL,
     reach=Remote(f"https://h/{SECRET}/mcp?key={SECRET}", headers={"Authorization": SECRET}),
 )
-NEAR = ServerSpec("near", ("/bin/run", "--key", SECRET), {"API_KEY": SECRET}, "/", Share.GLOBAL)
+NEAR = ServerSpec("near", ("/bin/run", "--key", SECRET), {"API_KEY": SECRET}, "/", share=Share.GLOBAL)
 
 
 @pytest.fixture

@@ -220,7 +220,7 @@ class SavingsTests:
 
     def test_replicas(self) -> None:
         """Several children of one server are taken off."""
-        server = ServerSpec("r", ("run",), {}, "/", Share.GLOBAL, title="r", replicas=2)
+        server = ServerSpec("r", ("run",), {}, "/", share=Share.GLOBAL, title="r", replicas=2)
         gateway = MemoryGateway(more=(server,))
         for number in range(3):
             gateway.session("r").call(number, name="echo")

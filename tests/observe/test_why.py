@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from mcpgateway.backends.tape import Tapes
+from mcpgateway.config.gateway_settings import Circuit
 from mcpgateway.config.merge import World
-from mcpgateway.config.model import Circuit, Lazy, Remote, ServerSpec, Share
+from mcpgateway.config.model import Lazy, Remote, ServerSpec, Share
 from mcpgateway.config.problems import Problem, Where
 from mcpgateway.errors import NeedsAuthorization, UnknownServer
 from mcpgateway.hub.health.history import HAPPENINGS, Histories, History
@@ -149,7 +150,7 @@ class WhyTests:
 
     def test_stopped_for_a_reason(self) -> None:
         """A stop on purpose says what for."""
-        spec = ServerSpec("idle", ("run",), {}, "/", Share.GLOBAL, lazy=Lazy(idle_s=10))
+        spec = ServerSpec("idle", ("run",), {}, "/", share=Share.GLOBAL, lazy=Lazy(idle_s=10))
         gateway = MemoryGateway(more=(spec,))
         gateway.client("idle").call(1)
         gateway.child.answer(gateway.child.asked("tools/call")[0], {})
@@ -162,7 +163,9 @@ class WhyTests:
         """Values of variables and headers, and what stands in queries of URLs, are not told."""
         gateway = MemoryGateway(
             more=(
-                ServerSpec("leaky", ("run", "--token", SECRET), {"API_TOKEN": SECRET}, "/", Share.GLOBAL),
+                ServerSpec(
+                    "leaky", ("run", "--token", SECRET), {"API_TOKEN": SECRET}, "/", share=Share.GLOBAL
+                ),
                 ServerSpec(
                     "far", (), {}, "/", reach=Remote(f"https://h/mcp?key={SECRET}", headers={"A": SECRET})
                 ),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from mcpgateway.config.model import Circuit
+from mcpgateway.config.gateway_settings import Circuit
 from mcpgateway.policy.breaker import LONGEST_S, Breaker
 
 

@@ -39,7 +39,7 @@ from mcpgateway.protocol.jsonrpc import Kind, Message
 from mcpgateway.protocol.versions import Era
 from tests.support.modern_client import meta
 
-SERVER = ServerSpec("s", ("run",), {"TOKEN": "one"}, "/", Share.GLOBAL)
+SERVER = ServerSpec("s", ("run",), {"TOKEN": "one"}, "/", share=Share.GLOBAL)
 REMOTE = Remote("https://u:pw@h.example:8443/mcp?key=hush&mode=a", headers={"Authorization": "Bearer hush"})
 TOOLS = "tools/list"
 

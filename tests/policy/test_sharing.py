@@ -21,7 +21,7 @@ from mcpgateway.policy.sharing import (
 
 def server(name: str, *command: str, share: Share = Share.AUTO) -> ServerSpec:
     """A server of that name and command."""
-    return ServerSpec(name, command or ("true",), {}, "/", share, title=name)
+    return ServerSpec(name, command or ("true",), {}, "/", share=share, title=name)
 
 
 class ScopeTests:
@@ -155,7 +155,7 @@ class DigestTests:
     ) -> None:
         """It changes with the command, the directory and the names of the environment, and with nothing else."""
         first = ServerSpec("a", one, env, here)
-        second = ServerSpec("b", two, more, there, Share.GLOBAL, 7.0, title="c", source="d")
+        second = ServerSpec("b", two, more, there, share=Share.GLOBAL, timeout_s=7.0, title="c", source="d")
         is_same = (one, sorted(env), here) == (two, sorted(more), there)
         assert (launch_digest(first) == launch_digest(second)) is is_same
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from twisted.application.service import Application
 
-from mcpgateway.config.model import GatewaySettings, Limits, Remote, ServerSpec, Share, Transport
+from mcpgateway.config.gateway_settings import GatewaySettings, Limits
+from mcpgateway.config.model import Remote, ServerSpec, Share, Transport
 from mcpgateway.config.settings import Settings
 from mcpgateway.tap import leave_out_openssl
 from mcpgateway.protocol.versions import Era

@@ -5,18 +5,16 @@ from __future__ import annotations
 from attrs import asdict
 from hypothesis import strategies as st
 
+from mcpgateway.config.gateway_settings import Circuit, GatewaySettings, Limits
 from mcpgateway.config.load import Files, Setting, compose
 from mcpgateway.config.model import (
     UNLIMITED,
     WRITES,
     Bridge,
-    Circuit,
     Concurrency,
     Container,
     Daemon,
-    GatewaySettings,
     Lazy,
-    Limits,
     OAuth,
     Remote,
     Rest,

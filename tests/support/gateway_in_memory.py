@@ -17,7 +17,8 @@ from mcpgateway.app.hub import Keys, Outside, exposition_of, figures_of, make_hu
 from mcpgateway.app.log import Observation
 from mcpgateway.backends.http.client import Web
 from mcpgateway.config.diff import compare
-from mcpgateway.config.model import Bridge, Circuit, GatewaySettings, Limits, ServerSpec, Share
+from mcpgateway.config.gateway_settings import Circuit, GatewaySettings, Limits
+from mcpgateway.config.model import Bridge, ServerSpec, Share
 from mcpgateway.config.settings import Settings
 from mcpgateway.errors import BackendGone, ClientFilesFailed, GatewayError, LaunchFailed, NeedsAuthorization
 from mcpgateway.frontends.http.channel import Channel, ChannelFactory
@@ -350,8 +351,26 @@ class MemoryGateway:
         self.events = Chronicle(100, 100_000)
         self.launcher = MemoryLauncher()
         servers = (
-            ServerSpec("shared", ("run",), {}, "/", Share.GLOBAL, timeout_s, title="shared", source="a test"),
-            ServerSpec("own", ("run",), {}, "/", Share.SESSION, timeout_s, title="own", source="a test"),
+            ServerSpec(
+                "shared",
+                ("run",),
+                {},
+                "/",
+                share=Share.GLOBAL,
+                timeout_s=timeout_s,
+                title="shared",
+                source="a test",
+            ),
+            ServerSpec(
+                "own",
+                ("run",),
+                {},
+                "/",
+                share=Share.SESSION,
+                timeout_s=timeout_s,
+                title="own",
+                source="a test",
+            ),
             *more,
         )
         self.store = store or Journal(":memory:", self.clock.seconds)

@@ -24,8 +24,8 @@ OTHER = {"Authorization": "Bearer bearer-token"}
 def dual_gateway(store: ISessionStore | None = None, *, bridge: Bridge = Bridge.AUTO) -> MemoryGateway:
     """A gateway whose servers speak both eras; of "m" and "mine", which is stateful, it says only the modern one."""
     more = (
-        ServerSpec("m", ("run",), {}, "/", Share.GLOBAL, protocol=Era.MODERN, title="m"),
-        ServerSpec("mine", ("run",), {}, "/", Share.SESSION, protocol=Era.MODERN, title="mine"),
+        ServerSpec("m", ("run",), {}, "/", share=Share.GLOBAL, protocol=Era.MODERN, title="m"),
+        ServerSpec("mine", ("run",), {}, "/", share=Share.SESSION, protocol=Era.MODERN, title="mine"),
     )
     made = MemoryGateway(more=more, store=store or Journal(":memory:", lambda: 0.0), bridge=bridge)
     made.launcher.eras = dict.fromkeys(("shared", "own", "m", "mine"), tuple(Era))

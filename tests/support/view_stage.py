@@ -42,7 +42,14 @@ def tool(name: str, **more: Any) -> dict[str, Any]:
 def modern(name: str, **more: Any) -> ServerSpec:
     """A server of the modern era only, which everybody shares unless it is said otherwise."""
     return ServerSpec(
-        name, ("run", name), {}, "/", more.pop("share", Share.GLOBAL), protocol=Era.MODERN, title=name, **more
+        name,
+        ("run", name),
+        {},
+        "/",
+        share=more.pop("share", Share.GLOBAL),
+        protocol=Era.MODERN,
+        title=name,
+        **more,
     )
 
 

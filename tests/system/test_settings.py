@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.config.merge import WorkspaceSpec, specialise
-from mcpgateway.config.model import GatewaySettings, Share
+from mcpgateway.config.model import Share
 from mcpgateway.errors import ConfigError
 from mcpgateway.system.settings import LoadOptions, examine, load, read_workspace
 

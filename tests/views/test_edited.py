@@ -14,7 +14,7 @@ from tests.support.gateway_in_memory import Client
 from tests.support.modern_client import post, request
 from tests.support.views import Offer, Stage, tool
 
-MORE = ServerSpec("more", ("run",), {}, "/", Share.GLOBAL)
+MORE = ServerSpec("more", ("run",), {}, "/", share=Share.GLOBAL)
 CALLS = [
     ("tools/call", {"name": "more__extra"}),
     ("tools/call", {"name": "gateway_invoke", "arguments": {"id": "more__extra", "args": {}}}),

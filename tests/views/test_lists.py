@@ -322,7 +322,7 @@ class ListTests:
     def test_broken(self, stage: Stage) -> None:
         """A server that cannot be started does not keep the others from being listed, and has a respite."""
         stage.gateway.serve(
-            *stage.gateway.settings.servers, ServerSpec("bad", ("run",), {}, "/", Share.GLOBAL)
+            *stage.gateway.settings.servers, ServerSpec("bad", ("run",), {}, "/", share=Share.GLOBAL)
         )
         stage.offers["bad"] = Offer(tools=None)
         client = stage.view()
@@ -498,7 +498,7 @@ class NewsTests:
         stage.list(client)
         ears = stage.gateway.listen(client)
         stage.gateway.serve(
-            *stage.gateway.settings.servers, ServerSpec("more", ("run",), {}, "/", Share.GLOBAL)
+            *stage.gateway.settings.servers, ServerSpec("more", ("run",), {}, "/", share=Share.GLOBAL)
         )
         stage.offers["more"] = Offer(tools=[tool("extra")])
         stage.gateway.clock.advance(0)

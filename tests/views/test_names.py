@@ -18,8 +18,8 @@ ALIASES = ["gateway_status", "gateway.status", "gateway__status", "gateway:searc
 @pytest.fixture
 def stage() -> Stage:
     """A server without a prefix, and one that is called like the gateway itself."""
-    bare = ServerSpec("bare", ("run",), {}, "/", Share.GLOBAL, prefix="")
-    namesake = ServerSpec("gateway", ("run",), {}, "/", Share.GLOBAL)
+    bare = ServerSpec("bare", ("run",), {}, "/", share=Share.GLOBAL, prefix="")
+    namesake = ServerSpec("gateway", ("run",), {}, "/", share=Share.GLOBAL)
     found = Stage(MemoryGateway(more=(bare, namesake)))
     for name in ("bare", "gateway"):
         found.offers[name] = Offer(tools=[tool(each) for each in [*TOOLS, "status"]])

@@ -16,7 +16,7 @@ PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 
 def named(name: str) -> ServerSpec:
     """A server of that name."""
-    return ServerSpec(name, ("run",), {}, "/", Share.GLOBAL)
+    return ServerSpec(name, ("run",), {}, "/", share=Share.GLOBAL)
 
 
 def connection(gateway: MemoryGateway, path: str) -> Client:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.config.model import GatewaySettings, Profile, ServerSpec, Share
+from mcpgateway.config.gateway_settings import GatewaySettings
+from mcpgateway.config.model import Profile, ServerSpec, Share
 from mcpgateway.errors import InvalidParams
 from mcpgateway.hub.views import ViewsConfig
 from mcpgateway.views.other_directories import LIMIT
@@ -19,7 +20,7 @@ from tests.support.views import Offer, Stage, tool
 @pytest.fixture
 def stage() -> Stage:
     """A server with a child for each workspace, beside those that have none."""
-    spaced = ServerSpec("spaced", ("run",), {}, "/", Share.WORKSPACE)
+    spaced = ServerSpec("spaced", ("run",), {}, "/", share=Share.WORKSPACE)
     return Stage(MemoryGateway(more=(spaced,)), spaced=Offer(tools=[tool("where")]))
 
 
@@ -120,7 +121,7 @@ class ElsewhereTests:
 
     def test_asked(self, tmp_path: Path) -> None:
         """A server that takes values of the workspace may ask the client meanwhile."""
-        apart = ServerSpec("spaced", ("run",), {}, "/", Share.SESSION)
+        apart = ServerSpec("spaced", ("run",), {}, "/", share=Share.SESSION)
         stage = Stage(MemoryGateway(more=(apart,)), spaced=Offer(tools=[tool("where")]))
         stage.gateway.switchboard.scopes._takes_values = lambda server: server.name == "spaced"
         client = viewer(stage, tmp_path, sampling={})

@@ -235,8 +235,8 @@ class Hanging(Stage):
 
     def __init__(self, *more: ServerSpec) -> None:
         super().__init__()
-        hanging = ServerSpec("slow", ("run",), {}, "/", Share.GLOBAL)
-        good = ServerSpec("good", ("run",), {}, "/", Share.GLOBAL, prefix="well")
+        hanging = ServerSpec("slow", ("run",), {}, "/", share=Share.GLOBAL)
+        good = ServerSpec("good", ("run",), {}, "/", share=Share.GLOBAL, prefix="well")
         self.gateway.serve(hanging, good, *more)
         self.gateway.launcher.silent = {"slow", "bare"}
         self.offers = {
@@ -335,7 +335,7 @@ class NamedTests:
     )
     def test_says_nothing(self, method: str, params: dict[str, Any]) -> None:
         """A name that says nothing of its server waits for all, for a while, and is told who has not answered."""
-        stage = Hanging(ServerSpec("bare", ("run",), {}, "/", Share.GLOBAL, prefix=""))
+        stage = Hanging(ServerSpec("bare", ("run",), {}, "/", share=Share.GLOBAL, prefix=""))
         client = stage.view()
         client.call(1, method, **params)
         stage.play()
@@ -383,7 +383,7 @@ class AnonymousTests:
         client = Client(stage.gateway.factory.buildProtocol(None), "/mcp/full", {})
         stage.list(client)
         stage.gateway.serve(
-            *stage.gateway.settings.servers, ServerSpec("more", ("run",), {}, "/", Share.GLOBAL)
+            *stage.gateway.settings.servers, ServerSpec("more", ("run",), {}, "/", share=Share.GLOBAL)
         )
         stage.offers["more"] = Offer(tools=[tool("extra")])
         assert "more__extra" in stage.names(client)

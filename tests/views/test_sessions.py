@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.config.model import GatewaySettings, Lazy, Limits, Profile, ServerSpec, Share
+from mcpgateway.config.gateway_settings import GatewaySettings, Limits
+from mcpgateway.config.model import Lazy, Profile, ServerSpec, Share
 from mcpgateway.hub.views import ViewsConfig
 from mcpgateway.policy.reaping import IDLE_TICKS
 from mcpgateway.views.specs import view_specs
@@ -122,7 +123,7 @@ class LifeTests:
         """A server that a client has called once is stopped when nobody uses it, unless that client listens."""
         gateway = MemoryGateway()
         lazy = Lazy(idle_s=60)
-        gateway.serve(ServerSpec("shared", ("run",), {}, "/", Share.GLOBAL, lazy=lazy))
+        gateway.serve(ServerSpec("shared", ("run",), {}, "/", share=Share.GLOBAL, lazy=lazy))
         stage = Stage(gateway)
         client = stage.view()
         child = call(stage, client, "shared__echo")
@@ -247,7 +248,7 @@ class QuestionTests:
     def test_two_servers_two_clients(self, stage: Stage) -> None:
         """Each question comes on the stream of the call it belongs to, and each answer finds who has asked."""
         stage.gateway.serve(
-            *stage.gateway.settings.servers, ServerSpec("more", ("run",), {}, "/", Share.SESSION)
+            *stage.gateway.settings.servers, ServerSpec("more", ("run",), {}, "/", share=Share.SESSION)
         )
         stage.offers["more"] = Offer(tools=[tool("extra")])
         clients = [stage.view(sampling={}) for _ in range(2)]
@@ -282,7 +283,7 @@ class QuestionTests:
     def test_progress(self, stage: Stage) -> None:
         """What a client says of its progress is heard by the one server whose question it is about."""
         stage.gateway.serve(
-            *stage.gateway.settings.servers, ServerSpec("more", ("run",), {}, "/", Share.SESSION)
+            *stage.gateway.settings.servers, ServerSpec("more", ("run",), {}, "/", share=Share.SESSION)
         )
         stage.offers["more"] = Offer(tools=[tool("extra")])
         client = stage.view(sampling={})

@@ -25,7 +25,7 @@ SCHEMA = {"type": "object", "properties": {"rows": {"type": "array", "minItems":
 
 def server(**more: Any) -> ServerSpec:
     """A server that everybody shares."""
-    return ServerSpec("s", ("run",), {}, "/", Share.GLOBAL, title="s", source="a test", **more)
+    return ServerSpec("s", ("run",), {}, "/", share=Share.GLOBAL, title="s", source="a test", **more)
 
 
 def stage_of(home: Path, **more: Any) -> Stage:

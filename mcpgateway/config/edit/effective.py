@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 
+from mcpgateway.config.model import ServerSettings
+from mcpgateway.config.section import settings_of
+
 ANY = "NAME"  # stands in a road for the name of a server, a profile and the like
 
 
@@ -32,8 +35,7 @@ _NEW_PROCESS = {
     "projects": "env",
     "projects.NAME": "env",
     "servers.NAME": "command args env env_policy cwd url headers auth oauth ca_file insecure proxy tls_verify type"
-    " transport port path docker openapi operations credentials tools share scope protocol interactive enabled disabled"
-    " replicas resolve projects defaultProject",
+    " transport port path docker openapi operations credentials tools",
 }
 _NEVER = {
     "": "version inputs",
@@ -55,6 +57,11 @@ _BY_ROAD = {
     )
     for place, names in table.items()
     for name in names.split()
+} | {
+    f"servers.NAME.{key.name}": Counts.NEW_PROCESS
+    for each in settings_of(ServerSettings).values()
+    if not each.is_live
+    for key in each.keys
 }
 
 

@@ -25,7 +25,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mcpgateway.config.model import GatewaySettings
+from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.errors import ConfigError, Misplaced
 from mcpgateway.frontends.http.inherited_sockets import Heir, adopt_connections
 from mcpgateway.system.process.processes import check_files

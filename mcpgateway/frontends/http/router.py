@@ -13,7 +13,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mcpgateway.config.model import Limits, ServerSpec
+from mcpgateway.config.gateway_settings import Limits
+from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.names import RESERVED_AFTER_MCP, sse_base
 from mcpgateway.errors import GatewayError, Refused, UnknownServer
 from mcpgateway.frontends.http.guard import NO_STORE, Guard, Later

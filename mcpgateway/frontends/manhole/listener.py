@@ -14,7 +14,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
-from mcpgateway.config.model import ManholeSettings
+from mcpgateway.config.gateway_settings import ManholeSettings
 from mcpgateway.errors import ConfigError
 from mcpgateway.frontends.http.listeners import socket_path
 from mcpgateway.frontends.manhole.shell import Namespace, ShellFactory

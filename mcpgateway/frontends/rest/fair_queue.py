@@ -16,7 +16,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from mcpgateway.config.model import Limits
+from mcpgateway.config.gateway_settings import Limits
 from mcpgateway.errors import Overloaded
 
 SHARE = 9  # times what is left for others may one caller have: 91 of 100

@@ -12,7 +12,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.config.diff import runs_alike
-from mcpgateway.config.model import Daemon, GatewaySettings, Remote, ServerSpec, Share
+from mcpgateway.config.gateway_settings import GatewaySettings
+from mcpgateway.config.model import Daemon, Remote, ServerSpec, Share
 from mcpgateway.errors import (
     GatewayError,
     HandshakeFailed,

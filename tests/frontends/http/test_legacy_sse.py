@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from mcpgateway.config.model import Limits, ServerSpec, Share
+from mcpgateway.config.gateway_settings import Limits
+from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.frontends.http.streams import HEARTBEAT_TICKS
 from mcpgateway.frontends.http.write_buffer import STREAM_BACKLOG_LIMIT
 from mcpgateway.hub.sessions import Session
@@ -152,7 +153,7 @@ class StreamTests:
 
     def test_a_name_that_has_to_be_escaped(self) -> None:
         """What a URL cannot carry as it is goes into the address escaped, and is understood there."""
-        odd = ServerSpec("a b?", ("run",), {}, "/", Share.GLOBAL, title="odd", source="a test")
+        odd = ServerSpec("a b?", ("run",), {}, "/", share=Share.GLOBAL, title="odd", source="a test")
         gateway = MemoryGateway(more=(odd,))
         link = Link(gateway, "a%20b%3F")
         assert link.address.startswith("/a%20b%3F/messages?sessionId=")
@@ -223,7 +224,7 @@ class StreamTests:
     def test_no_name_is_hidden_by_these_paths(self) -> None:
         """``/mcp/{server}`` is the server of that name, also where it is called as one of these paths."""
         specs = [
-            ServerSpec(name, ("run",), {}, "/", Share.GLOBAL, title=name, source="a test")
+            ServerSpec(name, ("run",), {}, "/", share=Share.GLOBAL, title=name, source="a test")
             for name in ("sse", "messages", "mcp")
         ]
         gateway = MemoryGateway(more=tuple(specs))

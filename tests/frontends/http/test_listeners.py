@@ -15,7 +15,7 @@ from twisted.internet.protocol import ServerFactory
 from twisted.internet.testing import MemoryReactor
 from twisted.logger import capturedLogs
 
-from mcpgateway.config.model import GatewaySettings
+from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.errors import ConfigError
 from mcpgateway.frontends.http.listeners import bind
 

@@ -185,7 +185,7 @@ class SpeedTests:
     def test_nine_thousand_lines(self) -> None:
         """A scrape of nine thousand lines is quick; the figure is for those who read it, and decides nothing."""
         servers = tuple(
-            ServerSpec(f"s{number}", ("run",), {}, "/", Share.GLOBAL, title=f"s{number}")
+            ServerSpec(f"s{number}", ("run",), {}, "/", share=Share.GLOBAL, title=f"s{number}")
             for number in range(60)
         )
         gateway = MemoryGateway(more=servers)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.config.model import Limits
+from mcpgateway.config.gateway_settings import Limits
 from mcpgateway.frontends.http import channel as channel_module
 from mcpgateway.frontends.http.channel import BODY_TICKS, HEAD_TICKS
 from mcpgateway.policy.access import Policy

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.config.model import Limits
+from mcpgateway.config.gateway_settings import Limits
 from mcpgateway.frontends.http.streams import HEARTBEAT_TICKS, PATIENCE_TICKS
 from mcpgateway.hub.replay import EVENTS_LIMIT, KEPT_TICKS
 from mcpgateway.policy.progress import PATIENCE_TICKS as LIFE_TICKS

@@ -15,7 +15,7 @@ from tests.support.gateway_in_memory import HELLO, MemoryGateway
 
 ADMIN = {"Authorization": "Bearer admin-token"}
 DAEMON = ServerSpec(
-    "memory", ("run",), {}, "/", Share.GLOBAL, reach=Daemon(3100, "http://127.0.0.1:3100/mcp")
+    "memory", ("run",), {}, "/", share=Share.GLOBAL, reach=Daemon(3100, "http://127.0.0.1:3100/mcp")
 )
 
 ASKED: tuple[tuple[str, str, Any], ...] = (

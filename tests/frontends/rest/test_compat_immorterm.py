@@ -8,7 +8,8 @@ import pytest
 from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
 
-from mcpgateway.config.model import ClientFile, ClientSettings
+from mcpgateway.config.gateway_settings import ClientSettings
+from mcpgateway.config.model import ClientFile
 from mcpgateway.frontends.http.peers import Caller
 from mcpgateway.policy.access import Policy, Reach
 from tests.support.gateway_in_memory import HELLO, Answer, MemoryGateway

@@ -16,7 +16,7 @@ TOKEN = {"Authorization": "Bearer bearer-token"}
 def daemon(name: str, port: int) -> ServerSpec:
     """A server with a port of its own."""
     return ServerSpec(
-        name, ("run",), {}, "/", Share.GLOBAL, reach=Daemon(port, f"http://127.0.0.1:{port}/mcp")
+        name, ("run",), {}, "/", share=Share.GLOBAL, reach=Daemon(port, f"http://127.0.0.1:{port}/mcp")
     )
 
 

@@ -8,7 +8,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 
-from mcpgateway.config.model import Limits
+from mcpgateway.config.gateway_settings import Limits
 from mcpgateway.errors import Overloaded
 from mcpgateway.frontends.rest.fair_queue import Turns
 

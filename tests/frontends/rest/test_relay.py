@@ -12,7 +12,7 @@ from tests.support.gateway_in_memory import Client, MemoryGateway
 from tests.support.scripted_http import ScriptedServer
 
 TOKEN = {"Authorization": "Bearer bearer-token"}
-PETS = ServerSpec("pets", ("run",), {}, "/", Share.GLOBAL, rest_url="http://10.0.0.1/v1")
+PETS = ServerSpec("pets", ("run",), {}, "/", share=Share.GLOBAL, rest_url="http://10.0.0.1/v1")
 GONE = Failure(ConnectionDone())
 REST = "/api/v1/servers/pets/rest"
 

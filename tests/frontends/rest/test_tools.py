@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from mcpgateway.config.model import Limits, ServerSpec, Share
+from mcpgateway.config.gateway_settings import Limits
+from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.frontends.http.routes import class_of
 from mcpgateway.policy.access import RouteClass
 from mcpgateway.views.lists import PATIENCE_S
@@ -126,7 +127,7 @@ class CallTests:
         gateway.hub.catch_up = lambda: read
         post(client, "/api/v1/servers/more/call", tool="echo")
         assert client.heard is None
-        more = ServerSpec("more", ("run",), {}, "/", Share.GLOBAL)
+        more = ServerSpec("more", ("run",), {}, "/", share=Share.GLOBAL)
         gateway.serve(*gateway.settings.servers, more)
         read.callback(None)
         assert tool_call(gateway.child)["params"]["name"] == "echo"
@@ -227,7 +228,7 @@ class ViewTests:
     @pytest.mark.parametrize("query", ["server=off", "server=off&q=echo"])
     def test_one_that_is_switched_off(self, query: str) -> None:
         """A server that is there and switched off is not called unknown."""
-        off = ServerSpec("off", ("off",), {}, "/", Share.GLOBAL, enabled=False)
+        off = ServerSpec("off", ("off",), {}, "/", share=Share.GLOBAL, enabled=False)
         answer = MemoryGateway(more=(off,)).client(**TOKEN).ask(b"", "GET", f"/api/v1/tools?{query}")
         assert (answer.status, answer.json["error"]) == (409, "off is disabled")
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.config.model import Bridge, Limits, ServerSpec, Share
+from mcpgateway.config.gateway_settings import Limits
+from mcpgateway.config.model import Bridge, ServerSpec, Share
 from mcpgateway.hub.bridge import exclusive, to_legacy
 from mcpgateway.hub.bridge.exclusive import LANES_LIMIT, QUEUE_LIMIT, SHARE, SPARE_TICKS
 from mcpgateway.hub.bridge.to_legacy import PARKED_TICKS, PATIENCE_TICKS
@@ -39,9 +40,16 @@ def gateway_of(
         ServerSpec("mute", ("run",), {}, "/", interactive=False, protocol=Era.LEGACY, title="mute"),
         ServerSpec("maybe", ("run", "maybe"), {}, "/", protocol=Era.LEGACY, title="maybe"),
         ServerSpec(
-            "state", ("run",), {}, "/", Share.SESSION, interactive=True, protocol=Era.LEGACY, title="state"
+            "state",
+            ("run",),
+            {},
+            "/",
+            share=Share.SESSION,
+            interactive=True,
+            protocol=Era.LEGACY,
+            title="state",
         ),
-        ServerSpec("kept", ("run",), {}, "/", Share.SESSION, protocol=Era.LEGACY, title="kept"),
+        ServerSpec("kept", ("run",), {}, "/", share=Share.SESSION, protocol=Era.LEGACY, title="kept"),
     )
     return MemoryGateway(more=more, bridge=bridge, limits=limits)
 

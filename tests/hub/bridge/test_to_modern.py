@@ -40,8 +40,8 @@ A, B = "file:///a", "file:///b"
 def gateway_of(store: ISessionStore | None = None, *, bridge: Bridge = Bridge.AUTO) -> MemoryGateway:
     """A gateway whose servers speak the modern era only; of "m" and "mine" that is known."""
     more = (
-        ServerSpec("m", ("run",), {}, "/", Share.GLOBAL, protocol=Era.MODERN, title="m"),
-        ServerSpec("mine", ("run",), {}, "/", Share.SESSION, protocol=Era.MODERN, title="mine"),
+        ServerSpec("m", ("run",), {}, "/", share=Share.GLOBAL, protocol=Era.MODERN, title="m"),
+        ServerSpec("mine", ("run",), {}, "/", share=Share.SESSION, protocol=Era.MODERN, title="mine"),
         ServerSpec("mute", ("run",), {}, "/", protocol=Era.MODERN, interactive=False, title="mute"),
         ServerSpec("any", ("run",), {}, "/", title="any"),
     )

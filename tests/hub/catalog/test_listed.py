@@ -17,7 +17,7 @@ from mcpgateway.policy.recorded_answers import Catalog, Key, place_of, told_at_h
 from mcpgateway.protocol import jsonrpc, legacy, modern
 from mcpgateway.protocol.versions import Era
 
-SERVER = ServerSpec("m", ("run",), {}, "/", Share.GLOBAL)
+SERVER = ServerSpec("m", ("run",), {}, "/", share=Share.GLOBAL)
 NEWS = Kind.TOOL.news
 SHARED = told_at_handshake(legacy.shared_params(__version__))
 MODERN = told_in({name: jsonrpc.raw(value) for name, value in modern.own_meta(__version__).items()})

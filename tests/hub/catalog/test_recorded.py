@@ -206,7 +206,7 @@ class WhoTests:
     )
     def test_another_launch(self, home: Home, change: dict[str, Any]) -> None:
         """What was launched in another way, or with other credentials, has answered nothing yet."""
-        home.more = (ServerSpec("m", ("run",), {"A": "1"}, "/", Share.GLOBAL, credential="one"),)
+        home.more = (ServerSpec("m", ("run",), {"A": "1"}, "/", share=Share.GLOBAL, credential="one"),)
         known(home, "m")
         home.more = (evolve(home.more[0], **change),)
         gateway = home.start()
@@ -215,7 +215,7 @@ class WhoTests:
 
     def test_a_value_of_the_environment(self, home: Home) -> None:
         """Values may be the number of a terminal, and secrets: they are in no key and no file."""
-        home.more = (ServerSpec("m", ("run",), {"TOKEN": "hush-hush"}, "/", Share.GLOBAL),)
+        home.more = (ServerSpec("m", ("run",), {"TOKEN": "hush-hush"}, "/", share=Share.GLOBAL),)
         known(home, "m")
         home.more = (evolve(home.more[0], env={"TOKEN": "changed"}),)
         gateway = home.start()
@@ -225,7 +225,7 @@ class WhoTests:
 
     def test_another_kind_of_client(self, home: Home) -> None:
         """What a server says to clients that offer something else is asked of it once, and on record from then on."""
-        home.more = (ServerSpec("auto", ("run",), {}, "/", Share.AUTO, title="auto"),)
+        home.more = (ServerSpec("auto", ("run",), {}, "/", share=Share.AUTO, title="auto"),)
         gateway = known(home, "auto")
         arrive(gateway, "auto", capabilities={"roots": {}})
         assert len(gateway.launcher.children) == 1
@@ -496,7 +496,7 @@ class EraTests:
     @pytest.fixture
     def modern(self, home: Home) -> Home:
         """A home with a server that speaks the modern era only."""
-        home.more = (ServerSpec("m", ("run",), {}, "/", Share.GLOBAL, protocol=Era.MODERN, title="m"),)
+        home.more = (ServerSpec("m", ("run",), {}, "/", share=Share.GLOBAL, protocol=Era.MODERN, title="m"),)
         home.eras = {"m": (Era.MODERN,)}
         return home
 
@@ -561,7 +561,7 @@ class EraTests:
 
     def test_a_modern_client_of_a_legacy_server(self, home: Home) -> None:
         """A server that speaks only the legacy era is discovered and listed without a process."""
-        home.more = (ServerSpec("l", ("run",), {}, "/", Share.GLOBAL, protocol=Era.LEGACY, title="l"),)
+        home.more = (ServerSpec("l", ("run",), {}, "/", share=Share.GLOBAL, protocol=Era.LEGACY, title="l"),)
         gateway = known(home, "l")
         client = gateway.client("l")
         post(client, request(2, "tools/list"))

@@ -9,7 +9,8 @@ import pytest
 from attrs import evolve
 from twisted.internet.defer import Deferred
 
-from mcpgateway.config.model import Circuit, Lazy, Limits, Remote, Rest, ServerSpec, Share
+from mcpgateway.config.gateway_settings import Circuit, Limits
+from mcpgateway.config.model import Lazy, Remote, Rest, ServerSpec, Share
 from mcpgateway.errors import NeedsApproval, NeedsAuthorization, NeedsLogin, UnknownServer, Unreachable
 from mcpgateway.hub.health.health import BLIND, Instruments
 from mcpgateway.hub.health.instance import FETCH_TICKS, MISSES_LIMIT, STUCK_TICKS
@@ -25,7 +26,7 @@ SECRET = "sk-very-secret"
 
 def spec(name: str, **more: Any) -> ServerSpec:
     """A server that everybody shares."""
-    return ServerSpec(name, ("run",), {"API_TOKEN": SECRET}, "/", Share.GLOBAL, **more)
+    return ServerSpec(name, ("run",), {"API_TOKEN": SECRET}, "/", share=Share.GLOBAL, **more)
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 
-from mcpgateway.config.model import Concurrency, Daemon, Lazy, Limits, ServerSpec, Share
+from mcpgateway.config.gateway_settings import Limits
+from mcpgateway.config.model import Concurrency, Daemon, Lazy, ServerSpec, Share
 from mcpgateway.hub.retired import LIMIT
 from mcpgateway.hub.sessions import handle
 from mcpgateway.observe.why import Why
@@ -24,7 +25,7 @@ WHILE = 30  # longer than a child is not looked at, shorter than it is called st
 
 def spec(name: str, **more: Any) -> ServerSpec:
     """A server that everybody shares."""
-    return ServerSpec(name, ("run",), {}, "/", Share.GLOBAL, **more)
+    return ServerSpec(name, ("run",), {}, "/", share=Share.GLOBAL, **more)
 
 
 MORE = (

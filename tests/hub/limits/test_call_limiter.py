@@ -455,14 +455,14 @@ class EvidenceTests:
     def test_container(self, more: dict[str, Any]) -> None:
         """What runs in a container cannot be watched, and is taken for something that writes."""
         command = more.pop("command", ("run",))
-        server = ServerSpec("s", command, {}, "/", Share.GLOBAL, protocol=Era.LEGACY, title="s", **more)
+        server = ServerSpec("s", command, {}, "/", share=Share.GLOBAL, protocol=Era.LEGACY, title="s", **more)
         gateway = MemoryGateway(more=(server,), written=Disk())
         assert gateway.switchboard.pool.is_single(server)
         assert "container" in (gateway.switchboard.pool.traits.writes(server) or "")
 
     def test_no_sight(self) -> None:
         """Where the system does not tell what programs write, each may be one that does."""
-        server = ServerSpec("s", ("run",), {}, "/", Share.GLOBAL, protocol=Era.LEGACY, title="s")
+        server = ServerSpec("s", ("run",), {}, "/", share=Share.GLOBAL, protocol=Era.LEGACY, title="s")
         gateway = MemoryGateway(more=(server,), written=lambda _: {})
         assert gateway.switchboard.pool.is_single(server)
         first, second = sessions(gateway, 2)

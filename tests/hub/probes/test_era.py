@@ -25,7 +25,9 @@ def gateway_of(
     own_bridge: Bridge | None = None,
 ) -> MemoryGateway:
     """A gateway with a server "s" that speaks these eras."""
-    server = ServerSpec("s", ("run",), {}, "/", Share.GLOBAL, protocol=protocol, bridge=own_bridge, title="s")
+    server = ServerSpec(
+        "s", ("run",), {}, "/", share=Share.GLOBAL, protocol=protocol, bridge=own_bridge, title="s"
+    )
     made = MemoryGateway(more=(server,), store=store, bridge=bridge)
     made.launcher.eras = {"s": eras}
     return made

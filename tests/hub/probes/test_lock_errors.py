@@ -11,7 +11,7 @@ from twisted.logger import capturedLogs
 from mcpgateway.config.model import ServerSpec, Share
 from tests.support.gateway_in_memory import Client, MemoryGateway
 
-AUTO = ServerSpec("auto", ("run",), {}, "/", Share.AUTO, title="auto")
+AUTO = ServerSpec("auto", ("run",), {}, "/", share=Share.AUTO, title="auto")
 IN_USE = "The profile appears to be in use by another Chromium process (4711)"
 
 

@@ -19,7 +19,7 @@ PLAIN = [{"name": "search"}]
 
 def gateway_of(store: Journal | None = None, **said: Any) -> MemoryGateway:
     """A gateway with one server of which nothing is known."""
-    server = ServerSpec("new", ("run",), {}, "/", Share.AUTO, title="new", **said)
+    server = ServerSpec("new", ("run",), {}, "/", share=Share.AUTO, title="new", **said)
     return MemoryGateway(more=(server,), looks=True, store=store, bridge=Bridge.ALWAYS)
 
 
@@ -136,7 +136,7 @@ class RecordTests:
 
     def test_said(self) -> None:
         """Where the entry says how it is shared, there is nothing to find out."""
-        server = ServerSpec("new", ("run",), {}, "/", Share.GLOBAL, title="new")
+        server = ServerSpec("new", ("run",), {}, "/", share=Share.GLOBAL, title="new")
         gateway = MemoryGateway(more=(server,), looks=True)
         go_on(begin(gateway))
         assert not gateway.child.asked("tools/list")

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mcpgateway.config.model import (
-    GatewaySettings,
-    OAuth,
-    Profile,
-    Remote,
-    Rest,
-    Security,
-    ServerSpec,
-    TraceSettings,
-)
+from mcpgateway.config.gateway_settings import GatewaySettings, Security, TraceSettings
+from mcpgateway.config.model import OAuth, Profile, Remote, Rest, ServerSpec
 from mcpgateway.config.resolve import World
 from mcpgateway.config.settings import Settings
 from mcpgateway.policy.secrets.configured import configured, secrets_of_server, written
