@@ -1,9 +1,10 @@
-"""Have every server asked for its lists by this very program, where no gateway runs that could do it."""
+"""``mcpgateway discover`` where no gateway runs, in the process that the command becomes."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,10 @@ from twisted.internet.task import LoopingCall, react
 from mcpgateway.app.hub import Hub, Keys, Outside, make_hub, proxies_of, settle
 from mcpgateway.backends.factory import Backends
 from mcpgateway.backends.spawn import Launcher
+from mcpgateway.cli.commands.discover import progress, report
+from mcpgateway.cli.console import fail
+from mcpgateway.cli.handover import request_of
+from mcpgateway.cli.main import guarded
 from mcpgateway.clientfiles.machine import Machine
 from mcpgateway.config.document import visible
 from mcpgateway.config.model import ServerSpec
@@ -42,7 +47,7 @@ Tell = Callable[[dict[str, Any]], None]
 
 
 @frozen
-class Wish:
+class DiscoveryRequest:
     """What is to be discovered.
 
     :ivar servers: by name; all where there are none.
@@ -54,18 +59,34 @@ class Wish:
     tell: Tell = field(repr=False)
 
 
-def discover(machine: Machine, wish: Wish) -> dict[str, Any]:
+def main() -> int:
+    """Ask the servers that the command was asked for, and print what has become of each; the exit code."""
+    said = request_of()
+    return guarded(lambda: _told(said), as_json=said["as_json"])
+
+
+def _told(said: dict[str, Any]) -> int:
+    try:
+        with progress() as tell:
+            request = DiscoveryRequest(tuple(said["servers"]), said["limit_s"], tell)
+            found = discover(Machine(said["home"], os.environ), request)
+    except ConfigError as why:
+        fail(why.message, why.hint)
+    return report(found["servers"], as_json=said["as_json"])
+
+
+def discover(machine: Machine, request: DiscoveryRequest) -> dict[str, Any]:
     """Ask the servers, and say what has become of each, as the gateway would.
 
     :raise ConfigError: the configuration cannot be used, or has no such server.
     """
     settings = machine.settings_to_run()
-    servers = chosen(settings.servers, wish.servers)
+    servers = chosen(settings.servers, request.servers)
     files.make_home(machine.home)
     shown: list[dict[str, Any]] = []
 
     def run(reactor: Any) -> Deferred[None]:
-        return Deferred.fromCoroutine(_run(reactor, machine.home, settings, servers, wish, shown))
+        return Deferred.fromCoroutine(_run(reactor, machine.home, settings, servers, request, shown))
 
     try:
         react(run)
@@ -96,7 +117,7 @@ async def _run(
     home: str,
     settings: Settings,
     servers: Sequence[ServerSpec],
-    wish: Wish,
+    request: DiscoveryRequest,
     shown: list[dict[str, Any]],
 ) -> None:
     instance = secrets.token_hex(8)
@@ -116,10 +137,10 @@ async def _run(
     backends.proxies = proxies_of(settings)
     hub = _hub_of(reactor, home, settings, backends, holders)
     discovery = Discovery(hub.switchboard, reactor)
-    telling = LoopingCall(lambda: wish.tell(discovery.shown()))
+    telling = LoopingCall(lambda: request.tell(discovery.shown()))
     telling.clock = reactor
     try:
-        asked = discovery.begin(servers, wish.limit_s)
+        asked = discovery.begin(servers, request.limit_s)
         telling.start(TELL_S).addErrback(lambda _: None)  # it only shows how far it is
         await asked
         shown.append(discovery.shown())
@@ -141,3 +162,7 @@ def _hub_of(reactor: Any, home: str, settings: Settings, backends: Backends, hol
     hub = make_hub(settings, Outside(backends, reactor, keys, store, holders, snapshots=snapshots))
     settle(hub.switchboard, settings, home, reactor)
     return hub
+
+
+if __name__ == "__main__":
+    sys.exit(main())

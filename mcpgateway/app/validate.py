@@ -1,9 +1,10 @@
-"""What ``mcpgateway validate`` does: try a server before it is put into a configuration."""
+"""``mcpgateway validate``, in the process that the command becomes: try a server before it is configured."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import sys
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -13,6 +14,9 @@ from twisted.internet.task import react
 from mcpgateway.backends.factory import Backends
 from mcpgateway.backends.spawn import Launcher
 from mcpgateway.backends.validation import Report, Step, validate
+from mcpgateway.cli.console import fail, spinner
+from mcpgateway.cli.handover import request_of
+from mcpgateway.cli.main import guarded
 from mcpgateway.clientfiles.machine import as_it_runs, environ_of
 from mcpgateway.clientfiles.reader import enrolled_files
 from mcpgateway.config.dotenv import parse_dotenv
@@ -39,13 +43,14 @@ S002_HOME = os.path.expanduser("~/.mcp-session-manager")
 
 
 @frozen
-class Wish:
+class ValidationRequest:
     """Which server is to be tried, and how.
 
     :ivar command: the command, where it is not one of a configuration.
     :ivar env: what it is given beyond the usual environment, as ``NAME=VALUE``.
     :ivar home: the gateway's own directory where it was named, or "".
     :ivar env_file: a file of values, in place of the home's own, or None.
+    :ivar as_json: the report is for programs.
     """
 
     command: tuple[str, ...]
@@ -56,20 +61,36 @@ class Wish:
     timeout_s: float
     home: str
     env_file: str | None = None
+    as_json: bool = False
 
 
-def try_server(wish: Wish, *, as_json: bool) -> int:
-    """Try it and print a report; the exit code.
+def main() -> int:
+    """Try the server that the command was asked for, and print a report; the exit code."""
+    said = request_of()
+    request = ValidationRequest(**{**said, "command": tuple(said["command"]), "env": tuple(said["env"])})
+    return guarded(lambda: _told(request), as_json=request.as_json)
+
+
+def _told(request: ValidationRequest) -> int:
+    try:
+        with spinner("trying the server"):
+            return try_server(request)
+    except ConfigError as why:
+        fail(str(why))
+
+
+def try_server(request: ValidationRequest) -> int:
+    """Try a server and print a report; the exit code.
 
     :raise ConfigError: there is no such server, or it cannot be understood.
     """
-    home = paths.gateway_home(os.environ, wish.home or None)
-    server, proxies = (_written(wish, home), NONE) if wish.command else _configured(wish, home)
+    home = paths.gateway_home(os.environ, request.home or None)
+    server, proxies = (_written(request, home), NONE) if request.command else _configured(request, home)
     files.make_home(home)
     reports: list[Report] = []
 
     def run(reactor: Any) -> Deferred[None]:
-        return Deferred.fromCoroutine(_run(reactor, home, server, proxies, wish.timeout_s, reports))
+        return Deferred.fromCoroutine(_run(reactor, home, server, proxies, request.timeout_s, reports))
 
     try:
         react(run)
@@ -77,7 +98,7 @@ def try_server(wish: Wish, *, as_json: bool) -> int:
         if not reports:
             return int(ended.code or 1)
     report = _without_secrets(reports[0], server)
-    if as_json:
+    if request.as_json:
         printing.put_json(_said(report))
     else:
         printing.put(*lines_of(report))
@@ -143,22 +164,22 @@ def _said(report: Report) -> dict[str, Any]:
     return {"server": report.server, "passed": report.passed, "steps": steps}
 
 
-def _written(wish: Wish, home: str) -> ServerSpec:
-    env = _values(wish.env_file) if wish.env_file else {}
-    for each in wish.env:
+def _written(request: ValidationRequest, home: str) -> ServerSpec:
+    env = _values(request.env_file) if request.env_file else {}
+    for each in request.env:
         name, equals, value = each.partition("=")
         if not (name and equals):
             raise ConfigError(f"--env: found {name!r}; expected NAME=VALUE")
         env[name] = value
-    cwd = paths.absolute(wish.cwd, os.environ) if wish.cwd else os.getcwd()
+    cwd = paths.absolute(request.cwd, os.environ) if request.cwd else os.getcwd()
     # The shell has put its values in already.
     definition = {
-        "command": [escaped(each) for each in wish.command],
+        "command": [escaped(each) for each in request.command],
         "env": {name: escaped(value) for name, value in env.items()},
         "cwd": escaped(cwd),
     }
-    name = os.path.basename(wish.command[0]) or "server"
-    options = as_it_runs(LoadOptions(home=home, env_file=wish.env_file, enrolled=enrolled_files), home)
+    name = os.path.basename(request.command[0]) or "server"
+    options = as_it_runs(LoadOptions(home=home, env_file=request.env_file, enrolled=enrolled_files), home)
     return server_of(name, definition, options, environ_of(home))
 
 
@@ -169,20 +190,24 @@ def _values(path: str) -> dict[str, str]:
         raise ConfigError(f"{path}: cannot be read: {why.strerror}") from why
 
 
-def _configured(wish: Wish, home: str) -> tuple[ServerSpec, Proxies]:
+def _configured(request: ValidationRequest, home: str) -> tuple[ServerSpec, Proxies]:
     from mcpgateway.app.hub import proxies_of  # a command needs none of it
 
-    sources = () if wish.config else None
-    options = LoadOptions(wish.config, sources, home, env_file=wish.env_file, enrolled=enrolled_files)
+    sources = () if request.config else None
+    options = LoadOptions(request.config, sources, home, env_file=request.env_file, enrolled=enrolled_files)
     settings = look(as_it_runs(options, home), environ_of(home)).settings
     assert settings is not None
     for server in sorted(settings.servers, key=_order):
-        if wish.server in (None, server.name, server.title):
+        if request.server in (None, server.name, server.title):
             return server, proxies_of(settings)
     known = ", ".join(server.name for server in settings.servers) or "none"
-    raise ConfigError(f"there is no server {wish.server or ''}; those configured are: {known}")
+    raise ConfigError(f"there is no server {request.server or ''}; those configured are: {known}")
 
 
 def _order(server: ServerSpec) -> tuple[bool, str]:
     # Who names none means a program, and the first by name (mcp-ctl).
     return (server.reach is not None, server.name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

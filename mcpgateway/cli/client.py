@@ -39,7 +39,7 @@ class Shut(Away):
     """The way to the gateway is closed to this user."""
 
 
-class Remote:
+class GatewayClient:
     """The gateway that the global options lead to.
 
     :ivar where: its address, in words.

@@ -45,7 +45,7 @@ def _items(names: Iterable[object], begun: str) -> list[CompletionItem]:
 
 def _asked(context: click.Context, path: str) -> Any:
     """What the gateway says at a path; None where none answers in time."""
-    from mcpgateway.cli.client import Away, Remote
+    from mcpgateway.cli.client import Away, GatewayClient
     from mcpgateway.cli.console import Trouble
     from mcpgateway.cli.context import Globals
 
@@ -55,5 +55,5 @@ def _asked(context: click.Context, path: str) -> Any:
     with suppress(Away, Trouble, locations.Unusable):
         home = locations.gateway_home(environ, said.get("home"))
         globals_ = Globals(home, "", url, said.get("token_file") or "")
-        return Remote(globals_).ask(path, limit_s=ANSWER_S).value
+        return GatewayClient(globals_).ask(path, limit_s=ANSWER_S).value
     return None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from time import sleep
 from typing import Any, NamedTuple
 
-from mcpgateway.cli.client import ANOTHER_WAY, Away, Remote
+from mcpgateway.cli.client import ANOTHER_WAY, Away, GatewayClient
 from mcpgateway.cli.console import fail
 from mcpgateway.protocol.sse_reader import SseReader
 from mcpgateway.system.control_http import decoded
@@ -36,7 +36,7 @@ class Following:
 
     def __init__(
         self,
-        remote: Remote,
+        remote: GatewayClient,
         path: str,
         again: Callable[[str, float], None] | None,
         after: str = "",

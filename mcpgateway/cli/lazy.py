@@ -12,7 +12,7 @@ import click
 BEHIND = f"{__name__}.behind"
 
 
-class Told(NamedTuple):
+class CommandInfo(NamedTuple):
     """What is known of a command before it is loaded.
 
     :ivar where: ``module:attribute``, the module within `mcpgateway.cli.commands`.
@@ -28,7 +28,7 @@ class Told(NamedTuple):
 class LazyGroup(click.Group):
     """A group whose commands are told of in a table."""
 
-    def __init__(self, *args: Any, table: Mapping[str, Told], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, table: Mapping[str, CommandInfo], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.table = table
 
@@ -67,7 +67,7 @@ class LazyGroup(click.Group):
                 formatter.write_dl(rows)
 
 
-class Behind(click.Command):
+class PassthroughCommand(click.Command):
     """A command that takes words of another's behind ``--``; `behind` finds them."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -83,7 +83,7 @@ def behind(ctx: click.Context) -> list[str]:
     return words
 
 
-class Whole(click.Command):
+class RawCommand(click.Command):
     """A command that gets its words as they are, ``--`` included: as ``ctx.args``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

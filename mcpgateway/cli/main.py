@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -13,7 +14,7 @@ from mcpgateway import __version__
 from mcpgateway.cli import aliases
 from mcpgateway.cli.console import DONE, FAILED, Trouble, colour, show
 from mcpgateway.cli.context import Globals
-from mcpgateway.cli.lazy import LazyGroup, Told
+from mcpgateway.cli.lazy import CommandInfo, LazyGroup
 from mcpgateway.shim import locations
 
 RUNNING, SERVERS, CLIENTS, CONFIGURATION, PROGRAM = (
@@ -24,65 +25,89 @@ RUNNING, SERVERS, CLIENTS, CONFIGURATION, PROGRAM = (
     "This program",
 )
 COMMANDS = {
-    "start": Told("gateway:start", "start the gateway, and lead clients to it", RUNNING),
-    "stop": Told("gateway:stop", "give clients their own entries back, and end the gateway", RUNNING),
-    "restart": Told("gateway:restart", "end the gateway and start it with the same options", RUNNING),
-    "status": Told("status:status", "say whether the gateway runs, and what it serves", RUNNING),
-    "health": Told("status:health", "print the numbers of a running gateway and its servers", RUNNING),
-    "stats": Told(
+    "start": CommandInfo("gateway:start", "start the gateway, and lead clients to it", RUNNING),
+    "stop": CommandInfo("gateway:stop", "give clients their own entries back, and end the gateway", RUNNING),
+    "restart": CommandInfo("gateway:restart", "end the gateway and start it with the same options", RUNNING),
+    "status": CommandInfo("status:status", "say whether the gateway runs, and what it serves", RUNNING),
+    "health": CommandInfo("status:health", "print the numbers of a running gateway and its servers", RUNNING),
+    "stats": CommandInfo(
         "figures:stats", "say which tools are called, and how they and their servers fare", RUNNING
     ),
-    "savings": Told("figures:savings", "say what sharing saves: processes, memory, tokens", RUNNING),
-    "serve": Told("serve:serve", "run the gateway in the foreground", RUNNING),
-    "service": Told("service:service", "run as a service: install, uninstall, status", RUNNING),
-    "doctor": Told("doctor:doctor", "look for everything that may be wrong, and say what to do", RUNNING),
-    "manhole": Told("manhole:manhole", "get a Python prompt inside of the running gateway", RUNNING),
-    "sessions": Told("sessions:sessions", "see who uses the gateway, and end sessions", RUNNING),
-    "dump": Told("dump:dump", "print all that the gateway is doing, to look for a fault", RUNNING),
-    "shutdown": Told("dump:shutdown", "have the gateway end as SIGTERM does, here or elsewhere", RUNNING),
-    "wait": Told("readiness:wait", "start servers, and wait until they can be called", SERVERS),
-    "preflight": Told("readiness:preflight", "say whether servers could be called now; for scripts", SERVERS),
-    "connect": Told("shim:connect", "be one server of the gateway, on stdin and stdout", SERVERS),
-    "proxy": Told("shim:proxy", "be one server of the gateway, as connect is: --target NAME", SERVERS),
-    "stdio": Told("shim:stdio", "be all servers together, or a view of them, on stdin and stdout", SERVERS),
-    "servers": Told("servers:servers", "look at servers, add and change them, start and stop them", SERVERS),
-    "tools": Told("tools:tools", "find the tools of all servers, and call them", SERVERS),
-    "logs": Told("logs:logs", "follow what a server says", SERVERS),
-    "events": Told("logs:events", "follow what happens in the gateway", RUNNING),
-    "discover": Told(
+    "savings": CommandInfo("figures:savings", "say what sharing saves: processes, memory, tokens", RUNNING),
+    "serve": CommandInfo("serve:serve", "run the gateway in the foreground", RUNNING),
+    "service": CommandInfo("service:service", "run as a service: install, uninstall, status", RUNNING),
+    "doctor": CommandInfo(
+        "doctor:doctor", "look for everything that may be wrong, and say what to do", RUNNING
+    ),
+    "manhole": CommandInfo("manhole:manhole", "get a Python prompt inside of the running gateway", RUNNING),
+    "sessions": CommandInfo("sessions:sessions", "see who uses the gateway, and end sessions", RUNNING),
+    "dump": CommandInfo("dump:dump", "print all that the gateway is doing, to look for a fault", RUNNING),
+    "shutdown": CommandInfo(
+        "dump:shutdown", "have the gateway end as SIGTERM does, here or elsewhere", RUNNING
+    ),
+    "wait": CommandInfo("readiness:wait", "start servers, and wait until they can be called", SERVERS),
+    "preflight": CommandInfo(
+        "readiness:preflight", "say whether servers could be called now; for scripts", SERVERS
+    ),
+    "connect": CommandInfo("shim:connect", "be one server of the gateway, on stdin and stdout", SERVERS),
+    "proxy": CommandInfo("shim:proxy", "be one server of the gateway, as connect is: --target NAME", SERVERS),
+    "stdio": CommandInfo(
+        "shim:stdio", "be all servers together, or a view of them, on stdin and stdout", SERVERS
+    ),
+    "servers": CommandInfo(
+        "servers:servers", "look at servers, add and change them, start and stop them", SERVERS
+    ),
+    "tools": CommandInfo("tools:tools", "find the tools of all servers, and call them", SERVERS),
+    "logs": CommandInfo("logs:logs", "follow what a server says", SERVERS),
+    "events": CommandInfo("logs:events", "follow what happens in the gateway", RUNNING),
+    "discover": CommandInfo(
         "discover:discover", "ask every server for its tools, so that they can be found", SERVERS
     ),
-    "why": Told("tracing:why", "tell why a server is as it is, and what helps", SERVERS),
-    "record": Told(
+    "why": CommandInfo("tracing:why", "tell why a server is as it is, and what helps", SERVERS),
+    "record": CommandInfo(
         "tracing:record", "export the latest lines that were said to a server, and by it", SERVERS
     ),
-    "activity": Told("activity:activity", "tell who has called what lately, and what was changed", SERVERS),
-    "trace": Told("activity:trace", "tell what belongs to one trace, one session or one call", SERVERS),
-    "validate": Told("validate:validate", "try a server: connect, list its tools, ping it, end it", SERVERS),
-    "clients": Told("clients:clients", "lead clients' own files here, and give them back", CLIENTS),
-    "disable": Told("clients:disable", "give the clients their own servers back, and keep running", CLIENTS),
-    "enable": Told("clients:enable", "lead them here again", CLIENTS),
-    "install-claude-code": Told("install:install", "give Claude Code an entry for every server", CLIENTS),
-    "generate-config": Told(
+    "activity": CommandInfo(
+        "activity:activity", "tell who has called what lately, and what was changed", SERVERS
+    ),
+    "trace": CommandInfo(
+        "activity:trace", "tell what belongs to one trace, one session or one call", SERVERS
+    ),
+    "validate": CommandInfo(
+        "validate:validate", "try a server: connect, list its tools, ping it, end it", SERVERS
+    ),
+    "clients": CommandInfo("clients:clients", "lead clients' own files here, and give them back", CLIENTS),
+    "disable": CommandInfo(
+        "clients:disable", "give the clients their own servers back, and keep running", CLIENTS
+    ),
+    "enable": CommandInfo("clients:enable", "lead them here again", CLIENTS),
+    "install-claude-code": CommandInfo(
+        "install:install", "give Claude Code an entry for every server", CLIENTS
+    ),
+    "generate-config": CommandInfo(
         "generate:generate_config", "print a client's file that leads to the gateway", CLIENTS
     ),
-    "snippet": Told("generate:snippet", "print the entry to paste into a client's file", CLIENTS),
-    "instructions": Told(
+    "snippet": CommandInfo("generate:snippet", "print the entry to paste into a client's file", CLIENTS),
+    "instructions": CommandInfo(
         "instructions:instructions", "print what agents are told about the gateway", CLIENTS
     ),
-    "config": Told("config:config", "look at the configuration, check it, and change it", CONFIGURATION),
-    "token": Told("token:token", "show, replace and give out tokens", CONFIGURATION),
-    "credential": Told(
+    "config": CommandInfo(
+        "config:config", "look at the configuration, check it, and change it", CONFIGURATION
+    ),
+    "token": CommandInfo("token:token", "show, replace and give out tokens", CONFIGURATION),
+    "credential": CommandInfo(
         "credential:credential", "take passwords from a KeePass database, and list them", CONFIGURATION
     ),
-    "completion": Told(
+    "completion": CommandInfo(
         "completion:completion", "print what makes a shell complete commands and options", PROGRAM
     ),
-    aliases.WITH: Told("configured:with_", "run a command with a configuration that is named", ""),
-    "daemon": Told("daemon:daemon", "start and end the gateway, in the words of mcp-ctl", ""),
-    "marketplace": Told("marketplace:marketplace", "clear up what mcp-ctl has left in Claude Code", ""),
-    "version": Told("version:version", "say which release this is", PROGRAM),
-    "help": Told("version:help_", "say this", PROGRAM),
+    aliases.WITH: CommandInfo("configured:with_", "run a command with a configuration that is named", ""),
+    "daemon": CommandInfo("daemon:daemon", "start and end the gateway, in the words of mcp-ctl", ""),
+    "marketplace": CommandInfo(
+        "marketplace:marketplace", "clear up what mcp-ctl has left in Claude Code", ""
+    ),
+    "version": CommandInfo("version:version", "say which release this is", PROGRAM),
+    "help": CommandInfo("version:help_", "say this", PROGRAM),
 }
 # These may also stand behind the command.
 ANYWHERE: tuple[str, ...] = ("--home", "--url", "--api-url", "--token-file", "--auth-token-file")
@@ -148,11 +173,18 @@ def run(argv: list[str], *, is_piped: bool = False) -> int:
     _open_what_is_closed()
     first, rest = _options_first(argv)
     rest = aliases.meant(rest, is_piped=is_piped)
+    return guarded(
+        lambda: program.main(first + rest, "mcpgateway", standalone_mode=False), as_json="--json" in first
+    )
+
+
+def guarded(work: Callable[[], Any], *, as_json: bool) -> int:
+    """Do the work of a command, and tell what ends it; the exit code."""
     try:
-        code: Any = program.main(first + rest, "mcpgateway", standalone_mode=False)
+        code = work()
     except (click.ClickException, click.exceptions.Abort, locations.Unusable) as why:
         trouble = _as_trouble(why)
-        trouble.tell(as_json="--json" in first)
+        trouble.tell(as_json=as_json)
         return trouble.code
     except OSError as why:
         # What no command knows of is a stdout that takes no more, as on a full disk; its buffer is not tried once more.

@@ -6,10 +6,10 @@ import signal
 import sys
 from time import monotonic, sleep
 
-from mcpgateway.cli.client import Remote
+from mcpgateway.cli.client import GatewayClient
 from mcpgateway.cli.console import fail
 from mcpgateway.cli.context import Globals
-from mcpgateway.cli.start import Begun, Log, answers
+from mcpgateway.cli.start import Begun, StartLog, answers
 from mcpgateway.cli.stop import send
 from mcpgateway.shim import startup
 from mcpgateway.system.process.procfs import command_of, is_alive, start_time
@@ -27,7 +27,7 @@ def renew(globals_: Globals, pid: int, limit_s: float) -> Begun | None:
     before = read_state(home)
     if before.pid != pid or not hasattr(signal, "SIGHUP") or not _can(before, pid):
         return None
-    log, remote, began, born = Log(home), Remote(globals_), monotonic(), start_time(pid)
+    log, remote, began, born = StartLog(home), GatewayClient(globals_), monotonic(), start_time(pid)
     send(home, pid, signal.SIGHUP)
     while monotonic() - began < limit_s:
         now = read_state(home)

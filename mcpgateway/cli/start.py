@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from time import monotonic, sleep
 from typing import NamedTuple, NoReturn
 
-from mcpgateway.cli.client import Away, Remote
+from mcpgateway.cli.client import Away, GatewayClient
 from mcpgateway.cli.console import fail, say
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.gateway_process import gateway_pid
@@ -44,10 +44,10 @@ def begin(globals_: Globals, options: list[str], wait_s: float) -> Begun:
     :raise Trouble: it could not be started, or does not answer.
     """
     began = monotonic()
-    remote = Remote(globals_)
+    remote = GatewayClient(globals_)
     if answers(remote):
         return Begun(is_new=False, is_ours=False, took_s=0.0)
-    log = Log(globals_.home)
+    log = StartLog(globals_.home)
     starter = startup.Starter(globals_.home)
     is_ours = False
     next_look = began
@@ -65,7 +65,7 @@ def begin(globals_: Globals, options: list[str], wait_s: float) -> Begun:
     return Begun(is_new=True, is_ours=is_ours, took_s=monotonic() - began)
 
 
-def answers(remote: Remote) -> bool:
+def answers(remote: GatewayClient) -> bool:
     """Whether a gateway answers at the socket of the home.
 
     :raise Trouble: it does, but serves nobody for want of descriptors.
@@ -113,11 +113,11 @@ def _give_up(globals_: Globals, wait_s: float) -> NoReturn:
     who = f"the gateway (pid {pid})" if pid else "the gateway"
     fail(
         f"{who} does not answer after {wait_s:g} s",
-        f"mcpgateway status says whether it does by now, stop ends it; its log is {Log(globals_.home).path}",
+        f"mcpgateway status says whether it does by now, stop ends it; its log is {StartLog(globals_.home).path}",
     )
 
 
-def _failed(log: Log) -> NoReturn:
+def _failed(log: StartLog) -> NoReturn:
     lines = log.lines()
     said = next((each for each in reversed(lines) if each.startswith("mcpgateway: ")), "")
     for line in lines:
@@ -153,7 +153,7 @@ def described(pid: int) -> str:
     return f"pid {pid} ({name})" if name else f"pid {pid}"
 
 
-class Log:
+class StartLog:
     """What is written to the gateway's log from now on.
 
     :ivar path: where it is.

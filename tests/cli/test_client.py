@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mcpgateway.cli.client import Remote
+from mcpgateway.cli.client import GatewayClient
 from mcpgateway.cli.console import Trouble
 from mcpgateway.cli.context import Globals
 
@@ -62,13 +62,15 @@ class TokenTests:
         (tmp_path / "auth.token").write_text("of-this-home")
         (tmp_path / "named").write_text("of-a-file")
         here = Globals(home=str(tmp_path), url=elsewhere.url)
-        Remote(here).ask("/")
+        GatewayClient(here).ask("/")
         monkeypatch.setenv("MCP_GATEWAY_AUTH_TOKEN", "given")
-        Remote(here).ask("/")
-        Remote(here, is_admin=True).ask("/")
+        GatewayClient(here).ask("/")
+        GatewayClient(here, is_admin=True).ask("/")
         monkeypatch.setenv("MCP_GATEWAY_ADMIN_TOKEN", "greater")
-        Remote(here, is_admin=True).ask("/")
-        Remote(Globals(home=str(tmp_path), url=elsewhere.url, token_file=str(tmp_path / "named"))).ask("/")
+        GatewayClient(here, is_admin=True).ask("/")
+        GatewayClient(Globals(home=str(tmp_path), url=elsewhere.url, token_file=str(tmp_path / "named"))).ask(
+            "/"
+        )
         assert elsewhere.shown == [
             None,
             *(f"Bearer {each}" for each in ("given", "given", "greater", "of-a-file")),
@@ -78,5 +80,5 @@ class TokenTests:
         """What is no token is sent nowhere, and the variable is named."""
         monkeypatch.setenv("MCP_GATEWAY_AUTH_TOKEN", "a\r\nHost: b")
         with pytest.raises(Trouble, match="MCP_GATEWAY_AUTH_TOKEN: it is no token"):
-            Remote(Globals(home=str(tmp_path), url=elsewhere.url)).ask("/")
+            GatewayClient(Globals(home=str(tmp_path), url=elsewhere.url)).ask("/")
         assert elsewhere.shown == []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mcpgateway.cli.client import Remote
+from mcpgateway.cli.client import GatewayClient
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.event_stream import EVENT_LIMIT, Following, StreamEvent
 
@@ -65,7 +65,7 @@ class FollowingTests:
     def test_resumed(self, streamer: Streamer, tmp_path: Path) -> None:
         """Lines of data are joined, too long and unfinished events are left out, and the stream is resumed."""
         pauses: list[float] = []
-        remote = Remote(Globals(str(tmp_path), url=streamer.url))
+        remote = GatewayClient(Globals(str(tmp_path), url=streamer.url))
         events = Following(remote, "/events", lambda why, pause: None, wait=pauses.append).events()
         assert [next(events) for _ in range(3)] == [
             StreamEvent("1", "server", "one\ntwo"),

@@ -20,7 +20,7 @@ from mcpgateway.cli.console import format_duration
 from mcpgateway.cli.gateway_process import gateway_pid
 from mcpgateway.cli.lazy import LazyGroup
 from mcpgateway.cli.main import program, run
-from mcpgateway.cli.start import Log, described
+from mcpgateway.cli.start import StartLog, described
 from mcpgateway.shim.locations import socket_path
 from mcpgateway.system.process.procfs import start_time
 from mcpgateway.system.state import is_gateway, read_state
@@ -148,7 +148,7 @@ class LogTests:
         (tmp_path / "logs").mkdir()
         path = tmp_path / "logs" / "gateway.log"
         path.write_text("old\n")
-        log = Log(str(tmp_path))
+        log = StartLog(str(tmp_path))
         with path.open("a") as file:
             file.write("".join(f"{n}\n\n" for n in range(30)))
         assert log.lines() == [str(n) for n in range(20, 30)]
@@ -157,9 +157,9 @@ class LogTests:
         """A log that has begun anew is told whole; one that is not there says nothing."""
         (tmp_path / "logs").mkdir()
         path = tmp_path / "logs" / "gateway.log"
-        assert Log(str(tmp_path)).lines() == []
+        assert StartLog(str(tmp_path)).lines() == []
         path.write_text("a long line that was there before\n")
-        log = Log(str(tmp_path))
+        log = StartLog(str(tmp_path))
         path.write_text("new\n")
         assert log.lines() == ["new"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.cli.doctor.context import World
+from mcpgateway.cli.doctor.context import DoctorContext
 from mcpgateway.cli.doctor.other_gateways import of_immorterm
 from mcpgateway.cli.main import run
 from mcpgateway.clientfiles import immorterm
@@ -50,7 +50,7 @@ class Left(House):
 
     def found(self) -> list[str]:
         """What the doctor says of it."""
-        return [each.id for each in of_immorterm(World(str(self.home), self.environ, 0.0))]
+        return [each.id for each in of_immorterm(DoctorContext(str(self.home), self.environ, 0.0))]
 
 
 @pytest.fixture

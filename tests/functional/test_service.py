@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from mcpgateway.cli.main import COMMANDS
-from mcpgateway.cli.service.units import SYSTEMD, Place, systemd_units
+from mcpgateway.cli.service.units import SYSTEMD, ServiceSettings, systemd_units
 from mcpgateway.system.settings import keep_login
 from tests.support.gateway import LIMIT_S, eventually, server
 from tests.support.http_client import Client
@@ -84,7 +84,9 @@ class UnitTests:
             (programs / name).touch(0o755)
         units = tmp_path / "units"
         units.mkdir()
-        for unit in systemd_units(Place(str(tmp_path / 'a "b" %h $x'), sys.executable, {}), str(units)):
+        for unit in systemd_units(
+            ServiceSettings(str(tmp_path / 'a "b" %h $x'), sys.executable, {}), str(units)
+        ):
             Path(unit.path).write_text(unit.text)
         environ = {**os.environ, "HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
         tap = Path(__file__).resolve().parents[2] / "tap" / "systemd"
@@ -102,7 +104,7 @@ class UnitTests:
         home = tmp_path / ".mcp-gateway"
         shell = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "SHLVL": "1", "TERM": "x", "MARK": "kept"}
         assert keep_login(str(home), shell) == []
-        unit = systemd_units(Place.here(str(home), shell), str(tmp_path))[0].text
+        unit = systemd_units(ServiceSettings.here(str(home), shell), str(tmp_path))[0].text
         line = next(each for each in unit.splitlines() if each.startswith("ExecStart="))
         manager = Manager(str(tmp_path / "notify"))
         bare = {

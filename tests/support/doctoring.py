@@ -6,22 +6,22 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mcpgateway.cli.doctor.context import World
+from mcpgateway.cli.doctor.context import DoctorContext
 from mcpgateway.cli.doctor.examination import CHECKS
-from mcpgateway.cli.doctor.finding import Finding, Level
+from mcpgateway.cli.doctor.finding import DoctorFinding, Severity
 from mcpgateway.system.gateway_health import HealthReply
 
 NOW = 1_800_000_000.0
 AWAY = HealthReply(why="connection refused")
 
 
-def world(tmp_path: Path, **parts: Any) -> World:
+def world(tmp_path: Path, **parts: Any) -> DoctorContext:
     """A world whose home and user's home are in a directory of the test's; no gateway answers unless it is said."""
     home = tmp_path / "user" / ".mcp-gateway"
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o700)
     environ = {"HOME": str(tmp_path / "user"), "PATH": os.environ["PATH"]}
-    made = World(
+    made = DoctorContext(
         str(home), environ, parts.pop("now", NOW), parts.pop("clients", ()), parts.pop("proc", "/proc")
     )
     # What is worked out once is put in its place before anybody has asked for it.
@@ -36,23 +36,23 @@ def answers(**body: Any) -> HealthReply:
     )
 
 
-def found(name: str, looked_at: World) -> list[Finding]:
+def found(name: str, looked_at: DoctorContext) -> list[DoctorFinding]:
     """What one check finds."""
     return list(next(each for each in CHECKS if each.name == name).look(looked_at))
 
 
-def ids(name: str, looked_at: World) -> list[str]:
+def ids(name: str, looked_at: DoctorContext) -> list[str]:
     """The ids of what one check finds."""
     return [each.id for each in found(name, looked_at)]
 
 
-def is_fine(name: str, looked_at: World) -> bool:
+def is_fine(name: str, looked_at: DoctorContext) -> bool:
     """Whether one check finds that all is well, and nothing else."""
     (only,) = found(name, looked_at)
-    return only.id == name and only.level is Level.OK
+    return only.id == name and only.level is Severity.OK
 
 
-def written(looked_at: World, name: str, text: str, mode: int = 0o600) -> Path:
+def written(looked_at: DoctorContext, name: str, text: str, mode: int = 0o600) -> Path:
     """A file in the home."""
     path = Path(looked_at.in_home(name))
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

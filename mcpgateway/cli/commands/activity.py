@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import click
 
-from mcpgateway.cli.client import Remote
+from mcpgateway.cli.client import GatewayClient
 from mcpgateway.cli.completion_values import server_names
 from mcpgateway.cli.console import DONE, FAILED, Part, answer, say, spinner, styled, table
 from mcpgateway.cli.context import Globals
@@ -74,7 +74,7 @@ def trace(globals_: Globals, identifier: str) -> int:
 
 def _found(globals_: Globals, wanted: Mapping[str, str]) -> list[dict[str, Any]]:
     query = urlencode({name: value for name, value in wanted.items() if value})
-    remote = Remote(globals_)
+    remote = GatewayClient(globals_)
     with spinner("asking the gateway"):
         found = remote.told(f"/api/v1/activity?{query}", limit_s=FIND_S)
     records = found.get("records") if isinstance(found, dict) else None

@@ -237,11 +237,11 @@ def enable(context: click.Context) -> None:
 
     Exit code 2 where no gateway answers that they could be led to; nothing is changed then.
     """
-    from mcpgateway.cli.client import Away, Remote
+    from mcpgateway.cli.client import Away, GatewayClient
     from mcpgateway.clientfiles import enrolment
 
     globals_: Globals = context.obj
-    remote = Remote(globals_)
+    remote = GatewayClient(globals_)
     try:
         said = remote.ask("/health", limit_s=HEALTH_S).value
     except Away as why:

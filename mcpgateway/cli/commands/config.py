@@ -23,7 +23,7 @@ def config(context: click.Context) -> None:
     """Look at the configuration, check it, and change it."""
     globals_: Globals = context.obj
     if globals_.url or globals_.token_file:
-        raise click.UsageError("config: --url and --token-file are for the programs that talk to a gateway")
+        raise click.UsageError("config: --url and --token-file do not apply: it works on this machine")
     if context.invoked_subcommand is None:
         raise click.UsageError(f"config: name a verb: {', '.join(sorted(config.commands))}")
 

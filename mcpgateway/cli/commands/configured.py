@@ -9,12 +9,12 @@ import click
 from mcpgateway.cli import entry
 from mcpgateway.cli.console import fail
 from mcpgateway.cli.context import Globals
-from mcpgateway.cli.lazy import Whole
+from mcpgateway.cli.lazy import RawCommand
 
 CONFIG_VARIABLE = "MCPGATEWAY_CONFIG"
 
 
-@click.command("with", cls=Whole)
+@click.command("with", cls=RawCommand)
 @click.pass_context
 def with_(context: click.Context) -> object:
     """Run COMMAND so that what it starts reads FILE: with FILE COMMAND …"""
@@ -32,10 +32,10 @@ def with_(context: click.Context) -> object:
 
 def _check(globals_: Globals, file: str) -> None:
     """See that no gateway of the home runs that does not read that file; it would be used, and serve others."""
-    from mcpgateway.cli.client import Away, Remote
+    from mcpgateway.cli.client import Away, GatewayClient
 
     try:
-        said = Remote(globals_).ask("/health").value
+        said = GatewayClient(globals_).ask("/health").value
     except Away:
         return
     config = said.get("config") if isinstance(said, dict) else None

@@ -13,7 +13,7 @@ from mcpgateway.cli.console import DONE, FAILED, answer, emit, fail, table
 from mcpgateway.cli.context import Globals
 
 if TYPE_CHECKING:
-    from mcpgateway.cli.local.credentials import Held
+    from mcpgateway.cli.local.credentials import ServerCredentials
     from mcpgateway.credentials.commands import Result, Said
     from mcpgateway.credentials.keepass import Lock
     from mcpgateway.credentials.records import Credential
@@ -182,10 +182,10 @@ def _put(globals_: Globals, found: tuple[Credential, ...], env_file: str | None)
 def _patching(globals_: Globals) -> Callable[[str, Mapping[str, Any]], Said]:
     from urllib.parse import quote
 
-    from mcpgateway.cli.client import Away, Remote
+    from mcpgateway.cli.client import Away, GatewayClient
     from mcpgateway.credentials.commands import Said
 
-    remote = Remote(globals_)
+    remote = GatewayClient(globals_)
 
     def patch(name: str, body: Mapping[str, Any]) -> Said:
         path = f"/api/v1/servers/{quote(name, safe='')}"
@@ -233,7 +233,7 @@ def list_structured(globals_: Globals) -> None:
     emit({"version": VERSION, "servers": [each.shown() for each in _held(globals_)]})
 
 
-def _held(globals_: Globals) -> list[Held]:
+def _held(globals_: Globals) -> list[ServerCredentials]:
     from mcpgateway.cli.local.credentials import held
     from mcpgateway.clientfiles.machine import as_it_runs
     from mcpgateway.clientfiles.reader import enrolled_files

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,11 +10,12 @@ from typing import Any
 import click
 
 from mcpgateway import escaping
-from mcpgateway.cli.client import Away, Late, Remote, Shut
+from mcpgateway.cli.client import Away, GatewayClient, Late, Shut
 from mcpgateway.cli.commands.validate import Seconds
 from mcpgateway.cli.completion_values import server_names
-from mcpgateway.cli.console import DONE, FAILED, answer, fail, is_dumb, is_terminal, say, styled, table
+from mcpgateway.cli.console import DONE, FAILED, emit, fail, is_dumb, is_terminal, say, styled, table
 from mcpgateway.cli.context import Globals
+from mcpgateway.cli.handover import hand_over
 
 PATH = "/api/v1/discover"
 POLL_S = 0.25
@@ -50,18 +50,25 @@ def discover(globals_: Globals, servers: tuple[str, ...], timeout: float) -> int
     Search and lists then know them without any server running.  The gateway that runs does it, or else this program
     itself.  Exit code 1 where a server could not be asked.
     """
-    remote = Remote(globals_)
-    with _progress() as tell:
-        if _is_there(globals_, remote):
-            found = _by_the_gateway(remote, list(servers), timeout, tell)
-        else:
-            found = _by_ourselves(globals_, servers, timeout, tell)
-    listed = found["servers"]
-    answer(globals_, {"servers": listed}, lambda: _tell(listed))
+    remote = GatewayClient(globals_)
+    if not _is_there(globals_, remote):
+        request = {"home": globals_.home, "servers": servers, "limit_s": timeout, "as_json": globals_.as_json}
+        hand_over("mcpgateway.app.discover", request)
+    with progress() as tell:
+        found = _by_the_gateway(remote, list(servers), timeout, tell)
+    return report(found["servers"], as_json=globals_.as_json)
+
+
+def report(listed: list[dict[str, Any]], *, as_json: bool) -> int:
+    """Print what has become of each server; the exit code."""
+    if as_json:
+        emit({"servers": listed})
+    else:
+        _tell(listed)
     return FAILED if any(each["state"] != OVER[0] for each in listed) else DONE
 
 
-def _is_there(globals_: Globals, remote: Remote) -> bool:
+def _is_there(globals_: Globals, remote: GatewayClient) -> bool:
     try:
         remote.ask("/healthz", limit_s=HEALTH_S)
     except Away as why:
@@ -71,7 +78,7 @@ def _is_there(globals_: Globals, remote: Remote) -> bool:
     return True
 
 
-def _by_the_gateway(remote: Remote, servers: list[str], limit_s: float, tell: Tell) -> dict[str, Any]:
+def _by_the_gateway(remote: GatewayClient, servers: list[str], limit_s: float, tell: Tell) -> dict[str, Any]:
     body: dict[str, Any] = {"timeout_ms": round(limit_s * 1000)}
     if servers:
         body["servers"] = servers
@@ -94,20 +101,8 @@ def _by_the_gateway(remote: Remote, servers: list[str], limit_s: float, tell: Te
             }
 
 
-def _by_ourselves(globals_: Globals, servers: tuple[str, ...], limit_s: float, tell: Tell) -> dict[str, Any]:
-    from mcpgateway.app.discover import Wish
-    from mcpgateway.app.discover import discover as ask
-    from mcpgateway.clientfiles.machine import Machine
-    from mcpgateway.errors import ConfigError
-
-    try:
-        return ask(Machine(globals_.home, os.environ), Wish(servers, limit_s, tell))
-    except ConfigError as why:
-        fail(why.message, why.hint)
-
-
 @contextmanager
-def _progress() -> Iterator[Tell]:
+def progress() -> Iterator[Tell]:
     """Show a person how far it is; nothing is written to a pipe."""
     import sys
 

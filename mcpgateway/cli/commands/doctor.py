@@ -13,9 +13,9 @@ from mcpgateway.cli.context import Globals
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mcpgateway.cli.doctor.context import World
+    from mcpgateway.cli.doctor.context import DoctorContext
     from mcpgateway.cli.doctor.examination import Mended
-    from mcpgateway.cli.doctor.finding import Finding
+    from mcpgateway.cli.doctor.finding import DoctorFinding
 
 TIPS = (
     "give a server a child per session: servers.NAME.share: session",
@@ -67,11 +67,11 @@ def doctor(context: click.Context, *, fix: bool, dry_run: bool, clients: tuple[s
     context.exit(FAILED if issues else DONE)
 
 
-def _world(globals_: Globals, clients: tuple[str, ...]) -> World:
+def _world(globals_: Globals, clients: tuple[str, ...]) -> DoctorContext:
     import os
     from datetime import UTC, datetime
 
-    from mcpgateway.cli.doctor.context import World
+    from mcpgateway.cli.doctor.context import DoctorContext
     from mcpgateway.clientfiles.generate import dialect_of
     from mcpgateway.errors import ConfigError
 
@@ -79,7 +79,7 @@ def _world(globals_: Globals, clients: tuple[str, ...]) -> World:
         names = tuple(dialect_of(each).name for each in clients)
     except ConfigError as why:
         fail(f"--client: {why}")
-    return World(globals_.home, os.environ, datetime.now(UTC).timestamp(), names)
+    return DoctorContext(globals_.home, os.environ, datetime.now(UTC).timestamp(), names)
 
 
 def _repair(mended: Mended, *, is_dry: bool) -> dict[str, object]:
@@ -88,7 +88,7 @@ def _repair(mended: Mended, *, is_dry: bool) -> dict[str, object]:
     return {"id": mended.finding.id, "what": mended.finding.repair.what, "result": done, "why": mended.why}
 
 
-def _tell_plan(findings: Iterable[Finding], *, is_dry: bool) -> None:
+def _tell_plan(findings: Iterable[DoctorFinding], *, is_dry: bool) -> None:
     plan = [each.repair.what for each in findings if each.repair is not None]
     heading = "This would be done:" if is_dry else "This is done now:"
     say(heading if plan else "There is nothing that could be put right without you.")
@@ -110,11 +110,11 @@ def _tell_done(mended: Iterable[Mended], *, is_dry: bool) -> None:
         say()
 
 
-def _tell(findings: list[Finding]) -> None:
+def _tell(findings: list[DoctorFinding]) -> None:
     from mcpgateway.cli.doctor.examination import verdict
-    from mcpgateway.cli.doctor.finding import Level
+    from mcpgateway.cli.doctor.finding import Severity
 
-    marks = {Level.OK: ("✓", "green"), Level.NOTE: ("○", "yellow"), Level.PROBLEM: ("✗", "red")}
+    marks = {Severity.OK: ("✓", "green"), Severity.NOTE: ("○", "yellow"), Severity.PROBLEM: ("✗", "red")}
     say("mcpgateway doctor")
     say()
     for each in findings:
@@ -122,7 +122,7 @@ def _tell(findings: list[Finding]) -> None:
         paragraph("  ", styled(mark, fg=colour), f" {each.text}")
         for line in each.more:
             say(f"    {line}")
-        if each.level is not Level.OK and each.advice:
+        if each.level is not Severity.OK and each.advice:
             say(f"      → {each.advice}", dim=True)
     passed, issues = verdict(findings)
     say()

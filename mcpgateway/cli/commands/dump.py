@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mcpgateway.cli.client import Away, Late, Remote
+from mcpgateway.cli.client import Away, GatewayClient, Late
 from mcpgateway.cli.console import DONE, FAILED, answer, emit, say, spinner, table
 from mcpgateway.cli.context import Globals
 
@@ -24,7 +24,7 @@ def dump(globals_: Globals) -> None:
 
     Slots, sessions, calls, timers, connections, descriptors and memory; on a terminal only how many.
     """
-    found = Remote(globals_).told("/api/v1/debug/dump", limit_s=DUMP_S)
+    found = GatewayClient(globals_).told("/api/v1/debug/dump", limit_s=DUMP_S)
     if globals_.as_json or not isinstance(found, dict):
         emit(found)
         return
@@ -72,7 +72,7 @@ def shutdown(globals_: Globals, *, no_wait: bool, timeout: float) -> int:
     manager; `mcpgateway stop` gives them back before it ends.  This works with --url too, with the admin token.  Exit
     code 1 where it has not ended in time.
     """
-    remote = Remote(globals_)
+    remote = GatewayClient(globals_)
     found = remote.told("/api/v1/shutdown", method="POST")
     has_ended = False
     if not no_wait:
@@ -85,7 +85,7 @@ def shutdown(globals_: Globals, *, no_wait: bool, timeout: float) -> int:
     return DONE if has_ended or no_wait else FAILED
 
 
-def _has_ended(remote: Remote, limit_s: float) -> bool:
+def _has_ended(remote: GatewayClient, limit_s: float) -> bool:
     ends = time.monotonic() + limit_s
     while time.monotonic() < ends:
         try:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mcpgateway.cli.client import Remote
+from mcpgateway.cli.client import GatewayClient
 from mcpgateway.cli.commands.status import coloured
 from mcpgateway.cli.completion_values import server_names
 from mcpgateway.cli.console import answer, format_duration, say, table
@@ -47,7 +47,7 @@ def stats(globals_: Globals, server: str | None, sort: str, limit: int) -> None:
 
     With --json that is GET /api/health/stats, and of each server what GET /api/v1/metrics says.
     """
-    remote = Remote(globals_)
+    remote = GatewayClient(globals_)
     found, lives = remote.told("/api/health/stats"), remote.told("/api/v1/metrics")
     if not isinstance(found, dict) or not isinstance(lives, dict) or "toolStats" not in found:
         remote.unreachable("what answers there is no gateway")
@@ -122,7 +122,7 @@ def _tell_servers(servers: list[dict[str, Any]]) -> None:
 @click.pass_obj
 def savings(globals_: Globals) -> None:
     """Say what sharing saves: processes, memory, and tokens of models."""
-    remote = Remote(globals_)
+    remote = GatewayClient(globals_)
     found = remote.told("/api/v1/savings")
     if not isinstance(found, dict) or "processes" not in found:
         remote.unreachable("what answers there is no gateway")

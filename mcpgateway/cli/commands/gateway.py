@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 from click.core import ParameterSource
 
-from mcpgateway.cli.client import Away, Remote
+from mcpgateway.cli.client import Away, GatewayClient
 from mcpgateway.cli.client_files import (
     ADOPT,
     ALWAYS,
@@ -26,7 +26,7 @@ from mcpgateway.cli.client_files import (
 from mcpgateway.cli.console import DONE, FAILED, answer, emit, fail, say, spinner
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.gateway_process import gateway_pid
-from mcpgateway.cli.lazy import Behind, behind
+from mcpgateway.cli.lazy import PassthroughCommand, behind
 from mcpgateway.cli.restart import renew
 from mcpgateway.cli.start import Begun, begin
 from mcpgateway.cli.stop import clear_up, end, unwanted
@@ -44,7 +44,7 @@ FOUND_NOTHING = "Gateway is not running (no state file found)."
 
 def _of_this_machine(globals_: Globals, name: str) -> None:
     if globals_.url or globals_.token_file:
-        raise click.UsageError(f"{name}: --url and --token-file are for the programs that talk to a gateway")
+        raise click.UsageError(f"{name}: --url and --token-file do not apply: it works on this machine")
 
 
 class _Seconds(click.FloatRange):
@@ -69,7 +69,7 @@ def _options(port: int | None, config: str | None, more: list[str]) -> list[str]
     return made + more
 
 
-@click.command(cls=Behind)
+@click.command(cls=PassthroughCommand)
 @click.option("--foreground", "-f", is_flag=True, help="Stay here, and log to stdout.")
 @click.option("--port", "-p", type=click.IntRange(0, 65535), metavar="N", help="TCP port (default: 9100).")
 @click.option("--config", "-c", type=click.Path(), metavar="FILE", help="Configuration file.")
@@ -176,7 +176,7 @@ def options_of(words: list[str]) -> list[str]:
 def _told(globals_: Globals, begun: Begun) -> dict[str, Any]:
     """What is to be said of a gateway that answers."""
     try:
-        said = Remote(globals_).ask("/health", limit_s=HEALTH_S)
+        said = GatewayClient(globals_).ask("/health", limit_s=HEALTH_S)
         body = said.value if said.status == 200 and isinstance(said.value, dict) else {}
     except Away:
         body = {}
@@ -210,7 +210,7 @@ def _tell_servers(value: dict[str, Any]) -> None:
 def _served(globals_: Globals) -> list[str]:
     """The names of what is served now, what clients' files have brought among it; none where it cannot be asked."""
     try:
-        said = Remote(globals_).ask(SERVED, limit_s=HEALTH_S)
+        said = GatewayClient(globals_).ask(SERVED, limit_s=HEALTH_S)
     except Away:
         return []
     shown = said.value if said.status == 200 and isinstance(said.value, list) else []
@@ -264,7 +264,7 @@ def stop(globals_: Globals, *, timeout: float, force: bool) -> int:
     return FAILED if given is not None and given.errors else DONE
 
 
-@click.command(cls=Behind)
+@click.command(cls=PassthroughCommand)
 @click.option("--port", "-p", type=click.IntRange(0, 65535), metavar="N", help="Another TCP port.")
 @click.option("--config", "-c", type=click.Path(), metavar="FILE", help="Another configuration file.")
 @_seconds("--wait", START_S, "How long the start may take.")

@@ -75,6 +75,6 @@ def _port(globals_: Globals) -> int:
     import os
     from datetime import UTC, datetime
 
-    from mcpgateway.cli.doctor.context import World
+    from mcpgateway.cli.doctor.context import DoctorContext
 
-    return World(globals_.home, os.environ, datetime.now(UTC).timestamp()).port
+    return DoctorContext(globals_.home, os.environ, datetime.now(UTC).timestamp()).port

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 import click
 
 from mcpgateway import escaping
-from mcpgateway.cli.client import Remote
+from mcpgateway.cli.client import GatewayClient
 from mcpgateway.cli.completion_values import server_names
 from mcpgateway.cli.console import in_json, say, show
 from mcpgateway.cli.context import Globals
@@ -70,7 +70,7 @@ def _follow(globals_: Globals, path: str, tell: Any, *, goes_on: bool, after: st
     def again(why: str, pause_s: float) -> None:
         say(f"mcpgateway: {why}; again in {pause_s:g} s", err=True, dim=True)
 
-    following = Following(Remote(globals_), path, again if goes_on else None, after)
+    following = Following(GatewayClient(globals_), path, again if goes_on else None, after)
     for event in following.events():
         tell(event, as_json=globals_.as_json)
 

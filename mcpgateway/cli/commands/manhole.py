@@ -36,7 +36,7 @@ def manhole(globals_: Globals, *, path: str | None) -> None:
     stdin is no terminal, its lines are run and their results printed.
     """
     if globals_.url or globals_.token_file:
-        raise click.UsageError("manhole: --url and --token-file are for the programs that talk to a gateway")
+        raise click.UsageError("manhole: --url and --token-file do not apply: it works on this machine")
     path = os.path.abspath(os.path.expanduser(path)) if path else _usual(globals_.home)
     with socket.socket(socket.AF_UNIX) as line:
         try:

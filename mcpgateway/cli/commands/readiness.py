@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import click
 
-from mcpgateway.cli.client import Away, Remote, Shut
+from mcpgateway.cli.client import Away, GatewayClient, Shut
 from mcpgateway.cli.commands.validate import Seconds
 from mcpgateway.cli.completion_values import server_names
 from mcpgateway.cli.console import FAILED, answer, spinner, styled, table
@@ -35,7 +35,7 @@ CODES = "Exit codes: 0 ready, 10 not running yet, 11 needs somebody (approval, a
 @click.pass_obj
 def wait(globals_: Globals, servers: tuple[str, ...], limit: float) -> int:
     """Start servers, and wait until they can be called; for the gateway itself too, if it is just being started."""
-    remote = Remote(globals_)
+    remote = GatewayClient(globals_)
     ends = time.monotonic() + limit
     with spinner("waiting"):
         _wait_for_gateway(remote, ends)
@@ -58,12 +58,12 @@ def wait(globals_: Globals, servers: tuple[str, ...], limit: float) -> int:
 @click.pass_obj
 def preflight(globals_: Globals, names: tuple[str, ...]) -> int:
     """Say whether servers could be called now, and what is in the way; nothing is started."""
-    remote = Remote(globals_)
+    remote = GatewayClient(globals_)
     found = remote.told(f"/api/v1/preflight?{urlencode({'need': ','.join(names)})}")
     return _answered(globals_, remote, found)
 
 
-def _wait_for_gateway(remote: Remote, ends: float) -> None:
+def _wait_for_gateway(remote: GatewayClient, ends: float) -> None:
     while True:
         try:
             remote.ask("/healthz", limit_s=ASK_S)
@@ -77,7 +77,7 @@ def _wait_for_gateway(remote: Remote, ends: float) -> None:
             return
 
 
-def _answered(globals_: Globals, remote: Remote, found: Any) -> int:
+def _answered(globals_: Globals, remote: GatewayClient, found: Any) -> int:
     if not isinstance(found, dict) or not isinstance(found.get("servers"), list):
         remote.unreachable("what answers there is no gateway")
     answer(globals_, found, lambda: _tell(found["servers"]))

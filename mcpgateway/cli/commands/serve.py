@@ -9,13 +9,13 @@ import click
 from mcpgateway import __version__
 from mcpgateway.cli.console import DONE, say, show
 from mcpgateway.cli.context import Globals
-from mcpgateway.cli.lazy import Whole
+from mcpgateway.cli.lazy import RawCommand
 from mcpgateway.shim.startup import argv
 
 HELP, VERSION = ("--help", "-h"), "--version"
 
 
-@click.command(cls=Whole, context_settings={"help_option_names": list(HELP)})
+@click.command(cls=RawCommand, context_settings={"help_option_names": list(HELP)})
 @click.option("--port", "-p", metavar="N", help="TCP port on loopback (default: 9100).")
 @click.option("--config", "-c", metavar="FILE", help="Configuration file, YAML or JSON.")
 @click.option("--env-file", metavar="FILE", help="File of values instead of .env in the home.")
@@ -51,7 +51,7 @@ def serve(context: click.Context) -> int:
         return DONE
     _refuse_unknown(context)
     if globals_.url or globals_.token_file:
-        raise click.UsageError("serve: --url and --token-file are for the programs that talk to a gateway")
+        raise click.UsageError("serve: --url and --token-file do not apply: it works on this machine")
     if not _yields(globals_):
         words = argv(globals_.named_home or None, context.args)
         os.execv(words[0], words)  # noqa: S606 - no shell is wanted
@@ -70,12 +70,12 @@ def _refuse_unknown(context: click.Context) -> None:
 
 
 def _yields(globals_: Globals) -> bool:
-    from mcpgateway.cli.client import Remote
+    from mcpgateway.cli.client import GatewayClient
     from mcpgateway.cli.gateway_process import gateway_pid
     from mcpgateway.cli.start import answers
 
     pid = gateway_pid(globals_.home)
-    if not pid or not answers(Remote(globals_)):
+    if not pid or not answers(GatewayClient(globals_)):
         return False
     say(f"The gateway of {globals_.home} is already running (pid {pid}); mcpgateway stop ends it.")
     return True

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 import click
 
-from mcpgateway.cli.client import Remote
+from mcpgateway.cli.client import GatewayClient
 from mcpgateway.cli.commands.status import COLOURS
 from mcpgateway.cli.commands.validate import Seconds
 from mcpgateway.cli.completion_values import server_names
@@ -25,7 +25,7 @@ from mcpgateway.cli.console import (
     table,
 )
 from mcpgateway.cli.context import Globals
-from mcpgateway.cli.lazy import LazyGroup, Told
+from mcpgateway.cli.lazy import CommandInfo, LazyGroup
 
 API = "/api/v1/servers"
 MARGIN_S = 10.0  # so that it is the gateway that says what took too long
@@ -34,26 +34,26 @@ RUNS = frozenset(("running", "degraded"))
 WORKS = frozenset(("idle", "stopped"))  # it was seen to run, and is started by the next who needs it
 COMES = frozenset(("starting", "restarting"))
 VERBS = {
-    "list": Told("servers:list_", "list all servers, and how they are"),
-    "get": Told("servers:get", "show all there is to know of one"),
-    "add": Told("servers_edit:add", "add one to the configuration, and start it"),
-    "remove": Told("servers_edit:remove", "take one out of the configuration"),
-    "rename": Told("servers_edit:rename", "call one by another name"),
-    "enable": Told("servers:enable", "switch one on"),
-    "disable": Told("servers:disable", "switch one off: it is stopped, and calls are refused"),
-    "start": Told("servers:start", "start one, or all that clients share"),
-    "stop": Told("servers:stop", "stop one, or all; the next who needs it starts it again"),
-    "restart": Told("servers:restart", "replace what runs of one, or start it"),
-    "reset-circuit": Told("servers:reset_circuit", "forget what one has done wrong"),
-    "set": Told("servers_edit:set_keys", "give keys of one's entry values"),
-    "unset": Told("servers_edit:unset_keys", "take keys out of one's entry"),
-    "login": Told("servers_login:login", "sign in at a remote one that wants it"),
-    "logout": Told("servers_login:logout", "sign out there"),
-    "forget": Told("servers_login:forget", "sign out, and give up what the gateway is registered as"),
-    "set-env": Told("servers_edit:set_env", "give one variables"),
-    "unset-env": Told("servers_edit:unset_env", "take variables away from one"),
-    "set-header": Told("servers_edit:set_header", "give one headers"),
-    "unset-header": Told("servers_edit:unset_header", "take headers away from one"),
+    "list": CommandInfo("servers:list_", "list all servers, and how they are"),
+    "get": CommandInfo("servers:get", "show all there is to know of one"),
+    "add": CommandInfo("servers_edit:add", "add one to the configuration, and start it"),
+    "remove": CommandInfo("servers_edit:remove", "take one out of the configuration"),
+    "rename": CommandInfo("servers_edit:rename", "call one by another name"),
+    "enable": CommandInfo("servers:enable", "switch one on"),
+    "disable": CommandInfo("servers:disable", "switch one off: it is stopped, and calls are refused"),
+    "start": CommandInfo("servers:start", "start one, or all that clients share"),
+    "stop": CommandInfo("servers:stop", "stop one, or all; the next who needs it starts it again"),
+    "restart": CommandInfo("servers:restart", "replace what runs of one, or start it"),
+    "reset-circuit": CommandInfo("servers:reset_circuit", "forget what one has done wrong"),
+    "set": CommandInfo("servers_edit:set_keys", "give keys of one's entry values"),
+    "unset": CommandInfo("servers_edit:unset_keys", "take keys out of one's entry"),
+    "login": CommandInfo("servers_login:login", "sign in at a remote one that wants it"),
+    "logout": CommandInfo("servers_login:logout", "sign out there"),
+    "forget": CommandInfo("servers_login:forget", "sign out, and give up what the gateway is registered as"),
+    "set-env": CommandInfo("servers_edit:set_env", "give one variables"),
+    "unset-env": CommandInfo("servers_edit:unset_env", "take variables away from one"),
+    "set-header": CommandInfo("servers_edit:set_header", "give one headers"),
+    "unset-header": CommandInfo("servers_edit:unset_header", "take headers away from one"),
 }
 
 
@@ -88,7 +88,7 @@ def road(name: str = "", verb: str = "", query: Mapping[str, str] | None = None)
 @click.pass_obj
 def list_(globals_: Globals) -> None:
     """List all servers, and how they are."""
-    found = Remote(globals_).told(road(query=None if globals_.as_json else {"tools": "false"}))
+    found = GatewayClient(globals_).told(road(query=None if globals_.as_json else {"tools": "false"}))
     answer(globals_, found, lambda: _tell_all(found))
 
 
@@ -117,7 +117,7 @@ def _tell_all(found: list[dict[str, Any]]) -> None:
 @click.pass_obj
 def get(globals_: Globals, name: str) -> None:
     """Show all there is to know of one, but no values of variables and headers."""
-    found = Remote(globals_).told(road(name))
+    found = GatewayClient(globals_).told(road(name))
     answer(globals_, found, lambda: _tell(found))
 
 
@@ -183,7 +183,9 @@ def disable(globals_: Globals, name: str) -> None:
 
 
 def _switch(globals_: Globals, name: str, *, on: bool) -> None:
-    found = Remote(globals_).told(road(name), method="PATCH", body={"disabled": not on}, limit_s=STOP_S)
+    found = GatewayClient(globals_).told(
+        road(name), method="PATCH", body={"disabled": not on}, limit_s=STOP_S
+    )
     answer(globals_, found, lambda: tell(f"{name} is switched {'on' if on else 'off'}.", found))
 
 
@@ -199,7 +201,7 @@ def start(globals_: Globals, name: str | None, *, is_all: bool, wait_s: float) -
     """
     if _one(name, is_all=is_all):
         return _operate(globals_, str(name), "start", wait_s)
-    found = Remote(globals_).told(road(verb="start"), method="POST")
+    found = GatewayClient(globals_).told(road(verb="start"), method="POST")
     answer(globals_, found, lambda: say(f"Starting: {', '.join(found['servers']) or 'none'}"))
     return DONE
 
@@ -213,7 +215,7 @@ def stop(globals_: Globals, name: str | None, *, is_all: bool) -> None:
     is_one = _one(name, is_all=is_all)
     path = road(str(name), "stop") if is_one else road(verb="stop")
     with spinner("stopping"):
-        found = Remote(globals_).told(path, method="POST", limit_s=STOP_S)
+        found = GatewayClient(globals_).told(path, method="POST", limit_s=STOP_S)
     said = (
         f"{name} is stopped" if is_one else f"Stopped: {', '.join(found.get('servers', ())) or 'nothing ran'}"
     )
@@ -241,7 +243,7 @@ def restart(globals_: Globals, name: str, wait_s: float) -> int:
 @click.pass_obj
 def reset_circuit(globals_: Globals, name: str) -> None:
     """Forget what one has done wrong, so that it may be started again."""
-    found = Remote(globals_).told(road(name, "reset-circuit"), method="POST")
+    found = GatewayClient(globals_).told(road(name, "reset-circuit"), method="POST")
     answer(globals_, found, lambda: say(f"{name} may be started again."))
 
 
@@ -253,7 +255,7 @@ def _one(name: str | None, *, is_all: bool) -> bool:
 
 def _operate(globals_: Globals, name: str, verb: str, wait_s: float) -> int:
     with spinner(f"waiting for {name}"):
-        found = Remote(globals_).told(
+        found = GatewayClient(globals_).told(
             road(name, verb, {"wait": f"{wait_s:g}s"}), method="POST", limit_s=wait_s + MARGIN_S
         )
     return told_of(globals_, found, name)

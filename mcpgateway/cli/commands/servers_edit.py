@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from mcpgateway.cli.client import Remote
+from mcpgateway.cli.client import GatewayClient
 from mcpgateway.cli.commands.servers import MARGIN_S, STOP_S, of_name, road, tell, told_of, waiting
 from mcpgateway.cli.commands.validate import command_of
 from mcpgateway.cli.console import answer, confirm, fail, spinner
 from mcpgateway.cli.context import Globals
-from mcpgateway.cli.lazy import Behind, behind
+from mcpgateway.cli.lazy import PassthroughCommand, behind
 from mcpgateway.cli.values import STDIN, Expanding, of_file, pairs
 
 DEFINITION_LIMIT = 1_048_576
@@ -27,7 +27,7 @@ _env_file = click.option(
 )
 
 
-@click.command(cls=Behind, options_metavar="[OPTIONS] [-- COMMAND ...]")
+@click.command(cls=PassthroughCommand, options_metavar="[OPTIONS] [-- COMMAND ...]")
 @click.argument("name", metavar="NAME")
 @click.option("--command", help="The program, or the whole command in quotes.")
 @click.option("--args", help="Its arguments, with commas between them.")
@@ -104,7 +104,7 @@ def _add(globals_: Globals, name: str, made: dict[str, Any], *, replace: bool, w
     if replace:
         method, path, body = "PUT", road(name, query=query), {"config": made}
     with spinner(f"waiting for {name}"):
-        found = Remote(globals_, is_admin=True).told(
+        found = GatewayClient(globals_, is_admin=True).told(
             path,
             method=method,
             body=body,
@@ -116,7 +116,7 @@ def _add(globals_: Globals, name: str, made: dict[str, Any], *, replace: bool, w
 
 
 def _is_there(globals_: Globals, name: str) -> bool:
-    return any(each.get("name") == name for each in Remote(globals_).told(road()))
+    return any(each.get("name") == name for each in GatewayClient(globals_).told(road()))
 
 
 def _program(word: str) -> str:
@@ -153,7 +153,7 @@ def remove(globals_: Globals, name: str, *, force: bool) -> None:
 
     Asks first; where nobody can be asked, --force is needed.
     """
-    remote = Remote(globals_)
+    remote = GatewayClient(globals_)
     if not force:
         found = remote.told(road(name))
         if not sys.stdin.isatty():
@@ -254,7 +254,7 @@ def unset_header(globals_: Globals, name: str, names: tuple[str, ...]) -> None:
 
 
 def _patched(globals_: Globals, name: str, patch: dict[str, Any], *, is_admin: bool = True) -> dict[str, Any]:
-    remote = Remote(globals_, is_admin=is_admin)
+    remote = GatewayClient(globals_, is_admin=is_admin)
     found = remote.told(road(name), method="PATCH", body=patch, limit_s=STOP_S)
     if not isinstance(found, dict):
         remote.unreachable("what answers there is no gateway")

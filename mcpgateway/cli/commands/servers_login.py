@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from mcpgateway.cli.client import Remote
+from mcpgateway.cli.client import GatewayClient
 from mcpgateway.cli.commands.servers import of_name, road
 from mcpgateway.cli.commands.validate import Seconds
 from mcpgateway.cli.console import DONE, FAILED, Trouble, answer, emit, fail, say
@@ -60,7 +60,7 @@ def login(
 
     Exit code 0 where the server can be used then, else 1.
     """
-    remote = Remote(globals_)
+    remote = GatewayClient(globals_)
     path = road(name, "login")
     if words is not None:
         text = sys.stdin.readline() if words == STDIN else words
@@ -95,7 +95,7 @@ def forget(globals_: Globals, name: str) -> None:
 
 
 def _leave(globals_: Globals, name: str, query: Mapping[str, str]) -> None:
-    found = Remote(globals_).told(road(name, "login", query or None), method="DELETE", limit_s=BEGIN_S)
+    found = GatewayClient(globals_).told(road(name, "login", query or None), method="DELETE", limit_s=BEGIN_S)
     answer(globals_, found, lambda: _tell_left(name, found))
 
 
@@ -165,7 +165,7 @@ def _show(globals_: Globals, found: Mapping[str, Any], url: str, *, is_opened: b
 class _Wait:
     """Waits until somebody has signed in, or pastes what the browser was sent to."""
 
-    def __init__(self, remote: Remote, path: str, url: str) -> None:
+    def __init__(self, remote: GatewayClient, path: str, url: str) -> None:
         self._remote = remote
         self._path = path
         self._url = url

@@ -11,8 +11,8 @@ from mcpgateway.cli.context import Globals
 from mcpgateway.shim import locations
 
 if TYPE_CHECKING:
-    from mcpgateway.cli.service.managers import Standing
-    from mcpgateway.cli.service.service import Installed, Removed, Service, Status
+    from mcpgateway.cli.service.managers import ServiceState
+    from mcpgateway.cli.service.service import Removed, Service, ServiceInstallation, ServiceStatus
 
 
 @click.group()
@@ -34,7 +34,7 @@ def install(globals_: Globals, *, dry_run: bool, no_start: bool) -> None:
     anything had to.
     """
 
-    def carry_out(chosen: Service) -> Installed:
+    def carry_out(chosen: Service) -> ServiceInstallation:
         return chosen.install(is_dry=dry_run, starts=not no_start)
 
     done = _carried_out(globals_, carry_out, "starting the service")
@@ -71,7 +71,7 @@ def _carried_out(globals_: Globals, carry_out: Any, what: str) -> Any:
     from mcpgateway.errors import ConfigError
 
     if globals_.url or globals_.token_file:
-        raise click.UsageError("service: --url and --token-file are for the programs that talk to a gateway")
+        raise click.UsageError("service: --url and --token-file do not apply: it works on this machine")
     try:
         with spinner(what):
             return carry_out(Service(globals_.home, locations.environment()))
@@ -79,13 +79,13 @@ def _carried_out(globals_: Globals, carry_out: Any, what: str) -> Any:
         fail(str(why), why.hint)
 
 
-def _as_json(done: Installed | Removed) -> dict[str, Any]:
+def _as_json(done: ServiceInstallation | Removed) -> dict[str, Any]:
     from attrs import asdict
 
     return asdict(done)
 
 
-def _tell_installed(done: Installed, *, is_dry: bool) -> None:
+def _tell_installed(done: ServiceInstallation, *, is_dry: bool) -> None:
     if is_dry:
         for unit in done.units:
             say(f"# {unit.path}", bold=True)
@@ -109,7 +109,7 @@ def _tell_removed(done: Removed, *, is_dry: bool) -> None:
         say("no service is installed")
 
 
-def _report_as_json(report: Status) -> dict[str, Any]:
+def _report_as_json(report: ServiceStatus) -> dict[str, Any]:
     standing = report.standing
     return {
         "manager": report.manager,
@@ -125,7 +125,7 @@ def _report_as_json(report: Status) -> dict[str, Any]:
     }
 
 
-def _tell_report(report: Status) -> None:
+def _tell_report(report: ServiceStatus) -> None:
     standing = report.standing
     if standing is None:
         say("no service is installed; `mcpgateway service install` installs one")
@@ -143,7 +143,7 @@ def _tell_report(report: Status) -> None:
         say(standing.note)
 
 
-def _lives(report: Status, standing: Standing) -> list[tuple[Part, ...]]:
+def _lives(report: ServiceStatus, standing: ServiceState) -> list[tuple[Part, ...]]:
     return [
         ("enabled", _yes(standing.is_enabled), "starts when you log in" if standing.is_enabled else ""),
         ("active", _yes(standing.is_active), _active(report)),
@@ -151,7 +151,7 @@ def _lives(report: Status, standing: Standing) -> list[tuple[Part, ...]]:
     ]
 
 
-def _active(report: Status) -> str:
+def _active(report: ServiceStatus) -> str:
     standing = report.standing
     assert standing is not None
     pid = f"pid {standing.pid}" if standing.pid else ""

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 import click
 
-from mcpgateway.cli.client import Remote
+from mcpgateway.cli.client import GatewayClient
 from mcpgateway.cli.completion_values import server_names
 from mcpgateway.cli.console import DONE, FAILED, answer, confirm, fail, format_duration, say, table
 from mcpgateway.cli.context import Globals
@@ -31,7 +31,7 @@ def sessions() -> None:
 def list_(globals_: Globals, server: str | None, pid: int | None) -> None:
     """List the sessions in use, the one that was heard of last first."""
     query = {name: str(value) for name, value in (("server", server), ("pid", pid)) if value}
-    found = Remote(globals_).told(PATH + (f"?{urlencode(query)}" if query else ""))
+    found = GatewayClient(globals_).told(PATH + (f"?{urlencode(query)}" if query else ""))
     answer(globals_, found, lambda: _tell(found))
 
 
@@ -52,7 +52,7 @@ def kill(globals_: Globals, session: str | None, *, everybody: bool, pid: int | 
         confirm("End all sessions?", abort=True, err=True)
     which = "?all=true" if everybody else f"?pid={pid}"
     path = f"/{quote(session, safe='')}" if session else which
-    found = Remote(globals_).told(PATH + path, method="DELETE")
+    found = GatewayClient(globals_).told(PATH + path, method="DELETE")
     ended, killed = int(found.get("sessions", 0)), int(found.get("killed", 0))
     answer(globals_, found, lambda: say(_ended(ended, killed)))
     return DONE if ended else FAILED

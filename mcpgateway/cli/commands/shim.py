@@ -8,7 +8,7 @@ from click.shell_completion import CompletionItem
 from mcpgateway.cli.completion_values import server_names
 from mcpgateway.cli.console import show
 from mcpgateway.cli.entry import asks_for_help
-from mcpgateway.cli.lazy import Whole
+from mcpgateway.cli.lazy import RawCommand
 from mcpgateway.shim.arguments import VIEWS, Mistake, read
 
 NAMING = ("--target", "--server")
@@ -22,7 +22,7 @@ It is started by a client, and speaks MCP on stdin and stdout.
 """
 
 
-class _OfServer(Whole):
+class _OfServer(RawCommand):
     """A command whose first word is a server, or stands behind the option that names one."""
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:

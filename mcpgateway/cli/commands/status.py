@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mcpgateway.cli.client import BUSY, Away, Remote
+from mcpgateway.cli.client import BUSY, Away, GatewayClient
 from mcpgateway.cli.console import DONE, FAILED, Styled, answer, emit, format_duration, say, styled, table
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.gateway_process import gateway_pid
@@ -38,9 +38,9 @@ COLOURS = {
 @click.pass_obj
 def health(globals_: Globals) -> None:
     """Print the numbers of a running gateway and its servers."""
-    found = Remote(globals_).get("/health")
+    found = GatewayClient(globals_).get("/health")
     if not isinstance(found, dict):
-        Remote(globals_).unreachable("what answers there is no gateway")
+        GatewayClient(globals_).unreachable("what answers there is no gateway")
     answer(globals_, found, lambda: _tell_health(found))
 
 
@@ -87,7 +87,7 @@ def status(globals_: Globals) -> int:
     The exit code is 0 where that could be told, running or not, and 1 where its state file cannot be read.
     """
     if globals_.url:
-        found = Remote(globals_).get("/health")
+        found = GatewayClient(globals_).get("/health")
         return _told(globals_, _Found(RUNNING, 0, GatewayState(exists=False), found))
     found_here = look(globals_)
     return _told(globals_, found_here)
@@ -123,7 +123,7 @@ def look(globals_: Globals) -> _Found:
     left = read_state(globals_.home)
     pid = gateway_pid(globals_.home)
     try:
-        said = Remote(globals_).ask("/health", limit_s=HEALTH_S)
+        said = GatewayClient(globals_).ask("/health", limit_s=HEALTH_S)
     except Away:
         said = None
     body = said.value if said is not None and isinstance(said.value, dict) and said.status < 400 else {}

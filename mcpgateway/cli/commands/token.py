@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import click
 
-from mcpgateway.cli.client import Away, Remote
+from mcpgateway.cli.client import Away, GatewayClient
 from mcpgateway.cli.console import DONE, FAILED, answer, confirm, fail, is_terminal, say, table
 from mcpgateway.cli.context import Globals
 from mcpgateway.shim.startup import opener
@@ -78,7 +78,7 @@ def show(globals_: Globals, *, is_admin: bool, is_made: bool) -> None:
 def rotate(globals_: Globals, *, is_admin: bool, is_all: bool) -> None:
     """Replace the gateway's own token; the one that was is good no more, at once."""
     which = ["auth", "admin"] if is_all else ["admin" if is_admin else "auth"]
-    remote = Remote(globals_)
+    remote = GatewayClient(globals_)
     try:
         remote.ask("/healthz")
     except Away as why:
@@ -238,7 +238,7 @@ def create(
         "read_only": read_only,
         "expires_in": expires or 0,
     }
-    found = Remote(globals_).told(API, method="POST", body=body)
+    found = GatewayClient(globals_).told(API, method="POST", body=body)
 
     def tell() -> None:
         say(found["token"])
@@ -251,7 +251,7 @@ def create(
 @click.pass_obj
 def list_(globals_: Globals) -> None:
     """List the tokens of agents."""
-    found = Remote(globals_).told(API)
+    found = GatewayClient(globals_).told(API)
 
     def tell() -> None:
         if not found["tokens"]:
@@ -268,13 +268,13 @@ def list_(globals_: Globals) -> None:
 @click.pass_obj
 def revoke(globals_: Globals, named: str) -> int:
     """Take an agent's token back; it is good no more, at once."""
-    found = Remote(globals_).told(f"{API}/{quote(named, safe='')}", method="DELETE")
+    found = GatewayClient(globals_).told(f"{API}/{quote(named, safe='')}", method="DELETE")
     answer(globals_, found, lambda: say(f"Revoked: {found['name']} ({found['revoked']})."))
     return DONE
 
 
 def _require(globals_: Globals, *, is_required: bool) -> dict[str, Any]:
-    found: dict[str, Any] = Remote(globals_).told(
+    found: dict[str, Any] = GatewayClient(globals_).told(
         f"{API}/required", method="PUT", body={"required": is_required}
     )
     return found

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 import click
 
-from mcpgateway.cli.client import Remote
+from mcpgateway.cli.client import GatewayClient
 from mcpgateway.cli.commands.validate import Seconds
 from mcpgateway.cli.completion_values import server_names, tool_ids
 from mcpgateway.cli.console import DONE, FAILED, answer, fail, in_json, is_terminal, say, show, spinner, table
@@ -46,7 +46,7 @@ def list_(globals_: Globals, server: str | None) -> None:
     """List all tools, or those of one server."""
     query = {"server": server} if server else {}
     with spinner("asking the servers"):
-        found = Remote(globals_).told(_path("tools", query), limit_s=LIST_S)
+        found = GatewayClient(globals_).told(_path("tools", query), limit_s=LIST_S)
     answer(globals_, found, lambda: _tell_tools(found))
 
 
@@ -69,7 +69,7 @@ def search(globals_: Globals, words: tuple[str, ...], limit: int, server: str | 
     """
     query = {"q": " ".join(words), "limit": str(limit), **({"server": server} if server else {})}
     with spinner("searching"):
-        found = Remote(globals_).told(_path("tools", query), limit_s=LIST_S)
+        found = GatewayClient(globals_).told(_path("tools", query), limit_s=LIST_S)
 
     def tell() -> None:
         if found:
@@ -87,7 +87,7 @@ def search(globals_: Globals, words: tuple[str, ...], limit: int, server: str | 
 @click.pass_obj
 def describe(globals_: Globals, identifier: str) -> None:
     """Show all there is to know of one tool."""
-    found = _described(Remote(globals_), identifier)
+    found = _described(GatewayClient(globals_), identifier)
     answer(globals_, found, lambda: _tell_tool(found))
 
 
@@ -116,7 +116,7 @@ def call(
 
     Exit code 1 where the tool says that it has failed.
     """
-    remote = Remote(globals_)
+    remote = GatewayClient(globals_)
     arguments = _object(json_args) if json_args is not None else {}
     if pairs:
         found = _described(remote, identifier)
@@ -139,7 +139,7 @@ def _path(road: str, query: Mapping[str, str] | None = None) -> str:
     return f"{API}/{road}" + (f"?{urlencode(query)}" if query else "")
 
 
-def _described(remote: Remote, identifier: str) -> dict[str, Any]:
+def _described(remote: GatewayClient, identifier: str) -> dict[str, Any]:
     with spinner("asking the gateway"):
         found = remote.told(_path(f"tools/{quote(identifier, safe='')}"), limit_s=LIST_S)
     if not isinstance(found, dict):

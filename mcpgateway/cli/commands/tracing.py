@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import click
 
-from mcpgateway.cli.client import Remote
+from mcpgateway.cli.client import GatewayClient
 from mcpgateway.cli.completion_values import server_names
 from mcpgateway.cli.console import DONE, FAILED, answer, fail, in_json, paragraph, say, show, spinner
 from mcpgateway.cli.context import Globals
@@ -32,7 +32,7 @@ def why(globals_: Globals, server: str, *, is_whole: bool) -> int:
 
     Exit code 1 where something is wrong with it.
     """
-    remote = Remote(globals_)
+    remote = GatewayClient(globals_)
     with spinner("asking the gateway"):
         found = remote.told(f"/api/v1/servers/{quote(server, safe='')}/why")
     if not isinstance(found, dict) or "verdict" not in found:
@@ -60,7 +60,7 @@ def record() -> None:
 def export(globals_: Globals, server: str, output: str | None, last: int | None) -> None:
     """Print what was said to a server and by it, without secrets: one JSON object on each line."""
     query = f"?limit={last}" if last else ""
-    remote = Remote(globals_)
+    remote = GatewayClient(globals_)
     with spinner("asking the gateway"):
         found = remote.told(f"/api/v1/servers/{quote(server, safe='')}/record{query}", limit_s=EXPORT_S)
     lines = found.get("lines") if isinstance(found, dict) else None

@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from mcpgateway.cli.completion_values import server_names
-from mcpgateway.cli.console import fail, spinner
 from mcpgateway.cli.context import Globals
-from mcpgateway.cli.lazy import Behind, behind
+from mcpgateway.cli.handover import hand_over
+from mcpgateway.cli.lazy import PassthroughCommand, behind
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 LONGEST_S = 86_400
@@ -36,7 +36,7 @@ class Seconds(click.ParamType):  # type: ignore[type-arg]  # generic in newer re
 
 
 @click.command(
-    cls=Behind,
+    cls=PassthroughCommand,
     options_metavar="[OPTIONS] [-- COMMAND ...]",
     epilog="A server is named by --command, by words behind --, or in a configuration.",
 )
@@ -75,24 +75,27 @@ def validate(  # noqa: PLR0913 - one for each option
     server: str | None,
     env_file: str | None,
     timeout: float,
-) -> int:
+) -> None:
     """Try a server: connect, list its tools, ping it, end it."""
     globals_: Globals = context.obj
     if globals_.url or globals_.token_file:
-        raise click.UsageError("validate: --url and --token-file are for the programs that talk to a gateway")
+        raise click.UsageError("validate: --url and --token-file do not apply: it works on this machine")
     words = command_of(behind(context), command, args)
     if words and (config or server):
         raise click.UsageError("a server is given twice: by its command and by a configuration")
 
-    from mcpgateway.app.validate import Wish, try_server
-    from mcpgateway.errors import ConfigError
-
-    wish = Wish(tuple(words), cwd, env, config, server, timeout, globals_.named_home, env_file)
-    try:
-        with spinner("trying the server"):
-            return try_server(wish, as_json=globals_.as_json)
-    except ConfigError as why:
-        fail(str(why))
+    request = {
+        "command": words,
+        "cwd": cwd,
+        "env": env,
+        "config": config,
+        "server": server,
+        "timeout_s": timeout,
+        "home": globals_.named_home,
+        "env_file": env_file,
+        "as_json": globals_.as_json,
+    }
+    hand_over("mcpgateway.app.validate", request)
 
 
 def command_of(words: list[str], command: str | None, args: str | None) -> list[str]:

@@ -11,8 +11,8 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from mcpgateway.cli.doctor.context import World
-from mcpgateway.cli.doctor.finding import Check, Finding, Repair, counted, fine, note, problem, some
+from mcpgateway.cli.doctor.context import DoctorContext
+from mcpgateway.cli.doctor.finding import Check, DoctorFinding, Repair, counted, fine, note, problem, some
 from mcpgateway.clientfiles.files import Seen
 from mcpgateway.clientfiles.formats.client_format import URL_KEYS, Kind, Listed
 from mcpgateway.clientfiles.formats.loopback import is_loopback
@@ -47,7 +47,7 @@ READABLE = note(
 )
 
 
-def clients(world: World) -> Iterator[Finding]:
+def clients(world: DoctorContext) -> Iterator[DoctorFinding]:
     """How many entries of each client's file lead to the gateway."""
     for seen in world.seen:
         title, path = seen.site.dialect.title, visible(seen.site.path)
@@ -69,7 +69,7 @@ def clients(world: World) -> Iterator[Finding]:
         yield fine("clients", "no client's file is here")
 
 
-def _modes(seen: Seen) -> Iterator[Finding]:
+def _modes(seen: Seen) -> Iterator[DoctorFinding]:
     path = os.path.realpath(seen.site.path)
     try:
         found = os.stat(path)
@@ -99,7 +99,7 @@ def _has_values(listed: Listed) -> bool:
 NONE = note("tools.none", "No AI client has a file here.")
 
 
-def tools(world: World) -> Iterator[Finding]:
+def tools(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Which AI clients are on this machine."""
     adopted = world.records.files if world.records is not None else {}
     lines = []
@@ -158,7 +158,7 @@ SAME = {("type", "http"): ("streamable-http",), ("type", "streamable-http"): ("h
 """What Claude Code takes for the same."""
 
 
-def wiring(world: World) -> Iterator[Finding]:
+def wiring(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Whether each entry that leads to the gateway gets there."""
     number = 0
     bad = False
@@ -179,7 +179,7 @@ def wiring(world: World) -> Iterator[Finding]:
         )
 
 
-def _dead(world: World, seen: Seen, entries: list[Listed]) -> Iterator[Finding]:
+def _dead(world: DoctorContext, seen: Seen, entries: list[Listed]) -> Iterator[DoctorFinding]:
     dead = [each for each in entries if url_of(each.value)]
     if dead and not world.health.status:
         titles = some([each.title for each in dead])
@@ -191,14 +191,14 @@ def _dead(world: World, seen: Seen, entries: list[Listed]) -> Iterator[Finding]:
         yield DEAD.found(f"{text}, where nobody answers", advice=advice)
 
 
-def _entries_known(world: World, seen: Seen) -> Container[tuple[str, ...]]:
+def _entries_known(world: DoctorContext, seen: Seen) -> Container[tuple[str, ...]]:
     """The roads of the entries of a file that the ledger knows."""
     files = world.records.files if world.records is not None else {}
     adopted = files.get(os.path.realpath(seen.site.path))
     return adopted.entries if adopted is not None else ()
 
 
-def _misled(world: World, seen: Seen) -> Iterator[Finding]:
+def _misled(world: DoctorContext, seen: Seen) -> Iterator[DoctorFinding]:
     known = _entries_known(world, seen)
     for each in seen.listed:
         if each.kind is Kind.REMOTE and (port := _other_port(each)) and not world.holders(port):
@@ -223,7 +223,7 @@ def _other_port(listed: Listed) -> int:
     return port if looks else 0
 
 
-def _entry(world: World, seen: Seen, listed: Listed) -> Iterator[Finding]:
+def _entry(world: DoctorContext, seen: Seen, listed: Listed) -> Iterator[DoctorFinding]:
     title, name = seen.site.dialect.title, visible(listed.title)
     known = world.served
     if listed.served and known is not None and listed.served not in known:
@@ -304,13 +304,13 @@ UNAPPROVED = note(
 )
 
 
-def claude(world: World) -> Iterator[Finding]:
+def claude(world: DoctorContext) -> Iterator[DoctorFinding]:
     """What Claude Code has written down about servers of the gateway's."""
     found = [*_needs_auth(world), *_claude_lock(world), *_unapproved(world)]
     yield from found or [fine("claude", "Claude Code has nothing against the gateway's servers")]
 
 
-def _needs_auth(world: World) -> Iterator[Finding]:
+def _needs_auth(world: DoctorContext) -> Iterator[DoctorFinding]:
     chosen = world.environ.get("CLAUDE_CONFIG_DIR") or os.path.join(world.user_home, ".claude")
     path = os.path.join(paths.absolute(chosen, world.environ), "mcp-needs-auth-cache.json")
     marked = _object(path)
@@ -321,7 +321,7 @@ def _needs_auth(world: World) -> Iterator[Finding]:
                     yield NEEDS_AUTH.found(f"{visible(each.title)} is marked in {visible(path)}")
 
 
-def _claude_lock(world: World) -> Iterator[Finding]:
+def _claude_lock(world: DoctorContext) -> Iterator[DoctorFinding]:
     path = paths.claude_file(world.environ) + ".lock"
     if _is_stale(path, world.now):
         repair = Repair(f"remove the directory {path}", partial(_remove_lock, path, world.now))
@@ -342,7 +342,7 @@ def _remove_lock(path: str, now: float) -> None:
             os.rmdir(path)
 
 
-def _unapproved(world: World) -> Iterator[Finding]:
+def _unapproved(world: DoctorContext) -> Iterator[DoctorFinding]:
     if (
         _object(os.path.join(world.user_home, ".claude", "settings.json")).get("enableAllProjectMcpServers")
         is True
@@ -383,7 +383,7 @@ WAITING = note(
 )
 
 
-def approvals(world: World) -> Iterator[Finding]:
+def approvals(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Which repositories wait for the user's approval."""
     waiting = [each for each in world.socket.body.get("approvals", ()) if isinstance(each, dict)]
     for each in waiting:

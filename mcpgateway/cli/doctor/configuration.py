@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from shutil import which
 
-from mcpgateway.cli.doctor.context import World
-from mcpgateway.cli.doctor.finding import Check, Finding, counted, fine, note, problem
+from mcpgateway.cli.doctor.context import DoctorContext
+from mcpgateway.cli.doctor.finding import Check, DoctorFinding, counted, fine, note, problem
 from mcpgateway.config.model import Container, Daemon, ServerSpec
 
 NEEDS = {"npx": "node", "npm": "node", "pnpm": "node", "yarn": "node", "uvx": "uv"}
@@ -25,7 +25,7 @@ DOUBTFUL = note(
 )
 
 
-def configuration(world: World) -> Iterator[Finding]:
+def configuration(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Whether the configuration can be used."""
     found = world.examined
     for each in found.problems:
@@ -55,7 +55,7 @@ NO_DIRECTORY = problem(
 )
 
 
-def commands(world: World) -> Iterator[Finding]:
+def commands(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Whether each server's program is there."""
     checked = wrong = 0
     for server in _servers(world):
@@ -69,12 +69,12 @@ def commands(world: World) -> Iterator[Finding]:
         yield fine("commands", f"the programs of {counted(checked, 'server')} are there")
 
 
-def _servers(world: World) -> tuple[ServerSpec, ...]:
+def _servers(world: DoctorContext) -> tuple[ServerSpec, ...]:
     settings = world.examined.settings
     return settings.servers if settings is not None else ()
 
 
-def _amiss(server: ServerSpec) -> Iterator[Finding]:
+def _amiss(server: ServerSpec) -> Iterator[DoctorFinding]:
     path = server.env.get("PATH", os.defpath)
     if isinstance(server.reach, Container):
         engines = (server.reach.engine,) if server.reach.engine else ("docker", "podman")

@@ -27,7 +27,7 @@ from mcpgateway.system.settings import Examined, LoadOptions, examine
 
 
 @define(eq=False, slots=False)
-class World:
+class DoctorContext:
     """One machine, seen from one gateway's home.
 
     :ivar home: the gateway's own directory, absolute.

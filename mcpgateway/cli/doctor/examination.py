@@ -18,8 +18,8 @@ from mcpgateway.cli.doctor import (
     own_files,
     tool_names,
 )
-from mcpgateway.cli.doctor.context import World
-from mcpgateway.cli.doctor.finding import Check, Finding, Kind, Level, problem
+from mcpgateway.cli.doctor.context import DoctorContext
+from mcpgateway.cli.doctor.finding import Check, DoctorFinding, FindingKind, Severity, problem
 from mcpgateway.errors import ConfigError
 
 CHECKS: tuple[Check, ...] = (
@@ -47,7 +47,7 @@ BROKEN = problem(
 )
 
 
-def examine(world: World, checks: Iterable[Check] = CHECKS) -> Iterator[Finding]:
+def examine(world: DoctorContext, checks: Iterable[Check] = CHECKS) -> Iterator[DoctorFinding]:
     """Make the checks, one after the other; one that breaks is a finding too."""
     for check in checks:
         try:
@@ -60,7 +60,7 @@ def _said(why: Exception) -> str:
     return str(why).partition("\n")[0][:200]
 
 
-def kinds() -> tuple[Kind, ...]:
+def kinds() -> tuple[FindingKind, ...]:
     """Everything that can be found amiss, in the order of the checks."""
     return (*(kind for check in CHECKS for kind in check.kinds), BROKEN)
 
@@ -72,11 +72,11 @@ class Mended:
     :ivar why: why it did not work; empty where it did, or was only tried out.
     """
 
-    finding: Finding
+    finding: DoctorFinding
     why: str = ""
 
 
-def mend(findings: Iterable[Finding], *, is_dry: bool) -> Iterator[Mended]:
+def mend(findings: Iterable[DoctorFinding], *, is_dry: bool) -> Iterator[Mended]:
     """Put right what can be, or only tell what would be."""
     for each in findings:
         if each.repair is None:
@@ -90,13 +90,13 @@ def mend(findings: Iterable[Finding], *, is_dry: bool) -> Iterator[Mended]:
         yield Mended(each, why)
 
 
-def verdict(findings: Sequence[Finding]) -> tuple[int, int]:
+def verdict(findings: Sequence[DoctorFinding]) -> tuple[int, int]:
     """How many checks passed, and how many problems there are."""
     levels = [each.level for each in findings]
-    return levels.count(Level.OK), levels.count(Level.PROBLEM)
+    return levels.count(Severity.OK), levels.count(Severity.PROBLEM)
 
 
-def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
+def as_json(findings: Sequence[DoctorFinding]) -> dict[str, Any]:
     """What was found, for programs."""
     passed, issues = verdict(findings)
     return {
@@ -107,7 +107,7 @@ def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def _finding(finding: DoctorFinding) -> dict[str, Any]:
     return {
         "id": finding.id,
         "level": finding.level.value,

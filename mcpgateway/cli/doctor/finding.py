@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 if TYPE_CHECKING:
-    from mcpgateway.cli.doctor.context import World
+    from mcpgateway.cli.doctor.context import DoctorContext
 
 
-class Level(Enum):
+class Severity(Enum):
     """How bad something is; only problems make the doctor end with exit code 1."""
 
     OK = "ok"
@@ -33,7 +33,7 @@ class Repair:
 
 
 @frozen
-class Finding:
+class DoctorFinding:
     """One thing that was found.
 
     :ivar id: names the kind of it, for programs; the docs list them all.
@@ -44,7 +44,7 @@ class Finding:
     """
 
     id: str
-    level: Level
+    level: Severity
     text: str
     advice: str = ""
     repair: Repair | None = None
@@ -52,7 +52,7 @@ class Finding:
 
 
 @frozen
-class Kind:
+class FindingKind:
     """Something that a check can find.
 
     :ivar means: what it means, for the docs.
@@ -61,26 +61,26 @@ class Kind:
     """
 
     id: str
-    level: Level
+    level: Severity
     means: str
     advice: str = ""
     is_fixable: bool = False
 
     def found(
         self, text: str, *, advice: str = "", repair: Repair | None = None, more: Iterable[str] = ()
-    ) -> Finding:
+    ) -> DoctorFinding:
         """It has been found."""
-        return Finding(self.id, self.level, text, advice or self.advice, repair, tuple(more))
+        return DoctorFinding(self.id, self.level, text, advice or self.advice, repair, tuple(more))
 
 
-def problem(name: str, means: str, advice: str, *, fixable: bool = False) -> Kind:
+def problem(name: str, means: str, advice: str, *, fixable: bool = False) -> FindingKind:
     """Declare something that is wrong."""
-    return Kind(name, Level.PROBLEM, means, advice, fixable)
+    return FindingKind(name, Severity.PROBLEM, means, advice, fixable)
 
 
-def note(name: str, means: str, advice: str = "", *, fixable: bool = False) -> Kind:
+def note(name: str, means: str, advice: str = "", *, fixable: bool = False) -> FindingKind:
     """Declare something worth knowing that is no fault."""
-    return Kind(name, Level.NOTE, means, advice, fixable)
+    return FindingKind(name, Severity.NOTE, means, advice, fixable)
 
 
 @frozen
@@ -95,13 +95,13 @@ class Check:
 
     name: str
     title: str
-    look: Callable[[World], Iterable[Finding]] = field(repr=False)
-    kinds: tuple[Kind, ...] = ()
+    look: Callable[[DoctorContext], Iterable[DoctorFinding]] = field(repr=False)
+    kinds: tuple[FindingKind, ...] = ()
 
 
-def fine(name: str, text: str, more: Iterable[str] = ()) -> Finding:
+def fine(name: str, text: str, more: Iterable[str] = ()) -> DoctorFinding:
     """All is well."""
-    return Finding(name, Level.OK, text, more=tuple(more))
+    return DoctorFinding(name, Severity.OK, text, more=tuple(more))
 
 
 def counted(number: int, what: str) -> str:

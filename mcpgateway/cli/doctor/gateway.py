@@ -9,8 +9,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from mcpgateway.cli.doctor.context import World
-from mcpgateway.cli.doctor.finding import Check, Finding, Repair, counted, fine, note, problem
+from mcpgateway.cli.doctor.context import DoctorContext
+from mcpgateway.cli.doctor.finding import Check, DoctorFinding, Repair, counted, fine, note, problem
 from mcpgateway.errors import ConfigError, without_name
 from mcpgateway.shim.startup import LOCK
 from mcpgateway.system import state as running_state
@@ -30,7 +30,7 @@ MUTE = problem(
 )
 
 
-def lock(world: World) -> Iterator[Finding]:
+def lock(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Whether a gateway holds the lock of this home."""
     path = world.in_home(LOCK)
     try:
@@ -76,7 +76,7 @@ DAMAGED = problem(
 )
 
 
-def state(world: World) -> Iterator[Finding]:
+def state(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Whether the state on disk is that of a living gateway."""
     try:
         found = running_state.read(world.home)
@@ -93,14 +93,14 @@ def state(world: World) -> Iterator[Finding]:
         yield NONE.found("no state.json: the gateway does not run")
 
 
-def _removal(world: World) -> Repair | None:
+def _removal(world: DoctorContext) -> Repair | None:
     if _has_holder(world):
         return None
     path = running_state.file_of(world.home)
     return Repair(f"remove {path}", partial(_remove_state, world))
 
 
-def _has_holder(world: World) -> bool:
+def _has_holder(world: DoctorContext) -> bool:
     try:
         return _is_held(world.in_home(LOCK))
     except FileNotFoundError:
@@ -109,7 +109,7 @@ def _has_holder(world: World) -> bool:
         return True  # nobody knows
 
 
-def _remove_state(world: World) -> None:
+def _remove_state(world: DoctorContext) -> None:
     # A gateway may have been started since it was looked at.
     if not _has_holder(world):
         with suppress(FileNotFoundError):
@@ -141,7 +141,7 @@ STOPPING = note("health.stopping", "The gateway is about to end.")
 WELL = frozenset(("running", "stopped", "idle", "starting", "restarting"))
 
 
-def health(world: World) -> Iterator[Finding]:
+def health(world: DoctorContext) -> Iterator[DoctorFinding]:
     """What the gateway says of itself and of each server."""
     told = world.socket if world.socket.status else world.health
     if not told.status:
@@ -170,7 +170,7 @@ def health(world: World) -> Iterator[Finding]:
             yield from _sick(each)
 
 
-def _stranger(world: World) -> int:
+def _stranger(world: DoctorContext) -> int:
     """The process of a gateway that answers at the port and is none of this home; 0 where it is the right one."""
     told = world.health.body.get("pid")
     pid = told if isinstance(told, int) else 0
@@ -184,7 +184,7 @@ def _stranger(world: World) -> int:
     return 0 if _has_holder(world) else pid
 
 
-def _sick(server: dict[str, Any]) -> Iterator[Finding]:
+def _sick(server: dict[str, Any]) -> Iterator[DoctorFinding]:
     name, status = str(server.get("name")), server.get("status")
     if status == "needs login":
         yield NEEDS_LOGIN.found(f"{name} wants its user to sign in")
@@ -219,7 +219,7 @@ FOREIGN = problem(
 CLOSED = note("ports.closed", "Nobody listens at the gateway's port.", START)
 
 
-def ports(world: World) -> Iterator[Finding]:
+def ports(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Who listens at the gateway's port."""
     found = world.holders(world.port)
     ours = {world.pid, world.health.body.get("pid") if world.pid else 0} - {0}

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 
-from mcpgateway.cli.doctor.context import World
-from mcpgateway.cli.doctor.finding import Check, Finding, fine, note, problem, some
+from mcpgateway.cli.doctor.context import DoctorContext
+from mcpgateway.cli.doctor.finding import Check, DoctorFinding, fine, note, problem, some
 from mcpgateway.cli.doctor.other_gateways import homes_of_others
 from mcpgateway.errors import ConfigError
 from mcpgateway.system import home_files
@@ -44,7 +44,7 @@ PROXIED = note(
 )
 
 
-def homes(world: World) -> Iterator[Finding]:
+def homes(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Whether this home is this gateway's alone."""
     own = _key(world.home)
     copied = [home for home in homes_of_others(world) if own and _key(home) == own]
@@ -63,7 +63,7 @@ def _key(home: str) -> bytes:
     return b""
 
 
-def _file_system(world: World) -> str:
+def _file_system(world: DoctorContext) -> str:
     """What the home is on; "" where that cannot be told."""
     home = os.path.realpath(world.home)
     found = ("", "")
@@ -82,7 +82,7 @@ def _file_system(world: World) -> str:
     return found[1]
 
 
-def proxies(world: World) -> Iterator[Finding]:
+def proxies(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Whether a reverse proxy runs here, whoever's it is."""
     found = sorted(_names(world.proc) & PROXIES)
     if found:

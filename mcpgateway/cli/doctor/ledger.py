@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from functools import partial
 
-from mcpgateway.cli.doctor.context import World
-from mcpgateway.cli.doctor.finding import Check, Finding, Repair, fine, note, problem, some
+from mcpgateway.cli.doctor.context import DoctorContext
+from mcpgateway.cli.doctor.finding import Check, DoctorFinding, Repair, fine, note, problem, some
 from mcpgateway.clientfiles.files import Seen
 from mcpgateway.clientfiles.formats.client_format import Kind, Listed
 from mcpgateway.clientfiles.ledger import Adopted, Ledger
@@ -41,7 +41,7 @@ UNSETTLED = problem(
 )
 
 
-def ledger(world: World) -> Iterator[Finding]:
+def ledger(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Whether the ledger is whole."""
     held = Ledger(world.home)
     repair = Repair(
@@ -108,12 +108,12 @@ UNKNOWN = note(
 )
 
 
-def entries(world: World) -> Iterator[Finding]:
+def entries(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Whether the ledger agrees with what stands in the files."""
     if world.records is None:
         return
     by_path = {os.path.realpath(each.site.path): each for each in world.seen}
-    found: list[Finding] = []
+    found: list[DoctorFinding] = []
     number = 0
     for path, adopted in world.records.files.items():
         seen = by_path.pop(path, None)
@@ -126,7 +126,9 @@ def entries(world: World) -> Iterator[Finding]:
     yield from found or [fine("entries", f"the ledger agrees with the files ({number} entries)")]
 
 
-def _disagreements(world: World, path: str, adopted: Adopted, seen: Seen | None) -> Iterator[Finding]:
+def _disagreements(
+    world: DoctorContext, path: str, adopted: Adopted, seen: Seen | None
+) -> Iterator[DoctorFinding]:
     if seen is None or not os.path.lexists(path):
         yield GONE.found(f"{visible(path)} is not there any more")
         return
@@ -164,7 +166,7 @@ def _changed(adopted: Adopted, listed: Mapping[tuple[str, ...], Listed]) -> tupl
     return reverted, removed
 
 
-def _unknown(seen: Seen, known: Mapping[tuple[str, ...], object]) -> Iterator[Finding]:
+def _unknown(seen: Seen, known: Mapping[tuple[str, ...], object]) -> Iterator[DoctorFinding]:
     served = {getattr(each, "name", "") for each in known.values()}
     ours = [each for each in seen.listed if each.kind is Kind.OURS]
     strange = [each.title for each in ours if each.road not in known and each.served not in served]

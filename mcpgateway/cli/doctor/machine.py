@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 
-from mcpgateway.cli.doctor.context import World
-from mcpgateway.cli.doctor.finding import Check, Finding, counted, fine, note, problem, some
+from mcpgateway.cli.doctor.context import DoctorContext
+from mcpgateway.cli.doctor.finding import Check, DoctorFinding, counted, fine, note, problem, some
 
 SLACK_S = 120.0
 FILES_NEEDED = 4096  # one for each connection of a client, three for each child
@@ -30,7 +30,7 @@ JUMPED = note(
 )
 
 
-def clock(world: World) -> Iterator[Finding]:
+def clock(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Whether the clock can be believed."""
     late = [each for each in _dated(world) if each[1] - world.now > SLACK_S]
     if late:
@@ -44,14 +44,14 @@ def clock(world: World) -> Iterator[Finding]:
         yield fine("clock", "the clock agrees with the files")
 
 
-def _dated(world: World) -> Iterator[tuple[str, float]]:
+def _dated(world: DoctorContext) -> Iterator[tuple[str, float]]:
     for directory in (world.home, world.in_home("catalogs"), world.in_home("ledger")):
         with suppress(OSError), os.scandir(directory) as found:
             for each in found:
                 yield each.path, each.stat(follow_symlinks=False).st_mtime
 
 
-def _drift(world: World) -> float:
+def _drift(world: DoctorContext) -> float:
     """Seconds that the clock has gone on beyond what the gateway has lived through."""
     body = world.socket.body
     try:
@@ -73,7 +73,7 @@ FEW_TASKS = problem(
 )
 
 
-def limits(world: World) -> Iterator[Finding]:
+def limits(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Whether the limits of processes leave enough room."""
     _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
     tasks, _ = resource.getrlimit(resource.RLIMIT_NPROC)
@@ -92,7 +92,7 @@ def _limit(number: int) -> str:
     return "any number of" if number in (resource.RLIM_INFINITY, -1) else str(number)
 
 
-def _tasks(world: World) -> int:
+def _tasks(world: DoctorContext) -> int:
     found = 0
     for each in world.programs:
         with suppress(OSError):
@@ -107,7 +107,7 @@ FEW_INSTANCES = problem(
 )
 
 
-def inotify(world: World) -> Iterator[Finding]:
+def inotify(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Whether files can be watched."""
     most = _kernel(world, "max_user_instances")
     if most is None:
@@ -120,7 +120,7 @@ def inotify(world: World) -> Iterator[Finding]:
         yield fine("inotify", f"inotify: {used} of {most} instances in use")
 
 
-def _kernel(world: World, name: str) -> int | None:
+def _kernel(world: DoctorContext, name: str) -> int | None:
     try:
         with open(f"{world.proc}/sys/fs/inotify/{name}") as file:
             return int(file.read())
@@ -128,7 +128,7 @@ def _kernel(world: World, name: str) -> int | None:
         return None
 
 
-def _watchers(world: World, pid: int) -> int:
+def _watchers(world: DoctorContext, pid: int) -> int:
     found = 0
     directory = f"{world.proc}/{pid}/fd"
     with suppress(OSError):
@@ -145,7 +145,7 @@ FULL = problem(
 )
 
 
-def disk(world: World) -> Iterator[Finding]:
+def disk(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Whether there is room where the files are."""
     seen: dict[int, str] = {}
     for path in (world.home, world.user_home):

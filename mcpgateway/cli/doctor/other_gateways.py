@@ -6,8 +6,8 @@ import os
 import shutil
 from collections.abc import Iterator
 
-from mcpgateway.cli.doctor.context import World
-from mcpgateway.cli.doctor.finding import Check, Finding, fine, note, problem, some
+from mcpgateway.cli.doctor.context import DoctorContext
+from mcpgateway.cli.doctor.finding import Check, DoctorFinding, fine, note, problem, some
 from mcpgateway.cli.doctor.processes import UserProcess
 from mcpgateway.clientfiles import immorterm
 from mcpgateway.config.ours import PROGRAMS, original_of
@@ -36,7 +36,7 @@ AT_PORT = note(
 )
 
 
-def gateways(world: World) -> Iterator[Finding]:
+def gateways(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Whether other gateways run on this machine."""
     found = list(_others(world))
     pids = {pid for pid, _ in found}
@@ -64,7 +64,7 @@ LEADS = note(
 )
 
 
-def of_immorterm(world: World) -> Iterator[Finding]:
+def of_immorterm(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Whether clients are led to immorterm-mcp-gateway, dead or alive."""
     found = immorterm.stranded(world.machine) if world.records is not None else ()
     kind = LEADS if found and immorterm.runs(world.environ) else LEFT
@@ -74,7 +74,7 @@ def of_immorterm(world: World) -> Iterator[Finding]:
         yield fine("immorterm", "no client is led to immorterm-mcp-gateway")
 
 
-def _others(world: World) -> Iterator[tuple[int, str]]:
+def _others(world: DoctorContext) -> Iterator[tuple[int, str]]:
     for each in world.programs:
         if each.is_of_gateway or each.pid in (0, world.pid):
             continue
@@ -87,7 +87,7 @@ def _others(world: World) -> Iterator[tuple[int, str]]:
             yield each.pid, min(names & set(OTHERS))
 
 
-def homes_of_others(world: World) -> tuple[str, ...]:
+def homes_of_others(world: DoctorContext) -> tuple[str, ...]:
     """The homes of other gateways that run on this machine, each once."""
     found = (
         _home(each, world)
@@ -98,7 +98,7 @@ def homes_of_others(world: World) -> tuple[str, ...]:
     return tuple(dict.fromkeys(home for home in found if home != world.home))
 
 
-def _home(program: UserProcess, world: World) -> str:
+def _home(program: UserProcess, world: DoctorContext) -> str:
     argv = program.argv
     for at, word in enumerate(argv):
         if word == "--home" and at + 1 < len(argv):
@@ -115,7 +115,7 @@ TWICE = note(
 )
 
 
-def duplicates(world: World) -> Iterator[Finding]:
+def duplicates(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Whether clients run servers that the gateway serves too."""
     settings = world.examined.settings
     found: dict[str, list[int]] = {}
@@ -174,7 +174,7 @@ FOREIGN = note(
 )
 
 
-def programs(world: World) -> Iterator[Finding]:
+def programs(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Whether the names of this program lead to it."""
     found = {name: path for name in NAMES if (path := shutil.which(name, path=world.environ.get("PATH", "")))}
     foreign = [path for path in found.values() if not _is_ours(path)]

@@ -11,8 +11,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from mcpgateway.cli.doctor.context import World
-from mcpgateway.cli.doctor.finding import Check, Finding, Repair, counted, fine, note, problem, some
+from mcpgateway.cli.doctor.context import DoctorContext
+from mcpgateway.cli.doctor.finding import Check, DoctorFinding, Repair, counted, fine, note, problem, some
 from mcpgateway.errors import ConfigError, GatewayError
 from mcpgateway.policy import recorded_answers
 from mcpgateway.policy.recorded_answers import NewerFormat
@@ -44,7 +44,7 @@ READ_ONLY = problem(
 )
 
 
-def home(world: World) -> Iterator[Finding]:
+def home(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Whether the home can be used."""
     try:
         found = os.stat(world.home)
@@ -80,7 +80,7 @@ SECRETS = frozenset(
 )
 
 
-def permissions(world: World) -> Iterator[Finding]:
+def permissions(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Whether the home and what is in it is the user's alone."""
     if not os.path.isdir(world.home):
         return
@@ -138,7 +138,7 @@ NO_TOKEN = problem(
 )
 
 
-def token(world: World) -> Iterator[Finding]:
+def token(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Whether the tokens are there that a gateway makes at its first start."""
     if not os.path.exists(world.in_home(LOCK)):
         return
@@ -164,7 +164,7 @@ STALE = problem(
 )
 
 
-def locks(world: World) -> Iterator[Finding]:
+def locks(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Whether the locks of servers at ports of their own are those of living processes."""
     directory = world.in_home(DIRECTORY)
     names = [each for each in _listed(directory) if each.endswith(".lock")]
@@ -199,7 +199,7 @@ LEFT = note(
 )
 
 
-def leftovers(world: World) -> Iterator[Finding]:
+def leftovers(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Whether half-written files lie about."""
     found = [path for path in _below(world.home) if _is_left(path, world.now)]
     if found:
@@ -237,7 +237,7 @@ BAD_CACHE = note(
 )
 
 
-def launch_cache(world: World) -> Iterator[Finding]:
+def launch_cache(world: DoctorContext) -> Iterator[DoctorFinding]:
     """How many programs of package runners are known."""
     try:
         entries = json.loads(read_text(world.in_home(CACHE), CACHE_BYTES))["entries"]
@@ -260,7 +260,7 @@ BAD_CLASSES = problem(
 )
 
 
-def classification(world: World) -> Iterator[Finding]:
+def classification(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Which servers are classified by hand."""
     modes: dict[str, str] = {}
     for path in (immorterm_classification(world.environ), world.in_home("classification.json")):
@@ -293,7 +293,7 @@ LARGE = problem(
 )
 
 
-def logs(world: World) -> Iterator[Finding]:
+def logs(world: DoctorContext) -> Iterator[DoctorFinding]:
     """How large the logs are."""
     sizes = []
     for path in _below(world.in_home("logs")):
@@ -318,7 +318,7 @@ DAMAGED = note(
 NEWER = note("catalogs.newer", "The record was written by a newer release, and is left alone.")
 
 
-def catalogs(world: World) -> Iterator[Finding]:
+def catalogs(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Whether what servers offer is on record, and how old that is."""
     directory = world.in_home("catalogs")
     names = [each for each in _listed(directory) if each.endswith(".json")]

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 import msgspec
 from attrs import frozen
 
-from mcpgateway.cli.doctor.context import World
-from mcpgateway.cli.doctor.finding import Check, Finding, fine, note, problem, some
+from mcpgateway.cli.doctor.context import DoctorContext
+from mcpgateway.cli.doctor.finding import Check, DoctorFinding, fine, note, problem, some
 from mcpgateway.clientfiles.files import Seen
 from mcpgateway.clientfiles.formats.client_format import Kind
 from mcpgateway.config.document import visible
@@ -49,7 +49,7 @@ LONGISH = note(
 )
 
 
-def names(world: World) -> Iterator[Finding]:
+def names(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Whether the names of tools are short enough."""
     tools = {name: tools_of(catalog) for name, catalog in world.catalogs.items()}
     longish = {name: [tool for tool in said if len(tool) > LONG] for name, said in tools.items()}
@@ -65,7 +65,7 @@ def names(world: World) -> Iterator[Finding]:
     ]
 
 
-def _too_long(seen: Seen, tools: Mapping[str, frozenset[str]]) -> Iterator[Finding]:
+def _too_long(seen: Seen, tools: Mapping[str, frozenset[str]]) -> Iterator[DoctorFinding]:
     prefix = PREFIXES.get(seen.site.dialect.name)
     for each in seen.listed if prefix else ():
         if each.kind is not Kind.OURS:
@@ -91,7 +91,7 @@ MANY = note(
 )
 
 
-def budget(world: World) -> Iterator[Finding]:
+def budget(world: DoctorContext) -> Iterator[DoctorFinding]:
     """Whether each client takes as many tools as it gets."""
     told = False
     for name, limit in LIMITS.items():

@@ -19,7 +19,7 @@ ANY = re.compile(rb"<!-- mcpgateway (begin|end)")
 
 
 @frozen
-class Found:
+class FoundBlock:
     """Where the block is.
 
     :ivar start: where what is ours begins, with the line ends before the mark.
@@ -72,7 +72,7 @@ def take_out(data: bytes, front: str = "") -> Content:
     return Content(None if found.is_new and rest in (b"", front.encode()) else rest)
 
 
-def find(data: bytes) -> Found | None:
+def find(data: bytes) -> FoundBlock | None:
     """Where the block is; None where there is none.
 
     :raise ConfigError: its marks do not match.
@@ -86,7 +86,7 @@ def find(data: bytes) -> Found | None:
         raise ConfigError("the marks of mcpgateway's block do not match; take the block out by hand")
     lead = int(begin[1])
     start = _back(data, begin.start(), lead, begin[3])
-    return Found(start, end.end(), lead, begin[3], bool(begin[2]))
+    return FoundBlock(start, end.end(), lead, begin[3], bool(begin[2]))
 
 
 def _back(data: bytes, at: int, lead: int, line_end: bytes) -> int:

@@ -11,7 +11,7 @@ DIRECTORY = Path(__file__).parent
 
 
 @frozen
-class Reader:
+class InstructionsFile:
     """Somebody whose instructions are in a file.
 
     :ivar title: what it is called among people.
@@ -25,16 +25,18 @@ class Reader:
 
 
 ALWAYS = "---\ndescription: MCP servers are shared through mcpgateway\nalwaysApply: true\n---\n\n"
-READERS: Mapping[str, Reader] = {
-    "claude": Reader("Claude Code", "CLAUDE.md"),
-    "agents": Reader("agents that read AGENTS.md (Codex, opencode, Copilot, pi and others)", "AGENTS.md"),
-    "cursor": Reader("Cursor", ".cursor/rules/mcpgateway.mdc", ALWAYS),
-    "copilot": Reader("Copilot in VS Code", ".github/copilot-instructions.md"),
-    "gemini": Reader("Gemini CLI", "GEMINI.md"),
-    "qwen": Reader("Qwen Code", "QWEN.md"),
-    "windsurf": Reader("Windsurf", ".windsurf/rules/mcpgateway.md"),
-    "cline": Reader("Cline", ".clinerules/mcpgateway.md"),
-    "continue": Reader("Continue", ".continue/rules/mcpgateway.md", ALWAYS),
+READERS: Mapping[str, InstructionsFile] = {
+    "claude": InstructionsFile("Claude Code", "CLAUDE.md"),
+    "agents": InstructionsFile(
+        "agents that read AGENTS.md (Codex, opencode, Copilot, pi and others)", "AGENTS.md"
+    ),
+    "cursor": InstructionsFile("Cursor", ".cursor/rules/mcpgateway.mdc", ALWAYS),
+    "copilot": InstructionsFile("Copilot in VS Code", ".github/copilot-instructions.md"),
+    "gemini": InstructionsFile("Gemini CLI", "GEMINI.md"),
+    "qwen": InstructionsFile("Qwen Code", "QWEN.md"),
+    "windsurf": InstructionsFile("Windsurf", ".windsurf/rules/mcpgateway.md"),
+    "cline": InstructionsFile("Cline", ".clinerules/mcpgateway.md"),
+    "continue": InstructionsFile("Continue", ".continue/rules/mcpgateway.md", ALWAYS),
 }
 
 

@@ -16,7 +16,7 @@ WRITTEN = "written in the configuration"
 
 
 @frozen
-class Held:
+class ServerCredentials:
     """What one server is given.
 
     :ivar env_vars: by name, where each comes from.
@@ -32,7 +32,7 @@ class Held:
         return {"name": self.name, "env_vars": sorted(self.env_vars), "headers": sorted(self.headers)}
 
 
-def held(options: LoadOptions, environ: Mapping[str, str]) -> Iterator[Held]:
+def held(options: LoadOptions, environ: Mapping[str, str]) -> Iterator[ServerCredentials]:
     """Iterate over all servers that are given anything.
 
     :raise ConfigError: the configuration cannot be used.
@@ -45,7 +45,7 @@ def held(options: LoadOptions, environ: Mapping[str, str]) -> Iterator[Held]:
         entry = blueprint.entry
         sent = entry.reach.headers if isinstance(entry.reach, Remote | Rest) else {}
         if entry.env or sent:
-            yield Held(server.name, _told(entry.env, blueprint), _told(sent, blueprint))
+            yield ServerCredentials(server.name, _told(entry.env, blueprint), _told(sent, blueprint))
 
 
 def _told(values: Mapping[str, str], blueprint: Blueprint) -> dict[str, str]:

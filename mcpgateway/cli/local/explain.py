@@ -20,7 +20,7 @@ DEPTH_LIMIT = 8
 
 
 @frozen
-class Known:
+class KnownKey:
     """A key and the road to it."""
 
     road: tuple[str, ...]
@@ -45,18 +45,18 @@ def explain(asked: str, *, as_json: bool = False) -> int:
     return 0
 
 
-def known_keys() -> Iterator[Known]:
+def known_keys() -> Iterator[KnownKey]:
     """All keys there are, each with its road."""
     yield from _below(TOP, ())
 
 
-def _below(kind: Any, road: tuple[str, ...]) -> Iterator[Known]:
+def _below(kind: Any, road: tuple[str, ...]) -> Iterator[KnownKey]:
     if len(road) > DEPTH_LIMIT:
         return
     match kind:
         case Section():
             for name, key in kind.keys.items():
-                yield Known((*road, name), key)
+                yield KnownKey((*road, name), key)
                 yield from _below(key.kind, (*road, name))
         case Listing():
             if not key_is_alias(road):
@@ -81,7 +81,7 @@ def _fits(road: tuple[str, ...], steps: tuple[str, ...]) -> bool:
     )
 
 
-def _nearest(steps: tuple[str, ...], known: list[Known]) -> str:
+def _nearest(steps: tuple[str, ...], known: list[KnownKey]) -> str:
     from difflib import get_close_matches
 
     roads = {".".join(each.road): each for each in known} | {each.road[-1]: each for each in known}
@@ -89,7 +89,7 @@ def _nearest(steps: tuple[str, ...], known: list[Known]) -> str:
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
-def _value(known: Known) -> dict[str, Any]:
+def _value(known: KnownKey) -> dict[str, Any]:
     key = known.key
     return {
         "key": ".".join(known.road),
@@ -102,7 +102,7 @@ def _value(known: Known) -> dict[str, Any]:
     }
 
 
-def _said(known: Known) -> str:
+def _said(known: KnownKey) -> str:
     key = known.key
     lines = [".".join(known.road), f"  {key.says.replace('``', '')}", f"  takes: {key.kind.words}"]
     if key.default is not None:

@@ -32,7 +32,7 @@ OUTSIDE = {"cmd": "what a command prints", "keyring": "from the keyring"}
 
 
 @frozen
-class Row:
+class ShownValue:
     """One value.
 
     :ivar key: its dotted name.
@@ -56,7 +56,7 @@ def show(
         first = next(each for each in found.problems if each.is_error)
         raise ConfigError(f"{first}; mcpgateway config check lists all that is wrong")
     chosen = _chosen(found.settings, server)
-    rows: dict[str, list[Row]] = {}
+    rows: dict[str, list[ShownValue]] = {}
     files = gather(options, environ)
     if server is None:
         rows["gateway"] = [_at_its_port(each, options.port) for each in _gateway_rows(files.native)]
@@ -71,8 +71,8 @@ def show(
     return 0
 
 
-def _at_its_port(row: Row, port: int | None) -> Row:
-    return Row(row.key, port, PORT) if row.key == "http_port" and port is not None else row
+def _at_its_port(row: ShownValue, port: int | None) -> ShownValue:
+    return ShownValue(row.key, port, PORT) if row.key == "http_port" and port is not None else row
 
 
 def _chosen(settings: Settings, name: str | None) -> Sequence[ServerSpec]:
@@ -86,24 +86,24 @@ def _chosen(settings: Settings, name: str | None) -> Sequence[ServerSpec]:
     return chosen
 
 
-def _gateway_rows(documents: Sequence[Document]) -> Iterator[Row]:
+def _gateway_rows(documents: Sequence[Document]) -> Iterator[ShownValue]:
     places = [each.root().at("gateway") for each in documents if isinstance(each.value, dict)]
     yield from _section_rows(GATEWAY, places, "")
 
 
-def _section_rows(section: Section, places: Sequence[Place], above: str) -> Iterator[Row]:
+def _section_rows(section: Section, places: Sequence[Place], above: str) -> Iterator[ShownValue]:
     for name, key in section.keys.items():
         said = [each.at(name) for each in places if each.has(name)]
         dotted = f"{above}{name}"
         if isinstance(key.kind, Section):
             yield from _section_rows(key.kind, said, f"{dotted}.")
         elif said:
-            yield Row(dotted, masked(said[-1].value, name), _line(said[-1]))
+            yield ShownValue(dotted, masked(said[-1].value, name), _line(said[-1]))
         elif key.is_served and not key.says.startswith(ALIAS) and key.default is not None:
-            yield Row(dotted, key.default, DEFAULT)
+            yield ShownValue(dotted, key.default, DEFAULT)
 
 
-def _server_rows(server: ServerSpec, blueprint: Blueprint, place: Place | None) -> Iterator[Row]:
+def _server_rows(server: ServerSpec, blueprint: Blueprint, place: Place | None) -> Iterator[ShownValue]:
     said: list[str] = []
     for member in place.members() if place is not None else ():
         said.append(member.key)
@@ -111,15 +111,15 @@ def _server_rows(server: ServerSpec, blueprint: Blueprint, place: Place | None) 
             for name in member.value:
                 each = member.at(name)
                 shown = masked({name: each.value}, member.key)[name]
-                yield Row(f"{member.key}.{name}", shown, _line(each) + origins(each.value, blueprint))
+                yield ShownValue(f"{member.key}.{name}", shown, _line(each) + origins(each.value, blueprint))
         else:
             value = masked(member.value, member.key)
-            yield Row(member.key, value, _line(member) + origins(member.value, blueprint))
+            yield ShownValue(member.key, value, _line(member) + origins(member.value, blueprint))
     if place is None:
-        yield Row("command", arguments(list(server.command)), server.source)
+        yield ShownValue("command", arguments(list(server.command)), server.source)
     for name, value in _effective(server).items():
         if name not in said:
-            yield Row(name, value, DEFAULT if value == SERVER.keys[name].default else "worked out")
+            yield ShownValue(name, value, DEFAULT if value == SERVER.keys[name].default else "worked out")
 
 
 def _effective(server: ServerSpec) -> dict[str, Any]:
@@ -174,7 +174,7 @@ def _origin(name: str, blueprint: Blueprint) -> str:
     return "from the environment" if name in allowed else "is not set"
 
 
-def _as_text(rows: Mapping[str, Sequence[Row]]) -> str:
+def _as_text(rows: Mapping[str, Sequence[ShownValue]]) -> str:
     blocks = []
     for title, members in rows.items():
         shown = [(each.key, json.dumps(each.value, ensure_ascii=False), each.source) for each in members]
@@ -186,7 +186,7 @@ def _as_text(rows: Mapping[str, Sequence[Row]]) -> str:
     return "\n".join(blocks)
 
 
-def _said(rows: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
+def _said(rows: Mapping[str, Sequence[ShownValue]]) -> dict[str, Any]:
     servers = {
         title.removeprefix("servers."): _members(members)
         for title, members in rows.items()
@@ -198,5 +198,5 @@ def _said(rows: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
     return said
 
 
-def _members(rows: Sequence[Row]) -> dict[str, Any]:
+def _members(rows: Sequence[ShownValue]) -> dict[str, Any]:
     return {each.key: {"value": each.value, "from": each.source} for each in rows}

@@ -12,7 +12,14 @@ from typing import Protocol
 
 from attrs import frozen
 
-from mcpgateway.cli.service.units import DEADMAN, SERVICE, Place, Unit, launchd_agents, systemd_units
+from mcpgateway.cli.service.units import (
+    DEADMAN,
+    SERVICE,
+    ServiceSettings,
+    Unit,
+    launchd_agents,
+    systemd_units,
+)
 from mcpgateway.errors import ConfigError
 from mcpgateway.system import paths
 
@@ -27,7 +34,7 @@ ELSEWHERE = (
 
 
 @frozen
-class Standing:
+class ServiceState:
     """How the service is.
 
     :ivar is_enabled: it starts when its user logs in.
@@ -53,7 +60,7 @@ class Manager(Protocol):
 
     name: str
 
-    def units(self, place: Place) -> tuple[Unit, ...]:
+    def units(self, place: ServiceSettings) -> tuple[Unit, ...]:
         """The files that it wants."""
 
     def enable(self) -> None:
@@ -68,7 +75,7 @@ class Manager(Protocol):
     def forget(self) -> None:
         """The files have gone."""
 
-    def standing(self) -> Standing:
+    def standing(self) -> ServiceState:
         """How the service is."""
 
 
@@ -145,7 +152,7 @@ class Systemd(_Commands):
                 f"log in as this user, as over ssh, and try again; {ELSEWHERE}",
             )
 
-    def units(self, place: Place) -> tuple[Unit, ...]:
+    def units(self, place: ServiceSettings) -> tuple[Unit, ...]:
         """The files below the user's configuration."""
         base = self._environ.get("XDG_CONFIG_HOME") or os.path.join(paths.user_home(self._environ), ".config")
         return systemd_units(place, os.path.join(base, "systemd", "user"))
@@ -173,10 +180,10 @@ class Systemd(_Commands):
         self._systemctl("daemon-reload")
         self._ask(["systemctl", "--user", "reset-failed", self.service, self.deadman])
 
-    def standing(self) -> Standing:
+    def standing(self) -> ServiceState:
         """How the service is."""
         service, timer = self._shown(self.service), self._shown(self.timer)
-        return Standing(
+        return ServiceState(
             service.get("UnitFileState") == "enabled",
             service.get("ActiveState") in {"active", "reloading"},
             "/".join(filter(None, (service.get("ActiveState"), service.get("SubState")))),
@@ -214,7 +221,7 @@ class Launchd(_Commands):
         self._domain = f"gui/{os.getuid()}"
         self._directory = os.path.join(paths.user_home(environ), "Library", "LaunchAgents")
 
-    def units(self, place: Place) -> tuple[Unit, ...]:
+    def units(self, place: ServiceSettings) -> tuple[Unit, ...]:
         """The user's agents."""
         return launchd_agents(place, self._directory)
 
@@ -241,7 +248,7 @@ class Launchd(_Commands):
     def forget(self) -> None:
         """An agent without a file is forgotten by itself."""
 
-    def standing(self) -> Standing:
+    def standing(self) -> ServiceState:
         """How the agent is."""
         printed = self._ask(["launchctl", "print", f"{self._domain}/{SERVICE}"])
         state = re.search(r"^\s*state = (.+)$", printed.stdout, re.MULTILINE)
@@ -249,7 +256,7 @@ class Launchd(_Commands):
         disabled = self._ask(["launchctl", "print-disabled", self._domain]).stdout
         is_enabled = not re.search(rf'"{SERVICE}" => (disabled|true)', disabled)
         is_loaded = printed.returncode == 0
-        return Standing(
+        return ServiceState(
             is_enabled and os.path.exists(os.path.join(self._directory, f"{SERVICE}.plist")),
             is_loaded and pid is not None,
             (state[1].strip() if state else "loaded") if is_loaded else "not loaded",

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from mcpgateway.cli.service.managers import UNKNOWN, Manager, Standing, find
-from mcpgateway.cli.service.units import Place, Unit, is_ours, serves
+from mcpgateway.cli.service.managers import UNKNOWN, Manager, ServiceState, find
+from mcpgateway.cli.service.units import ServiceSettings, Unit, is_ours, serves
 from mcpgateway.errors import ConfigError
 from mcpgateway.shim import locations
 from mcpgateway.system import files
@@ -35,7 +35,7 @@ def _resume(home: str, environ: Mapping[str, str]) -> Report:
 
 
 @frozen
-class Installed:
+class ServiceInstallation:
     """What an installation came to.
 
     :ivar manager: its name.
@@ -65,7 +65,7 @@ class Removed:
 
 
 @frozen
-class Status:
+class ServiceStatus:
     """How the service is.
 
     :ivar files: the paths of its files, each with one word: current, outdated, changed or missing.
@@ -74,7 +74,7 @@ class Status:
 
     manager: str
     files: Mapping[str, str]
-    standing: Standing | None
+    standing: ServiceState | None
 
     @property
     def is_installed(self) -> bool:
@@ -97,7 +97,7 @@ class Service:
     suspend: Callable[[str, Mapping[str, str], str], Report] = field(default=_suspend, repr=False)
     resume: Callable[[str, Mapping[str, str]], Report] = field(default=_resume, repr=False)
 
-    def install(self, *, is_dry: bool = False, starts: bool = True) -> Installed:
+    def install(self, *, is_dry: bool = False, starts: bool = True) -> ServiceInstallation:
         """Write the files, and start the service; what is as it should be is left alone.
 
         :param is_dry: only tell what would be written.
@@ -106,7 +106,7 @@ class Service:
         """
         manager, units = self._units(is_told=not is_dry)
         if is_dry:
-            return Installed(manager.name, units)
+            return ServiceInstallation(manager.name, units)
         written = [unit for unit in units if self._is_to_write(unit)]
         was_active = manager.standing().is_active
         if starts and not was_active:
@@ -119,7 +119,9 @@ class Service:
             manager.start(anew=was_active and bool(written))
             warnings += _errors(self.resume(self.home, self.environ))
         paths = tuple(unit.path for unit in written)
-        return Installed(manager.name, units, paths, starts and (bool(written) or not was_active), warnings)
+        return ServiceInstallation(
+            manager.name, units, paths, starts and (bool(written) or not was_active), warnings
+        )
 
     def uninstall(self, *, is_dry: bool = False, anyway: bool = False) -> Removed:
         """Give the clients their own servers back, end the service, and remove what was written for it.
@@ -149,16 +151,16 @@ class Service:
                 "mend that and try again, or uninstall with --force",
             )
 
-    def status(self) -> Status:
+    def status(self) -> ServiceStatus:
         """How the service is, as far as that can be told: a manager that does not answer is named in the note."""
         manager, units = self._units(is_told=False)
         found = {unit.path: _word(unit, _text(unit.path)) for unit in units}
         is_there = any(word != "missing" for word in found.values())
-        return Status(manager.name, found, _standing(manager) if is_there else None)
+        return ServiceStatus(manager.name, found, _standing(manager) if is_there else None)
 
     def _units(self, *, is_told: bool) -> tuple[Manager, tuple[Unit, ...]]:
         manager = find(self.environ, self.platform, is_told=is_told)
-        return manager, manager.units(Place.here(self.home, self.environ))
+        return manager, manager.units(ServiceSettings.here(self.home, self.environ))
 
     def _is_to_write(self, unit: Unit) -> bool:
         text = _text(unit.path)
@@ -199,11 +201,11 @@ class Service:
         return tuple(keep_login(self.home, self.environ))
 
 
-def _standing(manager: Manager) -> Standing:
+def _standing(manager: Manager) -> ServiceState:
     try:
         return manager.standing()
     except ConfigError as why:
-        return Standing(is_enabled=False, is_active=False, state=UNKNOWN, note=str(why))
+        return ServiceState(is_enabled=False, is_active=False, state=UNKNOWN, note=str(why))
 
 
 def _errors(report: Report) -> tuple[str, ...]:

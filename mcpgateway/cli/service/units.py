@@ -24,7 +24,7 @@ SEAL = re.compile(r"\n(?:# |<!-- )Written by mcpgateway service install: (\w{16}
 
 
 @frozen
-class Place:
+class ServiceSettings:
     """For whom units are made.
 
     :ivar home: the gateway's own directory.
@@ -37,7 +37,7 @@ class Place:
     environ: Mapping[str, str]
 
     @classmethod
-    def here(cls, home: str, environ: Mapping[str, str]) -> Place:
+    def here(cls, home: str, environ: Mapping[str, str]) -> ServiceSettings:
         """This interpreter, and what the environment says of the gateway's files.
 
         :raise ConfigError: a path cannot be written into such a file.
@@ -83,7 +83,7 @@ def template(name: str) -> str:
         return stream.read()
 
 
-def systemd_units(place: Place, directory: str) -> tuple[Unit, ...]:
+def systemd_units(place: ServiceSettings, directory: str) -> tuple[Unit, ...]:
     """The files for a user's systemd."""
     started = {SYSTEMD[0]: place.gateway(), SYSTEMD[1]: place.deadman()}
     return tuple(
@@ -92,7 +92,7 @@ def systemd_units(place: Place, directory: str) -> tuple[Unit, ...]:
     )
 
 
-def launchd_agents(place: Place, directory: str) -> tuple[Unit, ...]:
+def launchd_agents(place: ServiceSettings, directory: str) -> tuple[Unit, ...]:
     """The files for macOS."""
     started = zip(LAUNCHD, (place.gateway(), place.deadman()), strict=True)
     return tuple(
@@ -101,7 +101,7 @@ def launchd_agents(place: Place, directory: str) -> tuple[Unit, ...]:
     )
 
 
-def _systemd_text(name: str, argv: Sequence[str], place: Place) -> str:
+def _systemd_text(name: str, argv: Sequence[str], place: ServiceSettings) -> str:
     lines = template(name).split("\n")
     # The comment on top is for who copies the file by hand.
     lines = lines[next(at for at, line in enumerate(lines) if line.startswith("[")) :]
@@ -123,7 +123,7 @@ def _escaped(word: str) -> str:
     return word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
 
 
-def _launchd_text(name: str, argv: Sequence[str], place: Place) -> str:
+def _launchd_text(name: str, argv: Sequence[str], place: ServiceSettings) -> str:
     agent = plistlib.loads(template(name).encode())
     agent["ProgramArguments"] = list(argv)
     if place.environ:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.cli.doctor.context import World
-from mcpgateway.cli.doctor.finding import Finding
+from mcpgateway.cli.doctor.context import DoctorContext
+from mcpgateway.cli.doctor.finding import DoctorFinding
 from mcpgateway.clientfiles.ledger import Records
 from mcpgateway.system.process.socket_owners import PortHolder
 from tests.support.doctoring import NOW, answers, found, ids, is_fine, world, written
@@ -19,7 +19,7 @@ URL = "http://localhost:9100/{}/mcp"
 CLAUDE = {"type": "http", "url": URL.format("x")}
 
 
-def wired(tmp_path: Path, files: dict[str, Any], **parts: Any) -> World:
+def wired(tmp_path: Path, files: dict[str, Any], **parts: Any) -> DoctorContext:
     """A user whose clients have these files, and a gateway that serves x and y."""
     backends = [{"name": "x", "status": "idle"}, {"name": "y", "status": "idle"}]
     gateway = answers(backends=backends)
@@ -37,7 +37,7 @@ def servers(**entries: Any) -> dict[str, Any]:
     return {"mcpServers": entries}
 
 
-def mend(finding: Finding) -> None:
+def mend(finding: DoctorFinding) -> None:
     """Do what the finding says can be done."""
     assert finding.repair is not None
     finding.repair.do()
@@ -212,7 +212,7 @@ class ApprovalTests:
         assert (only.id, only.advice) == ("approvals.waiting", "mcpgateway config approve /shop/.mcp.json")
 
 
-def catalogued(looked_at: World, name: str, *tools: str) -> None:
+def catalogued(looked_at: DoctorContext, name: str, *tools: str) -> None:
     """Put on record that a server has these tools."""
     from mcpgateway.policy.recorded_answers import Answer, Catalog, Key
     from mcpgateway.protocol.jsonrpc import raw

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mcpgateway.cli.doctor.context import World
+from mcpgateway.cli.doctor.context import DoctorContext
 from mcpgateway.cli.doctor.examination import CHECKS, as_json, examine, kinds, mend, verdict
-from mcpgateway.cli.doctor.finding import Check, Finding, Repair, fine, problem
+from mcpgateway.cli.doctor.finding import Check, DoctorFinding, Repair, fine, problem
 from mcpgateway.errors import ConfigError
 from tests.support.doctoring import world
 
@@ -62,7 +62,7 @@ class ExamineTests:
     def test_one_that_breaks(self, tmp_path: Path) -> None:
         """A check that breaks is a finding, and the others are made all the same."""
 
-        def broken(_: World) -> Iterator[Finding]:
+        def broken(_: DoctorContext) -> Iterator[DoctorFinding]:
             yield fine("a", "before")
             raise RuntimeError("boom\nsecret")
 

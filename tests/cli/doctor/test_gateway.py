@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mcpgateway.cli.doctor.context import World
+from mcpgateway.cli.doctor.context import DoctorContext
 from mcpgateway.system import state
 from mcpgateway.system.gateway_health import HealthReply, ask_port, ask_socket
 from mcpgateway.system.process.socket_owners import PortHolder
@@ -87,7 +87,7 @@ class StateTests:
         assert (only.id, str(dead) in only.text) == ("state.stale", True)
         self.repaired(looked_at)
 
-    def repaired(self, looked_at: World) -> None:
+    def repaired(self, looked_at: DoctorContext) -> None:
         """It is removed, but not while a gateway holds the lock."""
         path = Path(looked_at.in_home("state.json"))
         (before,) = found("state", looked_at)

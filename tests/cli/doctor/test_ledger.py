@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.cli.doctor.context import World
+from mcpgateway.cli.doctor.context import DoctorContext
 from mcpgateway.clientfiles.backups import digest_of
 from mcpgateway.clientfiles.enrolment_records import Intent
 from mcpgateway.clientfiles.formats.rewrite import replace
@@ -39,7 +39,7 @@ class Adopting:
             made, Adopted(str(self.path), "claude-code", entries={ROAD: Enrolled("x", replaced[0])})
         )
 
-    def looked_at(self) -> World:
+    def looked_at(self) -> DoctorContext:
         """The world as it is now."""
         gateway = answers(backends=[{"name": "x", "status": "idle"}])
         return world(self.tmp_path, socket=gateway, health=gateway)

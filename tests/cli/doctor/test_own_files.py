@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mcpgateway.cli.doctor.finding import Finding
+from mcpgateway.cli.doctor.finding import DoctorFinding
 from mcpgateway.policy.recorded_answers import Answer, Catalog, Key
 from mcpgateway.protocol.jsonrpc import raw
 from mcpgateway.protocol.versions import Era
@@ -18,7 +18,7 @@ from mcpgateway.system.token_files import read_or_create
 from tests.support.doctoring import NOW, found, ids, is_fine, world, written
 
 
-def mend(finding: Finding) -> None:
+def mend(finding: DoctorFinding) -> None:
     """Do what the finding says can be done."""
     assert finding.repair is not None
     finding.repair.do()

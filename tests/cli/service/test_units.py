@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mcpgateway.cli.service.units import (
     LAUNCHD,
     SYSTEMD,
-    Place,
+    ServiceSettings,
     is_ours,
     launchd_agents,
     serves,
@@ -23,7 +23,7 @@ from mcpgateway.cli.service.units import (
 from mcpgateway.errors import ConfigError
 
 printable = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1).filter(str.isprintable)
-PLACE = Place("/h", "/venv/bin/python", {})
+PLACE = ServiceSettings("/h", "/venv/bin/python", {})
 
 
 class TemplateTests:
@@ -50,23 +50,23 @@ class PlaceTests:
     def test_here(self) -> None:
         """It is this interpreter, and of the environment only what leads to the gateway's files, absolute."""
         environ = {"HOME": "/me", "CLAUDE_CONFIG_DIR": "~/c", "MCPGATEWAY_CONFIG": "", "TOKEN": "x"}
-        place = Place.here("/h", environ)
+        place = ServiceSettings.here("/h", environ)
         assert (place.python, dict(place.environ)) == (sys.executable, {"CLAUDE_CONFIG_DIR": "/me/c"})
 
     @pytest.mark.parametrize("path", ["/h\nExecStartPre=evil", "/\udcff", "/\x7f"])
     def test_what_cannot_be_written(self, path: str) -> None:
         """A path that would break out of its line is refused."""
         with pytest.raises(ConfigError, match="cannot stand in the file"):
-            Place.here(path, {})
+            ServiceSettings.here(path, {})
         with pytest.raises(ConfigError):
-            Place.here("/h", {"CLAUDE_CONFIG_DIR": path})
+            ServiceSettings.here("/h", {"CLAUDE_CONFIG_DIR": path})
 
     def test_the_program(self, tmp_path: Path) -> None:
         """The dead man is the program beside the interpreter, or where it lies elsewhere the interpreter itself."""
         python = tmp_path / "python"
-        assert Place("/h", str(python), {}).deadman()[:3] == [str(python), "-P", "-c"]
+        assert ServiceSettings("/h", str(python), {}).deadman()[:3] == [str(python), "-P", "-c"]
         (tmp_path / "mcpgateway").touch(0o755)
-        said = Place("/h", str(python), {}).deadman()
+        said = ServiceSettings("/h", str(python), {}).deadman()
         assert said == [str(tmp_path / "mcpgateway"), "--home", "/h", "clients", "deadman"]
 
 
@@ -91,7 +91,7 @@ class SystemdTests:
     @given(printable, printable)
     def test_any_path(self, home: str, value: str) -> None:
         """Whatever a path is made of, systemd reads what was meant: what it would put in its place is doubled."""
-        place = Place(f"/{home}", "/p", {"CLAUDE_CONFIG_DIR": f"/{value}"})
+        place = ServiceSettings(f"/{home}", "/p", {"CLAUDE_CONFIG_DIR": f"/{value}"})
         lines = systemd_units(place, "/units")[0].text.split("\n")
         started = next(line for line in lines if line.startswith("ExecStart="))
         assert words(started.partition("=")[2], variables=True)[-1] == f"/{home}"
@@ -105,7 +105,7 @@ class LaunchdTests:
     @given(printable)
     def test_any_path(self, home: str) -> None:
         """The agents are property lists with the interpreter and the home in them, whatever they are called."""
-        place = Place(f"/{home}", "/p", {"CLAUDE_CONFIG_DIR": f"/{home}"})
+        place = ServiceSettings(f"/{home}", "/p", {"CLAUDE_CONFIG_DIR": f"/{home}"})
         gateway, deadman = (plistlib.loads(unit.text.encode()) for unit in launchd_agents(place, "/a"))
         assert gateway["ProgramArguments"] == place.gateway()
         assert gateway["EnvironmentVariables"] == {"CLAUDE_CONFIG_DIR": f"/{home}"}
@@ -124,7 +124,7 @@ class SealTests:
     @given(printable)
     def test_ours(self, home: str) -> None:
         """What we wrote is known, for its home and no other."""
-        place = Place(f"/{home}", "/p", {})
+        place = ServiceSettings(f"/{home}", "/p", {})
         for unit in (*systemd_units(place, "/u"), *launchd_agents(place, "/a")):
             assert is_ours(unit.text)
             assert serves(unit.text, f"/{home}")
