@@ -75,7 +75,7 @@ class InvalidParams(CallerError):
     remedy = "correct the arguments: the description of what is asked says which it takes"
 
 
-class Taken(InvalidParams):
+class NameTaken(InvalidParams):
     """There is something else of that name already."""
 
     remedy = "choose another name, or change the one that is there"

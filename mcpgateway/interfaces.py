@@ -18,7 +18,7 @@ from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
 
 
-class Told(Protocol):
+class ProbeListener(Protocol):
     """Hears whether a program works."""
 
     def __call__(self, *, has_spoken: bool) -> None:
@@ -49,7 +49,7 @@ class Launch:
     reach: Reach | None = None
     era: Era = Era.LEGACY
     as_written: bool = False
-    told: Told | None = field(default=None, repr=False, eq=False)
+    told: ProbeListener | None = field(default=None, repr=False, eq=False)
     is_heard: bool = True
     connect_s: float = 0.0
     principal: str = ""
@@ -69,7 +69,7 @@ class Ran:
     complaint: str = field(default="", repr=False)
 
 
-class Run(Protocol):
+class RunProgram(Protocol):
     """Runs a program to its end, within limits."""
 
     def __call__(self, launch: Launch, *, is_idle: bool) -> Deferred[Ran]:
@@ -171,7 +171,7 @@ class ILauncher(Interface):
 class IResolver(Interface):
     """What finds the programs that package runners would start."""
 
-    def resolve(launch: Launch, run: Run) -> Any:
+    def resolve(launch: Launch, run: RunProgram) -> Any:
         """Fires (a Deferred) with the launch of the program itself, or with the launch as it is; never fails.
 
         :param run: runs the programs that have to be asked.
@@ -386,7 +386,7 @@ class IWard(Interface):
 
 
 @frozen
-class Whose:
+class GatewayRun:
     """Which gateway something belongs to: its home, and which run of it.
 
     :ivar home: the gateway's own directory.

@@ -206,7 +206,7 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     from mcpgateway.app.build import make_gateway
-    from mcpgateway.app.daemon import Origin
+    from mcpgateway.app.daemon import SettingsOrigin
     from mcpgateway.app.log import Observation
     from mcpgateway.system import service_manager
     from mcpgateway.system.reexec import Command
@@ -214,7 +214,7 @@ def makeService(options: Options) -> IService:
     observation = Observation(pinned=options.log_level)
     observation.lead()
     command = Command.of_this_process(os.environ)
-    origin = Origin(
+    origin = SettingsOrigin(
         options.examine,
         options.files,
         options.read_at,

@@ -13,7 +13,7 @@ from twisted.logger import ILogObserver, LogBeginner, Logger, LogPublisher, even
 from zope.interface import implementer
 
 from mcpgateway.app.log import Observation
-from mcpgateway.observe.event_feed import Entry
+from mcpgateway.observe.event_feed import FeedEntry
 from mcpgateway.policy.secrets.redaction import MASK
 from tests.support.serverlogs import MemoryLog
 
@@ -173,7 +173,7 @@ class ObservationTests:
         class Follower:
             has_ended = False
 
-            def told(self, entry: Entry) -> None:
+            def told(self, entry: FeedEntry) -> None:
                 """Another."""
 
             def ended(self) -> None:

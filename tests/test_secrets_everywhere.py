@@ -22,7 +22,7 @@ from mcpgateway.app.log import Observation
 from mcpgateway.backends.process import StderrTail
 from mcpgateway.cli.main import run
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.observe.activity import Activity
+from mcpgateway.observe.activity import ActivityLog
 from mcpgateway.observe.recorder import Recording
 from mcpgateway.policy.secrets.masking import masked
 from mcpgateway.policy.secrets.redaction import Redactor, is_telling, quoted
@@ -124,7 +124,7 @@ def activity(texts: tuple[str, ...]) -> str:
     """The log of what was done, with them as names of tools, ids and errors."""
     gateway, lines = MemoryGateway(), MemoryLines()
     redactor = gateway.observation.redactor
-    made = Activity(lines, gateway.clock.seconds, lambda: "id", redactor.redact)
+    made = ActivityLog(lines, gateway.clock.seconds, lambda: "id", redactor.redact)
     gateway.hub.meters.on_end = made.ended
     client = gateway.session()
     for number, each in enumerate(texts):

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from mcpgateway.app.control import Parts, make_site
-from mcpgateway.app.daemon import Front, GatewayService, Origin, policy_of
+from mcpgateway.app.control import ControlParts, make_site
+from mcpgateway.app.daemon import Front, GatewayService, SettingsOrigin, policy_of
 from mcpgateway.app.hub import (
     Keys,
     Outside,
@@ -41,17 +41,17 @@ from mcpgateway.hub.catalog.recorded import Snapshots
 from mcpgateway.hub.health.faults import Faults
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.reaper import Reaper
-from mcpgateway.interfaces import IResolver, OwnAddress, Whose
+from mcpgateway.interfaces import GatewayRun, IResolver, OwnAddress
 from mcpgateway.manage.credentials import Bearers
 from mcpgateway.manage.departed_principals import Leaving
 from mcpgateway.manage.enrolment import Enrolment
 from mcpgateway.manage.helper import Helper
 from mcpgateway.manage.memory import Housekeeping
-from mcpgateway.manage.reload import Reload, State
+from mcpgateway.manage.reload import Reload, ReloadState
 from mcpgateway.observe.census import Census
 from mcpgateway.policy.secrets.redaction import Redactor
 from mcpgateway.system import files, home_files, reexec
-from mcpgateway.system.disk_space import Room
+from mcpgateway.system.disk_space import DiskSpace
 from mcpgateway.system.instance_lock import START, Claim
 from mcpgateway.system.job_files import JobFiles
 from mcpgateway.system.journal import Journal
@@ -63,7 +63,7 @@ from mcpgateway.system.process.disk_writes import written_by
 from mcpgateway.system.process.exits import ExitWatch
 from mcpgateway.system.process.guardian import Guardian
 from mcpgateway.system.process.orphans import Registry
-from mcpgateway.system.process.socket_owners import Holders
+from mcpgateway.system.process.socket_owners import SocketSearch
 from mcpgateway.system.recorded_lists import Catalogs
 from mcpgateway.system.settings import Examined
 from mcpgateway.system.token_files import TokenFiles, read_or_create
@@ -76,7 +76,7 @@ if TYPE_CHECKING:
 
     from mcpgateway.app.hub import Hub
     from mcpgateway.frontends.http.legacy_sse import LegacySse
-    from mcpgateway.manage.client_files import Clients
+    from mcpgateway.manage.client_files import ClientFiles
     from mcpgateway.manage.logins import Logins
     from mcpgateway.manage.tokens import Issuing
     from mcpgateway.system.daemon_locks import DaemonLocks
@@ -100,7 +100,7 @@ def make_gateway(
     settings: Settings,
     home: str,
     reactor: Any,
-    origin: Origin | None = None,
+    origin: SettingsOrigin | None = None,
     command: Command | None = None,
     observation: Observation | None = None,
 ) -> GatewayService:
@@ -119,7 +119,7 @@ def make_gateway(
     processes.raise_nofile()
     instance = secrets.token_hex(8)
     ward = Ward(Registry(home, instance), Guardian(reactor, instance, _afterwards(home, claim)))
-    holders = Holders(reactor)
+    holders = SocketSearch(reactor)
 
     def make_resolver() -> IResolver:
         from mcpgateway.system.launch.resolver import (
@@ -141,7 +141,7 @@ def make_gateway(
         launcher,
         Grants(home),
         lambda: own_address(reload.settings.gateway.public_url, listeners.http_port),
-        Whose(home, instance),
+        GatewayRun(home, instance),
         make_locks,
     )
     snapshots = Snapshots(Catalogs(f"{home}/catalogs", reactor.seconds, _in_thread(reactor)), reactor.seconds)
@@ -172,15 +172,15 @@ def make_gateway(
     hub.claim = owners.claim
     settle(switchboard, settings, home, reactor)
     mcp = McpDoor(switchboard, owners, lambda: hub.stateless)
-    origin = origin or Origin(lambda: Examined(settings, (), ()), read_at=reactor.seconds())
+    origin = origin or SettingsOrigin(lambda: Examined(settings, (), ()), read_at=reactor.seconds())
     reload = make_reload(settings, origin, reactor)
     helper = Helper(launcher.run, home, _surroundings(origin))
     enrolment = Enrolment(helper.ask, reactor, reload.read_own)
 
-    def make_clients() -> Clients:
-        from mcpgateway.manage.client_files import Clients  # few ask for them
+    def make_clients() -> ClientFiles:
+        from mcpgateway.manage.client_files import ClientFiles  # few ask for them
 
-        return Clients(helper.ask, reload, root.switch, listeners.http_port)
+        return ClientFiles(helper.ask, reload, root.switch, listeners.http_port)
 
     def make_sse() -> LegacySse:
         from mcpgateway.frontends.http.legacy_sse import LegacySse  # hardly anybody needs it
@@ -198,9 +198,11 @@ def make_gateway(
         lambda: reload.settings.adopted,
         lambda: root.is_disabled,
         lambda: hub.usage.shown() if hub.usage is not None else {},
-        Faults(Room(home, reactor.seconds).lack, lambda: reload.state.problems, lambda: root.is_disabled),
+        Faults(
+            DiskSpace(home, reactor.seconds).lack, lambda: reload.state.problems, lambda: root.is_disabled
+        ),
     )
-    parts = Parts(
+    parts = ControlParts(
         switchboard=switchboard,
         owners=owners,
         clock=reactor,
@@ -393,7 +395,7 @@ def _issuing_of(
     return Issuing(bearers, TokenFiles(home, os.environ), reload, learn)
 
 
-def _surroundings(origin: Origin) -> dict[str, str]:
+def _surroundings(origin: SettingsOrigin) -> dict[str, str]:
     """What the helper program is started with: it reads the same configuration."""
     named = {"MCPGATEWAY_CONFIG": origin.config_file} if os.path.exists(origin.config_file) else {}
     return {**os.environ, **named}
@@ -410,11 +412,11 @@ def _in_thread(reactor: Any) -> Callable[..., Deferred[Any]]:
     return work_in_thread
 
 
-def make_reload(settings: Settings, origin: Origin, clock: Any) -> Reload:
+def make_reload(settings: Settings, origin: SettingsOrigin, clock: Any) -> Reload:
     """Build what keeps the settings at what the files say."""
     from mcpgateway.system.fingerprint import Essences
 
-    begun = State(origin.read_at, origin.files)
+    begun = ReloadState(origin.read_at, origin.files)
     return Reload(
         settings,
         begun,
@@ -428,7 +430,7 @@ def make_reload(settings: Settings, origin: Origin, clock: Any) -> Reload:
     )
 
 
-def _restorer(home: str, origin: Origin) -> tuple[str, ...]:
+def _restorer(home: str, origin: SettingsOrigin) -> tuple[str, ...]:
     # What the guardian becomes when this gateway is ended; see `mcpgateway.shim.restore_main`.
     config = origin.config_file if os.path.exists(origin.config_file) else ""
     return (*_beside("restore_main"), home, config, *os.environ.get(RESTORE_VARIABLE, "").split())

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from mcpgateway.backends.http.client import Web
     from mcpgateway.config.problems import Problem
     from mcpgateway.frontends.rest.event_streams import Readers
-    from mcpgateway.frontends.rest.fair_queue import Turns
+    from mcpgateway.frontends.rest.fair_queue import FairQueue
     from mcpgateway.frontends.rest.site import Groups
     from mcpgateway.hub.dispatch import Switchboard
     from mcpgateway.hub.owners import Owners
     from mcpgateway.interfaces import ILauncher, ISignIns
-    from mcpgateway.manage.client_files import Clients
+    from mcpgateway.manage.client_files import ClientFiles
     from mcpgateway.manage.entries import Entries
     from mcpgateway.manage.install import Installing
     from mcpgateway.manage.logins import Logins
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 @frozen(kw_only=True, eq=False)
-class Parts:
+class ControlParts:
     """What the groups of operations are made of.
 
     :ivar sign_ins: takes what browsers bring back from authorization servers.
@@ -71,7 +71,7 @@ class Parts:
     limits: Callable[[], Limits]
     sign_ins: ISignIns
     logins: Callable[[], Logins]
-    clients: Callable[[], Clients]
+    clients: Callable[[], ClientFiles]
     census: Census
     connections: Callable[[], Collection[Any]]
     events: Chronicle
@@ -98,11 +98,11 @@ class Parts:
         return Operating(self.switchboard, self.hub.health, self.clock)
 
     @cached_property
-    def turns(self) -> Turns:
+    def turns(self) -> FairQueue:
         """Whose turn it is."""
-        from mcpgateway.frontends.rest.fair_queue import Turns
+        from mcpgateway.frontends.rest.fair_queue import FairQueue
 
-        return Turns(self.limits, self.clock)
+        return FairQueue(self.limits, self.clock)
 
     @cached_property
     def readers(self) -> Readers:
@@ -112,7 +112,7 @@ class Parts:
         return Readers(self.clock, lambda: self.limits().log_streams)
 
 
-def make_site(parts: Parts) -> Site:
+def make_site(parts: ControlParts) -> Site:
     """The control plane as a site for the channel."""
     from mcpgateway.frontends.rest.site import ControlPlane  # Klein is loaded by the first who looks
 
@@ -121,7 +121,7 @@ def make_site(parts: Parts) -> Site:
     return ControlPlane(groups_of(parts), parts.turns, audit).site()
 
 
-def groups_of(parts: Parts) -> Groups:
+def groups_of(parts: ControlParts) -> Groups:
     """What makes each group; its module is loaded by then, and not before."""
     makers = (
         _authorization,
@@ -143,59 +143,59 @@ def groups_of(parts: Parts) -> Groups:
     return {each.__name__.removeprefix("_"): _made_by(each, parts) for each in makers}
 
 
-def _made_by(maker: Callable[[Parts], Any], parts: Parts) -> Callable[[], Any]:
+def _made_by(maker: Callable[[ControlParts], Any], parts: ControlParts) -> Callable[[], Any]:
     return lambda: maker(parts)
 
 
-def _authorization(parts: Parts) -> Any:
+def _authorization(parts: ControlParts) -> Any:
     from mcpgateway.frontends.rest.authorization import Authorization
 
     return Authorization(parts.sign_ins)
 
 
-def _logins(parts: Parts) -> Any:
-    from mcpgateway.frontends.rest.logins import Logins
+def _logins(parts: ControlParts) -> Any:
+    from mcpgateway.frontends.rest.logins import LoginRoutes
 
-    return Logins(parts.logins())
-
-
-def _clients(parts: Parts) -> Any:
-    from mcpgateway.frontends.rest.clients import Clients
-
-    return Clients(parts.clients())
+    return LoginRoutes(parts.logins())
 
 
-def _daemons(parts: Parts) -> Any:
+def _clients(parts: ControlParts) -> Any:
+    from mcpgateway.frontends.rest.clients import ClientRoutes
+
+    return ClientRoutes(parts.clients())
+
+
+def _daemons(parts: ControlParts) -> Any:
     from mcpgateway.backends.probe import speaks_mcp
-    from mcpgateway.frontends.rest.compat_session_manager import Daemons
-    from mcpgateway.manage.daemons import Daemons as Book
+    from mcpgateway.frontends.rest.compat_session_manager import DaemonRoutes
+    from mcpgateway.manage.daemons import DaemonOperations as Book
 
     def is_served(reach: Daemon) -> Awaitable[bool]:
         return speaks_mcp(parts.clock, parts.web(), reach)
 
-    return Daemons(Book(parts.switchboard, parts.hub.health, parts.operating, is_served))
+    return DaemonRoutes(Book(parts.switchboard, parts.hub.health, parts.operating, is_served))
 
 
-def _describing(_: Parts) -> Any:
+def _describing(_: ControlParts) -> Any:
     from mcpgateway.frontends.rest.description import Describing
 
     return Describing()
 
 
-def _figures(parts: Parts) -> Any:
-    from mcpgateway.frontends.rest.figures import Figures
+def _figures(parts: ControlParts) -> Any:
+    from mcpgateway.frontends.rest.figures import FigureRoutes
 
-    return Figures(parts.figures(), parts.savings)
+    return FigureRoutes(parts.figures(), parts.savings)
 
 
-def _instance(parts: Parts) -> Any:
-    from mcpgateway.frontends.rest.gateway import Instance
+def _instance(parts: ControlParts) -> Any:
+    from mcpgateway.frontends.rest.gateway import GatewayRoutes
     from mcpgateway.manage.readiness import Readiness
     from mcpgateway.manage.shutdown import Ending
     from mcpgateway.observe.dump import Dump
 
     board, clock = parts.switchboard, parts.clock
-    return Instance(
+    return GatewayRoutes(
         Readiness(board, parts.hub.health, clock, parts.is_disabled),
         Dump(
             board,
@@ -210,13 +210,13 @@ def _instance(parts: Parts) -> Any:
     )
 
 
-def _logs(parts: Parts) -> Any:
+def _logs(parts: ControlParts) -> Any:
     from mcpgateway.frontends.rest.logs import Logs
 
     return Logs(parts.logs, parts.events, parts.readers)
 
 
-def _older(parts: Parts) -> Any:
+def _older(parts: ControlParts) -> Any:
     from mcpgateway.frontends.rest.compat_immorterm import Older
     from mcpgateway.manage.tools.family import list_tools
 
@@ -226,14 +226,14 @@ def _older(parts: Parts) -> Any:
     return Older(parts.switchboard, parts.operating, parts.clients(), lambda: _installing(parts), listed)
 
 
-def _relay(parts: Parts) -> Any:
-    from mcpgateway.backends.relay import Relay as Relaying
-    from mcpgateway.frontends.rest.relay import Relay
+def _relay(parts: ControlParts) -> Any:
+    from mcpgateway.backends.relay import RestRelay as Relaying
+    from mcpgateway.frontends.rest.relay import RelayRoutes
 
-    return Relay(parts.switchboard, Relaying(parts.web, parts.clock))
+    return RelayRoutes(parts.switchboard, Relaying(parts.web, parts.clock))
 
 
-def _servers(parts: Parts) -> Any:
+def _servers(parts: ControlParts) -> Any:
     from mcpgateway.frontends.rest.servers import Servers
     from mcpgateway.observe.roster import Roster
 
@@ -256,42 +256,42 @@ def _servers(parts: Parts) -> Any:
     return Servers(roster, parts.operating, entries, lambda: reload.settings.gateway)
 
 
-def _sessions(parts: Parts) -> Any:
-    from mcpgateway.frontends.rest.sessions import Sessions
+def _sessions(parts: ControlParts) -> Any:
+    from mcpgateway.frontends.rest.sessions import SessionRoutes
 
-    return Sessions(parts.switchboard, _book(parts))
+    return SessionRoutes(parts.switchboard, _book(parts))
 
 
-def _tokens(parts: Parts) -> Any:
+def _tokens(parts: ControlParts) -> Any:
     from mcpgateway.frontends.rest.tokens import Tokens
 
     return Tokens(parts.issuing())
 
 
-def _tools(parts: Parts) -> Any:
-    from mcpgateway.frontends.rest.tools import Tools
+def _tools(parts: ControlParts) -> Any:
+    from mcpgateway.frontends.rest.tools import ToolRoutes
 
-    return Tools(parts.switchboard, parts.owners, parts.clock)
+    return ToolRoutes(parts.switchboard, parts.owners, parts.clock)
 
 
-def _tracing(parts: Parts) -> Any:
+def _tracing(parts: ControlParts) -> Any:
     from mcpgateway.frontends.rest.tracing import Tracing
     from mcpgateway.observe.recorder import Recording
-    from mcpgateway.observe.why import Why
+    from mcpgateway.observe.why import Diagnoser
 
     hub, health = parts.hub, parts.hub.health
-    why = Why(parts.switchboard, health, hub.tapes, parts.problems, parts.redact)
+    why = Diagnoser(parts.switchboard, health, hub.tapes, parts.problems, parts.redact)
     activity = hub.tracer.activity if hub.tracer is not None else None
     return Tracing(why, Recording(hub.tapes, health.histories, parts.clock, parts.redact), activity)
 
 
-def _book(parts: Parts) -> SessionBook:
+def _book(parts: ControlParts) -> SessionBook:
     from mcpgateway.observe.sessions import SessionBook
 
     return SessionBook(parts.switchboard, parts.clock.seconds)
 
 
-def _installing(parts: Parts) -> Installing:
+def _installing(parts: ControlParts) -> Installing:
     from mcpgateway.manage.tools.family import installing_of
 
     return installing_of(parts.reload, parts.switchboard, parts.home, parts.launcher, parts.clock)

@@ -44,7 +44,7 @@ from mcpgateway.manage.memory import EVERY_TICKS as TIDY_TICKS
 from mcpgateway.manage.memory import Housekeeping
 from mcpgateway.manage.reload import Reload
 from mcpgateway.manage.vacancy import Vacancy
-from mcpgateway.policy.access import Policy, networks
+from mcpgateway.policy.access import AccessPolicy, networks
 from mcpgateway.policy.secrets.configured import configured
 from mcpgateway.system import state
 from mcpgateway.system.config_template import write_first
@@ -52,7 +52,7 @@ from mcpgateway.system.instance_lock import SHIM, START, Claim
 from mcpgateway.system.process.children import Ward
 from mcpgateway.system.process.orphans import instances, reap_leftovers
 from mcpgateway.system.settings import Examined
-from mcpgateway.system.watch import Watch, inotify
+from mcpgateway.system.watch import FileWatch, inotify
 from mcpgateway.views.specs import view_specs
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ LEDGER, FAIL_OPEN = "ledger", "fail-open"
 
 
 @frozen
-class Origin:
+class SettingsOrigin:
     """Where the settings come from, so that they can be read again.
 
     :ivar examine: reads all files.
@@ -162,7 +162,7 @@ class GatewayService(Service):
     front: Front = field(repr=False)
     reload: Reload = field(repr=False)
     enrolment: Enrolment = field(repr=False)
-    origin: Origin = field(repr=False)
+    origin: SettingsOrigin = field(repr=False)
     claim: Claim = field(repr=False)
     renewal: Renewal = field(repr=False)
     observation: Observation = field(repr=False)
@@ -186,9 +186,12 @@ class GatewayService(Service):
         self._heart.clock = self.reactor
 
     def _manage(self, sight: Sight, launcher: ILauncher, clock: Any) -> tuple[Tool, ...]:
-        from mcpgateway.manage.tools.family import Parts, managed  # few let a model manage their servers
+        from mcpgateway.manage.tools.family import (
+            ManagementParts,
+            managed,
+        )  # few let a model manage their servers
 
-        tools = managed(Parts(sight, self.reload, self.switchboard, self.home, launcher, clock))
+        tools = managed(ManagementParts(sight, self.reload, self.switchboard, self.home, launcher, clock))
         tracer = self.hub.tracer
         if tracer is None or tracer.activity is None:
             return tools
@@ -223,7 +226,7 @@ class GatewayService(Service):
         self.hub.health.begin(self.settings.servers)
         self.front.leaving.begin()
         self._reap_containers()
-        self.reload.begin(Watch(self.reactor, inotify(self.reactor), self.reload.look))
+        self.reload.begin(FileWatch(self.reactor, inotify(self.reactor), self.reload.look))
         self._heart.start(TICK_S, now=False).addErrback(self._heart_stopped)
         self.renewal.offer(self)
         self._open_manhole()
@@ -518,10 +521,10 @@ def leads_here(settings: Settings) -> bool:
     return any(each.mode != FAIL_OPEN and not each.suspended for each in settings.adopted)
 
 
-def policy_of(settings: GatewaySettings) -> Policy:
+def policy_of(settings: GatewaySettings) -> AccessPolicy:
     """The access policy that the settings describe."""
     host, origin = place_of_public(settings.public_url)
-    return Policy(
+    return AccessPolicy(
         frozenset(each.lower().encode() for each in (*settings.allowed_hosts, *host)),
         frozenset(each.encode() for each in (*settings.allowed_origins, *origin)),
         settings.allow_remote,

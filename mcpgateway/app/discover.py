@@ -26,7 +26,7 @@ from mcpgateway.config.settings import Settings
 from mcpgateway.discovery.naming import did_you_mean
 from mcpgateway.errors import ConfigError
 from mcpgateway.hub.catalog.recorded import Snapshots
-from mcpgateway.interfaces import OwnAddress, Whose
+from mcpgateway.interfaces import GatewayRun, OwnAddress
 from mcpgateway.manage.discovery import Discovery
 from mcpgateway.system import files
 from mcpgateway.system.daemon_locks import DaemonLocks
@@ -36,7 +36,7 @@ from mcpgateway.system.oauth_tokens import Grants
 from mcpgateway.system.process.children import Ward
 from mcpgateway.system.process.guardian import Guardian
 from mcpgateway.system.process.orphans import Registry
-from mcpgateway.system.process.socket_owners import Holders
+from mcpgateway.system.process.socket_owners import SocketSearch
 from mcpgateway.system.recorded_lists import Catalogs
 
 NOWHERE = OwnAddress("")  # no browser comes back to this program
@@ -123,14 +123,14 @@ async def _run(
     instance = secrets.token_hex(8)
     ward = Ward(Registry(home, instance), Guardian(reactor, instance))
     launcher = Launcher(reactor, ward, lambda: Resolver(home, reactor.seconds))
-    holders = Holders(reactor)
+    holders = SocketSearch(reactor)
     # Tokens that the gateway has are used; users sign in through a gateway that runs.
     backends = Backends(
         reactor,
         launcher,
         Grants(home),
         lambda: NOWHERE,
-        Whose(home, instance),
+        GatewayRun(home, instance),
         lambda: DaemonLocks(home, S002_HOME, holders),
         asks=False,
     )
@@ -154,7 +154,7 @@ async def _run(
             hub.snapshots.close()
 
 
-def _hub_of(reactor: Any, home: str, settings: Settings, backends: Backends, holders: Holders) -> Hub:
+def _hub_of(reactor: Any, home: str, settings: Settings, backends: Backends, holders: SocketSearch) -> Hub:
     snapshots = Snapshots(Catalogs(f"{home}/catalogs", reactor.seconds), reactor.seconds)
     # Nothing of these sessions outlives this program.
     store = Journal(":memory:", reactor.seconds)

@@ -131,14 +131,14 @@ def tracer_of(
 
     :param said: what the settings say of it; where they name nobody who collects spans, the environment may.
     """
-    from mcpgateway.observe.activity import Activity
+    from mcpgateway.observe.activity import ActivityLog
     from mcpgateway.observe.tracing import Tracer
     from mcpgateway.system.logs.server_log import ServerLogFile
 
     tracer = Tracer(secrets.token_hex, said.begin)
     if said.activity:
         file = ServerLogFile(f"{home}/logs/activity.jsonl")
-        tracer.activity = Activity(file, reactor.seconds, tracer.new_id, redact)
+        tracer.activity = ActivityLog(file, reactor.seconds, tracer.new_id, redact)
     base = said.otlp or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
     if base:
         from mcpgateway.observe.spans import Spans, endpoint_of, headers_of

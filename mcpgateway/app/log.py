@@ -28,7 +28,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcpgateway.escaping import one_line
-from mcpgateway.observe.event_feed import Chronicle, Entry
+from mcpgateway.observe.event_feed import Chronicle, FeedEntry
 from mcpgateway.observe.server_logs import GATEWAY, LogFile, ServerLogs, stamp
 from mcpgateway.policy.secrets.redaction import LONGEST, Redactor
 from mcpgateway.policy.secrets.shapes import MASK, is_secret
@@ -48,7 +48,7 @@ PLUMBING = frozenset(
 )
 
 
-class Told:
+class LoggedFailure:
     """A failure as it may be shown: its traceback, without secrets.
 
     It stands where `twisted.logger` looks for the failure of an event.
@@ -161,7 +161,7 @@ class Observation:
         made["log_format"] = "{log_text}"
         if failure is not None:
             traceback = self._traceback(failure)
-            made["log_failure"] = Told(traceback)
+            made["log_failure"] = LoggedFailure(traceback)
             made["traceback"] = traceback  # for observers that write values
         for each in self._sinks:
             each(made)
@@ -179,7 +179,7 @@ class Observation:
         body = {**values, "time": self._last, "level": level, "event": name, "text": text}
         if server:
             body["server"] = server
-        self.events.add(Entry(self._last, msgspec.json.encode(body).decode(), name, server))
+        self.events.add(FeedEntry(self._last, msgspec.json.encode(body).decode(), name, server))
 
     def _value(self, name: str, value: Any) -> Any:
         if value is None or isinstance(value, bool | int | float):

@@ -13,7 +13,7 @@ from twisted.internet.task import react
 
 from mcpgateway.backends.factory import Backends
 from mcpgateway.backends.spawn import Launcher
-from mcpgateway.backends.validation import Report, Step, validate
+from mcpgateway.backends.validation import Report, ValidationStep, validate
 from mcpgateway.cli.console import fail, spinner
 from mcpgateway.cli.handover import request_of
 from mcpgateway.cli.main import guarded
@@ -23,7 +23,7 @@ from mcpgateway.config.dotenv import parse_dotenv
 from mcpgateway.config.expand import escaped
 from mcpgateway.config.model import Remote, Rest, ServerSpec
 from mcpgateway.errors import ConfigError
-from mcpgateway.interfaces import OwnAddress, Whose
+from mcpgateway.interfaces import GatewayRun, OwnAddress
 from mcpgateway.policy.proxies import NONE, Proxies
 from mcpgateway.policy.secrets.masking import secrets_of
 from mcpgateway.policy.secrets.redaction import quoted
@@ -34,7 +34,7 @@ from mcpgateway.system.oauth_tokens import Grants
 from mcpgateway.system.process.children import Ward
 from mcpgateway.system.process.guardian import Guardian
 from mcpgateway.system.process.orphans import Registry
-from mcpgateway.system.process.socket_owners import Holders
+from mcpgateway.system.process.socket_owners import SocketSearch
 from mcpgateway.system.settings import LoadOptions, look, server_of
 
 FILE_LIMIT = 1_048_576  # of values
@@ -112,9 +112,15 @@ async def _run(
     ward = Ward(Registry(home, instance), Guardian(reactor, instance))
     launcher = Launcher(reactor, ward, lambda: Resolver(home, reactor.seconds))
     # Tokens that the gateway has are used; users sign in through a gateway that runs.
-    locks = DaemonLocks(home, S002_HOME, Holders(reactor))
+    locks = DaemonLocks(home, S002_HOME, SocketSearch(reactor))
     backends = Backends(
-        reactor, launcher, Grants(home), lambda: NOWHERE, Whose(home, instance), lambda: locks, asks=False
+        reactor,
+        launcher,
+        Grants(home),
+        lambda: NOWHERE,
+        GatewayRun(home, instance),
+        lambda: locks,
+        asks=False,
     )
     backends.proxies = proxies
     try:
@@ -132,7 +138,7 @@ def _without_secrets(report: Report, server: ServerSpec) -> Report:
         headers |= reach.credentials
     hidden = secrets_of({**server.env, **headers}, server.command)
 
-    def shown(step: Step) -> Step:
+    def shown(step: ValidationStep) -> ValidationStep:
         return evolve(step, detail=quoted(step.detail, hidden))
 
     return evolve(report, steps=tuple(map(shown, report.steps)))

@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from mcpgateway.backends.http.post import Post
+from mcpgateway.backends.http.post import PostRequest
 from mcpgateway.errors import Overloaded
 
 AT_ONCE = 256  # requests that wait for the server's answer; others wait for their turn
 QUEUE_LIMIT = 16 * 2**20  # bytes of those others
 
 
-class Turns:
+class RequestLimit:
     """The requests to one server.
 
     :ivar is_held: nothing is sent, because the server has to know something else first.
     """
 
-    def __init__(self, server: str, send: Callable[[Post], None]) -> None:
+    def __init__(self, server: str, send: Callable[[PostRequest], None]) -> None:
         self.is_held = False
         self._server = server
         self._send = send
-        self._waiting: deque[Post] = deque()
+        self._waiting: deque[PostRequest] = deque()
         self._waiting_bytes = 0
         self._under_way = 0
 
-    def ask(self, post: Post) -> None:
+    def ask(self, post: PostRequest) -> None:
         """Have a request sent, now or when it is its turn.
 
         :raise Overloaded: too much waits already.
@@ -39,7 +39,7 @@ class Turns:
         self._waiting_bytes += len(post.body)
         self._waiting.append(post)
 
-    def release(self, post: Post) -> None:
+    def release(self, post: PostRequest) -> None:
         """A request waits for no answer any more; another has its turn."""
         if post.has_permit:
             post.has_permit = False
@@ -67,7 +67,7 @@ class Turns:
         self._waiting.clear()
         self._waiting_bytes = 0
 
-    def _permit(self, post: Post) -> None:
+    def _permit(self, post: PostRequest) -> None:
         post.has_permit = True
         self._under_way += 1
         self._send(post)

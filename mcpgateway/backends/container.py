@@ -22,10 +22,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mcpgateway.backends.run_once import TOO_LATE, Ran, run
+from mcpgateway.backends.run_once import TOO_LATE, ProgramOutcome, run
 from mcpgateway.config.model import Container
 from mcpgateway.errors import GatewayError, LaunchFailed
-from mcpgateway.interfaces import Gone, IBackend, ILauncher, ILineReceiver, Launch, Whose
+from mcpgateway.interfaces import GatewayRun, Gone, IBackend, ILauncher, ILineReceiver, Launch
 
 ENGINES = ("docker", "podman")
 INSTANCE_LABEL, SERVER_LABEL, HOME_LABEL = "mcpgateway.instance", "mcpgateway.server", "mcpgateway.home"
@@ -165,7 +165,7 @@ def _remove_argv(engine: str, *names: str) -> tuple[str, ...]:
 
 
 def launch_container(
-    reactor: Any, programs: ILauncher, launch: Launch, receiver: ILineReceiver, whose: Whose
+    reactor: Any, programs: ILauncher, launch: Launch, receiver: ILineReceiver, whose: GatewayRun
 ) -> IBackend:
     """Run a container.
 
@@ -327,7 +327,7 @@ async def _answering_engine(reactor: Any, programs: ILauncher, launch: Launch) -
     if other is None:
         return first
     around = evolve(launch, env=engine_environment(launch))
-    asked: Ran = await run(reactor, programs, around, (first, "version"), ASK_S)
+    asked: ProgramOutcome = await run(reactor, programs, around, (first, "version"), ASK_S)
     return other if asked.code else first
 
 

@@ -13,6 +13,7 @@ from zope.interface import implementer
 
 from mcpgateway.config.model import Container, Daemon, Remote, Rest, ServerSpec, Transport
 from mcpgateway.interfaces import (
+    GatewayRun,
     IBackend,
     IDaemonLocks,
     IGrants,
@@ -22,7 +23,6 @@ from mcpgateway.interfaces import (
     Launch,
     OwnAddress,
     Returned,
-    Whose,
 )
 from mcpgateway.policy.ownership import can_sign_in
 from mcpgateway.policy.proxies import NONE, Proxies
@@ -56,7 +56,7 @@ class Backends:
         programs: ILauncher,
         grants: IGrants,
         where: Callable[[], OwnAddress],
-        whose: Whose,
+        whose: GatewayRun,
         make_locks: Callable[[], IDaemonLocks],
         *,
         asks: bool = True,
@@ -197,9 +197,9 @@ class Backends:
 
                 return Streamable(reactor, self.web, launch, remote, receiver, authorizer)
             case Transport.SSE:
-                from mcpgateway.backends.legacy_sse import LegacySse
+                from mcpgateway.backends.legacy_sse import SseConnection
 
-                return LegacySse(reactor, self.web, launch, remote, receiver, authorizer)
+                return SseConnection(reactor, self.web, launch, remote, receiver, authorizer)
 
     def _authorizer(self, launch: Launch, remote: Remote) -> IAuthorizer | None:
         if not can_sign_in(remote):

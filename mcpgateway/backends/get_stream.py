@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.backends.http.event_stream import EventBody, is_stream
 from mcpgateway.backends.http.response import WebStream
-from mcpgateway.backends.remote_access import Access
+from mcpgateway.backends.remote_access import RemoteAccess
 from mcpgateway.errors import BackendError, NeedsAuthorization, Unreachable
 from mcpgateway.protocol.sse_reader import MESSAGE, Event
 
@@ -30,7 +30,7 @@ class IHearer(Protocol):
 
     server: str
     clock: Any
-    access: Access
+    access: RemoteAccess
 
     def headers_to_listen(self, last_id: bytes) -> dict[str, str]:
         """What the stream is asked for with."""
@@ -45,7 +45,7 @@ class IHearer(Protocol):
         """Nothing has answered for a while."""
 
 
-class Standing:
+class ServerStream:
     """The one stream of a session, opened again whenever it is lost.
 
     :ivar is_open: it is there now.

@@ -18,7 +18,7 @@ from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.http.event_stream import EVENT_LIMIT, EventBody, is_stream
 from mcpgateway.backends.http.post import error_in, members
 from mcpgateway.backends.http.response import WebAnswer, WebStream
-from mcpgateway.backends.remote_access import Access, IAuthorizer
+from mcpgateway.backends.remote_access import IAuthorizer, RemoteAccess
 from mcpgateway.backends.streamable import Streamable, refusal
 from mcpgateway.config.model import Remote
 from mcpgateway.errors import (
@@ -47,7 +47,7 @@ AT_ONCE = 1000  # messages under way
 
 
 @implementer(IBackend)
-class LegacySse:
+class SseConnection:
     """One stream of a server, and what is sent to its endpoint.
 
     :param before: what has been tried in vain before, to begin a sentence with; empty for nothing.
@@ -68,7 +68,7 @@ class LegacySse:
     ) -> None:
         self.server = launch.server
         self._clock = reactor
-        self._access = Access(web, launch.server, remote, authorizer)
+        self._access = RemoteAccess(web, launch.server, remote, authorizer)
         self._receiver = receiver
         self._before = before
         self._is_modern = launch.era is Era.MODERN
@@ -326,7 +326,7 @@ class Guessed:
         authorizer: IAuthorizer | None = None,
     ) -> None:
         def fall_back(line: bytes, before: str) -> None:
-            self._backend = LegacySse(reactor, web, launch, remote, receiver, authorizer, before)
+            self._backend = SseConnection(reactor, web, launch, remote, receiver, authorizer, before)
             self._backend.write(line)
 
         self._backend = Streamable(reactor, web, launch, remote, receiver, authorizer, fall_back)

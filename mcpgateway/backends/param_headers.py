@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 
 from mcpgateway.backends.http.event_stream import STREAM, content_type
 from mcpgateway.backends.http.response import ANSWER_LIMIT, take_whole
-from mcpgateway.backends.remote_access import Access
+from mcpgateway.backends.remote_access import RemoteAccess
 from mcpgateway.errors import BackendError, HeaderMismatch
 from mcpgateway.protocol import jsonrpc, modern, param_headers, peek
 from mcpgateway.protocol.jsonrpc import PROTOCOL_VERSION_KEY, URI_LIMIT, Envelope
@@ -31,7 +31,7 @@ LIST, CALL = "tools/list", "tools/call"
 class Mirror:
     """What is known of one server's tools."""
 
-    def __init__(self, clock: Any, access: Access) -> None:
+    def __init__(self, clock: Any, access: RemoteAccess) -> None:
         self._clock = clock
         self._access = access
         self._params: dict[str, tuple[Param, ...]] = {}

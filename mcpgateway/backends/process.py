@@ -78,7 +78,7 @@ class ChildProtocol(ProcessProtocol):
         """The pipe has closed."""
 
 
-class Hearing(Protocol):
+class StderrSink(Protocol):
     """What takes all that a child writes to its stderr."""
 
     def heard(self, data: bytes) -> None:
@@ -158,7 +158,7 @@ class Child:
         self._reactor = reactor
         self.receiver = receiver
         self.is_heard = True
-        self.hearing: Hearing | None = None
+        self.hearing: StderrSink | None = None
         self._marker = marker
         self._ward = ward
         self._ladder = ladder

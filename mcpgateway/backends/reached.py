@@ -13,12 +13,12 @@ from collections.abc import Iterable
 
 from mcpgateway.errors import BackendError
 from mcpgateway.policy import urls
-from mcpgateway.policy.urls import Nearness, Place
+from mcpgateway.policy.urls import Nearness, UrlPlace
 
 HOSTS = 1000
 
 
-class Reached:
+class ReachedHosts:
     """The hosts of configured servers that have been reached by their addresses; see Note [A name is what it was]."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Reached:
         known = self._found.get(host)
         return [urls.nearness(each) for each in addresses] if known is None else [known]
 
-    def unmoved(self, place: Place, addresses: list[str]) -> list[str]:
+    def unmoved(self, place: UrlPlace, addresses: list[str]) -> list[str]:
         """Those addresses that a configured place may have, where nothing proves who answers.
 
         :raise BackendError: it has none of them.

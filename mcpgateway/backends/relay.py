@@ -10,7 +10,7 @@ from attrs import field, frozen
 from twisted.internet.defer import Deferred
 
 from mcpgateway.backends.http.client import Web, check_headers
-from mcpgateway.backends.http.connect import PLAIN, Trust
+from mcpgateway.backends.http.connect import PLAIN, CertificateTrust
 from mcpgateway.backends.http.response import WebStream, take_whole
 from mcpgateway.config.model import Remote, Rest, ServerSpec
 from mcpgateway.errors import BackendError, BackendTimeout, InvalidParams, NotThere
@@ -46,7 +46,7 @@ class Relayed:
 
 
 @frozen
-class Relay:
+class RestRelay:
     """Passes requests on.
 
     :ivar web: what they are sent with, loaded by the first.
@@ -94,13 +94,13 @@ def base_of(server: ServerSpec) -> str:
     return base
 
 
-def _configured(server: ServerSpec) -> tuple[Mapping[str, str], str, Trust]:
+def _configured(server: ServerSpec) -> tuple[Mapping[str, str], str, CertificateTrust]:
     # The headers of its entry, the URL that they were written for, and whose certificates are believed there.
     match server.reach:
         case Rest(headers=headers):
             return headers, "", PLAIN
         case Remote() as remote:
-            trust = Trust(remote.ca_file, remote.insecure)
+            trust = CertificateTrust(remote.ca_file, remote.insecure)
             is_there = urls.read(remote.url).host == urls.read(server.rest_url).host
             return remote.headers, remote.url, trust if is_there else PLAIN
         case _:

@@ -8,7 +8,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 
 from mcpgateway.backends.http.client import Web, check_headers
-from mcpgateway.backends.http.connect import Trust
+from mcpgateway.backends.http.connect import CertificateTrust
 from mcpgateway.backends.http.response import WebAnswer, WebStream, take_whole
 from mcpgateway.config.model import Remote
 from mcpgateway.errors import BackendError, BadReply, LaunchFailed
@@ -36,7 +36,7 @@ class IAuthorizer(Protocol):
         """
 
 
-class Access:
+class RemoteAccess:
     """The way to one server.
 
     :ivar url: where it is; after a redirect, where that led to.
@@ -45,7 +45,7 @@ class Access:
     def __init__(self, web: Web, server: str, remote: Remote, authorizer: IAuthorizer | None = None) -> None:
         self.url = remote.url
         self._web = web
-        self._trust = Trust(remote.ca_file, remote.insecure)
+        self._trust = CertificateTrust(remote.ca_file, remote.insecure)
         self._authorizer = authorizer
         try:
             self.address = web.place(remote.url).address

@@ -15,7 +15,7 @@ TOO_LATE = -1  # in place of the exit code of what was killed
 
 
 @frozen
-class Ran:
+class ProgramOutcome:
     """How an errand went.
 
     :ivar code: its exit code, or `TOO_LATE`.
@@ -31,7 +31,7 @@ class Ran:
 class _Errand:
     """Gathers what one program says."""
 
-    done: Deferred[Ran]
+    done: Deferred[ProgramOutcome]
     lines: list[str] = field(factory=list)
 
     def line_received(self, line: bytes) -> None:
@@ -45,22 +45,22 @@ class _Errand:
     def gone(self, why: Gone) -> None:
         """It has ended."""
         code = TOO_LATE if why.code is None or why.signal else why.code
-        self.done.callback(Ran(code, tuple(self.lines), why.last_words))
+        self.done.callback(ProgramOutcome(code, tuple(self.lines), why.last_words))
 
 
 def run(
     reactor: Any, programs: ILauncher, launch: Launch, argv: tuple[str, ...], limit_s: float
-) -> Deferred[Ran]:
+) -> Deferred[ProgramOutcome]:
     """Run a program in the surroundings of a launch; it is told nothing, and killed after a while.
 
     :raise LaunchFailed: the program is missing or may not be run.
     """
-    done: Deferred[Ran] = Deferred()
+    done: Deferred[ProgramOutcome] = Deferred()
     errand = evolve(launch, argv=argv, reach=None, is_heard=False)
     child: IBackend = programs.launch(errand, _Errand(done))
     late = reactor.callLater(limit_s, child.kill)
 
-    def ended(ran: Ran) -> Ran:
+    def ended(ran: ProgramOutcome) -> ProgramOutcome:
         if late.active():
             late.cancel()
         return ran

@@ -21,7 +21,7 @@ from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.process import Process, ProcessReader, ProcessWriter
 from zope.interface import implementer
 
-from mcpgateway.backends.process import CLOSE_STDIN_S, TERM_S, Child, Hearing, StderrTail
+from mcpgateway.backends.process import CLOSE_STDIN_S, TERM_S, Child, StderrSink, StderrTail
 from mcpgateway.errors import LaunchFailed
 from mcpgateway.interfaces import (
     CHILD_MARKER,
@@ -32,8 +32,8 @@ from mcpgateway.interfaces import (
     IResolver,
     IWard,
     Launch,
+    ProbeListener,
     Ran,
-    Told,
 )
 from mcpgateway.policy.secrets.masking import secrets_of
 from mcpgateway.policy.secrets.redaction import Redactor
@@ -162,7 +162,7 @@ class Launcher:
         reactor: Any,
         ward: IWard,
         make_resolver: Callable[[], IResolver] | None = None,
-        hear: Callable[[str, tuple[str, ...]], Hearing] | None = None,
+        hear: Callable[[str, tuple[str, ...]], StderrSink] | None = None,
         redactor: Redactor | None = None,
     ) -> None:
         self._redactor = redactor or Redactor()
@@ -249,7 +249,7 @@ class Launcher:
     def _run(self, launch: Launch, *, is_idle: bool, limit_s: float) -> Deferred[Ran]:
         if self._is_closed:
             raise LaunchFailed(f"{launch.server}: the gateway is being stopped")
-        output = Output()
+        output = ProgramOutput()
         child = output.child = self._start(launch, output, (limit_s, TERM_S))
         if is_idle:
             with suppress(OSError):  # it has ended already
@@ -285,10 +285,10 @@ class Trial:
     :ivar child: the child, once it runs.
     """
 
-    def __init__(self, receiver: ILineReceiver, told: Told) -> None:
+    def __init__(self, receiver: ILineReceiver, told: ProbeListener) -> None:
         self.child: Child | None = None
         self._receiver = receiver
-        self._told: Told | None = told
+        self._told: ProbeListener | None = told
 
     def _tell(self, *, has_spoken: bool) -> None:
         told, self._told = self._told, None
@@ -315,7 +315,7 @@ class Trial:
 
 
 @implementer(ILineReceiver)
-class Output:
+class ProgramOutput:
     """Collects what a program prints.
 
     :ivar child: the program.

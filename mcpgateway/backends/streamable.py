@@ -18,13 +18,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mcpgateway.backends.concurrency_limit import Turns
-from mcpgateway.backends.get_stream import Standing
+from mcpgateway.backends.concurrency_limit import RequestLimit
+from mcpgateway.backends.get_stream import ServerStream
 from mcpgateway.backends.http.client import Web
-from mcpgateway.backends.http.post import Post, error_in, members
+from mcpgateway.backends.http.post import PostRequest, error_in, members
 from mcpgateway.backends.http.response import WebAnswer, WebStream
 from mcpgateway.backends.param_headers import BOTH, LIST, Mirror, is_mismatch
-from mcpgateway.backends.remote_access import Access, IAuthorizer
+from mcpgateway.backends.remote_access import IAuthorizer, RemoteAccess
 from mcpgateway.config.model import Remote
 from mcpgateway.errors import (
     BackendError,
@@ -86,16 +86,16 @@ class Streamable:
     ) -> None:
         self.server = launch.server
         self.clock = reactor
-        self.access = Access(web, launch.server, remote, authorizer)
+        self.access = RemoteAccess(web, launch.server, remote, authorizer)
         self._receiver = receiver
         self._fall_back = fall_back
         self._mirror = Mirror(reactor, self.access) if launch.era is Era.MODERN else None
-        self._standing: Standing | None = None
+        self._standing: ServerStream | None = None
         self._session = ""
         self._headers = {"Content-Type": "application/json", "Accept": BOTH}
-        self._posts: dict[bytes, Post] = {}
-        self._lingering: dict[Post, None] = {}
-        self._turns = Turns(launch.server, self._send)
+        self._posts: dict[bytes, PostRequest] = {}
+        self._lingering: dict[PostRequest, None] = {}
+        self._turns = RequestLimit(launch.server, self._send)
         self._notices: set[Deferred[Any]] = set()
         self._is_stopping = False
         self._has_ended = False
@@ -116,7 +116,7 @@ class Streamable:
         method = jsonrpc.read_string(envelope["method"], "method") if "method" in envelope else ""
         body = line.rstrip(b"\n")
         if method and "id" in envelope:
-            self._ask(Post(self, envelope, method, body))
+            self._ask(PostRequest(self, envelope, method, body))
         elif method == CANCELLED:
             self._cancel(envelope, body)
         else:
@@ -146,13 +146,13 @@ class Streamable:
 
     # Requests
 
-    def _ask(self, post: Post) -> None:
+    def _ask(self, post: PostRequest) -> None:
         if post.method == modern.LISTEN:
             self._send(post)  # stays open for as long as there is something to hear
         else:
             self._turns.ask(post)
 
-    def _send(self, post: Post) -> None:
+    def _send(self, post: PostRequest) -> None:
         self._posts[post.id] = post
         post.send()
 
@@ -169,7 +169,7 @@ class Streamable:
 
     # What a request asks (`IOwner`)
 
-    def headers_for(self, post: Post) -> dict[str, str]:
+    def headers_for(self, post: PostRequest) -> dict[str, str]:
         """What a request is sent with."""
         mirror = self._mirror
         headers = mirror.headers(post.method, post.envelope) if mirror is not None else self._headers
@@ -182,7 +182,7 @@ class Streamable:
         """What the rest of a stream is fetched with."""
         return self.headers_to_listen(last_id) if self._mirror is None else None
 
-    def opened(self, post: Post, stream: WebStream) -> None:
+    def opened(self, post: PostRequest, stream: WebStream) -> None:
         """The server takes a request; with the handshake it may begin a session."""
         if post.method != INITIALIZE:
             return
@@ -199,7 +199,7 @@ class Streamable:
         if not self._has_ended and not self._is_stopping:
             self._receiver.line_received(message)
 
-    def answering(self, post: Post, envelope: Envelope) -> bool:
+    def answering(self, post: PostRequest, envelope: Envelope) -> bool:
         """An answer has come."""
         if self._mirror is not None:
             if self._corrects(post, self._mirror, envelope):
@@ -218,14 +218,14 @@ class Streamable:
         self._turns.release(post)
         return True
 
-    def _corrects(self, post: Post, mirror: Mirror, envelope: Envelope) -> bool:
+    def _corrects(self, post: PostRequest, mirror: Mirror, envelope: Envelope) -> bool:
         if post.method != "tools/call" or post.is_held or not is_mismatch(envelope):
             return False
         post.is_held = True
         mirror.learn(post.envelope).addCallback(lambda _: post.send())
         return True
 
-    def refused(self, post: Post, status: int, error: Envelope | None) -> None:
+    def refused(self, post: PostRequest, status: int, error: Envelope | None) -> None:
         """The server does not take a request."""
         if self._is_forgotten(status, error):
             self.forgotten()
@@ -246,7 +246,7 @@ class Streamable:
             status == 400 and error is not None and "session id" in legacy.error_text(error["error"]).lower()
         )
 
-    def _falls_back(self, post: Post, status: int, error: Envelope | None) -> bool:
+    def _falls_back(self, post: PostRequest, status: int, error: Envelope | None) -> bool:
         code = jsonrpc.integer(peek.members(error, "error").get("code"))
         if self._fall_back is None or status not in NO_SUCH_ENDPOINT or code in ONLY_MODERN:
             return False
@@ -255,7 +255,7 @@ class Streamable:
         self._fall_back(post.body + b"\n", f"HTTP {status}")
         return True
 
-    def failed(self, post: Post, why: BackendError) -> None:
+    def failed(self, post: PostRequest, why: BackendError) -> None:
         """There will be no answer to a request."""
         if post.method in GREETINGS:
             self._lose(why)
@@ -264,16 +264,16 @@ class Streamable:
         if isinstance(why, Unreachable) and not self._is_connected(post):
             self._lose(why)
 
-    def _answer(self, post: Post, why: BackendError) -> None:
+    def _answer(self, post: PostRequest, why: BackendError) -> None:
         post.fail(self._named(why))
         self._turns.release(post)
 
-    def _is_connected(self, besides: Post) -> bool:
+    def _is_connected(self, besides: PostRequest) -> bool:
         if self._standing is not None and self._standing.is_open:
             return True
         return any(each.is_open for each in self._posts.values() if each is not besides)
 
-    def over(self, post: Post) -> None:
+    def over(self, post: PostRequest) -> None:
         """Nothing more will come for a request."""
         if self._posts.get(post.id) is post:
             del self._posts[post.id]
@@ -319,7 +319,7 @@ class Streamable:
     def _went_on(self, _: object, telling: Deferred[Any], method: str) -> None:
         self._notices.discard(telling)
         if method == INITIALIZED and not self._has_ended and not self._is_stopping:
-            self._standing = Standing(self)
+            self._standing = ServerStream(self)
             self._standing.open()
             self._turns.is_held = False
             self._turns.go_on()
@@ -389,7 +389,7 @@ class Streamable:
             done.callback(None)
 
 
-def _abort(posts: Iterable[Post]) -> None:
+def _abort(posts: Iterable[PostRequest]) -> None:
     for each in list(posts):
         each.abort()
 

@@ -55,7 +55,7 @@ FAULTS = (PROCESS, EXITED, UNREACHABLE, TIMED_OUT, POLLUTED, NEEDS_LOGIN)
 
 
 @frozen
-class Step:
+class ValidationStep:
     """One thing that was tried.
 
     :ivar detail: what was found, or what went wrong.
@@ -76,7 +76,7 @@ class Report:
     """What was tried, in its order; a server that cannot be connected to is asked nothing more."""
 
     server: str
-    steps: tuple[Step, ...]
+    steps: tuple[ValidationStep, ...]
 
     @property
     def passed(self) -> bool:
@@ -121,7 +121,7 @@ class _Trial:
         self._ends = clock.seconds() + timeout_s
         self._connect_s = connect_s
         self._connect_ends = math.inf
-        self._steps: list[Step] = []
+        self._steps: list[ValidationStep] = []
         self._conversation: Conversation | None = None
         self._hello: Envelope = {}
         self._gone: Gone | None = None
@@ -150,7 +150,7 @@ class _Trial:
         except GatewayError as why:
             passed, detail, error = False, self._explained(why), why
         fault = "" if passed else next((each for each in FAULTS if detail.startswith(each)), PROTOCOL)
-        self._steps.append(Step(name, passed, self._clock.seconds() - began, detail, error, fault))
+        self._steps.append(ValidationStep(name, passed, self._clock.seconds() - began, detail, error, fault))
         return passed
 
     async def _within(self, limit_s: float, wait: Deferred[Any]) -> Any:

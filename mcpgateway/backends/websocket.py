@@ -23,13 +23,13 @@ from wsproto.events import (
 from wsproto.utilities import ProtocolError
 from zope.interface import implementer
 
-from mcpgateway.backends.http.connect import Dialler, Trust
+from mcpgateway.backends.http.connect import CertificateTrust, Dialler
 from mcpgateway.backends.http.http1 import sentence
 from mcpgateway.config.model import Remote
 from mcpgateway.errors import BackendError, BackendGone, BadReply, Overloaded, Unreachable
 from mcpgateway.interfaces import Gone, IBackend, ILineReceiver, Launch
 from mcpgateway.policy import urls
-from mcpgateway.policy.urls import Place
+from mcpgateway.policy.urls import UrlPlace
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.sse_reader import END_BYTES
 
@@ -123,7 +123,7 @@ class WebSocket:
 
     async def _connect(self, dialler: Dialler) -> None:
         place = urls.read(self._remote.url)
-        trust = Trust(self._remote.ca_file, self._remote.insecure)
+        trust = CertificateTrust(self._remote.ca_file, self._remote.insecure)
         wire = await dialler.dial(place, lambda: _Wire(self), trust)
         wire.transport.registerProducer(wire, True)
         self._connected(place, wire.transport)
@@ -190,7 +190,7 @@ class WebSocket:
         if self._transport is not None:
             self._ended(self._fault or _trouble(why))
 
-    def _connected(self, place: Place, transport: Any) -> None:
+    def _connected(self, place: UrlPlace, transport: Any) -> None:
         self._connecting = None
         self._transport = transport
         headers = [(name.encode(), value.encode()) for name, value in self._remote.headers.items()]

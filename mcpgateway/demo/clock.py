@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, tzinfo
 
-from mcpgateway.demo.stdio import Server, Tool, Unusable
+from mcpgateway.demo.stdio import DemoTool, Server, ToolError
 
 TIMEZONE = {"type": "string", "description": "IANA name such as Europe/Rome; UTC when left out."}
 
@@ -21,7 +21,7 @@ def zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as why:
-        raise Unusable(f"Unknown time zone {name!r}; use an IANA name such as Europe/Rome.") from why
+        raise ToolError(f"Unknown time zone {name!r}; use an IANA name such as Europe/Rome.") from why
 
 
 def now(timezone: str = "UTC") -> str:
@@ -34,13 +34,13 @@ def convert(time: str, to_timezone: str, from_timezone: str = "UTC") -> str:
     try:
         moment = datetime.fromisoformat(time)
     except ValueError as why:
-        raise Unusable(f"Cannot read the time {time!r}; write it like 2026-03-01T09:30.") from why
+        raise ToolError(f"Cannot read the time {time!r}; write it like 2026-03-01T09:30.") from why
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=zone(from_timezone))
     try:
         return moment.astimezone(zone(to_timezone)).isoformat(timespec="seconds")
     except OverflowError as why:
-        raise Unusable(f"The time {time!r} is too far away.") from why
+        raise ToolError(f"The time {time!r} is too far away.") from why
 
 
 def server() -> Server:
@@ -49,8 +49,8 @@ def server() -> Server:
         "mcpgateway-demo-clock",
         "Tells the time anywhere. It keeps nothing, so all clients share one process.",
         [
-            Tool("now", "Tell the current time in a time zone.", now, {"timezone": TIMEZONE}),
-            Tool(
+            DemoTool("now", "Tell the current time in a time zone.", now, {"timezone": TIMEZONE}),
+            DemoTool(
                 "convert",
                 "Convert a time from one time zone to another.",
                 convert,

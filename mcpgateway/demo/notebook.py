@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcpgateway.demo.stdio import Server, Tool, Unusable
+from mcpgateway.demo.stdio import DemoTool, Server, ToolError
 
 NOTES_LIMIT = 1000  # a demo forgets nothing until it ends, so it must refuse something
 
@@ -16,9 +16,9 @@ class Notebook:
     def add_note(self, text: str) -> str:
         """Keep a note and tell its number."""
         if not text.strip():
-            raise Unusable("An empty note is not worth keeping.")
+            raise ToolError("An empty note is not worth keeping.")
         if len(self.notes) >= NOTES_LIMIT:
-            raise Unusable(f"The notebook is full at {NOTES_LIMIT} notes; clear it first.")
+            raise ToolError(f"The notebook is full at {NOTES_LIMIT} notes; clear it first.")
         self.notes.append(text)
         return f"Kept as note {len(self.notes)}."
 
@@ -42,15 +42,15 @@ def server() -> Server:
         "mcpgateway-demo-notebook",
         "Keeps notes until the session ends. Each session has a notebook of its own.",
         [
-            Tool(
+            DemoTool(
                 "add_note",
                 "Add a note to the notebook.",
                 notebook.add_note,
                 {"text": {"type": "string", "description": "What to keep."}},
                 required=["text"],
             ),
-            Tool("list_notes", "List the notes of this session.", notebook.list_notes),
-            Tool("clear", "Drop all notes of this session.", notebook.clear),
+            DemoTool("list_notes", "List the notes of this session.", notebook.list_notes),
+            DemoTool("clear", "Drop all notes of this session.", notebook.clear),
         ],
     )
 

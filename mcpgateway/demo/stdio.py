@@ -19,11 +19,11 @@ INVALID_PARAMS = -32602
 JSON_TYPES: dict[str, type] = {"string": str, "object": dict, "array": list, "boolean": bool}
 
 
-class Unusable(Exception):
+class ToolError(Exception):
     """What a tool was asked for cannot be done; the text tells the model why."""
 
 
-class Fault(Exception):
+class RequestError(Exception):
     """A request that deserves a JSON-RPC error."""
 
     def __init__(self, code: int, message: str) -> None:
@@ -31,7 +31,7 @@ class Fault(Exception):
         self.code = code
 
 
-class Tool:
+class DemoTool:
     """One tool: what a client is told about it, and the function that does it."""
 
     __slots__ = ("call", "description", "name", "properties", "required")
@@ -78,7 +78,7 @@ class Tool:
 class Server:
     """Answers one client's JSON-RPC messages with a fixed set of tools."""
 
-    def __init__(self, name: str, instructions: str, tools: Iterable[Tool]) -> None:
+    def __init__(self, name: str, instructions: str, tools: Iterable[DemoTool]) -> None:
         self.name = name
         self.instructions = instructions
         self.tools = {tool.name: tool for tool in tools}
@@ -92,7 +92,7 @@ class Server:
             if "method" not in message or "id" not in message:
                 return None
             response = {"result": self._result(message["method"], message.get("params", {}))}
-        except Fault as why:
+        except RequestError as why:
             response = {"error": {"code": why.code, "message": str(why)}}
         text = json.dumps({"jsonrpc": "2.0", "id": request_id, **response}, ensure_ascii=False)
         # A lone surrogate has no UTF-8; it goes out as the question mark that readers know.
@@ -118,7 +118,7 @@ class Server:
 
     def _result(self, method: object, params: object) -> dict[str, Any]:
         if not isinstance(params, dict):
-            raise Fault(INVALID_PARAMS, "params must be an object")
+            raise RequestError(INVALID_PARAMS, "params must be an object")
         match method:
             case "initialize":
                 return self._initialize(params)
@@ -129,7 +129,7 @@ class Server:
             case "tools/call":
                 return self._call(params)
             case _:
-                raise Fault(METHOD_NOT_FOUND, f"Method not found: {method}")
+                raise RequestError(METHOD_NOT_FOUND, f"Method not found: {method}")
 
     def _initialize(self, params: dict[str, Any]) -> dict[str, Any]:
         asked = params.get("protocolVersion")
@@ -144,15 +144,15 @@ class Server:
         name, arguments = params.get("name"), params.get("arguments", {})
         tool = self.tools.get(name) if isinstance(name, str) else None
         if tool is None:
-            raise Fault(INVALID_PARAMS, f"Unknown tool: {name}")
+            raise RequestError(INVALID_PARAMS, f"Unknown tool: {name}")
         if not isinstance(arguments, dict):
-            raise Fault(INVALID_PARAMS, "arguments must be an object")
+            raise RequestError(INVALID_PARAMS, "arguments must be an object")
         problem = tool.problem(arguments)
         if problem is not None:
             return _said(problem, failed=True)
         try:
             return _said(tool.call(**arguments))
-        except Unusable as why:
+        except ToolError as why:
             return _said(str(why), failed=True)
 
 
@@ -160,9 +160,9 @@ def _parsed(line: bytes) -> dict[str, Any]:
     try:
         message = json.loads(line)
     except (ValueError, RecursionError) as why:
-        raise Fault(PARSE_ERROR, "Parse error") from why
+        raise RequestError(PARSE_ERROR, "Parse error") from why
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
-        raise Fault(INVALID_REQUEST, "Invalid request")
+        raise RequestError(INVALID_REQUEST, "Invalid request")
     return message
 
 

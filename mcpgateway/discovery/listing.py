@@ -27,7 +27,7 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.surface import Expose, FilterMode, Order, ViewSettings
 from mcpgateway.discovery.compression import first_sentence, without_examples
 from mcpgateway.discovery.naming import JOIN, Names, marked, named, shown
-from mcpgateway.discovery.records import Item, Kind
+from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.discovery.tokens import estimate
 from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.protocol import jsonrpc
@@ -40,7 +40,7 @@ MORE_NAMES = 10  # that are named in the description of what calls the others
 TOOL_NAME_LIMIT = 128  # characters
 
 
-class Why(Enum):
+class UnlistedReason(Enum):
     """Why a tool is not listed under its own name."""
 
     SERVER_BUDGET = "per_server_budget"
@@ -49,12 +49,12 @@ class Why(Enum):
 
 
 @frozen
-class Cut:
+class Unlisted:
     """A tool that is not listed, though it can be called."""
 
     name: str
     item: Item
-    why: Why
+    why: UnlistedReason
 
 
 @frozen
@@ -132,7 +132,7 @@ class Exposure:
 
 
 @frozen
-class Listing:
+class ViewListing:
     """What a view offers.
 
     :ivar tools: what is listed, by name.
@@ -143,7 +143,7 @@ class Listing:
 
     tools: Mapping[str, Item | More]
     names: Names
-    cut: tuple[Cut, ...] = ()
+    cut: tuple[Unlisted, ...] = ()
     further: Mapping[str, More] = field(factory=dict)
 
     def find(self, text: str) -> Item | More | None:
@@ -151,7 +151,7 @@ class Listing:
         return self.tools.get(text) or self.further.get(text) or self.names.find(text)
 
 
-def listing(items: Sequence[Item], exposure: Exposure, usage: Mapping[str, int]) -> Listing:
+def listing(items: Sequence[Item], exposure: Exposure, usage: Mapping[str, int]) -> ViewListing:
     """Decide what a view lists; see Note [The order].
 
     :param items: the tools of all servers, in the order of the servers and of their lists.
@@ -167,7 +167,7 @@ def listing(items: Sequence[Item], exposure: Exposure, usage: Mapping[str, int])
             ranks = _Ranks.of(exposure, Order.USAGE, names, usage)
             found = _Budgets(exposure, names, ranks).hybrid()
         case _:
-            found = Listing({}, names)
+            found = ViewListing({}, names)
     return evolve(found, further=budgets.further())
 
 
@@ -176,7 +176,7 @@ def definition(name: str, item: Item | More, exposure: Exposure) -> bytes:
     if isinstance(item, More):
         return jsonrpc.encode(_more(name, item))
     said, members = item.description, dict(item.raw)
-    if exposure.settings.compress_schemas and item.kind is Kind.TOOL:
+    if exposure.settings.compress_schemas and item.kind is ListKind.TOOL:
         said = first_sentence(said)
         if item.input_schema is not None:
             members["inputSchema"] = without_examples(item.input_schema)
@@ -261,11 +261,11 @@ class _Budgets:
     names: Names
     ranks: _Ranks
 
-    def full(self) -> Listing:
+    def full(self) -> ViewListing:
         """All tools but those that are over a budget."""
         entries: dict[str, Item | More] = {}
         ranks: dict[str, Rank] = {}
-        cut: list[Cut] = []
+        cut: list[Unlisted] = []
         further = self.further()
         for server, names in self._by_server().items():
             kept, excess = self._within_budget(names)
@@ -281,7 +281,9 @@ class _Budgets:
         first = sorted(entries, key=ranks.__getitem__)
         room = self._room(len(first))
         fallen = {name: entries[name] for name in first[room:]}
-        return Listing(self._in_order(entries, first[:room]), self.names, tuple(_with(cut, fallen)), further)
+        return ViewListing(
+            self._in_order(entries, first[:room]), self.names, tuple(_with(cut, fallen)), further
+        )
 
     def further(self) -> dict[str, More]:
         """The tools that call what is over its server's budget, by name."""
@@ -294,7 +296,7 @@ class _Budgets:
                 found[self._name_of_more(server)] = more
         return found
 
-    def hybrid(self) -> Listing:
+    def hybrid(self) -> ViewListing:
         """The pinned tools and those that were called most, as far as they fit."""
         ranked = sorted(
             (self.ranks.of_item(name, item), name)
@@ -313,7 +315,7 @@ class _Budgets:
             for _, name in ranked
             if name in self.ranks.pinned and name not in taken
         }
-        return Listing(self._in_order(self.names.items, taken), self.names, tuple(_with([], fallen)))
+        return ViewListing(self._in_order(self.names.items, taken), self.names, tuple(_with([], fallen)))
 
     def _room(self, most: int) -> int:
         budget = self.exposure.settings.tool_budget
@@ -342,11 +344,15 @@ class _Budgets:
         # A tool that has this name of its own keeps it.
         return marked(server, f"{MORE} of the gateway") if name in self.names.items else name
 
-    def _over_budget(self, names: list[str], more: More | None) -> Iterable[Cut]:
+    def _over_budget(self, names: list[str], more: More | None) -> Iterable[Unlisted]:
         consolidated = more.items if more else ()
         for name in names:
             item = self.names.items[name]
-            yield Cut(name, item, Why.CONSOLIDATED if item in consolidated else Why.SERVER_BUDGET)
+            yield Unlisted(
+                name,
+                item,
+                UnlistedReason.CONSOLIDATED if item in consolidated else UnlistedReason.SERVER_BUDGET,
+            )
 
     def _in_order(self, entries: Mapping[str, Item | More], names: Iterable[str]) -> dict[str, Item | More]:
         taken = set(names)
@@ -356,12 +362,12 @@ class _Budgets:
         return {name: entries[name] for name in listed}
 
 
-def _with(cut: Iterable[Cut], fallen: Mapping[str, Item | More]) -> Iterable[Cut]:
+def _with(cut: Iterable[Unlisted], fallen: Mapping[str, Item | More]) -> Iterable[Unlisted]:
     """What is cut, once these have fallen to the view's budget, and with them what they stand for."""
     gone = {each.server for each in fallen.values() if isinstance(each, More)}
     for each in cut:
-        is_gone = each.why is Why.CONSOLIDATED and each.item.server in gone
-        yield evolve(each, why=Why.TOOL_BUDGET) if is_gone else each
+        is_gone = each.why is UnlistedReason.CONSOLIDATED and each.item.server in gone
+        yield evolve(each, why=UnlistedReason.TOOL_BUDGET) if is_gone else each
     for name, entry in fallen.items():
         if isinstance(entry, Item):
-            yield Cut(name, entry, Why.TOOL_BUDGET)
+            yield Unlisted(name, entry, UnlistedReason.TOOL_BUDGET)

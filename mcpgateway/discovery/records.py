@@ -20,7 +20,7 @@ from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 
 
-class Kind(Enum):
+class ListKind(Enum):
     """What a list lists.
 
     :ivar method: the request for the list.
@@ -55,7 +55,7 @@ class Item:
     """
 
     server: str
-    kind: Kind
+    kind: ListKind
     own: str
     raw: Envelope = field(repr=False, hash=False)
 
@@ -113,7 +113,7 @@ class Item:
         return default if said is None else bytes(said) == b"true"
 
 
-def read_items(server: str, kind: Kind, pages: Iterable[Raw]) -> tuple[Item, ...]:
+def read_items(server: str, kind: ListKind, pages: Iterable[Raw]) -> tuple[Item, ...]:
     """Read the pages of a list; what is no entry is left out, and of two with one name the first counts."""
     found: dict[str, Item] = {}
     for page in pages:
@@ -124,14 +124,14 @@ def read_items(server: str, kind: Kind, pages: Iterable[Raw]) -> tuple[Item, ...
     return tuple(found.values())
 
 
-def _entries(kind: Kind, page: Raw) -> list[Raw]:
+def _entries(kind: ListKind, page: Raw) -> list[Raw]:
     try:
         return jsonrpc.read_list(jsonrpc.read_object(page, kind.method)[kind.member], kind.member)
     except (GatewayError, KeyError):
         return []
 
 
-def _item(server: str, kind: Kind, entry: Raw) -> Item | None:
+def _item(server: str, kind: ListKind, entry: Raw) -> Item | None:
     try:
         members = jsonrpc.read_object(entry, kind.member)
         own = msgspec.json.decode(members[kind.key], type=str)
@@ -154,9 +154,9 @@ def _text(raw: Raw | None) -> str:
 
 
 _LIMITS = {
-    Kind.TOOL: jsonrpc.METHOD_LIMIT,
-    Kind.PROMPT: jsonrpc.METHOD_LIMIT,
-    Kind.RESOURCE: jsonrpc.URI_LIMIT,
-    Kind.TEMPLATE: jsonrpc.URI_LIMIT,
+    ListKind.TOOL: jsonrpc.METHOD_LIMIT,
+    ListKind.PROMPT: jsonrpc.METHOD_LIMIT,
+    ListKind.RESOURCE: jsonrpc.URI_LIMIT,
+    ListKind.TEMPLATE: jsonrpc.URI_LIMIT,
 }
 """Characters of what tells an entry from others; longer ones could not be asked for."""

@@ -9,10 +9,10 @@
 
 # Note [Who had it first]
 Servers come and go, and their order may change.  A URI that has been shown as one server's would be another's then, and
-nobody who reads it would notice.  So `Holders` remembers whose each URI was when it was shown or asked for: it stays
-that server's for as long as the view has that server, whether it lists it at the moment or not, and others that list
-the same have theirs with their names.  Nothing of that is on record: after a restart the order of the configuration
-decides, of those that list the same.
+nobody who reads it would notice.  So `ResourceOwners` remembers whose each URI was when it was shown or asked for: it
+stays that server's for as long as the view has that server, whether it lists it at the moment or not, and others that
+list the same have theirs with their names.  Nothing of that is on record: after a restart the order of the
+configuration decides, of those that list the same.
 
 # Note [What fits a template]
 A template (RFC 6570) fits more than what it expands to: clients do not always escape what they put in, so ``{x}``
@@ -30,7 +30,7 @@ from urllib.parse import quote, unquote
 
 from attrs import define, field, frozen
 
-from mcpgateway.discovery.records import Item, Kind
+from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.protocol.jsonrpc import URI_LIMIT
 
 SCHEME = "mcpgateway"
@@ -71,17 +71,17 @@ def owner_named(uri: str | None) -> frozenset[str]:
 
 
 @define(eq=False)
-class Holders:
+class ResourceOwners:
     """Whose the URIs and templates are that a view has shown; see Note [Who had it first]."""
 
-    _servers: dict[tuple[Kind, str], str] = field(factory=dict, repr=False)
+    _servers: dict[tuple[ListKind, str], str] = field(factory=dict, repr=False)
 
-    def of(self, kind: Kind, uri: str, servers: Container[str]) -> str | None:
+    def of(self, kind: ListKind, uri: str, servers: Container[str]) -> str | None:
         """The server that had it first, if that is one of these."""
         found = self._servers.get((kind, uri))
         return found if found in servers else None
 
-    def keep(self, kind: Kind, uri: str, server: str) -> None:
+    def keep(self, kind: ListKind, uri: str, server: str) -> None:
         """It has been shown as a server's; it stays whose it was where another had it."""
         if self._servers.setdefault((kind, uri), server) == server and len(self._servers) > HOLDERS_LIMIT:
             del self._servers[next(iter(self._servers))]
@@ -103,7 +103,7 @@ class Roof:
 
     @classmethod
     def over(
-        cls, items: Iterable[Item], holders: Holders | None = None, servers: Container[str] = ()
+        cls, items: Iterable[Item], holders: ResourceOwners | None = None, servers: Container[str] = ()
     ) -> Roof:
         """Find out what is listed under which URI.
 
@@ -138,27 +138,27 @@ class Routes:
     _known: frozenset[str] = field(repr=False)
     _patterns: tuple[tuple[Pattern, Item], ...] = field(repr=False)
     _schemes: Mapping[str, tuple[str, ...]] = field(repr=False)
-    _holders: Holders = field(repr=False)
+    _holders: ResourceOwners = field(repr=False)
 
     @classmethod
     def over(
-        cls, items: Iterable[Item], holders: Holders | None = None, servers: Container[str] = ()
+        cls, items: Iterable[Item], holders: ResourceOwners | None = None, servers: Container[str] = ()
     ) -> Routes:
         """Find out whose is what.
 
         :param items: resources and templates of all servers, in the order of the servers and of their lists.
         :param holders: whose URIs are what they are already, of these servers.
         """
-        holders = holders or Holders()
+        holders = holders or ResourceOwners()
         found = list(items)
-        templates = [each for each in found if each.kind is Kind.TEMPLATE]
+        templates = [each for each in found if each.kind is ListKind.TEMPLATE]
         patterns = [(Pattern.of(each.own), each) for each in templates]
         patterns.sort(key=lambda pair: -pair[0].fixed)
         schemes: defaultdict[str, dict[str, None]] = defaultdict(dict)
         for each in found:
             schemes[_scheme(each.own)][each.server] = None
         return cls(
-            Roof.over((each for each in found if each.kind is Kind.RESOURCE), holders, servers),
+            Roof.over((each for each in found if each.kind is ListKind.RESOURCE), holders, servers),
             Roof.over(templates, holders, servers),
             frozenset(each.server for each in found),
             tuple(patterns),
@@ -176,7 +176,7 @@ class Routes:
         item = self.resources.items.get(uri)
         if item is not None:
             return (Owned(item.server, item.own),)
-        holder = self._holders.of(Kind.RESOURCE, uri, servers)
+        holder = self._holders.of(ListKind.RESOURCE, uri, servers)
         if holder is not None:
             return (Owned(holder, uri),)
         owned = unprefixed(uri)

@@ -23,7 +23,7 @@ from attrs import frozen
 from mcpgateway.discovery.columns import COLUMNS, columns
 from mcpgateway.discovery.records import Item
 from mcpgateway.discovery.stopwords import forms, related
-from mcpgateway.discovery.vocabulary import Vocabulary
+from mcpgateway.discovery.vocabulary import WordIndex
 from mcpgateway.discovery.words import Indexed, Word, asked, indexed
 from mcpgateway.errors import GatewayFault
 
@@ -49,7 +49,7 @@ class SearchUnavailable(GatewayFault):
 
 
 @frozen
-class Hit:
+class SearchHit:
     """An entry that was found.
 
     :ivar score: the higher the better; 0 where nothing was asked for.
@@ -59,7 +59,7 @@ class Hit:
     score: float
 
 
-class Index:
+class SearchIndex:
     """Entries of servers, found by their words; those of a server come and go together.
 
     :raise SearchUnavailable: SQLite was built without FTS5.
@@ -79,7 +79,7 @@ class Index:
         self._file.execute("BEGIN")
         self._items: dict[int, Item] = {}
         self._servers: dict[str, range] = {}
-        self._vocabulary = Vocabulary()
+        self._vocabulary = WordIndex()
         self._next = 1
 
     def __len__(self) -> int:
@@ -106,7 +106,7 @@ class Index:
         for text in texts:
             self._vocabulary.remove(text.words)
 
-    def search(self, query: str, limit: int = 10, server: str = "") -> list[Hit]:
+    def search(self, query: str, limit: int = 10, server: str = "") -> list[SearchHit]:
         """The entries that answer best to a query, which may be any text; all of them to an empty one.
 
         :param limit: how many there may be, up to `MOST`.
@@ -118,7 +118,7 @@ class Index:
         else:
             scores = dict.fromkeys(self._rows_of(server), 0.0)
         best = heapq.nsmallest(limit, scores, key=lambda row: (-scores[row], *_place(self._items[row])))
-        return [Hit(self._items[row], scores[row]) for row in best]
+        return [SearchHit(self._items[row], scores[row]) for row in best]
 
     def _scores(self, words: Sequence[Word], limit: int, server: str) -> dict[int, float]:
         sums: dict[int, float] = defaultdict(float)

@@ -9,7 +9,7 @@ compressed.  Servers whose tools are not offered at all spare nothing, since nob
 from __future__ import annotations
 
 from mcpgateway.discovery.compression import first_sentence, without_examples
-from mcpgateway.discovery.listing import Exposure, Listing
+from mcpgateway.discovery.listing import Exposure, ViewListing
 from mcpgateway.discovery.records import Item
 from mcpgateway.discovery.tokens import cost_of, estimate
 from mcpgateway.discovery.usage import Saving
@@ -18,7 +18,7 @@ Spared = tuple[tuple[Saving, str, int], ...]
 """By what, of which server, and how many tokens."""
 
 
-def spared(listing: Listing, exposure: Exposure, beside: int) -> Spared:
+def spared(listing: ViewListing, exposure: Exposure, beside: int) -> Spared:
     """What one answer to a request for tools spares; see Note [What is counted].
 
     :param beside: the tokens of the gateway's own tools that are listed.

@@ -29,7 +29,7 @@ class Saving(Enum):
     COMPRESSION = "compression"
 
 
-class NewerFormat(Exception):
+class NewerUsageFormat(Exception):
     """A book was written by a newer gateway."""
 
 
@@ -114,7 +114,7 @@ def read(text: str) -> Book:
     if not isinstance(found, dict) or not isinstance(found.get("format"), int):
         raise ValueError("no book of usage")  # noqa: TRY004 - a file's content, not an argument
     if found["format"] > FORMAT:
-        raise NewerFormat(str(found["format"]))
+        raise NewerUsageFormat(str(found["format"]))
     book = Book(totals=_savings(found.get("totals")))
     for server, tools in _mapping(found.get("calls")):
         counts = {own: count for own, count in _counts(tools) if len(own) <= NAME_LIMIT}

@@ -13,7 +13,7 @@ TWICE_FROM = 8  # letters; a word this long may have two slips
 
 
 @define
-class Vocabulary:
+class WordIndex:
     """Counts words, and knows which of them are alike."""
 
     _counts: Counter[str] = field(factory=Counter)

@@ -43,7 +43,7 @@ from mcpgateway.errors import (
     UnknownServer,
     UnknownSession,
 )
-from mcpgateway.frontends.http.batches import Batch, Unreadable, read_batch
+from mcpgateway.frontends.http.batches import Batch, UnreadableMember, read_batch
 from mcpgateway.frontends.http.statuses import status_of
 from mcpgateway.frontends.http.streams import Accepted, Streams
 from mcpgateway.frontends.http.workspace_detection import (
@@ -64,7 +64,7 @@ from mcpgateway.hub.sessions import Session
 from mcpgateway.interfaces import Call, ICallSink, IMessageStream
 from mcpgateway.protocol import jsonrpc, modern
 from mcpgateway.protocol.framing import LineFramer, LineTooLong
-from mcpgateway.protocol.jsonrpc import Envelope, Kind, Message
+from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 from mcpgateway.protocol.versions import LATEST_LEGACY, LATEST_MODERN, has_batches
 
 PROTOCOL = b"mcp-stdio"
@@ -198,7 +198,7 @@ class Pipe:
         except GatewayError as why:
             self.say(jsonrpc.error_bytes(known_id(line), why))
             return
-        if message.kind is not Kind.REQUEST:
+        if message.kind is not MessageKind.REQUEST:
             self._hear(message)
         elif self._door.is_disabled():
             self.say(jsonrpc.error_bytes(message.id, DISABLED))
@@ -282,11 +282,11 @@ class Pipe:
             return False
         batch = Batch(self._door.streams, _BatchAnswer(self), WHOLE)
         for each in members:
-            if isinstance(each, Unreadable):
+            if isinstance(each, UnreadableMember):
                 batch.refused(jsonrpc.error_bytes(known_id(each.body), each.why))
             elif modern.is_modern(each, None):
                 batch.refused(jsonrpc.error_bytes(each.id or b"null", NO_BATCHES))
-            elif each.kind is not Kind.REQUEST:
+            elif each.kind is not MessageKind.REQUEST:
                 self._hear(each)
             else:
                 self._submit(each, batch.member())
@@ -303,7 +303,7 @@ class Pipe:
             return  # no notification of that era means anything else
         try:
             session = self._session()
-            if message.kind is Kind.NOTIFICATION:
+            if message.kind is MessageKind.NOTIFICATION:
                 self._door.switchboard.heard(session, message)
             else:
                 self._door.switchboard.answered(session, message)

@@ -18,12 +18,12 @@ from attrs import define, field
 from msgspec import Raw
 
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.discovery.records import Item, Kind, read_items
+from mcpgateway.discovery.records import Item, ListKind, read_items
 from mcpgateway.errors import OutOfScope
 from mcpgateway.hub.filters import Between
 from mcpgateway.interfaces import Call
 from mcpgateway.policy.access import is_client
-from mcpgateway.policy.permissions import Scope
+from mcpgateway.policy.permissions import TokenScope
 from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 CALL, LIST = "tools/call", "tools/list"
 KNOWN_LIMIT = 1000  # servers, as they are run in one place
-WHOLE = Scope()
+WHOLE = TokenScope()
 
 Place = tuple[str, str]
 Refused = Callable[[str, str, Call, str, str], None]
@@ -48,12 +48,12 @@ class Permits:
     :ivar on_refusal: is told of requests that were refused.
     """
 
-    scopes: Mapping[str, Scope] = field(factory=dict)
+    scopes: Mapping[str, TokenScope] = field(factory=dict)
     librarian: Callable[[], Librarian | None] = lambda: None
     on_refusal: Refused | None = None
     _harmless: dict[Place, frozenset[str]] = field(factory=dict, init=False, repr=False)
 
-    def of(self, principal: str) -> Scope | None:
+    def of(self, principal: str) -> TokenScope | None:
         """What a principal may use; None for the gateway's own user, who may use everything."""
         return self.scopes.get(principal, WHOLE) if is_client(principal) else None
 
@@ -82,7 +82,7 @@ class Permits:
                 self.on_refusal(principal, server.name, call, tool, why.message)
             raise
 
-    def _check(self, principal: str, scope: Scope, server: ServerSpec, method: str, tool: str) -> None:
+    def _check(self, principal: str, scope: TokenScope, server: ServerSpec, method: str, tool: str) -> None:
         self.admit(principal, server)
         if method != CALL:
             if not scope.admits_method(method):
@@ -99,7 +99,7 @@ class Permits:
             is_first = "cursor" not in (message.params or {})
             call.sink = _Narrowed(call.sink, self, scope, server, is_first)
 
-    def narrowed(self, scope: Scope, server: ServerSpec, items: Iterable[Item]) -> tuple[Item, ...]:
+    def narrowed(self, scope: TokenScope, server: ServerSpec, items: Iterable[Item]) -> tuple[Item, ...]:
         """Those of a server's tools that may be called."""
         found = tuple(items)
         if scope.read_only:
@@ -123,7 +123,7 @@ class Permits:
     def _known(self, server: ServerSpec) -> frozenset[str]:
         place = (server.name, server.workspace)
         if place not in self._harmless and (librarian := self.librarian()) is not None:
-            items = librarian.recall(server, Kind.TOOL)
+            items = librarian.recall(server, ListKind.TOOL)
             if items is not None:
                 self.note(server, items)
         return self._harmless.get(place, frozenset())
@@ -134,7 +134,7 @@ class _Narrowed(Between):
     """Leaves out of a list what may not be called."""
 
     permits: Permits
-    scope: Scope
+    scope: TokenScope
     server: ServerSpec
     is_first: bool
 
@@ -146,17 +146,17 @@ class _Narrowed(Between):
 
     def _left(self, result: Raw) -> Raw:
         members = jsonrpc.read_object(result, "result")
-        items = read_items(self.server.name, Kind.TOOL, [result])
+        items = read_items(self.server.name, ListKind.TOOL, [result])
         self.permits.note(self.server, items, is_first=self.is_first)
         kept = [
             jsonrpc.raw(each.raw)
             for each in items
             if self.scope.admits_tool(self.server.name, each.own, is_read_only=each.is_read_only)
         ]
-        return jsonrpc.raw({**members, Kind.TOOL.member: kept})
+        return jsonrpc.raw({**members, ListKind.TOOL.member: kept})
 
 
-def _hint(scope: Scope) -> str:
+def _hint(scope: TokenScope) -> str:
     if scope.read_only:
         return "it may only use tools that change nothing; tools/list names those it may"
     return "tools/list names those it may"

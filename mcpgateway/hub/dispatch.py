@@ -44,7 +44,7 @@ from mcpgateway.hub.url_elicitation import SendingAway, sends_users
 from mcpgateway.hub.workspaces import Scopes
 from mcpgateway.interfaces import PARAMS_LIMIT, Call
 from mcpgateway.policy import routing
-from mcpgateway.policy.eras import Road
+from mcpgateway.policy.eras import EraPath
 from mcpgateway.policy.ownership import is_personal
 from mcpgateway.policy.sharing import scope_of
 from mcpgateway.protocol import jsonrpc, legacy, modern, peek
@@ -247,9 +247,9 @@ class Switchboard:
         if server.view:
             return Era.LEGACY
         match self.eras.road(server, Era.LEGACY):
-            case Road.BRIDGED:
+            case EraPath.BRIDGED:
                 return Era.MODERN
-            case Road.REFUSED:
+            case EraPath.REFUSED:
                 raise modern.unserved(requested or LATEST_LEGACY)
         if self._is_taken(server, Era.LEGACY, principal):
             if self.eras.bridge(server) is Bridge.OFF:

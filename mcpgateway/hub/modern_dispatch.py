@@ -53,7 +53,7 @@ from mcpgateway.hub.subscriptions.upstream_modern import ClientListener, Filter,
 from mcpgateway.hub.tasks import Learner
 from mcpgateway.hub.url_elicitation import SendingAway
 from mcpgateway.interfaces import Call
-from mcpgateway.policy.eras import Road, is_offered
+from mcpgateway.policy.eras import EraPath, is_offered
 from mcpgateway.policy.sharing import Variant, variant_of
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message
@@ -188,7 +188,9 @@ class Stateless:
             road = self._beside(server)  # not even a probe may run beside its child
         if road is None:
             self._later(self._eras.find_out(server, Era.MODERN), call, message, asker)
-        elif road is Road.REFUSED or (call.method == modern.DISCOVER and not self._is_offered(road, server)):
+        elif road is EraPath.REFUSED or (
+            call.method == modern.DISCOVER and not self._is_offered(road, server)
+        ):
             raise UnsupportedVersion(UNSUPPORTED)
         else:
             self._go(road, call, message, asker)
@@ -230,17 +232,17 @@ class Stateless:
         except GatewayError as why:
             call.fail(why)
 
-    def road(self, server: ServerSpec) -> Road | None:
+    def road(self, server: ServerSpec) -> EraPath | None:
         """How a request gets to a server; None while that has to be found out."""
         known = self._eras.road(server, Era.MODERN)
-        is_beside = known in (None, Road.NATIVE) and self._pool.is_taken(server, Era.MODERN)
+        is_beside = known in (None, EraPath.NATIVE) and self._pool.is_taken(server, Era.MODERN)
         return self._beside(server) if is_beside else known
 
-    def _beside(self, server: ServerSpec) -> Road:
+    def _beside(self, server: ServerSpec) -> EraPath:
         # It has a child of the other era, and may have no second one.
-        return Road.REFUSED if self._eras.bridge(server) is Bridge.OFF else Road.BRIDGED
+        return EraPath.REFUSED if self._eras.bridge(server) is Bridge.OFF else EraPath.BRIDGED
 
-    def _is_offered(self, road: Road, server: ServerSpec) -> bool:
+    def _is_offered(self, road: EraPath, server: ServerSpec) -> bool:
         is_spoken = self._eras.known(server).modern is not False
         return is_offered(road, self._eras.bridge(server), is_spoken=is_spoken)
 
@@ -253,7 +255,7 @@ class Stateless:
             self.log.failure("a request broke", why, event="request.broken")
         call.fail(reason(why))
 
-    def _go(self, road: Road, call: Call, message: Message, asker: Asker) -> None:
+    def _go(self, road: EraPath, call: Call, message: Message, asker: Asker) -> None:
         peer = 0
         if self._pool.keeps_state(asker.server):
             found = asker.pid or self._neighbours.process(asker.caller)
@@ -267,14 +269,14 @@ class Stateless:
                 )
             peer = found
         call.level = modern.level(message.meta)
-        session = self._session(asker, peer) if road is Road.NATIVE else None
+        session = self._session(asker, peer) if road is EraPath.NATIVE else None
         if (
             session is not None
             and not _is_up(session)
             and self._pool.is_taken(asker.server, Era.MODERN, asker.principal)
         ):
             session = None
-            if self._beside(asker.server) is Road.REFUSED:
+            if self._beside(asker.server) is EraPath.REFUSED:
                 raise UnsupportedVersion(UNSUPPORTED, ALONE.format(name=asker.server.name))
         if session is None:
             call.sink = _Doubtful(call.sink, self, message, asker)
@@ -302,7 +304,7 @@ class Stateless:
     def meeting(self, asker: Asker) -> Session | None:
         """The session that a request will be of; None where that has to be found out, or is of the other era."""
         server = asker.server = self.current(asker.server)
-        if self._eras.road(server, Era.MODERN) is not Road.NATIVE or self._pool.keeps_state(server):
+        if self._eras.road(server, Era.MODERN) is not EraPath.NATIVE or self._pool.keeps_state(server):
             return None
         session = self._session(asker, 0)
         if not _is_up(session) and self._pool.is_taken(server, Era.MODERN, asker.principal):

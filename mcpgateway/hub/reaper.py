@@ -7,7 +7,7 @@ from twisted.logger import Logger
 from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.interfaces import IProcessTable
-from mcpgateway.policy.reaping import IDLE_TICKS, SessionFacts, Why, judge
+from mcpgateway.policy.reaping import IDLE_TICKS, EndReason, SessionFacts, judge
 
 
 class Reaper:
@@ -38,7 +38,7 @@ class Reaper:
     def owner_ended(self, sessions: list[Session]) -> None:
         """Put aside the sessions of a process that has exited."""
         for session in sessions:
-            self._switchboard.park(session, Why.OWNER_DEAD.value)
+            self._switchboard.park(session, EndReason.OWNER_DEAD.value)
 
     def _facts(self) -> list[SessionFacts]:
         busy = self._switchboard.busy()

@@ -24,7 +24,7 @@ from mcpgateway.errors import ConfigError, NeedsApproval, UnknownServer
 from mcpgateway.policy.sharing import launch_digest, scope_of
 from mcpgateway.system import approvals
 from mcpgateway.system.approvals import REPOSITORY_FILE, Repository
-from mcpgateway.system.workspaces import Kept
+from mcpgateway.system.workspaces import ParsedFile
 
 SEEN_LIMIT = 1000
 ISOLATING = (Share.SESSION, Share.ISOLATED, Share.WORKSPACE)
@@ -64,8 +64,8 @@ class Approvals:
         self._taken = taken
         self._now = now
         self._seen: dict[str, None] = {}
-        self._files: Kept[Repository | None] = Kept(self._file)
-        self._approved = Kept(lambda _: approvals.read(home))
+        self._files: ParsedFile[Repository | None] = ParsedFile(self._file)
+        self._approved = ParsedFile(lambda _: approvals.read(home))
         self._built: dict[tuple[str, str], _Built] = {}
 
     def seen(self, root: str) -> None:

@@ -37,7 +37,7 @@ from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE, Restoration, Subscriptions
 from mcpgateway.hub.upstream import Upstream
 from mcpgateway.interfaces import Call, Gone, ILauncher, INoticeListener, ISlotListener, Launch
-from mcpgateway.policy.lifecycle import Core, new_life
+from mcpgateway.policy.lifecycle import LifecycleMachine, new_life
 from mcpgateway.policy.sharing import may_move
 from mcpgateway.protocol import legacy
 from mcpgateway.protocol.jsonrpc import Envelope, Message
@@ -144,7 +144,7 @@ class Slot(Upstream):
             0  # being climbed: a second one begins when a child is wanted, and unwanted, meanwhile
         )
         self.limiter: Limiter | None = None
-        self._life = new_life(Core(self))
+        self._life = new_life(LifecycleMachine(self))
         self.watch: Watch = around.monitor.watch(self)
         self._meter = around.meters.of(server.name)
         self._remember()

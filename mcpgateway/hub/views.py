@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from mcpgateway.config.diff import Change
 from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.config.model import Profile, ServerSpec
-from mcpgateway.discovery.records import Kind
+from mcpgateway.discovery.records import ListKind
 from mcpgateway.errors import GatewayError
 from mcpgateway.hub.caller import Asker
 from mcpgateway.hub.catalog.listed import Librarian
@@ -112,7 +112,7 @@ class SessionViews(Holder, Protocol):
     def ask_roots(self, session: Session) -> None:
         """Ask a session's client for its roots, if the view depends on them."""
 
-    def missing(self, session: Session, kind: Kind) -> Mapping[str, str]:
+    def missing(self, session: Session, kind: ListKind) -> Mapping[str, str]:
         """The servers whose list a session was not shown, with the reason."""
 
     # Requests

@@ -23,7 +23,7 @@ from twisted.logger import Logger
 
 from mcpgateway.config.gateway_settings import Issuer
 from mcpgateway.errors import BackendError, GatewayError
-from mcpgateway.policy.access import WRONG, Credential, Holder
+from mcpgateway.policy.access import WRONG, CredentialHolder, PresentedCredential
 from mcpgateway.policy.oauth import client, resource
 
 FETCH_S, DOCUMENT_LIMIT = 10.0, 256 * 1024
@@ -55,7 +55,7 @@ class _Known:
     :ivar until: when it ends.
     """
 
-    holder: Holder
+    holder: CredentialHolder
     until: float
 
 
@@ -85,12 +85,16 @@ class AccessTokens:
         """Whether a token may be one of an authorization server's."""
         return token.count(b".") == 2 and len(token) <= TOKEN_CHARACTERS
 
-    def judge(self, token: bytes) -> Holder | Deferred[None] | None:
+    def judge(self, token: bytes) -> CredentialHolder | Deferred[None] | None:
         """Who has this token; what fires when that can be told; or None where it cannot be told now."""
         now, digest = self._seconds(), hashlib.sha256(token).digest()
         known = self._seen.get(digest)
         if known is not None:
-            return known.holder if now < known.until else Holder(Credential.OVER, known.holder.name)
+            return (
+                known.holder
+                if now < known.until
+                else CredentialHolder(PresentedCredential.OVER, known.holder.name)
+            )
         header = _header(token)
         if header is None or _issuer_said(token) != self.issuer.issuer:
             return WRONG
@@ -119,7 +123,7 @@ class AccessTokens:
 
     # Tokens
 
-    def _checked(self, token: bytes, digest: bytes, key: Any, now: float) -> Holder:
+    def _checked(self, token: bytes, digest: bytes, key: Any, now: float) -> CredentialHolder:
         try:
             claims = jwt.decode(
                 token,
@@ -132,7 +136,7 @@ class AccessTokens:
             return WRONG
         return self._judged(claims, digest, now)
 
-    def _judged(self, claims: Mapping[str, Any], digest: bytes, now: float) -> Holder:
+    def _judged(self, claims: Mapping[str, Any], digest: bytes, now: float) -> CredentialHolder:
         who = resource.subject_of(claims)
         begins, ends = claims.get("nbf", 0), claims["exp"]
         if not who or not resource.is_for(claims["aud"], self.issuer.audience):
@@ -142,10 +146,10 @@ class AccessTokens:
         name = resource.principal_of(self.issuer.issuer, who)
         until = float(ends) + GRACE_S
         if until <= now:
-            return Holder(Credential.OVER, name)
+            return CredentialHolder(PresentedCredential.OVER, name)
         if not resource.scopes_in(claims).issuperset(self.issuer.scopes):
-            return Holder(Credential.NARROW, name)
-        holder = Holder(Credential.CLIENT, name)
+            return CredentialHolder(PresentedCredential.NARROW, name)
+        holder = CredentialHolder(PresentedCredential.CLIENT, name)
         self._seen[digest] = _Known(holder, until)
         self._ends[name] = max(self._ends.get(name, 0.0), until)
         for each in (self._seen, self._ends):

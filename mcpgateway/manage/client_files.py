@@ -14,7 +14,7 @@ from mcpgateway.config.document import visible
 from mcpgateway.config.model import ClientFile
 from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ClientFilesFailed, InvalidParams
-from mcpgateway.manage.enrolment import APPLY, Asker
+from mcpgateway.manage.enrolment import APPLY, FileChecker
 from mcpgateway.observe import immorterm
 from mcpgateway.policy.remote_policy import check_may_run
 
@@ -35,7 +35,7 @@ class Source(Protocol):
 
 
 @define(eq=False)
-class Clients:
+class ClientFiles:
     """Answers what is asked about clients' files; whatever changes one is done by the helper program.
 
     :ivar switch: switches the transparent endpoints off, or on again.
@@ -44,7 +44,7 @@ class Clients:
 
     log = Logger()
 
-    _ask: Asker
+    _ask: FileChecker
     _source: Source
     switch: Callable[[bool], None]
     port: int

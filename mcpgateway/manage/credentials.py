@@ -13,12 +13,12 @@ from typing import Any
 
 from attrs import define, field
 
-from mcpgateway.policy.access import NOBODY, REMOTE, TOKEN, WRONG, Credential, Holder
+from mcpgateway.policy.access import NOBODY, REMOTE, TOKEN, WRONG, CredentialHolder, PresentedCredential
 from mcpgateway.policy.agent_tokens import PREFIX, AgentToken, digest_of
-from mcpgateway.policy.permissions import NOTHING, Scope
+from mcpgateway.policy.permissions import NOTHING, TokenScope
 
-_ADMIN, _BEARER = Holder(Credential.ADMIN), Holder(Credential.BEARER)
-_OVER = Holder(Credential.OVER)
+_ADMIN, _BEARER = CredentialHolder(PresentedCredential.ADMIN), CredentialHolder(PresentedCredential.BEARER)
+_OVER = CredentialHolder(PresentedCredential.OVER)
 _OURS = PREFIX.encode()
 KEY, PROJECT = "key", "project"
 """What the principals of keys, and of tokens of projects, begin with."""
@@ -46,9 +46,9 @@ class Bearers:
     _bearer: bytes = field(repr=False)
     _admin: bytes = field(repr=False)
     seconds: Callable[[], float] = _no_clock
-    scopes: dict[str, Scope] = field(factory=dict)
+    scopes: dict[str, TokenScope] = field(factory=dict)
     gone: Callable[[frozenset[str]], None] = field(default=_unheard, repr=False)
-    _keys: Mapping[bytes, Holder] = field(factory=dict, repr=False)
+    _keys: Mapping[bytes, CredentialHolder] = field(factory=dict, repr=False)
     _agents: Mapping[bytes, AgentToken] = field(factory=dict, repr=False)
     _next_end: float = math.inf
 
@@ -114,7 +114,7 @@ class Bearers:
         if found:
             self.gone(found)
 
-    def judge(self, header: bytes | None, key: bytes | None = None) -> Holder:
+    def judge(self, header: bytes | None, key: bytes | None = None) -> CredentialHolder:
         """Who somebody is who sends this ``Authorization`` (RFC 6750 section 2.1), or this ``X-API-Key``."""
         token = token_in(header) if header is not None else key
         if token is None:
@@ -126,7 +126,7 @@ class Bearers:
             return _BEARER
         agent = self._agents.get(digest)
         if agent is not None and not agent.is_over(self.seconds()):
-            return Holder(Credential.CLIENT, agent.principal, agent.scope)
+            return CredentialHolder(PresentedCredential.CLIENT, agent.principal, agent.scope)
         return self._keys.get(digest) or (_OVER if token.startswith(_OURS) else WRONG)
 
 
@@ -142,6 +142,8 @@ def _digest_in(key: str) -> bytes:
     return digest_of(key.encode())
 
 
-def _client(kind: str, key: str, project: str = "") -> Holder:
+def _client(kind: str, key: str, project: str = "") -> CredentialHolder:
     # Named by a digest of its digest, so that the name tells nobody what is looked for.
-    return Holder(Credential.CLIENT, f"{kind} {digest_of(_digest_in(key)).hex()[:16]}", project=project)
+    return CredentialHolder(
+        PresentedCredential.CLIENT, f"{kind} {digest_of(_digest_in(key)).hex()[:16]}", project=project
+    )

@@ -27,7 +27,7 @@ IsServed = Callable[[Daemon], Awaitable[bool]]
 
 
 @frozen
-class Daemons:
+class DaemonOperations:
     """Tells of them, starts them and stops them."""
 
     switchboard: Switchboard = field(repr=False)

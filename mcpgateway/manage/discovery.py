@@ -35,7 +35,7 @@ WAITS, ASKED, DONE, FAILED = "waiting", "asked", "done", "failed"
 
 
 @define(eq=False)
-class Found:
+class Discovered:
     """What has become of one server.
 
     :ivar state: `WAITS`, `ASKED`, `DONE` or `FAILED`.
@@ -71,7 +71,7 @@ class Discovery:
 
     _switchboard: Switchboard
     _clock: Any = field(repr=False)
-    found: list[Found] = field(factory=list)
+    found: list[Discovered] = field(factory=list)
     _is_running: bool = False
 
     @property
@@ -83,22 +83,22 @@ class Discovery:
         """How far it is, for programs."""
         return {"running": self.is_running, "servers": [each.shown() for each in self.found]}
 
-    def begin(self, servers: Sequence[ServerSpec], limit_s: float = LIMIT_S) -> Deferred[list[Found]]:
+    def begin(self, servers: Sequence[ServerSpec], limit_s: float = LIMIT_S) -> Deferred[list[Discovered]]:
         """Ask these servers, a few at a time; fires with what has become of each, and never fails.
 
         :param limit_s: for one server.
         """
         self._is_running = True
-        self.found = [Found(each.name) for each in servers]
+        self.found = [Discovered(each.name) for each in servers]
         waiting = list(zip(servers, self.found, strict=True))
         turns = [ensureDeferred(self._turn(waiting, limit_s)) for _ in range(AT_ONCE)]
         return DeferredList(turns, consumeErrors=True).addCallback(self._done)
 
-    def _done(self, _: object) -> list[Found]:
+    def _done(self, _: object) -> list[Discovered]:
         self._is_running = False
         return self.found
 
-    async def _turn(self, waiting: list[tuple[ServerSpec, Found]], limit_s: float) -> None:
+    async def _turn(self, waiting: list[tuple[ServerSpec, Discovered]], limit_s: float) -> None:
         while waiting:
             server, found = waiting.pop(0)
             began = self._clock.seconds()
@@ -116,7 +116,7 @@ class Discovery:
                 found.state, found.error = FAILED, "something went wrong in the gateway; its log says what"
             found.took_s = self._clock.seconds() - began
 
-    async def _ask(self, server: ServerSpec, found: Found) -> None:
+    async def _ask(self, server: ServerSpec, found: Discovered) -> None:
         if not server.enabled:
             raise GatewayError("it is switched off")
         was_up = any(self._switchboard.pool.is_running(server, era) for era in Era)
@@ -134,7 +134,7 @@ class Discovery:
                 # The next who needs it starts it again.
                 slot.close().addErrback(lambda why: why.trap(GatewayError))
 
-    async def _count(self, visit: Visit, method: str, member: str, found: Found) -> None:
+    async def _count(self, visit: Visit, method: str, member: str, found: Discovered) -> None:
         try:
             number = len(await visit.list(method, member))
         except Refusal:

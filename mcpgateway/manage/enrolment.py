@@ -33,14 +33,14 @@ TRIES = 5  # then only with the next change
 AWAY = "away"  # why a file was given back by the timer that watches whether the gateway is there
 
 
-class Asker(Protocol):
+class FileChecker(Protocol):
     """Has an errand done, as `mcpgateway.manage.helper.Helper.ask` does."""
 
     def __call__(self, *words: str) -> Deferred[Any]:
         """Fires with what it answers."""
 
 
-class Clock(Protocol):
+class TimerSource(Protocol):
     """What is used of the reactor."""
 
     def callLater(self, delay: float, call: Callable[[], None]) -> IDelayedCall:
@@ -55,7 +55,7 @@ class Enrolment:
 
     log = Logger()
 
-    def __init__(self, ask: Asker, clock: Clock, read: Callable[[], None]) -> None:
+    def __init__(self, ask: FileChecker, clock: TimerSource, read: Callable[[], None]) -> None:
         self._ask = ask
         self._clock = clock
         self._read = read

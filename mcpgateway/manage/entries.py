@@ -21,7 +21,7 @@ from mcpgateway.config.edit.edits import NAME, Edit, Put, Rename, same
 from mcpgateway.config.edit.patch import Patch, touched
 from mcpgateway.config.expand import FORBIDDEN
 from mcpgateway.config.model import Remote, Rest, ServerSpec
-from mcpgateway.errors import InvalidParams, NotOurs, Taken, Unfit
+from mcpgateway.errors import InvalidParams, NameTaken, NotOurs, Unfit
 from mcpgateway.manage.install import Installing
 from mcpgateway.manage.servers import Operating
 from mcpgateway.manage.tools.checks import check_definition, check_name
@@ -40,7 +40,7 @@ Classify = Callable[[str, Mapping[str, Any]], str]
 
 
 @frozen
-class Changed:
+class EntryChange:
     """What has become of a change.
 
     :ivar name: what the server is called now.
@@ -86,7 +86,7 @@ class Entries:
         self.roster.server(name)
         return without_values(self.installing.plans.definition_of(name))
 
-    def add(self, name: str, definition: Mapping[str, Any]) -> Changed:
+    def add(self, name: str, definition: Mapping[str, Any]) -> EntryChange:
         """Write a new entry.
 
         :raise GatewayError: it may not be written, or there is one of that name; nothing was changed.
@@ -94,15 +94,15 @@ class Entries:
         _check(name, definition)
         plan = self.installing.plans.plan(name, definition)
         if plan.is_there:
-            raise Taken(
+            raise NameTaken(
                 f"there is a server {name} already",
                 "PUT (servers add --replace) replaces it, PATCH (servers set-env and its like) changes it",
             )
         self.installing.put(plan)
         self.operating.follow(name)  # what was said of a former server of that name is not said of this one
-        return Changed(name, is_new=True)
+        return EntryChange(name, is_new=True)
 
-    def put(self, name: str, definition: Mapping[str, Any], condition: Condition) -> Changed:
+    def put(self, name: str, definition: Mapping[str, Any], condition: Condition) -> EntryChange:
         """Let an entry be this, whether there is one or not; where it is so already, nothing is written.
 
         :raise GatewayError: it may not be written, or the condition does not hold; nothing was changed.
@@ -119,12 +119,12 @@ class Entries:
         if same(before, after):
             if condition.is_new:
                 condition.check(self._tag(entry))
-            return Changed(name, is_other=False)
+            return EntryChange(name, is_other=False)
         condition.check(self._tag(entry), replaces=True)
         self._write(name, (Put((name,), after),))
-        return Changed(name)
+        return EntryChange(name)
 
-    def patch(self, name: str, patch: Patch, condition: Condition) -> Changed:
+    def patch(self, name: str, patch: Patch, condition: Condition) -> EntryChange:
         """Change a part of an entry.
 
         :raise GatewayError: it may not be changed so, or the condition does not hold; nothing was changed.
@@ -150,16 +150,16 @@ class Entries:
             said = classifying(patch.values, patch.unset)
             if said is not None and self.classify is not None:
                 file = self.classify(server.title or name, said)
-                return Changed(name, hint=f"its entry is a client's own, so this is said in {file}")
+                return EntryChange(name, hint=f"its entry is a client's own, so this is said in {file}")
             if patch.disabled is None or patch != Patch(disabled=patch.disabled):
                 raise
             self.operating.switch(name, on=not patch.disabled)
-            return Changed(name, hint=PASSING)
+            return EntryChange(name, hint=PASSING)
         served = self._write(name, edits) if edits else ()
         now = patch.new_name or name
         if patch.switches:
             self.operating.follow(now)
-        return Changed(now, is_other=bool(edits), hint=_words_of(served, now))
+        return EntryChange(now, is_other=bool(edits), hint=_words_of(served, now))
 
     def remove(self, name: str, condition: Condition) -> tuple[str, str]:
         """Take an entry out; the file that keeps what it was, and what else there is to know.
@@ -182,7 +182,7 @@ class Entries:
     def _check_new_name(self, name: str) -> None:
         check_name(name)
         if name in self.roster.servers():
-            raise Taken(f"there is a server {name} already", "pass another name")
+            raise NameTaken(f"there is a server {name} already", "pass another name")
 
     def _tag(self, entry: Any) -> str:
         whole = json.dumps(entry, sort_keys=True, default=str, ensure_ascii=False)

@@ -24,7 +24,7 @@ SHOWN_CHARACTERS = 300
 PROGRAM = (sys.executable, "-P", "-m", "mcpgateway.cli.local")
 
 
-class Run(Protocol):
+class RunHelper(Protocol):
     """Runs a program to its end, as `mcpgateway.backends.spawn.Launcher.run` does."""
 
     def __call__(self, launch: Launch, *, is_idle: bool, limit_s: float) -> Deferred[Ran]:
@@ -43,7 +43,7 @@ class Helper:
     """
 
     def __init__(
-        self, run: Run, home: str, environ: Mapping[str, str], program: tuple[str, ...] = PROGRAM
+        self, run: RunHelper, home: str, environ: Mapping[str, str], program: tuple[str, ...] = PROGRAM
     ) -> None:
         self._run = run
         self._home = home

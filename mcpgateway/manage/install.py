@@ -52,7 +52,7 @@ ListTools = Callable[[ServerSpec], Awaitable[Sequence[str]]]
 
 
 @frozen
-class Installed:
+class InstallOutcome:
     """What has become of it.
 
     :ivar tools: what the server's tools are called.
@@ -99,7 +99,7 @@ class Installing:
         """
         check_may_run(principal, self._reload.settings.gateway, is_run_here=runs_here(definition))
 
-    def install(self, plan: Plan, list_tools: ListTools) -> Deferred[Installed]:
+    def install(self, plan: Plan, list_tools: ListTools) -> Deferred[InstallOutcome]:
         """Carry a plan out; fires when the server's tools are listed, or fails when nothing has changed.
 
         :raise GatewayError: (through the Deferred) it does not work; the text says why.
@@ -107,16 +107,16 @@ class Installing:
         if len(self._lock.waiting) >= WAITING_LIMIT:
             raise Overloaded("too many installations are waiting", "try again when some of them are done")
 
-        def install() -> Deferred[Installed]:
+        def install() -> Deferred[InstallOutcome]:
             return Deferred.fromCoroutine(self._install(plan, list_tools))
 
         return self._lock.run(install)
 
-    async def _install(self, plan: Plan, list_tools: ListTools) -> Installed:
+    async def _install(self, plan: Plan, list_tools: ListTools) -> InstallOutcome:
         # Others may have been installed since it was planned.
         plan = self.plans.plan(plan.name, plan.definition, plan.root)
         if plan.is_there:
-            return Installed(plan, tuple(await list_tools(plan.spec)), was_there=True)
+            return InstallOutcome(plan, tuple(await list_tools(plan.spec)), was_there=True)
         report = await self._try_out(plan.spec)
         if not report.passed:
             raise _failed(plan, report)
@@ -131,7 +131,7 @@ class Installing:
         self.log.info(
             "{server} was installed into {file}", event="server.installed", server=plan.name, file=plan.file
         )
-        return Installed(plan, tools)
+        return InstallOutcome(plan, tools)
 
     def put(self, plan: Plan) -> None:
         """Carry a plan out without trying the server first.

@@ -33,9 +33,9 @@ from mcpgateway.config.settings import Settings
 from mcpgateway.errors import (
     ConfigError,
     InvalidParams,
+    NameTaken,
     NeedsApproval,
     NotOurs,
-    Taken,
     Unfit,
     UnknownServer,
 )
@@ -352,8 +352,8 @@ def _nameless(server: ServerSpec) -> ServerSpec:
     return evolve(server, name="", title="", source="")
 
 
-def _taken(name: str) -> Taken:
-    return Taken(
+def _taken(name: str) -> NameTaken:
+    return NameTaken(
         f"there is a server {name} already, and it is defined otherwise",
         "pass another name, or remove that one first (remove_server)",
     )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 BEGIN_S = 60.0  # until a server has said whether it wants a sign-in
 
 
-class Standing(Enum):
+class SignInState(Enum):
     """How a principal stands with a server."""
 
     SIGNED_IN = "signed in"
@@ -38,7 +38,7 @@ class Standing(Enum):
 
 
 @frozen
-class Login:
+class PendingLogin:
     """The same, with what there is to do.
 
     :ivar url: where to sign in; empty where there is nothing to do.
@@ -46,7 +46,7 @@ class Login:
     """
 
     server: str
-    standing: Standing
+    standing: SignInState
     url: str = ""
     redirect: str = ""
 
@@ -98,7 +98,7 @@ class Logins:
 
     # What people ask
 
-    def look(self, name: str, principal: str) -> Login:
+    def look(self, name: str, principal: str) -> PendingLogin:
         """How a principal stands with a server.
 
         :raise UnknownServer: there is none of that name.
@@ -108,21 +108,21 @@ class Logins:
         _, account = self._of(name, principal)
         return self._standing(name, account)
 
-    def _standing(self, name: str, account: Account, *, ran: bool = False) -> Login:
+    def _standing(self, name: str, account: Account, *, ran: bool = False) -> PendingLogin:
         accounts = self._accounts()
         question = accounts.question(account)
         if question is not None:
             return self._asked(name, question)
         if accounts.is_under_way(account):
-            return Login(name, Standing.NEEDS_LOGIN)
+            return PendingLogin(name, SignInState.NEEDS_LOGIN)
         if accounts.is_signed_in(account):
-            return Login(name, Standing.SIGNED_IN)
-        return Login(name, Standing.OPEN if ran else Standing.UNKNOWN)
+            return PendingLogin(name, SignInState.SIGNED_IN)
+        return PendingLogin(name, SignInState.OPEN if ran else SignInState.UNKNOWN)
 
-    def _asked(self, name: str, question: NeedsLogin) -> Login:
-        return Login(name, Standing.NEEDS_LOGIN, question.url, self._accounts().redirect)
+    def _asked(self, name: str, question: NeedsLogin) -> PendingLogin:
+        return PendingLogin(name, SignInState.NEEDS_LOGIN, question.url, self._accounts().redirect)
 
-    async def begin(self, name: str, principal: str, *, again: bool = False) -> Login:
+    async def begin(self, name: str, principal: str, *, again: bool = False) -> PendingLogin:
         """Find out where a principal signs in at a server.
 
         :param again: also where it has, or need not.
@@ -157,7 +157,7 @@ class Logins:
         finally:
             visit.end("it was asked whether it wants a sign-in")
 
-    async def answer(self, name: str, principal: str, words: str) -> Login:
+    async def answer(self, name: str, principal: str, words: str) -> PendingLogin:
         """Take what a principal's browser was sent back with, where that could not come here by itself.
 
         :raise GatewayError: as `look`; it is of no use, or no token could be had for it.
@@ -166,10 +166,10 @@ class Logins:
         await self._accounts().pasted(account, words)
         return self._standing(name, account)
 
-    async def wait(self, name: str, principal: str, limit_s: float) -> Login:
+    async def wait(self, name: str, principal: str, limit_s: float) -> PendingLogin:
         """The same as `look`, as soon as the principal has signed in, or the time is over."""
         found = self.look(name, principal)
-        if found.standing is Standing.NEEDS_LOGIN and limit_s > 0:
+        if found.standing is SignInState.NEEDS_LOGIN and limit_s > 0:
             key = (name, self._of(name, principal)[1].owner)
             done: Deferred[None] = Deferred()
             self._waiting.append((key, done))

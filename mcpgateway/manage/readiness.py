@@ -26,8 +26,8 @@ from mcpgateway.errors import (
 from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.hub.health.health import Health
 from mcpgateway.manage.internal_client import Visit
-from mcpgateway.policy.health import State
-from mcpgateway.policy.readiness import APPROVAL, AUTHORIZATION, Code, Facts, Verdict, judge, worst
+from mcpgateway.policy.health import HealthState
+from mcpgateway.policy.readiness import APPROVAL, AUTHORIZATION, Code, ReadinessFacts, Verdict, judge, worst
 
 NAMES_LIMIT = 100
 WAITING_LIMIT = 20
@@ -88,13 +88,13 @@ class Readiness:
             return self._of_nobody(name)
         return judge(self._facts(server))
 
-    def _facts(self, server: ServerSpec) -> Facts:
+    def _facts(self, server: ServerSpec) -> ReadinessFacts:
         slots = [slot for slot in self.switchboard.pool if slot.server.name == server.name]
         shown = self.health.shown(server, slots)
         charts = {self.health.chart(server), *(each.chart for each in self.health.instances(server.name))}
         needs = next((each.needs for each in charts if each.needs and not each.server.principal), "")
         is_off = any(each.is_off for each in charts)
-        return Facts(server.name, State(shown["status"]), needs, is_off, shown["last_error"])
+        return ReadinessFacts(server.name, HealthState(shown["status"]), needs, is_off, shown["last_error"])
 
     def _of_nobody(self, name: str) -> Verdict:
         repositories = self.switchboard.scopes.repositories

@@ -25,7 +25,7 @@ from mcpgateway.config.problems import Problem
 from mcpgateway.config.settings import Settings
 from mcpgateway.system.fingerprint import Essences
 from mcpgateway.system.settings import Examined
-from mcpgateway.system.watch import Watch
+from mcpgateway.system.watch import FileWatch
 
 if TYPE_CHECKING:
     from mcpgateway.config.edit.edits import Edit
@@ -38,7 +38,7 @@ Apply = Callable[[Settings, Change], None]
 
 
 @define
-class State:
+class ReloadState:
     """How the configuration stands.
 
     :ivar loaded_at: when what runs was read, in seconds since the epoch.
@@ -90,7 +90,7 @@ class Reload:
     log = Logger()
 
     settings: Settings
-    state: State
+    state: ReloadState
     _examine: Callable[[], Examined] = field(repr=False)
     _clock: IReactorTime = field(repr=False)
     _essences: Essences = field(repr=False)
@@ -100,7 +100,7 @@ class Reload:
     brought: Brought | None = field(default=None, repr=False)
     in_thread: Callable[..., Deferred[Any]] = field(default=maybeDeferred, repr=False)
     _started: Settings = field(init=False, repr=False)
-    _watch: Watch | None = field(default=None, init=False, repr=False)
+    _watch: FileWatch | None = field(default=None, init=False, repr=False)
     _asking: bool = field(default=False, init=False, repr=False)
     _asks_again: bool = field(default=False, init=False, repr=False)
     _waiting: list[Deferred[None]] = field(factory=list, init=False, repr=False)
@@ -108,7 +108,7 @@ class Reload:
     def __attrs_post_init__(self) -> None:
         self._started = self.settings
 
-    def begin(self, watch: Watch) -> None:
+    def begin(self, watch: FileWatch) -> None:
         """Watch the files that were read at the start."""
         self._watch = watch
         watch.follow(self.state.files, int(self.state.loaded_at * 1e9), _clients_files(self.settings))

@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.discovery.naming import did_you_mean, read_id
-from mcpgateway.discovery.records import Kind
+from mcpgateway.discovery.records import ListKind
 from mcpgateway.errors import (
     BackendError,
     BackendTimeout,
@@ -56,7 +56,7 @@ T = TypeVar("T")
 Work = Callable[["Visit"], Coroutine[Any, Any, T]]
 
 
-class Caller(Protocol):
+class ToolboxCaller(Protocol):
     """Who asks.
 
     :ivar principal: as whom.
@@ -85,7 +85,7 @@ class Caller(Protocol):
 
 
 @frozen
-class Listed:
+class ToolList:
     """A list of tools.
 
     :ivar missing: the servers that it is without, and why.
@@ -106,18 +106,18 @@ class Toolbox:
     _switchboard: Switchboard = field(repr=False)
     _clock: IReactorTime = field(repr=False)
 
-    async def tools(self, caller: Caller, server: str = "") -> Listed:
+    async def tools(self, caller: ToolboxCaller, server: str = "") -> ToolList:
         """All tools, or those of one server; servers that were never asked for them are asked.
 
         :raise GatewayError: there is no such server, it is switched off, or it could not be asked.
         """
         await self._check_listed(server, caller)
 
-        async def listed(visit: Visit) -> Listed:
+        async def listed(visit: Visit) -> ToolList:
             """List them, and say which are missing."""
             found = await self._listed(visit, server)
             views = self._switchboard.board
-            return Listed(found, views.missing(visit.session, Kind.TOOL) if not server else {})
+            return ToolList(found, views.missing(visit.session, ListKind.TOOL) if not server else {})
 
         return await self._visit(FULL, caller, LISTING_S, listed)
 
@@ -135,7 +135,9 @@ class Toolbox:
             for each in tools
         ]
 
-    async def search(self, caller: Caller, query: str, limit: int, server: str = "") -> list[dict[str, Any]]:
+    async def search(
+        self, caller: ToolboxCaller, query: str, limit: int, server: str = ""
+    ) -> list[dict[str, Any]]:
         """The tools that fit best to what somebody wants to do, best first, each with its score.
 
         :raise GatewayError: there is no such server, it is switched off, or the search failed.
@@ -157,7 +159,7 @@ class Toolbox:
 
         return await self._visit(FULL, caller, LISTING_S, found)
 
-    async def describe(self, caller: Caller, identifier: str) -> Any:
+    async def describe(self, caller: ToolboxCaller, identifier: str) -> Any:
         """All there is to know of one tool.
 
         :raise NotThere: no tool has that id.
@@ -170,7 +172,7 @@ class Toolbox:
         except Failed as why:
             raise NotThere(why.message, why.hint, why.data) from None
 
-    async def result(self, caller: Caller, ref: str, query: Mapping[str, Any]) -> Any:
+    async def result(self, caller: ToolboxCaller, ref: str, query: Mapping[str, Any]) -> Any:
         """A part of a result that was kept.
 
         :raise NotThere: nothing is kept under that reference, for this caller.
@@ -188,7 +190,9 @@ class Toolbox:
 
         return await self._visit(FULL, caller, LISTING_S, kept)
 
-    async def call(self, caller: Caller, server: str, tool: str, arguments: Raw, limit_s: float) -> Raw:
+    async def call(
+        self, caller: ToolboxCaller, server: str, tool: str, arguments: Raw, limit_s: float
+    ) -> Raw:
         """Call a tool of a server by its own name; the result as the server gave it.
 
         :param limit_s: how long it may take.
@@ -203,7 +207,7 @@ class Toolbox:
 
         return await self._visit(spec, caller, limit_s, called)
 
-    async def call_by_id(self, caller: Caller, identifier: str, arguments: Raw, limit_s: float) -> Raw:
+    async def call_by_id(self, caller: ToolboxCaller, identifier: str, arguments: Raw, limit_s: float) -> Raw:
         """Call a tool by its id, in whatever spelling.
 
         :raise GatewayError: there is no such tool, or there is no answer in time.
@@ -256,7 +260,7 @@ class Toolbox:
             )
             raise NotThere(f"{server} has no tool {tool}", meant, {"did_you_mean": near})
 
-    async def _served(self, caller: Caller, name: str) -> ServerSpec:
+    async def _served(self, caller: ToolboxCaller, name: str) -> ServerSpec:
         await self._catch_up(name)
         if name not in self._switchboard.servers:
             try:
@@ -265,7 +269,7 @@ class Toolbox:
                 pass  # it is said below, with a hint
         return self.server(name, caller)
 
-    def server(self, name: str, caller: Caller | None = None) -> ServerSpec:
+    def server(self, name: str, caller: ToolboxCaller | None = None) -> ServerSpec:
         """The server of that name.
 
         :param caller: None where whoever asks may use all of them.
@@ -287,7 +291,7 @@ class Toolbox:
         if name not in self._switchboard.servers:
             await self._switchboard.board.catch_up()
 
-    async def _check_listed(self, name: str, caller: Caller) -> None:
+    async def _check_listed(self, name: str, caller: ToolboxCaller) -> None:
         # Views do not have what is switched off; whoever names it is to hear that, and not that nobody knows it.
         if name:
             await self._catch_up(name)
@@ -310,7 +314,7 @@ class Toolbox:
             raise Failed(str(message), in_shell(str(hint)), said or None)
         return value
 
-    async def _visit(self, spec: ServerSpec, caller: Caller, limit_s: float, work: Work[T]) -> T:
+    async def _visit(self, spec: ServerSpec, caller: ToolboxCaller, limit_s: float, work: Work[T]) -> T:
         visited = ensureDeferred(self._visited(spec, caller, work))
         visited.addTimeout(limit_s, self._clock)
         try:
@@ -319,7 +323,7 @@ class Toolbox:
             name = "the gateway" if spec.view else spec.name
             raise BackendTimeout(f"{name} did not answer within {limit_s:g} s") from None
 
-    async def _visited(self, spec: ServerSpec, caller: Caller, work: Work[T]) -> T:
+    async def _visited(self, spec: ServerSpec, caller: ToolboxCaller, work: Work[T]) -> T:
         if spec.view:
             spec = self._switchboard.current(spec)
         placed, is_admin = await caller.placed(spec), caller.is_admin

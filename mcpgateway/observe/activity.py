@@ -40,7 +40,7 @@ REASON = "the tool says that it has failed"
 _encode_lines = msgspec.json.Encoder().encode_lines
 
 
-class Record(msgspec.Struct, omit_defaults=True, gc=False):
+class ActivityRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """One request to a server, as it is written down.
 
     :ivar at: when it ended.
@@ -82,7 +82,7 @@ class Managed(msgspec.Struct, omit_defaults=True, gc=False):
     server: str = ""
 
 
-class Lines(Protocol):
+class ActivityLines(Protocol):
     """Where lines are kept."""
 
     def append(self, lines: list[str]) -> None:
@@ -96,7 +96,7 @@ class Lines(Protocol):
 
 
 @define(eq=False)
-class Activity:
+class ActivityLog:
     """The log of what was done.
 
     :param new_id: gives the ids of what has none yet.
@@ -106,14 +106,14 @@ class Activity:
 
     log = Logger()
 
-    _lines: Lines
+    _lines: ActivityLines
     _now: Callable[[], float] = field(repr=False)
     _new_id: Callable[[], str] = field(repr=False)
     _redact: Callable[[str], str] = field(repr=False)
     dropped: int = 0
     _is_failing: bool = False
     _ended: list[tuple[Any, ...]] = field(factory=list, init=False, repr=False)
-    _done: list[Record | Managed] = field(factory=list, init=False, repr=False)
+    _done: list[ActivityRecord | Managed] = field(factory=list, init=False, repr=False)
 
     def ended(self, call: Call, row: Row, spent_s: float, outcome: str, said: Any) -> None:
         """A call has ended; see Note [Off the road]."""
@@ -137,7 +137,7 @@ class Activity:
 
     def refused(self, principal: str, server: str, call: Call, tool: str, why: str) -> None:
         """A call was not brought to its server: whose token it came with may not use that."""
-        record = Record(
+        record = ActivityRecord(
             written(self._now()),
             self._new_id(),
             server,
@@ -198,10 +198,12 @@ class Activity:
         else:
             self._is_failing = False
 
-    def _record(self, ended: tuple[Any, ...], sessions: dict[bytes, str], names: dict[str, str]) -> Record:
+    def _record(
+        self, ended: tuple[Any, ...], sessions: dict[bytes, str], names: dict[str, str]
+    ) -> ActivityRecord:
         at, row, spent_s, outcome, why, session, principal, request, number, trace = ended
         is_traced = isinstance(trace, Traced)
-        record = Record(
+        record = ActivityRecord(
             written(at),
             trace.span if is_traced else self._new_id(),
             row.server,

@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 
 
 @frozen
-class Entry:
+class FeedEntry:
     """One thing that has happened.
 
     :ivar identifier: what names it to whoever has followed so far; later ones of a feed are greater.
@@ -28,7 +28,7 @@ class Entry:
 class Follower(Protocol):
     """Who follows; it is told at once and must not wait for anybody."""
 
-    def told(self, entry: Entry) -> None:
+    def told(self, entry: FeedEntry) -> None:
         """There is another."""
 
     def ended(self) -> None:
@@ -46,28 +46,28 @@ class Chronicle:
 
     most: int
     most_chars: int
-    kept: deque[Entry] = field(init=False, factory=deque)
+    kept: deque[FeedEntry] = field(init=False, factory=deque)
     _chars: int = field(init=False, default=0)
     _followers: list[Follower] = field(init=False, factory=list)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: FeedEntry) -> None:
         """Keep it, and tell it."""
         self.keep(entry)
         self.tell(entry)
 
-    def keep(self, entry: Entry) -> None:
+    def keep(self, entry: FeedEntry) -> None:
         """Keep it instead of the oldest."""
         self.kept.append(entry)
         self._chars += len(entry.text)
         while len(self.kept) > self.most or (self._chars > self.most_chars and len(self.kept) > 1):
             self._chars -= len(self.kept.popleft().text)
 
-    def tell(self, entry: Entry) -> None:
+    def tell(self, entry: FeedEntry) -> None:
         """Tell it to all who follow."""
         for each in tuple(self._followers):
             each.told(entry)
 
-    def after(self, identifier: str) -> Iterator[Entry]:
+    def after(self, identifier: str) -> Iterator[FeedEntry]:
         """Those that are kept and came after the one of that identifier."""
         return (each for each in tuple(self.kept) if each.identifier > identifier)
 

@@ -23,11 +23,11 @@ from mcpgateway.hub.sessions import handle
 from mcpgateway.observe import immorterm
 from mcpgateway.observe.census import Census
 from mcpgateway.observe.timeline import Timeline
-from mcpgateway.policy.health import State
+from mcpgateway.policy.health import HealthState
 from mcpgateway.system.process.memory import resident_bytes
 
 MINUTES_SHOWN = 60
-_FAILING = frozenset((State.ERROR, State.RESTARTING, State.UNREACHABLE))
+_FAILING = frozenset((HealthState.ERROR, HealthState.RESTARTING, HealthState.UNREACHABLE))
 
 
 @define(eq=False)
@@ -111,7 +111,7 @@ class Figures:
             "totalRequests": asked.requests,
             "totalCalls": asked.calls,
             "status": "running" if life.is_up else "error" if life.state in _FAILING else "idle",
-            "enabled": life.state is not State.DISABLED,
+            "enabled": life.state is not HealthState.DISABLED,
             "command": server.command[0] if server.command else "",  # what follows may be secret
             "lastActivityAt": self._at(max(ended)) if ended else 0,
             "source": "project" if server.workspace else "global",

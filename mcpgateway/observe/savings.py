@@ -63,7 +63,7 @@ class Weights:
 
 
 @frozen
-class Entry:
+class ServerSavings:
     """What sharing one server saves at this moment.
 
     :ivar without: how many processes there would be without the gateway.
@@ -88,11 +88,11 @@ class Entry:
         return self.saved * self.size // self.running if self.running else 0
 
 
-def entry_of(life: Life, sizes: Mapping[int, int]) -> Entry:
+def entry_of(life: Life, sizes: Mapping[int, int]) -> ServerSavings:
     """The entry of one server; see Note [What it is compared with]."""
     running = len(life.pids)
     without = max(life.sessions, running) if running else 0
-    return Entry(
+    return ServerSavings(
         life.server.name, life.sessions, without, running, sum(sizes.get(each, 0) for each in life.pids)
     )
 
@@ -116,7 +116,7 @@ class Savings:
         if self._switchboard.sessions.now % LOOK_TICKS == 0:
             self._process_s += LOOK_TICKS * sum(each.saved for each in self.entries({}))
 
-    def entries(self, sizes: Mapping[int, int]) -> list[Entry]:
+    def entries(self, sizes: Mapping[int, int]) -> list[ServerSavings]:
         """What each server saves at this moment."""
         return [entry_of(each, sizes) for each in lives(self._switchboard, self._health)]
 
@@ -146,7 +146,7 @@ class Savings:
         }
 
 
-def _shown(entry: Entry) -> dict[str, Any]:
+def _shown(entry: ServerSavings) -> dict[str, Any]:
     return {
         "name": entry.server,
         "sessions": entry.sessions,

@@ -22,7 +22,7 @@ from twisted.logger import Logger
 
 from mcpgateway.errors import ConfigError
 from mcpgateway.escaping import one_line
-from mcpgateway.observe.event_feed import Chronicle, Entry, Follower
+from mcpgateway.observe.event_feed import Chronicle, FeedEntry, Follower
 from mcpgateway.policy.secrets.redaction import LONGEST, Redactor, is_telling
 from mcpgateway.policy.secrets.shapes import without
 
@@ -50,7 +50,7 @@ class LogFile(Protocol):
         """The last lines."""
 
 
-class Hearing:
+class StderrLines:
     """What one child writes to its stderr, taken apart into lines."""
 
     __slots__ = ("_hidden", "_log", "_rest")
@@ -128,7 +128,7 @@ class ServerLog:
             self._drain = self._clock.callLater(PAUSE_S, self._next)
 
     def _take(self, number: int) -> None:
-        made: list[Entry] = []
+        made: list[FeedEntry] = []
         left_out, self._left_out = self._left_out, 0
         if left_out:
             made.append(self._entry(GATEWAY, f"{left_out} lines were left out: it writes too many at once"))
@@ -150,16 +150,16 @@ class ServerLog:
         """Add a line that is not a child's."""
         self._keep([self._entry(source, text[:LINE_BYTES])])
 
-    def _entry(self, source: str, text: str) -> Entry:
+    def _entry(self, source: str, text: str) -> FeedEntry:
         shown = one_line(self._redactor.redact(text, LINE_CHARS))
         self._last = stamp(self._clock.seconds(), self._last or self._newest())
-        return Entry(self._last, f"{self._last} {source} {shown}", server=self.server)
+        return FeedEntry(self._last, f"{self._last} {source} {shown}", server=self.server)
 
     def _newest(self) -> str:
         # Of a gateway before us, whose clock may have been ahead.
         return next((line.partition(" ")[0] for line in self._file.tail(1)), "")
 
-    def _keep(self, entries: list[Entry]) -> None:
+    def _keep(self, entries: list[FeedEntry]) -> None:
         try:
             self._file.append([each.text for each in entries])
             self._is_broken = False
@@ -178,10 +178,10 @@ class ServerLog:
         for each in entries:
             self._chronicle.tell(each)
 
-    def history(self, number: int = HISTORY, after: str = "") -> list[Entry]:
+    def history(self, number: int = HISTORY, after: str = "") -> list[FeedEntry]:
         """The last lines, the oldest first; with ``after`` only those that came after it."""
         written = (
-            Entry(line.partition(" ")[0], line, server=self.server) for line in self._file.tail(HISTORY)
+            FeedEntry(line.partition(" ")[0], line, server=self.server) for line in self._file.tail(HISTORY)
         )
         found = sorted((*written, *self._chronicle.kept), key=lambda each: each.identifier)
         found = [each for each in found if each.identifier > after]
@@ -227,14 +227,14 @@ class ServerLogs:
     def __iter__(self) -> Iterator[ServerLog]:
         return iter(tuple(self._logs.values()))
 
-    def hearing(self, server: str, secrets: tuple[str, ...] = ()) -> Hearing:
+    def hearing(self, server: str, secrets: tuple[str, ...] = ()) -> StderrLines:
         """What takes the stderr of a new child of a server.
 
         :param secrets: what this child was given.
         """
         self.redactor.learn(secrets)
         # What is too short or common to be taken out of all logs is still taken out of this one.
-        return Hearing(self.of(server), tuple(each for each in secrets if not is_telling(each)))
+        return StderrLines(self.of(server), tuple(each for each in secrets if not is_telling(each)))
 
     def said(self, server: str, level: str, data: bytes) -> None:
         """A server has said something by ``notifications/message``: JSON, of whatever size."""

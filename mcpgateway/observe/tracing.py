@@ -20,7 +20,7 @@ from mcpgateway.protocol.jsonrpc import Message
 from mcpgateway.protocol.trace_context import PARENT, STATE, TraceContext
 
 if TYPE_CHECKING:
-    from mcpgateway.observe.activity import Activity
+    from mcpgateway.observe.activity import ActivityLog
     from mcpgateway.observe.spans import Spans
 
 NUMBERS = 0xFFFFFFFF
@@ -51,7 +51,7 @@ class Tracer:
 
     _token: Callable[[int], str] = field(repr=False)
     begins: bool = False
-    activity: Activity | None = None
+    activity: ActivityLog | None = None
     spans: Spans | None = None
     _boot: str = field(init=False)
     _next: Callable[[], int] = field(init=False, repr=False)

@@ -36,8 +36,8 @@ from mcpgateway.hub.health.history import History
 from mcpgateway.hub.health.record import Chart
 from mcpgateway.hub.slot import Slot
 from mcpgateway.interfaces import Launch
-from mcpgateway.policy.diagnosis import Advice, Facts, Failure, Trip, Turns, advise, verdict
-from mcpgateway.policy.health import State
+from mcpgateway.policy.diagnosis import Advice, ConcurrencyFacts, Failure, ServerFacts, Trip, advise, verdict
+from mcpgateway.policy.health import HealthState
 from mcpgateway.policy.secrets.masking import address, arguments
 
 WORDS_LINES = 20  # of what it has printed last
@@ -56,7 +56,7 @@ _FAILURES: tuple[tuple[type[GatewayError], Failure], ...] = (
 
 
 @frozen
-class Why:
+class Diagnoser:
     """Answers why a server is as it is.
 
     :ivar problems: what is wrong with the configuration.
@@ -110,7 +110,9 @@ class Why:
         problems = (*self._problems(True, name), *self._problems(False, name))
         if not (file or problems):
             raise UnknownServer(f"Unknown server: {name}", self._hint(name, waiting))
-        facts = Facts(name, State.STOPPED if file else State.ERROR, unapproved=file, problems=problems)
+        facts = ServerFacts(
+            name, HealthState.STOPPED if file else HealthState.ERROR, unapproved=file, problems=problems
+        )
         return {**_story(facts, advise(facts)), "file": file, "history": []}
 
     def _hint(self, name: str, waiting: Sequence[Mapping[str, Any]]) -> str:
@@ -165,13 +167,13 @@ class Why:
         shown: Mapping[str, Any],
         charts: list[Chart],
         launch: _Launched,
-    ) -> Facts:
+    ) -> ServerFacts:
         history, now = launch.history, self.health.now
         tape = self.tapes.find(server.name)
         failure, worst = _failure(history, charts), self._worst(charts)
-        return Facts(
+        return ServerFacts(
             server.name,
-            State(shown["status"]),
+            HealthState(shown["status"]),
             is_enabled=server.enabled,
             is_off=any(each.is_off for each in charts),
             file=server.source,
@@ -215,13 +217,13 @@ class Why:
         limiters = self.switchboard.pool.limiters
         return limiters.told(server) if limiters is not None else {}
 
-    def _turns(self, server: ServerSpec) -> Turns:
+    def _turns(self, server: ServerSpec) -> ConcurrencyFacts:
         told = self._concurrency(server)
         if not told or told["limit"] == "none":
-            return Turns()
+            return ConcurrencyFacts()
         oldest = max(told["under_way"], key=lambda each: each["seconds"], default=None)
         is_found = server.concurrency is None and not told["watched"]
-        return Turns(
+        return ConcurrencyFacts(
             told["reason"] if is_found else "",
             told["waiting"],
             oldest["tool"] if oldest is not None else "",
@@ -343,7 +345,7 @@ def _end(history: History) -> dict[str, Any] | None:
     return {"code": end.code, "signal": end.signal, "text": str(end), "stderr": words}
 
 
-def _story(facts: Facts, advice: list[Advice]) -> dict[str, Any]:
+def _story(facts: ServerFacts, advice: list[Advice]) -> dict[str, Any]:
     return {
         "server": facts.server,
         "state": "not approved" if facts.unapproved else facts.state.value,

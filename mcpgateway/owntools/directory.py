@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.naming import did_you_mean, read_id, shown
-from mcpgateway.discovery.records import Item, Kind
+from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.errors import CallerError
 from mcpgateway.owntools.tool import Access
 
@@ -24,7 +24,7 @@ SEPARATOR = "\0"
 class Librarian(Protocol):
     """What is known of the servers' lists (`mcpgateway.hub.catalog.listed.Librarian`)."""
 
-    def known(self, server: ServerSpec, kind: Kind, told: str = "") -> tuple[Item, ...] | None:
+    def known(self, server: ServerSpec, kind: ListKind, told: str = "") -> tuple[Item, ...] | None:
         """A server's list, from memory or from a former run; None where nobody has ever asked for it.
 
         :param told: names what its child is told of its client; empty for one that clients share.
@@ -53,9 +53,9 @@ class Directory:
     def known(self, spec: ServerSpec, access: Access) -> tuple[Item, ...] | None:
         """The tools of a server, as far as they are known without asking it."""
         told = _told(spec, access)
-        found = self.librarian.known(spec, Kind.TOOL, told)
+        found = self.librarian.known(spec, ListKind.TOOL, told)
         if found is None and told:
-            found = self.librarian.known(spec, Kind.TOOL)
+            found = self.librarian.known(spec, ListKind.TOOL)
         return None if found is None else access.view.narrowed(spec, found)
 
     def lists(self, access: Access) -> dict[str, tuple[Item, ...]]:
@@ -76,7 +76,7 @@ class Directory:
         """
         found = access.view.find(identifier)
         specs = self._specs(access)
-        if isinstance(found, Item) and found.kind is Kind.TOOL and found.server in specs:
+        if isinstance(found, Item) and found.kind is ListKind.TOOL and found.server in specs:
             return succeed(found)
         pairs = [(server, tool) for server, tool in read_id(identifier) if server in specs]
         for server, tool in pairs:
@@ -104,7 +104,7 @@ class Directory:
         specs = self._specs(access)
         for server, tool in pairs:
             if self.known(specs[server], access) is None:
-                item = _named(await access.list(server, Kind.TOOL, is_look=is_look), tool)
+                item = _named(await access.list(server, ListKind.TOOL, is_look=is_look), tool)
                 if item is not None:
                     return item
         raise self._unknown(identifier, access)

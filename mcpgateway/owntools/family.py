@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from mcpgateway.config.model import ServerSpec, transport
-from mcpgateway.discovery.records import Kind
+from mcpgateway.discovery.records import ListKind
 from mcpgateway.owntools.answers import Shield, unshielded
 from mcpgateway.owntools.directory import Directory, Librarian
 from mcpgateway.owntools.get_result import GetResult, Vault
@@ -52,7 +52,7 @@ def sight_of(
         return {"transport": transport(server.reach), **health.shown(server, slots)}
 
     def count(server: ServerSpec) -> int | None:
-        known = librarian.known(server, Kind.TOOL)
+        known = librarian.known(server, ListKind.TOOL)
         return len(known) if known is not None else None
 
     def servers() -> Iterable[ServerSpec]:

@@ -11,7 +11,7 @@ from msgspec import Raw
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from mcpgateway.discovery.records import Item, Kind
+from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.hub.filters import reason
 from mcpgateway.interfaces import Call
@@ -41,7 +41,7 @@ _WORD_BREAKS = re.compile(r"[^0-9A-Za-z]+(.)?")
 
 
 class Hit(Protocol):
-    """What a search has found (`mcpgateway.discovery.search.Hit`)."""
+    """What a search has found (`mcpgateway.discovery.search.SearchHit`)."""
 
     @property
     def item(self) -> Item:
@@ -59,7 +59,7 @@ class _Hit:
 
 
 class Index(Protocol):
-    """What is searched (`mcpgateway.discovery.search.Index`)."""
+    """What is searched (`mcpgateway.discovery.search.SearchIndex`)."""
 
     def replace(self, server: str, items: Sequence[Item]) -> None:
         """Let these be all of a server's."""
@@ -73,9 +73,9 @@ class Index(Protocol):
 
 def make_index() -> Index:
     """An empty index."""
-    from mcpgateway.discovery.search import Index  # whoever never searches does without its words
+    from mcpgateway.discovery.search import SearchIndex  # whoever never searches does without its words
 
-    made: Index = Index()
+    made: SearchIndex = SearchIndex()
     return made
 
 
@@ -178,7 +178,7 @@ def _best(index: Index, query: str, limit: int, keys: Iterable[str]) -> list[Hit
 
 def own_item(tool: Tool) -> Item:
     """One of the gateway's own tools as an entry of a list."""
-    return Item(OWN_NAME, Kind.TOOL, tool.name, jsonrpc.decode(tool.definition))
+    return Item(OWN_NAME, ListKind.TOOL, tool.name, jsonrpc.decode(tool.definition))
 
 
 def tier_of(item: Item) -> str:
@@ -254,7 +254,7 @@ class Search:
         answers.later(self._search(call, access, query, limit, server), call)
 
     async def _search(self, call: Call, access: Access, query: str, limit: int, server: str) -> None:
-        access, missing = await (await access.caught_up()).settle(Kind.TOOL)
+        access, missing = await (await access.caught_up()).settle(ListKind.TOOL)
         self.means.news.tell(call, access)
         specs = {each.name: each for each in access.specs()}
         if server and server not in specs and server != OWN_NAME:
@@ -394,9 +394,9 @@ class ListTools:
             raise InvalidParams(f"Unknown server: {server}", f"one of: {', '.join(names)}")
         missing: Mapping[str, str] = {}
         if server:
-            found = {server: list(await access.list(server, Kind.TOOL))}
+            found = {server: list(await access.list(server, ListKind.TOOL))}
         else:
-            access, missing = await access.settle(Kind.TOOL)
+            access, missing = await access.settle(ListKind.TOOL)
             found = {name: [] for name in names}
             for item in self.means.directory.tools(access):
                 found[item.server].append(item)

@@ -32,7 +32,7 @@ class Sight:
     :ivar servers: all that are configured.
     :ivar look: what is shown of a server (`mcpgateway.observe.census.Census.server`).
     :ivar count: how many tools of a server are known; None where it was never asked.
-    :ivar config: what is to be said of the configuration (`mcpgateway.manage.reload.State.shown`).
+    :ivar config: what is to be said of the configuration (`mcpgateway.manage.reload.ReloadState.shown`).
     :ivar uptime: seconds since the gateway has started.
     """
 

@@ -15,10 +15,10 @@ from msgspec import Raw
 from twisted.internet.defer import Deferred
 
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.discovery.listing import Exposure, Listing
-from mcpgateway.discovery.records import Item, Kind
+from mcpgateway.discovery.listing import Exposure, ViewListing
+from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.interfaces import Call
-from mcpgateway.policy.permissions import Scope
+from mcpgateway.policy.permissions import TokenScope
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.jsonrpc import Envelope, Message
 
@@ -97,7 +97,7 @@ class View(Protocol):
         """What clients' own children are told, by server."""
 
     @property
-    def listing(self) -> Listing:
+    def listing(self) -> ViewListing:
         """What it lists."""
 
     @property
@@ -115,7 +115,7 @@ class View(Protocol):
         """Whether one of the gateway's own tools may be used here."""
 
     @property
-    def scope(self) -> Scope | None:
+    def scope(self) -> TokenScope | None:
         """What it is limited to for those who see it."""
 
     def find(self, name: str) -> Any:
@@ -156,7 +156,7 @@ class Access(Protocol):
     def caught_up(self) -> Deferred[Access]:
         """The same caller, once what was edited in the configuration is in force; this very one where nothing was."""
 
-    def settle(self, kind: Kind) -> Deferred[tuple[Access, Mapping[str, str]]]:
+    def settle(self, kind: ListKind) -> Deferred[tuple[Access, Mapping[str, str]]]:
         """Fires once its servers' lists of a kind are known, or were waited for long enough.
 
         It fires with the same caller, who may be shown something else now, and why each server is missing that is.
@@ -195,7 +195,7 @@ class Access(Protocol):
     def cancel(self, call: Call, why: str) -> None:
         """Take a call back that was redirected or begun, and has not been answered; its sink may hear of that."""
 
-    def list(self, server: str, kind: Kind, *, is_look: bool = True) -> Deferred[tuple[Item, ...]]:
+    def list(self, server: str, kind: ListKind, *, is_look: bool = True) -> Deferred[tuple[Item, ...]]:
         """What a server has of a kind, asked for if it must be.
 
         :param is_look: nobody calls anything, so a server that has just failed is not started for it.

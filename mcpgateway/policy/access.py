@@ -34,7 +34,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from mcpgateway.policy.permissions import Scope
+from mcpgateway.policy.permissions import TokenScope
 
 LOCAL, TOKEN, REMOTE = "local", "token", "remote"
 """The principals: on this machine without a token and with it, and on another one, where nobody is without."""
@@ -53,7 +53,7 @@ FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-real-ip", b"x-forwarded-host"
 TELLING = frozenset((b"origin", b"sec-fetch-site", b"authorization", b"x-api-key", *FORWARDED))
 """The headers that a judgement may depend on, besides ``Host``."""
 
-ALL = Scope()
+ALL = TokenScope()
 NARROW = "insufficient_scope"  # RFC 6750 section 3.1
 
 
@@ -92,7 +92,7 @@ class Reach(Enum):
     REMOTE = "remote"
 
 
-class Credential(Enum):
+class PresentedCredential(Enum):
     """What the ``Authorization`` header was worth.
 
     ``OVER`` is a token that the gateway has given out, or would have taken, and that is not good any more; ``NARROW``
@@ -109,24 +109,24 @@ class Credential(Enum):
 
 
 @frozen
-class Holder:
+class CredentialHolder:
     """Who somebody is by a credential.
 
     :ivar name: the principal that it makes of its bearer; empty for the gateway's own two tokens.
     :ivar project: the workspace that it is for; empty for none.
     """
 
-    credential: Credential
+    credential: PresentedCredential
     name: str = ""
-    scope: Scope = ALL
+    scope: TokenScope = ALL
     project: str = ""
 
 
-NOBODY, WRONG = Holder(Credential.NONE), Holder(Credential.WRONG)
+NOBODY, WRONG = CredentialHolder(PresentedCredential.NONE), CredentialHolder(PresentedCredential.WRONG)
 
 
 @frozen
-class Policy:
+class AccessPolicy:
     """What the settings allow.
 
     :ivar hosts: further ``Host`` names that are ours, lower case, without port.
@@ -148,7 +148,7 @@ class Policy:
 
 
 @frozen
-class Facts:
+class RequestFacts:
     """What is known of a request when its headers are in; header values as sent, None when absent.
 
     :ivar address: of the TCP peer, where it speaks for itself; else empty.
@@ -161,9 +161,9 @@ class Facts:
     host: bytes | None = None
     origin: bytes | None = None
     fetch_site: bytes | None = None
-    credential: Credential = field(default=Credential.NONE)
+    credential: PresentedCredential = field(default=PresentedCredential.NONE)
     name: str = ""
-    scope: Scope = ALL
+    scope: TokenScope = ALL
     address: str = ""
 
 
@@ -212,12 +212,12 @@ _ADVICE = {
 Verdict = Pass | Deny
 
 
-def judge(facts: Facts, policy: Policy) -> Verdict:
+def judge(facts: RequestFacts, policy: AccessPolicy) -> Verdict:
     """Decide about one request."""
     return _judge_names(facts, policy) or _judge_open(facts, policy) or _judge_caller(facts, policy)
 
 
-def _judge_names(facts: Facts, policy: Policy) -> Deny | None:
+def _judge_names(facts: RequestFacts, policy: AccessPolicy) -> Deny | None:
     # DNS rebinding and cross-site requests: the names the browser sends are the only witnesses.
     if facts.host is not None and not _is_our_name(facts.host, policy):
         return Deny(403, "Forbidden: this Host is not served here", hint=HOSTS)
@@ -231,18 +231,18 @@ def _judge_names(facts: Facts, policy: Policy) -> Deny | None:
     return None
 
 
-def _judge_open(facts: Facts, policy: Policy) -> Verdict | None:
+def _judge_open(facts: RequestFacts, policy: AccessPolicy) -> Verdict | None:
     # See Note [Open on loopback].
     if not policy.open_loopback or policy.bearer_required or facts.reach is not Reach.LOOPBACK:
         return None
-    if facts.credential is not Credential.NONE:
+    if facts.credential is not PresentedCredential.NONE:
         return None
     if facts.route not in OPENED or facts.origin is not None or facts.fetch_site is not None:
         return None
     return Pass(LOCAL, is_admin=True)
 
 
-def _judge_caller(facts: Facts, policy: Policy) -> Verdict:
+def _judge_caller(facts: RequestFacts, policy: AccessPolicy) -> Verdict:
     reach = facts.reach
     if reach is Reach.REMOTE and (not policy.allow_remote or policy.loopback_only):
         return Deny(
@@ -252,36 +252,36 @@ def _judge_caller(facts: Facts, policy: Policy) -> Verdict:
         )
     if facts.route is RouteClass.PUBLIC:
         return Pass(REMOTE if reach is Reach.REMOTE else LOCAL)
-    if facts.credential in (Credential.WRONG, Credential.OVER):
+    if facts.credential in (PresentedCredential.WRONG, PresentedCredential.OVER):
         return Deny(401, "Unauthorized: the token is not valid")
-    if facts.credential is Credential.NARROW:
+    if facts.credential is PresentedCredential.NARROW:
         return Deny(
             403,
             "Forbidden: the token does not allow this (its scopes)",
             error=NARROW,
             hint="get a token of a wider scope from the authorization server",
         )
-    if reach is Reach.OTHER_USER and facts.credential is Credential.NONE:
+    if reach is Reach.OTHER_USER and facts.credential is PresentedCredential.NONE:
         return Deny(
             403,
             "Forbidden: the connection belongs to another user of this machine"
             " (gateway.trust_other_users is off)",
             hint="connect as the gateway's own user, or let its owner set gateway.trust_other_users",
         )
-    if facts.credential is Credential.CLIENT:
+    if facts.credential is PresentedCredential.CLIENT:
         return _judge_client(facts.name, facts)
     if reach is Reach.REMOTE and facts.route is RouteClass.RETURN and policy.is_public:
         return Pass(REMOTE)
-    if reach is Reach.REMOTE and facts.credential is Credential.NONE:
+    if reach is Reach.REMOTE and facts.credential is PresentedCredential.NONE:
         if facts.address and is_among(facts.address, policy.trusted):
             return _judge_client(f"{ADDRESS} {facts.address}", facts)
         return _unknown(facts.route)
     return _judge_user(facts, policy)
 
 
-def _judge_user(facts: Facts, policy: Policy) -> Verdict:
-    has_token = facts.credential is not Credential.NONE
-    is_admin = facts.credential is Credential.ADMIN or facts.reach is Reach.SOCKET
+def _judge_user(facts: RequestFacts, policy: AccessPolicy) -> Verdict:
+    has_token = facts.credential is not PresentedCredential.NONE
+    is_admin = facts.credential is PresentedCredential.ADMIN or facts.reach is Reach.SOCKET
     match facts.route:
         case RouteClass.ADMIN:
             allowed = is_admin
@@ -305,7 +305,7 @@ def _unknown(route: RouteClass) -> Deny:
     return Deny(401, "Unauthorized: a bearer token is required", hint=hint)
 
 
-def _judge_client(principal: str, facts: Facts) -> Verdict:
+def _judge_client(principal: str, facts: RequestFacts) -> Verdict:
     # See Note [Clients' credentials].
     match facts.route:
         case RouteClass.MCP | RouteClass.LOOK | RouteClass.USE | RouteClass.NOTHING:
@@ -323,10 +323,10 @@ def _judge_client(principal: str, facts: Facts) -> Verdict:
     return Pass(principal)
 
 
-def _principal(facts: Facts) -> str:
+def _principal(facts: RequestFacts) -> str:
     if facts.reach is Reach.REMOTE:
         return REMOTE
-    return LOCAL if facts.credential is Credential.NONE else TOKEN
+    return LOCAL if facts.credential is PresentedCredential.NONE else TOKEN
 
 
 def is_client(principal: str) -> bool:
@@ -384,12 +384,12 @@ def sharer_of(principal: str) -> str:
     return "" if principal in (LOCAL, TOKEN) else principal
 
 
-def _is_our_name(host: bytes, policy: Policy) -> bool:
+def _is_our_name(host: bytes, policy: AccessPolicy) -> bool:
     name = _without_port(host.lower())
     return name in LOOPBACK_NAMES or name in policy.hosts
 
 
-def _is_our_origin(facts: Facts, policy: Policy) -> bool:
+def _is_our_origin(facts: RequestFacts, policy: AccessPolicy) -> bool:
     # Ours is the origin of the very listener that was asked: same scheme, same name, same port as the Host header.
     if facts.origin in policy.origins:
         return True

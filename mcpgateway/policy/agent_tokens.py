@@ -10,7 +10,7 @@ import msgspec
 from attrs import asdict, field, frozen
 
 from mcpgateway.errors import ConfigError
-from mcpgateway.policy.permissions import Scope, fault_of
+from mcpgateway.policy.permissions import TokenScope, fault_of
 
 FORMAT = 1
 FILE_LIMIT = 4 * 1024 * 1024  # bytes
@@ -46,9 +46,9 @@ class AgentToken:
     read_only: bool = False
 
     @property
-    def scope(self) -> Scope:
+    def scope(self) -> TokenScope:
         """What it is for."""
-        return Scope(self.servers, self.tools, self.read_only)
+        return TokenScope(self.servers, self.tools, self.read_only)
 
     @property
     def principal(self) -> str:

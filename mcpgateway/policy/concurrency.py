@@ -93,7 +93,7 @@ class Tally:
             self.quiet += 1
 
 
-class Finding(Enum):
+class ConcurrencyFinding(Enum):
     """What follows from what was seen.
 
     ``OPEN``: nothing yet.  ``WRITES``: it writes.  ``PERHAPS``: the same, unless the tool's next call shows otherwise.
@@ -105,12 +105,16 @@ class Finding(Enum):
     FREE = "free"
 
 
-def judge(tallies: Iterable[Tally]) -> Finding:
+def judge(tallies: Iterable[Tally]) -> ConcurrencyFinding:
     """What the watched calls of a server say; see Note [What a call has written]."""
     seen = list(tallies)
     if any(each.wrote >= TWICE for each in seen):
-        return Finding.WRITES
+        return ConcurrencyFinding.WRITES
     if any(each.wrote and not each.quiet for each in seen):
-        return Finding.PERHAPS
+        return ConcurrencyFinding.PERHAPS
     is_long = sum(each.quiet + each.failed for each in seen) >= FAILED_CALLS
-    return Finding.FREE if is_long or sum(each.quiet for each in seen) >= QUIET_CALLS else Finding.OPEN
+    return (
+        ConcurrencyFinding.FREE
+        if is_long or sum(each.quiet for each in seen) >= QUIET_CALLS
+        else ConcurrencyFinding.OPEN
+    )

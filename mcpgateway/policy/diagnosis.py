@@ -10,12 +10,20 @@ from attrs import evolve, field, frozen
 
 from mcpgateway.config.document import visible
 from mcpgateway.policy.error_hints import complaints
-from mcpgateway.policy.health import State
+from mcpgateway.policy.health import HealthState
 from mcpgateway.policy.readiness import login
 
 NOT_EXECUTABLE, NOT_FOUND = 126, 127  # what a shell exits with
 KILLED, ABORTED, CRASHED, TERMINATED = 9, 6, 11, 15
-_ILL = frozenset((State.ERROR, State.RESTARTING, State.UNREACHABLE, State.DISABLED, State.NEEDS_LOGIN))
+_ILL = frozenset(
+    (
+        HealthState.ERROR,
+        HealthState.RESTARTING,
+        HealthState.UNREACHABLE,
+        HealthState.DISABLED,
+        HealthState.NEEDS_LOGIN,
+    )
+)
 BY_SHELL = 128  # and the number of a signal, where a shell tells of its child's end
 MANY_RESTARTS = 3
 
@@ -70,7 +78,7 @@ class Trip:
 
 
 @frozen
-class Turns:
+class ConcurrencyFacts:
     """How calls of a server's tools that may change something are kept apart.
 
     :ivar why: what was seen of the server, or is known of it; empty where its entry asks for it, or nothing does.
@@ -86,7 +94,7 @@ class Turns:
 
 
 @frozen
-class Facts:
+class ServerFacts:
     """What is known of a server.
 
     :ivar is_enabled: its entry does not switch it off.
@@ -121,7 +129,7 @@ class Facts:
     """
 
     server: str
-    state: State
+    state: HealthState
     is_enabled: bool = True
     is_off: bool = False
     file: str = ""
@@ -148,7 +156,7 @@ class Facts:
     long_calls: tuple[tuple[str, int], ...] = ()
     knows_no_ping: bool = False
     apart: str = ""
-    turns: Turns = Turns()
+    turns: ConcurrencyFacts = ConcurrencyFacts()
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     unapproved: str = ""
@@ -170,7 +178,7 @@ class Advice:
     is_trouble: bool = True
 
 
-def advise(facts: Facts) -> list[Advice]:
+def advise(facts: ServerFacts) -> list[Advice]:
     """All causes of a server's trouble that can be told, the surest first; each once."""
     found: dict[str, Advice] = {}
     for each in _causes(facts):
@@ -178,18 +186,18 @@ def advise(facts: Facts) -> list[Advice]:
     return list(found.values())
 
 
-def verdict(facts: Facts, advice: list[Advice]) -> str:
+def verdict(facts: ServerFacts, advice: list[Advice]) -> str:
     """The story in one sentence."""
     troubles = [each for each in advice if each.is_trouble]
     state = f"is {'not approved of' if facts.unapproved else facts.state.value}"
-    if facts.state is State.NEEDS_LOGIN:
+    if facts.state is HealthState.NEEDS_LOGIN:
         state = facts.state.value
     if troubles:
         return f"{facts.server} {state}: {troubles[0].says}"
     return f"{facts.server} {state}, and nothing is wrong with it"
 
 
-def _causes(facts: Facts) -> Iterator[Advice]:
+def _causes(facts: ServerFacts) -> Iterator[Advice]:
     if facts.unapproved:
         yield Advice(
             "not-approved",
@@ -204,13 +212,13 @@ def _causes(facts: Facts) -> Iterator[Advice]:
     yield from _switched_off(facts)
     if facts.state in _ILL or _failed(facts):
         yield from _with_hint(facts, list(_failures(facts)))
-    if facts.state is State.DEGRADED:
+    if facts.state is HealthState.DEGRADED:
         yield from _degraded(facts)
     yield from _waiting(facts)
     yield from _notes(facts)
 
 
-def _with_hint(facts: Facts, found: list[Advice]) -> list[Advice]:
+def _with_hint(facts: ServerFacts, found: list[Advice]) -> list[Advice]:
     # What a caller is told to do comes first.
     if not found or not facts.hint or facts.hint in found[0].do:
         return found
@@ -218,12 +226,15 @@ def _with_hint(facts: Facts, found: list[Advice]) -> list[Advice]:
     return [evolve(first, do=f"{facts.hint}; {first.do}" if first.do else facts.hint), *found[1:]]
 
 
-def _failed(facts: Facts) -> bool:
+def _failed(facts: ServerFacts) -> bool:
     # A child that nobody uses is not started again, and rests with its failure.
-    return facts.state in (State.STOPPED, State.IDLE, State.STARTING) and facts.failure is not Failure.NONE
+    return (
+        facts.state in (HealthState.STOPPED, HealthState.IDLE, HealthState.STARTING)
+        and facts.failure is not Failure.NONE
+    )
 
 
-def _switched_off(facts: Facts) -> Iterator[Advice]:
+def _switched_off(facts: ServerFacts) -> Iterator[Advice]:
     if not facts.is_off:
         return
     if facts.is_enabled:
@@ -237,7 +248,7 @@ def _switched_off(facts: Facts) -> Iterator[Advice]:
         )
 
 
-def _failures(facts: Facts) -> Iterator[Advice]:
+def _failures(facts: ServerFacts) -> Iterator[Advice]:
     match facts.failure:
         case Failure.NONE:
             return
@@ -266,7 +277,7 @@ def _failures(facts: Facts) -> Iterator[Advice]:
             yield from known or [Advice("failed", facts.fault or facts.failure.value, _look(facts))]
 
 
-def _not_launched(facts: Facts) -> Iterator[Advice]:
+def _not_launched(facts: ServerFacts) -> Iterator[Advice]:
     if not facts.has_directory:
         yield Advice("missing-directory", facts.fault, 'make that directory, or put "cwd" right in its entry')
     elif not facts.is_found and facts.program:
@@ -281,13 +292,13 @@ def _not_launched(facts: Facts) -> Iterator[Advice]:
         yield Advice("not-started", facts.fault, _retry(facts))
 
 
-def _complaints(facts: Facts) -> Iterator[Advice]:
+def _complaints(facts: ServerFacts) -> Iterator[Advice]:
     for each in complaints(facts.words):
         line = f" ({each.line})" if each.line and each.line not in each.says else ""
         yield Advice(each.complaint.cause, f"{each.says}{line}", each.do)
 
 
-def _silent(facts: Facts) -> Iterator[Advice]:
+def _silent(facts: ServerFacts) -> Iterator[Advice]:
     if facts.stray:
         yield Advice(
             "stdout-pollution",
@@ -308,7 +319,7 @@ def _silent(facts: Facts) -> Iterator[Advice]:
         )
 
 
-def _end(facts: Facts) -> Iterator[Advice]:
+def _end(facts: ServerFacts) -> Iterator[Advice]:
     code, number = facts.code, facts.signal
     if code is not None and BY_SHELL < code < BY_SHELL + 65 and number is None:
         number = code - BY_SHELL
@@ -350,7 +361,7 @@ def _end(facts: Facts) -> Iterator[Advice]:
         )
 
 
-def _degraded(facts: Facts) -> Iterator[Advice]:
+def _degraded(facts: ServerFacts) -> Iterator[Advice]:
     if facts.stuck:
         yield Advice(
             "stuck",
@@ -370,11 +381,11 @@ def _degraded(facts: Facts) -> Iterator[Advice]:
         )
 
 
-def _waiting(facts: Facts) -> Iterator[Advice]:
+def _waiting(facts: ServerFacts) -> Iterator[Advice]:
     trip = facts.trip
     if trip.why:
         yield Advice("circuit-open", f"{trip.why}; {_when(trip)}", _reset(facts))
-    elif facts.retry_in_s is not None and facts.state is State.UNREACHABLE:
+    elif facts.retry_in_s is not None and facts.state is HealthState.UNREACHABLE:
         yield Advice(
             "probing", f"its address is looked at again in {facts.retry_in_s} s", "", is_trouble=False
         )
@@ -396,7 +407,7 @@ def _when(trip: Trip) -> str:
     return f"it is tried again in {trip.opens_in_s} s" if trip.opens_in_s else "the next call tries it again"
 
 
-def _sharing(facts: Facts) -> Iterator[Advice]:
+def _sharing(facts: ServerFacts) -> Iterator[Advice]:
     name, turns = facts.server, facts.turns
     if facts.apart:
         yield Advice(
@@ -421,7 +432,7 @@ def _sharing(facts: Facts) -> Iterator[Advice]:
         )
 
 
-def _notes(facts: Facts) -> Iterator[Advice]:
+def _notes(facts: ServerFacts) -> Iterator[Advice]:
     for each in facts.warnings:
         yield Advice("warning", f"the configuration: {each}", "", is_trouble=False)
     if facts.stray and facts.failure is Failure.NONE:
@@ -431,7 +442,7 @@ def _notes(facts: Facts) -> Iterator[Advice]:
             "it works all the same; such lines belong on stderr",
             is_trouble=False,
         )
-    if facts.restarts >= MANY_RESTARTS and facts.state is State.RUNNING:
+    if facts.restarts >= MANY_RESTARTS and facts.state is HealthState.RUNNING:
         yield Advice(
             "unsteady",
             f"it had to be started again {facts.restarts} times",
@@ -469,7 +480,7 @@ def _notes(facts: Facts) -> Iterator[Advice]:
         not facts.starts
         and facts.failure is Failure.NONE
         and not facts.is_off
-        and facts.state in (State.STOPPED, State.IDLE)
+        and facts.state in (HealthState.STOPPED, HealthState.IDLE)
     ):
         yield Advice(
             "never-started",
@@ -479,14 +490,14 @@ def _notes(facts: Facts) -> Iterator[Advice]:
         )
 
 
-def _look(facts: Facts) -> str:
+def _look(facts: ServerFacts) -> str:
     name = facts.server
     return f"its log may tell more: mcpgateway logs {name}; to try it by hand: mcpgateway validate --server {name}"
 
 
-def _retry(facts: Facts) -> str:
+def _retry(facts: ServerFacts) -> str:
     return _reset(facts) if facts.trip.why else "the next call tries it again"
 
 
-def _reset(facts: Facts) -> str:
+def _reset(facts: ServerFacts) -> str:
     return f"once it is put right: mcpgateway servers reset-circuit {facts.server}"

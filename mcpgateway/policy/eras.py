@@ -11,7 +11,7 @@ from mcpgateway.protocol.versions import Era
 
 
 @frozen
-class Known:
+class KnownEras:
     """What is known of the eras that a server speaks; None where that is still to be found out."""
 
     legacy: bool | None = None
@@ -21,7 +21,7 @@ class Known:
         """Whether it speaks an era."""
         return self.legacy if era is Era.LEGACY else self.modern
 
-    def learnt(self, era: Era, *, speaks: bool) -> Known:
+    def learnt(self, era: Era, *, speaks: bool) -> KnownEras:
         """What is known once this is known too; a server that does not speak the one speaks the other."""
         known = evolve(self, **{era.value: speaks})
         return (
@@ -37,18 +37,18 @@ class Known:
         )
 
 
-def read(written: str) -> Known:
+def read(written: str) -> KnownEras:
     """What was put on record."""
     said = dict(each.split("=", 1) for each in written.split() if "=" in each)
-    return Known(**{era.value: said[era.value] == "yes" for era in Era if era.value in said})
+    return KnownEras(**{era.value: said[era.value] == "yes" for era in Era if era.value in said})
 
 
-def pinned(protocol: Era) -> Known:
+def pinned(protocol: Era) -> KnownEras:
     """What the entry of a server says that names its era."""
-    return Known(legacy=protocol is Era.LEGACY, modern=protocol is Era.MODERN)
+    return KnownEras(legacy=protocol is Era.LEGACY, modern=protocol is Era.MODERN)
 
 
-class Road(Enum):
+class EraPath(Enum):
     """How a client gets to a server."""
 
     NATIVE = "native"
@@ -56,17 +56,17 @@ class Road(Enum):
     REFUSED = "refused"
 
 
-def road(era: Era, known: Known, bridge: Bridge) -> Road | None:
+def road(era: Era, known: KnownEras, bridge: Bridge) -> EraPath | None:
     """The road of a client that has come in an era; None while it is not known what the server speaks."""
     match known.speaks(era):
         case None:
             return None
         case True:
-            return Road.NATIVE
-    return Road.REFUSED if bridge is Bridge.OFF else Road.BRIDGED
+            return EraPath.NATIVE
+    return EraPath.REFUSED if bridge is Bridge.OFF else EraPath.BRIDGED
 
 
-def is_offered(way: Road, bridge: Bridge, *, is_spoken: bool) -> bool:
+def is_offered(way: EraPath, bridge: Bridge, *, is_spoken: bool) -> bool:
     """Whether a client that asks which eras there are is offered the modern one.
 
     What the server does not speak itself is not offered, so that a client of both eras loses nothing; whatever happens
@@ -74,6 +74,6 @@ def is_offered(way: Road, bridge: Bridge, *, is_spoken: bool) -> bool:
 
     :param is_spoken: the server itself speaks the modern era, as far as that is known.
     """
-    if way is Road.REFUSED:
+    if way is EraPath.REFUSED:
         return False
     return is_spoken or bridge is Bridge.ALWAYS

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from mcpgateway.policy.lock_errors import Lock, reported_lock
+from mcpgateway.policy.lock_errors import LockError, reported_lock
 
 TEXT_LIMIT = 16_384  # characters that are looked at, from the end
 SHOWN = 120  # characters of what was found
@@ -32,7 +32,7 @@ class Complaint:
 
 
 @frozen
-class Found:
+class ErrorHint:
     """A complaint that was found in what a program has printed.
 
     :ivar line: the line it stands in.
@@ -173,7 +173,7 @@ PYTHON_ERROR = Complaint(
     "exception", "its last words are: {x}", "that is a fault of the server's own, or of what it was given"
 )
 
-_LOCKS = {Lock.PROFILE: PROFILE, Lock.STORE: STORE, Lock.PORT: PORT}
+_LOCKS = {LockError.PROFILE: PROFILE, LockError.STORE: STORE, LockError.PORT: PORT}
 
 _WORDS: tuple[tuple[Complaint, str], ...] = (
     (PYTHON_MODULE, r"No module named '?(?P<x>[\w.]+)"),
@@ -252,28 +252,28 @@ _EXCEPTION = re.compile(
 )
 
 
-def complaints(text: str) -> list[Found]:
+def complaints(text: str) -> list[ErrorHint]:
     """What a program complains of in what it has printed, the surest first; each cause once."""
     text = text[-TEXT_LIMIT:]
-    found: dict[str, Found] = {}
+    found: dict[str, ErrorHint] = {}
     for each in _search(text):
         found.setdefault(each.complaint.cause, each)
     return list(found.values())
 
 
-def _search(text: str) -> Iterator[Found]:
+def _search(text: str) -> Iterator[ErrorHint]:
     lock = reported_lock(text)
     if lock is not None:
-        yield Found(_LOCKS[lock], "", "")
+        yield ErrorHint(_LOCKS[lock], "", "")
     is_told = lock is not None
     for complaint, pattern in _PATTERNS:
         match = pattern.search(text)
         if match is not None:
             is_told = True
-            yield Found(complaint, _what(match), _line(text, match.start()))
+            yield ErrorHint(complaint, _what(match), _line(text, match.start()))
     last = None if is_told else _last(text)
     if last is not None:
-        yield Found(PYTHON_ERROR, _what(last), last["x"])
+        yield ErrorHint(PYTHON_ERROR, _what(last), last["x"])
 
 
 def _what(match: re.Match[str]) -> str:

@@ -16,7 +16,7 @@ ROOM_BYTES = 64 * 1024 * 1024
 SCARCE = 8  # part of the room from which on it pays to know whose everything is
 
 
-class Holder(Protocol):
+class MemoryHolder(Protocol):
     """What holds bytes for a peer."""
 
     @property
@@ -32,7 +32,7 @@ class Holder(Protocol):
 
 
 @define(eq=False)
-class Room:
+class FairMemory:
     """Counts what is held.
 
     :ivar limit: bytes that may be held together.
@@ -47,9 +47,9 @@ class Room:
     on_full: Callable[[], None] = field(default=lambda: None, repr=False)
     used: int = field(init=False, default=0)
     refusals: int = field(init=False, default=0)
-    _held: dict[Holder, int] = field(init=False, factory=dict, repr=False)
+    _held: dict[MemoryHolder, int] = field(init=False, factory=dict, repr=False)
 
-    def take(self, holder: Holder, size: int) -> bool:
+    def take(self, holder: MemoryHolder, size: int) -> bool:
         """Hold so many bytes more; false where this very holder had to give way."""
         self.used += size
         self._held[holder] = self._held.get(holder, 0) + size
@@ -59,7 +59,7 @@ class Room:
             pass
         return holder in self._held
 
-    def would_refuse(self, holder: Holder, size: int) -> bool:
+    def would_refuse(self, holder: MemoryHolder, size: int) -> bool:
         """Whether there is no room for so many bytes more, and this is the holder to give way."""
         if self.used + size <= self.limit or not self._held:
             return False
@@ -68,7 +68,7 @@ class Room:
         own = totals.pop(holder.peer, 0) + size
         return own > size and own >= max(totals.values(), default=0)
 
-    def give(self, holder: Holder, size: int) -> None:
+    def give(self, holder: MemoryHolder, size: int) -> None:
         """Hold so many bytes less; what was not counted, or not any more, is none of it."""
         held = self._held.get(holder, 0)
         size = min(size, held)
@@ -78,19 +78,19 @@ class Room:
         else:
             self._held.pop(holder, None)
 
-    def leave(self, holder: Holder) -> None:
+    def leave(self, holder: MemoryHolder) -> None:
         """Hold nothing any more."""
         self.used -= self._held.pop(holder, 0)
 
-    def of(self, holder: Holder) -> int:
+    def of(self, holder: MemoryHolder) -> int:
         """How much it holds."""
         return self._held.get(holder, 0)
 
-    def holders(self) -> list[Holder]:
+    def holders(self) -> list[MemoryHolder]:
         """Whoever holds something."""
         return list(self._held)
 
-    def _make_way(self, newest: Holder) -> bool:
+    def _make_way(self, newest: MemoryHolder) -> bool:
         if len(self._held) == 1:
             return False  # a single one is bounded by itself, and there is nobody to be fair to
         self.on_full()

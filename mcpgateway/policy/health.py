@@ -14,7 +14,7 @@ from attrs import define
 from automat import TypeMachineBuilder
 
 
-class State(Enum):
+class HealthState(Enum):
     """The states, as they are shown."""
 
     STOPPED = "stopped"
@@ -29,32 +29,32 @@ class State(Enum):
     NEEDS_LOGIN = "needs login"
 
 
-UP = frozenset((State.RUNNING, State.DEGRADED))
+UP = frozenset((HealthState.RUNNING, HealthState.DEGRADED))
 """The states in which calls are answered."""
 
 _FROM_BEST = (
-    State.STOPPED,
-    State.IDLE,
-    State.NEEDS_LOGIN,  # of one user, which is no matter of the others'
-    State.RUNNING,
-    State.STARTING,
-    State.DEGRADED,
-    State.RESTARTING,
-    State.UNREACHABLE,
-    State.ERROR,
-    State.DISABLED,
+    HealthState.STOPPED,
+    HealthState.IDLE,
+    HealthState.NEEDS_LOGIN,  # of one user, which is no matter of the others'
+    HealthState.RUNNING,
+    HealthState.STARTING,
+    HealthState.DEGRADED,
+    HealthState.RESTARTING,
+    HealthState.UNREACHABLE,
+    HealthState.ERROR,
+    HealthState.DISABLED,
 )
 
 
-def worst(states: Iterable[State]) -> State:
+def worst(states: Iterable[HealthState]) -> HealthState:
     """What a server is shown in whose instances are in these states; stopped if there are none."""
-    return max(states, key=_FROM_BEST.index, default=State.STOPPED)
+    return max(states, key=_FROM_BEST.index, default=HealthState.STOPPED)
 
 
-class Hands(Protocol):
+class HealthActions(Protocol):
     """What the machine asks for."""
 
-    def became(self, state: State) -> None:
+    def became(self, state: HealthState) -> None:
         """It is in this state now."""
 
     def wait(self) -> None:
@@ -68,13 +68,13 @@ class Hands(Protocol):
 
 
 @define
-class Core:
+class HealthMachine:
     """The machine's one collaborator."""
 
-    hands: Hands
+    hands: HealthActions
 
 
-class Condition(Protocol):
+class InstanceCondition(Protocol):
     """What can happen to an instance."""
 
     def started(self) -> None:
@@ -126,105 +126,139 @@ class Condition(Protocol):
         """Its user has signed in."""
 
 
-_builder = TypeMachineBuilder(Condition, Core)
-_states = {state: _builder.state(state.value) for state in State}
+_builder = TypeMachineBuilder(InstanceCondition, HealthMachine)
+_states = {state: _builder.state(state.value) for state in HealthState}
 
-Event = Callable[[Condition], None]
+Event = Callable[[InstanceCondition], None]
 _EVENTS: tuple[Event, ...] = (
-    Condition.started,
-    Condition.ready,
-    Condition.failed,
-    Condition.crashed,
-    Condition.faltered,
-    Condition.recovered,
-    Condition.replaced,
-    Condition.stopped,
-    Condition.rested,
-    Condition.lost,
-    Condition.retry,
-    Condition.stuck,
-    Condition.disabled,
-    Condition.enabled,
-    Condition.unauthorized,
-    Condition.authorized,
+    InstanceCondition.started,
+    InstanceCondition.ready,
+    InstanceCondition.failed,
+    InstanceCondition.crashed,
+    InstanceCondition.faltered,
+    InstanceCondition.recovered,
+    InstanceCondition.replaced,
+    InstanceCondition.stopped,
+    InstanceCondition.rested,
+    InstanceCondition.lost,
+    InstanceCondition.retry,
+    InstanceCondition.stuck,
+    InstanceCondition.disabled,
+    InstanceCondition.enabled,
+    InstanceCondition.unauthorized,
+    InstanceCondition.authorized,
 )
 
 
-def _became(state: State) -> Callable[[Condition, Core], None]:
-    def arrive(condition: Condition, core: Core) -> None:
+def _became(state: HealthState) -> Callable[[InstanceCondition, HealthMachine], None]:
+    def arrive(condition: InstanceCondition, core: HealthMachine) -> None:
         core.hands.became(state)
 
     return arrive
 
 
-def _wait_in(state: State) -> Callable[[Condition, Core], None]:
-    def arrive(condition: Condition, core: Core) -> None:
+def _wait_in(state: HealthState) -> Callable[[InstanceCondition, HealthMachine], None]:
+    def arrive(condition: InstanceCondition, core: HealthMachine) -> None:
         core.hands.became(state)
         core.hands.wait()
 
     return arrive
 
 
-def _probe(condition: Condition, core: Core) -> None:
-    core.hands.became(State.UNREACHABLE)
+def _probe(condition: InstanceCondition, core: HealthMachine) -> None:
+    core.hands.became(HealthState.UNREACHABLE)
     core.hands.probe()
 
 
-def _restart(condition: Condition, core: Core) -> None:
-    core.hands.became(State.RESTARTING)
+def _restart(condition: InstanceCondition, core: HealthMachine) -> None:
+    core.hands.became(HealthState.RESTARTING)
     core.hands.start()
 
 
-def _start(condition: Condition, core: Core) -> None:
+def _start(condition: InstanceCondition, core: HealthMachine) -> None:
     core.hands.start()
 
 
 _NOT_RUNNING = (
-    State.STOPPED,
-    State.IDLE,
-    State.RESTARTING,
-    State.ERROR,
-    State.UNREACHABLE,
-    State.NEEDS_LOGIN,
+    HealthState.STOPPED,
+    HealthState.IDLE,
+    HealthState.RESTARTING,
+    HealthState.ERROR,
+    HealthState.UNREACHABLE,
+    HealthState.NEEDS_LOGIN,
 )
-_WANTED = (State.STARTING, State.RUNNING, State.DEGRADED, State.RESTARTING, State.ERROR)
-_ALL_BUT_DISABLED = tuple(state for state in State if state is not State.DISABLED)
+_WANTED = (
+    HealthState.STARTING,
+    HealthState.RUNNING,
+    HealthState.DEGRADED,
+    HealthState.RESTARTING,
+    HealthState.ERROR,
+)
+_ALL_BUT_DISABLED = tuple(state for state in HealthState if state is not HealthState.DISABLED)
 
-_PATHS: tuple[tuple[Event, tuple[State, ...], State, Callable[[Condition, Core], None]], ...] = (
-    (Condition.started, _NOT_RUNNING, State.STARTING, _became(State.STARTING)),
-    (Condition.ready, (State.STARTING,), State.RUNNING, _became(State.RUNNING)),
-    (Condition.failed, (State.STARTING,), State.ERROR, _wait_in(State.ERROR)),
-    (Condition.crashed, (State.STARTING,), State.ERROR, _wait_in(State.ERROR)),
-    (Condition.crashed, (State.RUNNING, State.DEGRADED), State.RESTARTING, _wait_in(State.RESTARTING)),
-    (Condition.faltered, (State.RUNNING,), State.DEGRADED, _became(State.DEGRADED)),
-    (Condition.recovered, (State.DEGRADED,), State.RUNNING, _became(State.RUNNING)),
+_PATHS: tuple[
+    tuple[Event, tuple[HealthState, ...], HealthState, Callable[[InstanceCondition, HealthMachine], None]],
+    ...,
+] = (
+    (InstanceCondition.started, _NOT_RUNNING, HealthState.STARTING, _became(HealthState.STARTING)),
+    (InstanceCondition.ready, (HealthState.STARTING,), HealthState.RUNNING, _became(HealthState.RUNNING)),
+    (InstanceCondition.failed, (HealthState.STARTING,), HealthState.ERROR, _wait_in(HealthState.ERROR)),
+    (InstanceCondition.crashed, (HealthState.STARTING,), HealthState.ERROR, _wait_in(HealthState.ERROR)),
     (
-        Condition.replaced,
-        (State.RUNNING, State.DEGRADED),
-        State.RESTARTING,
-        _became(State.RESTARTING),
+        InstanceCondition.crashed,
+        (HealthState.RUNNING, HealthState.DEGRADED),
+        HealthState.RESTARTING,
+        _wait_in(HealthState.RESTARTING),
     ),
-    (Condition.retry, (State.RESTARTING,), State.RESTARTING, _start),
-    (Condition.retry, (State.UNREACHABLE,), State.UNREACHABLE, _start),
-    (Condition.retry, (State.ERROR,), State.RESTARTING, _restart),
-    (Condition.stuck, (State.STARTING, State.RESTARTING), State.ERROR, _wait_in(State.ERROR)),
-    (Condition.lost, _WANTED, State.UNREACHABLE, _probe),
-    (Condition.stopped, (*_WANTED, State.UNREACHABLE), State.STOPPED, _became(State.STOPPED)),
-    (Condition.rested, (*_WANTED, State.UNREACHABLE, State.STOPPED), State.IDLE, _became(State.IDLE)),
-    (Condition.disabled, _ALL_BUT_DISABLED, State.DISABLED, _became(State.DISABLED)),
-    (Condition.enabled, (State.DISABLED,), State.STOPPED, _became(State.STOPPED)),
+    (InstanceCondition.faltered, (HealthState.RUNNING,), HealthState.DEGRADED, _became(HealthState.DEGRADED)),
+    (InstanceCondition.recovered, (HealthState.DEGRADED,), HealthState.RUNNING, _became(HealthState.RUNNING)),
     (
-        Condition.unauthorized,
-        (State.STARTING, State.RUNNING, State.DEGRADED),
-        State.NEEDS_LOGIN,
-        _became(State.NEEDS_LOGIN),
+        InstanceCondition.replaced,
+        (HealthState.RUNNING, HealthState.DEGRADED),
+        HealthState.RESTARTING,
+        _became(HealthState.RESTARTING),
     ),
-    (Condition.authorized, (State.NEEDS_LOGIN,), State.STOPPED, _became(State.STOPPED)),
+    (InstanceCondition.retry, (HealthState.RESTARTING,), HealthState.RESTARTING, _start),
+    (InstanceCondition.retry, (HealthState.UNREACHABLE,), HealthState.UNREACHABLE, _start),
+    (InstanceCondition.retry, (HealthState.ERROR,), HealthState.RESTARTING, _restart),
+    (
+        InstanceCondition.stuck,
+        (HealthState.STARTING, HealthState.RESTARTING),
+        HealthState.ERROR,
+        _wait_in(HealthState.ERROR),
+    ),
+    (InstanceCondition.lost, _WANTED, HealthState.UNREACHABLE, _probe),
+    (
+        InstanceCondition.stopped,
+        (*_WANTED, HealthState.UNREACHABLE),
+        HealthState.STOPPED,
+        _became(HealthState.STOPPED),
+    ),
+    (
+        InstanceCondition.rested,
+        (*_WANTED, HealthState.UNREACHABLE, HealthState.STOPPED),
+        HealthState.IDLE,
+        _became(HealthState.IDLE),
+    ),
+    (InstanceCondition.disabled, _ALL_BUT_DISABLED, HealthState.DISABLED, _became(HealthState.DISABLED)),
+    (InstanceCondition.enabled, (HealthState.DISABLED,), HealthState.STOPPED, _became(HealthState.STOPPED)),
+    (
+        InstanceCondition.unauthorized,
+        (HealthState.STARTING, HealthState.RUNNING, HealthState.DEGRADED),
+        HealthState.NEEDS_LOGIN,
+        _became(HealthState.NEEDS_LOGIN),
+    ),
+    (
+        InstanceCondition.authorized,
+        (HealthState.NEEDS_LOGIN,),
+        HealthState.STOPPED,
+        _became(HealthState.STOPPED),
+    ),
 )
 
 
 def _build() -> None:
-    left = {(event, state) for event in _EVENTS for state in State}
+    left = {(event, state) for event in _EVENTS for state in HealthState}
     for event, sources, target, output in _PATHS:
         for source in sources:
             left.remove((event, source))

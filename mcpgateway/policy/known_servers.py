@@ -30,7 +30,7 @@ class Trait(Enum):
 
 
 @frozen
-class Known:
+class KnownServer:
     """One server, or several that are alike.
 
     :ivar names: of packages, images and programs, without version; in small letters, with ``-`` for ``_``.
@@ -44,8 +44,8 @@ class Known:
     infos: tuple[str, ...] = ()
 
 
-def _those(names: str, *traits: Trait, reason: str = "", infos: tuple[str, ...] = ()) -> Known:
-    return Known(tuple(names.split()), frozenset(traits), reason, infos)
+def _those(names: str, *traits: Trait, reason: str = "", infos: tuple[str, ...] = ()) -> KnownServer:
+    return KnownServer(tuple(names.split()), frozenset(traits), reason, infos)
 
 
 BROWSER = "its browser has one page in front at a time"
@@ -195,7 +195,7 @@ TABLE = (
 
 NAMES = {name: each for each in TABLE for name in each.names}
 INFOS = {info.lower(): each for each in TABLE for info in each.infos}
-NOTHING = Known((), frozenset())
+NOTHING = KnownServer((), frozenset())
 
 _MODULE = re.compile(r"(?:^|/)(?:node_modules|site-packages|dist-packages)/((?:@[^/]+/)?[^/]+)")
 _SCRIPT = re.compile(r"\.(?:m?js|cjs|ts|py|exe|cmd)$")
@@ -214,13 +214,13 @@ CACHED = 4096  # asked with every request, of as many entries as there are
 _IMAGE_PARTS = 3  # host, owner, image
 
 
-def known_by_start(server: ServerSpec) -> Known:
+def known_by_start(server: ServerSpec) -> KnownServer:
     """What is known of a server from what its entry starts."""
     return _known(names_of(server))
 
 
 @lru_cache(maxsize=CACHED)
-def _known(names: tuple[str, ...]) -> Known:
+def _known(names: tuple[str, ...]) -> KnownServer:
     return next((NAMES[name] for name in names if name in NAMES), NOTHING)
 
 
@@ -236,7 +236,7 @@ def _names(command: tuple[str, ...], image: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for word in words for name in names_in(word)))
 
 
-def known_by_info(name: str) -> Known:
+def known_by_info(name: str) -> KnownServer:
     """What is known of a server from the name that it introduces itself with (``serverInfo.name``)."""
     return INFOS.get(name.lower(), NOTHING)
 

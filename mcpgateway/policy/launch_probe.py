@@ -32,7 +32,7 @@ class Doubt(Exception):
 
 
 @frozen
-class Surroundings:
+class RunnerEnvironment:
     """What a runner adds to the environment of what it starts.
 
     :ivar path: what stands in front of the ``PATH``, with the colon at its end.
@@ -51,7 +51,7 @@ class Surroundings:
 
 
 @frozen
-class Seen:
+class ProbeReport:
     """What a probe was started with.
 
     :ivar executable: what ran the probe's script.
@@ -64,7 +64,7 @@ class Seen:
     kib: int
 
 
-def read_probe(output: str) -> Seen:
+def read_probe(output: str) -> ProbeReport:
     """What the probe has told, among all that its runner printed.
 
     :raise Doubt: it was not started, or not understood.
@@ -73,13 +73,15 @@ def read_probe(output: str) -> Seen:
         if line.startswith(PROBE_MARK):
             try:
                 told = json.loads(line[len(PROBE_MARK) :])
-                return Seen(tuple(told["argv"]), dict(told["env"]), str(told["executable"]), int(told["kib"]))
+                return ProbeReport(
+                    tuple(told["argv"]), dict(told["env"]), str(told["executable"]), int(told["kib"])
+                )
             except (ValueError, KeyError, TypeError) as why:
                 raise Doubt("what the probe told cannot be read") from why
     raise Doubt("the runner did not start what it was asked to")
 
 
-def surroundings(wrapper: Wrapper, before: Mapping[str, str], after: Mapping[str, str]) -> Surroundings:
+def surroundings(wrapper: Wrapper, before: Mapping[str, str], after: Mapping[str, str]) -> RunnerEnvironment:
     """What a runner does to the environment; values that may be secrets are left out.
 
     :raise Doubt: it does more than is understood.
@@ -97,7 +99,7 @@ def surroundings(wrapper: Wrapper, before: Mapping[str, str], after: Mapping[str
         if not name.startswith(_CLEARED_BY.get(wrapper, ("\0",))):
             raise Doubt(f"the runner takes {name} away")
     open_ = {name: value for name, value in added.items() if not _is_secret(name, value)}
-    return Surroundings(whole[: len(whole) - len(tail)], open_, removed)
+    return RunnerEnvironment(whole[: len(whole) - len(tail)], open_, removed)
 
 
 def _counts(name: str) -> bool:
@@ -113,7 +115,7 @@ def deciding(env: Mapping[str, str]) -> list[tuple[str, str]]:
     return sorted((name, value) for name, value in env.items() if _DECIDING.match(name))
 
 
-def binary_of(wrapped: Wrapped, seen: Seen) -> str:
+def binary_of(wrapped: Wrapped, seen: ProbeReport) -> str:
     """The name of the program that the runner starts; empty where its package has to tell.
 
     :raise Doubt: it starts no program by its name.

@@ -12,7 +12,7 @@ from attrs import define
 from automat import TypeMachineBuilder
 
 
-class Hands(Protocol):
+class LifecycleActions(Protocol):
     """What the machine asks for."""
 
     def start(self) -> None:
@@ -32,13 +32,13 @@ class Hands(Protocol):
 
 
 @define
-class Core:
+class LifecycleMachine:
     """The machine's one collaborator."""
 
-    hands: Hands
+    hands: LifecycleActions
 
 
-class Life(Protocol):
+class LifecycleEvent(Protocol):
     """What can happen to a slot."""
 
     def wanted(self) -> None:
@@ -57,7 +57,7 @@ class Life(Protocol):
         """The child is to be stopped."""
 
 
-_builder = TypeMachineBuilder(Life, Core)
+_builder = TypeMachineBuilder(LifecycleEvent, LifecycleMachine)
 
 _cold = _builder.state("cold")
 _starting = _builder.state("starting")
@@ -65,72 +65,72 @@ _warm = _builder.state("warm")
 _stopping = _builder.state("stopping")
 _returning = _builder.state("returning")  # wanted again while it was being stopped
 
-_starting.upon(Life.wanted).loop().returns(None)
-_warm.upon(Life.wanted).loop().returns(None)
-_returning.upon(Life.wanted).loop().returns(None)
-_stopping.upon(Life.wanted).to(_returning).returns(None)
-_returning.upon(Life.unwanted).to(_stopping).returns(None)
-_stopping.upon(Life.unwanted).loop().returns(None)
+_starting.upon(LifecycleEvent.wanted).loop().returns(None)
+_warm.upon(LifecycleEvent.wanted).loop().returns(None)
+_returning.upon(LifecycleEvent.wanted).loop().returns(None)
+_stopping.upon(LifecycleEvent.wanted).to(_returning).returns(None)
+_returning.upon(LifecycleEvent.unwanted).to(_stopping).returns(None)
+_stopping.upon(LifecycleEvent.unwanted).loop().returns(None)
 # The child may exit while the verdict on its handshake is still on its way.
-_cold.upon(Life.gone).loop().returns(None)
-_cold.upon(Life.failed).loop().returns(None)
-_warm.upon(Life.failed).loop().returns(None)
-_warm.upon(Life.ready).loop().returns(None)
-_cold.upon(Life.ready).loop().returns(None)
-_stopping.upon(Life.ready).loop().returns(None)
-_returning.upon(Life.ready).loop().returns(None)
+_cold.upon(LifecycleEvent.gone).loop().returns(None)
+_cold.upon(LifecycleEvent.failed).loop().returns(None)
+_warm.upon(LifecycleEvent.failed).loop().returns(None)
+_warm.upon(LifecycleEvent.ready).loop().returns(None)
+_cold.upon(LifecycleEvent.ready).loop().returns(None)
+_stopping.upon(LifecycleEvent.ready).loop().returns(None)
+_returning.upon(LifecycleEvent.ready).loop().returns(None)
 
 
-@_cold.upon(Life.wanted).to(_starting)
-def _start(life: Life, core: Core) -> None:
+@_cold.upon(LifecycleEvent.wanted).to(_starting)
+def _start(life: LifecycleEvent, core: LifecycleMachine) -> None:
     core.hands.start()
 
 
-@_starting.upon(Life.ready).to(_warm)
-def _open(life: Life, core: Core) -> None:
+@_starting.upon(LifecycleEvent.ready).to(_warm)
+def _open(life: LifecycleEvent, core: LifecycleMachine) -> None:
     core.hands.serve()
 
 
-@_starting.upon(Life.failed).to(_cold)
-def _refuse(life: Life, core: Core) -> None:
+@_starting.upon(LifecycleEvent.failed).to(_cold)
+def _refuse(life: LifecycleEvent, core: LifecycleMachine) -> None:
     core.hands.refuse()
 
 
-@_starting.upon(Life.gone).to(_cold)
-def _refuse_gone(life: Life, core: Core) -> None:
+@_starting.upon(LifecycleEvent.gone).to(_cold)
+def _refuse_gone(life: LifecycleEvent, core: LifecycleMachine) -> None:
     core.hands.refuse()
 
 
-@_warm.upon(Life.gone).to(_cold)
-def _lose(life: Life, core: Core) -> None:
+@_warm.upon(LifecycleEvent.gone).to(_cold)
+def _lose(life: LifecycleEvent, core: LifecycleMachine) -> None:
     core.hands.rest()
 
 
-@_starting.upon(Life.unwanted).to(_stopping)
-def _abort(life: Life, core: Core) -> None:
+@_starting.upon(LifecycleEvent.unwanted).to(_stopping)
+def _abort(life: LifecycleEvent, core: LifecycleMachine) -> None:
     core.hands.refuse()
     core.hands.stop()
 
 
-@_warm.upon(Life.unwanted).to(_stopping)
-def _stop(life: Life, core: Core) -> None:
+@_warm.upon(LifecycleEvent.unwanted).to(_stopping)
+def _stop(life: LifecycleEvent, core: LifecycleMachine) -> None:
     core.hands.stop()
 
 
-@_cold.upon(Life.unwanted).loop()
-def _already(life: Life, core: Core) -> None:
+@_cold.upon(LifecycleEvent.unwanted).loop()
+def _already(life: LifecycleEvent, core: LifecycleMachine) -> None:
     core.hands.rest()
 
 
-@_stopping.upon(Life.failed).to(_cold)
-@_stopping.upon(Life.gone).to(_cold)
-def _stopped(life: Life, core: Core) -> None:
+@_stopping.upon(LifecycleEvent.failed).to(_cold)
+@_stopping.upon(LifecycleEvent.gone).to(_cold)
+def _stopped(life: LifecycleEvent, core: LifecycleMachine) -> None:
     core.hands.rest()
 
 
-@_returning.upon(Life.failed).to(_starting)
-@_returning.upon(Life.gone).to(_starting)
-def _again(life: Life, core: Core) -> None:
+@_returning.upon(LifecycleEvent.failed).to(_starting)
+@_returning.upon(LifecycleEvent.gone).to(_starting)
+def _again(life: LifecycleEvent, core: LifecycleMachine) -> None:
     core.hands.rest()
     core.hands.start()
 

@@ -19,7 +19,7 @@ from enum import Enum
 TEXT_LIMIT = 16_384  # characters; a complaint is short, and what is long is data
 
 
-class Lock(Enum):
+class LockError(Enum):
     """What is in use already."""
 
     PROFILE = "the profile of a browser"
@@ -28,7 +28,7 @@ class Lock(Enum):
 
 
 _WORDS = {
-    Lock.PROFILE: (
+    LockError.PROFILE: (
         "profile appears to be in use by another",
         "user data dir(?:ectory)? is already in use",
         "SingletonLock",
@@ -36,8 +36,8 @@ _WORDS = {
         "profile (?:directory )?is (?:already )?(?:in use|locked)",
         "is already running, but is not responding",
     ),
-    Lock.PORT: ("EADDRINUSE", "address already in use"),
-    Lock.STORE: (
+    LockError.PORT: ("EADDRINUSE", "address already in use"),
+    LockError.STORE: (
         "database (?:table )?is locked",
         "SQLITE_BUSY",
         "could not set lock on file",
@@ -50,14 +50,14 @@ _WORDS = {
 _LOCKS = {lock: re.compile("|".join(words), re.IGNORECASE | re.DOTALL) for lock, words in _WORDS.items()}
 
 
-def reported_lock(text: str) -> Lock | None:
+def reported_lock(text: str) -> LockError | None:
     """What a server says is in use already; None where it says nothing of that."""
     if len(text) > TEXT_LIMIT:
         return None
     return next((lock for lock, words in _LOCKS.items() if words.search(text)), None)
 
 
-def reason_to_move(lock: Lock, *, sessions: int, others: int) -> str:
+def reason_to_move(lock: LockError, *, sessions: int, others: int) -> str:
     """Why a shared server needs a child for each session from now on; empty where it does not.
 
     See Note [A lock says that there are two].
@@ -65,6 +65,6 @@ def reason_to_move(lock: Lock, *, sessions: int, others: int) -> str:
     :param sessions: how many sessions use the child that has reported the lock.
     :param others: how many other children of its server run.
     """
-    if lock is Lock.PROFILE and sessions > 1 and not others:
+    if lock is LockError.PROFILE and sessions > 1 and not others:
         return f"it reports that {lock.value} is in use, and {sessions} sessions share it"
     return ""

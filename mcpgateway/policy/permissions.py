@@ -59,7 +59,7 @@ OWN_TOOLS = frozenset(
 
 
 @frozen
-class Scope:
+class TokenScope:
     """What a token is for; what is empty is no limit.
 
     :ivar servers: patterns of servers' names.
@@ -102,7 +102,7 @@ class Scope:
         return not self.is_void and (not self.names_tools or method in READ_METHODS)
 
 
-NOTHING = Scope(is_void=True)
+NOTHING = TokenScope(is_void=True)
 
 
 def matches(pattern: str, name: str) -> bool:

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from attrs import field, frozen
 
 from mcpgateway.errors import BackendError
-from mcpgateway.policy.urls import Nearness, Place, nearness
+from mcpgateway.policy.urls import Nearness, UrlPlace, nearness
 
 USUAL_PORT = 80
 NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -54,7 +54,7 @@ class Proxies:
     exempt: tuple[str, ...] = ()
     said: Mapping[str, str] = field(factory=dict, repr=False)
 
-    def of(self, place: Place, named_by: Place | None = None) -> Proxy | None:
+    def of(self, place: UrlPlace, named_by: UrlPlace | None = None) -> Proxy | None:
         """The proxy that a place is reached through; None for none.
 
         :param named_by: the configured place whose server has named this one.
@@ -117,7 +117,7 @@ def _is_here(host: str) -> bool:
     return host == "localhost" or host.endswith(".localhost") or nearness(host) is Nearness.LOOPBACK
 
 
-def _means(exempt: str, place: Place) -> bool:
+def _means(exempt: str, place: UrlPlace) -> bool:
     if exempt == "*":
         return True
     name, colon, port = exempt.rpartition(":")

@@ -19,7 +19,7 @@ from enum import IntEnum
 
 from attrs import frozen
 
-from mcpgateway.policy.health import UP, State
+from mcpgateway.policy.health import UP, HealthState
 
 AUTHORIZATION, APPROVAL = "authorization", "approval"
 """What a server may need of its user."""
@@ -50,7 +50,7 @@ _WORDS = {
 
 
 @frozen
-class Facts:
+class ReadinessFacts:
     """What is known of a server.
 
     :ivar needs: `AUTHORIZATION`, `APPROVAL` or nothing.
@@ -59,7 +59,7 @@ class Facts:
     """
 
     name: str
-    state: State
+    state: HealthState
     needs: str = ""
     is_off: bool = False
     error: str = ""
@@ -74,7 +74,7 @@ class Verdict:
     hint: str = ""
 
 
-def judge(facts: Facts) -> Verdict:
+def judge(facts: ReadinessFacts) -> Verdict:
     """Say how ready a server is."""
     name, error = facts.name, facts.error
     if facts.is_off:
@@ -83,22 +83,22 @@ def judge(facts: Facts) -> Verdict:
         hint = login(name) if facts.needs == AUTHORIZATION else APPROVE
         return Verdict(Code.NEEDS_YOU, error or f"it needs its user's {facts.needs}", hint)
     match facts.state:
-        case State.RUNNING:
+        case HealthState.RUNNING:
             return Verdict(Code.READY)
-        case State.DEGRADED:
+        case HealthState.DEGRADED:
             return Verdict(
                 Code.READY, f"it runs, though not well: {error}" if error else "it runs, though not well"
             )
-        case State.STOPPED | State.IDLE:
+        case HealthState.STOPPED | HealthState.IDLE:
             return Verdict(Code.NEEDS_START, "it does not run", f"mcpgateway wait {name}")
-        case State.STARTING | State.RESTARTING:
+        case HealthState.STARTING | HealthState.RESTARTING:
             return Verdict(Code.NEEDS_START, f"it is {facts.state.value}", f"mcpgateway wait {name}")
-        case State.DISABLED:
+        case HealthState.DISABLED:
             why = f"it has failed too often: {error}" if error else "it has failed too often"
             return Verdict(Code.FAILED, why, f"mcpgateway servers reset-circuit {name}")
-        case State.NEEDS_LOGIN:
+        case HealthState.NEEDS_LOGIN:
             return Verdict(Code.NEEDS_YOU, error or "it wants its user to sign in", login(name))
-        case State.ERROR | State.UNREACHABLE:
+        case HealthState.ERROR | HealthState.UNREACHABLE:
             return Verdict(
                 Code.FAILED, error or f"it is in the state {facts.state.value}", f"mcpgateway why {name}"
             )

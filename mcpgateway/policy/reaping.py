@@ -11,7 +11,7 @@ IDLE_TICKS = 30 * 60  # without a known owner, where nothing else is said
 OWNED_IDLE_TICKS = 24 * 60 * 60  # with an owner that lives: a day
 
 
-class Why(Enum):
+class EndReason(Enum):
     """Why a session is ended."""
 
     LEFT = "it was never used, and its program has gone"
@@ -43,7 +43,7 @@ class ReapNow:
     """End this session."""
 
     id: bytes
-    why: Why
+    why: EndReason
 
 
 def judge(sessions: Iterable[SessionFacts], idle_ticks: float = IDLE_TICKS) -> list[ReapNow]:
@@ -62,13 +62,13 @@ def judge(sessions: Iterable[SessionFacts], idle_ticks: float = IDLE_TICKS) -> l
     ]
 
 
-def _verdict(session: SessionFacts, quiet: dict[int, int], idle_ticks: float) -> Why | None:
+def _verdict(session: SessionFacts, quiet: dict[int, int], idle_ticks: float) -> EndReason | None:
     if session.owner is not None and not session.owner_alive:
-        return Why.OWNER_DEAD
+        return EndReason.OWNER_DEAD
     if session.busy:
         return None
     if session.owner is None:
         if session.is_unused:
-            return Why.LEFT
-        return Why.IDLE if session.idle_ticks >= idle_ticks else None
-    return Why.IDLE if quiet[session.owner] >= OWNED_IDLE_TICKS else None
+            return EndReason.LEFT
+        return EndReason.IDLE if session.idle_ticks >= idle_ticks else None
+    return EndReason.IDLE if quiet[session.owner] >= OWNED_IDLE_TICKS else None

@@ -121,7 +121,7 @@ def client_in(meta: Envelope) -> Envelope:
 
 
 @frozen
-class Question:
+class RecordableRequest:
     """A request whose answer may be given again.
 
     :ivar cursor: which page of a list is asked for; None for the first.
@@ -131,20 +131,20 @@ class Question:
     cursor: str | None = None
 
 
-def question_of(era: Era, message: Message) -> Question | None:
+def question_of(era: Era, message: Message) -> RecordableRequest | None:
     """What a request asks; None where it says something that its answer may depend on and that is in no key."""
     params = message.params or {}
     if not params.keys() <= {"cursor", "_meta"} or not (message.meta or {}).keys() <= _PLAIN[era]:
         return None
     if message.method == modern.DISCOVER:
-        return Question(message.method) if era is Era.MODERN and "cursor" not in params else None
+        return RecordableRequest(message.method) if era is Era.MODERN and "cursor" not in params else None
     if message.method not in LISTS:
         return None
     cursor = peek.text(params, "cursor", jsonrpc.URI_LIMIT) if "cursor" in params else None
-    return None if cursor is None and "cursor" in params else Question(message.method, cursor)
+    return None if cursor is None and "cursor" in params else RecordableRequest(message.method, cursor)
 
 
-def may_be_kept(question: Question, result: Raw) -> bool:
+def may_be_kept(question: RecordableRequest, result: Raw) -> bool:
     """Whether a result is what was asked for, and whole."""
     if _KIND in bytes(result) and not _is_complete(result):
         return False
@@ -179,7 +179,7 @@ def for_now(result: Raw) -> Raw:
 
 
 @define(eq=False)
-class Answer:
+class RecordedAnswer:
     """A whole answer.
 
     :ivar pages: the results, one for all but long lists.
@@ -273,7 +273,7 @@ class Chain:
 
 
 @frozen
-class Key:
+class AnswerKey:
     """Whom an answer may be given to again; see Note [To whom an answer is given again]."""
 
     place: str
@@ -281,7 +281,7 @@ class Key:
     told: str
 
 
-class NewerFormat(Exception):
+class NewerListFormat(Exception):
     """A file was written by a newer gateway."""
 
 
@@ -289,25 +289,25 @@ class NewerFormat(Exception):
 class Catalog:
     """What is known of one server, by whom it may be told."""
 
-    variants: dict[Key, dict[str, Answer]] = field(factory=dict, repr=False)
+    variants: dict[AnswerKey, dict[str, RecordedAnswer]] = field(factory=dict, repr=False)
 
     @property
     def size(self) -> int:
         """The bytes of all answers."""
         return sum(answer.size for answers in self.variants.values() for answer in answers.values())
 
-    def find(self, key: Key, method: str) -> Answer | None:
+    def find(self, key: AnswerKey, method: str) -> RecordedAnswer | None:
         """The answer to a request; None where there is none that may be given again."""
         found = self.variants.get(key, {}).get(method)
         return None if found is None or found.is_stale else found
 
-    def put(self, key: Key, method: str, answer: Answer) -> None:
+    def put(self, key: AnswerKey, method: str, answer: RecordedAnswer) -> None:
         """Keep an answer; what is oldest makes room."""
         self.variants.setdefault(key, {})[method] = answer
         while len(self.variants) > 1 and (len(self.variants) > VARIANTS_LIMIT or self.size > ROOM):
             del self.variants[min((each for each in self.variants if each != key), key=self._newest)]
 
-    def _newest(self, key: Key) -> int:
+    def _newest(self, key: AnswerKey) -> int:
         return max((answer.at for answer in self.variants[key].values()), default=0)
 
     def outdate(self, place: str, era: Era, methods: tuple[str, ...]) -> bool:
@@ -355,7 +355,7 @@ def read(data: bytes) -> Catalog:
     if found is None or found < 1:
         raise MalformedMessage("it names no format")
     if found > FORMAT:
-        raise NewerFormat(found)
+        raise NewerListFormat(found)
     try:
         listed = jsonrpc.read_list(file["variants"], "variants")
         return Catalog(dict(_variant(jsonrpc.read_object(each, "variants")) for each in listed))
@@ -363,16 +363,18 @@ def read(data: bytes) -> Catalog:
         raise MalformedMessage(f"it lacks {why}") from None
 
 
-def _variant(members: Envelope) -> tuple[Key, dict[str, Answer]]:
+def _variant(members: Envelope) -> tuple[AnswerKey, dict[str, RecordedAnswer]]:
     place, era, told = (jsonrpc.read_string(members[name], name) for name in ("place", "era", "told"))
     answers = jsonrpc.read_object(members["answers"], "answers")
-    return Key(place, Era(era), told), {
+    return AnswerKey(place, Era(era), told), {
         method: _answer(method, jsonrpc.read_object(each, "answers")) for method, each in answers.items()
     }
 
 
-def _answer(method: str, members: Envelope) -> Answer:
+def _answer(method: str, members: Envelope) -> RecordedAnswer:
     pages = tuple(jsonrpc.read_list(members["pages"], "pages"))
     if not pages or not all(bytes(page)[:1] == b"{" for page in pages):
         raise MalformedMessage(f"{method} has no pages")
-    return Answer(pages, jsonrpc.value(members["at"], int), bytes(members.get("stale", b"")) == b"true")
+    return RecordedAnswer(
+        pages, jsonrpc.value(members["at"], int), bytes(members.get("stale", b"")) == b"true"
+    )

@@ -23,14 +23,14 @@ _ENDS = ("/", "?", "#", ":")
 _RANK = {level: rank for rank, level in enumerate(LEVELS)}
 
 
-class Listener(Protocol):
+class NotificationListener(Protocol):
     """What the rule needs to know of a session."""
 
     principal: str
     level: str
 
 
-L = TypeVar("L", bound=Listener)
+L = TypeVar("L", bound=NotificationListener)
 
 
 def of_notice(in_flight: Iterable[L], everyone: Iterable[L]) -> Sequence[L]:

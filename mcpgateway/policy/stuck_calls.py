@@ -28,7 +28,7 @@ SILENT = "it says nothing, does nothing and answers no pings"
 
 
 @frozen
-class Activity:
+class ProcessActivity:
     """What the processes of a child do.
 
     :ivar is_stopped: its own process is stopped, as by SIGSTOP or a debugger.
@@ -71,7 +71,7 @@ class Stillness:
         """Whether its processes are worth a look."""
         return now - self.since >= limit_s * SUSPECT_SHARE
 
-    def sees(self, activity: Activity, now: float) -> None:
+    def sees(self, activity: ProcessActivity, now: float) -> None:
         """Take note of what its processes do."""
         self._is_stopped = activity.is_stopped
         if self._cpu_s is None:

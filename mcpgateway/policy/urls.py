@@ -31,7 +31,7 @@ _HOST = re.compile(r"[0-9a-z._-]+")
 
 
 @frozen
-class Place:
+class UrlPlace:
     """Where a URL leads.
 
     :ivar host: a name or an address, in lower case and without brackets.
@@ -68,7 +68,7 @@ class Place:
         return f"[{self.host}]" if ":" in self.host else self.host
 
 
-def read(url: str) -> Place:
+def read(url: str) -> UrlPlace:
     """Where a URL leads.
 
     :raise BackendError: nowhere: it is none, or none of the kinds that lead to a server.
@@ -88,7 +88,7 @@ def read(url: str) -> Place:
     target = quote(parts.path or "/", _KEPT)
     if parts.query:
         target += "?" + quote(parts.query, _KEPT)
-    return Place(parts.scheme, _host(host, parts), port or PORTS[parts.scheme], target)
+    return UrlPlace(parts.scheme, _host(host, parts), port or PORTS[parts.scheme], target)
 
 
 def _host(host: str, parts: SplitResult) -> str:
@@ -139,7 +139,7 @@ def stay(base: str, reference: str, what: str) -> str:
     return url
 
 
-def _named(url: str, what: str) -> Place:
+def _named(url: str, what: str) -> UrlPlace:
     try:
         return read(url)
     except BackendError:

@@ -53,7 +53,7 @@ _read_integer = msgspec.json.Decoder(int).decode
 _encode = msgspec.json.Encoder().encode
 
 
-class Kind(Enum):
+class MessageKind(Enum):
     """What a message is, by the members it has."""
 
     REQUEST = "request"
@@ -71,7 +71,7 @@ class Message:
     :ivar meta: the first level of ``params._meta``; None when absent.
     """
 
-    kind: Kind
+    kind: MessageKind
     envelope: Envelope
     method: str = ""
     id: bytes = b""
@@ -106,9 +106,9 @@ def read_client(body: bytes) -> Message:
     if "method" not in envelope:
         return _response(envelope)
     method = read_string(envelope["method"], "method")
-    message = Message(Kind.NOTIFICATION, envelope, method)
+    message = Message(MessageKind.NOTIFICATION, envelope, method)
     if "id" in envelope:
-        message.kind = Kind.REQUEST
+        message.kind = MessageKind.REQUEST
         message.id = _identifier(envelope["id"], MalformedMessage, "id")
     if "params" in envelope:
         message.params = params = read_object(envelope["params"], "params")
@@ -122,7 +122,7 @@ def _response(envelope: Envelope) -> Message:
         raise MalformedMessage("Invalid Request: neither a request nor a response")
     if "id" not in envelope:
         raise MalformedMessage('Invalid Request: a response needs an "id"')
-    return Message(Kind.RESPONSE, envelope, id=_identifier(envelope["id"], MalformedMessage, "id"))
+    return Message(MessageKind.RESPONSE, envelope, id=_identifier(envelope["id"], MalformedMessage, "id"))
 
 
 def is_object(raw: Raw) -> bool:

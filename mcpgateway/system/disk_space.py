@@ -11,7 +11,7 @@ TRIED = bytes(4096)  # more than a file system keeps beside its inodes
 AGAIN_S = 10.0  # health is asked often, and a disk does not fill or empty in a moment
 
 
-class Room:
+class DiskSpace:
     """The room that there is for files in a directory.
 
     :param seconds: a clock.

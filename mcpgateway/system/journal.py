@@ -97,7 +97,7 @@ class Journal:
     def _open(self, path: str) -> sqlite3.Connection:
         try:
             return _connect(path)
-        except NewerFormat as why:
+        except NewerJournalFormat as why:
             self.log.error(
                 "{path} was written by a newer mcpgateway (format {found}) and is left alone; sessions that begin now "
                 "end with this process",
@@ -379,7 +379,7 @@ def _rows(file: sqlite3.Connection, statement: str) -> Iterator[tuple[Any, ...]]
         yield from file.execute(statement)
 
 
-class NewerFormat(Exception):
+class NewerJournalFormat(Exception):
     """The file is of a later format than this program knows."""
 
     def __init__(self, found: int) -> None:
@@ -409,7 +409,7 @@ def _connect(path: str) -> sqlite3.Connection:
     try:
         found = int(file.execute("PRAGMA user_version").fetchone()[0])
         if found > FORMAT:
-            raise NewerFormat(found)
+            raise NewerJournalFormat(found)
         # A torn page would be met by every later start again; to look takes 50 ms for the largest file there can be.
         (state,) = file.execute("PRAGMA quick_check(1)").fetchone()
         if state != "ok":

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 
 from mcpgateway.errors import ConfigError, GatewayError
 from mcpgateway.policy import recorded_answers
-from mcpgateway.policy.recorded_answers import FILE_LIMIT, Catalog, NewerFormat
+from mcpgateway.policy.recorded_answers import FILE_LIMIT, Catalog, NewerListFormat
 from mcpgateway.system import home_files
 
 ABANDONED_S = 3600.0  # a half-written file of that age is one of a gateway that was killed
@@ -58,7 +58,7 @@ class Catalogs:
             found = recorded_answers.read(self._writing.get(name) or _read(path))
         except FileNotFoundError:
             found = Catalog()
-        except NewerFormat as why:
+        except NewerListFormat as why:
             if name not in self._newer:
                 self.log.warn(
                     "{path} was written by a newer mcpgateway (format {found}) and is left alone",

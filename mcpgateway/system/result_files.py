@@ -25,7 +25,7 @@ LEVEL = 1  # of compression: most of what can be won, at several times the speed
 
 
 @frozen
-class Kept:
+class ResultRecord:
     """What is on record of one result.
 
     :ivar principal: whose it is.
@@ -54,7 +54,7 @@ class Spill:
     def _path(self, ref: str) -> str:
         return os.path.join(self._directory, ref + SUFFIX)
 
-    def write(self, kept: Kept, original: bytes) -> int:
+    def write(self, kept: ResultRecord, original: bytes) -> int:
         """Put a result on the disk; how many bytes it takes there.
 
         :raise ConfigError: it cannot be written.
@@ -65,7 +65,7 @@ class Spill:
         home_files.keep(self._path(kept.ref), data, lasting=False)
         return len(data)
 
-    def read(self, kept: Kept) -> bytes:
+    def read(self, kept: ResultRecord) -> bytes:
         """The whole of a result.
 
         :raise OSError: it cannot be read, or is not what was written.
@@ -89,12 +89,12 @@ class Spill:
         with suppress(OSError):
             home_files.remove(self._path(ref))
 
-    def found(self) -> list[Kept]:
+    def found(self) -> list[ResultRecord]:
         """What is on the disk, the oldest first; what is damaged or half-written is removed."""
         kept = [each for each in map(self._head, home_files.names(self._directory)) if each is not None]
         return sorted(kept, key=lambda each: each.since)
 
-    def _head(self, name: str) -> Kept | None:
+    def _head(self, name: str) -> ResultRecord | None:
         path = os.path.join(self._directory, name)
         if not name.endswith(SUFFIX):
             if name.startswith(".") and SUFFIX in name:
@@ -107,7 +107,7 @@ class Spill:
                 stored = os.fstat(stream.fileno()).st_size
             if said.pop("format") > FORMAT:
                 return None  # of a newer gateway, which may come back
-            kept = Kept(**said | {"stored": stored})
+            kept = ResultRecord(**said | {"stored": stored})
             is_sound = kept.ref + SUFFIX == name and kept.size > 0
         except (ConfigError, OSError, msgspec.MsgspecError, KeyError, TypeError, AttributeError):
             is_sound = False

@@ -46,7 +46,7 @@ REASONS = {
 }
 
 
-class Refused(Exception):
+class NoValue(Exception):
     """There is nothing to be had; the text says why, and shows nothing."""
 
 
@@ -93,7 +93,7 @@ class Brought:
         def ask(name: str) -> None:
             try:
                 values[name] = _asked(name, env, self._limit_s)
-            except Refused as why:
+            except NoValue as why:
                 failures[name] = str(why)
                 if name in self.values:
                     values[name] = self.values[name]
@@ -109,7 +109,7 @@ def _asked(name: str, env: Mapping[str, str], limit_s: float) -> str:
     from importlib.util import find_spec
 
     if find_spec("keyring") is None:
-        raise Refused(f"the keyring is asked through the package keyring, which is not installed: {INSTALL}")
+        raise NoValue(f"the keyring is asked through the package keyring, which is not installed: {INSTALL}")
     argv = (sys.executable, "-P", "-c", KEYRING_PROGRAM, *service_of(name))
     return _printed(argv, env, limit_s, "the keyring", REASONS)
 
@@ -138,25 +138,25 @@ def _printed(
             start_new_session=True,
         )
     except (OSError, ValueError) as why:
-        raise Refused(f"{what} cannot be started: {getattr(why, 'strerror', None) or 'NUL'}") from None
+        raise NoValue(f"{what} cannot be started: {getattr(why, 'strerror', None) or 'NUL'}") from None
     with program:
         try:
             data = _read(program, monotonic() + limit_s)
         except subprocess.TimeoutExpired:
             _end(program)
-            raise Refused(f"{what} took longer than {limit_s:g} s, and was ended") from None
+            raise NoValue(f"{what} took longer than {limit_s:g} s, and was ended") from None
         if len(data) > LIMIT_BYTES:
             _end(program)
-            raise Refused(f"{what} has printed more than {LIMIT_BYTES} bytes, and was ended")
+            raise NoValue(f"{what} has printed more than {LIMIT_BYTES} bytes, and was ended")
     if program.returncode:
         known = reasons.get(program.returncode)
-        raise Refused(known or f"{what} has failed with exit code {program.returncode}")
+        raise NoValue(known or f"{what} has failed with exit code {program.returncode}")
     try:
         text = data.decode().rstrip("\r\n")
     except UnicodeDecodeError:
-        raise Refused(f"{what} has printed something that is no UTF-8 text") from None
+        raise NoValue(f"{what} has printed something that is no UTF-8 text") from None
     if not text:
-        raise Refused(f"{what} has printed nothing")
+        raise NoValue(f"{what} has printed nothing")
     return text
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from twisted.logger import Logger
 
 from mcpgateway.discovery import usage
-from mcpgateway.discovery.usage import FILE_LIMIT, Book, NewerFormat
+from mcpgateway.discovery.usage import FILE_LIMIT, Book, NewerUsageFormat
 from mcpgateway.errors import ConfigError
 from mcpgateway.system import home_files
 
@@ -30,7 +30,7 @@ class UsageFile:
             return usage.read(home_files.read_text(self._path, FILE_LIMIT))
         except FileNotFoundError:
             return Book()
-        except NewerFormat as why:
+        except NewerUsageFormat as why:
             self._is_newer = True
             self.log.warn(
                 "{path} was written by a newer mcpgateway (format {found}) and is left alone",

@@ -96,7 +96,7 @@ def inotify(reactor: Any) -> Notifier:
     return begin
 
 
-class Clock(Protocol):
+class Timers(Protocol):
     """What is used of the reactor."""
 
     def callLater(self, delay: float, call: Callable[[], None]) -> IDelayedCall:
@@ -112,7 +112,7 @@ class _Due:
     quiet_s: float
 
 
-class Watch:
+class FileWatch:
     """Watches files, and directories as lists of files; call `tick` every second.
 
     :param changed: told that something is not as it was, once for a burst of changes.
@@ -120,7 +120,7 @@ class Watch:
 
     log = Logger()
 
-    def __init__(self, clock: Clock, notifier: Notifier, changed: Callable[[], None]) -> None:
+    def __init__(self, clock: Timers, notifier: Notifier, changed: Callable[[], None]) -> None:
         self._clock = clock
         self._notifier = notifier
         self._tell = changed

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 @frozen
-class Place:
+class WorkingPlace:
     """Where somebody works; empty where that is nowhere.
 
     :ivar directory: a real path.
@@ -34,7 +34,7 @@ class Place:
     root: str = ""
 
 
-NOWHERE = Place()
+NOWHERE = WorkingPlace()
 
 
 class Places:
@@ -52,9 +52,9 @@ class Places:
         self._none = {os.path.realpath(home), "/"}
         self._seconds = seconds
         self._proc = proc
-        self._found: dict[str, tuple[float, Place]] = {}
+        self._found: dict[str, tuple[float, WorkingPlace]] = {}
 
-    def find(self, path: str) -> Place:
+    def find(self, path: str) -> WorkingPlace:
         """The place that a path names; nowhere if that is no directory that we may look into, or not absolute."""
         now = self._seconds()
         known = self._found.get(path)
@@ -63,7 +63,7 @@ class Places:
         if len(self._found) >= KEPT:
             self._found.clear()
         directory = _directory(path)
-        place = Place(directory, self._root(directory)) if directory else NOWHERE
+        place = WorkingPlace(directory, self._root(directory)) if directory else NOWHERE
         self._found[path] = (now, place)
         return place
 
@@ -92,7 +92,7 @@ class Places:
             above = os.path.dirname(above)
         return ""
 
-    def of_process(self, pid: int) -> Place:
+    def of_process(self, pid: int) -> WorkingPlace:
         """Where a process works; nowhere if it has gone, is another user's, or sees other files than we do."""
         try:
             if not os.path.samestat(os.stat(f"{self._proc}/{pid}/root"), os.stat("/")):
@@ -127,7 +127,7 @@ def _owner(path: str) -> int | None:
 
 
 @define
-class Kept(Generic[T]):
+class ParsedFile(Generic[T]):
     """What was made of a file, for as long as the file stays as it is.
 
     :param read: makes it, of the path; ``None`` where there is no such file it is asked all the same.

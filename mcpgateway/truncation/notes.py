@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mcpgateway.truncation.tree import RETRIEVE, Cut
+from mcpgateway.truncation.tree import RETRIEVE, Omission
 
 KEPT = "gateway://results/"
 META_KEY = "mcpgateway/truncation"  # in the result's ``_meta``
@@ -15,7 +15,7 @@ SHOWN_CHARS = 80  # of a path, or of what is missing there
 
 
 def note(
-    cuts: Sequence[Cut], ref: str, *, masked: int = 0, is_repeat: bool = False, elsewhere: str = ""
+    cuts: Sequence[Omission], ref: str, *, masked: int = 0, is_repeat: bool = False, elsewhere: str = ""
 ) -> str:
     """A sentence or two for whoever reads the result.
 
@@ -37,7 +37,7 @@ def note(
     return " ".join(said)
 
 
-def _said(cut: Cut) -> str:
+def _said(cut: Omission) -> str:
     return f"{_shown(cut.path)}: {_shown(cut.what)}"
 
 
@@ -50,7 +50,7 @@ def _more(count: int) -> str:
     return f"; {count} more" if count > 0 else ""
 
 
-def listed(cuts: Sequence[Cut]) -> dict[str, Any]:
+def listed(cuts: Sequence[Omission]) -> dict[str, Any]:
     """What is missing of a value that has no room for markers."""
     said: dict[str, Any] = {
         "cuts": [{"path": _shown(each.path), "shown": _shown(each.what)} for each in cuts[:LISTED_CUTS]]

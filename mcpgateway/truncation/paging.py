@@ -18,7 +18,7 @@ from msgspec import Raw
 from mcpgateway.errors import InvalidParams
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.truncation import documents, lines, paths, structure, values
-from mcpgateway.truncation.paths import Found
+from mcpgateway.truncation.paths import PathMatch
 from mcpgateway.truncation.queries import Aggregate, PageQuery, check
 
 PAGE_BYTES = 32_768
@@ -69,10 +69,10 @@ def page(original: bytes, query: PageQuery) -> dict[str, Any]:
     return _of_items(found, query, query.path)
 
 
-def _single(where: Found, query: PageQuery) -> dict[str, Any]:
+def _single(where: PathMatch, query: PageQuery) -> dict[str, Any]:
     listed = values.items(where.value)
     if listed is not None:
-        items = [Found(paths.of_item(where.path, index), each) for index, each in enumerate(listed)]
+        items = [PathMatch(paths.of_item(where.path, index), each) for index, each in enumerate(listed)]
         return _of_items(items, query, where.path, where.value)
     if query.shape:
         return {"path": where.path, "shape": structure.shape(where.value, PAGE_BYTES)}
@@ -91,7 +91,7 @@ def _single(where: Found, query: PageQuery) -> dict[str, Any]:
     return {"total": 1, "offset": 0, "count": 1, "hasMore": False, "data": where.value}
 
 
-def _arrays_in(where: Found) -> str:
+def _arrays_in(where: PathMatch) -> str:
     named = values.members(where.value) or {}
     found = [paths.of_member(where.path, name) for name, each in named.items() if values.is_list(each)]
     return (
@@ -103,7 +103,7 @@ def _arrays_in(where: Found) -> str:
 
 
 def _of_items(
-    items: Sequence[Found], query: PageQuery, path: str, whole: Raw | None = None
+    items: Sequence[PathMatch], query: PageQuery, path: str, whole: Raw | None = None
 ) -> dict[str, Any]:
     if query.shape:
         value = whole if whole is not None else jsonrpc.raw([each.value for each in items])
@@ -123,7 +123,7 @@ def _of_items(
     return _answer(len(items), start, shown, jsonrpc.raw(shown.entries))
 
 
-def _lines(where: Found) -> list[str]:
+def _lines(where: PathMatch) -> list[str]:
     # Texts among items are told apart by their paths.
     if values.is_text(where.value):
         return [f"{where.path} = {lines.shortened(values.as_text(where.value))}"]
@@ -175,7 +175,7 @@ def _stand_in(path: str, value: Raw) -> Raw:
 # Objects
 
 
-def _of_members(where: Found, named: dict[str, Raw], query: PageQuery) -> dict[str, Any]:
+def _of_members(where: PathMatch, named: dict[str, Raw], query: PageQuery) -> dict[str, Any]:
     chosen = {name: each for name, each in named.items() if not query.fields or name in query.fields}
     if query.search:
         needle = query.search.lower()
@@ -241,7 +241,7 @@ def _matching(found: list[str], query: PageQuery) -> dict[str, Any]:
 # Counts
 
 
-def _counted(items: Sequence[Found], query: PageQuery) -> dict[str, Any]:
+def _counted(items: Sequence[PathMatch], query: PageQuery) -> dict[str, Any]:
     if query.aggregate is Aggregate.COUNT and not query.by:
         return {"count": len(items)}
     groups: dict[bytes, int] = {}

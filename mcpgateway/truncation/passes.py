@@ -6,7 +6,7 @@ from msgspec import Raw
 
 from mcpgateway.truncation import values
 from mcpgateway.truncation.schema_constraints import FREE
-from mcpgateway.truncation.tree import Array, Node, Object, Row, Table, Text, below, written
+from mcpgateway.truncation.tree import Array, Node, Object, Table, TableRow, TextNode, below, written
 
 SIGNAL = frozenset(
     "id name title type status state label sha ref path url html_url created_at updated_at number key message "
@@ -70,7 +70,7 @@ def _without(node: Node, heavy: set[str], array: Array, index: int) -> Node:
 def shorten(node: Node, chars: int) -> None:
     """Cut long texts."""
     for each in below(node):
-        if isinstance(each, Text):
+        if isinstance(each, TextNode):
             each.cut(chars)
 
 
@@ -81,7 +81,7 @@ def shrink(node: Node, many: int = MANY_ITEMS) -> bool:
     """
     has_shrunk = False
     for each in below(node):
-        if isinstance(each, Text) and len(each.text) > LONG_CHARS:
+        if isinstance(each, TextNode) and len(each.text) > LONG_CHARS:
             has_shrunk |= each.cut(len(each.text) // 2)
         elif isinstance(each, Array) and len(each.items) > many:
             has_shrunk |= each.cut(int(len(each.items) * KEPT_SHARE))
@@ -111,7 +111,7 @@ def _table(array: Array) -> Array:
     return table if is_worth_it else array
 
 
-def _row(named: dict[str, Node], columns: list[str]) -> Row:
+def _row(named: dict[str, Node], columns: list[str]) -> TableRow:
     rest = {name: each for name, each in named.items() if name not in columns}
     cells = [named[name] for name in columns]
-    return Row([*cells, Object(rest, [], FREE)] if rest else cells)
+    return TableRow([*cells, Object(rest, [], FREE)] if rest else cells)

@@ -35,7 +35,7 @@ _STEP = re.compile(
 
 
 @frozen
-class Found:
+class PathMatch:
     """One value that a path leads to, and the path that leads to it alone."""
 
     path: str
@@ -97,12 +97,12 @@ def _step(found: re.Match[str]) -> Step | None:
         raise InvalidParams(f"Invalid path: {quoted[:40]} is no string") from None
 
 
-def find(root: Raw, path: str) -> tuple[list[Found], bool]:
+def find(root: Raw, path: str) -> tuple[list[PathMatch], bool]:
     """What a path leads to, and whether it names a single place.
 
     :raise InvalidParams: it is no path, or nothing is there.
     """
-    found, is_single = [Found("$", root)], True
+    found, is_single = [PathMatch("$", root)], True
     for step in read(path):
         if step is None or isinstance(step, slice):
             found = [below for each in found for below in _several(each, step)]
@@ -116,24 +116,24 @@ def find(root: Raw, path: str) -> tuple[list[Found], bool]:
     return found, is_single
 
 
-def _several(where: Found, step: slice | None) -> Iterator[Found]:
+def _several(where: PathMatch, step: slice | None) -> Iterator[PathMatch]:
     listed = values.items(where.value)
     if listed is not None:
         chosen = range(len(listed))[step or slice(None)]
-        yield from (Found(of_item(where.path, index), listed[index]) for index in chosen)
+        yield from (PathMatch(of_item(where.path, index), listed[index]) for index in chosen)
     elif step is None:
         named = values.members(where.value) or {}
-        yield from (Found(of_member(where.path, name), value) for name, value in named.items())
+        yield from (PathMatch(of_member(where.path, name), value) for name, value in named.items())
 
 
-def _perhaps(where: Found, step: str | int) -> Iterator[Found]:
+def _perhaps(where: PathMatch, step: str | int) -> Iterator[PathMatch]:
     try:
         yield _one(where, step)
     except InvalidParams:
         pass  # of several, some may lack it
 
 
-def _one(where: Found, step: str | int) -> Found:
+def _one(where: PathMatch, step: str | int) -> PathMatch:
     if isinstance(step, int):
         listed = values.items(where.value)
         if listed is None:
@@ -141,14 +141,14 @@ def _one(where: Found, step: str | int) -> Found:
         index = step if step >= 0 else len(listed) + step
         if not 0 <= index < len(listed):
             raise InvalidParams(f"{where.path} has no item {step}", f"It has {len(listed)} items")
-        return Found(of_item(where.path, index), listed[index])
+        return PathMatch(of_item(where.path, index), listed[index])
     named = values.members(where.value)
     if named is None or step not in named:
         raise InvalidParams(f"{where.path} has no member {step[:100]!r}", _there_is(where))
-    return Found(of_member(where.path, step), named[step])
+    return PathMatch(of_member(where.path, step), named[step])
 
 
-def _there_is(where: Found) -> str:
+def _there_is(where: PathMatch) -> str:
     named = values.members(where.value)
     if named is not None:
         names = ", ".join(each[:60] for each in list(named)[:SHOWN])

@@ -35,12 +35,12 @@ from mcpgateway.truncation import documents, notes, passes, values
 from mcpgateway.truncation.schema_constraints import FREE, permit_of
 from mcpgateway.truncation.tree import (
     EMBEDDED_CHARS,
-    Cut,
     Node,
     Object,
-    Reader,
+    Omission,
     Table,
-    Text,
+    TextNode,
+    TreeReader,
     below,
     cuts,
     written,
@@ -147,11 +147,11 @@ class _Part:
             return self.block.raw
         return self.block.with_text(self.text(more))
 
-    def flatten(self) -> Text:
+    def flatten(self) -> TextNode:
         """Take its text for mere characters from now on."""
-        if self.is_document or not isinstance(self.node, Text):
+        if self.is_document or not isinstance(self.node, TextNode):
             text = values.text(self.text()) if self.is_changed else self.block.text
-            self.node, self.is_document = Text(text or "", FREE), False
+            self.node, self.is_document = TextNode(text or "", FREE), False
         return self.node
 
 
@@ -196,7 +196,7 @@ class Shortened:
     def _read(self, output_schema: Raw | None) -> None:
         limits = self.limits
         floor = LIST_BYTES if self.keeps_items else _floor(limits)
-        reader = Reader(limits.array_items, floor, self.keeps_items)
+        reader = TreeReader(limits.array_items, floor, self.keeps_items)
         self._blocks = documents.blocks(self.members)
         for index, block in enumerate(self._blocks):
             part = _Part(block, index)
@@ -273,7 +273,7 @@ class Shortened:
         self._structured, self._is_left_out = None, True
         if not self._texts:
             block = documents.text_block(jsonrpc.raw(""))
-            part = _Part(block, 0, Text(values.as_text(written(node)), FREE), is_rewritten=True)
+            part = _Part(block, 0, TextNode(values.as_text(written(node)), FREE), is_rewritten=True)
             self._parts.append(part)
             self._texts.append(part)
 
@@ -288,7 +288,7 @@ class Shortened:
             or any(each.is_changed for each in self._texts)
         )
 
-    def cuts(self) -> list[Cut]:
+    def cuts(self) -> list[Omission]:
         """What is missing, by where it is found in the original."""
         layout = documents.layout(self.members, self._blocks)
         found = [
@@ -299,11 +299,11 @@ class Shortened:
         ]
         if self._dropped:
             total = len(self._texts) + self._dropped
-            found.append(Cut(f"{documents.ROOT}.content", f"{len(self._texts)} of {total} texts"))
+            found.append(Omission(f"{documents.ROOT}.content", f"{len(self._texts)} of {total} texts"))
         if self._meta_omitted:
-            found.append(Cut(f"{documents.ROOT}._meta", f"without {', '.join(self._meta_omitted)}"))
+            found.append(Omission(f"{documents.ROOT}._meta", f"without {', '.join(self._meta_omitted)}"))
         if self._is_left_out:
-            return [*found, Cut(layout.of_structured, "left out")]
+            return [*found, Omission(layout.of_structured, "left out")]
         structured = self._structured
         more = list(cuts(structured, layout.of_structured)) if structured is not None else []
         return [*found, *(each for each in more if each not in found)]
@@ -336,12 +336,12 @@ class Shortened:
         return jsonrpc.raw(content)
 
 
-def _read_text(part: _Part, text: str, reader: Reader) -> None:
+def _read_text(part: _Part, text: str, reader: TreeReader) -> None:
     if len(text) <= EMBEDDED_CHARS and len(text) <= reader.array_items:
         return
     document = values.container(text) if len(text) > EMBEDDED_CHARS else None
     part.is_document = document is not None
-    part.node = reader.read(document) if document is not None else Text(text, FREE)
+    part.node = reader.read(document) if document is not None else TextNode(text, FREE)
 
 
 def _can_tell(part: _Part, said: dict[str, Any]) -> bool:

@@ -22,7 +22,7 @@ RETRIEVE = "gateway_get_result"
 
 
 @define(eq=False)
-class Text:
+class TextNode:
     """A string.
 
     :ivar more: characters that were cut off.
@@ -84,7 +84,7 @@ class Array:
 
 
 @define(eq=False)
-class Row:
+class TableRow:
     """An object of a table: the values of its columns, and perhaps an object of the rest."""
 
     cells: list[Any]
@@ -110,11 +110,11 @@ class Object:
     permit: Permit
 
 
-Node = Raw | Text | Array | Object | Row
+Node = Raw | TextNode | Array | Object | TableRow
 
 
 @frozen
-class Cut:
+class Omission:
     """What is missing at one place."""
 
     path: str
@@ -122,7 +122,7 @@ class Cut:
 
 
 @frozen
-class Reader:
+class TreeReader:
     """Reads values, and cuts arrays down while it does.
 
     :ivar array_items: how many items are kept of each array.
@@ -179,11 +179,11 @@ class Reader:
             if next(cuts(node, ""), None) is not None:
                 shorter = values.as_text(written(node))
                 if permit.allows_text(len(shorter)):
-                    return Text(shorter, permit, is_rewritten=True)
-        return Text(text, permit)
+                    return TextNode(shorter, permit, is_rewritten=True)
+        return TextNode(text, permit)
 
 
-def below(node: Node) -> Iterator[Text | Array | Object | Row]:
+def below(node: Node) -> Iterator[TextNode | Array | Object | TableRow]:
     """A node and all nodes below it, the innermost first; what stayed bytes is none."""
     if isinstance(node, Raw):
         return
@@ -193,17 +193,17 @@ def below(node: Node) -> Iterator[Text | Array | Object | Row]:
     yield node
 
 
-def _children(node: Text | Array | Object | Row) -> Iterable[Any]:
+def _children(node: TextNode | Array | Object | TableRow) -> Iterable[Any]:
     if isinstance(node, Array):
         return node.items
     if isinstance(node, Object):
         return node.members.values()
-    return node.cells if isinstance(node, Row) else ()
+    return node.cells if isinstance(node, TableRow) else ()
 
 
 def written(node: Node) -> Raw:
     """A tree as a value, with markers in the places where something is missing and a marker is allowed."""
-    if isinstance(node, Text):
+    if isinstance(node, TextNode):
         return values.quoted(node.shown)
     if isinstance(node, Array):
         return _written_array(node)
@@ -212,7 +212,7 @@ def written(node: Node) -> Raw:
         if node.omitted and node.permit.is_free:
             members["_omitted"] = jsonrpc.raw(node.omitted)
         return jsonrpc.raw(members)
-    return jsonrpc.raw([written(each) for each in node.cells]) if isinstance(node, Row) else node
+    return jsonrpc.raw([written(each) for each in node.cells]) if isinstance(node, TableRow) else node
 
 
 def _written_array(node: Array) -> Raw:
@@ -226,27 +226,27 @@ def _written_array(node: Array) -> Raw:
     return jsonrpc.raw(items)
 
 
-def cuts(node: Node, path: str) -> Iterator[Cut]:
+def cuts(node: Node, path: str) -> Iterator[Omission]:
     """What is missing, the outermost first."""
-    if isinstance(node, Text):
+    if isinstance(node, TextNode):
         yield from _text_cuts(node, path)
     elif isinstance(node, Array):
         yield from _array_cuts(node, path)
     elif isinstance(node, Object):
         if node.omitted:
-            yield Cut(path, _without(node.omitted))
+            yield Omission(path, _without(node.omitted))
         yield from _member_cuts(node, path)
 
 
-def _array_cuts(node: Array, path: str) -> Iterator[Cut]:
+def _array_cuts(node: Array, path: str) -> Iterator[Omission]:
     if node.total > len(node.items):
-        yield Cut(path, f"{len(node.items)} of {node.total} items")
+        yield Omission(path, f"{len(node.items)} of {node.total} items")
     # What many objects are without is said once.
     omitted = {name: None for each in node.items if isinstance(each, Object) for name in each.omitted}
     if isinstance(node, Table):
         omitted = dict.fromkeys(node.omitted)
     if omitted:
-        yield Cut(f"{path}[*]", _without(omitted))
+        yield Omission(f"{path}[*]", _without(omitted))
     for index, each in enumerate(node.items):
         if isinstance(each, Raw):
             continue
@@ -257,24 +257,24 @@ def _array_cuts(node: Array, path: str) -> Iterator[Cut]:
             yield from _member_cuts(each, item) if isinstance(each, Object) else cuts(each, item)
 
 
-def _member_cuts(node: Object, path: str) -> Iterator[Cut]:
+def _member_cuts(node: Object, path: str) -> Iterator[Omission]:
     for name, each in node.members.items():
         if not isinstance(each, Raw):
             yield from cuts(each, paths.of_member(path, name))
 
 
-def _text_cuts(node: Text, path: str) -> Iterator[Cut]:
+def _text_cuts(node: TextNode, path: str) -> Iterator[Omission]:
     if node.more:
-        yield Cut(path, f"{len(node.text)} of {len(node.text) + node.more} characters")
+        yield Omission(path, f"{len(node.text)} of {len(node.text) + node.more} characters")
     elif node.is_rewritten:
-        yield Cut(path, "shortened JSON")
+        yield Omission(path, "shortened JSON")
 
 
 def _without(names: Iterable[str]) -> str:
     return f"without {', '.join(each[:60] for each in names)}"
 
 
-def _row_cuts(table: Table, row: Row, path: str) -> Iterator[Cut]:
+def _row_cuts(table: Table, row: TableRow, path: str) -> Iterator[Omission]:
     for name, each in zip(table.columns, row.cells, strict=False):
         yield from cuts(each, paths.of_member(path, name))
     for each in row.cells[len(table.columns) :]:

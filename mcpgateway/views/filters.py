@@ -13,7 +13,7 @@ from mcpgateway.errors import BackendTimeout, GatewayError
 from mcpgateway.hub.filters import Between
 from mcpgateway.interfaces import TIMED_OUT, Call
 from mcpgateway.protocol import jsonrpc, peek
-from mcpgateway.protocol.jsonrpc import Envelope, Kind, Message
+from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 
 if TYPE_CHECKING:
     from mcpgateway.views.members import Inners
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 def own_message(method: str, params: Envelope) -> Message:
     """A request of the gateway's own, as if a client had sent it."""
     envelope = {"jsonrpc": jsonrpc.VERSION, "id": Raw(b"0"), "method": jsonrpc.raw(method)}
-    return Message(Kind.REQUEST, envelope | {"params": jsonrpc.raw(params)}, method, b"0", dict(params), None)
+    return Message(
+        MessageKind.REQUEST, envelope | {"params": jsonrpc.raw(params)}, method, b"0", dict(params), None
+    )
 
 
 @define(eq=False)

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from mcpgateway.backends.conversation import OwnQuestion
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.surface import Level
-from mcpgateway.discovery.records import Item, Kind
+from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.hub.filters import reason
 from mcpgateway.hub.sessions import Session
@@ -163,7 +163,7 @@ class Forwarder:
     def seek(
         self,
         call: Call,
-        kinds: Iterable[Kind],
+        kinds: Iterable[ListKind],
         whose: Callable[[View], Container[str]],
         is_found: Callable[[View], bool],
         then: Callable[[], None],
@@ -179,7 +179,7 @@ class Forwarder:
     async def _seek(
         self,
         session: Session,
-        kinds: tuple[Kind, ...],
+        kinds: tuple[ListKind, ...],
         whose: Callable[[View], Container[str]],
         is_found: Callable[[View], bool],
     ) -> None:
@@ -207,7 +207,7 @@ class Forwarder:
                 return
         raise why
 
-    async def settle(self, session: Session, kind: Kind) -> dict[str, str]:
+    async def settle(self, session: Session, kind: ListKind) -> dict[str, str]:
         """Wait for the lists of all servers of a session's view; those that are missing then, and why."""
         registry = self._registry
         unknown = [(each, kind) for each in self.unknown_lists(session, registry.anew(session), kind)]
@@ -216,7 +216,7 @@ class Forwarder:
             registry.anew(session)
         return self.lister.missing(session, kind)
 
-    def unknown_lists(self, session: Session, view: View, kind: Kind) -> list[ServerSpec]:
+    def unknown_lists(self, session: Session, view: View, kind: ListKind) -> list[ServerSpec]:
         """The servers of a view that have to be asked for a list.
 
         What is on record is good enough while its server does not run, which is not started for it.
@@ -224,7 +224,7 @@ class Forwarder:
         told = view.told
         return [each for each in view.to_ask(kind) if self._has_to_say(each, kind, told.get(each.name, ""))]
 
-    def _has_to_say(self, server: ServerSpec, kind: Kind, told: str) -> bool:
+    def _has_to_say(self, server: ServerSpec, kind: ListKind, told: str) -> bool:
         return (
             is_own(told) or self._registry.librarian.known(server, kind, told) is None or self._runs(server)
         )
@@ -245,7 +245,7 @@ class Forwarder:
         return any(is_its)
 
     def unknown(
-        self, session: Session, kind: Kind, what: str, near: list[str], hint: str = ""
+        self, session: Session, kind: ListKind, what: str, near: list[str], hint: str = ""
     ) -> InvalidParams:
         """The error for a name that nobody has: the names that may have been meant, and who is not known yet."""
         missing = self.lister.missing(session, kind)

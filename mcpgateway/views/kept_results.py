@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Raw
 from twisted.internet.defer import Deferred, fail
 
-from mcpgateway.discovery.records import Kind
+from mcpgateway.discovery.records import ListKind
 from mcpgateway.errors import InvalidParams
 from mcpgateway.hub.results import originals as vault
 from mcpgateway.hub.results.originals import URI, Vault, ref_of
@@ -41,11 +41,11 @@ class KeptResults:
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
 
-    def entries(self, kind: Kind, principal: str) -> list[Raw]:
+    def entries(self, kind: ListKind, principal: str) -> list[Raw]:
         """What a list of a view has of them."""
-        if kind is Kind.TEMPLATE:
+        if kind is ListKind.TEMPLATE:
             return [TEMPLATE]
-        if kind is Kind.RESOURCE:
+        if kind is ListKind.RESOURCE:
             return [jsonrpc.raw(each) for each in self._vault.resources(principal)]
         return []
 

@@ -10,7 +10,7 @@ from msgspec import Raw
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 
 from mcpgateway.config.model import ServerSpec, Share
-from mcpgateway.discovery.records import Item, Kind
+from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.errors import Cancelled, GatewayError, InvalidParams, QuestionRefused, UnknownServer
 from mcpgateway.interfaces import Call
 from mcpgateway.policy.access import REMOTE
@@ -65,11 +65,11 @@ class LegacyAccess:
             return succeed(self)
         return done.addCallback(lambda _: evolve(self, view=self._registry.anew(self.session)))
 
-    def settle(self, kind: Kind) -> Deferred[tuple[Access, Mapping[str, str]]]:
+    def settle(self, kind: ListKind) -> Deferred[tuple[Access, Mapping[str, str]]]:
         """Wait for the lists of its servers that are not known; those that are missing then, and why."""
         return Deferred.fromCoroutine(self._settle(kind))
 
-    async def _settle(self, kind: Kind) -> tuple[Access, Mapping[str, str]]:
+    async def _settle(self, kind: ListKind) -> tuple[Access, Mapping[str, str]]:
         missing = await self._forwarder.settle(self.session, kind)
         return (self if self.is_elsewhere else evolve(self, view=self._registry.anew(self.session))), missing
 
@@ -143,7 +143,7 @@ class LegacyAccess:
         if self._registry.take_back(call, why):
             call.sink.failed(call, Cancelled(why))
 
-    def list(self, server: str, kind: Kind, *, is_look: bool = True) -> Deferred[tuple[Item, ...]]:
+    def list(self, server: str, kind: ListKind, *, is_look: bool = True) -> Deferred[tuple[Item, ...]]:
         """What a server has of a kind, asked for if it must be."""
         spec = self.view.servers.get(server)
         if spec is None:
@@ -155,7 +155,7 @@ class LegacyAccess:
 
         def known(_: None) -> tuple[Item, ...]:
             items = librarian.known(spec, kind, told) or ()
-            return self.view.narrowed(spec, items) if kind is Kind.TOOL else items
+            return self.view.narrowed(spec, items) if kind is ListKind.TOOL else items
 
         return asked.addCallback(known)
 

@@ -22,7 +22,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.discovery.records import Kind
+from mcpgateway.discovery.records import ListKind
 from mcpgateway.errors import GatewayError, Overloaded
 from mcpgateway.hub.caller import Asker
 from mcpgateway.hub.slot import Slot
@@ -273,7 +273,7 @@ class ViewEars:
 
     # What changes
 
-    def changed(self, server: str, kind: Kind) -> None:
+    def changed(self, server: str, kind: ListKind) -> None:
         """A list of a server's has changed: whoever listens to a view that shows it is told, once for many."""
         for ear in [each for each in self._ears.values() if KINDS[kind.news] in each.honoured.lists]:
             view = self._view(ear)
@@ -284,7 +284,7 @@ class ViewEars:
         """The servers are others now, and so may the views be."""
         for ear in list(self._ears.values()):
             if self._view(ear) is not None:
-                for kind in Kind:
+                for kind in ListKind:
                     self._note(ear, kind)
 
     def look_around(self, *, has_news: bool) -> None:
@@ -294,7 +294,7 @@ class ViewEars:
             if view is None or (view.own == ear.own and not (has_news and ear.is_nowhere)):
                 continue
             ear.own = view.own
-            for kind in Kind:
+            for kind in ListKind:
                 if view.shows(kind):
                     self._note(ear, kind)
 
@@ -305,7 +305,7 @@ class ViewEars:
             ear.listener.over({})  # there is no such view any more
             return None
 
-    def _note(self, ear: Ear, kind: Kind) -> None:
+    def _note(self, ear: Ear, kind: ListKind) -> None:
         if KINDS[kind.news] in ear.honoured.lists:
             ear.news[kind.news] = None
             self.hurry()

@@ -31,7 +31,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.backends.conversation import OwnQuestion
 from mcpgateway.config.model import ServerSpec, Share
-from mcpgateway.discovery.records import Kind
+from mcpgateway.discovery.records import ListKind
 from mcpgateway.errors import (
     BackendGone,
     BackendTimeout,
@@ -62,16 +62,16 @@ TRIES = 3  # so often it is asked when it ends meanwhile: it was killed, or stop
 PASSING = (BackendGone, ShuttingDown)
 _UNKNOWN_METHOD = -32601
 _DECLARED = {
-    Kind.TOOL: "tools",
-    Kind.PROMPT: "prompts",
-    Kind.RESOURCE: "resources",
-    Kind.TEMPLATE: "resources",
+    ListKind.TOOL: "tools",
+    ListKind.PROMPT: "prompts",
+    ListKind.RESOURCE: "resources",
+    ListKind.TEMPLATE: "resources",
 }
 
-Key = tuple[str, str, Kind, str]
+Key = tuple[str, str, ListKind, str]
 """A server, how and where it is launched, and what its child is told of its client."""
 
-Wanted = Iterable[tuple[ServerSpec, Kind]]
+Wanted = Iterable[tuple[ServerSpec, ListKind]]
 
 
 @define(eq=False)
@@ -108,7 +108,7 @@ class Lister:
         self._asking: dict[Key, _Asking] = {}
         self._respites: dict[Key, _Respite] = {}
 
-    def waits(self, session: Session, server: str, kind: Kind) -> bool:
+    def waits(self, session: Session, server: str, kind: ListKind) -> bool:
         """Whether a session waits for a list that is being asked for."""
         return any(
             each is session
@@ -141,7 +141,7 @@ class Lister:
         if found := deque(wanted):
             self._registry.clock.callLater(SOON_S, self._begin_next, session, found)
 
-    def _begin_next(self, session: Session, wanted: deque[tuple[ServerSpec, Kind]]) -> None:
+    def _begin_next(self, session: Session, wanted: deque[tuple[ServerSpec, ListKind]]) -> None:
         # To ask may mean to start a server, which takes its time: others are served in between.
         if session.id and not self._is_there(session):
             return
@@ -155,7 +155,7 @@ class Lister:
         if wanted:
             self._registry.clock.callLater(0, self._begin_next, session, wanted)
 
-    def missing(self, session: Session, kind: Kind) -> dict[str, str]:
+    def missing(self, session: Session, kind: ListKind) -> dict[str, str]:
         """The servers whose list the session's view is without, and why."""
         view, known = self._registry.inners(session).view, self._registry.librarian.known
         found = {}
@@ -170,7 +170,7 @@ class Lister:
         """Whether a server's list is any of a session's business: without an id there is no child to be asked."""
         return bool(session.id) or self._registry.switchboard.pool.scope(server) is not Share.SESSION
 
-    def shown(self, session: Session, kind: Kind) -> None:
+    def shown(self, session: Session, kind: ListKind) -> None:
         """The session's client is given a list, also of what may not be true any more: it is to hear what is."""
         view = self._registry.inners(session).view
         for server in view.to_ask(kind):
@@ -196,7 +196,7 @@ class Lister:
         asking = self._asking.get(key)
         return asking is not None and asking.is_missed
 
-    def _key(self, session: Session, server: ServerSpec, kind: Kind, told: str | None = None) -> Key:
+    def _key(self, session: Session, server: ServerSpec, kind: ListKind, told: str | None = None) -> Key:
         if told is None:
             told = self._registry.inners(session).view.told.get(server.name, "")
         return (server.name, self._registry.librarian.place(server), kind, told)
@@ -205,7 +205,7 @@ class Lister:
         self,
         session: Session,
         server: ServerSpec,
-        kind: Kind,
+        kind: ListKind,
         told: str | None = None,
         *,
         is_look: bool = False,
@@ -306,7 +306,7 @@ class Lister:
         """The servers are others now."""
         self._respites.clear()
 
-    async def _learn(self, session: Session, server: ServerSpec, kind: Kind, told: str) -> None:
+    async def _learn(self, session: Session, server: ServerSpec, kind: ListKind, told: str) -> None:
         registry, librarian = self._registry, self._registry.librarian
         # What is the same for all is asked in nobody's session, so that it comes whoever leaves.
         if told:
@@ -324,7 +324,7 @@ class Lister:
             if librarian.changes.get(server.name) != changes:
                 librarian.outdate(server, kind.news, each)
 
-    async def _pages(self, asked: Session, kind: Kind) -> tuple[Raw, ...]:
+    async def _pages(self, asked: Session, kind: ListKind) -> tuple[Raw, ...]:
         pages: list[Raw] = []
         params: Envelope = {}
         size, limit = 0, self._registry.librarian.limit
@@ -361,14 +361,14 @@ class Lister:
         return done
 
 
-def _lacks(session: Session, kind: Kind) -> bool:
+def _lacks(session: Session, kind: ListKind) -> bool:
     # Many servers list tools only, and need not be started to say so once more.
     slot = slot_of(session)
     hello = slot.introduction if slot is not None else None
     return hello is not None and _DECLARED[kind] not in legacy.capabilities(hello)
 
 
-def _refused(error: Raw, asked: Session, kind: Kind) -> tuple[Raw, ...]:
+def _refused(error: Raw, asked: Session, kind: ListKind) -> tuple[Raw, ...]:
     body = jsonrpc.value(error, dict)
     if body.get("code") == _UNKNOWN_METHOD or _lacks(asked, kind):
         return ()  # it has no such list

@@ -14,7 +14,7 @@ from attrs import define, field
 from zope.interface import implementer
 
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.discovery.records import Kind
+from mcpgateway.discovery.records import ListKind
 from mcpgateway.discovery.resources import Owned, prefixed, unprefixed
 from mcpgateway.errors import GatewayError
 from mcpgateway.hub.subscriptions.upstream_legacy import URIS_LIMIT
@@ -53,7 +53,7 @@ class Inners:
     seen_at: int = 0
     sessions: dict[str, Session] = field(factory=dict)
     tasks: dict[str, str] = field(factory=dict)
-    listed: dict[Kind, int | None] = field(factory=dict)
+    listed: dict[ListKind, int | None] = field(factory=dict)
     private: set[str] = field(factory=set)
     heard: dict[str, dict[str, dict[str, None]]] = field(factory=dict)
     used: dict[str, str] = field(factory=dict)
@@ -130,7 +130,7 @@ def names_of(view: View, server: str, uri: str, heard: Mapping[str, Iterable[str
 def is_relied_on(view: View, sessions: Iterable[Session]) -> bool:
     """Whether any of these sessions has been listed the tools of a view."""
     inner = map(Inners.of, sessions)
-    return any(each is not None and each.view is view and Kind.TOOL in each.listed for each in inner)
+    return any(each is not None and each.view is view and ListKind.TOOL in each.listed for each in inner)
 
 
 def inner_id(outer: Session, server: str) -> bytes:

@@ -24,7 +24,7 @@ from msgspec import Raw
 from twisted.logger import Logger
 
 from mcpgateway import __version__
-from mcpgateway.discovery.records import Kind
+from mcpgateway.discovery.records import ListKind
 from mcpgateway.discovery.resources import owner_named
 from mcpgateway.errors import (
     InvalidParams,
@@ -119,15 +119,15 @@ class ViewDoor(ModernRegistry):
         else:
             self._listed(call, kind, view, asker)
 
-    def _listed(self, call: Call, kind: Kind, view: View, asker: Asker) -> None:
+    def _listed(self, call: Call, kind: ListKind, view: View, asker: Asker) -> None:
         servers = view.servers.values() if view.shows(kind) else ()
         unknown = view.to_ask(kind) if view.shows(kind) else ()
         self.lists.shown(unknown, kind, asker)
-        if kind is Kind.TOOL:
+        if kind is ListKind.TOOL:
             self.listed(view)
         terms = self.lists.terms(servers, kind, asker)
         kept = self.kept.entries(kind, asker.principal) if self.kept is not None else []
-        if kept and kind is Kind.RESOURCE:
+        if kept and kind is ListKind.RESOURCE:
             terms = evolve(terms, is_public=False)  # nobody else is shown them
         # The list may be long: it is not read again.
         result = jsonrpc.encode({"resultType": jsonrpc.raw(COMPLETE), **terms.written()})[:-1] + b","
@@ -147,7 +147,7 @@ class ViewDoor(ModernRegistry):
         unknown = [uri for uri in wanted.uris if view.resource(uri) is None]
         owners = frozenset().union(*map(owner_named, unknown)) if all(map(owner_named, unknown)) else ()
         if unknown:
-            kinds = (Kind.RESOURCE, Kind.TEMPLATE)
+            kinds = (ListKind.RESOURCE, ListKind.TEMPLATE)
             self._road.seek(
                 call, kinds, asker, lambda _: owners, lambda view: all(map(view.resource, unknown)), listen
             )
@@ -168,7 +168,7 @@ class ViewDoor(ModernRegistry):
                 found[runner.name] = found.get(runner.name, Filter()) | Filter(tasks=frozenset((task,)))
         return [Wish(view.servers[server], filter_, names[server]) for server, filter_ in found.items()]
 
-    def _changed(self, server: str, kind: Kind) -> None:
+    def _changed(self, server: str, kind: ListKind) -> None:
         if self.lists.learning != (server, kind):
             self._ears.changed(server, kind)
 

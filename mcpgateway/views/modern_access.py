@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from mcpgateway import __version__
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.discovery.records import Item, Kind
+from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.errors import (
     BackendError,
     Cancelled,
@@ -109,11 +109,11 @@ class ModernAccess:
         done = self.door.board.catch_up()
         return succeed(self) if done.called else done.addCallback(lambda _: self.anew())
 
-    def settle(self, kind: Kind) -> Deferred[tuple[Access, Mapping[str, str]]]:
+    def settle(self, kind: ListKind) -> Deferred[tuple[Access, Mapping[str, str]]]:
         """Wait for the lists of its servers that are not known; those that are missing then, and why."""
         return Deferred.fromCoroutine(self._settle(kind))
 
-    async def _settle(self, kind: Kind) -> tuple[Access, Mapping[str, str]]:
+    async def _settle(self, kind: ListKind) -> tuple[Access, Mapping[str, str]]:
         missing = await self.door.settle(self.asker, kind)
         return self.anew(), missing
 
@@ -170,7 +170,7 @@ class ModernAccess:
             "_meta": jsonrpc.raw(meta),
         }
         message = Message(
-            rpc.Kind.REQUEST, jsonrpc.request(0, CALL_TOOL, params), CALL_TOOL, b"0", params, meta
+            rpc.MessageKind.REQUEST, jsonrpc.request(0, CALL_TOOL, params), CALL_TOOL, b"0", params, meta
         )
         call = Call(None, CALL_TOOL, b"0", bytes(TOKEN), Job(sink))
         spec = self._spec(server)
@@ -185,7 +185,7 @@ class ModernAccess:
         self.door.stateless.cancel(call)
         call.sink.failed(call, Cancelled(why))
 
-    def list(self, server: str, kind: Kind, *, is_look: bool = True) -> Deferred[tuple[Item, ...]]:
+    def list(self, server: str, kind: ListKind, *, is_look: bool = True) -> Deferred[tuple[Item, ...]]:
         """What a server has of a kind, asked for if it must be.
 
         :param is_look: nobody calls anything, so a server that has just failed is not started for it.
@@ -207,8 +207,8 @@ class ModernAccess:
 
         return asked.wait.addCallback(found)
 
-    def _narrowed(self, spec: ServerSpec, kind: Kind, items: tuple[Item, ...]) -> tuple[Item, ...]:
-        return self.view.narrowed(spec, items) if kind is Kind.TOOL else items
+    def _narrowed(self, spec: ServerSpec, kind: ListKind, items: tuple[Item, ...]) -> tuple[Item, ...]:
+        return self.view.narrowed(spec, items) if kind is ListKind.TOOL else items
 
     def elicit(self, call: Call, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
         """Ask the human at the caller's client; see `mcpgateway.views.modern_own_tools`.

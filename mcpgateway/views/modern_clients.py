@@ -15,7 +15,7 @@ from collections.abc import Callable
 from mcpgateway import __version__
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.hub.caller import Client
-from mcpgateway.policy.eras import Road
+from mcpgateway.policy.eras import EraPath
 from mcpgateway.policy.recorded_answers import client_in, told_in
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope
@@ -34,7 +34,7 @@ class Clients:
 
     def __init__(
         self,
-        road: Callable[[ServerSpec], Road | None],
+        road: Callable[[ServerSpec], EraPath | None],
         told_of: Callable[[ServerSpec, Envelope], str],
     ) -> None:
         self._road = road
@@ -56,7 +56,7 @@ class Clients:
         """Names what a server is told of a client, as `mcpgateway.hub.catalog.listed` does; empty for nothing."""
         if client is None:
             return ""
-        if self._road(server) is Road.BRIDGED:
+        if self._road(server) is EraPath.BRIDGED:
             return self._told_of(server, client.meta)
         return told_in(self.words(server, client))
 
@@ -64,6 +64,6 @@ class Clients:
         """The ``_meta`` of a request by which a server is asked what it lists to a client."""
         if client is None:
             return dict(OWN)
-        if self._road(server) is Road.BRIDGED:
+        if self._road(server) is EraPath.BRIDGED:
             return dict(client.meta)  # it may be what its child is started with
         return OWN | {modern.CAPABILITIES_KEY: client.meta[modern.CAPABILITIES_KEY]}

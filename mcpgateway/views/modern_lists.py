@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.backends.conversation import OwnQuestion
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.discovery.records import Kind
+from mcpgateway.discovery.records import ListKind
 from mcpgateway.errors import BackendTimeout, GatewayError, MalformedMessage
 from mcpgateway.hub.caller import Asker
 from mcpgateway.hub.catalog.listed import Librarian
@@ -50,7 +50,7 @@ TERMS_LIMIT = 10_000
 REFRESHED_LIMIT = 16  # kinds of clients for whom the lists of one server are asked for again when it runs
 
 Submit = Callable[[Call, Message, Asker], None]
-_Key = tuple[Variant, str, Kind, str]
+_Key = tuple[Variant, str, ListKind, str]
 """A server, how and where it is launched, what it is asked for, and what it is told of the client."""
 
 
@@ -132,7 +132,7 @@ class Lists:
         clients: Clients,
         clock: IReactorTime,
     ) -> None:
-        self.learning: tuple[str, Kind] | None = None
+        self.learning: tuple[str, ListKind] | None = None
         self._librarian = librarian
         self._submit = submit
         self._cancel = cancel
@@ -141,14 +141,14 @@ class Lists:
         self._clients = clients
         self._clock = clock
         self._asking: dict[_Key, _Asking] = {}
-        self._terms: dict[tuple[Variant, Kind, str], Terms] = {}
+        self._terms: dict[tuple[Variant, ListKind, str], Terms] = {}
         self._askers: dict[Variant, dict[str, Asker]] = {}  # by what the server is told of them
         self._respites: dict[_Key, _Respite] = {}
         self.current: Callable[[ServerSpec], ServerSpec] = _as_it_was
         self.pause: Callable[[ServerSpec], GatewayError | None] = lambda _: None
 
     def wait(
-        self, wanted: Iterable[tuple[ServerSpec, Kind]], asker: Asker, patience_s: float = PATIENCE_S
+        self, wanted: Iterable[tuple[ServerSpec, ListKind]], asker: Asker, patience_s: float = PATIENCE_S
     ) -> Deferred[None]:
         """Fires once these lists are known, or so many seconds have passed.
 
@@ -171,12 +171,12 @@ class Lists:
         DeferredList([each.wait for each in asked], consumeErrors=True).addCallback(told)
         return done
 
-    def begin(self, wanted: Iterable[tuple[ServerSpec, Kind]], asker: Asker) -> None:
+    def begin(self, wanted: Iterable[tuple[ServerSpec, ListKind]], asker: Asker) -> None:
         """Have these lists asked for soon, though nobody waits for them: they are announced when they come."""
         if found := deque(wanted):
             self._clock.callLater(SOON_S, self._begin_next, found, asker)
 
-    def _begin_next(self, wanted: deque[tuple[ServerSpec, Kind]], asker: Asker) -> None:
+    def _begin_next(self, wanted: deque[tuple[ServerSpec, ListKind]], asker: Asker) -> None:
         # To ask may mean to start a server, which takes its time: others are served in between.
         server, kind = wanted.popleft()
         if self._key(server, kind, asker) not in self._asking and self.has_to_be_asked(server, kind, asker):
@@ -184,7 +184,7 @@ class Lists:
         if wanted:
             self._clock.callLater(0, self._begin_next, wanted, asker)
 
-    def missing(self, servers: Iterable[ServerSpec], kind: Kind, asker: Asker) -> dict[str, str]:
+    def missing(self, servers: Iterable[ServerSpec], kind: ListKind, asker: Asker) -> dict[str, str]:
         """Those of these servers whose list is not known, and why."""
         found = {}
         for server in servers:
@@ -197,7 +197,7 @@ class Lists:
         """Names what a server is told of a client."""
         return self._clients.told(server, asker.client)
 
-    def shown(self, servers: Iterable[ServerSpec], kind: Kind, asker: Asker) -> None:
+    def shown(self, servers: Iterable[ServerSpec], kind: ListKind, asker: Asker) -> None:
         """A client is given a list without these servers, or what may not be true of them: it is to hear what is."""
         for server in servers:
             self._librarian.show(server, kind, self.told(server, asker))
@@ -212,7 +212,7 @@ class Lists:
             if len(known) > REFRESHED_LIMIT:
                 del known[next(iter(known))]
 
-    def has_to_be_asked(self, server: ServerSpec, kind: Kind, asker: Asker) -> bool:
+    def has_to_be_asked(self, server: ServerSpec, kind: ListKind, asker: Asker) -> bool:
         """Whether a server has to be asked for a list; see Note [Who is asked]."""
         librarian, told = self._librarian, self.told(server, asker)
         if librarian.is_fresh(server, kind, told) or self._resting(server, kind, asker) is not None:
@@ -224,22 +224,22 @@ class Lists:
         self._learn(server, kind, (), told)
         return False
 
-    def _key(self, server: ServerSpec, kind: Kind, asker: Asker) -> _Key:
+    def _key(self, server: ServerSpec, kind: ListKind, asker: Asker) -> _Key:
         return (variant_of(server), self._librarian.place(server), kind, self.told(server, asker))
 
-    def _resting(self, server: ServerSpec, kind: Kind, asker: Asker) -> _Respite | None:
+    def _resting(self, server: ServerSpec, kind: ListKind, asker: Asker) -> _Respite | None:
         found = self._respites.get(self._key(server, kind, asker))
         if found is not None and found.until > self._clock.seconds():
             return found
         pause = self.pause(server)
         return _Respite(math.inf, pause.message) if pause is not None else None
 
-    def _lacks(self, server: ServerSpec, kind: Kind) -> bool:
+    def _lacks(self, server: ServerSpec, kind: ListKind) -> bool:
         # Many servers have tools only, and need not be started to say so once more.
         hello = self._hello(server)
         return hello is not None and _DECLARED[kind] not in legacy.capabilities(hello)
 
-    def _learn(self, server: ServerSpec, kind: Kind, pages: Iterable[Raw], told: str) -> None:
+    def _learn(self, server: ServerSpec, kind: ListKind, pages: Iterable[Raw], told: str) -> None:
         # Where nobody has been shown anything else, nobody need be told that it has changed.
         self.learning = None if self._librarian.is_shown(server, kind, told) else (server.name, kind)
         try:
@@ -252,7 +252,7 @@ class Lists:
             each.asking.is_missed = True
         done.callback(None)
 
-    def ask(self, server: ServerSpec, kind: Kind, asker: Asker, *, is_look: bool = False) -> Asked:
+    def ask(self, server: ServerSpec, kind: ListKind, asker: Asker, *, is_look: bool = False) -> Asked:
         """Ask a server for a list, unless it is being asked; what it answers is learnt.
 
         :param asker: on whose behalf.
@@ -301,7 +301,7 @@ class Lists:
         for each in waiting:
             each.callback(None)
 
-    async def _ask_again(self, server: ServerSpec, kind: Kind, asker: Asker) -> None:
+    async def _ask_again(self, server: ServerSpec, kind: ListKind, asker: Asker) -> None:
         for _ in range(TRIES - 1):
             try:
                 await self._ask(server, kind, asker)
@@ -320,7 +320,7 @@ class Lists:
         except GatewayError:
             return False
 
-    async def _ask(self, server: ServerSpec, kind: Kind, asker: Asker) -> None:
+    async def _ask(self, server: ServerSpec, kind: ListKind, asker: Asker) -> None:
         librarian, told = self._librarian, self.told(server, asker)
         changes = librarian.changes.get(server.name)
         pages: list[Raw] = []
@@ -345,13 +345,13 @@ class Lists:
             if librarian.changes.get(server.name) != changes:
                 librarian.outdate(server, kind.news, each)  # what it has said may be from before that
 
-    async def _page(self, kind: Kind, cursor: str | None, server: ServerSpec, asker: Asker) -> Raw | None:
+    async def _page(self, kind: ListKind, cursor: str | None, server: ServerSpec, asker: Asker) -> Raw | None:
         meta = self._clients.words(server, asker.client)
         params: Envelope = {"_meta": jsonrpc.raw(meta)}
         if cursor is not None:
             params["cursor"] = jsonrpc.raw(cursor)
         envelope = jsonrpc.request(0, kind.method, params)
-        message = Message(rpc.Kind.REQUEST, envelope, kind.method, b"0", params, meta)
+        message = Message(rpc.MessageKind.REQUEST, envelope, kind.method, b"0", params, meta)
         done: Deferred[Envelope] = Deferred()
         call = Call(None, kind.method, b"0", None, OwnQuestion(done))
         self._submit(call, message, Asker(server, asker.principal, asker.caller, asker.pid))
@@ -376,13 +376,13 @@ class Lists:
     def refresh(self, server: ServerSpec, asker: Asker) -> None:
         """A child runs that may list something else than its forerunner: ask for what has been shown of it."""
         for each in (asker, *self._askers.pop(variant_of(server), {}).values()):
-            for kind in Kind:
+            for kind in ListKind:
                 told = self.told(server, each)
                 if self._librarian.known(server, kind, told) is not None:
                     self._librarian.show(server, kind, told)
                     self.ask(server, kind, each)
 
-    def terms(self, servers: Iterable[ServerSpec], kind: Kind, asker: Asker) -> Terms:
+    def terms(self, servers: Iterable[ServerSpec], kind: ListKind, asker: Asker) -> Terms:
         """For how long what these servers list may be kept by whoever asks for all of it."""
         now = self._clock.seconds()
         return most_careful(
@@ -392,10 +392,10 @@ class Lists:
 
 
 _DECLARED = {
-    Kind.TOOL: "tools",
-    Kind.PROMPT: "prompts",
-    Kind.RESOURCE: "resources",
-    Kind.TEMPLATE: "resources",
+    ListKind.TOOL: "tools",
+    ListKind.PROMPT: "prompts",
+    ListKind.RESOURCE: "resources",
+    ListKind.TEMPLATE: "resources",
 }
 
 _NO_SUCH_LIST = (-32601, -32602)

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.discovery.records import Item, Kind
+from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.errors import (
     GatewayError,
     SessionRequired,
@@ -29,7 +29,7 @@ from mcpgateway.hub.catalog.recorded import Snapshots
 from mcpgateway.hub.filters import Between
 from mcpgateway.hub.pool import Pool
 from mcpgateway.interfaces import Call
-from mcpgateway.policy.permissions import Scope
+from mcpgateway.policy.permissions import TokenScope
 from mcpgateway.protocol.jsonrpc import Envelope, Message
 from mcpgateway.protocol.versions import Era
 from mcpgateway.views.extensions import met
@@ -90,7 +90,7 @@ class Views(Protocol):
     def seen(
         self,
         spec: ServerSpec,
-        scope: Scope | None = None,
+        scope: TokenScope | None = None,
         told_of: Callable[[ServerSpec], str] | None = None,
     ) -> View:
         """What a view shows, by its entry as it is for the place of whoever asks, and may use no more than this."""
@@ -174,7 +174,7 @@ class ModernRegistry:
         self.board = around.board
         self._look_at = around.board.seen
         self.clock = around.clock
-        self._seen: dict[tuple[str, str, str, Scope | None, bytes], _Seen] = {}
+        self._seen: dict[tuple[str, str, str, TokenScope | None, bytes], _Seen] = {}
         self.methods: dict[str, Here] = {}
 
     def use(self, outcomes: Outcomes) -> None:
@@ -245,7 +245,7 @@ class ModernRegistry:
 
     # Lists
 
-    async def settle(self, asker: Asker, kind: Kind) -> dict[str, str]:
+    async def settle(self, asker: Asker, kind: ListKind) -> dict[str, str]:
         """Wait for the lists of all servers of a view; those that are missing then, and why."""
         asked = self.look(asker).to_ask(kind)
         unknown = [(each, kind) for each in asked if self.lists.has_to_be_asked(each, kind, asker)]

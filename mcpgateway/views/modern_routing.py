@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.listing import More
-from mcpgateway.discovery.records import Item, Kind
+from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.discovery.resources import Owned, owner_named
 from mcpgateway.errors import (
     GatewayError,
@@ -101,7 +101,7 @@ class Road:
             return
         self.seek(
             call,
-            (Kind.TOOL,),
+            (ListKind.TOOL,),
             asker,
             lambda view: view.named(name),
             lambda view: view.find(name) is not None,
@@ -112,7 +112,7 @@ class Road:
         name = _text(message, "name")
         found = view.find(name)
         if found is None:
-            raise self._unknown(f"Unknown tool: {name}", name, view, Kind.TOOL, asker)
+            raise self._unknown(f"Unknown tool: {name}", name, view, ListKind.TOOL, asker)
         self._to(call, message, asker, view, found)
 
     def _to(self, call: Call, message: Message, asker: Asker, view: View, found: Item | More | Tool) -> None:
@@ -125,7 +125,7 @@ class Road:
         else:
             self._run(call, message, asker, view, found)
 
-    def give_list(self, call: Call, kind: Kind, asker: Asker, then: Callable[[View], None]) -> None:
+    def give_list(self, call: Call, kind: ListKind, asker: Asker, then: Callable[[View], None]) -> None:
         """Go on with a request for a list, at once or nearly so (`mcpgateway.views.lists`)."""
         caught_up = self._door.board.catch_up()
         if caught_up.called:
@@ -133,7 +133,7 @@ class Road:
         else:
             self._later(caught_up, call, lambda: self._list_now(call, kind, asker, then))
 
-    def _list_now(self, call: Call, kind: Kind, asker: Asker, then: Callable[[View], None]) -> None:
+    def _list_now(self, call: Call, kind: ListKind, asker: Asker, then: Callable[[View], None]) -> None:
         lists, view = self._door.lists, self._door.look(asker)
         unknown = [(each, kind) for each in view.to_ask(kind) if lists.has_to_be_asked(each, kind, asker)]
         running = {slot.server.name for slot in self._pool if slot.conversation is not None}
@@ -151,7 +151,7 @@ class Road:
     def seek(
         self,
         call: Call,
-        kinds: Iterable[Kind],
+        kinds: Iterable[ListKind],
         asker: Asker,
         whose: Callable[[View], Container[str]],
         is_found: Callable[[View], bool],
@@ -166,7 +166,7 @@ class Road:
 
     async def _seek(
         self,
-        kinds: tuple[Kind, ...],
+        kinds: tuple[ListKind, ...],
         asker: Asker,
         whose: Callable[[View], Container[str]],
         is_found: Callable[[View], bool],
@@ -196,7 +196,7 @@ class Road:
                 return
         raise why
 
-    def _unknown(self, what: str, name: str, view: View, kind: Kind, asker: Asker) -> InvalidParams:
+    def _unknown(self, what: str, name: str, view: View, kind: ListKind, asker: Asker) -> InvalidParams:
         missing = self._door.lists.missing(view.to_ask(kind), kind, asker)
         hint = "; ".join(filter(None, (_near(view, name, kind), not_all(missing))))
         return InvalidParams(what, hint, {"missing": missing} if missing else None)
@@ -204,7 +204,7 @@ class Road:
     def _forward(self, call: Call, message: Message, asker: Asker, view: View, item: Item) -> None:
         asker = evolve(asker, server=view.servers[item.server])
         _put(message, "name", item.own)
-        if item.kind is Kind.TOOL:
+        if item.kind is ListKind.TOOL:
             self._door.shield(call, asker.principal, view, (item.server, item.own), None)
             if self._flies(call, message, asker, item):
                 return
@@ -241,7 +241,7 @@ class Road:
         def forward(view: View) -> None:
             found = view.prompt(name)
             if found is None:
-                raise self._unknown(f"Unknown prompt: {name}", name, view, Kind.PROMPT, asker)
+                raise self._unknown(f"Unknown prompt: {name}", name, view, ListKind.PROMPT, asker)
             self._forward(call, message, asker, view, found)
 
         if view.prompt(name) is not None:
@@ -249,7 +249,7 @@ class Road:
             return
         self.seek(
             call,
-            (Kind.PROMPT,),
+            (ListKind.PROMPT,),
             asker,
             lambda view: view.named(name),
             lambda view: view.prompt(name) is not None,
@@ -265,7 +265,7 @@ class Road:
         def read(view: View) -> None:
             owners = [(each, view.servers[each.server]) for each in view.owners(uri)]
             if not owners:
-                absent = self._door.lists.missing(view.to_ask(Kind.RESOURCE), Kind.RESOURCE, asker)
+                absent = self._door.lists.missing(view.to_ask(ListKind.RESOURCE), ListKind.RESOURCE, asker)
                 what, hint = missing(uri)
                 data = {"uri": uri, "missing": absent} if absent else {"uri": uri}
                 raise InvalidParams(what, "; ".join(filter(None, (hint, not_all(absent)))), data)
@@ -274,7 +274,7 @@ class Road:
         if view.resource(uri) is not None:
             read(view)
             return
-        kinds = (Kind.RESOURCE, Kind.TEMPLATE)
+        kinds = (ListKind.RESOURCE, ListKind.TEMPLATE)
         self.seek(
             call, kinds, asker, lambda _: owner_named(uri), lambda view: view.resource(uri) is not None, read
         )
@@ -309,7 +309,7 @@ class Road:
         name, uri = peek.text(reference, "name"), peek.text(reference, "uri", jsonrpc.URI_LIMIT)
         if name is None and uri is None:
             raise InvalidParams("Invalid params: ref must name a prompt or a resource")
-        kinds = (Kind.PROMPT,) if name is not None else (Kind.TEMPLATE, Kind.RESOURCE)
+        kinds = (ListKind.PROMPT,) if name is not None else (ListKind.TEMPLATE, ListKind.RESOURCE)
 
         def whose(view: View) -> Container[str]:
             return view.named(name) if name is not None else owner_named(uri)
@@ -357,7 +357,7 @@ def _text(message: Message, name: str, limit: int = jsonrpc.METHOD_LIMIT) -> str
     return found
 
 
-def _near(view: View, wrong: str, kind: Kind) -> str:
+def _near(view: View, wrong: str, kind: ListKind) -> str:
     near = view.near(wrong, kind)
     return f"did you mean {', '.join(near)}?" if near else f"{kind.method} names those there are"
 

@@ -23,20 +23,20 @@ from twisted.logger import Logger
 
 from mcpgateway import __version__
 from mcpgateway.config.model import ServerSpec, Share
-from mcpgateway.discovery.records import Kind
-from mcpgateway.discovery.resources import Holders
+from mcpgateway.discovery.records import ListKind
+from mcpgateway.discovery.resources import ResourceOwners
 from mcpgateway.errors import BackendGone, GatewayError, ShuttingDown, UnknownServer
 from mcpgateway.hub.catalog.listed import Librarian
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.slot import slot_of
 from mcpgateway.hub.views import ViewsConfig
 from mcpgateway.interfaces import Call
-from mcpgateway.policy.permissions import Scope
+from mcpgateway.policy.permissions import TokenScope
 from mcpgateway.policy.recorded_answers import told_at_handshake
 from mcpgateway.protocol import jsonrpc, legacy, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
-from mcpgateway.system.workspaces import Place
+from mcpgateway.system.workspaces import WorkingPlace
 from mcpgateway.views import specs
 from mcpgateway.views.members import Forward, Inners, inner_id, subscribed
 from mcpgateway.views.results import Outcomes
@@ -80,7 +80,7 @@ class ViewRegistry:
         self._make_builtin = builtin
         self._builtin: Builtin | None = None
         self._views: WeakValueDictionary[tuple[object, ...], View] = WeakValueDictionary()
-        self._holders: defaultdict[str, Holders] = defaultdict(Holders)
+        self._holders: defaultdict[str, ResourceOwners] = defaultdict(ResourceOwners)
         self._outer: dict[Session, None] = {}
         # Calls that are with no server: they wait for lists, or one of the gateway's own tools is at them.
         self._held: dict[Call, Callable[[str], None] | None] = {}
@@ -134,7 +134,7 @@ class ViewRegistry:
         found = scopes.of_principal(found, view.principal)
         return evolve(found, is_everywhere=True) if view.is_everywhere else found
 
-    def at_place(self, view: ServerSpec, place: Place) -> ServerSpec:
+    def at_place(self, view: ServerSpec, place: WorkingPlace) -> ServerSpec:
         """A view as it is today, for those who work at a place."""
         scopes = self.switchboard.scopes
         found = scopes.variant(self._specs.get(view.name, view), place)
@@ -192,7 +192,7 @@ class ViewRegistry:
         return self._view(session.server, self._teller(session), scope)
 
     def _view(
-        self, spec: ServerSpec, told_of: Callable[[ServerSpec], str] | None, scope: Scope | None
+        self, spec: ServerSpec, told_of: Callable[[ServerSpec], str] | None, scope: TokenScope | None
     ) -> View:
         servers, told = {}, {}
         for each in _admitted(scope, self.members(spec)):
@@ -246,7 +246,7 @@ class ViewRegistry:
     def seen(
         self,
         spec: ServerSpec,
-        scope: Scope | None = None,
+        scope: TokenScope | None = None,
         told_of: Callable[[ServerSpec], str] | None = None,
     ) -> View:
         """What a view shows to those who have no session with it, and may use no more than this.
@@ -369,7 +369,7 @@ class ViewRegistry:
 
     # News
 
-    def announce(self, session: Session, kind: Kind) -> None:
+    def announce(self, session: Session, kind: ListKind) -> None:
         """Tell a session that a list has changed."""
         # Many servers may have news in one turn, as when all of them begin.
         if not self._due:
@@ -383,7 +383,7 @@ class ViewRegistry:
                 for each in news:
                     session.mailbox.put(jsonrpc.encode(jsonrpc.notification(each)), each)
 
-    def is_given(self, session: Session, kind: Kind) -> None:
+    def is_given(self, session: Session, kind: ListKind) -> None:
         """A session's client is given a list: what was still to be said of it is said by that."""
         inners = self.inners(session)
         inners.listed[kind] = inners.view.mark(kind)
@@ -396,7 +396,7 @@ class ViewRegistry:
 
     def announce_all(self, session: Session) -> None:
         """All that a session is listed may be something else now."""
-        for kind in Kind:
+        for kind in ListKind:
             if self.inners(session).view.shows(kind):
                 self.announce(session, kind)
 
@@ -431,7 +431,7 @@ def gone(reason: str) -> None:
     """Stands for a call that is not here."""
 
 
-def _admitted(scope: Scope | None, servers: tuple[ServerSpec, ...]) -> tuple[ServerSpec, ...]:
+def _admitted(scope: TokenScope | None, servers: tuple[ServerSpec, ...]) -> tuple[ServerSpec, ...]:
     if scope is None:
         return servers
     return tuple(each for each in servers if scope.admits_server(each.name))

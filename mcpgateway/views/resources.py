@@ -9,7 +9,7 @@ from attrs import define
 from twisted.internet.defer import Deferred
 
 from mcpgateway.backends.conversation import OwnQuestion
-from mcpgateway.discovery.records import Kind
+from mcpgateway.discovery.records import ListKind
 from mcpgateway.discovery.resources import Owned, owner_named
 from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.hub.filters import Between
@@ -88,12 +88,14 @@ class Resources:
         def is_found(_: View) -> bool:
             return bool(_owners(self._registry.inners(call.session), uri))
 
-        self._forwarder.seek(call, (Kind.RESOURCE, Kind.TEMPLATE), lambda _: owner_named(uri), is_found, then)
+        self._forwarder.seek(
+            call, (ListKind.RESOURCE, ListKind.TEMPLATE), lambda _: owner_named(uri), is_found, then
+        )
 
     def _found(self, session: Session, uri: str) -> tuple[Owned, ...]:
         owners = _owners(self._registry.inners(session), uri)
         if not owners:
-            absent = self._forwarder.lister.missing(session, Kind.RESOURCE)
+            absent = self._forwarder.lister.missing(session, ListKind.RESOURCE)
             what, hint = missing(uri)
             data = {"uri": uri, "missing": absent} if absent else {"uri": uri}
             raise UnknownResource(what, "; ".join(filter(None, (hint, not_all(absent)))), data=data)

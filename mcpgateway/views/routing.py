@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import DeferredList
 from twisted.python.failure import Failure
 
-from mcpgateway.discovery.records import Item, Kind
+from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.discovery.resources import owner_named
 from mcpgateway.errors import GatewayError, InvalidParams, ShuttingDown, UnknownMethod
 from mcpgateway.hub.levels import SET_LEVEL
@@ -97,7 +97,7 @@ class Road:
         else:
             self._give(call, kind)
 
-    def _list_now(self, call: Call, kind: Kind) -> None:
+    def _list_now(self, call: Call, kind: ListKind) -> None:
         registry, session = self._registry, call.session
         unknown = [
             (each, kind)
@@ -116,19 +116,19 @@ class Road:
         else:
             give()
 
-    def _give(self, call: Call, kind: Kind) -> None:
+    def _give(self, call: Call, kind: ListKind) -> None:
         session, inners = call.session, self._registry.inners(call.session)
         self._registry.is_given(session, kind)
         listed = inners.view.listed(kind, is_dotted=call.is_dotted)
         outcomes = self._registry.outcomes
-        if kind is Kind.TOOL:
+        if kind is ListKind.TOOL:
             outcomes.listed(inners.view)
         if outcomes.kept is not None:
             listed = with_kept(listed, outcomes.kept.entries(kind, session.principal))
         if inners.view.shows(kind):
             self._forwarder.lister.shown(session, kind)
             listed = with_missing(listed, self._forwarder.lister.missing(session, kind))
-        if kind is Kind.TOOL and inners.view.kind == FULL and self._registry.builtin is not None:
+        if kind is ListKind.TOOL and inners.view.kind == FULL and self._registry.builtin is not None:
             self._registry.builtin.heard(session)
         call.sink.answered(call, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": listed})
 
@@ -146,12 +146,16 @@ class Road:
             item = view.prompt(name)
             if item is None:
                 raise self._forwarder.unknown(
-                    call.session, Kind.PROMPT, f"Unknown prompt: {name}", view.near(name, Kind.PROMPT)
+                    call.session, ListKind.PROMPT, f"Unknown prompt: {name}", view.near(name, ListKind.PROMPT)
                 )
             self._under_its_own(call, message, params, "name", item)
 
         self._forwarder.seek(
-            call, (Kind.PROMPT,), lambda view: view.named(name), lambda view: bool(view.prompt(name)), again
+            call,
+            (ListKind.PROMPT,),
+            lambda view: view.named(name),
+            lambda view: bool(view.prompt(name)),
+            again,
         )
 
     def _under_its_own(self, call: Call, message: Message, params: Envelope, key: str, item: Item) -> None:
@@ -178,7 +182,7 @@ class Road:
         if is_found(inners.view):
             go_on()
             return
-        kind = Kind.PROMPT if name is not None else Kind.TEMPLATE
+        kind = ListKind.PROMPT if name is not None else ListKind.TEMPLATE
         self._forwarder.seek(
             call, (kind,), lambda view: view.named(name) if name else owner_named(uri), is_found, go_on
         )

@@ -17,7 +17,7 @@ from msgspec import Raw
 from twisted.internet.interfaces import IReactorTime
 
 from mcpgateway.config.diff import Change
-from mcpgateway.discovery.records import Kind
+from mcpgateway.discovery.records import ListKind
 from mcpgateway.errors import GatewayError
 from mcpgateway.hub.catalog.listed import Librarian, Whose
 from mcpgateway.hub.dispatch import Switchboard
@@ -63,7 +63,7 @@ class ViewSessions(ViewRegistry):
         self.direct = Direct(outcomes, librarian, self.told)
         self.errands: Holder | None = None
         self.submit = Road(self, self.lister).submit
-        self._learnt: dict[Session, dict[Kind, None]] = {}
+        self._learnt: dict[Session, dict[ListKind, None]] = {}
         librarian.on_news = self._news
 
     # The configuration
@@ -110,7 +110,7 @@ class ViewSessions(ViewRegistry):
     def revived(self, session: Session) -> None:
         """A session is back, and its client may know what is not true any more."""
         self._outer[session] = None
-        self.inners(session).listed.update(dict.fromkeys(Kind))
+        self.inners(session).listed.update(dict.fromkeys(ListKind))
         session.is_stale = False
         self.announce_all(session)
         self._restore(session)
@@ -125,13 +125,13 @@ class ViewSessions(ViewRegistry):
         """Ask a session's client for its roots, if the view depends on them."""
         self.roots.ask(session)
 
-    def missing(self, session: Session, kind: Kind) -> Mapping[str, str]:
+    def missing(self, session: Session, kind: ListKind) -> Mapping[str, str]:
         """The servers whose list a session was not shown, with the reason."""
         return self.lister.missing(session, kind)
 
     # News
 
-    def _news(self, server: str, kind: Kind, told: str) -> None:
+    def _news(self, server: str, kind: ListKind, told: str) -> None:
         # Whoever is just waiting for that list need not hear that there is another.
         for session in self._outer:
             inners = self.inners(session)
@@ -148,7 +148,7 @@ class ViewSessions(ViewRegistry):
                 else:
                     self.announce(session, kind)
 
-    def _learnt_for(self, session: Session, kind: Kind) -> None:
+    def _learnt_for(self, session: Session, kind: ListKind) -> None:
         # When many servers begin they answer within a moment, and most of what they say changes nothing that is shown.
         if not self._learnt:
             self.clock.callLater(LEARNT_S, self._look_at_learnt)

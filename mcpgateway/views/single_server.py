@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.surface import Level
-from mcpgateway.discovery.records import Item, Kind
+from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.hub.catalog.listed import Librarian
 from mcpgateway.hub.filters import reason
 from mcpgateway.interfaces import Call
@@ -65,9 +65,9 @@ class Direct:
             shielding.over(call, self._tool(server, name, told), level, principal, is_direct=True)
 
     def _tool(self, server: ServerSpec, name: str, told: str) -> Item:
-        known = self._librarian.recall(server, Kind.TOOL, told) or ()
+        known = self._librarian.recall(server, ListKind.TOOL, told) or ()
         found = next((each for each in known if each.own == name), None)
-        return found or Item(server.name, Kind.TOOL, name, _UNCUT)
+        return found or Item(server.name, ListKind.TOOL, name, _UNCUT)
 
     def _reads(self, call: Call, message: Message, principal: str, era: Era) -> bool:
         kept, uri = self._outcomes.kept, peek.text(message.params, "uri", jsonrpc.URI_LIMIT) or ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define
 
 from mcpgateway.discovery.listing import More
-from mcpgateway.discovery.records import Item, Kind
+from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.hub.filters import Between
 from mcpgateway.interfaces import Call
@@ -105,14 +105,20 @@ class Tools:
             found, params = now.view.find(name), message.params or {}
             if found is None:
                 near, hint = (
-                    now.view.near(name, Kind.TOOL),
+                    now.view.near(name, ListKind.TOOL),
                     "tools/list and gateway_search name those there are",
                 )
-                raise self._forwarder.unknown(call.session, Kind.TOOL, f"Unknown tool: {name}", near, hint)
+                raise self._forwarder.unknown(
+                    call.session, ListKind.TOOL, f"Unknown tool: {name}", near, hint
+                )
             self._to(call, message, params, found, now)
 
         self._forwarder.seek(
-            call, (Kind.TOOL,), lambda view: view.named(name), lambda view: view.find(name) is not None, again
+            call,
+            (ListKind.TOOL,),
+            lambda view: view.named(name),
+            lambda view: view.find(name) is not None,
+            again,
         )
 
     def _own(self, call: Call, message: Message, tool: Any, inners: Inners) -> None:

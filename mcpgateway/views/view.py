@@ -22,22 +22,22 @@ from msgspec import Raw
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.surface import Expose, ViewSettings
 from mcpgateway.discovery.list_digest import topology
-from mcpgateway.discovery.listing import Exposure, Listing, More, definition, listing
+from mcpgateway.discovery.listing import Exposure, More, ViewListing, definition, listing
 from mcpgateway.discovery.naming import Names, named, servers_named
-from mcpgateway.discovery.records import Item, Kind
-from mcpgateway.discovery.resources import Holders, Owned, Routes
+from mcpgateway.discovery.records import Item, ListKind
+from mcpgateway.discovery.resources import Owned, ResourceOwners, Routes
 from mcpgateway.discovery.token_savings import Spared, spared
 from mcpgateway.discovery.tokens import estimate
 from mcpgateway.hub.authorization import Permits
 from mcpgateway.hub.catalog.listed import Librarian
-from mcpgateway.policy.permissions import OWN_TOOLS, Scope
+from mcpgateway.policy.permissions import OWN_TOOLS, TokenScope
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.views.specs import ADMIN, FULL, HYBRID
 
 if TYPE_CHECKING:
     from mcpgateway.owntools.tool import Builtin, Listed, Tool
 
-KINDS = {kind.method: kind for kind in Kind}
+KINDS = {kind.method: kind for kind in ListKind}
 
 
 @frozen
@@ -54,7 +54,7 @@ class Sources:
     settings: ViewSettings
     builtin: Builtin | None
     usage: Callable[[], Mapping[str, int]]
-    holders: defaultdict[str, Holders] = field(factory=lambda: defaultdict(Holders), repr=False)
+    holders: defaultdict[str, ResourceOwners] = field(factory=lambda: defaultdict(ResourceOwners), repr=False)
     permits: Permits = field(factory=Permits, repr=False)
 
 
@@ -71,11 +71,11 @@ class _Look:
 
     generation: int
     calls: dict[str, Item | More] = field(factory=dict)
-    listing: Listing | None = None
+    listing: ViewListing | None = None
     prompts: Names | None = None
     routes: Routes | None = None
-    results: dict[tuple[Kind, bool], Raw] = field(factory=dict)
-    marks: dict[Kind, int] = field(factory=dict)
+    results: dict[tuple[ListKind, bool], Raw] = field(factory=dict)
+    marks: dict[ListKind, int] = field(factory=dict)
     spared: Spared | None = None
 
 
@@ -99,7 +99,7 @@ class View:
         sources: Sources,
         own: tuple[ServerSpec, ...] = (),
         others: tuple[ServerSpec, ...] = (),
-        scope: Scope | None = None,
+        scope: TokenScope | None = None,
     ) -> None:
         self.spec = spec
         self.scope = scope
@@ -165,7 +165,7 @@ class View:
         return found or self.listing.find(name)
 
     @property
-    def listing(self) -> Listing:
+    def listing(self) -> ViewListing:
         """What is listed of the servers' tools, and what is not."""
         look = self._look()
         return look.listing or self._look_at_tools().listing  # type: ignore[return-value]  # it is there then
@@ -177,7 +177,7 @@ class View:
 
     def _look_at_tools(self) -> _Look:
         look = self._look()
-        items = self.items(Kind.TOOL)
+        items = self.items(ListKind.TOOL)
         if items != self._counted:
             # See Note [When the order changes].
             self._counted, self._usage = items, self._sources.usage()
@@ -203,12 +203,12 @@ class View:
         look = self._look()
         if look.prompts is None:
             prefixes = self.exposure.prefixes
-            look.prompts = Names(named(self.items(Kind.PROMPT), prefixes), prefixes)
+            look.prompts = Names(named(self.items(ListKind.PROMPT), prefixes), prefixes)
         return look.prompts
 
-    def near(self, wrong: str, kind: Kind) -> list[str]:
+    def near(self, wrong: str, kind: ListKind) -> list[str]:
         """The names that may have been meant."""
-        return (self._prompts if kind is Kind.PROMPT else self.listing.names).near(wrong)
+        return (self._prompts if kind is ListKind.PROMPT else self.listing.names).near(wrong)
 
     def named(self, name: str) -> frozenset[str]:
         """The servers that a name or an id says it is of, whether their lists are known or not."""
@@ -219,61 +219,61 @@ class View:
 
         :raise KeyError: it has none.
         """
-        return (self._prompts if item.kind is Kind.PROMPT else self.listing.names).name_of(item)
+        return (self._prompts if item.kind is ListKind.PROMPT else self.listing.names).name_of(item)
 
-    def items(self, kind: Kind) -> list[Item]:
+    def items(self, kind: ListKind) -> list[Item]:
         """All entries of a list, as far as they are known."""
         known, told = self._librarian.known, self.told
         shown = self.servers.values()
-        if kind is Kind.TOOL and self.scope is not None:
+        if kind is ListKind.TOOL and self.scope is not None:
             lists = ((each, known(each, kind, told.get(each.name, "")) or ()) for each in shown)
             return [item for each, items in lists for item in self.narrowed(each, items)]
         return [item for each in shown for item in known(each, kind, told.get(each.name, "")) or ()]
 
     # What is listed
 
-    def to_ask(self, kind: Kind) -> list[ServerSpec]:
+    def to_ask(self, kind: ListKind) -> list[ServerSpec]:
         """The servers whose list is not known, or not true any more."""
         is_fresh, told = self._librarian.is_fresh, self.told
-        hidden = self.exposure.hidden if kind is Kind.TOOL else ()
+        hidden = self.exposure.hidden if kind is ListKind.TOOL else ()
         return [
             each
             for each in self.servers.values()
             if each.name not in hidden and not is_fresh(each, kind, told.get(each.name, ""))
         ]
 
-    def shows(self, kind: Kind) -> bool:
+    def shows(self, kind: ListKind) -> bool:
         """Whether what is listed depends on what servers list."""
-        if kind is Kind.TOOL:
+        if kind is ListKind.TOOL:
             return self.kind in (FULL, HYBRID)
         return self.kind != ADMIN
 
-    def listed(self, kind: Kind, *, is_dotted: bool = False) -> Raw:
+    def listed(self, kind: ListKind, *, is_dotted: bool = False) -> Raw:
         """The result of a list.
 
         :param is_dotted: with dots in the names of the gateway's own tools, for whoever asks for that.
         """
-        results, key = self._look().results, (kind, is_dotted and kind is Kind.TOOL)
+        results, key = self._look().results, (kind, is_dotted and kind is ListKind.TOOL)
         found = results.get(key)
         if found is None:
             found = results[key] = jsonrpc.raw({kind.member: list(self._entries(*key))})
         return found
 
-    def mark(self, kind: Kind) -> int:
+    def mark(self, kind: ListKind) -> int:
         """Tells what is listed now from what was listed before, as long as the gateway runs."""
         marks = self._look().marks
         if kind not in marks:
             marks[kind] = hash(bytes(self.listed(kind)))
         return marks[kind]
 
-    def _entries(self, kind: Kind, is_dotted: bool = False) -> Iterator[Raw]:  # noqa: FBT001, FBT002
-        if kind is Kind.TOOL:
+    def _entries(self, kind: ListKind, is_dotted: bool = False) -> Iterator[Raw]:  # noqa: FBT001, FBT002
+        if kind is ListKind.TOOL:
             own = self._listed_own(is_dotted=True) if is_dotted else self._own
             yield from (Raw(each.definition) for each in own)
             named = self.listing.tools.items()
         elif self.kind == ADMIN:
             return
-        elif kind is Kind.PROMPT:
+        elif kind is ListKind.PROMPT:
             named = self._prompts.items.items()
         else:
             yield from self._resources(kind)
@@ -290,7 +290,7 @@ class View:
 
     def topology(self) -> str:
         """Eight digits that change with what is listed."""
-        return topology(bytes(each) for each in self._entries(Kind.TOOL))
+        return topology(bytes(each) for each in self._entries(ListKind.TOOL))
 
     # Resources keep their URIs
 
@@ -299,12 +299,12 @@ class View:
         """Whose each resource is."""
         look = self._look()
         if look.routes is None:
-            listed = [*self.items(Kind.RESOURCE), *self.items(Kind.TEMPLATE)]
+            listed = [*self.items(ListKind.RESOURCE), *self.items(ListKind.TEMPLATE)]
             look.routes = Routes.over(listed, self._holders, self.servers)
         return look.routes
 
-    def _resources(self, kind: Kind) -> Iterator[Raw]:
-        roof = self.routes.resources if kind is Kind.RESOURCE else self.routes.templates
+    def _resources(self, kind: ListKind) -> Iterator[Raw]:
+        roof = self.routes.resources if kind is ListKind.RESOURCE else self.routes.templates
         for uri, item in roof.items.items():
             is_its = uri == item.own
             if is_its:
@@ -315,7 +315,7 @@ class View:
         """The servers that a resource may be of, the likeliest first, and what it is called there."""
         found = self.routes.owners(uri, self.servers)
         if len(found) == 1 and found[0].uri == uri and uri in self.routes.resources.items:
-            self._holders.keep(Kind.RESOURCE, uri, found[0].server)
+            self._holders.keep(ListKind.RESOURCE, uri, found[0].server)
         return tuple(each for each in found if each.server in self.servers)
 
     def resource(self, uri: str) -> tuple[str, str] | None:

@@ -9,7 +9,7 @@ import pytest
 from mcpgateway.backends import container
 from mcpgateway.backends.container import engine_environment, launch_container, prepare_container
 from mcpgateway.config.model import Container
-from mcpgateway.interfaces import Launch, Whose
+from mcpgateway.interfaces import GatewayRun, Launch
 
 
 class Programs:
@@ -38,7 +38,9 @@ def run(path: str, *options: str, env: dict[str, str] | None = None, **more: str
     given = {"PATH": path, **(env or {})}
     named = [word for name in env or {} for word in ("-e", name)]
     reach = Container("image:1", more.get("engine", ""), (*options, *named))
-    launch_container(None, programs, Launch("A b", ("go", "now"), given, "/", reach), None, Whose("/h", "i"))
+    launch_container(
+        None, programs, Launch("A b", ("go", "now"), given, "/", reach), None, GatewayRun("/h", "i")
+    )
     (made,) = programs.launches
     assert made.reach is None
     return made

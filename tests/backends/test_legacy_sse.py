@@ -8,7 +8,7 @@ import pytest
 
 from mcpgateway.backends.http import event_stream
 from mcpgateway.backends.http.client import Web
-from mcpgateway.backends.legacy_sse import ENDPOINT_S, POST_S, QUEUE_LIMIT, Guessed, LegacySse
+from mcpgateway.backends.legacy_sse import ENDPOINT_S, POST_S, QUEUE_LIMIT, Guessed, SseConnection
 from mcpgateway.config.model import Remote
 from mcpgateway.errors import BackendGone, NeedsAuthorization, Overloaded
 from mcpgateway.protocol.versions import Era
@@ -25,7 +25,7 @@ class Old(Far):
     :ivar stream: its stream, once it has been asked for.
     """
 
-    def __init__(self, *, kind: Any = LegacySse, era: Era = Era.LEGACY, **remote: Any) -> None:
+    def __init__(self, *, kind: Any = SseConnection, era: Era = Era.LEGACY, **remote: Any) -> None:
         self.net = MemoryNet()
         self.server = self.net.serve()
         self.web = Web(self.net)

@@ -193,7 +193,7 @@ class StreamTests:
         for is_cut in (True, False):
             far = modern_far()
             envelope = jsonrpc.request(0, modern.LISTEN, {"_meta": {}, "notifications": {}})
-            kind = jsonrpc.Kind.REQUEST
+            kind = jsonrpc.MessageKind.REQUEST
             call = _Listening()
             far.lines.request(call, Message(kind, envelope, modern.LISTEN))  # type: ignore[arg-type]
             asked = far.server.last

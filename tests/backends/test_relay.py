@@ -9,7 +9,7 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 
 from mcpgateway.backends.http.client import Web
-from mcpgateway.backends.relay import BODY_LIMIT, LIMIT_S, Relay, Relayed, Sent
+from mcpgateway.backends.relay import BODY_LIMIT, LIMIT_S, Relayed, RestRelay, Sent
 from mcpgateway.config.model import Remote, Rest, ServerSpec
 from mcpgateway.errors import BackendError, BackendTimeout, InvalidParams, NotThere, Unreachable
 from tests.support.scripted_http import MemoryNet
@@ -29,7 +29,7 @@ class Asking:
         self.net = MemoryNet()
         self.service = self.net.serve()
         self.web = Web(self.net)
-        self.relay = Relay(lambda: self.web, self.net)
+        self.relay = RestRelay(lambda: self.web, self.net)
 
     def ask(self, server: ServerSpec, method: str = "GET", path: bytes = b"pets", **more: Any) -> list[Any]:
         """Ask; what comes of it."""

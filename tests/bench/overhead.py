@@ -16,7 +16,7 @@ from typing import Any
 
 from attrs import define, field
 
-from mcpgateway.observe.activity import Activity
+from mcpgateway.observe.activity import ActivityLog
 from mcpgateway.observe.tracing import Tracer
 from mcpgateway.policy.access import Pass
 from tests.bench.tables import Table, number, text
@@ -145,7 +145,7 @@ class Nowhere:
 def with_activity(road: Road) -> None:
     """Of each call a line is written down; what it costs to bring it to the disk is left out."""
     tracer = Tracer(token_hex)
-    tracer.activity = Activity(Nowhere(), time.time, tracer.new_id, str)
+    tracer.activity = ActivityLog(Nowhere(), time.time, tracer.new_id, str)
     road.gateway.hub.meters.on_begin, road.gateway.hub.meters.on_end = tracer.begun, tracer.ended
 
 

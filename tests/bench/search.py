@@ -20,7 +20,7 @@ from itertools import chain, cycle, islice
 import attrs
 
 from mcpgateway.discovery.records import Item
-from mcpgateway.discovery.search import Index
+from mcpgateway.discovery.search import SearchIndex
 from tests.bench.procs import memory_kib
 from tests.bench.tables import Table, rst, text
 from tests.bench.tools import CACHE, HERE, ROOT, npm_packages
@@ -122,9 +122,9 @@ def many() -> dict[str, list[Item]]:
     return found
 
 
-def built(servers: dict[str, list[Item]]) -> Index:
+def built(servers: dict[str, list[Item]]) -> SearchIndex:
     """An index of all of them, made as the gateway makes it: server by server."""
-    index = Index()
+    index = SearchIndex()
     for server, items in servers.items():
         index.replace(server, items)
     return index

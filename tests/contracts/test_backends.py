@@ -17,7 +17,7 @@ from zope.interface.verify import verifyObject
 from mcpgateway.backends.factory import Backends
 from mcpgateway.backends.spawn import Launcher
 from mcpgateway.errors import BackendGone, GatewayError, LaunchFailed
-from mcpgateway.interfaces import IBackend, Launch, Whose
+from mcpgateway.interfaces import GatewayRun, IBackend, Launch
 from mcpgateway.system.daemon_locks import DaemonLocks
 from mcpgateway.system.oauth_tokens import Grants
 from mcpgateway.system.process.children import Ward
@@ -25,7 +25,7 @@ from mcpgateway.system.process.guardian import Guardian
 from mcpgateway.system.process.orphans import Registry
 from mcpgateway.system.process.processes import bearing, seal_descriptors
 from mcpgateway.system.process.procfs import is_alive
-from mcpgateway.system.process.socket_owners import Holders
+from mcpgateway.system.process.socket_owners import SocketSearch
 from tests.contracts.kinds import KINDS, REPLIES, Kind, Place
 from tests.contracts.talk import Talk, descriptors, until
 
@@ -47,8 +47,8 @@ class House:
             launcher,
             Grants(str(home)),
             lambda: "http://127.0.0.1:9/",
-            Whose(str(home), self.instance),
-            lambda: DaemonLocks(str(home), str(home / "theirs"), Holders(reactor)),
+            GatewayRun(str(home), self.instance),
+            lambda: DaemonLocks(str(home), str(home / "theirs"), SocketSearch(reactor)),
         )
         self.talks: list[Talk] = []
         seal_descriptors()

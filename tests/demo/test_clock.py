@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mcpgateway.demo import clock
-from mcpgateway.demo.stdio import Unusable
+from mcpgateway.demo.stdio import ToolError
 
 
 class ClockTests:
@@ -20,7 +20,7 @@ class ClockTests:
     def test_unknown_zone(self):
         """A zone nobody knows is refused with its name, and so is one that is a path."""
         for name in ("Nowhere/Atall", "../etc/passwd", "", "Europe"):
-            with pytest.raises(Unusable, match="Unknown time zone"):
+            with pytest.raises(ToolError, match="Unknown time zone"):
                 clock.now(name)
 
     def test_convert_from_an_offset(self):
@@ -33,12 +33,12 @@ class ClockTests:
 
     def test_unreadable_time(self):
         """A time that cannot be read is refused with an example of one that can."""
-        with pytest.raises(Unusable, match="2026-03-01T09:30"):
+        with pytest.raises(ToolError, match="2026-03-01T09:30"):
             clock.convert("tea time", "UTC")
 
     def test_time_out_of_range(self):
         """A time whose conversion leaves the calendar is refused."""
-        with pytest.raises(Unusable, match="too far away"):
+        with pytest.raises(ToolError, match="too far away"):
             clock.convert("0001-01-01T00:00+14:00", "UTC")
 
     def test_server_has_both_tools(self):

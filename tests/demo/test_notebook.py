@@ -3,7 +3,7 @@
 import pytest
 
 from mcpgateway.demo import notebook
-from mcpgateway.demo.stdio import Unusable
+from mcpgateway.demo.stdio import ToolError
 
 
 class NotebookTests:
@@ -25,7 +25,7 @@ class NotebookTests:
 
     def test_empty_notes_are_refused(self):
         """A note of nothing but blanks is refused."""
-        with pytest.raises(Unusable):
+        with pytest.raises(ToolError):
             notebook.Notebook().add_note("  ")
 
     def test_full(self):
@@ -33,7 +33,7 @@ class NotebookTests:
         book = notebook.Notebook()
         for number in range(notebook.NOTES_LIMIT):
             book.add_note(str(number))
-        with pytest.raises(Unusable, match="full"):
+        with pytest.raises(ToolError, match="full"):
             book.add_note("one more")
         assert len(book.notes) == notebook.NOTES_LIMIT
 

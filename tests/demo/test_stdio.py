@@ -6,20 +6,20 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpgateway.demo.stdio import REVISIONS, Server, Tool, Unusable
+from mcpgateway.demo.stdio import REVISIONS, DemoTool, Server, ToolError
 
 
 def shout(text: str, *, twice: bool = False) -> str:
     """A tool with one required and one optional argument."""
     if not text:
-        raise Unusable("Nothing to shout.")
+        raise ToolError("Nothing to shout.")
     return text.upper() * (2 if twice else 1)
 
 
 def make_server() -> Server:
     """A server with one tool."""
     properties = {"text": {"type": "string"}, "twice": {"type": "boolean"}}
-    return Server("test", "Shouts.", [Tool("shout", "Shout.", shout, properties, required=["text"])])
+    return Server("test", "Shouts.", [DemoTool("shout", "Shout.", shout, properties, required=["text"])])
 
 
 def ask(message: object) -> dict:

@@ -14,11 +14,11 @@ from mcpgateway.discovery.listing import (
     HYBRID_TOOLS,
     Exposure,
     More,
-    Why,
+    UnlistedReason,
     definition,
     listing,
 )
-from mcpgateway.discovery.records import Kind
+from mcpgateway.discovery.records import ListKind
 from mcpgateway.discovery.tokens import estimate
 from mcpgateway.errors import InvalidParams
 from mcpgateway.protocol import jsonrpc
@@ -107,7 +107,7 @@ class BudgetTests:
         """Of each server as many are listed as its budget allows, and all the others can be called."""
         found = shows(per_server_budget=2, budget_order=Order.BACKEND)
         assert list(found.tools) == ["a__one", "a__two", *B]
-        assert why(found) == {"a__three": Why.SERVER_BUDGET}
+        assert why(found) == {"a__three": UnlistedReason.SERVER_BUDGET}
         assert found.find("a__three") is TOOLS[2]
 
     def test_consolidated(self):
@@ -115,13 +115,13 @@ class BudgetTests:
         found = shows(per_server_budget=1, budget_order=Order.BACKEND, consolidate_excess=True)
         assert list(found.tools) == ["a__one", "a__more_tools", "b__four", "b__more_tools"]
         assert found.tools["a__more_tools"] == More("a", tuple(TOOLS[1:3]))
-        assert set(why(found).values()) == {Why.CONSOLIDATED}
+        assert set(why(found).values()) == {UnlistedReason.CONSOLIDATED}
 
     def test_in_all(self):
         """The budget of the view counts all that is listed, the gateway's own tools too, which do not fall to it."""
         found = shows(tool_budget=4, budget_order=Order.BACKEND)
         assert list(found.tools) == [*A, "b__four"]
-        assert why(found) == {"b__five": Why.TOOL_BUDGET}
+        assert why(found) == {"b__five": UnlistedReason.TOOL_BUDGET}
         assert list(shows(tool_budget=4, beside=3, budget_order=Order.BACKEND).tools) == ["a__one"]
         assert list(shows(tool_budget=4, beside=6).tools) == []
 
@@ -130,7 +130,7 @@ class BudgetTests:
         found = shows(tool_budget=1, per_server_budget=1, budget_order=Order.BACKEND, consolidate_excess=True)
         assert list(found.tools) == ["a__one"]
         assert set(why(found)) == {*A[1:], *B}
-        assert set(why(found).values()) == {Why.TOOL_BUDGET}
+        assert set(why(found).values()) == {UnlistedReason.TOOL_BUDGET}
 
     def test_usage(self):
         """The pinned tools come first, then those that were called most, and they are listed in the servers' order."""
@@ -243,7 +243,7 @@ class HybridTests:
         )
         found = shows(Expose.HYBRID, tools=tools, pinned=("a__large",), usage={each.id: 1 for each in tools})
         assert list(found.tools) == ["a__half", "a__small"]
-        assert why(found) == {"a__large": Why.TOOL_BUDGET}
+        assert why(found) == {"a__large": UnlistedReason.TOOL_BUDGET}
         costs = (estimate(definition(name, each, Exposure())) for name, each in found.tools.items())
         assert sum(costs) <= HYBRID_TOKENS
 
@@ -278,7 +278,7 @@ class DefinitionTests:
 
     def test_bare(self):
         """A tool of which nothing is said has its server at least, and a prompt is treated alike."""
-        for kind in (Kind.TOOL, Kind.PROMPT):
+        for kind in (ListKind.TOOL, ListKind.PROMPT):
             (item,) = items("a", "x", kind=kind)
             said = json.loads(definition("x", item, Exposure(settings=ViewSettings(compress_schemas=True))))
             assert said == {"name": "x", "description": "[a]"}
@@ -321,4 +321,8 @@ class MoreTests:
         found = shows(tools=tools, per_server_budget=1, consolidate_excess=True, budget_order=Order.BACKEND)
         more = found.tools["a__more_tools"]
         assert [each.own for each in more.items] == ["w"]
-        assert [each.why for each in found.cut] == [Why.SERVER_BUDGET, Why.SERVER_BUDGET, Why.CONSOLIDATED]
+        assert [each.why for each in found.cut] == [
+            UnlistedReason.SERVER_BUDGET,
+            UnlistedReason.SERVER_BUDGET,
+            UnlistedReason.CONSOLIDATED,
+        ]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from mcpgateway.discovery.records import Item, Kind, read_items
+from mcpgateway.discovery.records import Item, ListKind, read_items
 from mcpgateway.policy.recorded_answers import LISTS, NEWS
 from mcpgateway.protocol import jsonrpc
 from tests.support.listed import items
@@ -27,8 +27,8 @@ class KindTests:
 
     def test_as_elsewhere(self):
         """Their methods, members and notifications are those of snapshots."""
-        assert {each.method: each.member for each in Kind} == LISTS
-        assert {each.method: each.news for each in Kind} == NEWS
+        assert {each.method: each.member for each in ListKind} == LISTS
+        assert {each.method: each.news for each in ListKind} == NEWS
 
 
 class ReadTests:
@@ -38,11 +38,11 @@ class ReadTests:
         """All pages are read, in their order, and of two entries with one name the first counts."""
         pages = [Raw(b'{"tools":[{"name":"a","title":"1"},{"name":"b"}],"nextCursor":"x"}')]
         pages.append(Raw(b'{"tools":[{"name":"a","title":"2"},{"name":"c"}]}'))
-        found = read_items("s", Kind.TOOL, pages)
+        found = read_items("s", ListKind.TOOL, pages)
         assert [(each.server, each.kind, each.own, each.title) for each in found] == [
-            ("s", Kind.TOOL, "a", "1"),
-            ("s", Kind.TOOL, "b", ""),
-            ("s", Kind.TOOL, "c", ""),
+            ("s", ListKind.TOOL, "a", "1"),
+            ("s", ListKind.TOOL, "b", ""),
+            ("s", ListKind.TOOL, "c", ""),
         ]
 
     @pytest.mark.parametrize(
@@ -62,23 +62,23 @@ class ReadTests:
     )
     def test_strange(self, page):
         """What is no entry is left out, and spoils no other."""
-        assert read_items("s", Kind.TOOL, [Raw(page)]) == ()
+        assert read_items("s", ListKind.TOOL, [Raw(page)]) == ()
         fine = Raw(b'{"tools":[{"name":"a"}]}')
-        assert [each.own for each in read_items("s", Kind.TOOL, [Raw(page), fine])] == ["a"]
+        assert [each.own for each in read_items("s", ListKind.TOOL, [Raw(page), fine])] == ["a"]
 
     @given(anything)
     def test_anything(self, page):
         """No page is an error."""
-        for kind in Kind:
+        for kind in ListKind:
             found = read_items("s", kind, [jsonrpc.raw(page), jsonrpc.raw({kind.member: page})])
             assert len({each.own for each in found}) == len(found)
 
     @pytest.mark.parametrize(
         ("kind", "entry", "own"),
         [
-            (Kind.PROMPT, {"name": "p"}, "p"),
-            (Kind.RESOURCE, {"name": "r", "uri": "a://b"}, "a://b"),
-            (Kind.TEMPLATE, {"name": "t", "uriTemplate": "a://{b}"}, "a://{b}"),
+            (ListKind.PROMPT, {"name": "p"}, "p"),
+            (ListKind.RESOURCE, {"name": "r", "uri": "a://b"}, "a://b"),
+            (ListKind.TEMPLATE, {"name": "t", "uriTemplate": "a://{b}"}, "a://{b}"),
         ],
     )
     def test_kinds(self, kind, entry, own):
@@ -88,7 +88,7 @@ class ReadTests:
 
     def test_half_a_character(self):
         """Half a surrogate pair in a text, as JavaScript writes it, spoils nothing and stays what it was."""
-        (item,) = read_items("s", Kind.TOOL, [Raw(b'{"tools":[{"name":"a","description":"x\\ud83d"}]}')])
+        (item,) = read_items("s", ListKind.TOOL, [Raw(b'{"tools":[{"name":"a","description":"x\\ud83d"}]}')])
         assert item.description == "x?"
         assert bytes(item.raw["description"]) == b'"x\\ud83d"'
 
@@ -99,7 +99,7 @@ class ItemTests:
     def test_members(self):
         """What is asked for is read, and every member stays as it was written."""
         written = b'{"name":"a","description":"d","inputSchema": {"x" : 1},"outputSchema":{},"new" :1.0}'
-        (item,) = read_items("s", Kind.TOOL, [Raw(b'{"tools":[%s]}' % written)])
+        (item,) = read_items("s", ListKind.TOOL, [Raw(b'{"tools":[%s]}' % written)])
         assert item.description == "d"
         assert bytes(item.input_schema) == b'{"x" : 1}'
         assert bytes(item.output_schema) == b"{}"
@@ -140,4 +140,4 @@ class ItemTests:
         assert not hasattr(items("s", "a")[0], "__dict__")
         assert isinstance(hash(items("s", "a")[0]), int)
         assert items("s", "a") == items("s", "a")
-        assert "raw" not in repr(Item("s", Kind.TOOL, "a", {}))
+        assert "raw" not in repr(Item("s", ListKind.TOOL, "a", {}))

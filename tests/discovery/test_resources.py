@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpgateway.discovery.records import Kind
-from mcpgateway.discovery.resources import Holders, Owned, Pattern, Roof, Routes, prefixed, unprefixed
+from mcpgateway.discovery.records import ListKind
+from mcpgateway.discovery.resources import Owned, Pattern, ResourceOwners, Roof, Routes, prefixed, unprefixed
 from tests.support.listed import items
 
 uris = st.from_regex(r"[a-z]{1,5}:(//)?[a-z/?#{}%:]{0,10}", fullmatch=True) | st.text(max_size=8)
@@ -14,12 +14,12 @@ names = st.text(min_size=1, max_size=8)
 
 def resources(server, *listed):
     """Resources of a server."""
-    return items(server, *listed, kind=Kind.RESOURCE)
+    return items(server, *listed, kind=ListKind.RESOURCE)
 
 
 def templates(server, *listed):
     """Templates of a server."""
-    return items(server, *listed, kind=Kind.TEMPLATE)
+    return items(server, *listed, kind=ListKind.TEMPLATE)
 
 
 class PrefixTests:
@@ -76,10 +76,10 @@ class HoldersTests:
     @pytest.fixture
     def holders(self):
         """What a has shown."""
-        found = Holders()
-        found.keep(Kind.RESOURCE, "x://1", "a")
-        found.keep(Kind.TEMPLATE, "x://{y}", "a")
-        found.keep(Kind.RESOURCE, "x://1", "0a")
+        found = ResourceOwners()
+        found.keep(ListKind.RESOURCE, "x://1", "a")
+        found.keep(ListKind.TEMPLATE, "x://{y}", "a")
+        found.keep(ListKind.RESOURCE, "x://1", "0a")
         return found
 
     def test_kept(self, holders):
@@ -107,9 +107,9 @@ class HoldersTests:
     def test_bounded(self, holders, monkeypatch):
         """The oldest is forgotten where there are too many."""
         monkeypatch.setattr("mcpgateway.discovery.resources.HOLDERS_LIMIT", 2)
-        holders.keep(Kind.RESOURCE, "x://2", "a")
-        assert holders.of(Kind.RESOURCE, "x://1", {"a"}) is None
-        assert holders.of(Kind.RESOURCE, "x://2", {"a"}) == "a"
+        holders.keep(ListKind.RESOURCE, "x://2", "a")
+        assert holders.of(ListKind.RESOURCE, "x://1", {"a"}) is None
+        assert holders.of(ListKind.RESOURCE, "x://2", {"a"}) == "a"
 
 
 class OwnersTests:

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from mcpgateway.discovery import search
-from mcpgateway.discovery.records import Kind, read_items
-from mcpgateway.discovery.search import MOST, Index, SearchUnavailable
+from mcpgateway.discovery.records import ListKind, read_items
+from mcpgateway.discovery.search import MOST, SearchIndex, SearchUnavailable
 
 
 def items(server, *tools):
     """Tools as a server lists them."""
-    return read_items(server, Kind.TOOL, [Raw(json.dumps({"tools": tools}).encode())])
+    return read_items(server, ListKind.TOOL, [Raw(json.dumps({"tools": tools}).encode())])
 
 
 def tool(name, description="", title="", **parameters):
@@ -27,7 +27,7 @@ def tool(name, description="", title="", **parameters):
 
 def index_of(**servers):
     """An index of servers' tools."""
-    index = Index()
+    index = SearchIndex()
     for server, tools in servers.items():
         index.replace(server, items(server, *tools))
     return index
@@ -150,8 +150,8 @@ class FindingTests:
     def test_prompts_and_resources_are_found_too(self):
         """Anything that is listed can be indexed."""
         page = Raw(b'{"resources": [{"uri": "file:///notes/today.md", "name": "Notes"}]}')
-        index = Index()
-        index.replace("notes", read_items("notes", Kind.RESOURCE, [page]))
+        index = SearchIndex()
+        index.replace("notes", read_items("notes", ListKind.RESOURCE, [page]))
         assert found(index, "today") == ["file:///notes/today.md"]
 
     def test_strange_schemas_are_no_obstacle(self):
@@ -196,7 +196,7 @@ class ChangingTests:
         """The error says what is missing, and what to use."""
         monkeypatch.setattr(search, "_CREATE", "CREATE VIRTUAL TABLE entries USING fts9000(name)")
         with pytest.raises(SearchUnavailable, match="FTS5") as caught:
-            Index()
+            SearchIndex()
         assert "python.org" in caught.value.hint
 
     def test_this_python_can_search(self):
@@ -224,7 +224,7 @@ class PropertyTests:
     @given(changes, texts, st.integers(), st.sampled_from(["", "x", "nobody"]))
     def test_an_index_is_what_it_holds(self, history, query, limit, server):
         """After any changes, an index answers any query as a fresh one with the same entries, and twice the same."""
-        index, left = Index(), {}
+        index, left = SearchIndex(), {}
         for name, listed in history:
             if listed is None:
                 index.remove(name)
@@ -232,7 +232,7 @@ class PropertyTests:
             else:
                 index.replace(name, items(name, *listed))
                 left[name] = items(name, *listed)
-        fresh = Index()
+        fresh = SearchIndex()
         for name in sorted(left):
             fresh.replace(name, left[name])
         answer = index.search(query, limit, server)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpgateway.discovery.stopwords import RELATED, SAYS_NOTHING, related
-from mcpgateway.discovery.vocabulary import Vocabulary, slips_between
+from mcpgateway.discovery.vocabulary import WordIndex, slips_between
 from mcpgateway.discovery.words import LONGEST_QUERY, MOST_WORDS, Word, asked, indexed, words
 
 
@@ -130,14 +130,14 @@ class VocabularyTests:
 
     def test_the_commonest_of_the_nearest_words_is_first(self):
         """One slip is before two, and of words as near the one that occurs more often."""
-        vocabulary = Vocabulary()
+        vocabulary = WordIndex()
         vocabulary.add(["branch", "brunch", "branches", "brunch"])
         assert vocabulary.near("brxnch") == ["brunch", "branch"]
         assert vocabulary.near("repository") == []
 
     def test_short_words_and_numbers_are_no_slips(self):
         """They are near too many others to mean one of them."""
-        vocabulary = Vocabulary()
+        vocabulary = WordIndex()
         vocabulary.add(["tab", "2025"])
         assert vocabulary.near("tag") == []
         assert vocabulary.near("2026") == []
@@ -145,7 +145,7 @@ class VocabularyTests:
     @given(st.lists(st.text("abc", min_size=1, max_size=9)), st.lists(st.text("abc", min_size=1, max_size=9)))
     def test_what_is_removed_was_never_there(self, stay, go):
         """Removing words leaves what adding the others alone would have made."""
-        vocabulary, alone = Vocabulary(), Vocabulary()
+        vocabulary, alone = WordIndex(), WordIndex()
         vocabulary.add(stay + go)
         vocabulary.remove(go)
         alone.add(stay)
@@ -158,7 +158,7 @@ class VocabularyTests:
     @given(st.text("abcdef", min_size=4, max_size=10), st.text("abcdef", min_size=3, max_size=11))
     def test_every_word_within_reach_is_near(self, typed, known):
         """No shortcut loses a word that is within reach."""
-        vocabulary = Vocabulary()
+        vocabulary = WordIndex()
         vocabulary.add([known])
         reach = 2 if len(typed) >= 8 else 1
         assert vocabulary.near(typed) == ([known] if slips_between(typed, known, reach) <= reach else [])

@@ -9,7 +9,7 @@ from msgspec import Raw
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.surface import Expose, ViewSettings
 from mcpgateway.discovery.listing import Exposure, listing
-from mcpgateway.discovery.records import Item, Kind, read_items
+from mcpgateway.discovery.records import Item, ListKind, read_items
 from mcpgateway.discovery.token_savings import spared
 from mcpgateway.discovery.usage import Saving
 
@@ -22,7 +22,7 @@ def items() -> list[Item]:
     said = "Does it. " + "y" * (391 - len(json.dumps(schema, separators=(",", ":"))))
     tools = [{"name": name, "description": said, "inputSchema": schema} for name in ("one", "two")]
     pages = (Raw(json.dumps({"tools": tools}, separators=(",", ":")).encode()),)
-    return [item for each in SERVERS for item in read_items(each.name, Kind.TOOL, pages)]
+    return [item for each in SERVERS for item in read_items(each.name, ListKind.TOOL, pages)]
 
 
 def of(expose: Expose, beside: int = 0, **settings: object) -> dict[tuple[Saving, str], int]:

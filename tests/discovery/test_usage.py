@@ -15,7 +15,7 @@ from mcpgateway.discovery.usage import (
     SERVERS_LIMIT,
     TOOLS_LIMIT,
     Book,
-    NewerFormat,
+    NewerUsageFormat,
     Saving,
     read,
 )
@@ -113,7 +113,7 @@ class FileTests:
 
     def test_newer(self):
         """A book of a newer gateway is known as such."""
-        with pytest.raises(NewerFormat):
+        with pytest.raises(NewerUsageFormat):
             read('{"format":2}')
 
     def test_damaged(self):

@@ -18,7 +18,7 @@ from mcpgateway.backends.factory import Backends
 from mcpgateway.backends.spawn import Launcher
 from mcpgateway.config.model import Container
 from mcpgateway.errors import LaunchFailed
-from mcpgateway.interfaces import Launch, Whose
+from mcpgateway.interfaces import GatewayRun, Launch
 from mcpgateway.system.daemon_locks import DaemonLocks
 from mcpgateway.system.oauth_tokens import Grants
 from mcpgateway.system.process.children import Ward
@@ -26,7 +26,7 @@ from mcpgateway.system.process.guardian import Guardian
 from mcpgateway.system.process.orphans import Registry
 from mcpgateway.system.process.processes import bearing
 from mcpgateway.system.process.procfs import is_alive
-from mcpgateway.system.process.socket_owners import Holders
+from mcpgateway.system.process.socket_owners import SocketSearch
 from tests.contracts.talk import Talk, until
 from tests.support import engines
 from tests.support.engines import Engine
@@ -51,8 +51,8 @@ class House:
             self.programs,
             Grants(self.home),
             str,
-            Whose(self.home, self.instance),
-            lambda: DaemonLocks(self.home, self.home, Holders(reactor)),
+            GatewayRun(self.home, self.instance),
+            lambda: DaemonLocks(self.home, self.home, SocketSearch(reactor)),
         )
 
     async def talk(self, launch: Launch) -> Talk:

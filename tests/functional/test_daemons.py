@@ -34,7 +34,7 @@ from mcpgateway.system.process.guardian import Guardian
 from mcpgateway.system.process.orphans import Registry
 from mcpgateway.system.process.processes import bearing
 from mcpgateway.system.process.procfs import is_alive, start_time
-from mcpgateway.system.process.socket_owners import Holders
+from mcpgateway.system.process.socket_owners import SocketSearch
 
 pytestmark = pytest.mark.functional
 
@@ -94,7 +94,7 @@ class Gateway:
         self.guardian = Guardian(reactor, self.instance)
         self.web = Web(reactor)
         launcher = Launcher(reactor, Ward(Registry(str(home), self.instance), self.guardian))
-        self.locks = DaemonLocks(str(home), str(home / "theirs"), Holders(reactor))
+        self.locks = DaemonLocks(str(home), str(home / "theirs"), SocketSearch(reactor))
         self.daemons = Daemons(reactor, launcher, self.web, self.locks)
         self.lines: list[Line] = []
 

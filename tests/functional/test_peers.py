@@ -19,7 +19,7 @@ from twisted.internet.defer import Deferred
 
 from mcpgateway.system.process import peers
 from mcpgateway.system.process.exits import ExitWatch
-from mcpgateway.system.process.peers import Peer, Peers, PeersUnknown, credentials, open_netlink, peer_of
+from mcpgateway.system.process.peers import Peer, PeerLookup, PeersUnknown, credentials, open_netlink, peer_of
 from mcpgateway.system.process.socket_owners import search
 from tests.support.gateway import LIMIT_S, eventually, is_alive
 from tests.support.searches import finished
@@ -94,7 +94,7 @@ class Client:
         self.end()
 
 
-def asked(accepted: socket.socket, table: Peers | None = None) -> Peer | None:
+def asked(accepted: socket.socket, table: PeerLookup | None = None) -> Peer | None:
     """Who is at the other end of our socket."""
     find = peer_of if table is None else table.peer_of
     return find(accepted.getsockname()[:2], accepted.getpeername()[:2])
@@ -114,9 +114,9 @@ def listener() -> Iterator[socket.socket]:
 
 
 @pytest.fixture(params=["netlink", "tables"])
-def table(request: pytest.FixtureRequest) -> Iterator[Peers]:
+def table(request: pytest.FixtureRequest) -> Iterator[PeerLookup]:
     """Each way of asking, alone."""
-    made = Peers(proc="/nowhere") if request.param == "netlink" else Peers(refuse_netlink)
+    made = PeerLookup(proc="/nowhere") if request.param == "netlink" else PeerLookup(refuse_netlink)
     yield made
     made.close()
 
@@ -166,7 +166,7 @@ class PeerOfTests:
     """Who is at the other end."""
 
     @pytest.mark.parametrize("form", FORMS)
-    def test_forms(self, form: str, table: Peers) -> None:
+    def test_forms(self, form: str, table: PeerLookup) -> None:
         """The owner is found whatever kinds of sockets take part, and either end's is its own."""
         with Pair(form) as pair:
             assert asked(pair.accepted, table) == pair.client_peer
@@ -174,7 +174,7 @@ class PeerOfTests:
             assert other is not None
             assert other.inode == os.fstat(pair.accepted.fileno()).st_ino
 
-    def test_bound_to_a_device(self, table: Peers) -> None:
+    def test_bound_to_a_device(self, table: PeerLookup) -> None:
         """A client cannot hide by binding its socket to the loopback device."""
         try:
             pair = Pair("IPv4", b"lo\0")
@@ -184,7 +184,7 @@ class PeerOfTests:
             assert asked(pair.accepted, table) == pair.client_peer
 
     @pytest.mark.parametrize("form", ["IPv4", "IPv6"])
-    def test_closed_by_us(self, form: str, table: Peers) -> None:
+    def test_closed_by_us(self, form: str, table: PeerLookup) -> None:
         """A socket that was closed is nobody's, or gone."""
         with Pair(form) as pair:
             assert asked(pair.accepted, table) is not None
@@ -192,7 +192,7 @@ class PeerOfTests:
             found = asked(pair.accepted, table)
             assert found is None or found.inode == 0
 
-    def test_listener_at_the_port(self, table: Peers) -> None:
+    def test_listener_at_the_port(self, table: PeerLookup) -> None:
         """Somebody who listens where the peer might have been is not the peer."""
         with Pair("IPv4") as pair, socket.create_server(("127.0.0.1", 0)) as other:
             assert asked(pair.accepted, table) is not None
@@ -219,7 +219,7 @@ class PeerOfTests:
             assert found is None or found.inode == 0
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a process of another user")
-    def test_another_user(self, listener: socket.socket, table: Peers) -> None:
+    def test_another_user(self, listener: socket.socket, table: PeerLookup) -> None:
         """The user who made the socket is told, and his processes are not looked at."""
         with Client(listener, "other user") as client:
             peer = asked(client.accepted, table)
@@ -228,7 +228,7 @@ class PeerOfTests:
             assert peer.inode
             assert holders([peer.inode]) == {}
 
-    def test_many(self, table: Peers) -> None:
+    def test_many(self, table: PeerLookup) -> None:
         """Many questions on one socket are each answered for the right connection."""
         with ExitStack() as stack:
             pairs = [stack.enter_context(Pair("IPv4")) for _ in range(50)]
@@ -248,7 +248,7 @@ class PeerOfTests:
         with pytest.raises(OSError, match=os.strerror(errno.EAFNOSUPPORT)):
             open_netlink()
         with pytest.raises(PeersUnknown):
-            Peers(proc="/nowhere").peer_of(("127.0.0.1", 1), ("127.0.0.1", 2))
+            PeerLookup(proc="/nowhere").peer_of(("127.0.0.1", 1), ("127.0.0.1", 2))
 
 
 class HoldersTests:

@@ -13,7 +13,7 @@ from twisted.internet import reactor
 
 from mcpgateway.app.hub import proxies_of
 from mcpgateway.backends.http.client import Web
-from mcpgateway.backends.http.connect import Trust
+from mcpgateway.backends.http.connect import CertificateTrust
 from mcpgateway.backends.streamable import Streamable
 from mcpgateway.backends.websocket import WebSocket
 from mcpgateway.config.model import Remote, Transport
@@ -96,7 +96,9 @@ async def test_by_tls(web: Web, proxy: Proxy, tmp_path: Path) -> None:
         assert {first for first, _ in proxy.asked} == {f"CONNECT localhost:{far.port} HTTP/1.1"}
         with pytest.raises(BackendError, match="no authority that is trusted here has signed it"):
             await web.request("GET", remote.url, {}, timeout_s=LIMIT_S)
-        blind = await web.request("GET", remote.url, {}, timeout_s=LIMIT_S, trust=Trust(is_blind=True))
+        blind = await web.request(
+            "GET", remote.url, {}, timeout_s=LIMIT_S, trust=CertificateTrust(is_blind=True)
+        )
         assert blind.status >= 400
 
 

@@ -17,7 +17,7 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
 from mcpgateway.backends.http.client import Web
-from mcpgateway.backends.legacy_sse import Guessed, LegacySse
+from mcpgateway.backends.legacy_sse import Guessed, SseConnection
 from mcpgateway.backends.streamable import Streamable
 from mcpgateway.config.model import Remote
 from mcpgateway.errors import GatewayError
@@ -74,7 +74,7 @@ class ServerTests:
         [
             ("streamableHttp", "mcp", Streamable),
             ("streamableHttp", "mcp", Guessed),
-            ("sse", "sse", LegacySse),
+            ("sse", "sse", SseConnection),
             ("sse", "sse", Guessed),
         ],
     )
@@ -119,7 +119,7 @@ class ServerTests:
     async def test_python_sse(self, web: Web) -> None:
         """The same over HTTP+SSE, which knows no modern era."""
         with Server.python("--kind", "sse") as far:
-            line = talk(web, f"http://127.0.0.1:{far.port}/sse", LegacySse)
+            line = talk(web, f"http://127.0.0.1:{far.port}/sse", SseConnection)
             await line.meet()
             assert text(await line.call("add", a=2, b=3)) == "5"
             await line.backend.stop()
@@ -267,7 +267,7 @@ class TroubleTests:
             (f"http://localhost:{free_port()}/mcp", "connection refused"),
             ("http://no-such-host.invalid/mcp", "is not known"),
         ):
-            for kind in (Streamable, LegacySse):
+            for kind in (Streamable, SseConnection):
                 line = talk(web, url, kind)
                 with pytest.raises(GatewayError):
                     await line.meet()

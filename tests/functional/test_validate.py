@@ -18,13 +18,13 @@ from mcpgateway.backends.factory import Backends
 from mcpgateway.backends.spawn import Launcher
 from mcpgateway.backends.validation import validate as validate_server
 from mcpgateway.config.model import Remote, ServerSpec, Transport
-from mcpgateway.interfaces import Whose
+from mcpgateway.interfaces import GatewayRun
 from mcpgateway.system.daemon_locks import DaemonLocks
 from mcpgateway.system.oauth_tokens import Grants
 from mcpgateway.system.process.children import Ward
 from mcpgateway.system.process.guardian import Guardian
 from mcpgateway.system.process.orphans import Registry
-from mcpgateway.system.process.socket_owners import Holders
+from mcpgateway.system.process.socket_owners import SocketSearch
 from tests.support import forkserver, real_servers
 from tests.support.gateway import BIN, LIMIT_S, bearing
 
@@ -245,9 +245,14 @@ class ElsewhereTests:
             server = ServerSpec("s", (), {}, "/", reach=Remote(url, Transport.WEBSOCKET))
             ward = Ward(Registry(str(tmp_path), "i"), Guardian(reactor, "i"))
             home = str(tmp_path)
-            locks = DaemonLocks(home, f"{home}/others", Holders(reactor))
+            locks = DaemonLocks(home, f"{home}/others", SocketSearch(reactor))
             backends = Backends(
-                reactor, Launcher(reactor, ward), Grants(home), lambda: "", Whose(home, "i"), lambda: locks
+                reactor,
+                Launcher(reactor, ward),
+                Grants(home),
+                lambda: "",
+                GatewayRun(home, "i"),
+                lambda: locks,
             )
             report = await validate_server(server, backends, reactor)
             assert report.passed is passes

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mcpgateway.policy.health import State, new_condition
+from mcpgateway.policy.health import HealthState, new_condition
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs" / "_ext"))
 machine = pytest.importorskip("machine", reason="Sphinx is not installed")
@@ -16,8 +16,8 @@ class MachineTests:
 
     def test_every_state_has_a_place(self):
         """Each state is drawn, each at a place of its own."""
-        assert set(machine.PLACES) == {state.value for state in State}
-        assert len(set(machine.PLACES.values())) == len(State)
+        assert set(machine.PLACES) == {state.value for state in HealthState}
+        assert len(set(machine.PLACES.values())) == len(HealthState)
 
     def test_every_event_is_explained(self):
         """The table has each event that leads anywhere, and each that is awaited leads somewhere."""
@@ -41,4 +41,4 @@ class MachineTests:
             for source, event, _, _ in new_condition.__automat_automaton__.allTransitions()
         }
         events = {event for _, event in found}
-        assert found == {(state.value, event) for state in State for event in events}
+        assert found == {(state.value, event) for state in HealthState for event in events}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 from zope.interface.verify import verifyObject
 
-from mcpgateway.discovery.records import Item, Kind
+from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.errors import BackendGone, GatewayError, ShuttingDown
 from mcpgateway.hub.coalescing import SingleFlight, canonical
 from mcpgateway.interfaces import Call, ICallSink
@@ -23,7 +23,7 @@ from tests.support.sinks import Sink
 def item(**annotations: bool) -> Item:
     """A tool with these annotations."""
     raw = {"name": jsonrpc.raw("look"), "annotations": jsonrpc.raw(annotations)}
-    return Item("shared", Kind.TOOL, "look", raw)
+    return Item("shared", ListKind.TOOL, "look", raw)
 
 
 SAFE = item(readOnlyHint=True, idempotentHint=True)

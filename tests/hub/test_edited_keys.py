@@ -20,7 +20,7 @@ from mcpgateway.config.edit.effective import Counts, counts_of, named
 from mcpgateway.config.section import Section
 from mcpgateway.hub.results.originals import Vault
 from mcpgateway.manage.servers import Operating
-from mcpgateway.policy.stuck_calls import Activity
+from mcpgateway.policy.stuck_calls import ProcessActivity
 from mcpgateway.system.process.peers import Peer
 from mcpgateway.system.result_files import Spill
 from mcpgateway.views.specs import Keepers
@@ -305,7 +305,7 @@ def _handshake(gateway: Edited) -> None:
 @proves("gateway.limits.stuck")
 def _stuck(gateway: Edited) -> None:
     gateway.session("a").call(1)
-    gateway.world.activities[gateway.child.pid] = Activity(is_stopped=True, cpu_s=0)
+    gateway.world.activities[gateway.child.pid] = ProcessActivity(is_stopped=True, cpu_s=0)
     gateway.beat(20)
     assert len(gateway.launcher.children) == 1
     gateway.put("gateway.limits.stuck", "10s")

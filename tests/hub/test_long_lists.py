@@ -17,7 +17,7 @@ from twisted.logger import capturedLogs
 from mcpgateway.config.gateway_settings import Limits
 from mcpgateway.hub.catalog.list_limit import ListLimit
 from mcpgateway.hub.catalog.recorded import Store
-from mcpgateway.policy.recorded_answers import HELLO, Answer, Catalog, Key
+from mcpgateway.policy.recorded_answers import HELLO, AnswerKey, Catalog, RecordedAnswer
 from mcpgateway.protocol.versions import Era
 from mcpgateway.system.recorded_lists import IN_THREAD, LARGE, Catalogs
 from tests.support.gateway_in_memory import MemoryChild, MemoryGateway
@@ -205,7 +205,13 @@ class FileTests:
 
     def catalog(self, size: int) -> Catalog:
         """One of so many bytes."""
-        return Catalog({Key("p", Era.LEGACY, "t"): {HELLO: Answer((Raw(b'{"a":"%b"}' % (b"x" * size)),), 7)}})
+        return Catalog(
+            {
+                AnswerKey("p", Era.LEGACY, "t"): {
+                    HELLO: RecordedAnswer((Raw(b'{"a":"%b"}' % (b"x" * size)),), 7)
+                }
+            }
+        )
 
     def test_there_and_back(self, tmp_path: Path) -> None:
         """What was compressed is read; what is small stays a text."""

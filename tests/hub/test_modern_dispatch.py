@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address, UNIXAddress
 
 from mcpgateway.config.model import ServerSpec, Share
-from mcpgateway.frontends.http.peers import Caller
+from mcpgateway.frontends.http.peers import HttpPeer
 from mcpgateway.policy.access import Reach
 from mcpgateway.protocol.versions import UNSUPPORTED, Era
 from tests.support.gateway_in_memory import HELLO, Client, MemoryGateway
@@ -562,7 +562,7 @@ class StatefulTests:
         """Say where the connections come from that follow."""
         address = UNIXAddress(b"") if socket else IPv4Address("TCP", "127.0.0.1", inode or 1)
         reach = Reach.SOCKET if socket else Reach.LOOPBACK
-        gateway.factory.introduce = lambda _: Caller(address, reach, pid, inode)
+        gateway.factory.introduce = lambda _: HttpPeer(address, reach, pid, inode)
 
     def children(self, gateway: MemoryGateway) -> list[int]:
         """How many calls each living child has got."""
@@ -613,7 +613,7 @@ class StatefulTests:
         assert refusal(client) == (400, -32000, 1)
         assert client.heard is not None
         assert client.heard.json["error"]["message"] == UNSUPPORTED
-        gateway.factory.introduce = lambda _: Caller(IPv4Address("TCP", "10.0.0.1", 1), Reach.LOOPBACK)
+        gateway.factory.introduce = lambda _: HttpPeer(IPv4Address("TCP", "10.0.0.1", 1), Reach.LOOPBACK)
         assert refusal(self.ask(gateway)) == (400, -32000, 1)
         assert gateway.launcher.children == []
 

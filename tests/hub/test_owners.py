@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from mcpgateway.frontends.http.peers import Caller
+from mcpgateway.frontends.http.peers import HttpPeer
 from mcpgateway.policy.access import Reach
 from mcpgateway.system.journal import Journal
 from tests.support.gateway_in_memory import Client, MemoryGateway
@@ -25,7 +25,7 @@ def gateway() -> MemoryGateway:
 
 def client_of(gateway: MemoryGateway, *, pid: int = 0, inode: int = 0, **headers: str) -> Client:
     """A client whose connection tells this of itself."""
-    gateway.factory.introduce = lambda transport: Caller(transport.getPeer(), Reach.LOOPBACK, pid, inode)
+    gateway.factory.introduce = lambda transport: HttpPeer(transport.getPeer(), Reach.LOOPBACK, pid, inode)
     return gateway.client(**{name.replace("_", "-"): value for name, value in headers.items()})
 
 
@@ -125,7 +125,7 @@ class ClaimTests:
 
     def test_from_another_machine(self, gateway: MemoryGateway) -> None:
         """A number of its processes means nothing here."""
-        gateway.factory.introduce = lambda transport: Caller(transport.getPeer(), Reach.REMOTE)
+        gateway.factory.introduce = lambda transport: HttpPeer(transport.getPeer(), Reach.REMOTE)
         client = gateway.client(**{"X-Client-Pid": "77", "Authorization": "Bearer bearer-token"})
         assert client.initialize(**INITIALIZE).status == 403
         assert owners(gateway) == []

@@ -11,7 +11,7 @@ from twisted.logger import capturedLogs
 
 from mcpgateway.backends.conversation import GARBAGE_LIMIT
 from mcpgateway.config.gateway_settings import Limits
-from mcpgateway.policy.access import Policy
+from mcpgateway.policy.access import AccessPolicy
 from tests.support.gateway_in_memory import Client, MemoryGateway
 
 
@@ -399,7 +399,7 @@ class RefusalTests:
 
     def test_bearer_required(self) -> None:
         """Where the token is required, only the token opens."""
-        gateway = MemoryGateway(policy=Policy(bearer_required=True))
+        gateway = MemoryGateway(policy=AccessPolicy(bearer_required=True))
         ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
         refused = gateway.client().ask(ping)
         assert refused.status == 401

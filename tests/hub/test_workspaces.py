@@ -17,10 +17,10 @@ from mcpgateway.config.dotenv import parse_dotenv
 from mcpgateway.config.merge import WorkspaceSpec
 from mcpgateway.config.model import ServerSpec, Share, Workspace
 from mcpgateway.errors import ConfigError
-from mcpgateway.frontends.http.peers import Caller
+from mcpgateway.frontends.http.peers import HttpPeer
 from mcpgateway.hub.pool import IDLE_TICKS, PLACES_LIMIT
 from mcpgateway.hub.workspaces import Ground
-from mcpgateway.policy.access import Policy, Reach
+from mcpgateway.policy.access import AccessPolicy, Reach
 from mcpgateway.policy.agent_tokens import AgentToken, digest_of
 from mcpgateway.protocol.versions import Era
 from mcpgateway.system.files import read_text
@@ -222,7 +222,10 @@ class WhoTests:
         monkeypatch.chdir(house.workspace("shop", "a"))
         said = house.session("s-workspace", **{"X-Client-Pid": str(os.getpid() + 0)})
         assert house.token(said) == "mine"  # our own process is nobody's client
-        for caller in (Caller(None, Reach.SOCKET, pid=os.getpid()), Caller(None, Reach.LOOPBACK, inode=7)):
+        for caller in (
+            HttpPeer(None, Reach.SOCKET, pid=os.getpid()),
+            HttpPeer(None, Reach.LOOPBACK, inode=7),
+        ):
             house.gateway.processes.sockets[7] = os.getpid()
             client = house.client("s-workspace")
             client.channel.caller = caller
@@ -231,7 +234,7 @@ class WhoTests:
 
     def test_a_path_of_another_machine(self, house: House) -> None:
         """From another machine only a name means something, however a path is written."""
-        house.gateway = MemoryGateway(more=SERVERS, policy=Policy(allow_remote=True))
+        house.gateway = MemoryGateway(more=SERVERS, policy=AccessPolicy(allow_remote=True))
         house.settle()
         shop = str(house.workspace("shop", "a"))
         encoded = quote(shop, safe="")
@@ -244,7 +247,7 @@ class WhoTests:
             ({"X-MCP-Project": "named"}, "named"),
         ):
             client = house.client("s-workspace", **headers, Authorization="Bearer bearer-token")
-            client.channel.caller = Caller(None, Reach.REMOTE)
+            client.channel.caller = HttpPeer(None, Reach.REMOTE)
             answer = client.initialize(protocolVersion="2025-06-18", cwd=shop)
             assert answer.status == 200
             assert house.token(client) == token
@@ -265,7 +268,7 @@ class WhoTests:
             ({"X-MCP-Project": "named"}, "named"),
         ):
             client = house.client("s-workspace", **headers, Authorization=header)
-            client.channel.caller = Caller(None, reach)
+            client.channel.caller = HttpPeer(None, reach)
             assert client.initialize(protocolVersion="2025-06-18", cwd=shop).status == 200
             assert house.token(client) == token
 
@@ -273,7 +276,7 @@ class WhoTests:
         """Where it does not matter where somebody works, it is only looked whose the sessions are, once."""
         for server in ("s-global", "shared", "own"):
             client = house.client(server)
-            client.channel.caller = Caller(None, Reach.LOOPBACK, inode=7)
+            client.channel.caller = HttpPeer(None, Reach.LOOPBACK, inode=7)
             client.initialize(protocolVersion="2025-06-18")
             client.call(1)
         assert house.gateway.processes.searches == [{7}]

@@ -20,7 +20,7 @@ from twisted.internet.task import Clock
 from mcpgateway.config.gateway_settings import Issuer as Settings
 from mcpgateway.errors import BackendError
 from mcpgateway.manage.access_tokens import AGAIN_S, FRESH_S, GOOD_S, GRACE_S, AccessTokens
-from mcpgateway.policy.access import Credential, Holder
+from mcpgateway.policy.access import CredentialHolder, PresentedCredential
 from tests.support.issuer import KINDS, Issuer, Keys
 
 AUDIENCE = ("https://mcp.example",)
@@ -66,7 +66,7 @@ class Desk:
         """What the clock shows."""
         return self.clock.seconds()
 
-    def judge(self, token: str | bytes) -> Holder | None:
+    def judge(self, token: str | bytes) -> CredentialHolder | None:
         """What a token is worth, once keys were fetched; None where that cannot be told."""
         data = token.encode() if isinstance(token, str) else token
         found = self.tokens.judge(data)
@@ -76,12 +76,12 @@ class Desk:
         assert not isinstance(found, Deferred)
         return found
 
-    def worth(self, token: str | bytes) -> Credential | None:
+    def worth(self, token: str | bytes) -> PresentedCredential | None:
         """The credential that it is."""
         found = self.judge(token)
         return found.credential if found is not None else None
 
-    def said(self, **claims: Any) -> Credential | None:
+    def said(self, **claims: Any) -> PresentedCredential | None:
         """What a token that says this is worth."""
         return self.worth(self.issuer.token(self.now, **claims))
 
@@ -96,7 +96,7 @@ class GoodTests:
         alice, bob = (desk.judge(desk.issuer.token(desk.now, sub=who)) for who in ("alice", "bob"))
         assert alice is not None
         assert bob is not None
-        assert alice.credential is Credential.CLIENT
+        assert alice.credential is PresentedCredential.CLIENT
         assert alice.name != bob.name
         assert alice.name == desk.judge(desk.issuer.token(desk.now, jti="another")).name  # type: ignore[union-attr]
         assert "alice" not in alice.name
@@ -105,7 +105,7 @@ class GoodTests:
         """Keys are asked for once, however many tokens come."""
         desk = Desk()
         for number in range(20):
-            assert desk.said(jti=str(number)) is Credential.CLIENT
+            assert desk.said(jti=str(number)) is PresentedCredential.CLIENT
         assert desk.issuer.asked == [
             "https://login.example/.well-known/oauth-authorization-server",
             "https://login.example/jwks",
@@ -114,7 +114,7 @@ class GoodTests:
     def test_named_place_of_keys(self) -> None:
         """Where the settings name the place of the keys, nothing else is asked."""
         desk = Desk(jwks_url="https://login.example/jwks")
-        assert desk.said() is Credential.CLIENT
+        assert desk.said() is PresentedCredential.CLIENT
         assert desk.issuer.asked == ["https://login.example/jwks"]
 
 
@@ -140,31 +140,31 @@ class BadTests:
     )
     def test_claims(self, claims: dict[str, Any]) -> None:
         """What is not from there, not for us, or says nothing of its end, is worth nothing."""
-        assert Desk().said(**claims) is Credential.WRONG
+        assert Desk().said(**claims) is PresentedCredential.WRONG
 
     def test_scopes(self) -> None:
         """A token that does not allow what is needed is told so."""
         desk = Desk(scopes=("mcp", "admin"))
-        assert desk.said(scope="mcp") is Credential.NARROW
-        assert desk.said(scope="admin mcp x") is Credential.CLIENT
+        assert desk.said(scope="mcp") is PresentedCredential.NARROW
+        assert desk.said(scope="admin mcp x") is PresentedCredential.CLIENT
 
     def test_ends(self) -> None:
         """A token ends, also one that was checked before, and its bearer's streams with the last of them."""
         desk = Desk()
         token = desk.issuer.token(desk.now)
-        assert desk.worth(token) is Credential.CLIENT
+        assert desk.worth(token) is PresentedCredential.CLIENT
         desk.clock.advance(200)
         later = desk.issuer.token(desk.now)
-        assert desk.worth(later) is Credential.CLIENT
+        assert desk.worth(later) is PresentedCredential.CLIENT
         desk.clock.advance(100 + GRACE_S)
-        assert desk.worth(token) is Credential.OVER
+        assert desk.worth(token) is PresentedCredential.OVER
         desk.tokens.tick()
         assert desk.gone == []
         desk.clock.advance(200)
         desk.tokens.tick()
         assert len(desk.gone) == 1
-        assert desk.worth(later) is Credential.OVER
-        assert desk.said(exp=int(desk.now) - 100) is Credential.OVER
+        assert desk.worth(later) is PresentedCredential.OVER
+        assert desk.said(exp=int(desk.now) - 100) is PresentedCredential.OVER
 
     def test_dismissed(self) -> None:
         """Where another authorization server is named, the streams of those whom this one let in end."""
@@ -179,11 +179,14 @@ class BadTests:
         """A signature of another key, none at all, and a public key taken for a shared secret."""
         desk = Desk()
         claims = desk.issuer.claims(desk.now)
-        assert desk.worth(Keys("one").sign(claims)) is Credential.WRONG
-        assert desk.worth(Keys("two").sign(claims)) is Credential.WRONG
-        assert desk.worth(jwt.encode(claims, None, "none", {"kid": "one"})) is Credential.WRONG
-        assert desk.worth(_hs256(claims, json.dumps(desk.issuer.keys.public).encode())) is Credential.WRONG
-        assert desk.worth(desk.issuer.keys.sign(claims, crit=["x"])) is Credential.WRONG
+        assert desk.worth(Keys("one").sign(claims)) is PresentedCredential.WRONG
+        assert desk.worth(Keys("two").sign(claims)) is PresentedCredential.WRONG
+        assert desk.worth(jwt.encode(claims, None, "none", {"kid": "one"})) is PresentedCredential.WRONG
+        assert (
+            desk.worth(_hs256(claims, json.dumps(desk.issuer.keys.public).encode()))
+            is PresentedCredential.WRONG
+        )
+        assert desk.worth(desk.issuer.keys.sign(claims, crit=["x"])) is PresentedCredential.WRONG
 
     @pytest.mark.parametrize(
         "header",
@@ -205,7 +208,7 @@ class BadTests:
         head = {"jwk": evil.public, **header}
         assert (
             desk.worth(_signed(evil, {"kid": "one", **head}, desk.issuer.claims(desk.now)))
-            is Credential.WRONG
+            is PresentedCredential.WRONG
         )
         assert all(each.startswith(desk.issuer.url) for each in desk.issuer.asked)
 
@@ -216,14 +219,17 @@ class BadTests:
         """What the same issuer signs for something else is no access token (RFC 8725, 3.11)."""
         desk = Desk()
         token = _signed(desk.issuer.keys, {"kid": "one", "typ": kind}, desk.issuer.claims(desk.now))
-        assert desk.worth(token) is Credential.WRONG
+        assert desk.worth(token) is PresentedCredential.WRONG
 
     @pytest.mark.parametrize("kind", ["JWT", "at+jwt", "application/at+jwt", "AT+JWT", None])
     def test_access_tokens(self, kind: str | None) -> None:
         """An access token says so, or nothing of its kind."""
         desk = Desk()
         head = {"kid": "one"} if kind is None else {"kid": "one", "typ": kind}
-        assert desk.worth(_signed(desk.issuer.keys, head, desk.issuer.claims(desk.now))) is Credential.CLIENT
+        assert (
+            desk.worth(_signed(desk.issuer.keys, head, desk.issuer.claims(desk.now)))
+            is PresentedCredential.CLIENT
+        )
 
     def test_shared_secrets_are_no_keys(self) -> None:
         """Even if its issuer publishes it, no key of a shared secret, and none for encryption, is used."""
@@ -237,7 +243,7 @@ class BadTests:
             None,
         ]
         desk = Desk(issuer)
-        assert desk.worth(_hs256(issuer.claims(desk.now), secret)) is Credential.WRONG
+        assert desk.worth(_hs256(issuer.claims(desk.now), secret)) is PresentedCredential.WRONG
         assert desk.said() is None
 
     @given(st.binary(max_size=200))
@@ -252,7 +258,7 @@ class BadTests:
             b"eyJhbGciOiJFUzI1NiJ9." + data + b".",
         ):
             if desk.tokens.takes(token):
-                assert desk.worth(token) is Credential.WRONG
+                assert desk.worth(token) is PresentedCredential.WRONG
 
     @given(st.integers(0, 1_000_000), st.integers(1, 255))
     def test_one_bit(self, place: int, change: int) -> None:
@@ -263,7 +269,7 @@ class BadTests:
         found = DESK.worth(bytes(token))
         # The last character of a part has bits that say nothing.
         is_same = _decoded(bytes(token)) == _decoded(TOKEN)
-        assert found is Credential.WRONG or is_same
+        assert found is PresentedCredential.WRONG or is_same
 
 
 class KeyTests:
@@ -273,24 +279,28 @@ class KeyTests:
         """A new key is known with its first token; one that was taken back is good for nothing any more."""
         desk = Desk()
         old = desk.issuer.token(desk.now)
-        assert desk.worth(old) is Credential.CLIENT
+        assert desk.worth(old) is PresentedCredential.CLIENT
         desk.issuer.keys = Keys("two")
         desk.issuer.published = [desk.issuer.keys.public]
         desk.clock.advance(AGAIN_S)
-        assert desk.said() is Credential.CLIENT
-        assert desk.worth(old) is Credential.WRONG
+        assert desk.said() is PresentedCredential.CLIENT
+        assert desk.worth(old) is PresentedCredential.WRONG
 
     def test_not_too_often(self) -> None:
         """Tokens with keys that nobody has seen cannot make us ask all the time."""
         desk = Desk()
-        assert desk.said() is Credential.CLIENT
+        assert desk.said() is PresentedCredential.CLIENT
         before = len(desk.issuer.asked)
         for number in range(50):
-            assert desk.worth(Keys(f"k{number}").sign(desk.issuer.claims(desk.now))) is Credential.WRONG
+            assert (
+                desk.worth(Keys(f"k{number}").sign(desk.issuer.claims(desk.now))) is PresentedCredential.WRONG
+            )
         assert len(desk.issuer.asked) == before
         desk.clock.advance(AGAIN_S)
         for number in range(50):
-            assert desk.worth(Keys(f"k{number}").sign(desk.issuer.claims(desk.now))) is Credential.WRONG
+            assert (
+                desk.worth(Keys(f"k{number}").sign(desk.issuer.claims(desk.now))) is PresentedCredential.WRONG
+            )
         assert len(desk.issuer.asked) == before + 2
 
     def test_away(self) -> None:
@@ -301,10 +311,10 @@ class KeyTests:
         desk.issuer.is_away = False
         assert desk.said() is None
         desk.clock.advance(AGAIN_S)
-        assert desk.said() is Credential.CLIENT
+        assert desk.said() is PresentedCredential.CLIENT
         desk.issuer.is_away = True
         desk.clock.advance(FRESH_S)
-        assert desk.said() is Credential.CLIENT
+        assert desk.said() is PresentedCredential.CLIENT
         desk.clock.advance(GOOD_S)
         assert desk.said() is None
 
@@ -344,17 +354,20 @@ class KeyTests:
         desk.slow = None
         desk._answer(url).addCallback(done.callback)
         assert all(isinstance(each, Deferred) and each.called for each in waiting)
-        assert desk.worth(token) is Credential.CLIENT
+        assert desk.worth(token) is PresentedCredential.CLIENT
 
     def test_without_a_name(self) -> None:
         """A token that names no key is checked with the one there is, and with none where there are several."""
         desk = Desk()
         token = desk.issuer.keys.sign(desk.issuer.claims(desk.now), kid=None)
-        assert desk.worth(token) is Credential.CLIENT
+        assert desk.worth(token) is PresentedCredential.CLIENT
         desk.issuer.published.append(Keys("two").public)
         desk.clock.advance(FRESH_S)
-        assert desk.said() is Credential.CLIENT
-        assert desk.worth(desk.issuer.keys.sign(desk.issuer.claims(desk.now), kid=None)) is Credential.WRONG
+        assert desk.said() is PresentedCredential.CLIENT
+        assert (
+            desk.worth(desk.issuer.keys.sign(desk.issuer.claims(desk.now), kid=None))
+            is PresentedCredential.WRONG
+        )
 
 
 def _hs256(claims: dict[str, Any], secret: bytes) -> bytes:
@@ -374,7 +387,7 @@ def _decoded(token: bytes) -> Any:
 
 DESK = Desk()
 TOKEN = DESK.issuer.token(DESK.now).encode()
-assert DESK.worth(TOKEN) is Credential.CLIENT
+assert DESK.worth(TOKEN) is PresentedCredential.CLIENT
 
 
 def _signed(keys: Keys, header: dict[str, Any], claims: dict[str, Any]) -> str:

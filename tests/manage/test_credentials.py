@@ -11,7 +11,7 @@ import pytest
 
 from mcpgateway.manage import credentials
 from mcpgateway.manage.credentials import Bearers
-from mcpgateway.policy.access import Credential
+from mcpgateway.policy.access import PresentedCredential
 from mcpgateway.policy.agent_tokens import digest_of
 
 BEARER, ADMIN = "b" * 43, "a" * 43
@@ -28,10 +28,10 @@ class ComparisonTests:
     def test_who_is_who(self):
         """The right tokens are known, and nothing that begins or ends like them."""
         judge = Bearers.of(BEARER, ADMIN).judge
-        assert judge(header(BEARER)).credential is Credential.BEARER
-        assert judge(header(ADMIN)).credential is Credential.ADMIN
+        assert judge(header(BEARER)).credential is PresentedCredential.BEARER
+        assert judge(header(ADMIN)).credential is PresentedCredential.ADMIN
         for wrong in (BEARER[:-1], BEARER + "b", BEARER[:-1] + "c", "", digest_of(BEARER.encode()).hex()):
-            assert judge(header(wrong)).credential is Credential.WRONG
+            assert judge(header(wrong)).credential is PresentedCredential.WRONG
 
     @pytest.mark.parametrize("says", [True, False])
     def test_the_comparison_decides(self, monkeypatch, says):
@@ -44,7 +44,7 @@ class ComparisonTests:
 
         monkeypatch.setattr(hmac, "compare_digest", compare)
         found = Bearers.of(BEARER, ADMIN).judge(header(BEARER))
-        assert found.credential is (Credential.ADMIN if says else Credential.WRONG)
+        assert found.credential is (PresentedCredential.ADMIN if says else PresentedCredential.WRONG)
         assert all(len(one) == len(other) == 32 for one, other in seen)
         assert all(BEARER.encode() not in pair for pair in seen)
         assert seen

@@ -17,7 +17,7 @@ from mcpgateway.config.edit.conditions import Condition
 from mcpgateway.config.edit.patch import Patch
 from mcpgateway.config.read import parse
 from mcpgateway.config.settings import Settings
-from mcpgateway.errors import Outdated, Taken, UnknownServer
+from mcpgateway.errors import NameTaken, Outdated, UnknownServer
 from mcpgateway.manage.entries import Entries
 from mcpgateway.manage.servers import Operating
 from mcpgateway.observe.roster import Roster
@@ -90,7 +90,7 @@ class Editing(RuleBasedStateMachine):
     def add(self, name: str, definition: dict[str, Any]) -> None:
         """A new one; a name is taken once."""
         if name in self.model:
-            with pytest.raises(Taken):
+            with pytest.raises(NameTaken):
                 self.entries.add(name, definition)
             return
         assert self.entries.add(name, definition).is_new
@@ -143,7 +143,7 @@ class Editing(RuleBasedStateMachine):
         if name not in self.model:
             return
         if new in self.model and new != name:
-            with pytest.raises(Taken):
+            with pytest.raises(NameTaken):
                 self.entries.patch(name, Patch(new_name=new), Condition())
             return
         assert self.entries.patch(name, Patch(new_name=new), Condition()).name == new

@@ -24,7 +24,7 @@ from mcpgateway.errors import (
     Overloaded,
     UnknownServer,
 )
-from mcpgateway.manage.install import WAITING_LIMIT, Installed
+from mcpgateway.manage.install import WAITING_LIMIT, InstallOutcome
 from mcpgateway.manage.install_plans import words_of
 from mcpgateway.policy.secrets.shapes import MASK
 from mcpgateway.system import approvals
@@ -44,12 +44,12 @@ def managed(tmp_path: Path) -> Managed:
 class Outcome:
     """What an installation comes to."""
 
-    def __init__(self, begun: Deferred[Installed]) -> None:
-        self.done: Installed | None = None
+    def __init__(self, begun: Deferred[InstallOutcome]) -> None:
+        self.done: InstallOutcome | None = None
         self.error: BaseException | None = None
         begun.addCallbacks(self._done, self._failed)
 
-    def _done(self, found: Installed) -> None:
+    def _done(self, found: InstallOutcome) -> None:
         self.done = found
 
     def _failed(self, why: Any) -> None:

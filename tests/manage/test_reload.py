@@ -10,10 +10,10 @@ from twisted.logger import capturedLogs
 from mcpgateway.config.edit.edits import Put, Remove, Rename
 from mcpgateway.config.model import Dialect
 from mcpgateway.errors import ConfigError, UnknownServer
-from mcpgateway.manage.reload import Reload, State
+from mcpgateway.manage.reload import Reload, ReloadState
 from mcpgateway.system.fingerprint import Essences
 from mcpgateway.system.settings import LoadOptions, examine, gather
-from mcpgateway.system.watch import DEBOUNCE_S, Watch, no_notifier
+from mcpgateway.system.watch import DEBOUNCE_S, FileWatch, no_notifier
 
 CONFIG = """\
 # mine
@@ -42,7 +42,7 @@ class World:
         found = examine(self.options, {})
         self.reload = Reload(
             found.settings,
-            State(self.clock.seconds(), found.files),
+            ReloadState(self.clock.seconds(), found.files),
             self._examine,
             self.clock,
             Essences(()),
@@ -50,7 +50,7 @@ class World:
             lambda: gather(self.options, {}),
             lambda settings, change: self.applied.append((settings, change)),
         )
-        self.reload.begin(Watch(self.clock, no_notifier, self.reload.look))
+        self.reload.begin(FileWatch(self.clock, no_notifier, self.reload.look))
 
     def _examine(self):
         self.reads += 1

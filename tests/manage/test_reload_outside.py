@@ -9,10 +9,10 @@ from twisted.internet.task import Clock
 
 from mcpgateway.config.edit.edits import Put
 from mcpgateway.errors import ConfigError
-from mcpgateway.manage.reload import SOON_S, Reload, State
+from mcpgateway.manage.reload import SOON_S, Reload, ReloadState
 from mcpgateway.system.fingerprint import Essences
 from mcpgateway.system.settings import LoadOptions, brought_of, examine, gather, start
-from mcpgateway.system.watch import DEBOUNCE_S, Watch, no_notifier
+from mcpgateway.system.watch import DEBOUNCE_S, FileWatch, no_notifier
 from tests.support.keyrings import fill, keyring
 
 CONFIG = """\
@@ -41,7 +41,7 @@ class World:
         self.applied = []
         self.reload = Reload(
             found.settings,
-            State(self.clock.seconds(), found.files),
+            ReloadState(self.clock.seconds(), found.files),
             lambda: examine(options, environ, brought),
             self.clock,
             Essences(()),
@@ -51,7 +51,7 @@ class World:
             brought,
             self._in_thread,
         )
-        self.reload.begin(Watch(self.clock, no_notifier, self.reload.look))
+        self.reload.begin(FileWatch(self.clock, no_notifier, self.reload.look))
 
     def _in_thread(self, work, *words):
         done = Deferred()

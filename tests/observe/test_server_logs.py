@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from mcpgateway.observe.event_feed import Entry
+from mcpgateway.observe.event_feed import FeedEntry
 from mcpgateway.observe.server_logs import (
     BATCH,
     HISTORY,
@@ -45,7 +45,7 @@ class Follower:
         self.heard: list[str] = []
         self.has_ended = False
 
-    def told(self, entry: Entry) -> None:
+    def told(self, entry: FeedEntry) -> None:
         """Another."""
         self.heard.append(entry.text)
 

@@ -10,7 +10,7 @@ import pytest
 from attrs import define, field
 
 from mcpgateway.errors import BackendTimeout
-from mcpgateway.observe.activity import AT_ONCE, Activity, said_of
+from mcpgateway.observe.activity import AT_ONCE, ActivityLog, said_of
 from mcpgateway.observe.tracing import Tracer
 from mcpgateway.protocol.trace_context import read
 from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
@@ -48,7 +48,7 @@ class Followed:
         numbers = count(1)
         self.lines = MemoryLines()
         self.tracer = Tracer(lambda size: f"{next(numbers):0{size * 2}x}", **more)
-        self.tracer.activity = Activity(
+        self.tracer.activity = ActivityLog(
             self.lines, self.house.clock.seconds, self.tracer.new_id, lambda text: text.replace("hush", "•")
         )
         self.house.hub.meters.on_begin = self.tracer.begun

@@ -16,7 +16,7 @@ from mcpgateway.config.problems import Problem, Where
 from mcpgateway.errors import NeedsAuthorization, UnknownServer
 from mcpgateway.hub.health.history import HAPPENINGS, Histories, History
 from mcpgateway.hub.repo_servers import Approvals
-from mcpgateway.observe.why import Why
+from mcpgateway.observe.why import Diagnoser
 from tests.support.gateway_in_memory import HELLO, MemoryGateway
 
 SECRET = "sk-very-secret-1234567"
@@ -24,7 +24,7 @@ SECRET = "sk-very-secret-1234567"
 
 def told(gateway: MemoryGateway, name: str = "shared", problems: tuple[Problem, ...] = ()) -> dict[str, Any]:
     """What is said of a server."""
-    why = Why(gateway.switchboard, gateway.health, gateway.hub.tapes, lambda: problems)
+    why = Diagnoser(gateway.switchboard, gateway.health, gateway.hub.tapes, lambda: problems)
     found: dict[str, Any] = json.loads(json.dumps(why.tell(name)))
     return found
 
@@ -215,7 +215,7 @@ class WhyTests:
 
     def test_everything_is_redacted(self, gateway: MemoryGateway) -> None:
         """Every text goes through the redactor."""
-        why = Why(
+        why = Diagnoser(
             gateway.switchboard,
             gateway.health,
             gateway.hub.tapes,
@@ -270,5 +270,5 @@ class TapesTests:
 
     def test_off(self, gateway: MemoryGateway) -> None:
         """The story is told without what was printed on stdout."""
-        why = Why(gateway.switchboard, gateway.health, Tapes(lambda: 0.0, 0), tuple)
+        why = Diagnoser(gateway.switchboard, gateway.health, Tapes(lambda: 0.0, 0), tuple)
         assert why.tell("shared")["ok"]

@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from mcpgateway.config.surface import Level
 from mcpgateway.discovery.listing import More
-from mcpgateway.discovery.records import Kind
+from mcpgateway.discovery.records import ListKind
 from mcpgateway.errors import BackendGone, Cancelled, InvalidParams, SwitchedOff
 from mcpgateway.owntools.invoke import CallTool, Invoke, Invoking
 from mcpgateway.protocol import jsonrpc
@@ -192,7 +192,7 @@ class InvokeTests:
     def test_a_listed_name_wins(self) -> None:
         """A name that the view lists is understood before it is taken apart."""
         world = Invoked()
-        (item,) = world.librarian.known(world.db, Kind.TOOL) or ()
+        (item,) = world.librarian.known(world.db, ListKind.TOOL) or ()
         world.access.view.names["files__query_1a2b3c"] = item
         _, sent = world.invoke(id="files__query_1a2b3c")
         assert (sent.server, sent.tool) == ("db", "query")

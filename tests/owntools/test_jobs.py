@@ -11,7 +11,7 @@ from attrs import define, field
 from msgspec import Raw
 from twisted.internet.task import Clock
 
-from mcpgateway.discovery.records import Item, Kind
+from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.errors import BackendGone, Overloaded, ShuttingDown
 from mcpgateway.hub.results.originals import Vault
 from mcpgateway.owntools import jobs
@@ -22,7 +22,7 @@ from mcpgateway.protocol import jsonrpc
 from mcpgateway.system.result_files import Spill
 from tests.support.gateway_tools import ScriptedAccess, Sent, ask, reply
 
-ITEM = Item("db", Kind.TOOL, "query", {})
+ITEM = Item("db", ListKind.TOOL, "query", {})
 
 
 @define(eq=False)

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.surface import Level
 from mcpgateway.discovery.listing import Exposure
-from mcpgateway.discovery.records import Item, Kind, read_items
+from mcpgateway.discovery.records import Item, ListKind, read_items
 from mcpgateway.errors import InvalidParams, LaunchFailed
 from mcpgateway.owntools import search as finding
 from mcpgateway.owntools.directory import Directory
@@ -42,7 +42,7 @@ DROP = {"name": "drop", "description": "Drop a table", "inputSchema": {"type": "
 
 def items(server: str, *tools: dict[str, Any]) -> tuple[Item, ...]:
     """These tools of a server."""
-    return read_items(server, Kind.TOOL, [jsonrpc.raw({"tools": list(tools)})])
+    return read_items(server, ListKind.TOOL, [jsonrpc.raw({"tools": list(tools)})])
 
 
 @define
@@ -81,7 +81,7 @@ class ScriptedLibrarian:
 
     lists: dict[tuple[str, str], tuple[Item, ...]] = field(factory=dict)
 
-    def known(self, server: ServerSpec, kind: Kind, told: str = "") -> tuple[Item, ...] | None:
+    def known(self, server: ServerSpec, kind: ListKind, told: str = "") -> tuple[Item, ...] | None:
         return self.lists.get((server.name, server.workspace))
 
 

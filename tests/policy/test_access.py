@@ -7,12 +7,12 @@ from itertools import product
 import pytest
 
 from mcpgateway.policy.access import (
-    Credential,
+    AccessPolicy,
     Deny,
-    Facts,
     Pass,
-    Policy,
+    PresentedCredential,
     Reach,
+    RequestFacts,
     RouteClass,
     is_among,
     judge,
@@ -21,10 +21,10 @@ from mcpgateway.policy.access import (
     spoken_for,
 )
 
-OPEN = Policy()
+OPEN = AccessPolicy()
 
 
-def facts(**changes: object) -> Facts:
+def facts(**changes: object) -> RequestFacts:
     """A plain local MCP request, with changes."""
     given = {
         "route": RouteClass.MCP,
@@ -32,7 +32,7 @@ def facts(**changes: object) -> Facts:
         "safe_method": False,
         "host": b"localhost:9100",
     }
-    return Facts(**{**given, **changes})  # type: ignore[arg-type]  # the changes are of the right types
+    return RequestFacts(**{**given, **changes})  # type: ignore[arg-type]  # the changes are of the right types
 
 
 class NameTests:
@@ -44,7 +44,7 @@ class NameTests:
     )
     def test_our_names(self, host: bytes) -> None:
         """Loopback names on any port, and configured ones, are ours."""
-        assert judge(facts(host=host), Policy(hosts=frozenset((b"box",)))) == Pass("local")
+        assert judge(facts(host=host), AccessPolicy(hosts=frozenset((b"box",)))) == Pass("local")
 
     @pytest.mark.parametrize(
         "host",
@@ -66,7 +66,7 @@ class NameTests:
     @pytest.mark.parametrize("route", list(RouteClass))
     def test_foreign_names(self, host: bytes, route: RouteClass) -> None:
         """Any other Host is refused on every route."""
-        verdict = judge(facts(host=host, route=route, credential=Credential.ADMIN), OPEN)
+        verdict = judge(facts(host=host, route=route, credential=PresentedCredential.ADMIN), OPEN)
         assert isinstance(verdict, Deny)
         assert verdict.status == 403
 
@@ -85,7 +85,7 @@ class NameTests:
     )
     def test_origins(self, origin: bytes, *, passes: bool) -> None:
         """An Origin is exactly the one that was asked, or listed, or refused."""
-        verdict = judge(facts(origin=origin), Policy(origins=frozenset((b"vscode-webview://abc",))))
+        verdict = judge(facts(origin=origin), AccessPolicy(origins=frozenset((b"vscode-webview://abc",))))
         assert isinstance(verdict, Pass) is passes
 
     @pytest.mark.parametrize("site", [b"cross-site", b"same-site", b"nonsense"])
@@ -94,7 +94,7 @@ class NameTests:
         assert isinstance(judge(facts(fetch_site=site), OPEN), Deny)
         for route in set(RouteClass) - {RouteClass.PUBLIC, RouteClass.RETURN}:
             assert isinstance(judge(facts(fetch_site=site, safe_method=True, route=route), OPEN), Deny)
-        listed = Policy(origins=frozenset((b"https://mine.example",)))
+        listed = AccessPolicy(origins=frozenset((b"https://mine.example",)))
         asked = facts(fetch_site=site, origin=b"https://mine.example")
         assert isinstance(judge(asked, listed), Pass)
         assert isinstance(judge(facts(fetch_site=site, origin=b"https://other.example"), listed), Deny)
@@ -107,21 +107,23 @@ class CallerTests:
     @pytest.mark.parametrize(
         ("route", "reach", "credential", "status"),
         [
-            (RouteClass.MCP, Reach.LOOPBACK, Credential.NONE, 0),
-            (RouteClass.READ, Reach.LOOPBACK, Credential.NONE, 0),
-            (RouteClass.END_SESSION, Reach.LOOPBACK, Credential.NONE, 0),
-            (RouteClass.MUTATE, Reach.LOOPBACK, Credential.NONE, 401),
-            (RouteClass.MUTATE, Reach.LOOPBACK, Credential.BEARER, 0),
-            (RouteClass.MUTATE, Reach.SOCKET, Credential.NONE, 0),
-            (RouteClass.ADMIN, Reach.LOOPBACK, Credential.BEARER, 401),
-            (RouteClass.ADMIN, Reach.LOOPBACK, Credential.ADMIN, 0),
-            (RouteClass.ADMIN, Reach.SOCKET, Credential.NONE, 0),
-            (RouteClass.NOTHING, Reach.LOOPBACK, Credential.NONE, 0),
-            (RouteClass.MCP, Reach.LOOPBACK, Credential.WRONG, 401),
-            (RouteClass.MCP, Reach.REMOTE, Credential.BEARER, 403),
+            (RouteClass.MCP, Reach.LOOPBACK, PresentedCredential.NONE, 0),
+            (RouteClass.READ, Reach.LOOPBACK, PresentedCredential.NONE, 0),
+            (RouteClass.END_SESSION, Reach.LOOPBACK, PresentedCredential.NONE, 0),
+            (RouteClass.MUTATE, Reach.LOOPBACK, PresentedCredential.NONE, 401),
+            (RouteClass.MUTATE, Reach.LOOPBACK, PresentedCredential.BEARER, 0),
+            (RouteClass.MUTATE, Reach.SOCKET, PresentedCredential.NONE, 0),
+            (RouteClass.ADMIN, Reach.LOOPBACK, PresentedCredential.BEARER, 401),
+            (RouteClass.ADMIN, Reach.LOOPBACK, PresentedCredential.ADMIN, 0),
+            (RouteClass.ADMIN, Reach.SOCKET, PresentedCredential.NONE, 0),
+            (RouteClass.NOTHING, Reach.LOOPBACK, PresentedCredential.NONE, 0),
+            (RouteClass.MCP, Reach.LOOPBACK, PresentedCredential.WRONG, 401),
+            (RouteClass.MCP, Reach.REMOTE, PresentedCredential.BEARER, 403),
         ],
     )
-    def test_classes(self, route: RouteClass, reach: Reach, credential: Credential, status: int) -> None:
+    def test_classes(
+        self, route: RouteClass, reach: Reach, credential: PresentedCredential, status: int
+    ) -> None:
         """Each class has its rule."""
         verdict = judge(facts(route=route, reach=reach, credential=credential), OPEN)
         assert (verdict.status if isinstance(verdict, Deny) else 0) == status
@@ -129,11 +131,13 @@ class CallerTests:
     @pytest.mark.parametrize("route", [each for each in RouteClass if each is not RouteClass.PUBLIC])
     def test_remote(self, route: RouteClass) -> None:
         """A remote peer needs both the permission and a token, whatever it asks for."""
-        allowed = Policy(allow_remote=True)
-        for policy, credential in product((OPEN, allowed), (Credential.NONE, Credential.WRONG)):
+        allowed = AccessPolicy(allow_remote=True)
+        for policy, credential in product(
+            (OPEN, allowed), (PresentedCredential.NONE, PresentedCredential.WRONG)
+        ):
             verdict = judge(facts(route=route, reach=Reach.REMOTE, credential=credential), policy)
             assert isinstance(verdict, Deny)
-        admin = judge(facts(route=route, reach=Reach.REMOTE, credential=Credential.ADMIN), allowed)
+        admin = judge(facts(route=route, reach=Reach.REMOTE, credential=PresentedCredential.ADMIN), allowed)
         assert admin == Pass("remote")
 
     def test_whose_results(self) -> None:
@@ -144,21 +148,23 @@ class CallerTests:
 
     def test_bearer_required(self) -> None:
         """With bearer-required even a local MCP call needs the token."""
-        strict = Policy(bearer_required=True)
+        strict = AccessPolicy(bearer_required=True)
         assert isinstance(judge(facts(), strict), Deny)
-        assert judge(facts(credential=Credential.BEARER), strict) == Pass("token")
+        assert judge(facts(credential=PresentedCredential.BEARER), strict) == Pass("token")
         assert judge(facts(reach=Reach.SOCKET), strict) == Pass("local")
 
     def test_loopback_only(self) -> None:
         """With loopback-only a remote token does not help."""
-        policy = Policy(allow_remote=True, loopback_only=True)
-        assert isinstance(judge(facts(reach=Reach.REMOTE, credential=Credential.ADMIN), policy), Deny)
+        policy = AccessPolicy(allow_remote=True, loopback_only=True)
+        assert isinstance(
+            judge(facts(reach=Reach.REMOTE, credential=PresentedCredential.ADMIN), policy), Deny
+        )
 
 
 class OpenTests:
     """The setting that lets programs on this machine change things without a token."""
 
-    OPENED = Policy(open_loopback=True)
+    OPENED = AccessPolicy(open_loopback=True)
 
     @pytest.mark.parametrize("route", [RouteClass.MUTATE, RouteClass.ADMIN])
     def test_programs(self, route: RouteClass) -> None:
@@ -178,23 +184,23 @@ class OpenTests:
             {"host": b"evil.example"},
             {"reach": Reach.OTHER_USER},
             {"reach": Reach.REMOTE},
-            {"credential": Credential.WRONG},
+            {"credential": PresentedCredential.WRONG},
         ],
     )
     @pytest.mark.parametrize("route", [RouteClass.MUTATE, RouteClass.ADMIN])
     def test_nobody_else(self, route: RouteClass, changes: dict[str, object]) -> None:
         """Nothing that comes from a browser, from another user, from elsewhere, or with a wrong token."""
-        policy = Policy(open_loopback=True, allow_remote=True)
+        policy = AccessPolicy(open_loopback=True, allow_remote=True)
         assert isinstance(judge(facts(route=route, **changes), policy), Deny)
 
     def test_bearer_required(self) -> None:
         """Where the token is needed even for reading, it is for this."""
-        policy = Policy(open_loopback=True, bearer_required=True)
+        policy = AccessPolicy(open_loopback=True, bearer_required=True)
         assert isinstance(judge(facts(route=RouteClass.MUTATE), policy), Deny)
 
     def test_the_token_of_a_user(self) -> None:
         """Whoever shows the user's token is who he is, and no administrator."""
-        found = judge(facts(route=RouteClass.MUTATE, credential=Credential.BEARER), self.OPENED)
+        found = judge(facts(route=RouteClass.MUTATE, credential=PresentedCredential.BEARER), self.OPENED)
         assert isinstance(found, Pass)
         assert (found.principal, found.is_admin) == ("token", False)
 
@@ -204,12 +210,14 @@ class AdministratorTests:
 
     @pytest.mark.parametrize("route", [RouteClass.MCP, RouteClass.READ, RouteClass.MUTATE])
     @pytest.mark.parametrize("reach", [Reach.SOCKET, Reach.LOOPBACK])
-    @pytest.mark.parametrize("credential", [Credential.NONE, Credential.BEARER, Credential.ADMIN])
-    def test_token_or_socket(self, route: RouteClass, reach: Reach, credential: Credential) -> None:
+    @pytest.mark.parametrize(
+        "credential", [PresentedCredential.NONE, PresentedCredential.BEARER, PresentedCredential.ADMIN]
+    )
+    def test_token_or_socket(self, route: RouteClass, reach: Reach, credential: PresentedCredential) -> None:
         """The admin token makes one, and so does the socket; the other token does not."""
         verdict = judge(facts(route=route, reach=reach, credential=credential), OPEN)
         if isinstance(verdict, Pass):
-            assert verdict.is_admin is (credential is Credential.ADMIN or reach is Reach.SOCKET)
+            assert verdict.is_admin is (credential is PresentedCredential.ADMIN or reach is Reach.SOCKET)
 
 
 class SiteTests:
@@ -219,7 +227,10 @@ class SiteTests:
     def test_reads(self, route: RouteClass) -> None:
         """Nothing is read for a page of another site, but where a browser is sent and what everybody may know."""
         found = judge(
-            facts(route=route, fetch_site=b"cross-site", safe_method=True, credential=Credential.ADMIN), OPEN
+            facts(
+                route=route, fetch_site=b"cross-site", safe_method=True, credential=PresentedCredential.ADMIN
+            ),
+            OPEN,
         )
         assert isinstance(found, Deny) is (route not in (RouteClass.PUBLIC, RouteClass.RETURN))
 
@@ -227,11 +238,11 @@ class SiteTests:
 class PublicTests:
     """What everybody may know."""
 
-    @pytest.mark.parametrize("credential", list(Credential))
-    def test_whatever_is_shown(self, credential: Credential) -> None:
+    @pytest.mark.parametrize("credential", list(PresentedCredential))
+    def test_whatever_is_shown(self, credential: PresentedCredential) -> None:
         """It needs no token, and a wrong one does not matter; only remote clients have to be let in at all."""
         asked = facts(route=RouteClass.PUBLIC, reach=Reach.REMOTE, safe_method=True, credential=credential)
-        assert isinstance(judge(asked, Policy(allow_remote=True)), Pass)
+        assert isinstance(judge(asked, AccessPolicy(allow_remote=True)), Pass)
         assert isinstance(judge(asked, OPEN), Deny)
 
 

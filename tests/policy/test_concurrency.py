@@ -9,7 +9,7 @@ from mcpgateway.config.model import UNLIMITED, WRITES, Concurrency, ServerSpec, 
 from mcpgateway.policy.concurrency import (
     FAILED_CALLS,
     QUIET_CALLS,
-    Finding,
+    ConcurrencyFinding,
     Tally,
     concurrency_of,
     is_single,
@@ -90,7 +90,7 @@ class JudgeTests:
     """What watched calls say."""
 
     @staticmethod
-    def seen(*calls: tuple[str, int] | tuple[str, None]) -> Finding:
+    def seen(*calls: tuple[str, int] | tuple[str, None]) -> ConcurrencyFinding:
         """What follows from calls of tools that have written so much, or have failed (None)."""
         tallies: dict[str, Tally] = {}
         for tool, written in calls:
@@ -99,26 +99,26 @@ class JudgeTests:
 
     def test_nothing_seen(self) -> None:
         """Too few calls say nothing."""
-        assert self.seen() is Finding.OPEN
-        assert self.seen(*[("a", 0)] * (QUIET_CALLS - 1)) is Finding.OPEN
+        assert self.seen() is ConcurrencyFinding.OPEN
+        assert self.seen(*[("a", 0)] * (QUIET_CALLS - 1)) is ConcurrencyFinding.OPEN
 
     def test_quiet(self) -> None:
         """So many without a byte set it free, whichever tools they were of."""
-        assert self.seen(*[("a", 0), ("b", 0)] * QUIET_CALLS) is Finding.FREE
+        assert self.seen(*[("a", 0), ("b", 0)] * QUIET_CALLS) is ConcurrencyFinding.FREE
 
     def test_writer(self) -> None:
         """One that writes again is a writer for good, whatever comes later."""
-        assert self.seen(("a", 4096)) is Finding.PERHAPS
-        assert self.seen(("a", 4096), ("a", 1)) is Finding.WRITES
-        assert self.seen(("a", 4096), ("a", 1), *[("a", 0)] * 50) is Finding.WRITES
-        assert self.seen(("a", 4096), *[("b", 0)] * 50) is Finding.PERHAPS
+        assert self.seen(("a", 4096)) is ConcurrencyFinding.PERHAPS
+        assert self.seen(("a", 4096), ("a", 1)) is ConcurrencyFinding.WRITES
+        assert self.seen(("a", 4096), ("a", 1), *[("a", 0)] * 50) is ConcurrencyFinding.WRITES
+        assert self.seen(("a", 4096), *[("b", 0)] * 50) is ConcurrencyFinding.PERHAPS
 
     def test_first_use(self) -> None:
         """What is written once, at the first use of a tool, and not again, is no sign."""
-        assert self.seen(("a", 4096), *[("a", 0)] * QUIET_CALLS) is Finding.FREE
+        assert self.seen(("a", 4096), *[("a", 0)] * QUIET_CALLS) is ConcurrencyFinding.FREE
 
     def test_failures(self) -> None:
         """Calls that fail prove little."""
-        assert self.seen(*[("a", None)] * (FAILED_CALLS - 1)) is Finding.OPEN
-        assert self.seen(*[("a", None)] * FAILED_CALLS) is Finding.FREE
-        assert self.seen(("a", None), ("a", 10)) is Finding.PERHAPS
+        assert self.seen(*[("a", None)] * (FAILED_CALLS - 1)) is ConcurrencyFinding.OPEN
+        assert self.seen(*[("a", None)] * FAILED_CALLS) is ConcurrencyFinding.FREE
+        assert self.seen(("a", None), ("a", 10)) is ConcurrencyFinding.PERHAPS

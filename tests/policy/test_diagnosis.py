@@ -9,15 +9,15 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpgateway.policy.diagnosis import Facts, Failure, Trip, advise, verdict
-from mcpgateway.policy.health import State
+from mcpgateway.policy.diagnosis import Failure, ServerFacts, Trip, advise, verdict
+from mcpgateway.policy.health import HealthState
 
-BROKEN = Facts(
-    "notes", State.ERROR, failure=Failure.ENDED_EARLY, fault="it ended (exit code 1)", code=1, starts=1
+BROKEN = ServerFacts(
+    "notes", HealthState.ERROR, failure=Failure.ENDED_EARLY, fault="it ended (exit code 1)", code=1, starts=1
 )
 
 
-def causes(facts: Facts) -> list[str]:
+def causes(facts: ServerFacts) -> list[str]:
     """The names of what is found."""
     return [each.cause for each in advise(facts)]
 
@@ -32,7 +32,7 @@ class CauseTests:
 
     def test_all_is_well(self) -> None:
         """Of a server that runs there is nothing to say."""
-        facts = Facts("notes", State.RUNNING, starts=1)
+        facts = ServerFacts("notes", HealthState.RUNNING, starts=1)
         assert advise(facts) == []
         assert verdict(facts, []) == "notes is running, and nothing is wrong with it"
 
@@ -68,8 +68,11 @@ class CauseTests:
             ({"code": 3}, "failed"),
             ({"problems": ("a.yaml, line 3: unknown key",)}, "configuration"),
             ({"unapproved": "/p/.mcp.json"}, "not-approved"),
-            ({"state": State.DISABLED, "is_off": True}, "switched-off"),
-            ({"state": State.DISABLED, "is_off": True, "is_enabled": False, "file": "a.yaml"}, "disabled"),
+            ({"state": HealthState.DISABLED, "is_off": True}, "switched-off"),
+            (
+                {"state": HealthState.DISABLED, "is_off": True, "is_enabled": False, "file": "a.yaml"},
+                "disabled",
+            ),
             ({"words": "EADDRINUSE"}, "port-in-use"),
         ],
     )
@@ -86,11 +89,11 @@ class CauseTests:
 
     def test_a_failure_of_the_past(self) -> None:
         """What runs again is not blamed for how it once ended."""
-        assert causes(evolve(BROKEN, state=State.RUNNING, failure=Failure.NONE)) == []
+        assert causes(evolve(BROKEN, state=HealthState.RUNNING, failure=Failure.NONE)) == []
 
     def test_at_rest_after_a_failure(self) -> None:
         """What nobody uses is stopped, and what it has failed at is told all the same."""
-        assert first(state=State.STOPPED, words="EADDRINUSE") == "port-in-use"
+        assert first(state=HealthState.STOPPED, words="EADDRINUSE") == "port-in-use"
 
 
 class WaitingTests:
@@ -99,7 +102,7 @@ class WaitingTests:
     def test_breaker(self) -> None:
         """An open breaker is told with its arithmetic and the next try, after what has caused it."""
         trip = Trip("circuit breaker: 5 failed starts", 212, failures=5)
-        found = advise(evolve(BROKEN, state=State.DISABLED, words="EADDRINUSE", trip=trip))
+        found = advise(evolve(BROKEN, state=HealthState.DISABLED, words="EADDRINUSE", trip=trip))
         assert [each.cause for each in found] == ["port-in-use", "circuit-open"]
         assert found[-1].says == "circuit breaker: 5 failed starts; it is tried again in 212 s"
         assert "reset-circuit notes" in found[-1].do
@@ -124,13 +127,16 @@ class WaitingTests:
 
     def test_probe(self) -> None:
         """Where nothing answers, the next look at its address is told."""
-        facts = evolve(BROKEN, state=State.UNREACHABLE, failure=Failure.UNREACHABLE, retry_in_s=60)
+        facts = evolve(BROKEN, state=HealthState.UNREACHABLE, failure=Failure.UNREACHABLE, retry_in_s=60)
         assert causes(facts) == ["unreachable", "probing"]
 
     def test_unwell(self) -> None:
         """A server that answers with HTTP 503 is not told as one where nothing answers."""
         facts = evolve(
-            BROKEN, state=State.UNREACHABLE, failure=Failure.UNAVAILABLE, fault="it answers with HTTP 503"
+            BROKEN,
+            state=HealthState.UNREACHABLE,
+            failure=Failure.UNAVAILABLE,
+            fault="it answers with HTTP 503",
         )
         said = advise(facts)[0].says
         assert "HTTP 503" in said
@@ -142,7 +148,7 @@ class WaitingTests:
         assert advise(facts)[0].do.startswith("put ca_file right in its entry; its log may tell more")
         login = evolve(
             BROKEN,
-            state=State.NEEDS_LOGIN,
+            state=HealthState.NEEDS_LOGIN,
             failure=Failure.AUTHORIZATION,
             fault="it wants its user to sign in",
         )
@@ -152,7 +158,7 @@ class WaitingTests:
 
     def test_lazy(self) -> None:
         """A server that nobody has needed yet is in no trouble."""
-        facts = Facts("notes", State.STOPPED)
+        facts = ServerFacts("notes", HealthState.STOPPED)
         assert causes(facts) == ["never-started"]
         assert verdict(facts, advise(facts)) == "notes is stopped, and nothing is wrong with it"
 
@@ -162,8 +168,14 @@ class NoteTests:
 
     def test_notes(self) -> None:
         """Pollution, restarts and a replacement to come are no trouble while it works."""
-        facts = Facts(
-            "notes", State.RUNNING, stray="hello", restarts=3, starts=4, excess="400 MB", knows_no_ping=True
+        facts = ServerFacts(
+            "notes",
+            HealthState.RUNNING,
+            stray="hello",
+            restarts=3,
+            starts=4,
+            excess="400 MB",
+            knows_no_ping=True,
         )
         found = advise(facts)
         assert [each.cause for each in found] == ["stdout-pollution", "unsteady", "replaced-soon", "no-pings"]
@@ -171,14 +183,16 @@ class NoteTests:
 
     def test_degraded(self) -> None:
         """What answers no ping, or whose service is unwell, is in trouble."""
-        assert causes(Facts("notes", State.DEGRADED, starts=1)) == ["pings-missed"]
-        assert causes(Facts("notes", State.DEGRADED, starts=1, service_fault="503")) == ["service-unwell"]
+        assert causes(ServerFacts("notes", HealthState.DEGRADED, starts=1)) == ["pings-missed"]
+        assert causes(ServerFacts("notes", HealthState.DEGRADED, starts=1, service_fault="503")) == [
+            "service-unwell"
+        ]
 
 
 FACTS = st.builds(
-    Facts,
+    ServerFacts,
     st.just("notes"),
-    st.sampled_from(State),
+    st.sampled_from(HealthState),
     is_enabled=st.booleans(),
     is_off=st.booleans(),
     is_found=st.booleans(),
@@ -201,11 +215,11 @@ class AnyFactsTests:
     """Whatever is known."""
 
     @given(FACTS)
-    def test_any_facts(self, facts: Facts) -> None:
+    def test_any_facts(self, facts: ServerFacts) -> None:
         """Each cause is named once; what has failed and is in error has one; trouble comes with something to do."""
         found = advise(facts)
         assert len({each.cause for each in found}) == len(found)
-        if facts.failure is not Failure.NONE and facts.state is State.ERROR:
+        if facts.failure is not Failure.NONE and facts.state is HealthState.ERROR:
             assert any(each.is_trouble for each in found)
         for each in found:
             assert each.do or not each.is_trouble

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from mcpgateway.config.model import Bridge
 from mcpgateway.policy import eras
-from mcpgateway.policy.eras import Known, Road
+from mcpgateway.policy.eras import EraPath, KnownEras
 from mcpgateway.protocol.versions import Era
 
 L, M = Era.LEGACY, Era.MODERN
 facts = st.none() | st.booleans()
-knowns = st.builds(Known, facts, facts)
+knowns = st.builds(KnownEras, facts, facts)
 each_era = st.sampled_from(Era)
 
 
@@ -21,7 +21,7 @@ class KnownTests:
     """What is known."""
 
     @given(knowns)
-    def test_written_and_read(self, known: Known) -> None:
+    def test_written_and_read(self, known: KnownEras) -> None:
         """What is put on record is read as the same."""
         assert eras.read(known.written()) == known
 
@@ -31,10 +31,10 @@ class KnownTests:
     )
     def test_strange_records(self, written: str) -> None:
         """Whatever is on record can be read."""
-        assert isinstance(eras.read(written), Known)
+        assert isinstance(eras.read(written), KnownEras)
 
     @given(known=knowns, era=each_era, speaks=st.booleans())
-    def test_learnt(self, known: Known, era: Era, *, speaks: bool) -> None:
+    def test_learnt(self, known: KnownEras, era: Era, *, speaks: bool) -> None:
         """What is learnt is known; a server speaks one of them at least, unless it is known to speak neither."""
         learnt = known.learnt(era, speaks=speaks)
         assert learnt.speaks(era) is speaks
@@ -54,19 +54,19 @@ class RoadTests:
     """The roads."""
 
     @given(each_era, knowns, st.sampled_from(Bridge))
-    def test_table(self, era: Era, known: Known, bridge: Bridge) -> None:
+    def test_table(self, era: Era, known: KnownEras, bridge: Bridge) -> None:
         """Native where the server speaks it, else across where there is a bridge; unknown where that is unknown."""
         road = eras.road(era, known, bridge)
         match known.speaks(era):
             case None:
                 assert road is None
             case True:
-                assert road is Road.NATIVE
+                assert road is EraPath.NATIVE
             case False:
-                assert road is (Road.REFUSED if bridge is Bridge.OFF else Road.BRIDGED)
+                assert road is (EraPath.REFUSED if bridge is Bridge.OFF else EraPath.BRIDGED)
 
-    @given(st.sampled_from(Road), st.sampled_from(Bridge), st.booleans())
-    def test_offered(self, road: Road, bridge: Bridge, is_spoken: bool) -> None:  # noqa: FBT001
+    @given(st.sampled_from(EraPath), st.sampled_from(Bridge), st.booleans())
+    def test_offered(self, road: EraPath, bridge: Bridge, is_spoken: bool) -> None:  # noqa: FBT001
         """What is refused is never offered; else what the server speaks itself, or what is wanted for all."""
         offered = eras.is_offered(road, bridge, is_spoken=is_spoken)
-        assert offered is (road is not Road.REFUSED and (is_spoken or bridge is Bridge.ALWAYS))
+        assert offered is (road is not EraPath.REFUSED and (is_spoken or bridge is Bridge.ALWAYS))

@@ -6,7 +6,7 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpgateway.policy.fair_memory import Room
+from mcpgateway.policy.fair_memory import FairMemory
 
 
 @define(eq=False)
@@ -34,7 +34,7 @@ class RoomTests:
     @given(STEPS)
     def test_bounded(self, steps: list[tuple[int, str, int]]) -> None:
         """No more than the room is held, whatever is taken and given, unless by a single one or those that cannot."""
-        room = Room(100)
+        room = FairMemory(100)
         holders = [Holder(f"peer {number % 4}", number % 5 != 0) for number in range(12)]
         for number, what, size in steps:
             holder = holders[number]
@@ -55,7 +55,7 @@ class RoomTests:
     @given(st.integers(2, 40), st.integers(1, 20))
     def test_fair(self, many: int, small: int) -> None:
         """However many holders the greedy have, a peer that holds less never gives way."""
-        room = Room(100)
+        room = FairMemory(100)
         modest = Holder("modest")
         assert room.take(modest, small)
         greedy = [Holder("greedy") for _ in range(many)]
@@ -67,7 +67,7 @@ class RoomTests:
 
     def test_the_newest_first(self) -> None:
         """Of the greediest, what grows gives way; where another grows, the largest that the greediest has."""
-        room = Room(100)
+        room = FairMemory(100)
         one, two, other = Holder("greedy"), Holder("greedy"), Holder("modest")
         assert room.take(one, 60)
         assert not room.take(two, 50)
@@ -80,7 +80,7 @@ class RoomTests:
 
     def test_what_would_be(self) -> None:
         """It is told beforehand who would have to give way."""
-        room = Room(100)
+        room = FairMemory(100)
         one, other, third = Holder("a"), Holder("b"), Holder("a")
         assert not room.would_refuse(one, 500), "nobody else is there"
         room.take(one, 60)
@@ -91,7 +91,7 @@ class RoomTests:
     def test_scarce(self) -> None:
         """From an eighth of the room on it is told that it pays to know whose everything is."""
         told: list[int] = []
-        room = Room(80, lambda: told.append(1))
+        room = FairMemory(80, lambda: told.append(1))
         room.take(Holder("a"), 10)
         assert not told
         room.take(Holder("a"), 1)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpgateway.policy.health import UP, Core, State, new_condition, worst
+from mcpgateway.policy.health import UP, HealthMachine, HealthState, new_condition, worst
 
 EVENTS = (
     "started",
@@ -31,16 +31,16 @@ EVENTS = (
 
 # How each state is come to.
 ROADS = {
-    State.STOPPED: [],
-    State.STARTING: ["started"],
-    State.RUNNING: ["started", "ready"],
-    State.DEGRADED: ["started", "ready", "faltered"],
-    State.RESTARTING: ["started", "ready", "crashed"],
-    State.ERROR: ["started", "failed"],
-    State.UNREACHABLE: ["started", "lost"],
-    State.DISABLED: ["disabled"],
-    State.IDLE: ["rested"],
-    State.NEEDS_LOGIN: ["started", "unauthorized"],
+    HealthState.STOPPED: [],
+    HealthState.STARTING: ["started"],
+    HealthState.RUNNING: ["started", "ready"],
+    HealthState.DEGRADED: ["started", "ready", "faltered"],
+    HealthState.RESTARTING: ["started", "ready", "crashed"],
+    HealthState.ERROR: ["started", "failed"],
+    HealthState.UNREACHABLE: ["started", "lost"],
+    HealthState.DISABLED: ["disabled"],
+    HealthState.IDLE: ["rested"],
+    HealthState.NEEDS_LOGIN: ["started", "unauthorized"],
 }
 
 
@@ -48,10 +48,10 @@ class RecordingHands:
     """Writes down what it is asked."""
 
     def __init__(self) -> None:
-        self.state = State.STOPPED
+        self.state = HealthState.STOPPED
         self.asked: list[str] = []
 
-    def became(self, state: State) -> None:
+    def became(self, state: HealthState) -> None:
         self.state = state
 
     def wait(self) -> None:
@@ -67,7 +67,7 @@ class RecordingHands:
 def fare(events: list[str]) -> RecordingHands:
     """What the hands were asked for, given these events."""
     hands = RecordingHands()
-    condition = new_condition(Core(hands))
+    condition = new_condition(HealthMachine(hands))
     for event in events:
         getattr(condition, event)()
     return hands
@@ -76,58 +76,66 @@ def fare(events: list[str]) -> RecordingHands:
 class ConditionTests:
     """Events in, states and requests out."""
 
-    @pytest.mark.parametrize("state", State)
-    def test_roads(self, state: State) -> None:
+    @pytest.mark.parametrize("state", HealthState)
+    def test_roads(self, state: HealthState) -> None:
         """There is a way to every state."""
         assert fare(ROADS[state]).state is state
 
     @pytest.mark.parametrize(
         ("events", "state", "asked"),
         [
-            (["started", "ready", "faltered", "recovered"], State.RUNNING, []),
-            (["started", "ready", "faltered", "crashed"], State.RESTARTING, ["wait"]),
-            (["started", "ready", "crashed", "retry"], State.RESTARTING, ["wait", "start"]),
-            (["started", "ready", "crashed", "retry", "started", "ready"], State.RUNNING, ["wait", "start"]),
-            (["started", "ready", "crashed", "started"], State.STARTING, ["wait"]),
-            (["started", "ready", "replaced", "crashed", "started"], State.STARTING, []),
-            (["started", "ready", "replaced", "stuck"], State.ERROR, ["wait"]),
-            (["started", "crashed"], State.ERROR, ["wait"]),
-            (["started", "failed", "retry"], State.RESTARTING, ["wait", "start"]),
-            (["started", "failed", "started"], State.STARTING, ["wait"]),
-            (["started", "ready", "crashed", "retry", "stuck"], State.ERROR, ["wait", "start", "wait"]),
-            (["started", "stuck"], State.ERROR, ["wait"]),
-            (["started", "lost", "retry", "started", "ready"], State.RUNNING, ["probe", "start"]),
-            (["started", "ready", "lost"], State.UNREACHABLE, ["probe"]),
-            (["started", "ready", "stopped", "crashed"], State.STOPPED, []),
-            (["started", "ready", "rested", "crashed", "started"], State.STARTING, []),
-            (["started", "failed", "disabled", "retry", "started"], State.DISABLED, ["wait"]),
-            (["disabled", "enabled", "started"], State.STARTING, []),
-            (["started", "unauthorized", "crashed", "retry", "stuck", "stopped"], State.NEEDS_LOGIN, []),
-            (["started", "unauthorized", "started", "ready"], State.RUNNING, []),
-            (["started", "unauthorized", "authorized", "started"], State.STARTING, []),
-            (["started", "ready", "unauthorized"], State.NEEDS_LOGIN, []),
+            (["started", "ready", "faltered", "recovered"], HealthState.RUNNING, []),
+            (["started", "ready", "faltered", "crashed"], HealthState.RESTARTING, ["wait"]),
+            (["started", "ready", "crashed", "retry"], HealthState.RESTARTING, ["wait", "start"]),
+            (
+                ["started", "ready", "crashed", "retry", "started", "ready"],
+                HealthState.RUNNING,
+                ["wait", "start"],
+            ),
+            (["started", "ready", "crashed", "started"], HealthState.STARTING, ["wait"]),
+            (["started", "ready", "replaced", "crashed", "started"], HealthState.STARTING, []),
+            (["started", "ready", "replaced", "stuck"], HealthState.ERROR, ["wait"]),
+            (["started", "crashed"], HealthState.ERROR, ["wait"]),
+            (["started", "failed", "retry"], HealthState.RESTARTING, ["wait", "start"]),
+            (["started", "failed", "started"], HealthState.STARTING, ["wait"]),
+            (["started", "ready", "crashed", "retry", "stuck"], HealthState.ERROR, ["wait", "start", "wait"]),
+            (["started", "stuck"], HealthState.ERROR, ["wait"]),
+            (["started", "lost", "retry", "started", "ready"], HealthState.RUNNING, ["probe", "start"]),
+            (["started", "ready", "lost"], HealthState.UNREACHABLE, ["probe"]),
+            (["started", "ready", "stopped", "crashed"], HealthState.STOPPED, []),
+            (["started", "ready", "rested", "crashed", "started"], HealthState.STARTING, []),
+            (["started", "failed", "disabled", "retry", "started"], HealthState.DISABLED, ["wait"]),
+            (["disabled", "enabled", "started"], HealthState.STARTING, []),
+            (
+                ["started", "unauthorized", "crashed", "retry", "stuck", "stopped"],
+                HealthState.NEEDS_LOGIN,
+                [],
+            ),
+            (["started", "unauthorized", "started", "ready"], HealthState.RUNNING, []),
+            (["started", "unauthorized", "authorized", "started"], HealthState.STARTING, []),
+            (["started", "ready", "unauthorized"], HealthState.NEEDS_LOGIN, []),
         ],
     )
-    def test_courses(self, events: list[str], state: State, asked: list[str]) -> None:
+    def test_courses(self, events: list[str], state: HealthState, asked: list[str]) -> None:
         """Each course of events ends in this state, and asks for exactly this on its way."""
         hands = fare(events)
         assert (hands.state, hands.asked) == (state, asked)
 
-    @pytest.mark.parametrize(("state", "event"), list(product(State, EVENTS)))
-    def test_every_event_in_every_state(self, state: State, event: str) -> None:
+    @pytest.mark.parametrize(("state", "event"), list(product(HealthState, EVENTS)))
+    def test_every_event_in_every_state(self, state: HealthState, event: str) -> None:
         """Nothing that happens is without an answer, and the answer is one state."""
         hands = fare([*ROADS[state], event])
-        assert hands.state in State
+        assert hands.state in HealthState
         if event == "disabled":
-            assert hands.state is State.DISABLED
-        elif state is State.DISABLED:
-            assert hands.state is (State.STOPPED if event == "enabled" else State.DISABLED)
+            assert hands.state is HealthState.DISABLED
+        elif state is HealthState.DISABLED:
+            assert hands.state is (HealthState.STOPPED if event == "enabled" else HealthState.DISABLED)
 
     @given(st.lists(st.sampled_from(EVENTS), max_size=40))
     def test_any_walk(self, events: list[str]) -> None:
         """A server runs only after a handshake, and is tried again only where it was waited for."""
         hands = RecordingHands()
-        condition = new_condition(Core(hands))
+        condition = new_condition(HealthMachine(hands))
         is_ready = waits = False
         for event in events:
             before = len(hands.asked)
@@ -144,12 +152,18 @@ class WorstTests:
 
     def test_nothing(self) -> None:
         """A server without instances is stopped."""
-        assert worst([]) is State.STOPPED
+        assert worst([]) is HealthState.STOPPED
 
-    @given(st.lists(st.sampled_from(State), min_size=1))
-    def test_order(self, states: list[State]) -> None:
+    @given(st.lists(st.sampled_from(HealthState), min_size=1))
+    def test_order(self, states: list[HealthState]) -> None:
         """One that does not work is never hidden by one that does."""
         found = worst(states)
         assert found in states
-        sick = {State.DEGRADED, State.RESTARTING, State.ERROR, State.UNREACHABLE, State.DISABLED}
+        sick = {
+            HealthState.DEGRADED,
+            HealthState.RESTARTING,
+            HealthState.ERROR,
+            HealthState.UNREACHABLE,
+            HealthState.DISABLED,
+        }
         assert (found in sick) == bool(sick.intersection(states))

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from mcpgateway.policy.launch_probe import (
     PROBE_MARK,
     Doubt,
-    Seen,
-    Surroundings,
+    ProbeReport,
+    RunnerEnvironment,
     binary_of,
     deciding,
     main_binary,
@@ -30,7 +30,7 @@ class ReadingTests:
     def test_among_other_lines(self):
         """It is found among whatever else the runner prints."""
         seen = read_probe(f"installing\n{PROBE_MARK}{json.dumps(TOLD)}\nmore")
-        assert seen == Seen(("-c", "'prog'"), {"PATH": "/x"}, "/p", 7)
+        assert seen == ProbeReport(("-c", "'prog'"), {"PATH": "/x"}, "/p", 7)
 
     def test_the_same_mark(self):
         """The probe, which imports nothing of ours, begins its line with the same mark."""
@@ -66,7 +66,7 @@ class EnvironmentTests:
             "LC_CTYPE": "C.UTF-8",
         }
         found = surroundings(Wrapper.NPM, self.BEFORE, after)
-        assert found == Surroundings("/c/.bin:", {"npm_command": "exec", "NODE": "/n"}, ())
+        assert found == RunnerEnvironment("/c/.bin:", {"npm_command": "exec", "NODE": "/n"}, ())
         assert found.applied({"PATH": "/mine", "KEY": "1"}) == {
             "PATH": "/c/.bin:/mine",
             "KEY": "1",
@@ -78,7 +78,7 @@ class EnvironmentTests:
         """What a runner takes away is taken away."""
         after = {"PATH": "/usr/bin:/bin", "HOME": "/h", "PIP_USER": "0"}
         found = surroundings(Wrapper.PIPX, self.BEFORE, after)
-        assert found == Surroundings("", {"PIP_USER": "0"}, ("PYTHONPATH",))
+        assert found == RunnerEnvironment("", {"PIP_USER": "0"}, ("PYTHONPATH",))
         assert "PYTHONPATH" not in found.applied(self.BEFORE)
 
     @pytest.mark.parametrize(
@@ -137,17 +137,17 @@ class ProgramTests:
     @pytest.mark.parametrize("line", ["'prog'", '"prog"', "prog"])
     def test_npm_tells_its_shell(self, line):
         """npm's shell is given the name, quoted one way or another."""
-        assert binary_of(take_apart(("npx", "b")), Seen(("-c", line), {}, "", 0)) == "prog"
+        assert binary_of(take_apart(("npx", "b")), ProbeReport(("-c", line), {}, "", 0)) == "prog"
 
     @pytest.mark.parametrize("line", ["", "'", "prog; rm", "'a b'", "$(x)", "../x", "/bin/x"])
     def test_npm_tells_something_else(self, line):
         """A line for a shell that is not simply a name is doubtful."""
         with pytest.raises(Doubt):
-            binary_of(take_apart(("npx", "b")), Seen(("-c", line), {}, "", 0))
+            binary_of(take_apart(("npx", "b")), ProbeReport(("-c", line), {}, "", 0))
 
     def test_others_are_told(self):
         """The others run what their words name."""
-        assert binary_of(take_apart(("uvx", "--from", "m", "prog")), Seen((), {}, "", 0)) == "prog"
+        assert binary_of(take_apart(("uvx", "--from", "m", "prog")), ProbeReport((), {}, "", 0)) == "prog"
 
     @pytest.mark.parametrize(
         ("manifest", "name"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpgateway.policy.lifecycle import Core, new_life
+from mcpgateway.policy.lifecycle import LifecycleMachine, new_life
 
 INPUTS = ("wanted", "ready", "failed", "gone", "unwanted")
 
@@ -36,7 +36,7 @@ class RecordingHands:
 def live(events: list[str]) -> list[str]:
     """What the hands are asked for, given these events."""
     hands = RecordingHands()
-    life = new_life(Core(hands))
+    life = new_life(LifecycleMachine(hands))
     for event in events:
         getattr(life, event)()
     return hands.asked
@@ -71,7 +71,7 @@ class LifeTests:
         """No sequence of events is without an answer, and a child is never started beside another."""
         running = False
         hands = RecordingHands()
-        life = new_life(Core(hands))
+        life = new_life(LifecycleMachine(hands))
         for event in events:
             before = len(hands.asked)
             getattr(life, event)()

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpgateway.policy.permissions import NOTHING, PATTERN_LIMIT, PATTERNS_LIMIT, Scope, fault_of, matches
+from mcpgateway.policy.permissions import (
+    NOTHING,
+    PATTERN_LIMIT,
+    PATTERNS_LIMIT,
+    TokenScope,
+    fault_of,
+    matches,
+)
 
 LETTERS = "ab_*."
 
@@ -45,9 +52,9 @@ class ScopeTests:
 
     def test_whole(self) -> None:
         """Nothing said is no limit, and nothing at all is another thing."""
-        assert Scope().is_whole
-        assert Scope().admits_tool("any", "thing", is_read_only=False)
-        assert Scope().admits_method("custom/method")
+        assert TokenScope().is_whole
+        assert TokenScope().admits_tool("any", "thing", is_read_only=False)
+        assert TokenScope().admits_method("custom/method")
         assert not NOTHING.is_whole
         assert not NOTHING.admits_server("any")
         assert not NOTHING.admits_method("ping")
@@ -55,7 +62,7 @@ class ScopeTests:
 
     def test_servers(self) -> None:
         """Other servers are not there."""
-        scope = Scope(("git*", "notes"))
+        scope = TokenScope(("git*", "notes"))
         assert scope.admits_server("github")
         assert scope.admits_server("notes")
         assert not scope.admits_server("shell")
@@ -74,11 +81,11 @@ class ScopeTests:
     )
     def test_tools(self, pattern: str, server: str, tool: str, *, admits: bool) -> None:
         """A pattern with two underscores is of a server's tools, and no server can bring a tool that is another's."""
-        assert Scope(tools=(pattern,)).admits_tool(server, tool, is_read_only=False) is admits
+        assert TokenScope(tools=(pattern,)).admits_tool(server, tool, is_read_only=False) is admits
 
     def test_read_only(self) -> None:
         """Only tools that say that they change nothing, and requests that are known to."""
-        scope = Scope(read_only=True)
+        scope = TokenScope(read_only=True)
         assert scope.admits_tool("a", "look", is_read_only=True)
         assert not scope.admits_tool("a", "delete", is_read_only=False)
         assert scope.admits_method("resources/read")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpgateway.policy.health import State
-from mcpgateway.policy.readiness import APPROVAL, AUTHORIZATION, Code, Facts, judge, worst
+from mcpgateway.policy.health import HealthState
+from mcpgateway.policy.readiness import APPROVAL, AUTHORIZATION, Code, ReadinessFacts, judge, worst
 
 
 class JudgeTests:
@@ -16,42 +16,44 @@ class JudgeTests:
     @pytest.mark.parametrize(
         ("state", "code"),
         [
-            (State.RUNNING, 0),
-            (State.DEGRADED, 0),
-            (State.STOPPED, 10),
-            (State.IDLE, 10),
-            (State.STARTING, 10),
-            (State.RESTARTING, 10),
-            (State.DISABLED, 12),
-            (State.ERROR, 12),
-            (State.UNREACHABLE, 12),
+            (HealthState.RUNNING, 0),
+            (HealthState.DEGRADED, 0),
+            (HealthState.STOPPED, 10),
+            (HealthState.IDLE, 10),
+            (HealthState.STARTING, 10),
+            (HealthState.RESTARTING, 10),
+            (HealthState.DISABLED, 12),
+            (HealthState.ERROR, 12),
+            (HealthState.UNREACHABLE, 12),
         ],
     )
-    def test_states(self, state: State, code: int) -> None:
+    def test_states(self, state: HealthState, code: int) -> None:
         """Every state has its code; what is not ready says why, and what to do."""
-        found = judge(Facts("a", state, error="it fell over"))
+        found = judge(ReadinessFacts("a", state, error="it fell over"))
         assert found.code == code
         assert bool(found.hint) is (code != 0)
-        assert bool(found.why) is (state is not State.RUNNING)
+        assert bool(found.why) is (state is not HealthState.RUNNING)
 
     @pytest.mark.parametrize("needs", [AUTHORIZATION, APPROVAL])
     def test_needs(self, needs: str) -> None:
         """What only its user can do comes before what has failed for want of it, unless it runs by now."""
-        assert judge(Facts("a", State.ERROR, needs)).code is Code.NEEDS_YOU
-        assert judge(Facts("a", State.RUNNING, needs)).code is Code.READY
+        assert judge(ReadinessFacts("a", HealthState.ERROR, needs)).code is Code.NEEDS_YOU
+        assert judge(ReadinessFacts("a", HealthState.RUNNING, needs)).code is Code.READY
 
     def test_switched_off(self) -> None:
         """Whoever has switched it off can switch it on."""
-        found = judge(Facts("a", State.DISABLED, is_off=True))
+        found = judge(ReadinessFacts("a", HealthState.DISABLED, is_off=True))
         assert (found.code, found.hint) == (Code.NEEDS_YOU, "mcpgateway servers enable a")
 
-    @given(st.sampled_from(State), st.sampled_from(["", AUTHORIZATION, APPROVAL]), st.booleans(), st.text())
-    def test_total(self, state: State, needs: str, is_off: bool, error: str) -> None:  # noqa: FBT001
+    @given(
+        st.sampled_from(HealthState), st.sampled_from(["", AUTHORIZATION, APPROVAL]), st.booleans(), st.text()
+    )
+    def test_total(self, state: HealthState, needs: str, is_off: bool, error: str) -> None:  # noqa: FBT001
         """There is a verdict on everything, and ready is only what runs."""
-        found = judge(Facts("a", state, needs, is_off, error))
+        found = judge(ReadinessFacts("a", state, needs, is_off, error))
         assert found.code.word
         if found.code is Code.READY:
-            assert state in (State.RUNNING, State.DEGRADED)
+            assert state in (HealthState.RUNNING, HealthState.DEGRADED)
 
 
 class WorstTests:

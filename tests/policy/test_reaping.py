@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from mcpgateway.policy.reaping import IDLE_TICKS, OWNED_IDLE_TICKS, ReapNow, SessionFacts, Why, judge
+from mcpgateway.policy.reaping import IDLE_TICKS, OWNED_IDLE_TICKS, EndReason, ReapNow, SessionFacts, judge
 
 
 def session(
@@ -24,7 +24,7 @@ class JudgeTests:
     def test_dead_owner(self) -> None:
         """A dead owner takes its sessions along, busy or not."""
         facts = [session(b"a", 7, alive=False), session(b"b", 7, alive=False, busy=True), session(b"c", 8)]
-        assert judge(facts) == [ReapNow(b"a", Why.OWNER_DEAD), ReapNow(b"b", Why.OWNER_DEAD)]
+        assert judge(facts) == [ReapNow(b"a", EndReason.OWNER_DEAD), ReapNow(b"b", EndReason.OWNER_DEAD)]
 
     def test_idle_without_owner(self) -> None:
         """Silence for as long as is said ends a session nobody owns, unless a call is under way."""
@@ -33,7 +33,7 @@ class JudgeTests:
             session(b"b", idle=IDLE_TICKS - 1),
             session(b"c", idle=9**9, busy=True),
         ]
-        assert judge(facts) == [ReapNow(b"a", Why.IDLE)]
+        assert judge(facts) == [ReapNow(b"a", EndReason.IDLE)]
 
     def test_never_used(self) -> None:
         """One whose program has gone before it was used for anything ends at the next look, unless it is used now."""
@@ -42,7 +42,7 @@ class JudgeTests:
             evolve(session(b"b", busy=True), is_unused=True),
             evolve(session(b"c", 7), is_unused=True),
         ]
-        assert judge(facts) == [ReapNow(b"a", Why.LEFT)]
+        assert judge(facts) == [ReapNow(b"a", EndReason.LEFT)]
 
     def test_owner_counts_for_all_its_sessions(self) -> None:
         """Activity in one session of an owner keeps the others."""

@@ -21,12 +21,12 @@ from mcpgateway.policy.recorded_answers import (
     PAGES_LIMIT,
     ROOM,
     VARIANTS_LIMIT,
-    Answer,
+    AnswerKey,
     Catalog,
     Chain,
-    Key,
-    NewerFormat,
-    Question,
+    NewerListFormat,
+    RecordableRequest,
+    RecordedAnswer,
     for_now,
     may_be_kept,
     place_of,
@@ -35,7 +35,7 @@ from mcpgateway.policy.recorded_answers import (
     told_in,
 )
 from mcpgateway.protocol import jsonrpc
-from mcpgateway.protocol.jsonrpc import Kind, Message
+from mcpgateway.protocol.jsonrpc import Message, MessageKind
 from mcpgateway.protocol.versions import Era
 from tests.support.modern_client import meta
 
@@ -53,7 +53,7 @@ def asked(method: str = TOOLS, **params: Any) -> Message:
     """A request."""
     said = {name: jsonrpc.raw(value) for name, value in params.items()}
     inner = jsonrpc.read_object(said["_meta"], "_meta") if "_meta" in said else None
-    return Message(Kind.REQUEST, {}, method, b"1", said or None, inner)
+    return Message(MessageKind.REQUEST, {}, method, b"1", said or None, inner)
 
 
 class PlaceTests:
@@ -135,12 +135,12 @@ class QuestionTests:
     def test_lists(self, method: str) -> None:
         """All lists are, in either era, page by page."""
         for era in Era:
-            assert question_of(era, asked(method)) == Question(method)
-            assert question_of(era, asked(method, cursor="c")) == Question(method, "c")
+            assert question_of(era, asked(method)) == RecordableRequest(method)
+            assert question_of(era, asked(method, cursor="c")) == RecordableRequest(method, "c")
 
     def test_discovery(self) -> None:
         """Discovery is a request of the modern era only."""
-        assert question_of(Era.MODERN, asked("server/discover")) == Question("server/discover")
+        assert question_of(Era.MODERN, asked("server/discover")) == RecordableRequest("server/discover")
         assert question_of(Era.LEGACY, asked("server/discover")) is None
         assert question_of(Era.MODERN, asked("server/discover", cursor="c")) is None
 
@@ -162,7 +162,7 @@ class QuestionTests:
     def test_who_asks(self) -> None:
         """What a modern request says of its client is known; to a legacy server nobody says that."""
         message = asked(_meta=meta(progressToken=1))
-        assert question_of(Era.MODERN, message) == Question(TOOLS)
+        assert question_of(Era.MODERN, message) == RecordableRequest(TOOLS)
         assert question_of(Era.LEGACY, message) is None
 
 
@@ -182,7 +182,7 @@ class ResultTests:
     )
     def test_what_is_kept(self, result: bytes, is_kept: bool) -> None:  # noqa: FBT001 - a table
         """A whole list is."""
-        assert may_be_kept(Question(TOOLS), Raw(result)) is is_kept
+        assert may_be_kept(RecordableRequest(TOOLS), Raw(result)) is is_kept
 
     @pytest.mark.parametrize(
         ("said", "given"),
@@ -251,7 +251,7 @@ PAGES = st.lists(
     st.dictionaries(TEXT, TEXT | st.integers() | st.lists(TEXT), max_size=4).map(jsonrpc.raw), min_size=1
 )
 CATALOGS = st.dictionaries(
-    st.builds(Key, TEXT, st.sampled_from(Era), TEXT),
+    st.builds(AnswerKey, TEXT, st.sampled_from(Era), TEXT),
     st.dictionaries(st.sampled_from([*LISTS, HELLO]), st.tuples(PAGES, st.integers(0, 2**40))),
     max_size=4,
 )
@@ -261,11 +261,11 @@ class FileTests:
     """How it is written down."""
 
     @given(CATALOGS)
-    def test_there_and_back(self, content: dict[Key, dict[str, tuple[list[Raw], int]]]) -> None:
+    def test_there_and_back(self, content: dict[AnswerKey, dict[str, tuple[list[Raw], int]]]) -> None:
         """What is read is what was written, each page byte for byte."""
         made = Catalog(
             {
-                key: {method: Answer(tuple(pages), at) for method, (pages, at) in answers.items()}
+                key: {method: RecordedAnswer(tuple(pages), at) for method, (pages, at) in answers.items()}
                 for key, answers in content.items()
             }
         )
@@ -279,7 +279,7 @@ class FileTests:
     def test_lone_surrogates(self) -> None:
         """What only JavaScript writes is kept as it came."""
         said = Raw(b'{"tools":["\\ud83d"]}')
-        made = Catalog({Key("p", Era.LEGACY, "t"): {TOOLS: Answer((said,), 1)}})
+        made = Catalog({AnswerKey("p", Era.LEGACY, "t"): {TOOLS: RecordedAnswer((said,), 1)}})
         (answers,) = recorded_answers.read(made.written()).variants.values()
         assert answers[TOOLS].pages == (said,)
 
@@ -314,42 +314,42 @@ class FileTests:
     @given(st.data())
     def test_any_damage(self, data: st.DataObject) -> None:
         """A file that has lost a part is refused, or read as a catalog."""
-        answers = {TOOLS: Answer((page({"name": "t"}),), 1), HELLO: Answer((page(),), 1)}
-        whole = Catalog({Key("p", Era.LEGACY, "t"): answers}).written()
+        answers = {TOOLS: RecordedAnswer((page({"name": "t"}),), 1), HELLO: RecordedAnswer((page(),), 1)}
+        whole = Catalog({AnswerKey("p", Era.LEGACY, "t"): answers}).written()
         at, length = data.draw(st.integers(0, len(whole))), data.draw(st.integers(0, 20))
         try:
             recorded_answers.read(whole[:at] + whole[at + length :])
-        except (GatewayError, NewerFormat):
+        except (GatewayError, NewerListFormat):
             pass
 
     def test_a_newer_format(self) -> None:
         """What a newer gateway has written is told from damage."""
-        with pytest.raises(NewerFormat):
+        with pytest.raises(NewerListFormat):
             recorded_answers.read(json.dumps({"format": FORMAT + 1, "whatever": 1}).encode())
 
 
 class CatalogTests:
     """What is known of one server."""
 
-    def key(self, number: int = 0, place: str = "p", era: Era = Era.LEGACY) -> Key:
+    def key(self, number: int = 0, place: str = "p", era: Era = Era.LEGACY) -> AnswerKey:
         """Whom an answer is for."""
-        return Key(place, era, str(number))
+        return AnswerKey(place, era, str(number))
 
     def test_the_oldest_make_room(self) -> None:
         """So many kinds of clients are remembered; who was heard of last stays."""
         made = Catalog()
         for number in range(VARIANTS_LIMIT + 5):
-            made.put(self.key(number), HELLO, Answer((page(),), number))
+            made.put(self.key(number), HELLO, RecordedAnswer((page(),), number))
         assert [key.told for key in made.variants] == [str(number) for number in range(5, VARIANTS_LIMIT + 5)]
 
     def test_a_file_is_no_longer_than_that(self) -> None:
         """Of long lists, those of few kinds of clients are kept; the latest whatever its length."""
         made = Catalog()
         for number in range(VARIANTS_LIMIT):
-            made.put(self.key(number), TOOLS, Answer((page("x" * (ROOM // 5)),), number))
+            made.put(self.key(number), TOOLS, RecordedAnswer((page("x" * (ROOM // 5)),), number))
         assert len(made.variants) == 4
         assert self.key(VARIANTS_LIMIT - 1) in made.variants
-        made.put(self.key(), TOOLS, Answer((page("x" * ROOM),), 99))
+        made.put(self.key(), TOOLS, RecordedAnswer((page("x" * ROOM),), 99))
         assert list(made.variants) == [self.key()]
 
     def test_outdated(self) -> None:
@@ -358,7 +358,7 @@ class CatalogTests:
         keys = [self.key(1), self.key(2), self.key(1, "else"), self.key(1, era=Era.MODERN)]
         for key in keys:
             for method in (TOOLS, HELLO):
-                made.put(key, method, Answer((page(),), 1))
+                made.put(key, method, RecordedAnswer((page(),), 1))
         assert made.outdate("p", Era.LEGACY, (TOOLS, "prompts/list"))
         assert not made.outdate("p", Era.LEGACY, (TOOLS,))
         again = recorded_answers.read(made.written())
@@ -366,14 +366,14 @@ class CatalogTests:
             assert [catalog.find(key, TOOLS) is None for key in keys] == [True, True, False, False]
             assert [catalog.variants[key][TOOLS].is_stale for key in keys] == [True, True, False, False]
             assert catalog.places() == {"p", "else"}
-        made.put(keys[0], TOOLS, Answer((page(),), 2))
+        made.put(keys[0], TOOLS, RecordedAnswer((page(),), 2))
         assert made.find(keys[0], TOOLS) is not None
 
     def test_digests(self) -> None:
         """A list is the same however it is cut into pages; in another order it is another."""
 
         def digest(*pages: Raw) -> bytes:
-            return Answer(pages).digest(TOOLS)
+            return RecordedAnswer(pages).digest(TOOLS)
 
         assert digest(page(1, 2)) == digest(page(1, nextCursor="x"), page(2))
         assert digest(page(1, 2)) != digest(page(2, 1))
@@ -381,5 +381,5 @@ class CatalogTests:
 
     def test_pages(self) -> None:
         """A page is found by the cursor that the one before it names."""
-        answer = Answer((page(1, nextCursor="a"), page(2, nextCursor="b"), page(3)))
+        answer = RecordedAnswer((page(1, nextCursor="a"), page(2, nextCursor="b"), page(3)))
         assert [answer.page(cursor) for cursor in (None, "a", "b", "c")] == [*answer.pages, None]

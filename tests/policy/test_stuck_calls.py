@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpgateway.policy.stuck_calls import PINGS, SILENT, STOPPED, Activity, Stillness, look_s
+from mcpgateway.policy.stuck_calls import PINGS, SILENT, STOPPED, ProcessActivity, Stillness, look_s
 
 LIMIT_S = 60.0
 
 
-def still(activity: Activity, *, seconds: float = LIMIT_S, unanswered: int = PINGS) -> str:
+def still(activity: ProcessActivity, *, seconds: float = LIMIT_S, unanswered: int = PINGS) -> str:
     """What is said of a child that has said nothing for so long, and whose processes have been like this."""
     stillness = Stillness(0.0)
     stillness.sees(activity, seconds / 4)
@@ -19,7 +19,7 @@ def still(activity: Activity, *, seconds: float = LIMIT_S, unanswered: int = PIN
     return stillness.fault(seconds, LIMIT_S, unanswered)
 
 
-IDLE, HALTED = Activity(is_stopped=False, cpu_s=3.0), Activity(is_stopped=True, cpu_s=3.0)
+IDLE, HALTED = ProcessActivity(is_stopped=False, cpu_s=3.0), ProcessActivity(is_stopped=True, cpu_s=3.0)
 
 
 class FaultTests:
@@ -44,8 +44,8 @@ class FaultTests:
     def test_noise(self, cpu_s: float, seconds: float) -> None:
         """What timers and background threads take is no sign of life."""
         stillness = Stillness(0.0)
-        stillness.sees(Activity(is_stopped=False, cpu_s=1.0), 0.0)
-        stillness.sees(Activity(is_stopped=False, cpu_s=1.0 + cpu_s), seconds)
+        stillness.sees(ProcessActivity(is_stopped=False, cpu_s=1.0), 0.0)
+        stillness.sees(ProcessActivity(is_stopped=False, cpu_s=1.0 + cpu_s), seconds)
         assert stillness.since == 0.0
 
     @pytest.mark.parametrize("is_stopped", [True, False])
@@ -53,7 +53,7 @@ class FaultTests:
         """CPU time is, except of a process that is stopped: others of its tree may go on."""
         stillness = Stillness(0.0)
         for second in range(0, 100, 5):
-            stillness.sees(Activity(is_stopped, cpu_s=second / 10), second)
+            stillness.sees(ProcessActivity(is_stopped, cpu_s=second / 10), second)
         assert (stillness.fault(100.0, LIMIT_S, PINGS) == STOPPED) is is_stopped
         assert (stillness.since > 0) is not is_stopped
 

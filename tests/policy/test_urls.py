@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mcpgateway.errors import BackendError
 from mcpgateway.policy import urls
-from mcpgateway.policy.urls import Nearness, Place, nearness, permitted
+from mcpgateway.policy.urls import Nearness, UrlPlace, nearness, permitted
 
 
 class ReadTests:
@@ -17,17 +17,20 @@ class ReadTests:
     @pytest.mark.parametrize(
         ("url", "place"),
         [
-            ("http://localhost:3001/mcp", Place("http", "localhost", 3001, "/mcp")),
-            ("https://API.example.com", Place("https", "api.example.com", 443, "/")),
-            ("https://h/a?key=s3#part", Place("https", "h", 443, "/a?key=s3")),
-            ("http://[::1]:80/", Place("http", "::1", 80, "/")),
-            ("http://bücher.example/é?ü=1", Place("http", "xn--bcher-kva.example", 80, "/%C3%A9?%C3%BC=1")),
-            ("http://h/%7Ea%2f?x=%20+", Place("http", "h", 80, "/%7Ea%2f?x=%20+")),
-            ("wss://h/ws", Place("wss", "h", 443, "/ws")),
-            ("http://2130706433/", Place("http", "2130706433", 80, "/")),
+            ("http://localhost:3001/mcp", UrlPlace("http", "localhost", 3001, "/mcp")),
+            ("https://API.example.com", UrlPlace("https", "api.example.com", 443, "/")),
+            ("https://h/a?key=s3#part", UrlPlace("https", "h", 443, "/a?key=s3")),
+            ("http://[::1]:80/", UrlPlace("http", "::1", 80, "/")),
+            (
+                "http://bücher.example/é?ü=1",
+                UrlPlace("http", "xn--bcher-kva.example", 80, "/%C3%A9?%C3%BC=1"),
+            ),
+            ("http://h/%7Ea%2f?x=%20+", UrlPlace("http", "h", 80, "/%7Ea%2f?x=%20+")),
+            ("wss://h/ws", UrlPlace("wss", "h", 443, "/ws")),
+            ("http://2130706433/", UrlPlace("http", "2130706433", 80, "/")),
         ],
     )
-    def test_places(self, url: str, place: Place) -> None:
+    def test_places(self, url: str, place: UrlPlace) -> None:
         """Scheme, host and port are made plain; path and query stay as they are written."""
         assert urls.read(url) == place
 

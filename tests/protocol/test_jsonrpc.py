@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from mcpgateway.errors import GatewayError, InvalidParams, MalformedMessage, ParseError, QuestionRefused
 from mcpgateway.protocol import jsonrpc
-from mcpgateway.protocol.jsonrpc import Kind
+from mcpgateway.protocol.jsonrpc import MessageKind
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -83,14 +83,14 @@ class ReadClientTests:
     @pytest.mark.parametrize(
         ("body", "kind"),
         [
-            (b'{"jsonrpc":"2.0","id":1,"method":"ping"}', Kind.REQUEST),
-            (b'{"jsonrpc":"2.0","method":"notifications/initialized"}', Kind.NOTIFICATION),
-            (b'{"jsonrpc":"2.0","id":"a","result":{}}', Kind.RESPONSE),
-            (b'{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":""}}', Kind.RESPONSE),
-            (b' {"method" : "x", "\\u0069d": 7, "jsonrpc" : "2.0"}\n', Kind.REQUEST),
+            (b'{"jsonrpc":"2.0","id":1,"method":"ping"}', MessageKind.REQUEST),
+            (b'{"jsonrpc":"2.0","method":"notifications/initialized"}', MessageKind.NOTIFICATION),
+            (b'{"jsonrpc":"2.0","id":"a","result":{}}', MessageKind.RESPONSE),
+            (b'{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":""}}', MessageKind.RESPONSE),
+            (b' {"method" : "x", "\\u0069d": 7, "jsonrpc" : "2.0"}\n', MessageKind.REQUEST),
         ],
     )
-    def test_kinds(self, body: bytes, kind: Kind) -> None:
+    def test_kinds(self, body: bytes, kind: MessageKind) -> None:
         """A message is what its members say."""
         assert jsonrpc.read_client(body).kind is kind
 
@@ -511,7 +511,9 @@ class ErrorTests:
         assert jsonrpc.read_client(asked).id == b"7"
         assert jsonrpc.read_client(jsonrpc.encode(jsonrpc.notification("x"))).params is None
         assert jsonrpc.read_client(jsonrpc.encode(jsonrpc.notification("x", {}))).params == {}
-        assert jsonrpc.read_client(jsonrpc.encode(jsonrpc.result(Raw(b'"q"'), {}))).kind is Kind.RESPONSE
+        assert (
+            jsonrpc.read_client(jsonrpc.encode(jsonrpc.result(Raw(b'"q"'), {}))).kind is MessageKind.RESPONSE
+        )
 
 
 class OddityTests:

@@ -9,8 +9,8 @@ import msgspec
 from attrs import frozen
 from msgspec import Raw
 
-from mcpgateway.discovery.records import Item, Kind, read_items
-from mcpgateway.discovery.search import Index
+from mcpgateway.discovery.records import Item, ListKind, read_items
+from mcpgateway.discovery.search import SearchIndex
 
 HERE = Path(__file__).resolve().parent
 CATALOGUE = HERE / "catalogue"
@@ -43,7 +43,7 @@ class Figures:
 
 def catalogue() -> dict[str, tuple[Item, ...]]:
     """The tools of each server."""
-    return {path.stem: read_items(path.stem, Kind.TOOL, [Raw(path.read_bytes())]) for path in files()}
+    return {path.stem: read_items(path.stem, ListKind.TOOL, [Raw(path.read_bytes())]) for path in files()}
 
 
 def files() -> list[Path]:
@@ -69,15 +69,15 @@ def halves() -> tuple[list[Question], list[Question]]:
     return drawn[: len(drawn) // 2], drawn[len(drawn) // 2 :]
 
 
-def indexed() -> Index:
+def indexed() -> SearchIndex:
     """Ours, with the whole catalogue."""
-    index = Index()
+    index = SearchIndex()
     for server, items in catalogue().items():
         index.replace(server, items)
     return index
 
 
-def ours(index: Index) -> Callable[[str], list[str]]:
+def ours(index: SearchIndex) -> Callable[[str], list[str]]:
     """What ours answers, best first."""
     return lambda text: [f"{hit.item.server}/{hit.item.own}" for hit in index.search(text, RANKED)]
 

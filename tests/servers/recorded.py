@@ -9,7 +9,7 @@ import json
 import sys
 from pathlib import Path
 
-from mcpgateway.demo.stdio import Server, Tool
+from mcpgateway.demo.stdio import DemoTool, Server
 
 CATALOGUE = Path(__file__).resolve().parents[1] / "search" / "catalogue"
 ITEMS = 300
@@ -25,7 +25,9 @@ def issues(**_: object) -> str:
 def server(name: str) -> Server:
     """The server of that name."""
     found = json.loads((CATALOGUE / f"{name}.json").read_text(encoding="utf-8"))
-    tools = [Tool(each["name"], each["description"], issues, _properties(each)) for each in found["tools"]]
+    tools = [
+        DemoTool(each["name"], each["description"], issues, _properties(each)) for each in found["tools"]
+    ]
     return Server(name, f"What {name} lists.", tools)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
-from mcpgateway.app.daemon import Front, GatewayService, Origin
+from mcpgateway.app.daemon import Front, GatewayService, SettingsOrigin
 from mcpgateway.app.hub import settle
 from mcpgateway.app.restart import Renewal
 from mcpgateway.clientfiles.reader import enrolled_files
@@ -16,7 +16,7 @@ from mcpgateway.frontends.http.peers import Callers
 from mcpgateway.manage.departed_principals import Leaving
 from mcpgateway.manage.enrolment import Enrolment
 from mcpgateway.manage.memory import Housekeeping
-from mcpgateway.manage.reload import Reload, State
+from mcpgateway.manage.reload import Reload, ReloadState
 from mcpgateway.system.fingerprint import Essences
 from mcpgateway.system.settings import Examined, LoadOptions, examine, gather
 from tests.support.gateway_in_memory import Answer, Client, MemoryGateway
@@ -84,7 +84,7 @@ class Edited(MemoryGateway):
 
     def _reload(self, found: Examined) -> Reload:
         assert found.settings is not None
-        begun = State(self.clock.seconds(), found.files)
+        begun = ReloadState(self.clock.seconds(), found.files)
         essences, path = Essences(()), str(self.path)
         return Reload(
             found.settings,
@@ -116,7 +116,7 @@ class Edited(MemoryGateway):
             front,
             self.following,
             enrolment,
-            Origin(self.examine),
+            SettingsOrigin(self.examine),
             Unclaimed(),  # type: ignore[arg-type]
             Renewal(self.clock, None),
             self.observation,

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from mcpgateway.app.control import Parts, make_site
+from mcpgateway.app.control import ControlParts, make_site
 from mcpgateway.app.hub import Keys, Outside, exposition_of, figures_of, make_hub
 from mcpgateway.app.log import Observation
 from mcpgateway.backends.http.client import Web
@@ -44,13 +44,13 @@ from mcpgateway.interfaces import (
     Launch,
     Returned,
 )
-from mcpgateway.manage.client_files import Clients
+from mcpgateway.manage.client_files import ClientFiles
 from mcpgateway.manage.credentials import Bearers
 from mcpgateway.manage.logins import Logins
 from mcpgateway.manage.tokens import Issuing
 from mcpgateway.observe.census import Census
 from mcpgateway.observe.event_feed import Chronicle
-from mcpgateway.policy.access import Policy
+from mcpgateway.policy.access import AccessPolicy
 from mcpgateway.protocol.versions import Era
 from mcpgateway.system.journal import Journal
 from mcpgateway.system.token_files import TokenFiles
@@ -329,7 +329,7 @@ class MemoryGateway:
     def __init__(  # noqa: PLR0913 - the parts that a test may replace
         self,
         *,
-        policy: Policy | None = None,
+        policy: AccessPolicy | None = None,
         timeout_s: float = 0.0,
         limits: Limits | None = None,
         store: ISessionStore | None = None,
@@ -411,7 +411,7 @@ class MemoryGateway:
         self.door = McpDoor(self.switchboard, self.owners, lambda: self.hub.stateless)
         self.bearers = Bearers.of("bearer-token", "admin-token", seconds=self.clock.seconds)
         self.switchboard.permits.scopes = self.bearers.scopes
-        self.guard = guard = Guard(policy or Policy(), self.bearers)
+        self.guard = guard = Guard(policy or AccessPolicy(), self.bearers)
         self.census = census = Census(
             self.switchboard,
             self.health,
@@ -436,16 +436,16 @@ class MemoryGateway:
         )
         self.home = ""
         self.environ: dict[str, str] = {}
-        self.clients = Clients(self.ask_helper, self, root.switch, 9100)
+        self.clients = ClientFiles(self.ask_helper, self, root.switch, 9100)
         self.reload: Any = None
         self.home = ""
         self.factory = ChannelFactory(root)
         self.bearers.gone = self.factory.hang_up
         guard.changed = lambda: self.factory.hang_up_where(root.would_refuse)
 
-    def parts(self) -> Parts:
+    def parts(self) -> ControlParts:
         """What the control plane is made of."""
-        return Parts(
+        return ControlParts(
             switchboard=self.switchboard,
             owners=self.owners,
             clock=self.clock,

@@ -10,14 +10,14 @@ from msgspec import Raw
 from twisted.internet.defer import Deferred, fail, succeed
 
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.discovery.listing import Exposure, Listing
+from mcpgateway.discovery.listing import Exposure, ViewListing
 from mcpgateway.discovery.naming import Names
 from mcpgateway.discovery.records import Item
 from mcpgateway.errors import GatewayError, QuestionRefused
 from mcpgateway.interfaces import Call
-from mcpgateway.policy.permissions import OWN_TOOLS, Scope
+from mcpgateway.policy.permissions import OWN_TOOLS, TokenScope
 from mcpgateway.protocol import jsonrpc
-from mcpgateway.protocol.jsonrpc import Envelope, Kind, Message
+from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 
 
 def spec(name: str, **more: Any) -> ServerSpec:
@@ -97,7 +97,7 @@ class ScriptedView:
     names: dict[str, Any] = field(factory=dict)
     exposure: Exposure = field(factory=Exposure)
     others: tuple[ServerSpec, ...] = ()
-    scope: Scope | None = None
+    scope: TokenScope | None = None
 
     def find(self, name: str) -> Any:
         return self.names.get(name)
@@ -109,9 +109,9 @@ class ScriptedView:
         return self.scope is None or name in OWN_TOOLS
 
     @property
-    def listing(self) -> Listing:
+    def listing(self) -> ViewListing:
         items = {name: each for name, each in self.names.items() if isinstance(each, Item)}
-        return Listing({}, Names(items))
+        return ViewListing({}, Names(items))
 
 
 @define(eq=False)
@@ -126,7 +126,7 @@ class ScriptedAccess:
     principal: str = "local"
     view: ScriptedView = field(factory=ScriptedView)
     session: Any = None
-    message: Message = field(factory=lambda: Message(Kind.REQUEST, {}, "tools/call", b"7", {}))
+    message: Message = field(factory=lambda: Message(MessageKind.REQUEST, {}, "tools/call", b"7", {}))
     sent: list[Sent] = field(factory=list)
     cancelled: list[tuple[Call, str]] = field(factory=list)
     refusal: GatewayError | None = None

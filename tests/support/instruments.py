@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import BackendTimeout, NeedsLogin, Unreachable
 from mcpgateway.hub.health.health import Instruments
-from mcpgateway.policy.stuck_calls import Activity
+from mcpgateway.policy.stuck_calls import ProcessActivity
 
 
 @define
@@ -36,7 +36,7 @@ class MemoryWorld:
     sizes: dict[int, int] = field(factory=dict)
     weighed: int = 0
     known: set[str] = field(factory=set)
-    activities: dict[int, Activity] = field(factory=dict)
+    activities: dict[int, ProcessActivity] = field(factory=dict)
     looks: list[int] = field(factory=list)
     asked: dict[str, NeedsLogin] = field(factory=dict)
 
@@ -59,9 +59,9 @@ class MemoryWorld:
         self.weighed += 1
         return {pid: self.sizes[pid] for pid in pids if pid in self.sizes}
 
-    def _look(self, pid: int) -> Activity:
+    def _look(self, pid: int) -> ProcessActivity:
         self.looks.append(pid)
-        return self.activities.get(pid, Activity(is_stopped=False, cpu_s=0.0))
+        return self.activities.get(pid, ProcessActivity(is_stopped=False, cpu_s=0.0))
 
     def _is_known(self, server: ServerSpec) -> bool:
         return server.name in self.known

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from mcpgateway.discovery.records import Item, Kind, read_items
+from mcpgateway.discovery.records import Item, ListKind, read_items
 from mcpgateway.protocol import jsonrpc
 
 servers = st.from_regex(r"[a-z][a-z0-9_-]{0,20}[a-z0-9_]", fullmatch=True)
@@ -19,7 +19,7 @@ owns = st.one_of(
 ids = st.tuples(servers, owns)
 
 
-def items(server: str, *entries: dict[str, Any] | str, kind: Kind = Kind.TOOL) -> tuple[Item, ...]:
+def items(server: str, *entries: dict[str, Any] | str, kind: ListKind = ListKind.TOOL) -> tuple[Item, ...]:
     """What a server lists; a text alone is the name of an entry."""
     listed = [{kind.key: each} if isinstance(each, str) else each for each in entries]
     return read_items(server, kind, [jsonrpc.raw({kind.member: listed})])

@@ -11,26 +11,26 @@ from msgspec import Raw
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
-from mcpgateway.backends.validation import Report, Step
+from mcpgateway.backends.validation import Report, ValidationStep
 from mcpgateway.clientfiles.reader import enrolled_files
 from mcpgateway.config.dotenv import parse_dotenv
 from mcpgateway.config.merge import WorkspaceSpec
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.discovery.records import Item, Kind
+from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.errors import GatewayError, QuestionRefused
 from mcpgateway.hub.repo_servers import Approvals
 from mcpgateway.hub.workspaces import Ground
 from mcpgateway.interfaces import Call
 from mcpgateway.manage.install import Installing
 from mcpgateway.manage.install_plans import Plans, Workspaces
-from mcpgateway.manage.reload import Reload, State
+from mcpgateway.manage.reload import Reload, ReloadState
 from mcpgateway.manage.tools.tool import Management, management
 from mcpgateway.owntools.status import Sight
 from mcpgateway.owntools.tool import Builtin
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.system.fingerprint import Essences
 from mcpgateway.system.settings import LoadOptions, config_file, examine, gather
-from mcpgateway.system.watch import Watch, no_notifier
+from mcpgateway.system.watch import FileWatch, no_notifier
 from mcpgateway.system.workspaces import Places
 from tests.support.gateway_in_memory import MemoryGateway
 from tests.support.gateway_tools import RecordingSink, ScriptedAccess, spec
@@ -98,7 +98,7 @@ class Asked(ScriptedAccess):
     def tools(self, server: str, *names: str) -> None:
         """A server that the view shows lists these tools."""
         self.servers = (*self.servers, spec(server))
-        self.lists[server] = tuple(Item(server, Kind.TOOL, name, {}) for name in names)
+        self.lists[server] = tuple(Item(server, ListKind.TOOL, name, {}) for name in names)
 
 
 class Managed:
@@ -125,14 +125,14 @@ class Managed:
         assert found.settings is not None
         self.reload = Reload(
             found.settings,
-            State(self._clock.seconds(), found.files),
+            ReloadState(self._clock.seconds(), found.files),
             lambda: examine(self._options, {}),
             self._clock,
             Essences(()),
             config_file(self._options, {}),
             lambda: gather(self._options, {}),
         )
-        self.reload.begin(Watch(self._clock, no_notifier, self.reload.look))
+        self.reload.begin(FileWatch(self._clock, no_notifier, self.reload.look))
         scopes = self._scopes()
         self.plans = Plans(self.reload, Workspaces(scopes), str(home))
         self.installing = Installing(self.reload, self.plans, self._try)
@@ -198,12 +198,15 @@ class Managed:
 
 def worked(name: str) -> Report:
     """A trial that has passed."""
-    return Report(name, (Step("connect", True, 0.1, "x 1"), Step("list_tools", True, 0.1, "2 tools")))
+    return Report(
+        name,
+        (ValidationStep("connect", True, 0.1, "x 1"), ValidationStep("list_tools", True, 0.1, "2 tools")),
+    )
 
 
 def failed(name: str, detail: str, why: GatewayError | None = None) -> Report:
     """A trial that has failed."""
-    return Report(name, (Step("connect", False, 0.1, detail, why),))
+    return Report(name, (ValidationStep("connect", False, 0.1, detail, why),))
 
 
 def said(sink: RecordingSink) -> dict[str, Any]:

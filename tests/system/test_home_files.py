@@ -42,7 +42,7 @@ from mcpgateway.system.logs.server_log import ServerLogFile
 from mcpgateway.system.oauth_tokens import Grants
 from mcpgateway.system.process.orphans import Registry, instances, reap_leftovers
 from mcpgateway.system.recorded_lists import Catalogs
-from mcpgateway.system.result_files import Kept as Result
+from mcpgateway.system.result_files import ResultRecord as Result
 from mcpgateway.system.result_files import Spill
 from mcpgateway.system.settings import keep_login
 from mcpgateway.system.state import read_state

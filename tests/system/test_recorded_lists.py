@@ -11,11 +11,11 @@ import pytest
 from msgspec import Raw
 from twisted.logger import capturedLogs
 
-from mcpgateway.policy.recorded_answers import FILE_LIMIT, HELLO, Answer, Catalog, Key
+from mcpgateway.policy.recorded_answers import FILE_LIMIT, HELLO, AnswerKey, Catalog, RecordedAnswer
 from mcpgateway.protocol.versions import Era
 from mcpgateway.system.recorded_lists import ABANDONED_S, Catalogs
 
-CATALOG = Catalog({Key("p", Era.LEGACY, "t"): {HELLO: Answer((Raw(b'{"a":1}'),), 7)}})
+CATALOG = Catalog({AnswerKey("p", Era.LEGACY, "t"): {HELLO: RecordedAnswer((Raw(b'{"a":1}'),), 7)}})
 
 
 @pytest.fixture

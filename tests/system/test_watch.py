@@ -13,7 +13,7 @@ from mcpgateway.system.watch import (
     PATIENCE_S,
     PAUSE_S,
     QUICK_S,
-    Watch,
+    FileWatch,
     no_notifier,
     stamp,
 )
@@ -51,7 +51,7 @@ class World:
     def __init__(self, notifier=no_notifier):
         self.clock = Clock()
         self.told = 0
-        self.watch = Watch(self.clock, notifier, self._changed)
+        self.watch = FileWatch(self.clock, notifier, self._changed)
 
     def _changed(self):
         self.told += 1

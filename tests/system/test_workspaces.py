@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from mcpgateway.errors import ConfigError
-from mcpgateway.system.workspaces import FRESH_S, KEPT, NOWHERE, Kept, Place, Places
+from mcpgateway.system.workspaces import FRESH_S, KEPT, NOWHERE, ParsedFile, Places, WorkingPlace
 
 
 @define
@@ -48,13 +48,13 @@ class RootTests:
         machine.made("outer/.git")
         (machine.home / "outer/lib/inner/.git").write_text("gitdir: elsewhere\n")
         found = machine.places().find(str(inner))
-        assert found == Place(str(inner), str(machine.home / "outer/lib/inner"))
+        assert found == WorkingPlace(str(inner), str(machine.home / "outer/lib/inner"))
         assert machine.places().find(str(outer)).root == str(machine.home / "outer")
 
     def test_no_repository(self, machine: Machine) -> None:
         """Else the directory itself."""
         alone = machine.made("alone")
-        assert machine.places().find(str(alone)) == Place(str(alone), str(alone))
+        assert machine.places().find(str(alone)) == WorkingPlace(str(alone), str(alone))
 
     def test_configured(self, machine: Machine) -> None:
         """A configured workspace goes before a repository in it, and the longest of several before the others."""
@@ -72,15 +72,15 @@ class RootTests:
         machine.made("shop/.git")
         (machine.home / "way").symlink_to(shop)
         found = machine.places(machine.home / "way").find(str(machine.home / "way/src/../src"))
-        assert found == Place(str(shop / "src"), str(shop))
+        assert found == WorkingPlace(str(shop / "src"), str(shop))
 
     def test_home(self, machine: Machine) -> None:
         """The home is none, though it may be a repository of its own; and what lies in it is not of that one."""
         machine.made(".git")
         inside = machine.made("inside")
-        assert machine.places().find(str(machine.home)) == Place(str(machine.home), "")
+        assert machine.places().find(str(machine.home)) == WorkingPlace(str(machine.home), "")
         assert machine.places().find(str(inside)).root == str(inside)
-        assert machine.places().find("/") == Place("/", "")
+        assert machine.places().find("/") == WorkingPlace("/", "")
 
     def test_project(self, machine: Machine) -> None:
         """What lies in a project's directory is its, whatever way leads to that; of a home, nothing but itself."""
@@ -153,7 +153,7 @@ class ProcessTests:
         """It is seen in the kernel's table."""
         shop = machine.made("shop")
         monkeypatch.chdir(shop)
-        assert machine.places().of_process(os.getpid()) == Place(str(shop), str(shop))
+        assert machine.places().of_process(os.getpid()) == WorkingPlace(str(shop), str(shop))
 
     def test_none(self, machine: Machine) -> None:
         """A process that does not exist works nowhere."""
@@ -177,7 +177,10 @@ class KeptTests:
 
     def test_until_it_changes(self, tmp_path: Path) -> None:
         """It is made again when the file changes, comes or goes, and not before."""
-        file, made = tmp_path / ".env", Kept(lambda path: [Path(path).exists() and Path(path).read_text()])
+        file, made = (
+            tmp_path / ".env",
+            ParsedFile(lambda path: [Path(path).exists() and Path(path).read_text()]),
+        )
         seen = [made.get(str(file))]
         for text in ("a", "bb", None, "c"):
             if text is None:
@@ -194,7 +197,7 @@ class KeptTests:
         (tmp_path / "shop").mkdir()
         (tmp_path / "secret").write_text("x")
         (tmp_path / "shop/.env").symlink_to("../secret")
-        kept = Kept(lambda path: Path(path).read_text())
+        kept = ParsedFile(lambda path: Path(path).read_text())
         with pytest.raises(ConfigError, match="leads out of its workspace"):
             kept.get(str(tmp_path / "shop/.env"))
         assert kept.get(str(tmp_path / "shop/.env"), is_trusted=True) == "x"
@@ -209,4 +212,4 @@ class KeptTests:
         file.write_text("x")
         file.chmod(0o666)
         with pytest.raises(ConfigError, match="can be written by other users"):
-            Kept(lambda path: Path(path).read_text()).get(str(file))
+            ParsedFile(lambda path: Path(path).read_text()).get(str(file))

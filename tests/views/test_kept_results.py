@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mcpgateway.hub.results.originals import URI
-from mcpgateway.policy.access import Policy
+from mcpgateway.policy.access import AccessPolicy
 from mcpgateway.views import kept_results
 from tests.support import view_stage
 from tests.support.gateway_in_memory import Client
@@ -24,7 +24,7 @@ VIEWS = ["/mcp", "/mcp/full", "/mcp/search", "/mcp/admin"]
 def stage(tmp_path: Path) -> Stage:
     """Two servers, one of which has a resource."""
     shared = Offer(tools=[tool("echo")], resources=[{"uri": "a://1", "name": "one"}])
-    return Stage(keeping(tmp_path, policy=Policy()), shared=shared)
+    return Stage(keeping(tmp_path, policy=AccessPolicy()), shared=shared)
 
 
 def shortened(stage: Stage, client: Client) -> str:

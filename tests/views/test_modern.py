@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from mcpgateway.config.model import Share
-from mcpgateway.discovery.records import Kind
+from mcpgateway.discovery.records import ListKind
 from mcpgateway.hub.caller import Asker
 from mcpgateway.hub.catalog.listed import Librarian
 from mcpgateway.owntools.missing_servers import KEY, NOT_YET
-from mcpgateway.policy.eras import Road
+from mcpgateway.policy.eras import EraPath
 from mcpgateway.views.listeners import DEBOUNCE_S
 from mcpgateway.views.lists import LIST_S, PATIENCE_S, SOON_S, TRIES
 from mcpgateway.views.modern_clients import Clients
@@ -228,11 +228,11 @@ class ListTests:
             lambda _: None,
             lambda _: False,
             lambda _: None,
-            Clients(lambda _: Road.NATIVE, lambda *_: ""),
+            Clients(lambda _: EraPath.NATIVE, lambda *_: ""),
             clock,
         )
         asker = Asker(modern("m"), "", None)
-        done = lists.wait([(modern(name), Kind.TOOL) for name in "mn"], asker)
+        done = lists.wait([(modern(name), ListKind.TOOL) for name in "mn"], asker)
         clock.advance(PATIENCE_S - 6)
         assert done.called
 

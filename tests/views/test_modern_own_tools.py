@@ -10,7 +10,7 @@ import pytest
 from attrs import define, field
 from twisted.python.failure import Failure
 
-from mcpgateway.discovery.records import Kind
+from mcpgateway.discovery.records import ListKind
 from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.hub.bridge.to_legacy import PARKED_OF_PRINCIPAL, PARKED_TICKS
 from mcpgateway.owntools import answers
@@ -360,8 +360,8 @@ class JobTests:
     def test_lists(self, stage: Stage, access: Any) -> None:
         """What a server has is known, or asked for."""
         found: list[Any] = []
-        access.list("x", Kind.TOOL).addErrback(lambda why: found.append(str(why.value)))
-        for kind in (Kind.TOOL, Kind.PROMPT):
+        access.list("x", ListKind.TOOL).addErrback(lambda why: found.append(str(why.value)))
+        for kind in (ListKind.TOOL, ListKind.PROMPT):
             access.list("m", kind).addCallback(lambda items: found.append([each.own for each in items]))
             stage.answer()
         assert found == ["Unknown server: x", ["echo"], []]

@@ -8,7 +8,7 @@ import weakref
 import pytest
 from msgspec import Raw
 
-from mcpgateway.discovery.records import Item, Kind
+from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.hub.meters import Meters
 from mcpgateway.views.results import Outcomes
 
@@ -16,7 +16,7 @@ from mcpgateway.views.results import Outcomes
 def item(*, is_idempotent: bool) -> Item:
     """A tool that changes nothing."""
     said = b'{"readOnlyHint":true,"idempotentHint":%s}' % str(is_idempotent).lower().encode()
-    return Item("a", Kind.TOOL, "echo", {"annotations": Raw(said)})
+    return Item("a", ListKind.TOOL, "echo", {"annotations": Raw(said)})
 
 
 class FlyingTests:

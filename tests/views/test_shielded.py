@@ -8,7 +8,7 @@ from typing import Any
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.surface import Level
-from mcpgateway.discovery.records import Item, Kind
+from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.interfaces import Call
 from tests.support.keeping import Thread, keeping
 from tests.support.modern_client import done, hang_up, reply
@@ -102,7 +102,7 @@ class LevelTests:
         for server, is_shielded in (("repo", False), ("other", True)):
             sink = Sink()
             call = Call(None, "tools/call", b"1", None, sink)
-            hub.jobs._shield(call, Item(server, Kind.TOOL, "x", {}), None, Caller())  # type: ignore[arg-type]
+            hub.jobs._shield(call, Item(server, ListKind.TOOL, "x", {}), None, Caller())  # type: ignore[arg-type]
             assert (call.sink is not sink) is is_shielded
 
 

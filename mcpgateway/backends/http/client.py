@@ -16,14 +16,14 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from mcpgateway import __version__
-from mcpgateway.backends.http.connect import PLAIN, Dialler, Trust
+from mcpgateway.backends.http.connect import PLAIN, CertificateTrust, Dialler
 from mcpgateway.backends.http.http1 import HttpConnection
 from mcpgateway.backends.http.response import ANSWER_LIMIT, WebAnswer, WebStream, take_whole
 from mcpgateway.errors import BackendError, BackendTimeout
 from mcpgateway.policy import urls
-from mcpgateway.policy.fair_memory import Room
+from mcpgateway.policy.fair_memory import FairMemory
 from mcpgateway.policy.proxies import Proxy
-from mcpgateway.policy.urls import Place
+from mcpgateway.policy.urls import UrlPlace
 
 # Servers that do not say for how long they keep an idle connection mostly do for 5 s.  A request that crosses with its
 # end on the way is lost, because it may have been carried out and so is not sent again.
@@ -40,7 +40,7 @@ _BREAKS = re.compile(r"[\r\n\0]")
 _OURS = frozenset(
     "host content-length transfer-encoding connection upgrade te trailer expect keep-alive".split()
 )
-_Key = tuple[str, Trust, str, Proxy | None]
+_Key = tuple[str, CertificateTrust, str, Proxy | None]
 
 
 @define(eq=False)
@@ -67,8 +67,8 @@ class Web:
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self.dialler = Dialler(reactor)
-        self.room = Room()
-        self._places: dict[str, Place] = {}
+        self.room = FairMemory()
+        self._places: dict[str, UrlPlace] = {}
         self._idle: dict[_Key, list[_Idle]] = {}  # the latest last
         self._sweep: Any = None
 
@@ -87,7 +87,7 @@ class Web:
         url: str,
         headers: Mapping[str, str],
         body: bytes = b"",
-        trust: Trust = PLAIN,
+        trust: CertificateTrust = PLAIN,
         *,
         named_by: str = "",
         follows: bool = False,
@@ -109,7 +109,7 @@ class Web:
         body: bytes = b"",
         *,
         timeout_s: float,
-        trust: Trust = PLAIN,
+        trust: CertificateTrust = PLAIN,
         limit: int = ANSWER_LIMIT,
         named_by: str = "",
     ) -> Deferred[WebAnswer]:
@@ -138,7 +138,7 @@ class Web:
 
     # What requests ask
 
-    def place(self, url: str) -> Place:
+    def place(self, url: str) -> UrlPlace:
         """Where a URL leads.
 
         :raise BackendError: nowhere.
@@ -150,7 +150,7 @@ class Web:
             found = self._places[url] = urls.read(url)
         return found
 
-    def take_idle(self, place: Place, trust: Trust, named_by: str) -> HttpConnection | None:
+    def take_idle(self, place: UrlPlace, trust: CertificateTrust, named_by: str) -> HttpConnection | None:
         """A connection to a place that nobody uses and that still stands."""
         idle = self._idle.get(self._key(place, trust, named_by))
         now = self._reactor.seconds()
@@ -167,7 +167,7 @@ class Web:
             connection.transport.loseConnection()
         return None
 
-    def dial(self, place: Place, trust: Trust, named_by: str) -> Deferred[HttpConnection]:
+    def dial(self, place: UrlPlace, trust: CertificateTrust, named_by: str) -> Deferred[HttpConnection]:
         """A new connection to a place."""
         key = self._key(place, trust, named_by)
 
@@ -180,14 +180,14 @@ class Web:
         by = self.place(named_by) if named_by else None
         return self.dialler.dial(place, lambda: HttpConnection(place, freed, lost), trust, by)
 
-    def proxy(self, place: Place, named_by: str) -> Proxy | None:
+    def proxy(self, place: UrlPlace, named_by: str) -> Proxy | None:
         """The proxy that a place is reached through; None for none.
 
         :raise BackendError: the proxy cannot be used.
         """
         return self.dialler.proxies.of(place, self.place(named_by) if named_by else None)
 
-    def _key(self, place: Place, trust: Trust, named_by: str) -> _Key:
+    def _key(self, place: UrlPlace, trust: CertificateTrust, named_by: str) -> _Key:
         # What has been judged for one server was not for another, and what one trusts is not what all do.
         return place.origin, trust if place.is_secure else PLAIN, named_by, self.proxy(place, named_by)
 
@@ -244,7 +244,7 @@ class _Request:
         method: str,
         headers: Mapping[str, str],
         body: bytes,
-        trust: Trust,
+        trust: CertificateTrust,
         named_by: str,
         follows: bool,  # noqa: FBT001 - handed through
     ) -> None:
@@ -299,7 +299,7 @@ class _Request:
         elif self._connection is not None:
             self._connection.abort()
 
-    def _render(self, place: Place) -> bytes:
+    def _render(self, place: UrlPlace) -> bytes:
         proxy = None if place.is_secure else self._web.proxy(place, self._named_by)
         # RFC 9112 section 3.2.2: a proxy is told the whole URL.
         target = f"http://{place.authority}{place.target}" if proxy else place.target

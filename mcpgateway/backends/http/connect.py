@@ -19,11 +19,11 @@ from twisted.internet.protocol import ClientFactory, Factory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mcpgateway.backends.reached import Reached
+from mcpgateway.backends.reached import ReachedHosts
 from mcpgateway.errors import BackendError, Unreachable
 from mcpgateway.policy import urls
 from mcpgateway.policy.proxies import NONE, Proxies, Proxy
-from mcpgateway.policy.urls import Place
+from mcpgateway.policy.urls import UrlPlace
 
 DIAL_S = 3.0  # for the name and all of its addresses
 THROUGH_S = 10.0  # the same where a proxy does it for us
@@ -35,7 +35,7 @@ PROBE_S, PROBES = 15, 4
 
 
 @frozen
-class Trust:
+class CertificateTrust:
     """Whose certificates are believed.
 
     :ivar ca_file: PEM file of the authorities; empty for the system's.
@@ -46,7 +46,7 @@ class Trust:
     is_blind: bool = False
 
 
-PLAIN = Trust()
+PLAIN = CertificateTrust()
 
 
 class IDialled(Protocol):
@@ -75,11 +75,15 @@ class Dialler:
         self.own_ports: Collection[int] = ()
         self.proxies: Proxies = NONE
         self._reactor = reactor
-        self._policies: dict[Trust, Any] = {}
-        self._reached = Reached()
+        self._policies: dict[CertificateTrust, Any] = {}
+        self._reached = ReachedHosts()
 
     def dial(
-        self, place: Place, build: Callable[[], D], trust: Trust = PLAIN, named_by: Place | None = None
+        self,
+        place: UrlPlace,
+        build: Callable[[], D],
+        trust: CertificateTrust = PLAIN,
+        named_by: UrlPlace | None = None,
     ) -> Deferred[D]:
         """Connect to a place; fires with the protocol that was built, once TLS stands where there is any.
 
@@ -89,7 +93,9 @@ class Dialler:
         """
         return Deferred.fromCoroutine(self._dial(place, build, trust, named_by))
 
-    async def _dial(self, place: Place, build: Callable[[], D], trust: Trust, named_by: Place | None) -> D:
+    async def _dial(
+        self, place: UrlPlace, build: Callable[[], D], trust: CertificateTrust, named_by: UrlPlace | None
+    ) -> D:
         creator = self._creator(place, trust) if place.is_secure else None
         proxy = self.proxies.of(place, named_by)
         limit_s = THROUGH_S if proxy else DIAL_S
@@ -112,7 +118,9 @@ class Dialler:
             self._reached.note(place.host, address, is_proved=is_proved)
         return connection
 
-    async def _prove(self, place: Place, creator: Any, trust: Trust, connection: IDialled) -> None:
+    async def _prove(
+        self, place: UrlPlace, creator: Any, trust: CertificateTrust, connection: IDialled
+    ) -> None:
         try:
             await connection.secured.addTimeout(SECURE_S, self._reactor)
         except CancelledError:
@@ -125,7 +133,7 @@ class Dialler:
             self._policies.pop(trust, None)  # the file of authorities may be another by the next time
             raise _insecure(place, creator.fault, why) from why
 
-    def _creator(self, place: Place, trust: Trust) -> Any:
+    def _creator(self, place: UrlPlace, trust: CertificateTrust) -> Any:
         from mcpgateway.backends.http.tls import policy  # OpenSSL is 15 MB that few need
 
         found = self._policies.get(trust)
@@ -135,10 +143,10 @@ class Dialler:
 
     async def _connect(
         self,
-        place: Place,
+        place: UrlPlace,
         build: Callable[[], D],
         creator: Any,
-        named_by: Place | None,
+        named_by: UrlPlace | None,
         proxy: Proxy | None,
         *,
         is_proved: bool,
@@ -177,7 +185,7 @@ class Dialler:
         return connection
 
     async def _through(
-        self, proxy: Proxy, place: Place, build: Callable[[], D], wrap: Callable[[Any], Any]
+        self, proxy: Proxy, place: UrlPlace, build: Callable[[], D], wrap: Callable[[Any], Any]
     ) -> D:
         from mcpgateway.backends.http.tunnel import Tunnel  # few need it
 
@@ -190,7 +198,7 @@ class Dialler:
         tunnel.carry(wrap(Factory.forProtocol(lambda: connection)).buildProtocol(None))
         return connection
 
-    async def _judge_beyond(self, place: Place, named_by: Place) -> None:
+    async def _judge_beyond(self, place: UrlPlace, named_by: UrlPlace) -> None:
         # The proxy looks names up for itself.  One that nobody here knows is its to find, where the server's own is so.
         found, theirs = await self._known(place.host), await self._known(named_by.host)
         near = self._reached.near(named_by.host, theirs)
@@ -203,7 +211,7 @@ class Dialler:
         except Unreachable:
             return []
 
-    def _check_loop(self, place: Place, transport: Any) -> None:
+    def _check_loop(self, place: UrlPlace, transport: Any) -> None:
         if not self.own_ports:
             return
         local, peer = transport.getHost().host, transport.getPeer()
@@ -221,7 +229,7 @@ class Dialler:
         return receiver.done
 
 
-def _not_for_it(place: Place, named_by: Place) -> BackendError:
+def _not_for_it(place: UrlPlace, named_by: UrlPlace) -> BackendError:
     return BackendError(
         f"{named_by.address} names {place.address}, which is not a place that it may send the gateway to"
     )
@@ -356,7 +364,7 @@ def _refusal(why: error.ConnectError) -> str:
     return (why.args[0] if why.args and isinstance(why.args[0], str) else "") or str(why).rstrip(".")
 
 
-def _insecure(place: Place, fault: str, why: BaseException) -> BackendError:
+def _insecure(place: UrlPlace, fault: str, why: BaseException) -> BackendError:
     if fault:
         hint = "if it is good all the same, let ca_file in its entry name the file of its authority"
         return BackendError(f"the certificate of {place.address} is not accepted: {fault}", hint)

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcpgateway.errors import BackendError
-from mcpgateway.policy.urls import Place
+from mcpgateway.policy.urls import UrlPlace
 
 HEAD_LIMIT = (
     65_536  # bytes of an answer that are none of its body: its head, the sizes of chunks, its trailer
@@ -51,7 +51,7 @@ class HttpConnection(TwistedProtocol):
 
     def __init__(
         self,
-        place: Place,
+        place: UrlPlace,
         freed: Callable[[HttpConnection], None],
         lost: Callable[[HttpConnection], None],
     ) -> None:

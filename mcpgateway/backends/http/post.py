@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.backends.http.event_stream import EventBody, content_type, is_stream
 from mcpgateway.backends.http.response import ANSWER_LIMIT, WebAnswer, WebStream, take_whole
-from mcpgateway.backends.remote_access import Access
+from mcpgateway.backends.remote_access import RemoteAccess
 from mcpgateway.errors import BackendError, BadReply, GatewayError
 from mcpgateway.protocol import jsonrpc, modern
 from mcpgateway.protocol.jsonrpc import Envelope
@@ -37,34 +37,34 @@ class IOwner(Protocol):
 
     server: str
     clock: Any
-    access: Access
+    access: RemoteAccess
 
-    def headers_for(self, post: Post) -> dict[str, str]:
+    def headers_for(self, post: PostRequest) -> dict[str, str]:
         """What it is sent with."""
 
     def headers_to_resume(self, last_id: bytes) -> dict[str, str] | None:
         """What the rest of its stream is fetched with; None where there is no such thing."""
 
-    def opened(self, post: Post, stream: WebStream) -> None:
+    def opened(self, post: PostRequest, stream: WebStream) -> None:
         """The server takes it."""
 
     def hear(self, message: bytes) -> None:
         """A message has come, which may be the answer."""
 
-    def answering(self, post: Post, envelope: Envelope) -> bool:
+    def answering(self, post: PostRequest, envelope: Envelope) -> bool:
         """Its answer has come; false where it is held instead, to be sent once more."""
 
-    def refused(self, post: Post, status: int, error: Envelope | None) -> None:
+    def refused(self, post: PostRequest, status: int, error: Envelope | None) -> None:
         """The server does not take it: HTTP says so, and perhaps a JSON-RPC error too."""
 
-    def failed(self, post: Post, why: BackendError) -> None:
+    def failed(self, post: PostRequest, why: BackendError) -> None:
         """There will be no answer."""
 
-    def over(self, post: Post) -> None:
+    def over(self, post: PostRequest) -> None:
         """Nothing more will come for it. Called once, the last call of all, unless it was called off."""
 
 
-class Post:
+class PostRequest:
     """One request.
 
     :ivar id: its id, as the bytes it is sent in.

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 
 from mcpgateway.backends.http.http1 import HttpConnection
 from mcpgateway.errors import BackendError, BadReply
-from mcpgateway.policy.fair_memory import Room
+from mcpgateway.policy.fair_memory import FairMemory
 
 ANSWER_LIMIT = 32 * 2**20  # bytes of a body that is taken whole
 TOO_MUCH = "too many large answers come from there at once; ask for less at a time"
@@ -51,7 +51,7 @@ class WebStream:
     headers: Mapping[bytes, bytes] = field(repr=False)
     url: str = field(repr=False)
     _connection: HttpConnection = field(repr=False)
-    _room: Room = field(factory=Room, repr=False)
+    _room: FairMemory = field(factory=FairMemory, repr=False)
     _receiver: IBodyReceiver | None = field(default=None, repr=False)
     _early: list[bytes] = field(factory=list, repr=False)  # what came before anybody took it
     _has_ended: bool = False

@@ -55,15 +55,15 @@ NAMES_SHOWN = 5
 PUT_RIGHT = "put ca_file right in its entry: the file of the authorities that are trusted, in PEM"
 
 
-def policy(ca_file: str, *, insecure: bool) -> Policy:
+def policy(ca_file: str, *, insecure: bool) -> TlsPolicy:
     """What makes connections that believe whom they should.
 
     :raise LaunchFailed: the file of authorities cannot be read, or holds none.
     """
     if insecure:
-        return Policy(ssl.CertificateOptions(verify=False).getContext(), is_blind=True)
+        return TlsPolicy(ssl.CertificateOptions(verify=False).getContext(), is_blind=True)
     root = _authorities(ca_file) if ca_file else ssl.platformTrust()
-    return Policy(ssl.CertificateOptions(trustRoot=root).getContext())
+    return TlsPolicy(ssl.CertificateOptions(trustRoot=root).getContext())
 
 
 def _authorities(ca_file: str) -> Any:
@@ -81,7 +81,7 @@ def _authorities(ca_file: str) -> Any:
 
 
 @define(eq=False)
-class Policy:
+class TlsPolicy:
     """Makes connections of one trust."""
 
     _context: SSL.Context

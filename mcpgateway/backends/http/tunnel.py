@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.errors import BackendError, Unreachable
 from mcpgateway.policy.proxies import Proxy
-from mcpgateway.policy.urls import Place
+from mcpgateway.policy.urls import UrlPlace
 
 HEAD_LIMIT = 65_536  # bytes of the proxy's answer
 END = b"\r\n\r\n"
@@ -30,12 +30,12 @@ class Tunnel(Protocol):
         self.made: Deferred[None] = Deferred()
         self.secured: Deferred[None] = Deferred()
         self._proxy = proxy
-        self._place: Place | None = None
+        self._place: UrlPlace | None = None
         self._opened: Deferred[None] = Deferred(lambda _: self.transport.abortConnection())
         self._head = b""
         self._inner: Any = None
 
-    def open(self, place: Place) -> Deferred[None]:
+    def open(self, place: UrlPlace) -> Deferred[None]:
         """Ask for a connection to a place; fires when it stands.
 
         :raise BackendError: (through the Deferred) the proxy does not let us, or nobody is there.

@@ -12,11 +12,11 @@ from twisted.python.failure import Failure
 from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.oauth import authorization_server
 from mcpgateway.backends.oauth.account_store import AccountBook
-from mcpgateway.backends.oauth.authorization_server import Asking, Found
+from mcpgateway.backends.oauth.authorization_server import Asking, AuthorizationServer
 from mcpgateway.config.model import OAuth, Remote
 from mcpgateway.errors import BackendError
 from mcpgateway.interfaces import IGrants, OwnAddress
-from mcpgateway.policy.oauth.client import AuthServer, Challenge, Client, Grant, Registration
+from mcpgateway.policy.oauth.client import AuthServer, Challenge, Grant, OAuthClient, Registration
 
 
 @define(eq=False)
@@ -38,8 +38,8 @@ class Account:
     base: str
     key: str
     grant: Grant | None = field(default=None, repr=False)
-    client: Client | None = None
-    found: Found | None = None
+    client: OAuthClient | None = None
+    found: AuthorizationServer | None = None
     is_finishing: bool = False
     rests_until: float = 0.0
     trouble: BackendError | None = None
@@ -100,7 +100,7 @@ class Introductions:
 
     def client(
         self, account: Account, server: AuthServer, redirect: str = "", scope: str = ""
-    ) -> Client | None:
+    ) -> OAuthClient | None:
         """Who the gateway is to a server; None where it has to register first.
 
         :param redirect: where a browser is to come back to; empty where none does.
@@ -108,15 +108,15 @@ class Introductions:
         """
         settings, document = account.settings, self._where().document
         if settings.client_id:
-            return Client(settings.client_id, settings.client_secret or "")
+            return OAuthClient(settings.client_id, settings.client_secret or "")
         if server.takes_documents and document:
-            return Client(document)
+            return OAuthClient(document)
         kept = self.registration(account)
         if kept is None or not kept.serves(server.issuer, redirect, scope, self._clock.seconds()):
             return None
         return kept.client
 
-    async def register(self, account: Account, server: AuthServer, redirect: str, scope: str) -> Client:
+    async def register(self, account: Account, server: AuthServer, redirect: str, scope: str) -> OAuthClient:
         """Register the gateway; what may be asked for later is asked for at once, so that a step up needs no other.
 
         :raise BackendError: the server does not, or cannot be asked.
@@ -136,12 +136,12 @@ class Introductions:
         """What the gateway is registered as for an account."""
         return self._book.registration(account.base)
 
-    def is_registered(self, account: Account, client: Client) -> bool:
+    def is_registered(self, account: Account, client: OAuthClient) -> bool:
         """Whether that is its registration; else it is somebody of its entry's, or of long ago."""
         kept = self.registration(account)
         return kept is not None and kept.client == client
 
-    def forget(self, account: Account, client: Client) -> None:
+    def forget(self, account: Account, client: OAuthClient) -> None:
         """The server does not know that client any more."""
         if self.is_registered(account, client):
             self.fresh.discard(client.id)
@@ -160,7 +160,7 @@ class Introductions:
         if kept is not None:
             account.grant, account.client = kept.grant, kept.client
 
-    def keep(self, account: Account, grant: Grant | None, client: Client | None = None) -> None:
+    def keep(self, account: Account, grant: Grant | None, client: OAuthClient | None = None) -> None:
         """Keep what was granted, and to whom."""
         account.grant, account.client = grant, client
         self._book.keep(account.key, account.owner, grant, client)

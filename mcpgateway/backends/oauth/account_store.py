@@ -12,18 +12,18 @@ from typing import Any
 from attrs import asdict, define, field, frozen
 
 from mcpgateway.interfaces import IGrants
-from mcpgateway.policy.oauth.client import EARLY_S, Client, Grant, Registration
+from mcpgateway.policy.oauth.client import EARLY_S, Grant, OAuthClient, Registration
 
 
 @frozen
-class Kept:
+class AccountRecord:
     """What is kept of one account.
 
     :ivar client: whom the grant was given to; None where that is not known.
     """
 
     grant: Grant | None = None
-    client: Client | None = None
+    client: OAuthClient | None = None
 
 
 @define(eq=False)
@@ -33,18 +33,18 @@ class AccountBook:
     _grants: IGrants
     _pages: dict[str, dict[str, Any]] = field(factory=dict, init=False, repr=False)  # as they were seen last
 
-    def read(self, key: str) -> Kept:
+    def read(self, key: str) -> AccountRecord:
         """What is kept of an account."""
         page = self._pages[key] = self._grants.read(key)
-        return Kept(_grant(page.get("grant")), _client(page.get("granted_to")))
+        return AccountRecord(_grant(page.get("grant")), _client(page.get("granted_to")))
 
-    def news(self, key: str) -> Kept | None:
+    def news(self, key: str) -> AccountRecord | None:
         """The same, if somebody else has written it meanwhile; else None."""
         former = self._pages.get(key)
         kept = self.read(key)
         return kept if self._pages[key] not in (former, {}) else None
 
-    def keep(self, key: str, owner: str, grant: Grant | None, client: Client | None) -> None:
+    def keep(self, key: str, owner: str, grant: Grant | None, client: OAuthClient | None) -> None:
         """Keep what was granted, or that nothing is."""
         page = self._page(key)
         page |= {"key": key, "owner": owner}
@@ -97,10 +97,10 @@ def _registration(kept: Any) -> Registration | None:
     )
 
 
-def _client(kept: Any) -> Client | None:
+def _client(kept: Any) -> OAuthClient | None:
     if not isinstance(kept, dict) or not isinstance(kept.get("id"), str):
         return None
-    return Client(kept["id"], str(kept.get("secret") or ""), str(kept.get("method") or ""))
+    return OAuthClient(kept["id"], str(kept.get("secret") or ""), str(kept.get("method") or ""))
 
 
 def _grant(kept: Any) -> Grant | None:

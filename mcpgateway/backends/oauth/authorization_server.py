@@ -13,12 +13,12 @@ from twisted.internet.task import deferLater
 
 from mcpgateway import __version__
 from mcpgateway.backends.http.client import Web
-from mcpgateway.backends.http.connect import Trust
+from mcpgateway.backends.http.connect import CertificateTrust
 from mcpgateway.backends.http.response import WebAnswer
 from mcpgateway.config.model import OAuth, Remote
 from mcpgateway.errors import BackendError, NeedsAuthorization, Unreachable
 from mcpgateway.policy.oauth import client as oauth
-from mcpgateway.policy.oauth.client import AuthServer, Challenge, Client, Registration
+from mcpgateway.policy.oauth.client import AuthServer, Challenge, OAuthClient, Registration
 
 ASK_S = 10.0  # for each request
 ANSWER_LIMIT = 1_048_576
@@ -80,7 +80,7 @@ class Asking:
                 headers,
                 body,
                 timeout_s=ASK_S,
-                trust=Trust(remote.ca_file, remote.insecure),
+                trust=CertificateTrust(remote.ca_file, remote.insecure),
                 limit=ANSWER_LIMIT,
                 named_by=remote.url,
             )
@@ -93,7 +93,7 @@ class Asking:
 
 
 @frozen
-class Found:
+class AuthorizationServer:
     """The authorization server of a remote server.
 
     :ivar scopes: those that the remote server says it knows.
@@ -103,7 +103,7 @@ class Found:
     scopes: tuple[str, ...] = ()
 
 
-async def find(asking: Asking, settings: OAuth, told: Challenge) -> Found:
+async def find(asking: Asking, settings: OAuth, told: Challenge) -> AuthorizationServer:
     """The authorization server of a remote server.
 
     :param told: by the server's refusal.
@@ -111,12 +111,12 @@ async def find(asking: Asking, settings: OAuth, told: Challenge) -> Found:
     :raise BackendError: it could not be asked for.
     """
     if settings.authorization_server:
-        return Found(await _described(asking, settings.authorization_server))
+        return AuthorizationServer(await _described(asking, settings.authorization_server))
     issuers, scopes = await _named(asking, told)
     faults: list[BackendError] = []
     for issuer in issuers or (oauth.undescribed_server(asking.remote.url).issuer,):
         try:
-            return Found(await _server_of(asking, issuer), scopes)
+            return AuthorizationServer(await _server_of(asking, issuer), scopes)
         except BackendError as why:
             faults.append(why)
     raise faults[0]
@@ -242,7 +242,7 @@ async def unregister(asking: Asking, registration: Registration) -> bool:
 
 
 async def ask_for_token(
-    asking: Asking, server: AuthServer, client: Client, form: Mapping[str, str]
+    asking: Asking, server: AuthServer, client: OAuthClient, form: Mapping[str, str]
 ) -> WebAnswer:
     """Ask the token endpoint, again and again for a moment while it is not well.
 
@@ -256,7 +256,7 @@ async def ask_for_token(
     return answer
 
 
-async def revoke(asking: Asking, server: AuthServer, client: Client, token: str, kind: str) -> bool:
+async def revoke(asking: Asking, server: AuthServer, client: OAuthClient, token: str, kind: str) -> bool:
     """Have a token made worthless (RFC 7009); false where that could not be said.
 
     :param kind: ``access_token`` or ``refresh_token``.
@@ -273,7 +273,9 @@ async def revoke(asking: Asking, server: AuthServer, client: Client, token: str,
     return answer.status == 200
 
 
-def _proof(server: AuthServer, client: Client, form: Mapping[str, str]) -> tuple[Mapping[str, str], bytes]:
+def _proof(
+    server: AuthServer, client: OAuthClient, form: Mapping[str, str]
+) -> tuple[Mapping[str, str], bytes]:
     method = client.method or (
         "client_secret_post" if "client_secret_post" in server.token_methods else "client_secret_basic"
     )

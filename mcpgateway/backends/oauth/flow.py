@@ -29,7 +29,7 @@ from mcpgateway.config.model import OAuth, Remote
 from mcpgateway.errors import BackendError, GatewayError, NeedsAuthorization, NeedsLogin
 from mcpgateway.interfaces import IGrants, OwnAddress
 from mcpgateway.policy.oauth import client as oauth
-from mcpgateway.policy.oauth.client import Challenge, Client, Grant
+from mcpgateway.policy.oauth.client import Challenge, Grant, OAuthClient
 from mcpgateway.policy.readiness import login
 
 REST_S = 10.0  # between two tries of a token endpoint that is not well
@@ -403,7 +403,7 @@ class Accounts:
         self.log.info("a user has signed out at {server}", event="oauth.forgotten", server=account.name)
         return Forgotten(grant is not None, revoked, registration and made is not None, unregistered)
 
-    async def _revoke(self, account: Account, grant: Grant, client: Client | None) -> bool:
+    async def _revoke(self, account: Account, grant: Grant, client: OAuthClient | None) -> bool:
         try:
             server = await self._known.server(account, Challenge())
         except BackendError:

@@ -19,7 +19,7 @@ from attrs import define, field
 from mcpgateway.backends.oauth.authorization_server import word
 from mcpgateway.errors import InvalidParams, NeedsAuthorization
 from mcpgateway.policy.oauth import client as oauth
-from mcpgateway.policy.oauth.client import AuthServer, Client
+from mcpgateway.policy.oauth.client import AuthServer, OAuthClient
 
 OPEN_S = 900.0  # how long a user may take, since the URL was shown last
 OPEN_LIMIT = 1000
@@ -41,7 +41,7 @@ class SignIn:
 
     account: Any
     server: AuthServer
-    client: Client
+    client: OAuthClient
     redirect: str
     scope: str
     url: str = field(repr=False)
@@ -60,7 +60,9 @@ class SignIns:
         self._clock = clock
         self._open: dict[str, SignIn] = {}
 
-    def begin(self, account: Any, server: AuthServer, client: Client, redirect: str, scope: str) -> SignIn:
+    def begin(
+        self, account: Any, server: AuthServer, client: OAuthClient, redirect: str, scope: str
+    ) -> SignIn:
         """Ask the user of an account; what was asked before is asked no more."""
         self.drop(account)
         state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(64)

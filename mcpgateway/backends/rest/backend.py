@@ -296,7 +296,7 @@ class RestBackend:
         done.addErrback(self._broken, identifier)
 
     async def _ask(
-        self, identifier: bytes, tool: RestTool, request: restcalls.Request, named_by: str
+        self, identifier: bytes, tool: RestTool, request: restcalls.RestRequest, named_by: str
     ) -> None:
         try:
             answer = await self._web.request(

@@ -18,7 +18,7 @@ from msgspec import Raw
 
 from mcpgateway.backends.rest.bodies import Body
 from mcpgateway.backends.rest.checks import check, fault
-from mcpgateway.backends.rest.credentials import NONE, Given
+from mcpgateway.backends.rest.credentials import NONE, RequestCredentials
 from mcpgateway.backends.rest.styles import WAYS, exploded, segment, text
 from mcpgateway.config.model import RestTool
 from mcpgateway.config.openapi.media_types import PARTS
@@ -37,7 +37,7 @@ _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
 
 
 @frozen
-class Request:
+class RestRequest:
     """One request to the service."""
 
     method: str
@@ -63,8 +63,8 @@ def request_of(
     base: str,
     headers: Mapping[str, str],
     arguments: Mapping[str, Any],
-    given: Given = NONE,
-) -> Request:
+    given: RequestCredentials = NONE,
+) -> RestRequest:
     """The request that a call of a tool comes to.
 
     :param headers: sent with every request; no argument replaces one of them, nor one of the credentials.
@@ -89,7 +89,7 @@ def request_of(
     query = _with(parts.query, given.query)
     if query:
         url += ("&" if "?" in url else "?") + urlencode(query, quote_via=quote)
-    return Request(tool.method, url, sent, body)
+    return RestRequest(tool.method, url, sent, body)
 
 
 def _with(pairs: list[tuple[str, str]], given: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -15,7 +15,7 @@ SHOWN = 10  # names of schemes in an error
 
 
 @frozen
-class Given:
+class RequestCredentials:
     """Credentials that go along with one request, where arguments never replace them."""
 
     headers: Mapping[str, str] = field(factory=dict, repr=False)
@@ -23,7 +23,7 @@ class Given:
     cookies: Mapping[str, str] = field(factory=dict, repr=False)
 
 
-NONE = Given()
+NONE = RequestCredentials()
 
 
 @frozen
@@ -52,7 +52,7 @@ class Credentials:
                 raise ConfigError(f"credentials.{name} must be a user and a password, USER:PASSWORD")
         return cls(schemes, values)
 
-    def for_tool(self, tool: RestTool) -> Given:
+    def for_tool(self, tool: RestTool) -> RequestCredentials:
         """What goes along with the requests of a tool."""
         headers: dict[str, str] = {}
         query: dict[str, str] = {}
@@ -61,7 +61,7 @@ class Credentials:
         for name in self._chosen(tool):
             scheme, value = self._schemes[name], self._values[name]
             places[scheme.where][scheme.name] = _written(scheme, value)
-        return Given(headers, query, cookies)
+        return RequestCredentials(headers, query, cookies)
 
     def _chosen(self, tool: RestTool) -> Collection[str]:
         # The first way in which nothing is missing; the rest of another may be among the headers of the entry.

@@ -22,7 +22,7 @@ log = Logger()
 
 
 @frozen
-class Found:
+class Description:
     """A description that was found.
 
     :ivar base: what its paths are below.
@@ -36,7 +36,7 @@ Read = Callable[[str, str, Operations], Deferred[Described]]
 """Reads a description (`mcpgateway.config.openapi.tools.read_openapi`) beside all else."""
 
 
-async def find(web: Web, rest: Rest, server: str, read: Read) -> Found | None:
+async def find(web: Web, rest: Rest, server: str, read: Read) -> Description | None:
     """The description beside a service's address, or else at the root of its host; None where there is none.
 
     :raise Unreachable: nothing answers there.
@@ -48,7 +48,7 @@ async def find(web: Web, rest: Rest, server: str, read: Read) -> Found | None:
             )
             if answer.status == 200:
                 described = await read(answer.body.decode("utf-8", "replace"), where, rest.operations)
-                return Found(base_of(rest.base, where, described), described)
+                return Description(base_of(rest.base, where, described), described)
         except Unreachable:
             raise
         except (BackendError, ConfigError) as why:

@@ -15,7 +15,7 @@ from mcpgateway.config.model import Rest, RestTool
 
 
 @frozen
-class Target:
+class RestTarget:
     """Where a request goes.
 
     :ivar headers: those of the configuration that go with it.
@@ -45,18 +45,18 @@ def placed(tool: RestTool, rest: Rest, described: str) -> RestTool:
     return evolve(tool, base=base)
 
 
-def target_of(tool: RestTool, rest: Rest, base: str, named_by: str) -> Target:
+def target_of(tool: RestTool, rest: Rest, base: str, named_by: str) -> RestTarget:
     """Where a call of a tool goes.
 
     :param base: the service's base, and `named_by` the description that has named it.
     """
     if not tool.base or origin(tool.base) == origin(base):
-        return Target(tool.base or base, rest.headers, named_by)
+        return RestTarget(tool.base or base, rest.headers, named_by)
     where = rest.openapi or rest.base
     is_trusted = not is_url(where) or origin(where) == origin(tool.base)
     if is_trusted:
-        return Target(tool.base, rest.headers)
-    return Target(tool.base, {}, where, is_trusted=False)
+        return RestTarget(tool.base, rest.headers)
+    return RestTarget(tool.base, {}, where, is_trusted=False)
 
 
 def is_url(where: str) -> bool:

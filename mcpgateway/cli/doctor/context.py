@@ -17,7 +17,7 @@ from mcpgateway.clientfiles.ledger import Records
 from mcpgateway.clientfiles.machine import Machine, as_it_runs
 from mcpgateway.clientfiles.reader import enrolled_files
 from mcpgateway.errors import ConfigError, GatewayError
-from mcpgateway.policy.recorded_answers import FILE_LIMIT, Catalog, NewerFormat
+from mcpgateway.policy.recorded_answers import FILE_LIMIT, Catalog, NewerListFormat
 from mcpgateway.policy.recorded_answers import read as read_catalog
 from mcpgateway.system import paths, state
 from mcpgateway.system.files import read_text
@@ -137,7 +137,7 @@ class DoctorContext:
         names = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
         for each in names:
             if each.endswith(".json"):
-                with suppress(ConfigError, GatewayError, OSError, NewerFormat):
+                with suppress(ConfigError, GatewayError, OSError, NewerListFormat):
                     text = read_text(os.path.join(directory, each), FILE_LIMIT)
                     found[unquote(each.removesuffix(".json"))] = read_catalog(text.encode())
         return found

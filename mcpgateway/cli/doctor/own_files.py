@@ -15,7 +15,7 @@ from mcpgateway.cli.doctor.context import DoctorContext
 from mcpgateway.cli.doctor.finding import Check, DoctorFinding, Repair, counted, fine, note, problem, some
 from mcpgateway.errors import ConfigError, GatewayError
 from mcpgateway.policy import recorded_answers
-from mcpgateway.policy.recorded_answers import NewerFormat
+from mcpgateway.policy.recorded_answers import NewerListFormat
 from mcpgateway.shim.startup import LOCK, STOPPED, WANTED
 from mcpgateway.system.daemon_locks import DIRECTORY, LOCK_BYTES, read_lock, runs
 from mcpgateway.system.files import read_text
@@ -329,7 +329,7 @@ def catalogs(world: DoctorContext) -> Iterator[DoctorFinding]:
             catalog = recorded_answers.read(read_text(path, recorded_answers.FILE_LIMIT).encode())
         except FileNotFoundError:
             continue
-        except NewerFormat:
+        except NewerListFormat:
             yield NEWER.found(f"{path} is of a newer release")
         except (ConfigError, GatewayError) as why:
             yield DAMAGED.found(

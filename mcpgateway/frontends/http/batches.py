@@ -15,14 +15,14 @@ from mcpgateway.protocol.jsonrpc import Envelope, Message
 
 
 @frozen
-class Unreadable:
+class UnreadableMember:
     """A member of a batch that is no message."""
 
     body: bytes
     why: GatewayError
 
 
-def read_batch(body: bytes) -> list[Message | Unreadable] | None:
+def read_batch(body: bytes) -> list[Message | UnreadableMember] | None:
     """The members of a batch; None when the body is no JSON array.
 
     :raise MalformedMessage: it is empty, too large, or one of them begins a session.
@@ -36,16 +36,16 @@ def read_batch(body: bytes) -> list[Message | Unreadable] | None:
     return read
 
 
-def _read(member: bytes) -> Message | Unreadable:
+def _read(member: bytes) -> Message | UnreadableMember:
     try:
         return jsonrpc.read_client(member)
     except GatewayError as why:
-        return Unreadable(member, why)
+        return UnreadableMember(member, why)
 
 
 @implementer(ICallSink)
 @define(eq=False)
-class Member:
+class BatchMember:
     """One request of a batch."""
 
     _batch: Batch
@@ -92,11 +92,11 @@ class Batch:
         """Whether the client's connection has ended."""
         return bool(self._exchange.gone)
 
-    def member(self) -> Member:
+    def member(self) -> BatchMember:
         """The sink of one more request."""
         self._answers.append(None)
         self._open += 1
-        return Member(self, len(self._answers) - 1)
+        return BatchMember(self, len(self._answers) - 1)
 
     def refused(self, body: bytes) -> None:
         """A member that is no message, or goes nowhere, is answered with this."""

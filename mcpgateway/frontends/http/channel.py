@@ -46,7 +46,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcpgateway.frontends.http.exchange import CLOSE, KEEP_ALIVE, STATUS_LINES, Exchange
-from mcpgateway.frontends.http.peers import Caller, Find, Introduce, Peers, by_address
+from mcpgateway.frontends.http.peers import Find, HttpPeer, Introduce, PeerGroups, by_address
 from mcpgateway.frontends.http.request_body import BadChunk, ChunkedBody, CountedBody
 from mcpgateway.frontends.http.request_head import (
     CHUNKED,
@@ -60,7 +60,7 @@ from mcpgateway.frontends.http.request_head import (
 )
 from mcpgateway.frontends.http.write_buffer import Outlet
 from mcpgateway.interfaces import IDoor
-from mcpgateway.policy.fair_memory import Room
+from mcpgateway.policy.fair_memory import FairMemory
 from mcpgateway.system.process.processes import (
     RAISE_IT,
     TELLING,
@@ -139,7 +139,7 @@ class Channel:
 
     outlet: Outlet
     transport: Any
-    caller: Caller
+    caller: HttpPeer
     secure: bool
 
     def __init__(self, factory: ChannelFactory) -> None:
@@ -672,8 +672,8 @@ class ChannelFactory:
         self.door = door
         self.introduce = introduce
         self.connections: set[Channel] = set()
-        self.room = Room(on_scarce=self._look, on_full=self._recognise)
-        self.peers = Peers(find)
+        self.room = FairMemory(on_scarce=self._look, on_full=self._recognise)
+        self.peers = PeerGroups(find)
         self._refusals = 0
         self.shortages = self._told_shortage_s = 0
         self.files_kept = files_limit() // TELLING

@@ -20,13 +20,13 @@ from mcpgateway.config.gateway_settings import Issuer
 from mcpgateway.manage.credentials import Bearers, token_in
 from mcpgateway.policy.access import (
     WRONG,
-    Credential,
+    AccessPolicy,
+    CredentialHolder,
     Deny,
-    Facts,
-    Holder,
     Pass,
-    Policy,
+    PresentedCredential,
     Reach,
+    RequestFacts,
     RouteClass,
     Verdict,
     is_among,
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
 SAFE_METHODS = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 REMEMBERED = 64  # Host names seen to pass; a hostile client cannot make the memory grow
-BAD = (Credential.WRONG, Credential.OVER)
-SOMEBODY = Holder(Credential.CLIENT, "somebody ")
+BAD = (PresentedCredential.WRONG, PresentedCredential.OVER)
+SOMEBODY = CredentialHolder(PresentedCredential.CLIENT, "somebody ")
 INVALID = "invalid_token"
 IN_QUERY = re.compile(rb"(?:^|[&;])access_token=", re.IGNORECASE)
 NO_STORE = b"Cache-Control: no-store\r\n"
@@ -78,7 +78,7 @@ class Guard:
     :ivar changed: told when it begins to judge otherwise, so that streams can be judged again.
     """
 
-    def __init__(self, policy: Policy, bearers: Bearers) -> None:
+    def __init__(self, policy: AccessPolicy, bearers: Bearers) -> None:
         self.access_tokens: AccessTokens | None = None
         self.changed: Callable[[], None] = _unheard
         self._policy = policy
@@ -86,7 +86,7 @@ class Guard:
         self._knocks = Knocks(bearers.seconds)
         self._plain: dict[tuple[bytes | None, RouteClass, Reach], Verdict] = {}
 
-    def adopt(self, policy: Policy) -> None:
+    def adopt(self, policy: AccessPolicy) -> None:
         """Judge by another policy from now on."""
         former, self._policy = self._policy, policy
         self._plain.clear()
@@ -127,8 +127,8 @@ class Guard:
             return too_many(wait)
         found = self._holder(exchange)
         # Whatever a token is worth: a request that nobody could make is not looked into any further.
-        holder = found if isinstance(found, Holder) else SOMEBODY
-        facts = Facts(
+        holder = found if isinstance(found, CredentialHolder) else SOMEBODY
+        facts = RequestFacts(
             route,
             reach,
             exchange.method in SAFE_METHODS,
@@ -182,7 +182,7 @@ class Guard:
         host = exchange.headers.get(b"host")
         return base_of(host, is_secure=exchange.secure, issuer=issuer) if host and issuer is not None else ""
 
-    def _holder(self, exchange: Any) -> Holder | Deferred[None] | None:
+    def _holder(self, exchange: Any) -> CredentialHolder | Deferred[None] | None:
         headers = exchange.headers
         if IN_QUERY.search(exchange.query):
             return (
@@ -198,7 +198,7 @@ class Guard:
             token = token_in(headers.get(b"authorization", b""))
             if token is not None and self.access_tokens.takes(token):
                 found = self.access_tokens.judge(token)
-                if not isinstance(found, Holder):
+                if not isinstance(found, CredentialHolder):
                     return found
                 holder = found
         return holder

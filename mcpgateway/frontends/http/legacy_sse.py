@@ -32,7 +32,7 @@ from mcpgateway.errors import (
     UnknownSession,
     UnsupportedVersion,
 )
-from mcpgateway.frontends.http.batches import Unreadable, read_batch
+from mcpgateway.frontends.http.batches import UnreadableMember, read_batch
 from mcpgateway.frontends.http.mcp import ALLOW_POST, accepted, is_json, refuse
 from mcpgateway.frontends.http.streams import Streams
 from mcpgateway.frontends.http.workspace_detection import (
@@ -49,7 +49,7 @@ from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.sessions import Session
 from mcpgateway.interfaces import PARAMS_LIMIT, Call, ICallSink, IMessageStream
 from mcpgateway.protocol import jsonrpc, legacy, modern, sse
-from mcpgateway.protocol.jsonrpc import Envelope, Kind, Message
+from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 from mcpgateway.protocol.versions import UNSUPPORTED, has_batches
 
 ID_BYTES = 24
@@ -67,7 +67,7 @@ class _Asked:
 
 
 @implementer(ICallSink, IMessageStream)
-class Link:
+class SseClient:
     """One client's stream, and the session that lives as long as it.
 
     :ivar server: as it is run for its client's workspace.
@@ -232,7 +232,7 @@ class LegacySse:
         self._switchboard = switchboard
         self._owners = owners
         self._placing = Placing(switchboard.scopes, owners)
-        self._links: dict[bytes, Link] = {}
+        self._links: dict[bytes, SseClient] = {}
 
     def listen(self, exchange: Any, server: ServerSpec, principal: str) -> None:
         """Serve one request to a server's ``/sse``."""
@@ -244,7 +244,7 @@ class LegacySse:
             self._placing.find(exchange, server, lambda its: self._open(exchange, server, its, principal))
 
     def _open(self, exchange: Any, endpoint: ServerSpec, server: ServerSpec, principal: str) -> None:
-        link = Link(self, exchange, endpoint, server, principal)
+        link = SseClient(self, exchange, endpoint, server, principal)
         self._links[link.id] = link
         link.open()
 
@@ -282,10 +282,10 @@ class LegacySse:
         for each in messages:
             self._take(link, each, exchange)
 
-    def _take(self, link: Link, message: Message | Unreadable, exchange: Any) -> None:
-        if isinstance(message, Unreadable):
+    def _take(self, link: SseClient, message: Message | UnreadableMember, exchange: Any) -> None:
+        if isinstance(message, UnreadableMember):
             link.say(jsonrpc.error_bytes(known_id(message.body), message.why))
-        elif message.kind is not Kind.REQUEST:
+        elif message.kind is not MessageKind.REQUEST:
             self._hear(link, message)
         elif link.asks(message.id):
             taken = MalformedMessage("Invalid Request: a request with this id is under way already")
@@ -297,17 +297,17 @@ class LegacySse:
         else:
             self._submit(link, message, exchange)
 
-    def _hear(self, link: Link, message: Message) -> None:
+    def _hear(self, link: SseClient, message: Message) -> None:
         try:
             session = self._session(link)
-            if message.kind is Kind.NOTIFICATION:
+            if message.kind is MessageKind.NOTIFICATION:
                 self._switchboard.heard(session, message)
             else:
                 self._switchboard.answered(session, message)
         except GatewayError as why:
             self.log.debug("a notification was lost: {why}", event="notification.lost", why=why)
 
-    def _submit(self, link: Link, message: Message, exchange: Any) -> None:
+    def _submit(self, link: SseClient, message: Message, exchange: Any) -> None:
         call = Call(None, message.method, message.id, None, link, is_admin=is_admin(exchange))
         call.is_verbatim = not link.endpoint.view
         call.trace = said_trace(exchange)
@@ -319,7 +319,7 @@ class LegacySse:
         except GatewayError as why:
             call.sink.failed(call, why)
 
-    def _session(self, link: Link) -> Session:
+    def _session(self, link: SseClient) -> Session:
         session = link.session
         if session is not None:
             session.seen = self._switchboard.sessions.now
@@ -330,7 +330,7 @@ class LegacySse:
             why = f"Bad Request: {link.server.name} keeps state per session: send initialize first"
             raise SessionRequired(why) from None
 
-    def _initialize(self, link: Link, message: Message, exchange: Any) -> None:
+    def _initialize(self, link: SseClient, message: Message, exchange: Any) -> None:
         if link.is_beginning:
             early = MalformedMessage("Invalid Request: another initialize is under way")
             link.say(jsonrpc.error_bytes(message.id, early))
@@ -342,7 +342,7 @@ class LegacySse:
         begun = maybeDeferred(self._switchboard.initialize, link.server, link.principal, message, owner)
         begun.addCallback(self._begun, link, call, message).addErrback(self._not_begun, call)
 
-    def _begun(self, opened: Any, link: Link, call: Call, message: Message) -> None:
+    def _begun(self, opened: Any, link: SseClient, call: Call, message: Message) -> None:
         session, hello = opened
         if link.is_over or self.has_lost(session):
             self._switchboard.end(session, "its client did not wait for it")
@@ -372,7 +372,7 @@ class LegacySse:
         if not self.has_lost(session):
             self._switchboard.end(session, why)
 
-    def ended(self, link: Link, spoke: int) -> None:
+    def ended(self, link: SseClient, spoke: int) -> None:
         """A stream has ended."""
         self._links.pop(link.id, None)
         self.streams.dropped(link, spoke)
@@ -388,7 +388,7 @@ def _named(query: bytes) -> bytes | None:
     return named[0] if named else None
 
 
-def _read(body: bytes, link: Link) -> list[Message | Unreadable]:
+def _read(body: bytes, link: SseClient) -> list[Message | UnreadableMember]:
     try:
         return [jsonrpc.read_client(body)]
     except MalformedMessage:

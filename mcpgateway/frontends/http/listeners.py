@@ -142,9 +142,9 @@ def bind(
 def _secured(reactor: Any, settings: GatewaySettings, factory: IProtocolFactory) -> IProtocolFactory:
     if not settings.tls_cert_path:
         return factory
-    from mcpgateway.frontends.http.tls import Either, options_of  # OpenSSL costs 15 MB
+    from mcpgateway.frontends.http.tls import TlsOrPlain, options_of  # OpenSSL costs 15 MB
 
-    made: IProtocolFactory = Either(
+    made: IProtocolFactory = TlsOrPlain(
         factory, options_of(settings.tls_cert_path, settings.tls_key_path), reactor
     )
     return made

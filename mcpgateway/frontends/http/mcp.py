@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import BackendGone, GatewayError, MalformedMessage, UnsupportedVersion
 from mcpgateway.frontends.http.statuses import status_of
-from mcpgateway.frontends.http.streams import Accepted, Streams, Waiting
+from mcpgateway.frontends.http.streams import Accepted, PostStream, Streams
 from mcpgateway.frontends.http.workspace_detection import (
     Placing,
     is_admin,
@@ -35,7 +35,7 @@ from mcpgateway.hub.replay import STANDING
 from mcpgateway.hub.sessions import Session
 from mcpgateway.interfaces import Call
 from mcpgateway.protocol import jsonrpc, modern, sse
-from mcpgateway.protocol.jsonrpc import Kind, Message
+from mcpgateway.protocol.jsonrpc import Message, MessageKind
 from mcpgateway.protocol.versions import (
     LATEST_MODERN,
     UNSUPPORTED,
@@ -46,7 +46,7 @@ from mcpgateway.protocol.versions import (
 )
 
 if TYPE_CHECKING:
-    from mcpgateway.frontends.http.batches import Batch, Unreadable
+    from mcpgateway.frontends.http.batches import Batch, UnreadableMember
     from mcpgateway.frontends.http.modern import ModernDoor
     from mcpgateway.frontends.stdio import StdioDoor
     from mcpgateway.hub.modern_dispatch import Stateless
@@ -150,7 +150,7 @@ class McpDoor:
                 server = self._switchboard.scopes.of_principal(server, principal)
                 self._modern.handle(exchange, message, server, principal, takes, pid)
                 return
-            if message.method == "initialize" and message.kind is Kind.REQUEST:
+            if message.method == "initialize" and message.kind is MessageKind.REQUEST:
                 self._initialize(exchange, server, principal, message)
                 return
             session = self._session(exchange, server, principal)
@@ -162,8 +162,8 @@ class McpDoor:
         except GatewayError as why:
             _fail(exchange, why, known_id(exchange.body))
             return
-        if message.kind is Kind.REQUEST:
-            sink = Waiting(self.streams, exchange, session, message.id, takes)
+        if message.kind is MessageKind.REQUEST:
+            sink = PostStream(self.streams, exchange, session, message.id, takes)
             exchange.body = b""  # a large request is kept once, on its way to the child
             sink.token = self._submit(exchange, session, message, sink)
         else:
@@ -195,7 +195,7 @@ class McpDoor:
 
     def _take(self, session: Session, message: Message) -> None:
         try:
-            if message.kind is Kind.NOTIFICATION:
+            if message.kind is MessageKind.NOTIFICATION:
                 self._switchboard.heard(session, message)
             else:
                 self._switchboard.answered(session, message)
@@ -235,12 +235,14 @@ class McpDoor:
         batch.whole()
         return True
 
-    def _member(self, exchange: Any, batch: Batch, session: Session, member: Message | Unreadable) -> None:
+    def _member(
+        self, exchange: Any, batch: Batch, session: Session, member: Message | UnreadableMember
+    ) -> None:
         if not isinstance(member, Message):
             batch.refused(jsonrpc.error_bytes(known_id(member.body), member.why))
         elif modern.is_modern(member, None):
             batch.refused(jsonrpc.error_bytes(member.id or b"null", NO_BATCHES))
-        elif member.kind is Kind.REQUEST:
+        elif member.kind is MessageKind.REQUEST:
             self._submit(exchange, session, member, batch.member())
         else:
             self._take(session, member)

@@ -16,13 +16,13 @@ from typing import Any
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError, MalformedMessage
 from mcpgateway.frontends.http.statuses import modern_status, modern_status_of
-from mcpgateway.frontends.http.streams import Accepted, Streams, Waiting
+from mcpgateway.frontends.http.streams import Accepted, PostStream, Streams
 from mcpgateway.frontends.http.workspace_detection import RELAYED, is_admin, is_dotted, said_trace
 from mcpgateway.hub.caller import Asker
 from mcpgateway.hub.modern_dispatch import Stateless
 from mcpgateway.interfaces import Call
 from mcpgateway.protocol import jsonrpc, modern
-from mcpgateway.protocol.jsonrpc import Envelope, Kind, Message
+from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 
 
 class Nobody:
@@ -34,7 +34,7 @@ class Nobody:
 NOBODY = Nobody()
 
 
-class Request(Waiting):
+class ModernPost(PostStream):
     """One POST whose answer is under way; whoever hangs up takes it back."""
 
     __slots__ = ("_call", "_stateless")
@@ -83,18 +83,18 @@ class ModernDoor:
 
         :param pid: the process that the client says it is.
         """
-        if message.kind is Kind.NOTIFICATION:
+        if message.kind is MessageKind.NOTIFICATION:
             exchange.answer(202, b"")
             return
         # What relays a client on stdio says nothing twice, so there is nothing to disagree.
         headers = None if RELAYED in exchange.headers else exchange.headers
         try:
-            if message.kind is Kind.RESPONSE:
+            if message.kind is MessageKind.RESPONSE:
                 raise MalformedMessage("Invalid Request: a client sends requests only")
             modern.check(message, headers)
             token = message.token
         except GatewayError as why:
-            identifier = message.id if message.kind is Kind.REQUEST else b"null"
+            identifier = message.id if message.kind is MessageKind.REQUEST else b"null"
             exchange.answer(modern_status_of(why), jsonrpc.error_bytes(identifier, why))
             return
         if message.method == modern.LISTEN and not takes.sse:
@@ -110,7 +110,9 @@ class ModernDoor:
         call.is_verbatim = not asker.server.view
         call.is_dotted = is_dotted(exchange)
         call.trace, call.principal = said_trace(exchange), asker.principal
-        sink = call.sink = Request(self._stateless, call, self._streams, exchange, NOBODY, message.id, takes)
+        sink = call.sink = ModernPost(
+            self._stateless, call, self._streams, exchange, NOBODY, message.id, takes
+        )
         sink.token = token
         exchange.body = b""  # a large request is kept once, on its way to the child
         try:

@@ -21,7 +21,7 @@ ROOT = 0
 
 
 @frozen
-class Caller:
+class HttpPeer:
     """The other end of one connection.
 
     :ivar pid: its process, where the kernel tells it at once (Unix sockets); else 0.
@@ -34,13 +34,13 @@ class Caller:
     inode: int = 0
 
 
-Introduce = Callable[[Any], Caller]
+Introduce = Callable[[Any], HttpPeer]
 
 
-def by_address(transport: Any) -> Caller:
+def by_address(transport: Any) -> HttpPeer:
     """Who calls, as far as the address of the connection tells."""
     address = transport.getPeer()
-    return Caller(address, _reach_of(address))
+    return HttpPeer(address, _reach_of(address))
 
 
 class Callers:
@@ -68,7 +68,7 @@ class Callers:
         """Let other users in from now on, or not."""
         self._trusts_others = trusts_others
 
-    def __call__(self, transport: Any) -> Caller:
+    def __call__(self, transport: Any) -> HttpPeer:
         """Who calls on a connection that has just been accepted."""
         caller = by_address(transport)
         if caller.reach is Reach.SOCKET:
@@ -78,7 +78,7 @@ class Callers:
             return self._neighbour(caller, transport.getHost())
         return caller
 
-    def _neighbour(self, caller: Caller, here: Any) -> Caller:
+    def _neighbour(self, caller: HttpPeer, here: Any) -> HttpPeer:
         there: Any = caller.address
         try:
             peer = self._peer_of((here.host, here.port), (there.host, there.port))
@@ -97,7 +97,7 @@ Find = Callable[[Collection[int]], Deferred[dict[int, int]]]
 """Which process holds each of some sockets (`mcpgateway.system.process.socket_owners`)."""
 
 
-class Peers:
+class PeerGroups:
     """Tells apart those who hold memory: programs of this machine, other machines, and their principals.
 
     Which process a connection on loopback belongs to is looked for when memory becomes scarce; until that is known, all
@@ -116,13 +116,13 @@ class Peers:
         self._pids: dict[int, int] = {}
         self._is_looking = False
 
-    def of(self, caller: Caller, principal: str) -> Hashable:
+    def of(self, caller: HttpPeer, principal: str) -> Hashable:
         """What stands for a caller."""
         if caller.reach is Reach.REMOTE:
             return "network", place_of(str(getattr(caller.address, "host", ""))), principal
         return "process", caller.pid or self._pids.get(caller.inode, 0), principal
 
-    def look_for(self, callers: Iterable[Caller]) -> None:
+    def look_for(self, callers: Iterable[HttpPeer]) -> None:
         """Find out which processes these are, where that is not known and nobody is at it."""
         if self._find is None or self._is_looking:
             return
@@ -131,7 +131,7 @@ class Peers:
             self._is_looking = True
             self._find(inodes).addBoth(self._found, inodes)
 
-    def recognise(self, callers: Iterable[Caller]) -> None:
+    def recognise(self, callers: Iterable[HttpPeer]) -> None:
         """See at once which of these belong to processes that are known."""
         unknown = self._unknown(callers)
         for pid in set(self._pids.values()) if unknown else ():
@@ -140,7 +140,7 @@ class Peers:
                 self._pids.update(dict.fromkeys(known, pid))
                 unknown -= known
 
-    def _unknown(self, callers: Iterable[Caller]) -> set[int]:
+    def _unknown(self, callers: Iterable[HttpPeer]) -> set[int]:
         return {each.inode for each in callers if each.inode and not each.pid} - self._pids.keys()
 
     def _found(self, found: Any, inodes: Collection[int]) -> None:
@@ -148,7 +148,7 @@ class Peers:
         if isinstance(found, dict):
             self._pids.update({each: found.get(each, 0) for each in inodes})
 
-    def forget(self, caller: Caller) -> None:
+    def forget(self, caller: HttpPeer) -> None:
         """A connection has ended."""
         self._pids.pop(caller.inode, None)
 

@@ -34,7 +34,7 @@ CONTROL_STATUSES: dict[type[GatewayError], int] = {
     errors.NotThere: 404,
     errors.OutOfScope: 403,
     errors.Conflict: 409,
-    errors.Taken: 409,
+    errors.NameTaken: 409,
     errors.Outdated: 412,
     errors.NeedsCondition: 428,
     errors.NotEntitled: 403,

@@ -64,7 +64,7 @@ class Streams:
 
     def stand(self, exchange: Any, session: Session, replayed: list[tuple[sse.EventId, bytes]]) -> None:
         """Make an exchange the session's standing stream, in the place of the one it may have."""
-        stream = Standing(self, exchange, session, self._turn)
+        stream = GetStream(self, exchange, session, self._turn)
         self.keep(stream)
         stream.begin(replayed)
         former = session.mailbox.attach(stream)
@@ -97,7 +97,7 @@ class Streams:
 
 
 @implementer(ICallSink)
-class Waiting:
+class PostStream:
     """One POST whose answer is under way.
 
     :ivar token: the client's progress token, as bytes; None where it wants no progress.
@@ -247,7 +247,7 @@ class Waiting:
 
 
 @implementer(IMessageStream)
-class Standing:
+class GetStream:
     """The stream of a GET: what a session is told outside of its calls."""
 
     __slots__ = ("_exchange", "_session", "_spoke", "_streams")

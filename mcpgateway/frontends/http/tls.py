@@ -84,7 +84,7 @@ def _read(path: str) -> bytes:
 
 @implementer(IProtocolFactory)
 @define(eq=False)
-class Either:
+class TlsOrPlain:
     """Makes what serves connections of a port with a certificate; see Note [Both on one port]."""
 
     _factory: Any

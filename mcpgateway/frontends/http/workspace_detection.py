@@ -18,7 +18,7 @@ from mcpgateway.hub.workspaces import Said, Scopes
 from mcpgateway.policy.access import Reach, is_client
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message
-from mcpgateway.system.workspaces import Place
+from mcpgateway.system.workspaces import WorkingPlace
 
 PID_LIMIT = 2**31
 STRANGERS = (Reach.REMOTE, Reach.OTHER_USER)
@@ -70,7 +70,9 @@ class Placing:
             return
         root = sessions.workspace_of(identifier, name) if identifier else ""
         if root:
-            self._serve(lambda place: serve(self._scopes.own(name, place.root)), Place(root, root), exchange)
+            self._serve(
+                lambda place: serve(self._scopes.own(name, place.root)), WorkingPlace(root, root), exchange
+            )
         else:
             self.locate(exchange, lambda place: serve(self._scopes.own(name, place.root)))
 
@@ -94,7 +96,7 @@ class Placing:
         if place is not None:
             link.server = self._scopes.variant(link.endpoint, place)
 
-    def locate(self, exchange: Any, serve: Callable[[Place], None]) -> None:
+    def locate(self, exchange: Any, serve: Callable[[WorkingPlace], None]) -> None:
         """Go on with where an exchange's client works; an error of its own that ``serve`` raises is the answer."""
         said = said_place(exchange, self._owners)
         place = self._scopes.place(said, exchange.caller)
@@ -105,12 +107,12 @@ class Placing:
         looked.addCallback(lambda _: self._looked(exchange, said, serve))
         looked.addErrback(self._broken, exchange)
 
-    def _looked(self, exchange: Any, said: Said, serve: Callable[[Place], None]) -> None:
+    def _looked(self, exchange: Any, said: Said, serve: Callable[[WorkingPlace], None]) -> None:
         place = self._scopes.place(said, exchange.caller)
         if place is not None and not exchange.gone:
             self._serve(serve, place, exchange)
 
-    def _serve(self, serve: Callable[[Place], None], place: Place, exchange: Any) -> None:
+    def _serve(self, serve: Callable[[WorkingPlace], None], place: WorkingPlace, exchange: Any) -> None:
         try:
             serve(place)
         except GatewayError as why:
@@ -121,10 +123,10 @@ class Placing:
     def _broken(self, why: Failure, exchange: Any) -> None:
         self.log.failure("a request could not be placed", why, event="place.broken")
         if not exchange.gone and not exchange.answered and not exchange.streaming:
-            self._serve(_refuse, Place(), exchange)
+            self._serve(_refuse, WorkingPlace(), exchange)
 
 
-def _refuse(_: Place) -> None:
+def _refuse(_: WorkingPlace) -> None:
     raise GatewayError("Internal error: it could not be found out whose request this is")
 
 

@@ -23,14 +23,14 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.internet.tcp import Server
 from zope.interface import implementer
 
-from mcpgateway.policy.fair_memory import Room
+from mcpgateway.policy.fair_memory import FairMemory
 
 STREAM_BACKLOG_LIMIT = 4 * 1024 * 1024  # bytes a stream's reader may be behind, beyond the transport's buffer
 FLUSH_PIECE = 256 * 1024  # bytes of a backlog that the transport is given at once
 LARGE = 64 * 1024  # a body from here on is handed over as it is, not copied behind its head
 
 
-class Owner(Protocol):
+class BufferOwner(Protocol):
     """Whose outlet it is."""
 
     @property
@@ -68,8 +68,8 @@ class Outlet:
         "producer",
     )
 
-    def __init__(self, owner: Owner, transport: Any, room: Room, *, is_secure: bool) -> None:
-        self._owner: Owner | None = owner
+    def __init__(self, owner: BufferOwner, transport: Any, room: FairMemory, *, is_secure: bool) -> None:
+        self._owner: BufferOwner | None = owner
         self._transport = transport
         self.is_direct = isinstance(transport, Server) and not is_secure
         self.is_congested = False

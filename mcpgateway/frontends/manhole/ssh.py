@@ -65,14 +65,14 @@ class AuthorizedKeys:
         )
 
 
-class Login(SSHUserAuthServer):
+class KeyLogin(SSHUserAuthServer):
     """Lets in whoever has a key, soon."""
 
     loginTimeout = LOGIN_S
     attemptsBeforeDisconnect = ATTEMPTS
 
 
-class Channel(SSHSession):
+class PromptChannel(SSHSession):
     """A prompt and nothing else: no commands, no subsystems, no forwarding."""
 
     def request_exec(self, data: bytes) -> int:
@@ -89,10 +89,10 @@ class User(TerminalUser):
 
     def __init__(self, original: Any, avatar_id: Any) -> None:
         super().__init__(original, avatar_id)
-        self.channelLookup = {b"session": Channel}
+        self.channelLookup = {b"session": PromptChannel}
 
 
-class Session(TerminalSession):
+class PromptSession(TerminalSession):
     """A prompt on a terminal, or without one."""
 
     width, height = WIDTH, HEIGHT
@@ -118,12 +118,12 @@ class SshShell(Shell):
     way = "SSH"
 
 
-class Transport(SSHServerTransport):
+class PromptTransport(SSHServerTransport):
     """A connection that is known to be open, and closed if nobody logs in."""
 
     _timer: IDelayedCall | None = None
 
-    def __init__(self, clock: IReactorTime, known: set[Transport]) -> None:
+    def __init__(self, clock: IReactorTime, known: set[PromptTransport]) -> None:
         super().__init__()
         self._clock = clock
         self._known = known
@@ -157,17 +157,17 @@ class SshFactory(ConchFactory):
     """Serves the prompt over SSH."""
 
     noisy = False
-    services = {b"ssh-userauth": Login, b"ssh-connection": SSHConnection}
+    services = {b"ssh-userauth": KeyLogin, b"ssh-connection": SSHConnection}
 
     def __init__(
         self, clock: IReactorTime, host_key: Key, authorized_keys: str, namespace: Namespace
     ) -> None:
         realm: Any = TerminalRealm()
-        realm.userFactory, realm.sessionFactory = User, Session
+        realm.userFactory, realm.sessionFactory = User, PromptSession
         realm.chainedProtocolFactory = lambda: ServerProtocol(SshShell, dict(namespace()))
         super().__init__(Portal(realm, [SSHPublicKeyChecker(AuthorizedKeys(authorized_keys))]))
-        self._open: set[Transport] = set()
-        self.protocol = lambda: Transport(clock, self._open)
+        self._open: set[PromptTransport] = set()
+        self.protocol = lambda: PromptTransport(clock, self._open)
         keys: Any = {host_key.sshType(): host_key.public()}, {host_key.sshType(): host_key}
         self.publicKeys, self.privateKeys = keys
 

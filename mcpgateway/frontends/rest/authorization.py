@@ -16,7 +16,7 @@ from attrs import frozen
 from twisted.logger import Logger
 
 from mcpgateway.errors import GatewayError, NotThere
-from mcpgateway.frontends.rest.operation import Answer, Asked
+from mcpgateway.frontends.rest.operation import OperationAnswer, OperationRequest
 from mcpgateway.interfaces import ISignIns, Returned
 
 PAGE = """\
@@ -48,16 +48,16 @@ class Authorization:
 
     _sign_ins: ISignIns
 
-    async def let_in(self, asked: Asked) -> Answer:
+    async def let_in(self, asked: OperationRequest) -> OperationAnswer:
         """A user's browser comes back."""
         return await self._told(self._sign_ins.returned(asked.query))
 
-    async def agree(self, asked: Asked) -> Answer:
+    async def agree(self, asked: OperationRequest) -> OperationAnswer:
         """Its user agrees."""
         said = parse_qs(asked.body.decode("ascii", "replace"), max_num_fields=10)
         return await self._told(self._sign_ins.agreed(said.get("key", [""])[0]))
 
-    async def document(self, _: Asked) -> Any:
+    async def document(self, _: OperationRequest) -> Any:
         """Who the gateway is to servers that fetch it."""
         found = self._sign_ins.document()
         if found is None:
@@ -66,7 +66,7 @@ class Authorization:
             )
         return found
 
-    async def _told(self, wait: Awaitable[Returned]) -> Answer:
+    async def _told(self, wait: Awaitable[Returned]) -> OperationAnswer:
         try:
             returned = await wait
         except GatewayError as why:
@@ -84,5 +84,5 @@ def _text(text: str) -> str:
     return f"<p>{escape(text)}</p>"
 
 
-def _page(body: str, status: int = 200) -> Answer:
-    return Answer(status, None, GUARDED, PAGE.format(body=body).encode(), "text/html; charset=utf-8")
+def _page(body: str, status: int = 200) -> OperationAnswer:
+    return OperationAnswer(status, None, GUARDED, PAGE.format(body=body).encode(), "text/html; charset=utf-8")

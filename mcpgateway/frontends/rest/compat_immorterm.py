@@ -9,9 +9,9 @@ from attrs import frozen
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import ClientFilesFailed, InvalidParams, NotThere
-from mcpgateway.frontends.rest.operation import Asked
+from mcpgateway.frontends.rest.operation import OperationRequest
 from mcpgateway.hub.dispatch import Switchboard
-from mcpgateway.manage.client_files import Clients
+from mcpgateway.manage.client_files import ClientFiles
 from mcpgateway.manage.install import Installing
 from mcpgateway.manage.servers import Operating
 from mcpgateway.manage.tools.checks import check_definition, check_name
@@ -29,17 +29,17 @@ class Older:
 
     _switchboard: Switchboard
     _operating: Operating
-    _clients: Clients
+    _clients: ClientFiles
     _installing: Callable[[], Installing]
     _list_tools: ListTools
 
-    async def reconnect(self, asked: Asked) -> Any:
+    async def reconnect(self, asked: OperationRequest) -> Any:
         """Replace what runs of a server; its entry stays as it is."""
         name = asked.path["name"]
         await self._operating.restart(name, RECONNECT_S)
         return {"ok": True, "server": name}
 
-    async def disable(self, asked: Asked) -> Any:
+    async def disable(self, asked: OperationRequest) -> Any:
         """Give clients their own entries of a server back, or, where no client leads here for it, switch it off."""
         name = asked.path["name"]
         self._switchboard.server(name)
@@ -49,7 +49,7 @@ class Older:
             self._operating.switch(name, on=False)
         return {"ok": True, "server": name, "enabled": False}
 
-    async def enable(self, asked: Asked) -> Any:
+    async def enable(self, asked: OperationRequest) -> Any:
         """Lead clients here again for a server that they were given back, or switch it on."""
         name = asked.path["name"]
         is_known = name in self._switchboard.servers
@@ -65,7 +65,7 @@ class Older:
             self._operating.switch(name, on=True)
         return {"ok": True, "server": name, "enabled": True}
 
-    async def install(self, asked: Asked) -> Any:
+    async def install(self, asked: OperationRequest) -> Any:
         """Try a server, and write it into the configuration when it works."""
         said = asked.said(EXPECTED)
         name = said.get("name")

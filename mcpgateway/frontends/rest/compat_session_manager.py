@@ -7,58 +7,58 @@ from typing import Any
 from attrs import frozen
 
 from mcpgateway.errors import CallerError, GatewayError, InvalidParams
-from mcpgateway.frontends.rest.operation import Answer, Asked
-from mcpgateway.manage.daemons import Daemons as Book
+from mcpgateway.frontends.rest.operation import OperationAnswer, OperationRequest
+from mcpgateway.manage.daemons import DaemonOperations as Book
 
 EXPECTED = 'such as {"name": "memory"}'
 
 
 @frozen
-class Daemons:
+class DaemonRoutes:
     """Answers about daemons; its errors are {error}, with a hint."""
 
     _book: Book
 
-    async def ping(self, _: Asked) -> Any:
+    async def ping(self, _: OperationRequest) -> Any:
         """Whether anybody is there."""
         return {"status": "ok", "message": "mcpgateway is running"}
 
-    async def status(self, _: Asked) -> Any:
+    async def status(self, _: OperationRequest) -> Any:
         """How each of them is."""
         return {"daemons": await self._book.listed()}
 
-    async def start(self, asked: Asked) -> Any:
+    async def start(self, asked: OperationRequest) -> Any:
         """Start one."""
         try:
             return await self._book.start(_name(asked))
         except CallerError:
             raise
         except GatewayError as why:
-            return Answer(500, {"error": why.message, "hint": why.advice})
+            return OperationAnswer(500, {"error": why.message, "hint": why.advice})
 
-    async def stop(self, asked: Asked) -> Any:
+    async def stop(self, asked: OperationRequest) -> Any:
         """Stop one."""
         return await self._book.stop(_name(asked))
 
-    async def ensure(self, asked: Asked) -> Any:
+    async def ensure(self, asked: OperationRequest) -> Any:
         """Have one run."""
         try:
             return await self._book.ensure(_name(asked))
         except CallerError:
             raise
         except GatewayError as why:
-            return Answer(500, {"running": False, "error": why.message, "hint": why.advice})
+            return OperationAnswer(500, {"running": False, "error": why.message, "hint": why.advice})
 
-    async def start_all(self, _: Asked) -> Any:
+    async def start_all(self, _: OperationRequest) -> Any:
         """Start all of them."""
         return {"daemons": await self._book.start_all()}
 
-    async def stop_all(self, _: Asked) -> Any:
+    async def stop_all(self, _: OperationRequest) -> Any:
         """Stop all of them."""
         return {"daemons": await self._book.stop_all()}
 
 
-def _name(asked: Asked) -> str:
+def _name(asked: OperationRequest) -> str:
     found = asked.said(EXPECTED).get("name") if asked.body.strip() else None
     if not isinstance(found, str) or not found:
         raise InvalidParams("Missing daemon name", EXPECTED)

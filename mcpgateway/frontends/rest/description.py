@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import define
 
-from mcpgateway.frontends.rest.operation import Asked
+from mcpgateway.frontends.rest.operation import OperationRequest
 
 
 @define(slots=False)
@@ -20,6 +20,6 @@ class Describing:
 
         return document()
 
-    async def openapi(self, _: Asked) -> Any:
+    async def openapi(self, _: OperationRequest) -> Any:
         """This API, as OpenAPI 3.1."""
         return self._document

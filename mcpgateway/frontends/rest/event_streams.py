@@ -22,20 +22,20 @@ from twisted.internet.interfaces import IPushProducer, IReactorTime
 from zope.interface import implementer
 
 from mcpgateway.errors import Overloaded
-from mcpgateway.observe.event_feed import Entry
+from mcpgateway.observe.event_feed import FeedEntry
 
 BUFFER = 64
 HEARTBEAT_S = 15.0
 RETRY_MS = 1000  # how soon a client comes back
 PIECE = 50  # entries that are written at once
 PUT_OFF = b": this stream ends, because others want to read, too\n\n"
-Follow = Callable[["Reader"], Callable[[], None]]
+Follow = Callable[["StreamReader"], Callable[[], None]]
 """Begins to tell a reader of what happens; returns what ends that."""
 
 
 @implementer(IPushProducer)
 @define(eq=False)
-class Reader:
+class StreamReader:
     """Who reads a stream; see Note [Slow readers].
 
     :param wants: whether an entry is for this reader.
@@ -43,9 +43,9 @@ class Reader:
 
     _request: Any = field(repr=False)
     _clock: IReactorTime = field(repr=False)
-    _wants: Callable[[Entry], bool] = field(repr=False)
-    _known: Iterator[Entry] | None = field(init=False, default=None)
-    _waiting: deque[Entry] = field(init=False, factory=deque)
+    _wants: Callable[[FeedEntry], bool] = field(repr=False)
+    _known: Iterator[FeedEntry] | None = field(init=False, default=None)
+    _waiting: deque[FeedEntry] = field(init=False, factory=deque)
     _left_out: int = field(init=False, default=0)
     _is_paused: bool = field(init=False, default=False)
     _is_pumping: bool = field(init=False, default=False)
@@ -53,7 +53,7 @@ class Reader:
     _done: Deferred[None] | None = field(init=False, default=None)
     _beat: Any = field(init=False, default=None)
 
-    def read(self, known: Iterable[Entry], *, goes_on: bool) -> Deferred[None]:
+    def read(self, known: Iterable[FeedEntry], *, goes_on: bool) -> Deferred[None]:
         """Write what is known, and then what it is told; fires when there is nothing more to say."""
         self._known = iter(known)
         self._is_last = not goes_on
@@ -73,7 +73,7 @@ class Reader:
         self._known = None
         self._waiting.clear()
 
-    def told(self, entry: Entry) -> None:
+    def told(self, entry: FeedEntry) -> None:
         """Something has happened."""
         if self._is_last or not self._wants(entry):
             return
@@ -147,7 +147,7 @@ class Reader:
         self._is_paused = True
 
 
-def written(entry: Entry) -> bytes:
+def written(entry: FeedEntry) -> bytes:
     """An entry as an event."""
     kind = f"event: {entry.kind}\n" if entry.kind else ""
     return f"id: {entry.identifier}\n{kind}data: {entry.text}\n\n".encode(errors="replace")
@@ -162,7 +162,7 @@ class Readers:
 
     _clock: IReactorTime = field(repr=False)
     _most: Callable[[], int] = field(repr=False)
-    _reading: dict[str, list[Reader]] = field(init=False, factory=dict, repr=False)
+    _reading: dict[str, list[StreamReader]] = field(init=False, factory=dict, repr=False)
 
     def __len__(self) -> int:
         """How many streams are read."""
@@ -189,15 +189,15 @@ class Readers:
         self,
         request: Any,
         caller: str,
-        known: Callable[[], Iterable[Entry]],
+        known: Callable[[], Iterable[FeedEntry]],
         follow: Follow | None,
-        wants: Callable[[Entry], bool] = lambda _: True,
+        wants: Callable[[FeedEntry], bool] = lambda _: True,
     ) -> None:
         """Write to a request what is known, and then what happens, until that ends or the client goes.
 
         :param follow: None: what is known was all.
         """
-        reader = Reader(request, self._clock, wants)
+        reader = StreamReader(request, self._clock, wants)
         self._reading.setdefault(caller, []).append(reader)
         leave = follow(reader) if follow is not None else None
         try:
@@ -208,7 +208,7 @@ class Readers:
                 leave()
             reader.close()
 
-    def _forget(self, caller: str, reader: Reader) -> None:
+    def _forget(self, caller: str, reader: StreamReader) -> None:
         theirs = self._reading[caller]
         theirs.remove(reader)
         if not theirs:

@@ -25,7 +25,7 @@ Work = Callable[[], Coroutine[Any, Any, Any]]
 
 
 @define(eq=False)
-class Turns:
+class FairQueue:
     """Lets so many requests run at once, and so many wait for a while.
 
     :ivar limits: the bounds of the moment.

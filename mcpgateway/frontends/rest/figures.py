@@ -6,26 +6,26 @@ from typing import Any
 
 from attrs import frozen
 
-from mcpgateway.frontends.rest.operation import Asked
+from mcpgateway.frontends.rest.operation import OperationRequest
 from mcpgateway.observe import figures
 from mcpgateway.observe.savings import Savings
 
 
 @frozen
-class Figures:
+class FigureRoutes:
     """Answers with numbers."""
 
     _figures: figures.Figures
     _savings: Savings
 
-    async def stats(self, asked: Asked) -> dict[str, Any]:
+    async def stats(self, asked: OperationRequest) -> dict[str, Any]:
         """All that S000's dashboard is made of."""
         return self._figures.stats()
 
-    async def metrics(self, asked: Asked) -> dict[str, Any]:
+    async def metrics(self, asked: OperationRequest) -> dict[str, Any]:
         """What S003 tells of servers and of what their tools cost."""
         return self._figures.metrics()
 
-    async def savings(self, asked: Asked) -> dict[str, Any]:
+    async def savings(self, asked: OperationRequest) -> dict[str, Any]:
         """What sharing saves."""
         return self._savings.shown()

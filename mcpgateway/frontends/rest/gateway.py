@@ -8,7 +8,7 @@ from attrs import frozen
 
 from mcpgateway import __version__
 from mcpgateway.errors import InvalidParams
-from mcpgateway.frontends.rest.operation import Asked
+from mcpgateway.frontends.rest.operation import OperationRequest
 from mcpgateway.manage.readiness import WAIT_MOST_S, WAIT_S, Readiness
 from mcpgateway.manage.shutdown import Ending
 from mcpgateway.observe.dump import Dump
@@ -17,23 +17,23 @@ EXPECTED = 'such as {"servers": ["github"], "timeout_ms": 20000}'
 
 
 @frozen
-class Instance:
+class GatewayRoutes:
     """Answers for the gateway as a whole."""
 
     _readiness: Readiness
     _dump: Dump
     _ending: Ending
 
-    async def version(self, _: Asked) -> Any:
+    async def version(self, _: OperationRequest) -> Any:
         """Which release this is."""
         return {"version": __version__}
 
-    async def preflight(self, asked: Asked) -> Any:
+    async def preflight(self, asked: OperationRequest) -> Any:
         """Whether servers could be called now; nothing is started."""
         names = [each.strip() for each in asked.query.get("need", "").split(",")]
         return self._readiness.look(names)
 
-    async def wait(self, asked: Asked) -> Any:
+    async def wait(self, asked: OperationRequest) -> Any:
         """Start servers, and wait until they can be called."""
         said = asked.said(EXPECTED)
         servers, limit_ms = said.get("servers"), said.get("timeout_ms", WAIT_S * 1000)
@@ -43,10 +43,10 @@ class Instance:
             raise InvalidParams('"timeout_ms" must be a number of milliseconds', EXPECTED)
         return await self._readiness.wait(servers, min(limit_ms, WAIT_MOST_S * 1000) / 1000)
 
-    async def dump(self, _: Asked) -> Any:
+    async def dump(self, _: OperationRequest) -> Any:
         """What the gateway is doing, all of it."""
         return self._dump.told()
 
-    async def shutdown(self, _: Asked) -> Any:
+    async def shutdown(self, _: OperationRequest) -> Any:
         """Have the gateway end."""
         return {"status": self._ending.begin()}

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from mcpgateway.config.values import DURATION_WORDS, seconds_in
 from mcpgateway.errors import InvalidParams
-from mcpgateway.frontends.rest.operation import Asked
+from mcpgateway.frontends.rest.operation import OperationRequest
 from mcpgateway.manage import logins
 
 EXPECTED = (
@@ -19,17 +19,17 @@ TRUE = frozenset(("true", "1", "yes"))
 
 
 @frozen
-class Logins:
+class LoginRoutes:
     """Answers what is asked about that."""
 
     _logins: logins.Logins
 
-    async def look(self, asked: Asked) -> Any:
+    async def look(self, asked: OperationRequest) -> Any:
         """How the caller stands with a server."""
         found = await self._logins.wait(asked.path["name"], asked.principal, _limit(asked))
         return found.shown()
 
-    async def login(self, asked: Asked) -> Any:
+    async def login(self, asked: OperationRequest) -> Any:
         """Find out where the caller signs in, or take what its browser was sent back with."""
         said = asked.said(EXPECTED) if asked.body.strip() else {}
         again, answer = said.get("again", False), said.get("answer")
@@ -42,7 +42,7 @@ class Logins:
             return (await self._logins.answer(name, principal, answer)).shown()
         return (await self._logins.begin(name, principal, again=again)).shown()
 
-    async def logout(self, asked: Asked) -> Any:
+    async def logout(self, asked: OperationRequest) -> Any:
         """Give back what the caller was granted, and on demand the registration."""
         registration = asked.query.get("forget", "").lower() in TRUE
         name = asked.path["name"]
@@ -56,7 +56,7 @@ class Logins:
         }
 
 
-def _limit(asked: Asked) -> float:
+def _limit(asked: OperationRequest) -> float:
     said = asked.query.get("wait")
     if said is None:
         return 0.0

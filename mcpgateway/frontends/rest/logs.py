@@ -11,8 +11,8 @@ from twisted.web.iweb import IRequest
 
 from mcpgateway.errors import InvalidParams, UnknownServer
 from mcpgateway.frontends.rest.event_streams import Readers
-from mcpgateway.frontends.rest.operation import Asked, Feed, number
-from mcpgateway.observe.event_feed import Chronicle, Entry
+from mcpgateway.frontends.rest.operation import Feed, OperationRequest, number
+from mcpgateway.observe.event_feed import Chronicle, FeedEntry
 from mcpgateway.observe.server_logs import HISTORY, ServerLogs
 
 LAST_ID = "last-event-id"
@@ -27,7 +27,7 @@ class Logs:
     _events: Chronicle
     _readers: Readers
 
-    async def of_server(self, asked: Asked) -> Any:
+    async def of_server(self, asked: OperationRequest) -> Any:
         """The log of a server: its last lines, then what is added to it."""
         name = asked.path["name"]
         if not self._logs.is_known(name):
@@ -48,7 +48,7 @@ class Logs:
 
         return Feed(run)
 
-    async def events(self, asked: Asked) -> Any:
+    async def events(self, asked: OperationRequest) -> Any:
         """What happens in the gateway, from now on, or from the event that was seen last."""
         after, follows = _last(asked), _flag(asked, "follow")
         if after is None and "after" in asked.query:
@@ -61,7 +61,7 @@ class Logs:
         events = self._events
         self._readers.check(asked.principal)
 
-        def known() -> list[Entry]:
+        def known() -> list[FeedEntry]:
             """What has happened already."""
             # Without following, what has happened is all that can be told.
             return list(events.after(after or "")) if after is not None or not follows else []
@@ -74,7 +74,7 @@ class Logs:
         return Feed(run)
 
 
-def _last(asked: Asked) -> str | None:
+def _last(asked: OperationRequest) -> str | None:
     # What is no id of ours says nothing of what was seen, as when none is said.
     said = asked.header(LAST_ID)
     return said if said and _is_time(said) else None
@@ -84,17 +84,17 @@ def _is_time(text: str) -> bool:
     return text[0].isdigit()  # a date, or less than any: 0 for all there is
 
 
-def _flag(asked: Asked, name: str) -> bool:
+def _flag(asked: OperationRequest, name: str) -> bool:
     text = asked.query.get(name, "true").lower()
     if text not in FLAGS:
         raise InvalidParams(f'"{name}" must be true or false')
     return FLAGS[text]
 
 
-def _wanted(kinds: str, server: str) -> Callable[[Entry], bool]:
+def _wanted(kinds: str, server: str) -> Callable[[FeedEntry], bool]:
     chosen = tuple(each.strip() for each in kinds.split(",") if each.strip())
 
-    def wants(entry: Entry) -> bool:
+    def wants(entry: FeedEntry) -> bool:
         is_kind = not chosen or any(
             entry.kind == each or entry.kind.startswith(f"{each}.") for each in chosen
         )

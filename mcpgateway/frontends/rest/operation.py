@@ -22,7 +22,7 @@ Run = Callable[[IRequest], Deferred[None]]
 
 
 @frozen
-class Answer:
+class OperationAnswer:
     """An answer that is more than a value with status 200.
 
     :ivar value: becomes JSON.
@@ -48,7 +48,7 @@ class Feed:
 
 
 @define(eq=False, slots=False)
-class Asked:
+class OperationRequest:
     """One request to an operation.
 
     :ivar path: what stands in the places of the route's path.

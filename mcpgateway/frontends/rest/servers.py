@@ -18,13 +18,13 @@ from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.config.model import Remote, Rest
 from mcpgateway.config.values import DURATION_WORDS, seconds_in
 from mcpgateway.errors import Conflict, InvalidParams, NotEntitled
-from mcpgateway.frontends.rest.operation import Answer, Asked
+from mcpgateway.frontends.rest.operation import OperationAnswer, OperationRequest
 from mcpgateway.manage.servers import Operating
 from mcpgateway.observe.roster import Roster
 from mcpgateway.policy.remote_policy import check_may_run
 
 if TYPE_CHECKING:
-    from mcpgateway.manage.entries import Changed, Entries
+    from mcpgateway.manage.entries import Entries, EntryChange
 
 WAIT_S = 60.0  # the most that a request waits for a server; whoever wants to wait longer asks again
 OFF = ("false", "0")
@@ -59,11 +59,11 @@ class Servers:
 
     # Looking
 
-    async def listed(self, asked: Asked) -> Any:
+    async def listed(self, asked: OperationRequest) -> Any:
         """Every server, and its tools unless they are not wanted."""
         return self._roster.views(with_tools=asked.query.get("tools") not in OFF)
 
-    async def shown(self, asked: Asked) -> Answer:
+    async def shown(self, asked: OperationRequest) -> OperationAnswer:
         """One server: its numbers, its tools, and how it is defined but for values of variables and headers."""
         name = asked.path["name"]
         view = self._roster.view(name)
@@ -72,7 +72,7 @@ class Servers:
 
     # Changing
 
-    async def add(self, asked: Asked) -> Answer:
+    async def add(self, asked: OperationRequest) -> OperationAnswer:
         """Add one, and have it started unless it is switched off."""
         said = asked.said(DEFINED)
         limit_s = _limit(asked)
@@ -80,7 +80,7 @@ class Servers:
         self._check_reach(asked, is_run_here=runs_here(definition))
         return await self._added(self._entries.add(name, definition), definition, limit_s)
 
-    async def put(self, asked: Asked) -> Answer:
+    async def put(self, asked: OperationRequest) -> OperationAnswer:
         """Let one be defined so, whether it is there already or not."""
         said = asked.said(DEFINED)
         limit_s, name, definition = _limit(asked), asked.path["name"], read_definition(said)
@@ -95,7 +95,7 @@ class Servers:
         status = "updated" if changed.is_other else "unchanged"
         return self._tagged(name, 200, {"status": status, **self._more(changed, limit_s)})
 
-    async def patch(self, asked: Asked) -> Answer:
+    async def patch(self, asked: OperationRequest) -> OperationAnswer:
         """Switch one on or off, change any of its keys, its variables or its headers, or call it by another name."""
         patch = read_patch(asked.said(EXPECTED))
         if patch.gives and not asked.is_admin:
@@ -119,7 +119,7 @@ class Servers:
             status = {"status": "patched", "old_name": name, "new_name": changed.name}
         return self._tagged(changed.name, 200, {**status, **self._more(changed, limit_s)})
 
-    async def remove(self, asked: Asked) -> Any:
+    async def remove(self, asked: OperationRequest) -> Any:
         """Take one out of the configuration; what it was is kept in a file."""
         condition = read_condition(asked.header("if-match"), None)
         kept, hint = self._entries.remove(asked.path["name"], condition)
@@ -127,39 +127,41 @@ class Servers:
 
     # Operating
 
-    async def start(self, asked: Asked) -> Answer:
+    async def start(self, asked: OperationRequest) -> OperationAnswer:
         """Start one."""
         name, limit_s = asked.path["name"], _limit(asked)
         await self._operating.begin(name, limit_s)
-        return Answer(200 if limit_s else 202, {"status": "started", **self._view(name, limit_s)})
+        return OperationAnswer(200 if limit_s else 202, {"status": "started", **self._view(name, limit_s)})
 
-    async def start_all(self, _: Asked) -> Answer:
+    async def start_all(self, _: OperationRequest) -> OperationAnswer:
         """Start every server that clients share."""
-        return Answer(202, {"status": "started", "servers": self._operating.start_all()})
+        return OperationAnswer(202, {"status": "started", "servers": self._operating.start_all()})
 
-    async def stop(self, asked: Asked) -> Any:
+    async def stop(self, asked: OperationRequest) -> Any:
         """Stop what runs of one; the next who needs it starts it again."""
         await self._operating.stop(asked.path["name"])
         return {"status": "stopped"}
 
-    async def stop_all(self, _: Asked) -> Any:
+    async def stop_all(self, _: OperationRequest) -> Any:
         """Stop what runs of every server."""
         return {"status": "stopped", "servers": await self._operating.stop_all()}
 
-    async def restart(self, asked: Asked) -> Any:
+    async def restart(self, asked: OperationRequest) -> Any:
         """Replace what runs of one by new children, or start it."""
         name, limit_s = asked.path["name"], _limit(asked)
         await self._operating.restart(name, limit_s)
         return {"status": "restarted", **self._view(name, limit_s)}
 
-    async def reset_circuit(self, asked: Asked) -> Any:
+    async def reset_circuit(self, asked: OperationRequest) -> Any:
         """Forget what one has done wrong."""
         self._operating.reset_circuit(asked.path["name"])
         return {"status": "circuit reset"}
 
     # What is said
 
-    async def _added(self, changed: Changed, definition: Mapping[str, Any], limit_s: float) -> Answer:
+    async def _added(
+        self, changed: EntryChange, definition: Mapping[str, Any], limit_s: float
+    ) -> OperationAnswer:
         name = changed.name
         if not is_on(definition):
             return self._tagged(name, 201, {"status": "added"}, _place(name))
@@ -179,25 +181,27 @@ class Servers:
         await self._settled(name, limit_s, starts=True)
         return limit_s
 
-    def _check_reach(self, asked: Asked, *, is_run_here: bool) -> None:
+    def _check_reach(self, asked: OperationRequest, *, is_run_here: bool) -> None:
         check_may_run(asked.principal, self._settings(), is_run_here=is_run_here)
 
-    def _more(self, changed: Changed, limit_s: float) -> dict[str, Any]:
+    def _more(self, changed: EntryChange, limit_s: float) -> dict[str, Any]:
         more = {"hint": changed.hint} if changed.hint else {}
         return {**more, **self._view(changed.name, limit_s)}
 
     def _view(self, name: str, limit_s: float) -> dict[str, Any]:
         return {"server": self._roster.view(name)} if limit_s else {}
 
-    def _tagged(self, name: str, status: int, value: Any, headers: Mapping[str, str] | None = None) -> Answer:
-        return Answer(status, value, {**(headers or {}), "etag": self._entries.tag(name)})
+    def _tagged(
+        self, name: str, status: int, value: Any, headers: Mapping[str, str] | None = None
+    ) -> OperationAnswer:
+        return OperationAnswer(status, value, {**(headers or {}), "etag": self._entries.tag(name)})
 
 
 def _place(name: str) -> dict[str, str]:
     return {"location": f"/api/v1/servers/{name}"}
 
 
-def _limit(asked: Asked) -> float:
+def _limit(asked: OperationRequest) -> float:
     """How long a request is to wait.
 
     :raise InvalidParams: it does not say that so that it can be understood.

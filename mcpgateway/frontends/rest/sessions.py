@@ -8,7 +8,7 @@ from attrs import frozen
 
 from mcpgateway.config.document import visible
 from mcpgateway.errors import InvalidParams, NotThere
-from mcpgateway.frontends.rest.operation import Asked, number
+from mcpgateway.frontends.rest.operation import OperationRequest, number
 from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.observe.sessions import ID_LIMIT, LISTED_LIMIT, Ended, SessionBook
 
@@ -17,13 +17,13 @@ WHICH = "name a session in the path, or say ?pid=PID or ?all=true"
 
 
 @frozen
-class Sessions:
+class SessionRoutes:
     """Lists sessions, and ends them."""
 
     _switchboard: Switchboard
     _book: SessionBook
 
-    async def listed(self, asked: Asked) -> Any:
+    async def listed(self, asked: OperationRequest) -> Any:
         """The sessions in use, the one that was heard of last first."""
         said = asked.query
         pid = _pid(said["pid"]) if "pid" in said else None
@@ -31,14 +31,14 @@ class Sessions:
         found = self._book.listed(server=said.get("server", ""), pid=pid, limit=min(limit, LISTED_LIMIT))
         return {"sessions": found, "count": len(self._switchboard.sessions)}
 
-    async def kill(self, asked: Asked) -> Any:
+    async def kill(self, asked: OperationRequest) -> Any:
         """End one session."""
         ended = self._book.end(asked.path["id"])
         if not ended.sessions:
             raise NotThere("there is no such session", LISTED)
         return _told(ended)
 
-    async def kill_some(self, asked: Asked) -> Any:
+    async def kill_some(self, asked: OperationRequest) -> Any:
         """End the sessions of a process, or all of them."""
         said = asked.query
         if "pid" in said:
@@ -47,16 +47,16 @@ class Sessions:
             return _told(self._book.end_all())
         raise InvalidParams("which sessions?", WHICH)
 
-    async def end_by_pid(self, asked: Asked) -> Any:
+    async def end_by_pid(self, asked: OperationRequest) -> Any:
         """End every session that belongs to a process."""
         return _told(self._book.end_owned_by(_pid(asked.path["pid"])))
 
-    async def end(self, asked: Asked) -> Any:
+    async def end(self, asked: OperationRequest) -> Any:
         """End one session, by its whole id; an unknown one ends nothing, and that is no error."""
         killed = self._switchboard.end_named(asked.path["id"].encode(errors="replace"))
         return {"ok": True, "killed": int(killed)}
 
-    async def kill_named(self, asked: Asked) -> Any:
+    async def kill_named(self, asked: OperationRequest) -> Any:
         """End one session, as immorterm-mcp-gateway has it."""
         name = asked.path["id"]
         ended = self._book.end(name)
@@ -64,7 +64,7 @@ class Sessions:
             raise NotThere(f"Session not found: {visible(name[:ID_LIMIT])}", LISTED)
         return {**_told(ended), "sessionId": name}
 
-    async def kill_all(self, _: Asked) -> Any:
+    async def kill_all(self, _: OperationRequest) -> Any:
         """End all sessions."""
         return _told(self._book.end_all())
 

@@ -21,8 +21,8 @@ from mcpgateway import escaping
 from mcpgateway.errors import GatewayError
 from mcpgateway.frontends.http.routes import API, PLACE, ROUTES, VERSIONED, Media, Route, methods_of
 from mcpgateway.frontends.http.statuses import control_status_of
-from mcpgateway.frontends.rest.fair_queue import Turns
-from mcpgateway.frontends.rest.operation import Answer, Asked, Feed
+from mcpgateway.frontends.rest.fair_queue import FairQueue
+from mcpgateway.frontends.rest.operation import Feed, OperationAnswer, OperationRequest
 from mcpgateway.system.process.processes import out_of_files
 
 Groups = Mapping[str, Callable[[], Any]]
@@ -46,7 +46,7 @@ class ControlPlane:
     log = Logger()
     app: Any = Klein()  # one for all, since making the table takes longer than making all the rest
 
-    def __init__(self, groups: Groups, turns: Turns, audit: Audit | None = None) -> None:
+    def __init__(self, groups: Groups, turns: FairQueue, audit: Audit | None = None) -> None:
         self._groups = groups
         self._audit = audit
         self._made: dict[str, Any] = {}
@@ -61,10 +61,10 @@ class ControlPlane:
 
         :param path: the parts of its path that the route names.
         """
-        asked = Asked(request, route, path)
+        asked = OperationRequest(request, route, path)
         return ensureDeferred(self._answer(asked)).addCallback(self._audited, asked)
 
-    def _audited(self, body: bytes, asked: Asked) -> bytes:
+    def _audited(self, body: bytes, asked: OperationRequest) -> bytes:
         route, request = asked.route, asked.request
         if self._audit is not None and route.method != "GET" and not route.operation.startswith(CALLS):
             # With the names of servers in the place of what may be the id of a session, which is a secret.
@@ -78,7 +78,7 @@ class ControlPlane:
             request.setHeader(b"x-request-id", identifier.encode())
         return body
 
-    async def _answer(self, asked: Asked) -> bytes:
+    async def _answer(self, asked: OperationRequest) -> bytes:
         if (
             asked.judged is not asked.route.access
         ):  # see Note [As it is judged] in `mcpgateway.frontends.http.routes`
@@ -100,7 +100,7 @@ class ControlPlane:
             self.log.failure("a request to the control plane broke", event="control.broken")
             return _refused(asked.request, GatewayError(BROKEN))
 
-    async def _operate(self, asked: Asked) -> Any:
+    async def _operate(self, asked: OperationRequest) -> Any:
         group, _, method = asked.route.operation.partition(".")
         made = self._made.get(group)
         if made is None:
@@ -118,7 +118,7 @@ def _serve(route: Route) -> None:
     ControlPlane.app.route(rule, methods=methods, endpoint=f"{route.method} {route.path}")(serve)
 
 
-async def _written(asked: Asked, found: Any) -> bytes:
+async def _written(asked: OperationRequest, found: Any) -> bytes:
     request = asked.request
     if isinstance(found, Feed):
         request.setHeader(b"content-type", found.media.encode())
@@ -126,7 +126,9 @@ async def _written(asked: Asked, found: Any) -> bytes:
         if asked.request.method != b"HEAD":
             await found.run(request)
         return b""
-    answer = found if isinstance(found, Answer) else Answer(next(iter(asked.route.gives)), found)
+    answer = (
+        found if isinstance(found, OperationAnswer) else OperationAnswer(next(iter(asked.route.gives)), found)
+    )
     request.setResponseCode(answer.status)
     for name, value in answer.headers.items():
         request.setHeader(name.encode(), value.encode("latin-1"))

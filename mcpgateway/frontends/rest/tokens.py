@@ -7,7 +7,7 @@ from typing import Any
 from attrs import frozen
 
 from mcpgateway.errors import ConfigError, GatewayError, InvalidParams
-from mcpgateway.frontends.rest.operation import Answer, Asked
+from mcpgateway.frontends.rest.operation import OperationAnswer, OperationRequest
 from mcpgateway.manage.tokens import OWN, Issuing
 
 EXPECTED = 'such as {"name": "build", "servers": ["github"], "read_only": true, "expires_in": 86400}'
@@ -25,11 +25,11 @@ class Tokens:
 
     _issuing: Issuing
 
-    async def listed(self, _: Asked) -> Any:
+    async def listed(self, _: OperationRequest) -> Any:
         """The tokens of agents."""
         return {"required": self._issuing.is_required, "tokens": self._issuing.listed()}
 
-    async def create(self, asked: Asked) -> Any:
+    async def create(self, asked: OperationRequest) -> Any:
         """Make a token for an agent."""
         said = asked.said(EXPECTED)
         # A limit that is not understood must not be left out.
@@ -43,14 +43,14 @@ class Tokens:
             read_only=_flag(said, "read_only"),
             lasts_s=_seconds(said),
         )
-        return Answer(201, {"token": secret, **made.shown(made.created)})
+        return OperationAnswer(201, {"token": secret, **made.shown(made.created)})
 
-    async def revoke(self, asked: Asked) -> Any:
+    async def revoke(self, asked: OperationRequest) -> Any:
         """Take one back."""
         found = self._issuing.revoke(asked.path["id"])
         return {"revoked": found.id, "name": found.name}
 
-    async def rotate(self, asked: Asked) -> Any:
+    async def rotate(self, asked: OperationRequest) -> Any:
         """Replace the gateway's own."""
         said = asked.said('such as {"which": ["auth"]}') if asked.body.strip() else {}
         which = _texts(said, "which") or ["auth"]
@@ -60,7 +60,7 @@ class Tokens:
         self._issuing.rotate(which)
         return {"rotated": which}
 
-    async def require(self, asked: Asked) -> Any:
+    async def require(self, asked: OperationRequest) -> Any:
         """Let clients on this machine need a token, or not."""
         said = asked.said('such as {"required": true}')
         if not isinstance(said.get("required"), bool):

@@ -18,14 +18,14 @@ from twisted.internet.interfaces import IReactorTime
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import InvalidParams
 from mcpgateway.frontends.http.workspace_detection import said_place
-from mcpgateway.frontends.rest.operation import Answer, Asked, number
+from mcpgateway.frontends.rest.operation import OperationAnswer, OperationRequest, number
 from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.hub.owners import Owners
 from mcpgateway.manage.discovery import LIMIT_S, Discovery
 from mcpgateway.manage.toolbox import Toolbox
 from mcpgateway.policy.access import is_client
 from mcpgateway.protocol import jsonrpc
-from mcpgateway.system.workspaces import Place
+from mcpgateway.system.workspaces import WorkingPlace
 
 CALL_S = 600.0  # the most that a call may take; clients hang up earlier
 FOUND, FOUND_MOST = 10, 50
@@ -37,7 +37,7 @@ MISSING = "Mcpgateway-Missing"
 
 
 @frozen
-class Caller:
+class ToolCaller:
     """Who asks, and where he works."""
 
     principal: str
@@ -61,15 +61,15 @@ class Caller:
         """The server of that name that the caller's workspace itself defines."""
         return self._place().addCallback(lambda place: self._switchboard.scopes.own(name, place.root))
 
-    def _place(self) -> Deferred[Place]:
+    def _place(self) -> Deferred[WorkingPlace]:
         scopes, peer = self._switchboard.scopes, self._exchange.caller
         said = said_place(self._exchange, self._owners)
         place = scopes.place(said, peer)
         looked = scopes.look_for(peer) if place is None else succeed(None)
-        return looked.addCallback(lambda _: place or scopes.place(said, peer) or Place())
+        return looked.addCallback(lambda _: place or scopes.place(said, peer) or WorkingPlace())
 
 
-class Tools:
+class ToolRoutes:
     """Finds, describes and calls tools."""
 
     def __init__(self, switchboard: Switchboard, owners: Owners, clock: IReactorTime) -> None:
@@ -78,29 +78,29 @@ class Tools:
         self._toolbox = Toolbox(switchboard, clock)
         self._discovery = Discovery(switchboard, clock)
 
-    async def listed(self, asked: Asked) -> Any:
+    async def listed(self, asked: OperationRequest) -> Any:
         """All tools, those of one server, or those that fit to what somebody wants."""
         said = asked.query
         caller, server = self._caller(asked), said.get("server", "")
         if "q" not in said:
             found = await self._toolbox.tools(caller, server)
-            return Answer(
+            return OperationAnswer(
                 value=found.tools, headers={MISSING: ", ".join(found.missing)} if found.missing else {}
             )
         return await self._toolbox.search(caller, said["q"], _limit(said), server)
 
-    async def describe(self, asked: Asked) -> Any:
+    async def describe(self, asked: OperationRequest) -> Any:
         """All there is to know of one tool."""
         return await self._toolbox.describe(self._caller(asked), asked.path["id"])
 
-    async def call_by_id(self, asked: Asked) -> Any:
+    async def call_by_id(self, asked: OperationRequest) -> Any:
         """Call a tool by its id."""
         wanted = _wanted(asked)
         return await self._toolbox.call_by_id(
             self._caller(asked), asked.path["id"], wanted.arguments, wanted.limit_s
         )
 
-    async def call(self, asked: Asked) -> Any:
+    async def call(self, asked: OperationRequest) -> Any:
         """Call a tool of a server by its own name."""
         wanted = _wanted(asked)
         if not wanted.tool:
@@ -109,21 +109,21 @@ class Tools:
             self._caller(asked), asked.path["name"], wanted.tool, wanted.arguments, wanted.limit_s
         )
 
-    async def result(self, asked: Asked) -> Any:
+    async def result(self, asked: OperationRequest) -> Any:
         """A part of a result that was too long to be shown."""
         return await self._toolbox.result(self._caller(asked), asked.path["ref"], _part(asked.query))
 
-    async def discovered(self, _: Asked) -> Any:
+    async def discovered(self, _: OperationRequest) -> Any:
         """How far the discovery is, or what came of the latest."""
         return self._discovery.shown()
 
-    async def discover(self, asked: Asked) -> Any:
+    async def discover(self, asked: OperationRequest) -> Any:
         """Have servers asked for their lists; who comes while that is done is told how far it is."""
         said = asked.members(EXPECTED)
         servers, limit_s = self._named(said), _seconds(said, LIMIT_S)
         if not self._discovery.is_running:
             self._discovery.begin(servers, limit_s)
-        return Answer(202, self._discovery.shown())
+        return OperationAnswer(202, self._discovery.shown())
 
     def _named(self, said: Mapping[str, Raw]) -> list[ServerSpec]:
         known = self._switchboard.servers
@@ -134,15 +134,15 @@ class Tools:
         chosen = [self._toolbox.server(each) for each in dict.fromkeys(names)]
         return chosen or [each for each in known.values() if each.enabled]
 
-    def _caller(self, asked: Asked) -> Caller:
-        return Caller(asked.principal, asked.is_admin, asked.exchange, self._switchboard, self._owners)
+    def _caller(self, asked: OperationRequest) -> ToolCaller:
+        return ToolCaller(asked.principal, asked.is_admin, asked.exchange, self._switchboard, self._owners)
 
 
 EXPECTED = 'such as {"tool": "read_file", "arguments": {"path": "notes.txt"}}'
 
 
 @frozen
-class Wanted:
+class CallBody:
     """What the body of a call says.
 
     :ivar tool: its own name; empty where it stands in the path.
@@ -153,7 +153,7 @@ class Wanted:
     limit_s: float
 
 
-def _wanted(asked: Asked) -> Wanted:
+def _wanted(asked: OperationRequest) -> CallBody:
     said = asked.members(EXPECTED)
     arguments = next((said[name] for name in ("arguments", "args") if name in said), jsonrpc.EMPTY)
     if arguments == jsonrpc.NULL:
@@ -164,7 +164,7 @@ def _wanted(asked: Asked) -> Wanted:
         tool = msgspec.json.decode(said["tool"], type=str) if "tool" in said else ""
     except msgspec.DecodeError:
         raise InvalidParams('"tool" must be a string', EXPECTED) from None
-    return Wanted(tool, arguments, _seconds(said, CALL_S))
+    return CallBody(tool, arguments, _seconds(said, CALL_S))
 
 
 def _seconds(said: Mapping[str, Raw], most: float) -> float:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from mcpgateway.errors import NotThere, UnknownServer
-from mcpgateway.frontends.rest.operation import Asked, number
-from mcpgateway.observe.activity import SHOWN, Activity
+from mcpgateway.frontends.rest.operation import OperationRequest, number
+from mcpgateway.observe.activity import SHOWN, ActivityLog
 from mcpgateway.observe.recorder import Recording
-from mcpgateway.observe.why import Why
+from mcpgateway.observe.why import Diagnoser
 
 MEMBERS = ("id", "server", "tool", "outcome", "principal", "kind")
 
@@ -16,16 +16,16 @@ MEMBERS = ("id", "server", "tool", "outcome", "principal", "kind")
 class Tracing:
     """Answers about what has happened."""
 
-    def __init__(self, why: Why, recording: Recording, activity: Activity | None) -> None:
+    def __init__(self, why: Diagnoser, recording: Recording, activity: ActivityLog | None) -> None:
         self._activity = activity
         self._why = why
         self._recording = recording
 
-    async def why(self, asked: Asked) -> Any:
+    async def why(self, asked: OperationRequest) -> Any:
         """Why a server is as it is."""
         return self._why.tell(asked.path["name"])
 
-    async def record(self, asked: Asked) -> Any:
+    async def record(self, asked: OperationRequest) -> Any:
         """What was said to a server, and by it."""
         name, said = asked.path["name"], asked.query.get("limit")
         lines = await self._recording.export(name, None if said is None else number("limit", said))
@@ -33,7 +33,7 @@ class Tracing:
             raise UnknownServer(f"Unknown server: {name}")
         return {"server": name, "lines": lines}
 
-    async def activity(self, asked: Asked) -> Any:
+    async def activity(self, asked: OperationRequest) -> Any:
         """What was done lately."""
         if self._activity is None:
             raise NotThere("nothing is written down", "gateway.trace.activity switches it on")

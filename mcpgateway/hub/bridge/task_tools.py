@@ -17,7 +17,7 @@ from mcpgateway.hub.filters import Between
 from mcpgateway.hub.slot import Slot
 from mcpgateway.interfaces import Call
 from mcpgateway.protocol import jsonrpc, legacy, peek
-from mcpgateway.protocol.jsonrpc import Envelope, Kind, Message
+from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 
 CALL, RESULT, CANCEL = "tools/call", "tasks/result", "tasks/cancel"
 KEPT_MS = 3_600_000  # for how long the server is asked to keep a task; it may say otherwise
@@ -47,7 +47,7 @@ class Errand(Between):
         params: Envelope = {"taskId": jsonrpc.raw(identifier)}
         envelope = jsonrpc.request(0, RESULT, params)
         try:
-            self.slot.submit(call, Message(Kind.REQUEST, envelope, RESULT, b"0", params))
+            self.slot.submit(call, Message(MessageKind.REQUEST, envelope, RESULT, b"0", params))
         except GatewayError as why:
             self.sink.failed(call, why)
 

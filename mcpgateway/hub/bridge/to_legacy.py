@@ -57,7 +57,7 @@ from mcpgateway.policy.client_requests import Offer, name_of, offer_of, offers_s
 from mcpgateway.policy.recorded_answers import told_at_handshake
 from mcpgateway.policy.sharing import Variant, variant_of
 from mcpgateway.protocol import jsonrpc, modern, peek, translate
-from mcpgateway.protocol.jsonrpc import Envelope, Kind, Message
+from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 from mcpgateway.protocol.request_states import HANDLE_BYTES, RequestStates, digest_of
 from mcpgateway.protocol.versions import LATEST_LEGACY, LATEST_MODERN
 
@@ -576,7 +576,7 @@ class ToLegacy:
             if result is not None:
                 del crossing.asked[number]
                 envelope = {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.raw(number), "result": result}
-                said = Message(Kind.RESPONSE, envelope, id=b"%d" % number)
+                said = Message(MessageKind.RESPONSE, envelope, id=b"%d" % number)
                 self._questions.answered(crossing.call.session, said)
 
     def _opened(

@@ -44,7 +44,7 @@ from mcpgateway.interfaces import Call
 from mcpgateway.policy import routing
 from mcpgateway.policy.client_requests import FULL, refusal
 from mcpgateway.protocol import jsonrpc, modern, peek, translate
-from mcpgateway.protocol.jsonrpc import Envelope, Kind, Message
+from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 from mcpgateway.protocol.translate import InputRequest
 
 ROUNDS_LIMIT = 8  # requests that follow upon one call's first
@@ -97,7 +97,9 @@ class Crossing(Between):
         """Send its request, with more parameters than those of the first."""
         params = self.params | more
         meta = peek.members(params, "_meta")
-        message = Message(Kind.REQUEST, dict(self.envelope), self.call.method, self.call.id, params, meta)
+        message = Message(
+            MessageKind.REQUEST, dict(self.envelope), self.call.method, self.call.id, params, meta
+        )
         if self.slot.replicas is not None and self.call.method == "tools/call":
             self.slot.replicas.submit(self.call, message)
         else:

@@ -24,13 +24,13 @@ from msgspec import Raw
 
 from mcpgateway import __version__
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.discovery.records import Item, Kind, read_items
+from mcpgateway.discovery.records import Item, ListKind, read_items
 from mcpgateway.hub.catalog.list_limit import ListLimit
 from mcpgateway.policy.recorded_answers import (
     COMMON,
     HELLO,
-    Answer,
-    Key,
+    AnswerKey,
+    RecordedAnswer,
     is_own,
     place_of,
     told_at_handshake,
@@ -46,9 +46,9 @@ PLACES_LIMIT = 1000  # ways of launching servers whose lists are held
 INSTRUCTIONS_LIMIT = 100_000  # characters
 TOLD_LIMIT = 64  # kinds of clients of one of them
 
-OnChange = Callable[[str, Kind], None]
-OnNews = Callable[[str, Kind, str], None]
-_KINDS = {kind.method: kind for kind in Kind}
+OnChange = Callable[[str, ListKind], None]
+OnNews = Callable[[str, ListKind, str], None]
+_KINDS = {kind.method: kind for kind in ListKind}
 
 
 @define(eq=False)
@@ -83,7 +83,7 @@ class Whose(Enum):
         return is_own(told) if self is Whose.TOLD else told == shared
 
 
-Shelf = dict[tuple[Kind, str], _List]
+Shelf = dict[tuple[ListKind, str], _List]
 
 
 class Librarian:
@@ -115,14 +115,14 @@ class Librarian:
 
     # What is known
 
-    def known(self, server: ServerSpec, kind: Kind, told: str = "") -> tuple[Item, ...] | None:
+    def known(self, server: ServerSpec, kind: ListKind, told: str = "") -> tuple[Item, ...] | None:
         """What a server lists, as it was last heard or is on record; None where that is not known.
 
         :param told: names what its child is told of its client; empty for one that clients share.
         """
         return self._list(server, kind, told).items
 
-    def recall(self, server: ServerSpec, kind: Kind, told: str = "") -> tuple[Item, ...] | None:
+    def recall(self, server: ServerSpec, kind: ListKind, told: str = "") -> tuple[Item, ...] | None:
         """The same; what no view has asked for yet may be on record by now, from whoever was at the server itself."""
         found = self.known(server, kind, told)
         return self._on_record(server, kind, told).items if found is None else found
@@ -132,18 +132,18 @@ class Librarian:
 
         Whoever counts tools, or shows them beside a server, asks here, so that all say the same.
         """
-        return self.recall(server, Kind.TOOL)
+        return self.recall(server, ListKind.TOOL)
 
-    def is_fresh(self, server: ServerSpec, kind: Kind, told: str = "") -> bool:
+    def is_fresh(self, server: ServerSpec, kind: ListKind, told: str = "") -> bool:
         """Whether a list is known, and its server has not said since that it has changed."""
         found = self._list(server, kind, told)
         return found.is_fresh and found.items is not None
 
-    def show(self, server: ServerSpec, kind: Kind, told: str = "") -> None:
+    def show(self, server: ServerSpec, kind: ListKind, told: str = "") -> None:
         """Somebody is shown a list that may not be true any more."""
         self._list(server, kind, told).is_shown = True
 
-    def is_shown(self, server: ServerSpec, kind: Kind, told: str = "") -> bool:
+    def is_shown(self, server: ServerSpec, kind: ListKind, told: str = "") -> bool:
         """Whether somebody is shown a list, or none, who is to hear when it is another."""
         return self._list(server, kind, told).is_shown
 
@@ -157,7 +157,7 @@ class Librarian:
     def everything(self) -> Iterator[Item]:
         """Whatever the servers there are offer, as far as it is known."""
         for server in self.servers():
-            for kind in Kind:
+            for kind in ListKind:
                 yield from self.known(server, kind) or ()
 
     def instructions(self, server: ServerSpec) -> str:
@@ -168,16 +168,16 @@ class Librarian:
         hello = peek.members({"hello": found.pages[0]}, "hello") if found is not None else {}
         return peek.text(hello, "instructions", INSTRUCTIONS_LIMIT) or ""
 
-    def _list(self, server: ServerSpec, kind: Kind, told: str) -> _List:
+    def _list(self, server: ServerSpec, kind: ListKind, told: str) -> _List:
         shelf = self._shelf(server)
         found = shelf.get((kind, told))
         if found is None:
             found = shelf[kind, told] = self._on_record(server, kind, told)
-            while len(shelf) > TOLD_LIMIT * len(Kind):
+            while len(shelf) > TOLD_LIMIT * len(ListKind):
                 del shelf[next(iter(shelf))]
         return found
 
-    def _on_record(self, server: ServerSpec, kind: Kind, told: str) -> _List:
+    def _on_record(self, server: ServerSpec, kind: ListKind, told: str) -> _List:
         snapshots = self._snapshots
         if snapshots is None:
             return _List(None)
@@ -203,11 +203,11 @@ class Librarian:
         snapshots.shown.add((server.name, legacy_key, kind.method))
         return _List(read_items(server.name, kind, answer.pages), answer.digest(kind.method), is_fresh=False)
 
-    def _keys(self, place: str, told: str = "") -> tuple[Key, Key]:
+    def _keys(self, place: str, told: str = "") -> tuple[AnswerKey, AnswerKey]:
         # How a list is on record that is asked for in either era; what the gateway says of itself is the same for all.
         legacy_told = told.removeprefix(COMMON) or self._shared
         modern_told = told if is_own(told) else self._modern
-        return Key(place, Era.LEGACY, legacy_told), Key(place, Era.MODERN, modern_told)
+        return AnswerKey(place, Era.LEGACY, legacy_told), AnswerKey(place, Era.MODERN, modern_told)
 
     def _shelf(self, server: ServerSpec) -> Shelf:
         at = (server.name, self._place(server))
@@ -229,12 +229,12 @@ class Librarian:
 
     # What is learnt
 
-    def learn(self, server: ServerSpec, kind: Kind, pages: Iterable[Raw], told: str = "") -> None:
+    def learn(self, server: ServerSpec, kind: ListKind, pages: Iterable[Raw], told: str = "") -> None:
         """A server has answered a request for a list."""
         self._put(self._shelf(server), server.name, kind, told, tuple(pages))
 
-    def _put(self, shelf: Shelf, name: str, kind: Kind, told: str, pages: tuple[Raw, ...]) -> None:
-        digest = Answer(pages).digest(kind.method)
+    def _put(self, shelf: Shelf, name: str, kind: ListKind, told: str, pages: tuple[Raw, ...]) -> None:
+        digest = RecordedAnswer(pages).digest(kind.method)
         known = shelf.get((kind, told))
         if known is not None and known.items is not None and known.digest == digest:
             known.is_fresh, known.is_shown = True, False
@@ -248,7 +248,7 @@ class Librarian:
         if known is None or known.is_fresh or known.is_shown:  # else it was said when it changed
             self.on_news(name, kind, told)
 
-    def _kept(self, name: str, key: Key, method: str, pages: tuple[Raw, ...]) -> None:
+    def _kept(self, name: str, key: AnswerKey, method: str, pages: tuple[Raw, ...]) -> None:
         # Whoever asked for it: it is what those are shown who share the child.
         kind, shelf = _KINDS.get(method), self._shelves.get((name, key.place))
         if kind is None or shelf is None:
@@ -259,7 +259,7 @@ class Librarian:
         if key == legacy_key or (key == modern_key and not self._is_on_record(name, legacy_key, kind)):
             self._put(shelf, name, kind, "", pages)
 
-    def _is_on_record(self, name: str, key: Key, kind: Kind) -> bool:
+    def _is_on_record(self, name: str, key: AnswerKey, kind: ListKind) -> bool:
         return self._snapshots is not None and self._snapshots.find(name, key, kind.method) is not None
 
     def changed(self, server: ServerSpec, news: str, whose: Whose = Whose.SHARED, told: str = "") -> None:
@@ -274,12 +274,12 @@ class Librarian:
             for each in sharers:
                 self.on_news(server.name, kind, each)
 
-    def outdate(self, server: ServerSpec, news: str, told: str = "") -> list[Kind]:
+    def outdate(self, server: ServerSpec, news: str, told: str = "") -> list[ListKind]:
         """A list is to be asked for again; returns what it is a list of."""
         return self._outdate(server, news, lambda each: each == told)
 
-    def _outdate(self, server: ServerSpec, news: str, is_meant: Callable[[str], bool]) -> list[Kind]:
-        kinds = [kind for kind in Kind if kind.news == news]
+    def _outdate(self, server: ServerSpec, news: str, is_meant: Callable[[str], bool]) -> list[ListKind]:
+        kinds = [kind for kind in ListKind if kind.news == news]
         self.changes[server.name] = self.changes.get(server.name, 0) + 1
         for (kind, told), known in self._shelf(server).items():
             if kind in kinds and is_meant(told):
@@ -307,7 +307,7 @@ class Librarian:
     def lend(self, server: ServerSpec, former: str, told: str) -> None:
         """One client's own child lists something else from now on; what it had is known until it is asked."""
         shelf = self._shelf(server)
-        for kind in Kind:
+        for kind in ListKind:
             known = shelf.get((kind, former))
             if known is not None and (kind, told) not in shelf:
                 shelf[kind, told] = _List(known.items, known.digest, known.is_fresh)
@@ -320,5 +320,5 @@ class Librarian:
         self.generation += 1
 
 
-def _unheard(name: str, kind: Kind, told: str) -> None:
+def _unheard(name: str, kind: ListKind, told: str) -> None:
     """Nobody sees anything."""

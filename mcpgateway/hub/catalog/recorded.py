@@ -29,11 +29,11 @@ from mcpgateway.policy.recorded_answers import (
     HELLO,
     LISTS,
     OLD_S,
-    Answer,
+    AnswerKey,
     Catalog,
     Chain,
-    Key,
-    Question,
+    RecordableRequest,
+    RecordedAnswer,
     client_in,
     for_now,
     may_be_kept,
@@ -78,7 +78,7 @@ class Store(Protocol):
         """Put on record what is not yet there."""
 
 
-Kept = Callable[[str, Key, str, tuple[Raw, ...]], None]
+Kept = Callable[[str, AnswerKey, str, tuple[Raw, ...]], None]
 Listed = Callable[["Upstream", tuple[Raw, ...]], None]
 
 
@@ -113,7 +113,7 @@ class Snapshots:
         self.kept: Kept = _unheard
         self.listed: Listed = _unlisted
         self.limit = ListLimit()
-        self.shown: set[tuple[str, Key, str]] = set()
+        self.shown: set[tuple[str, AnswerKey, str]] = set()
         self._held: dict[str, _Held] = {}  # in the order of their use
         self._places: dict[str, frozenset[str]] = {}  # where each server is known
 
@@ -147,29 +147,29 @@ class Snapshots:
         self._places.pop(name, None)
         self._store.erase(name)
 
-    def find(self, name: str, key: Key, method: str) -> Answer | None:
+    def find(self, name: str, key: AnswerKey, method: str) -> RecordedAnswer | None:
         """What a server of that name answers; None where that is not known."""
         return self._hold(name).catalog.find(key, method)
 
-    def keep(self, name: str, key: Key, method: str, pages: tuple[Raw, ...]) -> None:
+    def keep(self, name: str, key: AnswerKey, method: str, pages: tuple[Raw, ...]) -> None:
         """Keep what a server has answered."""
         held, now = self._hold(name), self.now
         known = held.catalog.find(key, method)
         if known is not None and known.pages == pages and 0 <= now - known.at < FRESH_S:
             return
-        held.catalog.put(key, method, Answer(pages, now))
+        held.catalog.put(key, method, RecordedAnswer(pages, now))
         self._changed(name, held)
         if known is None or known.pages != pages:
             self.kept(name, key, method, pages)
 
-    def keep_stale(self, name: str, key: Key, method: str, pages: tuple[Raw, ...]) -> None:
+    def keep_stale(self, name: str, key: AnswerKey, method: str, pages: tuple[Raw, ...]) -> None:
         """Keep what a server has answered just before it has changed, unless a later answer is known."""
         held = self._hold(name)
         if held.catalog.find(key, method) is None:
-            held.catalog.put(key, method, Answer(pages, self.now, is_stale=True))
+            held.catalog.put(key, method, RecordedAnswer(pages, self.now, is_stale=True))
             self._changed(name, held)
 
-    def newest(self, name: str, place: str, method: str, era: Era | None = None) -> Answer | None:
+    def newest(self, name: str, place: str, method: str, era: Era | None = None) -> RecordedAnswer | None:
         """What a server has answered last of all, to whomever; what has not changed since comes first.
 
         :param era: the one it was asked in; None for either.
@@ -243,7 +243,7 @@ class _Keeper(Between):
     """Keeps an answer for those who ask when its server does not run."""
 
     snapshot: Snapshot
-    question: Question
+    question: RecordableRequest
     told: str
     changes: int
 
@@ -277,21 +277,21 @@ class Snapshot:
     _place: str = ""
     _told: str = ""
     _chains: dict[tuple[str, str], Chain] = field(factory=dict, repr=False)
-    _seen: dict[tuple[str, Question], tuple[int, int]] = field(factory=dict, repr=False)
+    _seen: dict[tuple[str, RecordableRequest], tuple[int, int]] = field(factory=dict, repr=False)
 
-    def _key(self, told: str = "") -> Key:
+    def _key(self, told: str = "") -> AnswerKey:
         if self._server is not self.slot.server:  # its definition may change while sessions are open
             self._server = self.slot.server
             self._place = place_of(self._server)
             is_legacy = self.slot.era is Era.LEGACY
             self._told = told_at_handshake(self.params) if is_legacy else told_in(_raw(self.params))
-        return Key(self._place, self.slot.era, told or self._told)
+        return AnswerKey(self._place, self.slot.era, told or self._told)
 
     def retell(self, params: dict[str, Any]) -> None:
         """The slot's children are told something else from now on."""
         self.params, self._server = params, None
 
-    def find(self, method: str, told: str = "") -> Answer | None:
+    def find(self, method: str, told: str = "") -> RecordedAnswer | None:
         """What is known of the server's answer to whoever was told about like this; else like the slot's children."""
         return self.snapshots.find(self.slot.server.name, self._key(told), method)
 
@@ -330,7 +330,9 @@ class Snapshot:
         call.sink.answered(call, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": result})
         return True
 
-    def _remember(self, session: Session, told: str, method: str, known: Answer, message: Message) -> None:
+    def _remember(
+        self, session: Session, told: str, method: str, known: RecordedAnswer, message: Message
+    ) -> None:
         self.given.setdefault(session, {})[told, method] = known.digest(method)
         if self.slot.era is Era.MODERN and told not in self.clients:
             self.clients[told] = client_in(message.meta or {})
@@ -339,7 +341,7 @@ class Snapshot:
 
     # What is said
 
-    def heard(self, question: Question, told: str, result: Raw, *, is_stale: bool = False) -> None:
+    def heard(self, question: RecordableRequest, told: str, result: Raw, *, is_stale: bool = False) -> None:
         """The server has answered.
 
         :param is_stale: and has said meanwhile that it would answer otherwise now.
@@ -366,7 +368,7 @@ class Snapshot:
         if len(self._seen) + len(self._chains) > SEEN_LIMIT:
             self._start_over()
 
-    def _add(self, chain: Chain, question: Question, page: Raw) -> tuple[Raw, ...] | None:
+    def _add(self, chain: Chain, question: RecordableRequest, page: Raw) -> tuple[Raw, ...] | None:
         limit, name = self.snapshots.limit, self.slot.server.name
         if not limit.admits(*chain.with_one(question.cursor, page)):
             chain.clear()
@@ -420,7 +422,7 @@ class Snapshot:
         return list(found)
 
 
-def _unheard(name: str, key: Key, method: str, pages: tuple[Raw, ...]) -> None:
+def _unheard(name: str, key: AnswerKey, method: str, pages: tuple[Raw, ...]) -> None:
     """Nobody wants to know."""
 
 

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.errors import GatewayError
-from mcpgateway.policy.recorded_answers import NEWS, Answer, cursor_of, entries_of
+from mcpgateway.policy.recorded_answers import NEWS, RecordedAnswer, cursor_of, entries_of
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.versions import Era
 
@@ -56,7 +56,7 @@ class Refreshing:
                 return
             if pages is not None and changes == self.snapshot.changes:
                 self.snapshot.keep(method, told, pages)
-            self._compare(told, method, Answer(pages).digest(method) if pages is not None else b"")
+            self._compare(told, method, RecordedAnswer(pages).digest(method) if pages is not None else b"")
 
     async def _pages(self, told: str, method: str) -> tuple[Raw, ...] | None:
         found: list[Raw] = []

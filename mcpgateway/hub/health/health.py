@@ -29,11 +29,11 @@ from mcpgateway.hub.health.long_calls import LOOK_TICKS, SHOWN, LongCalls, long_
 from mcpgateway.hub.health.ping import Checks
 from mcpgateway.hub.health.record import Chart, numbers
 from mcpgateway.policy.breaker import Breaker
-from mcpgateway.policy.eras import Road
-from mcpgateway.policy.health import UP, State, worst
+from mcpgateway.policy.eras import EraPath
+from mcpgateway.policy.health import UP, HealthState, worst
 from mcpgateway.policy.readiness import AUTHORIZATION
 from mcpgateway.policy.sharing import Variant, scope_of, values_of
-from mcpgateway.policy.stuck_calls import Activity
+from mcpgateway.policy.stuck_calls import ProcessActivity
 from mcpgateway.protocol.versions import Era
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ OK = range(200, 300)
 SERVICE_FAILED = "REST health check failed"
 
 
-def _unwatched(_: int) -> Activity | None:
+def _unwatched(_: int) -> ProcessActivity | None:
     return None
 
 
@@ -71,7 +71,7 @@ class Instruments:
     dial: Callable[[str], Deferred[None]]
     weigh: Callable[[Collection[int]], Mapping[int, int]]
     is_known: Callable[[ServerSpec], bool]
-    activity: Callable[[int], Activity | None] = _unwatched
+    activity: Callable[[int], ProcessActivity | None] = _unwatched
     question: Callable[[ServerSpec], NeedsLogin | None] = _unasked
 
 
@@ -159,7 +159,9 @@ class Health:
         """What a server has failed at last, until it is tried again; None where it may be started for a look at it."""
         chart = self.chart(server)
         left = chart.paused_until - self.now
-        if left <= 0 or any(each.state in UP or each.state is State.STARTING for each in self._of(chart)):
+        if left <= 0 or any(
+            each.state in UP or each.state is HealthState.STARTING for each in self._of(chart)
+        ):
             return None
         wait_s = math.ceil(left)
         hint = (
@@ -332,7 +334,7 @@ class Health:
         if board is None or _is_of_one(server):
             return  # it is one client's, and that one is not here yet
         road = board.eras.road(server, Era.LEGACY)
-        era = era or (Era.MODERN if road in (Road.BRIDGED, Road.REFUSED) else Era.LEGACY)
+        era = era or (Era.MODERN if road in (EraPath.BRIDGED, EraPath.REFUSED) else Era.LEGACY)
         slot = board.pool.shared(server, era)
         for each in _watching([slot]):
             each.is_kept, each.is_warming = is_kept, not is_kept
@@ -443,7 +445,7 @@ class Health:
         """The bytes that a child's whole process tree took when it was last looked at."""
         return self._sizes.get(pid, 0)
 
-    def activity(self, slot: Upstream) -> Activity | None:
+    def activity(self, slot: Upstream) -> ProcessActivity | None:
         """What the processes of a slot's child do; None where they are not ours, or in a container."""
         is_seen = slot.pid and isinstance(slot.server.reach, Daemon | None)
         return self._instruments.activity(slot.pid) if is_seen and slot.pid else None
@@ -467,7 +469,7 @@ class Health:
             )
             chart.history.add("server.given_up", f"it is given up: {chart.breaker.why}")
         for each in self._of(chart):
-            if each.state not in UP and each.state is not State.STARTING:
+            if each.state not in UP and each.state is not HealthState.STARTING:
                 each.switched_off()
 
     def dial(self, server: ServerSpec, dialled: Callable[[bool], None]) -> None:
@@ -520,27 +522,31 @@ class Health:
         """Those that watch over some slots."""
         return _watching(slots)
 
-    def state(self, server: ServerSpec, watching: list[Instance], charts: list[Chart]) -> State:
+    def state(self, server: ServerSpec, watching: list[Instance], charts: list[Chart]) -> HealthState:
         """The worst state of those instances of a server that matter."""
         if any(each.is_disabled(self.now) for each in charts if each.server.enabled == server.enabled):
-            return State.DISABLED
+            return HealthState.DISABLED
         # Who else has to sign in is no matter of those who have.
         charts = [each for each in charts if each.server.principal == server.principal or not each.needs]
         state = self._of_instances(
-            [each for each in watching if each.state is not State.NEEDS_LOGIN or each.chart in charts]
+            [each for each in watching if each.state is not HealthState.NEEDS_LOGIN or each.chart in charts]
         )
         if any(each.needs == AUTHORIZATION for each in charts):
             # Whoever has to sign in is told so, though what runs may go on with what needs no user.
-            return State.NEEDS_LOGIN if state is None or state in UP else worst((state, State.NEEDS_LOGIN))
+            return (
+                HealthState.NEEDS_LOGIN
+                if state is None or state in UP
+                else worst((state, HealthState.NEEDS_LOGIN))
+            )
         if state is not None:
             return state
         if any(each.is_failing for each in charts):
-            return State.ERROR
-        return State.IDLE if self._instruments.is_known(server) else State.STOPPED
+            return HealthState.ERROR
+        return HealthState.IDLE if self._instruments.is_known(server) else HealthState.STOPPED
 
-    def _of_instances(self, watching: list[Instance]) -> State | None:
+    def _of_instances(self, watching: list[Instance]) -> HealthState | None:
         used = [each for each in watching if each.slot.is_up or each.is_used]
-        if used or any(each.state is not State.STOPPED for each in watching):
+        if used or any(each.state is not HealthState.STOPPED for each in watching):
             return worst(each.state for each in used or watching)
         return None
 

@@ -23,9 +23,9 @@ from mcpgateway.hub.health.upkeep import Upkeep
 from mcpgateway.hub.running_child import Run
 from mcpgateway.interfaces import Gone, Launch
 from mcpgateway.policy import backoff
-from mcpgateway.policy.health import UP, Core, State, new_condition
+from mcpgateway.policy.health import UP, HealthMachine, HealthState, new_condition
 from mcpgateway.policy.readiness import APPROVAL, AUTHORIZATION, login
-from mcpgateway.policy.stuck_calls import SILENT, Activity
+from mcpgateway.policy.stuck_calls import SILENT, ProcessActivity
 from mcpgateway.protocol.versions import Era
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ NEVER_RUNS = frozenset((126, 127))  # what a shell exits with whose program is n
 PASSING = frozenset((errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY))
 PING_FAILED = "MCP ping failed"
 
-_WAITING = frozenset((State.RESTARTING, State.ERROR, State.UNREACHABLE))
+_WAITING = frozenset((HealthState.RESTARTING, HealthState.ERROR, HealthState.UNREACHABLE))
 
 
 class Instance:
@@ -59,11 +59,11 @@ class Instance:
     def __init__(self, slot: Upstream, chart: Chart, world: World) -> None:
         self.slot = slot
         self.chart = chart
-        self.state = State.STOPPED
+        self.state = HealthState.STOPPED
         self.is_kept = self.is_warming = self.is_wanted = False
         self.retry_at = math.inf
         self._world = world
-        self._condition = new_condition(Core(self))
+        self._condition = new_condition(HealthMachine(self))
         self._run: Run | None = None  # of the child that is ready
         self._is_try = False  # the one that an open breaker lets through
         self._is_permanent = False  # there is no hope that it starts if it is tried unasked
@@ -141,7 +141,7 @@ class Instance:
 
     def ready(self) -> None:
         """It has done its handshake."""
-        if self.state is not State.STARTING:
+        if self.state is not HealthState.STARTING:
             return  # it is being stopped
         self._is_permanent = self._is_try = self.is_warming = False
         self._probes = 0
@@ -160,7 +160,7 @@ class Instance:
         upkeep = Upkeep(self.slot, world, now)
         return Run(conversation, now, pulse, upkeep, StuckWatch(conversation, self._activity, now))
 
-    def _activity(self) -> Activity | None:
+    def _activity(self) -> ProcessActivity | None:
         return self._world.activity(self.slot)
 
     def failed(self, why: GatewayError) -> None:
@@ -179,7 +179,7 @@ class Instance:
         if isinstance(why.error, NeedsAuthorization):
             self._run_is_over()
             self._is_refused(why.error)
-        elif self.state is State.STARTING:
+        elif self.state is HealthState.STARTING:
             what = f"{self.slot.server.name} ended during the handshake ({why})"
             if why.error is not None:
                 what = why.error.message
@@ -229,7 +229,7 @@ class Instance:
             self._condition.failed()
 
     def _not_started(self, why: str, *, is_unreachable: bool, is_permanent: bool) -> None:
-        if self.state is not State.STARTING:
+        if self.state is not HealthState.STARTING:
             return
         chart = self.chart
         chart.note(why)
@@ -275,9 +275,9 @@ class Instance:
             self.chart.run_s += self._world.now - run.ready_at
         self._stuck_at = math.inf
 
-    # What the machine asks for: `mcpgateway.policy.health.Hands`.
+    # What the machine asks for: `mcpgateway.policy.health.HealthActions`.
 
-    def became(self, state: State) -> None:
+    def became(self, state: HealthState) -> None:
         """It is in this state now."""
         former, self.state = self.state, state
         self.log.debug(
@@ -289,7 +289,7 @@ class Instance:
         )
         if state not in _WAITING:
             self.retry_at = math.inf
-        if state is not State.STARTING:
+        if state is not HealthState.STARTING:
             self._stuck_at = math.inf
         if state in UP and former in UP:
             why = self.chart.last_error or "it answers again"
@@ -341,14 +341,14 @@ class Instance:
             self._look_after(self._run, now)
 
     def _try_again(self) -> None:
-        if self.state is State.UNREACHABLE:
+        if self.state is HealthState.UNREACHABLE:
             self.probe()
             if self.is_used:
                 self._world.dial(self.slot.server, self.dialled)
             return
         self.retry_at = math.inf
         if not self.is_used:
-            if self.state is State.RESTARTING:
+            if self.state is HealthState.RESTARTING:
                 self._rest()
         elif self.refusal() is not None:
             self.wait()
@@ -357,7 +357,7 @@ class Instance:
 
     def dialled(self, answers: bool) -> None:  # noqa: FBT001 - a callback
         """Its address was looked at."""
-        if answers and self.state is State.UNREACHABLE and self.refusal() is None:
+        if answers and self.state is HealthState.UNREACHABLE and self.refusal() is None:
             self._retry()
 
     def _retry(self) -> None:
@@ -376,16 +376,16 @@ class Instance:
 
     def _is_stuck(self, now: int) -> None:
         speaking = self.slot.speaking
-        if self.state is State.STARTING and (speaking is None or speaking.backend is not None):
+        if self.state is HealthState.STARTING and (speaking is None or speaking.backend is not None):
             self._stuck_at = now + STUCK_TICKS  # it stands in line, or its handshake has a limit of its own
             return
-        if self.state is State.STARTING and now - self._started_at < FETCH_TICKS:
+        if self.state is HealthState.STARTING and now - self._started_at < FETCH_TICKS:
             self._stuck_at = self._started_at + FETCH_TICKS
             return
         self._stuck_at = math.inf
         what = f"stuck in {self.state.value} state"
         self.chart.history.add("server.stuck", self.chart.note(what))
-        if self.state is State.RESTARTING:  # else the slot tells that it has failed
+        if self.state is HealthState.RESTARTING:  # else the slot tells that it has failed
             self._condition.stuck()
         self.slot.abandon(HandshakeFailed(f"{self.slot.server.name}: {what}"))
 
@@ -478,7 +478,7 @@ class Instance:
         if self._run is not None:
             self._run.upkeep.replace("its user has signed in")
             self._look_after(self._run, self._world.now)
-        if self.state is State.NEEDS_LOGIN:
+        if self.state is HealthState.NEEDS_LOGIN:
             self._condition.authorized()
             if self.is_used and self.refusal() is None:
                 self.slot.want()
@@ -536,7 +536,7 @@ class Instance:
             self.chart.note(self.chart.service_fault)
             self._condition.faltered()
         else:
-            if self.state is State.DEGRADED:
+            if self.state is HealthState.DEGRADED:
                 self.chart.last_error = ""
             self._condition.recovered()
 

@@ -11,7 +11,7 @@ from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.hub.health.health import Health
 from mcpgateway.hub.health.record import Chart
 from mcpgateway.hub.slot import Slot
-from mcpgateway.policy.health import UP, State
+from mcpgateway.policy.health import UP, HealthState
 
 
 @frozen
@@ -30,7 +30,7 @@ class Life:
     """
 
     server: ServerSpec
-    state: State
+    state: HealthState
     sessions: int
     pids: tuple[int, ...]
     running: int

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mcpgateway.hub.health.watch import Watch
     from mcpgateway.hub.upstream import Upstream
     from mcpgateway.interfaces import Gone, Launch
-    from mcpgateway.policy.stuck_calls import Activity
+    from mcpgateway.policy.stuck_calls import ProcessActivity
 
 
 class Monitor(Protocol):
@@ -59,7 +59,7 @@ class World(Scales, Protocol):
     def is_known(self, slot: Upstream) -> bool:
         """Whether what its server offers is known without a child."""
 
-    def activity(self, slot: Upstream) -> Activity | None:
+    def activity(self, slot: Upstream) -> ProcessActivity | None:
         """What the processes of a slot's child do; None where that cannot be told."""
 
     def may_double(self, slot: Upstream) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.hub.health.ping import Pulse
-from mcpgateway.policy.stuck_calls import Activity, Stillness, look_s
+from mcpgateway.policy.stuck_calls import ProcessActivity, Stillness, look_s
 
 
 class StuckWatch:
@@ -18,7 +18,9 @@ class StuckWatch:
     :param look: what the child's processes do; None where that cannot be told.
     """
 
-    def __init__(self, conversation: Conversation, look: Callable[[], Activity | None], now: int) -> None:
+    def __init__(
+        self, conversation: Conversation, look: Callable[[], ProcessActivity | None], now: int
+    ) -> None:
         self._conversation = conversation
         self._look = look
         self._stillness = Stillness(now)

@@ -20,7 +20,7 @@ from mcpgateway.hub.limits.call_limiter import Limiter
 from mcpgateway.hub.meters import Meters
 from mcpgateway.hub.probes.traits import Traits, tools_in
 from mcpgateway.hub.probes.writes import Watch, Written
-from mcpgateway.policy.concurrency import Finding, readers
+from mcpgateway.policy.concurrency import ConcurrencyFinding, readers
 from mcpgateway.policy.sharing import scope_of, scope_value
 
 if TYPE_CHECKING:
@@ -129,13 +129,13 @@ class Limiters:
             return WRITES, True
         return (WRITES if writes else UNLIMITED), False
 
-    def _concluded(self, key: _Key, found: Finding, words: str) -> None:
+    def _concluded(self, key: _Key, found: ConcurrencyFinding, words: str) -> None:
         limiter = self._limiters[key]
         server = limiter.server
-        if found is Finding.OPEN:
+        if found is ConcurrencyFinding.OPEN:
             return  # it goes on as it was
-        self._pool.traits.saw(server, "" if found is Finding.FREE else words)
-        if found is not Finding.PERHAPS:
+        self._pool.traits.saw(server, "" if found is ConcurrencyFinding.FREE else words)
+        if found is not ConcurrencyFinding.PERHAPS:
             limiter.watch = None
         if words:
             self.log.info(
@@ -144,7 +144,7 @@ class Limiters:
                 server=server.name,
                 why=words,
             )
-        elif found is Finding.FREE:
+        elif found is ConcurrencyFinding.FREE:
             self.log.info("{server} was seen to write nothing", event="server.quiet", server=server.name)
         self._apply(limiter)
         self._pool.unite(

@@ -24,7 +24,7 @@ from mcpgateway.errors import HandshakeFailed, HandshakeRefused
 from mcpgateway.hub.pool import Pool
 from mcpgateway.interfaces import ISessionStore
 from mcpgateway.policy import eras
-from mcpgateway.policy.eras import Known, Road
+from mcpgateway.policy.eras import EraPath, KnownEras
 from mcpgateway.policy.sharing import Variant, launch_digest, variant_of
 from mcpgateway.protocol.versions import Era
 
@@ -49,8 +49,8 @@ class Eras:
         self._bridge = bridge
         self._seconds = seconds
         self._guessed: dict[Variant, float] = {}  # until when a silence is taken for an answer
-        self._known: dict[Variant, Known] = {}
-        self._roads: dict[tuple[Variant, Era], tuple[Known, Road | None]] = {}
+        self._known: dict[Variant, KnownEras] = {}
+        self._roads: dict[tuple[Variant, Era], tuple[KnownEras, EraPath | None]] = {}
         self._waiting: dict[tuple[Variant, Era], list[Deferred[None]]] = {}
 
     def forget(self, server: ServerSpec) -> None:
@@ -72,7 +72,7 @@ class Eras:
         """Whether clients of one era reach this server in the other."""
         return server.bridge or self._bridge
 
-    def known(self, server: ServerSpec) -> Known:
+    def known(self, server: ServerSpec) -> KnownEras:
         """What is known of a server."""
         variant = variant_of(server)
         if self._guessed and self._guessed.get(variant, math.inf) < self._seconds():
@@ -93,7 +93,7 @@ class Eras:
             for era in Era:
                 self._roads.pop((variant, era), None)
 
-    def road(self, server: ServerSpec, era: Era) -> Road | None:
+    def road(self, server: ServerSpec, era: Era) -> EraPath | None:
         """How a client of an era gets to a server; None while that has to be found out (`find_out`)."""
         known = self.known(server)
         key = (variant_of(server), era)
@@ -124,7 +124,7 @@ class Eras:
         """Forget what was found out of a server: it has shown something else, or what was known was a guess."""
         if server.protocol is not None:
             return
-        if self._guessed.pop(variant_of(server), None) is None and self.known(server) != Known():
+        if self._guessed.pop(variant_of(server), None) is None and self.known(server) != KnownEras():
             self._store.judge(_key(server), "")
         self._known.pop(variant_of(server), None)
 

@@ -15,7 +15,7 @@ from attrs import define
 from mcpgateway.config.model import Container, Rest, ServerSpec, Share
 from mcpgateway.errors import GatewayError
 from mcpgateway.interfaces import ISessionStore
-from mcpgateway.policy.known_servers import Known, Trait, is_container, known_by_info, known_by_start
+from mcpgateway.policy.known_servers import KnownServer, Trait, is_container, known_by_info, known_by_start
 from mcpgateway.policy.recorded_answers import HELLO, place_of
 from mcpgateway.policy.sharing import launch_digest, reason_of_state, scope_of
 from mcpgateway.policy.tool_names import state_told_by
@@ -120,7 +120,7 @@ class Traits:
 
     # What is known
 
-    def known(self, server: ServerSpec) -> Known:
+    def known(self, server: ServerSpec) -> KnownServer:
         """What is known of a server from its sources, by what starts it or by its own name."""
         found = known_by_start(server)
         return found if found.traits else known_by_info(self._of(server).info)

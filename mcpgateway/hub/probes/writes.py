@@ -7,7 +7,7 @@ from typing import Protocol
 
 from attrs import define, field
 
-from mcpgateway.policy.concurrency import Finding, Tally, judge
+from mcpgateway.policy.concurrency import ConcurrencyFinding, Tally, judge
 
 Written = Callable[[Collection[int]], Mapping[int, int]]
 """The bytes that the process trees of some leaders have written, by leader; who cannot be looked at is left out."""
@@ -36,8 +36,8 @@ class Watch:
     """
 
     _written: Written
-    _concluded: Callable[[Finding, str], None]
-    last: Finding = Finding.OPEN
+    _concluded: Callable[[ConcurrencyFinding, str], None]
+    last: ConcurrencyFinding = ConcurrencyFinding.OPEN
     _tallies: dict[str, Tally] = field(factory=dict)
     _before: dict[WatchedCall, Mapping[int, int]] = field(factory=dict)
     _doubtful: set[WatchedCall] = field(factory=set)  # others were under way at the same time
@@ -50,7 +50,7 @@ class Watch:
 
     def spare(self) -> None:
         """There is nothing to look at: no tool of the server may change anything."""
-        self._concluded(Finding.FREE, "")
+        self._concluded(ConcurrencyFinding.FREE, "")
 
     def lets_go(self, turn: WatchedCall, pids: Collection[int]) -> bool:
         """Whether a call has been at it for so long, without writing, that others need not wait for it."""

@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.errors import ConfigError, InvalidParams
 from mcpgateway.policy.access import may_read
-from mcpgateway.system.result_files import Kept, Spill
+from mcpgateway.system.result_files import ResultRecord, Spill
 from mcpgateway.truncation import notes
 from mcpgateway.truncation.paging import page
 from mcpgateway.truncation.queries import PageQuery
@@ -78,7 +78,7 @@ class Vault:
         self._keep_bytes = keep_bytes
         self._seconds = seconds
         self._work = work
-        self._by_ref: dict[str, Kept] | None = None  # the oldest first; None until somebody needs it
+        self._by_ref: dict[str, ResultRecord] | None = None  # the oldest first; None until somebody needs it
         self._by_digest: dict[str, str] = {}
         self._recent: tuple[str, bytes] | None = None
         self._idle = 0
@@ -91,7 +91,7 @@ class Vault:
             self._make_room()
 
     @property
-    def _kept(self) -> dict[str, Kept]:
+    def _kept(self) -> dict[str, ResultRecord]:
         if self._by_ref is None:
             self._by_ref = {each.ref: each for each in self._spill.found()}
             self._by_digest = {each.digest: each.ref for each in self._by_ref.values()}
@@ -117,7 +117,7 @@ class Vault:
     def keep(self, ref: str, principal: str, original: bytes, made_by: str) -> Deferred[bool]:
         """Keep an original; fires with whether it is kept, and never fails."""
         digest = _digest(principal, original)
-        record = Kept(ref, principal, digest, len(original), made_by, self._seconds())
+        record = ResultRecord(ref, principal, digest, len(original), made_by, self._seconds())
         if not self._keep:
             return succeed(False)
         done = self.do(len(original), self._spill.write, record, original)
@@ -127,7 +127,7 @@ class Vault:
         """Call a function with what is so large: at once, or where it may take its time."""
         return maybeDeferred(function, *args) if size <= HANDY_BYTES else self._work(function, *args)
 
-    def _written(self, stored: int, record: Kept) -> bool:
+    def _written(self, stored: int, record: ResultRecord) -> bool:
         self._has_complained = False
         if stored > self._keep_bytes:
             self._spill.remove(record.ref)
@@ -156,7 +156,7 @@ class Vault:
             size -= oldest.stored
             self._drop(oldest)
 
-    def _drop(self, record: Kept) -> None:
+    def _drop(self, record: ResultRecord) -> None:
         self._kept.pop(record.ref, None)
         if self._by_digest.get(record.digest) == record.ref:
             del self._by_digest[record.digest]
@@ -164,7 +164,7 @@ class Vault:
             self._recent = None
         self._spill.remove(record.ref)
 
-    def _record(self, ref: str, principal: str) -> Kept:
+    def _record(self, ref: str, principal: str) -> ResultRecord:
         record = self._kept.get(ref)
         if record is None or not may_read(principal, record.principal):
             raise _unknown(ref)
@@ -205,16 +205,16 @@ class Vault:
         reading = self._work(self._spill.read, record)
         return reading.addCallbacks(self._read, self._unread, callbackArgs=(record,), errbackArgs=(record,))
 
-    def _read(self, original: bytes, record: Kept) -> bytes:
+    def _read(self, original: bytes, record: ResultRecord) -> bytes:
         if len(original) <= RECENT_BYTES:
             self._recent, self._idle = (record.ref, original), 0
         return original
 
-    def _unread(self, why: Failure, record: Kept) -> bytes:
+    def _unread(self, why: Failure, record: ResultRecord) -> bytes:
         why.trap(OSError)
         raise self._lost(record, why.getErrorMessage())
 
-    def _lost(self, record: Kept, why: str) -> UnknownResult:
+    def _lost(self, record: ResultRecord, why: str) -> UnknownResult:
         self.log.warn("a result cannot be read any more: {why}", event="result.lost", ref=record.ref, why=why)
         self._drop(record)
         return _unknown(record.ref)
@@ -230,7 +230,7 @@ class Vault:
 
         return self.fetch(ref, principal).addCallback(paged).addCallback(lambda found: {"ref": ref, **found})
 
-    def listed(self, principal: str) -> Sequence[Kept]:
+    def listed(self, principal: str) -> Sequence[ResultRecord]:
         """What is kept that somebody may read, the newest first."""
         return [each for each in reversed(self._kept.values()) if may_read(principal, each.principal)]
 

@@ -35,7 +35,7 @@ from mcpgateway.hub.subscriptions.upstream_modern import (
 from mcpgateway.interfaces import Call, ICallSink, IMessageStream
 from mcpgateway.policy.sharing import Variant
 from mcpgateway.protocol import jsonrpc, legacy, peek
-from mcpgateway.protocol.jsonrpc import Envelope, Kind, Message
+from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 from mcpgateway.protocol.versions import LATEST_LEGACY
 
 Whose = tuple[Variant, str, int]
@@ -283,5 +283,5 @@ def _subscription(session: Session, uri: str, sink: Any) -> tuple[Call, Message]
     # What is asked for is known by the id of the call, which nobody else sees.
     return (
         Call(session, SUBSCRIBE, uri.encode(errors="surrogatepass"), None, sink),
-        Message(Kind.REQUEST, envelope, SUBSCRIBE, b"0", params),
+        Message(MessageKind.REQUEST, envelope, SUBSCRIBE, b"0", params),
     )

@@ -29,7 +29,7 @@ from mcpgateway.hub.filters import refuse
 from mcpgateway.interfaces import Call, ICallSink
 from mcpgateway.policy import routing
 from mcpgateway.protocol import jsonrpc, modern, peek
-from mcpgateway.protocol.jsonrpc import Envelope, Kind, Message
+from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 
 LISTENERS_LIMIT = 10_000  # of one child; each session of a legacy client is one
 HURRIED_LIMIT = (
@@ -336,7 +336,7 @@ class Listening:
         params = {"notifications": union.written(), "_meta": self._meta}
         envelope = jsonrpc.request(0, modern.LISTEN, params)
         try:
-            conversation.request(upstream.call, Message(Kind.REQUEST, envelope, modern.LISTEN))
+            conversation.request(upstream.call, Message(MessageKind.REQUEST, envelope, modern.LISTEN))
         except GatewayError as why:
             self.lost(upstream, why)
 

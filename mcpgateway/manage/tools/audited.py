@@ -15,7 +15,7 @@ from mcpgateway.protocol import peek
 from mcpgateway.protocol.jsonrpc import Envelope
 
 Audit = Callable[[str, str, int, str, str], str]
-"""`mcpgateway.observe.activity.Activity.managed`."""
+"""`mcpgateway.observe.activity.ActivityLog.managed`."""
 
 DONE, FAILED = 200, 400
 NAME_CHARS = 128

@@ -28,8 +28,8 @@ from mcpgateway.manage.tools.tool import (
     CWD,
     SCOPE,
     SERVER,
+    ChangeTarget,
     Management,
-    Where,
     agreed,
     answer_later,
     names,
@@ -223,7 +223,7 @@ def _whole(made: Management, access: Access) -> dict[str, Any]:
     }
 
 
-def _question(words: str, place: Where) -> str:
+def _question(words: str, place: ChangeTarget) -> str:
     whose = f"the clients that work in {place.root}" if place.root else "all clients of this gateway"
     return "\n".join((words, visible(f"It would count for {whose}.")))
 

@@ -27,7 +27,7 @@ LISTING_S = 60.0  # the server has just been seen to work
 
 
 @frozen
-class Parts:
+class ManagementParts:
     """What they are built of.
 
     :ivar home: the gateway's own directory.
@@ -41,7 +41,7 @@ class Parts:
     clock: IReactorTime
 
 
-def managed(parts: Parts) -> tuple[Tool, ...]:
+def managed(parts: ManagementParts) -> tuple[Tool, ...]:
     """The management tools, in the order they are listed in."""
     switchboard, clock = parts.switchboard, parts.clock
 

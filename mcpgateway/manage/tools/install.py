@@ -23,7 +23,7 @@ from mcpgateway.config.recipes import (
 )
 from mcpgateway.config.registry import is_server_json, of_server_json
 from mcpgateway.discovery.naming import did_you_mean, shown
-from mcpgateway.discovery.records import Item, Kind
+from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.errors import BackendError, InvalidParams
 from mcpgateway.interfaces import Call
 from mcpgateway.manage.install_plans import Plan, words_of, words_of_served
@@ -32,8 +32,8 @@ from mcpgateway.manage.tools.tool import (
     CWD,
     SCOPE,
     SERVER,
+    ChangeTarget,
     Management,
-    Where,
     agreed,
     answer_later,
     mapping,
@@ -126,7 +126,7 @@ class InstallServer:
         return result
 
     def _definition(
-        self, call: Call, said: Envelope, made: Management, place: Where
+        self, call: Call, said: Envelope, made: Management, place: ChangeTarget
     ) -> tuple[Recipe, dict[str, Any]]:
         recipe = recipe_of(arguments.value(said, "server"), arguments.text(said, "prefer"))
         recipe = evolve(recipe, name=arguments.text(said, "name") or recipe.name)
@@ -187,7 +187,7 @@ async def removed(tool: str, call: Call, said: Envelope, access: Access, made: M
     return {"server": name, "scope": str(place), "file": file, "kept": kept, "hint": hint}
 
 
-def known_name(said: Envelope, access: Access, place: Where | None = None) -> str:
+def known_name(said: Envelope, access: Access, place: ChangeTarget | None = None) -> str:
     """The server that a call names, which its view shows or its workspace defines.
 
     :raise InvalidParams: there is none of that name; the hint says which may have been meant.
@@ -312,7 +312,7 @@ async def _tools(made: Management, access: Access, spec: ServerSpec) -> Sequence
     access = access.anew()
     if spec.name not in [each.name for each in access.specs()]:
         return await made.visit(spec, access.principal)
-    items = await access.list(spec.name, Kind.TOOL)
+    items = await access.list(spec.name, ListKind.TOOL)
     names = access.anew().view.listing.names
 
     def listed(item: Item) -> str:

@@ -84,7 +84,7 @@ class Management:
 
 
 @frozen
-class Where:
+class ChangeTarget:
     """What a call changes: what counts for everybody, or the workspace of this root."""
 
     root: str = ""
@@ -127,14 +127,14 @@ def _failed(why: Failure, call: Call) -> None:
     answers.failed(call, "something went wrong in the gateway; its log says what")
 
 
-def where(said: Envelope, workspaces: Workspaces) -> Where:
+def where(said: Envelope, workspaces: Workspaces) -> ChangeTarget:
     """What a call wants to change; see Note [Scope is said out loud].
 
     :raise GatewayError: it does not say, or names no directory.
     """
     scope, cwd = arguments.text(said, "scope").lower(), arguments.text(said, "cwd")
     if scope == GLOBAL:
-        return Where()
+        return ChangeTarget()
     if scope not in ("", "workspace", "project"):
         raise InvalidParams(f"there is no scope '{scope[:40]}'", 'pass scope: "global", or cwd')
     if not cwd:
@@ -147,7 +147,7 @@ def where(said: Envelope, workspaces: Workspaces) -> Where:
         raise InvalidParams(
             "cwd is no directory that could be a workspace", "pass an absolute path below your home"
         )
-    return Where(root)
+    return ChangeTarget(root)
 
 
 async def agreed(call: Call, access: Access, question: str, retry: str) -> None:

@@ -81,7 +81,7 @@ class AuthServer:
 
 
 @frozen
-class Client:
+class OAuthClient:
     """Who the gateway is at an authorization server.
 
     :ivar secret: empty for a public client.
@@ -102,7 +102,7 @@ class Registration:
     :ivar manage_url: where the registration is taken back (RFC 7592); empty where it cannot be.
     """
 
-    client: Client
+    client: OAuthClient
     issuer: str
     redirect: str
     scope: str = ""
@@ -316,7 +316,7 @@ def registered(answer: Any, issuer: str, redirect: str, scope: str) -> Registrat
     method = _text(answer.get("token_endpoint_auth_method"))
     manage_url = _text(answer.get("registration_client_uri"))
     return Registration(
-        Client(answer["client_id"], secret, method if method in SECRET_METHODS else ""),
+        OAuthClient(answer["client_id"], secret, method if method in SECRET_METHODS else ""),
         issuer,
         redirect,
         # A server that names fewer may still grant all that it was asked for.
@@ -333,7 +333,13 @@ def code_challenge(verifier: str) -> str:
 
 
 def authorization_url(
-    server: AuthServer, client: Client, redirect: str, state: str, challenge: str, scope: str, resource: str
+    server: AuthServer,
+    client: OAuthClient,
+    redirect: str,
+    state: str,
+    challenge: str,
+    scope: str,
+    resource: str,
 ) -> str:
     """Where the user signs in, and lets the gateway use the server."""
     asked = {

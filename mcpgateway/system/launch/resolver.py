@@ -28,12 +28,12 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from mcpgateway.errors import ConfigError, GatewayError
-from mcpgateway.interfaces import CHILD_MARKER, INSTANCE_MARKER, IResolver, Launch, Ran, Run
+from mcpgateway.interfaces import CHILD_MARKER, INSTANCE_MARKER, IResolver, Launch, Ran, RunProgram
 from mcpgateway.policy.launch_probe import (
     SCRIPT_SHELL,
     Doubt,
-    Seen,
-    Surroundings,
+    ProbeReport,
+    RunnerEnvironment,
     binary_of,
     deciding,
     main_binary,
@@ -64,7 +64,7 @@ class _Entry:
 
     launch: Launch = field(repr=False)
     wrapped: Wrapped
-    run: Run = field(repr=False)
+    run: RunProgram = field(repr=False)
 
     @property
     def runner(self) -> str:
@@ -94,7 +94,7 @@ class Resolver:
         self._waiting: dict[str, _Entry] = {}  # to be looked for in a newer version
         self._is_refreshing = False
 
-    def resolve(self, launch: Launch, run: Run) -> Deferred[Launch]:
+    def resolve(self, launch: Launch, run: RunProgram) -> Deferred[Launch]:
         """Fires with the launch of the program itself, or with the launch as it is; never fails."""
         wrapped = take_apart(launch.argv)
         key = "" if wrapped is None else _key(launch, wrapped)
@@ -142,7 +142,7 @@ class Resolver:
             version=found.version,
             saved_kib=found.saved_kib,
         )
-        around = Surroundings(found.path, found.added, found.removed)
+        around = RunnerEnvironment(found.path, found.added, found.removed)
         return evolve(
             launch,
             argv=(found.program, *entry.wrapped.args),
@@ -362,7 +362,7 @@ def _failed(ran: Ran) -> str:
     )
 
 
-def _program(wrapped: Wrapped, seen: Seen, around: Surroundings, path: str) -> str:
+def _program(wrapped: Wrapped, seen: ProbeReport, around: RunnerEnvironment, path: str) -> str:
     """The absolute path of the program.
 
     :raise Doubt: it is not where the runner would take it from, or cannot be started by itself.

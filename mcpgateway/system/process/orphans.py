@@ -23,7 +23,7 @@ FILE_LIMIT = 16 * 1_048_576
 
 
 @frozen
-class Entry:
+class ChildRecord:
     """One running child; pid and start time together name a process for ever."""
 
     pid: int
@@ -40,7 +40,7 @@ class Registry:
 
     home: str
     instance: str
-    _entries: dict[int, Entry] = Factory(dict)
+    _entries: dict[int, ChildRecord] = Factory(dict)
     _complained: bool = field(default=False, init=False)
 
     @property
@@ -50,7 +50,7 @@ class Registry:
 
     def added(self, pid: int, server: str) -> None:
         """A child has been started."""
-        self._entries[pid] = Entry(pid, start_time(pid), server)
+        self._entries[pid] = ChildRecord(pid, start_time(pid), server)
         self._save()
 
     def removed(self, pid: int) -> None:
@@ -120,7 +120,7 @@ def _reap(path: str) -> list[str]:
         gateway = content["gateway"]
         if is_alive(gateway["pid"]) and start_time(gateway["pid"]) == gateway["start_time"]:
             return []
-        entries = [Entry(**entry) for entry in content["children"]]
+        entries = [ChildRecord(**entry) for entry in content["children"]]
         instance = str(content["instance"])
     except (ConfigError, OSError, ValueError, KeyError, TypeError, RecursionError) as why:
         Logger().warn("{path} cannot be read: {why}", event="orphan.unreadable", path=path, why=why)
@@ -134,7 +134,7 @@ def _reap(path: str) -> list[str]:
     return found
 
 
-def _kill(entry: Entry) -> bool:
+def _kill(entry: ChildRecord) -> bool:
     # The leader must be the very process we started: its number may be a stranger's by now.  A group whose leader has
     # gone keeps its number from being given away, but only its marker proves it ours (`kill_bearing` finds those).
     if not is_alive(entry.pid) or start_time(entry.pid) != entry.start_time:

@@ -111,7 +111,7 @@ def open_netlink() -> NetlinkSocket:
     return made
 
 
-class Trust(Enum):
+class NetlinkTrust(Enum):
     """What is known of netlink on this machine."""
 
     UNPROVEN = auto()
@@ -119,7 +119,7 @@ class Trust(Enum):
     USELESS = auto()
 
 
-class Peers:
+class PeerLookup:
     """Asks the kernel by netlink, or reads its tables where that does not work; for one thread.
 
     :param open_netlink: opens what the kernel is asked on.
@@ -130,24 +130,24 @@ class Peers:
         self._open = open_netlink
         self._proc = proc
         self._netlink: NetlinkSocket | None = None
-        self._trust = Trust.UNPROVEN
+        self._trust = NetlinkTrust.UNPROVEN
         self._sequence = 0
 
     def peer_of(self, local: tuple[str, int], remote: tuple[str, int]) -> Peer | None:
         """As the function of that name."""
         sought = Ends.of(remote, local)
-        if self._trust is Trust.USELESS:
+        if self._trust is NetlinkTrust.USELESS:
             return listed(sought, self._proc)
         try:
             found = self._asked(sought)
         except OSError as why:
             self.close()
-            if self._trust is Trust.UNPROVEN and why.errno not in PASSING:
-                self._trust = Trust.USELESS
+            if self._trust is NetlinkTrust.UNPROVEN and why.errno not in PASSING:
+                self._trust = NetlinkTrust.USELESS
             return listed(sought, self._proc)
         if found is not None:
-            self._trust = Trust.PROVEN
-        elif self._trust is Trust.UNPROVEN:
+            self._trust = NetlinkTrust.PROVEN
+        elif self._trust is NetlinkTrust.UNPROVEN:
             return self._second_opinion(sought)
         return found
 
@@ -171,7 +171,7 @@ class Peers:
     def _second_opinion(self, sought: Ends) -> Peer | None:
         found = listed(sought, self._proc)
         if found is not None:  # netlink has denied what is there
-            self._trust = Trust.USELESS
+            self._trust = NetlinkTrust.USELESS
             self.close()
         return found
 
@@ -207,7 +207,7 @@ class Nonsense(OSError):
 
 
 @frozen
-class Message:
+class NetlinkMessage:
     """One message of netlink."""
 
     kind: int
@@ -230,7 +230,7 @@ def question(sought: Ends, sequence: int) -> bytes:
     return HEADER.pack(HEADER.size + len(body), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, sequence, 0) + body
 
 
-def messages(datagram: bytes) -> Iterator[Message]:
+def messages(datagram: bytes) -> Iterator[NetlinkMessage]:
     """The messages of one datagram.
 
     :raise Nonsense: a length is wrong, or the datagram was cut.
@@ -242,11 +242,11 @@ def messages(datagram: bytes) -> Iterator[Message]:
         length, kind, _flags, sequence, _port = HEADER.unpack_from(datagram, at)
         if not HEADER.size <= length <= len(datagram) - at:
             raise Nonsense(f"a message of {length} bytes in a datagram of {len(datagram)}")
-        yield Message(kind, sequence, datagram[at + HEADER.size : at + length])
+        yield NetlinkMessage(kind, sequence, datagram[at + HEADER.size : at + length])
         at += (length + 3) & ~3  # messages begin at multiples of four
 
 
-def judged(message: Message, sought: Ends) -> Peer | None:
+def judged(message: NetlinkMessage, sought: Ends) -> Peer | None:
     """What an answer says; None when there is no such connection.
 
     :raise OSError: the kernel refuses, or this is no answer.
@@ -349,4 +349,4 @@ def credentials(
     return None if uid == NO_UID else (pid, uid)
 
 
-_peers = Peers()
+_peers = PeerLookup()

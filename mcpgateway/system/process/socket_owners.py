@@ -26,7 +26,7 @@ LISTEN = "0A"  # proc(5), net/tcp: the state TCP_LISTEN
 Search = Generator[None, None, dict[int, int]]
 
 
-class Holders:
+class SocketSearch:
     """Searches between the reactor's other work.
 
     :param reactor: what gives it its turns.

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 
 from attrs import frozen
 
-from mcpgateway.policy.stuck_calls import Activity
+from mcpgateway.policy.stuck_calls import ProcessActivity
 
 # proc(5): the fields of /proc/PID/stat after the command's name, which is in parentheses and may hold anything.
 _STATE, _PARENT, _GROUP, _SESSION, _RESIDENT = 0, 1, 2, 3, 21
@@ -41,14 +41,14 @@ def tree_sizes(leaders: Collection[int], proc: str = "/proc") -> dict[int, int]:
     return {leader: pages * page for leader, pages in sizes.items()}
 
 
-def tree_activity(leader: int, proc: str = "/proc") -> Activity | None:
+def tree_activity(leader: int, proc: str = "/proc") -> ProcessActivity | None:
     """What the processes do that belong to the leader of a session, as in `tree_sizes`; None where none is seen."""
     ticks, is_stopped, is_there = 0, False, False
     for _, each in _members((leader,), proc):
         is_there = True
         ticks += each.ticks
         is_stopped = is_stopped or (each.pid == leader and each.state in STOPPED)
-    return Activity(is_stopped, ticks / os.sysconf("SC_CLK_TCK")) if is_there else None
+    return ProcessActivity(is_stopped, ticks / os.sysconf("SC_CLK_TCK")) if is_there else None
 
 
 def _members(leaders: Collection[int], proc: str) -> Iterator[tuple[int, _Process]]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mcpgateway.backends.rest.calls import request_of
-from mcpgateway.backends.rest.credentials import NONE, Credentials, Given
+from mcpgateway.backends.rest.credentials import NONE, Credentials, RequestCredentials
 from mcpgateway.config.model import RestTool
 from mcpgateway.config.openapi.tools import Described, read_openapi
 from mcpgateway.errors import ConfigError
@@ -40,7 +40,7 @@ def described(operation: Any, **more: Any) -> Described:
     )
 
 
-def given(values: dict[str, str], operation: Any, **more: Any) -> Given:
+def given(values: dict[str, str], operation: Any, **more: Any) -> RequestCredentials:
     """What goes along with the requests of that operation."""
     service = described(operation, **more)
     return Credentials.of(service.schemes, values).for_tool(service.tools[0])
@@ -54,17 +54,17 @@ def ways(*each: list[str]) -> Any:
 @pytest.mark.parametrize(
     ("name", "value", "sent"),
     [
-        ("header", "k", Given(headers={"X-Key": "k"})),
-        ("query", "k", Given(query={"key": "k"})),
-        ("cookie", "k", Given(cookies={"sid": "k"})),
-        ("basic", "ann:p:w", Given(headers={"Authorization": f"Basic {ANN}"})),
-        ("bearer", "t", Given(headers={"Authorization": "Bearer t"})),
-        ("custom", "t", Given(headers={"Authorization": "Negotiate t"})),
-        ("oauth", "t", Given(headers={"Authorization": "Bearer t"})),
-        ("openid", "t", Given(headers={"Authorization": "Bearer t"})),
+        ("header", "k", RequestCredentials(headers={"X-Key": "k"})),
+        ("query", "k", RequestCredentials(query={"key": "k"})),
+        ("cookie", "k", RequestCredentials(cookies={"sid": "k"})),
+        ("basic", "ann:p:w", RequestCredentials(headers={"Authorization": f"Basic {ANN}"})),
+        ("bearer", "t", RequestCredentials(headers={"Authorization": "Bearer t"})),
+        ("custom", "t", RequestCredentials(headers={"Authorization": "Negotiate t"})),
+        ("oauth", "t", RequestCredentials(headers={"Authorization": "Bearer t"})),
+        ("openid", "t", RequestCredentials(headers={"Authorization": "Bearer t"})),
     ],
 )
-def test_where_it_goes(name: str, value: str, sent: Given) -> None:
+def test_where_it_goes(name: str, value: str, sent: RequestCredentials) -> None:
     """Each goes where its scheme says, in the form that its kind has."""
     assert given({name: value}, ways([name])) == sent
 
@@ -120,7 +120,7 @@ def test_arguments_replace_none() -> None:
         "t", "GET", "/x", places={"key": "query", "sid": "cookie", "h": "header:X-Key", "q": "query"}
     )
     arguments = {"key": "mine", "sid": "mine", "h": "mine", "q": "1"}
-    own = Given({"X-Key": "a"}, {"key": "b&"}, {"sid": "c"})
+    own = RequestCredentials({"X-Key": "a"}, {"key": "b&"}, {"sid": "c"})
     tool_schema = {"properties": {key: {} for key in arguments}}
     request = request_of(
         RestTool("t", "GET", "/x", schema=tool_schema, places=tool.places),
@@ -137,7 +137,11 @@ def test_arguments_replace_none() -> None:
 def test_headers_of_the_entry_go_before() -> None:
     """A header that the entry names itself is sent as it is."""
     request = request_of(
-        RestTool("t", "GET", "/x"), "https://a.example", {"x-key": "h"}, {}, Given({"X-Key": "a"})
+        RestTool("t", "GET", "/x"),
+        "https://a.example",
+        {"x-key": "h"},
+        {},
+        RequestCredentials({"X-Key": "a"}),
     )
     assert request.headers["x-key"] == "h"
     assert (

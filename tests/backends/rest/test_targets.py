@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcpgateway.backends.rest.targets import Target, placed, target_of
+from mcpgateway.backends.rest.targets import RestTarget, placed, target_of
 from mcpgateway.config.model import Rest, RestTool
 
 OWN = {"Authorization": "Bearer a secret"}
@@ -37,14 +37,14 @@ def test_its_own_server(rest: Rest, base: str, placed_at: str) -> None:
 @pytest.mark.parametrize(
     ("openapi", "base", "target"),
     [
-        (HERE, "", Target("https://api.example/v1", OWN, "n")),
-        (HERE, "https://api.example/v2", Target("https://api.example/v2", OWN, "n")),
-        (HERE, "https://up.example/v2", Target("https://up.example/v2", {}, HERE, is_trusted=False)),
-        ("api.json", "https://up.example/v2", Target("https://up.example/v2", OWN)),
-        ("https://up.example/api.json", "https://up.example/v2", Target("https://up.example/v2", OWN)),
+        (HERE, "", RestTarget("https://api.example/v1", OWN, "n")),
+        (HERE, "https://api.example/v2", RestTarget("https://api.example/v2", OWN, "n")),
+        (HERE, "https://up.example/v2", RestTarget("https://up.example/v2", {}, HERE, is_trusted=False)),
+        ("api.json", "https://up.example/v2", RestTarget("https://up.example/v2", OWN)),
+        ("https://up.example/api.json", "https://up.example/v2", RestTarget("https://up.example/v2", OWN)),
     ],
 )
-def test_headers(openapi: str, base: str, target: Target) -> None:
+def test_headers(openapi: str, base: str, target: RestTarget) -> None:
     """Another server gets the service's headers only if a file of the user's, or a description of its own, names it."""
     rest = Rest("", OWN, openapi=openapi)
     assert target_of(tool(base), rest, "https://api.example/v1", "n") == target

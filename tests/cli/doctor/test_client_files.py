@@ -214,12 +214,12 @@ class ApprovalTests:
 
 def catalogued(looked_at: DoctorContext, name: str, *tools: str) -> None:
     """Put on record that a server has these tools."""
-    from mcpgateway.policy.recorded_answers import Answer, Catalog, Key
+    from mcpgateway.policy.recorded_answers import AnswerKey, Catalog, RecordedAnswer
     from mcpgateway.protocol.jsonrpc import raw
     from mcpgateway.protocol.versions import Era
 
     page = raw({"tools": [{"name": each, "inputSchema": {}} for each in tools]})
-    catalog = Catalog({Key("p", Era.LEGACY, "t"): {"tools/list": Answer((page,), int(NOW))}})
+    catalog = Catalog({AnswerKey("p", Era.LEGACY, "t"): {"tools/list": RecordedAnswer((page,), int(NOW))}})
     written(looked_at, f"catalogs/{name}.json", catalog.written().decode())
 
 

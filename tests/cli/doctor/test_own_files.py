@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mcpgateway.cli.doctor.finding import DoctorFinding
-from mcpgateway.policy.recorded_answers import Answer, Catalog, Key
+from mcpgateway.policy.recorded_answers import AnswerKey, Catalog, RecordedAnswer
 from mcpgateway.protocol.jsonrpc import raw
 from mcpgateway.protocol.versions import Era
 from mcpgateway.system.daemon_locks import _written as lock_text
@@ -214,10 +214,10 @@ class RecordTests:
     def test_catalogues(self, tmp_path: Path) -> None:
         """Catalogues older than a week are named; damaged ones are removed, and those of newer releases left alone."""
         looked_at = world(tmp_path)
-        key = Key("p", Era.LEGACY, "t")
+        key = AnswerKey("p", Era.LEGACY, "t")
         for name, at in (("new", int(NOW)), ("old", int(NOW) - 8 * 24 * 3600)):
             page = raw({"tools": []})
-            text = Catalog({key: {"tools/list": Answer((page,), at)}}).written().decode()
+            text = Catalog({key: {"tools/list": RecordedAnswer((page,), at)}}).written().decode()
             written(looked_at, f"catalogs/{name}.json", text)
         (only,) = found("catalogs", looked_at)
         assert (only.id, only.text) == ("catalogs.old", "older than 7 days: old")

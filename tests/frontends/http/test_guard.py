@@ -11,34 +11,34 @@ from twisted.internet.task import Clock
 
 from mcpgateway.frontends.http.exchange import Exchange
 from mcpgateway.frontends.http.guard import Guard
-from mcpgateway.frontends.http.peers import Caller
+from mcpgateway.frontends.http.peers import HttpPeer
 from mcpgateway.frontends.http.request_head import read_head
 from mcpgateway.manage.credentials import Bearers
-from mcpgateway.policy.access import Deny, Pass, Policy, Reach, RouteClass, networks
+from mcpgateway.policy.access import AccessPolicy, Deny, Pass, Reach, RouteClass, networks
 from mcpgateway.policy.agent_tokens import AgentToken, digest_of
 from mcpgateway.policy.login_throttle import ATTEMPTS, WINDOW_S
 from tests.support.gateway_in_memory import MemoryGateway
 
 AGENT = "mcpg_an-agents-own-token"
 KEY, PROJECT = "a key of a client's", "the token of a project"
-HERE = Caller(IPv4Address("TCP", "127.0.0.1", 5000), Reach.LOOPBACK, inode=7)
-SOCKET = Caller(UNIXAddress(b""), Reach.SOCKET, pid=9)
-THERE = Caller(IPv4Address("TCP", "10.0.0.7", 5000), Reach.REMOTE)
-OPEN = Policy(allow_remote=True)
+HERE = HttpPeer(IPv4Address("TCP", "127.0.0.1", 5000), Reach.LOOPBACK, inode=7)
+SOCKET = HttpPeer(UNIXAddress(b""), Reach.SOCKET, pid=9)
+THERE = HttpPeer(IPv4Address("TCP", "10.0.0.7", 5000), Reach.REMOTE)
+OPEN = AccessPolicy(allow_remote=True)
 
 
 @define
 class Wire:
     """The connection that an exchange comes on, as far as a judgement goes."""
 
-    caller: Caller
+    caller: HttpPeer
     secure: bool = False
 
 
 class Gate:
     """A guard, and what comes to it."""
 
-    def __init__(self, policy: Policy = OPEN) -> None:
+    def __init__(self, policy: AccessPolicy = OPEN) -> None:
         self.clock = Clock()
         self.clock.advance(1000)
         self.bearers = Bearers.of("bearer-token", "admin-token", seconds=self.clock.seconds)
@@ -48,7 +48,7 @@ class Gate:
         self.guard = Guard(policy, self.bearers)
         self.exchange: Any = None
 
-    def ask(self, caller: Caller = HERE, route: RouteClass = RouteClass.MCP, **headers: str) -> Any:
+    def ask(self, caller: HttpPeer = HERE, route: RouteClass = RouteClass.MCP, **headers: str) -> Any:
         """The verdict about a POST with these headers, whose underscores are hyphens."""
         lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
         head = read_head(f"POST /a/mcp HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n".encode())
@@ -70,7 +70,7 @@ class PrincipalTests:
     """Everybody is somebody else."""
 
     @pytest.mark.parametrize("caller", [HERE, THERE])
-    def test_distinct(self, caller: Caller) -> None:
+    def test_distinct(self, caller: HttpPeer) -> None:
         """Each credential makes a principal of its own, and the same one wherever it is shown."""
         gate = Gate()
         shown = [bearer(each) for each in ("bearer-token", KEY, PROJECT, AGENT)]
@@ -107,10 +107,10 @@ class PrincipalTests:
 
     def test_trusted_addresses(self) -> None:
         """A trusted address needs no token, as a client of its own; only the connection tells what it is."""
-        policy = Policy(allow_remote=True, trusted=networks(("10.0.0.0/24",)))
+        policy = AccessPolicy(allow_remote=True, trusted=networks(("10.0.0.0/24",)))
         gate = Gate(policy)
         assert gate.ask(THERE) == Pass("address 10.0.0.7")
-        other = Caller(IPv4Address("TCP", "10.0.1.7", 1), Reach.REMOTE)
+        other = HttpPeer(IPv4Address("TCP", "10.0.1.7", 1), Reach.REMOTE)
         assert gate.status(other) == 401
         assert gate.status(other, x_forwarded_for="10.0.0.7") == 401
         assert gate.status(THERE, x_forwarded_for="8.8.8.8") == 401
@@ -128,9 +128,9 @@ class StreamTests:
         known = gateway.client("shared", **bearer("bearer-token"))
         known.initialize(protocolVersion="2025-06-18")
         kept = gateway.listen(known)
-        gateway.guard.adopt(Policy())
+        gateway.guard.adopt(AccessPolicy())
         assert not ears.transport.is_aborted
-        gateway.guard.adopt(Policy(bearer_required=True))
+        gateway.guard.adopt(AccessPolicy(bearer_required=True))
         assert ears.transport.is_aborted
         assert reader.transport.is_aborted
         assert not kept.transport.is_aborted
@@ -141,7 +141,7 @@ class ProxyTests:
 
     @pytest.mark.parametrize("caller", [HERE, SOCKET])
     @pytest.mark.parametrize("header", ["x_forwarded_for", "forwarded", "x_real_ip", "X_Forwarded_Host"])
-    def test_remote(self, caller: Caller, header: str) -> None:
+    def test_remote(self, caller: HttpPeer, header: str) -> None:
         """What came through a proxy on this machine is remote: it needs a token, and has no process here."""
         gate = Gate()
         assert gate.status(caller, RouteClass.MCP, **{header: "127.0.0.1"}) == 401
@@ -149,7 +149,7 @@ class ProxyTests:
         assert gate.ask(caller, **{header: "8.8.8.8"}, **bearer("bearer-token")).principal == "remote"
         found = gate.exchange.caller
         assert (found.reach, found.pid, found.inode) == (Reach.REMOTE, 0, 0)
-        assert Gate(Policy()).status(caller, RouteClass.MCP, **{header: "127.0.0.1"}) == 403
+        assert Gate(AccessPolicy()).status(caller, RouteClass.MCP, **{header: "127.0.0.1"}) == 403
 
     def test_not_remembered(self) -> None:
         """Having let in a plain request from here lets in no other that comes through a proxy."""
@@ -231,7 +231,7 @@ class WrongTokenTests:
         refused = gate.ask(THERE, **bearer("bearer-token"))
         assert (refused.status, 0 < refused.wait_s <= WINDOW_S) == (429, True)
         assert (
-            gate.status(Caller(IPv4Address("TCP", "10.0.0.8", 1), Reach.REMOTE), **bearer("bearer-token"))
+            gate.status(HttpPeer(IPv4Address("TCP", "10.0.0.8", 1), Reach.REMOTE), **bearer("bearer-token"))
             == 0
         )
         assert gate.status() == 0
@@ -250,7 +250,7 @@ class WrongTokenTests:
 
     def test_local_limit(self) -> None:
         """Where tokens are required here too, wrong ones are limited, and the right one is always heard."""
-        gate = Gate(Policy(bearer_required=True))
+        gate = Gate(AccessPolicy(bearer_required=True))
         statuses = [gate.status(HERE, **bearer(f"guess {n}")) for n in range(ATTEMPTS + 1)]
         assert statuses[-1] == 429
         assert gate.status(HERE, **bearer("bearer-token")) == 0

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 
-from mcpgateway.frontends.http.peers import Caller, Callers, by_address
+from mcpgateway.frontends.http.peers import Callers, HttpPeer, by_address
 from mcpgateway.policy.access import Reach
 from mcpgateway.system.process.peers import Peer, PeersUnknown
 from tests.support.gateway_in_memory import MemoryGateway
@@ -36,7 +36,7 @@ class Transport:
 LOCAL = IPv4Address("TCP", "127.0.0.1", 40000)
 
 
-def introduced(found: Peer | Exception | None, *, trusts_others: bool = False) -> Caller:
+def introduced(found: Peer | Exception | None, *, trusts_others: bool = False) -> HttpPeer:
     """Who somebody on loopback is, when the kernel says this."""
 
     def peer_of(local: tuple[str, int], remote: tuple[str, int]) -> Peer | None:
@@ -68,7 +68,7 @@ class AddressTests:
     )
     def test_reach(self, address: Any, reach: Reach) -> None:
         """Loopback in all its spellings, Unix sockets, and everything else is remote."""
-        assert by_address(Transport(address)) == Caller(address, reach)
+        assert by_address(Transport(address)) == HttpPeer(address, reach)
 
 
 class NeighbourTests:
@@ -77,7 +77,7 @@ class NeighbourTests:
     @pytest.mark.parametrize("uid", [0, USER])
     def test_ours(self, uid: int) -> None:
         """Our own user and root come in; the socket will tell the process."""
-        assert introduced(Peer(uid, 5)) == Caller(LOCAL, Reach.LOOPBACK, inode=5)
+        assert introduced(Peer(uid, 5)) == HttpPeer(LOCAL, Reach.LOOPBACK, inode=5)
 
     @pytest.mark.parametrize("found", [Peer(1001, 5), Peer(0, 0), Peer(USER, 0), None])
     def test_others(self, found: Peer | None) -> None:
@@ -87,11 +87,11 @@ class NeighbourTests:
     @pytest.mark.parametrize(("found", "inode"), [(Peer(1001, 5), 5), (Peer(0, 0), 0), (None, 0)])
     def test_where_they_are_trusted(self, found: Peer | None, inode: int) -> None:
         """With ``trust_other_users`` they all do."""
-        assert introduced(found, trusts_others=True) == Caller(LOCAL, Reach.LOOPBACK, inode=inode)
+        assert introduced(found, trusts_others=True) == HttpPeer(LOCAL, Reach.LOOPBACK, inode=inode)
 
     def test_where_nobody_can_tell(self) -> None:
         """A machine that does not tell its users apart lets them all in."""
-        assert introduced(PeersUnknown()) == Caller(LOCAL, Reach.LOOPBACK)
+        assert introduced(PeersUnknown()) == HttpPeer(LOCAL, Reach.LOOPBACK)
 
     def test_a_unix_socket(self) -> None:
         """Only its owner can reach it, and the kernel names the process."""
@@ -108,7 +108,7 @@ class RefusalTests:
     def test_a_stranger(self) -> None:
         """Everything is refused with 403 and the setting's name, a wrong token with 401; the right one opens."""
         gateway = MemoryGateway()
-        gateway.factory.introduce = lambda transport: Caller(transport.getPeer(), Reach.OTHER_USER)
+        gateway.factory.introduce = lambda transport: HttpPeer(transport.getPeer(), Reach.OTHER_USER)
         ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
         for path in ("/shared/mcp", "/health", "/nothing"):
             answer = gateway.client().ask(ping, path=path)

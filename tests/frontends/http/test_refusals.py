@@ -10,7 +10,7 @@ import pytest
 from mcpgateway.config.gateway_settings import Limits
 from mcpgateway.frontends.http import channel as channel_module
 from mcpgateway.frontends.http.channel import BODY_TICKS, HEAD_TICKS
-from mcpgateway.policy.access import Policy
+from mcpgateway.policy.access import AccessPolicy
 from tests.support.doors import MemoryTransport, read_answers
 from tests.support.gateway_in_memory import MemoryGateway
 
@@ -132,7 +132,7 @@ class RefusalTests:
 
     def test_without_a_token(self) -> None:
         """Where a token is needed."""
-        gateway = MemoryGateway(policy=Policy(bearer_required=True))
+        gateway = MemoryGateway(policy=AccessPolicy(bearer_required=True))
         check(Wired(gateway).said(head(b"Content-Length: 2") + b"{}"), 401)
 
     def test_not_elsewhere(self) -> None:

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from mcpgateway.frontends.http.channel import CLOSING_TICKS, HANDSHAKE_TICKS, IDLE_TICKS, ChannelFactory
-from mcpgateway.frontends.http.tls import Either, options_of
+from mcpgateway.frontends.http.tls import TlsOrPlain, options_of
 from mcpgateway.system.process.processes import RESERVE
 from tests.support.certificates import Authority
 from tests.support.doors import MemoryTransport, OpenedTransport, RecordingDoor
@@ -84,7 +84,7 @@ class SilenceTests:
     def test_leave_a_reserve_of_descriptors(self, tmp_path: Path) -> None:
         """One that would use it is cut at once."""
         pair = Authority(tmp_path).issue("localhost")
-        factory = Either(ChannelFactory(RecordingDoor()), options_of(pair, pair), Clock())
+        factory = TlsOrPlain(ChannelFactory(RecordingDoor()), options_of(pair, pair), Clock())
         last = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVE - 1
         for descriptor, is_cut in ((last, False), (last + 1, True)):
             transport = OpenedTransport(descriptor)

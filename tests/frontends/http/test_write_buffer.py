@@ -7,7 +7,7 @@ from twisted.internet.error import ConnectionLost
 from twisted.internet.tcp import Server
 
 from mcpgateway.frontends.http.write_buffer import STREAM_BACKLOG_LIMIT, Outlet
-from mcpgateway.policy.fair_memory import ROOM_BYTES, Room
+from mcpgateway.policy.fair_memory import ROOM_BYTES, FairMemory
 from tests.support.doors import MemoryTransport
 
 
@@ -55,7 +55,7 @@ class Owner:
 
 def outlet_on(takes: int, *, is_secure: bool = False) -> tuple[Outlet, NakedTransport]:
     transport = NakedTransport(takes)
-    return Outlet(Owner(), transport, Room(), is_secure=is_secure), transport
+    return Outlet(Owner(), transport, FairMemory(), is_secure=is_secure), transport
 
 
 class SendingAtOnceTests:
@@ -103,7 +103,7 @@ class SendingAtOnceTests:
 class Reader:
     """A client that reads when the test says so, and what it is told."""
 
-    def __init__(self, room: Room, peer: str = "one") -> None:
+    def __init__(self, room: FairMemory, peer: str = "one") -> None:
         self.owner = Owner(peer)
         self.transport = MemoryTransport(reads=False)
         self.outlet = Outlet(self.owner, self.transport, room, is_secure=False)
@@ -120,7 +120,7 @@ class BacklogTests:
 
     def test_is_counted_until_it_is_taken(self) -> None:
         """What a reader is behind counts, in the transport as beyond it, until it has taken it."""
-        room = Room()
+        room = FairMemory()
         one, other = Reader(room), Reader(room)
         assert one.outlet.write_stream(b"a" * 1000)
         assert room.used == 0, "there is room in the transport"
@@ -138,7 +138,7 @@ class BacklogTests:
 
     def test_together(self) -> None:
         """Many readers together are bounded: those of the greediest peer are cut off, and no other's."""
-        room = Room(8_000_000)
+        room = FairMemory(8_000_000)
         near, far = Reader(room, "near"), [Reader(room, "far") for _ in range(60)]
         assert near.outlet.write_stream(b"x" * 100_000)
         for _ in range(200):
@@ -155,7 +155,7 @@ class BacklogTests:
 
     def test_answers(self) -> None:
         """Whole answers that are not taken count too; of the peer that has most of the room no large one is begun."""
-        room = Room(8_000_000)
+        room = FairMemory(8_000_000)
         greedy = [Reader(room, "greedy") for _ in range(3)]
         for each in greedy[:2]:
             assert not each.outlet.is_too_much(3_000_000)
@@ -173,7 +173,7 @@ class BacklogTests:
 
     def test_a_reader_that_keeps_up(self) -> None:
         """A reader that takes what it is told is never behind, however much that is."""
-        room = Room()
+        room = FairMemory()
         reader = Reader(room)
         reader.transport.reads = True
         for _ in range(50):
@@ -183,7 +183,7 @@ class BacklogTests:
 
     def test_the_answer(self) -> None:
         """The last part of a stream reaches a slow reader however large it is, as long as there is room."""
-        room = Room()
+        room = FairMemory()
         slow = Reader(room)
         answer = bytes(ROOM_BYTES // 2)
         while room.used < STREAM_BACKLOG_LIMIT:
@@ -198,7 +198,7 @@ class BacklogTests:
 
     def test_nothing_is_kept_for_who_has_gone(self) -> None:
         """A reader that was cut off, or has gone, is owed nothing any more."""
-        room = Room()
+        room = FairMemory()
         reader = Reader(room)
         for _ in range(3):
             reader.outlet.write_stream(bytes(100_000))

@@ -13,9 +13,9 @@ from twisted.python.failure import Failure
 
 from mcpgateway.config.model import ClientFile
 from mcpgateway.errors import ClientFilesFailed
-from mcpgateway.frontends.http.peers import Caller
+from mcpgateway.frontends.http.peers import HttpPeer
 from mcpgateway.interfaces import Returned
-from mcpgateway.policy.access import Policy, Reach
+from mcpgateway.policy.access import AccessPolicy, Reach
 from tests.support.gateway_in_memory import Answer, MemoryGateway
 
 
@@ -109,9 +109,9 @@ class CallbackTests:
 
         From another machine it does where the gateway has a public address.
         """
-        policy = Policy(bearer_required=True, allow_remote=True, is_public=is_public)
+        policy = AccessPolicy(bearer_required=True, allow_remote=True, is_public=is_public)
         gateway = MemoryGateway(policy=policy)
-        gateway.factory.introduce = lambda transport: Caller(transport.getPeer(), reach)
+        gateway.factory.introduce = lambda transport: HttpPeer(transport.getPeer(), reach)
         client = gateway.client()
         assert client.ask(b"", "GET", "/oauth/callback?state=s&code=c").status == status
         assert client.ask(b"", "GET", "/api/v1/servers").status in (401, 403)
@@ -194,9 +194,9 @@ class ClientsTests:
     )
     def test_says_what_is_run(self, path: str, body: dict[str, str]) -> None:
         """What is in such a file is run, so whoever names it is an administrator, and on this machine."""
-        gateway = gateway_with(policy=Policy(allow_remote=True))
+        gateway = gateway_with(policy=AccessPolicy(allow_remote=True))
         assert gateway.client(**TOKEN).ask(body, path=path).status == 401
-        gateway.factory.introduce = lambda transport: Caller(transport.getPeer(), Reach.REMOTE)
+        gateway.factory.introduce = lambda transport: HttpPeer(transport.getPeer(), Reach.REMOTE)
         answer = gateway.client(**ADMIN).ask(body, path=path)
         assert (answer.status, "remote_commands" in said(answer)["error"]) == (403, True)
         assert gateway.errands == []
@@ -304,7 +304,7 @@ class SwitchTests:
         assert found == {"port": 9100, "optedOut": [], "disabled": False, "managedServers": ["a", "b"]}
 
 
-def gateway_with(*files: ClientFile, policy: Policy | None = None) -> MemoryGateway:
+def gateway_with(*files: ClientFile, policy: AccessPolicy | None = None) -> MemoryGateway:
     """A gateway to which these files lead."""
     gateway = MemoryGateway(policy=policy)
     gateway.settings = evolve(gateway.settings, adopted=files)

@@ -10,8 +10,8 @@ from twisted.internet.defer import Deferred, succeed
 
 from mcpgateway.config.gateway_settings import ClientSettings
 from mcpgateway.config.model import ClientFile
-from mcpgateway.frontends.http.peers import Caller
-from mcpgateway.policy.access import Policy, Reach
+from mcpgateway.frontends.http.peers import HttpPeer
+from mcpgateway.policy.access import AccessPolicy, Reach
 from tests.support.gateway_in_memory import HELLO, Answer, MemoryGateway
 
 TOKEN = {"Authorization": "Bearer bearer-token"}
@@ -55,8 +55,8 @@ class ReconnectTests:
 
     def test_another_machine(self) -> None:
         """What is run here is not said from elsewhere, even with the admin token."""
-        gateway = MemoryGateway(policy=Policy(allow_remote=True))
-        gateway.factory.introduce = lambda transport: Caller(transport.getPeer(), Reach.REMOTE)
+        gateway = MemoryGateway(policy=AccessPolicy(allow_remote=True))
+        gateway.factory.introduce = lambda transport: HttpPeer(transport.getPeer(), Reach.REMOTE)
         body = {"name": "a", "command": "b"}
         answer = ask(gateway, "/api/servers/install", body, Authorization="Bearer admin-token")
         assert (answer.status, "remote_commands" in answer.json["error"]) == (403, True)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mcpgateway.config.model import Daemon, ServerSpec, Share
-from mcpgateway.policy.access import Policy
+from mcpgateway.policy.access import AccessPolicy
 from tests.support.gateway_in_memory import HELLO, Answer, MemoryGateway
 
 TOKEN = {"Authorization": "Bearer bearer-token"}
@@ -111,7 +111,7 @@ class OperationTests:
 
     def test_open(self) -> None:
         """Unless the settings say otherwise; a page in a browser needs it even then."""
-        gateway = MemoryGateway(more=(daemon("memory", 3100),), policy=Policy(open_loopback=True))
+        gateway = MemoryGateway(more=(daemon("memory", 3100),), policy=AccessPolicy(open_loopback=True))
         asked = {"name": "memory"}
         form = "application/x-www-form-urlencoded"
         assert ask(gateway, "/stop", asked, Authorization="", Content_Type=form).status == 200

@@ -9,8 +9,8 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.task import Clock
 
 from mcpgateway.errors import Overloaded
-from mcpgateway.frontends.rest.event_streams import BUFFER, HEARTBEAT_S, PIECE, Reader, Readers
-from mcpgateway.observe.event_feed import Chronicle, Entry
+from mcpgateway.frontends.rest.event_streams import BUFFER, HEARTBEAT_S, PIECE, Readers, StreamReader
+from mcpgateway.observe.event_feed import Chronicle, FeedEntry
 
 
 class Line:
@@ -23,9 +23,9 @@ class Line:
         self.sent = b""
         self.room = room
         self._left = room
-        self._producer: Reader | None = None
+        self._producer: StreamReader | None = None
 
-    def registerProducer(self, producer: Reader, streaming: bool) -> None:  # noqa: FBT001 - as Twisted calls it
+    def registerProducer(self, producer: StreamReader, streaming: bool) -> None:  # noqa: FBT001 - as Twisted calls it
         """Who writes."""
         assert streaming
         self._producer = producer
@@ -53,9 +53,9 @@ class Line:
         return [line[6:].decode() for line in self.sent.split(b"\n") if line.startswith(b"data: ")]
 
 
-def entry(number: int, kind: str = "") -> Entry:
+def entry(number: int, kind: str = "") -> FeedEntry:
     """An entry."""
-    return Entry(f"{number:06}", f"entry {number}", kind)
+    return FeedEntry(f"{number:06}", f"entry {number}", kind)
 
 
 class Stage:
@@ -73,7 +73,7 @@ class Stage:
         caller: str = "a",
         *,
         follows: bool = True,
-        wants: Callable[[Entry], bool] = lambda _: True,
+        wants: Callable[[FeedEntry], bool] = lambda _: True,
     ) -> Deferred[None]:
         """Begin to read."""
         follow = self.chronicle.follow if follows else None
@@ -200,7 +200,7 @@ class ChronicleTests:
         for number in range(50):
             chronicle.add(entry(number))
         assert [each.identifier for each in chronicle.kept] == [f"{number:06}" for number in range(40, 50)]
-        chronicle.add(Entry("000050", "x" * 95))
+        chronicle.add(FeedEntry("000050", "x" * 95))
         assert len(chronicle.kept) == 1
-        chronicle.add(Entry("000051", "x" * 1000))
+        chronicle.add(FeedEntry("000051", "x" * 1000))
         assert [each.identifier for each in chronicle.after("000049")] == ["000051"]

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 
 from mcpgateway.config.gateway_settings import Limits
 from mcpgateway.errors import Overloaded
-from mcpgateway.frontends.rest.fair_queue import Turns
+from mcpgateway.frontends.rest.fair_queue import FairQueue
 
 
 @define
@@ -27,10 +27,10 @@ class Crowd:
     begun: list[str] = field(factory=list)
     ends: list[Deferred[None]] = field(factory=list)
     refused: list[str] = field(factory=list)
-    turns: Turns = field(init=False)
+    turns: FairQueue = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.turns = Turns(lambda: self.limits, self.clock)
+        self.turns = FairQueue(lambda: self.limits, self.clock)
 
     def come(self, name: str) -> Deferred[Any]:
         """Somebody wants something done."""

@@ -19,11 +19,11 @@ from mcpgateway.config.diff import Change
 from mcpgateway.config.edit.edits import Put
 from mcpgateway.config.read import parse
 from mcpgateway.config.settings import Settings
-from mcpgateway.frontends.http.peers import Caller
+from mcpgateway.frontends.http.peers import HttpPeer
 from mcpgateway.frontends.http.routes import class_of, leading_to
 from mcpgateway.frontends.rest.openapi import REFUSALS
 from mcpgateway.frontends.rest.schemas import SCHEMAS
-from mcpgateway.policy.access import Policy, Reach, RouteClass
+from mcpgateway.policy.access import AccessPolicy, Reach, RouteClass
 from mcpgateway.policy.secrets.shapes import MASK
 from tests.support.gateway_in_memory import HELLO, Answer, MemoryGateway
 from tests.support.managed import Managed
@@ -50,7 +50,7 @@ class Filed(MemoryGateway):
     """A gateway in memory whose servers stand in files."""
 
     def __init__(self, home: Path, config: str = CONFIG) -> None:
-        super().__init__(policy=Policy(allow_remote=True))
+        super().__init__(policy=AccessPolicy(allow_remote=True))
         source = home.parent / "client.json"
         source.write_text(THEIRS)
         self.managed = Managed(home, config, (str(source),))
@@ -157,7 +157,7 @@ class AccessTests:
 
     def test_another_machine(self, gateway: Filed) -> None:
         """What is run here is not said from elsewhere, even with the admin token, unless the settings allow it."""
-        gateway.factory.introduce = lambda transport: Caller(transport.getPeer(), Reach.REMOTE)
+        gateway.factory.introduce = lambda transport: HttpPeer(transport.getPeer(), Reach.REMOTE)
         asked: tuple[tuple[str, str, Any], ...] = (
             ("POST", "", {"name": "c", "config": {"command": "run"}}),
             ("POST", "", {"name": "c", "config": {"docker": "image"}}),

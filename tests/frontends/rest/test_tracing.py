@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from mcpgateway.observe.activity import Activity
+from mcpgateway.observe.activity import ActivityLog
 from mcpgateway.observe.tracing import Tracer
 from tests.support.gateway_in_memory import MemoryGateway
 from tests.support.lines import MemoryLines
@@ -16,7 +16,7 @@ def followed() -> MemoryGateway:
     """A gateway whose calls are written down."""
     gateway = MemoryGateway()
     tracer = Tracer(secrets.token_hex)
-    tracer.activity = Activity(MemoryLines(), gateway.clock.seconds, tracer.new_id, str)
+    tracer.activity = ActivityLog(MemoryLines(), gateway.clock.seconds, tracer.new_id, str)
     gateway.hub.follow(tracer)
     return gateway
 

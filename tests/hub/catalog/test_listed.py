@@ -10,15 +10,15 @@ from msgspec import Raw
 
 from mcpgateway import __version__
 from mcpgateway.config.model import ServerSpec, Share
-from mcpgateway.discovery.records import Kind
+from mcpgateway.discovery.records import ListKind
 from mcpgateway.hub.catalog.listed import Librarian
 from mcpgateway.hub.catalog.recorded import Snapshots
-from mcpgateway.policy.recorded_answers import Catalog, Key, place_of, told_at_handshake, told_in
+from mcpgateway.policy.recorded_answers import AnswerKey, Catalog, place_of, told_at_handshake, told_in
 from mcpgateway.protocol import jsonrpc, legacy, modern
 from mcpgateway.protocol.versions import Era
 
 SERVER = ServerSpec("m", ("run",), {}, "/", share=Share.GLOBAL)
-NEWS = Kind.TOOL.news
+NEWS = ListKind.TOOL.news
 SHARED = told_at_handshake(legacy.shared_params(__version__))
 MODERN = told_in({name: jsonrpc.raw(value) for name, value in modern.own_meta(__version__).items()})
 
@@ -71,7 +71,7 @@ def librarian(snapshots: Snapshots, told: list[Any]) -> Librarian:
 
 def names(librarian: Librarian, told: str = "") -> list[str] | None:
     """The tools that are known."""
-    known = librarian.known(SERVER, Kind.TOOL, told)
+    known = librarian.known(SERVER, ListKind.TOOL, told)
     return [each.own for each in known] if known is not None else None
 
 
@@ -81,91 +81,91 @@ class KnownTests:
     def test_nothing(self, librarian: Librarian) -> None:
         """What nobody has asked for is not known."""
         assert names(librarian) is None
-        assert not librarian.is_fresh(SERVER, Kind.TOOL)
+        assert not librarian.is_fresh(SERVER, ListKind.TOOL)
         assert list(librarian.everything()) == []
 
     def test_learnt(self, librarian: Librarian) -> None:
         """What was learnt is known, page after page."""
         before = librarian.generation
-        librarian.learn(SERVER, Kind.TOOL, [page("a"), page("b")])
+        librarian.learn(SERVER, ListKind.TOOL, [page("a"), page("b")])
         assert names(librarian) == ["a", "b"]
-        assert librarian.is_fresh(SERVER, Kind.TOOL)
+        assert librarian.is_fresh(SERVER, ListKind.TOOL)
         assert [each.own for each in librarian.everything()] == ["a", "b"]
         assert librarian.generation > before
 
     def test_the_same(self, librarian: Librarian, told: list[Any]) -> None:
         """The same list, spread over other pages, is no news."""
-        librarian.learn(SERVER, Kind.TOOL, [page("a", "b")])
+        librarian.learn(SERVER, ListKind.TOOL, [page("a", "b")])
         generation, told[:] = librarian.generation, []
-        librarian.learn(SERVER, Kind.TOOL, [page("a"), page("b")])
+        librarian.learn(SERVER, ListKind.TOOL, [page("a"), page("b")])
         assert (librarian.generation, told) == (generation, [])
 
     def test_on_record(self, librarian: Librarian, snapshots: Snapshots) -> None:
         """What is on record of a server is known without it, and is asked for again when it runs."""
-        key = Key(place_of(SERVER), Era.LEGACY, SHARED)
-        snapshots.keep("m", key, Kind.TOOL.method, (page("a"),))
+        key = AnswerKey(place_of(SERVER), Era.LEGACY, SHARED)
+        snapshots.keep("m", key, ListKind.TOOL.method, (page("a"),))
         assert names(librarian) == ["a"]
-        assert librarian.is_fresh(SERVER, Kind.TOOL)
-        assert ("m", key, Kind.TOOL.method) in snapshots.shown
+        assert librarian.is_fresh(SERVER, ListKind.TOOL)
+        assert ("m", key, ListKind.TOOL.method) in snapshots.shown
 
     def test_somebody_else_s(self, librarian: Librarian, snapshots: Snapshots) -> None:
         """What was told to another kind of client is good to be found, and asked for before it is listed."""
-        key = Key(place_of(SERVER), Era.LEGACY, "other")
-        snapshots.keep("m", key, Kind.TOOL.method, (page("a"),))
+        key = AnswerKey(place_of(SERVER), Era.LEGACY, "other")
+        snapshots.keep("m", key, ListKind.TOOL.method, (page("a"),))
         assert names(librarian) == ["a"]
-        assert not librarian.is_fresh(SERVER, Kind.TOOL)
+        assert not librarian.is_fresh(SERVER, ListKind.TOOL)
         assert names(librarian, "mine") is None
 
     def test_modern(self, librarian: Librarian, snapshots: Snapshots, told: list[Any]) -> None:
         """What a server of the modern era has told anybody is listed to all, and is asked for again when it runs."""
-        own = Key(place_of(SERVER), Era.MODERN, MODERN)
-        snapshots.keep("m", Key(own.place, Era.MODERN, "other"), Kind.TOOL.method, (page("a"),))
+        own = AnswerKey(place_of(SERVER), Era.MODERN, MODERN)
+        snapshots.keep("m", AnswerKey(own.place, Era.MODERN, "other"), ListKind.TOOL.method, (page("a"),))
         assert (names(librarian), names(librarian, "mine")) == (["a"], ["a"])
-        assert librarian.is_fresh(SERVER, Kind.TOOL)
-        assert not librarian.is_fresh(SERVER, Kind.TOOL, "mine")
-        assert ("m", own, Kind.TOOL.method) in snapshots.shown
-        snapshots.keep("m", own, Kind.TOOL.method, (page("b"),))
+        assert librarian.is_fresh(SERVER, ListKind.TOOL)
+        assert not librarian.is_fresh(SERVER, ListKind.TOOL, "mine")
+        assert ("m", own, ListKind.TOOL.method) in snapshots.shown
+        snapshots.keep("m", own, ListKind.TOOL.method, (page("b"),))
         assert names(librarian) == ["b"]
-        assert told == [("m", Kind.TOOL, "")]
+        assert told == [("m", ListKind.TOOL, "")]
         snapshots.shown.clear()
         librarian.lost(SERVER)
-        assert snapshots.shown == {("m", own, Kind.TOOL.method)}
+        assert snapshots.shown == {("m", own, ListKind.TOOL.method)}
 
     def test_both_eras(self, librarian: Librarian, snapshots: Snapshots) -> None:
         """What is on record of the legacy era comes first, so that nobody is told of changes that are none."""
         place = place_of(SERVER)
-        snapshots.keep("m", Key(place, Era.LEGACY, SHARED), Kind.TOOL.method, (page("a"),))
-        snapshots.keep("m", Key(place, Era.MODERN, MODERN), Kind.TOOL.method, (page("b"),))
+        snapshots.keep("m", AnswerKey(place, Era.LEGACY, SHARED), ListKind.TOOL.method, (page("a"),))
+        snapshots.keep("m", AnswerKey(place, Era.MODERN, MODERN), ListKind.TOOL.method, (page("b"),))
         assert names(librarian) == ["a"]
-        snapshots.keep("m", Key(place, Era.MODERN, MODERN), Kind.TOOL.method, (page("c"),))
+        snapshots.keep("m", AnswerKey(place, Era.MODERN, MODERN), ListKind.TOOL.method, (page("c"),))
         assert names(librarian) == ["a"]
 
     @pytest.mark.parametrize(("era", "told_of"), [(Era.MODERN, ""), (Era.LEGACY, "mine")])
     def test_recalled(self, librarian: Librarian, snapshots: Snapshots, era: Era, told_of: str) -> None:
         """What was not known, and has come on record since, is found by whoever asks for that; no view changes."""
         assert names(librarian, told_of) is None
-        snapshots.keep("m", Key(place_of(SERVER), era, told_of), Kind.TOOL.method, (page("a"),))
+        snapshots.keep("m", AnswerKey(place_of(SERVER), era, told_of), ListKind.TOOL.method, (page("a"),))
         generation = librarian.generation
-        found = librarian.recall(SERVER, Kind.TOOL, told_of)
+        found = librarian.recall(SERVER, ListKind.TOOL, told_of)
         assert found is not None
         assert [each.own for each in found] == ["a"]
         assert (names(librarian, told_of), librarian.generation) == (None, generation)
 
     def test_apart(self, librarian: Librarian) -> None:
         """Lists of clients' own children are known apart from each other."""
-        librarian.learn(SERVER, Kind.TOOL, [page("a")], "one")
+        librarian.learn(SERVER, ListKind.TOOL, [page("a")], "one")
         assert (names(librarian, "one"), names(librarian, "two"), names(librarian)) == (["a"], None, None)
 
     def test_lent(self, librarian: Librarian) -> None:
         """One client's own list begins as that of its like."""
-        librarian.learn(SERVER, Kind.TOOL, [page("a")], "kind")
+        librarian.learn(SERVER, ListKind.TOOL, [page("a")], "kind")
         librarian.lend(SERVER, "kind", "one")
-        librarian.learn(SERVER, Kind.TOOL, [page("a", "b")], "one")
+        librarian.learn(SERVER, ListKind.TOOL, [page("a", "b")], "one")
         assert (names(librarian, "one"), names(librarian, "kind")) == (["a", "b"], ["a"])
 
     def test_forgotten(self, librarian: Librarian) -> None:
         """A server that is defined otherwise is not known."""
-        librarian.learn(SERVER, Kind.TOOL, [page("a")])
+        librarian.learn(SERVER, ListKind.TOOL, [page("a")])
         librarian.forget("m")
         assert names(librarian) is None
 
@@ -175,48 +175,48 @@ class NewsTests:
 
     def test_changed(self, librarian: Librarian, told: list[Any]) -> None:
         """What a server says has changed holds until it is asked, and is told once."""
-        librarian.learn(SERVER, Kind.TOOL, [page("a")])
+        librarian.learn(SERVER, ListKind.TOOL, [page("a")])
         told.clear()
         librarian.changed(SERVER, NEWS)
-        assert told == [("m", Kind.TOOL, "")]
+        assert told == [("m", ListKind.TOOL, "")]
         assert names(librarian) == ["a"]
-        assert not librarian.is_fresh(SERVER, Kind.TOOL)
-        librarian.learn(SERVER, Kind.TOOL, [page("a", "b")])
-        assert told == [("m", Kind.TOOL, "")]
+        assert not librarian.is_fresh(SERVER, ListKind.TOOL)
+        librarian.learn(SERVER, ListKind.TOOL, [page("a", "b")])
+        assert told == [("m", ListKind.TOOL, "")]
 
     def test_resources(self, librarian: Librarian, told: list[Any]) -> None:
         """Templates are changed with resources."""
-        librarian.changed(SERVER, Kind.RESOURCE.news)
-        assert told == [("m", Kind.RESOURCE, ""), ("m", Kind.TEMPLATE, "")]
+        librarian.changed(SERVER, ListKind.RESOURCE.news)
+        assert told == [("m", ListKind.RESOURCE, ""), ("m", ListKind.TEMPLATE, "")]
 
     def test_passes_by(self, librarian: Librarian, snapshots: Snapshots, told: list[Any]) -> None:
         """A list that is another when somebody else is answered is news."""
-        librarian.learn(SERVER, Kind.TOOL, [page("a")])
+        librarian.learn(SERVER, ListKind.TOOL, [page("a")])
         told.clear()
-        key = Key(place_of(SERVER), Era.LEGACY, SHARED)
-        snapshots.keep("m", key, Kind.TOOL.method, (page("a", "b"),))
+        key = AnswerKey(place_of(SERVER), Era.LEGACY, SHARED)
+        snapshots.keep("m", key, ListKind.TOOL.method, (page("a", "b"),))
         assert names(librarian) == ["a", "b"]
-        assert told == [("m", Kind.TOOL, "")]
-        snapshots.keep("m", Key(key.place, Era.LEGACY, "other"), Kind.TOOL.method, (page("c"),))
+        assert told == [("m", ListKind.TOOL, "")]
+        snapshots.keep("m", AnswerKey(key.place, Era.LEGACY, "other"), ListKind.TOOL.method, (page("c"),))
         assert names(librarian) == ["a", "b"]
 
     def test_index(self, librarian: Librarian) -> None:
         """Whoever keeps an index hears of every change."""
         heard: list[Any] = []
         librarian.on_change.append(lambda *what: heard.append(what))
-        librarian.learn(SERVER, Kind.TOOL, [page("a")], "one")
+        librarian.learn(SERVER, ListKind.TOOL, [page("a")], "one")
         librarian.changed(SERVER, NEWS)
-        assert heard == [("m", Kind.TOOL), ("m", Kind.TOOL)]
+        assert heard == [("m", ListKind.TOOL), ("m", ListKind.TOOL)]
 
     def test_child_lost(self, librarian: Librarian, snapshots: Snapshots) -> None:
         """The next child is asked whether it lists the same."""
-        librarian.learn(SERVER, Kind.TOOL, [page("a")])
+        librarian.learn(SERVER, ListKind.TOOL, [page("a")])
         librarian.lost(SERVER)
-        assert ("m", Key(place_of(SERVER), Era.LEGACY, SHARED), Kind.TOOL.method) in snapshots.shown
+        assert ("m", AnswerKey(place_of(SERVER), Era.LEGACY, SHARED), ListKind.TOOL.method) in snapshots.shown
 
     def test_nothing_kept(self) -> None:
         """Where nothing is on record, the list is asked for again."""
         librarian = Librarian()
-        librarian.learn(SERVER, Kind.TOOL, [page("a")])
+        librarian.learn(SERVER, ListKind.TOOL, [page("a")])
         librarian.lost(SERVER)
-        assert not librarian.is_fresh(SERVER, Kind.TOOL)
+        assert not librarian.is_fresh(SERVER, ListKind.TOOL)

@@ -13,8 +13,8 @@ from mcpgateway.config.gateway_settings import Limits
 from mcpgateway.config.model import Concurrency, Daemon, Lazy, ServerSpec, Share
 from mcpgateway.hub.retired import LIMIT
 from mcpgateway.hub.sessions import handle
-from mcpgateway.observe.why import Why
-from mcpgateway.policy.stuck_calls import Activity
+from mcpgateway.observe.why import Diagnoser
+from mcpgateway.policy.stuck_calls import ProcessActivity
 from mcpgateway.protocol.versions import Era
 from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
 from tests.support.instruments import MemoryWorld
@@ -68,8 +68,10 @@ class Hall:
             for child in self.gateway.launcher.children if self.knows_pings else ():
                 self.answer_pings(child)
             if working is not None:
-                cpu_s = self.world.activities.get(working.pid, Activity(is_stopped=False, cpu_s=0)).cpu_s
-                self.world.activities[working.pid] = Activity(is_stopped=False, cpu_s=cpu_s + 0.5)
+                cpu_s = self.world.activities.get(
+                    working.pid, ProcessActivity(is_stopped=False, cpu_s=0)
+                ).cpu_s
+                self.world.activities[working.pid] = ProcessActivity(is_stopped=False, cpu_s=cpu_s + 0.5)
 
     def answer_pings(self, child: MemoryChild) -> None:
         """Let a child answer what it was asked since, unless it hangs."""
@@ -86,7 +88,7 @@ class Hall:
 
     def why(self, name: str = "shared") -> dict[str, Any]:
         """What is said of how a server is."""
-        why = Why(self.gateway.switchboard, self.gateway.health, self.gateway.hub.tapes, tuple)
+        why = Diagnoser(self.gateway.switchboard, self.gateway.health, self.gateway.hub.tapes, tuple)
         found: dict[str, Any] = json.loads(json.dumps(why.tell(name)))
         return found
 
@@ -123,7 +125,7 @@ class StoppedTests:
         client.call(1, name="hang")
         child = hall.gateway.child
         child.hangs = True
-        hall.world.activities[child.pid] = Activity(is_stopped=True, cpu_s=1.0)
+        hall.world.activities[child.pid] = ProcessActivity(is_stopped=True, cpu_s=1.0)
         hall.pass_time(STUCK_S - 1)
         assert len(hall.gateway.launcher.children) == 1
         hall.pass_time(10)
@@ -136,7 +138,7 @@ class StoppedTests:
         """It is seen where nothing is pinged, too."""
         hall = Hall(ping_s=0)
         hall.gateway.session().call(1)
-        hall.world.activities[hall.gateway.child.pid] = Activity(is_stopped=True, cpu_s=1.0)
+        hall.world.activities[hall.gateway.child.pid] = ProcessActivity(is_stopped=True, cpu_s=1.0)
         hall.pass_time(STUCK_S + WHILE)
         assert len(hall.gateway.launcher.children) == 2
 

@@ -13,7 +13,7 @@ from twisted.logger import capturedLogs
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.surface import Level, ShieldLimits
-from mcpgateway.discovery.records import Item, Kind
+from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.errors import BackendGone
 from mcpgateway.hub.results.originals import Vault
 from mcpgateway.hub.results.shortening import Shielding
@@ -26,7 +26,7 @@ from tests.support.sinks import Sink
 
 SPEC = ServerSpec("docs", ("run",), {}, "/")
 LARGE = {"content": [{"type": "text", "text": json.dumps([f"item {each}" for each in range(500)])}]}
-ITEM = Item("docs", Kind.TOOL, "search", {})
+ITEM = Item("docs", ListKind.TOOL, "search", {})
 
 
 class Desk:

@@ -24,7 +24,7 @@ from mcpgateway.hub.subscriptions.upstream_legacy import (
 )
 from mcpgateway.interfaces import Call, ICallSink
 from mcpgateway.protocol import jsonrpc
-from mcpgateway.protocol.jsonrpc import Envelope, Kind, Message
+from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 from mcpgateway.system.journal import Journal
 from tests.support.gateway_in_memory import HELLO, Client, MemoryChild, MemoryGateway
 
@@ -182,7 +182,7 @@ class House:
         sink = Sink()
         call = Call(session, method, b"1", None, sink)
         params = {"uri": jsonrpc.raw(uri)}
-        self.all.submit(call, Message(Kind.REQUEST, {}, method, b"1", params), uri)
+        self.all.submit(call, Message(MessageKind.REQUEST, {}, method, b"1", params), uri)
         self.calls.append(call)
         return sink.became
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mcpgateway.errors import BackendError
 from mcpgateway.policy.oauth import client
-from mcpgateway.policy.oauth.client import AuthServer, Challenge, Client, Grant
+from mcpgateway.policy.oauth.client import AuthServer, Challenge, Grant, OAuthClient
 
 ISSUER = "https://as.example"
 METADATA: dict[str, Any] = {
@@ -205,7 +205,7 @@ class RequestTests:
     def test_the_url(self) -> None:
         """It says everything, beside what the endpoint's own query says."""
         server = AuthServer(ISSUER, f"{ISSUER}/a?tenant=1", f"{ISSUER}/t", scopes=("offline_access",))
-        url = client.authorization_url(server, Client("c"), "http://127.0.0.1/cb", "s", "ch", "a b", URL)
+        url = client.authorization_url(server, OAuthClient("c"), "http://127.0.0.1/cb", "s", "ch", "a b", URL)
         assert parse_qs(urlsplit(url).query) == {
             "tenant": ["1"],
             "response_type": ["code"],
@@ -314,7 +314,7 @@ class RegistrationTests:
             "registration_access_token": "key",
         }
         made = client.registered(answer, ISSUER, "http://127.0.0.1/cb", "a b")
-        assert made.client == Client("c", "hidden", "client_secret_post")
+        assert made.client == OAuthClient("c", "hidden", "client_secret_post")
         assert made.scope == "a b c"
         assert "hidden" not in repr(made)
         assert "key" not in repr(made)

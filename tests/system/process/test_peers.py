@@ -18,10 +18,10 @@ from mcpgateway.system.process import peers
 from mcpgateway.system.process.peers import (
     ANSWERS_READ,
     Ends,
-    Message,
+    NetlinkMessage,
     Nonsense,
     Peer,
-    Peers,
+    PeerLookup,
     PeersUnknown,
     credentials,
     judged,
@@ -211,16 +211,16 @@ class AnswerTests:
 
     def test_mapped(self) -> None:
         """A socket of IPv6 that speaks IPv4 shows mapped addresses."""
-        assert judged(Message(20, 1, diagnosis(SOUGHT, PEER, mapped=True)), SOUGHT) == PEER
+        assert judged(NetlinkMessage(20, 1, diagnosis(SOUGHT, PEER, mapped=True)), SOUGHT) == PEER
 
     def test_closed(self) -> None:
         """A socket that its process has closed is reported as it is, without an inode."""
-        assert judged(Message(20, 1, diagnosis(SOUGHT, Peer(0, 0), state=4)), SOUGHT) == Peer(0, 0)
+        assert judged(NetlinkMessage(20, 1, diagnosis(SOUGHT, Peer(0, 0), state=4)), SOUGHT) == Peer(0, 0)
 
     def test_listener(self) -> None:
         """Somebody who listens at the port that the peer had is not the peer."""
         listener = Ends(bytes(4), 40000, bytes(4), 0)
-        assert judged(Message(20, 1, diagnosis(listener, PEER, state=10)), SOUGHT) is None
+        assert judged(NetlinkMessage(20, 1, diagnosis(listener, PEER, state=10)), SOUGHT) is None
 
     @pytest.mark.parametrize(
         "other",
@@ -234,13 +234,13 @@ class AnswerTests:
     def test_another_socket(self, other: Ends) -> None:
         """The owner of another socket is never taken for the peer."""
         with pytest.raises(Nonsense, match="another socket"):
-            judged(Message(20, 1, diagnosis(other, PEER)), SOUGHT)
+            judged(NetlinkMessage(20, 1, diagnosis(other, PEER)), SOUGHT)
 
     def test_unknown_family(self) -> None:
         """An answer about something that is neither IPv4 nor IPv6 is none."""
         body = b"\x01" + diagnosis(SOUGHT, PEER)[1:]
         with pytest.raises(Nonsense, match="another socket"):
-            judged(Message(20, 1, body), SOUGHT)
+            judged(NetlinkMessage(20, 1, body), SOUGHT)
 
     def test_absent(self) -> None:
         """ENOENT says that there is no such socket."""
@@ -250,28 +250,28 @@ class AnswerTests:
     def test_refusal(self) -> None:
         """Any other error is a refusal, and keeps its number."""
         with pytest.raises(OSError, match="refuses") as why:
-            judged(Message(2, 1, struct.pack("=i", -errno.EPERM)), SOUGHT)
+            judged(NetlinkMessage(2, 1, struct.pack("=i", -errno.EPERM)), SOUGHT)
         assert why.value.errno == errno.EPERM
 
     @pytest.mark.parametrize("code", [0, 1, 2**31 - 1])
     def test_no_error(self, code: int) -> None:
         """An error that is none answers nothing."""
         with pytest.raises(Nonsense):
-            judged(Message(2, 1, struct.pack("=i", code)), SOUGHT)
+            judged(NetlinkMessage(2, 1, struct.pack("=i", code)), SOUGHT)
 
     @pytest.mark.parametrize("kind", [1, 3, 4, 18])
     def test_other_messages(self, kind: int) -> None:
         """Messages of other types answer nothing."""
         with pytest.raises(Nonsense):
-            judged(Message(kind, 1, diagnosis(SOUGHT, PEER)), SOUGHT)
+            judged(NetlinkMessage(kind, 1, diagnosis(SOUGHT, PEER)), SOUGHT)
 
     @pytest.mark.parametrize("size", [0, 4, 71])
     def test_cut(self, size: int) -> None:
         """An answer that ends too early answers nothing."""
         with pytest.raises(Nonsense):
-            judged(Message(20, 1, diagnosis(SOUGHT, PEER)[:size]), SOUGHT)
+            judged(NetlinkMessage(20, 1, diagnosis(SOUGHT, PEER)[:size]), SOUGHT)
         with pytest.raises(Nonsense):
-            judged(Message(2, 1, bytes(min(size, 3))), SOUGHT)
+            judged(NetlinkMessage(2, 1, bytes(min(size, 3))), SOUGHT)
 
     @pytest.mark.parametrize("length", [0, 15, 97, 0xFFFFFFFF])
     def test_lengths_are_not_believed(self, length: int) -> None:
@@ -314,7 +314,7 @@ class MechanismTests:
     def test_netlink(self) -> None:
         """One socket is opened at the first question and kept; every question has a number of its own."""
         kernel = ScriptedKernel(FOUND, message(20, diagnosis(SIX, PEER), 2), error(-errno.ENOENT, 3))
-        table = Peers(kernel.open, NOWHERE)
+        table = PeerLookup(kernel.open, NOWHERE)
         assert kernel.opened == 0
         assert table.peer_of(LOCAL, REMOTE) == PEER
         assert table.peer_of(("::1", 9100), ("::1", 40000)) == PEER
@@ -325,7 +325,7 @@ class MechanismTests:
     def test_sequence_starts_over(self) -> None:
         """The numbers of questions do not outgrow their place."""
         kernel = ScriptedKernel(error(-errno.ENOENT, 0xFFFFFFFF), message(20, diagnosis(SOUGHT, PEER), 0))
-        table = Peers(kernel.open, NOWHERE)
+        table = PeerLookup(kernel.open, NOWHERE)
         table._sequence = 0xFFFFFFFE
         with pytest.raises(PeersUnknown):
             table.peer_of(LOCAL, REMOTE)
@@ -334,12 +334,12 @@ class MechanismTests:
     def test_late_answers(self) -> None:
         """Answers to other questions are passed over, in one datagram or in several."""
         stale = message(20, diagnosis(SOUGHT, Peer(0, 1)), 77)
-        assert Peers(ScriptedKernel(stale, stale + FOUND).open, NOWHERE).peer_of(LOCAL, REMOTE) == PEER
+        assert PeerLookup(ScriptedKernel(stale, stale + FOUND).open, NOWHERE).peer_of(LOCAL, REMOTE) == PEER
 
     def test_answers_without_end(self) -> None:
         """A flood of other answers is not read for ever."""
         kernel = ScriptedKernel(FOUND, *[message(20, b"", 77), b""] * ANSWERS_READ)
-        table = Peers(kernel.open, NOWHERE)
+        table = PeerLookup(kernel.open, NOWHERE)
         assert table.peer_of(LOCAL, REMOTE) == PEER
         with pytest.raises(PeersUnknown):
             table.peer_of(LOCAL, REMOTE)
@@ -351,7 +351,7 @@ class MechanismTests:
         kernel = ScriptedKernel(refuses=PermissionError(errno.EPERM, "sandbox"))
         tables.write("tcp", (SOUGHT, PEER))
         tables.write("tcp6")
-        table = Peers(kernel.open, tables.proc)
+        table = PeerLookup(kernel.open, tables.proc)
         assert table.peer_of(LOCAL, REMOTE) == PEER
         assert table.peer_of(REMOTE, LOCAL) is None
         assert kernel.opened == 1
@@ -360,7 +360,7 @@ class MechanismTests:
         """A netlink that does not answer at once is not waited for."""
         kernel = ScriptedKernel()
         tables.write("tcp", (SOUGHT, PEER))
-        table = Peers(kernel.open, tables.proc)
+        table = PeerLookup(kernel.open, tables.proc)
         assert [table.peer_of(LOCAL, REMOTE) for _ in range(2)] == [PEER, PEER]
         assert (kernel.opened, kernel.closed) == (1, 1)
 
@@ -368,7 +368,7 @@ class MechanismTests:
         """A machine that is short of files now may have one for netlink later."""
         kernel = ScriptedKernel(FOUND, refuses=OSError(errno.EMFILE, "too many"))
         tables.write("tcp", (SOUGHT, Peer(5, 6)))
-        table = Peers(kernel.open, tables.proc)
+        table = PeerLookup(kernel.open, tables.proc)
         assert table.peer_of(LOCAL, REMOTE) == Peer(5, 6)
         kernel.refuses = None
         kernel.answers = [message(20, diagnosis(SOUGHT, PEER), 1)]
@@ -380,7 +380,7 @@ class MechanismTests:
             FOUND, OSError(errno.ENOBUFS, "lost"), message(20, diagnosis(SOUGHT, PEER), 3)
         )
         tables.write("tcp", (SOUGHT, Peer(5, 6)))
-        table = Peers(kernel.open, tables.proc)
+        table = PeerLookup(kernel.open, tables.proc)
         assert [table.peer_of(LOCAL, REMOTE) for _ in range(3)] == [PEER, Peer(5, 6), PEER]
         assert (kernel.opened, kernel.closed) == (2, 1)
 
@@ -388,7 +388,7 @@ class MechanismTests:
         """Until netlink has shown a socket, that it knows none is believed only if the tables agree."""
         kernel = ScriptedKernel(ABSENT, error(-errno.ENOENT, 2), error(-errno.ENOENT, 3))
         tables.write("tcp", (SIX, PEER))
-        table = Peers(kernel.open, tables.proc)
+        table = PeerLookup(kernel.open, tables.proc)
         assert table.peer_of(LOCAL, REMOTE) is None
         tables.write("tcp", (SOUGHT, PEER))
         assert table.peer_of(LOCAL, REMOTE) == PEER
@@ -398,7 +398,7 @@ class MechanismTests:
     def test_nothing_works(self) -> None:
         """Where neither netlink nor the tables exist it is said, whatever is asked."""
         kernel = ScriptedKernel(refuses=OSError(errno.EAFNOSUPPORT, "no netlink"))
-        table = Peers(kernel.open, NOWHERE)
+        table = PeerLookup(kernel.open, NOWHERE)
         for _ in range(2):
             with pytest.raises(PeersUnknown, match="does not show"):
                 table.peer_of(LOCAL, REMOTE)
@@ -407,7 +407,7 @@ class MechanismTests:
     def test_close(self) -> None:
         """Closing lets the socket go; the next question opens another."""
         kernel = ScriptedKernel(FOUND, message(20, diagnosis(SOUGHT, PEER), 2))
-        table = Peers(kernel.open, NOWHERE)
+        table = PeerLookup(kernel.open, NOWHERE)
         table.close()
         table.peer_of(LOCAL, REMOTE)
         table.close()
@@ -419,7 +419,7 @@ class MechanismTests:
     @given(st.lists(st.binary(max_size=200), max_size=12))
     def test_garbage(self, answers: list[bytes]) -> None:
         """Whatever comes on the netlink socket, the outcome is a peer, nobody, or that it is not known."""
-        table = Peers(ScriptedKernel(*answers).open, NOWHERE)
+        table = PeerLookup(ScriptedKernel(*answers).open, NOWHERE)
         for _ in range(3):
             try:
                 assert isinstance(table.peer_of(LOCAL, REMOTE), Peer | None)

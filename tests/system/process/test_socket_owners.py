@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.task import Clock
 
-from mcpgateway.system.process.socket_owners import PAUSE_S, Holders, search
+from mcpgateway.system.process.socket_owners import PAUSE_S, SocketSearch, search
 from tests.support.searches import finished
 
 NOWHERE = "/nowhere/at/all"
@@ -95,7 +95,7 @@ class SliceTests:
         """It takes many turns of the reactor, and finds our own sockets in the end."""
         clock = Clock()
         found: list[dict[int, int]] = []
-        Holders(clock)({7}).addCallback(found.append)
+        SocketSearch(clock)({7}).addCallback(found.append)
         turns = 0
         while not found and turns < 100_000:
             clock.advance(PAUSE_S)

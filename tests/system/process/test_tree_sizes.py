@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpgateway.policy.stuck_calls import Activity
+from mcpgateway.policy.stuck_calls import ProcessActivity
 from mcpgateway.system.process.tree_sizes import tree_activity, tree_sizes
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -119,7 +119,7 @@ class ActivityTests:
         table.add(700, 1, 1, 700, 700, ticks=(second, second, 0, 3 * second))
         table.add(701, 700, 1, 701, 701, ticks=(second, 0, 0, 0))
         table.add(800, 1, 1, 800, 800, ticks=(9, 9, 9, 9))
-        assert tree_activity(700, str(table.directory)) == Activity(is_stopped=False, cpu_s=6.0)
+        assert tree_activity(700, str(table.directory)) == ProcessActivity(is_stopped=False, cpu_s=6.0)
 
     @pytest.mark.parametrize("state", ["T", "t"])
     def test_stopped(self, table: Table, state: str) -> None:
@@ -127,8 +127,8 @@ class ActivityTests:
         table.add(700, 1, 1, 700, 700, state=state)
         table.add(800, 1, 1, 800, 800)
         table.add(801, 800, 1, 800, 800, state=state)
-        assert tree_activity(700, str(table.directory)) == Activity(is_stopped=True, cpu_s=0.0)
-        assert tree_activity(800, str(table.directory)) == Activity(is_stopped=False, cpu_s=0.0)
+        assert tree_activity(700, str(table.directory)) == ProcessActivity(is_stopped=True, cpu_s=0.0)
+        assert tree_activity(800, str(table.directory)) == ProcessActivity(is_stopped=False, cpu_s=0.0)
 
     def test_gone(self, table: Table) -> None:
         """Nothing is known of processes that are not there."""
