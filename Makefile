@@ -17,7 +17,7 @@ NPM_REMOTES := tests/remotes/npm/node_modules/.made
 PYPI_REMOTES := build/remotes-pypi/.made
 
 # Those that mostly wait begin with the longest ones, which would else be waited for at the end.
-LONGEST := $(addprefix tests/functional/test_,lifecycle_commands.py outliving.py remote.py running.py restart.py shim.py)
+LONGEST := $(wildcard $(addprefix tests/functional/test_,lifecycle_commands.py outliving.py remote.py running.py restart.py shim.py))
 FUNCTIONAL := -m "not soak" $(LONGEST) tests/functional tests/contracts
 
 # Hundreds of processes import the same modules, which are compiled once.
