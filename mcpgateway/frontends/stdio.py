@@ -5,10 +5,10 @@ GET     the endpoint of a server or a view, with ``Connection: Upgrade`` and ``U
         404     that session, or that server, is not known
 
 # Note [What is said to the shim]
-Two notifications are for the shim, which keeps them from its client:
+Lines that begin with ``#``, as no message does, are for the shim, which keeps them from its client:
 
-    mcpgateway/session   {"id"}      the session that begins; another connection brings it back with ``Mcp-Session-Id``
-    mcpgateway/closing   {"taken"}   the gateway closes, and has taken so many lines; the others can be sent again
+    #session ID      the session that begins; another connection brings it back with ``Mcp-Session-Id``
+    #closing COUNT   the gateway closes, and has taken so many lines; the others can be sent again
 
 # Note [How a session ends here]
 A shim that closes its connection ends its session, as a DELETE does.  A connection that breaks, or that the gateway
@@ -96,7 +96,7 @@ class _BatchAnswer:
     on_gone: Any = None
     streaming = answered = False
 
-    def __init__(self, pipe: Pipe) -> None:
+    def __init__(self, pipe: ShimConnection) -> None:
         self._pipe = pipe
 
     @property
@@ -112,7 +112,7 @@ class _BatchAnswer:
 
 
 @implementer(ICallSink, IMessageStream, IPushProducer)
-class Pipe:
+class ShimConnection:
     """One shim's connection.
 
     :ivar session: the session that its client has begun; None before, and where it needs none.
@@ -368,8 +368,8 @@ class Pipe:
             self._waiting_size += len(message)
         return bool(self._exchange.say(jsonrpc.one_line(message) + b"\n"))
 
-    def _tell_shim(self, method: str, params: dict[str, Any]) -> None:
-        self._write(jsonrpc.encode(jsonrpc.notification(f"mcpgateway/{method}", params)))
+    def _tell_shim(self, what: bytes) -> None:
+        self._write(b"#" + what)
 
     def pauseProducing(self) -> None:
         """The client does not read."""
@@ -423,7 +423,7 @@ class Pipe:
         door.owners.claim(session, exchange.caller.pid, exchange.caller.inode)
         if session.inners is not None:
             session.inners.goes_by_roots = door.placing.goes_by_roots(exchange)
-        self._tell_shim("session", {"id": session.id.decode()})
+        self._tell_shim(b"session " + session.id)
         self._write(jsonrpc.splice_id(jsonrpc.result(jsonrpc.NULL, hello), call.id))
         # The client does not wait for the disk: until then the session is good by its id's signature.
         door.switchboard.put_on_record(session, message)
@@ -466,7 +466,7 @@ class Pipe:
         if self._asked or self.is_gone:
             return
         self._over()
-        self._tell_shim("closing", {"taken": self._taken})
+        self._tell_shim(b"closing %d" % self._taken)
         self._exchange.finish()
 
     def gone(self) -> None:
@@ -525,7 +525,7 @@ class StdioDoor:
             return
         if session is not None and session.is_unclaimed:
             self.owners.claim(session, exchange.caller.pid, exchange.caller.inode)
-        Pipe(self, exchange, server, principal, session).open()
+        ShimConnection(self, exchange, server, principal, session).open()
 
 
 def _key(identifier: bytes) -> bytes:

@@ -9,7 +9,7 @@ from posix import _exit
 
 from mcpgateway.shim import jsontext
 from mcpgateway.shim.loop import READ, WRITE, Loop
-from mcpgateway.shim.messages import Line, Session
+from mcpgateway.shim.messages import Line
 from mcpgateway.shim.stdio import LINE_LIMIT, PIECE, STDERR, STDIN, STDOUT, Output
 
 NOT_FOUND, NOT_RUNNABLE = 127, 126  # as shells say it
@@ -68,7 +68,7 @@ def _candidates(program: str) -> list[str]:
     return [f"{each or '.'}/{program}" for each in path.split(":")]
 
 
-class Ledger:
+class WaitingRequests:
     """Which requests wait for an answer, as far as the bytes that pass tell.
 
     :ivar waiting: their ids as text of JSON, in their order.
@@ -144,18 +144,18 @@ class Understudy:
         self._pending = bytearray()
         self._swallowed: str | None = None
         self._unsaid = bytearray()
-        self._ledger = Ledger()
+        self._ledger = WaitingRequests()
         self._is_stdin_over = False
         self._has_ended = False
         self.status = 0
 
-    def rehearse(self, session: Session) -> None:
+    def rehearse(self, hello: Line | None, initialized: Line | None) -> None:
         """Tell the child what the client has said to the gateway at the beginning; the client knows the answer."""
-        if session.hello is not None:
-            (self._swallowed,) = session.hello.ids
-            self._pending += session.hello.text + b"\n"
-            if session.initialized is not None:
-                self._pending += session.initialized.text + b"\n"
+        if hello is not None:
+            (self._swallowed,) = hello.ids
+            self._pending += hello.text + b"\n"
+            if initialized is not None:
+                self._pending += initialized.text + b"\n"
 
     def take(self, lines: list[Line], rest: bytes) -> None:
         """What the client has said since, and the beginning of its next line."""

@@ -135,8 +135,3 @@ def error(identifier: str, message: str, code: int = INTERNAL_ERROR, *, detail: 
 def answer(identifier: str, kind: str, body: str) -> bytes:
     """An answer whose result or error is given as text of JSON."""
     return f'{{"jsonrpc":"2.0","id":{identifier},"{kind}":{body}}}'.encode(errors="replace")
-
-
-def one_line(message: bytes | bytearray) -> bytes:
-    """A message without line ends: in JSON they stand between tokens only, where a blank does as well."""
-    return bytes(message).replace(b"\r", b" ").replace(b"\n", b" ")

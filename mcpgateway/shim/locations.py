@@ -15,6 +15,8 @@ URL_VARIABLE = "MCP_GATEWAY_URL"
 TOKEN_VARIABLE = "MCP_GATEWAY_AUTH_TOKEN"  # noqa: S105 - its name
 SOCKET_PATH_LIMIT = 100  # bytes; sun_path holds 108 on Linux and 104 on macOS
 PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
+TOKEN_LIMIT = 4096
+VISIBLE = frozenset(range(0x21, 0x7F))
 TEMPORARY = ("/tmp", "/var/tmp", "/usr/tmp")  # noqa: S108  # where the library looks as well
 
 
@@ -183,6 +185,37 @@ def _host_and_port(url: str, authority: str) -> tuple[str, int]:
     if not (name and port.isdigit() and 0 < int(port) < 65536 and printable):
         raise Unusable(f"--url {url}: expected http://host:port")
     return name.strip("[]"), int(port)
+
+
+def working_directory() -> bytes:
+    """Where the client has started us, as bytes; empty when that place has been removed."""
+    try:
+        return posix.getcwdb()
+    except OSError:
+        return b""
+
+
+def token_of(path: str | None, given: str = "") -> bytes:
+    """The token that a file holds; where no file is named, the one that the environment gives, or none.
+
+    :raise Unusable: it cannot be read, or is no token.
+    """
+    if path is None:
+        token = given.encode(errors="surrogateescape")
+        if not VISIBLE.issuperset(token):
+            raise Unusable("MCP_GATEWAY_AUTH_TOKEN: it is no token")
+        return token
+    try:
+        descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+        try:
+            token = posix.read(descriptor, TOKEN_LIMIT).strip()
+        finally:
+            posix.close(descriptor)
+    except OSError as why:
+        raise Unusable(f"--token-file {path}: {why.strerror}") from why
+    if not token or not VISIBLE.issuperset(token):
+        raise Unusable(f"--token-file {path}: it holds no token")
+    return token
 
 
 def quoted(text: bytes) -> bytes:

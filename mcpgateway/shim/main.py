@@ -7,15 +7,12 @@ import posix
 
 from mcpgateway.shim import jsontext, locations
 from mcpgateway.shim.arguments import Arguments, Mistake, read
-from mcpgateway.shim.headers import Headers, token_of
-from mcpgateway.shim.http1 import AnswerReader
 from mcpgateway.shim.loop import Loop, Timer
 from mcpgateway.shim.messages import Line
-from mcpgateway.shim.pool import Pool
-from mcpgateway.shim.reachability import Link
-from mcpgateway.shim.relay import Relay
+from mcpgateway.shim.pipe import Pipe
 from mcpgateway.shim.startup import LOG, Starter, last_words
 from mcpgateway.shim.stdio import Input, Output, Remarks
+from mcpgateway.shim.upgrade import request_of
 
 FAIL_OPEN_S = 1.0  # for the gateway, where there is an original to run instead
 START_S = 15.0  # where there is none
@@ -30,6 +27,7 @@ CHILD_OF_A_GATEWAY = "MCPGATEWAY_INSTANCE"
 PROGRAM = "mcpgateway"
 READY = "__MCP_GATEWAY_STDIO_READY__"  # what wrappers of other gateways wait for; ours is on stderr
 
+NOT_FOUND = 404
 UNDECIDED, RELAY, ORIGINAL, FAILED, LEFT = range(5)
 
 
@@ -121,16 +119,14 @@ class Shim:
         url = arguments.url or environ.get(locations.URL_VARIABLE)
         home = "" if url else locations.gateway_home(environ, arguments.home)
         address = locations.address_of(environ, home, url)
-        token = token_of(
+        token = locations.token_of(
             arguments.token_file, "" if address.is_own else environ.get(locations.TOKEN_VARIABLE, "")
         )
-        self._headers = Headers(address, arguments.server, token, arguments.view, arguments.project)
-        self._pool = Pool(loop, address)
+        request = request_of(address, arguments.server, token, arguments.view, arguments.project)
         starter = Starter(home) if address.is_own else None
-        self._link = Link(loop, self._pool, self._headers, starter, self._remarks)
-        self._client = ClientSide(self, loop, self._pool)
-        self._relay = Relay(
-            loop, self._pool, self._link, self._headers, self._client, self._remarks, arguments.patience_s
+        self._client = ClientSide(self, loop)
+        self._pipe = self._client.pipe = Pipe(
+            loop, address, request, starter, self._client, self._remarks, arguments.patience_s
         )
         self._fate = UNDECIDED
         self._is_signalled = False
@@ -156,8 +152,7 @@ class Shim:
     def run(self) -> int:
         """Relay until the client has had enough; the exit code."""
         if self._fate == RELAY:
-            self._client.begin(self._relay)
-            self._relay.begin()
+            self._client.begin()
             if self._says_ready:
                 self._remarks.write(READY)
             self._loop.run()
@@ -166,11 +161,11 @@ class Shim:
     def _seek(self) -> None:
         patience = FAIL_OPEN_S if self._original else START_S
         self._deadline = self._loop.later(patience, self._decide_without)
-        self._link.seek(self, 0.0)
+        self._pipe.seek(0.0)
 
     def _end(self) -> int:
         if self._fate in (ORIGINAL, FAILED):
-            self._pool.close()
+            self._pipe.close()
             return go_without(
                 self._original,
                 self._complaint,
@@ -193,7 +188,11 @@ class Shim:
 
     def refused(self, status: int, why: str) -> None:
         """The gateway is there, and of no use."""
-        self._complaint = f"Unknown server: {self._server}" if status == 404 and self._server else why
+        if self._fate == RELAY:
+            if status == NOT_FOUND:
+                self.deserted()
+            return
+        self._complaint = f"Unknown server: {self._server}" if status == NOT_FOUND and self._server else why
         self._decide(ORIGINAL if self._original else FAILED)
 
     def _decide_without(self) -> None:
@@ -208,8 +207,6 @@ class Shim:
         self._fate = fate
         if self._deadline is not None:
             self._deadline.cancel()
-        if fate != RELAY:
-            self._link.give_up()
         self._loop.stop()
 
     # The end
@@ -230,16 +227,9 @@ class Shim:
             return
         self._fate = LEFT
         self._client.input.pause()
-        self._relay.close()
-        self._pool.close()
-        session = self._relay.session
-        if not session.id:
-            self._loop.stop()
-            return
-        self._loop.later(GOODBYE_S, self._loop.stop)
-        try:
-            self._pool.ask(self._headers.request(b"DELETE", session.headers()), Goodbye(self._loop))
-        except OSError:
+        if self._pipe.leave():
+            self._loop.later(GOODBYE_S, self._loop.stop)
+        else:
             self._loop.stop()
 
     def deserted(self) -> None:
@@ -250,16 +240,15 @@ class Shim:
             self._remarks.say(
                 "the gateway or its server does not come back; the original command goes on in its place"
             )
-            lines = self._relay.waiting()
-            self._relay.abandon("The gateway is away")
-            self._pool.close()
+            pipe = self._pipe
+            lines = pipe.waiting()
+            pipe.abandon()
             understudy = Understudy(
                 self._loop, self._original, self._client.output, ignores_interrupts=self._ignores_interrupts
             )
-            session = self._relay.session
-            understudy.rehearse(session)
+            understudy.rehearse(pipe.hello, pipe.initialized)
             # What has been rehearsed may be waiting for the gateway as well.
-            told = session.initialized if session.hello is not None else None
+            told = pipe.initialized if pipe.hello is not None else None
             self._client.replaced(understudy, [each for each in lines if each is not told])
             self._loop.stop()
 
@@ -276,47 +265,32 @@ class Shim:
         return posix.WEXITSTATUS(status)
 
 
-class Goodbye:
-    """Takes the answer to the DELETE that ends a session."""
-
-    def __init__(self, loop: Loop) -> None:
-        self._loop = loop
-
-    def took(self, reader: AnswerReader, body: bytes) -> None:
-        """The session has ended."""
-        if reader.is_done:
-            self._loop.stop()
-
-    def lost(self, why: str, *, was_sent: bool) -> None:
-        """Nobody is there who would know the session."""
-        self._loop.stop()
-
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mcpgateway.shim.fallback import Understudy
 
 
 class ClientSide:
-    """What the relay knows of the client: lines in, lines out, neither faster than the other side takes them.
+    """What the pipe knows of the client: lines in, lines out, neither faster than the other side takes them.
 
     :ivar understudy: the original, since it has taken the gateway's place.
     :ivar has_left: it has closed our stdin.
     """
 
-    def __init__(self, shim: Shim, loop: Loop, pool: Pool) -> None:
+    pipe: Pipe
+
+    def __init__(self, shim: Shim, loop: Loop) -> None:
         self._shim = shim
         self._loop = loop
-        self._pool = pool
-        self._relay: Relay | None = None
+        self._has_begun = False
         self.has_left = False
         self.understudy: Understudy | None = None
         self.input = Input(loop, self._line, self._too_long, self._ended)
         self.output = Output(loop, self._relieved, self._closed)
 
-    def begin(self, relay: Relay) -> None:
+    def begin(self) -> None:
         """Read what the client says."""
-        self._relay = relay
+        self._has_begun = True
         self.output.begin()
         self.input.resume()
 
@@ -330,16 +304,24 @@ class ClientSide:
         """Tell the client one message."""
         self.output.say(message)
         if self.output.is_behind:
-            self._pool.hold(is_held=True)
+            self.pipe.hold(is_held=True)
 
     def hold(self, *, is_held: bool) -> None:
         """Whether to read nothing from the client for now."""
-        if self.understudy is not None:
+        if self.understudy is not None or not self._has_begun:
             return
         if is_held:
             self.input.pause()
         else:
             self.input.resume()
+
+    def found(self) -> None:
+        """The gateway is there and knows the server."""
+        self._shim.found()
+
+    def refused(self, status: int, why: str) -> None:
+        """The gateway is there and refuses: the server is unknown, or we are."""
+        self._shim.refused(status, why)
 
     def idle(self) -> None:
         """Nothing is under way."""
@@ -351,21 +333,20 @@ class ClientSide:
         self._shim.deserted()
 
     def _line(self, line: bytes) -> None:
-        if self._relay is not None:
-            self._relay.line(line)
+        self.pipe.line(line)
 
     def _too_long(self) -> None:
         self.say(jsontext.error(jsontext.NULL, "Parse error: the line is too long", jsontext.PARSE_ERROR))
 
     def _ended(self) -> None:
         self.has_left = True
-        if self._relay is None or self._relay.is_idle:
+        if self.pipe.is_idle:
             self._shim.leave()
         else:
             self._loop.later(PENDING_S, self._shim.leave)
 
     def _relieved(self) -> None:
-        self._pool.hold(is_held=False)
+        self.pipe.hold(is_held=False)
         if self.understudy is not None:
             self.understudy.relieved()
 

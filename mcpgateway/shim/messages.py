@@ -1,15 +1,15 @@
-"""What the shim has to know of a line from its client, and of the session that its client has."""
+"""What the shim has to know of a line from its client."""
 
 from __future__ import annotations
 
 from mcpgateway.shim import jsontext
-from mcpgateway.shim.headers import header
 
 ENVELOPE_VERSION = "io.modelcontextprotocol/protocolVersion"
 INITIALIZE = "initialize"
 INITIALIZED = "notifications/initialized"
 CANCELLED = "notifications/cancelled"
 LISTEN = "subscriptions/listen"
+ID_BEGINS = ('"', *"-0123456789")
 # What may be sent twice.
 REPEATABLE = frozenset(
     (
@@ -36,9 +36,17 @@ class Line:
         the first.
     :ivar version: the revision that its envelope names; empty in the legacy era.
     :ivar target: the request that it calls off.
+    :ivar number: its place among all lines of the client.
+    :ivar place: its place among the lines of the connection that it was sent on.
+    :ivar since: when it began to wait for the gateway.
+    :ivar tries: how often it was sent in vain.
+    :ivar is_silent: it is the shim's own, and its answer not the client's.
     """
 
-    __slots__ = ("ids", "is_question", "is_repeatable", "method", "target", "text", "version")
+    __slots__ = (
+        *("ids", "is_question", "is_repeatable", "is_silent", "method", "number", "place", "since", "target"),
+        *("text", "tries", "version"),
+    )
 
     def __init__(self, text: bytes) -> None:
         message = jsontext.decoded(text)
@@ -46,6 +54,9 @@ class Line:
         self.method = jsontext.text_of(message, "method")
         self.version = jsontext.text_of(message, "params", "_meta", ENVELOPE_VERSION)
         self.target: str | None = None
+        self.number = self.place = self.tries = 0
+        self.since = 0.0
+        self.is_silent = False
         members = message if isinstance(message, list) else [message]
         self.ids = [each for each in map(_asked, members) if each is not None]
         # What cannot be answered under an id of its own is refused by the gateway, under none.
@@ -62,6 +73,24 @@ class Line:
         """Whether it begins a session of the legacy era."""
         return self.method == INITIALIZE and self.is_question and not self.version
 
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it has no end that its client would wait for."""
+        return bool(self.version) and self.method == LISTEN
+
+    def may_come_again(self, taken: int | None) -> bool:
+        """Whether a line without an answer to come is sent on the next connection.
+
+        :param taken: how many lines of the former one were taken; None where that is not known.
+        """
+        return self.place > taken if taken is not None else self.is_repeatable and not self.is_question
+
+    def silent(self) -> Line:
+        """The same line, said by the shim."""
+        line = Line(self.text)
+        line.is_silent = True
+        return line
+
 
 def _asked(message: object) -> str | None:
     if isinstance(message, dict) and "method" in message:
@@ -73,32 +102,13 @@ def _has_odd_id(message: dict[str, object]) -> bool:
     return "id" in message and jsontext.identifier(message) is None
 
 
-class Session:
-    """The client's session of the legacy era.
+def known_id(text: bytes) -> str:
+    """The id of what is no message, as text of JSON, as far as it has one that can be answered; else null."""
+    known = jsontext.member(text.decode(errors="replace"), "id") or ""
+    return known if known.startswith(ID_BEGINS) else jsontext.NULL
 
-    :ivar hello: its `initialize`, once that has been answered.
-    :ivar initialized: its `notifications/initialized`.
-    :ivar id: what the gateway calls it.
-    :ivar version: the revision that was agreed on.
-    """
 
-    def __init__(self) -> None:
-        self.hello: Line | None = None
-        self.initialized: Line | None = None
-        self.id = b""
-        self.version = b""
-
-    def begun(self, hello: Line, identifier: bytes, answer: bytes) -> None:
-        """The gateway has answered an `initialize`."""
-        try:
-            version = jsontext.text_of(jsontext.glanced(answer), "result", "protocolVersion")
-        except jsontext.Unreadable:
-            version = ""
-        if version:
-            self.hello = hello
-            self.version = version.encode(errors="replace")
-            self.id = identifier
-
-    def headers(self) -> list[bytes]:
-        """What its requests say of it."""
-        return header(b"Mcp-Session-Id", self.id) + header(b"MCP-Protocol-Version", self.version)
+def cancelled(identifier: str, why: str) -> bytes:
+    """The notification that a request has been called off."""
+    params = f'{{"requestId":{identifier},"reason":{jsontext.dumps(why)}}}'
+    return f'{{"jsonrpc":"2.0","method":"{CANCELLED}","params":{params}}}'.encode()

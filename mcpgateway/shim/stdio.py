@@ -184,6 +184,13 @@ class Remarks:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._complaint = ""
+
+    def complain(self, text: str) -> None:
+        """One remark, unless the last complaint was the same."""
+        if text != self._complaint:
+            self._complaint = text
+            self.say(text)
 
     def say(self, text: str) -> None:
         """One remark."""

@@ -61,14 +61,12 @@ class Shim:
         _, _, text = self.transport.taken.partition(b"\r\n\r\n")
         found = []
         for line in text.splitlines():
-            message = json.loads(line)
-            method = message.get("method", "") if isinstance(message, dict) else ""
-            if method == "mcpgateway/session":
-                self.session = message["params"]["id"]
-            elif method == "mcpgateway/closing":
-                self.taken = message["params"]["taken"]
+            if line.startswith(b"#session "):
+                self.session = line[9:].decode()
+            elif line.startswith(b"#closing "):
+                self.taken = int(line[9:])
             else:
-                found.append(message)
+                found.append(json.loads(line))
         return found
 
     @property

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.shim.driver import INITIALIZE
+from tests.shim.driver import INITIALIZE, Shim
 from tests.support.certificates import Authority
 from tests.support.gateway import BIN, LIMIT_S, children_of, eventually, is_alive, server
 from tests.support.home import Home
@@ -174,6 +174,37 @@ class UnnoticedTests:
         eventually(lambda: not any(map(is_alive, servers)), "the servers of before have ended")
         assert "Traceback" not in home.log, home.log
 
+    def test_clients_on_stdio_notice_nothing(self, home):
+        """What the client of a shim says meanwhile is taken once, by one gateway or the other, in its session."""
+        with Shim("--home", home.path, "connect", "shared", cwd=home.directory) as shim:
+            shim.open()
+            shim.call("echo", text="warm")
+            slow = shim.begin("tools/call", name="sleep", arguments={"ms": 1000, "text": "slept"})
+
+            def work(background):
+                numbers = [slow]
+                while background.is_wanted:
+                    arguments = {"text": str(len(numbers))}
+                    numbers.append(shim.begin("tools/call", name="echo", arguments=arguments))
+                    time.sleep(0.01)
+                return numbers
+
+            calls = InBackground(work)
+            for _ in range(2):
+                renewed(home, hung_up(home))
+            numbers = calls.result()
+            answers = {}
+            while len(answers) < len(numbers):
+                message = shim.hear()
+                if "method" not in message:
+                    answers[message["id"]] = message
+            assert [each for each in answers.values() if "error" in each] == []
+            said = [answers[each]["result"]["content"][0]["text"] for each in numbers]
+            assert said == ["slept", *map(str, range(1, len(numbers)))]
+            assert json.loads(asked(home.port, "GET", "/health")[2])["sessions"] == 1
+            assert "begun again" not in shim.stderr
+            assert shim.end() == 0
+
     def test_connections_stay(self, home):
         """A client that keeps its connection open, and never opens another, is answered on it each time."""
         client = Client(home.port)
@@ -285,7 +316,7 @@ class RefusedTests:
         shutil.copytree(
             ROOT / "mcpgateway", package / "mcpgateway", ignore=shutil.ignore_patterns("__pycache__")
         )
-        module = package / "mcpgateway" / "service.py"
+        module = package / "mcpgateway" / "app" / "build.py"
         good = module.read_text()
         with Home(tmp_path, SERVERS, PYTHONPATH=str(package)) as home:
             home.json("start", "--adopt", "never")

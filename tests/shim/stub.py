@@ -5,102 +5,131 @@ import socket
 import threading
 from contextlib import suppress
 
-REFUSAL = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"Mcp-Session-Id header is required"}}'
-EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+class Line:
+    """One line, and the connection it came on.
+
+    :ivar body: the message.
+    :ivar connection: a `Connection`.
+    """
+
+    def __init__(self, connection, text):
+        self.connection = connection
+        self.text = text
+        self.body = json.loads(text)
+
+    @property
+    def method(self):
+        """The JSON-RPC method; "answer" for an answer."""
+        if isinstance(self.body, list):
+            return "batch"
+        return self.body.get("method", "answer")
+
+    def result(self, result):
+        """Answer with a result."""
+        self.connection.say({"jsonrpc": "2.0", "id": self.body["id"], "result": result})
+
+    def error(self, code, message):
+        """Answer with an error."""
+        self.connection.say(
+            {"jsonrpc": "2.0", "id": self.body["id"], "error": {"code": code, "message": message}}
+        )
+
+    def cut(self):
+        """Close the connection without a word."""
+        self.connection.cut()
 
 
-class Request:
-    """One request, and the connection it came on."""
+class Connection:
+    """One connection.
 
-    def __init__(self, connection, head, body):
+    :ivar headers: of its request, by lower-case name.
+    :ivar lines: what has come on it.
+    """
+
+    def __init__(self, made, head):
         first, *lines = head.decode().split("\r\n")
         self.verb, self.target, _ = first.split()
         self.headers = {
             name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
         }
-        self.body = json.loads(body) if body else None
-        self._connection = connection
-
-    @property
-    def method(self):
-        """The JSON-RPC method, or the verb where there is none."""
-        if isinstance(self.body, list):
-            return "batch"
-        return (self.body or {}).get("method", self.verb)
+        self.lines = []
+        self._made = made
 
     def send(self, data):
         """Send bytes as they are."""
-        self._connection.sendall(data)
+        self._made.sendall(data)
 
-    def answer(self, status, body=b"", kind="application/json", **headers):
-        """Answer at once."""
-        more = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
-        head = f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n{more}\r\n"
-        self.send(head.encode() + body)
+    def say(self, message):
+        """Say one message."""
+        self.send(json.dumps(message).encode() + b"\n")
 
-    def result(self, result, **headers):
-        """Answer with a result."""
-        body = json.dumps({"jsonrpc": "2.0", "id": self.body["id"], "result": result}, indent=1)
-        self.answer(200, body.encode(), **headers)
+    def refuse(self, status, body, *more):
+        """Answer the request."""
+        head = "\r\n".join([f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", *more])
+        self.send(head.encode() + b"\r\n\r\n" + body)
 
-    def event(self, message, *, begin=False, **fields):
-        """Send an event, as a chunk."""
-        lines = [f"{name}: {value}\n" for name, value in fields.items()]
-        lines += [
-            f"data: {line}\n" for line in (json.dumps(message, indent=1) if message else "").split("\n")
-        ]
-        data = ("".join(lines) + "\n").encode()
-        self.send((EVENTS if begin else b"") + b"%x\r\n%b\r\n" % (len(data), data))
+    def upgrade(self, *more):
+        """Let lines come."""
+        head = "\r\n".join(["HTTP/1.1 101 X", "Connection: Upgrade", "Upgrade: mcp-stdio", *more])
+        self.send(head.encode() + b"\r\n\r\n")
 
-    def is_cut(self):
-        """Whether the other side closes this connection, once it does."""
-        with suppress(ConnectionError):
-            return self._connection.recv(1) == b""
-        return True
+    def close(self, taken):
+        """Close the connection in order."""
+        self.send(b"#closing %d\n" % taken)
+        self.cut()
 
     def cut(self):
-        """Close the connection."""
-        self._connection.shutdown(socket.SHUT_RDWR)
+        """Close the connection without a word."""
+        with suppress(OSError):
+            self._made.shutdown(socket.SHUT_RDWR)
 
 
 class Stub:
-    """Answers each request by the function that its JSON-RPC method, or its verb, names.
+    """Takes each line by the function that its JSON-RPC method names; what has none is only noted.
 
-    :ivar requests: what has been asked, but for the shim's looking whether anybody is there.
-    :ivar looked: status and body of the answer to that.
+    :ivar connections: all there have been.
+    :ivar opens: takes each connection; upgrades it where the test says nothing else.
+    :ivar ended: how many connections have ended.
     """
 
-    def __init__(self, **answers):
-        self._answers = answers
-        self.looked = (400, REFUSAL)
-        self.requests = []
+    def __init__(self, opens=Connection.upgrade, **answers):
+        self.answers = answers
+        self.opens = opens
+        self.connections = []
+        self.ended = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 
+    @property
+    def lines(self):
+        """What has been said so far, on all connections."""
+        return [line for each in list(self.connections) for line in list(each.lines)]
+
     def asked(self, method):
-        """What has been asked so far by that method."""
-        return [each for each in self.requests if each.method == method]
+        """What has been said so far of that method."""
+        return [each for each in self.lines if each.method == method]
 
     def _accept(self):
         with suppress(OSError):
             while True:
-                connection, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+                made, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(made,), daemon=True).start()
 
-    def _serve(self, connection):
-        with suppress(OSError, ValueError), connection:
-            stream = connection.makefile("rb")
-            while head := self._head(stream):
-                length = next(
-                    (int(x[15:]) for x in head.lower().split(b"\r\n") if x.startswith(b"content-length:")), 0
-                )
-                request = Request(connection, head, stream.read(length))
-                if request.verb == "GET" and "mcp-session-id" not in request.headers:
-                    request.answer(*self.looked)
-                    continue
-                self.requests.append(request)
-                self._answers[request.method.replace("/", "_")](request)
+    def _serve(self, made):
+        with suppress(OSError, ValueError), made:
+            stream = made.makefile("rb")
+            connection = Connection(made, self._head(stream))
+            self.connections.append(connection)
+            self.opens(connection)
+            for text in stream:
+                line = Line(connection, text)
+                connection.lines.append(line)
+                answer = self.answers.get(line.method.replace("/", "_"))
+                if answer is not None:
+                    answer(line)
+        self.ended += 1
 
     @staticmethod
     def _head(stream):
@@ -120,3 +149,5 @@ class Stub:
 
     def __exit__(self, *why):
         self.leave()
+        for each in self.connections:
+            each.cut()

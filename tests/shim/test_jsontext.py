@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpgateway.shim import jsontext
-from mcpgateway.shim.messages import Line, Session
+from mcpgateway.shim.messages import Line
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -128,26 +128,6 @@ class LineTests:
         assert Line(b'{"method":"notifications/cancelled","params":[]}').target is None
 
 
-class SessionTests:
-    """The session of the legacy era."""
-
-    @pytest.mark.parametrize("answer", [b"{}", b"oops", b'{"error":{}}', b'{"result":{"protocolVersion":5}}'])
-    def test_it_does_not_begin(self, answer):
-        """An answer that agrees on no revision begins no session."""
-        session = Session()
-        session.begun(Line(b'{"id":1,"method":"initialize"}'), b"s", answer)
-        assert session.headers() == []
-
-    def test_its_headers(self):
-        """Its requests name the session and the revision, as far as they can stand in headers."""
-        session = Session()
-        line = Line(b'{"id":1,"method":"initialize"}')
-        session.begun(line, b"s", b'{"result":{"protocolVersion":"2025-06-18"}}')
-        assert session.headers() == [b"Mcp-Session-Id: s", b"MCP-Protocol-Version: 2025-06-18"]
-        session.begun(line, b"s\r\nX: y", b'{"result":{"protocolVersion":"a\\r\\nb"}}')
-        assert session.headers() == []
-
-
 class WritingTests:
     """Messages of the shim's own."""
 
@@ -156,7 +136,3 @@ class WritingTests:
         line = jsontext.error('"ü"', "a\n\u2028b")
         assert b"\n" not in line
         assert json.loads(line)["error"] == {"code": -32603, "message": "a\n\u2028b"}
-
-    def test_one_line(self):
-        """Line ends between tokens become blanks."""
-        assert json.loads(jsontext.one_line(b'{"a":\r\n 1}')) == {"a": 1}

@@ -9,8 +9,7 @@ import pytest
 from mcpgateway.errors import ConfigError
 from mcpgateway.frontends.http import listeners
 from mcpgateway.shim import locations
-from mcpgateway.shim.headers import token_of
-from mcpgateway.shim.locations import Unusable
+from mcpgateway.shim.locations import Unusable, token_of
 from mcpgateway.shim.startup import make_directory
 from mcpgateway.system import paths
 
