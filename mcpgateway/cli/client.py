@@ -133,30 +133,6 @@ class GatewayClient:
         except (OSError, http.client.HTTPException) as why:
             raise _away(why) from why
 
-    def get(self, path: str, *, limit_s: float = LIMIT_S) -> Any:
-        """Return what the gateway says at a path; a gateway that is away ends the command.
-
-        :raise Trouble: it is away, or refuses.
-        """
-        return self.must(path, limit_s=limit_s)
-
-    def must(self, path: str, *, method: str = "GET", body: object = None, limit_s: float = LIMIT_S) -> Any:
-        """Ask, and return the body of an answer that is no refusal.
-
-        :raise Trouble: there is none.
-        """
-        try:
-            answer = self.ask(path, method=method, body=body, limit_s=limit_s)
-        except Away as why:
-            self.unreachable(why)
-        if answer.status in (401, 403):
-            fail(f"the gateway at {self.where} refuses: {_said(answer)}", ANOTHER_WAY)
-        if answer.status >= 400:
-            fail(f"the gateway at {self.where} refuses: {_said(answer)}")
-        if answer.value is None:
-            self.unreachable("what answers there is no gateway")
-        return answer.value
-
     def told(
         self,
         path: str,
@@ -166,7 +142,7 @@ class GatewayClient:
         limit_s: float = LIMIT_S,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        """As `must`, of requests that the gateway may well refuse: its own words and hint are what a person is told.
+        """Ask, and return the body of the answer; a refusal is told in the gateway's own words, with its hint.
 
         :raise Trouble: there is no answer, or it is a refusal.
         """

@@ -158,7 +158,7 @@ class TerminalTests:
         schema = {"properties": {self.NASTY: {"type": "string", "description": self.NASTY}}}
         tool = {"id": self.NASTY, "title": self.NASTY, "description": self.NASTY, "inputSchema": schema}
         tools._tell_tool(tool)
-        tools._tell_tools([{"name": self.NASTY, "description": self.NASTY}])
+        tools.TOOLS.tell([{"name": self.NASTY, "description": self.NASTY}])
         out = capsys.readouterr().out
         assert "\x1b]" not in out
         assert "\x07" not in out

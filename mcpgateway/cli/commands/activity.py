@@ -5,17 +5,62 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
 
 import click
 
-from mcpgateway.cli.client import GatewayClient
 from mcpgateway.cli.completion_values import server_names
-from mcpgateway.cli.console import DONE, FAILED, Part, answer, say, spinner, styled, table
+from mcpgateway.cli.console import DONE, FAILED, Part, answer, styled
 from mcpgateway.cli.context import Globals
+from mcpgateway.cli.queries import TableQuery
 
 FIND_S = 20.0
 COLOURS = {"ok": "green", "error": "red", "cancelled": "yellow", "refused": "red"}
+
+
+def _who(record: Mapping[str, Any]) -> str:
+    session = f" {str(record['session'])[:6]}" if record.get("session") else ""
+    return f"{record.get('principal')}{session}"
+
+
+def _is_change(record: Mapping[str, Any]) -> bool:
+    return record.get("kind") == "management"
+
+
+def _what(record: Mapping[str, Any]) -> str:
+    if _is_change(record):
+        return f"{record.get('operation')}" + (f" ({record['server']})" if record.get("server") else "")
+    return f"{record.get('server')} {record.get('tool') or record.get('method')}"
+
+
+def _ended(record: Mapping[str, Any]) -> Part:
+    if _is_change(record):
+        return f"HTTP {record.get('status')}"
+    outcome = str(record.get("outcome"))
+    return styled(outcome + (f": {record['error']}" if record.get("error") else ""), fg=COLOURS.get(outcome))
+
+
+def _clock(at: str) -> str:
+    try:
+        return datetime.fromisoformat(at).astimezone().strftime("%m-%d %H:%M:%S")
+    except ValueError:
+        return at
+
+
+ACTIVITY = TableQuery(
+    "/api/v1/activity",
+    {
+        "WHEN": lambda each: _clock(str(each.get("at"))),
+        "ID": lambda each: str(each.get("id")),
+        "WHAT": _what,
+        "WHO": _who,
+        "TOOK": lambda each: "" if _is_change(each) else f"{each.get('ms', 0):.1f} ms",
+        "HOW IT ENDED": _ended,
+    },
+    key="records",
+    none="Nothing is written down of that.",
+    limit_s=FIND_S,
+    waits="asking the gateway",
+)
 
 
 @click.command()
@@ -54,8 +99,7 @@ def activity(
         "outcome": "error" if failed else "",
         "kind": "management" if changes else "call" if calls else "",
     }
-    records = _found(globals_, {**wanted, "limit": str(last)})
-    answer(globals_, records, lambda: _tell(records))
+    _tell(globals_, {**wanted, "limit": last})
 
 
 @click.command()
@@ -67,48 +111,11 @@ def trace(globals_: Globals, identifier: str) -> int:
     ID is the id of a trace, as clients and collectors of spans know it, or an id that the activity log has.  Exit
     code 1 where nothing is known of it.
     """
-    records = _found(globals_, {"id": identifier, "limit": "1000"})
-    answer(globals_, records, lambda: _tell(records))
-    return DONE if records else FAILED
+    return DONE if _tell(globals_, {"id": identifier, "limit": 1000}) else FAILED
 
 
-def _found(globals_: Globals, wanted: Mapping[str, str]) -> list[dict[str, Any]]:
-    query = urlencode({name: value for name, value in wanted.items() if value})
-    remote = GatewayClient(globals_)
-    with spinner("asking the gateway"):
-        found = remote.told(f"/api/v1/activity?{query}", limit_s=FIND_S)
-    records = found.get("records") if isinstance(found, dict) else None
-    if not isinstance(records, list):
-        remote.unreachable("what answers there is no gateway")
-    return [each for each in records if isinstance(each, dict)]
-
-
-def _tell(records: list[dict[str, Any]]) -> None:
-    if not records:
-        say("Nothing is written down of that.")
-        return
-    table(("WHEN", "ID", "WHAT", "WHO", "TOOK", "HOW IT ENDED"), [_row(each) for each in records])
-
-
-def _row(record: Mapping[str, Any]) -> tuple[Part, ...]:
-    who = str(record.get("principal"))
-    if record.get("session"):
-        who += f" {str(record['session'])[:6]}"
-    if record.get("kind") == "management":
-        about = f" ({record['server']})" if record.get("server") else ""
-        what, took = f"{record.get('operation')}{about}", ""
-        ended = styled(f"HTTP {record.get('status')}")
-    else:
-        outcome = str(record.get("outcome"))
-        what = f"{record.get('server')} {record.get('tool') or record.get('method')}"
-        why = f": {record['error']}" if record.get("error") else ""
-        ended = styled(outcome + why, fg=COLOURS.get(outcome))
-        took = f"{record.get('ms', 0):.1f} ms"
-    return _clock(str(record.get("at"))), str(record.get("id")), what, who, took, ended
-
-
-def _clock(at: str) -> str:
-    try:
-        return datetime.fromisoformat(at).astimezone().strftime("%m-%d %H:%M:%S")
-    except ValueError:
-        return at
+def _tell(globals_: Globals, wanted: Mapping[str, object]) -> list[dict[str, Any]]:
+    found = ACTIVITY.ask(globals_, wanted)
+    records = ACTIVITY.rows(found)
+    answer(globals_, records, lambda: ACTIVITY.tell(found))
+    return records

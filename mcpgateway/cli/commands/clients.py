@@ -249,7 +249,7 @@ def enable(context: click.Context) -> None:
     report = _careful(lambda: enrolment.resume(globals_.home, os.environ, (enrolment.DISABLED,)))
     if not report.errors and isinstance(said, dict) and said.get("disabled"):
         # What the ledger says is read by and by; where no client leads here, it says nothing.
-        remote.must("/api/gateway/enable", method="POST")
+        remote.told("/api/gateway/enable", method="POST")
     context.exit(_told(globals_, report))
 
 

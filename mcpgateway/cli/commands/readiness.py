@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from typing import Any
-from urllib.parse import urlencode
 
 import click
 
 from mcpgateway.cli.client import Away, GatewayClient, Shut
 from mcpgateway.cli.commands.validate import Seconds
 from mcpgateway.cli.completion_values import server_names
-from mcpgateway.cli.console import FAILED, answer, spinner, styled, table
+from mcpgateway.cli.console import FAILED, answer, spinner, styled
 from mcpgateway.cli.context import Globals
+from mcpgateway.cli.queries import TableQuery, text
 
 WAIT_S = "20s"
 AGAIN_S = 0.2
@@ -20,6 +20,18 @@ ASK_S = 2.0
 MARGIN_S = 5.0  # so that it is the gateway that says what took too long
 COLOURS = {0: "green", 10: "cyan", 11: "yellow", 12: "red"}
 CODES = "Exit codes: 0 ready, 10 not running yet, 11 needs somebody (approval, authorization, switched off), 12 failed"
+
+PREFLIGHT = TableQuery(
+    "/api/v1/preflight",
+    {
+        "SERVER": text("name"),
+        "STATE": lambda each: styled(str(each.get("state")), fg=COLOURS.get(int(each.get("code") or 0))),
+        "WHY": text("why"),
+        "WHAT TO DO": text("hint"),
+    },
+    key="servers",
+)
+WAIT = PREFLIGHT._replace(route="/api/v1/wait", method="POST")
 
 
 @click.command(epilog=f"{CODES}; 2 no gateway, 1 anything else.")
@@ -41,8 +53,8 @@ def wait(globals_: Globals, servers: tuple[str, ...], limit: float) -> int:
         _wait_for_gateway(remote, ends)
         left_s = max(0.001, ends - time.monotonic())
         body = {"servers": list(servers), "timeout_ms": max(1, round(left_s * 1000))}
-        found = remote.told("/api/v1/wait", method="POST", body=body, limit_s=left_s + MARGIN_S)
-    return _answered(globals_, remote, found)
+        found = WAIT._replace(limit_s=left_s + MARGIN_S).ask(globals_, body=body)
+    return _answered(globals_, WAIT, found)
 
 
 @click.command(epilog=f"{CODES}; the worst of all counts. 2 no gateway, 1 anything else.")
@@ -58,9 +70,7 @@ def wait(globals_: Globals, servers: tuple[str, ...], limit: float) -> int:
 @click.pass_obj
 def preflight(globals_: Globals, names: tuple[str, ...]) -> int:
     """Say whether servers could be called now, and what is in the way; nothing is started."""
-    remote = GatewayClient(globals_)
-    found = remote.told(f"/api/v1/preflight?{urlencode({'need': ','.join(names)})}")
-    return _answered(globals_, remote, found)
+    return _answered(globals_, PREFLIGHT, PREFLIGHT.ask(globals_, {"need": ",".join(names)}))
 
 
 def _wait_for_gateway(remote: GatewayClient, ends: float) -> None:
@@ -77,22 +87,7 @@ def _wait_for_gateway(remote: GatewayClient, ends: float) -> None:
             return
 
 
-def _answered(globals_: Globals, remote: GatewayClient, found: Any) -> int:
-    if not isinstance(found, dict) or not isinstance(found.get("servers"), list):
-        remote.unreachable("what answers there is no gateway")
-    answer(globals_, found, lambda: _tell(found["servers"]))
+def _answered(globals_: Globals, query: TableQuery, found: Any) -> int:
+    answer(globals_, found, lambda: query.tell(found))
     code = found.get("code")
     return code if isinstance(code, int) else FAILED
-
-
-def _tell(servers: list[dict[str, Any]]) -> None:
-    rows = [
-        (
-            str(each.get("name")),
-            styled(str(each.get("state")), fg=COLOURS.get(int(each.get("code") or 0))),
-            str(each.get("why") or ""),
-            str(each.get("hint") or ""),
-        )
-        for each in servers
-    ]
-    table(("SERVER", "STATE", "WHY", "WHAT TO DO"), rows)

@@ -22,10 +22,10 @@ from mcpgateway.cli.console import (
     say,
     spinner,
     styled,
-    table,
 )
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.lazy import CommandInfo, LazyGroup
+from mcpgateway.cli.queries import TableQuery, text
 
 API = "/api/v1/servers"
 MARGIN_S = 10.0  # so that it is the gateway that says what took too long
@@ -84,32 +84,27 @@ def road(name: str = "", verb: str = "", query: Mapping[str, str] | None = None)
     return "/".join(parts) + (f"?{urlencode(query)}" if query else "")
 
 
+SERVERS = TableQuery(
+    API,
+    {
+        "NAME": text("name"),
+        "STATUS": lambda each: coloured(str(each["status"])),
+        "TRANSPORT": text("transport"),
+        "TOOLS": lambda each: "?" if each.get("tool_count") is None else str(each["tool_count"]),
+        "RESTARTS": text("restart_count", "0"),
+    },
+    none="There are no servers.",
+)
+
+
 @click.command("list")
 @click.pass_obj
 def list_(globals_: Globals) -> None:
     """List all servers, and how they are."""
-    found = GatewayClient(globals_).told(road(query=None if globals_.as_json else {"tools": "false"}))
-    answer(globals_, found, lambda: _tell_all(found))
-
-
-def _tell_all(found: list[dict[str, Any]]) -> None:
-    if not found:
-        say("There are no servers.")
-        return
-    has_projects = any(each.get("project") for each in found)
-    rows = [
-        (
-            str(each["name"]),
-            coloured(str(each["status"])),
-            str(each["transport"]),
-            "?" if each.get("tool_count") is None else str(each["tool_count"]),
-            str(each["restart_count"]),
-            *((str(each.get("project") or ""),) if has_projects else ()),
-        )
-        for each in found
-    ]
-    last = ("PROJECT",) if has_projects else ()
-    table(("NAME", "STATUS", "TRANSPORT", "TOOLS", "RESTARTS", *last), rows)
+    found = SERVERS.ask(globals_, {} if globals_.as_json else {"tools": "false"})
+    has_projects = any(each.get("project") for each in SERVERS.rows(found))
+    last = {"PROJECT": text("project")} if has_projects else {}
+    answer(globals_, found, lambda: SERVERS._replace(columns={**SERVERS.columns, **last}).tell(found))
 
 
 @click.command()

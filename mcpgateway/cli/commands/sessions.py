@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import click
 
 from mcpgateway.cli.client import GatewayClient
 from mcpgateway.cli.completion_values import server_names
-from mcpgateway.cli.console import DONE, FAILED, answer, confirm, fail, format_duration, say, table
+from mcpgateway.cli.console import DONE, FAILED, answer, confirm, format_duration, say
 from mcpgateway.cli.context import Globals
+from mcpgateway.cli.queries import TableQuery, text
 
 PATH = "/api/v1/sessions"
+
+
+def _client(session: Mapping[str, Any]) -> str:
+    said = session.get("client") or {}
+    return f"{said.get('name', '')} {said.get('version', '')}".strip() or "-"
+
+
+SESSIONS = TableQuery(
+    PATH,
+    {
+        "ID": text("id"),
+        "SERVER": text("server"),
+        "CLIENT": _client,
+        "PID": text("pid", "-"),
+        "IDLE": lambda each: format_duration(float(each.get("idle_seconds") or 0)),
+        "CALLS": text("calls", "0"),
+        "STREAM": lambda each: "open" if each.get("streams") else "-",
+    },
+    key="sessions",
+    none="There are no sessions.",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,8 +53,7 @@ def sessions() -> None:
 @click.pass_obj
 def list_(globals_: Globals, server: str | None, pid: int | None) -> None:
     """List the sessions in use, the one that was heard of last first."""
-    query = {name: str(value) for name, value in (("server", server), ("pid", pid)) if value}
-    found = GatewayClient(globals_).told(PATH + (f"?{urlencode(query)}" if query else ""))
+    found = SESSIONS.ask(globals_, {"server": server, "pid": pid})
     answer(globals_, found, lambda: _tell(found))
 
 
@@ -66,27 +88,8 @@ def _ended(sessions_: int, processes: int) -> str:
     return f"Ended {one}" + (f", and {stopped} of their own." if processes else ".")
 
 
-def _tell(found: Any) -> None:
-    listed = found.get("sessions") if isinstance(found, dict) else None
-    if not isinstance(listed, list):
-        fail("what answers there is no gateway")
-    if not listed:
-        say("There are no sessions.")
-        return
-    table(("ID", "SERVER", "CLIENT", "PID", "IDLE", "CALLS", "STREAM"), [_row(each) for each in listed])
-    if found.get("count", 0) > len(listed):
-        say(f"{len(listed)} of {found['count']} sessions", dim=True)
-
-
-def _row(each: dict[str, Any]) -> tuple[str, ...]:
-    said = each.get("client") or {}
-    client = f"{said.get('name', '')} {said.get('version', '')}".strip()
-    return (
-        str(each.get("id")),
-        str(each.get("server")),
-        client or "-",
-        str(each.get("pid") or "-"),
-        format_duration(float(each.get("idle_seconds") or 0)),
-        str(each.get("calls", 0)),
-        "open" if each.get("streams") else "-",
-    )
+def _tell(found: dict[str, Any]) -> None:
+    SESSIONS.tell(found)
+    shown = len(found["sessions"])
+    if found.get("count", 0) > shown > 0:
+        say(f"{shown} of {found['count']} sessions", dim=True)

@@ -38,7 +38,7 @@ COLOURS = {
 @click.pass_obj
 def health(globals_: Globals) -> None:
     """Print the numbers of a running gateway and its servers."""
-    found = GatewayClient(globals_).get("/health")
+    found = GatewayClient(globals_).told("/health")
     if not isinstance(found, dict):
         GatewayClient(globals_).unreachable("what answers there is no gateway")
     answer(globals_, found, lambda: _tell_health(found))
@@ -87,7 +87,7 @@ def status(globals_: Globals) -> int:
     The exit code is 0 where that could be told, running or not, and 1 where its state file cannot be read.
     """
     if globals_.url:
-        found = GatewayClient(globals_).get("/health")
+        found = GatewayClient(globals_).told("/health")
         return _told(globals_, _Found(RUNNING, 0, GatewayState(exists=False), found))
     found_here = look(globals_)
     return _told(globals_, found_here)

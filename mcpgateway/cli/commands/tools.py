@@ -16,6 +16,7 @@ from mcpgateway.cli.commands.validate import Seconds
 from mcpgateway.cli.completion_values import server_names, tool_ids
 from mcpgateway.cli.console import DONE, FAILED, answer, fail, in_json, is_terminal, say, show, spinner, table
 from mcpgateway.cli.context import Globals
+from mcpgateway.cli.queries import TableQuery
 
 API = "/api/v1"
 LIST_S = 60.0  # servers that were never asked for their tools are asked first
@@ -24,6 +25,24 @@ MARGIN_S = 5.0  # so that it is the gateway that says what took too long
 SHOWN = 72  # characters of a description in a table
 LITERALS = frozenset(("integer", "number", "boolean", "array", "object", "null"))
 KINDS = {"image": "image", "audio": "audio"}
+
+
+def _short(said: str) -> str:
+    line = " ".join(said.split())
+    return line if len(line) <= SHOWN else line[: SHOWN - 1].rstrip() + "…"
+
+
+TOOLS = TableQuery(
+    f"{API}/tools",
+    {
+        "TOOL": lambda each: str(each["name"]),
+        "WHAT IT DOES": lambda each: _short(str(each.get("description") or "")),
+    },
+    none="There are no tools.",
+    limit_s=LIST_S,
+    waits="asking the servers",
+)
+SEARCH = TOOLS._replace(none="No tool fits.", waits="searching")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -44,10 +63,7 @@ _of_server = click.option(
 @click.pass_obj
 def list_(globals_: Globals, server: str | None) -> None:
     """List all tools, or those of one server."""
-    query = {"server": server} if server else {}
-    with spinner("asking the servers"):
-        found = GatewayClient(globals_).told(_path("tools", query), limit_s=LIST_S)
-    answer(globals_, found, lambda: _tell_tools(found))
+    TOOLS.run(globals_, {"server": server})
 
 
 @tools.command()
@@ -67,18 +83,9 @@ def search(globals_: Globals, words: tuple[str, ...], limit: int, server: str | 
 
     Exit code 1 where none does.
     """
-    query = {"q": " ".join(words), "limit": str(limit), **({"server": server} if server else {})}
-    with spinner("searching"):
-        found = GatewayClient(globals_).told(_path("tools", query), limit_s=LIST_S)
-
-    def tell() -> None:
-        if found:
-            _tell_tools(found)
-        else:
-            say("No tool fits.")
-            say("  mcpgateway discover asks every server for its tools", dim=True)
-
-    answer(globals_, found, tell)
+    found = SEARCH.run(globals_, {"q": " ".join(words), "limit": limit, "server": server})
+    if not (found or globals_.as_json):
+        say("  mcpgateway discover asks every server for its tools", dim=True)
     return DONE if found else FAILED
 
 
@@ -204,19 +211,6 @@ def _types(schema: object) -> set[str]:
 
 
 # What is shown
-
-
-def _tell_tools(found: list[dict[str, Any]]) -> None:
-    if not found:
-        say("There are no tools.")
-        return
-    rows = [(str(each["name"]), _short(str(each.get("description") or ""))) for each in found]
-    table(("TOOL", "WHAT IT DOES"), rows)
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= SHOWN else line[: SHOWN - 1].rstrip() + "…"
 
 
 def _tell_tool(found: dict[str, Any]) -> None:
