@@ -17,7 +17,7 @@ from mcpgateway.clientfiles.formats.client_format import Dialect, Kind, Listed, 
 from mcpgateway.clientfiles.formats.loopback import Base, port_of
 from mcpgateway.clientfiles.formats.program import Program
 from mcpgateway.clientfiles.formats.rewrite import Replaced, carried
-from mcpgateway.config.client import LEFT_OUT, Found
+from mcpgateway.config.client import LEFT_OUT, ClientServers
 from mcpgateway.config.document import Document, Place, dotted
 from mcpgateway.config.edit.edits import MISSING, Put, at, changed, same
 from mcpgateway.config.entry import Entry, Origin, Scope, read_program, url_of
@@ -186,7 +186,7 @@ class _Reading:
             file.registered_at,
         )
         return EnrolledServers(
-            Found(tuple(self._entries), tuple(self._remotes)), shown, self._projects(value)
+            ClientServers(tuple(self._entries), tuple(self._remotes)), shown, self._projects(value)
         )
 
     def _is_cut_short(self) -> bool:

@@ -23,7 +23,7 @@ LEFT_OUT = "this server is left out"
 
 
 @frozen(eq=False)
-class Found:
+class ClientServers:
     """What a file lists.
 
     :ivar entries: its stdio servers, as written.
@@ -34,7 +34,7 @@ class Found:
     remotes: tuple[str, ...]
 
 
-def read_client(document: Document, rank: int, problems: Problems) -> Found:
+def read_client(document: Document, rank: int, problems: Problems) -> ClientServers:
     """Read the servers of a client's file, of the user's scope and of all projects."""
     top = document.root().at(SERVER_KEYS[0])
     if top.value is not None and not isinstance(top.value, dict):
@@ -42,7 +42,7 @@ def read_client(document: Document, rank: int, problems: Problems) -> Found:
     return _read(_places(document, rank), problems)
 
 
-def read_project(document: Document, directory: str, rank: int, problems: Problems) -> Found:
+def read_project(document: Document, directory: str, rank: int, problems: Problems) -> ClientServers:
     """Read the servers of a file that lies in a project, such as its ``.mcp.json``.
 
     :param directory: the project's.
@@ -68,7 +68,7 @@ def _is_elsewhere(value: Mapping[str, Any]) -> bool:
     return bool(url_of(value)) or value.get("type") not in (None, *PROGRAM_TYPES)
 
 
-def _read(places: Iterable[tuple[Place, Origin]], problems: Problems) -> Found:
+def _read(places: Iterable[tuple[Place, Origin]], problems: Problems) -> ClientServers:
     entries: list[Entry] = []
     remotes: list[str] = []
     for place, origin in places:
@@ -77,7 +77,7 @@ def _read(places: Iterable[tuple[Place, Origin]], problems: Problems) -> Found:
         if entry:
             entries.append(entry)
         problems.soften(own, LEFT_OUT)
-    return Found(tuple(entries), tuple(remotes))
+    return ClientServers(tuple(entries), tuple(remotes))
 
 
 def _read_one(place: Place, origin: Origin, remotes: list[str], problems: Problems) -> Entry | None:

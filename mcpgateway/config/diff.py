@@ -33,7 +33,7 @@ AT_START = ("http_port", "bind_address", "listen", "ports", "tls_cert_path", "tl
 
 
 @frozen
-class Changed:
+class ChangedServer:
     """One server before and after.
 
     :ivar restarts: a child of the former definition must not go on.
@@ -64,7 +64,7 @@ class Change:
     servers: tuple[ServerSpec, ...]
     added: tuple[ServerSpec, ...] = ()
     removed: tuple[ServerSpec, ...] = ()
-    changed: tuple[Changed, ...] = field(default=())
+    changed: tuple[ChangedServer, ...] = field(default=())
 
     def __bool__(self) -> bool:
         return bool(self.added or self.removed or self.changed)
@@ -104,13 +104,13 @@ def _kept(former: ServerSpec | None, found: ServerSpec) -> ServerSpec:
     return former if former == found and former is not None else found
 
 
-def _changed(before: ServerSpec, after: ServerSpec) -> Changed:
+def _changed(before: ServerSpec, after: ServerSpec) -> ChangedServer:
     restarts = not runs_alike(before, after)
     regroups = any(getattr(before, name) != getattr(after, name) for name in SHARING)
     if after.share is Share.CREDENTIAL and before.credential != after.credential:
         regroups = True
     is_slight = _without(before, SLIGHT) == _without(after, SLIGHT)
-    return Changed(before, after, restarts, regroups, is_slight)
+    return ChangedServer(before, after, restarts, regroups, is_slight)
 
 
 def _without(server: ServerSpec, names: Sequence[str]) -> ServerSpec:

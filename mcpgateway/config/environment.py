@@ -60,7 +60,7 @@ HARMLESS = frozenset(
 )
 
 
-class Given(Enum):
+class Inherited(Enum):
     """How much of the login a child is given."""
 
     MINIMAL = "minimal"
@@ -76,14 +76,14 @@ class EnvPolicy:
     :ivar fewer: names that are not.
     """
 
-    given: Given = Given.LISTED
+    given: Inherited = Inherited.LISTED
     more: tuple[str, ...] = ()
     fewer: tuple[str, ...] = ()
 
     @property
     def is_full(self) -> bool:
         """Whether all there is is given, as clients and most other gateways give it."""
-        return self.given is Given.FULL
+        return self.given is Inherited.FULL
 
     def handed_on(self, environ: Mapping[str, str], is_token: IsToken) -> dict[str, str]:
         """Return what a child is given of an environment."""
@@ -106,7 +106,7 @@ class EnvPolicy:
     def _gives(self, name: str, value: str, is_token: IsToken) -> bool:
         if self.is_full or name in MINIMAL or _is_among(name, self.more):
             return True
-        return self.given is Given.LISTED and is_handed_on(name, value, is_token)
+        return self.given is Inherited.LISTED and is_handed_on(name, value, is_token)
 
     def __str__(self) -> str:
         return " ".join((self.given.value, *self.more, *(f"-{each}" for each in self.fewer)))
@@ -115,7 +115,7 @@ class EnvPolicy:
 IsToken = Callable[[str, str], bool]
 """Whether a variable with this name and value holds a token, which is handed on where it is named only."""
 
-FULL = EnvPolicy(Given.FULL)
+FULL = EnvPolicy(Inherited.FULL)
 LISTED = EnvPolicy()
 
 

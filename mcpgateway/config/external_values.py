@@ -22,7 +22,7 @@ ENABLING = "set secrets.allow_cmd to true, in a file of the gateway's own"
 
 
 @frozen
-class Wanted:
+class ExternalValue:
     """Something from outside, and where it is wanted.
 
     :ivar name: such as ``keyring:service/name``.
@@ -32,15 +32,15 @@ class Wanted:
     where: Where
 
 
-def wanted(native: Native, documents: Sequence[Document], problems: Problems) -> tuple[Wanted, ...]:
+def wanted(native: Native, documents: Sequence[Document], problems: Problems) -> tuple[ExternalValue, ...]:
     """Return what is to be asked for; what may not be, or says nothing, is told to the problems.
 
     Servers that are switched off want nothing.
     """
-    found: list[Wanted] = []
+    found: list[ExternalValue] = []
     for text, place in _texts_of(native, documents):
         for each in SOURCE.finditer(text):
-            one = Wanted(f"{each['source']}:{each['what']}", place.where)
+            one = ExternalValue(f"{each['source']}:{each['what']}", place.where)
             why, hint = _refused(one.name, native)
             if why:
                 problems.error(one.where, why, hint)

@@ -35,7 +35,7 @@ LIMIT_FIELDS = (
 
 
 @frozen(eq=False)
-class Listed:
+class ListedServer:
     """A server as a file lists it; it is read when it is known that no other file replaces it."""
 
     title: str
@@ -83,7 +83,7 @@ class Native:
     """
 
     gateway: GatewaySettings = field(factory=GatewaySettings)
-    servers: Mapping[tuple[str, str], Listed] = field(factory=dict)
+    servers: Mapping[tuple[str, str], ListedServer] = field(factory=dict)
     profiles: Mapping[str, Mapping[str, Any]] = field(factory=dict)
     workspaces: Mapping[str, Space] = field(factory=dict)
     address: Place | None = None
@@ -162,7 +162,7 @@ def is_loopback(address: str) -> bool:
     return ip_address(address).is_loopback
 
 
-def _is_mapping(each: Listed, problems: Problems) -> bool:
+def _is_mapping(each: ListedServer, problems: Problems) -> bool:
     if isinstance(each.place.value, dict):
         return True
     problems.append(each.place.wrong_secret("a mapping").problem)
@@ -284,8 +284,8 @@ def _projects(
             problems.warn(each.where, what, f"workspaces.{shown}.path gives it one")
 
 
-def _keyed(place: Place, origin: Origin, problems: Problems) -> dict[tuple[str, str], Listed]:
-    listed = (Listed(title, each, origin) for title, each in _titled(place, problems))
+def _keyed(place: Place, origin: Origin, problems: Problems) -> dict[tuple[str, str], ListedServer]:
+    listed = (ListedServer(title, each, origin) for title, each in _titled(place, problems))
     return {(origin.profile, each.title): each for each in listed}
 
 

@@ -21,7 +21,7 @@ from mcpgateway.config.kinds import (
     Strings,
     Text,
     Texts,
-    Whole,
+    WholeNumber,
 )
 from mcpgateway.config.model import BRIDGES
 from mcpgateway.config.problems import Problems
@@ -85,18 +85,18 @@ class PublicUrl:
 LIMITS = Section(
     "Limits of the gateway",
     [
-        Key("body_bytes", Whole(1024, GIB), "Body of an MCP request.", 4_194_304),
-        Key("rest_body_bytes", Whole(1024, GIB), "Body of any other request.", 1_048_576),
+        Key("body_bytes", WholeNumber(1024, GIB), "Body of an MCP request.", 4_194_304),
+        Key("rest_body_bytes", WholeNumber(1024, GIB), "Body of any other request.", 1_048_576),
         Key(
             "list_bytes",
-            Whole(1024, GIB // 4),
+            WholeNumber(1024, GIB // 4),
             "One list of a server's, all its pages together, that is kept on record and searched; of a longer one as"
             " many pages are known as fit.",
             67_108_864,
         ),
-        Key("spawns", Whole(1, 1000), "Servers that start at the same time.", 5),
-        Key("servers", Whole(1, 100_000), "Servers in all.", 100),
-        Key("sessions", Whole(1, 10_000_000), "Sessions in all.", 10_000),
+        Key("spawns", WholeNumber(1, 1000), "Servers that start at the same time.", 5),
+        Key("servers", WholeNumber(1, 100_000), "Servers in all.", 100),
+        Key("sessions", WholeNumber(1, 10_000_000), "Sessions in all.", 10_000),
         Key("drain", Duration(), "How long running calls may take to end when the gateway stops.", "30s"),
         same("drain_ms", Duration("ms"), "drain"),
         Key(
@@ -133,11 +133,11 @@ LIMITS = Section(
             " ends with the program.",
             "30m",
         ),
-        Key("concurrent", Whole(1, 100_000), "Management requests that run at once.", 100),
-        Key("backlog", Whole(0, 100_000), "Management requests that wait.", 200),
+        Key("concurrent", WholeNumber(1, 100_000), "Management requests that run at once.", 100),
+        Key("backlog", WholeNumber(0, 100_000), "Management requests that wait.", 200),
         Key("wait", Duration(), "How long a management request waits.", "30s"),
         same("wait_ms", Duration("ms"), "wait"),
-        Key("log_streams", Whole(0, 10_000), "Streams of log lines, and of events, at once.", 20),
+        Key("log_streams", WholeNumber(0, 10_000), "Streams of log lines, and of events, at once.", 20),
     ],
 )
 
@@ -146,7 +146,7 @@ CIRCUIT = Section(
     [
         Key(
             "restarts",
-            Whole(0, 1000),
+            WholeNumber(0, 1000),
             "So many restarts within the window, or failed starts in a row, and a server is given up; 0: never.",
             5,
         ),
@@ -172,11 +172,16 @@ TOOL_FILTER = Section(
         Key("exclude_servers", Texts(), "Servers whose tools are not offered, in either mode.", []),
         Key(
             "tool_budget",
-            Whole(0, 1_000_000),
+            WholeNumber(0, 1_000_000),
             "How many tools are listed in all; 0: all of them. The others can be called all the same.",
             0,
         ),
-        Key("per_server_budget", Whole(0, 1_000_000), "How many tools of one server are listed; 0: all.", 0),
+        Key(
+            "per_server_budget",
+            WholeNumber(0, 1_000_000),
+            "How many tools of one server are listed; 0: all.",
+            0,
+        ),
         Key(
             "consolidate_excess",
             Flag(),
@@ -204,14 +209,19 @@ SHIELD = Section(
             "``lean`` (``full``): as little as tells what there is. What is left out can be asked for.",
             "bounded",
         ),
-        Key("array_items", Whole(1, GIB), "Items of a list that are shown.", 50),
-        Key("string_chars", Whole(1, GIB), "Characters of a text that are shown.", 8192),
+        Key("array_items", WholeNumber(1, GIB), "Items of a list that are shown.", 50),
+        Key("string_chars", WholeNumber(1, GIB), "Characters of a text that are shown.", 8192),
         Key(
-            "field_bytes", Whole(1, GIB), "Mean size of a field that is shown of each object in a list.", 256
+            "field_bytes",
+            WholeNumber(1, GIB),
+            "Mean size of a field that is shown of each object in a list.",
+            256,
         ),
-        Key("total_bytes", Whole(1024, GIB), "Bytes of a whole answer.", 65_536),
-        Key("keep", Whole(0, 1_000_000), "Whole answers that are kept.", 100),
-        Key("keep_bytes", Whole(0, 1024 * GIB), "Bytes of all whole answers that are kept.", 67_108_864),
+        Key("total_bytes", WholeNumber(1024, GIB), "Bytes of a whole answer.", 65_536),
+        Key("keep", WholeNumber(0, 1_000_000), "Whole answers that are kept.", 100),
+        Key(
+            "keep_bytes", WholeNumber(0, 1024 * GIB), "Bytes of all whole answers that are kept.", 67_108_864
+        ),
         Key(
             "mask_secrets",
             Flag(),
@@ -226,7 +236,7 @@ TRACE = Section(
     [
         Key(
             "record_lines",
-            Whole(0, 100_000),
+            WholeNumber(0, 100_000),
             "The latest lines that are kept in memory of what is said to each server and by it; 0: none.",
             400,
         ),
@@ -261,7 +271,7 @@ TRACE = Section(
 GATEWAY = Section(
     "The gateway",
     [
-        Key("http_port", Whole(0, PORT_LIMIT), "TCP port; ``--port`` outranks it.", 9100),
+        Key("http_port", WholeNumber(0, PORT_LIMIT), "TCP port; ``--port`` outranks it.", 9100),
         Key("bind_address", Address(), "IP address; with the default, ::1 is listened on too.", "127.0.0.1"),
         Key("listen", Texts(), "Further Twisted endpoint strings.", []),
         Key(
@@ -397,7 +407,10 @@ MANHOLE = Section(
             default=False,
         ),
         Key(
-            "ssh_port", Whole(0, PORT_LIMIT), "The port on 127.0.0.1 at which it is had over SSH; 0: none.", 0
+            "ssh_port",
+            WholeNumber(0, PORT_LIMIT),
+            "The port on 127.0.0.1 at which it is had over SSH; 0: none.",
+            0,
         ),
         Key("authorized_keys", FILLED, "The file with the public keys that are let in there."),
     ],
@@ -428,7 +441,7 @@ COMPAT = Section(
     [
         Key(
             "ports",
-            ListOf(Whole(1, PORT_LIMIT)),
+            ListOf(WholeNumber(1, PORT_LIMIT)),
             "Further TCP ports that the gateway listens on, as those of older gateways: 8765, 3199, 8989, 3100. All is"
             " served at each of them.",
             [],

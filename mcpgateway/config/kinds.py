@@ -10,7 +10,7 @@ from attrs import frozen
 
 from mcpgateway.config import values
 from mcpgateway.config.document import Place
-from mcpgateway.config.environment import EnvPolicy, Given
+from mcpgateway.config.environment import EnvPolicy, Inherited
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.surface import Level
 from mcpgateway.errors import ConfigError
@@ -73,7 +73,7 @@ class Flag:
 
 
 @frozen(eq=False, repr=False)
-class Whole:
+class WholeNumber:
     """A whole number within bounds."""
 
     least: int
@@ -208,7 +208,7 @@ class Texts:
 
 
 @frozen(eq=False, repr=False)
-class Words:
+class ArgumentList:
     """A list of arguments, in which numbers and truth values stand for their text.
 
     :ivar least: how many there have to be; the first of them is then not empty.
@@ -231,7 +231,7 @@ class Words:
 
 
 @frozen(eq=False, repr=False)
-class Variables:
+class VariableMap:
     """Environment variables, as a mapping or as a list of ``KEY=VALUE``; no value is ever shown."""
 
     words: str = "a mapping, or a list of KEY=VALUE"
@@ -378,7 +378,7 @@ class MapOf:
 
 
 @frozen(eq=False, repr=False)
-class Policy:
+class EnvPolicyKind:
     """Which variables a server is given: a word, or a list of it, names and names with a minus."""
 
     words: str = (
@@ -388,27 +388,27 @@ class Policy:
     def read(self, place: Place, problems: Problems) -> EnvPolicy:
         """Read a policy."""
         said = values.texts(place) if isinstance(place.value, list) else (values.text(place),)
-        known = {each.value: each for each in Given}
+        known = {each.value: each for each in Inherited}
         chosen = [each for each in said if each in known]
         names = [each for each in said if each not in known]
         is_word = isinstance(place.value, str) and not chosen
         if is_word or len(chosen) > 1 or not said or not all(map(POLICY_NAME.fullmatch, names)):
             raise place.wrong(self.words)
         return EnvPolicy(
-            known[chosen[0]] if chosen else Given.LISTED,
+            known[chosen[0]] if chosen else Inherited.LISTED,
             tuple(each for each in names if not each.startswith("-")),
             tuple(each[1:] for each in names if each.startswith("-")),
         )
 
     def json(self) -> dict[str, Any]:
         """Return the JSON Schema of policies."""
-        words = {"enum": [each.value for each in Given]}
+        words = {"enum": [each.value for each in Inherited]}
         name = {"type": "string", "pattern": f"^{POLICY_NAME.pattern}$"}
         return {"anyOf": [words, {"type": "array", "minItems": 1, "items": {"anyOf": [words, name]}}]}
 
 
 POLICY_NAME = re.compile(r"-?[A-Za-z_][A-Za-z0-9_]*[*]?")
-POLICY = Policy()
+POLICY = EnvPolicyKind()
 FILLED = Text(least=1)
 PORT_LIMIT = 65535
 # "full" is what some files call the most that is shortened.

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from attrs import evolve, field, frozen
 
-from mcpgateway.config.client import Found, read_client
+from mcpgateway.config.client import ClientServers, read_client
 from mcpgateway.config.document import Document, Place, printable
 from mcpgateway.config.edit.edits import NAME, Road
 from mcpgateway.config.entry import Entry
@@ -34,7 +34,7 @@ class EnrolledServers:
     :ivar projects: the directories that it says somebody works in.
     """
 
-    found: Found
+    found: ClientServers
     file: ClientFile
     projects: tuple[str, ...] = ()
 
@@ -179,7 +179,7 @@ def is_ours(url: str, gateway: GatewaySettings) -> bool:
     )
 
 
-def _passthrough(found: Sequence[Found], gateway: GatewaySettings) -> int:
+def _passthrough(found: Sequence[ClientServers], gateway: GatewaySettings) -> int:
     return sum(not is_ours(url, gateway) for each in found for url in each.remotes)
 
 

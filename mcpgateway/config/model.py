@@ -23,7 +23,7 @@ from mcpgateway.config.kinds import (
     Switch,
     Text,
     Texts,
-    Whole,
+    WholeNumber,
 )
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.section import Key, Section, same, setting
@@ -340,7 +340,7 @@ LAZY = Section(
         same("connectionTimeoutMs", Duration("ms"), "connectTimeoutMs"),
         Key(
             "maxRamMb",
-            Whole(0, 2**24),
+            WholeNumber(0, 2**24),
             "Megabytes of memory, of all its processes, beyond which it is replaced; 0: any.",
             0,
         ),
@@ -479,7 +479,7 @@ class ServerSettings:
         1,
         Key(
             "replicas",
-            Whole(1, REPLICA_LIMIT),
+            WholeNumber(1, REPLICA_LIMIT),
             "How many processes a shared server has, so that calls run side by side.",
             1,
             is_ours=True,

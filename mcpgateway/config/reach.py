@@ -33,7 +33,7 @@ BODYLESS = ("GET", "HEAD", "DELETE")
 
 
 @frozen
-class Reached:
+class EntryReach:
     """What an entry says of how its server is reached, before its variables are expanded.
 
     :ivar argv: program and arguments; empty where nothing is started.
@@ -48,7 +48,7 @@ class Reached:
 
 def read_reach(
     found: Mapping[str, Any], place: Place, env: Mapping[str, str], problems: Problems
-) -> Reached | None:
+) -> EntryReach | None:
     """Return how a server is reached; None where that cannot be said, which is then among the problems.
 
     :param found: the values of the entry that could be read.
@@ -69,7 +69,7 @@ def read_reach(
             problems.append(place.at("port").wrong("the port at which the program serves", hint).problem)
             return None
         taken = take_apart(argv)
-        return Reached(taken.inside, taken.container) if taken else Reached(argv)
+        return EntryReach(taken.inside, taken.container) if taken else EntryReach(argv)
     if url:
         return _remote(url, found, transport, place, problems)
     if "rest_url" in found or "openapi" in found:
@@ -106,7 +106,7 @@ def _daemon(
     transport: Transport | None,
     place: Place,
     problems: Problems,
-) -> Reached | None:
+) -> EntryReach | None:
     transport = transport or (Transport.SSE if is_sse(url) else Transport.STREAMABLE_HTTP)
     if transport not in PATHS:
         key = "transport" if "transport" in found else "type"
@@ -118,12 +118,12 @@ def _daemon(
         problems.append(place.at("port").wrong("the port at which the program serves").problem)
         return None
     url = url or f"http://{LOOPBACK}:{port}/{path.removeprefix('/')}"
-    return Reached(argv, Daemon(port, url, transport), transport)
+    return EntryReach(argv, Daemon(port, url, transport), transport)
 
 
 def _remote(
     url: str, found: Mapping[str, Any], transport: Transport | None, place: Place, problems: Problems
-) -> Reached | None:
+) -> EntryReach | None:
     if _word(found) in PROGRAM_TYPES:
         key = "transport" if "transport" in found else "type"
         problems.append(place.at(key).wrong("a transport for a url, or a command instead of the url").problem)
@@ -138,7 +138,7 @@ def _remote(
         insecure=insecure,
         proxy=found.get("proxy"),
     )
-    return Reached((), remote, transport)
+    return EntryReach((), remote, transport)
 
 
 def _oauth(found: Any) -> OAuth:
@@ -171,7 +171,7 @@ def read_headers(found: Mapping[str, Any], place: Place, problems: Problems) -> 
 
 def _docker(
     found: Mapping[str, Any], place: Place, env: Mapping[str, str], problems: Problems
-) -> Reached | None:
+) -> EntryReach | None:
     if any(key in found for key in URL_KEYS):
         problems.append(place.at("docker").wrong_secret("either docker or a url, not both").problem)
         return None
@@ -183,10 +183,12 @@ def _docker(
     # By name only: the values reach the engine in its own environment, and no list of processes shows them.
     given = tuple(word for name in sorted(env) for word in ("-e", name))
     options = (*said.get("options", ()), *given)
-    return Reached(argv_of(said) + argv_of(found), Container(said["image"], said.get("engine", ""), options))
+    return EntryReach(
+        argv_of(said) + argv_of(found), Container(said["image"], said.get("engine", ""), options)
+    )
 
 
-def _rest(found: Mapping[str, Any], place: Place, problems: Problems) -> Reached:
+def _rest(found: Mapping[str, Any], place: Place, problems: Problems) -> EntryReach:
     tools = place.at("tools")
     read: tuple[RestTool, ...] = ()
     if tools.value is not None:
@@ -200,7 +202,7 @@ def _rest(found: Mapping[str, Any], place: Place, problems: Problems) -> Reached
         credentials=found.get("credentials", {}),
         proxy=found.get("proxy"),
     )
-    return Reached((), rest)
+    return EntryReach((), rest)
 
 
 def _tools(place: Place, problems: Problems) -> tuple[RestTool, ...]:

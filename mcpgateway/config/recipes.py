@@ -69,7 +69,7 @@ class Need:
 
 
 @frozen
-class Group:
+class WordGroup:
     """Words of a command line that stand or fall together.
 
     :ivar is_optional: left out where a value in them is not given.
@@ -114,7 +114,7 @@ class Recipe:
     tags: tuple[str, ...] = ()
     program: tuple[str, ...] = ()
     image: str = ""
-    groups: tuple[Group, ...] = ()
+    groups: tuple[WordGroup, ...] = ()
     keys: Mapping[str, Any] = field(factory=dict, repr=False)
     fixed: Mapping[str, str] = field(factory=dict, repr=False)
     values: tuple[Need, ...] = ()
@@ -221,8 +221,8 @@ def _shipped(name: str, said: Mapping[str, Any]) -> Recipe:
     )
 
 
-def _group(said: str | list[str]) -> Group:
-    return Group((said,)) if isinstance(said, str) else Group(tuple(said), is_optional=True)
+def _group(said: str | list[str]) -> WordGroup:
+    return WordGroup((said,)) if isinstance(said, str) else WordGroup(tuple(said), is_optional=True)
 
 
 def _needs(said: Mapping[str, Mapping[str, Any]]) -> tuple[Need, ...]:
@@ -298,7 +298,7 @@ def _check_value(need: Need, text: str) -> None:
         raise InvalidParams(f"{need.name}: found another value; expected one of {', '.join(need.choices)}")
 
 
-def _words(groups: Iterable[Group], values: Mapping[str, Sequence[str]]) -> list[str]:
+def _words(groups: Iterable[WordGroup], values: Mapping[str, Sequence[str]]) -> list[str]:
     words: list[str] = []
     for group in groups:
         named = [name for word in group.words for name in PLACEHOLDER.findall(word)]

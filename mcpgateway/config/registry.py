@@ -17,7 +17,7 @@ from attrs import define, evolve, field
 
 from mcpgateway.config.document import printable
 from mcpgateway.config.expand import escaped
-from mcpgateway.config.recipes import PLACEHOLDER, Group, Need, Recipe, name_of, of_package
+from mcpgateway.config.recipes import PLACEHOLDER, Need, Recipe, WordGroup, name_of, of_package
 from mcpgateway.errors import InvalidParams
 
 WAYS = {"npm": "npm", "pypi": "pypi", "oci": "docker", "docker": "docker"}
@@ -158,19 +158,19 @@ class _Reading:
         self.values.setdefault(name, _need(name, said))
         return f"{{{name}}}"
 
-    def argument(self, said: Mapping[str, Any], index: int) -> Group:
+    def argument(self, said: Mapping[str, Any], index: int) -> WordGroup:
         """One argument of a command line."""
         if said.get("type") == "named":
             option = escaped(_text(said, "name"))
             if said.get("value") is not None:
-                return Group((option, self.template(said)))
+                return WordGroup((option, self.template(said)))
             if "default" not in said and not any(_get(said, each) for each in INPUT_MARKS):
-                return Group((option,))
-            return Group((option, self.ask(option.lstrip("-"), said)), is_optional=True)
+                return WordGroup((option,))
+            return WordGroup((option, self.ask(option.lstrip("-"), said)), is_optional=True)
         if said.get("value") is not None:
-            return Group((self.template(said),))
+            return WordGroup((self.template(said),))
         name = _get(said, "valueHint") or said.get("name")
-        return Group((self.ask(str(name or f"argument-{index}"), said),), is_optional=True)
+        return WordGroup((self.ask(str(name or f"argument-{index}"), said),), is_optional=True)
 
 
 def _package(kind: str, said: Mapping[str, Any]) -> Recipe:
@@ -201,7 +201,7 @@ def _package(kind: str, said: Mapping[str, Any]) -> Recipe:
     )
 
 
-def _run_by(recipe: Recipe, runner: tuple[str, ...] | None, before: tuple[Group, ...]) -> Recipe:
+def _run_by(recipe: Recipe, runner: tuple[str, ...] | None, before: tuple[WordGroup, ...]) -> Recipe:
     """The recipe with what its runner is told: only what is the same for everybody can stand before the package."""
     words = [word for group in before for word in group.words]
     if any(group.is_optional for group in before) or any(PLACEHOLDER.search(word) for word in words):
@@ -243,7 +243,7 @@ def _versioned(kind: str, said: Mapping[str, Any]) -> str:
     return identifier if has_tag else f"{identifier}:{version}"
 
 
-def _groups(reading: _Reading, said: list[Mapping[str, Any]]) -> tuple[Group, ...]:
+def _groups(reading: _Reading, said: list[Mapping[str, Any]]) -> tuple[WordGroup, ...]:
     return tuple(reading.argument(each, index) for index, each in enumerate(said, 1))
 
 

@@ -22,7 +22,7 @@ from mcpgateway.config.kinds import (
     MapOf,
     Text,
     Texts,
-    Variables,
+    VariableMap,
 )
 from mcpgateway.config.model import Dialect
 from mcpgateway.config.problems import Problems
@@ -31,7 +31,7 @@ from mcpgateway.config.security import SETTINGS
 
 
 @frozen(eq=False, repr=False)
-class Listing:
+class ServerList:
     """Servers: a mapping by name, or a list of servers that each have a name; looked into where they count."""
 
     words: str = "a mapping of names to servers, or a list of servers"
@@ -58,8 +58,8 @@ PROFILE = Section(
     "A profile",
     [
         Key("capabilities", Either({list: Texts(), dict: TAGS}), "Tags.", []),
-        Key("servers", Listing(), "Servers, as at the top."),
-        Key("env", Variables(), "Values for the variables of servers.", {}),
+        Key("servers", ServerList(), "Servers, as at the top."),
+        Key("env", VariableMap(), "Values for the variables of servers.", {}),
         Key("description", Text(), "A note."),
     ],
 )
@@ -77,8 +77,8 @@ PROJECT = Section(
     "A project",
     [
         *WORKSPACE.keys.values(),
-        Key("servers", Listing(), "Servers, as at the top."),
-        Key("env", Variables(), "Values."),
+        Key("servers", ServerList(), "Servers, as at the top."),
+        Key("env", VariableMap(), "Values."),
     ],
 )
 
@@ -101,10 +101,10 @@ TOP = Section(
             "Whose form the file has, where the place of its servers does not say it.",
         ),
         Key("gateway", GATEWAY, "The gateway itself."),
-        Key("servers", Listing(), "The servers."),
-        same("mcpServers", Listing(), "servers"),
-        same("daemons", Listing(), "servers"),
-        same("mcp", Listing(), "servers"),
+        Key("servers", ServerList(), "The servers."),
+        same("mcpServers", ServerList(), "servers"),
+        same("daemons", ServerList(), "servers"),
+        same("mcp", ServerList(), "servers"),
         Key("profiles", MapOf(PROFILE), "Bundles of servers and values.", {}),
         Key("workspaces", MapOf(WORKSPACE), "Directories and their profiles.", {}),
         Key(

@@ -7,6 +7,7 @@ from mcpgateway.config.kinds import (
     POLICY,
     PORT_LIMIT,
     Anything,
+    ArgumentList,
     Choice,
     Either,
     Flag,
@@ -15,9 +16,8 @@ from mcpgateway.config.kinds import (
     Text,
     Texts,
     Tree,
-    Variables,
-    Whole,
-    Words,
+    VariableMap,
+    WholeNumber,
 )
 from mcpgateway.config.model import GrantOf, ServerSettings, Transport
 from mcpgateway.config.section import Key, Section, keys_of, same
@@ -101,16 +101,18 @@ AUTH = Section(
     is_secret=True,
 )
 
-PROGRAM = Either({str: FILLED, list: Words(least=1)}, "a program, or a list of a program and its arguments")
+PROGRAM = Either(
+    {str: FILLED, list: ArgumentList(least=1)}, "a program, or a list of a program and its arguments"
+)
 
 DOCKER = Section(
     "A container",
     [
         Key("image", FILLED, "The image."),
         Key("engine", Choice.of("docker", "podman"), "What runs it; without it, the first of them there is."),
-        Key("options", Words(), "Further options of ``docker run``."),
+        Key("options", ArgumentList(), "Further options of ``docker run``."),
         Key("command", PROGRAM, "What runs inside, instead of the image's own program."),
-        Key("args", Words(), "Arguments of what runs inside."),
+        Key("args", ArgumentList(), "Arguments of what runs inside."),
     ],
 )
 
@@ -122,9 +124,9 @@ SERVER = Section(
             PROGRAM,
             "The program, or a list of the program and its arguments.",
         ),
-        Key("args", Words(), "Arguments of the program."),
-        Key("env", Variables(), "Variables, as a mapping or as a list of ``K=V``.", {}),
-        same("environment", Variables(), "env"),
+        Key("args", ArgumentList(), "Arguments of the program."),
+        Key("env", VariableMap(), "Variables, as a mapping or as a list of ``K=V``.", {}),
+        same("environment", VariableMap(), "env"),
         Key(
             "env_policy",
             POLICY,
@@ -166,7 +168,7 @@ SERVER = Section(
         Key("transport", Choice.of("stdio", "docker", *TRANSPORTS), "How it is spoken with."),
         Key(
             "port",
-            Whole(1, PORT_LIMIT),
+            WholeNumber(1, PORT_LIMIT),
             "The port at which the program serves MCP itself; a program that already runs there is used.",
         ),
         Key("path", FILLED, "The path at that port.", "/mcp"),

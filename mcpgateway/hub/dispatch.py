@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mcpgateway.config.diff import Change, Changed
+from mcpgateway.config.diff import Change, ChangedServer
 from mcpgateway.config.model import Bridge, ServerSpec, Share
 from mcpgateway.errors import (
     BackendGone,
@@ -185,7 +185,7 @@ class Switchboard:
                 self.end(session, "its server was taken out of the configuration")
         self._drop(server)
 
-    def _change(self, change: Changed) -> None:
+    def _change(self, change: ChangedServer) -> None:
         self._forget(change.before)
         regroups = change.regroups or is_personal(change.before) is not is_personal(change.after)
         if regroups or (not change.is_slight and self.pool.has_variants(change.before)):

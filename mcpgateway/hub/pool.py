@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway import __version__
-from mcpgateway.config.diff import Changed
+from mcpgateway.config.diff import ChangedServer
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.errors import Overloaded, SharedOtherwise
 from mcpgateway.hub.health.observer import Monitor, Visitors
@@ -459,7 +459,7 @@ class Pool:
             slot.listening.close()
         self._close(slot)
 
-    def adopt(self, change: Changed) -> None:
+    def adopt(self, change: ChangedServer) -> None:
         """A server is defined otherwise from now on; who uses its children stays with them."""
         self._forget(change.before)
         for slot in [each for key, each in self._slots.items() if key.server == change.before.name]:

@@ -16,7 +16,7 @@ from attrs import field, frozen
 from mcpgateway.config.classification import classifying
 from mcpgateway.config.document import printable
 from mcpgateway.config.edit import alteration, permissions
-from mcpgateway.config.edit.conditions import Condition
+from mcpgateway.config.edit.conditions import EditCondition
 from mcpgateway.config.edit.edits import NAME, Edit, Put, Rename, same
 from mcpgateway.config.edit.patch import Patch, touched
 from mcpgateway.config.expand import FORBIDDEN
@@ -102,7 +102,7 @@ class Entries:
         self.operating.follow(name)  # what was said of a former server of that name is not said of this one
         return EntryChange(name, is_new=True)
 
-    def put(self, name: str, definition: Mapping[str, Any], condition: Condition) -> EntryChange:
+    def put(self, name: str, definition: Mapping[str, Any], condition: EditCondition) -> EntryChange:
         """Let an entry be this, whether there is one or not; where it is so already, nothing is written.
 
         :raise GatewayError: it may not be written, or the condition does not hold; nothing was changed.
@@ -124,7 +124,7 @@ class Entries:
         self._write(name, (Put((name,), after),))
         return EntryChange(name)
 
-    def patch(self, name: str, patch: Patch, condition: Condition) -> EntryChange:
+    def patch(self, name: str, patch: Patch, condition: EditCondition) -> EntryChange:
         """Change a part of an entry.
 
         :raise GatewayError: it may not be changed so, or the condition does not hold; nothing was changed.
@@ -161,7 +161,7 @@ class Entries:
             self.operating.follow(now)
         return EntryChange(now, is_other=bool(edits), hint=_words_of(served, now))
 
-    def remove(self, name: str, condition: Condition) -> tuple[str, str]:
+    def remove(self, name: str, condition: EditCondition) -> tuple[str, str]:
         """Take an entry out; the file that keeps what it was, and what else there is to know.
 
         :raise GatewayError: it may not be taken out, or the condition does not hold; nothing was changed.

@@ -13,7 +13,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from mcpgateway.config.external_values import COMMAND, Wanted, command_of, service_of
+from mcpgateway.config.external_values import COMMAND, ExternalValue, command_of, service_of
 from mcpgateway.config.problems import Problems
 from mcpgateway.system import paths
 
@@ -72,7 +72,7 @@ class Brought:
         """Whether any of these was never asked for."""
         return any(each not in self.values and each not in self.failures for each in names)
 
-    def tell(self, wanted: Iterable[Wanted], problems: Problems) -> None:
+    def tell(self, wanted: Iterable[ExternalValue], problems: Problems) -> None:
         """Say what could not be had, to whoever wants it."""
         for each in wanted:
             why = self.failures.get(each.name)

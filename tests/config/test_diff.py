@@ -3,7 +3,7 @@
 import pytest
 from attrs import evolve
 
-from mcpgateway.config.diff import Change, Changed, at_start, compare, settings_changed
+from mcpgateway.config.diff import Change, ChangedServer, at_start, compare, settings_changed
 from mcpgateway.config.gateway_settings import GatewaySettings, Limits
 from mcpgateway.config.model import Lazy, ServerSpec, Share
 from mcpgateway.config.surface import Level, ViewSettings
@@ -71,7 +71,7 @@ class CompareTests:
         """A slight change comes to a server as it is run for a workspace, which stays the workspace's."""
         before = spec("a")
         own = evolve(before, workspace="/w", env={"A": "w"})
-        changed = Changed(before, evolve(before, timeout_s=3.0, prefix="p"), is_slight=True)
+        changed = ChangedServer(before, evolve(before, timeout_s=3.0, prefix="p"), is_slight=True)
         assert changed.of(own) == evolve(own, timeout_s=3.0, prefix="p")
         assert changed.of(before) is changed.after
 

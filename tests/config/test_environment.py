@@ -3,7 +3,7 @@
 import pytest
 
 from mcpgateway.config import environment
-from mcpgateway.config.environment import EnvPolicy, Given
+from mcpgateway.config.environment import EnvPolicy, Inherited
 from mcpgateway.policy.secrets.masking import is_token
 
 PROXY = "http://me:hunter2@proxy.test:3128"  # a password that programs need as it is
@@ -46,14 +46,14 @@ class PolicyTests:
     @pytest.mark.parametrize(
         ("policy", "names"),
         [
-            (EnvPolicy(Given.MINIMAL), {"HOME", "PATH", "LANG"}),
+            (EnvPolicy(Inherited.MINIMAL), {"HOME", "PATH", "LANG"}),
             (EnvPolicy(), {*LOGIN}),
-            (EnvPolicy(Given.FULL), {*LOGIN, *TOKENS, *OTHERS}),
+            (EnvPolicy(Inherited.FULL), {*LOGIN, *TOKENS, *OTHERS}),
             (EnvPolicy(more=("SSH_AUTH_SOCK", "AWS_*")), {*LOGIN, "SSH_AUTH_SOCK", "AWS_PROFILE"}),
             (EnvPolicy(more=("UV_PUBLISH_TOKEN",)), {*LOGIN, "UV_PUBLISH_TOKEN"}),
-            (EnvPolicy(Given.MINIMAL, ("HTTPS_PROXY",), ("HOME",)), {"PATH", "LANG", "HTTPS_PROXY"}),
+            (EnvPolicy(Inherited.MINIMAL, ("HTTPS_PROXY",), ("HOME",)), {"PATH", "LANG", "HTTPS_PROXY"}),
             (
-                EnvPolicy(Given.FULL, (), ("AWS_*", "GITHUB_TOKEN")),
+                EnvPolicy(Inherited.FULL, (), ("AWS_*", "GITHUB_TOKEN")),
                 {*LOGIN, *TOKENS, *OTHERS} - {"AWS_PROFILE", "GITHUB_TOKEN"},
             ),
         ],
@@ -68,7 +68,7 @@ class PolicyTests:
         """A value may come from what is handed on and from a few variables more, of which none is a secret."""
         found = EnvPolicy().sources({**LOGIN, **TOKENS, **OTHERS, "GOPATH": "/go"}, is_token)
         assert found.keys() == {*LOGIN, "GOPATH", "TMP", "SSH_AUTH_SOCK"}
-        assert EnvPolicy(Given.FULL).sources(OTHERS, is_token) == OTHERS
+        assert EnvPolicy(Inherited.FULL).sources(OTHERS, is_token) == OTHERS
 
 
 class EnvironmentTests:

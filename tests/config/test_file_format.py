@@ -2,7 +2,7 @@
 
 import pytest
 
-from mcpgateway.config.environment import EnvPolicy, Given
+from mcpgateway.config.environment import EnvPolicy, Inherited
 from mcpgateway.config.file_format import check_reach, is_client_file, read_native, read_servers
 from mcpgateway.config.model import UNLIMITED, WRITES, Concurrency, Share
 from mcpgateway.config.problems import Problems, Wrong
@@ -294,10 +294,10 @@ class ServerTests:
         def policy(said: str) -> EnvPolicy:
             return entry(f"command: x\nenv_policy: {said}").env_policy
 
-        assert policy("minimal") == EnvPolicy(Given.MINIMAL)
-        assert policy("[minimal, HTTPS_PROXY]") == EnvPolicy(Given.MINIMAL, ("HTTPS_PROXY",))
+        assert policy("minimal") == EnvPolicy(Inherited.MINIMAL)
+        assert policy("[minimal, HTTPS_PROXY]") == EnvPolicy(Inherited.MINIMAL, ("HTTPS_PROXY",))
         assert policy("[SSH_AUTH_SOCK, AWS_*, -TZ]") == EnvPolicy(
-            Given.LISTED, ("SSH_AUTH_SOCK", "AWS_*"), ("TZ",)
+            Inherited.LISTED, ("SSH_AUTH_SOCK", "AWS_*"), ("TZ",)
         )
         for wrong in ("[]", "SSH_AUTH_SOCK", "[full, minimal]", "[A B]", "['*']"):
             assert "expected minimal, allow-list, full" in problem(

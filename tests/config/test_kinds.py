@@ -18,7 +18,7 @@ KEYS = [
     *(key for section in SECTIONS for key in section.keys.values()),
     Key("texts", kinds.Texts(), "."),
     Key("words", kinds.ListOf(kinds.Flag()), "."),
-    Key("map", kinds.MapOf(kinds.Whole(1, 3)), "."),
+    Key("map", kinds.MapOf(kinds.WholeNumber(1, 3)), "."),
 ]
 samples = st.recursive(
     st.booleans()
@@ -45,7 +45,7 @@ class KindTests:
     def test_editors_agree(self, key, value):
         """What a file may say without a word from us, an editor does not underline."""
         problems = Problems()
-        if isinstance(key.kind, schema.Listing):
+        if isinstance(key.kind, schema.ServerList):
             return
         with suppress(ConfigError):
             key.kind.read(place(value), problems)
@@ -70,7 +70,9 @@ class KindTests:
         """Of a list and of a mapping all that is wrong is told, and the rest is read."""
         problems = Problems()
         assert kinds.ListOf(kinds.Flag()).read(place([True, 1, False, "x"]), problems) == (True, False)
-        assert kinds.MapOf(kinds.Whole(1, 3)).read(place({"a": 1, "b": 9, "_c": 9}), problems) == {"a": 1}
+        assert kinds.MapOf(kinds.WholeNumber(1, 3)).read(place({"a": 1, "b": 9, "_c": 9}), problems) == {
+            "a": 1
+        }
         assert [each.where.key for each in problems] == ["k[1]", "k[3]", "k.b"]
         with pytest.raises(ConfigError, match="expected a list"):
             kinds.ListOf(kinds.Flag()).read(place("x"), problems)
@@ -84,7 +86,7 @@ class KindTests:
             kinds.Texts(is_secret=True),
             kinds.Strings(),
             kinds.Strings(hides_names=True),
-            kinds.Variables(),
+            kinds.VariableMap(),
         ):
             for value in (
                 "hunter2",

@@ -14,10 +14,10 @@ from mcpgateway.config.expand import expand
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.recipes import (
     Filling,
-    Group,
     MissingVariables,
     Need,
     Recipe,
+    WordGroup,
     is_package,
     name_of,
     of_package,
@@ -140,7 +140,7 @@ class FillingTests:
     @given(st.text(st.characters(blacklist_characters="\r\n\0", blacklist_categories=["Cs"]), max_size=50))
     def test_a_value_means_itself(self, text: str) -> None:
         """Whatever a value holds, it names no variable: the server gets it as it is."""
-        recipe = Recipe("x", program=("run",), groups=(Group(("{v}",)),), values=(Need("v"),))
+        recipe = Recipe("x", program=("run",), groups=(WordGroup(("{v}",)),), values=(Need("v"),))
         if not text or text.startswith("-") or expand(text, {}).unset == (text[2:-1],):
             return
         try:

@@ -6,7 +6,7 @@ from attrs import evolve, frozen
 from mcpgateway.config.document import Document
 from mcpgateway.config.edit.effective import Counts, counts_of
 from mcpgateway.config.entry import Entry, Origin, Scope
-from mcpgateway.config.kinds import Text, Whole
+from mcpgateway.config.kinds import Text, WholeNumber
 from mcpgateway.config.model import Bridge, Concurrency, Lazy, Project, ServerSettings, Share
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.resolve import Building, World
@@ -41,7 +41,9 @@ OTHERS = {
 class Stove:
     """Settings of a stove."""
 
-    heat: int = setting(1, Key("heat", Whole(0, 9), "How hot.", 1), same("warmth", Whole(0, 9), "heat"))
+    heat: int = setting(
+        1, Key("heat", WholeNumber(0, 9), "How hot.", 1), same("warmth", WholeNumber(0, 9), "heat")
+    )
     pots: dict[str, str] = setting({})
     name: str = setting(
         "", Key("name", Text(), "Its name."), read=lambda said: said["name"].upper(), is_live=True

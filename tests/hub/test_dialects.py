@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from mcpgateway.config.edit.conditions import Condition
+from mcpgateway.config.edit.conditions import EditCondition
 from mcpgateway.config.edit.edits import Put
 from mcpgateway.config.edit.patch import read_patch
 from mcpgateway.config.model import ServerSpec
@@ -44,9 +44,11 @@ WRITERS: dict[str, Write] = {
     "token": set_and_take_back,
     "setting": lambda managed, _: set_in_config(managed.reload, Put(("gateway", "expose"), "meta")),
     "add": lambda _, entries: entries.add("new", {"command": "run"}),
-    "put": lambda _, entries: entries.put("new", {"url": "http://localhost:1/mcp"}, Condition()),
-    "patch": lambda _, entries: entries.patch("a", read_patch({"set": {"env.MORE": "x"}}), Condition()),
-    "share": lambda _, entries: entries.patch("a", read_patch({"set": {"share": "session"}}), Condition()),
+    "put": lambda _, entries: entries.put("new", {"url": "http://localhost:1/mcp"}, EditCondition()),
+    "patch": lambda _, entries: entries.patch("a", read_patch({"set": {"env.MORE": "x"}}), EditCondition()),
+    "share": lambda _, entries: entries.patch(
+        "a", read_patch({"set": {"share": "session"}}), EditCondition()
+    ),
 }
 
 

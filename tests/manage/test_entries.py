@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from mcpgateway.config.edit.conditions import Condition
+from mcpgateway.config.edit.conditions import EditCondition
 from mcpgateway.config.edit.patch import Patch
 from mcpgateway.config.read import parse
 from mcpgateway.config.settings import Settings
@@ -25,7 +25,7 @@ from tests.support.gateway import IS_SOAK
 from tests.support.gateway_in_memory import MemoryGateway
 from tests.support.managed import Managed
 
-ANY = Condition(frozenset("*"))
+ANY = EditCondition(frozenset("*"))
 NAMES = st.sampled_from(["a", "b", "c", "d-1"])
 KEYS = st.sampled_from(["ONE", "TWO", "THREE"])
 VALUES = st.sampled_from(["1", "two words", "a=b", "#x", "'", '"', "ü", "true", "null", "- x", "{", ""])
@@ -100,7 +100,7 @@ class Editing(RuleBasedStateMachine):
     @rule(name=NAMES, definition=DEFINITIONS)
     def put(self, name: str, definition: dict[str, Any]) -> None:
         """In place of what is there."""
-        condition = ANY if name in self.model else Condition()
+        condition = ANY if name in self.model else EditCondition()
         text = self.managed.text
         changed = self.entries.put(name, definition, condition)
         assert changed.is_other is (self.model.get(name) != definition)
@@ -115,13 +115,13 @@ class Editing(RuleBasedStateMachine):
         patch = Patch(disabled, env, tuple(gone))
         if name not in self.model:
             with pytest.raises(UnknownServer):
-                self.entries.patch(name, patch, Condition())
+                self.entries.patch(name, patch, EditCondition())
             return
         tag = self.entries.tag(name)
-        changed = self.entries.patch(name, patch, Condition(frozenset((tag,))))
+        changed = self.entries.patch(name, patch, EditCondition(frozenset((tag,))))
         assert changed.is_other is (self.entries.tag(name) != tag)
         text = self.managed.text
-        assert not self.entries.patch(name, patch, Condition()).is_other
+        assert not self.entries.patch(name, patch, EditCondition()).is_other
         assert self.managed.text == text
         entry = dict(parse(text, str(self.managed.file)).value.get(self.road, {})[name])
         held = entry.get("env", {})
@@ -144,9 +144,9 @@ class Editing(RuleBasedStateMachine):
             return
         if new in self.model and new != name:
             with pytest.raises(NameTaken):
-                self.entries.patch(name, Patch(new_name=new), Condition())
+                self.entries.patch(name, Patch(new_name=new), EditCondition())
             return
-        assert self.entries.patch(name, Patch(new_name=new), Condition()).name == new
+        assert self.entries.patch(name, Patch(new_name=new), EditCondition()).name == new
         self.model[new] = self.model.pop(name)
 
     @precondition(lambda self: self.managed is not None)
@@ -155,11 +155,11 @@ class Editing(RuleBasedStateMachine):
         """Gone, and kept elsewhere."""
         if name not in self.model:
             with pytest.raises(UnknownServer):
-                self.entries.remove(name, Condition())
+                self.entries.remove(name, EditCondition())
             return
         with suppress(Outdated):
-            self.entries.remove(name, Condition(frozenset(('"other"',))))
-        kept, _ = self.entries.remove(name, Condition())
+            self.entries.remove(name, EditCondition(frozenset(('"other"',))))
+        kept, _ = self.entries.remove(name, EditCondition())
         assert json.loads(Path(kept).read_text())["mcpServers"][name] == self.model.pop(name)
 
     @invariant()

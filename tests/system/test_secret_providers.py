@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from mcpgateway.config.external_values import Wanted
+from mcpgateway.config.external_values import ExternalValue
 from mcpgateway.config.problems import Problems, Where
 from mcpgateway.system.secret_providers import LIMIT_BYTES, Brought
 from tests.support.gateway import eventually, is_alive
@@ -94,7 +94,7 @@ class FetchTests:
         assert brought.lacks(["cmd:echo x"])
         problems = Problems()
         where = Where("/c", 1, "k")
-        brought.tell([Wanted("keyring:github/ada", where)], problems)
+        brought.tell([ExternalValue("keyring:github/ada", where)], problems)
         assert [str(each) for each in problems] == [
             "/c, line 1: k: the keyring has no such entry; what it was before counts on"
         ]
@@ -103,4 +103,4 @@ class FetchTests:
     def test_repr(self, brought):
         """No value is in a repr."""
         brought.fetch(["cmd:echo hunter2"])
-        assert "hunter2" not in repr(brought) + repr(Wanted("cmd:echo hunter2", Where("/c")))
+        assert "hunter2" not in repr(brought) + repr(ExternalValue("cmd:echo hunter2", Where("/c")))

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from mcpgateway.config.edit.effective import ANY, counts_of
 from mcpgateway.config.kinds import Either, ListOf, MapOf
-from mcpgateway.config.schema import TOP, Listing
+from mcpgateway.config.schema import TOP, ServerList
 from mcpgateway.config.section import Key, Section
 from mcpgateway.config.serverkeys import SERVER
 from mcpgateway.errors import ConfigError
@@ -58,7 +58,7 @@ def _below(kind: Any, road: tuple[str, ...]) -> Iterator[KnownKey]:
             for name, key in kind.keys.items():
                 yield KnownKey((*road, name), key)
                 yield from _below(key.kind, (*road, name))
-        case Listing():
+        case ServerList():
             if not key_is_alias(road):
                 yield from _below(SERVER, (*road, ANY))
         case MapOf():

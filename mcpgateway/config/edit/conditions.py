@@ -14,7 +14,7 @@ ANY = "*"
 
 
 @frozen
-class Condition:
+class EditCondition:
     """What has to hold of an entry.
 
     :ivar matches: the tags one of which it has to have; ``*`` where it only has to be there; None: nothing is said.
@@ -48,14 +48,14 @@ class Condition:
             )
 
 
-def read_condition(if_match: str | None, if_none_match: str | None) -> Condition:
+def read_condition(if_match: str | None, if_none_match: str | None) -> EditCondition:
     """What the headers of a request say.
 
     :raise InvalidParams: they cannot be understood.
     """
     if if_none_match is not None and if_none_match.strip() != ANY:
         raise InvalidParams("If-None-Match: only * is understood here")
-    return Condition(None if if_match is None else _tags(if_match), if_none_match is not None)
+    return EditCondition(None if if_match is None else _tags(if_match), if_none_match is not None)
 
 
 def _tags(text: str) -> frozenset[str]:

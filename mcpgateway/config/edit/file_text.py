@@ -4,7 +4,8 @@
 A change is worked out as a few insertions and replacements in the text, so comments, order and the look of all the
 rest stay byte for byte.  The result is parsed again and compared with what the change means.  Where a text is so
 unusual that the two differ (an alias in YAML stands for a value that is written elsewhere), YAML is written anew with
-its comments, and if that does not do either, the change is refused rather than made.
+its comments, and if that does not do either, the change is refused rather than made.  It is not written anew at
+first, since ruamel.yaml keeps what is above a key with the key before it, and takes it away with that.
 """
 
 from __future__ import annotations

@@ -46,11 +46,11 @@ class Node:
     start: int
     end: int
     value: Any = field(repr=False)
-    members: list[Member] = field(factory=list)
+    members: list[JsonMember] = field(factory=list)
 
 
 @define
-class Member:
+class JsonMember:
     """One key of an object.
 
     :ivar start: where the key begins.
@@ -150,7 +150,7 @@ class _Reader:
                 return self._word(at)
 
     def _object(self, at: int, depth: int, roads: Sequence[Road] | None) -> Node:
-        members: list[Member] = []
+        members: list[JsonMember] = []
         here = self._skip(at + 1)
         while self._text[here : here + 1] != "}":
             if members and members[-1].comma < 0:
@@ -160,7 +160,7 @@ class _Reader:
             if self._text[colon : colon + 1] != ":":
                 raise self._wrong(colon)
             node = self._member(self._skip(colon + 1), depth + 1, key, roads)
-            member = Member(key, here, end, node)
+            member = JsonMember(key, here, end, node)
             here = self._skip(node.end)
             if self._text[here : here + 1] == ",":
                 member.comma = here
@@ -190,7 +190,7 @@ class _Reader:
 
     def _array(self, at: int, depth: int) -> Node:
         found: list[Any] = []
-        members: list[Member] = []
+        members: list[JsonMember] = []
         here, has_comma = self._skip(at + 1), True
         while self._text[here : here + 1] != "]":
             if not has_comma:
@@ -201,7 +201,7 @@ class _Reader:
             has_comma = self._text[here : here + 1] == ","
             name = node.value.get(NAME) if isinstance(node.value, dict) else None
             if isinstance(name, str):
-                members.append(Member(name, node.start, node.start, node, here if has_comma else -1))
+                members.append(JsonMember(name, node.start, node.start, node, here if has_comma else -1))
             here = self._skip(here + 1) if has_comma else here
         return Node(at, here + 1, found, members)
 
@@ -288,7 +288,7 @@ class Opened:
                 return [Splice(held.node.start, held.node.end, _dumped(change.name))]
         return None
 
-    def _replace(self, member: Member, value: Any) -> list[Splice]:
+    def _replace(self, member: JsonMember, value: Any) -> list[Splice]:
         start, end = member.node.start, member.node.end
         if isinstance(member.node.value, dict) and member.node.members and self._is_line(start, end):
             return [Splice(start, end, self._on_line(value))]
@@ -345,7 +345,7 @@ class Opened:
         at = node.start + 1 + len(inside.rstrip())
         return [Splice(at, node.end - 1, f"{line}{self._newline}{outer}")]
 
-    def _remove(self, node: Node, member: Member) -> list[Splice]:
+    def _remove(self, node: Node, member: JsonMember) -> list[Splice]:
         index = next(at for at, each in enumerate(node.members) if each is member)
         end = member.comma + 1 if member.comma >= 0 else member.node.end
         start = member.start
@@ -386,7 +386,7 @@ class Opened:
         return UNIT
 
 
-def _find(node: Node, key: str) -> Member | None:
+def _find(node: Node, key: str) -> JsonMember | None:
     # A key may be there twice: the last one is the one that counts.
     return next((each for each in reversed(node.members) if each.key == key), None)
 

@@ -12,12 +12,12 @@ from itertools import pairwise
 from mcpgateway.config.document import printable
 from mcpgateway.config.edit import alteration
 from mcpgateway.config.edit.edits import NAME, Road
-from mcpgateway.config.kinds import Either, Kind, MapOf, Strings, Variables
+from mcpgateway.config.kinds import Either, Kind, MapOf, Strings, VariableMap
 from mcpgateway.config.section import NOTE_PREFIXES, Section, nearest
 from mcpgateway.config.serverkeys import SERVER
 from mcpgateway.errors import InvalidParams
 
-NAMED = (Variables, Strings, MapOf)
+NAMED = (VariableMap, Strings, MapOf)
 """Kinds of mappings whose names are anybody's choice."""
 
 EXAMPLE = "such as timeout, lazy.idleTimeoutMs, args or env.NAME"

@@ -5,6 +5,11 @@ What a road leads to may be a table with a header, with further tables below it 
 table between braces, or nothing but dotted keys.  It keeps the manner in which it was written: the header stays where
 it is, with the comment behind it, and only what stands below gives way.  A text is cut into statements, headers and
 keys, each with its full road; tomllib says what they mean.
+
+# Note [Values by tomlkit, files not]
+tomlkit 0.15 writes values here, but does not edit whole files: with the last key of a table it takes away the comment
+that stands above the next table, and a table that is written in parts all over a file cannot be exchanged in it.
+Clients' files belong to their users, so every comment stays.
 """
 
 from __future__ import annotations
@@ -41,7 +46,7 @@ LINE = re.compile(r" at line (\d+)")
 
 
 @frozen
-class Statement:
+class TomlStatement:
     """A header, or a key with its value.
 
     :ivar table: the road of the header above it; of a header, its own.
@@ -90,7 +95,7 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self._text = text
 
-    def statements(self) -> Iterator[Statement]:
+    def statements(self) -> Iterator[TomlStatement]:
         at = self._blank(0)
         table: Road = ()
         while at < len(self._text):
@@ -102,7 +107,7 @@ class _Reader:
             yield found
             at = self._blank(found.end)
 
-    def members(self, at: int, road: Road) -> Iterator[Statement]:
+    def members(self, at: int, road: Road) -> Iterator[TomlStatement]:
         """The keys of a table between braces."""
         at = self._blank(at + 1)
         while self._text[at] != "}":
@@ -111,16 +116,16 @@ class _Reader:
             at = self._blank(found.end)
             at = self._blank(at + 1) if self._text[at] == "," else at
 
-    def _header(self, start: int) -> Statement:
+    def _header(self, start: int) -> TomlStatement:
         is_array = self._text.startswith("[[", start)
         road, parts = self._key(start + 1 + is_array)
         close = self._text.index("]", parts[-1][1]) + 1 + is_array
-        return Statement(road, road, start, parts, -1, close, is_array)
+        return TomlStatement(road, road, start, parts, -1, close, is_array)
 
-    def _pair(self, start: int, table: Road) -> Statement:
+    def _pair(self, start: int, table: Road) -> TomlStatement:
         road, parts = self._key(start)
         value = self._space(self._text.index("=", parts[-1][1]) + 1)
-        return Statement(table, (*table, *road), start, parts, value, self._value(value))
+        return TomlStatement(table, (*table, *road), start, parts, value, self._value(value))
 
     def _key(self, at: int) -> tuple[Road, list[tuple[int, int]]]:
         road: list[str] = []
@@ -183,7 +188,7 @@ class Opened:
         self.value = values(text, file)
 
     @cached_property
-    def _statements(self) -> Sequence[Statement]:
+    def _statements(self) -> Sequence[TomlStatement]:
         return list(self._reader.statements())
 
     def change(self, change: Edit) -> list[Splice] | None:
@@ -217,7 +222,7 @@ class Opened:
                 return _renamed(own, road, name) or None
         return None
 
-    def _pair(self, among: Iterable[Statement], road: Road) -> Statement | None:
+    def _pair(self, among: Iterable[TomlStatement], road: Road) -> TomlStatement | None:
         """The key that is said to have the value at a road, in a table between braces too."""
         for each in among:
             if each.is_header or road[: len(each.road)] != each.road:
@@ -230,7 +235,7 @@ class Opened:
 
     # Tables and dotted keys
 
-    def _exchange(self, own: list[Statement], road: Road, value: Any) -> list[Splice] | None:
+    def _exchange(self, own: list[TomlStatement], road: Road, value: Any) -> list[Splice] | None:
         if not isinstance(value, Mapping):
             return None
         runs = list(self._runs(own))
@@ -257,11 +262,11 @@ class Opened:
                 text = f"{lead} = {{}}"
         return [Splice(first.start, runs[0][-1].end, text), *map(self._lines, runs[1:])]
 
-    def _runs(self, own: list[Statement]) -> Iterator[list[Statement]]:
+    def _runs(self, own: list[TomlStatement]) -> Iterator[list[TomlStatement]]:
         """Statements that stand together, one group after the other; the table's own header begins one."""
         mine = {each.start for each in own}
         shortest = min(len(each.road) for each in own)
-        run: list[Statement] = []
+        run: list[TomlStatement] = []
         for each in self._statements:
             if run and each.is_header and each.start in mine and len(each.road) == shortest:
                 yield run
@@ -274,7 +279,7 @@ class Opened:
         if run:
             yield run
 
-    def _lines(self, run: Sequence[Statement]) -> Splice:
+    def _lines(self, run: Sequence[TomlStatement]) -> Splice:
         """Take statements away with their lines, and with the empty lines that set them apart."""
         start = self._text.rfind("\n", 0, run[0].start) + 1
         rest = self._end_of_line(run[-1].end)
@@ -324,7 +329,7 @@ class Opened:
 
     # Between braces
 
-    def _add_inside(self, pair: Statement, value: Any, key: str) -> list[Splice] | None:
+    def _add_inside(self, pair: TomlStatement, value: Any, key: str) -> list[Splice] | None:
         if self._text[pair.value] != "{":
             return None
         held = list(self._reader.members(pair.value, pair.road))
@@ -333,7 +338,7 @@ class Opened:
             return [Splice(held[-1].end, held[-1].end, f", {said}")]
         return [Splice(pair.value, pair.end, f"{{ {said} }}")]
 
-    def _take_pair(self, pair: Statement, road: Road) -> list[Splice]:
+    def _take_pair(self, pair: TomlStatement, road: Road) -> list[Splice]:
         if any(each.start == pair.start for each in self._statements):
             return [self._lines([pair])]
         holder = next(
@@ -348,13 +353,13 @@ class Opened:
         return [Splice(held[at - 1].end if at else pair.start, pair.end, "")]
 
 
-def _is_same(run: Sequence[Statement], depth: int, former: Any, value: Mapping[str, Any]) -> bool:
+def _is_same(run: Sequence[TomlStatement], depth: int, former: Any, value: Mapping[str, Any]) -> bool:
     """Tell whether statements that stand apart from the rest of their table are to hold what they hold."""
     keys = {each.road[depth] for each in run}
     return all(key in value and same(at(former, (key,)), value[key]) for key in keys)
 
 
-def _renamed(own: Iterable[Statement], road: Road, name: str) -> list[Splice]:
+def _renamed(own: Iterable[TomlStatement], road: Road, name: str) -> list[Splice]:
     """Write another name wherever a key or a header has it."""
     found = []
     for each in own:

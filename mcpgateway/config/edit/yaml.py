@@ -29,7 +29,7 @@ LINE_FLOW = 100  # characters of a list that is written on one line
 
 
 @frozen
-class Entry:
+class YamlPair:
     """One key of a mapping, and its value, as nodes."""
 
     key: Any
@@ -118,7 +118,7 @@ class Opened:
         node, road = self._root, change.road
         if node is None or (node.id == "scalar" and node.start_mark.index == node.end_mark.index):
             return self._append(_nested(road, change.value)) if isinstance(change, Put) else None
-        above: Entry | None = None
+        above: YamlPair | None = None
         is_inside = True  # of braces, or at the top, where an empty mapping gives way to no block
         while len(road) > 1 and (entry := _find(node, road[0])) is not None:
             is_inside = bool(node.flow_style)
@@ -128,7 +128,7 @@ class Opened:
             and isinstance(change, Put)
             and (node.id == "scalar" or (node.id == "mapping" and not node.value))
         ):
-            return self._flow_value(Entry(None, node), _nested(road, change.value))
+            return self._flow_value(YamlPair(None, node), _nested(road, change.value))
         if node.id == "sequence":
             return self._change_item(above, node, road, change)
         if node.id != "mapping":
@@ -151,7 +151,9 @@ class Opened:
 
     # In lists whose items have names
 
-    def _change_item(self, above: Entry | None, node: Any, road: Road, change: Edit) -> list[Splice] | None:
+    def _change_item(
+        self, above: YamlPair | None, node: Any, road: Road, change: Edit
+    ) -> list[Splice] | None:
         entry = _find(node, road[0])
         match change:
             case Put(value=value) if entry is None:
@@ -164,17 +166,17 @@ class Opened:
                 return self._flow_value(name, change.name)
         return None
 
-    def _replace_item(self, entry: Entry, value: Any) -> list[Splice]:
+    def _replace_item(self, entry: YamlPair, value: Any) -> list[Splice]:
         start, end = entry.value.start_mark.index, self._end(entry)
         if entry.value.flow_style or not isinstance(value, Mapping) or not value:
             return [Splice(start, end, _flow(value) + self._ended(end))]
         column = int(entry.value.start_mark.column)
         return [Splice(start, end, self._block(value, column)[column:] + self._ended(end))]
 
-    def _add_item(self, above: Entry | None, node: Any, value: Any) -> list[Splice] | None:
+    def _add_item(self, above: YamlPair | None, node: Any, value: Any) -> list[Splice] | None:
         if not node.value:
             return self._replace(above, [value]) if above is not None else None
-        end = self._end(Entry(None, node.value[-1]))
+        end = self._end(YamlPair(None, node.value[-1]))
         if node.flow_style:
             return [Splice(end, end, f", {_flow(value)}")]
         at, column = self._end_of_line(end), int(node.start_mark.column)
@@ -183,13 +185,13 @@ class Opened:
         inside = self._block(value, column + UNIT)[column + UNIT :]
         return [self._line_after(at, f"{' ' * column}- {inside}")]
 
-    def _remove_item(self, above: Entry | None, node: Any, entry: Entry) -> list[Splice] | None:
+    def _remove_item(self, above: YamlPair | None, node: Any, entry: YamlPair) -> list[Splice] | None:
         index = next(index for index, each in enumerate(node.value) if each is entry.value)
         start, end = entry.value.start_mark.index, self._end(entry)
         if node.flow_style:
             if index + 1 < len(node.value):
                 return [Splice(start, node.value[index + 1].start_mark.index, "")]
-            return [Splice(self._end(Entry(None, node.value[index - 1])) if index else start, end, "")]
+            return [Splice(self._end(YamlPair(None, node.value[index - 1])) if index else start, end, "")]
         line, rest = self._text.rfind("\n", 0, start) + 1, self._end_of_line(end)
         if rest is None or self._text[line:start].strip() != "-":
             return None
@@ -207,10 +209,10 @@ class Opened:
         lead = "" if not self._text or self._text.endswith("\n") else self._newline
         return [Splice(at, at, lead + self._block(value, 0) + self._newline)]
 
-    def _add(self, above: Entry | None, node: Any, key: str, value: Any) -> list[Splice] | None:
+    def _add(self, above: YamlPair | None, node: Any, key: str, value: Any) -> list[Splice] | None:
         if node.flow_style:
             return self._add_flow(above, node, key, value)
-        last = Entry(*node.value[-1])
+        last = YamlPair(*node.value[-1])
         at = self._end_of_line(self._end(last))
         if at is None:
             return None
@@ -223,7 +225,7 @@ class Opened:
             return Splice(at, at, block + self._newline)
         return Splice(at, at, self._newline + block)
 
-    def _replace(self, entry: Entry, value: Any) -> list[Splice] | None:
+    def _replace(self, entry: YamlPair, value: Any) -> list[Splice] | None:
         colon = self._colon(entry)
         if colon is None:
             return None
@@ -243,7 +245,7 @@ class Opened:
     def _ended(self, end: int) -> str:
         return self._newline if self._text[end - 1 : end] == "\n" else ""
 
-    def _remove(self, above: Entry | None, node: Any, entry: Entry) -> list[Splice] | None:
+    def _remove(self, above: YamlPair | None, node: Any, entry: YamlPair) -> list[Splice] | None:
         end = self._end_of_line(self._end(entry))
         start = self._text.rfind("\n", 0, entry.key.start_mark.index) + 1
         if end is None or self._text[start : entry.key.start_mark.index].strip():
@@ -259,11 +261,11 @@ class Opened:
         found = self._text.find("\n", at)
         return len(self._text) if found < 0 else found + 1
 
-    def _colon(self, entry: Entry) -> int | None:
+    def _colon(self, entry: YamlPair) -> int | None:
         found = re.compile(r"[ \t]*:").match(self._text, entry.key.end_mark.index)
         return found.end() - 1 if found else None
 
-    def _end(self, entry: Entry) -> int:
+    def _end(self, entry: YamlPair) -> int:
         """Where a value ends; that of a block is said to end where the next thing begins."""
         node, key = entry.value, entry.key
         while node.id != "scalar" and not node.flow_style and not _is_alias(node, key):
@@ -281,18 +283,18 @@ class Opened:
 
     # In braces
 
-    def _flow_value(self, entry: Entry, value: Any) -> list[Splice]:
+    def _flow_value(self, entry: YamlPair, value: Any) -> list[Splice]:
         return [Splice(entry.value.start_mark.index, entry.value.end_mark.index, _flow(value))]
 
-    def _add_flow(self, above: Entry | None, node: Any, key: str, value: Any) -> list[Splice] | None:
+    def _add_flow(self, above: YamlPair | None, node: Any, key: str, value: Any) -> list[Splice] | None:
         if not node.value:
             return self._replace(above, {key: value}) if above is not None else None
-        last = Entry(*node.value[-1])
+        last = YamlPair(*node.value[-1])
         at = last.value.end_mark.index
         return [Splice(at, at, f", {_scalar(key)}: {_flow(value)}")]
 
-    def _remove_flow(self, node: Any, entry: Entry) -> list[Splice]:
-        entries = [Entry(*each) for each in node.value]
+    def _remove_flow(self, node: Any, entry: YamlPair) -> list[Splice]:
+        entries = [YamlPair(*each) for each in node.value]
         at = next(index for index, each in enumerate(entries) if each.key is entry.key)
         start, end = entry.key.start_mark.index, entry.value.end_mark.index
         if at + 1 < len(entries):
@@ -316,17 +318,17 @@ class Opened:
         return self._newline.join(lines)
 
 
-def _find(node: Any, key: str) -> Entry | None:
+def _find(node: Any, key: str) -> YamlPair | None:
     if node.id == "sequence":
         items = (each for each in node.value if (name := _find_key(each, NAME)) and name.value.value == key)
-        return next((Entry(None, each) for each in items), None)
+        return next((YamlPair(None, each) for each in items), None)
     return _find_key(node, key)
 
 
-def _find_key(node: Any, key: str) -> Entry | None:
+def _find_key(node: Any, key: str) -> YamlPair | None:
     if node.id != "mapping":
         return None
-    found = (Entry(*each) for each in node.value if each[0].id == "scalar" and str(each[0].value) == key)
+    found = (YamlPair(*each) for each in node.value if each[0].id == "scalar" and str(each[0].value) == key)
     return next((each for each in found if each.key.tag != yamltext.PLAIN + "merge"), None)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpgateway.config.edit.conditions import Condition, read_condition
+from mcpgateway.config.edit.conditions import EditCondition, read_condition
 from mcpgateway.errors import InvalidParams, NeedsCondition, Outdated
 
 A, B = '"a"', '"b"'
@@ -55,9 +55,9 @@ class CheckTests:
     """Whether it holds."""
 
     @pytest.mark.parametrize(
-        ("condition", "tag"), [(Condition(), A), (Condition(), None), (read_condition("*", None), A)]
+        ("condition", "tag"), [(EditCondition(), A), (EditCondition(), None), (read_condition("*", None), A)]
     )
-    def test_holds(self, condition: Condition, tag: str | None) -> None:
+    def test_holds(self, condition: EditCondition, tag: str | None) -> None:
         """Nothing said, or the star and anything there."""
         condition.check(tag)
 
@@ -71,7 +71,7 @@ class CheckTests:
             (read_condition(None, "*"), A),
         ],
     )
-    def test_does_not_hold(self, condition: Condition, tag: str | None) -> None:
+    def test_does_not_hold(self, condition: EditCondition, tag: str | None) -> None:
         """Another tag, or nothing there, or something where nothing is to be."""
         with pytest.raises(Outdated):
             condition.check(tag)
@@ -79,6 +79,6 @@ class CheckTests:
     def test_whoever_replaces_says_what(self) -> None:
         """A whole entry is not replaced unsaid."""
         with pytest.raises(NeedsCondition):
-            Condition().check(A, replaces=True)
-        Condition().check(None, replaces=True)
+            EditCondition().check(A, replaces=True)
+        EditCondition().check(None, replaces=True)
         read_condition("*", None).check(A, replaces=True)

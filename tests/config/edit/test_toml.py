@@ -136,6 +136,13 @@ class TomlTests:
         assert "servers.a" not in after
         assert "# behind" in after
 
+    @pytest.mark.parametrize("change", [Remove(("a",)), Put(("a",), {"z": 1}), Rename(("a",), "c")])
+    def test_the_comment_of_the_next(self, change):
+        """The comment above the next table is that table's, and stays."""
+        assert "\n\n# about b\n[b]\ny = 2\n" in made(
+            "top = 1\n\n[a]\nx = 1\n\n# about b\n[b]\ny = 2\n", change
+        )
+
     @pytest.mark.parametrize("text", ["", "# c\n", "x = 1"])
     def test_the_first_table(self, text):
         """The first entry of a file goes below what is there."""
