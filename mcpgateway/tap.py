@@ -57,7 +57,11 @@ class Options(usage.Options):
         ["adopt", None, "Lead the clients of this machine here, as clients apply does."],
         ["no-auth", None, "Programs of this user on this machine need no token, whatever they change."],
         ["no-adopt", None, "Change no client's file, whatever the configuration says."],
-        ["managed", None, "A service manager starts it again: clients' files lead here while it is away."],
+        [
+            "managed",
+            None,
+            "A service manager starts it again: clients' files use the gateway while it is away.",
+        ],
     ]
 
     settings: Settings

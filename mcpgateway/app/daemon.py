@@ -77,7 +77,7 @@ class SettingsOrigin:
     :ivar busy_files: those that their owners write all the time.
     :ivar config_file: the one that new servers are written to; it need not be there.
     :ivar gather: reads the files and no more.
-    :ivar adopts: whether clients are led to the gateway, in place of what the settings say.
+    :ivar adopts: whether clients are enrolled, in place of what the settings say.
     :ivar command: how the program was started.
     :ivar brought: what values take from outside of all files, so that it can be asked for again.
     :ivar is_managed: whoever runs the gateway starts it again when it ends.
@@ -469,7 +469,7 @@ class GatewayService(Service):
         if not self.restorer or self.renewal.is_due or self.claim.is_stopped() or not self._is_led_to():
             return
         self.log.info(
-            "clients' files lead here: unless a gateway runs again soon, they get their own servers back",
+            "clients' files use the gateway: unless a gateway runs again soon, they get their own servers back",
             event="clients.bequeathed",
         )
         self.ward.guardian.bequeath(self.restorer)

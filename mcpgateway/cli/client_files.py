@@ -26,11 +26,11 @@ ASKED = "asked.json"
 ASKED_LIMIT = 1_048_576
 PATIENCE_S, AGAIN_S = 5.0, 0.5
 LEDGER = "ledger"
-HINT = "mcpgateway clients plan shows how, and apply leads them here"
+HINT = "mcpgateway clients plan shows how, and apply enrols them"
 
 
 def give_back(globals_: Globals) -> Report | None:
-    """Put the clients' own entries back, until the gateway is started again; None where nothing leads here.
+    """Put the clients' own entries back, until the gateway is started again; None where nothing uses the gateway.
 
     A file that cannot be changed at the moment, perhaps because its client is writing it, is tried again for a while.
     What goes wrong in the end stands in the report.
@@ -60,7 +60,7 @@ def _given_back(globals_: Globals) -> Report:
 
 
 def lead_here(globals_: Globals, adopt: str | None, options: list[str]) -> list[Report]:
-    """Lead clients to the gateway that runs: those that were led here before, and others where that is wanted.
+    """Enrol clients at the gateway that runs: those that were enrolled before, and others where that is wanted.
 
     :param adopt: what was said on the command line, in place of the configuration.
     :param options: of the gateway, which may have a configuration of its own.
@@ -82,7 +82,7 @@ def lead_here(globals_: Globals, adopt: str | None, options: list[str]) -> list[
 
 
 def _configured(globals_: Globals, environ: Mapping[str, str]) -> str:
-    """What the configuration says; the usual, where no file has ever led here and nobody can be asked."""
+    """What the configuration says; the usual, where no file was ever enrolled and nobody can be asked."""
     if not os.path.isdir(os.path.join(globals_.home, LEDGER)) and not _can_ask(globals_):
         return ASK
     from mcpgateway.clientfiles.machine import Machine
@@ -108,7 +108,7 @@ def named_in(options: list[str]) -> frozenset[str]:
 
 
 def follow(globals_: Globals, options: list[str]) -> Report | None:
-    """Lead entries to the port that the gateway has now; None where nothing leads here.
+    """Lead entries to the port that the gateway has now; None where nothing uses the gateway.
 
     :raise Trouble: the configuration or the ledger cannot be used.
     """
@@ -142,7 +142,7 @@ def _others(globals_: Globals, environ: Mapping[str, str], adopt: str | None) ->
     from mcpgateway.clientfiles import enrolment
     from mcpgateway.clientfiles.plan import Wanted
 
-    if adopt != ALWAYS:  # else what cannot be led here is to be told as well
+    if adopt != ALWAYS:  # else what cannot be enrolled is to be told as well
         found = enrolment.adoptable(globals_.home, environ)
         adopt = adopt or found.adopt
         if not found.servers or adopt == NEVER:
@@ -170,7 +170,7 @@ def _is_agreed(globals_: Globals, servers: Mapping[str, tuple[str, ...]]) -> boo
     say(f"{_counted(servers)} could use the gateway:")
     for path, titles in servers.items():
         say(f"  {visible(path)}: {', '.join(map(visible, titles))}")
-    agrees = confirm("Lead them to it? (`mcpgateway stop` gives them back)", default=False)
+    agrees = confirm("Lead them to it? (`mcpgateway stop` restores them)", default=False)
     if not agrees:
         _keep(globals_.home, servers)
         say(HINT, dim=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mcpgateway.clientfiles.report import FileReport, Left, Report
 
 COLOURS = {"+": "green", "-": "red", "@": "cyan"}
-KINDS = {"program": "programs", "ours": "here", "remote": "URLs", "off": "off", "odd": "odd"}
+KINDS = {"program": "programs", "ours": "enrolled", "remote": "URLs", "off": "off", "odd": "unusable"}
 
 
 def tell_detected(found: Sequence[Mapping[str, Any]]) -> None:
@@ -39,7 +39,7 @@ def tell_detected(found: Sequence[Mapping[str, Any]]) -> None:
 
 
 def tell_listed(found: Mapping[str, Any]) -> None:
-    """A line for each file that leads here."""
+    """A line for each file that uses the gateway."""
     rows = [
         [
             each["client"],
@@ -53,7 +53,7 @@ def tell_listed(found: Mapping[str, Any]) -> None:
     if rows:
         table(["client", "mode", "file is", "servers", "file"], rows)
     else:
-        say("no client leads to the gateway; mcpgateway clients plan shows what apply would do")
+        say("no client uses the gateway; mcpgateway clients plan shows what apply would do")
     if found["opted_out"]:
         say(f"stay their clients' own: {', '.join(map(visible, found['opted_out']))}")
     for each in found["problems"]:
@@ -67,7 +67,7 @@ def tell_planned(plans: Sequence[FilePlan], behind: Sequence[Stranded] = ()) -> 
     """
     led = {(each.site.path, title) for each in behind for title in each.titles}
     for path, title in sorted(led):
-        what = "gets its own entry back, which immorterm-mcp-gateway has kept, and leads to the gateway"
+        what = "gets its own entry back, which immorterm-mcp-gateway has kept, and uses the gateway"
         say(f"{visible(path)}: {visible(title)} {what}")
     for each in plans:
         for line in difference(each):
@@ -98,7 +98,7 @@ def tell_watched(found: Watch) -> None:
     if found.is_there:
         say("the gateway answers")
     elif found.away_s:
-        say(f"the gateway has been away for {found.away_s:.0f} s")
+        say(f"no gateway has answered for {found.away_s:.0f} s")
     if found.report is not None:
         tell_report(found.report)
 
@@ -106,7 +106,7 @@ def tell_watched(found: Watch) -> None:
 def _lines(each: FileReport) -> Iterator[str]:
     path = visible(each.path)
     for title, name in {**each.adopted, **each.renewed}.items():
-        yield f"{path}: {visible(title)} leads to the gateway, as {name}"
+        yield f"{path}: {visible(title)} uses the gateway, as {name}"
     if each.restored:
         exactly = ", to the byte" if each.exact else ""
         yield f"{path}: as before{exactly}: {', '.join(map(visible, each.restored))}"

@@ -1,7 +1,7 @@
 """Servers that running clients have started for themselves, and that the gateway serves them now.
 
 A client reads its file when it begins, and keeps what it has started until it ends.  Such a server is a process whose
-command line is that of an entry that leads here now, and whose parent is a client.
+command line is that of an entry that uses the gateway now, and whose parent is a client.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def _kill(pid: int, began: int, number: signal.Signals) -> None:
 
 
 def _commands(home: str) -> dict[str, tuple[str, ...]]:
-    """What the entries that lead here would start, by their titles."""
+    """What the entries that use the gateway would start, by their titles."""
     if not os.path.isdir(os.path.join(home, "ledger")):
         return {}
     from mcpgateway.clientfiles.formats.clients import DIALECTS

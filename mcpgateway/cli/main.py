@@ -76,16 +76,16 @@ COMMANDS = {
     "validate": CommandInfo(
         "validate:validate", "try a server: connect, list its tools, ping it, end it", SERVERS
     ),
-    "clients": CommandInfo("clients:clients", "lead clients' own files here, and give them back", CLIENTS),
+    "clients": CommandInfo("clients:clients", "lead clients' own files here, and restore them", CLIENTS),
     "disable": CommandInfo(
         "clients:disable", "give the clients their own servers back, and keep running", CLIENTS
     ),
-    "enable": CommandInfo("clients:enable", "lead them here again", CLIENTS),
+    "enable": CommandInfo("clients:enable", "enrol them again", CLIENTS),
     "install-claude-code": CommandInfo(
         "install:install", "give Claude Code an entry for every server", CLIENTS
     ),
     "generate-config": CommandInfo(
-        "generate:generate_config", "print a client's file that leads to the gateway", CLIENTS
+        "generate:generate_config", "print a client's file that uses the gateway", CLIENTS
     ),
     "snippet": CommandInfo("generate:snippet", "print the entry to paste into a client's file", CLIENTS),
     "instructions": CommandInfo(

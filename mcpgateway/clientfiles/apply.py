@@ -38,7 +38,7 @@ def alone(machine: Machine) -> Iterator[None]:
 def carried_out(
     machine: Machine, plans: Sequence[FilePlan], wanted: Wanted, *, is_all_or_none: bool = True
 ) -> Report:
-    """Change the files; where one cannot be, those that were changed before it are given back.
+    """Change the files; where one cannot be, those that were changed before it are restored.
 
     :param is_all_or_none: false where each file is for itself.
     """
@@ -68,7 +68,7 @@ def carried_out(
 
 @define(eq=False)
 class _Done:
-    """One file that is led here, and how it is given back if another cannot be."""
+    """One file that is enrolled, and how it is restored if another cannot be."""
 
     machine: Machine
     site: Site
@@ -97,7 +97,7 @@ class _Done:
         return made
 
     def take_back(self) -> None:
-        """Let the file be as it was, or where somebody has written since, at least what was led here."""
+        """Let the file be as it was, or where somebody has written since, at least what was enrolled."""
         self.machine.ledger.change(self.site.path, self._back, lock=self.site.lock)
 
     def _back(self, text: str, adopted: Adopted | None) -> Rewritten:
@@ -137,7 +137,7 @@ def untouched(planned: FilePlan) -> FileReport:
 
 
 def _approve(machine: Machine, site: Site) -> None:
-    """A repository's file that its user has led here may run."""
+    """A repository's file that its user has enrolled may run."""
     if not site.project or os.path.basename(site.path) != REPOSITORY_FILE:
         return
     path = approvals.target(site.path)

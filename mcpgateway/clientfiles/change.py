@@ -32,7 +32,7 @@ NOTHING = "{}\n"  # in JSON
 
 @frozen
 class Wish:
-    """An entry that is to lead here.
+    """An entry that is to use the gateway.
 
     :ivar value: what it is as long as this wish is right.
     :ivar name: as which it is served.
@@ -49,10 +49,10 @@ class Adoption:
     """Entries of a file give way to ours.
 
     :param wishes: those that are new; one that has become another meanwhile is left alone.
-    :param mode: how they lead here; those that lead here already are made to do it in this way, too.
+    :param mode: how they use the gateway; those that use the gateway already are made to do it in this way, too.
     :param helper: whether the client is asked to say who it is.
-    :ivar taken: by title, as what the entries are served that now lead here and did not before.
-    :ivar renewed: by title, those that lead here in another way than before.
+    :ivar taken: by title, as what the entries are served that now use the gateway and did not before.
+    :ivar renewed: by title, those that use the gateway in another way than before.
     :ivar put: what stands there now.
     """
 
@@ -174,10 +174,10 @@ class Return:
     """Entries of ours give way to what stood there before.
 
     :param wanted: whether an entry is to come back, by its title and name.
-    :param why: the file is given back for now, for this reason, and is to lead here again later; "" for ever.
+    :param why: the file is restored for now, for this reason, and is to use the gateway again later; "" for ever.
     :ivar given: what has become of each entry.
     :ivar is_exact: the file is what it was before us, to the byte.
-    :ivar again: of what is given back, what had been put together again, and from where.
+    :ivar again: of what is restored, what had been put together again, and from where.
     """
 
     machine: Machine
@@ -233,7 +233,7 @@ class Return:
 
 
 def ours(machine: Machine, site: Site, listed: Listed, name: str, mode: str, helper: bool) -> Any:  # noqa: FBT001
-    """What stands in the place of an entry, so that it leads here.
+    """What stands in the place of an entry, so that it uses the gateway.
 
     :param name: as which it is served; "" for the one entry for all servers.
     """
@@ -242,7 +242,7 @@ def ours(machine: Machine, site: Site, listed: Listed, name: str, mode: str, hel
     if mode != FAIL_OPEN:
         with suppress(ConfigError):
             return site.dialect.by_url(listed, machine.url(name), helper=helper, project=project)
-    # A client that takes no URLs is led here by a command.
+    # A client that takes no URLs is enrolled by a command.
     original = site.dialect.leads(listed.road, listed.value)
     return site.dialect.by_command(listed, machine.command(name, original, project))
 

@@ -17,7 +17,7 @@ from mcpgateway.config.ours import original_of
 from mcpgateway.config.problems import Problems, Where
 from mcpgateway.errors import ConfigError
 
-LEADS_HERE = "leads to the gateway already"
+LEADS_HERE = "uses the gateway already"
 HEADERS = ("headers", "http_headers")
 NESTED = "requestOptions"  # Continue has the headers below it
 # Codex names variables that hold a header, or a token.

@@ -71,7 +71,7 @@ def diff(path: str, before: str, after: str, words: Vocabulary) -> Iterator[str]
     lines = list(difflib.unified_diff(*pieces, n=CONTEXT_LINES, lineterm=""))
     if lines:
         yield f"--- {visible(path)}"
-        yield f"+++ {visible(path)} (led to the gateway)"
+        yield f"+++ {visible(path)} (enrolled)"
     for line in lines[2:]:
         yield _shown(line, start, words)
 

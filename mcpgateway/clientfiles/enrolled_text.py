@@ -1,4 +1,4 @@
-"""Clients' files that lead to the gateway, read as they would be without it.
+"""Clients' files that use the gateway, read as they would be without it.
 
 Loaded only where there are such files.  In the place of our entries count those that stood there before, with what
 their client has changed in ours since.  A file that cannot be read at the moment counts as it was left.
@@ -34,7 +34,7 @@ SWITCHES = ("disabled", "enabled")
 DIGEST_CHARACTERS = 12  # to tell one version of an entry from another
 
 
-KEPT = "the servers that it listed when it was led to the gateway are served until it can be read"
+KEPT = "the servers that it listed when it was enrolled are served until it can be read"
 
 
 class Led(Protocol):
@@ -51,15 +51,15 @@ class Led(Protocol):
 
 @frozen(eq=False)
 class AdoptedFile:
-    """A client's file that leads to the gateway, and what is known of it.
+    """A client's file that uses the gateway, and what is known of it.
 
     :ivar value: what it holds; `MISSING` where that cannot be told at the moment.
     :ivar entries: ours, by where they were put.
     :ivar project: the directory of the project it lies in, or "".
-    :ivar is_watched: whether what is added to it is to be led here, too.
+    :ivar is_watched: whether what is added to it is to be enrolled, too.
     :ivar is_trusted: whether what others than the user may have written in it may run.
     :ivar opted_out: the servers that stay their client's own.
-    :ivar registered_at: when it was first led here, in seconds since the epoch; 0 where nobody knows.
+    :ivar registered_at: when it was first enrolled, in seconds since the epoch; 0 where nobody knows.
     """
 
     path: str
@@ -87,7 +87,7 @@ class AdoptedFile:
 
 
 def read_adopted(file: AdoptedFile, base: Base, rank: int, problems: Problems) -> EnrolledServers:
-    """Read the servers of a client's file that leads to the gateway."""
+    """Read the servers of a client's file that uses the gateway."""
     return _Reading(file, also_former(base, file.dialect, file.entries), rank, problems).read()
 
 
@@ -111,7 +111,7 @@ def ours_in(value: Any, dialect: Dialect, entries: Mapping[Road, Led], base: Bas
 def newcomers(
     value: Any, dialect: Dialect, entries: Mapping[Road, Led], base: Base, project: str = ""
 ) -> frozenset[str]:
-    """Return the titles of the programs in a file without entries of ours that were not there when it was led here."""
+    """Return the titles of the programs in a file without entries of ours that were not there when it was enrolled."""
     listed = [each for each in dialect.listed(value, base, project) if each.kind is Kind.PROGRAM]
     return frozenset(
         each.title

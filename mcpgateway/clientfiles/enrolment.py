@@ -1,4 +1,4 @@
-"""Lead clients' files to the gateway, and give them back: what the commands, the daemon's helper and the timer call."""
+"""Enrol clients' files at the gateway, and restore them: what the commands, the daemon's helper and the timer call."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from mcpgateway.system.gateway_health import ask
 
 DISABLED, STOPPED, AWAY = "disabled", "stopped", "away"
 RELEASES, RELEASE_AGAIN_S = 20, 0.5
-NOBODY = "no gateway answers, so these servers are away until it runs: mcpgateway start"
+NOBODY = "no gateway answers, so these servers cannot be reached until it runs: mcpgateway start"
 
 
 @frozen
 class Adoptable:
-    """What a start could lead here.
+    """What a start could use the gateway.
 
     :ivar adopt: what the configuration says about that: ``ask``, ``always`` or ``never``.
-    :ivar servers: the titles of entries that could be led here, by the file.
+    :ivar servers: the titles of entries that could be enrolled, by the file.
     :ivar suspended: the files that have their own entries back for now, and why.
     """
 
@@ -47,7 +47,7 @@ def machine_of(home: str, environ: Mapping[str, str]) -> Machine:
 
 
 def apply(machine: Machine, wanted: Wanted) -> Report:
-    """Lead files here: all of them, or none.
+    """Enrol files: all of them, or none.
 
     :raise ConfigError: what is asked for cannot be done anywhere, and nothing was changed.
     """
@@ -69,7 +69,7 @@ def apply(machine: Machine, wanted: Wanted) -> Report:
 
 
 def undo(machine: Machine, wanted: Wanted) -> Report:
-    """Give files back and forget them; a server that is named stays its clients' own from then on.
+    """Restore files and forget them; a server that is named stays its clients' own from then on.
 
     :raise ConfigError: what is asked for cannot be done anywhere, and nothing was changed.
     """
@@ -83,7 +83,7 @@ def undo(machine: Machine, wanted: Wanted) -> Report:
 
 
 def suspend(home: str, environ: Mapping[str, str], why: str) -> Report:
-    """Give all files back for now; the ledger remembers what led here, and how.
+    """Restore all files for now; the ledger remembers what enrolled, and how.
 
     :param why: ``disabled``, ``stopped`` or ``away``.  What was disabled stays so when the gateway stops.
     :raise ConfigError: the ledger cannot be used, and nothing was changed.
@@ -105,7 +105,7 @@ def suspend(home: str, environ: Mapping[str, str], why: str) -> Report:
 
 
 def release(home: str, environ: Mapping[str, str], disk: Disk = DISK) -> Report:
-    """Give files back whose gateway has ended and is not back, until it is; nothing where one answers.
+    """Restore files whose gateway has ended and is not back, until it is; nothing where one answers.
 
     A file that cannot be changed at the moment, perhaps because its client is writing it, is tried again for a while.
 
@@ -124,9 +124,9 @@ def release(home: str, environ: Mapping[str, str], disk: Disk = DISK) -> Report:
 
 
 def resume(home: str, environ: Mapping[str, str], whys: Collection[str] = (STOPPED, AWAY)) -> Report:
-    """Lead the files here again that were given back for now.
+    """Lead the files here again that were restored for now.
 
-    :param whys: for which of the reasons; what was disabled is led here again only by `enable`.
+    :param whys: for which of the reasons; what was disabled is enrolled again only by `enable`.
     :raise ConfigError: what is asked for cannot be done, and nothing was changed.
     """
     machine = machine_of(home, environ)
@@ -147,7 +147,7 @@ def resume(home: str, environ: Mapping[str, str], whys: Collection[str] = (STOPP
 
 
 def adoptable(home: str, environ: Mapping[str, str]) -> Adoptable:
-    """What a start could lead here, and whether it is to ask.
+    """What a start could use the gateway, and whether it is to ask.
 
     :raise ConfigError: the configuration or the ledger cannot be used.
     """
@@ -204,7 +204,7 @@ def _led_again(machine: Machine, site: Site, adopted: Adopted) -> FileReport:
 
 
 def _as_before(planned: FilePlan, adopted: Adopted) -> FilePlan:
-    """Of a project's file nothing is led here again but what was; others may have written to it."""
+    """Of a project's file nothing is enrolled again but what was; others may have written to it."""
     if not planned.site.project and adopted.is_watched:
         return planned
     formers = {road: each.replaced.former for road, each in adopted.entries.items()}

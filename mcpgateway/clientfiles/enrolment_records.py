@@ -54,7 +54,7 @@ class Adopted:
     :ivar entries: by the roads at which they stand. Those of a suspended file stand there no more, and are kept for
         their names.
     :ivar suspended: why the originals are back for now: "disabled", "stopped" or "away"; empty while they are not.
-    :ivar registered_at: when it was first led here, in seconds since the epoch, filled in by the ledger; 0 where that
+    :ivar registered_at: when it was first enrolled, in seconds since the epoch, filled in by the ledger; 0 where that
         was not written down.
     :ivar real: its real path, filled in by the ledger.
     :ivar chain: our changes of it since it last held nothing of ours, filled in by the ledger; empty when somebody

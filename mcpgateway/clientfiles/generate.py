@@ -1,4 +1,4 @@
-"""Entries for a client's file that lead to the gateway, for whoever wants to put them there himself."""
+"""Entries for a client's file that use the gateway, for whoever wants to put them there himself."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ALL = "mcpgateway"
 
 
 class Form(Enum):
-    """How an entry leads to the gateway."""
+    """How an entry uses the gateway."""
 
     SHIM = "shim"
     PROXY = "proxy"

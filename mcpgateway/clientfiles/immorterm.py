@@ -40,9 +40,7 @@ STAMP: Road = ("_mcp_gateway_ts",)  # what it writes beside the servers, and nev
 ITS_URL = re.compile(r"http://localhost:(\d+)/([^/?#]+)/mcp")
 # What it calls clients, where that is not what they are called here.
 TOOLS = {"claude": "claude-code"}
-ENDS_IT = (
-    f"{NAME} stop gives its clients their own servers back; then mcpgateway clients apply leads them here"
-)
+ENDS_IT = f"{NAME} stop gives its clients their own servers back; then mcpgateway clients apply enrols them"
 
 
 @frozen
@@ -93,7 +91,7 @@ def stranded(machine: Machine) -> tuple[Stranded, ...]:
 
 
 def left_behind(machine: Machine) -> tuple[Stranded, ...]:
-    """The files whose entries can be given back: none while it runs.
+    """The files whose entries can be restored: none while it runs.
 
     :raise ConfigError: the ledger cannot be read.
     """
@@ -231,6 +229,6 @@ def in_words(machine: Machine) -> list[str]:
     advice = (
         ENDS_IT
         if pid
-        else "mcpgateway clients apply gives its clients their own servers back, and leads them here"
+        else "mcpgateway clients apply gives its clients their own servers back, and enrols them"
     )
     return [*lines, advice] if lines else []

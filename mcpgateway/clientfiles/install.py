@@ -128,7 +128,7 @@ def wanted(machine: Machine, where: Target, mode: Mode) -> tuple[Entry, ...]:
         refuse_aggregate(machine)
         names.append("")
     if mode is not Mode.AGGREGATE:
-        # What this very file lists is led to the gateway in its place, by `clients apply`; twice would be too often.
+        # What this very file lists is enrolled in its place, by `clients apply`; twice would be too often.
         names += [
             name
             for name, its in served(machine).items()
@@ -229,7 +229,7 @@ class _Installation:
     def __call__(self, text: str, adopted: Adopted | None) -> Rewritten:
         """The text with the entries.
 
-        :raise ConfigError: the text is not of its form, or the file's entries are given back for now.
+        :raise ConfigError: the text is not of its form, or the file's entries are restored for now.
         """
         if adopted is not None and adopted.suspended:
             raise ConfigError(

@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 CHAIN_STEPS = 100
-STEP_CHARACTERS = 4 * 1_048_576  # what is more is given back by value
+STEP_CHARACTERS = 4 * 1_048_576  # what is more is restored by value
 
 
 @frozen

@@ -1,4 +1,4 @@
-"""Which clients there are, which of their files lead here, and whether these are as they were left: as values."""
+"""Which clients there are, which of their files use the gateway, and whether these are as they were left: as values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ AS_LEFT, EDITED, GONE, BROKEN, DRIFTED, GIVEN_BACK = (
     "not there",
     "not readable",
     "not as left",
-    "given back",
+    "restored",
 )
 """What has become of a file: nothing; others have changed something else in it; it has gone; it is not valid; entries
 of ours are not there any more; its own entries are back for now."""
@@ -55,7 +55,7 @@ def detected(machine: Machine) -> list[dict[str, Any]]:
 
 
 def listed(machine: Machine) -> dict[str, Any]:
-    """The files that lead here, or will again; nothing in it is secret."""
+    """The files that use the gateway, or will again; nothing in it is secret."""
     records = machine.records
     files = []
     for site in recorded_sites(records):
@@ -83,7 +83,7 @@ def listed(machine: Machine) -> dict[str, Any]:
 def planned(plans: Sequence[FilePlan], behind: Sequence[Stranded] = ()) -> dict[str, Any]:
     """What files would be, for programs.
 
-    :param behind: what another gateway has left, which gets its own entries back before it is led here.
+    :param behind: what another gateway has left, which gets its own entries back before it is enrolled.
     """
     return {
         "changed": bool(behind) or any(each.is_change for each in plans),

@@ -1,4 +1,4 @@
-"""Clients' files that lead to the gateway, read from the disk together with what the ledger knows of them.
+"""Clients' files that use the gateway, read from the disk together with what the ledger knows of them.
 
 Loaded only where there is a ledger.
 """
@@ -33,7 +33,7 @@ def adopted_files(
 ) -> tuple[list[AdoptedFile], frozenset[str]]:
     """Read all clients' files that lead to a gateway of this home, or did until that was suspended.
 
-    Beside them, the servers that stay their clients' own, which may be so where no file leads here any more.
+    Beside them, the servers that stay their clients' own, which may be so where no file uses the gateway any more.
 
     :param approved: the digest under which the user has approved of a file, or "".
     :param look: told of every file that is read.
@@ -71,7 +71,7 @@ def _files(
 
 
 def without_us(home: str, path: str, data: bytes) -> tuple[bytes, frozenset[str]]:
-    """Return a file's bytes as they would be without the gateway, and the titles of the entries that lead here."""
+    """A file's bytes as they would be without the gateway, and the titles of the entries that use the gateway."""
     ledger = Ledger(home)
     try:
         real = os.path.realpath(path)

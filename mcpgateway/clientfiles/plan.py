@@ -1,4 +1,4 @@
-"""What is to be done so that clients' files lead here: worked out beforehand, to be shown and then carried out."""
+"""Which entries of clients' files are to use the gateway: worked out beforehand, to be shown and then carried out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WHY = {
     Kind.REMOTE: "is reached by a URL already",
     Kind.OFF: "is switched off in the client",
 }
-LOST = "leads here already, and the ledger does not know what stood there before"
+LOST = "uses the gateway already, and the ledger does not know what stood there before"
 
 
 @frozen
@@ -31,7 +31,7 @@ class Wanted:
     """What is asked for.
 
     :ivar servers: titles or names of servers; none means all.
-    :ivar mode: how entries are to lead here; "" for the usual one, or the one that a file has.
+    :ivar mode: how entries are to use the gateway; "" for the usual one, or the one that a file has.
     :ivar helper: whether clients are asked to say who they are.
     """
 
@@ -45,10 +45,10 @@ class Wanted:
 class FilePlan:
     """What is to become of one file.
 
-    :ivar wishes: what is to lead here.
+    :ivar wishes: what is to use the gateway.
     :ivar left: what stays as it is, and why.
     :ivar after: what the file is then; the same as `before` where nothing changes.
-    :ivar renewed: titles of what leads here in another way then.
+    :ivar renewed: titles of what uses the gateway in another way then.
     :ivar trouble: why the file cannot be used.
     :ivar values: the entries that it lists, and that it is to list: what may be shown of it, but for their secrets.
     """
@@ -195,7 +195,8 @@ def _planned(
         and adopted.mode != mode
     ):
         return evolve(
-            made, trouble=f"{site.path}: leads here in mode {adopted.mode}; mcpgateway clients undo first"
+            made,
+            trouble=f"{site.path}: uses the gateway in mode {adopted.mode}; mcpgateway clients undo first",
         )
     adoption = Adoption(machine, site, wishes, mode, wanted.helper)
     try:

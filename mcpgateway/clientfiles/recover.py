@@ -1,4 +1,4 @@
-"""What stood in the place of entries that lead here while nobody has written it down: looked for, and put back.
+"""What stood in the place of entries that use the gateway while nobody has written it down: looked for, and put back.
 
 Such entries are left where the ledger was lost, or where they were copied from another machine.  What stood there is
 looked for, in this order:
@@ -59,7 +59,7 @@ class Original:
 
 @define(eq=False)
 class Rebuilding:
-    """Entries of one file that lead here, and are not in the ledger, give way to what stood there before.
+    """Entries of one file that use the gateway, and are not in the ledger, give way to what stood there before.
 
     :param servers: which of them, by title or name; none means all.
     :ivar sources: where each was found, by title.
@@ -222,7 +222,7 @@ def _left(listed: Listed) -> Left:
     name = listed.served or listed.title
     return Left(
         listed.title,
-        f"leads here as '{name}', and what stood there before is not known",
+        f"uses the gateway as '{name}', and what stood there before is not known",
         "add it again in the client, or define it in the configuration:"
         f" mcpgateway config explain servers, then mcpgateway clients undo --server {slug(name)}",
     )

@@ -154,6 +154,6 @@ def _by_value(held: Any, former: Adopted | None, latter: Adopted | None) -> Adop
             entries[road] = next((each for each in choices if same(value, each.replaced.ours)), choices[0])
     if standing and entries:
         return evolve(standing[0], entries=entries, chain=())
-    # Nothing of ours stands in it, so it is as if it had been given back.
+    # Nothing of ours stands in it, so it is as if it had been restored.
     resting = [each for each in (latter, former) if each is not None and each.suspended]
     return resting[0] if resting else None

@@ -26,9 +26,9 @@ class FileReport:
 
     :ivar client: the name of the client.
     :ivar changed: whether the file is another than before.
-    :ivar mode: how its entries lead here.
-    :ivar adopted: what leads here and did not before: as what it is served, by title.
-    :ivar renewed: the same of what leads here in another way than before.
+    :ivar mode: how its entries use the gateway.
+    :ivar adopted: what uses the gateway and did not before: as what it is served, by title.
+    :ivar renewed: the same of what uses the gateway in another way than before.
     :ivar restored: the titles of what is as it was before us.
     :ivar rebuilt: of what was put together again from elsewhere, and from where.
     :ivar gone: of what the user had removed, and has stayed away.
@@ -60,7 +60,7 @@ class Report:
     """What was done.
 
     :ivar warnings: what the user should know besides.
-    :ivar rolled_back: why all that was changed has been given back; "" where nothing was.
+    :ivar rolled_back: why all that was changed has been restored; "" where nothing was.
     """
 
     files: tuple[FileReport, ...] = ()

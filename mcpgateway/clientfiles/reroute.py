@@ -1,6 +1,6 @@
-"""Clients that lead here by URL, where a token is needed and no client's file holds one: led by a command that has it.
+"""Clients that use the gateway by URL, where a token is needed that no file holds: they get a command that has it.
 
-How each file led here before is written down, so that it can lead so again when no token is needed any more.
+How each file was enrolled before is written down, so that it can lead so again when no token is needed any more.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class CutOff:
 
 
 def cut_off(machine: Machine) -> tuple[CutOff, ...]:
-    """The files that lead here by URL.
+    """The files that use the gateway by URL.
 
     :raise ConfigError: the ledger cannot be read.
     """
@@ -66,20 +66,20 @@ def _by_url(adopted: Adopted) -> tuple[str, ...]:
 
 
 def reroute(machine: Machine) -> Report:
-    """Have these files lead here by a command, each for itself.
+    """Have these files use the gateway by a command, each for itself.
 
-    :raise ConfigError: the ledger, the configuration or the note of how they led here cannot be used.
+    :raise ConfigError: the ledger, the configuration or the note of how they were enrolled cannot be used.
     """
     found = {each.path: machine.records.files[os.path.realpath(each.path)].mode for each in cut_off(machine)}
     if not found:
         return Report()
     _keep(machine.home, {**_kept(machine.home), **found})
-    # Where a token is needed, every way to lead here is by a command.
+    # Where a token is needed, every way to use the gateway is by a command.
     return _applied(machine, {path: SINGLE if mode == SINGLE else FAIL_OPEN for path, mode in found.items()})
 
 
 def take_back(machine: Machine) -> Report:
-    """Have the files lead here as they did before they were rerouted, unless that was changed meanwhile.
+    """Have the files use the gateway as they did before they were rerouted, unless that was changed meanwhile.
 
     :raise ConfigError: the ledger or the configuration cannot be used.
     """

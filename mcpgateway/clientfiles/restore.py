@@ -1,4 +1,4 @@
-"""Clients' files are given back: what the ledger knows, and what can be known without it."""
+"""Clients' files are restored: what the ledger knows, and what can be known without it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def to_be_returned(machine: Machine, wanted: Wanted) -> list[Site]:
 
 
 def returned(machine: Machine, site: Site, wanted: Wanted) -> FileReport | None:
-    """Give a file back for ever; None where nothing of ours is in it."""
+    """Restore a file for ever; None where nothing of ours is in it."""
     adopted = adopted_at(machine, site)
     if adopted is None:
         return rebuilt(machine, site, wanted)
@@ -55,7 +55,7 @@ def returned(machine: Machine, site: Site, wanted: Wanted) -> FileReport | None:
 
 
 def given_back(machine: Machine, site: Site, back: Return) -> FileReport:
-    """Give a file back as the ledger says."""
+    """Restore a file as the ledger says."""
     was_approved = _is_approved(machine, site)
     report = FileReport(site.path, site.dialect.name, site.dialect.title)
     try:
@@ -92,7 +92,7 @@ def _is_approved(machine: Machine, site: Site) -> bool:
 
 
 def rebuilt(machine: Machine, site: Site, wanted: Wanted) -> FileReport | None:
-    """Give back what leads here without being in the ledger, as far as what stood there before can be known."""
+    """Restore what uses the gateway without being in the ledger, as far as what stood there before can be known."""
     work = Rebuilding(machine, site, wanted.servers)
     report = FileReport(site.path, site.dialect.name, site.dialect.title)
     try:

@@ -1,15 +1,15 @@
-"""Clients' files have changed while they led here: what was added is led here, too, and what was displaced comes back.
+"""Enrolled files that clients have changed: what was added is enrolled, too, and what was displaced comes back.
 
 what is seen in a watched file                     what becomes of it
-a program that is new                              it is led here, unless it is to stay its client's own
+a program that is new                              it is enrolled, unless it is to stay its client's own
 an entry of ours has become what it was            it is ours again; the third time within ten minutes it is left
-an entry of ours has become another program        it is the user's, and led here as what it is now
+an entry of ours has become another program        it is the user's, and enrolled as what it is now
 an entry of ours leads to another port             it is led to the one that the gateway has now
 an entry of ours is not there any more             the user has removed it, and it is forgotten
 all entries are gone, and their place with them    the file was cut short; it is left, and looked at once more
 the file cannot be read                            it is being written; whoever writes it makes it whole
 
-In a project's file nothing is led here that its user has not approved of: others may write it.
+In a project's file nothing is enrolled that its user has not approved of: others may write it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ FILE_LIMIT = 1_048_576
 
 
 def sync(home: str, environ: Mapping[str, str], disk: Disk = DISK) -> Report:
-    """Go through all watched files that lead here.
+    """Go through all watched files that use the gateway.
 
     :raise ConfigError: the ledger or the configuration cannot be used.
     """
@@ -87,7 +87,7 @@ class _Sync:
         gone = _gone(seen, adopted)
         if gone:
             titles = tuple(each.replaced.title for road, each in adopted.entries.items() if road in gone)
-            # A file that its user has emptied is still one that led here: what is added to it does, too.
+            # A file that its user has emptied is still one that was enrolled: what is added to it does, too.
             self.machine.ledger.put(without(adopted, gone))
             self.machine.look_again()
             report = evolve(report, gone=titles)
@@ -116,7 +116,7 @@ class _Sync:
                 if self.displaced.is_to_return(seen.site.path, wish.road):
                     wishes.append(wish)
                 else:
-                    hint = f"mcpgateway clients apply --server {wish.name} leads it here again"
+                    hint = f"mcpgateway clients apply --server {wish.name} enrols it again"
                     left.append(Left(wish.title, "another program keeps putting it back", hint))
             elif seen.site.project:
                 hint = f"mcpgateway clients apply --project {seen.site.project} approves of it"

@@ -90,7 +90,7 @@ def _read_one(place: Place, origin: Origin, remotes: list[str], problems: Proble
         original = original_of(entry.argv) if entry and entry.argv else None
         if original is None:
             return entry
-        # Without an original it leads here and nowhere else.
+        # Without an original it uses the gateway and nowhere else.
         return evolve(entry, argv=original) if entry and original else None
     if _is_elsewhere(value):
         remotes += [] if value.get("disabled") is True or value.get("enabled") is False else [url_of(value)]

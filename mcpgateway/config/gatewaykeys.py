@@ -116,7 +116,7 @@ LIMITS = Section(
             "idle_exit",
             Duration(),
             "A gateway that a client's ``mcpgateway connect`` has started by itself ends after so long without use;"
-            " 0: never. One with sessions, or with clients whose files lead to it, is in use.",
+            " 0: never. One with sessions, or with clients whose files use it, is in use.",
             "300s",
         ),
         Key(
@@ -422,14 +422,14 @@ CLIENTS = Section(
         Key(
             "adopt",
             Choice.of("ask", "always", "never"),
-            "Whether they are led to the gateway. ``ask``: when somebody at a terminal agrees. ``always``: whenever the"
-            " gateway starts. ``never``: not at all, not even what is added to a file that is led there already.",
+            "Whether they are enrolled. ``ask``: when somebody at a terminal agrees. ``always``: whenever the"
+            " gateway starts. ``never``: not at all, not even what is added to a file that is enrolled already.",
             "ask",
         ),
         Key(
             "watch",
             Flag(),
-            "Whether a server that a client adds to a file that leads to the gateway is led there, too.",
+            "Whether a server that a client adds to a file that uses the gateway is enrolled, too.",
             default=True,
         ),
         Key("opt_out", Texts(), "Servers that stay their clients' own.", []),

@@ -29,7 +29,7 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @frozen(eq=False)
 class EnrolledServers:
-    """What a client's file that leads to the gateway comes to.
+    """What a client's file that uses the gateway comes to.
 
     :ivar projects: the directories that it says somebody works in.
     """
@@ -40,7 +40,7 @@ class EnrolledServers:
 
 
 class EnrolledFile(Protocol):
-    """A client's file that leads to the gateway, and what is known of it."""
+    """A client's file that uses the gateway, and what is known of it."""
 
     @property
     def path(self) -> str:
@@ -48,7 +48,7 @@ class EnrolledFile(Protocol):
 
     @property
     def suspended(self) -> str:
-        """Why it has its own entries back; empty where it leads to the gateway."""
+        """Why it has its own entries back; empty where it uses the gateway."""
 
     def servers(
         self, gateway: GatewaySettings, opted_out: frozenset[str], rank: int, problems: Problems
@@ -67,7 +67,7 @@ class Files:
     :ivar native: our own files, each of which outranks those before it.
     :ivar sources: clients' own files.
     :ivar extra: entries that are in no file.
-    :ivar adopted: clients' own files that lead to the gateway.
+    :ivar adopted: clients' own files that use the gateway.
     :ivar opted_out: the servers that stay their clients' own.
     """
 

@@ -604,17 +604,17 @@ class ServerSpec(ServerSettings):
 
 @frozen
 class ClientFile:
-    """A client's own file whose entries lead to the gateway, or did until that was suspended.
+    """A client's own file whose entries use the gateway, or did until that was suspended.
 
     :ivar client: the client's name.
     :ivar title: its name, for people.
-    :ivar mode: how its entries lead here: ``http``, ``fail-open`` or ``single``.
+    :ivar mode: how its entries use the gateway: ``http``, ``fail-open`` or ``single``.
     :ivar project: the directory of the project it lies in, or "".
     :ivar servers: the names that they lead to.
-    :ivar suspended: why the file has its own entries back; empty where it leads here.
+    :ivar suspended: why the file has its own entries back; empty where it uses the gateway.
     :ivar remotes: how many of its entries are left to the client, because they are no programs.
     :ivar unsettled: what in it is not as it was left, so that it has to be gone through; names, never values.
-    :ivar registered_at: when it was first led here, in seconds since the epoch; 0 where nobody knows.
+    :ivar registered_at: when it was first enrolled, in seconds since the epoch; 0 where nobody knows.
     """
 
     client: str

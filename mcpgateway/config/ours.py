@@ -1,4 +1,4 @@
-"""Entries that already lead to the gateway: they name its own program, perhaps in front of the original command."""
+"""Entries that already use the gateway: they name its own program, perhaps in front of the original command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NAMES = frozenset(("--target", "--server"))
 
 
 def original_of(argv: tuple[str, ...]) -> tuple[str, ...] | None:
-    """The command behind the ``--`` of an entry that leads to the gateway, empty if there is none; None of others."""
+    """The command behind the ``--`` of an entry that uses the gateway, empty if there is none; None of others."""
     program, *words = argv
     if program.rpartition("/")[2] not in PROGRAMS:
         return None

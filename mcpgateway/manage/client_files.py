@@ -1,4 +1,4 @@
-"""What the control plane asks about clients' own files: which lead here, lead this one here, switch it all off."""
+"""What the control plane asks about clients' own files: which use the gateway, enrol this one, switch it all off."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class ClientFiles:
     _is_off: bool = field(default=False, init=False)
 
     def listed(self) -> list[dict[str, Any]]:
-        """The files that lead here."""
+        """The files that use the gateway."""
         return [shown(each) for each in self._source.settings.adopted]
 
     def check_may_run(self, principal: str) -> None:
@@ -118,7 +118,7 @@ class ClientFiles:
         return self._done("enable").addCallback(lambda _: self._switched(is_off=False))
 
     def is_led_here(self, server: str) -> bool:
-        """Whether clients' files lead here for a server."""
+        """Whether clients' files use the gateway for a server."""
         return any(server in each.servers for each in self._source.settings.adopted)
 
     def is_given_back(self, server: str) -> bool:
@@ -134,7 +134,7 @@ class ClientFiles:
         return self._done("undo", f"--server={server}", *_of(led))
 
     def take_in(self, server: str) -> Deferred[Any]:
-        """Lead clients here again for a server that was given back: those it was given to, and those that are led here.
+        """Enrol clients again for a server that was restored: those it was given to, and those that are enrolled.
 
         :raise ClientFilesFailed: (through the Deferred) that could not be done.
         """
@@ -144,7 +144,7 @@ class ClientFiles:
         return self._apply((f"--server={server}", *_of([*its, *(each.client for each in settings.adopted)])))
 
     def _switched(self, *, is_off: bool) -> dict[str, Any]:
-        # Where no client leads here, the ledger has nothing to say it with.
+        # Where no client uses the gateway, the ledger has nothing to say it with.
         self._is_off = is_off and not self._source.settings.adopted
         is_off = self._source.settings.is_disabled or self._is_off
         self.switch(is_off)

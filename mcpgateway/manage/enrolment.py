@@ -1,13 +1,13 @@
-"""Notice when clients' own files that lead to the gateway are not as they were left, and have them gone through.
+"""Notice when clients' own files that use the gateway are not as they were left, and have them gone through.
 
 what happens                                       what becomes of it
-a client adds a server to such a file              `clients sync` leads it here, too
+a client adds a server to such a file              `clients sync` enrols it, too
 one of our entries has vanished, or come back      `clients sync` takes note of it
-the gateway was away, and the files given back     `clients sync` leads them here again
+no gateway ran, and the files were restored        `clients sync` enrols them again
 `--adopt`, or ``clients.adopt: always``            `clients apply` when the gateway starts
 
 # Note [Once for every thing]
-What cannot be led here stays as it is, so that a thing is in the file says nothing of whether the helper has been
+What cannot be enrolled stays as it is, so that a thing is in the file says nothing of whether the helper has been
 there.  It is started for what it has not seen: every unsettled thing once, until it goes away and comes back.
 """
 
@@ -30,7 +30,7 @@ from mcpgateway.policy.backoff import delay_s
 SYNC = ("sync",)
 APPLY = ("apply", "--yes")
 TRIES = 5  # then only with the next change
-AWAY = "away"  # why a file was given back by the timer that watches whether the gateway is there
+AWAY = "away"  # why a file was restored by the timer that watches whether the gateway is there
 
 
 class FileChecker(Protocol):

@@ -1,4 +1,4 @@
-"""What immorterm-mcp-gateway calls clients, and how it shows one whose file leads to the gateway."""
+"""What immorterm-mcp-gateway calls clients, and how it shows one whose file uses the gateway."""
 
 from __future__ import annotations
 

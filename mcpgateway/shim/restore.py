@@ -19,7 +19,7 @@ def restore(home: str, config: str, after_s: float) -> None:
     :param config: the configuration file that the gateway had.
     :raise OSError: that program cannot be started.
     """
-    startup.write_log(home, "mcpgateway.restoring", f"clients' files are given back in {after_s:g} s")
+    startup.write_log(home, "mcpgateway.restoring", f"clients' files are restored in {after_s:g} s")
     due_ms = startup.clock() + int(after_s * 1000)
     try:
         startup.write_due(home, startup.RESTORATION, due_ms)

@@ -119,9 +119,9 @@ class LookTests:
         assert "a-secret-value" not in json.dumps(found)
 
     def test_list(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
-        """What leads here is listed with what has become of the file since."""
+        """What uses the gateway is listed with what has become of the file since."""
         assert run(["clients", "list"]) == 0
-        assert "no client leads" in capsys.readouterr().out
+        assert "no client uses the gateway" in capsys.readouterr().out
         run(["clients", "apply", "--yes"])
         capsys.readouterr()
         states = []
@@ -167,11 +167,11 @@ class ApplyTests:
         assert ("url" in house.servers(house.cursor)["a"]) == (code == 0)
 
     def test_there_and_back(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
-        """A file is led here, and given back to the byte."""
+        """A file is enrolled, and restored to the byte."""
         before = house.cursor.read_bytes()
         assert run(["clients", "apply", "--yes"]) == 0
         out, err = capsys.readouterr()
-        assert "a leads to the gateway, as a" in out
+        assert "a uses the gateway, as a" in out
         assert "no gateway answers" in err
         assert run(["clients", "apply", "--yes"]) == 0
         assert "nothing had to be changed" in capsys.readouterr().out
@@ -255,7 +255,7 @@ class ApplyTests:
         assert house.servers(house.cursor)["a"] == PROGRAM
 
     def test_any_file(self, house: House, tmp_path: Path) -> None:
-        """A file of a client that is not known is led here by its path."""
+        """A file of a client that is not known is enrolled by its path."""
         path = house.write(tmp_path / "mine.json", {"m": PROGRAM})
         assert run(["clients", "apply", "--yes", "--file", str(path)]) == 0
         assert house.servers(path)["m"] == {"type": "http", "url": "http://localhost:9100/m/mcp"}

@@ -98,17 +98,17 @@ class OwnTests:
     @pytest.mark.parametrize("mode", ["http", "fail-open", "single"])
     @pytest.mark.parametrize("client", ["claude-code", "cursor", "codex", "vscode", "continue"])
     def test_nothing_is_taken(self, house: House, client: str, mode: str, capsys) -> None:
-        """A file that leads to the gateway has nothing for it: it serves what stood there."""
+        """A file that uses the gateway has nothing for it: it serves what stood there."""
         path = house.write_sample(client)
         apply(house.machine, Wanted(mode=mode))
         assert taken(house, path) == 0
         said = capsys.readouterr().out
-        assert "leads to the gateway already" in said
+        assert "uses the gateway already" in said
         assert said.endswith("there was no server to take over\n")
         assert not (house.home / "config.yaml").exists()
 
     def test_a_copy(self, house: House, capsys) -> None:
-        """So has a copy of one, be it a URL or a program that leads here."""
+        """So has a copy of one, be it a URL or a program that uses the gateway."""
         copy = house.root / "saved.json"
         entries = {
             "far": {"url": "https://far.example/mcp", "color": "red", "trust": True},
@@ -119,7 +119,7 @@ class OwnTests:
         assert taken(house, copy) == 0
         said = capsys.readouterr().out.splitlines()
         for name in ("here", "relay"):
-            assert any(f"mcpServers.{name}: leads to the gateway already" in each for each in said), said
+            assert any(f"mcpServers.{name}: uses the gateway already" in each for each in said), said
         for key in ("color", "trust"):
             (line,) = (each for each in said if f"far.{key}" in each)
             assert line.endswith(f"mcpServers.far.{key}: means nothing to the gateway")

@@ -56,7 +56,7 @@ class TutorialTests:
         assert ended == {"ok": True}
 
     def test_ten_minutes(self, tmp_path):
-        """A client is led to the gateway, twenty sessions with each server share its process, and all is given back."""
+        """A client is enrolled, twenty sessions with each server share its process, and all is restored."""
         steps = TEN_MINUTES.read_text().partition("# [servers]")[2]  # whose home it is, we say
         script = re.sub("clients apply$", r"\g<0> --yes", steps, flags=re.MULTILINE)
         with User(tmp_path / "h") as user:
@@ -66,7 +66,7 @@ class TutorialTests:
             assert "Servers: clock, calendar" in said["start"]
             assert f'"url": "{user.url}/clock/mcp"' in said["plan"]
             assert "k-123" not in said["plan"]
-            assert "calendar leads to the gateway" in said["apply"]
+            assert "calendar uses the gateway" in said["apply"]
             assert re.search("claude-code .* as left", said["list"])
             assert said["twenty"].count('"isError": false') == 40
             for name in ("clock", "calendar"):

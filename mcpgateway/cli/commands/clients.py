@@ -1,4 +1,4 @@
-"""Clients' own files: which there are, how they would lead to the gateway, and how they get their own servers back."""
+"""Clients' own files: which there are, how they would use the gateway, and how they get their own servers back."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ WORKING = "going through the clients' files"
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def clients() -> None:
-    """Lead clients' own files to the gateway, and give them back.
+    """Enrol clients' own files, and restore them.
 
-    A file is changed only where its servers stand, and as it was before when it is given back.  `plan` shows what
+    A file is changed only where its servers stand, and as it was before when it is restored.  `plan` shows what
     `apply` would do.
     """
 
@@ -69,7 +69,7 @@ def chooses(command: Command) -> Command:
 
 
 def leads(command: Command) -> Command:
-    """Options that say how entries are to lead here."""
+    """Options that say how entries are to use the gateway."""
     for option in (
         click.option(
             "--headers-helper",
@@ -111,7 +111,7 @@ def detect(globals_: Globals) -> None:
 @clients.command("list")
 @click.pass_obj
 def list_(globals_: Globals) -> None:
-    """Say which files lead to the gateway, and whether they are as they were left."""
+    """Say which files use the gateway, and whether they are as they were left."""
     from mcpgateway.cli.client_tables import tell_listed
     from mcpgateway.clientfiles import listing
 
@@ -176,9 +176,9 @@ def register(context: click.Context, path: str) -> None:
 @chooses
 @click.pass_context
 def undo(context: click.Context, /, **said: Any) -> None:
-    """Give files back, and forget that they led here.
+    """Restore files, and forget that they were enrolled.
 
-    With --server a server is given back to its clients and stays theirs; `apply --server NAME` takes it in again.
+    With --server a server is restored for its clients and stays theirs; `apply --server NAME` takes it in again.
     """
     from mcpgateway.clientfiles import enrolment
 
@@ -191,7 +191,7 @@ def undo(context: click.Context, /, **said: Any) -> None:
 @clients.command(hidden=True)
 @click.pass_context
 def sync(context: click.Context) -> None:
-    """Follow what clients have changed in files that lead here; the gateway runs this by itself."""
+    """Follow what clients have changed in files that use the gateway; the gateway runs this by itself."""
     from mcpgateway.clientfiles.sync import sync as follow
 
     globals_: Globals = context.obj
@@ -206,7 +206,7 @@ def sync(context: click.Context) -> None:
 )
 @click.pass_context
 def deadman(context: click.Context, after: float) -> None:
-    """Give all files back if the gateway stays away, and lead them here again when it is back; for a timer.
+    """Restore all files if the gateway stays away, and enrol them again when it is back; for a timer.
 
     Run it every minute.
     """
@@ -248,7 +248,7 @@ def enable(context: click.Context) -> None:
         remote.unreachable(why)
     report = _careful(lambda: enrolment.resume(globals_.home, os.environ, (enrolment.DISABLED,)))
     if not report.errors and isinstance(said, dict) and said.get("disabled"):
-        # What the ledger says is read by and by; where no client leads here, it says nothing.
+        # What the ledger says is read by and by; where no client uses the gateway, it says nothing.
         remote.told("/api/gateway/enable", method="POST")
     context.exit(_told(globals_, report))
 

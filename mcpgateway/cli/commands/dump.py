@@ -68,8 +68,8 @@ def _tell(found: dict[str, Any]) -> None:
 def shutdown(globals_: Globals, *, no_wait: bool, timeout: float) -> int:
     """Have the gateway end as SIGTERM does; calls under way may end first.
 
-    Clients' files are given back unless a gateway runs again within ten seconds, or is to be started by a service
-    manager; `mcpgateway stop` gives them back before it ends.  This works with --url too, with the admin token.  Exit
+    Clients' files are restored unless a gateway runs again within ten seconds, or is to be started by a service
+    manager; `mcpgateway stop` restores them before it ends.  This works with --url too, with the admin token.  Exit
     code 1 where it has not ended in time.
     """
     remote = GatewayClient(globals_)

@@ -76,7 +76,7 @@ def _options(port: int | None, config: str | None, more: list[str]) -> list[str]
 @click.option(
     "--adopt",
     type=click.Choice(ADOPT),
-    help="Whether clients are led to the gateway (default: clients.adopt of the configuration).",
+    help="Whether clients are enrolled (default: clients.adopt of the configuration).",
 )
 @_seconds("--wait", START_S, "How long it may take.")
 @click.option("--end-duplicates", is_flag=True, help="End servers that running clients need no more.")
@@ -219,7 +219,7 @@ def _served(globals_: Globals) -> list[str]:
 
 @click.command()
 @_seconds("--timeout", STOP_S, "How long it may take; then it is killed.")
-@click.option("--force", is_flag=True, help="End it even where a client's file cannot be given back.")
+@click.option("--force", is_flag=True, help="End it even where a client's file cannot be restored.")
 @click.pass_obj
 def stop(globals_: Globals, *, timeout: float, force: bool) -> int:
     """Give clients their own entries back, and end the gateway."""
@@ -231,7 +231,7 @@ def stop(globals_: Globals, *, timeout: float, force: bool) -> int:
     if pid and given is not None and given.errors and not force:
         tell([given])
         fail(
-            "the gateway runs on, because a client's file that leads to it cannot be given back",
+            "the gateway runs on, because a client's file that uses it cannot be restored",
             "mend that and `mcpgateway stop` again; `mcpgateway stop --force` ends it all the same",
         )
     unwanted(home)

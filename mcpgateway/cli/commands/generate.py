@@ -97,7 +97,7 @@ def _generate(globals_: Globals, wish: Wish, output: str) -> None:
 @click.argument("client", metavar="CLIENT", shell_complete=client_names)
 @OF_SERVERS
 @click.option(
-    "--form", type=click.Choice(FORMS), help="How it leads to the gateway (default: what suits the client)."
+    "--form", type=click.Choice(FORMS), help="How it uses the gateway (default: what suits the client)."
 )
 @click.pass_obj
 def snippet(globals_: Globals, client: str, servers: tuple[str, ...], form: str | None) -> None:

@@ -29,7 +29,9 @@ HELP, VERSION = ("--help", "-h"), "--version"
 @click.option("--adopt", is_flag=True, help="Lead the clients of this machine here.")
 @click.option("--no-adopt", is_flag=True, help="Change no client's file, whatever the configuration says.")
 @click.option(
-    "--managed", is_flag=True, help="A service manager starts it again: clients' files lead here meanwhile."
+    "--managed",
+    is_flag=True,
+    help="A service manager starts it again: clients' files use the gateway meanwhile.",
 )
 @click.option(
     "--no-auth", is_flag=True, help="Programs of yours on this machine need no token, whatever they change."

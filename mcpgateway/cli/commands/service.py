@@ -43,7 +43,7 @@ def install(globals_: Globals, *, dry_run: bool, no_start: bool) -> None:
 
 @service.command()
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and change nothing.")
-@click.option("--force", is_flag=True, help="Even if a client's file cannot be given back.")
+@click.option("--force", is_flag=True, help="Even if a client's file cannot be restored.")
 @click.pass_obj
 def uninstall(globals_: Globals, *, dry_run: bool, force: bool) -> None:
     """Give your clients their own servers back, end the service, and remove its files."""

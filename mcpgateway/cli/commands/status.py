@@ -20,9 +20,9 @@ HEALTH_S = 5.0
 DEAD, RUNNING, SILENT, ABSENT, HIDDEN = "dead", "running", "silent", "not running", "unknown"
 LEDGER = "ledger"
 GIVEN_BACK = {
-    "disabled": "mcpgateway enable leads it here again",
-    "stopped": "mcpgateway start leads it here again",
-    "away": "a gateway that runs leads it here again",
+    "disabled": "mcpgateway enable enrols it again",
+    "stopped": "mcpgateway start enrols it again",
+    "away": "a gateway that runs enrols it again",
 }
 COLOURS = {
     "running": "green",
@@ -99,7 +99,7 @@ class _Found:
     :ivar body: what the gateway itself says; empty where it says nothing.
     :ivar returns_in: in how many seconds its guardian starts it again; None where nobody is to.
     :ivar restores_in: in how many seconds its guardian gives clients' files back; None where nobody is to.
-    :ivar clients: those whose files lead to it, or would if they had not been given back.
+    :ivar clients: those whose files use it, or would if they had not been restored.
     """
 
     def __init__(self, state: str, pid: int, left: GatewayState, body: dict[str, Any]) -> None:
@@ -239,7 +239,7 @@ def remarks(body: dict[str, Any]) -> list[str]:
 
 
 def clients(body: dict[str, Any]) -> list[dict[str, Any]]:
-    """The clients whose files lead to the gateway, or did, each with a name and its number of servers.
+    """The clients whose files use the gateway, or did, each with a name and its number of servers.
 
     Those that have their own entries back for now have a word for why.
     """

@@ -101,13 +101,13 @@ def rotate(globals_: Globals, *, is_admin: bool, is_all: bool) -> None:
     "--reroute/--no-reroute",
     "reroutes",
     default=None,
-    help="Whether clients that are cut off are led here by a command that has the token (default: ask).",
+    help="Whether clients that are cut off are enrolled by a command that has the token (default: ask).",
 )
 @click.pass_obj
 def enable(globals_: Globals, *, reroutes: bool | None) -> int:
     """Let clients on this machine need a token, too.
 
-    No client's file holds a token, so those that lead here by URL are cut off: they are named, and led here by a
+    No client's file holds a token, so those that use the gateway by URL are cut off: they are named, and enrolled by a
     command that has it where you agree.  `disable` takes that back.
     """
     found = _require(globals_, is_required=True)
@@ -130,7 +130,7 @@ def enable(globals_: Globals, *, reroutes: bool | None) -> int:
             say(ENABLED)
         elif report is None:
             say(
-                "  mcpgateway token enable --reroute leads them here by a command that has the token",
+                "  mcpgateway token enable --reroute enrols them by a command that has the token",
                 dim=True,
             )
         _tell_report(report)
@@ -144,7 +144,7 @@ def enable(globals_: Globals, *, reroutes: bool | None) -> int:
 def disable(globals_: Globals) -> int:
     """Let clients on this machine need none; those elsewhere always do.
 
-    Clients that `enable` has led here by a command are led as they were before.
+    Clients that `enable` has enrolled by a command are led as they were before.
     """
     found = _require(globals_, is_required=False)
     report = None

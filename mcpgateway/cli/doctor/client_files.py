@@ -1,4 +1,4 @@
-"""Clients' own files: what leads to the gateway in them, and whether it gets there."""
+"""Clients' own files: what uses the gateway in them, and whether it gets there."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ UNROUTED = note(
 )
 UNREADABLE = problem(
     "clients.unreadable",
-    "A client's file cannot be read, so nothing in it can be led to the gateway or given back.",
+    "A client's file cannot be read, so nothing in it can be enrolled or restored.",
     "put right what the text names; the client itself may not read it either",
 )
 WRITABLE = problem(
@@ -48,7 +48,7 @@ READABLE = note(
 
 
 def clients(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """How many entries of each client's file lead to the gateway."""
+    """How many entries of each client's file use the gateway."""
     for seen in world.seen:
         title, path = seen.site.dialect.title, visible(seen.site.path)
         if seen.trouble:
@@ -119,7 +119,7 @@ def tools(world: DoctorContext) -> Iterator[DoctorFinding]:
 
 DEAD = problem(
     "wiring.dead",
-    "Entries lead to the gateway's port, and nobody answers there: these servers do not work.",
+    "Entries use the gateway's port, and nobody answers there: these servers do not work.",
     "mcpgateway start; or mcpgateway clients undo gives the client its own entries back",
 )
 ELSEWHERE = problem(
@@ -127,7 +127,7 @@ ELSEWHERE = problem(
     "An entry leads to a port of this machine where nobody listens, as after the gateway's port was changed.",
     "mcpgateway clients apply leads it to the port of today",
 )
-WRITE_ANEW = "put the server's own entry there, and mcpgateway clients apply leads it here"
+WRITE_ANEW = "put the server's own entry there, and mcpgateway clients apply enrols it"
 NOBODY = problem(
     "wiring.unknown",
     "An entry leads to a server that the gateway does not have.",
@@ -159,7 +159,7 @@ SAME = {("type", "http"): ("streamable-http",), ("type", "streamable-http"): ("h
 
 
 def wiring(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether each entry that leads to the gateway gets there."""
+    """Whether each entry that uses the gateway gets there."""
     number = 0
     bad = False
     for seen in world.seen:
@@ -186,7 +186,7 @@ def _dead(world: DoctorContext, seen: Seen, entries: list[Listed]) -> Iterator[D
         text = f"{seen.site.dialect.title}: {titles} of {visible(seen.site.path)} lead to port {world.port}"
         known = _entries_known(world, seen)
         lost = [each.title for each in dead if each.road not in known]
-        # What the ledger does not know cannot be given back either.
+        # What the ledger does not know cannot be restored either.
         advice = f"mcpgateway start; where it does not have {some(lost)}, {WRITE_ANEW}" if lost else ""
         yield DEAD.found(f"{text}, where nobody answers", advice=advice)
 
@@ -299,7 +299,7 @@ CLAUDE_LOCK = note(
 )
 UNAPPROVED = note(
     "claude.approval",
-    "A project's .mcp.json leads to the gateway, and its user has not approved of that in Claude Code.",
+    "A project's .mcp.json uses the gateway, and its user has not approved of that in Claude Code.",
     "run claude in that directory and approve; claude -p connects without",
 )
 

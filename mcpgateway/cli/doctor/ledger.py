@@ -20,10 +20,10 @@ from mcpgateway.system.paths import HOME_VARIABLE
 
 SYNC_S = 120.0
 
-NONE = note("ledger.none", "No entry of any client's file was ever led to the gateway by it.")
+NONE = note("ledger.none", "No entry of any client's file was ever enrolled by it.")
 UNREADABLE = problem(
     "ledger.unreadable",
-    "The ledger cannot be read, so nothing can be given back from it.",
+    "The ledger cannot be read, so nothing can be restored from it.",
     "look at the owner and the mode of the files in <home>/ledger, or use the release that wrote it",
 )
 DAMAGED = problem(
@@ -84,26 +84,24 @@ def _recover(home: str) -> None:
 
 REVERTED = problem(
     "entries.reverted",
-    "An entry that was led to the gateway is the client's own again, as after another program wrote an old version.",
+    "An entry that was enrolled is the client's own again, as after another program wrote an old version.",
     "mcpgateway doctor --fix, or mcpgateway clients apply, leads it to the gateway again",
     fixable=True,
 )
-REMOVED = note(
-    "entries.removed", "An entry that was led to the gateway was removed by the user; it stays removed."
-)
+REMOVED = note("entries.removed", "An entry that was enrolled was removed by the user; it stays removed.")
 GONE = note(
     "entries.file",
-    "A file with entries that were led to the gateway is not there any more.",
+    "A file with entries that were enrolled is not there any more.",
     "mcpgateway clients undo forgets it",
 )
 LEFT = problem(
     "entries.suspended",
-    "The clients have been given their own entries back for now, and an entry in a file still leads to the gateway.",
+    "The clients have been given their own entries back for now, and an entry in a file still uses the gateway.",
     "mcpgateway clients undo, or mcpgateway start",
 )
 UNKNOWN = note(
     "entries.unknown",
-    "An entry leads to the gateway, and the ledger does not know what stood there before.",
+    "An entry uses the gateway, and the ledger does not know what stood there before.",
     "nothing, if you wrote it yourself; else mcpgateway start finds out from what it remembers of its launches",
 )
 
@@ -138,13 +136,13 @@ def _disagreements(
     if adopted.suspended:
         ours = [each.title for each in listed.values() if each.kind is Kind.OURS]
         if ours:
-            text = f"{visible(path)}: {some(map(visible, ours))} still lead to the gateway"
+            text = f"{visible(path)}: {some(map(visible, ours))} still use the gateway"
             yield LEFT.found(f"{text}, which is {adopted.suspended}")
         return
     reverted, removed = _changed(adopted, listed)
     if reverted:
         repair = Repair(f"lead the entries of {path} to the gateway again", partial(_sync, world.home))
-        text = f"{visible(path)}: {some(map(visible, reverted))} no longer lead to the gateway"
+        text = f"{visible(path)}: {some(map(visible, reverted))} no longer use the gateway"
         yield REVERTED.found(text, repair=repair)
     if removed:
         yield REMOVED.found(f"{visible(path)}: {some(map(visible, removed))} were removed")

@@ -1,4 +1,4 @@
-"""How one AI client writes its servers: what its file lists, and how an entry reads that leads to the gateway.
+"""How one AI client writes its servers: what its file lists, and how an entry reads that uses the gateway.
 
 # Note [What is kept]
 An entry of ours keeps every key that does not say how the server is reached: what the user allowed, timeouts, notes.

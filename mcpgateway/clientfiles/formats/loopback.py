@@ -1,4 +1,4 @@
-"""URLs that lead to the gateway of this machine, in any of the spellings that its doors understand."""
+"""URLs that use the gateway of this machine, in any of the spellings that its doors understand."""
 
 from __future__ import annotations
 

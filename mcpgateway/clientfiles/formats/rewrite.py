@@ -47,7 +47,7 @@ class Replaced:
 
 @frozen
 class Given:
-    """A text that was given back.
+    """A text that was restored.
 
     :ivar restored: the titles of entries that stand as they did before us.
     :ivar gone: those that the user has removed.

@@ -148,8 +148,8 @@ ROUTES: tuple[Route, ...] = (
           "The lives of servers, and what their tools cost a model that is told of them.", {200: "Metrics"}),
     Route("GET", "/api/v1/savings", WATCH, "figures.savings", "What sharing saves: processes, memory, tokens.",
           {200: "Savings"}),
-    # Clients' own files; the servers in a file that is led here are run by the gateway from then on
-    Route("GET", "/clients", READ, "clients.listed", "The clients' files that lead here.", {200: "Clients"}),
+    # Clients' own files; the servers in a file that is enrolled are run by the gateway from then on
+    Route("GET", "/clients", READ, "clients.listed", "The clients' files that use the gateway.", {200: "Clients"}),
     Route("GET", "/clients/detect", READ, "clients.detect", "The clients that this machine has.", {200: "Detected"}),
     Route("POST", "/clients/register", ADMIN, "clients.register", "Lead a client's files here.",
           {200: "Registered"}, takes="Register"),
@@ -188,7 +188,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/api/servers/{name}/disable", MUTATE, "older.disable",
           "Give clients their own entries of a server back, or switch it off.", {200: "ServerSwitched"}),
     Route("POST", "/api/servers/{name}/enable", MUTATE, "older.enable",
-          "Lead clients here again for it, or switch it on.", {200: "ServerSwitched"}),
+          "Enrol clients again for it, or switch it on.", {200: "ServerSwitched"}),
     # As mcp-session-manager has them; a daemon is a server whose entry has a port
     Route("GET", "/ping", WATCH, "daemons.ping", "Whether anybody is there.", {200: "Pong"}),
     Route("GET", "/status", READ, "daemons.status", "How each daemon is.", {200: "Daemons"}),

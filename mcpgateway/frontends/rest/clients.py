@@ -1,4 +1,4 @@
-"""Clients' own files: which lead here, which there are, and leading them here."""
+"""Clients' own files: which use the gateway, which there are, and enrolling them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ClientRoutes:
     _files: Files
 
     async def listed(self, _: OperationRequest) -> Any:
-        """The files that lead here."""
+        """The files that use the gateway."""
         return {"clients": self._files.listed()}
 
     async def detect(self, _: OperationRequest) -> Any:

@@ -40,7 +40,7 @@ class Older:
         return {"ok": True, "server": name}
 
     async def disable(self, asked: OperationRequest) -> Any:
-        """Give clients their own entries of a server back, or, where no client leads here for it, switch it off."""
+        """Restore a server's own entries, or switch the server off where no client uses the gateway for it."""
         name = asked.path["name"]
         self._switchboard.server(name)
         if self._clients.is_led_here(name):
@@ -50,7 +50,7 @@ class Older:
         return {"ok": True, "server": name, "enabled": False}
 
     async def enable(self, asked: OperationRequest) -> Any:
-        """Lead clients here again for a server that they were given back, or switch it on."""
+        """Enrol clients again for a server that was restored to them, or switch it on."""
         name = asked.path["name"]
         is_known = name in self._switchboard.servers
         if self._clients.is_given_back(name):
@@ -60,7 +60,7 @@ class Older:
                     f"{name} is still its clients' own", "mcpgateway clients plan says why"
                 )
         elif not is_known:
-            raise NotThere(f"there is no server {name}, and none was given back to its clients")
+            raise NotThere(f"there is no server {name}, and none was restored for its clients")
         if name in self._switchboard.servers:
             self._operating.switch(name, on=True)
         return {"ok": True, "server": name, "enabled": True}

@@ -345,7 +345,7 @@ class ImportTests:
         code, out = ran(capsys, "import", str(path))
         assert code == 0
         assert "rem: taken from" in out
-        assert "mcpServers.back: leads to the gateway already" in out
+        assert "mcpServers.back: uses the gateway already" in out
         assert "mcpServers.bad.url: found a number" in out
         rem = {each.name: each for each in examine(LoadOptions(), dict(os.environ)).settings.servers}["rem"]
         assert rem.reach.url == "https://x.example/mcp"
