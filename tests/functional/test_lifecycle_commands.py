@@ -738,8 +738,7 @@ class AdoptionTests:
                 {"name": "claude-code", "servers": 1, "given_back": "away", "mode": "http"}
             ]
             assert (
-                "has its own servers back: a gateway that runs enrols it again"
-                in home.run("status").stdout
+                "has its own servers back: a gateway that runs enrols it again" in home.run("status").stdout
             )
         eventually(lambda: home.processes() == [], "nothing is left")
 
