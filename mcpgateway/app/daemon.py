@@ -369,7 +369,7 @@ class GatewayService(Service):
             self.mcp.streams.tick,
             self._expire,
             self.switchboard.pool.tick,
-            self.switchboard.tick,
+            self.switchboard.calls.tick,
             self.switchboard.questions.tick,
             self.hub.tick,
             self.hub.health.tick,
@@ -394,7 +394,7 @@ class GatewayService(Service):
             self.manager.ready(self._status())
 
     def _status(self) -> str:
-        calls, sessions = self.switchboard.awaited(), len(self.switchboard.sessions)
+        calls, sessions = self.switchboard.calls.awaited(), len(self.switchboard.sessions)
         if not self.switchboard.is_open:
             return f"stopping, calls under way: {calls}"
         processes = sum(len(slot.pids) for slot in self.switchboard.pool)
@@ -504,14 +504,14 @@ class GatewayService(Service):
 
     async def _drained(self) -> None:
         waited, limit = 0.0, self.settings.gateway.limits.drain_s
-        if calls := self.switchboard.awaited():
+        if calls := self.switchboard.calls.awaited():
             self.log.info(
                 "{calls} calls are under way; waiting up to {limit:g} s",
                 event="service.drain",
                 calls=calls,
                 limit=limit,
             )
-        while self.switchboard.awaited() and waited < limit:
+        while self.switchboard.calls.awaited() and waited < limit:
             await deferLater(self.reactor, 0.1)
             waited += 0.1
 

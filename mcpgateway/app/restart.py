@@ -142,7 +142,7 @@ class Renewal:
         if why:
             self._refuse(why)
             return
-        before = switchboard.under_way()
+        before = switchboard.calls.under_way()
         self.log.info(
             "the gateway begins anew; {calls} calls are under way and have up to {limit:g} s",
             event="renewal.begun",
@@ -150,7 +150,7 @@ class Renewal:
             limit=limit,
         )
         ends = self.reactor.seconds() + limit
-        await self._until(lambda: not before & switchboard.under_way(), limit)
+        await self._until(lambda: not before & switchboard.calls.under_way(), limit)
         if self._phase != WAITING or not switchboard.is_open:
             return
         self._phase = PAUSING
@@ -161,12 +161,12 @@ class Renewal:
         service.mcp.streams.close()
         service.hub.close()
         service.factory.park()
-        switchboard.cut_off(
-            before & switchboard.under_way()
+        switchboard.calls.cut_off(
+            before & switchboard.calls.under_way()
         )  # they have had their time, and nobody waits for them
         rest = max(ends - self.reactor.seconds(), min(limit, PAUSE_S))
         await self._until(lambda: not service.factory.is_busy, min(rest, READING_S))
-        await self._until(lambda: not (service.factory.is_answering or switchboard.awaited()), rest)
+        await self._until(lambda: not (service.factory.is_answering or switchboard.calls.awaited()), rest)
         if self._phase != PAUSING or not switchboard.is_open:
             return
         self.reactor.addSystemEventTrigger("after", "shutdown", self._execute)

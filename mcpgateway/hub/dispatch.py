@@ -2,65 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from attrs import define
-from msgspec import Raw
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from mcpgateway.config.diff import Change, ChangedServer
-from mcpgateway.config.model import Bridge, ServerSpec, Share
+from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.errors import (
-    BackendGone,
-    Cancelled,
-    ClientGone,
     GatewayError,
     HandshakeRefused,
     InvalidParams,
-    NeedsLogin,
-    Overloaded,
     SessionRequired,
     SharedOtherwise,
     ShuttingDown,
     UnknownServer,
-    UnknownSession,
 )
-from mcpgateway.hub.authorization import Permits
-from mcpgateway.hub.catalog.list_limit import ListLimit
+from mcpgateway.hub.calls import SESSION_CALLS_LIMIT
 from mcpgateway.hub.client_requests import Questions
 from mcpgateway.hub.filters import Between, reason
 from mcpgateway.hub.keepalive import PROGRESS
+from mcpgateway.hub.lifecycle import Lifecycle
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.probes.era import Eras
-from mcpgateway.hub.replay import KEPT_TICKS
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot, slot_of
 from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE
 from mcpgateway.hub.tasks import OWNED, Learner
 from mcpgateway.hub.url_elicitation import SendingAway, sends_users
-from mcpgateway.hub.workspaces import Scopes
-from mcpgateway.interfaces import PARAMS_LIMIT, Call
+from mcpgateway.interfaces import Call
 from mcpgateway.policy import routing
-from mcpgateway.policy.eras import EraPath
 from mcpgateway.policy.ownership import is_personal
 from mcpgateway.policy.sharing import scope_of
-from mcpgateway.protocol import jsonrpc, legacy, modern, peek
-from mcpgateway.protocol.jsonrpc import Envelope, Message
-from mcpgateway.protocol.versions import LATEST_LEGACY, Era, negotiated
+from mcpgateway.protocol import jsonrpc, peek
+from mcpgateway.protocol.jsonrpc import Message
+from mcpgateway.protocol.versions import LATEST_LEGACY, Era
 
 if TYPE_CHECKING:
     from mcpgateway.hub.bridge.to_modern import ToModern
-    from mcpgateway.hub.views import Holder, SessionViews, ViewsConfig
+    from mcpgateway.hub.views import SessionViews, ViewsConfig
 
-SESSION_CALLS_LIMIT = 1000
 # What a client asks that only looks at what there is: its server has nothing to remember of it.
 LOOKING = frozenset(("ping", "tools/list", "prompts/list", "resources/list", "resources/templates/list"))
-LONELY_TICKS = KEPT_TICKS  # as long as its answer would be kept for a client that may come back
-LONELY_STEP_TICKS = 10
-CUT_OFF = "the gateway was stopped or restarted before {name} answered; the call may have had effects"
 
 
 @define(eq=False)
@@ -81,21 +66,16 @@ class _Doubtful(Between):
             call.sink.failed(call, why)
 
 
-class Switchboard:
+class Switchboard(Lifecycle):
     """What a door asks: which session, and what becomes of a message.
 
     Where a server may be run otherwise for each workspace, what is passed here is the variant for whoever asks.
 
-    :ivar is_open: false once the gateway is stopping.
-    :ivar scopes: knows which variant that is; set before the first request.
     :ivar sending_away: asks clients to send their users to sign-ins; set before the first request.
-    :ivar list_limit: how long lists may be that are kept.
     :ivar make_board: builds what serves the views of all servers; set before the first request.
-    :ivar permits: knows what each principal may use.
     """
 
     log = Logger()
-    scopes: Scopes
     sending_away: SendingAway
     make_board: Callable[[], SessionViews]
 
@@ -108,14 +88,7 @@ class Switchboard:
         eras: Eras,
         make_to_modern: Callable[[], ToModern],
     ) -> None:
-        self.servers = {server.name: server for server in servers}
-        self.pool = pool
-        self.sessions = sessions
-        self.questions = questions
-        self.is_open = True
-        self.list_limit = ListLimit()
-        self.permits = Permits(librarian=lambda: self.board.librarian)
-        self.eras = eras
+        super().__init__(servers, pool, sessions, questions, eras)
         self._make_to_modern = make_to_modern
         self._to_modern: ToModern | None = None  # until somebody needs it
         self._board: SessionViews | None = None  # likewise
@@ -242,45 +215,6 @@ class Switchboard:
         except GatewayError as why:
             call.fail(why)
 
-    def _era(self, server: ServerSpec, principal: str, requested: str | None = None) -> Era:
-        # Which era a legacy client's child speaks: its own, unless it is known that the server does not.
-        if server.view:
-            return Era.LEGACY
-        match self.eras.road(server, Era.LEGACY):
-            case EraPath.BRIDGED:
-                return Era.MODERN
-            case EraPath.REFUSED:
-                raise modern.unserved(requested or LATEST_LEGACY)
-        if self._is_taken(server, Era.LEGACY, principal):
-            if self.eras.bridge(server) is Bridge.OFF:
-                raise modern.unserved(requested or LATEST_LEGACY)
-            return Era.MODERN
-        return Era.LEGACY
-
-    def _is_taken(self, server: ServerSpec, era: Era, principal: str) -> bool:
-        # Few servers are known to speak both, and those only could have a child in each.
-        known = self.eras.known(server)
-        return bool(known.modern and known.legacy is not False) and self.pool.is_taken(server, era, principal)
-
-    def _revive(self, identifier: bytes, server: ServerSpec, principal: str) -> Session:
-        if not self.is_open:
-            raise ShuttingDown("the gateway is stopping")
-        recalled = self.sessions.recall(identifier, server, principal)
-        if recalled is None:
-            raise UnknownSession("Session not found")
-        self._make_room()
-        # It keeps the workspace that it was begun in, wherever its client says that it works now.
-        known = server if server.view else self.servers.get(server.name, server)
-        server = self.scopes.of_principal(self.scopes.again(known, recalled.record.workspace), principal)
-        era = self._era(server, principal)
-        session = self.sessions.revive(identifier, server, recalled)
-        session.era = era
-        if server.view:
-            self.board.revived(session)
-        else:
-            self.slot_for(session)
-        return session
-
     def slot_for(self, session: Session) -> Slot:
         """The slot that a session uses, made on first use."""
         slot = slot_of(session)
@@ -291,116 +225,29 @@ class Switchboard:
             self.to_modern.join(session)
         return slot
 
-    def _make_room(self) -> None:
-        while self.sessions.is_full:
-            self.park(self.sessions.quietest(self.busy()), "there are too many sessions")
-
     @property
     def to_modern(self) -> ToModern:
         """The bridge to servers that speak only the modern era, built for the first session that needs it."""
         if self._to_modern is None:
-            self._to_modern = self._make_to_modern()
+            self._to_modern = self.calls.bridge = self._make_to_modern()
         return self._to_modern
 
     @property
     def board(self) -> SessionViews:
         """What serves the views of all servers, built for the first request to one."""
         if self._board is None:
-            self._board = self.make_board()
+            self._board = self.calls.views = self.make_board()
         return self._board
 
     def tick_bridge(self) -> None:
         """A second has passed for the calls that wait for answers to questions."""
-        for bridge in self._bridges():
-            bridge.tick()
-
-    def _bridges(self) -> list[ToModern]:
-        return [self._to_modern] if self._to_modern is not None else []
+        if self.calls.bridge is not None:
+            self.calls.bridge.tick()
 
     def tick_views(self) -> None:
         """A second has passed for those who see all servers at once."""
-        for board in self._boards():
-            board.tick()
-
-    def bridged(self) -> list[Session]:
-        """The sessions whose calls go over the bridge to a modern child."""
-        return [call.session for bridge in self._bridges() for call in bridge.calls()]
-
-    def busy(self) -> set[Session]:
-        """The sessions that have calls under way."""
-        calls = (call for holder in self.holders() for call in holder.calls())
-        sessions: set[Session] = {call.session for call in calls if call.session is not None}
-        return sessions | {each.outer for each in sessions if each.outer is not None}
-
-    def holders(self) -> list[Holder]:
-        """Everything that a call can be with."""
-        # A call of a bridged session is with its slot, or between two requests to it.
-        return [*self._boards(), *self.pool, *self._bridges()]
-
-    def _boards(self) -> list[SessionViews]:
-        return [self._board] if self._board is not None else []
-
-    def initialize(
-        self, server: ServerSpec, principal: str, message: Message, owner: int | None
-    ) -> Deferred[tuple[Session, Raw]]:
-        """Begin a session; fires with it and the ``InitializeResult`` for its client. Not on record yet.
-
-        :raise GatewayError: (through the Deferred) the server could not be started, or the gateway is stopping.
-        """
-        if not self.is_open:
-            raise ShuttingDown("the gateway is stopping")
-        self.permits.admit(principal, server)
-        server = self.scopes.of_principal(server, principal)
-        return maybeDeferred(self._begin, server, principal, message, owner)
-
-    def _begin(
-        self, server: ServerSpec, principal: str, message: Message, owner: int | None
-    ) -> Deferred[tuple[Session, Raw]]:
-        if not self.is_open:
-            raise ShuttingDown("the gateway is stopping")
-        server = self.current(server)  # it may have had to be found out first which era it speaks
-        self._make_room()
-        requested = legacy.requested_version(message.params)
-        era, version = self._era(server, principal, requested), negotiated(requested)
-        session = self.sessions.open(server, principal, version, message.params)
-        session.owner, session.era = owner, era
-        if server.view:
-            return succeed((session, self.board.begin(session)))
-        try:
-            slot = self.slot_for(session)
-        except GatewayError:
-            self.end(session, "its server is used by too many others")
-            raise
-        answer = slot.introduce().addCallbacks(
-            _met, _unmet, callbackArgs=(era, version), errbackArgs=(session, version)
-        )
-        begun: Deferred[tuple[Session, Raw]] = answer.addCallback(lambda hello: (session, hello))
-        begun.addErrback(self._not_begun, session)
-        if era is Era.LEGACY and server.protocol is None:
-            begun.addErrback(self._other_era, server, principal, message, owner)
-        return begun
-
-    def _other_era(
-        self, why: Failure, server: ServerSpec, principal: str, message: Message, owner: int | None
-    ) -> Deferred[tuple[Session, Raw]] | Failure:
-        # A server that refuses the handshake may be one that has none.
-        if not why.check(HandshakeRefused):
-            return why
-        return self._has_other_era(server).addCallback(
-            lambda has_it: self._begin(server, principal, message, owner) if has_it else why
-        )
-
-    def _has_other_era(self, server: ServerSpec) -> Deferred[bool]:
-        """Find out whether a server that has refused the handshake speaks the modern era."""
-        self.eras.doubt(server)
-
-        def found(_: None) -> bool:
-            is_modern = self.eras.known(server).modern is True
-            if is_modern:
-                self.eras.learn(server, Era.LEGACY, speaks=False)
-            return is_modern
-
-        return self.eras.find_out(server, Era.MODERN).addCallback(found)
+        if self._board is not None:
+            self._board.tick()
 
     def refused(self, call: Call, message: Message, why: GatewayError) -> None:
         """A request waited for a child that has refused the handshake: perhaps its server has none."""
@@ -426,121 +273,10 @@ class Switchboard:
                 self._era(session.server, session.principal),
             )
         elif (era := self._era(session.server, session.principal)) is not session.era:
-            for bridge in self._bridges():
-                bridge.leave(session)
+            if self.calls.bridge is not None:
+                self.calls.bridge.leave(session)
             self.pool.release(session)
             session.era = era
-
-    def put_on_record(self, session: Session, message: Message) -> None:
-        """Keep what a client has said at ``initialize``; best just after its answer has left."""
-        self.sessions.remember(session, self._recorded(session, message))
-        if session.inners is not None:
-            session.params = None  # it is on record
-
-    def _recorded(self, session: Session, message: Message) -> bytes:
-        if message.params is None:
-            return b""
-        whole = jsonrpc.encode(message.params)
-        if len(whole) <= PARAMS_LIMIT:
-            return whole
-        self.log.info(
-            "a client of {server} said {size} bytes at initialize, and only what matters most is on record",
-            event="session.shortened",
-            server=session.server.name,
-            size=len(whole),
-        )
-        return legacy.essential_params(message.params, PARAMS_LIMIT)
-
-    def _not_begun(self, why: Any, session: Session) -> Any:
-        self.end(session, f"it could not begin: {why.getErrorMessage()}")
-        return why
-
-    def end(self, session: Session, why: str) -> bool:
-        """End a session for good: its calls are cancelled, its own child is stopped. True when a child is stopped."""
-        self.sessions.forget(session)
-        self.log.info(
-            "a session of {server} ends: {why}", event="session.ended", server=session.server.name, why=why
-        )
-        return self._let_go(session, _ended(session, why))
-
-    def begin_inner(self, outer: Session, server: ServerSpec, identifier: bytes, uris: set[str]) -> Session:
-        """Begin the session of a view session's client at one server.
-
-        :raise GatewayError: too many others use the server.
-        """
-        era = self._era(server, outer.principal)
-        session = self.sessions.open_inner(outer, server, identifier)
-        session.era, session.uris = era, uris or None
-        try:
-            self.slot_for(session)
-        except GatewayError:
-            self.end_inner(session, UnknownSession("Session has ended"))
-            raise
-        return session
-
-    def end_inner(self, session: Session, why: GatewayError) -> bool:
-        """End such a session, as with its outer one; true when a child is stopped."""
-        self.sessions.forget(session)
-        return self._let_go(session, why)
-
-    def end_named(self, identifier: bytes) -> bool:
-        """End the session of that id, in use or not; true when a child is stopped."""
-        session = self.sessions.named(identifier)
-        if session is not None:
-            return self.end(session, "somebody asked for it")
-        self.sessions.forget_parked(identifier)
-        return False
-
-    def delete(self, identifier: bytes, server: ServerSpec, principal: str) -> None:
-        """End a session because its client asks for it.
-
-        :raise UnknownSession: the id is not one of ours, of this server, or of this principal, or it was ended.
-        """
-        session = self.sessions.find(identifier, server, principal)
-        if session is not None:
-            self.end(session, "its client asked for it")
-        elif self.sessions.knows(identifier, server, principal):
-            self.sessions.forget_parked(identifier)
-        else:
-            raise UnknownSession("Session not found")
-
-    def park(self, session: Session, why: str) -> bool:
-        """Give back what a session holds; its id stays good. True when a child of its own is stopped."""
-        self.sessions.park(session)
-        self.log.info(
-            "a session of {server} is put aside: {why}",
-            event="session.parked",
-            server=session.server.name,
-            why=why,
-        )
-        return self._let_go(session, ShuttingDown(f"the session was put aside: {why}"))
-
-    def _let_go(self, session: Session, why: GatewayError) -> bool:
-        killed = False
-        if session.inners is not None:
-            killed = self.board.leave(session, why)
-        if session.outer is not None and session.outer.inners is not None:
-            session.outer.inners.drop(session)
-        for holder in self._holders_of(session):
-            for call in holder.calls():
-                if call.session is session and holder.cancel(call, "the session has ended"):
-                    call.sink.failed(call, why)
-        for bridge in self._bridges():
-            bridge.leave(session)
-        self.questions.session_ended(session)
-        killed = self.pool.release(session) or killed
-        session.clear()
-        return killed
-
-    def _holders_of(self, session: Session) -> list[Holder]:
-        if session.inners is not None:
-            inner = (self._holders_of(each) for each in session.inners.sessions.values())
-            return list(dict.fromkeys([*self._boards(), *(holder for each in inner for holder in each)]))
-        slot = slot_of(session)
-        boards = self._boards() if session.outer is not None else []
-        if slot is None:
-            return [*boards]
-        return [*boards, slot, *(slot.replicas or ()), *self._bridges()]
 
     # Requests
 
@@ -595,7 +331,7 @@ class Switchboard:
         if slot.may_give_way:
             call.sink = _Doubtful(call.sink, self, message)
         if slot.load + self.to_modern.load >= SESSION_CALLS_LIMIT:
-            self._check_load(call.session)
+            self.calls.check_load(call.session)
         self.to_modern.submit(call, message)
 
     def _forward(self, call: Call, message: Message) -> None:
@@ -606,7 +342,7 @@ class Switchboard:
         if not isinstance(slot, Slot):
             slot = self.pool.slot_for(session)
         if slot.load >= SESSION_CALLS_LIMIT:
-            self._check_load(session)
+            self.calls.check_load(session)
         if slot.conversation is None:
             if (
                 session.server.protocol is None
@@ -623,11 +359,6 @@ class Switchboard:
             slot.replicas.submit(call, message)
         else:
             slot.submit(call, message)
-
-    def _check_load(self, session: Session) -> None:
-        calls = (call for holder in self._holders_of(session) for call in holder.calls())
-        if sum(each.session is session for each in calls) >= SESSION_CALLS_LIMIT:
-            raise Overloaded(f"{SESSION_CALLS_LIMIT} calls of this session are under way already")
 
     def _set_level(self, call: Call, message: Message) -> None:
         # One level for all is what a shared server has, so it is set to what the most verbose session asked for.
@@ -679,7 +410,7 @@ class Switchboard:
     def heard(self, session: Session, message: Message) -> None:
         """Take a notification of a client's."""
         if message.method == "notifications/cancelled":
-            self._cancelled(session, message)
+            self.calls.cancel(session, message)
         elif message.method == "notifications/initialized" or session.era is Era.MODERN:
             if session.inners is not None:
                 self.board.ask_roots(session)
@@ -703,85 +434,13 @@ class Switchboard:
         if not self.questions.answered(session, message):
             self.log.debug("an answer to nothing", event="answer.stray")
 
-    def _cancelled(self, session: Session, message: Message) -> None:
-        identifier = jsonrpc.identifier((message.params or {}).get("requestId"))
-        if identifier is None or not session.id:
-            return  # without a session, ids are those of several clients
-        for holder in self._holders_of(session):
-            for call in reversed(holder.calls()):
-                its: Session | None = call.session
-                is_its = its is not None and session in (its, its.outer)
-                if is_its and jsonrpc.same_identifier(call.id, identifier):
-                    if holder.cancel(call, _reason(message)):
-                        call.sink.failed(call, Cancelled("Request cancelled"))
-                    return
-
-    def calls(self) -> int:
-        """How many calls are under way or waiting."""
-        return sum(len(holder.calls()) for holder in self.holders())
-
-    def awaited(self) -> int:
-        """How many of them have a client that waits for the answer."""
-        return sum(not call.sink.is_gone for holder in self.holders() for call in holder.calls())
-
-    def under_way(self) -> set[Call]:
-        """The calls that have a client that waits for the answer."""
-        return {call for holder in self.holders() for call in holder.calls() if not call.sink.is_gone}
-
-    def tick(self) -> None:
-        """A second has passed: now and then take back the calls that nobody has come back for."""
-        if self.sessions.now % LONELY_STEP_TICKS:
-            return
-        for holder in self.holders():
-            for call in holder.calls():
-                call.lonely = call.lonely + LONELY_STEP_TICKS if call.sink.is_gone else 0
-                if call.lonely > LONELY_TICKS and holder.cancel(call, "its client has gone"):
-                    call.sink.failed(call, ClientGone("the client has gone"))
-
     def close(self) -> Deferred[list[tuple[bool, None]]]:
         """Take no more calls and stop every child."""
         self.is_open = False
-        self.cut_off(call for holder in self.holders() for call in holder.calls())
-        for bridge in self._bridges():
-            bridge.close()
+        self.calls.cut_off()
+        if self.calls.bridge is not None:
+            self.calls.bridge.close()
         return self.pool.close()
-
-    def cut_off(self, calls: Iterable[Call]) -> None:
-        """Take back calls that have had their time; their clients are told what that may mean."""
-        # Not left to the end of the servers: whoever ends because we say so has nothing to tell of it.
-        for call in list(calls):
-            if self._board is not None and self._board.hurry(call):
-                continue
-            if any(holder.cancel(call, "the gateway is stopping") for holder in self.holders()):
-                call.sink.failed(call, ShuttingDown(CUT_OFF.format(name=_called(call))))
-
-
-def _met(hello: Envelope, era: Era, version: str) -> Raw:
-    from mcpgateway.protocol import translate  # what only the bridge needs
-
-    return legacy.hello_for(translate.hello_from_discovery(hello) if era is Era.MODERN else hello, version)
-
-
-def _unmet(why: Failure, session: Session, version: str) -> Raw | Failure:
-    # Clients take an endpoint that refuses this for a broken one, and do not come back when its user has signed in.
-    refusal = why.value
-    if not isinstance(refusal, NeedsLogin):
-        return why
-    session.is_stale = session.is_unmet = True
-    title = session.server.title or session.server.name
-    return legacy.hello_for(legacy.unmet(title, refusal.message), version)
-
-
-def _called(call: Call) -> str:
-    # Whoever calls a tool of the gateway's own in the modern era has no session.
-    return str(call.session.server.name) if call.session is not None else "the tool"
-
-
-def _ended(session: Session, why: str) -> GatewayError:
-    if session.outer is None:
-        return UnknownSession("Session has ended")
-    # Its client knows nothing of it, and its own session lives.
-    return BackendGone(f"{session.server.name} ended before it answered ({why})")
 
 
 def _pong(call: Call, message: Message) -> None:
@@ -790,8 +449,3 @@ def _pong(call: Call, message: Message) -> None:
 
 def _goes_anywhere(message: Message) -> bool:
     return message.method == "tools/call" and "task" not in (message.params or {})
-
-
-def _reason(message: Message) -> str:
-    reason = peek.text(message.params, "reason")
-    return "cancelled by the client" if reason is None else reason

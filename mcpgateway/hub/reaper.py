@@ -41,7 +41,7 @@ class Reaper:
             self._switchboard.park(session, EndReason.OWNER_DEAD.value)
 
     def _facts(self) -> list[SessionFacts]:
-        busy = self._switchboard.busy()
+        busy = self._switchboard.calls.busy()
         alive: dict[int, bool] = {}
         for session in self._sessions:
             if session.owner is not None and session.owner not in alive:

@@ -29,7 +29,7 @@ class Housekeeping:
 
     def look_around(self) -> None:
         """Give memory back if there is enough of it and nothing is under way; see Note [What can be given back]."""
-        if self._switchboard.calls():
+        if len(self._switchboard.calls):
             return
         size = resident_bytes()
         self._smallest = min(self._smallest, size)

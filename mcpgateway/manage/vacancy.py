@@ -39,7 +39,10 @@ class Vacancy:
     def _is_used(self) -> bool:
         held = any(slot.is_used or (slot.is_up and slot.tasks.have_begun) for slot in self._switchboard.pool)
         return (
-            held or self._is_heard() or len(self._switchboard.sessions) > 0 or self._switchboard.calls() > 0
+            held
+            or self._is_heard()
+            or len(self._switchboard.sessions) > 0
+            or len(self._switchboard.calls) > 0
         )
 
     def begin(self) -> None:

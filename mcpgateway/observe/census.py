@@ -76,7 +76,7 @@ class Census:
             "running": running,
             "sessions": len(sessions),
             "streams": sum(session.has_stream for session in sessions),
-            "calls": self.switchboard.calls(),
+            "calls": len(self.switchboard.calls),
             "auth": self.auth(),
             "started_at": datetime.fromtimestamp(self.started_at, UTC).isoformat(timespec="seconds"),
             "uptime": sessions.now,

@@ -92,7 +92,7 @@ class Dump:
             "servers": len(board.servers),
             "sessions": len(board.sessions),
             "streams": sum(each.has_stream for each in board.sessions),
-            "calls": board.calls(),
+            "calls": len(board.calls),
         }
 
     def _timers(self) -> dict[str, Any]:
@@ -118,7 +118,7 @@ class Dump:
         return _bounded((_slot(each) for each in slots), len(slots))
 
     def _calls(self) -> dict[str, Any]:
-        calls = [(holder, call) for holder in self.switchboard.holders() for call in holder.calls()]
+        calls = [(holder, call) for holder in self.switchboard.calls.holders() for call in holder.calls()]
         return _bounded((_call(holder, call) for holder, call in calls), len(calls))
 
     def _config(self) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class SessionBook:
 
     def _calls(self) -> Counter[Session]:
         counted: Counter[Session] = Counter()
-        for holder in self.switchboard.holders():
+        for holder in self.switchboard.calls.holders():
             for call in holder.calls():
                 session: Session | None = call.session
                 if session is not None:

@@ -54,7 +54,7 @@ def _make_room(registry: ViewRegistry, session: Session) -> None:
     found = [each for name, each in registry.inners(session).sessions.items() if name != each.server.name]
     if len(found) < LIMIT:
         return
-    busy = registry.switchboard.busy()
+    busy = registry.switchboard.calls.busy()
     oldest = next((each for each in found if each not in busy), None)
     if oldest is None:
         raise Overloaded(f"{LIMIT} calls in other directories are under way already", "wait for one to end")

@@ -424,7 +424,7 @@ class ViewRegistry:
 
     def take_back(self, call: Call, reason: str) -> bool:
         """Take a call back, wherever it is; false when it has been answered."""
-        return any(holder.cancel(call, reason) for holder in self.switchboard.holders())
+        return self.switchboard.calls.take_back(call, reason)
 
 
 def gone(reason: str) -> None:

@@ -294,7 +294,7 @@ class HangUpTests:
         call(gateway, two, 1)
         hang_up(one)
         assert not gateway.child.asked(CANCELLED)
-        assert gateway.switchboard.calls() == 1
+        assert len(gateway.switchboard.calls) == 1
 
     def test_in_time(self) -> None:
         """A call that takes too long is taken back, and its client told."""

@@ -277,7 +277,7 @@ class PutAsideTests:
         assert reaper.look_around() == 0
         gateway.sessions.now += 1
         assert reaper.look_around() == 1
-        assert (len(gateway.sessions), gateway.switchboard.calls()) == (0, 0)
+        assert (len(gateway.sessions), len(gateway.switchboard.calls)) == (0, 0)
         again = same(gateway, one)
         again.call(2)
         assert gateway.child is not child

@@ -62,7 +62,7 @@ class Machine:
 
 def keeper(machine: Machine) -> Housekeeping:
     """The housekeeping of a gateway on that machine."""
-    switchboard: Any = type("Switchboard", (), {"calls": lambda self: machine.calls})()
+    switchboard: Any = type("Switchboard", (), {"calls": property(lambda self: range(machine.calls))})()
     for name in ("resident_bytes", "allocated_bytes", "give_back"):
         setattr(housekeeping, name, getattr(machine, name))
     return Housekeeping(switchboard, machine.forget)

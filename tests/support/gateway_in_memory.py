@@ -533,7 +533,7 @@ class MemoryGateway:
             self.door.streams.tick()
             self.owners.tick()
             self.switchboard.pool.tick()
-            self.switchboard.tick()
+            self.switchboard.calls.tick()
             self.switchboard.questions.tick()
             self.hub.tick()
             self.health.tick()

@@ -210,13 +210,13 @@ class AskingTests:
         for client in clients:
             call(stage, client, "gateway_wait")
         switchboard = stage.gateway.switchboard
-        assert len(switchboard.under_way()) == 2
-        assert switchboard.busy() == set()
+        assert len(switchboard.calls.under_way()) == 2
+        assert switchboard.calls.busy() == set()
         stage.gateway.hub.close()
-        assert (len(stage.door.errands), switchboard.awaited()) == (2, 2)
+        assert (len(stage.door.errands), switchboard.calls.awaited()) == (2, 2)
         answers.text(the_tool(stage, "wait").calls[0][0], "in time")
         assert text(reply(clients[0])) == "in time"
-        assert switchboard.awaited() == 1
+        assert switchboard.calls.awaited() == 1
         switchboard.close()
         assert reply(clients[1])["error"]["code"] == -32603
         assert len(stage.door.errands) == 0

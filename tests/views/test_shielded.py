@@ -64,12 +64,12 @@ class ThreadTests:
         """Whoever stops the gateway, or begins it anew, waits for them."""
         threads = Threads(tmp_path)
         threads.stage.gateway.hub.close()
-        assert threads.switchboard.awaited() == 2
-        assert len(threads.switchboard.under_way()) == 2
+        assert threads.switchboard.calls.awaited() == 2
+        assert len(threads.switchboard.calls.under_way()) == 2
         assert threads.answers == [None, None]
         threads.thread.work()
         assert all("_ref" in each for each in threads.answers)
-        assert threads.switchboard.awaited() == 0
+        assert threads.switchboard.calls.awaited() == 0
 
     def test_no_more_time(self, tmp_path: Path) -> None:
         """When there is no more time they are passed on whole, and once."""
@@ -86,7 +86,7 @@ class ThreadTests:
         other.path = threads.guest.path
         other.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 7}})
         hang_up(threads.client)
-        assert threads.switchboard.calls() == 0
+        assert len(threads.switchboard.calls) == 0
         threads.thread.work()
         assert threads.answers[0]["error"]["code"] == -32800
 

@@ -203,7 +203,7 @@ class Exposition:
             (SERVERS, len(census.switchboard.servers)),
             (SESSIONS, len(sessions)),
             (STREAMS, sum(each.has_stream for each in sessions)),
-            (IN_PROGRESS, census.switchboard.calls()),
+            (IN_PROGRESS, len(census.switchboard.calls)),
             (ENABLED, int(not census.is_disabled())),
             (MEMORY, resident_bytes()),
             (CPU, time.process_time()),

@@ -435,7 +435,7 @@ class Health:
         if slot.calls():
             return True
         board = self._switchboard
-        return board is not None and any(session.slot is slot for session in board.bridged())
+        return board is not None and any(session.slot is slot for session in board.calls.bridged())
 
     def is_known(self, slot: Upstream) -> bool:
         """Whether what its server offers is known without a child."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import math
 from typing import TYPE_CHECKING
 
@@ -11,16 +10,16 @@ from twisted.logger import Logger
 from mcpgateway.errors import (
     GatewayError,
     HandshakeFailed,
-    LaunchFailed,
     NeedsApproval,
     NeedsAuthorization,
     NeedsLogin,
     Unreachable,
 )
 from mcpgateway.hub.health.ping import Pulse
+from mcpgateway.hub.health.running_child import Run
+from mcpgateway.hub.health.start_failures import lasts, never_runs
 from mcpgateway.hub.health.stuck_calls import StuckWatch
 from mcpgateway.hub.health.upkeep import Upkeep
-from mcpgateway.hub.running_child import Run
 from mcpgateway.interfaces import Gone, Launch
 from mcpgateway.policy import backoff
 from mcpgateway.policy.health import UP, HealthMachine, HealthState, new_condition
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
 MISSES_LIMIT = 3
 STUCK_TICKS = 60
 FETCH_TICKS = 330  # what has to be fetched before the start has limits of its own, of 300 s at most
-NEVER_RUNS = frozenset((126, 127))  # what a shell exits with whose program is not executable, or not there
-PASSING = frozenset((errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY))
 PING_FAILED = "MCP ping failed"
 
 _WAITING = frozenset((HealthState.RESTARTING, HealthState.ERROR, HealthState.UNREACHABLE))
@@ -168,11 +165,9 @@ class Instance:
         if isinstance(why, NeedsAuthorization | NeedsApproval):
             self._is_refused(why)
             return
-        # A program that is missing stays so until somebody does something about it.
-        is_permanent = isinstance(why, LaunchFailed) and getattr(why.__cause__, "errno", 0) not in PASSING
         words = why.hint if isinstance(why, HandshakeFailed) else ""
         self.chart.history.failed(why, self.chart.note(why.message), words)
-        self._not_started(why.message, is_unreachable=isinstance(why, Unreachable), is_permanent=is_permanent)
+        self._not_started(why.message, is_unreachable=isinstance(why, Unreachable), is_permanent=lasts(why))
 
     def ended(self, why: Gone) -> None:
         """It has ended."""
@@ -184,7 +179,7 @@ class Instance:
             if why.error is not None:
                 what = why.error.message
             self.chart.history.ended(why, self.chart.note(what))
-            is_permanent = why.code in NEVER_RUNS
+            is_permanent = never_runs(why)
             self._not_started(what, is_unreachable=why.is_unreachable, is_permanent=is_permanent)
         elif self.state in UP:
             self._crashed(why)
@@ -252,7 +247,7 @@ class Instance:
             self._run_is_over()
             self._condition.lost()
             return
-        self._is_permanent = why.code in NEVER_RUNS
+        self._is_permanent = never_runs(why)
         self._is_lost()
         if self.is_used:
             self._condition.crashed()

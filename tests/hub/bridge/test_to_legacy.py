@@ -173,7 +173,7 @@ def is_clean(gateway: MemoryGateway) -> bool:
         or bridge._parked
         or groups
         or len(gateway.switchboard.questions)
-        or gateway.switchboard.calls()
+        or len(gateway.switchboard.calls)
     )
 
 
@@ -1419,7 +1419,7 @@ class StopTests:
         assert len(child.asked(CANCELLED)) == 1
         assert "stopping" in error(three)["message"]
         assert answered(two) is None
-        assert gateway.switchboard.awaited() == 1
+        assert gateway.switchboard.calls.awaited() == 1
         again(one, asked, {key(asked): ACCEPT})
         assert "stopping" in error(one)["message"]
         ask(other)  # nobody could come back with an answer

@@ -9,8 +9,8 @@ import pytest
 
 from mcpgateway.config.model import Bridge, ServerSpec, Share
 from mcpgateway.hub.bridge.to_modern import ROUND_TICKS, ROUNDS_LIMIT
+from mcpgateway.hub.calls import LONELY_STEP_TICKS, LONELY_TICKS, SESSION_CALLS_LIMIT
 from mcpgateway.hub.client_requests import UNHEARD_TICKS
-from mcpgateway.hub.dispatch import LONELY_STEP_TICKS, LONELY_TICKS, SESSION_CALLS_LIMIT
 from mcpgateway.hub.subscriptions.legacy_sessions import UNACKNOWLEDGED_TICKS
 from mcpgateway.hub.subscriptions.upstream_modern import URIS_LIMIT
 from mcpgateway.interfaces import ISessionStore
@@ -1157,8 +1157,8 @@ class EndTests:
         want(gateway.child, call(gateway, client), "s", a=FORM)
         switchboard = gateway.switchboard
         found = gateway.sessions.named(client.headers["Mcp-Session-Id"].encode())
-        assert switchboard.busy() == {found}
-        assert (switchboard.calls(), switchboard.awaited()) == (1, 1)
+        assert switchboard.calls.busy() == {found}
+        assert (len(switchboard.calls), switchboard.calls.awaited()) == (1, 1)
 
     def test_the_gateway_stops(self, gateway: MemoryGateway) -> None:
         """Whoever still waits is told so."""
@@ -1166,4 +1166,4 @@ class EndTests:
         want(gateway.child, call(gateway, client), "s", a=FORM)
         gateway.switchboard.close()
         assert "was stopped or restarted" in reply(client)["error"]["message"]
-        assert gateway.switchboard.calls() == 0
+        assert len(gateway.switchboard.calls) == 0

@@ -15,7 +15,7 @@ from mcpgateway.errors import NeedsApproval, NeedsAuthorization, NeedsLogin, Unk
 from mcpgateway.hub.health.health import BLIND, Instruments
 from mcpgateway.hub.health.instance import FETCH_TICKS, MISSES_LIMIT, STUCK_TICKS
 from mcpgateway.hub.health.ping import CHECKS_LIMIT, LENIENT_TICKS, PATIENCE_TICKS
-from mcpgateway.hub.running_child import HEALTHY_TICKS
+from mcpgateway.hub.health.running_child import HEALTHY_TICKS
 from mcpgateway.interfaces import Gone
 from mcpgateway.protocol.versions import Era
 from tests.support.gateway_in_memory import HELLO, Client, MemoryChild, MemoryGateway

@@ -271,7 +271,7 @@ class EndTests:
         agree(child)
         assert [each["params"]["uri"] for each in child.asked(UNSUBSCRIBE)] == [A, B]
         assert len(gateway.sessions) == 0
-        assert gateway.switchboard.calls() == 0
+        assert len(gateway.switchboard.calls) == 0
 
     def test_the_gateway_stops(self, gateway: MemoryGateway) -> None:
         """Its listeners are told that it is over."""

@@ -1,0 +1,152 @@
+"""The calls under way: where each of them is, whose it is, and how it is taken back.
+
+A call is with a slot, or between two requests to one (`mcpgateway.hub.bridge.to_modern`), or it waits on a view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from mcpgateway.errors import Cancelled, ClientGone, GatewayError, Overloaded, ShuttingDown
+from mcpgateway.hub.pool import Pool
+from mcpgateway.hub.replay import KEPT_TICKS
+from mcpgateway.hub.sessions import Session, Sessions
+from mcpgateway.hub.slot import slot_of
+from mcpgateway.interfaces import Call
+from mcpgateway.protocol import jsonrpc, peek
+from mcpgateway.protocol.jsonrpc import Message
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.bridge.to_modern import ToModern
+    from mcpgateway.hub.views import Holder, SessionViews
+
+SESSION_CALLS_LIMIT = 1000
+LONELY_TICKS = KEPT_TICKS  # as long as its answer would be kept for a client that may come back
+LONELY_STEP_TICKS = 10
+CUT_OFF = "the gateway was stopped or restarted before {name} answered; the call may have had effects"
+
+
+class Calls:
+    """All calls under way.
+
+    :ivar views: serves the sessions of views; None until there is one.
+    :ivar bridge: the bridge to servers that speak only the modern era; None until a session needs it.
+    """
+
+    def __init__(self, pool: Pool, sessions: Sessions) -> None:
+        self.views: SessionViews | None = None
+        self.bridge: ToModern | None = None
+        self._pool = pool
+        self._sessions = sessions
+
+    def __len__(self) -> int:
+        return sum(len(holder.calls()) for holder in self.holders())
+
+    def holders(self) -> list[Holder]:
+        """Everything that a call can be with."""
+        # A call of a bridged session is with its slot, or between two requests to it.
+        return [*self._views(), *self._pool, *self._bridges()]
+
+    def _views(self) -> list[SessionViews]:
+        return [self.views] if self.views is not None else []
+
+    def _bridges(self) -> list[ToModern]:
+        return [self.bridge] if self.bridge is not None else []
+
+    def _holders_of(self, session: Session) -> list[Holder]:
+        if session.inners is not None:
+            inner = (self._holders_of(each) for each in session.inners.sessions.values())
+            return list(dict.fromkeys([*self._views(), *(holder for each in inner for holder in each)]))
+        slot = slot_of(session)
+        views = self._views() if session.outer is not None else []
+        if slot is None:
+            return [*views]
+        return [*views, slot, *(slot.replicas or ()), *self._bridges()]
+
+    def awaited(self) -> int:
+        """How many of them have a client that waits for the answer."""
+        return sum(not call.sink.is_gone for holder in self.holders() for call in holder.calls())
+
+    def under_way(self) -> set[Call]:
+        """The calls that have a client that waits for the answer."""
+        return {call for holder in self.holders() for call in holder.calls() if not call.sink.is_gone}
+
+    def bridged(self) -> list[Session]:
+        """The sessions whose calls go over the bridge to a modern child."""
+        return [call.session for bridge in self._bridges() for call in bridge.calls()]
+
+    def busy(self) -> set[Session]:
+        """The sessions that have calls under way."""
+        calls = (call for holder in self.holders() for call in holder.calls())
+        sessions: set[Session] = {call.session for call in calls if call.session is not None}
+        return sessions | {each.outer for each in sessions if each.outer is not None}
+
+    def check_load(self, session: Session) -> None:
+        """See whether a session may have one more call.
+
+        :raise Overloaded: it has as many as it may have.
+        """
+        calls = (call for holder in self._holders_of(session) for call in holder.calls())
+        if sum(each.session is session for each in calls) >= SESSION_CALLS_LIMIT:
+            raise Overloaded(f"{SESSION_CALLS_LIMIT} calls of this session are under way already")
+
+    # Taking them back
+
+    def cancel(self, session: Session, message: Message) -> None:
+        """Take back the call that a client's ``notifications/cancelled`` names."""
+        identifier = jsonrpc.identifier((message.params or {}).get("requestId"))
+        if identifier is None or not session.id:
+            return  # without a session, ids are those of several clients
+        for holder in self._holders_of(session):
+            for call in reversed(holder.calls()):
+                its: Session | None = call.session
+                is_its = its is not None and session in (its, its.outer)
+                if is_its and jsonrpc.same_identifier(call.id, identifier):
+                    if holder.cancel(call, _reason(message)):
+                        call.sink.failed(call, Cancelled("Request cancelled"))
+                    return
+
+    def end(self, session: Session, why: GatewayError) -> None:
+        """Take back all calls of a session that ends."""
+        for holder in self._holders_of(session):
+            for call in holder.calls():
+                if call.session is session and holder.cancel(call, "the session has ended"):
+                    call.sink.failed(call, why)
+
+    def take_back(self, call: Call, reason: str) -> bool:
+        """Take a call back, wherever it is; false when it has been answered."""
+        return any(holder.cancel(call, reason) for holder in self.holders())
+
+    def tick(self) -> None:
+        """A second has passed: now and then take back the calls that no client has come back for."""
+        if self._sessions.now % LONELY_STEP_TICKS:
+            return
+        for holder in self.holders():
+            for call in holder.calls():
+                call.lonely = call.lonely + LONELY_STEP_TICKS if call.sink.is_gone else 0
+                if call.lonely > LONELY_TICKS and holder.cancel(call, "its client has gone"):
+                    call.sink.failed(call, ClientGone("the client has gone"))
+
+    def cut_off(self, calls: Iterable[Call] | None = None) -> None:
+        """Take back calls that have had their time; their clients are told what that may mean.
+
+        :param calls: None for all of them.
+        """
+        found = calls if calls is not None else (each for holder in self.holders() for each in holder.calls())
+        # Not left to the end of the servers: a server that ends because we say so has nothing to tell of it.
+        for call in list(found):
+            if self.views is not None and self.views.hurry(call):
+                continue
+            if self.take_back(call, "the gateway is stopping"):
+                call.sink.failed(call, ShuttingDown(CUT_OFF.format(name=_called(call))))
+
+
+def _called(call: Call) -> str:
+    # Whoever calls a tool of the gateway's own in the modern era has no session.
+    return str(call.session.server.name) if call.session is not None else "the tool"
+
+
+def _reason(message: Message) -> str:
+    reason = peek.text(message.params, "reason")
+    return "cancelled by the client" if reason is None else reason
