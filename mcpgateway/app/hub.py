@@ -284,10 +284,10 @@ def _pool_of(around: Surroundings, outside: Outside, questions: Questions) -> Po
 
 def _views_of(stateless: Stateless, board: ViewSessions, outside: Outside) -> ViewDoor:
     from mcpgateway.views.modern import ViewDoor
-    from mcpgateway.views.modern_registry import Around
+    from mcpgateway.views.modern_registry import ModernParts
 
     states, clock = outside.keys.request_states(), outside.clock
-    around = Around(board, board.switchboard.pool, clock, states, clock.seconds, outside.snapshots)
+    around = ModernParts(board, board.switchboard.pool, clock, states, clock.seconds, outside.snapshots)
     door = ViewDoor(stateless, around)
     door.use(board.outcomes)
     board.errands = door.errands

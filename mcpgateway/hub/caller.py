@@ -12,7 +12,7 @@ from mcpgateway.protocol.jsonrpc import Envelope
 
 
 @frozen
-class Client:
+class ModernClient:
     """What a request says of its client.
 
     :ivar meta: the members of its ``_meta`` that say so.
@@ -42,4 +42,4 @@ class Asker:
     headers: Mapping[bytes, bytes] | None = None
     has_tried: bool = False
     has_state: bool = False
-    client: Client | None = None
+    client: ModernClient | None = None

@@ -29,7 +29,7 @@ _TOKEN = "progressToken"  # noqa: S105 - the name of a member
 
 
 @define(eq=False)
-class Question:
+class ClientQuestion:
     """One question under way.
 
     :ivar slot: whose child asks.
@@ -65,7 +65,7 @@ class Questions:
     log = Logger()
 
     def __init__(self) -> None:
-        self._asked: dict[int, Question] = {}
+        self._asked: dict[int, ClientQuestion] = {}
         # Sessions outlive the gateway: a late answer to what it asked in a former life must meet no question of this.
         self._numbers = count(1 + secrets.randbelow(FIRST_LIMIT))
 
@@ -91,7 +91,7 @@ class Questions:
         if sum(1 for each in self._asked.values() if each.session is session) >= LIMIT:
             raise Overloaded(f"the client already has {LIMIT} questions to answer")
         number = next(self._numbers)
-        question = Question(number, slot, backend, message["id"], session, at, method, call)
+        question = ClientQuestion(number, slot, backend, message["id"], session, at, method, call)
         self._asked[number] = question
         if at is not session and call is None:
             message = _with_own_token(question, message)
@@ -101,7 +101,7 @@ class Questions:
             del self._asked[number]
             raise ClientGone(f"nobody can be asked {method} now")
 
-    def _say(self, question: Question, message: bytes) -> bool:
+    def _say(self, question: ClientQuestion, message: bytes) -> bool:
         # On the stream of the call it belongs to, or most likely does; else on the session's own.
         session = question.session
         call = question.call or question.slot.newest_calls().get(question.at)
@@ -110,7 +110,7 @@ class Questions:
         session.mailbox.put(message, question.key, lambda: self._lost(question))
         return question.key not in session.mailbox
 
-    def _lost(self, question: Question) -> None:
+    def _lost(self, question: ClientQuestion) -> None:
         if self._asked.pop(question.number, None) is not None:
             self._refuse(
                 question, Overloaded("the client does not listen, and too many messages wait for it")
@@ -135,12 +135,12 @@ class Questions:
                 message["params"] = jsonrpc.raw(params)
                 self._take_back(question, jsonrpc.encode(message))
 
-    def _take_back(self, question: Question, message: bytes) -> None:
+    def _take_back(self, question: ClientQuestion, message: bytes) -> None:
         del self._asked[question.number]
         if not question.session.mailbox.withdraw(question.key):
             self._say(question, message)
 
-    def _call_off(self, question: Question, reason: str) -> None:
+    def _call_off(self, question: ClientQuestion, reason: str) -> None:
         params = {"requestId": question.number, "reason": reason}
         self._take_back(question, jsonrpc.encode(jsonrpc.notification("notifications/cancelled", params)))
 
@@ -182,7 +182,7 @@ class Questions:
         if question is not None and question.session is session:
             self._stand_in(question)
 
-    def _stand_in(self, question: Question) -> None:
+    def _stand_in(self, question: ClientQuestion) -> None:
         del self._asked[question.number]
         if question.method == "elicitation/create":
             self._tell(question, jsonrpc.result(question.child_id, {"action": "cancel"}))
@@ -205,17 +205,17 @@ class Questions:
                 self._call_off(question, "timed out")
                 self._refuse(question, BackendTimeout("the client did not answer in time"))
 
-    def _refuse(self, question: Question, why: GatewayError) -> None:
+    def _refuse(self, question: ClientQuestion, why: GatewayError) -> None:
         self._tell(question, jsonrpc.error(question.child_id, why))
 
-    def _tell(self, question: Question, reply: Envelope) -> None:
+    def _tell(self, question: ClientQuestion, reply: Envelope) -> None:
         try:
             question.backend.notify(reply)
         except GatewayError as why:
             self.log.debug("{server} could not be answered: {why}", server=question.slot.server.name, why=why)
 
 
-def _with_own_token(question: Question, message: Envelope) -> Envelope:
+def _with_own_token(question: ClientQuestion, message: Envelope) -> Envelope:
     # Several servers may use the same token; the question's number is nobody else's.
     params = peek.members(message, "params")
     meta = peek.members(params, "_meta")

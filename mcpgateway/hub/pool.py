@@ -41,7 +41,7 @@ PLACES_LIMIT = 64  # workspaces, credentials or principals of one server that ha
 
 
 @frozen
-class Key:
+class SlotKey:
     """Which child of a server: no two sessions use the same one that differ in this.
 
     :ivar value: the id of the session whose own it is, or where the sessions that share it work, or with which values.
@@ -79,12 +79,12 @@ class Pool:
         self._store = store
         self.traits = Traits(store, around.snapshots)
         self.params_of: Callable[[Session], Envelope | None] = _said
-        self._slots: dict[Key, Slot] = {}
+        self._slots: dict[SlotKey, Slot] = {}
         self._reasons: dict[str, str | None] = {}
         self._asking: dict[str, bool] = {}
         self.moves = 0
         # The slots of one workspace or credential, and for how many ticks nobody has used them.
-        self._idle: dict[Key, int] = {}
+        self._idle: dict[SlotKey, int] = {}
         self._replicated: list[Replicas] = []
         # Slots that are one too many, and still have calls under way.
         self._parting: list[Slot] = []
@@ -271,17 +271,19 @@ class Pool:
 
     def _shared_key(
         self, server: ServerSpec, era: Era, offer: Offer | None = None, principal: str = LOCAL
-    ) -> Key:
+    ) -> SlotKey:
         place = self._place(server)
         sharer = self._sharer(server, principal)
-        return Key(server.name, era, place, sharer, "" if self.is_single(server) else name_of(offer or {}))
+        return SlotKey(
+            server.name, era, place, sharer, "" if self.is_single(server) else name_of(offer or {})
+        )
 
     def _sharer(self, server: ServerSpec, principal: str) -> str:
         # What one principal has left in a server is not another's to meet, unless the entry says that it may be.
         is_left_open = server.share is Share.AUTO
         return sharer_of(principal) if is_left_open and not self.traits.is_stateless(server) else ""
 
-    def _any_of(self, key: Key) -> Slot | None:
+    def _any_of(self, key: SlotKey) -> Slot | None:
         # It may have become known only now that there is to be no second one.
         found = [
             slot
@@ -299,7 +301,7 @@ class Pool:
         """
         if not self.is_single(server):
             return
-        place, alike = self._place(server), dict[str, dict[Key, Slot]]()
+        place, alike = self._place(server), dict[str, dict[SlotKey, Slot]]()
         for key, slot in self._slots.items():
             is_one = slot.shared and not slot.is_replica and (slot is kept or slot.is_up)
             if is_one and key.server == server.name and key.value == place:
@@ -311,7 +313,7 @@ class Pool:
                 if slot is not stays:
                     self._part(key, slot, stays)
 
-    def _part(self, key: Key, slot: Slot, stays: Slot) -> None:
+    def _part(self, key: SlotKey, slot: Slot, stays: Slot) -> None:
         del self._slots[key]
         self._idle.pop(key, None)
         slot.is_over = True
@@ -328,7 +330,7 @@ class Pool:
             self._parting.remove(slot)
             self._drop(slot)
 
-    def _make_room(self, key: Key) -> None:
+    def _make_room(self, key: SlotKey) -> None:
         of_server = [each for each in self._idle if (each.server, each.era) == (key.server, key.era)]
         if len(of_server) < PLACES_LIMIT:
             return
@@ -339,7 +341,7 @@ class Pool:
             )
         self._let_go(max(idle, key=self._idle.__getitem__), "others need its place")
 
-    def _replicate(self, home: Slot, params: dict[str, Any], key: Key) -> None:
+    def _replicate(self, home: Slot, params: dict[str, Any], key: SlotKey) -> None:
         from mcpgateway.hub.replicas import Replicas  # few servers have any
 
         def make(nth: int) -> Slot:
@@ -353,7 +355,7 @@ class Pool:
 
     def _own(self, session: Session) -> Slot:
         server = session.server
-        key = Key(server.name, session.era, session.id)
+        key = SlotKey(server.name, session.era, session.id)
         if session.era is Era.MODERN:
             return self._add(server, modern.own_meta(__version__), key)
         may_ask = server.interactive is not False
@@ -364,7 +366,7 @@ class Pool:
         self,
         server: ServerSpec,
         params: dict[str, Any],
-        key: Key,
+        key: SlotKey,
         *,
         shared: bool = False,
         home: Slot | None = None,
@@ -406,7 +408,7 @@ class Pool:
         if slot is None:
             return False
         slot.leave(session)
-        key = Key(session.server.name, slot.era, session.id)
+        key = SlotKey(session.server.name, slot.era, session.id)
         if self._slots.get(key) is not slot:
             if slot.server.share is Share.ISOLATED and not slot.sessions:
                 self._hurry(slot)
@@ -435,11 +437,11 @@ class Pool:
             if self._idle[key] > IDLE_TICKS and (key.value or self._has_twin(key)):
                 self._let_go(key, "nobody uses it any more")
 
-    def _has_twin(self, key: Key) -> bool:
+    def _has_twin(self, key: SlotKey) -> bool:
         # The one child of a server that all share is kept, whatever that server keeps in it.
         return any((each.server, each.era) == (key.server, key.era) for each in self._idle if each != key)
 
-    def _let_go(self, key: Key, why: str) -> None:
+    def _let_go(self, key: SlotKey, why: str) -> None:
         slot = self._slots[key]
         del self._idle[key]
         self.log.info(

@@ -98,7 +98,7 @@ class Trail:
 
 
 @define(eq=False)
-class Event:
+class SentEvent:
     """What was said, where and when."""
 
     trail: Trail
@@ -118,7 +118,7 @@ class Replay:
     def __init__(self, epoch: str, budget: Budget) -> None:
         self.epoch = epoch
         self._budget = budget
-        self._events: deque[Event] = deque()
+        self._events: deque[SentEvent] = deque()
         self._size = 0
         self._rank = 0
         self._next = STANDING + 1
@@ -148,7 +148,7 @@ class Replay:
     def record(self, trail: Trail, message: bytes, now: int) -> EventId:
         """Keep the next event of a stream; returns its id."""
         identifier = self.mark(trail)
-        self._events.append(Event(trail, trail.place, message, now))
+        self._events.append(SentEvent(trail, trail.place, message, now))
         self._size += len(message)
         self._budget.kept(message)
         while len(self._events) > EVENTS_LIMIT or self._size > BYTES_LIMIT:
@@ -206,7 +206,7 @@ class Replay:
             self._dropped(self._events.popleft())
         self._weigh()
 
-    def _dropped(self, event: Event) -> None:
+    def _dropped(self, event: SentEvent) -> None:
         self._size -= len(event.message)
         self._budget.dropped(event.message)
 

@@ -22,7 +22,7 @@ OWNED = frozenset(("tasks/get", "tasks/result", "tasks/cancel"))
 
 
 @frozen
-class Owner:
+class TaskOwner:
     """Whom a task belongs to.
 
     :ivar session: the id of the session that began it; empty for a request without one.
@@ -43,8 +43,8 @@ class Owner:
 class Tasks:
     """The tasks of one slot, by their ids; and by the number of the call that began them, for progress."""
 
-    _by_id: dict[str, Owner]
-    _by_number: dict[int, Owner]
+    _by_id: dict[str, TaskOwner]
+    _by_number: dict[int, TaskOwner]
 
     @classmethod
     def none(cls) -> Tasks:
@@ -60,7 +60,7 @@ class Tasks:
         if identifier is None:
             return
         session: Session = call.session
-        owner = Owner(session.id, session.principal, call.token)
+        owner = TaskOwner(session.id, session.principal, call.token)
         self._by_id[identifier] = self._by_number[call.number] = owner
         if len(self._by_id) > LIMIT:
             del self._by_id[next(iter(self._by_id))]
@@ -81,7 +81,7 @@ class Tasks:
         """The next child's calls are numbered from the beginning."""
         self._by_number.clear()
 
-    def of_call(self, number: int) -> Owner | None:
+    def of_call(self, number: int) -> TaskOwner | None:
         """Whose task a call began."""
         return self._by_number.get(number)
 

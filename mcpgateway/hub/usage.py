@@ -11,7 +11,7 @@ from mcpgateway.discovery.usage import Book, Saving
 WRITE_TICKS = 60  # between two writings; a minute of counts is what a crash may cost
 
 
-class Store(Protocol):
+class UsageStore(Protocol):
     """Where the book outlives the gateway; see `mcpgateway.system.usage.UsageFile`."""
 
     def read(self) -> Book:
@@ -27,7 +27,7 @@ class Usage:
     :param seconds: the wall clock.
     """
 
-    def __init__(self, store: Store, seconds: Callable[[], float]) -> None:
+    def __init__(self, store: UsageStore, seconds: Callable[[], float]) -> None:
         self._store = store
         self._seconds = seconds
         self._read: Book | None = None

@@ -21,7 +21,7 @@ SUGGESTED = 3
 SEPARATOR = "\0"
 
 
-class Librarian(Protocol):
+class ListSource(Protocol):
     """What is known of the servers' lists (`mcpgateway.hub.catalog.listed.Librarian`)."""
 
     def known(self, server: ServerSpec, kind: ListKind, told: str = "") -> tuple[Item, ...] | None:
@@ -41,7 +41,7 @@ class UnknownTool(CallerError):
 class Directory:
     """The tools of all servers, as one caller may use them."""
 
-    librarian: Librarian
+    librarian: ListSource
 
     def id_of(self, item: Item, access: Access) -> str:
         """The id of a tool: the name that it is listed under."""

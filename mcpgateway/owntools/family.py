@@ -10,8 +10,8 @@ from attrs import frozen
 from mcpgateway.config.model import ServerSpec, transport
 from mcpgateway.discovery.records import ListKind
 from mcpgateway.owntools.answers import Shield, unshielded
-from mcpgateway.owntools.directory import Directory, Librarian
-from mcpgateway.owntools.get_result import GetResult, Vault
+from mcpgateway.owntools.directory import Directory, ListSource
+from mcpgateway.owntools.get_result import GetResult, ResultStore
 from mcpgateway.owntools.invoke import CallTool, Invoke, Invoking
 from mcpgateway.owntools.invoke_later import InvokeAsync, InvokeStatus
 from mcpgateway.owntools.jobs import Jobs
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @frozen
-class Around:
+class OwnToolParts:
     """What the gateway's own tools work with.
 
     :ivar vault: where the originals of results are; None where none are kept.
@@ -34,8 +34,8 @@ class Around:
     :ivar shield: cuts what is large.
     """
 
-    librarian: Librarian
-    vault: Vault | None
+    librarian: ListSource
+    vault: ResultStore | None
     jobs: Jobs
     sight: Sight
     clock: Any
@@ -43,7 +43,7 @@ class Around:
 
 
 def sight_of(
-    switchboard: Switchboard, health: Health, librarian: Librarian, config: Callable[[], Mapping[str, Any]]
+    switchboard: Switchboard, health: Health, librarian: ListSource, config: Callable[[], Mapping[str, Any]]
 ) -> Sight:
     """How the gateway and its servers are seen from here."""
 
@@ -61,7 +61,7 @@ def sight_of(
     return Sight(servers, look, count, config, lambda: switchboard.sessions.now)
 
 
-def make_builtin(around: Around, more: Iterable[Tool] = ()) -> Builtin:
+def make_builtin(around: OwnToolParts, more: Iterable[Tool] = ()) -> Builtin:
     """All of them, in the order they are listed in.
 
     :param more: those that manage servers.

@@ -19,7 +19,7 @@ from mcpgateway.protocol.jsonrpc import Envelope
 URI = "gateway://results/"  # what a reference is the end of, where it is a resource
 
 
-class Vault(Protocol):
+class ResultStore(Protocol):
     """Where the originals of results are (`mcpgateway.hub.results.originals.Vault`)."""
 
     def page(self, ref: str, principal: str, query: Any) -> Deferred[dict[str, Any]]:
@@ -36,7 +36,7 @@ class GetResult:
     :ivar vault: where the originals are; None where none are kept.
     """
 
-    vault: Vault | None
+    vault: ResultStore | None
     name: ClassVar[str] = "get_result"
     tier: ClassVar[str] = READ
     definition: ClassVar[bytes] = define_tool(

@@ -48,7 +48,7 @@ _HINTS: dict[type[GatewayError], str] = {
 
 
 @define(eq=False)
-class Target:
+class CallTarget:
     """The tool that a call is for.
 
     :ivar identifier: its id, for messages.
@@ -73,7 +73,7 @@ class Attended(Between):
     :ivar access: takes the call back where it takes too long.
     """
 
-    target: Target
+    target: CallTarget
     access: Access
     call: Call
     quiet_s: float
@@ -151,7 +151,7 @@ class Invoking:
     means: Means
     clock: Any
 
-    def target(self, given: Envelope, access: Access) -> Deferred[Target | Tool]:
+    def target(self, given: Envelope, access: Access) -> Deferred[CallTarget | Tool]:
         """The tool that a call names, of a server or the gateway's own, by an id or by a server and a name.
 
         :raise GatewayError: (also through the Deferred) there is none, or the arguments are no arguments.
@@ -177,13 +177,13 @@ class Invoking:
         more = access.view.find(called)
         if isinstance(more, More):
             item, inner = more.choose(jsonrpc.read_object(inner, "args"))
-            return succeed(Target(self.means.id_of(item, access), item, inner))
+            return succeed(CallTarget(self.means.id_of(item, access), item, inner))
         found = (
             directory.find_own(server, name, access)
             if is_pair
             else directory.find(identifier or name, access, is_look=False)
         )
-        return found.addCallback(lambda item: Target(self.means.id_of(item, access), item, inner))
+        return found.addCallback(lambda item: CallTarget(self.means.id_of(item, access), item, inner))
 
     def invoke(self, call: Call, given: Envelope, access: Access) -> None:
         """Let a call become that of the tool it names."""
@@ -191,7 +191,9 @@ class Invoking:
         level = arguments.level(given)
         answers.later(self._go(call, given, access, quiet_s, level), call)
 
-    def sought(self, given: Envelope, access: Access) -> Coroutine[Any, Any, tuple[Access, Target | Tool]]:
+    def sought(
+        self, given: Envelope, access: Access
+    ) -> Coroutine[Any, Any, tuple[Access, CallTarget | Tool]]:
         """The tool that a call names, and its caller, for whom it may have been looked for anew.
 
         :raise GatewayError: there is none, or the arguments are no arguments.
@@ -202,7 +204,7 @@ class Invoking:
         access, found = await self.sought(given, access)
         if call.sink.is_gone:
             return  # its list had to be asked for first, and nobody waits any more
-        if not isinstance(found, Target):
+        if not isinstance(found, CallTarget):
             found.call(call, jsonrpc.read_object(arguments.given(given, "args", "arguments"), "args"), access)
             return
         attended = Attended(call.sink, found, access, call, quiet_s)

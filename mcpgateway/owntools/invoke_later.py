@@ -11,8 +11,8 @@ from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.interfaces import Call
 from mcpgateway.owntools import answers, arguments
 from mcpgateway.owntools.deadline import seconds_of
-from mcpgateway.owntools.invoke import Invoking, Target
-from mcpgateway.owntools.job_records import Record
+from mcpgateway.owntools.invoke import CallTarget, Invoking
+from mcpgateway.owntools.job_records import JobRecord
 from mcpgateway.owntools.jobs import QUIET_S, WHOLE_S, Jobs
 from mcpgateway.owntools.search import not_found
 from mcpgateway.owntools.tool import READ, RUN, Access, define_tool
@@ -46,7 +46,7 @@ class InvokeAsync:
 
         async def queue() -> None:
             now, found = await self.invoking.sought(given, access)
-            if not isinstance(found, Target):
+            if not isinstance(found, CallTarget):
                 raise InvalidParams(f"gateway_{found.name} answers at once", "call it with gateway_invoke")
             item = found.item
             record = self.jobs.add(
@@ -89,7 +89,7 @@ class InvokeStatus:
         done.addErrback(not_found, call)
 
 
-def show(call: Call, record: Record, result: Raw) -> None:
+def show(call: Call, record: JobRecord, result: Raw) -> None:
     """Answer with a job, and its result unless that is the null of JSON."""
     shown = record.shown()
     if result == jsonrpc.NULL:

@@ -13,7 +13,7 @@ from mcpgateway.errors import CallerError
 from mcpgateway.protocol import jsonrpc
 
 
-class Status(Enum):
+class JobStatus(Enum):
     """What has become of a job."""
 
     QUEUED = "queued"
@@ -24,7 +24,7 @@ class Status(Enum):
     INTERRUPTED = "interrupted"
 
 
-UNFINISHED = frozenset((Status.QUEUED, Status.RUNNING))
+UNFINISHED = frozenset((JobStatus.QUEUED, JobStatus.RUNNING))
 
 
 class UnknownJob(CallerError):
@@ -68,7 +68,7 @@ class Nowhere:
 
 
 @define(kw_only=True)
-class Record:
+class JobRecord:
     """A job as it is kept; times are seconds since the epoch, and what is not there is the null of JSON.
 
     :ivar job: its id.
@@ -79,7 +79,7 @@ class Record:
     principal: str
     job: str
     tool: str
-    status: Status = Status.QUEUED
+    status: JobStatus = JobStatus.QUEUED
     priority: int = 0
     created: float = 0.0
     started: float | None = None

@@ -25,7 +25,7 @@ from mcpgateway.interfaces import Call
 from mcpgateway.owntools import answers
 from mcpgateway.owntools.answers import Shield, unshielded
 from mcpgateway.owntools.deadline import Deadline
-from mcpgateway.owntools.job_records import UNFINISHED, JobStore, Record, Status, UnknownJob
+from mcpgateway.owntools.job_records import UNFINISHED, JobRecord, JobStatus, JobStore, UnknownJob
 from mcpgateway.owntools.tool import Access
 from mcpgateway.policy.access import may_read
 from mcpgateway.protocol import jsonrpc, peek
@@ -56,7 +56,7 @@ class Job:
     """
 
     jobs: Jobs = field(repr=False)
-    record: Record
+    record: JobRecord
     item: Item
     arguments: Raw = field(repr=False)
     access: Access = field(repr=False)
@@ -70,23 +70,25 @@ class Job:
         """The server's own response."""
         if "result" not in reply:
             said = peek.members(reply, "error")
-            self.jobs.ended(self, Status.FAILED, peek.text(said, "message", jsonrpc.URI_LIMIT) or "refused")
+            self.jobs.ended(
+                self, JobStatus.FAILED, peek.text(said, "message", jsonrpc.URI_LIMIT) or "refused"
+            )
             return
         self.record.result = reply["result"]
         kind = peek.text(peek.members(reply, "result"), "resultType") or "complete"
         if kind == "input_required":
-            self.jobs.ended(self, Status.FAILED, "the tool asks its caller something, and nobody is there")
+            self.jobs.ended(self, JobStatus.FAILED, "the tool asks its caller something, and nobody is there")
         elif answers.is_failed(reply):
-            self.jobs.ended(self, Status.FAILED, "the tool has failed; its result says why")
+            self.jobs.ended(self, JobStatus.FAILED, "the tool has failed; its result says why")
         else:
-            self.jobs.ended(self, Status.COMPLETED)
+            self.jobs.ended(self, JobStatus.COMPLETED)
 
     def failed(self, call: Call, why: GatewayError) -> None:
         """There is no answer."""
         if isinstance(why, ShuttingDown):
-            self.jobs.ended(self, Status.INTERRUPTED, INTERRUPTED if self.call is not None else NOT_BEGUN)
+            self.jobs.ended(self, JobStatus.INTERRUPTED, INTERRUPTED if self.call is not None else NOT_BEGUN)
         else:
-            self.jobs.ended(self, Status.FAILED, why.message, why.advice)
+            self.jobs.ended(self, JobStatus.FAILED, why.message, why.advice)
 
     def progressed(self, call: Call, message: bytes) -> None:
         """The call's own progress."""
@@ -129,7 +131,7 @@ class Jobs:
         self._serial = 0
         self._waiting: list[tuple[int, int, Job]] = []
         self._jobs: dict[str, Job] = {}  # those that are not over
-        self._over: dict[str, Record] = {}  # those that are, and are not in a file as a whole
+        self._over: dict[str, JobRecord] = {}  # those that are, and are not in a file as a whole
         self._kept: dict[str, None] | None = None  # all of them, the oldest first; None until it is looked up
         self._running = 0
 
@@ -143,7 +145,7 @@ class Jobs:
         priority: int = 0,
         level: Any = None,
         quiet_s: float = QUIET_S,
-    ) -> Record:
+    ) -> JobRecord:
         """Queue a call.
 
         :param identifier: the tool's id, as its caller knows it.
@@ -155,7 +157,9 @@ class Jobs:
         self._make_room()
         now = self._clock.seconds()
         name = f"job_{int(now * 1000)}_{secrets.token_urlsafe(12)}"
-        record = Record(principal=access.principal, job=name, tool=identifier, priority=priority, created=now)
+        record = JobRecord(
+            principal=access.principal, job=name, tool=identifier, priority=priority, created=now
+        )
         job = Job(self, record, item, arguments, access, level, quiet_s)
         self._jobs[name] = job
         self._all()[name] = None
@@ -183,12 +187,12 @@ class Jobs:
     def _go_on(self) -> None:
         while self._is_open and self._running < AT_ONCE and self._waiting:
             _, _, job = heappop(self._waiting)
-            if job.record.status is Status.QUEUED:
+            if job.record.status is JobStatus.QUEUED:
                 self._start(job)
 
     def _start(self, job: Job) -> None:
         record = job.record
-        record.status, record.started = Status.RUNNING, self._clock.seconds()
+        record.status, record.started = JobStatus.RUNNING, self._clock.seconds()
         self._running += 1
         if not self._write(record):
             self._store.remove(record.job)  # which says that it has not begun
@@ -203,21 +207,21 @@ class Jobs:
 
     def _too_late(self, job: Job) -> None:
         self._take_back(
-            job, Status.FAILED, f"TIMEOUT: Tool {job.record.tool} exceeded {round(job.quiet_s * 1000)}ms"
+            job, JobStatus.FAILED, f"TIMEOUT: Tool {job.record.tool} exceeded {round(job.quiet_s * 1000)}ms"
         )
 
-    def _take_back(self, job: Job, status: Status, why: str) -> None:
+    def _take_back(self, job: Job, status: JobStatus, why: str) -> None:
         call = job.call
         self.ended(job, status, why)
         if call is not None:
             job.access.cancel(call, why)
 
-    def ended(self, job: Job, status: Status, error: str = "", hint: str = "") -> None:
+    def ended(self, job: Job, status: JobStatus, error: str = "", hint: str = "") -> None:
         """A job is over; what is said of it afterwards is not heard."""
         record = job.record
         if self._jobs.pop(record.job, None) is None:
             return
-        self._running -= record.status is Status.RUNNING
+        self._running -= record.status is JobStatus.RUNNING
         record.status, record.error, record.hint = status, error, hint
         record.finished = self._clock.seconds()
         if job.deadline is not None:
@@ -226,7 +230,7 @@ class Jobs:
             self._keep(record)
         self._clock.callLater(0, self._go_on)
 
-    def _put_by(self, record: Record) -> bool:
+    def _put_by(self, record: JobRecord) -> bool:
         # Its file names the reference at once, as the gateway may end before the result is written.
         if self._vault is None or len(msgspec.json.encode(record)) <= FILE_BYTES:
             return False
@@ -241,7 +245,7 @@ class Jobs:
         keeping.addCallback(self._is_put_by, record, record.hint)
         return True
 
-    def _is_put_by(self, is_kept: Any, record: Record, hint: str) -> None:
+    def _is_put_by(self, is_kept: Any, record: JobRecord, hint: str) -> None:
         if is_kept:
             record.result, record.hint = jsonrpc.NULL, hint
         else:
@@ -249,7 +253,7 @@ class Jobs:
         if self._write(record) and is_kept:
             self._over.pop(record.job, None)
 
-    def _write(self, record: Record) -> bool:
+    def _write(self, record: JobRecord) -> bool:
         # True where the file holds all of it.
         data = msgspec.json.encode(record)
         if len(data) <= FILE_BYTES:
@@ -259,7 +263,7 @@ class Jobs:
         record.result = result
         return False
 
-    def _keep(self, record: Record) -> None:
+    def _keep(self, record: JobRecord) -> None:
         self._over[record.job] = record
         size = sum(len(bytes(each.result)) for each in self._over.values())
         for each in self._over.values():
@@ -269,7 +273,7 @@ class Jobs:
                 size -= len(bytes(each.result))
                 each.result, each.hint = jsonrpc.NULL, "its result was too large to be kept for long"
 
-    def find(self, name: str, principal: str) -> Record:
+    def find(self, name: str, principal: str) -> JobRecord:
         """What has become of a job.
 
         :raise UnknownJob: there is none of that id, or it is somebody else's.
@@ -280,23 +284,23 @@ class Jobs:
             raise UnknownJob(f"Job not found: {name}", f"the last {KEPT} jobs are kept")
         return record
 
-    def _recalled(self, name: str) -> Record | None:
+    def _recalled(self, name: str) -> JobRecord | None:
         data = self._store.read(name) if name in self._all() else None
         if data is None:
             return None
         try:
-            record = msgspec.json.decode(data, type=Record)
+            record = msgspec.json.decode(data, type=JobRecord)
         except msgspec.MsgspecError:
             return None  # half a file, or one of a newer gateway
         if record.status in UNFINISHED:
             # Of a former gateway; should that still run, and end it in order, its file will say so.
-            why = NOT_BEGUN if record.status is Status.QUEUED else INTERRUPTED
-            record.status, record.error = Status.INTERRUPTED, why
-        elif record.status is Status.COMPLETED and record.result == jsonrpc.NULL and not record.ref:
+            why = NOT_BEGUN if record.status is JobStatus.QUEUED else INTERRUPTED
+            record.status, record.error = JobStatus.INTERRUPTED, why
+        elif record.status is JobStatus.COMPLETED and record.result == jsonrpc.NULL and not record.ref:
             record.hint = "its result was too large to outlive the gateway"
         return record
 
-    def result(self, record: Record) -> Deferred[Raw]:
+    def result(self, record: JobRecord) -> Deferred[Raw]:
         """Fires with a job's result; the null of JSON where it has none, or it is kept no longer."""
         if record.result != jsonrpc.NULL or not record.ref or self._vault is None:
             return succeed(record.result)
@@ -308,7 +312,7 @@ class Jobs:
 
         return self._vault.fetch(record.ref, record.principal).addCallbacks(Raw, lost)
 
-    def cancel(self, name: str, principal: str) -> Record:
+    def cancel(self, name: str, principal: str) -> JobRecord:
         """Give a job up; one that is over stays as it is.
 
         :raise UnknownJob: there is none of that id, or it is somebody else's.
@@ -316,7 +320,7 @@ class Jobs:
         record = self.find(name, principal)
         job = self._jobs.get(name)
         if job is not None:
-            self._take_back(job, Status.CANCELLED, "its caller has cancelled it")
+            self._take_back(job, JobStatus.CANCELLED, "its caller has cancelled it")
         return record
 
     def close(self) -> None:

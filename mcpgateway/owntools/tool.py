@@ -77,7 +77,7 @@ class Tool(Protocol):
         """
 
 
-class View(Protocol):
+class OwnToolView(Protocol):
     """What a tool gets to know of the view that it is called on (`mcpgateway.views.view.View`).
 
     :ivar kind: ``full``, ``search``, ``hybrid``, ``meta`` or ``admin``.
@@ -136,7 +136,7 @@ class Access(Protocol):
         """Who calls."""
 
     @property
-    def view(self) -> View:
+    def view(self) -> OwnToolView:
         """The view it is called through."""
 
     @property
@@ -209,7 +209,7 @@ class Access(Protocol):
 
 
 @frozen
-class Listed:
+class ListedTool:
     """A tool as a view lists it.
 
     :ivar name: the name that it is listed under.
@@ -254,7 +254,7 @@ class Builtin:
         """Have more of them."""
         self._tools.update(_by_name(tools))
 
-    def tools(self, kind_of_view: str, *, is_dotted: bool = False) -> tuple[Listed, ...]:
+    def tools(self, kind_of_view: str, *, is_dotted: bool = False) -> tuple[ListedTool, ...]:
         """What a view lists: ``search``, ``hybrid``, ``full``, ``meta`` or ``admin``; any other, as a profile, as full.
 
         :param is_dotted: in the spelling with dots, for whoever asks for that.
@@ -266,8 +266,8 @@ class Builtin:
         names = self._tools if kind_of_view == "admin" else _LISTED.get(kind_of_view, _LISTED["full"])
         return self._listed(prefix, names)
 
-    def _listed(self, prefix: str, names: Iterable[str]) -> tuple[Listed, ...]:
-        return tuple(Listed(prefix + name, self._tools[name]) for name in names if name in self._tools)
+    def _listed(self, prefix: str, names: Iterable[str]) -> tuple[ListedTool, ...]:
+        return tuple(ListedTool(prefix + name, self._tools[name]) for name in names if name in self._tools)
 
     def find(self, name: str, kind_of_view: str = "") -> Tool | None:
         """The tool of a name as a client writes it; bare names are known where they are listed."""

@@ -44,7 +44,7 @@ PATIENCE_S = 30.0  # as long as a server may take to start and to introduce itse
 DEBOUNCE_S = 0.1  # a server that is edited, or started, says that all its lists have changed
 
 
-class Stateless(Protocol):
+class ListenDispatch(Protocol):
     """What brings requests of the modern era on their way (`mcpgateway.hub.modern_dispatch.Stateless`)."""
 
     def submit(self, call: Call, message: Message, asker: Asker) -> None:
@@ -55,7 +55,7 @@ class Stateless(Protocol):
 
 
 @frozen
-class Wish:
+class ListenWish:
     """What one server is to be listened to for.
 
     :ivar server: as it is run for the client.
@@ -73,7 +73,7 @@ class Wish:
 
 
 @define(eq=False)
-class Ear:
+class ViewSubscription:
     """One client that listens to a view.
 
     :ivar listener: tells it.
@@ -131,8 +131,8 @@ class Part:
     :ivar wish: what it is asked for.
     """
 
-    ear: Ear
-    wish: Wish
+    ear: ViewSubscription
+    wish: ListenWish
     is_gone: bool = False
 
     def noticed(self, call: Call, message: bytes) -> bool:
@@ -207,10 +207,10 @@ class _Overhearing:
 class ViewEars:
     """All that listen to views in the modern era."""
 
-    def __init__(self, stateless: Stateless, clock: IReactorTime) -> None:
+    def __init__(self, stateless: ListenDispatch, clock: IReactorTime) -> None:
         self.stateless = stateless
         self._clock = clock
-        self._ears: dict[Call, Ear] = {}
+        self._ears: dict[Call, ViewSubscription] = {}
         self._due: IDelayedCall | None = None
 
     def __len__(self) -> int:
@@ -222,7 +222,7 @@ class ViewEars:
         message: Message,
         asker: Asker,
         wanted: Filter,
-        wishes: Iterable[Wish],
+        wishes: Iterable[ListenWish],
         view: Callable[[], View],
     ) -> None:
         """Let a client listen to a view.
@@ -237,7 +237,7 @@ class ViewEars:
             raise Overloaded(f"{LISTENERS_LIMIT} requests listen to views already")
         listener = ClientListener(call, wanted, self.cancel)
         own, is_nowhere = view().own, not asker.server.workspace
-        ear = self._ears[call] = Ear(self, listener, view, Filter(wanted.lists), own, is_nowhere)
+        ear = self._ears[call] = ViewSubscription(self, listener, view, Filter(wanted.lists), own, is_nowhere)
         for wish in wishes:
             inner = Call(None, modern.LISTEN, call.id, None, None)
             inner.sink = ear.parts[inner] = Part(ear, wish)
@@ -255,7 +255,7 @@ class ViewEars:
         except GatewayError as why:
             part.failed(call, why)
 
-    def knows(self, ear: Ear) -> bool:
+    def knows(self, ear: ViewSubscription) -> bool:
         """Whether its client listens still."""
         return self._ears.get(ear.listener.call) is ear
 
@@ -298,14 +298,14 @@ class ViewEars:
                 if view.shows(kind):
                     self._note(ear, kind)
 
-    def _view(self, ear: Ear) -> View | None:
+    def _view(self, ear: ViewSubscription) -> View | None:
         try:
             return ear.view()
         except GatewayError:
             ear.listener.over({})  # there is no such view any more
             return None
 
-    def _note(self, ear: Ear, kind: ListKind) -> None:
+    def _note(self, ear: ViewSubscription, kind: ListKind) -> None:
         if KINDS[kind.news] in ear.honoured.lists:
             ear.news[kind.news] = None
             self.hurry()

@@ -41,9 +41,9 @@ from mcpgateway.protocol.versions import MODERN, Era
 from mcpgateway.views import introduction
 from mcpgateway.views.extensions import extensions
 from mcpgateway.views.kept_results import with_kept
-from mcpgateway.views.listeners import ViewEars, Wish
-from mcpgateway.views.modern_registry import Around, ModernRegistry
-from mcpgateway.views.modern_routing import Road
+from mcpgateway.views.listeners import ListenWish, ViewEars
+from mcpgateway.views.modern_registry import ModernParts, ModernRegistry
+from mcpgateway.views.modern_routing import ModernRouting
 from mcpgateway.views.specs import ADMIN
 from mcpgateway.views.view import KINDS, View
 
@@ -58,10 +58,10 @@ class ViewDoor(ModernRegistry):
 
     log = Logger()
 
-    def __init__(self, stateless: Stateless, around: Around) -> None:
+    def __init__(self, stateless: Stateless, around: ModernParts) -> None:
         super().__init__(stateless, around)
         self._ears = ViewEars(stateless, around.clock)
-        self._road = road = Road(self, around.pool)
+        self._road = road = ModernRouting(self, around.pool)
         self.methods = {
             modern.DISCOVER: self._discover,
             modern.LISTEN: self._listen,
@@ -154,7 +154,7 @@ class ViewDoor(ModernRegistry):
         else:
             listen(view)
 
-    def _wishes(self, wanted: Filter, asker: Asker, view: View) -> list[Wish]:
+    def _wishes(self, wanted: Filter, asker: Asker, view: View) -> list[ListenWish]:
         found: dict[str, Filter] = {}
         names: defaultdict[str, dict[str, list[str]]] = defaultdict(dict)
         for uri in sorted(wanted.uris):
@@ -166,7 +166,7 @@ class ViewDoor(ModernRegistry):
             runner = self._road.runner(view, asker.principal, task)
             if runner is not None:
                 found[runner.name] = found.get(runner.name, Filter()) | Filter(tasks=frozenset((task,)))
-        return [Wish(view.servers[server], filter_, names[server]) for server, filter_ in found.items()]
+        return [ListenWish(view.servers[server], filter_, names[server]) for server, filter_ in found.items()]
 
     def _changed(self, server: str, kind: ListKind) -> None:
         if self.lists.learning != (server, kind):

@@ -29,7 +29,7 @@ from mcpgateway.protocol import jsonrpc, modern, translate
 from mcpgateway.protocol import jsonrpc as rpc
 from mcpgateway.protocol.jsonrpc import Envelope, Message
 from mcpgateway.views.legacy_access import NO_DIRECTORY
-from mcpgateway.views.modern_own_tools import Errand
+from mcpgateway.views.modern_own_tools import OwnToolCall
 from mcpgateway.views.view import View
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ TOKEN = Raw(b"0")  # whoever makes a call of its own hears of its progress by th
 
 
 @define(eq=False)
-class Job(Between):
+class UnattendedCall(Between):
     """A call of the gateway's own: nobody is there who could be asked anything.
 
     :ivar is_over: it has been answered, or taken back.
@@ -83,7 +83,7 @@ class ModernAccess:
     view: View
     asker: Asker
     message: Message
-    errand: Errand
+    errand: OwnToolCall
     session: None = None
 
     @property
@@ -172,7 +172,7 @@ class ModernAccess:
         message = Message(
             rpc.MessageKind.REQUEST, jsonrpc.request(0, CALL_TOOL, params), CALL_TOOL, b"0", params, meta
         )
-        call = Call(None, CALL_TOOL, b"0", bytes(TOKEN), Job(sink))
+        call = Call(None, CALL_TOOL, b"0", bytes(TOKEN), UnattendedCall(sink))
         spec = self._spec(server)
         self.door.called(server, tool)
         self.door.send(call, message, evolve(self.asker, server=spec, headers=None))

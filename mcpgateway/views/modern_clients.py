@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from mcpgateway import __version__
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.hub.caller import Client
+from mcpgateway.hub.caller import ModernClient
 from mcpgateway.policy.eras import EraPath
 from mcpgateway.policy.recorded_answers import client_in, told_in
 from mcpgateway.protocol import jsonrpc, modern, peek
@@ -39,9 +39,9 @@ class Clients:
     ) -> None:
         self._road = road
         self._told_of = told_of
-        self._read: dict[bytes, Client | None] = {}  # most requests say the same as the one before
+        self._read: dict[bytes, ModernClient | None] = {}  # most requests say the same as the one before
 
-    def read(self, meta: Envelope | None) -> Client | None:
+    def read(self, meta: Envelope | None) -> ModernClient | None:
         """Who sends a request with this ``_meta``; None where the client can do nothing that a list may depend on."""
         said = client_in(meta or {})
         key = b"\0".join(bytes(each) for each in said.values())
@@ -49,10 +49,10 @@ class Clients:
             if len(self._read) >= CLIENTS_LIMIT:
                 self._read.clear()
             can = peek.mapping(said, modern.CAPABILITIES_KEY)
-            self._read[key] = Client(said, hashlib.sha256(key).digest()) if can else None
+            self._read[key] = ModernClient(said, hashlib.sha256(key).digest()) if can else None
         return self._read[key]
 
-    def told(self, server: ServerSpec, client: Client | None) -> str:
+    def told(self, server: ServerSpec, client: ModernClient | None) -> str:
         """Names what a server is told of a client, as `mcpgateway.hub.catalog.listed` does; empty for nothing."""
         if client is None:
             return ""
@@ -60,7 +60,7 @@ class Clients:
             return self._told_of(server, client.meta)
         return told_in(self.words(server, client))
 
-    def words(self, server: ServerSpec, client: Client | None) -> Envelope:
+    def words(self, server: ServerSpec, client: ModernClient | None) -> Envelope:
         """The ``_meta`` of a request by which a server is asked what it lists to a client."""
         if client is None:
             return dict(OWN)

@@ -40,7 +40,7 @@ QUESTION = "gateway"
 
 @implementer(ICallSink)
 @define(eq=False)
-class Errand:
+class OwnToolCall:
     """One call of a tool of the gateway's own; see Note [A tool that asks].
 
     :ivar client: the client's request, to be answered; None while it is parked, or has been taken back.
@@ -52,7 +52,7 @@ class Errand:
     :ivar timer: the end of its patience, or of the time that the call may take.
     """
 
-    owner: Errands
+    owner: OwnToolCalls
     client: Call | None
     call: Call
     message: Message
@@ -107,7 +107,7 @@ class Errand:
             timer.cancel()
 
 
-class Errands:
+class OwnToolCalls:
     """All calls of the gateway's own tools that are under way, or parked.
 
     :param states: makes and reads request states.
@@ -127,19 +127,19 @@ class Errands:
         self._clock = clock
         self._take_back = take_back
         self._is_open = True
-        self._under_way: dict[Call, Errand] = {}
-        self._parked: dict[bytes, Errand] = {}
+        self._under_way: dict[Call, OwnToolCall] = {}
+        self._parked: dict[bytes, OwnToolCall] = {}
 
     def __len__(self) -> int:
         return len(self._under_way) + len(self._parked)
 
-    def begin(self, client: Call, message: Message, principal: str, view: str) -> Errand:
+    def begin(self, client: Call, message: Message, principal: str, view: str) -> OwnToolCall:
         """A client calls a tool."""
         key = (principal, view, client.method, digest_of(message.params or {}))
         call = Call(None, client.method, client.id, client.token, None, is_admin=client.is_admin)
         call.follow(client)
         call.level = client.level
-        errand = self._under_way[client] = Errand(self, client, call, message, key)
+        errand = self._under_way[client] = OwnToolCall(self, client, call, message, key)
         call.sink = errand
         return errand
 
@@ -169,7 +169,7 @@ class Errands:
             waiting.callback(answer)
         return True
 
-    def forget(self, errand: Errand, client: Call | None) -> None:
+    def forget(self, errand: OwnToolCall, client: Call | None) -> None:
         """Nobody waits for an errand any more."""
         if client is not None:
             self._under_way.pop(client, None)
@@ -191,25 +191,25 @@ class Errands:
             errand.call.meter.taken_back(errand.call, reason)
         return True
 
-    def limit(self, errand: Errand, limit_s: float) -> None:
+    def limit(self, errand: OwnToolCall, limit_s: float) -> None:
         """An errand has become the call of a server's tool, which may take so long."""
         errand.is_elsewhere = True
         if limit_s > 0:
             errand.timer = self._clock.callLater(limit_s, self._late, errand, limit_s)
 
-    def stay(self, errand: Errand) -> None:
+    def stay(self, errand: OwnToolCall) -> None:
         """It has not become one after all."""
         errand.is_elsewhere = False
         errand.rest()
 
-    def _late(self, errand: Errand, limit_s: float) -> None:
+    def _late(self, errand: OwnToolCall, limit_s: float) -> None:
         errand.timer = None
         self._take_back(errand.call)
         errand.call.sink.failed(errand.call, BackendTimeout(f"the tool did not answer within {limit_s:g} s"))
 
     # What is asked
 
-    def elicit(self, errand: Errand, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
+    def elicit(self, errand: OwnToolCall, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
         """Ask the human at an errand's client; fires with the ``ElicitResult``.
 
         :raise QuestionRefused: (through the Deferred) the client cannot ask anybody that.
@@ -228,11 +228,11 @@ class Errands:
         self._park(errand)
         return waiting
 
-    def _has_room(self, errand: Errand) -> bool:
+    def _has_room(self, errand: OwnToolCall) -> bool:
         of_principal = sum(each.key[0] == errand.key[0] for each in self._parked.values())
         return self._is_open and len(self._parked) < PARKED_LIMIT and of_principal < PARKED_OF_PRINCIPAL
 
-    def _park(self, errand: Errand) -> None:
+    def _park(self, errand: OwnToolCall) -> None:
         client, errand.client = errand.client, None
         errand.handle = secrets.token_bytes(HANDLE_BYTES)
         self._parked[errand.handle] = errand
@@ -250,7 +250,7 @@ class Errands:
         }
         client.sink.answered(client, jsonrpc.result(jsonrpc.NULL, result))
 
-    def _give_up(self, errand: Errand, why: str) -> None:
+    def _give_up(self, errand: OwnToolCall, why: str) -> None:
         errand.rest()
         self._parked.pop(errand.handle, None)
         waiting, errand.answer = errand.answer, None

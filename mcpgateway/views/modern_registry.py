@@ -36,7 +36,7 @@ from mcpgateway.views.extensions import met
 from mcpgateway.views.kept_results import KeptResults
 from mcpgateway.views.modern_clients import Clients
 from mcpgateway.views.modern_lists import Lists
-from mcpgateway.views.modern_own_tools import Errands
+from mcpgateway.views.modern_own_tools import OwnToolCalls
 from mcpgateway.views.results import Outcomes
 from mcpgateway.views.view import View
 
@@ -102,7 +102,7 @@ class Views(Protocol):
 
 
 @frozen
-class Around:
+class ModernParts:
     """What requests to views are served with.
 
     :ivar board: knows what views show.
@@ -146,7 +146,7 @@ class ModernRegistry:
     :ivar clients: knows what servers are told of clients.
     """
 
-    def __init__(self, stateless: Stateless, around: Around) -> None:
+    def __init__(self, stateless: Stateless, around: ModernParts) -> None:
         self.stateless = stateless
         self.librarian = around.board.librarian
         self.shield: Shield = as_it_is
@@ -157,7 +157,7 @@ class ModernRegistry:
         self.may_fly: Callable[[Item], bool] = lambda _: False
         self.flies: Flies = alone
         self.leave: Callable[[Call, str], bool] = nowhere
-        self.errands = Errands(around.states, around.seconds, around.clock, stateless.cancel)
+        self.errands = OwnToolCalls(around.states, around.seconds, around.clock, stateless.cancel)
         self._snapshots = around.snapshots
         self._pool = around.pool
         self.clients = Clients(stateless.road, stateless.to_legacy.told)

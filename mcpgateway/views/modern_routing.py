@@ -45,7 +45,7 @@ _MIRRORED = ANNOTATION.encode()
 class _Next(Between):
     """Reads a resource at the next server where one says that it has no such resource; a refusal is the answer."""
 
-    road: Road
+    road: ModernRouting
     message: Message
     asker: Asker
     uri: str
@@ -65,7 +65,7 @@ class _Next(Between):
             call.sink.failed(call, why)
 
 
-class Road:
+class ModernRouting:
     """Brings requests to the servers that they are for.
 
     :ivar here: what serves each method.

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 LIST_TASKS = "tasks/list"
 
 
-class Road:
+class SessionRouting:
     """Serves the requests of all views' sessions."""
 
     def __init__(self, registry: ViewRegistry, lister: Lister) -> None:

@@ -33,7 +33,7 @@ from mcpgateway.views.members import is_relied_on
 from mcpgateway.views.registry import ViewRegistry, gone
 from mcpgateway.views.results import Outcomes
 from mcpgateway.views.roots import Roots
-from mcpgateway.views.routing import Road
+from mcpgateway.views.routing import SessionRouting
 from mcpgateway.views.single_server import Direct
 
 LEARNT_S = 0.1  # what comes within that is said together
@@ -62,7 +62,7 @@ class ViewSessions(ViewRegistry):
         self.roots = Roots(self)
         self.direct = Direct(outcomes, librarian, self.told)
         self.errands: Holder | None = None
-        self.submit = Road(self, self.lister).submit
+        self.submit = SessionRouting(self, self.lister).submit
         self._learnt: dict[Session, dict[ListKind, None]] = {}
         librarian.on_news = self._news
 

@@ -35,7 +35,7 @@ from mcpgateway.protocol import jsonrpc
 from mcpgateway.views.specs import ADMIN, FULL, HYBRID
 
 if TYPE_CHECKING:
-    from mcpgateway.owntools.tool import Builtin, Listed, Tool
+    from mcpgateway.owntools.tool import Builtin, ListedTool, Tool
 
 KINDS = {kind.method: kind for kind in ListKind}
 
@@ -122,7 +122,7 @@ class View:
         self._counted: list[Item] | None = None
         self._usage: Mapping[str, int] = {}
 
-    def _listed_own(self, *, is_dotted: bool = False) -> tuple[Listed, ...]:
+    def _listed_own(self, *, is_dotted: bool = False) -> tuple[ListedTool, ...]:
         builtin = self._sources.builtin
         found = builtin.tools(self.spec.view, is_dotted=is_dotted) if builtin is not None else ()
         return tuple(each for each in found if self.admits_own(each.tool.name))

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 OURS = ServerSpec("gateway", (), {}, "/")  # whose the answers are of the gateway's own tools
 
 
-class Hub(Protocol):
+class HubParts(Protocol):
     """What keeps what is built here, and lets time pass for it (`mcpgateway.app.hub.Hub`)."""
 
     meters: Meters
@@ -64,7 +64,7 @@ class Parts:
     mask: Callable[[str], tuple[str, int]]
 
 
-def board_of(hub: Hub, parts: Parts) -> ViewSessions:
+def board_of(hub: HubParts, parts: Parts) -> ViewSessions:
     """What the switchboard hands over to where a session is one of all servers."""
     librarian = Librarian(parts.snapshots)
     librarian.servers = lambda: parts.switchboard.servers.values()  # noqa: PLW0108 - they are replaced
@@ -79,7 +79,7 @@ def board_of(hub: Hub, parts: Parts) -> ViewSessions:
     return made
 
 
-def _outcomes(hub: Hub, parts: Parts) -> Outcomes:
+def _outcomes(hub: HubParts, parts: Parts) -> Outcomes:
     keepers, limits = parts.keepers, hub.ways.gateway.shield
     hub.usage = keepers.usage() if keepers.usage is not None else None
     hub.vault = keepers.vault(limits) if keepers.vault is not None else None
@@ -100,7 +100,7 @@ def _saved_in(usage: Usage) -> Callable[[str, int, int], None]:
     return saved
 
 
-def _builtin(hub: Hub, parts: Parts, librarian: Librarian, outcomes: Outcomes) -> Builtin:
+def _builtin(hub: HubParts, parts: Parts, librarian: Librarian, outcomes: Outcomes) -> Builtin:
     switchboard, clock = parts.switchboard, parts.clock
 
     def shield(call: Call, item: Item | None, level: Any, access: Access) -> None:
@@ -112,5 +112,5 @@ def _builtin(hub: Hub, parts: Parts, librarian: Librarian, outcomes: Outcomes) -
     hub.jobs = Jobs(clock, parts.keepers.jobs or Nowhere(), shield, hub.vault)
     sight = family.sight_of(switchboard, parts.health, librarian, hub.config)
     own = hub.manage(sight, parts.launcher, clock)
-    around = family.Around(librarian, hub.vault, hub.jobs, sight, clock, shield)
+    around = family.OwnToolParts(librarian, hub.vault, hub.jobs, sight, clock, shield)
     return family.make_builtin(around, own)

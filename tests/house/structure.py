@@ -37,7 +37,7 @@ CEILINGS = {
     CYCLES: 12,
     LONG: 4,
     LARGE: 0,
-    DOUBLED: 41,
+    DOUBLED: 16,
     UNUSED: 2,
     UNDECLARED: 3,
     PACKAGE_LINES: 74_000,  # to the next thousand, for a rename may cost a line

@@ -16,7 +16,7 @@ from twisted.logger import capturedLogs
 
 from mcpgateway.config.gateway_settings import Limits
 from mcpgateway.hub.catalog.list_limit import ListLimit
-from mcpgateway.hub.catalog.recorded import Store
+from mcpgateway.hub.catalog.recorded import CatalogStore
 from mcpgateway.policy.recorded_answers import HELLO, AnswerKey, Catalog, RecordedAnswer
 from mcpgateway.protocol.versions import Era
 from mcpgateway.system.recorded_lists import IN_THREAD, LARGE, Catalogs
@@ -138,7 +138,7 @@ class LimitTests:
         """A gateway that keeps little."""
 
         class Keeping(MemoryGateway):
-            catalogs: Store | None = Catalogs(str(tmp_path), lambda: 0.0)
+            catalogs: CatalogStore | None = Catalogs(str(tmp_path), lambda: 0.0)
 
         return Keeping(limits=Limits(list_bytes=35_000))
 

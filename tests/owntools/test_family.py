@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 
 from mcpgateway.discovery.tokens import estimate
 from mcpgateway.manage.tools.tool import management
-from mcpgateway.owntools.family import Around, make_builtin
+from mcpgateway.owntools.family import OwnToolParts, make_builtin
 from mcpgateway.owntools.job_records import Nowhere
 from mcpgateway.owntools.jobs import Jobs
 from mcpgateway.owntools.status import Sight
@@ -26,7 +26,7 @@ def family() -> Builtin:
     """All of them, with nothing to work on."""
     clock = Clock()
     sight = Sight(tuple, lambda _: {}, lambda _: None)
-    return make_builtin(Around(ScriptedLibrarian(), None, Jobs(clock, Nowhere()), sight, clock))
+    return make_builtin(OwnToolParts(ScriptedLibrarian(), None, Jobs(clock, Nowhere()), sight, clock))
 
 
 def nothing() -> Any:

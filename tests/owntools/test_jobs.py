@@ -16,7 +16,7 @@ from mcpgateway.errors import BackendGone, Overloaded, ShuttingDown
 from mcpgateway.hub.results.originals import Vault
 from mcpgateway.owntools import jobs
 from mcpgateway.owntools.invoke_later import InvokeStatus
-from mcpgateway.owntools.job_records import Nowhere, Record, Status, UnknownJob
+from mcpgateway.owntools.job_records import JobRecord, JobStatus, Nowhere, UnknownJob
 from mcpgateway.owntools.jobs import Jobs
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.system.result_files import Spill
@@ -59,7 +59,7 @@ class World:
         self.jobs = Jobs(self.clock, self.store, vault=vault)
         self.access = ScriptedAccess()
 
-    def add(self, arguments: str = "{}", **more: Any) -> Record:
+    def add(self, arguments: str = "{}", **more: Any) -> JobRecord:
         """Queue a job, and let time go on."""
         record = self.jobs.add(self.access, ITEM, "db__query", Raw(arguments.encode()), **more)
         self.clock.advance(0)
@@ -79,11 +79,11 @@ class World:
         """The gateway is started anew."""
         return World(self.store, self.home)
 
-    def shown(self, record: Record) -> Any:
+    def shown(self, record: JobRecord) -> Any:
         """What ``invoke_status`` answers."""
         return ask(InvokeStatus(self.jobs), self.access, {"jobId": record.job})
 
-    def find(self, record: Record, principal: str = "local") -> Record:
+    def find(self, record: JobRecord, principal: str = "local") -> JobRecord:
         """What is known of a job."""
         return self.jobs.find(record.job, principal)
 
@@ -95,12 +95,12 @@ class QueueTests:
         """Whoever asks is told that the job is queued, before it is begun."""
         world = World()
         record = world.jobs.add(world.access, ITEM, "db__query", Raw(b"{}"))
-        assert record.status is Status.QUEUED
+        assert record.status is JobStatus.QUEUED
         assert record.job.startswith("job_1700000000000_")
         assert not world.sent
         world.clock.advance(0)
         assert (world.sent[0].server, world.sent[0].tool) == ("db", "query")
-        assert world.find(record).status is Status.RUNNING
+        assert world.find(record).status is JobStatus.RUNNING
 
     def test_three_run_at_once(self) -> None:
         """No more than three run at a time; the end of one begins the next."""
@@ -126,7 +126,7 @@ class QueueTests:
         world.access.refusal = BackendGone("db has ended", "try again")
         record = world.add()
         found = world.find(record)
-        assert (found.status, found.error, found.hint) == (Status.FAILED, "db has ended", "try again")
+        assert (found.status, found.error, found.hint) == (JobStatus.FAILED, "db has ended", "try again")
         world.access.refusal = None
         world.add()
         assert len(world.sent) == 1
@@ -140,8 +140,8 @@ class QueueTests:
             world.add()
         world.finish(world.sent[1])
         newest = world.add()
-        assert world.find(first).status is Status.RUNNING
-        assert world.find(newest).status is Status.QUEUED
+        assert world.find(first).status is JobStatus.RUNNING
+        assert world.find(newest).status is JobStatus.QUEUED
         with pytest.raises(UnknownJob, match="Job not found"):
             world.find(rest[0])
         assert len(world.store.files) == jobs.KEPT
@@ -157,7 +157,7 @@ class EndTests:
         world.clock.advance(1)
         world.finish(world.sent[0], structuredContent={"rows": 3})
         found = world.find(record)
-        assert found.status is Status.COMPLETED
+        assert found.status is JobStatus.COMPLETED
         assert json.loads(bytes(found.result)) == {
             "content": [{"type": "text", "text": "done"}],
             "structuredContent": {"rows": 3},
@@ -171,7 +171,7 @@ class EndTests:
         record = world.add()
         world.finish(world.sent[0], isError=True)
         found = world.find(record)
-        assert found.status is Status.FAILED
+        assert found.status is JobStatus.FAILED
         assert found.result != jsonrpc.NULL
 
     def test_an_error_fails_the_job(self) -> None:
@@ -181,7 +181,10 @@ class EndTests:
         error = jsonrpc.raw({"code": -32602, "message": "Invalid arguments"})
         sent = world.sent[0]
         sent.call.sink.answered(sent.call, {"jsonrpc": jsonrpc.VERSION, "id": Raw(b"1"), "error": error})
-        assert (world.find(record).status, world.find(record).error) == (Status.FAILED, "Invalid arguments")
+        assert (world.find(record).status, world.find(record).error) == (
+            JobStatus.FAILED,
+            "Invalid arguments",
+        )
 
     def test_a_question_fails_the_job(self) -> None:
         """A tool that asks its caller something has nobody to answer it."""
@@ -200,7 +203,7 @@ class EndTests:
                 world.find(record, each)
         with pytest.raises(UnknownJob):
             world.jobs.cancel(record.job, "somebody")
-        assert world.find(record).status is Status.RUNNING
+        assert world.find(record).status is JobStatus.RUNNING
 
     def test_with_the_token(self) -> None:
         """Whoever has the token finds the jobs of the clients that need none."""
@@ -215,17 +218,17 @@ class EndTests:
         world.jobs.cancel(records[0].job, "local")
         assert [call for call, _ in world.access.cancelled] == [world.sent[0].call]
         world.finish(world.sent[0])
-        assert world.find(records[0]).status is Status.CANCELLED
+        assert world.find(records[0]).status is JobStatus.CANCELLED
         assert len(world.sent) == 4
 
     def test_a_waiting_job_is_cancelled(self) -> None:
         """A job that is cancelled while it waits is never begun; one that is over stays as it is."""
         world = World()
         records = [world.add() for _ in range(4)]
-        assert world.jobs.cancel(records[3].job, "local").status is Status.CANCELLED
+        assert world.jobs.cancel(records[3].job, "local").status is JobStatus.CANCELLED
         world.finish(world.sent[0])
         assert len(world.sent) == 3
-        assert world.jobs.cancel(records[0].job, "local").status is Status.COMPLETED
+        assert world.jobs.cancel(records[0].job, "local").status is JobStatus.COMPLETED
 
     def test_a_silent_job_is_given_up(self) -> None:
         """A job without an answer or progress in time fails, and its call is taken back."""
@@ -276,7 +279,7 @@ class RestartTests:
         record = world.add()
         world.finish(world.sent[0])
         found = world.again().find(record)
-        assert found.status is Status.COMPLETED
+        assert found.status is JobStatus.COMPLETED
         assert b"done" in bytes(found.result)
         with pytest.raises(UnknownJob):
             world.again().find(record, "somebody")
@@ -286,11 +289,11 @@ class RestartTests:
         world = World()
         records = [world.add() for _ in range(4)]
         again = world.again()
-        assert {again.find(each).status for each in records} == {Status.INTERRUPTED}
+        assert {again.find(each).status for each in records} == {JobStatus.INTERRUPTED}
         said = [again.find(each).error for each in records]
         assert said == [*[jobs.INTERRUPTED] * 3, jobs.NOT_BEGUN]  # no more than three run
         world.finish(world.sent[0])
-        assert again.find(records[0]).status is Status.COMPLETED
+        assert again.find(records[0]).status is JobStatus.COMPLETED
 
     def test_a_stopping_gateway_interrupts(self) -> None:
         """What is cut off at the end is interrupted; what waits is never begun, and nothing more is taken."""
@@ -301,7 +304,7 @@ class RestartTests:
             sent.call.sink.failed(sent.call, ShuttingDown("cut off"))
         world.clock.advance(0)
         assert len(world.sent) == 3
-        assert world.find(records[0]).status is Status.INTERRUPTED
+        assert world.find(records[0]).status is JobStatus.INTERRUPTED
         with pytest.raises(ShuttingDown):
             world.add()
 
@@ -386,7 +389,7 @@ class RestartTests:
         world = World()
         world.access.refusal = ShuttingDown("the gateway is stopping")
         record = world.find(world.add())
-        assert (record.status, record.error) == (Status.INTERRUPTED, jobs.NOT_BEGUN)
+        assert (record.status, record.error) == (JobStatus.INTERRUPTED, jobs.NOT_BEGUN)
 
     @pytest.mark.parametrize("store", [MemoryStore(is_full=True), Nowhere()])
     def test_no_disk_is_needed(self, store: Any) -> None:
@@ -394,7 +397,7 @@ class RestartTests:
         world = World(store)
         record = world.add()
         world.finish(world.sent[0])
-        assert world.find(record).status is Status.COMPLETED
+        assert world.find(record).status is JobStatus.COMPLETED
         with pytest.raises(UnknownJob):
             world.again().find(record)
 

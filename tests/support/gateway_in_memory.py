@@ -27,7 +27,7 @@ from mcpgateway.frontends.http.health import HealthDoor
 from mcpgateway.frontends.http.legacy_sse import LegacySse
 from mcpgateway.frontends.http.mcp import McpDoor
 from mcpgateway.frontends.http.router import Root
-from mcpgateway.hub.catalog.recorded import Snapshots, Store
+from mcpgateway.hub.catalog.recorded import CatalogStore, Snapshots
 from mcpgateway.hub.health.health import BLIND, Instruments
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.probes.writes import Written
@@ -323,7 +323,7 @@ class MemoryGateway:
     :ivar keepers: what is kept of what happens on views; likewise.
     """
 
-    catalogs: Store | None = None
+    catalogs: CatalogStore | None = None
     keepers: Keepers = NOTHING_KEPT
 
     def __init__(  # noqa: PLR0913 - the parts that a test may replace

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import define, field
 
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.hub.catalog.recorded import Store
+from mcpgateway.hub.catalog.recorded import CatalogStore
 from mcpgateway.protocol.versions import Era
 from mcpgateway.system.journal import Journal
 from mcpgateway.system.recorded_lists import Catalogs
@@ -42,7 +42,7 @@ class Home:
         store = Catalogs(str(self.path / "catalogs"), lambda: 0.0)
 
         class Remembering(MemoryGateway):
-            catalogs: Store | None = store
+            catalogs: CatalogStore | None = store
 
         self.gateway = Remembering(more=self.more, store=self._store)
         self.gateway.clock.advance(self.now)

@@ -90,7 +90,7 @@ class Lane:
 
 
 @define(eq=False)
-class Group:
+class ChildGroup:
     """Lanes that differ in nothing, and the calls that wait for one of them.
 
     :ivar offered: what its clients can be asked, as they say it at ``initialize``.
@@ -120,7 +120,7 @@ class Lanes:
         self._sessions = sessions
         self._ears = ears
         self._end = end
-        self._groups: dict[tuple[Variant, str, int, str], Group] = {}
+        self._groups: dict[tuple[Variant, str, int, str], ChildGroup] = {}
         self._leaving: list[Lane] = []
 
     def __iter__(self) -> Any:
@@ -136,17 +136,17 @@ class Lanes:
 
     def group(
         self, server: ServerSpec, principal: str, peer: int, offered: dict[str, Any], meta: Envelope
-    ) -> Group:
+    ) -> ChildGroup:
         """The lanes that a client may use."""
         key = (variant_of(server), principal, peer, json.dumps(offered, sort_keys=True))
         found = self._groups.get(key)
         if found is None:
             info = _info(meta)
-            found = self._groups[key] = Group(server, principal, peer, offered, info)
+            found = self._groups[key] = ChildGroup(server, principal, peer, offered, info)
         self._check(found)
         return found
 
-    def any_of(self, group: Group) -> Lane:
+    def any_of(self, group: ChildGroup) -> Lane:
         """A lane for a request during which nothing is asked.
 
         :raise Overloaded: there are too many others.
@@ -155,7 +155,7 @@ class Lanes:
         lane.session.seen = self._sessions.now
         return lane
 
-    def free(self, group: Group, whose: Any, *, past_share: bool = False) -> Lane | None:
+    def free(self, group: ChildGroup, whose: Any, *, past_share: bool = False) -> Lane | None:
         """A lane for the next call of a client, or None if there is none now.
 
         :param past_share: whether it may be one more than the client's share.
@@ -174,24 +174,24 @@ class Lanes:
         lane.session.seen = self._sessions.now
         return lane
 
-    def has_its_share(self, group: Group, whose: Any) -> bool:
+    def has_its_share(self, group: ChildGroup, whose: Any) -> bool:
         """Whether a client's parked calls have closed as many lanes as they may."""
         return self._closed_by(group, whose) >= SHARE
 
-    def is_past_its_share(self, group: Group, whose: Any) -> bool:
+    def is_past_its_share(self, group: ChildGroup, whose: Any) -> bool:
         """Whether a client's parked calls have closed more."""
         return self._closed_by(group, whose) > SHARE
 
-    def _closed_by(self, group: Group, whose: Any) -> int:
+    def _closed_by(self, group: ChildGroup, whose: Any) -> int:
         closed = [each.current for each in group.lanes if each.is_closed]
         return len([each for each in closed if each is not None and each.whose == whose])
 
-    def is_held_up(self, group: Group, whose: Any) -> bool:
+    def is_held_up(self, group: ChildGroup, whose: Any) -> bool:
         """Whether a call that gets no lane would wait for parked ones; see Note [What questions hold up]."""
         are_closed = bool(group.lanes) and all(each.is_closed for each in group.lanes)
         return are_closed or self.has_its_share(group, whose)
 
-    def _check(self, group: Group) -> None:
+    def _check(self, group: ChildGroup) -> None:
         # Others may have ended the session of a lane meanwhile.
         for lane in [each for each in group.lanes if not self._is_open(each)]:
             group.lanes.remove(lane)
@@ -200,7 +200,7 @@ class Lanes:
     def _is_open(self, lane: Lane) -> bool:
         return self._sessions.named(lane.session.id) is lane.session
 
-    def _new(self, group: Group) -> Lane:
+    def _new(self, group: ChildGroup) -> Lane:
         self._make_room(group)
         server = group.server
         params = {
@@ -219,7 +219,7 @@ class Lanes:
         group.lanes.append(lane)
         return lane
 
-    def _make_room(self, group: Group) -> None:
+    def _make_room(self, group: ChildGroup) -> None:
         lanes = [
             (lane, each)
             for each in self._groups.values()
@@ -235,12 +235,12 @@ class Lanes:
             )
         self._give_back(*min(idle, key=lambda pair: pair[0].session.seen), "others need its place")
 
-    def _give_back(self, lane: Lane, group: Group, why: str) -> None:
+    def _give_back(self, lane: Lane, group: ChildGroup, why: str) -> None:
         group.lanes.remove(lane)
         self._end(lane.session, why)
         self._ears.slot_ended(lane.slot)
 
-    def retire(self, lane: Lane, group: Group) -> None:
+    def retire(self, lane: Lane, group: ChildGroup) -> None:
         """Use a lane no more; see Note [What was taken back may still ask]."""
         lane.current = None
         if lane not in group.lanes or self._pool.keeps_state(group.server):

@@ -26,7 +26,7 @@ _log = Logger()
 
 
 @define(eq=False)
-class Errand(Between):
+class TaskCall(Between):
     """A call that is run as a task; it stands between the call and its sink.
 
     :ivar task: its id; empty before it has begun.
@@ -71,14 +71,14 @@ def begin(slot: Slot, known: Iterable[Slot], call: Call, message: Message) -> bo
         return False
     params["task"] = jsonrpc.raw({"ttl": KEPT_MS})
     message.envelope["params"] = jsonrpc.raw(params)
-    call.sink = Errand(call.sink, slot)
+    call.sink = TaskCall(call.sink, slot)
     return True
 
 
 def take_back(call: Call) -> None:
     """Nobody waits for a call any more: its task, if it has one, is not to go on."""
     errand = call.sink
-    if isinstance(errand, Errand) and errand.task and errand.slot.conversation is not None:
+    if isinstance(errand, TaskCall) and errand.task and errand.slot.conversation is not None:
         errand.slot.ask(CANCEL, {"taskId": errand.task}).addErrback(_not_taken_back, errand.slot.server.name)
 
 

@@ -40,7 +40,7 @@ from mcpgateway.errors import (
 )
 from mcpgateway.hub import param_headers
 from mcpgateway.hub.bridge import task_tools
-from mcpgateway.hub.bridge.exclusive import QUEUE_LIMIT, Group, Lane, Lanes
+from mcpgateway.hub.bridge.exclusive import QUEUE_LIMIT, ChildGroup, Lane, Lanes
 from mcpgateway.hub.caller import Asker
 from mcpgateway.hub.client_requests import Questions
 from mcpgateway.hub.filters import reason
@@ -76,7 +76,7 @@ LOG_MESSAGE = "notifications/message"
 
 @implementer(ICallSink)
 @define(eq=False)
-class Crossing:
+class BridgedRequest:
     """One request on its way through the eras.
 
     :ivar client: the client's request, to be answered; None while it is parked.
@@ -95,7 +95,7 @@ class Crossing:
     message: Message
     key: tuple[str, str, str, bytes]  # principal, server, method, digest of the arguments
     whose: Any
-    group: Group | None = None
+    group: ChildGroup | None = None
     lane: Lane | None = None
     slot: Slot | None = None
     asked: dict[int, Envelope] = field(factory=dict)
@@ -186,8 +186,8 @@ class ToLegacy:
         self._is_open = True
         self.current: Callable[[ServerSpec], ServerSpec] = _as_it_was
         self._levelled: dict[tuple[Variant, str, str, str], Session] = {}
-        self._crossings: dict[Call, Crossing] = {}  # by the client's request
-        self._parked: dict[bytes, Crossing] = {}
+        self._crossings: dict[Call, BridgedRequest] = {}  # by the client's request
+        self._parked: dict[bytes, BridgedRequest] = {}
         self._askers: dict[tuple[str, str, str], None] = {}  # what was seen asking
 
     @property
@@ -321,16 +321,18 @@ class ToLegacy:
         key: tuple[str, str, str, bytes],
         session: Session,
         asker: Asker,
-    ) -> Crossing:
+    ) -> BridgedRequest:
         client.session = session  # whoever looks at its answer may want to know whose it is
         call = Call(session, client.method, client.id, client.token, None)
         call.follow(client)
         call.level = client.level
-        crossing = Crossing(self, client, call, message, key, asker.pid or asker.caller)
+        crossing = BridgedRequest(self, client, call, message, key, asker.pid or asker.caller)
         call.sink = crossing
         return crossing
 
-    def _bring(self, crossing: Crossing, client: Call, group: Group | None, around: Group | None) -> None:
+    def _bring(
+        self, crossing: BridgedRequest, client: Call, group: ChildGroup | None, around: ChildGroup | None
+    ) -> None:
         """Bring a request on its way, in a lane of a group where it has to be alone there.
 
         :param around: the group whose child it goes to all the same; None where that is the one that clients share.
@@ -348,7 +350,7 @@ class ToLegacy:
         group.queue.append(crossing)
         self._advance(group)
 
-    def _advance(self, group: Group) -> None:
+    def _advance(self, group: ChildGroup) -> None:
         # A call that fails at once, because its server cannot be started, lets the next go from here, not from its own
         # stack.
         if group.is_advancing:
@@ -360,7 +362,7 @@ class ToLegacy:
         finally:
             group.is_advancing = False
 
-    def _next(self, group: Group) -> Crossing | None:
+    def _next(self, group: ChildGroup) -> BridgedRequest | None:
         """Take the next call out of the queue that can go on, with its place: in a lane, or beside all of them."""
         for crossing in list(group.queue):
             lane = self._lane(group, crossing)
@@ -379,14 +381,14 @@ class ToLegacy:
             else:
                 continue
             group.queue.remove(crossing)
-            found: Crossing = crossing
+            found: BridgedRequest = crossing
             return found
         return None
 
-    def _goes_beside(self, crossing: Crossing, group: Group) -> bool:
+    def _goes_beside(self, crossing: BridgedRequest, group: ChildGroup) -> bool:
         return crossing.target not in self._askers and self._lanes.is_held_up(group, crossing.whose)
 
-    def _beside(self, crossing: Crossing, group: Group) -> Session:
+    def _beside(self, crossing: BridgedRequest, group: ChildGroup) -> Session:
         # See Note [What questions hold up].
         if self._pool.keeps_state(group.server):
             return group.lanes[0].aside
@@ -397,7 +399,7 @@ class ToLegacy:
         slot = beside.slot or self._pool.slot_for(beside)
         return any(each.lane is None and each.slot is slot for each in self._parked.values())
 
-    def _lane(self, group: Group, crossing: Crossing, *, past_share: bool = False) -> Lane | None:
+    def _lane(self, group: ChildGroup, crossing: BridgedRequest, *, past_share: bool = False) -> Lane | None:
         try:
             return self._lanes.free(group, crossing.whose, past_share=past_share) if self._is_open else None
         except Overloaded as why:
@@ -405,7 +407,7 @@ class ToLegacy:
                 self._refuse_queue(group, why)
             return None
 
-    def _refuse_queue(self, group: Group, why: GatewayError) -> None:
+    def _refuse_queue(self, group: ChildGroup, why: GatewayError) -> None:
         waiting = list(group.queue)
         group.queue.clear()
         for crossing in waiting:
@@ -418,7 +420,7 @@ class ToLegacy:
             session.level, session.has_level = level, True
             lane.slot.levels.tune()
 
-    def _send(self, crossing: Crossing) -> None:
+    def _send(self, crossing: BridgedRequest) -> None:
         crossing.slot = crossing.call.session.slot or self._pool.slot_for(crossing.call.session)
         peer = crossing.group.peer if crossing.group is not None else 0
         self._ears.used(crossing.slot, (variant_of(crossing.slot.server), crossing.key[0], peer))
@@ -429,7 +431,7 @@ class ToLegacy:
         else:
             crossing.slot.submit(crossing.call, message)
 
-    def ended(self, crossing: Crossing, outcome: Envelope | GatewayError) -> None:
+    def ended(self, crossing: BridgedRequest, outcome: Envelope | GatewayError) -> None:
         """The server has answered, or will not."""
         if crossing.group is not None and isinstance(outcome, LaunchFailed | HandshakeFailed):
             self._refuse_queue(crossing.group, outcome)  # each would only start it again, one after the other
@@ -439,7 +441,7 @@ class ToLegacy:
         else:
             self._deliver(crossing, crossing.client, outcome)
 
-    def _leave(self, crossing: Crossing, *, is_done: bool) -> None:
+    def _leave(self, crossing: BridgedRequest, *, is_done: bool) -> None:
         lane, group = crossing.lane, crossing.group
         if lane is None or group is None or lane.current is not crossing:
             return
@@ -448,7 +450,7 @@ class ToLegacy:
             self._lanes.retire(lane, group)
         self._advance(group)
 
-    def _deliver(self, crossing: Crossing, client: Call, outcome: Envelope | GatewayError) -> None:
+    def _deliver(self, crossing: BridgedRequest, client: Call, outcome: Envelope | GatewayError) -> None:
         self._crossings.pop(client, None)
         crossing.client = None
         self._let_questions_go(crossing)
@@ -468,7 +470,9 @@ class ToLegacy:
             reply = reply | {"result": translate.modern_result(client.method, reply["result"], info)}
         client.sink.answered(client, reply)
 
-    def _sent_elsewhere(self, crossing: Crossing, client: Call, elicitations: list[dict[str, Any]]) -> None:
+    def _sent_elsewhere(
+        self, crossing: BridgedRequest, client: Call, elicitations: list[dict[str, Any]]
+    ) -> None:
         # The client is to open these and to ask again: nothing is under way meanwhile.
         can = translate.client_capabilities_for_legacy(crossing.message.meta or {})
         offered = can.get("elicitation")
@@ -490,11 +494,11 @@ class ToLegacy:
 
     # Parking
 
-    def _has_room(self, crossing: Crossing) -> bool:
+    def _has_room(self, crossing: BridgedRequest) -> bool:
         of_principal = sum(each.key[0] == crossing.key[0] for each in self._parked.values())
         return len(self._parked) < PARKED_LIMIT and of_principal < PARKED_OF_PRINCIPAL
 
-    def asked(self, crossing: Crossing, method: str, question: Envelope) -> bool:
+    def asked(self, crossing: BridgedRequest, method: str, question: Envelope) -> bool:
         """The server asks something; true when its client is, or will be, asked."""
         client = crossing.client
         number = jsonrpc.integer(question["id"])
@@ -514,13 +518,13 @@ class ToLegacy:
             self._pool.saw_asking(crossing.slot.server, method)
         return True
 
-    def _is_its(self, crossing: Crossing) -> bool:
+    def _is_its(self, crossing: BridgedRequest) -> bool:
         # On the child that clients share a question came this way because there is no other call under way.
         if crossing.lane is not None:
             return crossing.lane.current is crossing
         return crossing.slot is not None and crossing.slot.shared and crossing.call.method in ASKING
 
-    def _park(self, crossing: Crossing, client: Call) -> None:
+    def _park(self, crossing: BridgedRequest, client: Call) -> None:
         self._crossings.pop(client, None)
         crossing.client = None
         crossing.ticks = 0
@@ -555,7 +559,7 @@ class ToLegacy:
         else:
             self._go_on(crossing, client, answers)
 
-    def _go_on(self, crossing: Crossing, client: Call, answers: Envelope) -> None:
+    def _go_on(self, crossing: BridgedRequest, client: Call, answers: Envelope) -> None:
         crossing.client = client
         crossing.call.token = client.token if crossing.call.token is not None else None
         crossing.call.level = client.level
@@ -570,7 +574,7 @@ class ToLegacy:
         elif crossing.asked:
             self._park(crossing, client)  # what it has not answered, or was asked meanwhile
 
-    def _pass_on(self, crossing: Crossing, answers: Envelope) -> None:
+    def _pass_on(self, crossing: BridgedRequest, answers: Envelope) -> None:
         for number in list(crossing.asked):
             result = answers.get(f"q{number}")
             if result is not None:
@@ -580,7 +584,13 @@ class ToLegacy:
                 self._questions.answered(crossing.call.session, said)
 
     def _opened(
-        self, crossing: Crossing, client: Call, message: Message, answers: Envelope, asker: Asker, peer: int
+        self,
+        crossing: BridgedRequest,
+        client: Call,
+        message: Message,
+        answers: Envelope,
+        asker: Asker,
+        peer: int,
     ) -> None:
         # The client has been where the server sent it, and now asks again.
         said = {number: peek.members(answers, f"q{number}") for number in crossing.asked}
@@ -604,7 +614,7 @@ class ToLegacy:
         self._drop(crossing, "the client has disconnected")
         return True
 
-    def _drop(self, crossing: Crossing, why: str) -> None:
+    def _drop(self, crossing: BridgedRequest, why: str) -> None:
         crossing.client, crossing.held = None, None
         group = crossing.group
         if group is not None and crossing in group.queue:
@@ -616,7 +626,7 @@ class ToLegacy:
         self._let_questions_go(crossing)
         self._leave(crossing, is_done=not (is_sent and was_under_way))
 
-    def _let_questions_go(self, crossing: Crossing) -> None:
+    def _let_questions_go(self, crossing: BridgedRequest) -> None:
         asked, crossing.asked = crossing.asked, {}
         for number in asked:
             self._questions.give_up(crossing.call.session, number)
@@ -633,7 +643,7 @@ class ToLegacy:
         self._lanes.tick()
         self._ears.tick()
 
-    def _make_way(self, group: Group) -> None:
+    def _make_way(self, group: ChildGroup) -> None:
         # Who has not come back for longest will hardly come any more.
         self._advance(group)
         waiting = next(iter(group.queue), None)
@@ -645,7 +655,7 @@ class ToLegacy:
         if oldest is not None and oldest.ticks > PATIENCE_TICKS:
             self._give_up(oldest, "others need its place")
 
-    def _in_lanes(self, group: Group) -> Iterator[Crossing]:
+    def _in_lanes(self, group: ChildGroup) -> Iterator[BridgedRequest]:
         """The parked calls that close a group's lanes, in the order in which they were parked."""
         return (
             each
@@ -653,7 +663,7 @@ class ToLegacy:
             if each.group is group and each.lane is not None and each.lane.current is each
         )
 
-    def _give_up(self, crossing: Crossing, why: str) -> None:
+    def _give_up(self, crossing: BridgedRequest, why: str) -> None:
         self._parked.pop(crossing.handle, None)
         self._drop(crossing, why)
 

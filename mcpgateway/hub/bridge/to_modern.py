@@ -57,7 +57,7 @@ _NOBODY = {key: jsonrpc.raw(value) for key, value in modern.own_meta(__version__
 
 
 @define(eq=False)
-class Crossing(Between):
+class BridgedCall(Between):
     """One request of a client's, and all that become of it; see Note [An answer becomes a question].
 
     Its questions are asked in its name, so it takes the answers (`Questions.ask`).
@@ -125,7 +125,7 @@ class ToModern:
         self._questions = questions
         self._clock = clock
         self._guests: dict[Session, Guest] = {}
-        self._waiting: dict[Call, Crossing | Hearing] = {}
+        self._waiting: dict[Call, BridgedCall | Hearing] = {}
         self._here: dict[str, Callable[[Call, Message], None]] = {
             "ping": _agree,
             SET_LEVEL: self._set_level,
@@ -245,7 +245,7 @@ class ToModern:
         call.level = session.level if session.has_level else None
         params = translate.modern_params(_own_params(message), self._envelope(session))
         bare = {name: value for name, value in message.envelope.items() if name != "params"}
-        crossing = Crossing(call.sink, self, call, slot, bare, params)
+        crossing = BridgedCall(call.sink, self, call, slot, bare, params)
         call.sink, call.is_verbatim = crossing, False
         crossing.send({})
 
@@ -270,7 +270,7 @@ class ToModern:
             said[modern.INFO_KEY] = info
         return {key: jsonrpc.raw(value) for key, value in said.items()}
 
-    def answered(self, crossing: Crossing, reply: Envelope) -> None:
+    def answered(self, crossing: BridgedCall, reply: Envelope) -> None:
         """The server has responded: that is the answer, or it wants something first."""
         call = crossing.call
         kind = "error" if "error" in reply else translate.kind_of(reply["result"])
@@ -289,7 +289,7 @@ class ToModern:
 
     # Rounds
 
-    def _next_round(self, crossing: Crossing, result: Raw) -> None:
+    def _next_round(self, crossing: BridgedCall, result: Raw) -> None:
         call = crossing.call
         crossing.rounds += 1
         try:
@@ -309,7 +309,7 @@ class ToModern:
             pause = PAUSE_S * 2 ** (crossing.rounds - 1)
             crossing.pause = self._clock.callLater(pause, self._again, crossing)
 
-    def _question(self, crossing: Crossing, request: InputRequest) -> Envelope:
+    def _question(self, crossing: BridgedCall, request: InputRequest) -> Envelope:
         method, said = request.method, peek.members({"params": request.params}, "params")
         mode = {"mode": peek.text(said, "mode")} if "mode" in said else {}
         declared = peek.mapping(self._envelope(crossing.call.session), modern.CAPABILITIES_KEY)
@@ -322,7 +322,7 @@ class ToModern:
         question = {"jsonrpc": jsonrpc.VERSION, "method": jsonrpc.raw(method)}
         return question | ({"params": jsonrpc.raw(said)} if said else {})
 
-    def _ask(self, crossing: Crossing, questions: dict[str, Envelope]) -> None:
+    def _ask(self, crossing: BridgedCall, questions: dict[str, Envelope]) -> None:
         call = crossing.call
         crossing.open = {key: peek.text(each, "method") or "" for key, each in questions.items()}
         for key, each in questions.items():
@@ -336,7 +336,7 @@ class ToModern:
                 crossing.sink.failed(call, why)
                 return
 
-    def told(self, crossing: Crossing, answer: Envelope) -> None:
+    def told(self, crossing: BridgedCall, answer: Envelope) -> None:
         """A client has answered a question, or somebody in its place."""
         key = jsonrpc.value(answer["id"], str)
         method = crossing.open.pop(key, None)
@@ -351,7 +351,7 @@ class ToModern:
         if not crossing.open:
             self._again(crossing)
 
-    def _again(self, crossing: Crossing) -> None:
+    def _again(self, crossing: BridgedCall) -> None:
         del self._waiting[crossing.call]
         crossing.pause = None
         crossing.call.age = 0
@@ -360,7 +360,7 @@ class ToModern:
             more["requestState"] = crossing.state
         crossing.send(more)
 
-    def called_off(self, crossing: Crossing, reason: str) -> None:
+    def called_off(self, crossing: BridgedCall, reason: str) -> None:
         """Nobody waits for a call any more: nothing is sent again, and its client is not asked any more."""
         crossing.open = {}
         pause, crossing.pause = crossing.pause, None

@@ -62,7 +62,7 @@ ASKED = (*LISTS, modern.DISCOVER)
 """The requests that may be answered from here."""
 
 
-class Store(Protocol):
+class CatalogStore(Protocol):
     """Where catalogs outlive the gateway; see `mcpgateway.system.recorded_lists.Catalogs`."""
 
     def read(self, name: str) -> Catalog:
@@ -107,7 +107,7 @@ class Snapshots:
     :param seconds: the wall clock.
     """
 
-    def __init__(self, store: Store, seconds: Callable[[], float]) -> None:
+    def __init__(self, store: CatalogStore, seconds: Callable[[], float]) -> None:
         self._store = store
         self._seconds = seconds
         self.kept: Kept = _unheard

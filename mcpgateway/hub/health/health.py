@@ -428,7 +428,7 @@ class Health:
     def _instances(self) -> list[Instance]:
         return _watching(self._switchboard.pool if self._switchboard is not None else ())
 
-    # What instances ask: a `mcpgateway.hub.health.observer.World`.
+    # What instances ask: a `mcpgateway.hub.health.observer.HealthEnvironment`.
 
     def has_calls(self, slot: Upstream) -> bool:
         """Whether anything is under way that a slot's child is needed for."""

@@ -29,7 +29,7 @@ from mcpgateway.protocol.versions import Era
 
 if TYPE_CHECKING:
     from mcpgateway.config.model import ServerSpec
-    from mcpgateway.hub.health.observer import World
+    from mcpgateway.hub.health.observer import HealthEnvironment
     from mcpgateway.hub.health.record import Chart
     from mcpgateway.hub.upstream import Upstream
 
@@ -53,7 +53,7 @@ class Instance:
 
     log = Logger()
 
-    def __init__(self, slot: Upstream, chart: Chart, world: World) -> None:
+    def __init__(self, slot: Upstream, chart: Chart, world: HealthEnvironment) -> None:
         self.slot = slot
         self.chart = chart
         self.state = HealthState.STOPPED

@@ -37,7 +37,7 @@ class Monitor(Protocol):
         """Whether it is switched on."""
 
 
-class World(Scales, Protocol):
+class HealthEnvironment(Scales, Protocol):
     """What an instance knows of the world around it.
 
     :ivar now: the gateway's age in ticks.

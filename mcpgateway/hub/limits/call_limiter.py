@@ -34,7 +34,7 @@ from mcpgateway.errors import BackendTimeout, GatewayError, Overloaded
 from mcpgateway.hub.filters import Between
 from mcpgateway.hub.keepalive import PROGRESS, raise_above
 from mcpgateway.hub.probes.traits import all_tools, tools_in
-from mcpgateway.hub.probes.writes import Watch
+from mcpgateway.hub.probes.writes import WriteWatch
 from mcpgateway.interfaces import TIMED_OUT, Call
 from mcpgateway.policy.progress import next_value
 from mcpgateway.protocol import jsonrpc, peek
@@ -132,7 +132,7 @@ class Limiter:
     _readers_in: Callable[[list[Any]], frozenset[str]]
     _is_asked: Callable[[Any], bool] = lambda _: False
     limit: Concurrency = UNLIMITED
-    watch: Watch | None = None
+    watch: WriteWatch | None = None
     slots: WeakSet[Upstream] = field(factory=WeakSet)
     readers: frozenset[str] | None = None
     turns: list[Turn] = field(factory=list)

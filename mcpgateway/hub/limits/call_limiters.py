@@ -19,7 +19,7 @@ from mcpgateway.config.model import UNLIMITED, WRITES, Concurrency, ServerSpec, 
 from mcpgateway.hub.limits.call_limiter import Limiter
 from mcpgateway.hub.meters import Meters
 from mcpgateway.hub.probes.traits import Traits, tools_in
-from mcpgateway.hub.probes.writes import Watch, Written
+from mcpgateway.hub.probes.writes import WriteWatch, Written
 from mcpgateway.policy.concurrency import ConcurrencyFinding, readers
 from mcpgateway.policy.sharing import scope_of, scope_value
 
@@ -115,8 +115,8 @@ class Limiters:
         # An entry that says how it is to be does not mean names.
         return partial(readers, by_name=server.concurrency is None)
 
-    def _new_watch(self, key: _Key, written: Written) -> Watch:
-        return Watch(written, partial(self._concluded, key))
+    def _new_watch(self, key: _Key, written: Written) -> WriteWatch:
+        return WriteWatch(written, partial(self._concluded, key))
 
     def _rule(self, server: ServerSpec) -> tuple[Concurrency, bool]:
         """The limit, and whether it holds only until it is known what the server writes."""

@@ -27,7 +27,7 @@ class WatchedCall(Protocol):
 
 
 @define(eq=False)
-class Watch:
+class WriteWatch:
     """Looks at what calls write, of one server.
 
     :param written: looks at processes.

@@ -35,7 +35,7 @@ UNACKNOWLEDGED_TICKS = 60  # until a subscription that the server says nothing a
 
 @define(eq=False)
 class Hearing:
-    """What one session hears of its child; a `mcpgateway.hub.subscriptions.upstream_modern.Listener`.
+    """What one session hears of its child; a `mcpgateway.hub.subscriptions.upstream_modern.UpstreamListener`.
 
     :ivar settled: takes a call off those that wait; false when it was taken off before.
     :ivar filter: what it wants to hear of.

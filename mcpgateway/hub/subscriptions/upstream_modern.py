@@ -102,7 +102,7 @@ def _texts(found: Any) -> frozenset[str]:
     )
 
 
-class Listener(Protocol):
+class UpstreamListener(Protocol):
     """Somebody who listens.
 
     :ivar filter: what it wants to hear of.
@@ -208,29 +208,31 @@ class Listening:
         self._want = want
         self._meta = meta
         self._changed = changed
-        self._listeners: dict[Listener, Filter] = {}  # and what each of them hears of
+        self._listeners: dict[UpstreamListener, Filter] = {}  # and what each of them hears of
         self._wanted: Counter[Filter] = Counter()  # most want the same
-        self._filed: dict[Listener, Filter] = {}
-        self._fresh: dict[Listener, None] = {}  # those that wait for the server to acknowledge their filters
+        self._filed: dict[UpstreamListener, Filter] = {}
+        self._fresh: dict[
+            UpstreamListener, None
+        ] = {}  # those that wait for the server to acknowledge their filters
         self._conversation: Conversation | None = None
         self._open: _Upstream | None = None  # the acknowledged one
         self._coming: _Upstream | None = None
         self._was_open = False
         self._hurried = 0
         self._is_careful = False  # those that are fresh are asked for one by one
-        self._quiet: set[Listener] = set()  # those that do not count
+        self._quiet: set[UpstreamListener] = set()  # those that do not count
 
     def __len__(self) -> int:
         return len(self._listeners) - len(self._quiet)
 
-    def overhear(self, listener: Listener) -> None:
+    def overhear(self, listener: UpstreamListener) -> None:
         """Let somebody listen for as long as this child runs: it is neither started nor kept running for that."""
         if self._conversation is None or listener in self._listeners:
             return
         self._quiet.add(listener)
         self.add(listener)
 
-    def add(self, listener: Listener) -> None:
+    def add(self, listener: UpstreamListener) -> None:
         """Let somebody listen.
 
         :raise Overloaded: too many do.
@@ -244,25 +246,25 @@ class Listening:
             self._want()
         self._settle()
 
-    def remove(self, listener: Listener) -> None:
+    def remove(self, listener: UpstreamListener) -> None:
         """Somebody has stopped listening."""
         if self._drop(listener):
             self._settle()
 
-    def _drop(self, listener: Listener) -> bool:
+    def _drop(self, listener: UpstreamListener) -> bool:
         self._no_longer_fresh(listener)
         self._file(listener, None)
         self._quiet.discard(listener)
         return self._listeners.pop(listener, None) is not None
 
-    def refilter(self, listener: Listener) -> None:
+    def refilter(self, listener: UpstreamListener) -> None:
         """The filter of somebody who listens has changed."""
         if listener in self._listeners:
             self._file(listener, listener.filter)
             self._fresh[listener] = None
             self._settle()
 
-    def _file(self, listener: Listener, wanted: Filter | None) -> None:
+    def _file(self, listener: UpstreamListener, wanted: Filter | None) -> None:
         former = self._filed.pop(listener, None)
         if former is not None:
             self._wanted[former] -= 1
@@ -328,7 +330,7 @@ class Listening:
             self._give_up(self._open)
             self._open = None
 
-    def _covered_by(self, upstream: _Upstream) -> list[Listener]:
+    def _covered_by(self, upstream: _Upstream) -> list[UpstreamListener]:
         return [each for each in self._fresh if each.filter <= upstream.asked]
 
     def _ask(self, conversation: Conversation, union: Filter) -> None:
@@ -353,7 +355,7 @@ class Listening:
             self._listeners[listener] = mine = listener.filter & honoured
             listener.acknowledged(mine)
 
-    def _no_longer_fresh(self, listener: Listener) -> None:
+    def _no_longer_fresh(self, listener: UpstreamListener) -> None:
         self._fresh.pop(listener, None)
         self._is_careful = self._is_careful and bool(self._fresh)
 
@@ -433,7 +435,7 @@ class Listening:
             self._end(suspects[:1] or list(self._listeners), reply)
         self._settle()
 
-    def _end(self, listeners: list[Listener], reply: Envelope) -> None:
+    def _end(self, listeners: list[UpstreamListener], reply: Envelope) -> None:
         for listener in listeners:
             self._drop(listener)
         for listener in listeners:
