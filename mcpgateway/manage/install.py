@@ -31,6 +31,7 @@ from mcpgateway.errors import (
     NeedsAuthorization,
     Overloaded,
 )
+from mcpgateway.manage.config_edits import carry_out
 from mcpgateway.manage.install_plans import LIST, Plan, Plans, edited, read_text, with_entry
 from mcpgateway.manage.reload import Reload
 from mcpgateway.policy.remote_policy import check_may_run
@@ -152,7 +153,7 @@ class Installing:
             road: Road = (LIST, plan.name)
         else:
             road = road_to(parse(before or "", plan.file).value, plan.name)
-            self._reload.edit(Put((plan.name,), dict(plan.definition)))
+            carry_out(self._reload, Put((plan.name,), dict(plan.definition)))
         return _Written(plan.file, road, before, read_text(plan.file) or "")
 
     def _take_back(self, written: _Written, plan: Plan) -> None:
@@ -194,7 +195,7 @@ class Installing:
             file = self._change_own(name, changes, root)
         else:
             file = self.plans.home_of(name)
-            self._reload.edit(*changes)
+            carry_out(self._reload, *changes)
         self.log.info("{server} was changed in {file}", event="server.edited", server=name, file=file)
         return file
 

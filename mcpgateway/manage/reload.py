@@ -28,7 +28,6 @@ from mcpgateway.system.settings import Examined
 from mcpgateway.system.watch import FileWatch
 
 if TYPE_CHECKING:
-    from mcpgateway.config.edit.edits import Edit
     from mcpgateway.config.load import Files
     from mcpgateway.system.secret_providers import Brought
 
@@ -152,17 +151,6 @@ class Reload:
         waiting, self._waiting = self._waiting, []
         for done in waiting:
             done.callback(None)
-
-    def edit(self, *changes: Edit) -> None:
-        """Change the file that defines a server, and put into force what it says then. It writes a file and blocks.
-
-        :param changes: all at once; their roads begin with the server's name, and what is new goes to the
-            configuration file.
-        :raise ConfigError: it is refused, or what is written could not be used, in which case nothing is changed.
-        """
-        from mcpgateway.manage.config_edits import carry_out  # hardly anybody edits
-
-        carry_out(self, *changes)
 
     def read_own(self) -> None:
         """Read at once what the gateway has just written."""

@@ -25,9 +25,9 @@ from mcpgateway.errors import ConfigError, GatewayError
 from mcpgateway.hub.meters import CALL_TOOL, ERROR, Row
 from mcpgateway.interfaces import Call
 from mcpgateway.observe.recorder import written
-from mcpgateway.observe.tracing import Traced
 from mcpgateway.policy.secrets.redaction import SHORTEST
 from mcpgateway.protocol import jsonrpc, peek
+from mcpgateway.protocol.trace_context import Traced
 
 AT_ONCE = 256
 ERROR_CHARS = 200

@@ -23,7 +23,7 @@ from mcpgateway.errors import GatewayError
 from mcpgateway.hub.meters import CALL_TOOL, CANCELLED, ERROR, Row
 from mcpgateway.interfaces import Call
 from mcpgateway.observe.activity import ERROR_CHARS, said_of
-from mcpgateway.observe.tracing import Traced
+from mcpgateway.protocol.trace_context import Traced
 
 QUEUE_LIMIT = 4096
 BATCH = 512

@@ -11,32 +11,19 @@ from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from mcpgateway.hub.meters import Row
 from mcpgateway.interfaces import Call
 from mcpgateway.protocol import jsonrpc, peek, trace_context
 from mcpgateway.protocol.jsonrpc import Message
-from mcpgateway.protocol.trace_context import PARENT, STATE, TraceContext
+from mcpgateway.protocol.trace_context import PARENT, STATE, TraceContext, Traced
 
 if TYPE_CHECKING:
     from mcpgateway.observe.activity import ActivityLog
     from mcpgateway.observe.spans import Spans
 
 NUMBERS = 0xFFFFFFFF
-
-
-@frozen
-class Traced:
-    """Where a call stands in a trace.
-
-    :ivar span: the id of the gateway's own span, which is the call's id.
-    :ivar parent: the client's span; empty where the trace begins here.
-    """
-
-    context: TraceContext
-    span: str
-    parent: str = ""
 
 
 @define(eq=False)

@@ -81,3 +81,16 @@ def headers(meta: Envelope) -> dict[str, str]:
         return {}
     state = read_state(peek.text(meta, STATE) or "")
     return {PARENT: str(context), STATE: state} if state else {PARENT: str(context)}
+
+
+@frozen
+class Traced:
+    """Where a call stands in a trace.
+
+    :ivar span: the id of the gateway's own span, which is the call's id.
+    :ivar parent: the client's span; empty where the trace begins here.
+    """
+
+    context: TraceContext
+    span: str
+    parent: str = ""

@@ -25,6 +25,7 @@ from twisted.web.server import NOT_DONE_YET, Site
 from zope.interface import implementer
 
 from mcpgateway.frontends.http.channel import ChannelFactory
+from mcpgateway.frontends.http.web_request import render
 from mcpgateway.frontends.http.write_buffer import STREAM_BACKLOG_LIMIT
 from mcpgateway.interfaces import IDoor
 from tests.support.doors import read_answers
@@ -88,7 +89,7 @@ class FloodDoor:
         elif exchange.path == b"/wait":
             self.waiting.callback(exchange)
         elif exchange.path == b"/web":
-            exchange.to_web(self.site)
+            render(exchange, self.site)
         elif exchange.path == b"/large":
             exchange.answer(200, PART * 16)
         else:

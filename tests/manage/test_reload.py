@@ -10,6 +10,7 @@ from twisted.logger import capturedLogs
 from mcpgateway.config.edit.edits import Put, Remove, Rename
 from mcpgateway.config.model import Dialect
 from mcpgateway.errors import ConfigError, UnknownServer
+from mcpgateway.manage.config_edits import carry_out
 from mcpgateway.manage.reload import Reload, ReloadState
 from mcpgateway.system.fingerprint import Essences
 from mcpgateway.system.settings import LoadOptions, examine, gather
@@ -190,12 +191,12 @@ class WordTests:
         theirs.write_text('{"gateway": {}, "servers": {"c": {"command": "/bin/cat"}}}')
         world = World(tmp_path)
         for is_on in (False, True):
-            world.reload.edit(Put(("c", "enabled"), is_on))
+            carry_out(world.reload, Put(("c", "enabled"), is_on))
             assert json.loads(theirs.read_text())["servers"]["c"]["disabled"] is not is_on
             assert "enabled" not in theirs.read_text()
             (read,) = (each for each in examine(world.options, {}).readings if each.file == str(theirs))
             assert read.reading.dialect is Dialect.MCPCTL
-        world.reload.edit(Put(("a", "enabled"), False))
+        carry_out(world.reload, Put(("a", "enabled"), False))
         assert "enabled: false" in world.path.read_text()
 
 
@@ -219,7 +220,7 @@ class EditTests:
     )
     def test_written_back(self, world, change, before, after):
         """The file is changed where it says so, is in force at once, and is not read a second time."""
-        world.reload.edit(change)
+        carry_out(world.reload, change)
         assert world.path.read_text() == CONFIG.replace(before, after)
         assert len(world.applied) == 1
         world.settle()
@@ -230,7 +231,7 @@ class EditTests:
         world = World(tmp_path)
         world.path.unlink()
         world.settle()
-        world.reload.edit(Put(("new",), {"command": "x"}))
+        carry_out(world.reload, Put(("new",), {"command": "x"}))
         assert world.names == ["new"]
 
     def test_another_file(self, world):
@@ -239,14 +240,14 @@ class EditTests:
         drop.mkdir()
         (drop / "more.json").write_text('{"servers": {"c": {"command": "x"}}}')
         world.settle()
-        world.reload.edit(Put(("c", "timeout"), 3))
+        carry_out(world.reload, Put(("c", "timeout"), 3))
         assert json.loads((drop / "more.json").read_text())["servers"]["c"]["timeout"] == 3
         assert world.path.read_text() == CONFIG
 
     def test_what_cannot_be_used(self, world):
         """An edit that would make the configuration wrong is taken back, and the problem is told."""
         with pytest.raises(ConfigError, match=r"nothing was changed: .*timeout"):
-            world.reload.edit(Put(("a", "timeout"), "soon"))
+            carry_out(world.reload, Put(("a", "timeout"), "soon"))
         assert world.path.read_text() == CONFIG
         assert world.reload.state.shown()["ok"]
         assert world.names == ["a", "b"]
@@ -264,14 +265,14 @@ class EditTests:
     def test_refused(self, world, change, kind, why):
         """What may not be, or is not there, is refused and changes nothing."""
         with pytest.raises(kind, match=why):
-            world.reload.edit(change)
+            carry_out(world.reload, change)
         assert world.path.read_text() == CONFIG
 
     def test_while_there_is_an_error(self, world):
         """What is wrong has to be mended first."""
         world.save("servers: 1\n")
         with pytest.raises(ConfigError, match="mend that first"):
-            world.reload.edit(Remove(("a",)))
+            carry_out(world.reload, Remove(("a",)))
         assert world.path.read_text() == "servers: 1\n"
 
     def test_a_demonstration(self, tmp_path):
@@ -280,4 +281,4 @@ class EditTests:
         world.options = LoadOptions(home=str(tmp_path), sources=(), demo=True)
         world.save(CONFIG + "# more\n")
         with pytest.raises(ConfigError, match="stands in no file"):
-            world.reload.edit(Put(("clock", "timeout"), 1))
+            carry_out(world.reload, Put(("clock", "timeout"), 1))

@@ -9,6 +9,7 @@ from twisted.internet.task import Clock
 
 from mcpgateway.config.edit.edits import Put
 from mcpgateway.errors import ConfigError
+from mcpgateway.manage.config_edits import carry_out
 from mcpgateway.manage.reload import SOON_S, Reload, ReloadState
 from mcpgateway.system.fingerprint import Essences
 from mcpgateway.system.settings import LoadOptions, brought_of, examine, gather, start
@@ -145,10 +146,10 @@ class ReadTests:
 
     def test_edit(self, world):
         """An edit through the gateway counts at once, and cannot ask for anything from outside."""
-        world.reload.edit(Put(("a", "env", "TOKEN"), "plain"))
+        carry_out(world.reload, Put(("a", "env", "TOKEN"), "plain"))
         assert world.tokens == ["plain"]
         for text in ("${keyring:github/ada}", "x${cmd:id}"):
             with pytest.raises(ConfigError, match="only taken from what the user writes into a file"):
-                world.reload.edit(Put(("a", "env"), {"TOKEN": [text]}))
-        world.reload.edit(Put(("a", "env", "TOKEN"), "${:-$}{cmd:id}"))
+                carry_out(world.reload, Put(("a", "env"), {"TOKEN": [text]}))
+        carry_out(world.reload, Put(("a", "env", "TOKEN"), "${:-$}{cmd:id}"))
         assert world.tokens == ["${cmd:id}"]

@@ -21,8 +21,7 @@ from mcpgateway.observe.spans import (
     endpoint_of,
     headers_of,
 )
-from mcpgateway.observe.tracing import Traced
-from mcpgateway.protocol.trace_context import TraceContext
+from mcpgateway.protocol.trace_context import TraceContext, Traced
 
 CONTEXT = TraceContext("a" * 32, "b" * 16)
 ROW = Row(Meter(Meters(lambda: 0.0), "shared"), "tools/call", "echo")

@@ -11,7 +11,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from mcpgateway.discovery.tokens import estimate
-from mcpgateway.manage.tools.tool import management
+from mcpgateway.manage.tools.family import management
 from mcpgateway.owntools.family import OwnToolParts, make_builtin
 from mcpgateway.owntools.job_records import Nowhere
 from mcpgateway.owntools.jobs import Jobs

@@ -24,7 +24,8 @@ from mcpgateway.interfaces import Call
 from mcpgateway.manage.install import Installing
 from mcpgateway.manage.install_plans import Plans, Workspaces
 from mcpgateway.manage.reload import Reload, ReloadState
-from mcpgateway.manage.tools.tool import Management, management
+from mcpgateway.manage.tools.family import management
+from mcpgateway.manage.tools.tool import Management
 from mcpgateway.owntools.status import Sight
 from mcpgateway.owntools.tool import Builtin
 from mcpgateway.protocol import jsonrpc

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from mcpgateway.frontends.http.peers import HttpPeer
 from mcpgateway.frontends.http.request_head import Head
-from mcpgateway.frontends.http.write_buffer import LARGE
-
-if TYPE_CHECKING:
-    from mcpgateway.frontends.http.channel import Channel
+from mcpgateway.frontends.http.write_buffer import LARGE, Outlet
 
 JSON = b"application/json"
 TOO_MUCH = "The gateway holds too many answers that you do not take: take these first"
@@ -38,6 +36,52 @@ _EVENT_STREAM = (
 _BODILESS = frozenset((204, 304))
 
 
+class Dated(Protocol):
+    """A server that knows the time of day.
+
+    :ivar date: the ``Date`` header line of this second, with its line end.
+    """
+
+    date: bytes
+
+
+class ExchangeConnection(Protocol):
+    """The connection that an exchange stands on (`mcpgateway.frontends.http.channel.Channel`).
+
+    :ivar transport: the connection's own.
+    :ivar outlet: its write buffer.
+    :ivar is_last: it is closed after this answer.
+    """
+
+    transport: Any
+    outlet: Outlet
+    caller: HttpPeer
+    secure: bool
+    is_last: bool
+
+    @property
+    def factory(self) -> Dated:
+        """The server of the listener."""
+
+    def connection_line(self) -> bytes:
+        """The ``Connection`` header line of this answer; empty where the protocol implies it."""
+
+    def refusal(self, why: str) -> bytes:
+        """The body of an error answer, in the form that the client reads."""
+
+    def answer_done(self) -> None:
+        """The answer is finished: the next request is read, or the connection closed."""
+
+    def upgraded(self) -> None:
+        """Another protocol has the connection from now on."""
+
+    def hold(self, *, is_held: bool) -> None:
+        """Pause reading, or resume it."""
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+
+
 class Exchange:
     """A request that has arrived, and the one answer it gets.
 
@@ -46,6 +90,7 @@ class Exchange:
     :ivar version: ``1.0`` or ``1.1``.
     :ivar headers: by lower-case name; shared between requests, so never changed.
     :ivar caller: who is at the other end.
+    :ivar channel: the connection.
     :ivar body: empty until the request has arrived whole.
     :ivar route: free for the door.
     :ivar on_gone: called once if the client disconnects before the answer is finished.
@@ -58,10 +103,10 @@ class Exchange:
     """
 
     __slots__ = (
-        "_channel",
         "answered",
         "body",
         "caller",
+        "channel",
         "gone",
         "head",
         "headers",
@@ -78,8 +123,8 @@ class Exchange:
         "version",
     )
 
-    def __init__(self, channel: Channel, head: Head) -> None:
-        self._channel = channel
+    def __init__(self, channel: ExchangeConnection, head: Head) -> None:
+        self.channel = channel
         self.head = head
         self.method = head.method
         self.path = head.path
@@ -108,7 +153,7 @@ class Exchange:
         self.answered = True
         if self.gone:
             return
-        channel = self._channel
+        channel = self.channel
         if len(body) >= LARGE and channel.outlet.is_too_much(len(body)):
             status, content_type, extra = 503, JSON, b"Retry-After: 5\r\n"
             body = channel.refusal(TOO_MUCH)
@@ -129,7 +174,7 @@ class Exchange:
         self.streaming = True
         if self.gone:
             return
-        channel = self._channel
+        channel = self.channel
         if self.version == b"1.1":
             framing = channel.connection_line() + b"Transfer-Encoding: chunked\r\n\r\n"
         else:
@@ -153,21 +198,21 @@ class Exchange:
         if self.gone:
             return
         head = STATUS_LINES[101] + b"Connection: Upgrade\r\nUpgrade: " + protocol + b"\r\n" + extra + b"\r\n"
-        self._channel.outlet.producer = producer
-        self._channel.outlet.write(head)
-        self._channel.upgraded()
+        self.channel.outlet.producer = producer
+        self.channel.outlet.write(head)
+        self.channel.upgraded()
 
     def say(self, data: bytes) -> bool:
         """Send bytes of another protocol in their order, while there is room for them; false when nobody gets them."""
         if self.gone or self.answered:
             return False
-        self._channel.outlet.write(data)
+        self.channel.outlet.write(data)
         return not self.gone
 
     def hold(self, *, is_held: bool) -> None:
         """Whether to read nothing from the client for now."""
         if not self.gone and not self.answered:
-            self._channel.hold(is_held=is_held)
+            self.channel.hold(is_held=is_held)
 
     def send(self, data: bytes) -> bool:
         """Send a part of the stream; false when nobody will get it, because the reader has gone or is too slow."""
@@ -177,9 +222,9 @@ class Exchange:
             return True
         if self.version == b"1.1":
             data = b"%x\r\n%b\r\n" % (len(data), data)
-        if self._channel.outlet.write_stream(data):
+        if self.channel.outlet.write_stream(data):
             return not self.gone  # it may have been too much
-        self._channel.abort()
+        self.channel.abort()
         return False
 
     def finish(self, data: bytes = b"") -> None:
@@ -189,7 +234,7 @@ class Exchange:
         self.answered = True
         if self.gone:
             return
-        channel = self._channel
+        channel = self.channel
         if self.on_data is not None:
             channel.outlet.producer = None
         elif self.version == b"1.1":
@@ -202,14 +247,7 @@ class Exchange:
         """Cut the connection; nothing more is said and ``on_gone`` is not called."""
         self.on_gone = None
         if not self.gone:
-            self._channel.abort()
-
-    def to_web(self, site: Any) -> None:
-        """Let a `twisted.web.server.Site` answer; it must have been made with ``parsePOSTFormSubmission=False``."""
-        # twisted.web costs memory and start-up time, and an MCP client never needs it.
-        from mcpgateway.frontends.http.web_request import WebChannel
-
-        WebChannel(self, self._channel, site).begin()
+            self.channel.abort()
 
 
 def _answer_head(status: int, length: int, content_type: bytes, extra: bytes) -> bytes:

@@ -236,7 +236,10 @@ class Root:
             return
         if self._site is None:
             self._site = self._make_site()
-        exchange.to_web(self._site)
+        # twisted.web costs memory and start-up time, and an MCP client never needs it.
+        from mcpgateway.frontends.http.web_request import render
+
+        render(exchange, self._site)
 
     def _judge_again(self, exchange: Any, way: Way) -> None:
         if exchange.gone:

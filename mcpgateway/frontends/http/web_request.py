@@ -8,7 +8,7 @@ plays that part in Twisted itself (`H2Stream`), this does the same.  The members
 from __future__ import annotations
 
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet._producer_helpers import _PullToPush  # what twisted.web itself wraps pull producers in
 from twisted.internet.error import ConnectionDone
@@ -19,11 +19,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.server import Site
 from zope.interface import implementer
 
-from mcpgateway.frontends.http.exchange import UNSHARED, status_line
-
-if TYPE_CHECKING:
-    from mcpgateway.frontends.http.channel import Channel
-    from mcpgateway.frontends.http.exchange import Exchange
+from mcpgateway.frontends.http.exchange import UNSHARED, Exchange, ExchangeConnection, status_line
 
 UNSAID = (b"connection", b"server")  # the one is ours to say, the other is nobody's business
 EVENTS = b"text/event-stream"
@@ -41,7 +37,7 @@ class WebChannel:
 
     factory = None
 
-    def __init__(self, exchange: Exchange, channel: Channel, site: Site) -> None:
+    def __init__(self, exchange: Exchange, channel: ExchangeConnection, site: Site) -> None:
         self.site = site
         self.transport = channel.transport
         self.exchange = self._exchange = exchange
@@ -146,3 +142,8 @@ class WebChannel:
     def isSecure(self) -> bool:
         """Whether the connection is encrypted."""
         return self._exchange.secure
+
+
+def render(exchange: Exchange, site: Site) -> None:
+    """Let ``site`` answer; it must have been made with ``parsePOSTFormSubmission=False``."""
+    WebChannel(exchange, exchange.channel, site).begin()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
 
 from attrs import frozen
 from twisted.internet import defer
@@ -18,7 +19,7 @@ from mcpgateway.manage.install import CONNECT_S, INSTALL_S, Installing
 from mcpgateway.manage.install_plans import Plans, Workspaces
 from mcpgateway.manage.internal_client import Visit
 from mcpgateway.manage.reload import Reload
-from mcpgateway.manage.tools.tool import Management, management
+from mcpgateway.manage.tools.tool import Management
 from mcpgateway.owntools.status import Sight
 from mcpgateway.owntools.tool import Tool
 from mcpgateway.protocol import peek
@@ -91,3 +92,21 @@ async def _tools(switchboard: Switchboard, server: ServerSpec, principal: str) -
         return [each for each in names if each]
     finally:
         visit.end("its tools have been listed")
+
+
+def management(make: Callable[[], Management]) -> tuple[Tool, ...]:
+    """All management tools, in the order they are listed in; what they work with is made for the first call."""
+    from mcpgateway.manage.tools.catalog import Docs, GetHealth, ListCatalog
+    from mcpgateway.manage.tools.config import GetServerConfig, ManageConfig
+    from mcpgateway.manage.tools.install import InstallServer, RemoveServer
+
+    make = cache(make)
+    return (
+        GetServerConfig(make),
+        GetHealth(make),
+        ListCatalog(make),
+        InstallServer(make),
+        RemoveServer(make),
+        ManageConfig(make),
+        Docs(make),
+    )

@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from functools import cache
 from typing import Any
 
 from attrs import frozen
@@ -33,7 +32,7 @@ from mcpgateway.manage.install import Installing
 from mcpgateway.manage.install_plans import Plans, Workspaces
 from mcpgateway.owntools import answers, arguments
 from mcpgateway.owntools.status import Sight
-from mcpgateway.owntools.tool import Access, Tool
+from mcpgateway.owntools.tool import Access
 from mcpgateway.protocol.jsonrpc import Envelope
 
 GLOBAL = "global"
@@ -91,24 +90,6 @@ class ChangeTarget:
 
     def __str__(self) -> str:
         return f"workspace {self.root}" if self.root else GLOBAL
-
-
-def management(make: Callable[[], Management]) -> tuple[Tool, ...]:
-    """All management tools, in the order they are listed in; what they work with is made for the first call."""
-    from mcpgateway.manage.tools.catalog import Docs, GetHealth, ListCatalog
-    from mcpgateway.manage.tools.config import GetServerConfig, ManageConfig
-    from mcpgateway.manage.tools.install import InstallServer, RemoveServer
-
-    make = cache(make)
-    return (
-        GetServerConfig(make),
-        GetHealth(make),
-        ListCatalog(make),
-        InstallServer(make),
-        RemoveServer(make),
-        ManageConfig(make),
-        Docs(make),
-    )
 
 
 def answer_later(call: Call, work: Coroutine[Deferred[Any], Any, Any]) -> None:

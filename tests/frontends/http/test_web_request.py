@@ -13,7 +13,7 @@ from twisted.web.server import NOT_DONE_YET, Site
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from mcpgateway.frontends.http.web_request import WebChannel
+from mcpgateway.frontends.http.web_request import WebChannel, render
 from mcpgateway.interfaces import IDoor
 from tests.support.doors import MemoryTransport, Wire
 
@@ -83,7 +83,7 @@ class WebDoor:
         return why.encode()
 
     def handle(self, exchange: Any) -> None:
-        exchange.to_web(self.site)
+        render(exchange, self.site)
 
 
 def web_wire(*, reads: bool = True) -> Wire:

@@ -23,6 +23,7 @@ from mcpgateway.frontends.http.peers import HttpPeer
 from mcpgateway.frontends.http.routes import class_of, leading_to
 from mcpgateway.frontends.rest.openapi import REFUSALS
 from mcpgateway.frontends.rest.schemas import SCHEMAS
+from mcpgateway.manage.config_edits import carry_out
 from mcpgateway.policy.access import AccessPolicy, Reach, RouteClass
 from mcpgateway.policy.secrets.shapes import MASK
 from tests.support.gateway_in_memory import HELLO, Answer, MemoryGateway
@@ -426,7 +427,7 @@ class PutTests:
     def test_outdated(self, gateway: Filed) -> None:
         """Whoever has seen something else is told so, and nothing is changed."""
         tag = gateway.tag("a")
-        gateway.reload.edit(Put(("a", "timeout"), 7))
+        carry_out(gateway.reload, Put(("a", "timeout"), 7))
         text = gateway.text
         for method, body in (("PUT", self.NEW), ("PATCH", {"disabled": True}), ("DELETE", b"")):
             assert gateway.ask(method, "/a", body, If_Match=tag).status == 412, method
