@@ -17,7 +17,7 @@ from from_code import table
 from sphinx.application import Sphinx
 
 from mcpgateway.clientfiles.formats import syntax
-from mcpgateway.clientfiles.formats.client_format import Base, Dialect, Kind
+from mcpgateway.clientfiles.formats.client_format import Base, ClientDialect, FileKind
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.formats.locations import DARWIN, LINUX, WINDOWS, project_files, user_files
 from mcpgateway.clientfiles.formats.rewrite import replace
@@ -50,7 +50,7 @@ def adopted(name: str, port: int = PORT, program: str = "mcpgateway") -> str:
     listed = dialect.listed(syntax.read(text, path.name, dialect), Base(port, frozenset()))
     wishes = []
     for each in listed:
-        if each.kind is Kind.PROGRAM:
+        if each.kind is FileKind.PROGRAM:
             try:
                 value = dialect.by_url(each, f"http://localhost:{port}/{each.title}/mcp")
             except ConfigError:  # it takes no URL
@@ -66,7 +66,7 @@ def steps(name: str) -> dict[str, str]:
     return {step: line.strip().replace('"$@"', which) for step, line in STEP.findall(STEPS.read_text())}
 
 
-def places(dialect: Dialect) -> list[tuple[str, list[str]]]:
+def places(dialect: ClientDialect) -> list[tuple[str, list[str]]]:
     """Where a client's files are, by platform; platforms that agree are named together."""
     found: dict[tuple[str, ...], list[str]] = {}
     for platform, title in PLATFORMS.items():
@@ -154,7 +154,7 @@ class ClientTable(Directive):
         rows = [self._row(dialect) for dialect in DIALECTS.values() if dialect.user]
         return [table(("Client", "Name", "File on Linux"), (25, 20, 55), rows)]
 
-    def _row(self, dialect: Dialect) -> tuple[nodes.Node, ...]:
+    def _row(self, dialect: ClientDialect) -> tuple[nodes.Node, ...]:
         file = user_files(dialect, LINUX, {}, "~")[0]
         return nodes.Text(dialect.title), nodes.literal(text=dialect.name), nodes.literal(text=file)
 

@@ -13,7 +13,7 @@ from twisted.internet.task import react
 
 from mcpgateway.backends.factory import Backends
 from mcpgateway.backends.spawn import Launcher
-from mcpgateway.backends.validation import Report, ValidationStep, validate
+from mcpgateway.backends.validation import ValidationReport, ValidationStep, validate
 from mcpgateway.cli.console import fail, spinner
 from mcpgateway.cli.handover import request_of
 from mcpgateway.cli.main import guarded
@@ -87,7 +87,7 @@ def try_server(request: ValidationRequest) -> int:
     home = paths.gateway_home(os.environ, request.home or None)
     server, proxies = (_written(request, home), NONE) if request.command else _configured(request, home)
     files.make_home(home)
-    reports: list[Report] = []
+    reports: list[ValidationReport] = []
 
     def run(reactor: Any) -> Deferred[None]:
         return Deferred.fromCoroutine(_run(reactor, home, server, proxies, request.timeout_s, reports))
@@ -106,7 +106,12 @@ def try_server(request: ValidationRequest) -> int:
 
 
 async def _run(
-    reactor: Any, home: str, server: ServerSpec, proxies: Proxies, timeout_s: float, reports: list[Report]
+    reactor: Any,
+    home: str,
+    server: ServerSpec,
+    proxies: Proxies,
+    timeout_s: float,
+    reports: list[ValidationReport],
 ) -> None:
     instance = secrets.token_hex(8)
     ward = Ward(Registry(home, instance), Guardian(reactor, instance))
@@ -130,7 +135,7 @@ async def _run(
         ward.close()
 
 
-def _without_secrets(report: Report, server: ServerSpec) -> Report:
+def _without_secrets(report: ValidationReport, server: ServerSpec) -> ValidationReport:
     # What a server writes at its end is often all that it was given.
     reach = server.reach
     headers = dict(reach.headers) if isinstance(reach, Remote | Rest) else {}
@@ -144,7 +149,7 @@ def _without_secrets(report: Report, server: ServerSpec) -> Report:
     return evolve(report, steps=tuple(map(shown, report.steps)))
 
 
-def lines_of(report: Report) -> list[str]:
+def lines_of(report: ValidationReport) -> list[str]:
     """The report for a person."""
     lines: list[str] = []
     for step in report.steps:
@@ -156,7 +161,7 @@ def lines_of(report: Report) -> list[str]:
     return lines
 
 
-def _said(report: Report) -> dict[str, Any]:
+def _said(report: ValidationReport) -> dict[str, Any]:
     steps = [
         {
             "step": step.name,

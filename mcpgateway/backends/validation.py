@@ -72,7 +72,7 @@ class ValidationStep:
 
 
 @frozen
-class Report:
+class ValidationReport:
     """What was tried, in its order; a server that cannot be connected to is asked nothing more."""
 
     server: str
@@ -90,7 +90,7 @@ def validate(
     clock: IReactorTime,
     timeout_s: float = TIMEOUT_S,
     connect_s: float = CONNECT_S,
-) -> Deferred[Report]:
+) -> Deferred[ValidationReport]:
     """Try a server, of whatever kind; fires with the report when nothing of it runs any more, and never fails.
 
     :param timeout_s: seconds for everything but the end; each step has a limit of its own beside it.
@@ -126,7 +126,7 @@ class _Trial:
         self._hello: Envelope = {}
         self._gone: Gone | None = None
 
-    async def run(self) -> Report:
+    async def run(self) -> ValidationReport:
         """Go through the steps."""
         fetched = await self._step("fetch", self._fetch)
         if fetched and self._steps[0].elapsed_s < FETCH_SHOWN_S:
@@ -138,7 +138,7 @@ class _Trial:
             await self._step("close", self._close)
         else:
             await self._leave()
-        return Report(self._server.name, tuple(self._steps))
+        return ValidationReport(self._server.name, tuple(self._steps))
 
     async def _step(self, name: str, work: Callable[[], Any]) -> bool:
         began = self._clock.seconds()

@@ -10,7 +10,7 @@ from mcpgateway.clientfiles.listing import difference
 from mcpgateway.config.document import visible
 
 if TYPE_CHECKING:
-    from mcpgateway.clientfiles.deadman import Watch
+    from mcpgateway.clientfiles.deadman import DeadmanState
     from mcpgateway.clientfiles.immorterm import Stranded
     from mcpgateway.clientfiles.plan import FilePlan
     from mcpgateway.clientfiles.report import FileReport, Left, Report
@@ -93,7 +93,7 @@ def tell_report(report: Report) -> None:
         say("nothing had to be changed")
 
 
-def tell_watched(found: Watch) -> None:
+def tell_watched(found: DeadmanState) -> None:
     """How long the gateway has been away, and what was done about it."""
     if found.is_there:
         say("the gateway answers")

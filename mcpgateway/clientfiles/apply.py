@@ -14,7 +14,7 @@ from mcpgateway.clientfiles.enrolment_records import Adopted
 from mcpgateway.clientfiles.files import Site
 from mcpgateway.clientfiles.ledger import Changed, Rewritten
 from mcpgateway.clientfiles.machine import Machine
-from mcpgateway.clientfiles.plan import FilePlan, Wanted, adopted_at
+from mcpgateway.clientfiles.plan import FilePlan, WantedServer, adopted_at
 from mcpgateway.clientfiles.reader import read_repository
 from mcpgateway.clientfiles.report import FileReport, Report
 from mcpgateway.config.document import visible
@@ -36,7 +36,7 @@ def alone(machine: Machine) -> Iterator[None]:
 
 
 def carried_out(
-    machine: Machine, plans: Sequence[FilePlan], wanted: Wanted, *, is_all_or_none: bool = True
+    machine: Machine, plans: Sequence[FilePlan], wanted: WantedServer, *, is_all_or_none: bool = True
 ) -> Report:
     """Change the files; where one cannot be, those that were changed before it are restored.
 

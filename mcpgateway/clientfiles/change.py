@@ -17,7 +17,7 @@ from mcpgateway.clientfiles import rebuilt
 from mcpgateway.clientfiles.enrolment_records import Adopted, Enrolled, unwound
 from mcpgateway.clientfiles.files import Site, listed_in
 from mcpgateway.clientfiles.formats import rewrite, syntax
-from mcpgateway.clientfiles.formats.client_format import Kind, Listed, Road
+from mcpgateway.clientfiles.formats.client_format import FileKind, Listed, Road
 from mcpgateway.clientfiles.formats.rewrite import Replaced
 from mcpgateway.clientfiles.ledger import Rewritten
 from mcpgateway.clientfiles.machine import FAIL_OPEN, HTTP, SINGLE, Machine
@@ -117,7 +117,7 @@ class Adoption:
         if mode == SINGLE:
             # No token goes into a client's file.
             mode = FAIL_OPEN if self.machine.gateway.auth_mcp_transport == BEARER else HTTP
-        listed = Listed(title, road, former, Kind.PROGRAM)
+        listed = Listed(title, road, former, FileKind.PROGRAM)
         return ours(self.machine, self.site, listed, name, mode, self.helper)
 
     def _renewed(self, values: Any, road: Road, enrolled: Enrolled) -> Any:
@@ -166,7 +166,7 @@ class Adoption:
 
     def _has_one(self, values: Any) -> bool:
         listed = listed_in(self.site, values, self.machine.base)
-        return any(each.kind is Kind.OURS and not each.served for each in listed)
+        return any(each.kind is FileKind.OURS and not each.served for each in listed)
 
 
 @define(eq=False)
@@ -260,4 +260,4 @@ def programs(site: Site, text: str, machine: Machine) -> list[Listed]:
     :raise ConfigError: it is not of its form.
     """
     values = syntax.read(text, site.path, site.dialect)
-    return [each for each in listed_in(site, values, machine.base) if each.kind is Kind.PROGRAM]
+    return [each for each in listed_in(site, values, machine.base) if each.kind is FileKind.PROGRAM]

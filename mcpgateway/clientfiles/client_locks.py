@@ -21,7 +21,7 @@ POLL_S = 0.05
 
 
 @define(eq=False)
-class Lock:
+class ClientLock:
     """A lock that is a directory.
 
     :param path: the directory, which is there only while somebody has the lock.
@@ -73,6 +73,6 @@ class Lock:
                 self._disk.remove_directory(self.path)
 
 
-def directory_lock(file: str, disk: Disk = DISK) -> Lock:
+def directory_lock(file: str, disk: Disk = DISK) -> ClientLock:
     """The lock of a file as Claude Code has it: beside the file itself, also where a link leads there."""
-    return Lock(os.path.realpath(file) + ".lock", disk)
+    return ClientLock(os.path.realpath(file) + ".lock", disk)

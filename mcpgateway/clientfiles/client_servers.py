@@ -8,7 +8,15 @@ from typing import Any
 from attrs import define
 
 from mcpgateway.clientfiles.enrolled_text import SWITCHES
-from mcpgateway.clientfiles.formats.client_format import REACH, Base, Dialect, Kind, Listed, reached, url_of
+from mcpgateway.clientfiles.formats.client_format import (
+    REACH,
+    Base,
+    ClientDialect,
+    FileKind,
+    Listed,
+    reached,
+    url_of,
+)
 from mcpgateway.config.document import Document, Place, dotted
 from mcpgateway.config.edit.edits import Put, changed
 from mcpgateway.config.entry import Entry, Origin, Scope, read_server
@@ -34,7 +42,7 @@ class Theirs:
     """
 
     path: str
-    dialect: Dialect
+    dialect: ClientDialect
     base: Base
     project: str = ""
     is_led: bool = False
@@ -44,7 +52,9 @@ class Theirs:
 
         :param value: what the file holds; see `mcpgateway.clientfiles.formats.syntax.read`.
         """
-        off = [each for each in self.dialect.listed(value, self.base, self.project) if each.kind is Kind.OFF]
+        off = [
+            each for each in self.dialect.listed(value, self.base, self.project) if each.kind is FileKind.OFF
+        ]
         for each in off:
             on = {key: said for key, said in each.value.items() if key not in SWITCHES}
             value = changed(value, Put(each.road, on), self.path)
@@ -69,13 +79,13 @@ class Theirs:
         :raise ConfigError: it is none that the gateway could serve.
         """
         match listed.kind:
-            case Kind.PROGRAM if listed.program is not None:
+            case FileKind.PROGRAM if listed.program is not None:
                 program = listed.program
-            case Kind.OURS if not self.is_led and (argv := self._behind(listed)):
+            case FileKind.OURS if not self.is_led and (argv := self._behind(listed)):
                 program = self.dialect.behind(listed, argv, listed.value.get("env"))
-            case Kind.OURS:
+            case FileKind.OURS:
                 raise ConfigError(LEADS_HERE)
-            case Kind.REMOTE:
+            case FileKind.REMOTE:
                 return {**self._rest(listed), **self._remote(listed)}
             case _:
                 raise ConfigError(listed.why)

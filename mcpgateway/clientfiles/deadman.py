@@ -27,7 +27,7 @@ FILE_LIMIT = 4096
 
 
 @frozen
-class Watch:
+class DeadmanState:
     """What a look has come to.
 
     :ivar is_there: whether the gateway answers.
@@ -45,7 +45,9 @@ class Watch:
         return {"is_there": self.is_there, "away_s": self.away_s, "report": report}
 
 
-def deadman(home: str, environ: Mapping[str, str], after_s: float = AFTER_S, disk: Disk = DISK) -> Watch:
+def deadman(
+    home: str, environ: Mapping[str, str], after_s: float = AFTER_S, disk: Disk = DISK
+) -> DeadmanState:
     """Look once, and do what that asks for.
 
     :raise ConfigError: the ledger cannot be used, or the home not be written.
@@ -54,18 +56,18 @@ def deadman(home: str, environ: Mapping[str, str], after_s: float = AFTER_S, dis
     known = machine.records.files.values()
     if not any(each.suspended in ("", AWAY) for each in known):
         _forget(home)
-        return Watch(is_there=False)
+        return DeadmanState(is_there=False)
     if machine.answer is not None:
         _forget(home)
         is_back = any(each.suspended == AWAY for each in known)
-        return Watch(is_there=True, report=resume(home, environ, (AWAY,)) if is_back else None)
+        return DeadmanState(is_there=True, report=resume(home, environ, (AWAY,)) if is_back else None)
     now = disk.now()
     since = _since(home, now)
     _keep(home, since, now)
     away_s = now - since
     if away_s < after_s or not any(not each.suspended for each in known):
-        return Watch(is_there=False, away_s=away_s)
-    return Watch(is_there=False, away_s=away_s, report=suspend(home, environ, AWAY))
+        return DeadmanState(is_there=False, away_s=away_s)
+    return DeadmanState(is_there=False, away_s=away_s, report=suspend(home, environ, AWAY))
 
 
 def _since(home: str, now: float) -> float:

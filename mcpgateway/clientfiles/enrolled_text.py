@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from attrs import define, evolve, field, frozen
 
-from mcpgateway.clientfiles.formats.client_format import Dialect, Kind, Listed, Road
+from mcpgateway.clientfiles.formats.client_format import ClientDialect, FileKind, Listed, Road
 from mcpgateway.clientfiles.formats.loopback import Base, port_of
 from mcpgateway.clientfiles.formats.program import Program
 from mcpgateway.clientfiles.formats.rewrite import Replaced, carried
@@ -63,7 +63,7 @@ class AdoptedFile:
     """
 
     path: str
-    dialect: Dialect
+    dialect: ClientDialect
     value: Any = field(repr=False)
     entries: Mapping[Road, Led] = field(repr=False)
     mode: str = "http"
@@ -91,14 +91,14 @@ def read_adopted(file: AdoptedFile, base: Base, rank: int, problems: Problems) -
     return _Reading(file, also_former(base, file.dialect, file.entries), rank, problems).read()
 
 
-def also_former(base: Base, dialect: Dialect, entries: Mapping[Road, Led]) -> Base:
+def also_former(base: Base, dialect: ClientDialect, entries: Mapping[Road, Led]) -> Base:
     """Return what makes a URL ours, so that entries count that were written when the gateway had another port."""
     leads = (dialect.leads(road, each.replaced.ours) for road, each in entries.items())
     ports = {port_of(each[0]) for each in leads if len(each) == 1 and "://" in each[0]}
     return evolve(base, former=base.former | {each for each in ports if each is not None})
 
 
-def ours_in(value: Any, dialect: Dialect, entries: Mapping[Road, Led], base: Base) -> dict[Road, Led]:
+def ours_in(value: Any, dialect: ClientDialect, entries: Mapping[Road, Led], base: Base) -> dict[Road, Led]:
     """Return the entries of ours that stand in a file, by where they stand now."""
     found: dict[Road, Led] = {}
     for listed in dialect.listed(value, base):
@@ -109,10 +109,10 @@ def ours_in(value: Any, dialect: Dialect, entries: Mapping[Road, Led], base: Bas
 
 
 def newcomers(
-    value: Any, dialect: Dialect, entries: Mapping[Road, Led], base: Base, project: str = ""
+    value: Any, dialect: ClientDialect, entries: Mapping[Road, Led], base: Base, project: str = ""
 ) -> frozenset[str]:
     """Return the titles of the programs in a file without entries of ours that were not there when it was enrolled."""
-    listed = [each for each in dialect.listed(value, base, project) if each.kind is Kind.PROGRAM]
+    listed = [each for each in dialect.listed(value, base, project) if each.kind is FileKind.PROGRAM]
     return frozenset(
         each.title
         for each in listed
@@ -120,7 +120,7 @@ def newcomers(
     )
 
 
-def _former(led: Led, dialect: Dialect, base: Base, project: str) -> Program | None:
+def _former(led: Led, dialect: ClientDialect, base: Base, project: str) -> Program | None:
     """Return the program that stood in the place of an entry of ours."""
     road, former = led.replaced.road, led.replaced.former
     if former is None:
@@ -141,7 +141,7 @@ def _led(listed: Listed, entries: Mapping[Road, Led], taken: Mapping[Road, Led])
     here = entries.get(listed.road)
     if here is not None and same(listed.value, here.replaced.ours):
         return here  # also where it leads to a port that the gateway has no more
-    if listed.kind is not Kind.OURS:
+    if listed.kind is not FileKind.OURS:
         return None
     if here is not None and here.name == listed.served:
         return here
@@ -214,7 +214,7 @@ class _Reading:
             if former is not None:
                 value = self._put(value, road, former)
         for each in file.dialect.listed(value, self.base):
-            if each.kind is Kind.OFF and isinstance(each.value, Mapping):
+            if each.kind is FileKind.OFF and isinstance(each.value, Mapping):
                 self._off.add(each.road)
                 on = {key: word for key, word in each.value.items() if key not in SWITCHES}
                 value = self._put(value, each.road, on)
@@ -230,7 +230,9 @@ class _Reading:
     def _behind_the_one(self, value: Any) -> dict[Road, Any]:
         """Return the entries that gave way to the one entry for all of them, as long as that is there."""
         listed = self.file.dialect.listed(value, self.base)
-        if self.file.mode != SINGLE or not any(each.kind is Kind.OURS and not each.served for each in listed):
+        if self.file.mode != SINGLE or not any(
+            each.kind is FileKind.OURS and not each.served for each in listed
+        ):
             return {}
         return {
             road: led.replaced.former
@@ -243,9 +245,9 @@ class _Reading:
     def _take(self, listed: Listed) -> None:
         own = Problems()
         match listed.kind:
-            case Kind.PROGRAM if listed.program is not None:
+            case FileKind.PROGRAM if listed.program is not None:
                 self._take_program(listed, listed.program, own)
-            case Kind.OURS:
+            case FileKind.OURS:
                 try:
                     original = self._original(listed)
                 except ConfigError as why:
@@ -253,9 +255,9 @@ class _Reading:
                 else:
                     if original:
                         self._take_program(listed, original, own)
-            case Kind.REMOTE if listed.road not in self._off:
+            case FileKind.REMOTE if listed.road not in self._off:
                 self._remotes.append(url_of(listed.value))
-            case Kind.ODD:
+            case FileKind.ODD:
                 own.warn(self._where(listed), listed.why)
         self.problems.soften(own, LEFT_OUT)
 
@@ -312,7 +314,7 @@ class _Reading:
         out = self.file.opted_out
         for each in listed:
             ids = {each.title, f"{self.file.dialect.name}:{each.title}"}
-            if each.kind is Kind.PROGRAM and self.file.is_trusted and not ids & out:
+            if each.kind is FileKind.PROGRAM and self.file.is_trusted and not ids & out:
                 yield f"{dotted(each.road)} is no entry of ours: {_digest(each.value)}"
             elif each.road in self._ours and self._leads_elsewhere(each):
                 yield f"{dotted(each.road)} leads elsewhere"
@@ -328,7 +330,7 @@ class _Reading:
         return bool(project) and not self.file.dialect.names_project(listed.road, listed.value, project)
 
     def _leads_elsewhere(self, listed: Listed) -> bool:
-        if listed.kind is not Kind.OURS:
+        if listed.kind is not FileKind.OURS:
             return True
         leads = self.file.dialect.leads(listed.road, listed.value)
         port = port_of(leads[0]) if len(leads) == 1 and "://" in leads[0] else None

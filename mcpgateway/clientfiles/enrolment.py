@@ -12,9 +12,9 @@ from mcpgateway.clientfiles.apply import alone, carried_out
 from mcpgateway.clientfiles.change import Return
 from mcpgateway.clientfiles.disk import DISK, Disk
 from mcpgateway.clientfiles.enrolment_records import Adopted
-from mcpgateway.clientfiles.files import Choice, Site, chosen, recorded_sites, see
+from mcpgateway.clientfiles.files import FileChoice, Site, chosen, recorded_sites, see
 from mcpgateway.clientfiles.machine import Machine
-from mcpgateway.clientfiles.plan import FilePlan, Wanted, adopted_at, plan, plan_of
+from mcpgateway.clientfiles.plan import FilePlan, WantedServer, adopted_at, plan, plan_of
 from mcpgateway.clientfiles.report import FileReport, Left, Report
 from mcpgateway.clientfiles.restore import NOT_THERE, given_back, rebuilt, returned, to_be_returned
 from mcpgateway.config.document import visible
@@ -46,7 +46,7 @@ def machine_of(home: str, environ: Mapping[str, str]) -> Machine:
     return Machine(home, environ)
 
 
-def apply(machine: Machine, wanted: Wanted) -> Report:
+def apply(machine: Machine, wanted: WantedServer) -> Report:
     """Enrol files: all of them, or none.
 
     :raise ConfigError: what is asked for cannot be done anywhere, and nothing was changed.
@@ -68,7 +68,7 @@ def apply(machine: Machine, wanted: Wanted) -> Report:
     return report
 
 
-def undo(machine: Machine, wanted: Wanted) -> Report:
+def undo(machine: Machine, wanted: WantedServer) -> Report:
     """Restore files and forget them; a server that is named stays its clients' own from then on.
 
     :raise ConfigError: what is asked for cannot be done anywhere, and nothing was changed.
@@ -132,7 +132,7 @@ def resume(home: str, environ: Mapping[str, str], whys: Collection[str] = (STOPP
     machine = machine_of(home, environ)
     if machine.ledger.is_lost():
         found = _found_again(machine)
-        led = [apply(machine, Wanted(Choice(file=each.path))) for each in found if each.changed]
+        led = [apply(machine, WantedServer(FileChoice(file=each.path))) for each in found if each.changed]
         return Report((*found, *(each for one in led for each in one.files)))
     if not any(each.suspended in whys for each in machine.records.files.values()):
         return Report()
@@ -152,7 +152,7 @@ def adoptable(home: str, environ: Mapping[str, str]) -> Adoptable:
     :raise ConfigError: the configuration or the ledger cannot be used.
     """
     machine = machine_of(home, environ)
-    found = plan(machine, Wanted())
+    found = plan(machine, WantedServer())
     servers = {
         each.site.path: tuple(one.title for one in each.wishes)
         for each in found
@@ -170,13 +170,13 @@ def _found_again(machine: Machine) -> list[FileReport]:
     if not machine.ledger.is_lost():
         return []
     with alone(machine):
-        sites = chosen(Choice(), machine.environ, machine.records)
-        reports = [rebuilt(machine, each, Wanted()) for each in sites]
+        sites = chosen(FileChoice(), machine.environ, machine.records)
+        reports = [rebuilt(machine, each, WantedServer()) for each in sites]
         machine.look_again()
     return [each for each in reports if each is not None]
 
 
-def _take_in(machine: Machine, wanted: Wanted) -> None:
+def _take_in(machine: Machine, wanted: WantedServer) -> None:
     """A server that is named stays its client's own no more."""
     out = machine.records.opted_out
     now = frozenset(each for each in out if each.rpartition(":")[2] not in wanted.servers)
@@ -189,7 +189,7 @@ def _take_in(machine: Machine, wanted: Wanted) -> None:
         raise ConfigError(f"gateway.clients.opt_out lists {name}; take it out of the configuration first")
 
 
-def _keep_out(machine: Machine, wanted: Wanted) -> None:
+def _keep_out(machine: Machine, wanted: WantedServer) -> None:
     clients = wanted.choice.clients
     names = {f"{client}:{each}" for client in clients for each in wanted.servers} or set(wanted.servers)
     machine.ledger.opt_out(machine.records.opted_out | names)
@@ -198,7 +198,7 @@ def _keep_out(machine: Machine, wanted: Wanted) -> None:
 def _led_again(machine: Machine, site: Site, adopted: Adopted) -> FileReport:
     if not os.path.lexists(site.path):
         return FileReport(site.path, site.dialect.name, site.dialect.title, left=(Left("", NOT_THERE),))
-    wanted = Wanted(mode=adopted.mode)
+    wanted = WantedServer(mode=adopted.mode)
     planned = _as_before(plan_of(machine, wanted, [see(site, machine.base)])[0], adopted)
     return carried_out(machine, [planned], wanted, is_all_or_none=False).files[0]
 

@@ -9,7 +9,8 @@ from typing import Any
 from attrs import define, evolve, field, frozen
 
 from mcpgateway.clientfiles.backups import digest_of
-from mcpgateway.clientfiles.formats.rewrite import Replaced, Splice, reverse
+from mcpgateway.clientfiles.formats.rewrite import Replaced, reverse
+from mcpgateway.clientfiles.formats.splices import TextSplice
 from mcpgateway.errors import ConfigError
 
 Road = tuple[str, ...]
@@ -28,7 +29,7 @@ class Step:
 
     before: str
     after: str
-    splices: tuple[Splice, ...] = field(repr=False)
+    splices: tuple[TextSplice, ...] = field(repr=False)
 
 
 @frozen
@@ -158,7 +159,7 @@ def read(said: Mapping[str, Any]) -> Adopted:
     """
     entries = [_read_entry(each) for each in said["entries"]]
     chain = tuple(
-        Step(before, after, tuple(Splice(*each) for each in splices))
+        Step(before, after, tuple(TextSplice(*each) for each in splices))
         for before, after, splices in said["chain"]
     )
     plain = {

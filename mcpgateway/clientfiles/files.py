@@ -11,9 +11,9 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from mcpgateway.clientfiles.client_locks import Lock, directory_lock
+from mcpgateway.clientfiles.client_locks import ClientLock, directory_lock
 from mcpgateway.clientfiles.formats import syntax
-from mcpgateway.clientfiles.formats.client_format import Base, Dialect, Kind, Listed
+from mcpgateway.clientfiles.formats.client_format import Base, ClientDialect, FileKind, Listed
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.formats.locations import project_files, user_files
 from mcpgateway.clientfiles.ledger import Records
@@ -34,12 +34,12 @@ class Site:
     :ivar project: the directory of the project it lies in, or "".
     """
 
-    dialect: Dialect = field(repr=lambda dialect: dialect.name)
+    dialect: ClientDialect = field(repr=lambda dialect: dialect.name)
     path: str
     project: str = ""
 
     @property
-    def lock(self) -> Lock | None:
+    def lock(self) -> ClientLock | None:
         """What its client takes before it writes."""
         return directory_lock(self.path) if self.dialect.name == LOCKING and not self.project else None
 
@@ -61,11 +61,11 @@ class Seen:
     def counts(self) -> dict[str, int]:
         """How many entries there are of each kind."""
         kinds = [each.kind for each in self.listed]
-        return {each.value: kinds.count(each) for each in Kind}
+        return {each.value: kinds.count(each) for each in FileKind}
 
 
 @frozen
-class Choice:
+class FileChoice:
     """Which files are meant.
 
     :ivar clients: names of clients; none means all.
@@ -84,7 +84,7 @@ class Choice:
 
 
 def chosen(
-    choice: Choice, environ: Mapping[str, str], records: Records, *, with_projects: bool = False
+    choice: FileChoice, environ: Mapping[str, str], records: Records, *, with_projects: bool = False
 ) -> list[Site]:
     """The files that are meant, each once, and those that are there.
 
@@ -159,7 +159,7 @@ class Detected:
     :ivar expected: where it would have one, if it has none.
     """
 
-    dialect: Dialect = field(repr=lambda dialect: dialect.name)
+    dialect: ClientDialect = field(repr=lambda dialect: dialect.name)
     sites: tuple[Site, ...]
     expected: str = ""
 
@@ -176,16 +176,16 @@ def detect(environ: Mapping[str, str]) -> list[Detected]:
     return found
 
 
-def _user_places(dialect: Dialect, environ: Mapping[str, str]) -> Sequence[str]:
+def _user_places(dialect: ClientDialect, environ: Mapping[str, str]) -> Sequence[str]:
     return user_files(dialect, sys.platform, environ, paths.user_home(environ))
 
 
-def _of_user(dialect: Dialect, environ: Mapping[str, str]) -> Iterator[Site]:
+def _of_user(dialect: ClientDialect, environ: Mapping[str, str]) -> Iterator[Site]:
     for path in _there(_user_places(dialect, environ)):
         yield Site(dialect, path)
 
 
-def _in_project(named: str, dialects: Iterable[Dialect], environ: Mapping[str, str]) -> Iterator[Site]:
+def _in_project(named: str, dialects: Iterable[ClientDialect], environ: Mapping[str, str]) -> Iterator[Site]:
     project = os.path.realpath(paths.absolute(named, environ))
     if os.path.basename(project) == ".mcp.json" and os.path.isfile(project):
         project = os.path.dirname(project)
@@ -203,7 +203,7 @@ def _there(patterns: Iterable[str]) -> Iterator[str]:
             yield each
 
 
-def _named(choice: Choice, environ: Mapping[str, str]) -> Site:
+def _named(choice: FileChoice, environ: Mapping[str, str]) -> Site:
     path = paths.absolute(choice.file, environ)
     if not os.path.lexists(path):
         raise ConfigError(f"{visible(path)}: there is no such file")
@@ -216,7 +216,7 @@ def _named(choice: Choice, environ: Mapping[str, str]) -> Site:
     return own or _by_its_name(path)
 
 
-def _by_its_name(path: str, dialects: Iterable[Dialect] = tuple(DIALECTS.values())) -> Site:
+def _by_its_name(path: str, dialects: Iterable[ClientDialect] = tuple(DIALECTS.values())) -> Site:
     for dialect in dialects:
         for each in dialect.project:
             if "*" not in each and path.endswith(f"/{each}"):
@@ -236,7 +236,7 @@ def _is_of_client(directory: str, environ: Mapping[str, str]) -> bool:
     return directory not in (home, os.path.join(home, ".config")) and os.path.isdir(directory)
 
 
-def _has_table(values: Any, dialect: Dialect) -> bool:
+def _has_table(values: Any, dialect: ClientDialect) -> bool:
     return isinstance(values, dict) and any(
         isinstance(values.get(road[0]), dict | list) for road in dialect.tables
     )

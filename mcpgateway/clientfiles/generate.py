@@ -12,7 +12,7 @@ from typing import Any
 from attrs import frozen
 
 from mcpgateway.clientfiles.formats import syntax
-from mcpgateway.clientfiles.formats.client_format import Dialect, Road
+from mcpgateway.clientfiles.formats.client_format import ClientDialect, Road
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.formats.locations import user_files
 from mcpgateway.clientfiles.formats.rewrite import replace
@@ -29,7 +29,7 @@ ALL = "mcpgateway"
 """What the one entry for all servers is called."""
 
 
-class Form(Enum):
+class SnippetForm(Enum):
     """How an entry uses the gateway."""
 
     SHIM = "shim"
@@ -39,19 +39,19 @@ class Form(Enum):
 
 
 @frozen
-class Wish:
+class SnippetRequest:
     """What is wanted.
 
     :ivar servers: the names; those of all servers where there are none.
     :ivar form: None for what suits the client: a URL where it takes one.
     """
 
-    dialect: Dialect
+    dialect: ClientDialect
     servers: tuple[str, ...] = ()
-    form: Form | None = Form.SHIM
+    form: SnippetForm | None = SnippetForm.SHIM
 
 
-def dialect_of(name: str) -> Dialect:
+def dialect_of(name: str) -> ClientDialect:
     """The client of a name; a short one will do.
 
     :raise ConfigError: there is none.
@@ -65,37 +65,39 @@ def dialect_of(name: str) -> Dialect:
     return found
 
 
-def file_of(dialect: Dialect, machine: Machine) -> str:
+def file_of(dialect: ClientDialect, machine: Machine) -> str:
     """Where the client has the servers of its user."""
     places = user_files(dialect, sys.platform, machine.environ, paths.user_home(machine.environ))
     return next((each for each in places if os.path.lexists(each)), places[0] if places else "mcp.json")
 
 
-def entries(wish: Wish, machine: Machine) -> list[tuple[Road, Any]]:
+def entries(wish: SnippetRequest, machine: Machine) -> list[tuple[Road, Any]]:
     """The entries that are wished for, and where each stands.
 
     :raise ConfigError: there is no such server, or the client cannot have such an entry.
     """
-    if wish.form is Form.SINGLE:
+    if wish.form is SnippetForm.SINGLE:
         refuse_aggregate(machine)
         return [_entry(wish, machine, ALL, "")]
     return [_entry(wish, machine, name, name, its.project) for name, its in _chosen(wish.servers, machine)]
 
 
-def _entry(wish: Wish, machine: Machine, title: str, name: str, project: str = "") -> tuple[Road, Any]:
+def _entry(
+    wish: SnippetRequest, machine: Machine, title: str, name: str, project: str = ""
+) -> tuple[Road, Any]:
     fresh = wish.dialect.fresh(title)
     form = wish.form
-    if form in (None, Form.HTTP, Form.SINGLE):
+    if form in (None, SnippetForm.HTTP, SnippetForm.SINGLE):
         try:
             return fresh.road, wish.dialect.by_url(fresh, machine.url(name), project=project)
         except ConfigError:
-            if form is Form.HTTP:
+            if form is SnippetForm.HTTP:
                 raise ConfigError(f"{wish.dialect.title} takes no URL in its file; use --form shim") from None
-            form = Form.SHIM
+            form = SnippetForm.SHIM
     return fresh.road, wish.dialect.by_command(fresh, argv(machine, name, form, project))
 
 
-def argv(machine: Machine, name: str, form: Form = Form.SHIM, project: str = "") -> list[str]:
+def argv(machine: Machine, name: str, form: SnippetForm = SnippetForm.SHIM, project: str = "") -> list[str]:
     """What a client starts to be connected to a server, or to all of them where none is named.
 
     :param project: the directory of the project that the entry is for, or "".
@@ -104,7 +106,7 @@ def argv(machine: Machine, name: str, form: Form = Form.SHIM, project: str = "")
         return machine.command("", (), project)
     *program, _connect, _name, _dashes = machine.command(name, ())
     more = ("--project", project) if project else ()
-    return [*program, *(("proxy", "--target") if form is Form.PROXY else ("connect",)), name, *more]
+    return [*program, *(("proxy", "--target") if form is SnippetForm.PROXY else ("connect",)), name, *more]
 
 
 def refuse_aggregate(machine: Machine) -> None:
@@ -168,7 +170,7 @@ def served(machine: Machine) -> Mapping[str, Served]:
     return known
 
 
-def text_of(dialect: Dialect, file: str, wanted: Iterable[tuple[Road, Any]], before: str = "") -> str:
+def text_of(dialect: ClientDialect, file: str, wanted: Iterable[tuple[Road, Any]], before: str = "") -> str:
     """The text of a client's file with these entries.
 
     :param before: what it holds already.
@@ -181,7 +183,7 @@ def text_of(dialect: Dialect, file: str, wanted: Iterable[tuple[Road, Any]], bef
     return text
 
 
-def write(dialect: Dialect, file: str, wanted: Iterable[tuple[Road, Any]], milliseconds: int) -> str:
+def write(dialect: ClientDialect, file: str, wanted: Iterable[tuple[Road, Any]], milliseconds: int) -> str:
     """Put entries into a file, and keep what it was beside it; the copy's path, empty where there was no file.
 
     :raise ConfigError: the file cannot be used; it is as it was.

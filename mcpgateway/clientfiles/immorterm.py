@@ -19,7 +19,7 @@ from attrs import field, frozen
 
 from mcpgateway.clientfiles.apply import said
 from mcpgateway.clientfiles.enrolment_records import Adopted
-from mcpgateway.clientfiles.files import Choice, Site, chosen, see
+from mcpgateway.clientfiles.files import FileChoice, Site, chosen, see
 from mcpgateway.clientfiles.formats import rewrite, syntax
 from mcpgateway.clientfiles.formats.client_format import Road, url_of
 from mcpgateway.clientfiles.ledger import Rewritten
@@ -175,7 +175,7 @@ def _of_tool(
         yield from _at(named, servers, machine)
         return
     with suppress(ConfigError):  # a client that is called otherwise here, or by no name
-        for site in chosen(Choice((TOOLS.get(tool, tool),)), machine.environ, machine.records):
+        for site in chosen(FileChoice((TOOLS.get(tool, tool),)), machine.environ, machine.records):
             yield site, servers
 
 
@@ -184,7 +184,7 @@ def _at(
 ) -> Iterator[tuple[Site, Mapping[str, Any]]]:
     for path in named:
         with suppress(ConfigError):  # it is not there any more
-            yield chosen(Choice(file=path), machine.environ, machine.records)[0], servers
+            yield chosen(FileChoice(file=path), machine.environ, machine.records)[0], servers
 
 
 def _servers(path: str) -> dict[str, Any]:

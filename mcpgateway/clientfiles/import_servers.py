@@ -10,9 +10,9 @@ from typing import Any
 from attrs import define, field
 
 from mcpgateway.clientfiles.client_servers import LEADS_HERE, Theirs
-from mcpgateway.clientfiles.files import Choice, Site, chosen
+from mcpgateway.clientfiles.files import FileChoice, Site, chosen
 from mcpgateway.clientfiles.formats import syntax
-from mcpgateway.clientfiles.formats.client_format import Kind
+from mcpgateway.clientfiles.formats.client_format import FileKind
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.machine import CUSTOM, Machine
 from mcpgateway.clientfiles.plan import adopted_at
@@ -131,7 +131,7 @@ def _make_directory(target: str, home: str) -> None:
 def _read(path: str, haul: Haul) -> None:
     try:
         text = files.read_text(path, FILE_LIMIT)
-        site = chosen(Choice(file=path), haul.machine.environ, haul.machine.records)[0]
+        site = chosen(FileChoice(file=path), haul.machine.environ, haul.machine.records)[0]
         if _read_theirs(text, site, haul):
             return
         document = _as_ours(text, path)
@@ -189,7 +189,7 @@ def _is_only_a_clients(text: str, path: str) -> bool:
 
 def _of_a_client(document: Document, problems: Problems, haul: Haul) -> list[Entry]:
     listed = DIALECTS[CUSTOM].listed(document.value, haul.machine.base)
-    ours = {each.title: each.road for each in listed if each.kind is Kind.OURS}
+    ours = {each.title: each.road for each in listed if each.kind is FileKind.OURS}
     remotes = [each for each in read_remotes(document, problems) if each.title not in ours]
     found = [*read_client(document, 0, problems).entries, *remotes]
     for title in ours.keys() - {each.title for each in found}:

@@ -14,7 +14,7 @@ from attrs import define, evolve, field, frozen
 
 from mcpgateway.clientfiles.files import Site, listed_in
 from mcpgateway.clientfiles.formats import rewrite, syntax
-from mcpgateway.clientfiles.formats.client_format import Dialect, Kind, Listed, Road
+from mcpgateway.clientfiles.formats.client_format import ClientDialect, FileKind, Listed, Road
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.generate import ALL, argv, refuse_aggregate, served
 from mcpgateway.clientfiles.ledger import Adopted, Enrolled, Rewritten
@@ -36,7 +36,7 @@ class Mode(Enum):
     BOTH = "both"
 
 
-class Scope(Enum):
+class InstallScope(Enum):
     """Where Claude Code looks for servers."""
 
     USER = "user"
@@ -61,7 +61,7 @@ class Target:
 
 
 @frozen
-class Entry:
+class InstallEntry:
     """An entry as it is to be.
 
     :ivar name: the server; empty for the one entry of all.
@@ -81,12 +81,12 @@ class Drift:
     :ivar foreign: their names are those of entries that are the user's; they are left.
     """
 
-    missing: tuple[Entry, ...] = ()
-    different: tuple[Entry, ...] = ()
-    foreign: tuple[Entry, ...] = ()
+    missing: tuple[InstallEntry, ...] = ()
+    different: tuple[InstallEntry, ...] = ()
+    foreign: tuple[InstallEntry, ...] = ()
 
     @property
-    def changes(self) -> tuple[Entry, ...]:
+    def changes(self) -> tuple[InstallEntry, ...]:
         """What is to be written."""
         return (*self.missing, *self.different)
 
@@ -95,17 +95,17 @@ class RolledBack(ConfigError):
     """It did not work, and the file is as it was."""
 
 
-def target(machine: Machine, scope: Scope, directory: str) -> Target:
+def target(machine: Machine, scope: InstallScope, directory: str) -> Target:
     """Where entries of a scope go.
 
     :param directory: the directory somebody works in.
     """
     dialect = DIALECTS[CLAUDE]
     table = next(iter(dialect.tables))
-    if scope is Scope.PROJECT:
+    if scope is InstallScope.PROJECT:
         return Target(Site(dialect, os.path.join(directory, ".mcp.json"), directory), table)
     site = Site(dialect, paths.claude_file(machine.environ))
-    return Target(site, table if scope is Scope.USER else ("projects", _root(directory), *table))
+    return Target(site, table if scope is InstallScope.USER else ("projects", _root(directory), *table))
 
 
 def _root(directory: str) -> str:
@@ -118,7 +118,7 @@ def _root(directory: str) -> str:
     return above
 
 
-def wanted(machine: Machine, where: Target, mode: Mode) -> tuple[Entry, ...]:
+def wanted(machine: Machine, where: Target, mode: Mode) -> tuple[InstallEntry, ...]:
     """The entries that are to be there.
 
     :raise ConfigError: there is no server, or the endpoint of all servers is not served.
@@ -137,16 +137,18 @@ def wanted(machine: Machine, where: Target, mode: Mode) -> tuple[Entry, ...]:
     return tuple(_entry(machine, where, name) for name in names)
 
 
-def _entry(machine: Machine, where: Target, name: str) -> Entry:
+def _entry(machine: Machine, where: Target, name: str) -> InstallEntry:
     dialect = where.site.dialect
     fresh = dialect.fresh(name or ALL, where.table)
     # No token goes into a client's file; a program of ours can read the one in the home.
     if machine.gateway.auth_mcp_transport == BEARER:
-        return Entry(fresh.road, name, dialect.by_command(fresh, argv(machine, name, project=where.project)))
-    return Entry(fresh.road, name, dialect.by_url(fresh, machine.url(name), project=where.project))
+        return InstallEntry(
+            fresh.road, name, dialect.by_command(fresh, argv(machine, name, project=where.project))
+        )
+    return InstallEntry(fresh.road, name, dialect.by_url(fresh, machine.url(name), project=where.project))
 
 
-def drift(machine: Machine, where: Target, entries: Sequence[Entry]) -> Drift:
+def drift(machine: Machine, where: Target, entries: Sequence[InstallEntry]) -> Drift:
     """What of the entries is not as it is to be.
 
     :raise ConfigError: the file cannot be read.
@@ -161,41 +163,43 @@ def drift(machine: Machine, where: Target, entries: Sequence[Entry]) -> Drift:
     return _drift(machine, where, entries, text)
 
 
-def _drift(machine: Machine, where: Target, entries: Sequence[Entry], text: str) -> Drift:
+def _drift(machine: Machine, where: Target, entries: Sequence[InstallEntry], text: str) -> Drift:
     values = syntax.read(text, where.site.path, where.site.dialect) if text.strip() else {}
     listed = {each.road: each for each in listed_in(where.site, values, machine.base)}
     there = {
-        each.served for each in listed.values() if each.kind is Kind.OURS and each.road[:-1] == where.table
+        each.served
+        for each in listed.values()
+        if each.kind is FileKind.OURS and each.road[:-1] == where.table
     }
     adopted = adopted_at(machine, where.site)
     written = adopted.entries if adopted is not None else {}
-    sorted_: dict[str, list[Entry]] = {"missing": [], "different": [], "foreign": []}
+    sorted_: dict[str, list[InstallEntry]] = {"missing": [], "different": [], "foreign": []}
     for each in entries:
         now = listed.get(each.road)
         if now is not None and _is_as_written(each, now, written.get(each.road)):
-            now = evolve(now, kind=Kind.OURS, served=each.name)
+            now = evolve(now, kind=FileKind.OURS, served=each.name)
         verdict = _verdict(where.site.dialect, each, now, is_there=each.name in there)
         if verdict:
             sorted_[verdict].append(each)
     return Drift(**{name: tuple(found) for name, found in sorted_.items()})
 
 
-def _is_as_written(entry: Entry, now: Listed, written: Enrolled | None) -> bool:
+def _is_as_written(entry: InstallEntry, now: Listed, written: Enrolled | None) -> bool:
     """Whether it is what we have put there, which may lead to the port that the gateway had then."""
     return written is not None and written.name == entry.name and same(now.value, written.replaced.ours)
 
 
-def _verdict(dialect: Dialect, entry: Entry, now: Listed | None, *, is_there: bool) -> str:
+def _verdict(dialect: ClientDialect, entry: InstallEntry, now: Listed | None, *, is_there: bool) -> str:
     if now is None:
         return "" if is_there else "missing"
-    if now.kind is not Kind.OURS or now.served != entry.name:
+    if now.kind is not FileKind.OURS or now.served != entry.name:
         return "foreign"
     same_way = dialect.leads(entry.road, now.value) == dialect.leads(entry.road, entry.value)
     says = isinstance(now.value, Mapping) and now.value.get("type") == entry.value.get("type")
     return "" if same_way and says else "different"
 
 
-def install(machine: Machine, where: Target, entries: Sequence[Entry]) -> Drift:
+def install(machine: Machine, where: Target, entries: Sequence[InstallEntry]) -> Drift:
     """Write what is missing or different, and tell what that was.
 
     :raise RolledBack: it did not work, and the file is as it was.
@@ -223,7 +227,7 @@ class _Installation:
 
     machine: Machine
     where: Target
-    entries: Sequence[Entry]
+    entries: Sequence[InstallEntry]
     done: Drift = Drift()
 
     def __call__(self, text: str, adopted: Adopted | None) -> Rewritten:

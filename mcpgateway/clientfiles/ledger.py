@@ -19,7 +19,7 @@ from attrs import define, evolve, field, frozen
 
 from mcpgateway.clientfiles import transaction
 from mcpgateway.clientfiles.backups import Kept, digest_of
-from mcpgateway.clientfiles.client_locks import Lock
+from mcpgateway.clientfiles.client_locks import ClientLock
 from mcpgateway.clientfiles.disk import DISK, Disk
 from mcpgateway.clientfiles.enrolment_records import Adopted, Contents, Enrolled, Intent, Step, unwound
 from mcpgateway.clientfiles.formats.rewrite import splices
@@ -135,7 +135,7 @@ class Ledger:
                 self._store.close()
 
     def change(
-        self, path: str, edit: Edit, *, lock: Lock | None = None, create: bool = False
+        self, path: str, edit: Edit, *, lock: ClientLock | None = None, create: bool = False
     ) -> Changed | None:
         """Change a file and what is said of it, together; None where the text stays.
 

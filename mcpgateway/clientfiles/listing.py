@@ -10,7 +10,7 @@ from mcpgateway.clientfiles.diff import diff, vocabulary
 from mcpgateway.clientfiles.enrolment_records import Adopted, unwound
 from mcpgateway.clientfiles.files import detect, recorded_sites, see
 from mcpgateway.clientfiles.formats import syntax
-from mcpgateway.clientfiles.formats.client_format import Kind
+from mcpgateway.clientfiles.formats.client_format import FileKind
 from mcpgateway.clientfiles.machine import Machine
 from mcpgateway.clientfiles.plan import FilePlan
 from mcpgateway.clientfiles.report import Left
@@ -136,7 +136,7 @@ def _state(machine: Machine, adopted: Adopted) -> tuple[str, str]:
         values = syntax.read(seen.text, site.path, site.dialect)
     except ConfigError as why:
         return BROKEN, str(why)
-    served = {each.served for each in seen.listed if each.kind is Kind.OURS}
+    served = {each.served for each in seen.listed if each.kind is FileKind.OURS}
     missing = [
         each.replaced.title
         for road, each in adopted.entries.items()

@@ -14,7 +14,7 @@ from typing import Any
 from mcpgateway.clientfiles.enrolled_text import KEPT, AdoptedFile, also_former, newcomers
 from mcpgateway.clientfiles.enrolment_records import Adopted, unwound
 from mcpgateway.clientfiles.formats import syntax
-from mcpgateway.clientfiles.formats.client_format import Dialect
+from mcpgateway.clientfiles.formats.client_format import ClientDialect
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.formats.loopback import Base
 from mcpgateway.clientfiles.formats.rewrite import give_back
@@ -89,7 +89,7 @@ def without_us(home: str, path: str, data: bytes) -> tuple[bytes, frozenset[str]
     return syntax.encoded(original), frozenset(titles - strange)
 
 
-def _dialect(adopted: Adopted) -> Dialect:
+def _dialect(adopted: Adopted) -> ClientDialect:
     return DIALECTS.get(adopted.dialect) or DIALECTS[OTHER]
 
 
@@ -103,7 +103,7 @@ def _read(path: str, problems: Problems) -> bytes | None:
     return None
 
 
-def _value(data: bytes | None, adopted: Adopted, dialect: Dialect, problems: Problems) -> Any:
+def _value(data: bytes | None, adopted: Adopted, dialect: ClientDialect, problems: Problems) -> Any:
     if data is None:
         return MISSING
     path = adopted.path
@@ -117,7 +117,7 @@ def _value(data: bytes | None, adopted: Adopted, dialect: Dialect, problems: Pro
     return MISSING
 
 
-def _read_text(text: str, path: str, dialect: Dialect) -> Any:
+def _read_text(text: str, path: str, dialect: ClientDialect) -> Any:
     # Nothing is changed here, so places in the text are not needed; in a large file that is a third of the time.
     if syntax.form_of(path, text) is syntax.Form.JSON:
         with suppress(ValueError, RecursionError):

@@ -10,24 +10,24 @@ from attrs import evolve, field, frozen
 
 from mcpgateway.clientfiles.change import Adoption, Wish, wishes_of
 from mcpgateway.clientfiles.enrolment_records import Adopted
-from mcpgateway.clientfiles.files import Choice, Seen, Site, chosen, see, unwritable
-from mcpgateway.clientfiles.formats.client_format import Kind, Listed, Road
+from mcpgateway.clientfiles.files import FileChoice, Seen, Site, chosen, see, unwritable
+from mcpgateway.clientfiles.formats.client_format import FileKind, Listed, Road
 from mcpgateway.clientfiles.machine import FAIL_OPEN, HTTP, SINGLE, Machine
 from mcpgateway.clientfiles.naming import Newcomer, named
 from mcpgateway.clientfiles.report import Left
 from mcpgateway.errors import ConfigError
 
-EVERYWHERE = Choice()
+EVERYWHERE = FileChoice()
 MODES = (HTTP, FAIL_OPEN, SINGLE)
 WHY = {
-    Kind.REMOTE: "is reached by a URL already",
-    Kind.OFF: "is switched off in the client",
+    FileKind.REMOTE: "is reached by a URL already",
+    FileKind.OFF: "is switched off in the client",
 }
 LOST = "uses the gateway already, and the ledger does not know what stood there before"
 
 
 @frozen
-class Wanted:
+class WantedServer:
     """What is asked for.
 
     :ivar servers: titles or names of servers; none means all.
@@ -35,7 +35,7 @@ class Wanted:
     :ivar helper: whether clients are asked to say who they are.
     """
 
-    choice: Choice = EVERYWHERE
+    choice: FileChoice = EVERYWHERE
     servers: tuple[str, ...] = ()
     mode: str = ""
     helper: bool = False
@@ -69,7 +69,7 @@ class FilePlan:
         return self.before != self.after
 
 
-def plan(machine: Machine, wanted: Wanted) -> tuple[FilePlan, ...]:
+def plan(machine: Machine, wanted: WantedServer) -> tuple[FilePlan, ...]:
     """Work out what each file is to be.
 
     :raise ConfigError: what is asked for cannot be done anywhere.
@@ -96,11 +96,11 @@ def _named_sources(machine: Machine) -> list[Site]:
     found = []
     for path in dict.fromkeys(machine.sources):
         with suppress(ConfigError):  # it is not there, which is said of the configuration
-            found += chosen(Choice(file=path), machine.environ, machine.records)
+            found += chosen(FileChoice(file=path), machine.environ, machine.records)
     return found
 
 
-def plan_of(machine: Machine, wanted: Wanted, found: Sequence[Seen]) -> tuple[FilePlan, ...]:
+def plan_of(machine: Machine, wanted: WantedServer, found: Sequence[Seen]) -> tuple[FilePlan, ...]:
     """Work out what files are to be that have been read.
 
     :raise ConfigError: the configuration cannot be used.
@@ -153,11 +153,11 @@ def _eligible(machine: Machine, seen: Seen) -> tuple[list[Listed], list[Left]]:
     left: list[Left] = []
     for each in seen.listed:
         match each.kind:
-            case Kind.PROGRAM:
+            case FileKind.PROGRAM:
                 programs.append(each)
-            case Kind.OURS if each.road not in known and not _is_known(seen, each, adopted):
+            case FileKind.OURS if each.road not in known and not _is_known(seen, each, adopted):
                 left.append(Left(each.title, LOST, "mcpgateway clients undo rebuilds it where it can"))
-            case Kind.OURS:
+            case FileKind.OURS:
                 pass
             case _:
                 left.append(Left(each.title, WHY.get(each.kind, each.why)))
@@ -180,7 +180,7 @@ def _opted_out(listed: Listed, name: str) -> Left:
 
 
 def _planned(
-    machine: Machine, wanted: Wanted, seen: Seen, wishes: Sequence[Wish], left: Sequence[Left]
+    machine: Machine, wanted: WantedServer, seen: Seen, wishes: Sequence[Wish], left: Sequence[Left]
 ) -> FilePlan:
     site = seen.site
     adopted = adopted_at(machine, site)
@@ -213,7 +213,7 @@ def _planned(
     )
 
 
-def _mode(machine: Machine, wanted: Wanted, adopted: Adopted | None) -> str:
+def _mode(machine: Machine, wanted: WantedServer, adopted: Adopted | None) -> str:
     mode = wanted.mode or (adopted.mode if adopted is not None else HTTP)
     # No token goes into a client's file.
     if mode == HTTP and machine.gateway.auth_mcp_transport == "bearer-required":

@@ -23,7 +23,7 @@ from attrs import define, field, frozen
 from mcpgateway.clientfiles.enrolment_records import Adopted
 from mcpgateway.clientfiles.files import Site, listed_in, recorded_sites
 from mcpgateway.clientfiles.formats import rewrite, syntax
-from mcpgateway.clientfiles.formats.client_format import EACH, Dialect, Kind, Listed, Program
+from mcpgateway.clientfiles.formats.client_format import EACH, ClientDialect, FileKind, Listed, Program
 from mcpgateway.clientfiles.formats.program import Words
 from mcpgateway.clientfiles.ledger import Rewritten
 from mcpgateway.clientfiles.machine import Machine
@@ -107,7 +107,7 @@ class Rebuilding:
         return [
             each
             for each in listed_in(self.site, values, self.machine.base)
-            if each.kind is Kind.OURS
+            if each.kind is FileKind.OURS
             and each.road not in known
             and each.served not in names
             and (not self.servers or {each.title, each.served} & set(self.servers))
@@ -197,7 +197,7 @@ class Rebuilding:
             yield Original("the cache of launches, without its variables", None, Program(fitting.pop()))
 
 
-def _words(dialect: Dialect, road: tuple[str, ...]) -> Words:
+def _words(dialect: ClientDialect, road: tuple[str, ...]) -> Words:
     """The keys of a client for a program."""
     tables = dialect.tables.items()
     fitting = (

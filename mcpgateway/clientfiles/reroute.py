@@ -15,10 +15,10 @@ from attrs import evolve, frozen
 
 from mcpgateway.clientfiles.enrolment import apply
 from mcpgateway.clientfiles.enrolment_records import Adopted
-from mcpgateway.clientfiles.files import Choice
+from mcpgateway.clientfiles.files import FileChoice
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.machine import CUSTOM, FAIL_OPEN, HTTP, SINGLE, Machine
-from mcpgateway.clientfiles.plan import Wanted
+from mcpgateway.clientfiles.plan import WantedServer
 from mcpgateway.clientfiles.report import FileReport, Report
 from mcpgateway.errors import ConfigError
 from mcpgateway.system import home_files
@@ -101,7 +101,7 @@ def _applied(machine: Machine, modes: Mapping[str, str]) -> Report:
     for path, mode in modes.items():
         adopted = machine.records.files[os.path.realpath(path)]
         try:
-            reports += apply(machine, Wanted(Choice(file=path), mode=mode)).files
+            reports += apply(machine, WantedServer(FileChoice(file=path), mode=mode)).files
         except ConfigError as why:
             title = DIALECTS.get(adopted.dialect, DIALECTS[CUSTOM]).title
             reports.append(evolve(FileReport(path, adopted.dialect, title), error=str(why)))

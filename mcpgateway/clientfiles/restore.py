@@ -11,7 +11,7 @@ from mcpgateway.clientfiles.apply import in_place, said
 from mcpgateway.clientfiles.change import Return
 from mcpgateway.clientfiles.files import Site, chosen, recorded_sites
 from mcpgateway.clientfiles.machine import Machine
-from mcpgateway.clientfiles.plan import Wanted, adopted_at
+from mcpgateway.clientfiles.plan import WantedServer, adopted_at
 from mcpgateway.clientfiles.reader import read_repository
 from mcpgateway.clientfiles.recover import Rebuilding
 from mcpgateway.clientfiles.report import FileReport, Left
@@ -22,7 +22,7 @@ from mcpgateway.system.approvals import REPOSITORY_FILE
 NOT_THERE = "the file is not there any more"
 
 
-def to_be_returned(machine: Machine, wanted: Wanted) -> list[Site]:
+def to_be_returned(machine: Machine, wanted: WantedServer) -> list[Site]:
     """The files that are meant, those among them that are not there any more.
 
     :raise ConfigError: a client is not known, or what is named is not there.
@@ -39,7 +39,7 @@ def to_be_returned(machine: Machine, wanted: Wanted) -> list[Site]:
     return [recorded.get(os.path.realpath(each.path), each) for each in sites]
 
 
-def returned(machine: Machine, site: Site, wanted: Wanted) -> FileReport | None:
+def returned(machine: Machine, site: Site, wanted: WantedServer) -> FileReport | None:
     """Restore a file for ever; None where nothing of ours is in it."""
     adopted = adopted_at(machine, site)
     if adopted is None:
@@ -91,7 +91,7 @@ def _is_approved(machine: Machine, site: Site) -> bool:
         return False
 
 
-def rebuilt(machine: Machine, site: Site, wanted: Wanted) -> FileReport | None:
+def rebuilt(machine: Machine, site: Site, wanted: WantedServer) -> FileReport | None:
     """Restore what uses the gateway without being in the ledger, as far as what stood there before can be known."""
     work = Rebuilding(machine, site, wanted.servers)
     report = FileReport(site.path, site.dialect.name, site.dialect.title)

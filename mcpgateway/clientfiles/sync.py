@@ -25,9 +25,9 @@ from mcpgateway.clientfiles.disk import DISK, Disk
 from mcpgateway.clientfiles.enrolment import AWAY, machine_of, resume
 from mcpgateway.clientfiles.enrolment_records import Adopted, Enrolled, without
 from mcpgateway.clientfiles.files import Seen, Site, recorded_sites, see
-from mcpgateway.clientfiles.formats.client_format import Kind, Listed, Road
+from mcpgateway.clientfiles.formats.client_format import FileKind, Listed, Road
 from mcpgateway.clientfiles.machine import Machine
-from mcpgateway.clientfiles.plan import FilePlan, Wanted, adopted_at, plan_of
+from mcpgateway.clientfiles.plan import FilePlan, WantedServer, adopted_at, plan_of
 from mcpgateway.clientfiles.report import FileReport, Left, Report
 from mcpgateway.config.edit.edits import same
 from mcpgateway.errors import ConfigError
@@ -94,7 +94,9 @@ class _Sync:
         planned = self._planned(seen, adopted)
         if not planned.wishes and not planned.renewed:
             return evolve(report, left=planned.left)
-        done = carried_out(self.machine, [planned], Wanted(mode=adopted.mode), is_all_or_none=False).files[0]
+        done = carried_out(
+            self.machine, [planned], WantedServer(mode=adopted.mode), is_all_or_none=False
+        ).files[0]
         return evolve(done, gone=report.gone)
 
     def _seen(self, site: Site, adopted: Adopted) -> Seen:
@@ -108,7 +110,7 @@ class _Sync:
         return bool(adopted.entries) and not seen.listed and not seen.is_table_there
 
     def _planned(self, seen: Seen, adopted: Adopted) -> FilePlan:
-        planned = plan_of(self.machine, Wanted(mode=adopted.mode), [seen])[0]
+        planned = plan_of(self.machine, WantedServer(mode=adopted.mode), [seen])[0]
         wishes, left = [], list(planned.left)
         for wish in planned.wishes:
             known = adopted.entries.get(wish.road)
@@ -137,13 +139,13 @@ def _gone(seen: Seen, adopted: Adopted) -> frozenset[Road]:
 
 
 def _is_gone(now: Listed | None, each: Enrolled, seen: Seen, adopted: Adopted) -> bool:
-    if now is not None and now.kind in (Kind.OURS, Kind.PROGRAM):
+    if now is not None and now.kind in (FileKind.OURS, FileKind.PROGRAM):
         return False
     if now is not None and same(now.value, each.replaced.ours):
         return False  # ours, with a port that the gateway has no more
     # It may have been given another name.
     return not any(
-        one.kind is Kind.OURS and one.served == each.name and one.road not in adopted.entries
+        one.kind is FileKind.OURS and one.served == each.name and one.road not in adopted.entries
         for one in seen.listed
     )
 

@@ -28,7 +28,7 @@ from contextlib import nullcontext, suppress
 from attrs import define, field, frozen
 
 from mcpgateway.clientfiles.backups import Kept, digest_of, read_file, read_open, sync_directory
-from mcpgateway.clientfiles.client_locks import Lock
+from mcpgateway.clientfiles.client_locks import ClientLock
 from mcpgateway.clientfiles.disk import UNSUPPORTED, Disk
 from mcpgateway.clientfiles.replacement import InPlaceOnly, overwrite, prepared, put_away, sweep
 from mcpgateway.errors import ConfigError
@@ -83,7 +83,7 @@ def change(  # noqa: PLR0913 - each is a different question about one change
     edit: Callable[[str], str],
     *,
     kept: Kept,
-    lock: Lock | None = None,
+    lock: ClientLock | None = None,
     before: Before | None = None,
     after: After | None = None,
     landed: After | None = None,
@@ -150,7 +150,7 @@ class _Work:
     kept: Kept
     before: Before | None
     landed: After | None
-    lock: Lock | None
+    lock: ClientLock | None
     is_made: bool
     limit: int
     text: str = field(default="", repr=False)

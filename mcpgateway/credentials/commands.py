@@ -36,7 +36,7 @@ class Result:
 
 
 @frozen
-class Said:
+class ImportAnswer:
     """What the gateway answered.
 
     :ivar text: why not, where it refused.
@@ -51,7 +51,7 @@ class Said:
         return self.status < 400
 
 
-Patch = Callable[[str, Mapping[str, Any]], Said]
+Patch = Callable[[str, Mapping[str, Any]], ImportAnswer]
 """Changes a server of a running gateway."""
 
 

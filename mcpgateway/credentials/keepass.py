@@ -9,7 +9,7 @@ from typing import Any
 from attrs import field, frozen
 
 from mcpgateway.config.document import printable
-from mcpgateway.credentials.records import Record
+from mcpgateway.credentials.records import PasswordRecord
 from mcpgateway.errors import ConfigError
 from mcpgateway.system.files import read_bytes
 
@@ -32,7 +32,7 @@ class Lock:
     key_file: str = ""
 
 
-def records(path: str, lock: Lock, group: str = "") -> tuple[Record, ...]:
+def records(path: str, lock: Lock, group: str = "") -> tuple[PasswordRecord, ...]:
     """Return what a database keeps, without what is in its recycle bin.
 
     :param group: the name of a group, or its road from the top with slashes; it and those below it count.
@@ -41,7 +41,7 @@ def records(path: str, lock: Lock, group: str = "") -> tuple[Record, ...]:
     database = _opened(path, lock)
     meta = database.tree.find("Meta")
     bin_id = meta.findtext("RecycleBinUUID") if meta is not None else None
-    found: list[Record] = []
+    found: list[PasswordRecord] = []
     is_there = not group
     wanted = tuple(each for each in group.split("/") if each)
     for root in database.tree.findall("Root/Group"):
@@ -102,12 +102,12 @@ def _is_within(road: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
     return road[: len(wanted)] == wanted or (len(wanted) == 1 and wanted[0] in road)
 
 
-def _record(entry: Any, database: Any) -> Record:
+def _record(entry: Any, database: Any) -> PasswordRecord:
     said = {each.findtext("Key") or "": each.findtext("Value") or "" for each in entry.findall("String")}
     title = said.get("Title", "")
     said = {name: _followed(value, title, database) for name, value in said.items()}
     own = {name: value for name, value in said.items() if name and name not in STANDARD}
-    return Record(title, said.get("UserName", ""), said.get("Password", ""), own)
+    return PasswordRecord(title, said.get("UserName", ""), said.get("Password", ""), own)
 
 
 def _followed(value: str, title: str, database: Any) -> str:

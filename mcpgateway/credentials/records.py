@@ -17,7 +17,7 @@ UNSENDABLE = re.compile(r"[\r\n\0]")
 
 
 @frozen
-class Record:
+class PasswordRecord:
     """What a password manager keeps under one title.
 
     :ivar fields: what its owner has added, by name.
@@ -64,7 +64,7 @@ def prefix_of(title: str) -> str:
     return f"_{found}" if found[:1].isdigit() else found
 
 
-def credentials_of(records: Iterable[Record]) -> tuple[Credential, ...]:
+def credentials_of(records: Iterable[PasswordRecord]) -> tuple[Credential, ...]:
     """Return what the servers are given that the records are named after; those without a title are passed over.
 
     :raise ConfigError: two of them would give one variable, or a header cannot be sent.
@@ -99,7 +99,7 @@ def for_env_file(credentials: Iterable[Credential]) -> tuple[dict[str, str], dic
     return values, notes
 
 
-def _credential(record: Record) -> Credential:
+def _credential(record: PasswordRecord) -> Credential:
     title = record.title.strip()
     prefix = prefix_of(title)
     env: dict[str, str] = {}

@@ -66,7 +66,7 @@ class Repositories(Protocol):
 
 
 @frozen
-class Said:
+class SaidPlace:
     """What a request says of where its client works, as it was sent; all of it may be empty, or wrong.
 
     :ivar path: of ``Mcp-Project-Path``, or of the URL.
@@ -211,14 +211,14 @@ class Scopes:
         """Whether a server is there for those who work at a place; see Note [Servers of a project]."""
         return not server.project or self._places.lies_in(place.directory, server.project)
 
-    def place(self, said: Said, caller: Any) -> WorkingPlace | None:
+    def place(self, said: SaidPlace, caller: Any) -> WorkingPlace | None:
         """Where a client works; None where its process has to be looked for first (`look_for`)."""
         found = self._place(said, caller)
         if found is not None and found.root and self.repositories is not None:
             self.repositories.seen(found.root)
         return found
 
-    def _place(self, said: Said, caller: Any) -> WorkingPlace | None:
+    def _place(self, said: SaidPlace, caller: Any) -> WorkingPlace | None:
         if said.path:
             return self._named(said.path)
         if said.project:

@@ -17,7 +17,7 @@ from attrs import field, frozen
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 
-from mcpgateway.backends.validation import Report
+from mcpgateway.backends.validation import ValidationReport
 from mcpgateway.clientfiles.reader import read_repository
 from mcpgateway.config.edit.edits import Edit, Put, Remove, Road, road_to
 from mcpgateway.config.edit.file_text import edit
@@ -45,7 +45,7 @@ INSTALL_S = 300.0  # a large package on a slow line
 CONNECT_S = 120.0  # a runner that has to fetch its package says nothing before it has
 WAITING_LIMIT = 20  # installations one behind the other
 
-TryOut = Callable[[ServerSpec], Deferred[Report]]
+TryOut = Callable[[ServerSpec], Deferred[ValidationReport]]
 """Tries a server and ends it; fires with what was found, and never fails (`mcpgateway.backends.validation`)."""
 
 ListTools = Callable[[ServerSpec], Awaitable[Sequence[str]]]
@@ -227,7 +227,7 @@ class Installing:
         return path
 
 
-def _failed(plan: Plan, report: Report) -> GatewayError:
+def _failed(plan: Plan, report: ValidationReport) -> GatewayError:
     step = next(each for each in report.steps if not each.passed)
     if isinstance(step.why, NeedsAuthorization):
         return NeedsAuthorization(

@@ -39,7 +39,7 @@ from mcpgateway.errors import (
     Unfit,
     UnknownServer,
 )
-from mcpgateway.hub.workspaces import Said
+from mcpgateway.hub.workspaces import SaidPlace
 from mcpgateway.manage.reload import Reload
 from mcpgateway.policy.secrets.hiding import hidden_in
 from mcpgateway.policy.secrets.masking import address, masked
@@ -84,7 +84,7 @@ class Workspaces:
 
     def root_of(self, cwd: str) -> str:
         """The root of the workspace that a directory lies in; empty where it is none."""
-        place = self.scopes.place(Said(cwd=cwd), None)
+        place = self.scopes.place(SaidPlace(cwd=cwd), None)
         return "" if place is None else str(place.root)
 
     def workspace(self, root: str) -> Any:

@@ -24,7 +24,7 @@ class Unusable(Exception):
     """What was said about the gateway's place cannot be used; the text tells why."""
 
 
-class Address:
+class GatewayAddress:
     """Where to connect.
 
     :ivar family: of the socket.
@@ -152,7 +152,7 @@ def _digest(home: str) -> str:
     return str(sha256(home.encode(errors="surrogateescape")).hexdigest())
 
 
-def address_of(environ: Mapping[str, str], home: str, url: str | None) -> Address:
+def address_of(environ: Mapping[str, str], home: str, url: str | None) -> GatewayAddress:
     """Where the gateway is reached: at the URL, else at the Unix socket of the home.
 
     :raise Unusable: the URL cannot be used.
@@ -160,7 +160,7 @@ def address_of(environ: Mapping[str, str], home: str, url: str | None) -> Addres
     url = url or environ.get(URL_VARIABLE)
     if not url:
         path = socket_path(environ, home)
-        return Address(int(_socket.AF_UNIX), path, b"localhost", b"", is_own=True)
+        return GatewayAddress(int(_socket.AF_UNIX), path, b"localhost", b"", is_own=True)
     scheme, separator, rest = url.partition("://")
     if scheme.lower() != "http" or not separator:
         raise Unusable(f"--url {url}: expected http://host:port; the shim speaks no TLS")
@@ -174,7 +174,7 @@ def address_of(environ: Mapping[str, str], home: str, url: str | None) -> Addres
         raise Unusable(f"--url {url}: {why.strerror}") from why
     family, *_, sockaddr = found[0]
     prefix = quoted(b"/" + path.strip("/").encode()) if path.strip("/") else b""
-    return Address(int(family), sockaddr, authority.encode(), prefix, is_own=False)
+    return GatewayAddress(int(family), sockaddr, authority.encode(), prefix, is_own=False)
 
 
 def _host_and_port(url: str, authority: str) -> tuple[str, int]:

@@ -19,7 +19,7 @@ import errno
 
 from mcpgateway.shim import jsontext
 from mcpgateway.shim.jsontext import PARSE_ERROR
-from mcpgateway.shim.locations import Address
+from mcpgateway.shim.locations import GatewayAddress
 from mcpgateway.shim.loop import READ, WRITE, Loop, Timer
 from mcpgateway.shim.messages import INITIALIZED, Line, cancelled, known_id
 from mcpgateway.shim.startup import Starter
@@ -85,7 +85,7 @@ class Pipe:
     def __init__(
         self,
         loop: Loop,
-        address: Address,
+        address: GatewayAddress,
         request: list[bytes],
         starter: Starter | None,
         client: LineClient,

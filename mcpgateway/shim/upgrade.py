@@ -6,14 +6,14 @@ import errno
 import posix
 
 from mcpgateway.shim import jsontext
-from mcpgateway.shim.locations import Address, quoted, working_directory
+from mcpgateway.shim.locations import GatewayAddress, quoted, working_directory
 
 HEAD_LIMIT = 64 * 1024  # bytes, and as many of a body
 SWITCHING = 101
 PROTOCOL = b"mcp-stdio"
 
 
-def request_of(address: Address, server: str, token: bytes, view: str, project: str) -> list[bytes]:
+def request_of(address: GatewayAddress, server: str, token: bytes, view: str, project: str) -> list[bytes]:
     """The lines of the request for a connection, without the session.
 
     :param server: its name; "" where all servers together are meant.

@@ -6,7 +6,7 @@ from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from mcpgateway.backends.validation import EXITED, PING_S, PROTOCOL, TIMED_OUT, Report, validate
+from mcpgateway.backends.validation import EXITED, PING_S, PROTOCOL, TIMED_OUT, ValidationReport, validate
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.interfaces import Launch
 from mcpgateway.protocol.versions import Era
@@ -38,7 +38,7 @@ class Trial:
 
     launcher: MemoryLauncher
     clock: Clock = field(factory=Clock)
-    reports: list[Report] = field(factory=list)
+    reports: list[ValidationReport] = field(factory=list)
 
     def begin(self) -> Trial:
         """Let it begin."""

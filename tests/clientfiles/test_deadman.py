@@ -11,7 +11,7 @@ from mcpgateway.clientfiles import deadman as module
 from mcpgateway.clientfiles.deadman import deadman
 from mcpgateway.clientfiles.enrolment import apply, suspend
 from mcpgateway.clientfiles.machine import Machine
-from mcpgateway.clientfiles.plan import Wanted
+from mcpgateway.clientfiles.plan import WantedServer
 from mcpgateway.system.gateway_health import GatewayHealth
 from tests.clientfiles.test_sync import OURS, Ticking
 from tests.support.clients import PROGRAM, House
@@ -26,7 +26,7 @@ class Timer:
         self.is_there = False
         monkeypatch.setattr(Machine, "answer", property(lambda _: GatewayHealth() if self.is_there else None))
 
-    def look(self, after: float = 60.0) -> module.Watch:
+    def look(self, after: float = 60.0) -> module.DeadmanState:
         """Look once, some seconds after the last time."""
         self.disk.at += after
         return deadman(str(self.house.home), self.house.environ, 120.0, self.disk)
@@ -37,7 +37,7 @@ def timer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Timer:
     """The timer of a user whose Claude Code leads here."""
     house = House(tmp_path)
     house.write(house.claude, {"a": PROGRAM})
-    apply(house.machine, Wanted())
+    apply(house.machine, WantedServer())
     return Timer(house, monkeypatch)
 
 

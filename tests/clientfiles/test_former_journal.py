@@ -7,7 +7,7 @@ import pytest
 
 from mcpgateway.clientfiles.enrolment import apply, resume, suspend, undo
 from mcpgateway.clientfiles.ledger import Ledger, Outcome
-from mcpgateway.clientfiles.plan import Wanted
+from mcpgateway.clientfiles.plan import WantedServer
 from mcpgateway.errors import ConfigError
 from tests.support.former_ledgers import COPIES, NAMES, before, installed, standing
 
@@ -120,7 +120,7 @@ class TakeOverTests:
         files = before(name)
         if name not in ENROLLED:
             resume(str(house.home), house.environ)
-        assert not any(each.error for each in undo(house.machine, Wanted()).files)
+        assert not any(each.error for each in undo(house.machine, WantedServer()).files)
         now = standing(house, files)
         assert (
             now.pop(GEMINI).replace(b"light", b"dark") == files.pop(GEMINI)
@@ -158,9 +158,9 @@ class TakeOverTests:
         held = json.loads(house.claude.read_text())
         held["mcpServers"]["c"] = {"command": "c"}
         house.claude.write_text(json.dumps(held))
-        apply(house.machine, Wanted())
+        apply(house.machine, WantedServer())
         assert house.servers(house.claude)["c"]["url"] == "http://localhost:9200/c/mcp"
-        undo(house.machine, Wanted())
+        undo(house.machine, WantedServer())
         assert house.servers(house.claude)["c"] == {"command": "c"}
         assert house.servers(house.claude)["a"]["env"] == {"TOKEN": "a-secret-value"}
 

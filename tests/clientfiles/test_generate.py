@@ -11,10 +11,19 @@ import pytest
 from ruamel.yaml import YAML
 
 from mcpgateway.clientfiles.formats import syntax
-from mcpgateway.clientfiles.formats.client_format import Kind
+from mcpgateway.clientfiles.formats.client_format import FileKind
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.formats.loopback import Base
-from mcpgateway.clientfiles.generate import Form, Wish, argv, dialect_of, entries, file_of, text_of, write
+from mcpgateway.clientfiles.generate import (
+    SnippetForm,
+    SnippetRequest,
+    argv,
+    dialect_of,
+    entries,
+    file_of,
+    text_of,
+    write,
+)
 from mcpgateway.clientfiles.machine import Machine
 from mcpgateway.errors import ConfigError
 from mcpgateway.system.gateway_health import GatewayHealth
@@ -46,53 +55,58 @@ class EntryTests:
     """What is written for each client."""
 
     @pytest.mark.parametrize("name", DIALECTS)
-    @pytest.mark.parametrize("form", [Form.SHIM, Form.PROXY, Form.HTTP, None])
-    def test_every_client(self, tmp_path: Path, name: str, form: Form | None) -> None:
+    @pytest.mark.parametrize("form", [SnippetForm.SHIM, SnippetForm.PROXY, SnippetForm.HTTP, None])
+    def test_every_client(self, tmp_path: Path, name: str, form: SnippetForm | None) -> None:
         """A new file has an entry for each server; the client's own form recognises each as leading to the gateway."""
         here, dialect = machine(tmp_path), DIALECTS[name]
         file = file_of(dialect, here)
-        if form is Form.HTTP and name in NO_URLS:
+        if form is SnippetForm.HTTP and name in NO_URLS:
             with pytest.raises(ConfigError, match="takes no URL"):
-                entries(Wish(dialect, (), form), here)
+                entries(SnippetRequest(dialect, (), form), here)
             return
-        wanted = entries(Wish(dialect, (), form), here)
+        wanted = entries(SnippetRequest(dialect, (), form), here)
         text = text_of(dialect, file, wanted)
         assert value_of(text, file)
         listed = dialect.listed(syntax.read(text, file, dialect), here.base)
         assert {(each.title, each.kind, each.served) for each in listed} == {
-            (each, Kind.OURS, each) for each in ("github", "files")
+            (each, FileKind.OURS, each) for each in ("github", "files")
         }
         assert "secret" not in text
 
     def test_the_proxy(self, tmp_path: Path) -> None:
         """The spelling of mcp-session-manager names the server with an option; an unusual home is named there too."""
         here = machine(tmp_path)
-        assert argv(here, "github", Form.PROXY)[1:] == ["proxy", "--target", "github"]
+        assert argv(here, "github", SnippetForm.PROXY)[1:] == ["proxy", "--target", "github"]
         here.home = "/elsewhere"
         assert argv(here, "github")[1:] == ["--home", here.home, "connect", "github"]
 
     def test_single(self, tmp_path: Path) -> None:
         """One entry for all servers is refused where the gateway that runs does not serve their endpoint."""
         with pytest.raises(ConfigError, match="does not serve"):
-            entries(Wish(dialect_of("claude"), (), Form.SINGLE), machine(tmp_path, health={"backends": []}))
+            entries(
+                SnippetRequest(dialect_of("claude"), (), SnippetForm.SINGLE),
+                machine(tmp_path, health={"backends": []}),
+            )
         serving = machine(tmp_path / "2", health={"aggregate": True})
-        ((road, value),) = entries(Wish(dialect_of("claude"), (), Form.SINGLE), serving)
+        ((road, value),) = entries(SnippetRequest(dialect_of("claude"), (), SnippetForm.SINGLE), serving)
         assert (road, value["url"]) == (("mcpServers", "mcpgateway"), "http://localhost:9100/mcp")
-        (entry,) = entries(Wish(dialect_of("claude-desktop"), (), Form.SINGLE), serving)
+        (entry,) = entries(SnippetRequest(dialect_of("claude-desktop"), (), SnippetForm.SINGLE), serving)
         assert entry[1]["args"] == ["stdio"]
 
     def test_the_running_gateway_knows_best(self, tmp_path: Path) -> None:
         """The servers are those of the gateway that runs; without one, those of the configuration."""
         here = machine(tmp_path, health={"backends": [{"name": "clock"}]})
-        assert [road[-1] for road, _ in entries(Wish(dialect_of("cursor")), here)] == ["clock"]
+        assert [road[-1] for road, _ in entries(SnippetRequest(dialect_of("cursor")), here)] == ["clock"]
 
-    @pytest.mark.parametrize("form", [Form.HTTP, Form.SHIM, Form.PROXY])
-    def test_servers_of_projects(self, tmp_path: Path, form: Form) -> None:
+    @pytest.mark.parametrize("form", [SnippetForm.HTTP, SnippetForm.SHIM, SnippetForm.PROXY])
+    def test_servers_of_projects(self, tmp_path: Path, form: SnippetForm) -> None:
         """A server of a project's is only there where it is named, and then its entry says for which project it is."""
         backends = [{"name": "clock"}, {"name": "db", "project": "/p/shop"}]
         here = machine(tmp_path, health={"backends": backends})
-        assert [road[-1] for road, _ in entries(Wish(dialect_of("cursor"), (), form), here)] == ["clock"]
-        ((road, value),) = entries(Wish(dialect_of("cursor"), ("db",), form), here)
+        assert [road[-1] for road, _ in entries(SnippetRequest(dialect_of("cursor"), (), form), here)] == [
+            "clock"
+        ]
+        ((road, value),) = entries(SnippetRequest(dialect_of("cursor"), ("db",), form), here)
         assert dialect_of("cursor").names_project(road, value, "/p/shop")
         assert dialect_of("cursor").listed({"mcpServers": {"db": value}}, Base(9100))[0].served == "db"
 
@@ -100,11 +114,11 @@ class EntryTests:
         """A server, a client or a configuration that there is not is said so, with what there is."""
         here = machine(tmp_path)
         with pytest.raises(ConfigError, match="no server z; there are: github, files"):
-            entries(Wish(dialect_of("cursor"), ("z",)), here)
+            entries(SnippetRequest(dialect_of("cursor"), ("z",)), here)
         with pytest.raises(ConfigError, match="expected one of claude-code"):
             dialect_of("emacs")
         with pytest.raises(ConfigError, match="there is no server"):
-            entries(Wish(dialect_of("cursor")), machine(tmp_path / "2", {}))
+            entries(SnippetRequest(dialect_of("cursor")), machine(tmp_path / "2", {}))
 
 
 class WriteTests:
@@ -116,7 +130,9 @@ class WriteTests:
         before = '{\n  // mine\n  "mcpServers": {"own": {"command": "x"}}\n}\n'
         file.write_text(before)
         file.chmod(0o640)
-        copy = write(dialect_of("cursor"), str(file), entries(Wish(dialect_of("cursor")), here), 1234)
+        copy = write(
+            dialect_of("cursor"), str(file), entries(SnippetRequest(dialect_of("cursor")), here), 1234
+        )
         assert copy == f"{file}.backup.1234"
         assert Path(copy).read_text() == before
         assert file.read_text().startswith('{\n  // mine\n  "mcpServers": {"own": {"command": "x"}')
@@ -125,14 +141,17 @@ class WriteTests:
     def test_a_new_file(self, tmp_path: Path) -> None:
         """A file that there was not is made, with its directory, and nothing is copied."""
         here, file = machine(tmp_path), tmp_path / "new" / "mcp.json"
-        assert write(dialect_of("cursor"), str(file), entries(Wish(dialect_of("cursor")), here), 1) == ""
+        assert (
+            write(dialect_of("cursor"), str(file), entries(SnippetRequest(dialect_of("cursor")), here), 1)
+            == ""
+        )
         assert set(json.loads(file.read_text())["mcpServers"]) == {"github", "files"}
 
     def test_a_list(self, tmp_path: Path) -> None:
         """Continue has a list, also where its file has none yet."""
         here, file = machine(tmp_path), tmp_path / "config.yaml"
         file.write_text("name: mine")
-        write(dialect_of("continue"), str(file), entries(Wish(dialect_of("continue")), here), 1)
+        write(dialect_of("continue"), str(file), entries(SnippetRequest(dialect_of("continue")), here), 1)
         found = value_of(file.read_text(), "x.yaml")
         assert found["name"] == "mine"
         assert [each["name"] for each in found["mcpServers"]] == ["github", "files"]
@@ -142,6 +161,6 @@ class WriteTests:
         here, file = machine(tmp_path), tmp_path / "mcp.json"
         file.write_text('{"mcpServers": {')
         with pytest.raises(ConfigError, match=r"mcp\.json"):
-            write(dialect_of("cursor"), str(file), entries(Wish(dialect_of("cursor")), here), 1)
+            write(dialect_of("cursor"), str(file), entries(SnippetRequest(dialect_of("cursor")), here), 1)
         assert file.read_text() == '{"mcpServers": {'
         assert len(list(tmp_path.glob("mcp.json*"))) == 1

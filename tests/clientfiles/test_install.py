@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from mcpgateway.clientfiles.install import (
+    InstallScope,
     Mode,
     RolledBack,
-    Scope,
     Target,
     drift,
     install,
@@ -39,14 +39,14 @@ class Place:
         self.directory = tmp_path / "shop"
         (self.directory / "inside").mkdir(parents=True)
 
-    def install(self, scope: Scope = Scope.USER, mode: Mode = Mode.PROXY) -> Target:
+    def install(self, scope: InstallScope = InstallScope.USER, mode: Mode = Mode.PROXY) -> Target:
         """Install, and return where."""
         where = target(self.machine, scope, str(self.directory))
         install(self.machine, where, wanted(self.machine, where, mode))
         self.machine.look_again()
         return where
 
-    def left(self, scope: Scope = Scope.USER) -> tuple[list[str], list[str], list[str]]:
+    def left(self, scope: InstallScope = InstallScope.USER) -> tuple[list[str], list[str], list[str]]:
         """What is missing, different and foreign."""
         where = target(self.machine, scope, str(self.directory))
         found = drift(self.machine, where, wanted(self.machine, where, Mode.PROXY))
@@ -103,25 +103,29 @@ class InstallTests:
     def test_local(self, place: Place) -> None:
         """Local entries are filed under the root of the repository."""
         (place.directory / ".git").mkdir()
-        where = target(place.machine, Scope.LOCAL, str(place.directory / "inside"))
+        where = target(place.machine, InstallScope.LOCAL, str(place.directory / "inside"))
         install(place.machine, where, wanted(place.machine, where, Mode.PROXY))
         found = json.loads(place.file.read_text())
         assert set(found["projects"][str(place.directory)]["mcpServers"]) == {"x", "y"}
 
     def test_project(self, place: Place) -> None:
         """Entries of a project are in its .mcp.json, and say that they are its."""
-        place.install(Scope.PROJECT)
+        place.install(InstallScope.PROJECT)
         said = {"headers": {"Mcp-Project-Path": str(place.directory)}}
         assert json.loads((place.directory / ".mcp.json").read_text()) == {
             "mcpServers": {"x": url("x") | said, "y": url("y") | said}
         }
-        assert place.left(Scope.PROJECT) == ([], [], [])
+        assert place.left(InstallScope.PROJECT) == ([], [], [])
 
     @pytest.mark.parametrize(
         ("scope", "names"),
-        [(Scope.USER, {"x", "y"}), (Scope.PROJECT, {"x", "y", "s"}), (Scope.LOCAL, {"x", "y", "s"})],
+        [
+            (InstallScope.USER, {"x", "y"}),
+            (InstallScope.PROJECT, {"x", "y", "s"}),
+            (InstallScope.LOCAL, {"x", "y", "s"}),
+        ],
     )
-    def test_servers_of_projects(self, place: Place, scope: Scope, names: set[str]) -> None:
+    def test_servers_of_projects(self, place: Place, scope: InstallScope, names: set[str]) -> None:
         """Servers of a project are there for its own entries alone."""
         for name, project in (("s", place.directory), ("o", place.user)):
             place.served["backends"].append({"name": name, "source": "elsewhere", "project": str(project)})
@@ -177,7 +181,7 @@ class InstallTests:
         """A file that cannot be read stays as it is, and so does one whose own entries are back for now."""
         place.machine._answer = GatewayHealth(place.served)
         place.file.write_text('{"mcpServers": ')
-        where = target(place.machine, Scope.USER, str(place.directory))
+        where = target(place.machine, InstallScope.USER, str(place.directory))
         with pytest.raises(RolledBack):
             install(place.machine, where, wanted(place.machine, where, Mode.PROXY))
         assert place.file.read_text() == '{"mcpServers": '

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mcpgateway.clientfiles.enrolment import apply, undo
-from mcpgateway.clientfiles.plan import Wanted
+from mcpgateway.clientfiles.plan import WantedServer
 from mcpgateway.system.launch.cache import LaunchCache, Resolved
 from tests.support.clients import PROGRAM, House
 
@@ -26,7 +26,7 @@ def house(tmp_path: Path) -> House:
 
 def rebuilt(house: House) -> dict[str, str]:
     """Give back what can be, and tell from where."""
-    report = undo(house.machine, Wanted()).files[0]
+    report = undo(house.machine, WantedServer()).files[0]
     return dict(report.rebuilt)
 
 
@@ -36,7 +36,7 @@ class UndoTests:
     def test_nothing_is_known(self, house: House) -> None:
         """What cannot be known is left, and it is said what to do."""
         before = house.claude.read_bytes()
-        report = undo(house.machine, Wanted()).files[0]
+        report = undo(house.machine, WantedServer()).files[0]
         assert "not known" in report.left[0].why
         assert "add it again" in report.left[0].hint
         assert house.claude.read_bytes() == before
@@ -56,9 +56,9 @@ class UndoTests:
         """What another client has had under that name serves."""
         house.write(house.cursor, {"a": PROGRAM})
         house.claude.unlink()
-        apply(house.machine, Wanted())
+        apply(house.machine, WantedServer())
         house.write(house.claude, {"a": OURS})
-        reports = {each.path: each for each in undo(house.machine, Wanted()).files}
+        reports = {each.path: each for each in undo(house.machine, WantedServer()).files}
         assert reports[str(house.claude)].rebuilt == {"a": str(house.cursor)}
         assert house.servers(house.claude)["a"] == PROGRAM
         assert house.servers(house.cursor)["a"] == PROGRAM
@@ -98,11 +98,11 @@ class UndoTests:
         """A ledger that has gone leaves nothing behind that could not be given back by what was kept."""
         house.write(house.claude, {"a": PROGRAM, "b": {"command": "/bin/cat"}})
         before = json.loads(house.claude.read_text())
-        apply(house.machine, Wanted())
+        apply(house.machine, WantedServer())
         backup = house.root / ".claude" / "backups" / ".claude.json.backup.1"
         house.write(backup, before["mcpServers"])
         shutil.rmtree(house.home / "ledger")
-        undo(house.machine, Wanted())
+        undo(house.machine, WantedServer())
         assert house.servers(house.claude) == before["mcpServers"]
 
     def test_it_is_not_called_what_it_was(self, house: House) -> None:
@@ -111,12 +111,12 @@ class UndoTests:
         LaunchCache(str(house.home)).keep("key", Resolved("/opt/bin/a", package="a"))
         source = "the cache of launches, without its variables"
         assert rebuilt(house) == {"a": source}
-        apply(house.machine, Wanted())
-        report = undo(house.machine, Wanted()).files[0]
+        apply(house.machine, WantedServer())
+        report = undo(house.machine, WantedServer()).files[0]
         assert (report.exact, report.restored, report.rebuilt) == (False, (), {"a": source})
         house.write(house.claude, {"a": {"command": "/opt/bin/a", "env": {"KEY": "v"}}})
-        apply(house.machine, Wanted())
-        report = undo(house.machine, Wanted()).files[0]
+        apply(house.machine, WantedServer())
+        report = undo(house.machine, WantedServer()).files[0]
         assert (report.exact, report.restored, report.rebuilt) == (True, ("a",), {})
         assert '"v"' not in (house.home / "rebuilt.json").read_text()
 
@@ -124,11 +124,11 @@ class UndoTests:
         """Only what is asked for is looked for."""
         house.configure("servers: {a: {command: /bin/echo}, b: {command: /bin/cat}}\n")
         house.write(house.claude, {"a": OURS, "b": {**OURS, "url": "http://localhost:9100/b/mcp"}})
-        undo(house.machine, Wanted(servers=("a",)))
+        undo(house.machine, WantedServer(servers=("a",)))
         assert "command" in house.servers(house.claude)["a"]
         assert "url" in house.servers(house.claude)["b"]
 
     def test_apply_tells(self, house: House) -> None:
         """What leads here for nobody knows what is told when files are led here."""
-        report = apply(house.machine, Wanted()).files[0]
+        report = apply(house.machine, WantedServer()).files[0]
         assert "ledger does not know" in report.left[0].why

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mcpgateway.clientfiles.enrolment import apply, undo
-from mcpgateway.clientfiles.plan import Wanted
+from mcpgateway.clientfiles.plan import WantedServer
 from mcpgateway.clientfiles.reroute import FILE, cut_off, reroute, take_back
 from tests.support.clients import House
 
@@ -38,7 +38,7 @@ class RerouteTests:
     @pytest.mark.parametrize("mode", ["http", "single"])
     def test_there_and_back(self, house: House, mode: str) -> None:
         """Those that lead here by URL are led by a command, and then as before; nobody else notices."""
-        apply(house.machine, Wanted(mode=mode))
+        apply(house.machine, WantedServer(mode=mode))
         before = texts(house)
         need_token(house)
         assert {each.client for each in cut_off(house.machine)} == BY_URL
@@ -54,17 +54,17 @@ class RerouteTests:
     def test_what_was_chosen_meanwhile(self, house: House) -> None:
         """A file that has been given back meanwhile stays so."""
         before = texts(house)
-        apply(house.machine, Wanted())
+        apply(house.machine, WantedServer())
         need_token(house)
         reroute(house.machine)
-        undo(house.machine, Wanted())
+        undo(house.machine, WantedServer())
         need_token(house, '""')
         take_back(house.machine)
         assert texts(house) == before
 
     def test_nobody(self, house: House) -> None:
         """Where nobody leads here by URL, nothing is done."""
-        apply(house.machine, Wanted(mode="fail-open"))
+        apply(house.machine, WantedServer(mode="fail-open"))
         need_token(house)
         assert cut_off(house.machine) == ()
         assert not reroute(house.machine).files

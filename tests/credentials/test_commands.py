@@ -5,15 +5,15 @@ import os
 import pytest
 
 from mcpgateway.config.expand import expand
-from mcpgateway.credentials.commands import Said, to_env_file, to_server
-from mcpgateway.credentials.records import Record, credentials_of
+from mcpgateway.credentials.commands import ImportAnswer, to_env_file, to_server
+from mcpgateway.credentials.records import PasswordRecord, credentials_of
 from mcpgateway.errors import ConfigError
 
 FOUND = credentials_of(
     [
-        Record("github", "ada", "${HOME}{env:X}", {"HDR_X-Key": "${HOME}"}),
-        Record("plain", "", "pw"),
-        Record("empty"),
+        PasswordRecord("github", "ada", "${HOME}{env:X}", {"HDR_X-Key": "${HOME}"}),
+        PasswordRecord("plain", "", "pw"),
+        PasswordRecord("empty"),
     ]
 )
 
@@ -31,11 +31,11 @@ class Servers:
     def patch(self, name, body):
         """Change one, if it is there and takes all of it."""
         if name not in self.takes:
-            return Said(404, "server not found")
+            return ImportAnswer(404, "server not found")
         if not body.keys() <= self.takes[name]:
-            return Said(400, "takes no such thing")
+            return ImportAnswer(400, "takes no such thing")
         self.given.setdefault(name, {}).update(body)
-        return Said(200)
+        return ImportAnswer(200)
 
 
 BOTH = {"add_env", "add_headers"}

@@ -5,14 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpgateway.config.edit.env_file import NAME
-from mcpgateway.credentials.records import Record, credentials_of, for_env_file
+from mcpgateway.credentials.records import PasswordRecord, credentials_of, for_env_file
 from mcpgateway.errors import ConfigError
 
 
 class CredentialsTests:
     def test_names(self):
         """Password, user and own fields are variables named after the server; what begins with HDR_ is a header."""
-        record = Record("my-git.hub", "ada", "pw", {"Api Key": "k", "HDR_X-Token": "t", "empty": ""})
+        record = PasswordRecord("my-git.hub", "ada", "pw", {"Api Key": "k", "HDR_X-Token": "t", "empty": ""})
         (found,) = credentials_of([record])
         assert found.prefix == "MY_GIT_HUB"
         assert found.env == {
@@ -24,7 +24,7 @@ class CredentialsTests:
 
     def test_env_file(self):
         """In a file of values a header is a variable, with a warning that somebody has to send it."""
-        values, notes = for_env_file(credentials_of([Record("a", "", "p", {"HDR_X-Token": "t"})]))
+        values, notes = for_env_file(credentials_of([PasswordRecord("a", "", "p", {"HDR_X-Token": "t"})]))
         assert values == {"A_PASSWORD": "p", "A_HDR_X_TOKEN": "t"}
         assert notes == {
             "A_HDR_X_TOKEN": "WARNING: a header, which is only sent where an entry says so: X-Token: ${A_HDR_X_TOKEN}"
@@ -32,18 +32,18 @@ class CredentialsTests:
 
     def test_untitled(self):
         """What has no title is passed over, however often."""
-        assert credentials_of([Record("", "a", "b"), Record("  ", "c", "d")]) == ()
+        assert credentials_of([PasswordRecord("", "a", "b"), PasswordRecord("  ", "c", "d")]) == ()
 
     @pytest.mark.parametrize(
         "records",
         [
-            [Record("a-b"), Record("a.b")],
-            [Record("a"), Record("a")],
-            [Record("A", fields={"x y": "1", "x-y": "2"})],
-            [Record("a", password="p", fields={"password": "q"})],
-            [Record("a", fields={"HDR_Host": "h"})],
-            [Record("a", fields={"HDR_X Y": "h"})],
-            [Record("a", fields={"HDR_X": "secret\r\nY: z"})],
+            [PasswordRecord("a-b"), PasswordRecord("a.b")],
+            [PasswordRecord("a"), PasswordRecord("a")],
+            [PasswordRecord("A", fields={"x y": "1", "x-y": "2"})],
+            [PasswordRecord("a", password="p", fields={"password": "q"})],
+            [PasswordRecord("a", fields={"HDR_Host": "h"})],
+            [PasswordRecord("a", fields={"HDR_X Y": "h"})],
+            [PasswordRecord("a", fields={"HDR_X": "secret\r\nY: z"})],
         ],
     )
     def test_refused(self, records):
@@ -56,7 +56,7 @@ class CredentialsTests:
     def test_any_name(self, title, name, value):
         """Whatever the names, the variables can be read from a file of values."""
         try:
-            found = credentials_of([Record(title, "u", "p", {name: value})])
+            found = credentials_of([PasswordRecord(title, "u", "p", {name: value})])
         except ConfigError:
             return
         values, _ = for_env_file(found)
@@ -64,7 +64,9 @@ class CredentialsTests:
 
     def test_repr(self):
         """No value is in a repr."""
-        (found,) = credentials_of([Record("a", "ada1", "hunter2", {"f": "hunter3", "HDR_X": "hunter4"})])
-        said = repr(found) + repr(Record("a", "ada1", "hunter2", {"f": "hunter3"}))
+        (found,) = credentials_of(
+            [PasswordRecord("a", "ada1", "hunter2", {"f": "hunter3", "HDR_X": "hunter4"})]
+        )
+        said = repr(found) + repr(PasswordRecord("a", "ada1", "hunter2", {"f": "hunter3"}))
         assert "hunter" not in said
         assert "ada1" not in said

@@ -34,10 +34,10 @@ PACKAGE_LINES = "source lines of the package"
 
 # The numbers of the house as it stands. Each may only fall; the aim is 0, and 50,000 lines.
 CEILINGS = {
-    CYCLES: 12,
+    CYCLES: 0,
     LONG: 4,
     LARGE: 0,
-    DOUBLED: 16,
+    DOUBLED: 0,
     UNUSED: 2,
     UNDECLARED: 3,
     PACKAGE_LINES: 74_000,  # to the next thousand, for a rename may cost a line

@@ -11,7 +11,7 @@ import pytest
 from attrs import evolve
 from twisted.internet.defer import Deferred
 
-from mcpgateway.backends.validation import Report
+from mcpgateway.backends.validation import ValidationReport
 from mcpgateway.config.edit.edits import Put, Remove
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.errors import (
@@ -182,7 +182,7 @@ class QueueTests:
 
     def test_one_after_the_other(self, managed: Managed) -> None:
         """The second begins when the first is done."""
-        waiting: Deferred[Report] = Deferred()
+        waiting: Deferred[ValidationReport] = Deferred()
         managed.reports["one"] = waiting
         first, second = install(managed, "one"), install(managed, "two")
         assert [each.name for each in managed.tried] == ["one"]
@@ -193,7 +193,7 @@ class QueueTests:
 
     def test_two_of_one_name(self, managed: Managed) -> None:
         """What was planned while another was under way is looked at again: the same is there, another is refused."""
-        waiting: Deferred[Report] = Deferred()
+        waiting: Deferred[ValidationReport] = Deferred()
         managed.reports["one"] = waiting
         install(managed, "one")
         same, other = install(managed, "one"), install(managed, "one", {"command": "other"})

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from mcpgateway.shim.locations import Address
+from mcpgateway.shim.locations import GatewayAddress
 from mcpgateway.shim.upgrade import check_owner, read_answer, refusal, request_of
 
 UPGRADED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: mcp-stdio\r\nX-Mcpgateway-Line-Limit: 9\r\n\r\n"
@@ -24,7 +24,7 @@ class RequestTests:
     )
     def test_its_target(self, server, view, target):
         """A server, all of them, or a view."""
-        address = Address(int(socket.AF_INET), ("127.0.0.1", 1), b"here:1", b"/at", is_own=False)
+        address = GatewayAddress(int(socket.AF_INET), ("127.0.0.1", 1), b"here:1", b"/at", is_own=False)
         first, *lines = request_of(address, server, b"secret", view, "/a project")
         assert first == b"GET " + target + b" HTTP/1.1"
         assert b"Authorization: Bearer secret" in lines

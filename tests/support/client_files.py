@@ -4,7 +4,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from mcpgateway.clientfiles.formats import syntax
-from mcpgateway.clientfiles.formats.client_format import Base, Kind
+from mcpgateway.clientfiles.formats.client_format import Base, FileKind
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 
 FILES = Path(__file__).parents[1] / "clientfiles" / "formats" / "files"
@@ -59,7 +59,7 @@ def listed_in(name, text):
 
 def programs_in(name, text):
     """What could be adopted."""
-    return [each for each in listed_in(name, text) if each.kind is Kind.PROGRAM]
+    return [each for each in listed_in(name, text) if each.kind is FileKind.PROGRAM]
 
 
 def url_of(each):

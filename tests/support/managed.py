@@ -11,7 +11,7 @@ from msgspec import Raw
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
-from mcpgateway.backends.validation import Report, ValidationStep
+from mcpgateway.backends.validation import ValidationReport, ValidationStep
 from mcpgateway.clientfiles.reader import enrolled_files
 from mcpgateway.config.dotenv import parse_dotenv
 from mcpgateway.config.merge import WorkspaceSpec
@@ -115,7 +115,7 @@ class Managed:
         self.file = home / "config.yaml"
         if config is not None:
             self.file.write_text(config)
-        self.reports: dict[str, Report | Deferred[Report]] = {}
+        self.reports: dict[str, ValidationReport | Deferred[ValidationReport]] = {}
         self.tried: list[ServerSpec] = []
         self.visited: list[ServerSpec] = []
         self.access = Asked()
@@ -162,7 +162,7 @@ class Managed:
         scopes.repositories = Approvals(str(self.home), world, scopes.workspace, lambda: names, lambda: 0.0)
         return scopes
 
-    def _try(self, server: ServerSpec) -> Deferred[Report]:
+    def _try(self, server: ServerSpec) -> Deferred[ValidationReport]:
         self.tried.append(server)
         found = self.reports.get(server.name, worked(server.name))
         return found if isinstance(found, Deferred) else succeed(found)
@@ -197,17 +197,17 @@ class Managed:
         return sink
 
 
-def worked(name: str) -> Report:
+def worked(name: str) -> ValidationReport:
     """A trial that has passed."""
-    return Report(
+    return ValidationReport(
         name,
         (ValidationStep("connect", True, 0.1, "x 1"), ValidationStep("list_tools", True, 0.1, "2 tools")),
     )
 
 
-def failed(name: str, detail: str, why: GatewayError | None = None) -> Report:
+def failed(name: str, detail: str, why: GatewayError | None = None) -> ValidationReport:
     """A trial that has failed."""
-    return Report(name, (ValidationStep("connect", False, 0.1, detail, why),))
+    return ValidationReport(name, (ValidationStep("connect", False, 0.1, detail, why),))
 
 
 def said(sink: RecordingSink) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from attrs import evolve
 
 from mcpgateway.clientfiles.enrolment_records import Adopted, Enrolled, unwound
 from mcpgateway.clientfiles.formats import syntax
-from mcpgateway.clientfiles.formats.client_format import Kind
+from mcpgateway.clientfiles.formats.client_format import FileKind
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.formats.loopback import Base
 from mcpgateway.clientfiles.formats.rewrite import replace
@@ -42,7 +42,7 @@ class House:
 
         def edit(text, former):
             value = syntax.read(text, str(path), dialect)
-            listed = [each for each in dialect.listed(value, BASE, project) if each.kind is Kind.PROGRAM]
+            listed = [each for each in dialect.listed(value, BASE, project) if each.kind is FileKind.PROGRAM]
             wishes = []
             for each in listed:
                 name = names.get(each.title, each.title)

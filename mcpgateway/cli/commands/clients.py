@@ -16,7 +16,7 @@ from mcpgateway.cli.context import Globals
 if TYPE_CHECKING:
     from mcpgateway.clientfiles.immorterm import Stranded
     from mcpgateway.clientfiles.machine import Machine
-    from mcpgateway.clientfiles.plan import FilePlan, Wanted
+    from mcpgateway.clientfiles.plan import FilePlan, WantedServer
     from mcpgateway.clientfiles.report import Report
 
 Command = Callable[..., Any]
@@ -259,12 +259,12 @@ def _machine(globals_: Globals) -> Machine:
     return Machine(globals_.home, os.environ)
 
 
-def _wanted(said: dict[str, Any]) -> Wanted:
-    from mcpgateway.clientfiles.files import Choice
-    from mcpgateway.clientfiles.plan import Wanted
+def _wanted(said: dict[str, Any]) -> WantedServer:
+    from mcpgateway.clientfiles.files import FileChoice
+    from mcpgateway.clientfiles.plan import WantedServer
 
-    choice = Choice(tuple(said["names"]), said["project"], said["file"])
-    return Wanted(choice, tuple(said["servers"]), said.get("mode") or "", bool(said.get("helper")))
+    choice = FileChoice(tuple(said["names"]), said["project"], said["file"])
+    return WantedServer(choice, tuple(said["servers"]), said.get("mode") or "", bool(said.get("helper")))
 
 
 class _Planned(NamedTuple):
@@ -274,7 +274,7 @@ class _Planned(NamedTuple):
     behind: tuple[Stranded, ...]
 
 
-def _planned(machine: Machine, wanted: Wanted) -> _Planned:
+def _planned(machine: Machine, wanted: WantedServer) -> _Planned:
     from mcpgateway.clientfiles.immorterm import left_behind
     from mcpgateway.clientfiles.plan import plan as work_out
 

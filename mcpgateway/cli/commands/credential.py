@@ -14,7 +14,7 @@ from mcpgateway.cli.context import Globals
 
 if TYPE_CHECKING:
     from mcpgateway.cli.local.credentials import ServerCredentials
-    from mcpgateway.credentials.commands import Result, Said
+    from mcpgateway.credentials.commands import ImportAnswer, Result
     from mcpgateway.credentials.keepass import Lock
     from mcpgateway.credentials.records import Credential
 
@@ -179,15 +179,15 @@ def _put(globals_: Globals, found: tuple[Credential, ...], env_file: str | None)
         fail(str(why), why.hint)
 
 
-def _patching(globals_: Globals) -> Callable[[str, Mapping[str, Any]], Said]:
+def _patching(globals_: Globals) -> Callable[[str, Mapping[str, Any]], ImportAnswer]:
     from urllib.parse import quote
 
     from mcpgateway.cli.client import Away, GatewayClient
-    from mcpgateway.credentials.commands import Said
+    from mcpgateway.credentials.commands import ImportAnswer
 
     remote = GatewayClient(globals_)
 
-    def patch(name: str, body: Mapping[str, Any]) -> Said:
+    def patch(name: str, body: Mapping[str, Any]) -> ImportAnswer:
         path = f"/api/v1/servers/{quote(name, safe='')}"
         try:
             said = remote.ask(path, method="PATCH", body=body, limit_s=PATCH_S)
@@ -196,7 +196,7 @@ def _patching(globals_: Globals) -> Callable[[str, Mapping[str, Any]], Said]:
         value = said.value if isinstance(said.value, dict) else {}
         if said.status in REFUSALS:
             fail(f"the gateway refuses: {value.get('error') or said.status}", str(value.get("hint") or ""))
-        return Said(said.status, str(value.get("error") or f"HTTP {said.status}"))
+        return ImportAnswer(said.status, str(value.get("error") or f"HTTP {said.status}"))
 
     return patch
 

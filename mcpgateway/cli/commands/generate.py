@@ -11,7 +11,7 @@ from mcpgateway.cli.console import answer, fail, say, show
 from mcpgateway.cli.context import Globals
 
 if TYPE_CHECKING:
-    from mcpgateway.clientfiles.generate import Wish
+    from mcpgateway.clientfiles.generate import SnippetRequest
     from mcpgateway.clientfiles.machine import Machine
 
 FORMS = ("shim", "proxy", "http", "single")
@@ -58,16 +58,16 @@ def generate_config(globals_: Globals, client: str, servers: tuple[str, ...], fo
     Into a FILE that is there the entries are put beside what it holds, and what it was is copied to
     FILE.backup.MILLISECONDS.
     """
-    from mcpgateway.clientfiles.generate import Form, Wish, dialect_of
+    from mcpgateway.clientfiles.generate import SnippetForm, SnippetRequest, dialect_of
     from mcpgateway.errors import ConfigError
 
     try:
-        _generate(globals_, Wish(dialect_of(client), servers, Form(form)), output)
+        _generate(globals_, SnippetRequest(dialect_of(client), servers, SnippetForm(form)), output)
     except ConfigError as why:
         fail(str(why))
 
 
-def _generate(globals_: Globals, wish: Wish, output: str) -> None:
+def _generate(globals_: Globals, wish: SnippetRequest, output: str) -> None:
     import os
     from datetime import UTC, datetime
 
@@ -102,13 +102,20 @@ def _generate(globals_: Globals, wish: Wish, output: str) -> None:
 @click.pass_obj
 def snippet(globals_: Globals, client: str, servers: tuple[str, ...], form: str | None) -> None:
     """Print the entry to paste into CLIENT's file, written as that client wants it."""
-    from mcpgateway.clientfiles.generate import Form, Wish, dialect_of, entries, file_of, text_of
+    from mcpgateway.clientfiles.generate import (
+        SnippetForm,
+        SnippetRequest,
+        dialect_of,
+        entries,
+        file_of,
+        text_of,
+    )
     from mcpgateway.errors import ConfigError
 
     try:
         machine = _machine(globals_)
         dialect = dialect_of(client)
-        wanted = entries(Wish(dialect, servers, Form(form) if form else None), machine)
+        wanted = entries(SnippetRequest(dialect, servers, SnippetForm(form) if form else None), machine)
         file = file_of(dialect, machine)
         text = text_of(dialect, file, wanted)
     except ConfigError as why:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from mcpgateway.cli.doctor.context import DoctorContext
 from mcpgateway.cli.doctor.finding import Check, DoctorFinding, Repair, counted, fine, note, problem, some
 from mcpgateway.clientfiles.files import Seen
-from mcpgateway.clientfiles.formats.client_format import URL_KEYS, Kind, Listed
+from mcpgateway.clientfiles.formats.client_format import URL_KEYS, FileKind, Listed
 from mcpgateway.clientfiles.formats.loopback import is_loopback
 from mcpgateway.config.document import visible
 from mcpgateway.errors import ConfigError
@@ -60,7 +60,7 @@ def clients(world: DoctorContext) -> Iterator[DoctorFinding]:
         text = f"{title}: {ours} via the gateway, {own} stdio, {others} other ({path})"
         yield fine("clients", text)
         if own and ours:
-            titles = some(each.title for each in seen.listed if each.kind is Kind.PROGRAM)
+            titles = some(each.title for each in seen.listed if each.kind is FileKind.PROGRAM)
             yield UNROUTED.found(
                 f"{title}: {counted(own, 'stdio server')} not routed through the gateway: {titles}"
             )
@@ -163,7 +163,7 @@ def wiring(world: DoctorContext) -> Iterator[DoctorFinding]:
     number = 0
     bad = False
     for seen in world.seen:
-        entries = [each for each in seen.listed if each.kind is Kind.OURS]
+        entries = [each for each in seen.listed if each.kind is FileKind.OURS]
         number += len(entries)
         for finding in (*_dead(world, seen, entries), *_misled(world, seen)):
             bad = True
@@ -201,7 +201,7 @@ def _entries_known(world: DoctorContext, seen: Seen) -> Container[tuple[str, ...
 def _misled(world: DoctorContext, seen: Seen) -> Iterator[DoctorFinding]:
     known = _entries_known(world, seen)
     for each in seen.listed:
-        if each.kind is Kind.REMOTE and (port := _other_port(each)) and not world.holders(port):
+        if each.kind is FileKind.REMOTE and (port := _other_port(each)) and not world.holders(port):
             text = f"{seen.site.dialect.title}: {visible(each.title)} leads to port {port} of this machine"
             # What the ledger does not know is nobody's to rewrite.
             advice = (
@@ -317,7 +317,7 @@ def _needs_auth(world: DoctorContext) -> Iterator[DoctorFinding]:
     for seen in world.seen:
         if seen.site.dialect.name == "claude-code":
             for each in seen.listed:
-                if each.kind is Kind.OURS and each.title in marked:
+                if each.kind is FileKind.OURS and each.title in marked:
                     yield NEEDS_AUTH.found(f"{visible(each.title)} is marked in {visible(path)}")
 
 
@@ -356,7 +356,9 @@ def _unapproved(world: DoctorContext) -> Iterator[DoctorFinding]:
         told = projects.get(directory) if isinstance(projects, dict) else None
         local = _object(os.path.join(directory, ".claude", "settings.local.json"))
         enabled = {*_names(told), *_names(local)}
-        waiting = [each.title for each in seen.listed if each.kind is Kind.OURS and each.title not in enabled]
+        waiting = [
+            each.title for each in seen.listed if each.kind is FileKind.OURS and each.title not in enabled
+        ]
         if waiting:
             yield UNAPPROVED.found(
                 f"{visible(seen.site.path)}: {some(map(visible, waiting))} not approved of"

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from attrs import define, evolve, field
 
 from mcpgateway.cli.doctor.processes import UserProcess, user_processes
-from mcpgateway.clientfiles.files import Choice, Detected, Seen, chosen, detect, see
+from mcpgateway.clientfiles.files import Detected, FileChoice, Seen, chosen, detect, see
 from mcpgateway.clientfiles.formats.client_format import Base
 from mcpgateway.clientfiles.ledger import Records
 from mcpgateway.clientfiles.machine import Machine, as_it_runs
@@ -110,7 +110,7 @@ class DoctorContext:
     @cached_property
     def seen(self) -> tuple[Seen, ...]:
         """The clients' files, and what they list."""
-        sites = chosen(Choice(self.clients), self.environ, self.records or Records(), with_projects=True)
+        sites = chosen(FileChoice(self.clients), self.environ, self.records or Records(), with_projects=True)
         return tuple(see(each, self.base) for each in sites)
 
     @cached_property

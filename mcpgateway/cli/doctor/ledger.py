@@ -11,7 +11,7 @@ from functools import partial
 from mcpgateway.cli.doctor.context import DoctorContext
 from mcpgateway.cli.doctor.finding import Check, DoctorFinding, Repair, fine, note, problem, some
 from mcpgateway.clientfiles.files import Seen
-from mcpgateway.clientfiles.formats.client_format import Kind, Listed
+from mcpgateway.clientfiles.formats.client_format import FileKind, Listed
 from mcpgateway.clientfiles.ledger import Adopted, Ledger
 from mcpgateway.clientfiles.replacement import leftovers
 from mcpgateway.config.document import visible
@@ -134,7 +134,7 @@ def _disagreements(
         return  # which is told already
     listed = {each.road: each for each in seen.listed}
     if adopted.suspended:
-        ours = [each.title for each in listed.values() if each.kind is Kind.OURS]
+        ours = [each.title for each in listed.values() if each.kind is FileKind.OURS]
         if ours:
             text = f"{visible(path)}: {some(map(visible, ours))} still use the gateway"
             yield LEFT.found(f"{text}, which is {adopted.suspended}")
@@ -151,7 +151,7 @@ def _disagreements(
 
 def _changed(adopted: Adopted, listed: Mapping[tuple[str, ...], Listed]) -> tuple[list[str], list[str]]:
     """The titles of entries that are the client's own again, and of those that are nowhere."""
-    served = {each.served for each in listed.values() if each.kind is Kind.OURS}
+    served = {each.served for each in listed.values() if each.kind is FileKind.OURS}
     reverted, removed = [], []
     for road, enrolled in adopted.entries.items():
         if enrolled.replaced.ours is None:
@@ -159,14 +159,14 @@ def _changed(adopted: Adopted, listed: Mapping[tuple[str, ...], Listed]) -> tupl
         now = listed.get(road)
         if now is None and enrolled.name not in served:
             removed.append(enrolled.replaced.title)
-        elif now is not None and now.kind is Kind.PROGRAM:
+        elif now is not None and now.kind is FileKind.PROGRAM:
             reverted.append(enrolled.replaced.title)
     return reverted, removed
 
 
 def _unknown(seen: Seen, known: Mapping[tuple[str, ...], object]) -> Iterator[DoctorFinding]:
     served = {getattr(each, "name", "") for each in known.values()}
-    ours = [each for each in seen.listed if each.kind is Kind.OURS]
+    ours = [each for each in seen.listed if each.kind is FileKind.OURS]
     strange = [each.title for each in ours if each.road not in known and each.served not in served]
     if strange:
         yield UNKNOWN.found(f"{visible(seen.site.path)}: {some(map(visible, strange))} of unknown origin")

@@ -13,7 +13,7 @@ from attrs import frozen
 from mcpgateway.cli.doctor.context import DoctorContext
 from mcpgateway.cli.doctor.finding import Check, DoctorFinding, fine, note, problem, some
 from mcpgateway.clientfiles.files import Seen
-from mcpgateway.clientfiles.formats.client_format import Kind
+from mcpgateway.clientfiles.formats.client_format import FileKind
 from mcpgateway.config.document import visible
 from mcpgateway.policy.recorded_answers import Catalog, entries_of
 
@@ -68,7 +68,7 @@ def names(world: DoctorContext) -> Iterator[DoctorFinding]:
 def _too_long(seen: Seen, tools: Mapping[str, frozenset[str]]) -> Iterator[DoctorFinding]:
     prefix = PREFIXES.get(seen.site.dialect.name)
     for each in seen.listed if prefix else ():
-        if each.kind is not Kind.OURS:
+        if each.kind is not FileKind.OURS:
             continue
         front = str(prefix).format(server=each.title)
         long = [tool for tool in tools.get(each.served, ()) if len(front + tool) > LIMIT]
@@ -97,7 +97,7 @@ def budget(world: DoctorContext) -> Iterator[DoctorFinding]:
     for name, limit in LIMITS.items():
         served = {
             each.served for seen in world.seen if seen.site.dialect.name == name
-            for each in seen.listed if each.kind is Kind.OURS
+            for each in seen.listed if each.kind is FileKind.OURS
         }  # fmt: skip
         number = sum(len(tools_of(world.catalogs[each])) for each in served if each in world.catalogs)
         title = next((seen.site.dialect.title for seen in world.seen if seen.site.dialect.name == name), name)

@@ -106,11 +106,11 @@ def _released(report: Any, home: str) -> Any:
 
 
 def _wanted(said: Namespace) -> Any:
-    from mcpgateway.clientfiles.files import Choice
-    from mcpgateway.clientfiles.plan import Wanted
+    from mcpgateway.clientfiles.files import FileChoice
+    from mcpgateway.clientfiles.plan import WantedServer
 
-    choice = Choice(tuple(said.client), said.project, said.file)
-    return Wanted(choice, tuple(said.server), said.mode, said.headers_helper)
+    choice = FileChoice(tuple(said.client), said.project, said.file)
+    return WantedServer(choice, tuple(said.server), said.mode, said.headers_helper)
 
 
 def main(argv: list[str]) -> int:

@@ -30,8 +30,8 @@ __all__ = [
     "NAME",
     "URL",
     "Base",
-    "Dialect",
-    "Kind",
+    "ClientDialect",
+    "FileKind",
     "Listed",
     "Program",
     "Road",
@@ -62,7 +62,7 @@ REACH = frozenset(
 LEAD = frozenset((*URL_KEYS, *("type", "transport", "transportType", "command", "args", "cmd")))
 
 
-class Kind(Enum):
+class FileKind(Enum):
     """What an entry is to the gateway."""
 
     PROGRAM = "program"
@@ -86,7 +86,7 @@ class Listed:
     title: str
     road: Road
     value: Any = field(repr=False)
-    kind: Kind
+    kind: FileKind
     project: str = ""
     why: str = ""
     program: Program | None = None
@@ -114,7 +114,7 @@ class Shape:
 
 
 @frozen
-class Dialect:
+class ClientDialect:
     """How one client writes its servers.
 
     :ivar name: what it is called on the command line.
@@ -140,7 +140,9 @@ class Dialect:
         :param project: the directory of the project that the file lies in, or "".
         """
         return tuple(
-            _listed(shape, Listed(title, (*road, title), value, Kind.ODD, inside), base, inside or project)
+            _listed(
+                shape, Listed(title, (*road, title), value, FileKind.ODD, inside), base, inside or project
+            )
             for table, shape in self.tables.items()
             for road, inside, held in _walk(document_value, table, ())
             for title, value in members(held)
@@ -186,7 +188,7 @@ class Dialect:
         :param table: where it is to stand, else where the client has the servers of its user.
         """
         table = next(iter(self.tables)) if table is None else table
-        listed = Listed(title, (*table, title), {}, Kind.ODD)
+        listed = Listed(title, (*table, title), {}, FileKind.ODD)
         fresh = self.shape_of(listed.road).fresh
         return evolve(listed, value={key: title if each == NAME else each for key, each in fresh.items()})
 
@@ -276,12 +278,12 @@ def _listed(shape: Shape, listed: Listed, base: Base, project: str) -> Listed:
     argv = argv_of(value, shape.words)
     served = served_by((url,) if url else argv, base)
     if served is not None:
-        return evolve(listed, kind=Kind.OURS, served=served)
+        return evolve(listed, kind=FileKind.OURS, served=served)
     if listed.value.get("disabled") is True or listed.value.get("enabled") is False:
-        return evolve(listed, kind=Kind.OFF)
+        return evolve(listed, kind=FileKind.OFF)
     word = value.get("type", value.get("transportType"))
     if url and not (argv and word in (None, *PROGRAM_TYPES)):
-        return evolve(listed, kind=Kind.REMOTE)
+        return evolve(listed, kind=FileKind.REMOTE)
     if word not in (None, *PROGRAM_TYPES):
         return evolve(listed, why=f"its type is '{printable(str(word))}', and it has no URL")
     if url:
@@ -291,7 +293,7 @@ def _listed(shape: Shape, listed: Listed, base: Base, project: str) -> Listed:
     if not _is_plain(listed.value):
         return evolve(listed, why="it holds a date, or a number that is none")
     try:
-        return evolve(listed, kind=Kind.PROGRAM, program=read_program(value, shape.words, project))
+        return evolve(listed, kind=FileKind.PROGRAM, program=read_program(value, shape.words, project))
     except ConfigError as why:
         return evolve(listed, why=str(why))
 

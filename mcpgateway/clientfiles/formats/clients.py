@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mcpgateway.clientfiles.formats import variables
-from mcpgateway.clientfiles.formats.client_format import EACH, NAME, URL, Dialect, Shape
+from mcpgateway.clientfiles.formats.client_format import EACH, NAME, URL, ClientDialect, Shape
 from mcpgateway.clientfiles.formats.locations import ANY, DARWIN, LINUX, WINDOWS
 from mcpgateway.clientfiles.formats.program import Words
 
@@ -76,7 +76,7 @@ def _code(path: str) -> tuple[str, ...]:
 
 
 _ALL = (
-    Dialect(
+    ClientDialect(
         "claude-code",
         "Claude Code",
         {MCP_SERVERS: CLAUDE, ("projects", EACH, "mcpServers"): CLAUDE},
@@ -84,58 +84,58 @@ _ALL = (
         project=(".mcp.json",),
         is_strict=True,
     ),
-    Dialect(
+    ClientDialect(
         "claude-desktop",
         "Claude Desktop",
         {MCP_SERVERS: PROGRAMS_ONLY},
         user={ANY: ("{apps}/Claude/claude_desktop_config.json",)},
     ),
-    Dialect(
+    ClientDialect(
         "cursor",
         "Cursor",
         {MCP_SERVERS: CURSOR},
         user={ANY: ("{home}/.cursor/mcp.json",)},
         project=(".cursor/mcp.json",),
     ),
-    Dialect(
+    ClientDialect(
         "vscode",
         "VS Code",
         {("servers",): VSCODE},
         user={ANY: _code("mcp.json")},
         project=(".vscode/mcp.json",),
     ),
-    Dialect(
+    ClientDialect(
         "windsurf",
         "Windsurf",
         {MCP_SERVERS: WINDSURF},
         user={ANY: ("{home}/.codeium/windsurf/mcp_config.json",)},
     ),
-    Dialect(
+    ClientDialect(
         "antigravity",
         "Antigravity",
         {MCP_SERVERS: ANTIGRAVITY},
         user={ANY: ("{home}/.gemini/config/mcp_config.json",)},
     ),
-    Dialect(
+    ClientDialect(
         "cline",
         "Cline",
         {MCP_SERVERS: CLINE},
         user={ANY: _code("globalStorage/saoudrizwan.claude-dev/settings/cline_mcp_settings.json")},
     ),
-    Dialect(
+    ClientDialect(
         "cline-cli",
         "Cline CLI",
         {MCP_SERVERS: CLINE},
         user={ANY: ("{home}/.cline/data/settings/cline_mcp_settings.json",)},
     ),
-    Dialect(
+    ClientDialect(
         "continue",
         "Continue",
         {MCP_SERVERS: CONTINUE},
         user={ANY: ("{home}/.continue/config.yaml", "{home}/.continue/mcpServers/*.yaml")},
         project=(".continue/mcpServers/*.yaml",),
     ),
-    Dialect(
+    ClientDialect(
         "zed",
         "Zed",
         {("context_servers",): PLAIN},
@@ -146,48 +146,48 @@ _ALL = (
         },
         project=(".zed/settings.json",),
     ),
-    Dialect(
+    ClientDialect(
         "codex",
         "Codex CLI",
         {("mcp_servers",): CODEX},
         user={ANY: ("{codex}/config.toml",)},
         project=(".codex/config.toml",),
     ),
-    Dialect(
+    ClientDialect(
         "gemini",
         "Gemini CLI",
         {MCP_SERVERS: GEMINI},
         user={ANY: ("{home}/.gemini/settings.json",)},
         project=(".gemini/settings.json",),
     ),
-    Dialect(
+    ClientDialect(
         "qwen",
         "Qwen Code",
         {MCP_SERVERS: GEMINI},
         user={ANY: ("{home}/.qwen/settings.json",)},
         project=(".qwen/settings.json",),
     ),
-    Dialect(
+    ClientDialect(
         "opencode",
         "opencode",
         {("mcp",): OPENCODE},
         user={ANY: ("{config}/opencode/opencode.json", "{config}/opencode/opencode.jsonc")},
         project=("opencode.json", "opencode.jsonc"),
     ),
-    Dialect(
+    ClientDialect(
         "kilo",
         "Kilo Code",
         {("mcp",): OPENCODE},
         user={ANY: ("{config}/kilo/kilo.json", "{config}/kilo/kilo.jsonc")},
     ),
-    Dialect(
+    ClientDialect(
         "pi",
         "pi",
         {MCP_SERVERS: PI},
         user={ANY: ("{home}/.pi/agent/mcp.json", "{config}/mcp/mcp.json", "{home}/.agents/mcp.json")},
         project=(".pi/mcp.json",),
     ),
-    Dialect(
+    ClientDialect(
         "goose",
         "Goose",
         {("extensions",): GOOSE},
@@ -196,42 +196,42 @@ _ALL = (
             WINDOWS: ("{apps}/Block/goose/config/config.yaml",),
         },
     ),
-    Dialect(
+    ClientDialect(
         "roo",
         "Roo Code",
         {MCP_SERVERS: ROO},
         user={ANY: _code("globalStorage/rooveterinaryinc.roo-cline/settings/mcp_settings.json")},
         project=(".roo/mcp.json",),
     ),
-    Dialect(
+    ClientDialect(
         "kiro",
         "Kiro",
         {MCP_SERVERS: KIRO},
         user={ANY: ("{home}/.kiro/settings/mcp.json",)},
         project=(".kiro/settings/mcp.json",),
     ),
-    Dialect(
+    ClientDialect(
         "amazon-q",
         "Amazon Q CLI",
         {MCP_SERVERS: UNKNOWN},
         user={ANY: ("{home}/.aws/amazonq/mcp.json", "{home}/.aws/amazonq/cli-agents/*.json")},
         project=(".amazonq/mcp.json",),
     ),
-    Dialect(
+    ClientDialect(
         "junie",
         "Junie",
         {MCP_SERVERS: UNKNOWN},
         user={ANY: ("{home}/.junie/mcp/mcp.json",)},
         project=(".junie/mcp/mcp.json",),
     ),
-    Dialect(
+    ClientDialect(
         "copilot",
         "GitHub Copilot CLI",
         {MCP_SERVERS: COPILOT},
         user={ANY: ("{copilot}/mcp-config.json",)},
         project=(".github/mcp.json",),
     ),
-    Dialect(
+    ClientDialect(
         "mcporter",
         "mcporter",
         {MCP_SERVERS: MCPORTER},
@@ -239,7 +239,7 @@ _ALL = (
         project=("config/mcporter.json",),
     ),
     # Any other file: the key that holds its servers tells whose manner it follows.
-    Dialect(
+    ClientDialect(
         "custom",
         "Another client",
         {
@@ -253,4 +253,4 @@ _ALL = (
     ),
 )
 
-DIALECTS: Mapping[str, Dialect] = {each.name: each for each in _ALL}
+DIALECTS: Mapping[str, ClientDialect] = {each.name: each for each in _ALL}

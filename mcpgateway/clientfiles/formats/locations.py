@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mcpgateway.clientfiles.formats.client_format import Dialect
+from mcpgateway.clientfiles.formats.client_format import ClientDialect
 
 LINUX, DARWIN, WINDOWS = "linux", "darwin", "win32"
 ANY = "*"
 
 
-def user_files(dialect: Dialect, platform: str, environ: Mapping[str, str], home: str) -> tuple[str, ...]:
+def user_files(
+    dialect: ClientDialect, platform: str, environ: Mapping[str, str], home: str
+) -> tuple[str, ...]:
     """Return where a client's user may have files, the usual place first.
 
     :param platform: as `sys.platform` has it; what is not known is taken for Linux.
@@ -22,7 +24,7 @@ def user_files(dialect: Dialect, platform: str, environ: Mapping[str, str], home
     return tuple(dict.fromkeys(each.format_map(bases) for each in templates))
 
 
-def project_files(dialect: Dialect, project: str) -> tuple[str, ...]:
+def project_files(dialect: ClientDialect, project: str) -> tuple[str, ...]:
     """Return where a client may have files in a project; a ``*`` stands for any name."""
     return tuple(f"{project.rstrip('/')}/{each}" for each in dialect.project)
 

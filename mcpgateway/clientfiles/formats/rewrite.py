@@ -16,8 +16,16 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from mcpgateway.clientfiles.formats import syntax
-from mcpgateway.clientfiles.formats.client_format import LEAD, Base, Dialect, Kind, Listed, Road, served_by
-from mcpgateway.clientfiles.formats.splices import Splice, reverse, splices
+from mcpgateway.clientfiles.formats.client_format import (
+    LEAD,
+    Base,
+    ClientDialect,
+    FileKind,
+    Listed,
+    Road,
+    served_by,
+)
+from mcpgateway.clientfiles.formats.splices import reverse, splices
 from mcpgateway.clientfiles.formats.syntax import BOM
 from mcpgateway.config.document import dotted
 from mcpgateway.config.edit import edits
@@ -25,7 +33,7 @@ from mcpgateway.config.edit.edits import MISSING, Edit, Put, Remove, changed, ne
 from mcpgateway.config.ours import original_of
 from mcpgateway.errors import ConfigError
 
-__all__ = ("Given", "Replaced", "Splice", "carried", "give_back", "replace", "reverse", "splices")
+__all__ = ("Given", "Replaced", "carried", "give_back", "replace", "reverse", "splices")
 
 
 @frozen
@@ -67,7 +75,7 @@ def replace(text: str, file: str, wishes: Sequence[tuple[Road, Any]]) -> tuple[s
     """
     work = _Work(text, file, [road[:-1] for road, _ in wishes])
     before = work.values
-    written = work.put([Wanted(road, value) for road, value in wishes])
+    written = work.put([WantedEntry(road, value) for road, value in wishes])
     replaced = (
         Replaced(road, road[-1], _none(edits.at(before, road)), value, written.get(road, ""))
         for road, value in wishes
@@ -75,7 +83,9 @@ def replace(text: str, file: str, wishes: Sequence[tuple[Road, Any]]) -> tuple[s
     return work.whole, tuple(replaced)
 
 
-def give_back(text: str, file: str, dialect: Dialect, base: Base, replaced: Sequence[Replaced]) -> Given:
+def give_back(
+    text: str, file: str, dialect: ClientDialect, base: Base, replaced: Sequence[Replaced]
+) -> Given:
     """Put back what stood in the place of entries that are still ours; see Note [By value].
 
     :raise ConfigError: the text is not of its form, or cannot be changed without changing something else.
@@ -84,7 +94,7 @@ def give_back(text: str, file: str, dialect: Dialect, base: Base, replaced: Sequ
     verdict = _Verdict(work.values, dialect, base)
     for each in replaced:
         verdict.judge(each)
-    work.put([Wanted(road, each.former, each.written) for road, each in verdict.back.items()])
+    work.put([WantedEntry(road, each.former, each.written) for road, each in verdict.back.items()])
     for road, each in verdict.back.items():
         if isinstance(each.former, Mapping) and isinstance(now := verdict.now[road], Mapping):
             value = carried(each.former, each.ours, now)
@@ -113,14 +123,14 @@ def _merged(former: Any, wrote: Any, now: Any, depth: int) -> Any:
     return now
 
 
-def _with_command(dialect: Dialect, road: Road, value: Mapping[str, Any], ours: Any, now: Any) -> Any:
+def _with_command(dialect: ClientDialect, road: Road, value: Mapping[str, Any], ours: Any, now: Any) -> Any:
     """Return a value with the command that somebody wrote behind our own since, if so."""
     words = dialect.leads(road, now)
     original = original_of(words) if words else None
     wrote = dialect.leads(road, ours)
     if not original or (wrote and original == original_of(wrote)):
         return value
-    return dialect.by_command(Listed(road[-1], road, value, Kind.PROGRAM), original)
+    return dialect.by_command(Listed(road[-1], road, value, FileKind.PROGRAM), original)
 
 
 def _none(value: Any) -> Any:
@@ -134,12 +144,12 @@ class _Verdict:
     :ivar now: what stands there now.
     """
 
-    def __init__(self, values: Any, dialect: Dialect, base: Base) -> None:
+    def __init__(self, values: Any, dialect: ClientDialect, base: Base) -> None:
         self._values = values
         self._dialect = dialect
         self._base = base
         listed = dialect.listed(values, base)
-        self._ours = {each.road: each for each in listed if each.kind is Kind.OURS}
+        self._ours = {each.road: each for each in listed if each.kind is FileKind.OURS}
         self._judged: list[Replaced] = []
         self.back: dict[Road, Replaced] = {}
         self.now: dict[Road, Any] = {}
@@ -191,7 +201,7 @@ class _Verdict:
 
 
 @frozen
-class Wanted:
+class WantedEntry:
     """What is to stand at a road.
 
     :ivar value: None for nothing.
@@ -222,7 +232,7 @@ class _Work:
         """The text as it is now."""
         return self._bom + self._text
 
-    def put(self, wanted: Sequence[Wanted]) -> dict[Road, str]:
+    def put(self, wanted: Sequence[WantedEntry]) -> dict[Road, str]:
         """Let entries have values, where their text is known with that; the texts that gave way.
 
         :raise ConfigError: that cannot be done without changing something else.
@@ -243,7 +253,7 @@ class _Work:
         for change in list(edits.steps(self.values, Put(road, value))):
             self._one(change, "")
 
-    def _exchange(self, wanted: Sequence[Wanted]) -> dict[Road, str]:
+    def _exchange(self, wanted: Sequence[WantedEntry]) -> dict[Road, str]:
         """Let entries that are there have other values: all at once, else one after the other."""
         written: dict[Road, str] = {}
         ways: list[list[edits.Splice] | None] = []

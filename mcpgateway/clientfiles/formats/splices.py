@@ -16,7 +16,7 @@ REACH = 1 << 16
 
 
 @frozen
-class Splice:
+class TextSplice:
     """A part of a text that was replaced.
 
     :ivar start: where it began in the text before.
@@ -29,9 +29,9 @@ class Splice:
     new: str = field(repr=False)
 
 
-def splices(before: str, after: str) -> tuple[Splice, ...]:
+def splices(before: str, after: str) -> tuple[TextSplice, ...]:
     """Tell what makes one text of another, in order; how small the parts are is not promised, that they fit is."""
-    found: list[Splice] = []
+    found: list[TextSplice] = []
     here = there = 0
     while True:
         same = _common(before, here, after, there)
@@ -39,11 +39,11 @@ def splices(before: str, after: str) -> tuple[Splice, ...]:
         if here == len(before) and there == len(after):
             return tuple(found)
         old, new = _apart(before, here, after, there)
-        found.append(Splice(here, before[here : here + old], after[there : there + new]))
+        found.append(TextSplice(here, before[here : here + old], after[there : there + new]))
         here, there = here + old, there + new
 
 
-def reverse(after_text: str, splices: Sequence[Splice]) -> str:
+def reverse(after_text: str, splices: Sequence[TextSplice]) -> str:
     """Return the text as it was before.
 
     :raise ConfigError: it is not the text that these made.

@@ -7,7 +7,7 @@ from enum import Enum
 from importlib import import_module
 from typing import Any, Protocol, cast
 
-from mcpgateway.clientfiles.formats.client_format import Dialect
+from mcpgateway.clientfiles.formats.client_format import ClientDialect
 from mcpgateway.config.edit.edits import Edit, Road, Splice
 from mcpgateway.config.problems import Problem, Where, Wrong
 
@@ -29,7 +29,7 @@ EXTENSIONS = {
 }
 
 
-class Opened(Protocol):
+class OpenedText(Protocol):
     """A text that has been read, in which changes can be worked out."""
 
     @property
@@ -79,17 +79,18 @@ def _looks_like_toml(text: str) -> bool:
     return first.startswith("[") or "=" in first.partition(":")[0]
 
 
-def opened(text: str, file: str, form: Form, roads: Sequence[Road] | None) -> Opened:
+def opened(text: str, file: str, form: Form, roads: Sequence[Road] | None) -> OpenedText:
     """Read a text; what reads its form is loaded when it is needed.
 
     :param roads: what is wanted of it; all of it where this is None.
     :raise ConfigError: it is not of this form.
     """
     module = import_module(f"mcpgateway.config.edit.{form.value}")
-    return cast("Opened", module.Opened(text, file, roads))
+    make = getattr(module, f"Opened{form.value.title()}")
+    return cast("OpenedText", make(text, file, roads))
 
 
-def read(text: str, file: str, dialect: Dialect | None = None) -> Any:
+def read(text: str, file: str, dialect: ClientDialect | None = None) -> Any:
     """Return what a client's file holds; for a client that is named, its servers at least.
 
     :raise ConfigError: the text is not of its form, or not one that the client takes.

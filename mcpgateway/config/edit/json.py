@@ -111,7 +111,7 @@ def along(value: Any, roads: Sequence[Road]) -> Any:
 
 def ways(text: str, change: Edit) -> Iterator[str]:
     """What a text may look like after a change; not every one of them means what it should."""
-    found = Opened(text, "", [change.road[:-1]]).change(change)
+    found = OpenedJson(text, "", [change.road[:-1]]).change(change)
     if found is not None:
         yield spliced(text, found)
 
@@ -228,7 +228,7 @@ class _Reader:
         return Wrong(Problem(Where(self._file, line), "is not valid JSON"))
 
 
-class Opened:
+class OpenedJson:
     """A text that has been read, in which changes can be worked out.
 
     :ivar value: what it holds.

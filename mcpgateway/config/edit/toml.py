@@ -174,7 +174,7 @@ class _NotUnderstood(Exception):
     """A text is TOML to others, and cannot be cut apart here."""
 
 
-class Opened:
+class OpenedToml:
     """A text that has been read, in which changes can be worked out.
 
     :param roads: what is looked for; all of it is read.

@@ -47,7 +47,7 @@ def values(text: str, file: str) -> Any:
 
 def ways(text: str, change: Edit) -> Iterator[str]:
     """What a text may look like after a change; not every one of them means what it should."""
-    found = Opened(text, "").change(change)
+    found = OpenedYaml(text, "").change(change)
     if found is not None:
         yield spliced(text, found)
     yield from _anew(text, change)
@@ -88,7 +88,7 @@ def _change(holder: Any, change: Edit) -> None:
             holder.insert(at, change.name, holder.pop(key))
 
 
-class Opened:
+class OpenedYaml:
     """A text that has been read, in which changes can be worked out.
 
     :param roads: what is looked for; all of it is read.

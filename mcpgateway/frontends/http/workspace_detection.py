@@ -14,7 +14,7 @@ from mcpgateway.errors import GatewayError, UnknownServer
 from mcpgateway.frontends.http.statuses import status_of
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.sessions import Sessions
-from mcpgateway.hub.workspaces import Said, Scopes
+from mcpgateway.hub.workspaces import SaidPlace, Scopes
 from mcpgateway.policy.access import Reach, is_client
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message
@@ -107,7 +107,7 @@ class Placing:
         looked.addCallback(lambda _: self._looked(exchange, said, serve))
         looked.addErrback(self._broken, exchange)
 
-    def _looked(self, exchange: Any, said: Said, serve: Callable[[WorkingPlace], None]) -> None:
+    def _looked(self, exchange: Any, said: SaidPlace, serve: Callable[[WorkingPlace], None]) -> None:
         place = self._scopes.place(said, exchange.caller)
         if place is not None and not exchange.gone:
             self._serve(serve, place, exchange)
@@ -130,7 +130,7 @@ def _refuse(_: WorkingPlace) -> None:
     raise GatewayError("Internal error: it could not be found out whose request this is")
 
 
-def said_place(exchange: Any, owners: Owners) -> Said:
+def said_place(exchange: Any, owners: Owners) -> SaidPlace:
     """What a request says of where its client works; only the user's own programs are believed any path.
 
     A path of another machine's means nothing here.  Another user, or whoever has a credential of his own, chooses no
@@ -138,17 +138,17 @@ def said_place(exchange: Any, owners: Owners) -> Said:
     """
     headers = exchange.headers
     if exchange.route is not None and exchange.route.project:
-        return Said(project=exchange.route.project)  # its token is for that one
+        return SaidPlace(project=exchange.route.project)  # its token is for that one
     project = _text(headers.get(b"x-mcp-project"))
     if exchange.caller.reach in STRANGERS or _is_bound(exchange):
-        return Said(project="" if unquote(project).startswith("/") else project)  # `Scopes` reads both
+        return SaidPlace(project="" if unquote(project).startswith("/") else project)  # `Scopes` reads both
     path = _text(headers.get(b"mcp-project-path")) or _project_in(exchange.query)
     body = _params(exchange.body) if not path and not project else None
     pid = owners.living(said_pid(exchange, _pid_in(body)))
     cwd = _cwd_in(body)
     if not cwd and (found := headers.get(b"x-client-cwd", b"")).startswith(b"/"):
         cwd = _text(found)  # else what it was to be made of is a variable that its client does not have
-    return Said(path, project, cwd, pid or 0)
+    return SaidPlace(path, project, cwd, pid or 0)
 
 
 def _is_bound(exchange: Any) -> bool:

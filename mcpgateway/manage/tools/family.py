@@ -10,7 +10,7 @@ from twisted.internet import defer
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 
-from mcpgateway.backends.validation import Report, validate
+from mcpgateway.backends.validation import ValidationReport, validate
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import BackendTimeout
 from mcpgateway.hub.dispatch import Switchboard
@@ -61,7 +61,7 @@ def installing_of(
 ) -> Installing:
     """What installs servers into the configuration, and changes what is there."""
 
-    def try_out(server: ServerSpec) -> Deferred[Report]:
+    def try_out(server: ServerSpec) -> Deferred[ValidationReport]:
         return validate(server, launcher, clock, INSTALL_S, CONNECT_S)
 
     return Installing(reload, Plans(reload, Workspaces(switchboard.scopes), home), try_out)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpgateway.clientfiles.formats import syntax
-from mcpgateway.clientfiles.formats.client_format import Base, Kind, Listed, Program
+from mcpgateway.clientfiles.formats.client_format import Base, FileKind, Listed, Program
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.formats.rewrite import replace
 from mcpgateway.config.expand import expand
@@ -57,8 +57,8 @@ class SampleTests:
         before = listed_in(name, text)
         after, _ = replace(text, name, wishes_for(name, text, by_command=by_command))
         for one, other in zip(before, listed_in(name, after), strict=True):
-            if one.kind is Kind.PROGRAM:
-                assert (other.kind, other.road) == (Kind.OURS, one.road)
+            if one.kind is FileKind.PROGRAM:
+                assert (other.kind, other.road) == (FileKind.OURS, one.road)
                 assert other.served == "-".join(one.title.split())
             else:
                 assert other == one
@@ -85,8 +85,8 @@ class SampleTests:
         assert found["db"].project == "/home/ann/shop"
         assert found["db"].road == ("projects", "/home/ann/shop", "mcpServers", "db")
         assert not found["github"].project
-        assert (found["gone"].kind, found["gone"].served) == (Kind.OURS, "gone")
-        assert (found["ours"].kind, found["ours"].served) == (Kind.OURS, "ours")
+        assert (found["gone"].kind, found["gone"].served) == (FileKind.OURS, "gone")
+        assert (found["ours"].kind, found["ours"].served) == (FileKind.OURS, "ours")
 
 
 class KindTests:
@@ -95,35 +95,35 @@ class KindTests:
     @pytest.mark.parametrize(
         ("entry", "kind"),
         [
-            ({"command": "x"}, Kind.PROGRAM),
-            ({"command": "x", "disabled": True}, Kind.OFF),
-            ({"command": "x", "enabled": False}, Kind.OFF),
-            ({"url": "https://x.example/mcp"}, Kind.REMOTE),
-            ({"type": "sse", "url": "https://x.example/sse", "command": "x"}, Kind.REMOTE),
-            ({"url": "http://localhost:9100/n/mcp"}, Kind.OURS),
-            ({"url": "http://localhost:9100/n/mcp", "disabled": True}, Kind.OURS),
-            ({"command": "mcpgateway", "args": ["connect", "n", "--", "x"]}, Kind.OURS),
-            ({"command": "npx", "args": ["mcp-remote", "http://localhost:9100/n/mcp"]}, Kind.ODD),
-            ({"command": "x", "url": "https://x.example/mcp"}, Kind.ODD),
-            ({"type": "builtin"}, Kind.ODD),
-            ({}, Kind.ODD),
-            ([], Kind.ODD),
-            ({"command": "x", "args": "y"}, Kind.ODD),
-            ({"command": "x", "args": [None]}, Kind.ODD),
-            ({"command": "x", "env": []}, Kind.ODD),
-            ({"command": "x", "cwd": 1}, Kind.ODD),
-            ({"command": "x", "envFile": "f"}, Kind.ODD),
-            ({"command": "x", "since": [{"a": date(2026, 1, 1)}]}, Kind.ODD),
-            ({"command": "x", "since": float("inf")}, Kind.ODD),
-            ({"command": "x", "env_keys": ["K"]}, Kind.ODD),
-            ({"command": "x", "args": ["${input:secret}"]}, Kind.ODD),
+            ({"command": "x"}, FileKind.PROGRAM),
+            ({"command": "x", "disabled": True}, FileKind.OFF),
+            ({"command": "x", "enabled": False}, FileKind.OFF),
+            ({"url": "https://x.example/mcp"}, FileKind.REMOTE),
+            ({"type": "sse", "url": "https://x.example/sse", "command": "x"}, FileKind.REMOTE),
+            ({"url": "http://localhost:9100/n/mcp"}, FileKind.OURS),
+            ({"url": "http://localhost:9100/n/mcp", "disabled": True}, FileKind.OURS),
+            ({"command": "mcpgateway", "args": ["connect", "n", "--", "x"]}, FileKind.OURS),
+            ({"command": "npx", "args": ["mcp-remote", "http://localhost:9100/n/mcp"]}, FileKind.ODD),
+            ({"command": "x", "url": "https://x.example/mcp"}, FileKind.ODD),
+            ({"type": "builtin"}, FileKind.ODD),
+            ({}, FileKind.ODD),
+            ([], FileKind.ODD),
+            ({"command": "x", "args": "y"}, FileKind.ODD),
+            ({"command": "x", "args": [None]}, FileKind.ODD),
+            ({"command": "x", "env": []}, FileKind.ODD),
+            ({"command": "x", "cwd": 1}, FileKind.ODD),
+            ({"command": "x", "envFile": "f"}, FileKind.ODD),
+            ({"command": "x", "since": [{"a": date(2026, 1, 1)}]}, FileKind.ODD),
+            ({"command": "x", "since": float("inf")}, FileKind.ODD),
+            ({"command": "x", "env_keys": ["K"]}, FileKind.ODD),
+            ({"command": "x", "args": ["${input:secret}"]}, FileKind.ODD),
         ],
     )
     def test_kinds(self, entry, kind):
         """What can be adopted is told from what is left alone, and what is not understood says why."""
         found = listed("cursor", entry)
         assert found.kind is kind
-        assert bool(found.why) == (kind is Kind.ODD)
+        assert bool(found.why) == (kind is FileKind.ODD)
 
     def test_no_value_is_shown(self):
         """Neither the reason nor the entry shows what may be a secret."""
@@ -199,7 +199,7 @@ class VariableTests:
         entry = {**words.command_of([text, text]), words.env: {"A": text}}
         found = listed(client, entry)
         if found.program is None:
-            assert found.kind is Kind.ODD
+            assert found.kind is FileKind.ODD
             assert "which only its client can fill in" in found.why
             return None
         said = {found.program.command, *found.program.args, *found.program.env.values()}
@@ -322,9 +322,9 @@ class DirectoryTests:
         """What is relative is so to a project, and is not known where there is none."""
         entry = {"command": "x", "cwd": cwd}
         found = listed("codex", entry)
-        assert (found.kind, found.program) == (Kind.ODD, None)
+        assert (found.kind, found.program) == (FileKind.ODD, None)
         assert "its cwd is relative" in found.why
-        assert listed("codex", entry, project="/p").kind is Kind.PROGRAM
+        assert listed("codex", entry, project="/p").kind is FileKind.PROGRAM
 
     def test_of_a_project_of_claude(self):
         """A project in Claude Code's file is one."""
@@ -334,7 +334,7 @@ class DirectoryTests:
     @pytest.mark.parametrize("cwd", ["/w", "~/w", "$HOME/w", "${HOME}"])
     def test_absolute(self, cwd):
         """What is the same everywhere is taken."""
-        assert listed("gemini", {"command": "x", "cwd": cwd}).kind is Kind.PROGRAM
+        assert listed("gemini", {"command": "x", "cwd": cwd}).kind is FileKind.PROGRAM
 
 
 class UrlTests:
@@ -368,7 +368,7 @@ class UrlTests:
     def test_urls(self, url, served):
         """A URL is ours with any name of this machine and our port, and the roads that are served."""
         found = listed("cursor", {"url": url}, base=Base(9100, frozenset(("box.lan",))))
-        assert (found.kind is Kind.OURS) == (served is not None)
+        assert (found.kind is FileKind.OURS) == (served is not None)
         assert found.served == (served or "")
 
     @pytest.mark.parametrize(
@@ -386,7 +386,7 @@ class UrlTests:
     def test_programs(self, argv, served):
         """Our own program is known by its name and what it is told to do."""
         found = listed("cursor", {"command": argv[0], "args": argv[1:]})
-        assert (found.kind is Kind.OURS) == (served is not None)
+        assert (found.kind is FileKind.OURS) == (served is not None)
         assert found.served == (served or "")
 
 
@@ -548,9 +548,9 @@ class InPlaceTests:
         dialect = DIALECTS[client]
         new = dialect.fresh("mcpgateway")
         found = listed(client, dialect.by_url(new, "http://localhost:9100/mcp"))
-        assert (found.kind, found.served) == (Kind.OURS, "")
+        assert (found.kind, found.served) == (FileKind.OURS, "")
         found = listed(client, dialect.by_command(new, ["mcpgateway", "stdio"]))
-        assert (found.kind, found.served) == (Kind.OURS, "")
+        assert (found.kind, found.served) == (FileKind.OURS, "")
 
     def test_goose_gets_all_it_needs(self):
         """A new entry has what its client does not do without."""
@@ -593,7 +593,7 @@ class InPlaceTests:
 
     def test_a_value_that_is_no_mapping(self):
         """What is not understood can still give way, if somebody asks for that."""
-        odd = Listed("x", ("mcpServers", "x"), None, Kind.ODD)
+        odd = Listed("x", ("mcpServers", "x"), None, FileKind.ODD)
         assert DIALECTS["cursor"].by_url(odd, self.URL) == {"url": self.URL}
 
 

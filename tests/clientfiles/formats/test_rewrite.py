@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcpgateway.clientfiles.formats import syntax
-from mcpgateway.clientfiles.formats.client_format import Base, Kind
+from mcpgateway.clientfiles.formats.client_format import Base, FileKind
 from mcpgateway.clientfiles.formats.rewrite import give_back, replace, reverse, splices
 from mcpgateway.config.edit import edits
 from mcpgateway.config.edit.edits import Put, Remove, Rename
@@ -153,7 +153,7 @@ class SampleTests:
         wishes = [(one.road, dialect.by_command(one, ["mcpgateway", "stdio"]))]
         wishes += [(each.road, None) for each in programs]
         after, replaced = replace(text, name, wishes)
-        assert [each.kind for each in listed_in(name, after)].count(Kind.PROGRAM) == 0
+        assert [each.kind for each in listed_in(name, after)].count(FileKind.PROGRAM) == 0
         assert edits.at(value_of(name, after), one.road) is not edits.MISSING
         assert replaced[0].former is None
         assert {each.ours for each in replaced[1:]} == {None}
@@ -291,7 +291,7 @@ class GiveBackTests:
             new = dialect.fresh("g")
             after, _ = replace("", name, [(new.road, dialect.by_command(new, ["mcpgateway", "stdio"]))])
             (found,) = listed_in(name, after)
-            assert found.kind is Kind.OURS
+            assert found.kind is FileKind.OURS
 
     def test_nothing_to_do(self):
         """Without a wish, and without anything to give back, a text is what it was."""

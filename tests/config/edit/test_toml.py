@@ -36,7 +36,7 @@ y = 2
 
 def made(text, change):
     """A text after a change, which means what it should."""
-    after = spliced(text, toml.Opened(text, "f.toml").change(change))
+    after = spliced(text, toml.OpenedToml(text, "f.toml").change(change))
     assert same(toml.values(after, "f.toml"), changed(toml.values(text, ""), change, ""))
     return after
 
@@ -171,7 +171,7 @@ class TomlTests:
     )
     def test_what_cannot_be_changed(self, change):
         """Lists of tables are left alone, and what is not there is."""
-        assert toml.Opened("[[l]]\na = 1\n[[l]]\na = 2\n", "").change(change) is None
+        assert toml.OpenedToml("[[l]]\na = 1\n[[l]]\na = 2\n", "").change(change) is None
 
     @pytest.mark.parametrize(
         ("text", "line"), [("a = \n", 1), ("a = 1\nb = [\n", 3), ("a = 1\na = 2\n", 2), ("[a]\n[a]\n", 2)]
