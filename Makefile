@@ -58,7 +58,7 @@ run: $(VENV) ## serve ~/.claude.json and two demo servers on http://localhost:91
 
 # Tests that wait for processes leave time for all that computes, one after the other, beside them.
 test: ## everything that must hold before a change lands
-	$(MAKE) compiled servers
+	$(MAKE) compiled
 	$(MAKE) --jobs=2 --output-sync=target functional lint types docs package unit
 
 lint: $(VENV) ## formatting, ruff, import contracts, docstrings, spelling
@@ -82,11 +82,11 @@ types: $(VENV) ## mypy, strict
 	$(BIN)/mypy
 
 tests: ## the unit and the functional tests
-	$(MAKE) compiled servers
+	$(MAKE) compiled
 	$(MAKE) --jobs=2 --output-sync=target functional unit
 
 # What each of the processes that run tests would have to compile for itself.
-compiled: $(VENV) ## compile the package and the tests
+compiled: $(VENV) servers ## compile the package and the tests
 	mkdir -p build
 	$(PYTEST) --collect-only $(ELSEWHERE) tests >build/collected.log || { tail -50 build/collected.log; exit 1; }
 

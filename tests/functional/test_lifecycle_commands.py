@@ -49,6 +49,13 @@ def answers(home):
         return False
 
 
+def signal_all(pids, number):
+    """Send a signal to all of some processes that are still there."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
 class Session:
     """A client of a server at a URL, as simple as can be: one connection for each request."""
 
@@ -416,9 +423,12 @@ class CrashTests:
         """Whoever has the lock for a moment, to ask whether a gateway runs, does not keep it from coming back."""
         first = home.json("start")["pid"]
         lock = daemon.open_lock(str(home.path))
+        others = [pid for pid in home.processes() if pid != first]
         try:
+            signal_all(others, signal.SIGSTOP)  # none of them has the lock before the test
             os.kill(first, signal.SIGKILL)
             eventually(lambda: daemon.take(lock), "it is gone")
+            signal_all(others, signal.SIGCONT)
             eventually(lambda: "it is started again at once" in home.log, "it is about to come back")
             time.sleep(0.5)
         finally:

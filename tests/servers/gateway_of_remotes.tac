@@ -33,7 +33,7 @@ for name, entry in config["servers"].items():
     timeout_s = entry.pop("timeout", 0.0)
     servers.append(
         ServerSpec(
-            name, (), {}, "/", share, timeout_s, protocol=Era(protocol) if protocol else None, title=name,
+            name, (), {}, "/", share=share, timeout_s=timeout_s, protocol=Era(protocol) if protocol else None, title=name,
             source="a test", reach=remote(entry),
         )
     )
