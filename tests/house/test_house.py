@@ -53,6 +53,24 @@ class PackageTests:
         assert not [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
+class DrawingTests:
+    """The drawing of the house."""
+
+    DRAWING = (ROOT / "docs" / "explanation" / "house.txt").read_text()
+
+    def test_the_readme_shows_it(self):
+        """README shows the drawing of the documentation, which cannot be included there."""
+        assert f"```\n{self.DRAWING}```" in (ROOT / "README.md").read_text()
+
+    def test_every_floor_is_in_it(self):
+        """Each package and module at the top stands in the drawing."""
+        names = {
+            path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+        }
+        missing = names - set(re.findall(r"[a-z]+", self.DRAWING)) - {"__init__", "demo", "escaping"}
+        assert missing == set()
+
+
 class PluginTests:
     """What makes ``twistd mcpgateway`` known."""
 
