@@ -140,6 +140,31 @@ class FindingTable(Directive):
         return [table(("Finding", "Level", "What it means, and what to do"), (22, 12, 66), rows)]
 
 
+def roads() -> list[tuple[str, int]]:
+    """The paths that `tests/house/roads.py` walks, and how many modules each may cross."""
+    tree = ast.parse((TESTS / "house" / "roads.py").read_text())
+    limits = next(
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and [ast.unparse(each) for each in node.targets] == ["LIMITS"]
+    )
+    assert isinstance(limits, ast.Dict)
+    return [
+        (ast.literal_eval(name), ast.literal_eval(limit.args[0]))
+        for name, limit in zip(limits.keys, limits.values, strict=True)
+        if name is not None and isinstance(limit, ast.Call)
+    ]
+
+
+class RoadTable(Directive):
+    """``.. roads::`` - how many modules one request crosses, for each kind of client and server."""
+
+    def run(self) -> list[nodes.Node]:
+        """Build the table."""
+        rows = [(nodes.Text(name[:1].upper() + name[1:]), nodes.Text(str(limit))) for name, limit in roads()]
+        return [table(("Path", "Modules at most"), (75, 25), rows)]
+
+
 class Attack(NamedTuple):
     """One attack that a test makes.
 
@@ -224,4 +249,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("routes", RouteTable)
     app.add_directive("metrics", MetricTable)
     app.add_directive("attacks", AttackTable)
+    app.add_directive("roads", RoadTable)
     return {"parallel_read_safe": True}
