@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mcpgateway.cli.console import say, table
-from mcpgateway.clientfiles.listing import difference
+from mcpgateway.clientfiles.report import difference
 from mcpgateway.config.document import visible
 
 if TYPE_CHECKING:
     from mcpgateway.clientfiles.deadman import DeadmanState
-    from mcpgateway.clientfiles.immorterm import Stranded
-    from mcpgateway.clientfiles.plan import FilePlan
-    from mcpgateway.clientfiles.report import FileReport, Left, Report
+    from mcpgateway.clientfiles.plan import FilePlan, Left
+    from mcpgateway.clientfiles.report import FileReport, Report
 
 COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 KINDS = {"program": "programs", "ours": "enrolled", "remote": "URLs", "off": "off", "odd": "unusable"}
@@ -60,13 +59,13 @@ def tell_listed(found: Mapping[str, Any]) -> None:
         say(visible(each), fg="yellow")
 
 
-def tell_planned(plans: Sequence[FilePlan], behind: Sequence[Stranded] = ()) -> None:
+def tell_planned(plans: Sequence[FilePlan], behind: Mapping[str, Sequence[str]]) -> None:
     """A diff of each file, and below it what stays as it is.
 
-    :param behind: what another gateway has left.
+    :param behind: the titles of the entries that another gateway has left, by the path of their file.
     """
-    led = {(each.site.path, title) for each in behind for title in each.titles}
-    for path, title in sorted(led):
+    restored = {(path, title) for path, titles in behind.items() for title in titles}
+    for path, title in sorted(restored):
         what = "gets its own entry back, which immorterm-mcp-gateway has kept, and uses the gateway"
         say(f"{visible(path)}: {visible(title)} {what}")
     for each in plans:
@@ -74,8 +73,8 @@ def tell_planned(plans: Sequence[FilePlan], behind: Sequence[Stranded] = ()) -> 
             say(line, fg=COLOURS.get(line[:1]) if line[:3] not in ("+++", "---") else None)
         if each.trouble:
             say(visible(each.trouble), fg="red")
-        _tell_left(each.site.path, [one for one in each.left if (each.site.path, one.title) not in led])
-    if not led and not any(each.is_change for each in plans):
+        _tell_left(each.site.path, [one for one in each.left if (each.site.path, one.title) not in restored])
+    if not restored and not any(each.is_change for each in plans):
         say("nothing would change")
 
 

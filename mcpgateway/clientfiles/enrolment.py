@@ -8,15 +8,14 @@ from collections.abc import Collection, Mapping
 from attrs import evolve, frozen
 
 from mcpgateway.clientfiles import immorterm
-from mcpgateway.clientfiles.apply import alone, carried_out
-from mcpgateway.clientfiles.change import Return
+from mcpgateway.clientfiles.apply import NOT_THERE, Return, alone, carried_out, given_back
 from mcpgateway.clientfiles.disk import DISK, Disk
 from mcpgateway.clientfiles.enrolment_records import Adopted
 from mcpgateway.clientfiles.files import FileChoice, Site, chosen, recorded_sites, see
 from mcpgateway.clientfiles.machine import Machine
-from mcpgateway.clientfiles.plan import FilePlan, WantedServer, adopted_at, plan, plan_of
-from mcpgateway.clientfiles.report import FileReport, Left, Report
-from mcpgateway.clientfiles.restore import NOT_THERE, given_back, rebuilt, returned, to_be_returned
+from mcpgateway.clientfiles.plan import FilePlan, Left, WantedServer, plan, plan_of
+from mcpgateway.clientfiles.recover import rebuilt
+from mcpgateway.clientfiles.report import FileReport, Report
 from mcpgateway.config.document import visible
 from mcpgateway.config.edit.edits import same
 from mcpgateway.errors import ConfigError
@@ -77,7 +76,7 @@ def undo(machine: Machine, wanted: WantedServer) -> Report:
         if wanted.servers:
             _keep_out(machine, wanted)
         before = immorterm.given_back(machine) if not wanted.choice.is_named else Report()
-        reports = [returned(machine, site, wanted) for site in to_be_returned(machine, wanted)]
+        reports = [_restored(machine, site, wanted) for site in _to_restore(machine, wanted)]
         machine.look_again()
     return Report((*before.files, *(each for each in reports if each is not None)))
 
@@ -94,7 +93,7 @@ def suspend(home: str, environ: Mapping[str, str], why: str) -> Report:
     with alone(machine):
         reports = []
         for site in recorded_sites(machine.records):
-            adopted = adopted_at(machine, site)
+            adopted = machine.record_of(site.path)
             if (
                 adopted is not None
                 and adopted.suspended != why
@@ -139,7 +138,7 @@ def resume(home: str, environ: Mapping[str, str], whys: Collection[str] = (STOPP
     with alone(machine):
         reports: list[FileReport] = []
         for site in list(recorded_sites(machine.records)):
-            adopted = adopted_at(machine, site)
+            adopted = machine.record_of(site.path)
             if adopted is not None and adopted.suspended in whys:
                 reports.append(_led_again(machine, site, adopted))
                 machine.look_again()
@@ -156,7 +155,7 @@ def adoptable(home: str, environ: Mapping[str, str]) -> Adoptable:
     servers = {
         each.site.path: tuple(one.title for one in each.wishes)
         for each in found
-        if each.wishes and not each.trouble and adopted_at(machine, each.site) is None
+        if each.wishes and not each.trouble and machine.record_of(each.site.path) is None
     }
     if not immorterm.runs(environ):
         for one in immorterm.stranded(machine):
@@ -197,7 +196,7 @@ def _keep_out(machine: Machine, wanted: WantedServer) -> None:
 
 def _led_again(machine: Machine, site: Site, adopted: Adopted) -> FileReport:
     if not os.path.lexists(site.path):
-        return FileReport(site.path, site.dialect.name, site.dialect.title, left=(Left("", NOT_THERE),))
+        return FileReport.of(site, left=(Left("", NOT_THERE),))
     wanted = WantedServer(mode=adopted.mode)
     planned = _as_before(plan_of(machine, wanted, [see(site, machine.base)])[0], adopted)
     return carried_out(machine, [planned], wanted, is_all_or_none=False).files[0]
@@ -212,3 +211,35 @@ def _as_before(planned: FilePlan, adopted: Adopted) -> FilePlan:
         each for each in planned.wishes if each.road in formers and same(each.value, formers[each.road])
     ]
     return evolve(planned, wishes=tuple(wishes))
+
+
+def _to_restore(machine: Machine, wanted: WantedServer) -> list[Site]:
+    """The files that are meant, those among them that are not there any more.
+
+    :raise ConfigError: a client is not known, or what is named is not there.
+    """
+    choice = wanted.choice
+    if choice.file and not os.path.lexists(choice.file):
+        real = os.path.realpath(choice.file)
+        found = [each for each in recorded_sites(machine.records) if os.path.realpath(each.path) == real]
+        if found:
+            return found
+    sites = chosen(choice, machine.environ, machine.records, with_projects=True)
+    recorded = {os.path.realpath(each.path): each for each in recorded_sites(machine.records)}
+    # What the ledger says of a file goes before what it looks like.
+    return [recorded.get(os.path.realpath(each.path), each) for each in sites]
+
+
+def _restored(machine: Machine, site: Site, wanted: WantedServer) -> FileReport | None:
+    """Restore a file for ever; None where nothing of ours is in it."""
+    adopted = machine.record_of(site.path)
+    if adopted is None:
+        return rebuilt(machine, site, wanted)
+    if wanted.servers and adopted.suspended:
+        return None
+    report = given_back(machine, site, Return(machine, site, wanted.servers))
+    rest = None if report.error else rebuilt(machine, site, wanted)
+    if rest is None:
+        return report
+    again = {**report.rebuilt, **rest.rebuilt}
+    return evolve(report, changed=report.changed or rest.changed, rebuilt=again, left=rest.left)

@@ -57,6 +57,7 @@ class Adopted:
     :ivar suspended: why the originals are back for now: "disabled", "stopped" or "away"; empty while they are not.
     :ivar registered_at: when it was first enrolled, in seconds since the epoch, filled in by the ledger; 0 where that
         was not written down.
+    :ivar rerouted: the mode before clients on this machine needed a token; empty where that has changed nothing.
     :ivar real: its real path, filled in by the ledger.
     :ivar chain: our changes of it since it last held nothing of ours, filled in by the ledger; empty when somebody
         else has written in between.
@@ -70,6 +71,7 @@ class Adopted:
     suspended: str = ""
     is_watched: bool = True
     registered_at: float = 0.0
+    rerouted: str = ""
     real: str = ""
     chain: tuple[Step, ...] = field(default=(), repr=False)
 
@@ -144,6 +146,7 @@ def written(adopted: Adopted) -> dict[str, Any]:
         "suspended": adopted.suspended,
         "is_watched": adopted.is_watched,
         "registered_at": adopted.registered_at,
+        "rerouted": adopted.rerouted,
         "entries": [_written_entry(each) for each in adopted.entries.values()],
         "chain": [
             [step.before, step.after, [[each.start, each.old, each.new] for each in step.splices]]
@@ -168,7 +171,9 @@ def read(said: Mapping[str, Any]) -> Adopted:
     return Adopted(
         entries={each.replaced.road: each for each in entries},
         chain=chain,
-        registered_at=said.get("registered_at", 0.0),  # unknown to earlier releases
+        # Unknown to earlier releases.
+        registered_at=said.get("registered_at", 0.0),
+        rerouted=said.get("rerouted", ""),
         **plain,
     )
 

@@ -11,20 +11,16 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from mcpgateway.clientfiles.client_locks import ClientLock, directory_lock
 from mcpgateway.clientfiles.formats import syntax
 from mcpgateway.clientfiles.formats.client_format import Base, ClientDialect, FileKind, Listed
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.formats.locations import project_files, user_files
 from mcpgateway.clientfiles.ledger import Records
 from mcpgateway.clientfiles.machine import CUSTOM
-from mcpgateway.clientfiles.transaction import FILE_LIMIT
+from mcpgateway.clientfiles.transaction import FILE_LIMIT, ClientLock, directory_lock
 from mcpgateway.config.document import visible
 from mcpgateway.errors import ConfigError
 from mcpgateway.system import files, paths
-
-# Its file is written by itself all the time, and it has a lock for that.
-LOCKING = "claude-code"
 
 
 @frozen
@@ -41,7 +37,7 @@ class Site:
     @property
     def lock(self) -> ClientLock | None:
         """What its client takes before it writes."""
-        return directory_lock(self.path) if self.dialect.name == LOCKING and not self.project else None
+        return directory_lock(self.path) if self.dialect.has_lock and not self.project else None
 
 
 @frozen

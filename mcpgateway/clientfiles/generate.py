@@ -6,8 +6,8 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from enum import Enum
-from typing import Any
 
 from attrs import frozen
 
@@ -17,14 +17,14 @@ from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.formats.locations import user_files
 from mcpgateway.clientfiles.formats.rewrite import replace
 from mcpgateway.clientfiles.machine import Machine
+from mcpgateway.clientfiles.plan import Wish
 from mcpgateway.clientfiles.transaction import FILE_LIMIT
 from mcpgateway.config.document import visible
+from mcpgateway.config.edit.edits import MISSING
 from mcpgateway.errors import ConfigError
 from mcpgateway.system import paths
 from mcpgateway.system.files import read_bytes, write_atomic
 
-EMPTY = {"continue": "mcpServers: []\n"}
-"""What a file without a server has, where the gateway's entries would else not become a list."""
 ALL = "mcpgateway"
 """What the one entry for all servers is called."""
 
@@ -71,30 +71,45 @@ def file_of(dialect: ClientDialect, machine: Machine) -> str:
     return next((each for each in places if os.path.lexists(each)), places[0] if places else "mcp.json")
 
 
-def entries(wish: SnippetRequest, machine: Machine) -> list[tuple[Road, Any]]:
-    """The entries that are wished for, and where each stands.
+def entries(request: SnippetRequest, machine: Machine) -> list[Wish]:
+    """Return the new entries that are asked for.
 
     :raise ConfigError: there is no such server, or the client cannot have such an entry.
     """
-    if wish.form is SnippetForm.SINGLE:
+    dialect, form = request.dialect, request.form
+    if form is SnippetForm.SINGLE:
         refuse_aggregate(machine)
-        return [_entry(wish, machine, ALL, "")]
-    return [_entry(wish, machine, name, name, its.project) for name, its in _chosen(wish.servers, machine)]
+        return [new_entry(machine, dialect, "", form)]
+    chosen = _chosen(request.servers, machine)
+    return [new_entry(machine, dialect, name, form, its.project) for name, its in chosen]
 
 
-def _entry(
-    wish: SnippetRequest, machine: Machine, title: str, name: str, project: str = ""
-) -> tuple[Road, Any]:
-    fresh = wish.dialect.fresh(title)
-    form = wish.form
+def new_entry(
+    machine: Machine,
+    dialect: ClientDialect,
+    name: str,
+    form: SnippetForm | None,
+    project: str = "",
+    table: Road | None = None,
+) -> Wish:
+    """Return an entry that uses the gateway and is not in the client's file yet.
+
+    :param name: of the server; "" for the one entry for all servers.
+    :param form: None for a URL where the client takes one.
+    :param table: where it is to stand, else where the client has the servers of its user.
+    :raise ConfigError: the client takes no URL, and the form asks for one.
+    """
+    fresh = dialect.fresh(name or ALL, table)
+    value = None
     if form in (None, SnippetForm.HTTP, SnippetForm.SINGLE):
-        try:
-            return fresh.road, wish.dialect.by_url(fresh, machine.url(name), project=project)
-        except ConfigError:
-            if form is SnippetForm.HTTP:
-                raise ConfigError(f"{wish.dialect.title} takes no URL in its file; use --form shim") from None
-            form = SnippetForm.SHIM
-    return fresh.road, wish.dialect.by_command(fresh, argv(machine, name, form, project))
+        with suppress(ConfigError):
+            value = dialect.by_url(fresh, machine.url(name), project=project)
+        if value is None and form is SnippetForm.HTTP:
+            raise ConfigError(f"{dialect.title} takes no URL in its file; use --form shim")
+    if value is None:
+        by = SnippetForm.PROXY if form is SnippetForm.PROXY else SnippetForm.SHIM
+        value = dialect.by_command(fresh, argv(machine, name, by, project))
+    return Wish(fresh.road, fresh.title, MISSING, name, value)
 
 
 def argv(machine: Machine, name: str, form: SnippetForm = SnippetForm.SHIM, project: str = "") -> list[str]:
@@ -170,20 +185,20 @@ def served(machine: Machine) -> Mapping[str, Served]:
     return known
 
 
-def text_of(dialect: ClientDialect, file: str, wanted: Iterable[tuple[Road, Any]], before: str = "") -> str:
+def text_of(dialect: ClientDialect, file: str, wanted: Iterable[Wish], before: str = "") -> str:
     """The text of a client's file with these entries.
 
     :param before: what it holds already.
     :raise ConfigError: that cannot be read, or the entries cannot be put into it.
     """
-    empty = EMPTY.get(dialect.name, "")
+    empty = dialect.empty
     if empty and empty.partition(":")[0] not in (syntax.read(before, file) or {}):
         before += "\n" * (not before.endswith("\n") and bool(before)) + empty
-    text, _ = replace(before, file, list(wanted))
+    text, _ = replace(before, file, [(each.road, each.ours) for each in wanted])
     return text
 
 
-def write(dialect: ClientDialect, file: str, wanted: Iterable[tuple[Road, Any]], milliseconds: int) -> str:
+def write(dialect: ClientDialect, file: str, wanted: Iterable[Wish], milliseconds: int) -> str:
     """Put entries into a file, and keep what it was beside it; the copy's path, empty where there was no file.
 
     :raise ConfigError: the file cannot be used; it is as it was.

@@ -17,15 +17,13 @@ from typing import Any
 
 from attrs import field, frozen
 
-from mcpgateway.clientfiles.apply import said
 from mcpgateway.clientfiles.enrolment_records import Adopted
 from mcpgateway.clientfiles.files import FileChoice, Site, chosen, see
 from mcpgateway.clientfiles.formats import rewrite, syntax
 from mcpgateway.clientfiles.formats.client_format import Road, url_of
 from mcpgateway.clientfiles.ledger import Rewritten
 from mcpgateway.clientfiles.machine import Machine
-from mcpgateway.clientfiles.plan import adopted_at
-from mcpgateway.clientfiles.report import FileReport, Report
+from mcpgateway.clientfiles.report import FileReport, Report, said
 from mcpgateway.clientfiles.transaction import FILE_LIMIT
 from mcpgateway.config.document import visible
 from mcpgateway.errors import ConfigError
@@ -90,11 +88,15 @@ def stranded(machine: Machine) -> tuple[Stranded, ...]:
     return tuple(found)
 
 
-def left_behind(machine: Machine) -> tuple[Stranded, ...]:
-    """The files whose entries can be restored: none while it runs.
+def left_behind(machine: Machine) -> dict[str, tuple[str, ...]]:
+    """The titles of the entries that can be restored, by the path of their file; none while that gateway runs.
 
     :raise ConfigError: the ledger cannot be read.
     """
+    return {each.site.path: each.titles for each in _to_restore(machine)}
+
+
+def _to_restore(machine: Machine) -> tuple[Stranded, ...]:
     return () if runs(machine.environ) else stranded(machine)
 
 
@@ -103,12 +105,12 @@ def given_back(machine: Machine) -> Report:
 
     :raise ConfigError: the ledger cannot be used.
     """
-    return Report(tuple(_given_back(machine, each) for each in left_behind(machine)))
+    return Report(tuple(_given_back(machine, each) for each in _to_restore(machine)))
 
 
 def _given_back(machine: Machine, each: Stranded) -> FileReport:
     site = each.site
-    report = FileReport(site.path, site.dialect.name, site.dialect.title)
+    report = FileReport.of(site)
 
     def edited(text: str, adopted: Adopted | None) -> Rewritten:
         wishes: list[tuple[Road, Any]] = list(each.servers.items())
@@ -122,19 +124,17 @@ def _given_back(machine: Machine, each: Stranded) -> FileReport:
     except FileNotFoundError:
         return report
     except ConfigError as why:
-        return FileReport(site.path, site.dialect.name, site.dialect.title, error=said(site, why))
+        return FileReport.of(site, error=said(site, why))
     source = f"what {NAME} has kept"
-    return FileReport(
-        site.path,
-        site.dialect.name,
-        site.dialect.title,
+    return FileReport.of(
+        site,
         changed=True,
         rebuilt=dict.fromkeys(each.titles, source),
     )
 
 
 def _entries(machine: Machine, site: Site, servers: Mapping[str, Any]) -> dict[Road, Any]:
-    adopted = adopted_at(machine, site)
+    adopted = machine.record_of(site.path)
     known = {} if adopted is None or adopted.suspended else adopted.entries
     found = {}
     for each in see(site, machine.base).listed:

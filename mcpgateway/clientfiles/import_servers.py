@@ -15,7 +15,6 @@ from mcpgateway.clientfiles.formats import syntax
 from mcpgateway.clientfiles.formats.client_format import FileKind
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.machine import CUSTOM, Machine
-from mcpgateway.clientfiles.plan import adopted_at
 from mcpgateway.config.client import read_client, read_remotes
 from mcpgateway.config.document import Document, printable
 from mcpgateway.config.edit.edits import MISSING, Edit, Put, at, placed, same
@@ -167,7 +166,7 @@ def _read_theirs(text: str, site: Site, haul: Haul) -> bool:
     value, base = syntax.read(text, site.path, site.dialect), haul.machine.base
     if not site.dialect.listed(value, base, site.project):
         return False
-    adopted = adopted_at(haul.machine, site)
+    adopted = haul.machine.record_of(site.path)
     is_led = adopted is not None and not adopted.suspended
     for entry in Theirs(site.path, site.dialect, base, site.project, is_led).entries(value, haul.problems):
         _take(entry, haul)

@@ -19,14 +19,13 @@ from attrs import define, evolve, field, frozen
 
 from mcpgateway.clientfiles import transaction
 from mcpgateway.clientfiles.backups import Kept, digest_of
-from mcpgateway.clientfiles.client_locks import ClientLock
 from mcpgateway.clientfiles.disk import DISK, Disk
 from mcpgateway.clientfiles.enrolment_records import Adopted, Contents, Enrolled, Intent, Step, unwound
 from mcpgateway.clientfiles.formats.rewrite import splices
 from mcpgateway.clientfiles.recovery import Outcome, Settled, judged, settled
 from mcpgateway.clientfiles.replacement import sweep
 from mcpgateway.clientfiles.store import LedgerStore
-from mcpgateway.clientfiles.transaction import Changed
+from mcpgateway.clientfiles.transaction import Changed, ClientLock
 from mcpgateway.errors import ConfigError
 
 __all__ = [

@@ -12,7 +12,7 @@ from attrs import define, evolve, field
 from mcpgateway.clientfiles.enrolled_text import also_former
 from mcpgateway.clientfiles.formats.client_format import Base
 from mcpgateway.clientfiles.formats.clients import DIALECTS
-from mcpgateway.clientfiles.ledger import Ledger, Records
+from mcpgateway.clientfiles.ledger import Adopted, Ledger, Records
 from mcpgateway.clientfiles.reader import enrolled_files
 from mcpgateway.config.file_format import Native, is_client_file, read_native
 from mcpgateway.config.gateway_settings import ClientSettings, GatewaySettings
@@ -122,6 +122,13 @@ class Machine:
         if self._records is None:
             self._records = self.ledger.read()
         return self._records
+
+    def record_of(self, path: str) -> Adopted | None:
+        """The ledger's record of a client's file; None where it has none.
+
+        :raise ConfigError: the ledger cannot be read.
+        """
+        return self.records.files.get(os.path.realpath(path))
 
     def look_again(self) -> None:
         """Forget what was read, since it has changed."""

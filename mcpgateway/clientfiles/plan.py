@@ -1,22 +1,33 @@
-"""Which entries of clients' files are to use the gateway: worked out beforehand, to be shown and then carried out."""
+"""Which entries of clients' files are to use the gateway, and what each file becomes by that.
+
+A plan is worked out beforehand, to be shown, and carried out by `mcpgateway.clientfiles.apply`.  Its edit is worked out
+anew when another program has written the file meanwhile, so it decides by what the text holds then.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import chain, count
+from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
-from mcpgateway.clientfiles.change import Adoption, Wish, wishes_of
-from mcpgateway.clientfiles.enrolment_records import Adopted
-from mcpgateway.clientfiles.files import FileChoice, Seen, Site, chosen, see, unwritable
+from mcpgateway.clientfiles.enrolment_records import Adopted, Enrolled
+from mcpgateway.clientfiles.files import FileChoice, Seen, Site, chosen, listed_in, see, unwritable
+from mcpgateway.clientfiles.formats import rewrite, syntax
 from mcpgateway.clientfiles.formats.client_format import FileKind, Listed, Road
+from mcpgateway.clientfiles.formats.rewrite import Replaced
+from mcpgateway.clientfiles.ledger import Rewritten
 from mcpgateway.clientfiles.machine import FAIL_OPEN, HTTP, SINGLE, Machine
 from mcpgateway.clientfiles.naming import Newcomer, named
-from mcpgateway.clientfiles.report import Left
+from mcpgateway.config.edit import edits
+from mcpgateway.config.edit.edits import MISSING, same
 from mcpgateway.errors import ConfigError
 
+ONE = "mcpgateway"
+BEARER = "bearer-required"
 EVERYWHERE = FileChoice()
 MODES = (HTTP, FAIL_OPEN, SINGLE)
 WHY = {
@@ -24,6 +35,34 @@ WHY = {
     FileKind.OFF: "is switched off in the client",
 }
 LOST = "uses the gateway already, and the ledger does not know what stood there before"
+
+
+@frozen
+class Left:
+    """An entry that is as it was, and why.
+
+    :ivar hint: what to do about it.
+    """
+
+    title: str
+    why: str
+    hint: str = ""
+
+
+@frozen
+class Wish:
+    """An entry that is to use the gateway.
+
+    :ivar value: what stands there as long as this wish is right; `MISSING` for an entry that is new.
+    :ivar name: as which it is served.
+    :ivar ours: what is to stand there; None where that is worked out from the value.
+    """
+
+    road: Road
+    title: str
+    value: Any = field(repr=False)
+    name: str
+    ours: Any = field(default=None, repr=False)
 
 
 @frozen
@@ -131,11 +170,6 @@ def plan_of(machine: Machine, wanted: WantedServer, found: Sequence[Seen]) -> tu
     return tuple(plans)
 
 
-def adopted_at(machine: Machine, site: Site) -> Adopted | None:
-    """What the ledger says of a file."""
-    return machine.records.files.get(os.path.realpath(site.path))
-
-
 def opted_out(machine: Machine) -> frozenset[str]:
     """The names of servers that stay in the clients' files: the configuration's, and the user's."""
     return frozenset((*machine.settings.clients.opt_out, *machine.records.opted_out))
@@ -147,7 +181,7 @@ def for_client(site: Site, name: str) -> str:
 
 
 def _eligible(machine: Machine, seen: Seen) -> tuple[list[Listed], list[Left]]:
-    adopted = adopted_at(machine, seen.site)
+    adopted = machine.record_of(seen.site.path)
     known: Mapping[Road, object] = adopted.entries if adopted is not None and not adopted.suspended else {}
     programs: list[Listed] = []
     left: list[Left] = []
@@ -183,7 +217,7 @@ def _planned(
     machine: Machine, wanted: WantedServer, seen: Seen, wishes: Sequence[Wish], left: Sequence[Left]
 ) -> FilePlan:
     site = seen.site
-    adopted = adopted_at(machine, site)
+    adopted = machine.record_of(site.path)
     mode = _mode(machine, wanted, adopted)
     made = FilePlan(site, mode, tuple(wishes), tuple(left), seen.text, seen.text, trouble=seen.trouble)
     if seen.trouble:
@@ -219,3 +253,156 @@ def _mode(machine: Machine, wanted: WantedServer, adopted: Adopted | None) -> st
     if mode == HTTP and machine.gateway.auth_mcp_transport == "bearer-required":
         return FAIL_OPEN
     return mode
+
+
+def wishes_of(listed: Sequence[Listed], names: Mapping[Road, str]) -> list[Wish]:
+    """The entries that have a name to be served under."""
+    return [
+        Wish(each.road, each.title, each.value, names[each.road]) for each in listed if each.road in names
+    ]
+
+
+# The edit of one file
+
+
+@define(eq=False)
+class Adoption:
+    """Entries of a file give way to ours.
+
+    :param wishes: those that are new; one that has become another meanwhile is left alone.
+    :param mode: how they use the gateway; those that use the gateway already are made to do it in this way, too.
+    :param helper: whether the client is asked to say who it is.
+    :ivar taken: by title, as what the entries are served that now use the gateway and did not before.
+    :ivar renewed: by title, those that use the gateway in another way than before.
+    :ivar put: what stands there now.
+    """
+
+    machine: Machine
+    site: Site
+    wishes: Sequence[Wish]
+    mode: str
+    helper: bool = False
+    taken: dict[str, str] = field(factory=dict)
+    renewed: dict[str, str] = field(factory=dict)
+    put: list[Any] = field(factory=list, repr=False)
+
+    def __call__(self, text: str, adopted: Adopted | None) -> Rewritten:
+        """Work it out for a text and what is known of the file.
+
+        :raise ConfigError: the text is not of its form, or cannot be changed.
+        """
+        self.taken, self.renewed = {}, {}
+        former = adopted if adopted is not None and not adopted.suspended else None
+        known = dict(former.entries) if former is not None else {}
+        values = syntax.read(text, self.site.path, self.site.dialect)
+        if self.mode == SINGLE:
+            return self._all_in_one(text, values, adopted, known)
+        wanted: list[tuple[Road, Any]] = []
+        names: dict[Road, str] = {}
+        for wish in self.wishes:
+            if same(edits.at(values, wish.road), wish.value):
+                made = wish.ours or self._ours(wish.road, wish.title, wish.value, wish.name)
+                wanted.append((wish.road, made))
+                names[wish.road] = wish.name
+                self.taken[wish.title] = wish.name
+        for road, enrolled in known.items():
+            renewed = None if road in names else self._renewed(values, road, enrolled)
+            if renewed is not None:
+                wanted.append((road, renewed))
+                self.renewed[enrolled.replaced.title] = enrolled.name
+        return self._rewritten(text, wanted, names, adopted, known)
+
+    def _rewritten(
+        self,
+        text: str,
+        wanted: Sequence[tuple[Road, Any]],
+        names: Mapping[Road, str],
+        adopted: Adopted | None,
+        known: dict[Road, Enrolled],
+    ) -> Rewritten:
+        self.put = [value for _, value in wanted]
+        made, replaced = rewrite.replace(text, self.site.path, wanted)
+        for each in replaced:
+            known[each.road] = self._enrolled(each, names.get(each.road), known.get(each.road))
+        if not known:
+            return Rewritten(made, adopted)
+        record = adopted or Adopted(self.site.path, self.site.dialect.name, project=self.site.project)
+        return Rewritten(made, evolve(record, mode=self.mode, entries=known, suspended=""))
+
+    def _enrolled(self, replaced: Replaced, name: str | None, former: Enrolled | None) -> Enrolled:
+        if former is not None and any(each.road == replaced.road and each.ours for each in self.wishes):
+            return Enrolled(name or "", evolve(former.replaced, ours=replaced.ours))
+        if former is None or name is not None:
+            return Enrolled(name or "", replaced)
+        # An entry of ours gave way.  What stood there before that comes back, with what the client added to ours.
+        first, wrote = former.replaced, replaced.ours
+        if wrote is not None and first.former is not None:
+            wrote = self._ours(first.road, first.title, first.former, former.name)
+        return Enrolled(former.name, evolve(first, ours=wrote))
+
+    def _ours(self, road: Road, title: str, former: Any, name: str) -> Any:
+        mode = self.mode
+        if mode == SINGLE:
+            # No token goes into a client's file.
+            mode = FAIL_OPEN if self.machine.gateway.auth_mcp_transport == BEARER else HTTP
+        listed = Listed(title, road, former, FileKind.PROGRAM)
+        return ours(self.machine, self.site, listed, name, mode, self.helper)
+
+    def _renewed(self, values: Any, road: Road, enrolled: Enrolled) -> Any:
+        """Return what an entry of ours is to be in this mode and at this port; None where it is that already."""
+        replaced: Replaced = enrolled.replaced
+        now = edits.at(values, road)
+        if replaced.ours is None or now is MISSING or not isinstance(now, Mapping):
+            return None
+        dialect = self.site.dialect
+        if dialect.leads(road, now) != dialect.leads(road, replaced.ours):
+            return None
+        # What the client has added to ours is the client's; it is in the former entry's place from now on.
+        is_new = replaced.former is None
+        whole = now if is_new else rewrite.carried(replaced.former, replaced.ours, now)
+        wanted = self._ours(road, replaced.title, whole, enrolled.name)
+        project = dialect.project_of(road) or self.site.project
+        is_said = not project or dialect.names_project(road, now, project)
+        return None if is_said and dialect.leads(road, wanted) == dialect.leads(road, now) else wanted
+
+    # All in one
+
+    def _all_in_one(
+        self, text: str, values: Any, adopted: Adopted | None, known: dict[Road, Enrolled]
+    ) -> Rewritten:
+        dialect = self.site.dialect
+        wishes = [each for each in self.wishes if same(edits.at(values, each.road), each.value)]
+        wanted: list[tuple[Road, Any]] = [(each.road, each.ours) for each in wishes]
+        names = {each.road: each.name for each in wishes}
+        self.taken = {each.title: each.name for each in wishes}
+        for road, enrolled in known.items():
+            if enrolled.replaced.ours is not None and enrolled.name and edits.at(values, road) is not MISSING:
+                wanted.append((road, None))
+                self.renewed[enrolled.replaced.title] = enrolled.name
+            elif not enrolled.name and (renewed := self._renewed(values, road, enrolled)) is not None:
+                wanted.append((road, renewed))
+                self.renewed[enrolled.replaced.title] = enrolled.replaced.title
+        if wanted and not self._has_one(values):
+            titles = chain((ONE,), (f"{ONE}-{number}" for number in count(2)))
+            one = next(each for each in map(dialect.fresh, titles) if edits.at(values, each.road) is MISSING)
+            wanted.append((one.road, self._ours(one.road, one.title, one.value, "")))
+        return self._rewritten(text, wanted, names, adopted, known)
+
+    def _has_one(self, values: Any) -> bool:
+        listed = listed_in(self.site, values, self.machine.base)
+        return any(each.kind is FileKind.OURS and not each.served for each in listed)
+
+
+def ours(machine: Machine, site: Site, listed: Listed, name: str, mode: str, helper: bool) -> Any:  # noqa: FBT001
+    """What stands in the place of an entry, so that it uses the gateway.
+
+    :param name: as which it is served; "" for the one entry for all servers.
+    """
+    # A client's own process may well work elsewhere, so the entry says for which project it is.
+    project = site.dialect.project_of(listed.road) or site.project
+    if mode != FAIL_OPEN:
+        with suppress(ConfigError):
+            return site.dialect.by_url(listed, machine.url(name), helper=helper, project=project)
+    # A client that takes no URLs is enrolled by a command.
+    original = site.dialect.leads(listed.road, listed.value)
+    return site.dialect.by_command(listed, machine.command(name, original, project))

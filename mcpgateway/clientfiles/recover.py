@@ -8,17 +8,22 @@ looked for, in this order:
 3. in the gateway's own configuration;
 4. in earlier versions of the file that were kept, by us or by its client;
 5. in the cache of launches, which knows a program but not its variables.
+
+A rebuilt entry is its client's own from then on, and the ledger takes it for that.  ``<home>/rebuilt.json`` remembers
+which entries were rebuilt, so that a later report says that such an entry is not what its user has written.
 """
 
 from __future__ import annotations
 
 import glob
+import hashlib
+import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from mcpgateway.clientfiles.enrolment_records import Adopted
 from mcpgateway.clientfiles.files import Site, listed_in, recorded_sites
@@ -27,8 +32,8 @@ from mcpgateway.clientfiles.formats.client_format import EACH, ClientDialect, Fi
 from mcpgateway.clientfiles.formats.program import Words
 from mcpgateway.clientfiles.ledger import Rewritten
 from mcpgateway.clientfiles.machine import Machine
-from mcpgateway.clientfiles.plan import adopted_at
-from mcpgateway.clientfiles.report import Left
+from mcpgateway.clientfiles.plan import Left, WantedServer
+from mcpgateway.clientfiles.report import FileReport, said
 from mcpgateway.clientfiles.transaction import FILE_LIMIT
 from mcpgateway.config.edit import edits
 from mcpgateway.config.edit.edits import MISSING
@@ -37,10 +42,13 @@ from mcpgateway.config.expand import unescaped
 from mcpgateway.config.names import slug
 from mcpgateway.config.ours import original_of
 from mcpgateway.errors import ConfigError
-from mcpgateway.system import files
+from mcpgateway.system import files, home_files
 from mcpgateway.system.launch.cache import LaunchCache
 
 VERSIONS_LIMIT = 50
+FILE = "rebuilt.json"
+BYTES_LIMIT = 1_048_576
+ENTRIES_LIMIT = 1000  # the eldest go
 
 
 @frozen
@@ -55,6 +63,23 @@ class Original:
     source: str
     value: Any = field(default=None, repr=False)
     program: Program | None = field(default=None, repr=False)
+
+
+def rebuilt(machine: Machine, site: Site, wanted: WantedServer) -> FileReport | None:
+    """Restore what uses the gateway without being in the ledger, as far as what stood there before can be known."""
+    work = Rebuilding(machine, site, wanted.servers)
+    report = FileReport.of(site)
+    try:
+        if not work.is_needed():
+            return None
+        changed = machine.ledger.change(site.path, work, lock=site.lock)
+    except FileNotFoundError:
+        return None
+    except ConfigError as why:
+        return evolve(report, error=said(site, why))
+    if work.written:
+        remember(machine.home, site.path, work.written)
+    return evolve(report, changed=changed is not None, rebuilt=dict(work.sources), left=tuple(work.left))
 
 
 @define(eq=False)
@@ -80,7 +105,7 @@ class Rebuilding:
         :raise ConfigError: it cannot be read.
         """
         text = files.read_text(self.site.path, FILE_LIMIT)
-        return bool(text.strip()) and bool(self._lost(text, adopted_at(self.machine, self.site)))
+        return bool(text.strip()) and bool(self._lost(text, self.machine.record_of(self.site.path)))
 
     def __call__(self, text: str, adopted: Adopted | None) -> Rewritten:
         """Work it out for a text and what is known of the file.
@@ -149,7 +174,7 @@ class Rebuilding:
 
     def _of_others(self, listed: Listed) -> Iterator[Original]:
         for site in recorded_sites(self.machine.records):
-            adopted = adopted_at(self.machine, site)
+            adopted = self.machine.record_of(site.path)
             for road, each in (adopted.entries if adopted else {}).items():
                 if each.name != listed.served or each.replaced.former is None:
                     continue
@@ -241,3 +266,46 @@ def _age(path: str) -> float:
         return -os.stat(path).st_mtime
     except OSError:
         return 0.0
+
+
+# Which entries were rebuilt
+
+
+def remember(home: str, path: str, entries: Mapping[tuple[str, ...], tuple[Any, str]]) -> None:
+    """Put on record what was written into a file; that it cannot be is no reason not to give an entry back.
+
+    :param path: of the client's file.
+    :param entries: the values by their roads, each with where it was found.
+    """
+    known = _rebuilt_entries(home)
+    for road, (value, source) in entries.items():
+        known[_key(path, road)] = [_digest(value), source]
+    data = json.dumps(dict(list(known.items())[-ENTRIES_LIMIT:])).encode()
+    with suppress(ConfigError):
+        home_files.keep(os.path.join(home, FILE), data, lasting=False)
+
+
+def source_of(home: str, path: str, road: Sequence[str], value: Any) -> str:
+    """From where an entry was put together again; empty for one that its user has written, or has changed since."""
+    said = _rebuilt_entries(home).get(_key(path, road))
+    match said:
+        case [str(digest), str(source)] if digest == _digest(value):
+            return source
+    return ""
+
+
+def _rebuilt_entries(home: str) -> dict[str, Any]:
+    try:
+        found = json.loads(home_files.read_text(os.path.join(home, FILE), BYTES_LIMIT))
+    except (OSError, ValueError, ConfigError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _key(path: str, road: Sequence[str]) -> str:
+    return json.dumps([os.path.realpath(path), *road])
+
+
+def _digest(value: Any) -> str:
+    # It may hold secrets, of which nothing is to be kept here.
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()

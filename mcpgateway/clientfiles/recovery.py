@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from enum import Enum
+from itertools import zip_longest
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -118,17 +119,16 @@ def is_mixture(data: bytes, one: bytes, other: bytes) -> bool:
     """Whether each byte is that of the one or of the other version."""
     if not min(len(one), len(other)) <= len(data) <= max(len(one), len(other)):
         return False
-    for start in range(0, len(data), BLOCK_BYTES):
-        part, end = data[start : start + BLOCK_BYTES], start + BLOCK_BYTES
-        mine, theirs = one[start:end], other[start:end]
-        if part in (mine[: len(part)], theirs[: len(part)]):
-            continue
-        if not all(
-            each == mine[index : index + 1] or each == theirs[index : index + 1]
-            for index, each in ((index, part[index : index + 1]) for index in range(len(part)))
-        ):
-            return False
-    return True
+    blocks = range(0, len(data), BLOCK_BYTES)
+    return all(
+        _is_mixed(*(each[start : start + BLOCK_BYTES] for each in (data, one, other))) for start in blocks
+    )
+
+
+def _is_mixed(part: bytes, mine: bytes, theirs: bytes) -> bool:
+    if part in (mine[: len(part)], theirs[: len(part)]):
+        return True
+    return all(each in pair for each, *pair in zip_longest(part, mine[: len(part)], theirs[: len(part)]))
 
 
 def _held(data: bytes, path: str) -> Any:

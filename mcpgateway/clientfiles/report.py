@@ -1,23 +1,36 @@
-"""What was done with clients' files, for people and programs."""
+"""What was done with clients' files, and how they stand, for people and programs; nothing in it is secret."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import asdict, evolve, field, frozen
 
+from mcpgateway.clientfiles.diff import diff, vocabulary
+from mcpgateway.clientfiles.enrolment_records import Adopted, unwound
+from mcpgateway.clientfiles.files import Site, detect, recorded_sites, see
+from mcpgateway.clientfiles.formats import syntax
+from mcpgateway.clientfiles.formats.client_format import FileKind
+from mcpgateway.clientfiles.machine import Machine
+from mcpgateway.clientfiles.plan import FilePlan, Left
+from mcpgateway.clientfiles.transaction import Changed
+from mcpgateway.config.document import visible
+from mcpgateway.config.edit import edits
+from mcpgateway.config.edit.edits import MISSING, same
+from mcpgateway.errors import ConfigError
 
-@frozen
-class Left:
-    """An entry that is as it was, and why.
-
-    :ivar hint: what to do about it.
-    """
-
-    title: str
-    why: str
-    hint: str = ""
+AS_LEFT, EDITED, GONE, BROKEN, DRIFTED, GIVEN_BACK = (
+    "as left",
+    "edited",
+    "not there",
+    "not readable",
+    "not as left",
+    "restored",
+)
+"""What has become of a file: nothing; others have changed something else in it; it has gone; it is not valid; entries
+of ours are not there any more; its own entries are back for now."""
 
 
 @frozen
@@ -53,6 +66,11 @@ class FileReport:
     error: str = ""
     exact: bool = False
     in_place: str = ""
+
+    @classmethod
+    def of(cls, site: Site, **said: Any) -> FileReport:
+        """Return the report on a file, with more of its attributes by name."""
+        return cls(site.path, site.dialect.name, site.dialect.title, **said)
 
 
 @frozen
@@ -97,3 +115,130 @@ def together(reports: Sequence[Report]) -> list[Report]:
             for each in report.files
         ]
     return [Report(tuple(files), tuple(dict.fromkeys(each for one in reports for each in one.warnings)))]
+
+
+def said(site: Site, why: Exception) -> str:
+    """Why a file could not be changed."""
+    return f"{visible(site.path)}: there is no such file" if isinstance(why, FileNotFoundError) else str(why)
+
+
+def in_place(changed: Changed | None) -> str:
+    """Why a reader may have seen half of a file."""
+    return changed.in_place if changed is not None else ""
+
+
+# How files stand
+
+
+def detected(machine: Machine) -> list[dict[str, Any]]:
+    """The clients that are on this machine, their files, and how many servers of each kind are in them."""
+    found = []
+    for each in detect(machine.environ):
+        files = []
+        for site in each.sites:
+            seen = see(site, machine.base)
+            files.append({"path": site.path, "servers": seen.counts(), "error": seen.trouble})
+        paths = [site.path for site in each.sites] or [each.expected]
+        found.append(
+            {
+                "tool": each.dialect.name,
+                "title": each.dialect.title,
+                "configPath": paths[0],
+                "files": files,
+                "expected": each.expected,
+            }
+        )
+    return found
+
+
+def listed(machine: Machine) -> dict[str, Any]:
+    """The files that use the gateway, or will again; nothing in it is secret."""
+    records = machine.records
+    files = []
+    for site in recorded_sites(records):
+        adopted = machine.record_of(site.path)
+        if adopted is None:
+            continue
+        state, why = _state(machine, adopted)
+        files.append(
+            {
+                "path": site.path,
+                "client": site.dialect.name,
+                "title": site.dialect.title,
+                "mode": adopted.mode,
+                "project": adopted.project,
+                "servers": {each.replaced.title: each.name for each in adopted.entries.values() if each.name},
+                "suspended": adopted.suspended,
+                "watched": adopted.is_watched,
+                "state": state,
+                "why": why,
+            }
+        )
+    return {"files": files, "opted_out": sorted(records.opted_out), "problems": list(records.problems)}
+
+
+def planned(plans: Sequence[FilePlan], behind: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """What files would be, for programs.
+
+    :param behind: what another gateway has left, which gets its own entries back before it is enrolled.
+    """
+    return {
+        "changed": bool(behind) or any(each.is_change for each in plans),
+        "given_back": {path: list(titles) for path, titles in behind.items()},
+        "files": [
+            {
+                "path": each.site.path,
+                "client": each.site.dialect.name,
+                "title": each.site.dialect.title,
+                "mode": each.mode,
+                "changed": each.is_change,
+                "adopted": {wish.title: wish.name for wish in each.wishes},
+                "renewed": list(each.renewed),
+                "left": [_left(one) for one in each.left],
+                "diff": difference(each),
+                "error": each.trouble,
+            }
+            for each in plans
+        ],
+    }
+
+
+def _left(left: Left) -> dict[str, str]:
+    return {"title": left.title, "why": left.why, **({"hint": left.hint} if left.hint else {})}
+
+
+def difference(each: FilePlan) -> list[str]:
+    """The lines of a diff of a file, without secrets."""
+    if not each.is_change:
+        return []
+    return list(diff(each.site.path, each.before, each.after, vocabulary(each.values)))
+
+
+def _state(machine: Machine, adopted: Adopted) -> tuple[str, str]:
+    if adopted.suspended:
+        return GIVEN_BACK, adopted.suspended
+    site = next(each for each in recorded_sites(machine.records) if each.path == adopted.path)
+    if not os.path.lexists(site.path):
+        return GONE, ""
+    seen = see(site, machine.base)
+    if seen.trouble:
+        return BROKEN, seen.trouble
+    if unwound(adopted, seen.text) is not None:
+        return AS_LEFT, ""
+    try:
+        values = syntax.read(seen.text, site.path, site.dialect)
+    except ConfigError as why:
+        return BROKEN, str(why)
+    served = {each.served for each in seen.listed if each.kind is FileKind.OURS}
+    missing = [
+        each.replaced.title
+        for road, each in adopted.entries.items()
+        if each.replaced.ours is not None
+        and not _stands(edits.at(values, road), each.replaced.ours)
+        and each.name not in served
+    ]
+    return (DRIFTED, f"not ours any more: {', '.join(missing)}") if missing else (EDITED, "")
+
+
+def _stands(now: Any, ours: Any) -> bool:
+    return now is not MISSING and same(now, ours)

@@ -1,6 +1,6 @@
 """Clients that use the gateway by URL, where a token is needed that no file holds: they get a command that has it.
 
-How each file was enrolled before is written down, so that it can lead so again when no token is needed any more.
+The ledger keeps how each file used the gateway before, so that it does so again when no token is needed any more.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mcpgateway.clientfiles.report import FileReport, Report
 from mcpgateway.errors import ConfigError
 from mcpgateway.system import home_files
 
-FILE = "rerouted.json"
+FORMER_NOTE = "rerouted.json"  # of earlier releases
 FILE_LIMIT = 1_048_576
 
 
@@ -68,14 +68,14 @@ def _by_url(adopted: Adopted) -> tuple[str, ...]:
 def reroute(machine: Machine) -> Report:
     """Have these files use the gateway by a command, each for itself.
 
-    :raise ConfigError: the ledger, the configuration or the note of how they were enrolled cannot be used.
+    :raise ConfigError: the ledger or the configuration cannot be used.
     """
-    found = {each.path: machine.records.files[os.path.realpath(each.path)].mode for each in cut_off(machine)}
-    if not found:
-        return Report()
-    _keep(machine.home, {**_kept(machine.home), **found})
+    _take_over_note(machine)
+    modes = {each.path: _mode(machine, each.path) for each in cut_off(machine)}
+    for path, mode in modes.items():
+        _record(machine, path, mode)
     # Where a token is needed, every way to use the gateway is by a command.
-    return _applied(machine, {path: SINGLE if mode == SINGLE else FAIL_OPEN for path, mode in found.items()})
+    return _applied(machine, {path: SINGLE if mode == SINGLE else FAIL_OPEN for path, mode in modes.items()})
 
 
 def take_back(machine: Machine) -> Report:
@@ -83,17 +83,45 @@ def take_back(machine: Machine) -> Report:
 
     :raise ConfigError: the ledger or the configuration cannot be used.
     """
-    known = _kept(machine.home)
-    now = {path: machine.records.files.get(os.path.realpath(path)) for path in known}
+    _take_over_note(machine)
+    rerouted = [each for each in machine.records.files.values() if each.rerouted]
     wanted = {
-        path: mode
-        for path, mode in known.items()
-        if (each := now[path]) is not None and not each.suspended and each.mode in (FAIL_OPEN, mode)
+        each.path: each.rerouted
+        for each in rerouted
+        if not each.suspended and each.mode in (FAIL_OPEN, each.rerouted)
     }
     report = _applied(machine, wanted)
-    failed = {each.path: known[each.path] for each in report.files if each.error and each.path in known}
-    _keep(machine.home, failed)
+    failed = {each.path for each in report.files if each.error}
+    for each in rerouted:
+        if each.path not in failed:
+            _record(machine, each.path, "")
     return report
+
+
+def _mode(machine: Machine, path: str) -> str:
+    adopted = machine.record_of(path)
+    return adopted.mode if adopted is not None else ""
+
+
+def _record(machine: Machine, path: str, rerouted: str) -> None:
+    """Put on record how a file used the gateway before it was rerouted."""
+    adopted = machine.record_of(path)
+    if adopted is not None:
+        machine.ledger.put(evolve(adopted, rerouted=rerouted))
+        machine.look_again()
+
+
+def _take_over_note(machine: Machine) -> None:
+    """Read once the file in which earlier releases kept how files used the gateway."""
+    path = os.path.join(machine.home, FORMER_NOTE)
+    if not os.path.lexists(path):
+        return
+    with suppress(OSError, ValueError, ConfigError, AttributeError):
+        for file, mode in json.loads(home_files.read_text(path, FILE_LIMIT)).items():
+            if mode in (HTTP, SINGLE):
+                _record(machine, file, mode)
+    with suppress(OSError):
+        home_files.remove(path)
 
 
 def _applied(machine: Machine, modes: Mapping[str, str]) -> Report:
@@ -106,19 +134,3 @@ def _applied(machine: Machine, modes: Mapping[str, str]) -> Report:
             title = DIALECTS.get(adopted.dialect, DIALECTS[CUSTOM]).title
             reports.append(evolve(FileReport(path, adopted.dialect, title), error=str(why)))
     return Report(tuple(reports))
-
-
-def _kept(home: str) -> dict[str, str]:
-    with suppress(OSError, ValueError, ConfigError, AttributeError):
-        found = json.loads(home_files.read_text(os.path.join(home, FILE), FILE_LIMIT))
-        return {path: mode for path, mode in found.items() if mode in (HTTP, SINGLE)}
-    return {}
-
-
-def _keep(home: str, modes: Mapping[str, str]) -> None:
-    path = os.path.join(home, FILE)
-    if modes:
-        home_files.keep(path, json.dumps(modes).encode("ascii"), lasting=False)
-        return
-    with suppress(OSError):  # then there is nothing that it would be good for
-        home_files.remove(path)

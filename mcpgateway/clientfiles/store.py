@@ -27,7 +27,7 @@ from mcpgateway.errors import ConfigError
 from mcpgateway.system import home_files
 
 DATABASE, BACKUP = "ledger.db", "ledger.backup.db"
-FORMAT = 1
+FORMAT = 2  # 1 had no column `rerouted`
 ROLLBACK = "-journal"  # SQLite's own file beside a database that is being written
 NEW = ".new"
 DAMAGED = ".damaged-"
@@ -42,7 +42,7 @@ SCHEMA = (
     (
         "CREATE TABLE file (path TEXT PRIMARY KEY, named TEXT NOT NULL, client TEXT NOT NULL, mode TEXT NOT NULL,"
         " project TEXT NOT NULL, suspended TEXT NOT NULL, is_watched INTEGER NOT NULL, registered_at REAL NOT NULL,"
-        " steps TEXT NOT NULL, checksum TEXT NOT NULL) WITHOUT ROWID"
+        " steps TEXT NOT NULL, rerouted TEXT NOT NULL, checksum TEXT NOT NULL) WITHOUT ROWID"
     ),
     (
         "CREATE TABLE entry (file TEXT NOT NULL REFERENCES file (path), position INTEGER NOT NULL,"
@@ -62,7 +62,7 @@ FORGET = (
 )
 PUT_FILE = (
     "INSERT INTO file VALUES (CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT),"
-    " CAST(? AS TEXT), ?, ?, CAST(? AS TEXT), CAST(? AS TEXT))"
+    " CAST(? AS TEXT), ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT))"
 )
 PUT_ENTRY = (
     "INSERT INTO entry VALUES (CAST(? AS TEXT), ?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT),"
@@ -97,12 +97,14 @@ class DatabaseCopy:
 
     :ivar is_there: whether it was ever written.
     :ivar damage: what is wrong with it, as words; empty for a whole one.
+    :ivar format: in which it was written; an earlier one is written anew.
     """
 
     name: str
     contents: Contents = field(factory=Contents, repr=False)
     is_there: bool = False
     damage: str = ""
+    format: int = FORMAT
 
     @property
     def is_whole(self) -> bool:
@@ -139,7 +141,8 @@ class LedgerStore:
         copies = [self._read(name) for name in (DATABASE, BACKUP)]
         self.contents = self._united(copies)
         for each in copies:
-            if each.is_whole and each.contents.revision == self.contents.revision:
+            is_latest = each.contents.revision == self.contents.revision and each.format == FORMAT
+            if each.is_whole and is_latest:
                 continue
             if each.damage:
                 self._put_aside(each.name)
@@ -235,7 +238,8 @@ class LedgerStore:
         if state != "ok":
             raise sqlite3.DatabaseError(state.splitlines()[-1])
         contents, damaged = _contents(database)
-        return DatabaseCopy(name, contents, is_there=True, damage=f"{damaged} records" if damaged else "")
+        damage = f"{damaged} records" if damaged else ""
+        return DatabaseCopy(name, contents, is_there=True, damage=damage, format=found)
 
     # Writing
 
@@ -360,7 +364,7 @@ def _file(path: str, adopted: Adopted | None) -> Iterator[Statement]:
     said = enrolment_records.written(adopted)
     keys = ("path", "dialect", "mode", "project", "suspended")
     row = [path, *(said[key] for key in keys), int(said["is_watched"]), float(said["registered_at"])]
-    row.append(json.dumps(said["chain"]))
+    row += [json.dumps(said["chain"]), said["rerouted"]]
     entries = [
         [
             position,
@@ -375,7 +379,7 @@ def _file(path: str, adopted: Adopted | None) -> Iterator[Statement]:
 
 
 def _adopted(row: Sequence[Any], entries: Iterable[Sequence[Any]]) -> Adopted:
-    path, named, client, mode, project, suspended, is_watched, registered_at, steps = row
+    path, named, client, mode, project, suspended, is_watched, registered_at, steps, *rerouted = row
     said: Mapping[str, Any] = {
         "path": named,
         "real": path,
@@ -385,6 +389,7 @@ def _adopted(row: Sequence[Any], entries: Iterable[Sequence[Any]]) -> Adopted:
         "suspended": suspended,
         "is_watched": bool(is_watched),
         "registered_at": registered_at,
+        "rerouted": "".join(rerouted),
         "chain": json.loads(steps),
         "entries": [
             {

@@ -27,8 +27,8 @@ from mcpgateway.clientfiles.enrolment_records import Adopted, Enrolled, without
 from mcpgateway.clientfiles.files import Seen, Site, recorded_sites, see
 from mcpgateway.clientfiles.formats.client_format import FileKind, Listed, Road
 from mcpgateway.clientfiles.machine import Machine
-from mcpgateway.clientfiles.plan import FilePlan, WantedServer, adopted_at, plan_of
-from mcpgateway.clientfiles.report import FileReport, Left, Report
+from mcpgateway.clientfiles.plan import FilePlan, Left, WantedServer, plan_of
+from mcpgateway.clientfiles.report import FileReport, Report
 from mcpgateway.config.edit.edits import same
 from mcpgateway.errors import ConfigError
 from mcpgateway.system import home_files
@@ -69,7 +69,7 @@ class _Sync:
         """Go through all files that are watched."""
         reports = []
         for site in recorded_sites(self.machine.records):
-            adopted = adopted_at(self.machine, site)
+            adopted = self.machine.record_of(site.path)
             if adopted is not None and adopted.is_watched and not adopted.suspended:
                 reports.append(self._one(site, adopted))
                 self.machine.look_again()
@@ -77,7 +77,7 @@ class _Sync:
 
     def _one(self, site: Site, adopted: Adopted) -> FileReport:
         seen = self._seen(site, adopted)
-        report = FileReport(site.path, site.dialect.name, site.dialect.title, mode=adopted.mode)
+        report = FileReport.of(site, mode=adopted.mode)
         if seen.trouble:
             return evolve(report, left=(Left("", seen.trouble),))
         if self._is_cut_short(seen, adopted):

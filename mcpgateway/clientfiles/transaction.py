@@ -15,6 +15,11 @@ a file that is being written is neither read nor exchanged for good.
 A program that has read the file before our change may write it after, without looking.  Nothing here can hinder it.
 So where the file was written by somebody within the last seconds, it is watched for a moment, and when it was written
 again the edit is asked once more: it changes nothing where ours is still there.
+
+# Note [The client's lock]
+Claude Code makes a directory ``<file>.lock``, touches it as long as it writes, and removes one that was not touched for
+10 seconds.  It does not wait for others: it writes after all.  So the lock makes a collision less likely, and nothing
+relies on it.
 """
 
 from __future__ import annotations
@@ -22,14 +27,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 
 from attrs import define, field, frozen
 
 from mcpgateway.clientfiles.backups import Kept, digest_of, read_file, read_open, sync_directory
-from mcpgateway.clientfiles.client_locks import ClientLock
-from mcpgateway.clientfiles.disk import UNSUPPORTED, Disk
+from mcpgateway.clientfiles.disk import DISK, UNSUPPORTED, Disk
 from mcpgateway.clientfiles.replacement import InPlaceOnly, overwrite, prepared, put_away, sweep
 from mcpgateway.errors import ConfigError
 
@@ -43,6 +47,9 @@ ALONE_POLL_S = 0.02
 QUIET_S = 1.0
 QUIET_POLL_S = 0.005
 SWAPS = 8
+LOCK_WAIT_S = 2.0
+LOCK_STALE_S = 10.0
+LOCK_POLL_S = 0.05
 CANNOT_RENAME = frozenset((errno.EBUSY, errno.EXDEV))  # a file that is itself a mount point
 ADVICE = {
     errno.ENOSPC: "free some space and try again",
@@ -53,6 +60,64 @@ ADVICE = {
     errno.EIO: "the disk is failing; see the system's log",
     errno.ELOOP: "its symbolic links lead nowhere; repair them",
 }
+
+
+@define(eq=False)
+class ClientLock:
+    """A lock that is a directory.
+
+    :param path: the directory, which is there only while somebody has the lock.
+    """
+
+    path: str
+    _disk: Disk = field(default=DISK, repr=False)
+    _inode: int = 0
+
+    @contextmanager
+    def held(self) -> Iterator[bool]:
+        """Have the lock, or after 2 seconds go on without; says which."""
+        self._inode = self._taken()
+        try:
+            yield self._inode != 0
+        finally:
+            self._release()
+
+    def refresh(self) -> None:
+        """Say that the lock is still in use; called between the steps of what it protects."""
+        if self._inode:
+            with suppress(OSError):
+                self._disk.touch(self.path)
+
+    def _taken(self) -> int:
+        end = self._disk.now() + LOCK_WAIT_S
+        while True:
+            try:
+                self._disk.make_directory(self.path, 0o755)
+                return self._disk.stat(self.path).st_ino
+            except FileExistsError:
+                self._remove_stale()
+                if self._disk.now() >= end:
+                    return 0
+            except OSError:
+                return 0  # where no directory can be made, the client can make none either
+            self._disk.sleep(LOCK_POLL_S)
+
+    def _remove_stale(self) -> None:
+        with suppress(OSError):
+            if self._disk.now() - self._disk.stat(self.path).st_mtime > LOCK_STALE_S:
+                self._disk.remove_directory(self.path)
+
+    def _release(self) -> None:
+        inode, self._inode = self._inode, 0
+        # A client that took ours for stale has made its own, which is not ours to remove.
+        with suppress(OSError):
+            if inode and self._disk.stat(self.path).st_ino == inode:
+                self._disk.remove_directory(self.path)
+
+
+def directory_lock(file: str, disk: Disk = DISK) -> ClientLock:
+    """The lock of a file as Claude Code has it: beside the file itself, also where a link leads there."""
+    return ClientLock(os.path.realpath(file) + ".lock", disk)
 
 
 @frozen

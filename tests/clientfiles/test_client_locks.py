@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from mcpgateway.clientfiles.client_locks import STALE_S, WAIT_S, directory_lock
+from mcpgateway.clientfiles.transaction import LOCK_STALE_S, LOCK_WAIT_S, directory_lock
 from tests.support.faulty_disk import FailingDisk, FaultyDisk
 
 
@@ -34,14 +34,14 @@ class LockTests:
         began = disk.now()
         with directory_lock(str(file), disk).held() as is_ours:
             assert not is_ours
-        assert WAIT_S <= disk.now() - began < WAIT_S + 1
+        assert LOCK_WAIT_S <= disk.now() - began < LOCK_WAIT_S + 1
         assert os.path.isdir(f"{file}.lock")
 
     def test_a_stale_one(self, file):
         """One that was not touched for ten seconds is taken over."""
         disk = FaultyDisk()
         os.mkdir(f"{file}.lock")
-        os.utime(f"{file}.lock", (0, disk.now() - STALE_S - 1))
+        os.utime(f"{file}.lock", (0, disk.now() - LOCK_STALE_S - 1))
         with directory_lock(str(file), disk).held() as is_ours:
             assert is_ours
 
@@ -66,7 +66,7 @@ class LockTests:
         began = disk.now()
         with directory_lock(str(file), disk).held() as is_ours:
             assert not is_ours
-        assert disk.now() - began < WAIT_S
+        assert disk.now() - began < LOCK_WAIT_S
 
     def test_behind_a_link(self, file):
         """The lock is beside the file that is meant."""

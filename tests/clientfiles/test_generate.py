@@ -88,27 +88,27 @@ class EntryTests:
                 machine(tmp_path, health={"backends": []}),
             )
         serving = machine(tmp_path / "2", health={"aggregate": True})
-        ((road, value),) = entries(SnippetRequest(dialect_of("claude"), (), SnippetForm.SINGLE), serving)
-        assert (road, value["url"]) == (("mcpServers", "mcpgateway"), "http://localhost:9100/mcp")
+        (wish,) = entries(SnippetRequest(dialect_of("claude"), (), SnippetForm.SINGLE), serving)
+        assert (wish.road, wish.ours["url"]) == (("mcpServers", "mcpgateway"), "http://localhost:9100/mcp")
         (entry,) = entries(SnippetRequest(dialect_of("claude-desktop"), (), SnippetForm.SINGLE), serving)
-        assert entry[1]["args"] == ["stdio"]
+        assert entry.ours["args"] == ["stdio"]
 
     def test_the_running_gateway_knows_best(self, tmp_path: Path) -> None:
         """The servers are those of the gateway that runs; without one, those of the configuration."""
         here = machine(tmp_path, health={"backends": [{"name": "clock"}]})
-        assert [road[-1] for road, _ in entries(SnippetRequest(dialect_of("cursor")), here)] == ["clock"]
+        assert [each.road[-1] for each in entries(SnippetRequest(dialect_of("cursor")), here)] == ["clock"]
 
     @pytest.mark.parametrize("form", [SnippetForm.HTTP, SnippetForm.SHIM, SnippetForm.PROXY])
     def test_servers_of_projects(self, tmp_path: Path, form: SnippetForm) -> None:
         """A server of a project's is only there where it is named, and then its entry says for which project it is."""
         backends = [{"name": "clock"}, {"name": "db", "project": "/p/shop"}]
         here = machine(tmp_path, health={"backends": backends})
-        assert [road[-1] for road, _ in entries(SnippetRequest(dialect_of("cursor"), (), form), here)] == [
+        assert [each.road[-1] for each in entries(SnippetRequest(dialect_of("cursor"), (), form), here)] == [
             "clock"
         ]
-        ((road, value),) = entries(SnippetRequest(dialect_of("cursor"), ("db",), form), here)
-        assert dialect_of("cursor").names_project(road, value, "/p/shop")
-        assert dialect_of("cursor").listed({"mcpServers": {"db": value}}, Base(9100))[0].served == "db"
+        (wish,) = entries(SnippetRequest(dialect_of("cursor"), ("db",), form), here)
+        assert dialect_of("cursor").names_project(wish.road, wish.ours, "/p/shop")
+        assert dialect_of("cursor").listed({"mcpServers": {"db": wish.ours}}, Base(9100))[0].served == "db"
 
     def test_refusals(self, tmp_path: Path) -> None:
         """A server, a client or a configuration that there is not is said so, with what there is."""

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import stat
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from attrs import evolve
@@ -17,12 +18,13 @@ from mcpgateway.clientfiles.formats.rewrite import Replaced
 from mcpgateway.clientfiles.ledger import Adopted, Enrolled, Ledger, Outcome, Rewritten, unwound
 from mcpgateway.clientfiles.recovery import is_mixture
 from mcpgateway.clientfiles.replacement import part_name, whole_name
-from mcpgateway.clientfiles.store import BACKUP, DATABASE, LedgerStore
+from mcpgateway.clientfiles.store import BACKUP, DATABASE, FORMAT, LedgerStore
 from mcpgateway.errors import ConfigError
 from tests.support.adoption import ORIGINAL, Scene
 from tests.support.faulty_disk import FailingDisk, FaultyDisk
 
 COPIES = (DATABASE, BACKUP)
+FORMER = Path(__file__).parent / "files/databases/format-1.sql"
 
 
 @pytest.fixture
@@ -249,9 +251,27 @@ class CopyTests:
         Ledger(scene.home, FaultyDisk()).opt_out(frozenset(("git",)))
         assert not Ledger(scene.home).is_lost()
 
+    def test_an_earlier_release(self, tmp_path):
+        """A database of the first format is read as it is, and written anew in the present one."""
+        directory = tmp_path / "ledger"
+        directory.mkdir(mode=0o700)
+        for name in COPIES:
+            with closing(sqlite3.connect(directory / name)) as database:
+                database.executescript(FORMER.read_text())
+        ledger = Ledger(str(tmp_path), FaultyDisk())
+        records = ledger.read()
+        (said,) = records.files.values()
+        assert said.entries["mcpServers", "a"].replaced.former["env"] == {"TOKEN": "a-secret-value"}
+        assert (said.rerouted, records.opted_out, records.problems) == ("", {"windsurf:two"}, ())
+        ledger.recover()
+        assert ledger.read() == records
+        for name in COPIES:
+            with closing(sqlite3.connect(directory / name)) as database:
+                assert database.execute("PRAGMA user_version").fetchone() == (FORMAT,)
+
     def test_a_newer_release(self, scene, monkeypatch):
         """What a newer release has written is neither used nor erased."""
-        monkeypatch.setattr("mcpgateway.clientfiles.store.FORMAT", 2)
+        monkeypatch.setattr("mcpgateway.clientfiles.store.FORMAT", FORMAT + 1)
         scene.adopter().apply("git")
         monkeypatch.undo()
         held = bytes_of(scene, DATABASE), scene.text

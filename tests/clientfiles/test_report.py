@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mcpgateway.clientfiles.report import FileReport, Left, Report, together
+from mcpgateway.clientfiles.plan import Left
+from mcpgateway.clientfiles.report import FileReport, Report, together
 
 WEB = Left("web", "is reached by a URL already")
 

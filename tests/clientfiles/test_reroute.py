@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from mcpgateway.clientfiles.enrolment import apply, undo
 from mcpgateway.clientfiles.plan import WantedServer
-from mcpgateway.clientfiles.reroute import FILE, cut_off, reroute, take_back
+from mcpgateway.clientfiles.reroute import FORMER_NOTE, cut_off, reroute, take_back
 from tests.support.clients import House
 
 CLIENTS = ["claude-code", "claude-desktop", "codex", "vscode"]
@@ -48,7 +50,6 @@ class RerouteTests:
         need_token(house, '""')
         assert not take_back(house.machine).errors
         assert texts(house) == before
-        assert not (house.home / FILE).exists()
         assert not take_back(house.machine).files
 
     def test_what_was_chosen_meanwhile(self, house: House) -> None:
@@ -61,6 +62,23 @@ class RerouteTests:
         need_token(house, '""')
         take_back(house.machine)
         assert texts(house) == before
+
+    def test_a_note_of_an_earlier_release(self, house: House) -> None:
+        """How files used the gateway, as an earlier release wrote it down, is read once and taken over."""
+        apply(house.machine, WantedServer())
+        before = texts(house)
+        need_token(house)
+        reroute(house.machine)
+        records = house.machine.ledger.read().files.values()
+        for each in records:
+            house.machine.ledger.put(evolve(each, rerouted=""))
+        note = {each.path: each.rerouted for each in records if each.rerouted}
+        assert set(note.values()) == {"http"}
+        (house.home / FORMER_NOTE).write_text(json.dumps(note))
+        need_token(house, '""')
+        assert not take_back(house.machine).errors
+        assert texts(house) == before
+        assert not (house.home / FORMER_NOTE).exists()
 
     def test_nobody(self, house: House) -> None:
         """Where nobody leads here by URL, nothing is done."""

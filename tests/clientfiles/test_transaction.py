@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from mcpgateway.clientfiles.backups import Kept, digest_of
-from mcpgateway.clientfiles.client_locks import directory_lock
 from mcpgateway.clientfiles.disk import DISK, Disk
 from mcpgateway.clientfiles.replacement import leftovers, part_name, whole_name
-from mcpgateway.clientfiles.transaction import CHANGES, change
+from mcpgateway.clientfiles.transaction import CHANGES, change, directory_lock
 from mcpgateway.errors import ConfigError
 from tests.support.faulty_disk import FaultyDisk
 

@@ -17,9 +17,8 @@ from functools import partial
 from pathlib import Path
 
 from mcpgateway.clientfiles.backups import Kept
-from mcpgateway.clientfiles.client_locks import directory_lock
 from mcpgateway.clientfiles.ledger import Ledger
-from mcpgateway.clientfiles.transaction import change
+from mcpgateway.clientfiles.transaction import change, directory_lock
 from mcpgateway.errors import ConfigError
 from tests.support.adoption import ORIGINAL, TRANSACTIONS, Adopter, Scene
 from tests.support.faulty_disk import FaultyDisk, KillingDisk

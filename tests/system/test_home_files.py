@@ -22,7 +22,7 @@ import pytest
 from twisted.internet.defer import succeed
 
 import mcpgateway
-from mcpgateway.clientfiles import rebuilt
+from mcpgateway.clientfiles import recover
 from mcpgateway.clientfiles.backups import Kept
 from mcpgateway.clientfiles.ledger import Ledger
 from mcpgateway.discovery.usage import Book
@@ -154,8 +154,8 @@ def of_launches(home: str) -> None:
 
 def of_rebuilt(home: str) -> None:
     """``rebuilt.json``."""
-    rebuilt.remember(home, "/somewhere/mcp.json", {("mcpServers", "a"): ({"command": "a"}, "somewhere")})
-    rebuilt.source_of(home, "/somewhere/mcp.json", ("mcpServers", "a"), {"command": "a"})
+    recover.remember(home, "/somewhere/mcp.json", {("mcpServers", "a"): ({"command": "a"}, "somewhere")})
+    recover.source_of(home, "/somewhere/mcp.json", ("mcpServers", "a"), {"command": "a"})
 
 
 def of_login(home: str) -> None:

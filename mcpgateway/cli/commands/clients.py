@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
@@ -14,7 +14,6 @@ from mcpgateway.cli.console import DONE, DRIFT, FAILED, ROLLED_BACK, answer, con
 from mcpgateway.cli.context import Globals
 
 if TYPE_CHECKING:
-    from mcpgateway.clientfiles.immorterm import Stranded
     from mcpgateway.clientfiles.machine import Machine
     from mcpgateway.clientfiles.plan import FilePlan, WantedServer
     from mcpgateway.clientfiles.report import Report
@@ -95,10 +94,10 @@ def leads(command: Command) -> Command:
 def detect(globals_: Globals) -> None:
     """Say which clients are on this machine, and what their files list."""
     from mcpgateway.cli.client_tables import tell_detected
-    from mcpgateway.clientfiles import immorterm, listing
+    from mcpgateway.clientfiles import immorterm, report
 
     machine = _machine(globals_)
-    found = _careful(lambda: listing.detected(machine))
+    found = _careful(lambda: report.detected(machine))
 
     def tell() -> None:
         tell_detected(found)
@@ -113,9 +112,9 @@ def detect(globals_: Globals) -> None:
 def list_(globals_: Globals) -> None:
     """Say which files use the gateway, and whether they are as they were left."""
     from mcpgateway.cli.client_tables import tell_listed
-    from mcpgateway.clientfiles import listing
+    from mcpgateway.clientfiles import report
 
-    found = _careful(lambda: listing.listed(_machine(globals_)))
+    found = _careful(lambda: report.listed(_machine(globals_)))
     answer(globals_, found, lambda: tell_listed(found))
 
 
@@ -126,10 +125,10 @@ def list_(globals_: Globals) -> None:
 def plan(globals_: Globals, /, **said: Any) -> None:
     """Show what `apply` would change, and what it would leave alone and why."""
     from mcpgateway.cli.client_tables import tell_planned
-    from mcpgateway.clientfiles import listing
+    from mcpgateway.clientfiles import report
 
     found = _planned(_machine(globals_), _wanted(said))
-    answer(globals_, listing.planned(*found), lambda: tell_planned(*found))
+    answer(globals_, report.planned(*found), lambda: tell_planned(*found))
 
 
 @clients.command()
@@ -271,7 +270,7 @@ class _Planned(NamedTuple):
     """What would become of files, and of those that another gateway has left."""
 
     plans: tuple[FilePlan, ...]
-    behind: tuple[Stranded, ...]
+    behind: Mapping[str, Sequence[str]]
 
 
 def _planned(machine: Machine, wanted: WantedServer) -> _Planned:
@@ -293,9 +292,9 @@ def _careful(work: Callable[[], T]) -> T:
 
 def _tell_plans(globals_: Globals, found: _Planned) -> None:
     from mcpgateway.cli.client_tables import tell_planned
-    from mcpgateway.clientfiles import listing
+    from mcpgateway.clientfiles import report
 
-    answer(globals_, listing.planned(*found), lambda: tell_planned(*found))
+    answer(globals_, report.planned(*found), lambda: tell_planned(*found))
 
 
 def _is_agreed(globals_: Globals, found: _Planned) -> bool:

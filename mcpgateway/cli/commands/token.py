@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mcpgateway.clientfiles.reroute import CutOff
 
 T = TypeVar("T")
-LEDGER, REROUTED = "ledger", "rerouted.json"
+LEDGER = "ledger"
 ENABLED = "Clients on this machine need a token now."
 API = "/api/v1/tokens"
 OWN = {"auth": "auth.token", "admin": "admin.token"}
@@ -148,10 +148,11 @@ def disable(globals_: Globals) -> int:
     """
     found = _require(globals_, is_required=False)
     report = None
-    if not globals_.url and os.path.exists(os.path.join(globals_.home, REROUTED)):
+    if not globals_.url and os.path.isdir(os.path.join(globals_.home, LEDGER)):
         from mcpgateway.clientfiles import reroute
 
         report = _changed(lambda: reroute.take_back(_machine(globals_)))
+        report = report if report.files else None
 
     def tell() -> None:
         say("Clients on this machine need no token.")

@@ -56,24 +56,25 @@ def _answer(said: Namespace, environ: Mapping[str, str]) -> tuple[Any, int]:
 
             return deadman(home, environ, said.after).as_json(), 0
         case "plan":
-            from mcpgateway.clientfiles import immorterm, listing, plan
+            from mcpgateway.clientfiles import immorterm, plan
             from mcpgateway.clientfiles.machine import Machine
+            from mcpgateway.clientfiles.report import planned
 
             machine = Machine(home, environ)
             plans = plan.plan(machine, _wanted(said))
-            return listing.planned(plans, immorterm.left_behind(machine)), 0
+            return planned(plans, immorterm.left_behind(machine)), 0
     report = _done(said, home, environ)
     return report.as_json(), 4 if report.rolled_back else 0
 
 
 def _looked(verb: str, home: str, environ: Mapping[str, str]) -> Any:
-    from mcpgateway.clientfiles import immorterm, listing
+    from mcpgateway.clientfiles import immorterm, report
     from mcpgateway.clientfiles.machine import Machine
 
     machine = Machine(home, environ)
     if verb == "list":
-        return listing.listed(machine)
-    return {"detected": listing.detected(machine), "immorterm": immorterm.as_json(machine)}
+        return report.listed(machine)
+    return {"detected": report.detected(machine), "immorterm": immorterm.as_json(machine)}
 
 
 def _done(said: Namespace, home: str, environ: Mapping[str, str]) -> Any:

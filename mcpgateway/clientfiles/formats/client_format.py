@@ -123,6 +123,9 @@ class ClientDialect:
     :ivar user: the user's files: see `mcpgateway.clientfiles.formats.locations`.
     :ivar project: the files of a project, relative to it; a ``*`` stands for any name.
     :ivar is_strict: the client takes JSON without comments only.
+    :ivar has_lock: the client takes a lock before it writes its user's file; see `mcpgateway.clientfiles.transaction`.
+    :ivar empty: what a file without a server has, where new entries would else not be written as this client reads
+        them.
     """
 
     name: str
@@ -131,6 +134,8 @@ class ClientDialect:
     user: Mapping[str, tuple[str, ...]] = field(factory=dict)
     project: tuple[str, ...] = ()
     is_strict: bool = False
+    has_lock: bool = False
+    empty: str = ""
 
     def listed(self, document_value: Any, base: Base, project: str = "") -> tuple[Listed, ...]:
         """Tell what a file lists, in its order.

@@ -83,6 +83,7 @@ _ALL = (
         user={ANY: ("{claude}/.claude.json",)},
         project=(".mcp.json",),
         is_strict=True,
+        has_lock=True,
     ),
     ClientDialect(
         "claude-desktop",
@@ -134,6 +135,7 @@ _ALL = (
         {MCP_SERVERS: CONTINUE},
         user={ANY: ("{home}/.continue/config.yaml", "{home}/.continue/mcpServers/*.yaml")},
         project=(".continue/mcpServers/*.yaml",),
+        empty="mcpServers: []\n",
     ),
     ClientDialect(
         "zed",

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from mcpgateway.clientfiles.enrolment import apply, resume, suspend, undo
-from mcpgateway.clientfiles.listing import listed
 from mcpgateway.clientfiles.plan import WantedServer
+from mcpgateway.clientfiles.report import listed
 from mcpgateway.clientfiles.sync import sync
 from tests.support.clients import PROGRAM, House
 
