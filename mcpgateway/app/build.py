@@ -358,12 +358,13 @@ def trusting(
     :raise ConfigError: (both) what judges them is not installed.
     """
 
-    def fetch(url: str, named_by: str) -> Any:
+    def document(url: str, named_by: str) -> Any:
+        from mcpgateway.backends.http.documents import fetch
         from mcpgateway.manage.access_tokens import DOCUMENT_LIMIT, FETCH_S
 
         headers = {"Accept": "application/json"}
-        return backends.web.request(
-            "GET", url, headers, timeout_s=FETCH_S, limit=DOCUMENT_LIMIT, named_by=named_by
+        return fetch(
+            backends.web, "GET", url, headers, timeout_s=FETCH_S, limit=DOCUMENT_LIMIT, named_by=named_by
         )
 
     def trust(issuer: Issuer) -> None:
@@ -381,7 +382,7 @@ def trusting(
             raise ConfigError(
                 f"settings.security.oauth needs {why.name}: pip install 'mcpgateway[oauth]'"
             ) from why
-        guard.access_tokens = AccessTokens(issuer, fetch, clock.seconds, factory.hang_up)
+        guard.access_tokens = AccessTokens(issuer, document, clock.seconds, factory.hang_up)
 
     trust(issuer)
     return trust

@@ -82,8 +82,10 @@ EXPORT_S = 10.0  # until whoever collects spans has taken some
 def instruments_of(reactor: Any, backends: Backends, snapshots: Snapshots) -> Instruments:
     """What the health of servers is measured with in the real world."""
 
-    def fetch(url: str) -> Deferred[int]:
-        asked = backends.web.request("GET", url, {}, timeout_s=CHECK_S, limit=CHECK_BYTES)
+    def health(url: str) -> Deferred[int]:
+        from mcpgateway.backends.http.documents import fetch  # few servers have a health of their own
+
+        asked = fetch(backends.web, "GET", url, {}, timeout_s=CHECK_S, limit=CHECK_BYTES)
         return asked.addCallback(lambda answer: answer.status)
 
     def dial(url: str) -> Deferred[None]:
@@ -97,7 +99,7 @@ def instruments_of(reactor: Any, backends: Backends, snapshots: Snapshots) -> In
         return Deferred.fromCoroutine(knock(reactor, f"http://{proxy.address}/" if proxy else url))
 
     chance = secrets.SystemRandom().random
-    return Instruments(chance, fetch, dial, tree_sizes, snapshots.is_known, tree_activity, backends.question)
+    return Instruments(chance, health, dial, tree_sizes, snapshots.is_known, tree_activity, backends.question)
 
 
 def usage_of(seconds: Callable[[], float], home: str) -> Usage:
@@ -141,14 +143,15 @@ def tracer_of(
         tracer.activity = ActivityLog(file, reactor.seconds, tracer.new_id, redact)
     base = said.otlp or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
     if base:
+        from mcpgateway.backends.http.documents import fetch
         from mcpgateway.observe.spans import Spans, endpoint_of, headers_of
 
         headers = said.otlp_headers or headers_of(os.environ.get("OTEL_EXPORTER_OTLP_HEADERS", ""))
 
         def send(body: bytes) -> Deferred[int]:
             heads = {"Content-Type": "application/json", **headers}
-            asked = web().request(
-                "POST", endpoint_of(base), heads, body, timeout_s=EXPORT_S, limit=CHECK_BYTES
+            asked = fetch(
+                web(), "POST", endpoint_of(base), heads, body, timeout_s=EXPORT_S, limit=CHECK_BYTES
             )
             return asked.addCallback(lambda answer: answer.status)
 

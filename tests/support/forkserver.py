@@ -135,6 +135,12 @@ class ForkServer:
         self._exits: dict[int, int] = {}
         self._pids: list[int] = []
         atexit.register(self.close)
+        with suppress(ConnectionResetError):  # it has ended
+            self._socket.recv(MESSAGE_BYTES)
+
+    def is_up(self) -> bool:
+        """Whether it runs."""
+        return self._process.poll() is None
 
     def start(
         self, argv: Sequence[str], environ: Mapping[str, str], directory: Path, streams: Sequence[int]
@@ -176,10 +182,17 @@ class ForkServer:
         self._process.wait()
 
 
-@cache
+_servers: list[ForkServer] = []
+_choice = threading.Lock()
+
+
 def server() -> ForkServer:
-    """The fork server of this process."""
-    return ForkServer()
+    """The fork server of this process; one that has ended is replaced."""
+    with _choice:
+        for _ in range(2):
+            if not _servers or not _servers[-1].is_up():
+                _servers.append(ForkServer())
+        return _servers[-1]
 
 
 def can_fork(argv: Sequence[str], environ: Mapping[str, str]) -> bool:
@@ -304,6 +317,10 @@ class _Server:
         self._wakes, self._woken = os.pipe()
         for each in (self._wakes, self._woken):
             os.set_blocking(each, False)
+
+    def greet(self) -> None:
+        """Tell that all has been imported."""
+        self._socket.send(b"ready")
 
     def serve(self) -> dict[str, Any]:
         """Serve until there is nobody to serve; returns in a program that was forked, with what it is to do."""
@@ -430,12 +447,14 @@ def main() -> NoReturn:
     leave_out_openssl()  # as most gateways do; one that needs it lets it in
     for each in (*IMPORTED, *_entire()):
         importlib.import_module(each)
-    assert not {"twisted.internet.reactor", "OpenSSL", "cryptography"} & {
+    too_much = {"twisted.internet.reactor", "OpenSSL", "cryptography"} & {
         name for name, each in sys.modules.items() if each
     }
+    assert not too_much, f"{too_much} of {list(sys.modules)} with {sys.path}"
     server = _Server(int(sys.argv[1]))
     gc.collect()
     gc.freeze()
+    server.greet()
     _run(**server.serve())
 
 

@@ -59,13 +59,13 @@ class _Idle:
 class Web:
     """What requests are sent with.
 
-    :param reactor: provides connections and time.
+    :ivar reactor: provides connections and time.
     :ivar dialler: makes the connections.
     :ivar room: what has come of answers that are not whole.
     """
 
     def __init__(self, reactor: Any) -> None:
-        self._reactor = reactor
+        self.reactor = reactor
         self.dialler = Dialler(reactor)
         self.room = FairMemory()
         self._places: dict[str, UrlPlace] = {}
@@ -122,7 +122,7 @@ class Web:
         """
         opened = self.open(method, url, headers, body, trust, named_by=named_by)
         whole: Deferred[WebAnswer] = opened.addCallback(take_whole, limit)
-        whole.addTimeout(timeout_s, self._reactor, lambda _, limit_s: _too_late(limit_s))
+        whole.addTimeout(timeout_s, self.reactor, lambda _, limit_s: _too_late(limit_s))
         return whole
 
     def close(self) -> Deferred[None]:
@@ -153,7 +153,7 @@ class Web:
     def take_idle(self, place: UrlPlace, trust: CertificateTrust, named_by: str) -> HttpConnection | None:
         """A connection to a place that nobody uses and that still stands."""
         idle = self._idle.get(self._key(place, trust, named_by))
-        now = self._reactor.seconds()
+        now = self.reactor.seconds()
         while idle:
             latest = idle.pop()
             connection = latest.connection
@@ -198,10 +198,10 @@ class Web:
         if idle_s <= 0 or len(idle) >= IDLE_LIMIT:
             connection.transport.loseConnection()
             return
-        now = self._reactor.seconds()
+        now = self.reactor.seconds()
         idle.append(_Idle(connection, now, now + idle_s))
         if self._sweep is None:
-            self._sweep = self._reactor.callLater(SWEEP_S, self._sweep_idle)
+            self._sweep = self.reactor.callLater(SWEEP_S, self._sweep_idle)
 
     def _forget(self, key: _Key, connection: HttpConnection) -> None:
         idle = self._idle.get(key)
@@ -210,7 +210,7 @@ class Web:
 
     def _sweep_idle(self) -> None:
         self._sweep = None
-        now = self._reactor.seconds()
+        now = self.reactor.seconds()
         for key, idle in list(self._idle.items()):
             for each in [each for each in idle if each.until <= now]:
                 idle.remove(each)
@@ -218,7 +218,7 @@ class Web:
             if not idle:
                 del self._idle[key]
         if self._idle:
-            self._sweep = self._reactor.callLater(SWEEP_S, self._sweep_idle)
+            self._sweep = self.reactor.callLater(SWEEP_S, self._sweep_idle)
 
 
 def _has_ended(transport: Any) -> bool:

@@ -14,6 +14,7 @@ from twisted.internet.task import deferLater
 from mcpgateway import __version__
 from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.http.connect import CertificateTrust
+from mcpgateway.backends.http.documents import fetch
 from mcpgateway.backends.http.response import WebAnswer
 from mcpgateway.config.model import OAuth, Remote
 from mcpgateway.errors import BackendError, NeedsAuthorization, Unreachable
@@ -27,7 +28,8 @@ LONGEST_AGAIN_S = 10.0  # however long it says itself
 NOT_WELL = frozenset((429, 502, 503, 504))
 FORGOTTEN = frozenset((400, 401, 404))  # statuses of an authorization endpoint that does not know its client
 JSON = {"Accept": "application/json"}
-FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+Body = bytes | Mapping[str, str]
+"""A document, or the fields of a form."""
 WITHOUT = "give its entry a header Authorization, or a client of yours (oauth.client_id)"
 
 
@@ -55,7 +57,7 @@ class Asking:
         """
         return await self._request("GET", url, JSON, b"")
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> WebAnswer:
+    async def post(self, url: str, headers: Mapping[str, str], body: Body) -> WebAnswer:
         """Send something.
 
         :raise BackendError: there is no answer, or the URL may not be asked.
@@ -69,12 +71,13 @@ class Asking:
         """
         return await self._request("DELETE", url, headers, b"")
 
-    async def _request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> WebAnswer:
+    async def _request(self, method: str, url: str, headers: Mapping[str, str], body: Body) -> WebAnswer:
         remote = self.remote
         if not oauth.may_ask(url, remote.url):
             raise BackendError(f"{place(url)} is no place that the gateway asks for a token")
         try:
-            return await self.web().request(
+            return await fetch(
+                self.web(),
                 method,
                 url,
                 headers,
@@ -275,21 +278,21 @@ async def revoke(asking: Asking, server: AuthServer, client: OAuthClient, token:
 
 def _proof(
     server: AuthServer, client: OAuthClient, form: Mapping[str, str]
-) -> tuple[Mapping[str, str], bytes]:
+) -> tuple[Mapping[str, str], Mapping[str, str]]:
     method = client.method or (
         "client_secret_post" if "client_secret_post" in server.token_methods else "client_secret_basic"
     )
     named = {**form, "client_id": client.id}  # the official SDK looks for it beside a header, too
     if not client.secret:
-        return FORM, oauth.as_form(named)
+        return JSON, named
     if method == "client_secret_post":
-        return FORM, oauth.as_form({**named, "client_secret": client.secret})
+        return JSON, {**named, "client_secret": client.secret}
     both = f"{quote(client.id, safe='')}:{quote(client.secret, safe='')}"
     proof = {"Authorization": f"Basic {b64encode(both.encode()).decode()}"}
-    return {**FORM, **proof}, oauth.as_form(named)
+    return {**JSON, **proof}, named
 
 
-async def _asked_again(asking: Asking, url: str, headers: Mapping[str, str], body: bytes) -> WebAnswer:
+async def _asked_again(asking: Asking, url: str, headers: Mapping[str, str], body: Body) -> WebAnswer:
     # Only where nothing can have come of it: a code and some refresh tokens are good once.
     for wait_s in AGAIN_S:
         try:

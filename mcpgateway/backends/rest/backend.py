@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcpgateway.backends.http.client import Web
+from mcpgateway.backends.http.documents import fetch
 from mcpgateway.backends.rest import calls as restcalls
 from mcpgateway.backends.rest.calls import Offered
 from mcpgateway.backends.rest.credentials import NONE, Credentials
@@ -162,7 +163,7 @@ class RestBackend:
             return self._file(os.path.join(self._cwd, where))
         own = not self._rest.base or origin(where) == origin(self._rest.base)
         headers = dict(self._rest.headers) if own else {}  # nobody else gets the service's credentials
-        answer = await self._web.request("GET", where, headers, timeout_s=DOCUMENT_S, limit=DOCUMENT_LIMIT)
+        answer = await fetch(self._web, "GET", where, headers, timeout_s=DOCUMENT_S, limit=DOCUMENT_LIMIT)
         if answer.status != 200:
             raise BackendError(f"its description at {_shown(where)} was answered with HTTP {answer.status}")
         return answer.body.decode("utf-8", "replace")

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from mcpgateway.backends.http.client import Web
+from mcpgateway.backends.http.documents import fetch
 from mcpgateway.config.model import Operations, Rest
 from mcpgateway.config.openapi.tools import Described
 from mcpgateway.errors import BackendError, ConfigError, Unreachable
@@ -43,8 +44,8 @@ async def find(web: Web, rest: Rest, server: str, read: Read) -> Description | N
     """
     for where in places_of(rest.base):
         try:
-            answer = await web.request(
-                "GET", where, dict(rest.headers), timeout_s=LOOK_S, limit=DOCUMENT_LIMIT
+            answer = await fetch(
+                web, "GET", where, dict(rest.headers), timeout_s=LOOK_S, limit=DOCUMENT_LIMIT
             )
             if answer.status == 200:
                 described = await read(answer.body.decode("utf-8", "replace"), where, rest.operations)
@@ -68,7 +69,7 @@ async def knock(web: Web, rest: Rest) -> None:
     :raise Unreachable: nobody does.
     """
     try:
-        await web.request("HEAD", rest.base, dict(rest.headers), timeout_s=LOOK_S, limit=DOCUMENT_LIMIT)
+        await fetch(web, "HEAD", rest.base, dict(rest.headers), timeout_s=LOOK_S, limit=DOCUMENT_LIMIT)
     except Unreachable:
         raise
     except BackendError:

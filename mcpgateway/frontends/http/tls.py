@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from mcpgateway.backends.http import tls  # lets OpenSSL in, where it was left out
 from mcpgateway.errors import ConfigError
+from mcpgateway.frontends.batched_timer import batched_timer
 from mcpgateway.frontends.http.exchange import STATUS_LINES
 from mcpgateway.frontends.http.peers import by_address
 from mcpgateway.policy.access import Reach
@@ -91,11 +92,13 @@ class TlsOrPlain:
     _options: Any
     _clock: Any
     _secured: Any = field(init=False)
+    _timer: Any = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         from twisted.protocols.tls import TLSMemoryBIOFactory
 
         self._secured = TLSMemoryBIOFactory(self._options, False, self._factory)
+        self._timer = batched_timer(self._clock)
 
     def doStart(self) -> None:
         """A port has begun to listen."""
@@ -105,17 +108,17 @@ class TlsOrPlain:
 
     def buildProtocol(self, addr: IAddress) -> IProtocol:
         """What looks at the first byte."""
-        return _First(self._factory, self._secured, addr, self._clock)
+        return _First(self._factory, self._secured, addr, self._timer)
 
 
 class _First(Protocol):
     """Waits for the first byte of a connection, and hands the connection on."""
 
-    def __init__(self, plain: Any, secured: Any, address: IAddress, clock: Any) -> None:
+    def __init__(self, plain: Any, secured: Any, address: IAddress, timer: Any) -> None:
         self._plain = plain
         self._secured = secured
         self._address = address
-        self._silence: Any = clock.callLater(SILENCE_S, self._give_up)
+        self._silence: Any = timer.call_later(SILENCE_S, self._give_up)
 
     def connectionMade(self) -> None:
         """Wait, unless this takes what the gateway's own parts need."""
@@ -144,9 +147,9 @@ class _First(Protocol):
         self._heard()
 
     def _heard(self) -> None:
-        if self._silence is not None and self._silence.active():
-            self._silence.cancel()
-        self._silence = None
+        silence, self._silence = self._silence, None
+        if silence is not None:
+            silence.cancel()
 
     def _give_up(self) -> None:
         self._silence = None

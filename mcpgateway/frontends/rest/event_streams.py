@@ -22,6 +22,7 @@ from twisted.internet.interfaces import IPushProducer, IReactorTime
 from zope.interface import implementer
 
 from mcpgateway.errors import Overloaded
+from mcpgateway.frontends.batched_timer import batched_timer
 from mcpgateway.observe.event_feed import FeedEntry
 
 BUFFER = 64
@@ -38,11 +39,12 @@ Follow = Callable[["StreamReader"], Callable[[], None]]
 class StreamReader:
     """Who reads a stream; see Note [Slow readers].
 
+    :param timer: txaio's batched timer, which all readers share.
     :param wants: whether an entry is for this reader.
     """
 
     _request: Any = field(repr=False)
-    _clock: IReactorTime = field(repr=False)
+    _timer: Any = field(repr=False)
     _wants: Callable[[FeedEntry], bool] = field(repr=False)
     _known: Iterator[FeedEntry] | None = field(init=False, default=None)
     _waiting: deque[FeedEntry] = field(init=False, factory=deque)
@@ -60,7 +62,7 @@ class StreamReader:
         self._done = Deferred()
         self._request.registerProducer(self, True)
         self._request.write(b"retry: %d\n\n" % RETRY_MS)
-        self._beat = self._clock.callLater(HEARTBEAT_S, self._heartbeat)
+        self._beat = self._timer.call_later(HEARTBEAT_S, self._heartbeat)
         done = self._done
         self._pump()
         return done
@@ -103,7 +105,7 @@ class StreamReader:
     def _heartbeat(self) -> None:
         if not self._is_paused:
             self._request.write(b": still here\n\n")
-        self._beat = self._clock.callLater(HEARTBEAT_S, self._heartbeat)
+        self._beat = self._timer.call_later(HEARTBEAT_S, self._heartbeat)
 
     def _pump(self) -> None:
         if self._is_pumping:
@@ -163,6 +165,10 @@ class Readers:
     _clock: IReactorTime = field(repr=False)
     _most: Callable[[], int] = field(repr=False)
     _reading: dict[str, list[StreamReader]] = field(init=False, factory=dict, repr=False)
+    _timer: Any = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._timer = batched_timer(self._clock)
 
     def __len__(self) -> int:
         """How many streams are read."""
@@ -197,7 +203,7 @@ class Readers:
 
         :param follow: None: what is known was all.
         """
-        reader = StreamReader(request, self._clock, wants)
+        reader = StreamReader(request, self._timer, wants)
         self._reading.setdefault(caller, []).append(reader)
         leave = follow(reader) if follow is not None else None
         try:

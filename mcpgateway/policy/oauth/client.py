@@ -20,7 +20,6 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -424,8 +423,3 @@ def _text(value: Any) -> str:
 
 def _texts(value: Any) -> tuple[str, ...]:
     return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
-
-
-def as_form(values: Mapping[str, str]) -> bytes:
-    """The body of a request to the token endpoint."""
-    return urlencode(values).encode()
