@@ -7,14 +7,14 @@ from contextlib import AbstractContextManager
 from signal import Signals
 from typing import Any, Protocol
 
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
 from msgspec import Raw
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from mcpgateway.config.model import Reach
 from mcpgateway.errors import GatewayError
-from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.protocol.jsonrpc import Envelope, Message
 from mcpgateway.protocol.versions import Era
 
 
@@ -183,14 +183,16 @@ TIMED_OUT = "timed out"
 
 
 @define(eq=False)
-class Call:
+class Request:
     """One request under way.
 
     :ivar session: the caller's session, as the hub knows it.
-    :ivar method: the JSON-RPC method.
-    :ivar id: the client's own request id, as the bytes it was sent in.
+    :ivar message: the request in the words of its caller, or of the server that it goes to; nothing of it is left once
+        it has been sent.
     :ivar token: the client's own progress token, as bytes, or None.
     :ivar sink: who gets the answer; replaceable.
+    :ivar method: the JSON-RPC method.
+    :ivar id: the client's own request id, as the bytes it was sent in.
     :ivar number: our id on the child's wire; 0 while it has not been sent.
     :ivar progress: the parameters of the latest progress it was told of, or None.
     :ivar lonely: for how many ticks nobody has waited for its answer.
@@ -204,16 +206,19 @@ class Call:
     :ivar trace: what the headers of its request say of a trace, two texts, or None; once it is brought to its server,
         where it stands in that (`mcpgateway.observe.tracing.Traced`).
     :ivar principal: who asks, where there is no session that says it.
+    :ivar caller: all that a request of the modern era says of its client (`mcpgateway.hub.caller.Caller`); None in the
+        legacy era, where its session does.
     :ivar is_verbatim: its result is passed on whatever it is, as on the endpoint of a single server; else it has to be
         an object, as MCP wants it (most clients take a message with any other for none at all, and go on waiting).
     :ivar sends_user: its client sends its user to a sign-in by itself, where a server wants that first.
     """
 
     session: Any
-    method: str
-    id: bytes
+    message: Message = field(repr=False)
     token: bytes | None
     sink: Any = field(repr=False)
+    method: str = field(init=False, default=Factory(lambda self: self.message.method, takes_self=True))
+    id: bytes = field(init=False, default=Factory(lambda self: self.message.id, takes_self=True))
     number: int = 0
     progress: Envelope | None = field(default=None, repr=False)
     age: int = 0
@@ -225,12 +230,13 @@ class Call:
     began: float = 0.0
     trace: Any = field(default=None, repr=False)
     principal: str = ""
+    caller: Any = field(default=None, repr=False)
     is_verbatim: bool = False
     sends_user: bool = False
 
-    def follow(self, other: Call) -> None:
+    def follow(self, other: Request) -> None:
         """Be made in another's place: for the same client and principal, within the same trace."""
-        self.trace, self.principal = other.trace, other.principal
+        self.trace, self.principal, self.caller = other.trace, other.principal, other.caller
         self.sends_user = other.sends_user
 
     def fail(self, why: GatewayError) -> None:
@@ -245,16 +251,16 @@ class ICallSink(Interface):
 
     is_gone: bool = Attribute("The client's connection has ended, though it may come back for the answer.")
 
-    def answered(call: Call, reply: Envelope) -> None:
+    def answered(call: Request, reply: Envelope) -> None:
         """The server's own response; its id is still ours."""
 
-    def failed(call: Call, why: GatewayError) -> None:
+    def failed(call: Request, why: GatewayError) -> None:
         """The gateway has to answer in the server's place."""
 
-    def progressed(call: Call, message: bytes) -> None:
+    def progressed(call: Request, message: bytes) -> None:
         """The call's own progress, a whole JSON-RPC message; it is nobody else's."""
 
-    def noticed(call: Call, message: bytes) -> bool:
+    def noticed(call: Request, message: bytes) -> bool:
         """One whole JSON-RPC message to be said before the answer; false when nobody is listening here now."""
 
 
@@ -273,7 +279,7 @@ class INoticeListener(Interface):
     def progressed(backend: Any, number: int, params: Envelope, message: Envelope) -> None:
         """Progress of a call that has been answered: what it started may still run, as a task."""
 
-    def refused(backend: Any, call: Call, error: Raw) -> None:
+    def refused(backend: Any, call: Request, error: Raw) -> None:
         """A call is about to be answered with this error of the server's."""
 
 

@@ -26,9 +26,17 @@ from zope.interface import implementer
 
 from mcpgateway.backends.tape import Tape
 from mcpgateway.errors import BackendGone, BackendTimeout, BadReply, GatewayError, Overloaded, UnknownMethod
-from mcpgateway.interfaces import TIMED_OUT, Call, Gone, IBackend, ICallSink, ILineReceiver, INoticeListener
+from mcpgateway.interfaces import (
+    TIMED_OUT,
+    Gone,
+    IBackend,
+    ICallSink,
+    ILineReceiver,
+    INoticeListener,
+    Request,
+)
 from mcpgateway.protocol import jsonrpc, legacy, modern, peek
-from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 from mcpgateway.protocol.versions import Era, has_batches
 
 IN_FLIGHT_LIMIT = 10_000  # calls on one child; beyond it a caller is told instead of queued without end
@@ -47,6 +55,9 @@ GARBAGE_SHOWN = 20  # such lines in a row; what follows is of the same kind
 GARBAGE_LIMIT = 10_000  # and then it is no MCP server
 HEAD = b'{"jsonrpc":"2.0","id":'  # how practically every server begins a reply
 
+SENT = Message(MessageKind.REQUEST, {})
+"""Takes the place of a request's message once it is sent: large parameters are not kept until the answer comes."""
+
 _END_OF_NUMBER = frozenset(b",}")
 
 
@@ -58,18 +69,18 @@ class OwnQuestion:
     done: Deferred[Envelope]
     is_gone: bool = False
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The server has answered."""
         self.done.callback(reply)
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """The server is gone, or garbled its answer."""
         self.done.errback(why)
 
-    def progressed(self, call: Call, message: bytes) -> None:
+    def progressed(self, call: Request, message: bytes) -> None:
         """Nobody waits for progress of it."""
 
-    def noticed(self, call: Call, message: bytes) -> bool:
+    def noticed(self, call: Request, message: bytes) -> bool:
         """Nobody listens here."""
         return False
 
@@ -101,8 +112,8 @@ class Conversation:
         self.server = server
         self.era = era
         self.backend: IBackend | None = None
-        self.pending: dict[int, Call] = {}
-        self.queued: dict[Any, deque[tuple[Call, Message]]] = {}
+        self.pending: dict[int, Request] = {}
+        self.queued: dict[Any, deque[Request]] = {}
         # Whose calls were taken back, by their numbers; see Note [What may still ask].
         self._left: dict[int, Any] = {}
         self._are_all_known = True  # of those that were taken back
@@ -150,15 +161,17 @@ class Conversation:
         done: Deferred[Envelope] = Deferred()
         number = self._take_number()
         sink = OwnQuestion(done)
-        self.pending[number] = Call(None, method, b"", None, sink, number, is_verbatim=True)
+        envelope = jsonrpc.request(number, method, self._meta | params)
+        question = Message(MessageKind.REQUEST, envelope, method)
+        self.pending[number] = Request(None, question, None, sink, number=number, is_verbatim=True)
         try:
-            self._write(jsonrpc.request(number, method, self._meta | params))
+            self._write(envelope)
         except GatewayError as why:
             del self.pending[number]
             done.errback(why)
         return done
 
-    def request(self, call: Call, message: Message) -> None:
+    def request(self, call: Request) -> None:
         """Send a caller's request, or have it wait while too many others of its session are under way.
 
         :raise Overloaded: too many calls are under way, or the server has stopped reading.
@@ -168,26 +181,27 @@ class Conversation:
             raise Overloaded(f"{self.server} already has {IN_FLIGHT_LIMIT} calls under way")
         session = call.session
         if session is None:  # one of the gateway's own
-            self._send(call, message)
+            self._send(call)
             return
         flights = self._flights.get(session, 0)
         if flights >= WINDOW and call.method not in URGENT:
-            self._queue(call, message)
+            self._queue(call)
             return
-        self._send(call, message)
+        self._send(call)
         self._flights[session] = flights + 1
 
-    def _queue(self, call: Call, message: Message) -> None:
+    def _queue(self, call: Request) -> None:
         queue = self.queued.setdefault(call.session, deque())
         if len(queue) >= IN_FLIGHT_LIMIT:
             raise Overloaded(f"{IN_FLIGHT_LIMIT} calls of this session already wait for {self.server}")
-        queue.append((call, message))
+        queue.append(call)
 
-    def _send(self, call: Call, message: Message) -> None:
+    def _send(self, call: Request) -> None:
         number = self._take_number()
+        message = call.message
         jsonrpc.splice_request(message, number)
         self._write(message.envelope)
-        call.number = number
+        call.message, call.number = SENT, number
         self.pending[number] = call
         self.sent += 1
 
@@ -196,9 +210,9 @@ class Conversation:
         """How many requests are under way or waiting."""
         return len(self.pending) + sum(map(len, self.queued.values()))
 
-    def calls(self) -> Iterator[Call]:
+    def calls(self) -> Iterator[Request]:
         """The calls of sessions under way or waiting; each session's in the order in which they came."""
-        waiting = (call for queue in self.queued.values() for call, _ in queue)
+        waiting = (call for queue in self.queued.values() for call in queue)
         return (call for call in chain(self.pending.values(), waiting) if call.session is not None)
 
     @property
@@ -217,12 +231,12 @@ class Conversation:
             return None
         return sessions[0] if len(sessions) == 1 or not sessions[0].stands_for_many else None
 
-    def unsent(self) -> list[tuple[Call, Message]]:
+    def unsent(self) -> list[Request]:
         """Take out the calls that wait for others of their session: the server knows nothing of them yet."""
         queued, self.queued = self.queued, {}
         return [each for queue in queued.values() for each in queue]
 
-    def _settle(self, number: int) -> Call | None:
+    def _settle(self, number: int) -> Request | None:
         # Whatever has become of a call, it is under way no more.
         call = self.pending.pop(number, None)
         if call is not None and call.session is not None:
@@ -236,22 +250,21 @@ class Conversation:
     def _let_go(self, session: Any) -> None:
         queue = self.queued.get(session)
         while queue and self._flights.get(session, 0) < WINDOW:
-            call, message = queue.popleft()
+            call = queue.popleft()
             if not queue:
                 del self.queued[session]
             try:
-                self._send(call, message)
+                self._send(call)
             except GatewayError as why:
                 call.fail(why)
             else:
                 self._flights[session] = self._flights.get(session, 0) + 1
 
-    def _withdraw(self, call: Call) -> bool:
+    def _withdraw(self, call: Request) -> bool:
         queue = self.queued.get(call.session, ())
-        found = next((each for each in queue if each[0] is call), None)
-        if found is None:
+        if call not in queue:
             return False
-        self.queued[call.session].remove(found)
+        self.queued[call.session].remove(call)
         if not self.queued[call.session]:
             del self.queued[call.session]
         return True
@@ -273,7 +286,7 @@ class Conversation:
             # A child that is being stopped may well ask once more: its stdin has gone, its stdout has not.
             self.log.debug("{server} could not be answered: {why}", server=self.server, why=why)
 
-    def cancel(self, call: Call, reason: str) -> bool:
+    def cancel(self, call: Request, reason: str) -> bool:
         """Forget a call and tell the server; its late answer will be dropped. False when it was not under way."""
         was_queued = bool(self.queued) and self._withdraw(call)
         if not was_queued:
@@ -293,7 +306,7 @@ class Conversation:
             pass  # it does not read, or is gone: there is nobody left to tell
         return True
 
-    def _leave(self, call: Call) -> None:
+    def _leave(self, call: Request) -> None:
         if call.session is None:
             return
         if len(self._left) < LEFT_LIMIT:
@@ -358,7 +371,7 @@ class Conversation:
                 self._listener.refused(self, call, envelope["error"])
             call.sink.answered(call, envelope)
 
-    def _only_call(self, envelope: Envelope) -> Call | None:
+    def _only_call(self, envelope: Envelope) -> Request | None:
         # An error without an id is of a message that the server could not read; of which, can be told if there is one.
         if envelope.get("id", jsonrpc.NULL) != jsonrpc.NULL or len(self.pending) != 1:
             return None
@@ -456,7 +469,7 @@ class Conversation:
         if self._fault:
             why = evolve(why, fault=self._fault)
         self.ended = why
-        waiting = [*self.pending.values(), *(call for queue in self.queued.values() for call, _ in queue)]
+        waiting = [*self.pending.values(), *chain.from_iterable(self.queued.values())]
         self.pending, self.queued, self._flights = {}, {}, {}
         self._on_gone(self, why)
         for call in waiting:

@@ -30,7 +30,7 @@ from mcpgateway.errors import (
     NeedsAuthorization,
     UnknownMethod,
 )
-from mcpgateway.interfaces import Call, Gone, ILauncher, INoticeListener, Launch
+from mcpgateway.interfaces import Gone, ILauncher, INoticeListener, Launch, Request
 from mcpgateway.protocol import jsonrpc, legacy, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import LATEST_MODERN, Era
@@ -303,7 +303,7 @@ class _Trial:
     def progressed(self, backend: Any, number: int, params: Envelope, message: Envelope) -> None:
         """Progress."""
 
-    def refused(self, backend: Any, call: Call, error: Raw) -> None:
+    def refused(self, backend: Any, call: Request, error: Raw) -> None:
         """An error that `_asked` reports."""
 
 

@@ -55,13 +55,13 @@ from mcpgateway.frontends.http.workspace_detection import (
     said_pid,
     said_trace,
 )
-from mcpgateway.hub.caller import Asker
+from mcpgateway.hub.caller import Caller
 from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.hub.keepalive import Signs
 from mcpgateway.hub.modern_dispatch import Stateless
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.sessions import Session
-from mcpgateway.interfaces import Call, ICallSink, IMessageStream
+from mcpgateway.interfaces import ICallSink, IMessageStream, Request
 from mcpgateway.protocol import jsonrpc, modern
 from mcpgateway.protocol.framing import LineFramer, LineTooLong
 from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
@@ -85,7 +85,7 @@ class _NotTaken(Exception):
 class _Asked:
     """A request whose answer is under way, and what it is shown to live by."""
 
-    call: Call
+    call: Request
     is_modern: bool
     signs: Signs | None = None
 
@@ -234,7 +234,7 @@ class ShimConnection:
             self._asks(call, is_modern=False)
         try:
             call.token = message.token
-            self._door.switchboard.take(call, message)
+            self._door.switchboard.take(call)
         except GatewayError as why:
             call.sink.failed(call, why)
 
@@ -242,7 +242,7 @@ class ShimConnection:
         try:
             return self._session()
         except GatewayError as why:
-            sink.failed(Call(None, message.method, message.id, None, sink), why)
+            sink.failed(Request(None, message, None, sink), why)
             return None
 
     def _submit_modern(self, message: Message) -> None:
@@ -255,15 +255,16 @@ class ShimConnection:
         try:
             modern.check(message, None)
             call.token = message.token
-            door.stateless().take(call, message, Asker(server, self._principal, exchange.caller, pid))
+            call.caller = Caller(server, self._principal, exchange.caller, pid)
+            door.stateless().take(call)
         except UnknownServer:
             self._forget(call)
             raise _NotTaken from None
         except GatewayError as why:
             call.sink.failed(call, why)
 
-    def _call(self, session: Session | None, message: Message, sink: Any) -> Call:
-        call = Call(session, message.method, message.id, None, sink, is_admin=is_admin(self._exchange))
+    def _call(self, session: Session | None, message: Message, sink: Any) -> Request:
+        call = Request(session, message, None, sink, is_admin=is_admin(self._exchange))
         call.is_verbatim = not self._server.view
         call.is_dotted = is_dotted(self._exchange)
         call.trace = said_trace(self._exchange)
@@ -318,24 +319,24 @@ class ShimConnection:
 
     # What is under way
 
-    def _asks(self, call: Call, *, is_modern: bool) -> None:
+    def _asks(self, call: Request, *, is_modern: bool) -> None:
         self._asked[_key(call.id)] = _Asked(call, is_modern)
         self._door.streams.waiting.add(self)
 
-    def _forget(self, call: Call) -> None:
+    def _forget(self, call: Request) -> None:
         self._asked.pop(_key(call.id), None)
         if not self._asked:
             self._door.streams.waiting.discard(self)
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """Give the answer to the client, under its own id."""
         self._settle(call, jsonrpc.splice_id(reply, call.id))
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """Tell the client why there is no answer; a client that has cancelled a request waits for none."""
         self._settle(call, b"" if isinstance(why, Cancelled) else jsonrpc.error_bytes(call.id, why))
 
-    def _settle(self, call: Call, body: bytes) -> None:
+    def _settle(self, call: Request, body: bytes) -> None:
         self._forget(call)
         if body:
             self._write(body)
@@ -348,14 +349,14 @@ class ShimConnection:
         """Whether the client's connection has ended."""
         return bool(self._exchange.gone or self._exchange.answered)
 
-    def progressed(self, call: Call, message: bytes) -> None:
+    def progressed(self, call: Request, message: bytes) -> None:
         """Tell a call's progress."""
         asked = self._asked.get(_key(call.id))
         if asked is not None and asked.signs is not None:
             message = asked.signs.follow(call, message)
         self.say(message)
 
-    def noticed(self, call: Call, message: bytes) -> bool:
+    def noticed(self, call: Request, message: bytes) -> bool:
         """Say something before a call's answer; false when the client cannot be told."""
         return self.say(message)
 
@@ -401,7 +402,7 @@ class ShimConnection:
 
     def _initialize(self, message: Message) -> None:
         door, exchange = self._door, self._exchange
-        call = Call(None, INITIALIZE, message.id, None, self)
+        call = Request(None, message, None, self)
         self._leave("its client has begun another")
         self._asks(call, is_modern=False)
         self._is_beginning = True
@@ -409,10 +410,10 @@ class ShimConnection:
         if owner is None:
             door.owners.expect(exchange.caller.inode)
         begun = maybeDeferred(door.switchboard.initialize, self._server, self._principal, message, owner)
-        begun.addCallback(self._begun, call, message)
+        begun.addCallback(self._begun, call)
         begun.addErrback(self._not_begun, call)
 
-    def _begun(self, opened: tuple[Session, Raw], call: Call, message: Message) -> None:
+    def _begun(self, opened: tuple[Session, Raw], call: Request) -> None:
         session, hello = opened
         door, exchange = self._door, self._exchange
         if self.is_gone:
@@ -426,10 +427,10 @@ class ShimConnection:
         self._tell_shim(b"session " + session.id)
         self._write(jsonrpc.splice_id(jsonrpc.result(jsonrpc.NULL, hello), call.id))
         # The client does not wait for the disk: until then the session is good by its id's signature.
-        door.switchboard.put_on_record(session, message)
+        door.switchboard.put_on_record(session, call.message)
         self._over_with(call)
 
-    def _not_begun(self, why: Failure, call: Call) -> None:
+    def _not_begun(self, why: Failure, call: Request) -> None:
         error = why.value
         if not isinstance(error, GatewayError):
             self._door.log.failure("an initialize broke", why, event="initialize.broken")
@@ -437,7 +438,7 @@ class ShimConnection:
         self._write(jsonrpc.error_bytes(call.id, error))
         self._over_with(call)
 
-    def _over_with(self, call: Call) -> None:
+    def _over_with(self, call: Request) -> None:
         self._is_beginning = False
         self._forget(call)
         self._go_on()

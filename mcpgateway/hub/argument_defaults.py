@@ -13,7 +13,7 @@ from attrs import define
 from msgspec import Raw
 
 from mcpgateway.hub.filters import Between
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.policy import argument_defaults as injection
 from mcpgateway.protocol import peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 LIST, CALL = "tools/list", "tools/call"
 
-Taker = Callable[[Call, Message], bool]
+Taker = Callable[[Request], bool]
 
 
 @define(eq=False)
@@ -33,7 +33,7 @@ class _Reader(Between):
 
     injection: Injection
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The list, or an error."""
         if "result" in reply:
             self.injection.learn(reply["result"])
@@ -58,15 +58,15 @@ class Injection:
         """Who looks at the requests of which methods, the others included."""
         return {**self._others, LIST: self._list, CALL: self._call}
 
-    def _list(self, call: Call, message: Message) -> bool:
+    def _list(self, call: Request) -> bool:
         call.sink = _Reader(call.sink, self)
-        return self._pass_on(LIST, call, message)
+        return self._pass_on(LIST, call)
 
-    def _call(self, call: Call, message: Message) -> bool:
-        params = message.params
+    def _call(self, call: Request) -> bool:
+        params = call.message.params
         if params is not None:
             if not self._takers:
-                self._recall(message)
+                self._recall(call.message)
             taken = self._takers.get(peek.text(params, "name") or "")
             if taken:
                 server = call.session.server if call.session is not None else self._slot.server
@@ -74,11 +74,11 @@ class Injection:
                 arguments = injection.added(params, values)
                 if arguments is not None:
                     params["arguments"] = arguments
-        return self._pass_on(CALL, call, message)
+        return self._pass_on(CALL, call)
 
-    def _pass_on(self, method: str, call: Call, message: Message) -> bool:
+    def _pass_on(self, method: str, call: Request) -> bool:
         other = self._others.get(method)
-        return other is not None and other(call, message)
+        return other is not None and other(call)
 
     def _recall(self, message: Message) -> None:
         snapshot = self._snapshot

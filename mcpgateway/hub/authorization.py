@@ -21,11 +21,11 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.records import Item, ListKind, read_items
 from mcpgateway.errors import OutOfScope
 from mcpgateway.hub.filters import Between
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.policy.access import is_client
 from mcpgateway.policy.permissions import TokenScope
 from mcpgateway.protocol import jsonrpc, peek
-from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.protocol.jsonrpc import Envelope
 
 if TYPE_CHECKING:
     from mcpgateway.hub.catalog.listed import Librarian
@@ -35,7 +35,7 @@ KNOWN_LIMIT = 1000  # servers, as they are run in one place
 WHOLE = TokenScope()
 
 Place = tuple[str, str]
-Refused = Callable[[str, str, Call, str, str], None]
+Refused = Callable[[str, str, Request, str, str], None]
 """Told of every request that was refused: who asked, of which server, what, which tool, and why."""
 
 
@@ -66,7 +66,7 @@ class Permits:
         if scope is not None and not server.view and not scope.admits_server(server.name):
             raise OutOfScope(f"this token may not use {server.name}", "ask for one whose scope has it")
 
-    def check(self, principal: str, server: ServerSpec, call: Call, message: Message) -> None:
+    def check(self, principal: str, server: ServerSpec, call: Request) -> None:
         """See whether a principal may send a request to a server.
 
         :raise OutOfScope: it may not.
@@ -74,7 +74,7 @@ class Permits:
         scope = self.scopes.get(principal)
         if scope is None or server.view:
             return
-        tool = (peek.text(message.params, "name") or "") if call.method == CALL else ""
+        tool = (peek.text(call.message.params, "name") or "") if call.method == CALL else ""
         try:
             self._check(principal, scope, server, call.method, tool)
         except OutOfScope as why:
@@ -92,11 +92,11 @@ class Permits:
         if not scope.admits_tool(server.name, tool, is_read_only=is_harmless):
             raise OutOfScope(f"this token may not call {tool} of {server.name}", _hint(scope))
 
-    def narrow(self, principal: str, server: ServerSpec, call: Call, message: Message) -> None:
+    def narrow(self, principal: str, server: ServerSpec, call: Request) -> None:
         """Have a list of a server's tools, which a client itself has asked for, leave out what it may not call."""
         scope = self.scopes.get(principal)
         if scope is not None and call.method == LIST and not server.view and scope.names_tools:
-            is_first = "cursor" not in (message.params or {})
+            is_first = "cursor" not in (call.message.params or {})
             call.sink = _Narrowed(call.sink, self, scope, server, is_first)
 
     def narrowed(self, scope: TokenScope, server: ServerSpec, items: Iterable[Item]) -> tuple[Item, ...]:
@@ -138,7 +138,7 @@ class _Narrowed(Between):
     server: ServerSpec
     is_first: bool
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The server's own response."""
         if "result" in reply:
             reply = {**reply, "result": self._left(reply["result"])}

@@ -24,10 +24,11 @@ class ModernClient:
 
 
 @define
-class Asker:
+class Caller:
     """Who sends a request, and how.
 
-    :ivar caller: the other end of its connection.
+    :ivar server: where its request goes: the endpoint that it has named, or the server that this stands for.
+    :ivar connection: the other end of its connection.
     :ivar pid: the process that it says it is, or None.
     :ivar has_tried: it was brought to its server before, and that had changed its era.
     :ivar has_state: the state that it brings has been taken.
@@ -37,7 +38,7 @@ class Asker:
 
     server: ServerSpec
     principal: str
-    caller: Any
+    connection: Any
     pid: int | None = None
     headers: Mapping[bytes, bytes] | None = None
     has_tried: bool = False

@@ -13,7 +13,7 @@ from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.replay import KEPT_TICKS
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import slot_of
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Message
 
@@ -68,7 +68,7 @@ class Calls:
         """How many of them have a client that waits for the answer."""
         return sum(not call.sink.is_gone for holder in self.holders() for call in holder.calls())
 
-    def under_way(self) -> set[Call]:
+    def under_way(self) -> set[Request]:
         """The calls that have a client that waits for the answer."""
         return {call for holder in self.holders() for call in holder.calls() if not call.sink.is_gone}
 
@@ -114,7 +114,7 @@ class Calls:
                 if call.session is session and holder.cancel(call, "the session has ended"):
                     call.sink.failed(call, why)
 
-    def take_back(self, call: Call, reason: str) -> bool:
+    def take_back(self, call: Request, reason: str) -> bool:
         """Take a call back, wherever it is; false when it has been answered."""
         return any(holder.cancel(call, reason) for holder in self.holders())
 
@@ -128,7 +128,7 @@ class Calls:
                 if call.lonely > LONELY_TICKS and holder.cancel(call, "its client has gone"):
                     call.sink.failed(call, ClientGone("the client has gone"))
 
-    def cut_off(self, calls: Iterable[Call] | None = None) -> None:
+    def cut_off(self, calls: Iterable[Request] | None = None) -> None:
         """Take back calls that have had their time; their clients are told what that may mean.
 
         :param calls: None for all of them.
@@ -142,7 +142,7 @@ class Calls:
                 call.sink.failed(call, ShuttingDown(CUT_OFF.format(name=_called(call))))
 
 
-def _called(call: Call) -> str:
+def _called(call: Request) -> str:
     # Whoever calls a tool of the gateway's own in the modern era has no session.
     return str(call.session.server.name) if call.session is not None else "the tool"
 

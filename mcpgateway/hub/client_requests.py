@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from mcpgateway.errors import BackendTimeout, ClientGone, GatewayError, Overloaded
 from mcpgateway.hub.sessions import Session
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message
 
@@ -48,7 +48,7 @@ class ClientQuestion:
     session: Session
     at: Session
     method: str
-    call: Call | None = None
+    call: Request | None = None
     token: Raw | None = None
     is_heard: bool = False
     ticks: int = 0
@@ -79,7 +79,7 @@ class Questions:
         session: Session,
         method: str,
         message: Envelope,
-        call: Call | None = None,
+        call: Request | None = None,
     ) -> None:
         """Ask a session's client.
 

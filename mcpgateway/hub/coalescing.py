@@ -27,9 +27,9 @@ from zope.interface import implementer
 
 from mcpgateway.discovery.records import Item
 from mcpgateway.errors import Cancelled, ClientGone, GatewayError, ShuttingDown, UnknownSession
-from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.interfaces import ICallSink, Request
 from mcpgateway.protocol import jsonrpc, modern, translate
-from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.translate import RETRIED
 
 CALL_TOOL = "tools/call"
@@ -45,7 +45,7 @@ _LOST = (
     ClientGone,
 )  # what a call fails with when its session has gone
 
-Submit = Callable[[Call, Message], None]
+Submit = Callable[[Request], None]
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -63,14 +63,13 @@ class _Key:
 class _Passenger:
     """One caller's call."""
 
-    call: Call
-    message: Message = field(repr=False)
+    call: Request
     submit: Submit = field(repr=False)
 
     def go_alone(self) -> None:
         """Be made by itself after all."""
         try:
-            self.submit(self.call, self.message)
+            self.submit(self.call)
         except GatewayError as why:
             self.call.sink.failed(self.call, why)
 
@@ -83,14 +82,14 @@ class _Flight:
     flights: SingleFlight
     key: _Key
     passengers: list[_Passenger]
-    call: Call
+    call: Request
 
     @property
     def is_gone(self) -> bool:
         """Whether nobody waits any more."""
         return all(each.call.sink.is_gone for each in self.passengers)
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The answer, to each under its own id; one that asks something is the first one's alone."""
         passengers = self._land()
         asks = bool(passengers[1:]) and "result" in reply and _asks(reply["result"])
@@ -100,7 +99,7 @@ class _Flight:
             else:
                 each.call.sink.answered(each.call, dict(reply))
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """There is no answer, for anybody; but what was lost with the first one's session is done for the others."""
         if isinstance(why, _LOST) and len(self.passengers) > 1:
             self.flights.over(self)
@@ -116,7 +115,7 @@ class _Flight:
         passengers, self.passengers = self.passengers, []
         return passengers
 
-    def progressed(self, call: Call, message: bytes) -> None:
+    def progressed(self, call: Request, message: bytes) -> None:
         """Progress, to each under its own token."""
         envelope = jsonrpc.decode(message)
         for each in list(self.passengers):
@@ -125,7 +124,7 @@ class _Flight:
                 envelope["params"] = Raw(jsonrpc.encode(each.call.progress))
                 each.call.sink.progressed(each.call, jsonrpc.encode(envelope))
 
-    def noticed(self, call: Call, message: bytes) -> bool:
+    def noticed(self, call: Request, message: bytes) -> bool:
         """Something before the answer, such as a question: the first one's alone."""
         first = self.passengers[0].call if self.passengers else None
         return first is not None and bool(first.sink.noticed(first, message))
@@ -137,21 +136,21 @@ class SingleFlight:
     :param withdraw: takes a call back from the server; false when it has been answered.
     """
 
-    def __init__(self, withdraw: Callable[[Call, str], bool]) -> None:
+    def __init__(self, withdraw: Callable[[Request, str], bool]) -> None:
         self._withdraw = withdraw
         self._flights: dict[_Key, _Flight] = {}
-        self._by_call: dict[Call, _Flight] = {}
+        self._by_call: dict[Request, _Flight] = {}
 
-    def join(self, call: Call, message: Message, item: Item | None, submit: Submit) -> bool:
+    def join(self, call: Request, item: Item | None, submit: Submit) -> bool:
         """Let a call fly with its like, or be the first of them; false when it has to be submitted by itself.
 
         :param submit: brings a call on its way; of the first one it is used at once.
         :raise GatewayError: it goes nowhere, as ``submit`` says.
         """
-        key = _key(call, message, item)
+        key = _key(call, item)
         if key is None:
             return False
-        passenger = _Passenger(call, message, submit)
+        passenger = _Passenger(call, submit)
         flight = self._flights.get(key)
         if flight is not None:
             if len(flight.passengers) >= PASSENGERS_LIMIT:
@@ -164,13 +163,13 @@ class SingleFlight:
 
     def _take_off(self, key: _Key, passengers: list[_Passenger]) -> None:
         first = passengers[0]
-        own = Call(first.call.session, first.call.method, b"", first.call.token, None, level=first.call.level)
+        own = Request(first.call.session, first.call.message, first.call.token, None, level=first.call.level)
         own.follow(first.call)
         flight = own.sink = _Flight(self, key, passengers, own)
         self._flights[key] = flight
         self._by_call.update({each.call: flight for each in passengers})
         try:
-            first.submit(own, first.message)
+            first.submit(own)
         except GatewayError:
             self.over(flight)
             raise
@@ -191,11 +190,11 @@ class SingleFlight:
         for each in flight.passengers:
             self._by_call.pop(each.call, None)
 
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[Request]:
         """The callers' calls that are under way here; the flights' own are with the slots."""
         return list(self._by_call)
 
-    def cancel(self, call: Call, reason: str) -> bool:
+    def cancel(self, call: Request, reason: str) -> bool:
         """Take a caller's call back; the others fly on. False when it is not, or no longer, under way."""
         flight = self._by_call.pop(call, None)
         if flight is None:
@@ -213,15 +212,15 @@ def _asks(result: Raw) -> bool:
     return translate.kind_of(result) == modern.INPUT_REQUIRED
 
 
-def _key(call: Call, message: Message, item: Item | None) -> _Key | None:
+def _key(call: Request, item: Item | None) -> _Key | None:
     if item is None or not (item.is_read_only and item.is_idempotent):
         return None
-    params, session = message.params, call.session
+    params, session = call.message.params, call.session
     if call.method != CALL_TOOL or params is None or session is None or call.level is not None:
         return None
-    if "task" in params or not RETRIED.isdisjoint(params) or modern.has_tasks(message.meta):
+    if "task" in params or not RETRIED.isdisjoint(params) or modern.has_tasks(call.message.meta):
         return None
-    said = canonical(params, message.meta)
+    said = canonical(params, call.message.meta)
     slot = session.slot
     where = slot if slot is not None and slot.shared else session
     return None if said is None else _Key(where, session.principal, call.token is not None, said)

@@ -32,7 +32,7 @@ from mcpgateway.hub.slot import Slot, slot_of
 from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE
 from mcpgateway.hub.tasks import OWNED, Learner
 from mcpgateway.hub.url_elicitation import SendingAway, sends_users
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.policy import routing
 from mcpgateway.policy.ownership import is_personal
 from mcpgateway.policy.sharing import scope_of
@@ -55,13 +55,15 @@ class _Doubtful(Between):
     switchboard: Switchboard
     message: Message
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """There is no answer; but if the handshake was refused, there may be one in the other era."""
         call.sink = self.sink
         if isinstance(why, SharedOtherwise):
-            self.switchboard.again(call, self.message)
+            call.message = self.message
+            self.switchboard.again(call)
         elif isinstance(why, HandshakeRefused) and call.session.server.protocol is None:
-            self.switchboard.refused(call, self.message, why)
+            call.message = self.message
+            self.switchboard.refused(call, why)
         else:
             call.sink.failed(call, why)
 
@@ -92,7 +94,7 @@ class Switchboard(Lifecycle):
         self._make_to_modern = make_to_modern
         self._to_modern: ToModern | None = None  # until somebody needs it
         self._board: SessionViews | None = None  # likewise
-        self._here: dict[str, Callable[[Call, Message], None]] = {
+        self._here: dict[str, Callable[[Request], None]] = {
             "ping": _pong,
             "logging/setLevel": self._set_level,
             SUBSCRIBE: self._subscribe,
@@ -206,12 +208,12 @@ class Switchboard(Lifecycle):
                 f"{server.name} keeps state per session: send initialize first and repeat the id it answers with",
             )
 
-    def again(self, call: Call, message: Message) -> None:
+    def again(self, call: Request) -> None:
         """A request waited for a child that is not shared after all: bring it to the one that it belongs to."""
         try:
             if not call.session.id:
                 self._check_anonymous(call.session.server)
-            self.submit(call, message)
+            self.submit(call)
         except GatewayError as why:
             call.fail(why)
 
@@ -249,7 +251,7 @@ class Switchboard(Lifecycle):
         if self._board is not None:
             self._board.tick()
 
-    def refused(self, call: Call, message: Message, why: GatewayError) -> None:
+    def refused(self, call: Request, why: GatewayError) -> None:
         """A request waited for a child that has refused the handshake: perhaps its server has none."""
         session: Session = call.session
 
@@ -258,12 +260,12 @@ class Switchboard(Lifecycle):
                 raise why
             self.current(session.server)
             self._cross_over(call)
-            self.submit(call, message)
+            self.submit(call)
 
         asked = self._has_other_era(session.server).addCallback(found)
         asked.addErrback(lambda failure: call.fail(reason(failure)))
 
-    def _cross_over(self, call: Call) -> None:
+    def _cross_over(self, call: Request) -> None:
         session: Session = call.session
         if not session.id:
             call.session = self.sessions.anonymous(
@@ -280,29 +282,29 @@ class Switchboard(Lifecycle):
 
     # Requests
 
-    def submit(self, call: Call, message: Message) -> None:
+    def submit(self, call: Request) -> None:
         """Bring a request to its server; the call's sink hears what becomes of it.
 
         :raise GatewayError: it goes nowhere.
         """
         session: Session = call.session
         if self.permits.scopes:
-            self.permits.check(session.principal, session.server, call, message)
+            self.permits.check(session.principal, session.server, call)
         if session.era is Era.MODERN:
-            self._bridge(call, message)
+            self._bridge(call)
             return
         if session.server.view:
-            self.board.submit(call, message)
+            self.board.submit(call)
             return
         here = self._here.get(call.method)
         if here is not None:
-            here(call, message)
-        elif message.params is not None and "task" in message.params:
-            self._learn(call, message)
+            here(call)
+        elif call.message.params is not None and "task" in call.message.params:
+            self._learn(call)
         else:
-            self._forward(call, message)
+            self._forward(call)
 
-    def take(self, call: Call, message: Message) -> None:
+    def take(self, call: Request) -> None:
         """Bring a request that a client has sent itself to its server; the call's sink hears what becomes of it.
 
         :raise GatewayError: it goes nowhere.
@@ -315,26 +317,26 @@ class Switchboard(Lifecycle):
         if session.sends_user:
             self.sending_away.attend(call)
         if self.permits.scopes:
-            self.permits.narrow(call.session.principal, call.session.server, call, message)
-        if not call.session.server.has_shield or not self.board.direct.serves(call, message):
-            self.submit(call, message)
+            self.permits.narrow(call.session.principal, call.session.server, call)
+        if not call.session.server.has_shield or not self.board.direct.serves(call):
+            self.submit(call)
 
-    def _bridge(self, call: Call, message: Message) -> None:
+    def _bridge(self, call: Request) -> None:
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
         slot = self.slot_for(call.session)
         session: Session = call.session
         if not slot.is_up and self._is_taken(session.server, Era.MODERN, session.principal):
             self._cross_over(call)
-            self.submit(call, message)
+            self.submit(call)
             return
         if slot.may_give_way:
-            call.sink = _Doubtful(call.sink, self, message)
+            call.sink = _Doubtful(call.sink, self, call.message)
         if slot.load + self.to_modern.load >= SESSION_CALLS_LIMIT:
             self.calls.check_load(call.session)
-        self.to_modern.submit(call, message)
+        self.to_modern.submit(call)
 
-    def _forward(self, call: Call, message: Message) -> None:
+    def _forward(self, call: Request) -> None:
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
         session: Session = call.session
@@ -350,58 +352,58 @@ class Switchboard(Lifecycle):
                 and self._is_taken(session.server, Era.LEGACY, session.principal)
             ):
                 self._cross_over(call)
-                self.submit(call, message)
+                self.submit(call)
                 return
-            call.sink = _Doubtful(call.sink, self, message)
+            call.sink = _Doubtful(call.sink, self, call.message)
         elif slot.may_give_way:
-            call.sink = _Doubtful(call.sink, self, message)
-        if slot.replicas is not None and _goes_anywhere(message):
-            slot.replicas.submit(call, message)
+            call.sink = _Doubtful(call.sink, self, call.message)
+        if slot.replicas is not None and _goes_anywhere(call.message):
+            slot.replicas.submit(call)
         else:
-            slot.submit(call, message)
+            slot.submit(call)
 
-    def _set_level(self, call: Call, message: Message) -> None:
+    def _set_level(self, call: Request) -> None:
         # One level for all is what a shared server has, so it is set to what the most verbose session asked for.
         session: Session = call.session
-        level = routing.asked_level(message.params)
+        level = routing.asked_level(call.message.params)
         slot = self.slot_for(session)
         if not slot.has_levels:
-            self._forward(call, message)  # it will say itself that it has none
+            self._forward(call)  # it will say itself that it has none
             return
         session.level, session.has_level = level, True
         self.sessions.remember(session)  # before the client is told, so that a kill in between loses nothing
         if slot.is_resting:
             call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))  # its child is told when there is one
         else:
-            slot.levels.wish(call, message)
+            slot.levels.wish(call)
         if slot.replicas is not None:
             slot.replicas.tune()
 
-    def _subscribe(self, call: Call, message: Message) -> None:
+    def _subscribe(self, call: Request) -> None:
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
         if not call.session.id:
             raise InvalidParams("Invalid params: a subscription needs a session; send initialize first")
-        uri = peek.text(message.params, "uri", jsonrpc.URI_LIMIT)
+        uri = peek.text(call.message.params, "uri", jsonrpc.URI_LIMIT)
         if uri is None:
             raise InvalidParams('Invalid params: "uri" must be a string')
-        self.pool.slot_for(call.session).subscriptions.submit(call, message, uri)
+        self.pool.slot_for(call.session).subscriptions.submit(call, uri)
 
-    def _learn(self, call: Call, message: Message) -> None:
+    def _learn(self, call: Request) -> None:
         slot = self.pool.slot_for(call.session)
         if slot.shared:
             call.sink = Learner(call.sink, slot.tasks)
-        self._forward(call, message)
+        self._forward(call)
 
-    def _check_task(self, call: Call, message: Message) -> None:
+    def _check_task(self, call: Request) -> None:
         slot = self.pool.slot_for(call.session)
-        if slot.shared and not self._owns_task(call, message):
+        if slot.shared and not self._owns_task(call):
             raise InvalidParams("Task not found")
-        self._forward(call, message)
+        self._forward(call)
 
-    def _owns_task(self, call: Call, message: Message) -> bool:
+    def _owns_task(self, call: Request) -> bool:
         session: Session = call.session
-        task = peek.text(message.params, "taskId")
+        task = peek.text(call.message.params, "taskId")
         slot = slot_of(session)
         return slot is not None and slot.tasks.is_of(session, task)
 
@@ -443,7 +445,7 @@ class Switchboard(Lifecycle):
         return self.pool.close()
 
 
-def _pong(call: Call, message: Message) -> None:
+def _pong(call: Request) -> None:
     call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
 
 

@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcpgateway.errors import GatewayError
-from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.interfaces import ICallSink, Request
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.jsonrpc import Envelope
 
@@ -27,19 +27,19 @@ class Between:
         """Whether the caller's connection has ended."""
         return bool(self.sink.is_gone)
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The server's own response."""
         self.sink.answered(call, reply)
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """The gateway answers in the server's place."""
         self.sink.failed(call, why)
 
-    def progressed(self, call: Call, message: bytes) -> None:
+    def progressed(self, call: Request, message: bytes) -> None:
         """The call's own progress."""
         self.sink.progressed(call, message)
 
-    def noticed(self, call: Call, message: bytes) -> bool:
+    def noticed(self, call: Request, message: bytes) -> bool:
         """Something before the answer."""
         return bool(self.sink.noticed(call, message))
 
@@ -49,7 +49,7 @@ def reason(why: Failure) -> GatewayError:
     return why.value if isinstance(why.value, GatewayError) else GatewayError("Internal error")
 
 
-def refuse(call: Call, why: GatewayError | Raw) -> None:
+def refuse(call: Request, why: GatewayError | Raw) -> None:
     """End a call with a reason of the gateway's, or with a server's own error."""
     if isinstance(why, GatewayError):
         call.sink.failed(call, why)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Raw
 
 from mcpgateway.errors import GatewayError
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.policy.progress import PATIENCE_TICKS, SILENT_TICKS, in_order, next_value
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.jsonrpc import Envelope
@@ -50,7 +50,7 @@ class Signs:
             return None
         return self._sign()
 
-    def follow(self, call: Call, message: bytes) -> bytes:
+    def follow(self, call: Request, message: bytes) -> bytes:
         """The server has reported progress: the message to send, with a value above those that were ours."""
         if self._told is None or call.progress is None:
             return message

@@ -12,7 +12,7 @@ from mcpgateway.backends.conversation import Conversation
 from mcpgateway.errors import GatewayError
 from mcpgateway.hub.filters import Between
 from mcpgateway.hub.sessions import Session
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.policy import routing
 from mcpgateway.protocol import jsonrpc, legacy
 from mcpgateway.protocol.jsonrpc import Envelope, Message
@@ -27,7 +27,7 @@ class _Wish(Between):
     _levels: Levels
     _nth: int
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """It agrees, or does not."""
         self._levels.answered(reply, self._nth)
         self.sink.answered(call, reply)
@@ -42,9 +42,7 @@ class Levels:
 
     log = Logger()
 
-    def __init__(
-        self, server: str, sessions: Collection[Session], submit: Callable[[Call, Message], None]
-    ) -> None:
+    def __init__(self, server: str, sessions: Collection[Session], submit: Callable[[Request], None]) -> None:
         self._server = server
         self._sessions = sessions
         self._submit = submit
@@ -65,7 +63,7 @@ class Levels:
         """The child has gone; what it was asked for is what the calls that wait for the next one wish."""
         self._conversation = None
 
-    def wish(self, call: Call, message: Message) -> None:
+    def wish(self, call: Request) -> None:
         """Take a client's request, whose session knows its wish already."""
         wanted = self._wanted()
         is_set = self._conversation is not None and self._has_agreed and wanted == self._level
@@ -73,13 +71,13 @@ class Levels:
             call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
             return
         call.sink = _Wish(call.sink, self, self._ask(wanted))
-        self._submit(call, self.updated(message))
+        self.update(call.message)
+        self._submit(call)
 
-    def updated(self, message: Message) -> Message:
-        """A client's request, for the level that is wanted now: others may have wished since."""
+    def update(self, message: Message) -> None:
+        """Have a client's request ask for the level that is wanted now: others may have wished since."""
         if message.params is not None and self._level is not None:
             message.params["level"] = jsonrpc.raw(self._level)
-        return message
 
     def joined(self, session: Session) -> None:
         """A session is there, perhaps with a wish."""

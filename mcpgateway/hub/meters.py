@@ -28,9 +28,9 @@ from attrs import frozen
 from msgspec import Raw
 
 from mcpgateway.errors import UnknownMethod
-from mcpgateway.interfaces import TIMED_OUT, Call
+from mcpgateway.interfaces import TIMED_OUT, Request
 from mcpgateway.protocol import jsonrpc, peek
-from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.protocol.jsonrpc import Envelope
 
 CALL_TOOL = "tools/call"
 OTHER = "(other)"
@@ -72,10 +72,10 @@ _EDGE = 512  # bytes at both ends of an answer that are looked at
 _FAILED = b'"isError"'
 _USUAL = b'"isError":false}}'  # what most answers of the Python SDK end with
 
-Begun = Callable[[Call, Message, "Row"], None]
+Begun = Callable[[Request, "Row"], None]
 """Told of every call that is brought to a server; its message may still be changed."""
 
-Ended = Callable[[Call, "Row", float, str, Any], None]
+Ended = Callable[[Request, "Row", float, str, Any], None]
 """Told of every call's end: its row, how many seconds it took, how it ended, and the response or the reason."""
 
 
@@ -115,11 +115,11 @@ class Row:
         self.total_s = self.last_at = 0.0
         self.recent = array("f")
 
-    def age(self, call: Call) -> float:
+    def age(self, call: Request) -> float:
         """For how many seconds a call of this row has been under way."""
         return self._meter.seconds() - call.began
 
-    def answered(self, call: Call, reply: Envelope, line: bytes = b"") -> None:
+    def answered(self, call: Request, reply: Envelope, line: bytes = b"") -> None:
         """There is an answer; ``line`` is how the server wrote it, where it was one."""
         if "error" in reply:
             has_failed = not (self.method in LISTS and has_none(reply))
@@ -131,12 +131,12 @@ class Row:
         else:
             self._ended(call, OK, reply)
 
-    def failed(self, call: Call, why: Any) -> None:
+    def failed(self, call: Request, why: Any) -> None:
         """There is no answer of the server's."""
         self.errors += 1
         self._ended(call, ERROR, why)
 
-    def taken_back(self, call: Call, reason: str) -> None:
+    def taken_back(self, call: Request, reason: str) -> None:
         """Nobody waits for an answer any more."""
         if reason == TIMED_OUT:
             self.failed(call, reason)
@@ -144,7 +144,7 @@ class Row:
             self.cancelled += 1
             self._ended(call, CANCELLED, reason)
 
-    def _ended(self, call: Call, outcome: str, said: Any) -> None:
+    def _ended(self, call: Request, outcome: str, said: Any) -> None:
         meter = self._meter
         now = meter.seconds()
         spent = now - call.began
@@ -195,17 +195,17 @@ class Uncounted:
 
     method = tool = ""
 
-    def age(self, call: Call) -> float:
+    def age(self, call: Request) -> float:
         """It is the other's."""
         return 0.0
 
-    def answered(self, call: Call, reply: Envelope, line: bytes = b"") -> None:
+    def answered(self, call: Request, reply: Envelope, line: bytes = b"") -> None:
         """There is an answer."""
 
-    def failed(self, call: Call, why: Any) -> None:
+    def failed(self, call: Request, why: Any) -> None:
         """There is none."""
 
-    def taken_back(self, call: Call, reason: str) -> None:
+    def taken_back(self, call: Request, reason: str) -> None:
         """Nobody waits for one."""
 
 
@@ -237,10 +237,10 @@ class Meter:
     def __len__(self) -> int:
         return len(self._by_tool) + len(self._by_method)
 
-    def begin(self, call: Call, message: Message) -> None:
+    def begin(self, call: Request) -> None:
         """A call is brought to the server; from now on it is measured."""
         if call.method == CALL_TOOL:
-            params = message.params
+            params = call.message.params
             name = params.get("name") if params is not None else None
             row = self._by_spelling.get(bytes(name)) if name is not None else None
             if row is None:
@@ -250,15 +250,15 @@ class Meter:
         call.meter = row
         call.began = self.seconds()
         if self.meters.on_begin is not None:
-            self.meters.on_begin(call, message, row)
+            self.meters.on_begin(call, row)
 
-    def begin_tool(self, call: Call, message: Message, name: str) -> None:
+    def begin_tool(self, call: Request, name: str) -> None:
         """A call of a tool begins, by its own name, however it is written in the message."""
         row = self.tool(name)
         call.meter = row
         call.began = self.seconds()
         if self.meters.on_begin is not None:
-            self.meters.on_begin(call, message, row)
+            self.meters.on_begin(call, row)
 
     def _tool_as_written(self, params: Envelope | None, name: Raw | None) -> Row:
         row = self.tool(peek.text(params, "name", NAME_CHARS) or OTHER)

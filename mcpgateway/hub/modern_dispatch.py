@@ -39,7 +39,7 @@ from mcpgateway.errors import (
 from mcpgateway.hub import param_headers
 from mcpgateway.hub.authorization import Permits
 from mcpgateway.hub.bridge.to_legacy import ASKING, ToLegacy, place_of
-from mcpgateway.hub.caller import Asker
+from mcpgateway.hub.caller import Caller
 from mcpgateway.hub.filters import Between, reason
 from mcpgateway.hub.peers import Claim, Neighbours, unclaimed
 from mcpgateway.hub.pool import Pool
@@ -52,7 +52,7 @@ from mcpgateway.hub.slot import Slot, slot_of
 from mcpgateway.hub.subscriptions.upstream_modern import ClientListener, Filter, narrowed, read_filter
 from mcpgateway.hub.tasks import Learner
 from mcpgateway.hub.url_elicitation import SendingAway
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.policy.eras import EraPath, is_offered
 from mcpgateway.policy.sharing import Variant, variant_of
 from mcpgateway.protocol import jsonrpc, modern, peek
@@ -77,7 +77,7 @@ class _Keeper(Between):
     params: Envelope | None
     changes: int
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The server's own response."""
         if "result" in reply:
             if call.method == modern.DISCOVER:
@@ -97,16 +97,21 @@ class _Doubtful(Between):
 
     stateless: Stateless
     message: Message
-    asker: Asker
+    caller: Caller
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """There is no answer; but if the first words were refused, there may be one in the other era."""
         call.sink = self.sink
-        asker = self.asker
         if isinstance(why, SharedOtherwise):
-            self.stateless.anew(call, self.message, asker)
-        elif isinstance(why, HandshakeRefused) and asker.server.protocol is None and not asker.has_tried:
-            self.stateless.again(call, self.message, asker)
+            call.message, call.caller = self.message, self.caller
+            self.stateless.anew(call)
+        elif (
+            isinstance(why, HandshakeRefused)
+            and self.caller.server.protocol is None
+            and not self.caller.has_tried
+        ):
+            call.message, call.caller = self.message, self.caller
+            self.stateless.again(call)
         else:
             call.sink.failed(call, why)
 
@@ -152,7 +157,7 @@ class Stateless:
         self._neighbours = neighbours
         self._cache = cache
         self.to_legacy = to_legacy
-        self._listeners: dict[Call, tuple[Slot, ClientListener]] = {}
+        self._listeners: dict[Request, tuple[Slot, ClientListener]] = {}
         self._of_peers: dict[tuple[Variant, str, int], Session] = {}
 
     def adopt(self, change: Change) -> None:
@@ -168,7 +173,7 @@ class Stateless:
         if self._views is not None:
             self._views.adopt()
 
-    def submit(self, call: Call, message: Message, asker: Asker) -> None:
+    def submit(self, call: Request) -> None:
         """Bring a request on its way; the call's sink hears what becomes of it.
 
         :raise GatewayError: it goes nowhere.
@@ -177,58 +182,61 @@ class Stateless:
             raise UnknownMethod(f"Method not found: {call.method} (not in {LATEST_MODERN})")
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
+        caller: Caller = call.caller
         if self.permits.scopes:
-            self.permits.check(asker.principal, asker.server, call, message)
-        if asker.server.view:
-            self._on_view(call, message, asker)
+            self.permits.check(caller.principal, caller.server, call)
+        if caller.server.view:
+            self._on_view(call)
             return
-        server = asker.server = self.current(asker.server)  # it may have been a while since it was looked up
+        server = caller.server = self.current(
+            caller.server
+        )  # it may have been a while since it was looked up
         road = self._eras.road(server, Era.MODERN)
-        if road is None and self._pool.is_taken(server, Era.MODERN, asker.principal):
+        if road is None and self._pool.is_taken(server, Era.MODERN, caller.principal):
             road = self._beside(server)  # not even a probe may run beside its child
         if road is None:
-            self._later(self._eras.find_out(server, Era.MODERN), call, message, asker)
+            self._later(self._eras.find_out(server, Era.MODERN), call)
         elif road is EraPath.REFUSED or (
             call.method == modern.DISCOVER and not self._is_offered(road, server)
         ):
             raise UnsupportedVersion(UNSUPPORTED)
         else:
-            self._go(road, call, message, asker)
+            self._go(road, call)
 
-    def take(self, call: Call, message: Message, asker: Asker) -> None:
+    def take(self, call: Request) -> None:
         """Bring a request that a client has sent itself on its way; the call's sink hears what becomes of it.
 
         :raise GatewayError: it goes nowhere.
         """
-        server = asker.server
+        server = call.caller.server
         if self.permits.scopes:
-            self.permits.narrow(asker.principal, server, call, message)
-        self.sending_away.attend_modern(call, message, asker, self.anew)
-        if not server.has_shield or not self.direct().serves_modern(call, message, server, asker.principal):
-            self.submit(call, message, asker)
+            self.permits.narrow(call.caller.principal, server, call)
+        self.sending_away.attend_modern(call, self.anew)
+        if not server.has_shield or not self.direct().serves_modern(call, server, call.caller.principal):
+            self.submit(call)
 
     @property
     def is_heard(self) -> bool:
         """Whether clients listen to views."""
         return self._views is not None and self._views.is_heard
 
-    def _on_view(self, call: Call, message: Message, asker: Asker) -> None:
+    def _on_view(self, call: Request) -> None:
         if self._views is None:
             if self.make_views is None:
-                raise UnknownServer(f"Unknown server: {asker.server.name}")
+                raise UnknownServer(f"Unknown server: {call.caller.server.name}")
             self._views = self.make_views(self)
-        self._views.submit(call, message, asker)
+        self._views.submit(call)
 
-    def again(self, call: Call, message: Message, asker: Asker) -> None:
+    def again(self, call: Request) -> None:
         """A server does not speak the era that it was found to speak: find out once more, and go there."""
-        asker.has_tried = True
-        self._eras.doubt(asker.server)
-        self.anew(call, message, asker)
+        call.caller.has_tried = True
+        self._eras.doubt(call.caller.server)
+        self.anew(call)
 
-    def anew(self, call: Call, message: Message, asker: Asker) -> None:
+    def anew(self, call: Request) -> None:
         """Bring a request on its way once more, since another than was thought is the right one."""
         try:
-            self.submit(call, message, asker)
+            self.submit(call)
         except GatewayError as why:
             call.fail(why)
 
@@ -246,46 +254,46 @@ class Stateless:
         is_spoken = self._eras.known(server).modern is not False
         return is_offered(road, self._eras.bridge(server), is_spoken=is_spoken)
 
-    def _later(self, known: Deferred[None], call: Call, message: Message, asker: Asker) -> None:
-        known.addCallback(lambda _: None if call.sink.is_gone else self.submit(call, message, asker))
+    def _later(self, known: Deferred[None], call: Request) -> None:
+        known.addCallback(lambda _: None if call.sink.is_gone else self.submit(call))
         known.addErrback(self._not_submitted, call)
 
-    def _not_submitted(self, why: Failure, call: Call) -> None:
+    def _not_submitted(self, why: Failure, call: Request) -> None:
         if not why.check(GatewayError):
             self.log.failure("a request broke", why, event="request.broken")
         call.fail(reason(why))
 
-    def _go(self, road: EraPath, call: Call, message: Message, asker: Asker) -> None:
+    def _go(self, road: EraPath, call: Request) -> None:
         peer = 0
-        if self._pool.keeps_state(asker.server):
-            found = asker.pid or self._neighbours.process(asker.caller)
+        if self._pool.keeps_state(call.caller.server):
+            found = call.caller.pid or self._neighbours.process(call.caller.connection)
             if found is None:
-                self._later(self._neighbours.look_for(asker.caller), call, message, asker)
+                self._later(self._neighbours.look_for(call.caller.connection), call)
                 return
             if not found:
                 raise UnsupportedVersion(
                     UNSUPPORTED,
-                    f"{asker.server.name} keeps state for each client, and nothing tells which one this is",
+                    f"{call.caller.server.name} keeps state for each client, and nothing tells which one this is",
                 )
             peer = found
-        call.level = modern.level(message.meta)
-        session = self._session(asker, peer) if road is EraPath.NATIVE else None
+        call.level = modern.level(call.message.meta)
+        session = self._session(call.caller, peer) if road is EraPath.NATIVE else None
         if (
             session is not None
             and not _is_up(session)
-            and self._pool.is_taken(asker.server, Era.MODERN, asker.principal)
+            and self._pool.is_taken(call.caller.server, Era.MODERN, call.caller.principal)
         ):
             session = None
-            if self._beside(asker.server) is EraPath.REFUSED:
-                raise UnsupportedVersion(UNSUPPORTED, ALONE.format(name=asker.server.name))
+            if self._beside(call.caller.server) is EraPath.REFUSED:
+                raise UnsupportedVersion(UNSUPPORTED, ALONE.format(name=call.caller.server.name))
         if session is None:
-            call.sink = _Doubtful(call.sink, self, message, asker)
-            self.to_legacy.submit(call, message, asker, peer)
+            call.sink = _Doubtful(call.sink, self, call.message, call.caller)
+            self.to_legacy.submit(call, peer)
         else:
-            self._native(call, message, asker, session)
+            self._native(call, session)
 
-    def _session(self, asker: Asker, peer: int) -> Session:
-        server, principal = asker.server, asker.principal
+    def _session(self, caller: Caller, peer: int) -> Session:
+        server, principal = caller.server, caller.principal
         if not peer:
             return self._sessions.anonymous(server, principal, LATEST_MODERN, Era.MODERN)
         key = (variant_of(server), principal, peer)
@@ -301,57 +309,57 @@ class Stateless:
         session.seen = self._sessions.now
         return session
 
-    def meeting(self, asker: Asker) -> Session | None:
+    def meeting(self, caller: Caller) -> Session | None:
         """The session that a request will be of; None where that has to be found out, or is of the other era."""
-        server = asker.server = self.current(asker.server)
+        server = caller.server = self.current(caller.server)
         if self._eras.road(server, Era.MODERN) is not EraPath.NATIVE or self._pool.keeps_state(server):
             return None
-        session = self._session(asker, 0)
-        if not _is_up(session) and self._pool.is_taken(server, Era.MODERN, asker.principal):
+        session = self._session(caller, 0)
+        if not _is_up(session) and self._pool.is_taken(server, Era.MODERN, caller.principal):
             return None
         if session.slot is None:
             self._pool.slot_for(session)
         return session
 
-    def _native(self, call: Call, message: Message, asker: Asker, session: Session) -> None:
+    def _native(self, call: Request, session: Session) -> None:
         call.session = session
         slot = slot_of(session) or self._pool.slot_for(session)
         if slot.conversation is None or slot.may_give_way:
-            call.sink = _Doubtful(call.sink, self, message, asker)
+            call.sink = _Doubtful(call.sink, self, call.message, call.caller)
         if call.method == modern.LISTEN:
-            self._listen(call, message, slot)
+            self._listen(call, slot)
             return
         if call.method == "tools/call":
-            learning = param_headers.check(slot, message, asker.headers)
+            learning = param_headers.check(slot, call.message, call.caller.headers)
             if learning is not None:
-                self._later(learning, call, message, asker)
+                self._later(learning, call)
                 return
-            if modern.has_tasks(message.meta):
+            if modern.has_tasks(call.message.meta):
                 call.sink = Learner(call.sink, slot.tasks)
         elif call.method in CACHEABLE:
-            kept = self._cache.get(slot, call.method, message.params, session.principal)
+            kept = self._cache.get(slot, call.method, call.message.params, session.principal)
             if kept is not None:
                 call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, kept))
                 return
-            call.sink = _Keeper(call.sink, self._cache, slot, dict(message.params or {}), slot.changes)
+            call.sink = _Keeper(call.sink, self._cache, slot, dict(call.message.params or {}), slot.changes)
         elif call.method in TASK_METHODS:
-            _check_task(message, slot, session)
+            _check_task(call, session, slot)
         if call.method in ASKING:
-            self._take_state(call, message, asker)
-        _send(call, message, slot)
+            self._take_state(call)
+        _send(call, slot)
 
-    def _take_state(self, call: Call, message: Message, asker: Asker) -> None:
+    def _take_state(self, call: Request) -> None:
         # It is looked at once, whichever way the request goes then.
-        if not asker.has_state:
-            asker.has_state = True
-            self.states.take(call, message, asker.principal, place_of(asker.server))
+        if not call.caller.has_state:
+            call.caller.has_state = True
+            self.states.take(call, call.caller.principal, place_of(call.caller.server))
 
     # Listening
 
-    def _listen(self, call: Call, message: Message, slot: Slot) -> None:
+    def _listen(self, call: Request, slot: Slot) -> None:
         if slot.listening is None:
             raise BadReply("this server does not let anybody listen")
-        wanted = narrowed(read_filter(message.params))
+        wanted = narrowed(read_filter(call.message.params))
         owned = frozenset(task for task in wanted.tasks if slot.tasks.is_of(call.session, task))
         listener = ClientListener(call, Filter(wanted.lists, wanted.uris, owned), self._forget)
         self._listeners[call] = (slot, listener)
@@ -361,7 +369,7 @@ class Stateless:
             del self._listeners[call]
             raise
 
-    def _forget(self, call: Call) -> bool:
+    def _forget(self, call: Request) -> bool:
         found = self._listeners.pop(call, None)
         if found is None:
             return False
@@ -372,7 +380,7 @@ class Stateless:
 
     # The end
 
-    def cancel(self, call: Call) -> None:
+    def cancel(self, call: Request) -> None:
         """Take a request back: its client does not wait for the answer any more."""
         if self._views is not None and self._views.cancel(call):
             return
@@ -410,19 +418,19 @@ class Stateless:
         self.to_legacy.close()
 
 
-def _send(call: Call, message: Message, slot: Slot) -> None:
-    if slot.replicas is not None and call.method == "tools/call" and not modern.has_tasks(message.meta):
-        slot.replicas.submit(call, message)
+def _send(call: Request, slot: Slot) -> None:
+    if slot.replicas is not None and call.method == "tools/call" and not modern.has_tasks(call.message.meta):
+        slot.replicas.submit(call)
     else:
-        slot.submit(call, message)
+        slot.submit(call)
 
 
 def _is_up(session: Session) -> bool:
     return session.slot is not None and session.slot.is_up
 
 
-def _check_task(message: Message, slot: Slot, session: Session) -> None:
-    if slot.tasks.is_of(session, peek.text(message.params, "taskId")):
+def _check_task(call: Request, session: Session, slot: Slot) -> None:
+    if slot.tasks.is_of(session, peek.text(call.message.params, "taskId")):
         return
-    modern.check_tasks(message.meta)
+    modern.check_tasks(call.message.meta)
     raise InvalidParams("Task not found")

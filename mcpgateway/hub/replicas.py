@@ -19,8 +19,7 @@ from attrs import define, field
 
 from mcpgateway.errors import GatewayError, HandshakeFailed, LaunchFailed
 from mcpgateway.hub.filters import Between
-from mcpgateway.interfaces import Call
-from mcpgateway.protocol.jsonrpc import Message
+from mcpgateway.interfaces import Request
 
 if TYPE_CHECKING:
     from mcpgateway.hub.upstream import Upstream
@@ -35,13 +34,12 @@ class _Hopeful(Between):
     """Waits for a replica that has to be started first; if it cannot be, others run."""
 
     _replicas: Replicas
-    _message: Message
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """There is no answer; a call that never left is sent to another."""
         call.sink = self.sink
         if isinstance(why, LaunchFailed | HandshakeFailed):
-            self._replicas.elsewhere(call, self._message)
+            self._replicas.elsewhere(call)
         else:
             call.sink.failed(call, why)
 
@@ -78,14 +76,14 @@ class Replicas:
     def __iter__(self) -> Iterator[Upstream]:
         return iter(list(self._others.values()))
 
-    def submit(self, call: Call, message: Message) -> None:
+    def submit(self, call: Request) -> None:
         """Send a call to whichever child has least to do."""
         slot = self._least()
         if slot is not self.home and slot.conversation is None:
-            call.sink = _Hopeful(call.sink, self, message)
-        slot.submit(call, message)
+            call.sink = _Hopeful(call.sink, self)
+        slot.submit(call)
 
-    def holder(self, call: Call) -> Upstream | None:
+    def holder(self, call: Request) -> Upstream | None:
         """The slot of the child that a call is with."""
         return next((each for each in (self.home, *self) if call in each.calls()), None)
 
@@ -100,13 +98,13 @@ class Replicas:
             least = self._others[nth] = self._make(nth)
         return least
 
-    def elsewhere(self, call: Call, message: Message) -> None:
+    def elsewhere(self, call: Request) -> None:
         """A replica could not be started: whoever waits for it is served by those that run."""
         self._respite = RESPITE_TICKS
         running = [each for each in self._others.values() if each.conversation is not None]
-        min((self.home, *running), key=_load).submit(call, message)
+        min((self.home, *running), key=_load).submit(call)
 
-    def cancel(self, call: Call, reason: str) -> bool:
+    def cancel(self, call: Request, reason: str) -> bool:
         """Take a call back from whichever child has it."""
         return any(each.cancel(call, reason) for each in self._others.values())
 

@@ -18,7 +18,7 @@ from msgspec import Raw
 
 from mcpgateway.errors import InvalidParams
 from mcpgateway.hub.filters import Between
-from mcpgateway.interfaces import Call, ISessionStore
+from mcpgateway.interfaces import ISessionStore, Request
 from mcpgateway.protocol import jsonrpc, modern, peek, translate
 from mcpgateway.protocol.jsonrpc import Envelope, Message
 from mcpgateway.protocol.request_states import HANDLE_BYTES, Carried, RequestStates, digest_of
@@ -46,7 +46,7 @@ class _Wrapping(Between):
     principal: str
     place: str
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The server's own response; nearly all of them hold none, which is seen without decoding them."""
         if "result" in reply and _ASKS.search(reply["result"]):
             key = (self.principal, self.place, call.method, digest_of(self.message.params or {}))
@@ -66,17 +66,17 @@ class ServerStates:
     _seconds: Callable[[], float]
     _used: dict[bytes, None] = field(factory=dict, init=False, repr=False)
 
-    def take(self, call: Call, message: Message, principal: str, place: str) -> None:
+    def take(self, call: Request, principal: str, place: str) -> None:
         """A request is about to be sent to a server that may ask something in its answer.
 
         :param place: names the server, as it is run for the client.
         :raise InvalidParams: it brings a state that is not good.
         """
-        params = message.params
+        params = call.message.params
         if params is not None and _STATE in params:
             key = (principal, place, call.method, digest_of(params))
             params[_STATE] = self._unwrapped(params, key)
-        call.sink = _Wrapping(call.sink, self, message, principal, place)
+        call.sink = _Wrapping(call.sink, self, call.message, principal, place)
 
     def _unwrapped(self, params: Envelope, key: Key) -> Raw:
         state = peek.text(params, _STATE, STATE_LIMIT) or ""

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from mcpgateway.backends.conversation import Conversation
-from mcpgateway.interfaces import Call, Gone
+from mcpgateway.interfaces import Gone, Request
 
 LIMIT = 3  # of one slot; where more hang, the one that has hung for longest is ended
 
@@ -66,11 +66,11 @@ class Retired:
         for each in others[: max(0, len(others) - LIMIT)]:
             each.give_up("it was stuck, and so were others after it")
 
-    def calls(self) -> Iterator[Call]:
+    def calls(self) -> Iterator[Request]:
         """The calls that they still have."""
         return (call for each in self for call in each.conversation.calls())
 
-    def cancel(self, call: Call, reason: str) -> bool:
+    def cancel(self, call: Request, reason: str) -> bool:
         """Take a call back from whichever has it."""
         return any(each.conversation.cancel(call, reason) for each in self)
 

@@ -33,7 +33,7 @@ from mcpgateway.hub.client_requests import Questions
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.tasks import related
-from mcpgateway.interfaces import Call, ISlotListener
+from mcpgateway.interfaces import ISlotListener, Request
 from mcpgateway.policy import routing
 from mcpgateway.policy.client_requests import refusal
 from mcpgateway.protocol import jsonrpc, legacy, peek
@@ -264,7 +264,7 @@ class Notices:
 
     # What else is learnt
 
-    def refused(self, backend: Slot, call: Call, error: Raw) -> None:
+    def refused(self, backend: Slot, call: Request, error: Raw) -> None:
         """Remember who is sent to a URL, to tell that client when it is done there."""
         if call.session is None or not call.session.id:
             return

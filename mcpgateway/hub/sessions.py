@@ -25,7 +25,7 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError
 from mcpgateway.hub.mailbox import Mailbox
 from mcpgateway.hub.replay import Budget, Replay
-from mcpgateway.interfaces import Call, ISessionStore, SessionRecord
+from mcpgateway.interfaces import ISessionStore, Request, SessionRecord
 from mcpgateway.policy.client_requests import Offer, name_of
 from mcpgateway.policy.routing import DEFAULT_LEVEL
 from mcpgateway.policy.sharing import Variant, variant_of
@@ -58,13 +58,13 @@ class UsedSlot(Protocol):
     def listening(self) -> object | None:
         """True where somebody listens to its child, in the modern era."""
 
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[Request]:
         """The calls under way or waiting."""
 
     def greet(self) -> Deferred[Envelope]:
         """Fires with the first words of its child, which is started."""
 
-    def cancel(self, call: Call, reason: str) -> bool:
+    def cancel(self, call: Request, reason: str) -> bool:
         """Take a call back; false when it has been answered."""
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import define
 from msgspec import Raw
 from twisted.internet.defer import Deferred, DeferredList, fail, succeed
 from twisted.internet.error import AlreadyCalled, AlreadyCancelled
@@ -36,11 +36,11 @@ from mcpgateway.hub.meters import Meters
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE, Restoration, Subscriptions
 from mcpgateway.hub.upstream import Upstream
-from mcpgateway.interfaces import Call, Gone, ILauncher, INoticeListener, ISlotListener, Launch
+from mcpgateway.interfaces import Gone, ILauncher, INoticeListener, ISlotListener, Launch, Request
 from mcpgateway.policy.lifecycle import LifecycleMachine, new_life
 from mcpgateway.policy.sharing import may_move
 from mcpgateway.protocol import legacy
-from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
 
 if TYPE_CHECKING:
@@ -56,14 +56,6 @@ CALL_TOOL = "tools/call"
 TOOLS_CHANGED = "notifications/tools/list_changed"
 WAITING_LIMIT = 1000  # calls that wait for one child to start
 PERMIT_S = 5.0  # after that a child only waits, as for a download, and keeps no other from starting
-
-
-@define(eq=False)
-class _Waiting:
-    """A request that came before the child was ready."""
-
-    call: Call
-    message: Message = field(repr=False)
 
 
 @define
@@ -137,7 +129,7 @@ class Slot(Upstream):
         self._dismissed: Conversation | None = None  # that of the latest child which was told to end
         self._permit: IDelayedCall | None = None  # to start; given back in time
         self._why: GatewayError = HandshakeFailed(f"{server.name} has not been started")
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[Request] = []
         self._greeting: list[Deferred[Envelope]] = []
         self._resting: list[Deferred[None]] = []
         self._ladders = (
@@ -154,9 +146,9 @@ class Slot(Upstream):
         self.snapshot = snapshots.of(self, self._params) if snapshots is not None else None
         self._takers = self._new_takers()
 
-    def _new_takers(self) -> dict[str, Callable[[Call, Message], bool]]:
+    def _new_takers(self) -> dict[str, Callable[[Request], bool]]:
         # Who looks at requests of some methods first, and may answer them.
-        takers: dict[str, Callable[[Call, Message], bool]] = {}
+        takers: dict[str, Callable[[Request], bool]] = {}
         if self.snapshot is not None:
             from mcpgateway.hub.catalog.recorded import ASKED
 
@@ -237,32 +229,32 @@ class Slot(Upstream):
         """Whether it has no child, and its server is known well enough without."""
         return self._current is None and self.snapshot is not None and self.snapshot.is_known
 
-    def submit(self, call: Call, message: Message) -> None:
+    def submit(self, call: Request) -> None:
         """Send a request, now if the child is warm; its sink hears what becomes of it."""
         take = self._takers.get(call.method)
-        if take is None or not take(call, message):
-            self.enter(call, message)
+        if take is None or not take(call):
+            self.enter(call)
 
-    def measure(self, call: Call, message: Message) -> None:
+    def measure(self, call: Request) -> None:
         """Count a request from now on, if it is not counted yet."""
         if call.meter is None:
-            self._meter.begin(call, message)
+            self._meter.begin(call)
 
-    def enter(self, call: Call, message: Message) -> None:
+    def enter(self, call: Request) -> None:
         """Send a request that nobody has to look at any more."""
         if call.meter is None:
-            self._meter.begin(call, message)
+            self._meter.begin(call)
         conversation = self.conversation
         try:
             if conversation is not None:
-                conversation.request(call, message)
+                conversation.request(call)
                 return
             if len(self._waiting) >= WAITING_LIMIT:
                 raise Overloaded(f"{WAITING_LIMIT} calls already wait for {self.server.name} to start")
         except GatewayError as why:
             call.fail(why)
             return
-        self._waiting.append(_Waiting(call, message))
+        self._waiting.append(call)
         self._life.wanted()
 
     def greet(self) -> Deferred[Envelope]:
@@ -347,7 +339,7 @@ class Slot(Upstream):
 
     # What the child says.
 
-    def newest_calls(self) -> dict[Session, Call]:
+    def newest_calls(self) -> dict[Session, Request]:
         """Each session's newest call under way."""
         # Calls stand in the order they were sent, so a session's last one is its newest.
         return {call.session: call for call in self._sent() if call.number}
@@ -392,13 +384,13 @@ class Slot(Upstream):
         if backend is self._current:
             self._around.listener.progressed(self, number, params, message)
 
-    def refused(self, backend: Conversation, call: Call, error: Raw) -> None:
+    def refused(self, backend: Conversation, call: Request, error: Raw) -> None:
         """A call is answered with an error of the child's."""
         if self._around.locks is not None:
             self._around.locks.heard(self, legacy.error_text(error))
         self._around.listener.refused(self, call, error)
 
-    def cancel(self, call: Call, reason: str) -> bool:
+    def cancel(self, call: Request, reason: str) -> bool:
         """Take a call back, wherever it is; false when it has been answered."""
         if self.subscriptions.withdraw(call):
             return True
@@ -411,30 +403,28 @@ class Slot(Upstream):
                 self.limiter.taken_back(call)
         return is_found
 
-    def _take_back(self, call: Call, reason: str) -> bool:
-        for each in self._waiting:
-            if each.call is call:
-                self._waiting.remove(each)
-                if call.meter is not None:
-                    call.meter.taken_back(call, reason)
-                return True
+    def _take_back(self, call: Request, reason: str) -> bool:
+        if call in self._waiting:
+            self._waiting.remove(call)
+            if call.meter is not None:
+                call.meter.taken_back(call, reason)
+            return True
         if self.limiter is not None and self.limiter.withdraw(call, reason):
             return True
         if self._current is not None and self._current.cancel(call, reason):
             return True
         return self.retired is not None and self.retired.cancel(call, reason)
 
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[Request]:
         """The calls under way or waiting, our own left out; those that wait for another's answer come first.
 
         So whoever takes all of them back does not have the server asked for what is taken back a moment later.
         """
         retired = self.retired.calls() if self.retired is not None else ()
-        waiting = (each.call for each in self._waiting)
         behind = self.limiter.calls(self) if self.limiter is not None else ()
-        return [*self.subscriptions.waiting(), *behind, *retired, *self._sent(), *waiting]
+        return [*self.subscriptions.waiting(), *behind, *retired, *self._sent(), *self._waiting]
 
-    def _sent(self) -> Iterable[Call]:
+    def _sent(self) -> Iterable[Request]:
         return self._current.calls() if self._current is not None else ()
 
     def close(self) -> Deferred[None]:
@@ -469,8 +459,8 @@ class Slot(Upstream):
             self.listening.child_ended()
         self._around.listener.lost(self)
         self._life.gone()
-        for call, message in unsent:
-            self.submit(call, message)
+        for call in unsent:
+            self.submit(call)
 
     def becomes(self, server: ServerSpec, *, restarts: bool) -> None:
         """Run another definition of the server from now on.
@@ -666,13 +656,13 @@ class Slot(Upstream):
             return
         # A farewell to a resource that somebody else has come back with since must not follow upon the subscription to
         # it.
-        self._send(lambda each: each.call.method in {SUBSCRIBE, UNSUBSCRIBE})
+        self._send(lambda each: each.method in {SUBSCRIBE, UNSUBSCRIBE})
         self.levels.begin(self.conversation if self.has_levels else None)
         self._restore(self.subscriptions.uris())
         if not self.is_replica:  # what a client knows of the server it knows from another child
             anew = [each for each in self.sessions if self._is_another or each.is_stale]
             self._around.listener.warmed(self, anew)
-        self._send(lambda each: each.call.method not in {SUBSCRIBE, UNSUBSCRIBE})
+        self._send(lambda each: each.method not in {SUBSCRIBE, UNSUBSCRIBE})
 
     def _refresh(self, snapshot: Snapshot, conversation: Conversation) -> None:
         if snapshot.outdated():
@@ -686,12 +676,13 @@ class Slot(Upstream):
         self._send(lambda _: True)
         self._around.listener.warmed(self, ())
 
-    def _send(self, is_next: Callable[[_Waiting], bool]) -> None:
+    def _send(self, is_next: Callable[[Request], bool]) -> None:
         waiting = self._waiting
         self._waiting = [each for each in waiting if not is_next(each)]
         for each in filter(is_next, waiting):
-            is_wish = each.call.method == SET_LEVEL
-            self.submit(each.call, self.levels.updated(each.message) if is_wish else each.message)
+            if each.method == SET_LEVEL:
+                self.levels.update(each.message)
+            self.submit(each)
 
     def refuse(self) -> None:
         """Answer what has waited with the reason why there is no child."""
@@ -699,9 +690,9 @@ class Slot(Upstream):
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             if self._may_go_on():
-                each.call.sink.failed(each.call, self._why)
+                each.sink.failed(each, self._why)
             else:
-                each.call.fail(self._why)
+                each.fail(self._why)
         for done in greeting:
             done.errback(self._why)
         if self.listening is not None:
@@ -711,13 +702,13 @@ class Slot(Upstream):
         """Let go of all who use the child, before it is sent anything: they look for another."""
         waiting, self._waiting = self._waiting, []
         if self.limiter is not None:
-            waiting += [_Waiting(each.call, each.message) for each in self.limiter.leave(self)]
+            waiting += [each.call for each in self.limiter.leave(self)]
         for session in list(self.sessions):
             self.leave(session)
         for each in waiting:
-            if each.call.session is not None:
-                each.call.session.slot = None
-            each.call.sink.failed(each.call, why)
+            if each.session is not None:
+                each.session.slot = None
+            each.sink.failed(each, why)
 
     def _may_go_on(self) -> bool:
         # Another child may be asked in its place, or the same server in the other era: it has not ended yet.

@@ -12,7 +12,7 @@ from msgspec import Raw
 from mcpgateway.errors import GatewayError
 from mcpgateway.hub.filters import Between
 from mcpgateway.hub.sessions import Session
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 
@@ -51,7 +51,7 @@ class Tasks:
         """No task has begun yet."""
         return cls({}, {})
 
-    def learn(self, call: Call, reply: Envelope) -> None:
+    def learn(self, call: Request, reply: Envelope) -> None:
         """Read a reply that may have begun a task."""
         result = peek.members(reply, "result")
         # The legacy era has the task within the result, the extension of the modern one is the result.
@@ -130,7 +130,7 @@ class Learner(Between):
 
     _tasks: Tasks
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """Learn, and pass on what is the caller's."""
         if call.method == "tasks/list":
             reply = self._tasks.mine(call.session, reply)

@@ -22,8 +22,8 @@ from mcpgateway.hub.retired import Retired
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.subscriptions.upstream_legacy import Subscriptions
 from mcpgateway.hub.tasks import Tasks
-from mcpgateway.interfaces import Call
-from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.interfaces import Request
+from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
 
 if TYPE_CHECKING:
@@ -182,23 +182,23 @@ class Upstream(ABC):
         """How many requests are under way or waiting."""
 
     @abstractmethod
-    def submit(self, call: Call, message: Message) -> None:
+    def submit(self, call: Request) -> None:
         """Send a request, now if the child is warm; its sink hears what becomes of it."""
 
     @abstractmethod
-    def enter(self, call: Call, message: Message) -> None:
+    def enter(self, call: Request) -> None:
         """Send a request that no part has to look at any more."""
 
     @abstractmethod
-    def measure(self, call: Call, message: Message) -> None:
+    def measure(self, call: Request) -> None:
         """Count a request from now on, if it is not counted yet."""
 
     @abstractmethod
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[Request]:
         """The calls under way or waiting, our own left out; those that wait for another's answer come first."""
 
     @abstractmethod
-    def cancel(self, call: Call, reason: str) -> bool:
+    def cancel(self, call: Request, reason: str) -> bool:
         """Take a call back, wherever it is; false when it has been answered."""
 
     @abstractmethod

@@ -21,10 +21,10 @@ from twisted.internet.interfaces import IReactorTime
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError, NeedsLogin, SignInElicited
-from mcpgateway.hub.caller import Asker
+from mcpgateway.hub.caller import Caller
 from mcpgateway.hub.filters import Between
 from mcpgateway.hub.sessions import Session, Sessions
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.policy.ownership import owner_of
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Message
@@ -60,27 +60,29 @@ class SendingAway:
     _sent: dict[tuple[str, bytes], str] = field(factory=dict, init=False, repr=False)
     _waiting: list[tuple[str, str, Deferred[None]]] = field(factory=list, init=False, repr=False)
 
-    def attend(self, call: Call) -> None:
+    def attend(self, call: Request) -> None:
         """A legacy client, which sends its user to URLs, has made a call."""
         if call.method in METHODS:
             call.sends_user = True
             call.sink = _Elicited(call.sink, self)
 
-    def attend_modern(
-        self, call: Call, message: Message, asker: Asker, again: Callable[[Call, Message, Asker], None]
-    ) -> None:
+    def attend_modern(self, call: Request, again: Callable[[Request], None]) -> None:
         """A modern client has made a request; what it brings of a sign-in is taken out of it.
 
         :param again: brings it on its way once more.
         """
-        if call.method not in METHODS or not _has_url(peek.mapping(message.meta, modern.CAPABILITIES_KEY)):
+        if call.method not in METHODS or not _has_url(
+            peek.mapping(call.message.meta, modern.CAPABILITIES_KEY)
+        ):
             return
-        action = _taken(message)
-        if action is None and "requestState" in (message.params or {}):
+        action = _taken(call.message)
+        if action is None and "requestState" in (call.message.params or {}):
             return  # an answer of ours would take the place of the server's question, and its state be lost
         if action in (None, "accept"):
             call.sends_user = True
-            call.sink = _Asked(call.sink, self, message, asker, again, has_agreed=action is not None)
+            call.sink = _Asked(
+                call.sink, self, call.message, call.caller, again, has_agreed=action is not None
+            )
 
     def sent(self, session: Session, why: NeedsLogin) -> SignInElicited:
         """What a client is told whose user is to sign in; it hears of the end of that."""
@@ -125,7 +127,7 @@ class _Elicited(Between):
 
     away: SendingAway
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """There is none."""
         call.sink = self.sink
         self.sink.failed(call, self.away.sent(call.session, why) if isinstance(why, NeedsLogin) else why)
@@ -140,11 +142,11 @@ class _Asked(Between):
 
     away: SendingAway
     message: Message
-    asker: Asker
-    again: Callable[[Call, Message, Asker], None]
+    caller: Caller
+    again: Callable[[Request], None]
     has_agreed: bool
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """There is none."""
         call.sink = self.sink
         if not isinstance(why, NeedsLogin):
@@ -153,16 +155,17 @@ class _Asked(Between):
         if not self.has_agreed:
             self.sink.answered(call, jsonrpc.result(jsonrpc.NULL, _question(why)))
             return
-        done = self.away.until_done(why, self.asker.principal)
+        done = self.away.until_done(why, self.caller.principal)
         if done is None:
             self.sink.failed(call, why)
         else:
             done.addCallback(lambda _: self._go_on(call))
 
-    def _go_on(self, call: Call) -> None:
+    def _go_on(self, call: Request) -> None:
         call.sends_user = False  # it was asked once
         if not self.sink.is_gone:
-            self.again(call, self.message, self.asker)
+            call.message, call.caller = self.message, self.caller
+            self.again(call)
 
 
 def _question(why: NeedsLogin) -> dict[str, Any]:

@@ -18,11 +18,9 @@ from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.config.model import Profile, ServerSpec
 from mcpgateway.discovery.records import ListKind
 from mcpgateway.errors import GatewayError
-from mcpgateway.hub.caller import Asker
 from mcpgateway.hub.catalog.listed import Librarian
 from mcpgateway.hub.sessions import Session
-from mcpgateway.interfaces import Call
-from mcpgateway.protocol.jsonrpc import Message
+from mcpgateway.interfaces import Request
 
 if TYPE_CHECKING:
     from mcpgateway.hub.slot import Slot
@@ -42,20 +40,20 @@ class ViewsConfig:
 class Holder(Protocol):
     """A place where calls can be that are not with a server's child."""
 
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[Request]:
         """The calls that are here."""
 
-    def cancel(self, call: Call, reason: str) -> bool:
+    def cancel(self, call: Request, reason: str) -> bool:
         """Take one of them back; false when it is not among them."""
 
 
 class SingleServers(Protocol):
     """Shortens the results of single servers whose entries ask for it, and reads back their originals."""
 
-    def serves(self, call: Call, message: Message) -> bool:
+    def serves(self, call: Request) -> bool:
         """Answer a request of a session, or have its result shortened; false where it goes on to its server."""
 
-    def serves_modern(self, call: Call, message: Message, server: ServerSpec, principal: str) -> bool:
+    def serves_modern(self, call: Request, server: ServerSpec, principal: str) -> bool:
         """Answer a request of the modern era, or have its result shortened; false where it goes on to its server."""
 
 
@@ -117,13 +115,13 @@ class SessionViews(Holder, Protocol):
 
     # Requests
 
-    def submit(self, call: Call, message: Message) -> None:
+    def submit(self, call: Request) -> None:
         """Bring a request on its way; the call's sink hears of its end.
 
         :raise GatewayError: it goes nowhere.
         """
 
-    def hurry(self, call: Call) -> bool:
+    def hurry(self, call: Request) -> bool:
         """Answer a call at once if its result is here already; false where it is not."""
 
     def tick(self) -> None:
@@ -137,7 +135,7 @@ class ModernViews(Protocol):
     def is_heard(self) -> bool:
         """Whether any client listens to a view."""
 
-    def submit(self, call: Call, message: Message, asker: Asker) -> None:
+    def submit(self, call: Request) -> None:
         """Bring a request on its way; the call's sink hears of its end.
 
         :raise GatewayError: it goes nowhere.
@@ -149,7 +147,7 @@ class ModernViews(Protocol):
     def warmed(self, slot: Slot) -> None:
         """Listen to the lists of a slot's child, which has just introduced itself."""
 
-    def cancel(self, call: Call) -> bool:
+    def cancel(self, call: Request) -> bool:
         """Take a request back; false when it is not here."""
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from mcpgateway.errors import GatewayError
 from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.hub.meters import UNCOUNTED
 from mcpgateway.hub.sessions import Session
-from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.interfaces import ICallSink, Request
 from mcpgateway.policy.recorded_answers import LIST_BYTES_MOST, PAGES_LIMIT
 from mcpgateway.protocol import jsonrpc, legacy, peek
 from mcpgateway.protocol.jsonrpc import Envelope
@@ -77,12 +77,11 @@ class Visit:
         :raise GatewayError: (through the Deferred) there is none; `Refusal` where the server says so.
         """
         done: Deferred[Raw] = Deferred()
-        message = _request(method, params)
-        call = Call(self.session, method, message.id, None, _Waiting(done), is_admin=self.is_admin)
+        call = Request(self.session, _request(method, params), None, _Waiting(done), is_admin=self.is_admin)
         if not counts:
             call.meter = UNCOUNTED
         try:
-            self._switchboard.submit(call, message)
+            self._switchboard.submit(call)
         except GatewayError as why:
             call.sink.failed(call, why)
         return done
@@ -122,7 +121,7 @@ class _Waiting:
     done: Deferred[Raw]
     is_gone: bool = False
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The server's own response, which may be an error."""
         if self.done.called:
             return
@@ -133,15 +132,15 @@ class _Waiting:
         else:
             self.done.callback(reply.get("result", jsonrpc.EMPTY))
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """There is none."""
         if not self.done.called:
             self.done.errback(why)
 
-    def progressed(self, call: Call, message: bytes) -> None:
+    def progressed(self, call: Request, message: bytes) -> None:
         """Nobody waits for progress."""
 
-    def noticed(self, call: Call, message: bytes) -> bool:
+    def noticed(self, call: Request, message: bytes) -> bool:
         """Nobody listens here."""
         return False
 

@@ -23,7 +23,7 @@ from twisted.logger import Logger
 from mcpgateway import escaping
 from mcpgateway.errors import ConfigError, GatewayError
 from mcpgateway.hub.meters import CALL_TOOL, ERROR, Row
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.observe.recorder import written
 from mcpgateway.policy.secrets.redaction import SHORTEST
 from mcpgateway.protocol import jsonrpc, peek
@@ -115,7 +115,7 @@ class ActivityLog:
     _ended: list[tuple[Any, ...]] = field(factory=list, init=False, repr=False)
     _done: list[ActivityRecord | Managed] = field(factory=list, init=False, repr=False)
 
-    def ended(self, call: Call, row: Row, spent_s: float, outcome: str, said: Any) -> None:
+    def ended(self, call: Request, row: Row, spent_s: float, outcome: str, said: Any) -> None:
         """A call has ended; see Note [Off the road]."""
         why = said_of(said) if outcome == ERROR else None
         self._ended.append(
@@ -135,7 +135,7 @@ class ActivityLog:
         if len(self._ended) >= AT_ONCE:
             self.flush()
 
-    def refused(self, principal: str, server: str, call: Call, tool: str, why: str) -> None:
+    def refused(self, principal: str, server: str, call: Request, tool: str, why: str) -> None:
         """A call was not brought to its server: whose token it came with may not use that."""
         record = ActivityRecord(
             written(self._now()),

@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from mcpgateway import __version__
 from mcpgateway.errors import GatewayError
 from mcpgateway.hub.meters import CALL_TOOL, CANCELLED, ERROR, Row
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.observe.activity import ERROR_CHARS, said_of
 from mcpgateway.protocol.trace_context import Traced
 
@@ -70,7 +70,7 @@ class Spans:
     _ticks: int = 0
     _is_failing: bool = False
 
-    def ended(self, call: Call, row: Row, spent_s: float, outcome: str, said: Any) -> None:
+    def ended(self, call: Request, row: Row, spent_s: float, outcome: str, said: Any) -> None:
         """A call has ended that belongs to a trace."""
         traced: Traced = call.trace
         end = self._now()
@@ -142,7 +142,7 @@ class Spans:
         return number
 
 
-def _attributes(call: Call, row: Row, outcome: str) -> Iterator[dict[str, Any]]:
+def _attributes(call: Request, row: Row, outcome: str) -> Iterator[dict[str, Any]]:
     # The names of OpenTelemetry's semantic conventions for MCP, where it has one.
     yield _attribute("mcp.method.name", row.method)
     yield _attribute("mcpgateway.server", row.server)

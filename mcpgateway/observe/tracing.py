@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from mcpgateway.hub.meters import Row
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, peek, trace_context
 from mcpgateway.protocol.jsonrpc import Message
 from mcpgateway.protocol.trace_context import PARENT, STATE, TraceContext, Traced
@@ -51,15 +51,15 @@ class Tracer:
         """The id of the next call or request; no two have the same."""
         return f"{self._boot}{self._next() & NUMBERS:08x}"
 
-    def begun(self, call: Call, message: Message, _: Row) -> None:
+    def begun(self, call: Request, _: Row) -> None:
         """A call is brought to a server, which is told of the trace."""
-        said, meta = call.trace, message.meta
+        said, meta = call.trace, call.message.meta
         is_in_body = meta is not None and PARENT in meta
         if said is None and not is_in_body and not self.begins and self.spans is None:
             return
         if isinstance(said, Traced):
             return  # it is tried once more
-        context, state = self._found(said, message, is_in_body=is_in_body)
+        context, state = self._found(said, call.message, is_in_body=is_in_body)
         parent = context.span if context is not None else ""
         if context is None:
             call.trace = None
@@ -70,9 +70,9 @@ class Tracer:
         traced = call.trace = Traced(context, span, parent)
         exports = self.spans is not None and context.is_sampled
         if exports or not parent:
-            _tell(message, str(traced.context.within(span)), state)
+            _tell(call.message, str(traced.context.within(span)), state)
         elif not is_in_body:
-            _tell(message, str(context), state)
+            _tell(call.message, str(context), state)
 
     def _found(self, said: Any, message: Message, *, is_in_body: bool) -> tuple[TraceContext | None, str]:
         if is_in_body:
@@ -82,7 +82,7 @@ class Tracer:
         parent, state = said
         return trace_context.read(parent), trace_context.read_state(state)
 
-    def ended(self, call: Call, row: Row, spent_s: float, outcome: str, said: Any) -> None:
+    def ended(self, call: Request, row: Row, spent_s: float, outcome: str, said: Any) -> None:
         """A call has been answered, has failed or was taken back."""
         if self.activity is not None:
             self.activity.ended(call, row, spent_s, outcome, said)

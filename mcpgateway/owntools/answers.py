@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from mcpgateway.discovery.records import Item
 from mcpgateway.errors import GatewayError, NeedsLogin
 from mcpgateway.hub.filters import reason
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from mcpgateway.owntools.tool import Access
 
 
-def text(call: Call, value: Any, *more: Raw) -> None:
+def text(call: Request, value: Any, *more: Raw) -> None:
     """Answer with a value as JSON, and more content behind it."""
     call.sink.answered(call, _reply(value, more))
 
 
-def failed(call: Call, message: str, hint: str = "", **more: Any) -> None:
+def failed(call: Request, message: str, hint: str = "", **more: Any) -> None:
     """Answer that the tool has failed, why, and what its caller can do now; a model reads this, and may do so."""
     body: dict[str, Any] = {"error": message, "hint": hint or GatewayError.remedy}
     body |= {key: value for key, value in more.items() if value}
     call.sink.answered(call, _reply(body, is_error=True))
 
 
-def failed_by(call: Call, why: GatewayError) -> None:
+def failed_by(call: Request, why: GatewayError) -> None:
     """Answer that the tool has failed for a reason that was found elsewhere."""
     if call.sends_user and isinstance(why, NeedsLogin):
         call.sink.failed(call, why)  # its client has its user sign in, and calls again
@@ -41,7 +41,7 @@ def failed_by(call: Call, why: GatewayError) -> None:
     failed(call, why.message, why.advice, **(why.data or {}))
 
 
-def later(done: Coroutine[Any, Any, None], call: Call) -> None:
+def later(done: Coroutine[Any, Any, None], call: Request) -> None:
     """Let a tool answer once what it has to wait for is there; what goes wrong is its answer."""
 
     def broken(why: Failure) -> Failure | None:
@@ -75,12 +75,12 @@ def with_note(reply: Envelope, note: str) -> Envelope:
     return {**reply, "result": jsonrpc.raw(result)}
 
 
-Shield = Callable[[Call, "Item | None", Any, "Access"], None]
+Shield = Callable[[Request, "Item | None", Any, "Access"], None]
 """Has the answer of a call cut to a size that a model can afford.
 
 It is given the call, its tool (None for what is the gateway's own), the level (None: the usual one), and who calls.
 """
 
 
-def unshielded(call: Call, item: Item | None, level: Any, access: Access) -> None:
+def unshielded(call: Request, item: Item | None, level: Any, access: Access) -> None:
     """Let answers be as large as they are."""

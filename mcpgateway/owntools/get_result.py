@@ -9,7 +9,7 @@ from msgspec import Raw
 from twisted.internet.defer import Deferred
 
 from mcpgateway.errors import GatewayError, InvalidParams
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.owntools import answers, arguments
 from mcpgateway.owntools.search import not_found
 from mcpgateway.owntools.tool import READ, Access, define_tool
@@ -60,7 +60,7 @@ class GetResult:
         readOnlyHint=True,
     )
 
-    def call(self, call: Call, given: Envelope, access: Access) -> None:
+    def call(self, call: Request, given: Envelope, access: Access) -> None:
         """Answer with the page; as a table where that is asked for."""
         from mcpgateway.truncation.queries import read_query  # whoever never pages does without
 

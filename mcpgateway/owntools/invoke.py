@@ -25,7 +25,7 @@ from mcpgateway.errors import (
     UnknownSession,
 )
 from mcpgateway.hub.filters import Between
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.owntools import answers, arguments
 from mcpgateway.owntools.arguments import Flaws
 from mcpgateway.owntools.deadline import Deadline, seconds_of
@@ -75,7 +75,7 @@ class Attended(Between):
 
     target: CallTarget
     access: Access
-    call: Call
+    call: Request
     quiet_s: float
     is_over: bool = False
     deadline: Deadline | None = None
@@ -90,7 +90,7 @@ class Attended(Between):
         if self.deadline is not None:
             self.deadline.stop()
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The server's own response; an error of the protocol is a failure of the tool to its caller."""
         if self.is_over:
             return
@@ -102,7 +102,7 @@ class Attended(Between):
         flaws = self.target.flaws if answers.is_failed(reply) else None
         self.sink.answered(call, answers.with_note(reply, f"hint: {flaws}") if flaws else reply)
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """The gateway has to answer in the server's place."""
         if self.is_over:
             return
@@ -115,13 +115,13 @@ class Attended(Between):
                 call, why.message, why.hint or _HINTS.get(type(why), why.remedy), **(why.data or {})
             )
 
-    def progressed(self, call: Call, message: bytes) -> None:
+    def progressed(self, call: Request, message: bytes) -> None:
         """The call's own progress, which gives it more time."""
         if self.deadline is not None:
             self.deadline.progressed()
         self.sink.progressed(call, message)
 
-    def _refused(self, call: Call, error: Raw) -> None:
+    def _refused(self, call: Request, error: Raw) -> None:
         said = peek.members({"error": error}, "error")
         message = peek.text(said, "message", jsonrpc.URI_LIMIT) or "the server has refused the call"
         flaws = self.target.flaws
@@ -185,7 +185,7 @@ class Invoking:
         )
         return found.addCallback(lambda item: CallTarget(self.means.id_of(item, access), item, inner))
 
-    def invoke(self, call: Call, given: Envelope, access: Access) -> None:
+    def invoke(self, call: Request, given: Envelope, access: Access) -> None:
         """Let a call become that of the tool it names."""
         quiet_s = seconds_of(arguments.value(given, "timeoutMs"), QUIET_S, WHOLE_S)
         level = arguments.level(given)
@@ -200,7 +200,7 @@ class Invoking:
         """
         return self.means.sought(access, lambda each: maybeDeferred(self.target, given, each))
 
-    async def _go(self, call: Call, given: Envelope, access: Access, quiet_s: float, level: Any) -> None:
+    async def _go(self, call: Request, given: Envelope, access: Access, quiet_s: float, level: Any) -> None:
         access, found = await self.sought(given, access)
         if call.sink.is_gone:
             return  # its list had to be asked for first, and nobody waits any more
@@ -212,7 +212,7 @@ class Invoking:
         attended.begin(self.clock)
         target = (found.item.server, found.item.own)
         try:
-            access.redirect(call, access.message, target, found.given, limit_s=0.0, level=level)
+            access.redirect(call, target, found.given, limit_s=0.0, level=level)
         except GatewayError as why:
             call.sink.failed(call, why)
 
@@ -231,7 +231,7 @@ class Invoke:
         ["id"],
     )
 
-    def call(self, call: Call, given: Envelope, access: Access) -> None:
+    def call(self, call: Request, given: Envelope, access: Access) -> None:
         """The call becomes that of the tool."""
         self.invoking.invoke(call, given, access)
 
@@ -256,7 +256,7 @@ class CallTool:
         openWorldHint=True,
     )
 
-    def call(self, call: Call, given: Envelope, access: Access) -> None:
+    def call(self, call: Request, given: Envelope, access: Access) -> None:
         """The call becomes that of the tool."""
         if not arguments.text(given, "tool", "id"):
             raise InvalidParams('"tool" is missing', "list_tools shows the tools of a server")

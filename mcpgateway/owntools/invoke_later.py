@@ -8,7 +8,7 @@ from attrs import define
 from msgspec import Raw
 
 from mcpgateway.errors import GatewayError, InvalidParams
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.owntools import answers, arguments
 from mcpgateway.owntools.deadline import seconds_of
 from mcpgateway.owntools.invoke import CallTarget, Invoking
@@ -38,7 +38,7 @@ class InvokeAsync:
         ["id"],
     )
 
-    def call(self, call: Call, given: Envelope, access: Access) -> None:
+    def call(self, call: Request, given: Envelope, access: Access) -> None:
         """Answer with the id of the job."""
         quiet_s = seconds_of(arguments.value(given, "timeoutMs"), QUIET_S, WHOLE_S)
         priority = arguments.whole(given, "priority", 0, -PRIORITY_LIMIT, PRIORITY_LIMIT)
@@ -79,7 +79,7 @@ class InvokeStatus:
         ["jobId"],
     )
 
-    def call(self, call: Call, given: Envelope, access: Access) -> None:
+    def call(self, call: Request, given: Envelope, access: Access) -> None:
         """Answer with what S004 shows of a job; images and audio follow as they are."""
         name = arguments.needed(given, "jobId", "gateway_invoke_async answers with one")
         wants_end = arguments.value(given, "cancel") is True
@@ -89,7 +89,7 @@ class InvokeStatus:
         done.addErrback(not_found, call)
 
 
-def show(call: Call, record: JobRecord, result: Raw) -> None:
+def show(call: Request, record: JobRecord, result: Raw) -> None:
     """Answer with a job, and its result unless that is the null of JSON."""
     shown = record.shown()
     if result == jsonrpc.NULL:

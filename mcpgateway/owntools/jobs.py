@@ -21,7 +21,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from mcpgateway.discovery.records import Item
 from mcpgateway.errors import GatewayError, InvalidParams, Overloaded, ShuttingDown
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.owntools import answers
 from mcpgateway.owntools.answers import Shield, unshielded
 from mcpgateway.owntools.deadline import Deadline
@@ -62,11 +62,11 @@ class Job:
     access: Access = field(repr=False)
     level: Any = None
     quiet_s: float = QUIET_S
-    call: Call | None = None
+    call: Request | None = None
     deadline: Deadline | None = None
     is_gone: bool = field(default=False, init=False)  # who has asked for it may come back
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The server's own response."""
         if "result" not in reply:
             said = peek.members(reply, "error")
@@ -83,14 +83,14 @@ class Job:
         else:
             self.jobs.ended(self, JobStatus.COMPLETED)
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """There is no answer."""
         if isinstance(why, ShuttingDown):
             self.jobs.ended(self, JobStatus.INTERRUPTED, INTERRUPTED if self.call is not None else NOT_BEGUN)
         else:
             self.jobs.ended(self, JobStatus.FAILED, why.message, why.advice)
 
-    def progressed(self, call: Call, message: bytes) -> None:
+    def progressed(self, call: Request, message: bytes) -> None:
         """The call's own progress."""
         if self.deadline is not None:
             self.deadline.progressed()
@@ -98,7 +98,7 @@ class Job:
         known = ("progress", "total", "message")
         self.record.progress = jsonrpc.raw({name: params[name] for name in known if name in params})
 
-    def noticed(self, call: Call, message: bytes) -> bool:
+    def noticed(self, call: Request, message: bytes) -> bool:
         """Something said before the answer: log messages are kept, and questions have nobody to answer them here."""
         envelope = jsonrpc.decode(message)
         method = peek.text(envelope, "method")
@@ -203,7 +203,7 @@ class Jobs:
             job.call = job.access.begin(job.item.server, job.item.own, job.arguments, job)
             self._shield(job.call, job.item, job.level, job.access)
         except GatewayError as why:
-            job.failed(job.call or Call(None, "tools/call", b"0", None, job), why)
+            job.failed(job.call or Request(None, jsonrpc.own_request("tools/call"), None, job), why)
 
     def _too_late(self, job: Job) -> None:
         self._take_back(

@@ -10,7 +10,7 @@ from attrs import define, frozen
 
 from mcpgateway.discovery.records import Item
 from mcpgateway.hub.filters import Between
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.owntools import answers
 from mcpgateway.owntools.directory import Directory
 from mcpgateway.owntools.tool import Access
@@ -48,7 +48,7 @@ class News:
         """A session has been given the list of tools, and knows all there are."""
         self._of_sessions.pop(session, None)
 
-    def tell(self, call: Call, access: Access) -> None:
+    def tell(self, call: Request, access: Access) -> None:
         """Have the call's answer say what the caller has not heard yet."""
         lists = self._look(access)
         since = self._seen(access)
@@ -104,7 +104,7 @@ class _Telling(Between):
 
     _said: str
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The tool's answer."""
         call.sink = self.sink
         self.sink.answered(call, answers.with_note(reply, self._said))

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.hub.filters import reason
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.owntools import answers, arguments
 from mcpgateway.owntools.answers import Shield, unshielded
 from mcpgateway.owntools.directory import SEPARATOR, Directory, UnknownTool
@@ -246,14 +246,14 @@ class Search:
         readOnlyHint=True,
     )
 
-    def call(self, call: Call, given: Envelope, access: Access) -> None:
+    def call(self, call: Request, given: Envelope, access: Access) -> None:
         """Answer with the best hits; with all tools, unranked, where nothing is asked for."""
         query = arguments.text(given, "query")
         limit = arguments.whole(given, "limit", FOUND, 1, FOUND_MOST)
         server = arguments.text(given, "server", "backend")
         answers.later(self._search(call, access, query, limit, server), call)
 
-    async def _search(self, call: Call, access: Access, query: str, limit: int, server: str) -> None:
+    async def _search(self, call: Request, access: Access, query: str, limit: int, server: str) -> None:
         access, missing = await (await access.caught_up()).settle(ListKind.TOOL)
         self.means.news.tell(call, access)
         specs = {each.name: each for each in access.specs()}
@@ -308,13 +308,13 @@ class Describe:
         readOnlyHint=True,
     )
 
-    def call(self, call: Call, given: Envelope, access: Access) -> None:
+    def call(self, call: Request, given: Envelope, access: Access) -> None:
         """Answer with the tool of an id."""
         self.means.news.tell(call, access)
         identifier = arguments.needed(given, "id", "gateway_search finds the ids of tools")
         answers.later(self._show(call, access, identifier), call)
 
-    async def _show(self, call: Call, access: Access, identifier: str) -> None:
+    async def _show(self, call: Request, access: Access, identifier: str) -> None:
         access, item = await self.means.sought(access, lambda each: self.means.find(identifier, each))
         answers.text(call, described(item, self.means.id_of(item, access)))
 
@@ -351,14 +351,14 @@ class DescribeTool:
         readOnlyHint=True,
     )
 
-    def call(self, call: Call, given: Envelope, access: Access) -> None:
+    def call(self, call: Request, given: Envelope, access: Access) -> None:
         """Answer with a server's tool."""
         self.means.news.tell(call, access)
         server = arguments.needed(given, "server", "list_servers shows them")
         tool = arguments.needed(given, "tool", "list_tools shows them")
         answers.later(self._show(call, access, server, tool), call)
 
-    async def _show(self, call: Call, access: Access, server: str, tool: str) -> None:
+    async def _show(self, call: Request, access: Access, server: str, tool: str) -> None:
         find = self.means.directory.find_own
         access, item = await self.means.sought(access, lambda each: find(server, tool, each))
         answers.text(call, described(item, self.means.id_of(item, access)))
@@ -378,7 +378,7 @@ class ListTools:
         readOnlyHint=True,
     )
 
-    def call(self, call: Call, given: Envelope, access: Access) -> None:
+    def call(self, call: Request, given: Envelope, access: Access) -> None:
         """Answer with the tools by server; those of servers that were never asked are asked for."""
         server = arguments.text(given, "server", "backend")
         style = arguments.text(given, "format") or "json"
@@ -387,7 +387,7 @@ class ListTools:
         level = arguments.level(given)
         answers.later(self._list(call, access, server, style, level), call)
 
-    async def _list(self, call: Call, access: Access, server: str, style: str, level: Any) -> None:
+    async def _list(self, call: Request, access: Access, server: str, style: str, level: Any) -> None:
         access = await access.caught_up()
         names = [each.name for each in access.specs()]
         if server and server not in names:
@@ -407,7 +407,7 @@ class ListTools:
     def _answer(
         self,
         found: dict[str, list[Item]],
-        call: Call,
+        call: Request,
         access: Access,
         style: str,
         missing: Mapping[str, str],
@@ -441,7 +441,7 @@ def _is_admitted(item: Item, access: Access) -> bool:
     return item.server != OWN_NAME or access.view.admits_own(item.own)
 
 
-def not_found(why: Failure, call: Call) -> None:
+def not_found(why: Failure, call: Request) -> None:
     """Answer that a tool was not found, or its server could not be asked."""
     if not why.check(GatewayError):
         why.raiseException()

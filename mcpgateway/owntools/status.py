@@ -9,7 +9,7 @@ from attrs import define, frozen
 
 from mcpgateway import __version__
 from mcpgateway.config.model import ServerSpec
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.owntools import answers
 from mcpgateway.owntools.arguments import text
 from mcpgateway.owntools.tool import READ, Access, define_tool
@@ -79,7 +79,7 @@ class Status:
         "status", "How the gateway and its servers are.", {}, readOnlyHint=True
     )
 
-    def call(self, call: Call, arguments: Envelope, access: Access) -> None:
+    def call(self, call: Request, arguments: Envelope, access: Access) -> None:
         """Answer with the servers that the caller may use."""
         specs, config = access.specs(), self.sight.config()
         files = config.get("files") or ()
@@ -122,13 +122,13 @@ class ListServers:
         readOnlyHint=True,
     )
 
-    def call(self, call: Call, arguments: Envelope, access: Access) -> None:
+    def call(self, call: Request, arguments: Envelope, access: Access) -> None:
         """Answer with one entry for each."""
         cwd = text(arguments, "cwd")
 
         answers.later(self._show(call, access, cwd), call)
 
-    async def _show(self, call: Call, access: Access, cwd: str) -> None:
+    async def _show(self, call: Request, access: Access, cwd: str) -> None:
         now = await access.caught_up()
         seen_by = now.within(cwd) if cwd else now
         answers.text(call, [self.sight.shown(each) for each in seen_by.specs()])
@@ -148,7 +148,7 @@ class ListAllServers:
         readOnlyHint=True,
     )
 
-    def call(self, call: Call, arguments: Envelope, access: Access) -> None:
+    def call(self, call: Request, arguments: Envelope, access: Access) -> None:
         """Answer with one entry for each."""
         usable = {each.name for each in access.specs()}
         order = {each.name: at for at, each in enumerate(self.sight.servers())}

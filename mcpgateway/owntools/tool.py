@@ -17,10 +17,10 @@ from twisted.internet.defer import Deferred
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.listing import Exposure, ViewListing
 from mcpgateway.discovery.records import Item, ListKind
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.policy.permissions import TokenScope
 from mcpgateway.protocol import jsonrpc
-from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.protocol.jsonrpc import Envelope
 
 OWN_NAME = "gateway"  # the server that the gateway's own tools are shown to be of
 UNDERSCORED = "gateway_"
@@ -70,7 +70,7 @@ class Tool(Protocol):
     def tier(self) -> str:
         """``read``, ``write`` or ``run``."""
 
-    def call(self, call: Call, arguments: Envelope, access: Access) -> None:
+    def call(self, call: Request, arguments: Envelope, access: Access) -> None:
         """Answer the call's sink, now or later (`mcpgateway.owntools.answers`), or have the call redirected.
 
         :raise GatewayError: the call cannot be served; whoever called this answers with a failed result.
@@ -128,7 +128,6 @@ class Access(Protocol):
     :ivar principal: who calls.
     :ivar view: the view that is called on.
     :ivar session: the caller's session with the view; None in the modern era, which knows none.
-    :ivar message: the call as the client sent it, whose ``_meta`` a redirected call keeps.
     """
 
     @property
@@ -142,10 +141,6 @@ class Access(Protocol):
     @property
     def session(self) -> Any:
         """The session of whoever calls; None where there is none."""
-
-    @property
-    def message(self) -> Message:
-        """The request, as it came."""
 
     def specs(self) -> tuple[ServerSpec, ...]:
         """The servers this caller may use."""
@@ -170,8 +165,7 @@ class Access(Protocol):
 
     def redirect(
         self,
-        call: Call,
-        message: Message,
+        call: Request,
         target: tuple[str, str],
         arguments: Raw,
         *,
@@ -186,13 +180,13 @@ class Access(Protocol):
         :raise GatewayError: it goes nowhere.
         """
 
-    def begin(self, server: str, tool: str, arguments: Raw, sink: Any) -> Call:
+    def begin(self, server: str, tool: str, arguments: Raw, sink: Any) -> Request:
         """Make a call of its own, which no client waits for; the sink hears everything.
 
         :raise GatewayError: it goes nowhere.
         """
 
-    def cancel(self, call: Call, why: str) -> None:
+    def cancel(self, call: Request, why: str) -> None:
         """Take a call back that was redirected or begun, and has not been answered; its sink may hear of that."""
 
     def list(self, server: str, kind: ListKind, *, is_look: bool = True) -> Deferred[tuple[Item, ...]]:
@@ -201,7 +195,7 @@ class Access(Protocol):
         :param is_look: nobody calls anything, so a server that has just failed is not started for it.
         """
 
-    def elicit(self, call: Call, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
+    def elicit(self, call: Request, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
         """Ask the human at the caller's client.
 
         :raise QuestionRefused: (through the Deferred) the client cannot ask anybody.

@@ -89,6 +89,21 @@ class Message:
         return _identifier(self.meta["progressToken"], InvalidParams, "_meta.progressToken")
 
 
+def own_request(
+    method: str, params: Envelope | None = None, identifier: bytes = b"0", meta: Envelope | None = None
+) -> Message:
+    """A request of the gateway's own, as if a client had sent it.
+
+    :param params: its first level; None for none.
+    :param identifier: names it to the one who hears the answer; the server is sent a number instead.
+    :param meta: the first level of their ``_meta``, where that is looked at.
+    """
+    envelope = {"jsonrpc": VERSION, "id": Raw(b"0"), "method": raw(method)}
+    if params is not None:
+        envelope["params"] = raw(params)
+    return Message(MessageKind.REQUEST, envelope, method, identifier, params, meta)
+
+
 def read_client(body: bytes) -> Message:
     """Read and check one message of a client.
 

@@ -11,20 +11,12 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from mcpgateway.errors import BackendTimeout, GatewayError
 from mcpgateway.hub.filters import Between
-from mcpgateway.interfaces import TIMED_OUT, Call
-from mcpgateway.protocol import jsonrpc, peek
-from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
+from mcpgateway.interfaces import TIMED_OUT, Request
+from mcpgateway.protocol import peek
+from mcpgateway.protocol.jsonrpc import Envelope
 
 if TYPE_CHECKING:
     from mcpgateway.views.members import Inners
-
-
-def own_message(method: str, params: Envelope) -> Message:
-    """A request of the gateway's own, as if a client had sent it."""
-    envelope = {"jsonrpc": jsonrpc.VERSION, "id": Raw(b"0"), "method": jsonrpc.raw(method)}
-    return Message(
-        MessageKind.REQUEST, envelope | {"params": jsonrpc.raw(params)}, method, b"0", dict(params), None
-    )
 
 
 @define(eq=False)
@@ -34,7 +26,7 @@ class TaskLearner(Between):
     inners: Inners
     server: str
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The server's own response, which may name a task."""
         task = peek.text(peek.members(peek.members(reply, "result"), "task"), "taskId")
         if task is not None:
@@ -48,7 +40,7 @@ class Rewriter(Between):
 
     rewrite: Callable[[Raw], Raw]
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The server's own response."""
         if "result" in reply:
             reply = reply | {"result": self.rewrite(reply["result"])}
@@ -60,14 +52,14 @@ class Limited(Between):
     """Ends a call that takes too long, whatever progress it makes."""
 
     clock: IReactorTime
-    cancel: Callable[[Call, str], bool]
+    cancel: Callable[[Request, str], bool]
     _late: IDelayedCall | None = None
 
-    def begin(self, call: Call, limit_s: float) -> None:
+    def begin(self, call: Request, limit_s: float) -> None:
         """Let the time run."""
         self._late = self.clock.callLater(limit_s, self._expired, call, limit_s)
 
-    def _expired(self, call: Call, limit_s: float) -> None:
+    def _expired(self, call: Request, limit_s: float) -> None:
         self._late = None
         if self.cancel(call, TIMED_OUT):
             call.sink.failed(
@@ -79,12 +71,12 @@ class Limited(Between):
         if late is not None:
             late.cancel()
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """In time."""
         self._stop()
         self.sink.answered(call, reply)
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """There is no answer."""
         self._stop()
         self.sink.failed(call, why)

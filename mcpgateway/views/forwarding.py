@@ -19,13 +19,13 @@ from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.hub.filters import reason
 from mcpgateway.hub.sessions import Session
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.owntools.missing_servers import hint as not_all
 from mcpgateway.policy.recorded_answers import is_own
 from mcpgateway.protocol import jsonrpc
-from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
-from mcpgateway.views.filters import TaskLearner, own_message
+from mcpgateway.views.filters import TaskLearner
 from mcpgateway.views.lists import PASSING, Lister
 from mcpgateway.views.members import Inners
 from mcpgateway.views.registry import ViewRegistry
@@ -46,8 +46,7 @@ class Forwarder:
 
     def go(
         self,
-        call: Call,
-        message: Message,
+        call: Request,
         server: str,
         tool: Item | None = None,
         elsewhere: ServerSpec | None = None,
@@ -60,7 +59,7 @@ class Forwarder:
         """
         outer: Session = call.session
         if not outer.server.view:
-            self._met(call, message, outer, tool)  # it is there already
+            self._met(call, outer, tool)  # it is there already
             return
         inners = outer.inners
         inner = inners.sessions.get(server) if inners is not None else None
@@ -68,12 +67,11 @@ class Forwarder:
             inner = None
         if inner is None:
             inner = self._meet(outer, server, elsewhere)
-        self._met(call, message, inner, tool)
+        self._met(call, inner, tool)
 
     def bring(
         self,
-        call: Call,
-        message: Message,
+        call: Request,
         view: View,
         target: tuple[str, str],
         level: Level | None,
@@ -87,7 +85,7 @@ class Forwarder:
         :raise GatewayError: it goes nowhere.
         """
         self._registry.outcomes.over(call, call.session.principal, view, target, level)
-        self.go(call, message, target[0], view.tool(*target), elsewhere)
+        self.go(call, target[0], view.tool(*target), elsewhere)
 
     def _meet(self, outer: Session, server: str, elsewhere: ServerSpec | None) -> Session:
         if elsewhere is None:
@@ -96,11 +94,11 @@ class Forwarder:
 
         return meet(self._registry, outer, elsewhere)
 
-    def _met(self, call: Call, message: Message, inner: Session, tool: Item | None) -> None:
+    def _met(self, call: Request, inner: Session, tool: Item | None) -> None:
         call.session = inner
         submit = self._registry.switchboard.submit
-        if tool is None or not self._registry.outcomes.flies(call, message, tool, submit):
-            submit(call, message)
+        if tool is None or not self._registry.outcomes.flies(call, tool, submit):
+            submit(call)
 
     def ask(self, inner: Session, method: str, params: Envelope) -> Deferred[Envelope]:
         """Ask a server something in an inner session; fires with its response, which may be an error.
@@ -108,20 +106,20 @@ class Forwarder:
         :raise GatewayError: (through the Deferred) it goes nowhere.
         """
         done: Deferred[Envelope] = Deferred()
-        call = Call(inner, method, b"", None, OwnQuestion(done))
+        call = Request(inner, jsonrpc.own_request(method, params, b""), None, OwnQuestion(done))
         try:
-            self._registry.switchboard.submit(call, own_message(method, params))
+            self._registry.switchboard.submit(call)
         except GatewayError as why:
             call.sink.failed(call, why)
         return done
 
-    def learn_task(self, call: Call, inners: Inners, server: str) -> None:
+    def learn_task(self, call: Request, inners: Inners, server: str) -> None:
         """Remember which server begins a task."""
         call.sink = TaskLearner(call.sink, inners, server)
 
     # What the gateway itself has
 
-    def give(self, found: Deferred[dict[str, Any]], call: Call) -> None:
+    def give(self, found: Deferred[dict[str, Any]], call: Request) -> None:
         """Answer a call with what the gateway itself has, unless it was taken back until then."""
         registry = self._registry
         registry.hold(call)
@@ -136,7 +134,7 @@ class Forwarder:
 
         found.addCallback(answer).addErrback(fail)
 
-    def settled(self, call: Call, then: Callable[[], None]) -> None:
+    def settled(self, call: Request, then: Callable[[], None]) -> None:
         """Go on with a call once no edit of the configuration waits to be read."""
         caught_up = self._registry.catch_up()
         if caught_up.called:
@@ -145,7 +143,7 @@ class Forwarder:
             self._registry.hold(call)
             self.after(caught_up, call, then)
 
-    def after(self, done: Deferred[None], call: Call, then: Callable[[], None]) -> None:
+    def after(self, done: Deferred[None], call: Request, then: Callable[[], None]) -> None:
         """Go on with a call that is held, unless it was taken back until then."""
 
         def go_on(_: object) -> None:
@@ -162,7 +160,7 @@ class Forwarder:
 
     def seek(
         self,
-        call: Call,
+        call: Request,
         kinds: Iterable[ListKind],
         whose: Callable[[View], Container[str]],
         is_found: Callable[[View], bool],

@@ -12,12 +12,12 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.errors import Cancelled, GatewayError, InvalidParams, QuestionRefused, UnknownServer
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.policy.access import REMOTE
 from mcpgateway.policy.client_requests import refusal
 from mcpgateway.protocol import jsonrpc, legacy, peek
-from mcpgateway.protocol.jsonrpc import Envelope, Message
-from mcpgateway.views.filters import Limited, own_message
+from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.views.filters import Limited
 
 if TYPE_CHECKING:
     from mcpgateway.hub.sessions import Session
@@ -44,7 +44,6 @@ class LegacyAccess:
     principal: str
     view: View
     session: Session
-    message: Message
     _registry: ViewRegistry
     _forwarder: Forwarder
     is_elsewhere: bool = False
@@ -84,8 +83,7 @@ class LegacyAccess:
 
     def redirect(
         self,
-        call: Call,
-        message: Message,
+        call: Request,
         target: tuple[str, str],
         arguments: Raw,
         *,
@@ -96,9 +94,10 @@ class LegacyAccess:
         server, tool = target
         if server not in self.view.servers:
             raise UnknownServer(f"Unknown server: {server}")
-        meta = {"_meta": jsonrpc.raw(message.meta)} if message.meta is not None else {}
-        changed = own_message("tools/call", {"name": jsonrpc.raw(tool), "arguments": arguments, **meta})
-        changed.id, changed.meta = message.id, message.meta
+        said = call.message
+        meta = {"_meta": jsonrpc.raw(said.meta)} if said.meta is not None else {}
+        params = {"name": jsonrpc.raw(tool), "arguments": arguments, **meta}
+        message = jsonrpc.own_request("tools/call", params, said.id, said.meta)
         if not self._registry.release(call):
             return  # it was taken back meanwhile
         call.meter = None  # it counts for that server
@@ -107,8 +106,9 @@ class LegacyAccess:
             limited.begin(call, limit_s)
         if self.is_elsewhere and not self.session.id:
             call.session = self._anonymous(server)
+        call.message = message
         elsewhere = self.view.servers[server] if self.is_elsewhere else None
-        self._forwarder.bring(call, changed, self.view, target, level, elsewhere)
+        self._forwarder.bring(call, self.view, target, level, elsewhere)
 
     def _anonymous(self, server: str) -> Session:
         return self._registry.switchboard.session(None, self._served(server), self.principal)
@@ -120,25 +120,21 @@ class LegacyAccess:
             raise UnknownServer(f"Unknown server: {server}")
         return self._registry.switchboard.current(spec)
 
-    def begin(self, server: str, tool: str, arguments: Raw, sink: Any) -> Call:
+    def begin(self, server: str, tool: str, arguments: Raw, sink: Any) -> Request:
         """Make a call of its own, which no client waits for."""
         spec = self._served(server)
         # It has a token so that it hears of progress; which one is nobody's concern, since the sink is its own.
-        call = Call(self.session, "tools/call", b"", TOKEN, sink)
         meta = {"progressToken": Raw(TOKEN)}
-        message = own_message(
-            "tools/call",
-            {"name": jsonrpc.raw(tool), "arguments": arguments, "_meta": jsonrpc.raw(meta)},
-        )
-        message.meta = meta
+        params = {"name": jsonrpc.raw(tool), "arguments": arguments, "_meta": jsonrpc.raw(meta)}
+        call = Request(self.session, jsonrpc.own_request("tools/call", params, b"", meta), TOKEN, sink)
         if self.is_elsewhere or self._registry.switchboard.pool.scope(spec) is not Share.SESSION:
             # What was begun goes on when the client leaves, so it is nobody's session that it runs in.
             call.session = self._anonymous(server)
         self._registry.outcomes.called(server, tool)
-        self._forwarder.go(call, message, server)
+        self._forwarder.go(call, server)
         return call
 
-    def cancel(self, call: Call, why: str) -> None:
+    def cancel(self, call: Request, why: str) -> None:
         """Take a call back that was redirected or begun."""
         if self._registry.take_back(call, why):
             call.sink.failed(call, Cancelled(why))
@@ -159,11 +155,11 @@ class LegacyAccess:
 
         return asked.addCallback(known)
 
-    def elicit(self, call: Call, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
+    def elicit(self, call: Request, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
         """Ask the human at the caller's client."""
         return maybeDeferred(self._elicit, call, params)
 
-    def _elicit(self, call: Call, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
+    def _elicit(self, call: Request, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
         board = self._registry.switchboard
         if not self.session.id:
             raise QuestionRefused(-32601, f"Method not found: {ELICIT} (there is no session)")
@@ -187,7 +183,7 @@ class _Nobody:
 
     server: _Named = _Named()
 
-    def newest_calls(self) -> dict[Session, Call]:
+    def newest_calls(self) -> dict[Session, Request]:
         """None of its own."""
         return {}
 

@@ -24,7 +24,6 @@ from zope.interface import implementer
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.records import ListKind
 from mcpgateway.errors import GatewayError, Overloaded
-from mcpgateway.hub.caller import Asker
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.subscriptions.upstream_modern import (
     KINDS,
@@ -34,7 +33,7 @@ from mcpgateway.hub.subscriptions.upstream_modern import (
     Filter,
     read_filter,
 )
-from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.interfaces import ICallSink, Request
 from mcpgateway.protocol import jsonrpc, legacy, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message
 from mcpgateway.views.members import names_of
@@ -47,10 +46,10 @@ DEBOUNCE_S = 0.1  # a server that is edited, or started, says that all its lists
 class ListenDispatch(Protocol):
     """What brings requests of the modern era on their way (`mcpgateway.hub.modern_dispatch.Stateless`)."""
 
-    def submit(self, call: Call, message: Message, asker: Asker) -> None:
+    def submit(self, call: Request) -> None:
         """Bring a request to its server."""
 
-    def cancel(self, call: Call) -> None:
+    def cancel(self, call: Request) -> None:
         """Take it back."""
 
 
@@ -91,8 +90,8 @@ class ViewSubscription:
     honoured: Filter
     own: tuple[ServerSpec, ...]
     is_nowhere: bool
-    parts: dict[Call, Part] = field(factory=dict)
-    open: set[Call] = field(factory=set)
+    parts: dict[Request, Part] = field(factory=dict)
+    open: set[Request] = field(factory=set)
     patience: IDelayedCall | None = None
     is_acknowledged: bool = False
     news: dict[str, None] = field(factory=dict)
@@ -135,7 +134,7 @@ class Part:
     wish: ListenWish
     is_gone: bool = False
 
-    def noticed(self, call: Call, message: bytes) -> bool:
+    def noticed(self, call: Request, message: bytes) -> bool:
         """Something it tells; the first is what it will."""
         ear = self.ear
         if call not in ear.parts:
@@ -163,18 +162,18 @@ class Part:
             params = {**peek.members(said, "params"), "uri": jsonrpc.raw(name)}
             self.ear.listener.told(method, {**said, "params": jsonrpc.raw(params)})
 
-    def progressed(self, call: Call, message: bytes) -> None:
+    def progressed(self, call: Request, message: bytes) -> None:
         """Listening makes no progress."""
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The server refuses to listen, or has stopped."""
         self._ended(call)
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """The server cannot be listened to."""
         self._ended(call)
 
-    def _ended(self, call: Call) -> None:
+    def _ended(self, call: Request) -> None:
         ear = self.ear
         if ear.parts.pop(call, None) is None:
             return
@@ -210,7 +209,7 @@ class ViewEars:
     def __init__(self, stateless: ListenDispatch, clock: IReactorTime) -> None:
         self.stateless = stateless
         self._clock = clock
-        self._ears: dict[Call, ViewSubscription] = {}
+        self._ears: dict[Request, ViewSubscription] = {}
         self._due: IDelayedCall | None = None
 
     def __len__(self) -> int:
@@ -218,16 +217,13 @@ class ViewEars:
 
     def listen(
         self,
-        call: Call,
-        message: Message,
-        asker: Asker,
+        call: Request,
         wanted: Filter,
         wishes: Iterable[ListenWish],
         view: Callable[[], View],
     ) -> None:
         """Let a client listen to a view.
 
-        :param asker: who that is.
         :param wanted: all that it wants to hear of.
         :param wishes: what of that has to be asked of servers.
         :param view: what is listened to, as it is at any time.
@@ -236,22 +232,22 @@ class ViewEars:
         if len(self._ears) >= LISTENERS_LIMIT:
             raise Overloaded(f"{LISTENERS_LIMIT} requests listen to views already")
         listener = ClientListener(call, wanted, self.cancel)
-        own, is_nowhere = view().own, not asker.server.workspace
+        own, is_nowhere = view().own, not call.caller.server.workspace
         ear = self._ears[call] = ViewSubscription(self, listener, view, Filter(wanted.lists), own, is_nowhere)
         for wish in wishes:
-            inner = Call(None, modern.LISTEN, call.id, None, None)
+            inner = Request(None, _listen_to(call.message, wish.filter), None, None)
+            inner.caller = evolve(call.caller, server=wish.server, headers=None)
             inner.sink = ear.parts[inner] = Part(ear, wish)
             ear.open.add(inner)
         if ear.open:
             ear.patience = self._clock.callLater(PATIENCE_S, ear.give_up)
         for inner, part in list(ear.parts.items()):
-            self._ask(inner, part, message, asker)
+            self._ask(inner, part)
         ear.look()
 
-    def _ask(self, call: Call, part: Part, message: Message, asker: Asker) -> None:
+    def _ask(self, call: Request, part: Part) -> None:
         try:
-            asking = evolve(asker, server=part.wish.server, headers=None)
-            self.stateless.submit(call, _listen_to(message, part.wish.filter), asking)
+            self.stateless.submit(call)
         except GatewayError as why:
             part.failed(call, why)
 
@@ -259,7 +255,7 @@ class ViewEars:
         """Whether its client listens still."""
         return self._ears.get(ear.listener.call) is ear
 
-    def cancel(self, call: Call) -> bool:
+    def cancel(self, call: Request) -> bool:
         """Somebody listens no more; false when it was nobody of these."""
         ear = self._ears.pop(call, None)
         if ear is None:

@@ -42,12 +42,11 @@ from mcpgateway.errors import (
 )
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.slot import slot_of
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.owntools.missing_servers import NOT_YET
 from mcpgateway.policy.recorded_answers import cursor_of
 from mcpgateway.protocol import jsonrpc, legacy
 from mcpgateway.protocol.jsonrpc import Envelope
-from mcpgateway.views.filters import own_message
 
 if TYPE_CHECKING:
     from mcpgateway.views.registry import ViewRegistry
@@ -347,7 +346,7 @@ class Lister:
 
     def _request(self, asked: Session, method: str, params: Envelope) -> Deferred[Envelope]:
         registry = self._registry
-        call = Call(asked, method, b"", None, None)
+        call = Request(asked, jsonrpc.own_request(method, params, b""), None, None)
 
         def give_up(_: Deferred[Envelope]) -> None:
             registry.take_back(call, "it takes too long")
@@ -355,7 +354,7 @@ class Lister:
         done: Deferred[Envelope] = Deferred(give_up)
         call.sink = OwnQuestion(done)
         try:
-            registry.switchboard.submit(call, own_message(method, params))
+            registry.switchboard.submit(call)
         except GatewayError as why:
             done.errback(why)
         return done

@@ -29,13 +29,12 @@ from mcpgateway.discovery.resources import owner_named
 from mcpgateway.errors import (
     InvalidParams,
 )
-from mcpgateway.hub.caller import Asker
+from mcpgateway.hub.caller import Caller
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.subscriptions.upstream_modern import Filter, narrowed, read_filter
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.owntools.missing_servers import with_missing
 from mcpgateway.protocol import jsonrpc, modern
-from mcpgateway.protocol.jsonrpc import Message
 from mcpgateway.protocol.translate import COMPLETE
 from mcpgateway.protocol.versions import MODERN, Era
 from mcpgateway.views import introduction
@@ -94,7 +93,7 @@ class ViewDoor(ModernRegistry):
 
     # What the view itself answers
 
-    def _discover(self, call: Call, message: Message, asker: Asker, view: View) -> None:
+    def _discover(self, call: Request, view: View) -> None:
         capabilities = {name: each for name, each in introduction.CAPABILITIES.items() if name != "tasks"}
         if view.kind != ADMIN:
             capabilities["extensions"] = extensions(view.servers.values(), self._pool, self._snapshots)
@@ -110,51 +109,51 @@ class ViewDoor(ModernRegistry):
         }
         call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, result))
 
-    def _list(self, call: Call, message: Message, asker: Asker, view: View) -> None:
-        if "cursor" in (message.params or {}):
+    def _list(self, call: Request, view: View) -> None:
+        if "cursor" in (call.message.params or {}):
             raise InvalidParams("Invalid params: this list has one page, so there is no cursor")
         kind = KINDS[call.method]
         if view.shows(kind):
-            self._road.give_list(call, kind, asker, lambda view: self._listed(call, kind, view, asker))
+            self._road.give_list(call, kind, lambda view: self._listed(call, kind, view))
         else:
-            self._listed(call, kind, view, asker)
+            self._listed(call, kind, view)
 
-    def _listed(self, call: Call, kind: ListKind, view: View, asker: Asker) -> None:
+    def _listed(self, call: Request, kind: ListKind, view: View) -> None:
         servers = view.servers.values() if view.shows(kind) else ()
         unknown = view.to_ask(kind) if view.shows(kind) else ()
-        self.lists.shown(unknown, kind, asker)
+        self.lists.shown(unknown, kind, call.caller)
         if kind is ListKind.TOOL:
             self.listed(view)
-        terms = self.lists.terms(servers, kind, asker)
-        kept = self.kept.entries(kind, asker.principal) if self.kept is not None else []
+        terms = self.lists.terms(servers, kind, call.caller)
+        kept = self.kept.entries(kind, call.caller.principal) if self.kept is not None else []
         if kept and kind is ListKind.RESOURCE:
             terms = evolve(terms, is_public=False)  # nobody else is shown them
         # The list may be long: it is not read again.
         result = jsonrpc.encode({"resultType": jsonrpc.raw(COMPLETE), **terms.written()})[:-1] + b","
         listed = with_kept(view.listed(kind, is_dotted=call.is_dotted), kept)
-        whole = with_missing(Raw(result + bytes(listed)[1:]), self.lists.missing(unknown, kind, asker))
+        whole = with_missing(Raw(result + bytes(listed)[1:]), self.lists.missing(unknown, kind, call.caller))
         call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, whole))
 
     # Listening
 
-    def _listen(self, call: Call, message: Message, asker: Asker, view: View) -> None:
-        wanted = narrowed(read_filter(message.params))
+    def _listen(self, call: Request, view: View) -> None:
+        wanted = narrowed(read_filter(call.message.params))
 
         def listen(view: View) -> None:
-            wishes = self._wishes(wanted, asker, view)
-            self._ears.listen(call, message, asker, wanted, wishes, lambda: self.look(asker))
+            wishes = self._wishes(wanted, call.caller, view)
+            self._ears.listen(call, wanted, wishes, lambda: self.look(call.caller))
 
         unknown = [uri for uri in wanted.uris if view.resource(uri) is None]
         owners = frozenset().union(*map(owner_named, unknown)) if all(map(owner_named, unknown)) else ()
         if unknown:
             kinds = (ListKind.RESOURCE, ListKind.TEMPLATE)
             self._road.seek(
-                call, kinds, asker, lambda _: owners, lambda view: all(map(view.resource, unknown)), listen
+                call, kinds, lambda _: owners, lambda view: all(map(view.resource, unknown)), listen
             )
         else:
             listen(view)
 
-    def _wishes(self, wanted: Filter, asker: Asker, view: View) -> list[ListenWish]:
+    def _wishes(self, wanted: Filter, caller: Caller, view: View) -> list[ListenWish]:
         found: dict[str, Filter] = {}
         names: defaultdict[str, dict[str, list[str]]] = defaultdict(dict)
         for uri in sorted(wanted.uris):
@@ -163,7 +162,7 @@ class ViewDoor(ModernRegistry):
                 found[owner.server] = found.get(owner.server, Filter()) | Filter(uris=frozenset((owner.uri,)))
                 names[owner.server].setdefault(owner.uri, []).append(uri)
         for task in sorted(wanted.tasks):
-            runner = self._road.runner(view, asker.principal, task)
+            runner = self._road.runner(view, caller.principal, task)
             if runner is not None:
                 found[runner.name] = found.get(runner.name, Filter()) | Filter(tasks=frozenset((task,)))
         return [ListenWish(view.servers[server], filter_, names[server]) for server, filter_ in found.items()]
@@ -177,11 +176,11 @@ class ViewDoor(ModernRegistry):
         if slot.era is not Era.MODERN or slot.conversation is None or not slot.shared or slot.is_replica:
             return
         self._ears.overhear(slot)
-        self.lists.refresh(slot.server, Asker(slot.server, "", None))
+        self.lists.refresh(slot.server, Caller(slot.server, "", None))
 
     # The end
 
-    def cancel(self, call: Call) -> bool:
+    def cancel(self, call: Request) -> bool:
         """A client has hung up; false when its request is none of these."""
         why = "the client has disconnected"
         return self._ears.cancel(call) or self.errands.cancel(call) or self.leave(call, why)

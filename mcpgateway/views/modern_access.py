@@ -21,12 +21,11 @@ from mcpgateway.errors import (
     QuestionRefused,
     UnknownServer,
 )
-from mcpgateway.hub.caller import Asker
+from mcpgateway.hub.caller import Caller
 from mcpgateway.hub.filters import Between
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.policy.access import Reach
 from mcpgateway.protocol import jsonrpc, modern, translate
-from mcpgateway.protocol import jsonrpc as rpc
 from mcpgateway.protocol.jsonrpc import Envelope, Message
 from mcpgateway.views.legacy_access import NO_DIRECTORY
 from mcpgateway.views.modern_own_tools import OwnToolCall
@@ -54,7 +53,7 @@ class UnattendedCall(Between):
         """Whether nobody waits for it any more."""
         return self.is_over or bool(self.sink.is_gone)
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The server's own response; one that asks something leads nowhere."""
         if self.is_over:
             return
@@ -64,7 +63,7 @@ class UnattendedCall(Between):
         self.is_over = True
         self.sink.answered(call, reply)
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """There is no answer."""
         if not self.is_over:
             self.is_over = True
@@ -75,21 +74,20 @@ class UnattendedCall(Between):
 class ModernAccess:
     """An `mcpgateway.owntools.tool.Access`, for one call of a tool.
 
-    :ivar asker: who calls.
+    :ivar caller: who calls.
     :ivar errand: the call, as the tool knows it.
     """
 
     door: ModernRegistry
     view: View
-    asker: Asker
-    message: Message
+    caller: Caller
     errand: OwnToolCall
     session: None = None
 
     @property
     def principal(self) -> str:
         """Who calls."""
-        return self.asker.principal
+        return self.caller.principal
 
     def specs(self) -> tuple[ServerSpec, ...]:
         """The servers this caller may use."""
@@ -100,9 +98,9 @@ class ModernAccess:
 
         :raise GatewayError: nobody may work there.
         """
-        if getattr(self.asker.caller, "reach", None) is Reach.REMOTE or self.view.scope is not None:
+        if getattr(self.caller.connection, "reach", None) is Reach.REMOTE or self.view.scope is not None:
             raise InvalidParams(NO_DIRECTORY)
-        return evolve(self, view=self.door.within(self.view, cwd, self.asker))
+        return evolve(self, view=self.door.within(self.view, cwd, self.caller))
 
     def caught_up(self) -> Deferred[Access]:
         """The same caller, once what was edited in the configuration is in force."""
@@ -114,12 +112,12 @@ class ModernAccess:
         return Deferred.fromCoroutine(self._settle(kind))
 
     async def _settle(self, kind: ListKind) -> tuple[Access, Mapping[str, str]]:
-        missing = await self.door.settle(self.asker, kind)
+        missing = await self.door.settle(self.caller, kind)
         return self.anew(), missing
 
     def anew(self) -> ModernAccess:
         """The same caller, after the configuration has changed."""
-        return evolve(self, view=self.door.look_anew(self.asker))
+        return evolve(self, view=self.door.look_anew(self.caller))
 
     def _spec(self, server: str) -> ServerSpec:
         found = self.view.servers.get(server)
@@ -129,8 +127,7 @@ class ModernAccess:
 
     def redirect(
         self,
-        call: Call,
-        message: Message,
+        call: Request,
         target: tuple[str, str],
         arguments: Raw,
         *,
@@ -143,21 +140,23 @@ class ModernAccess:
         """
         server, tool = target
         spec = self._spec(server)
-        params = dict(message.params or {}) | {"name": jsonrpc.raw(tool), "arguments": arguments}
-        meta = dict(message.meta) if message.meta is not None else None
-        inner = Message(message.kind, dict(message.envelope), CALL_TOOL, message.id, params, meta)
+        said = call.message
+        params = dict(said.params or {}) | {"name": jsonrpc.raw(tool), "arguments": arguments}
+        meta = dict(said.meta) if said.meta is not None else None
+        call.message = Message(said.kind, dict(said.envelope), CALL_TOOL, said.id, params, meta)
         errands = self.door.errands
         errands.limit(self.errand, limit_s)
         call.meter = None  # it counts for that server
         try:
             # The headers repeat the arguments of the tool that was called, not of this one.
             self.door.shield(call, self.principal, self.view, target, level)
-            self.door.send(call, inner, evolve(self.asker, server=spec, headers=None))
+            call.caller = evolve(self.caller, server=spec, headers=None)
+            self.door.send(call)
         except GatewayError:
             errands.stay(self.errand)
             raise
 
-    def begin(self, server: str, tool: str, arguments: Raw, sink: Any) -> Call:
+    def begin(self, server: str, tool: str, arguments: Raw, sink: Any) -> Request:
         """Make a call of its own, in the gateway's name and for this principal.
 
         :raise GatewayError: it goes nowhere.
@@ -169,16 +168,15 @@ class ModernAccess:
             "arguments": arguments,
             "_meta": jsonrpc.raw(meta),
         }
-        message = Message(
-            rpc.MessageKind.REQUEST, jsonrpc.request(0, CALL_TOOL, params), CALL_TOOL, b"0", params, meta
-        )
-        call = Call(None, CALL_TOOL, b"0", bytes(TOKEN), UnattendedCall(sink))
+        message = jsonrpc.own_request(CALL_TOOL, params, meta=meta)
+        call = Request(None, message, bytes(TOKEN), UnattendedCall(sink))
         spec = self._spec(server)
         self.door.called(server, tool)
-        self.door.send(call, message, evolve(self.asker, server=spec, headers=None))
+        call.caller = evolve(self.caller, server=spec, headers=None)
+        self.door.send(call)
         return call
 
-    def cancel(self, call: Call, why: str) -> None:
+    def cancel(self, call: Request, why: str) -> None:
         """Take a call back that was redirected or begun; its sink hears that it is cancelled."""
         if call.sink.is_gone:
             return
@@ -194,13 +192,13 @@ class ModernAccess:
         librarian, spec = self.door.librarian, self.view.servers.get(server)
         if spec is None:
             return fail(UnknownServer(f"Unknown server: {server}"))
-        known = librarian.known(spec, kind, self.door.lists.told(spec, self.asker))
-        if known is not None and not self.door.lists.has_to_be_asked(spec, kind, self.asker):
+        known = librarian.known(spec, kind, self.door.lists.told(spec, self.caller))
+        if known is not None and not self.door.lists.has_to_be_asked(spec, kind, self.caller):
             return succeed(self._narrowed(spec, kind, known))
-        asked = self.door.lists.ask(spec, kind, self.asker, is_look=is_look)
+        asked = self.door.lists.ask(spec, kind, self.caller, is_look=is_look)
 
         def found(_: None) -> tuple[Item, ...]:
-            items = librarian.known(spec, kind, self.door.lists.told(spec, self.asker))
+            items = librarian.known(spec, kind, self.door.lists.told(spec, self.caller))
             if items is None:
                 raise asked.why or BackendError(f"{server} could not be asked what it has")
             return self._narrowed(spec, kind, items)
@@ -210,7 +208,7 @@ class ModernAccess:
     def _narrowed(self, spec: ServerSpec, kind: ListKind, items: tuple[Item, ...]) -> tuple[Item, ...]:
         return self.view.narrowed(spec, items) if kind is ListKind.TOOL else items
 
-    def elicit(self, call: Call, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
+    def elicit(self, call: Request, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
         """Ask the human at the caller's client; see `mcpgateway.views.modern_own_tools`.
 
         :raise QuestionRefused: (through the Deferred) the client cannot ask anybody.

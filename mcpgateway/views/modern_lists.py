@@ -29,16 +29,15 @@ from mcpgateway.backends.conversation import OwnQuestion
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.records import ListKind
 from mcpgateway.errors import BackendTimeout, GatewayError, MalformedMessage
-from mcpgateway.hub.caller import Asker
+from mcpgateway.hub.caller import Caller
 from mcpgateway.hub.catalog.listed import Librarian
 from mcpgateway.hub.filters import reason
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.owntools.missing_servers import NOT_YET
 from mcpgateway.policy.recorded_answers import cursor_of
 from mcpgateway.policy.sharing import Variant, variant_of
 from mcpgateway.protocol import jsonrpc, legacy, peek
-from mcpgateway.protocol import jsonrpc as rpc
-from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.views.lists import PASSING, PATIENCE_S, SOON_S, TRIES
 from mcpgateway.views.modern_clients import Clients
 
@@ -49,7 +48,7 @@ RESPITE_S = 30.0  # how long a server is left alone that could not be asked
 TERMS_LIMIT = 10_000
 REFRESHED_LIMIT = 16  # kinds of clients for whom the lists of one server are asked for again when it runs
 
-Submit = Callable[[Call, Message, Asker], None]
+Submit = Callable[[Request], None]
 _Key = tuple[Variant, str, ListKind, str]
 """A server, how and where it is launched, what it is asked for, and what it is told of the client."""
 
@@ -126,7 +125,7 @@ class Lists:
         self,
         librarian: Librarian,
         submit: Submit,
-        cancel: Callable[[Call], None],
+        cancel: Callable[[Request], None],
         is_running: Callable[[ServerSpec], bool],
         hello: Callable[[ServerSpec], Envelope | None],
         clients: Clients,
@@ -142,13 +141,13 @@ class Lists:
         self._clock = clock
         self._asking: dict[_Key, _Asking] = {}
         self._terms: dict[tuple[Variant, ListKind, str], Terms] = {}
-        self._askers: dict[Variant, dict[str, Asker]] = {}  # by what the server is told of them
+        self._askers: dict[Variant, dict[str, Caller]] = {}  # by what the server is told of them
         self._respites: dict[_Key, _Respite] = {}
         self.current: Callable[[ServerSpec], ServerSpec] = _as_it_was
         self.pause: Callable[[ServerSpec], GatewayError | None] = lambda _: None
 
     def wait(
-        self, wanted: Iterable[tuple[ServerSpec, ListKind]], asker: Asker, patience_s: float = PATIENCE_S
+        self, wanted: Iterable[tuple[ServerSpec, ListKind]], caller: Caller, patience_s: float = PATIENCE_S
     ) -> Deferred[None]:
         """Fires once these lists are known, or so many seconds have passed.
 
@@ -159,7 +158,7 @@ class Lists:
         # To ask may mean to start many servers, which takes its time.
         late = self._clock.callLater(patience_s, self._late, asked, done, patience_s >= PATIENCE_S)
         for server, kind in wanted:
-            each = self.ask(server, kind, asker)
+            each = self.ask(server, kind, caller)
             if not each.asking.is_missed:
                 asked.append(each)
 
@@ -171,51 +170,51 @@ class Lists:
         DeferredList([each.wait for each in asked], consumeErrors=True).addCallback(told)
         return done
 
-    def begin(self, wanted: Iterable[tuple[ServerSpec, ListKind]], asker: Asker) -> None:
+    def begin(self, wanted: Iterable[tuple[ServerSpec, ListKind]], caller: Caller) -> None:
         """Have these lists asked for soon, though nobody waits for them: they are announced when they come."""
         if found := deque(wanted):
-            self._clock.callLater(SOON_S, self._begin_next, found, asker)
+            self._clock.callLater(SOON_S, self._begin_next, found, caller)
 
-    def _begin_next(self, wanted: deque[tuple[ServerSpec, ListKind]], asker: Asker) -> None:
+    def _begin_next(self, wanted: deque[tuple[ServerSpec, ListKind]], caller: Caller) -> None:
         # To ask may mean to start a server, which takes its time: others are served in between.
         server, kind = wanted.popleft()
-        if self._key(server, kind, asker) not in self._asking and self.has_to_be_asked(server, kind, asker):
-            self.ask(server, kind, asker)
+        if self._key(server, kind, caller) not in self._asking and self.has_to_be_asked(server, kind, caller):
+            self.ask(server, kind, caller)
         if wanted:
-            self._clock.callLater(0, self._begin_next, wanted, asker)
+            self._clock.callLater(0, self._begin_next, wanted, caller)
 
-    def missing(self, servers: Iterable[ServerSpec], kind: ListKind, asker: Asker) -> dict[str, str]:
+    def missing(self, servers: Iterable[ServerSpec], kind: ListKind, caller: Caller) -> dict[str, str]:
         """Those of these servers whose list is not known, and why."""
         found = {}
         for server in servers:
-            if self._librarian.known(server, kind, self.told(server, asker)) is None:
-                respite = self._resting(server, kind, asker)
+            if self._librarian.known(server, kind, self.told(server, caller)) is None:
+                respite = self._resting(server, kind, caller)
                 found[server.name] = respite.why if respite is not None else NOT_YET
         return found
 
-    def told(self, server: ServerSpec, asker: Asker) -> str:
+    def told(self, server: ServerSpec, caller: Caller) -> str:
         """Names what a server is told of a client."""
-        return self._clients.told(server, asker.client)
+        return self._clients.told(server, caller.client)
 
-    def shown(self, servers: Iterable[ServerSpec], kind: ListKind, asker: Asker) -> None:
+    def shown(self, servers: Iterable[ServerSpec], kind: ListKind, caller: Caller) -> None:
         """A client is given a list without these servers, or what may not be true of them: it is to hear what is."""
         for server in servers:
-            self._librarian.show(server, kind, self.told(server, asker))
-            self._remember(server, asker)
+            self._librarian.show(server, kind, self.told(server, caller))
+            self._remember(server, caller)
 
-    def _remember(self, server: ServerSpec, asker: Asker) -> None:
-        told = self.told(server, asker)
+    def _remember(self, server: ServerSpec, caller: Caller) -> None:
+        told = self.told(server, caller)
         if told:
             known = self._askers.setdefault(variant_of(server), {})
             known.pop(told, None)
-            known[told] = asker
+            known[told] = caller
             if len(known) > REFRESHED_LIMIT:
                 del known[next(iter(known))]
 
-    def has_to_be_asked(self, server: ServerSpec, kind: ListKind, asker: Asker) -> bool:
+    def has_to_be_asked(self, server: ServerSpec, kind: ListKind, caller: Caller) -> bool:
         """Whether a server has to be asked for a list; see Note [Who is asked]."""
-        librarian, told = self._librarian, self.told(server, asker)
-        if librarian.is_fresh(server, kind, told) or self._resting(server, kind, asker) is not None:
+        librarian, told = self._librarian, self.told(server, caller)
+        if librarian.is_fresh(server, kind, told) or self._resting(server, kind, caller) is not None:
             return False
         if librarian.known(server, kind, told) is not None:
             return self._is_running(server)
@@ -224,11 +223,11 @@ class Lists:
         self._learn(server, kind, (), told)
         return False
 
-    def _key(self, server: ServerSpec, kind: ListKind, asker: Asker) -> _Key:
-        return (variant_of(server), self._librarian.place(server), kind, self.told(server, asker))
+    def _key(self, server: ServerSpec, kind: ListKind, caller: Caller) -> _Key:
+        return (variant_of(server), self._librarian.place(server), kind, self.told(server, caller))
 
-    def _resting(self, server: ServerSpec, kind: ListKind, asker: Asker) -> _Respite | None:
-        found = self._respites.get(self._key(server, kind, asker))
+    def _resting(self, server: ServerSpec, kind: ListKind, caller: Caller) -> _Respite | None:
+        found = self._respites.get(self._key(server, kind, caller))
         if found is not None and found.until > self._clock.seconds():
             return found
         pause = self.pause(server)
@@ -252,13 +251,13 @@ class Lists:
             each.asking.is_missed = True
         done.callback(None)
 
-    def ask(self, server: ServerSpec, kind: ListKind, asker: Asker, *, is_look: bool = False) -> Asked:
+    def ask(self, server: ServerSpec, kind: ListKind, caller: Caller, *, is_look: bool = False) -> Asked:
         """Ask a server for a list, unless it is being asked; what it answers is learnt.
 
-        :param asker: on whose behalf.
+        :param caller: on whose behalf.
         :param is_look: nobody calls anything, so a server that has just failed is not started for it.
         """
-        key = self._key(server, kind, asker)
+        key = self._key(server, kind, caller)
         asking = self._asking.get(key)
         wait: Deferred[None] = Deferred()
         if asking is not None:
@@ -269,8 +268,8 @@ class Lists:
             wait.callback(None)
             return Asked(_Asking(why=pause), wait)
         asking = self._asking[key] = _Asking([wait])
-        self._remember(server, asker)
-        found = Deferred.fromCoroutine(self._ask_again(server, kind, asker))
+        self._remember(server, caller)
+        found = Deferred.fromCoroutine(self._ask_again(server, kind, caller))
         found.addTimeout(ASKING_S, self._clock).addErrback(self._not_asked, key, asking)
         found.addBoth(self._over, key, asking)
         return Asked(asking, wait)
@@ -301,17 +300,17 @@ class Lists:
         for each in waiting:
             each.callback(None)
 
-    async def _ask_again(self, server: ServerSpec, kind: ListKind, asker: Asker) -> None:
+    async def _ask_again(self, server: ServerSpec, kind: ListKind, caller: Caller) -> None:
         for _ in range(TRIES - 1):
             try:
-                await self._ask(server, kind, asker)
+                await self._ask(server, kind, caller)
             except PASSING:
                 if not self._is_current(server):
                     raise
                 # Whatever has ended it need not end the next, and without it its tools would be unknown for a while.
                 continue
             return
-        await self._ask(server, kind, asker)
+        await self._ask(server, kind, caller)
 
     def _is_current(self, server: ServerSpec) -> bool:
         # What is defined otherwise now, or not at all, is not started again.
@@ -320,13 +319,13 @@ class Lists:
         except GatewayError:
             return False
 
-    async def _ask(self, server: ServerSpec, kind: ListKind, asker: Asker) -> None:
-        librarian, told = self._librarian, self.told(server, asker)
+    async def _ask(self, server: ServerSpec, kind: ListKind, caller: Caller) -> None:
+        librarian, told = self._librarian, self.told(server, caller)
         changes = librarian.changes.get(server.name)
         pages: list[Raw] = []
         cursor: str | None = None
         size, limit = 0, librarian.limit
-        while (page := await self._page(kind, cursor, server, asker)) is not None:
+        while (page := await self._page(kind, cursor, server, caller)) is not None:
             size += len(bytes(page))
             if not limit.admits(size, len(pages) + 1):
                 limit.exceeded(server.name, kind.method)
@@ -339,22 +338,24 @@ class Lists:
         if len(self._terms) >= TERMS_LIMIT:
             self._terms.clear()
         # It may have shown meanwhile that it has the same child for all, or that it has not.
-        for each in dict.fromkeys((told, self.told(server, asker))):
+        for each in dict.fromkeys((told, self.told(server, caller))):
             self._terms[variant_of(server), kind, each] = _terms(pages, self._clock.seconds())
             self._learn(server, kind, pages, each)
             if librarian.changes.get(server.name) != changes:
                 librarian.outdate(server, kind.news, each)  # what it has said may be from before that
 
-    async def _page(self, kind: ListKind, cursor: str | None, server: ServerSpec, asker: Asker) -> Raw | None:
-        meta = self._clients.words(server, asker.client)
+    async def _page(
+        self, kind: ListKind, cursor: str | None, server: ServerSpec, caller: Caller
+    ) -> Raw | None:
+        meta = self._clients.words(server, caller.client)
         params: Envelope = {"_meta": jsonrpc.raw(meta)}
         if cursor is not None:
             params["cursor"] = jsonrpc.raw(cursor)
-        envelope = jsonrpc.request(0, kind.method, params)
-        message = Message(rpc.MessageKind.REQUEST, envelope, kind.method, b"0", params, meta)
         done: Deferred[Envelope] = Deferred()
-        call = Call(None, kind.method, b"0", None, OwnQuestion(done))
-        self._submit(call, message, Asker(server, asker.principal, asker.caller, asker.pid))
+        message = jsonrpc.own_request(kind.method, params, meta=meta)
+        call = Request(None, message, None, OwnQuestion(done))
+        call.caller = Caller(server, caller.principal, caller.connection, caller.pid)
+        self._submit(call)
         try:
             reply = await done
         except defer.CancelledError:
@@ -373,20 +374,20 @@ class Lists:
         self._terms.clear()
         self._askers.clear()
 
-    def refresh(self, server: ServerSpec, asker: Asker) -> None:
+    def refresh(self, server: ServerSpec, caller: Caller) -> None:
         """A child runs that may list something else than its forerunner: ask for what has been shown of it."""
-        for each in (asker, *self._askers.pop(variant_of(server), {}).values()):
+        for each in (caller, *self._askers.pop(variant_of(server), {}).values()):
             for kind in ListKind:
                 told = self.told(server, each)
                 if self._librarian.known(server, kind, told) is not None:
                     self._librarian.show(server, kind, told)
                     self.ask(server, kind, each)
 
-    def terms(self, servers: Iterable[ServerSpec], kind: ListKind, asker: Asker) -> Terms:
+    def terms(self, servers: Iterable[ServerSpec], kind: ListKind, caller: Caller) -> Terms:
         """For how long what these servers list may be kept by whoever asks for all of it."""
         now = self._clock.seconds()
         return most_careful(
-            self._terms.get((variant_of(server), kind, self.told(server, asker)), NOT_AT_ALL).left(now)
+            self._terms.get((variant_of(server), kind, self.told(server, caller)), NOT_AT_ALL).left(now)
             for server in servers
         )
 

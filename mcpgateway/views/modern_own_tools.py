@@ -27,10 +27,10 @@ from mcpgateway.errors import (
     QuestionRefused,
 )
 from mcpgateway.hub.bridge.to_legacy import PARKED_LIMIT, PARKED_OF_PRINCIPAL, PARKED_TICKS
-from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.interfaces import ICallSink, Request
 from mcpgateway.policy.client_requests import refusal
 from mcpgateway.protocol import jsonrpc, modern, peek, translate
-from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.request_states import HANDLE_BYTES, RequestStates, digest_of
 
 ELICIT = "elicitation/create"
@@ -53,9 +53,8 @@ class OwnToolCall:
     """
 
     owner: OwnToolCalls
-    client: Call | None
-    call: Call
-    message: Message
+    client: Request | None
+    call: Request
     key: tuple[str, str, str, bytes]
     is_elsewhere: bool = False
     handle: bytes = b""
@@ -68,7 +67,7 @@ class OwnToolCall:
         """Nobody waits for it, though the client of a parked one may come back."""
         return bool(self.client.sink.is_gone) if self.client is not None else self.answer is None
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The tool has answered, or the server whose tool it has become."""
         if call.meter is not None:
             call.meter.answered(call, reply)
@@ -76,7 +75,7 @@ class OwnToolCall:
         if client is not None:
             client.sink.answered(client, _typed(reply))
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """The gateway has to answer in the place of either."""
         if call.meter is not None:
             call.meter.failed(call, why)
@@ -84,19 +83,19 @@ class OwnToolCall:
         if client is not None:
             client.sink.failed(client, why)
 
-    def _over(self) -> Call | None:
+    def _over(self) -> Request | None:
         self.rest()
         client, self.client = self.client, None
         self.owner.forget(self, client)
         return client
 
-    def progressed(self, call: Call, message: bytes) -> None:
+    def progressed(self, call: Request, message: bytes) -> None:
         """Its progress, for whoever waits now."""
         if self.client is not None:
             self.client.progress = self.call.progress
             self.client.sink.progressed(self.client, message)
 
-    def noticed(self, call: Call, message: bytes) -> bool:
+    def noticed(self, call: Request, message: bytes) -> bool:
         """Something before the answer."""
         return self.client is not None and bool(self.client.sink.noticed(self.client, message))
 
@@ -120,35 +119,35 @@ class OwnToolCalls:
         states: RequestStates,
         seconds: Callable[[], float],
         clock: IReactorTime,
-        take_back: Callable[[Call], object],
+        take_back: Callable[[Request], object],
     ) -> None:
         self._states = states
         self._seconds = seconds
         self._clock = clock
         self._take_back = take_back
         self._is_open = True
-        self._under_way: dict[Call, OwnToolCall] = {}
+        self._under_way: dict[Request, OwnToolCall] = {}
         self._parked: dict[bytes, OwnToolCall] = {}
 
     def __len__(self) -> int:
         return len(self._under_way) + len(self._parked)
 
-    def begin(self, client: Call, message: Message, principal: str, view: str) -> OwnToolCall:
+    def begin(self, client: Request, principal: str, view: str) -> OwnToolCall:
         """A client calls a tool."""
-        key = (principal, view, client.method, digest_of(message.params or {}))
-        call = Call(None, client.method, client.id, client.token, None, is_admin=client.is_admin)
+        key = (principal, view, client.method, digest_of(client.message.params or {}))
+        call = Request(None, client.message, client.token, None, is_admin=client.is_admin)
         call.follow(client)
         call.level = client.level
-        errand = self._under_way[client] = OwnToolCall(self, client, call, message, key)
+        errand = self._under_way[client] = OwnToolCall(self, client, call, key)
         call.sink = errand
         return errand
 
-    def resume(self, client: Call, message: Message, principal: str, view: str) -> bool:
+    def resume(self, client: Request, principal: str, view: str) -> bool:
         """A client may come back with the answer to what a tool has asked; false when it is no such answer.
 
         :raise InvalidParams: the answer cannot be read.
         """
-        params = message.params or {}
+        params = client.message.params or {}
         state = peek.text(params, "requestState", jsonrpc.URI_LIMIT)
         if state is None:
             return False
@@ -169,16 +168,16 @@ class OwnToolCalls:
             waiting.callback(answer)
         return True
 
-    def forget(self, errand: OwnToolCall, client: Call | None) -> None:
+    def forget(self, errand: OwnToolCall, client: Request | None) -> None:
         """Nobody waits for an errand any more."""
         if client is not None:
             self._under_way.pop(client, None)
 
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[Request]:
         """The requests of clients that wait for tools of the gateway's own."""
         return list(self._under_way)
 
-    def cancel(self, client: Call, reason: str = "") -> bool:
+    def cancel(self, client: Request, reason: str = "") -> bool:
         """A client takes its request back; false when it is not for a tool of the gateway's own."""
         errand = self._under_way.pop(client, None)
         if errand is None:
@@ -215,7 +214,7 @@ class OwnToolCalls:
         :raise QuestionRefused: (through the Deferred) the client cannot ask anybody that.
         :raise ClientGone: (through the Deferred) it is not there any more, or does not come back.
         """
-        offered = translate.client_capabilities_for_legacy(errand.message.meta or {})
+        offered = translate.client_capabilities_for_legacy(errand.call.message.meta or {})
         no = refusal(ELICIT, params, offered)
         if no is not None:
             return fail(QuestionRefused(*no))

@@ -23,14 +23,14 @@ from mcpgateway.errors import (
     UnsupportedVersion,
     of_server,
 )
-from mcpgateway.hub.caller import Asker
+from mcpgateway.hub.caller import Caller
 from mcpgateway.hub.catalog.listed import Librarian
 from mcpgateway.hub.catalog.recorded import Snapshots
 from mcpgateway.hub.filters import Between
 from mcpgateway.hub.pool import Pool
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.policy.permissions import TokenScope
-from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
 from mcpgateway.views.extensions import met
 from mcpgateway.views.kept_results import KeptResults
@@ -48,11 +48,11 @@ if TYPE_CHECKING:
 LOOK_S = 1.0  # the values of workspaces are looked at so often
 SEEN_LIMIT = 1000  # places
 CALL_TOOL = "tools/call"
-Here = Callable[[Call, Message, Asker, View], None]
-Submit = Callable[[Call, Message], None]
-Flies = Callable[[Call, Message, Item, Submit], bool]
+Here = Callable[[Request, View], None]
+Submit = Callable[[Request], None]
+Flies = Callable[[Request, Item, Submit], bool]
 """Whether a call is made together with others that are the same (`mcpgateway.hub.coalescing`)."""
-Shield = Callable[[Call, str, View, tuple[str, str], Any], None]
+Shield = Callable[[Request, str, View, tuple[str, str], Any], None]
 """Puts itself between a call and its sink.
 
 It is given the principal, the view, the server and the tool's own name, and the level.
@@ -68,7 +68,7 @@ class _OnView(Between):
 
     server: str
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """There is no answer."""
         if not isinstance(why, _OF_ONE_SERVER):
             self.sink.failed(call, why)
@@ -156,7 +156,7 @@ class ModernRegistry:
         self.kept: KeptResults | None = None
         self.may_fly: Callable[[Item], bool] = lambda _: False
         self.flies: Flies = alone
-        self.leave: Callable[[Call, str], bool] = nowhere
+        self.leave: Callable[[Request, str], bool] = nowhere
         self.errands = OwnToolCalls(around.states, around.seconds, around.clock, stateless.cancel)
         self._snapshots = around.snapshots
         self._pool = around.pool
@@ -185,7 +185,7 @@ class ModernRegistry:
             self.may_fly, self.flies = outcomes.may_fly, outcomes.flies
         self.leave = outcomes.leave
 
-    def submit(self, call: Call, message: Message, asker: Asker) -> None:
+    def submit(self, call: Request) -> None:
         """Answer a request to a view, or bring it on its way.
 
         :raise GatewayError: it goes nowhere.
@@ -193,65 +193,67 @@ class ModernRegistry:
         here = self.methods.get(call.method)
         if here is None:
             raise UnknownMethod(f"Method not found: {call.method}")
-        asker.client = self.clients.read(message.meta)
-        here(call, message, asker, self.look(asker))
+        call.caller.client = self.clients.read(call.message.meta)
+        here(call, self.look(call.caller))
 
-    def look(self, asker: Asker) -> View:
+    def look(self, caller: Caller) -> View:
         """What a view shows; with many servers that takes a while, and is the same for many requests.
 
         :raise UnknownServer: there is no such view any more.
         """
-        spec, scope = self.stateless.current(asker.server), self.stateless.permits.of(asker.principal)
-        key = (spec.name, spec.workspace, spec.principal, scope, asker.client.key if asker.client else b"")
+        spec, scope = self.stateless.current(caller.server), self.stateless.permits.of(caller.principal)
+        key = (spec.name, spec.workspace, spec.principal, scope, caller.client.key if caller.client else b"")
         now, moves = self.clock.seconds(), self._pool.moves
         seen = self._seen.get(key)
         if seen is None or seen.spec is not spec or seen.moves != moves or not 0 <= now - seen.at < LOOK_S:
             if len(self._seen) >= SEEN_LIMIT:
                 self._seen.clear()
-            seen = self._seen[key] = _Seen(spec, self._look_at(spec, scope, self._told_of(asker)), moves, now)
+            seen = self._seen[key] = _Seen(
+                spec, self._look_at(spec, scope, self._told_of(caller)), moves, now
+            )
         return seen.view
 
-    def _told_of(self, asker: Asker) -> Callable[[ServerSpec], str] | None:
-        client = asker.client
+    def _told_of(self, caller: Caller) -> Callable[[ServerSpec], str] | None:
+        client = caller.client
         return (lambda server: self.clients.told(server, client)) if client is not None else None
 
-    def within(self, view: View, cwd: str, asker: Asker) -> View:
+    def within(self, view: View, cwd: str, caller: Caller) -> View:
         """The same view, as it looks from a directory.
 
         :raise InvalidParams: there is no such directory.
         """
-        return self.board.within(view, cwd, None, self._told_of(asker))
+        return self.board.within(view, cwd, None, self._told_of(caller))
 
-    def look_anew(self, asker: Asker) -> View:
+    def look_anew(self, caller: Caller) -> View:
         """What a view shows just now.
 
         :raise UnknownServer: there is no such view any more.
         """
         self._seen.clear()
-        return self.look(asker)
+        return self.look(caller)
 
     # To a server
 
-    def send(self, call: Call, message: Message, asker: Asker) -> None:
+    def send(self, call: Request) -> None:
         """Bring a request to one server, in the server's own words.
 
         :raise GatewayError: it goes nowhere.
         """
-        call.sink = refuses = _OnView(call.sink, asker.server.name)
+        call.sink = refuses = _OnView(call.sink, call.caller.server.name)
         try:
-            self.stateless.submit(call, message, asker)
+            self.stateless.submit(call)
         except _OF_ONE_SERVER as why:
             refuses.failed(call, why)
 
     # Lists
 
-    async def settle(self, asker: Asker, kind: ListKind) -> dict[str, str]:
+    async def settle(self, caller: Caller, kind: ListKind) -> dict[str, str]:
         """Wait for the lists of all servers of a view; those that are missing then, and why."""
-        asked = self.look(asker).to_ask(kind)
-        unknown = [(each, kind) for each in asked if self.lists.has_to_be_asked(each, kind, asker)]
+        asked = self.look(caller).to_ask(kind)
+        unknown = [(each, kind) for each in asked if self.lists.has_to_be_asked(each, kind, caller)]
         if unknown:
-            await self.lists.wait(unknown, asker)
-        return self.lists.missing(self.look(asker).to_ask(kind), kind, asker)
+            await self.lists.wait(unknown, caller)
+        return self.lists.missing(self.look(caller).to_ask(kind), kind, caller)
 
     def _is_running(self, server: ServerSpec) -> bool:
         return any(self._pool.is_running(server, era) for era in Era)
@@ -260,17 +262,17 @@ class ModernRegistry:
         return met(server, self._pool, self._snapshots)
 
 
-def alone(call: Call, message: Message, item: Item, submit: Submit) -> bool:
+def alone(call: Request, item: Item, submit: Submit) -> bool:
     """Each call is made by itself."""
     return False
 
 
-def nowhere(call: Call, reason: str) -> bool:
+def nowhere(call: Request, reason: str) -> bool:
     """None is made together with others."""
     return False
 
 
-def as_it_is(call: Call, principal: str, view: View, target: tuple[str, str], level: Any) -> None:
+def as_it_is(call: Request, principal: str, view: View, target: tuple[str, str], level: Any) -> None:
     """Nothing is cut."""
 
 

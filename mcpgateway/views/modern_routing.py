@@ -19,10 +19,10 @@ from mcpgateway.errors import (
     GatewayError,
     InvalidParams,
 )
-from mcpgateway.hub.caller import Asker
+from mcpgateway.hub.caller import Caller
 from mcpgateway.hub.filters import Between, reason
 from mcpgateway.hub.pool import Pool
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.owntools.missing_servers import hint as not_all
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message
@@ -47,11 +47,11 @@ class _Next(Between):
 
     road: ModernRouting
     message: Message
-    asker: Asker
+    caller: Caller
     uri: str
     owners: list[tuple[Owned, ServerSpec]]
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The server's own response."""
         from mcpgateway.views.own_messages import is_not_found
 
@@ -60,7 +60,8 @@ class _Next(Between):
             self.sink.answered(call, reply)
             return
         try:
-            self.road.read_at(call, self.message, self.asker, self.uri, self.owners)
+            call.message, call.caller = self.message, self.caller
+            self.road.read_at(call, self.uri, self.owners)
         except GatewayError as why:
             call.sink.failed(call, why)
 
@@ -84,75 +85,76 @@ class ModernRouting:
             **dict.fromkeys(("tasks/get", "tasks/update", "tasks/cancel"), self._task),
         }
 
-    def _later(self, known: Deferred[None], call: Call, then: Callable[[], None]) -> None:
+    def _later(self, known: Deferred[None], call: Request, then: Callable[[], None]) -> None:
         known.addCallback(lambda _: None if call.sink.is_gone else then())
         known.addErrback(self._broken, call)
 
-    def _broken(self, why: Failure, call: Call) -> None:
+    def _broken(self, why: Failure, call: Request) -> None:
         if not why.check(GatewayError):
             self.log.failure("a request to a view broke", why, event="view.broken")
         call.sink.failed(call, reason(why))
 
-    def _call(self, call: Call, message: Message, asker: Asker, view: View) -> None:
-        name = _text(message, "name")
+    def _call(self, call: Request, view: View) -> None:
+        name = _text(call.message, "name")
         found = view.find(name)
         if found is not None:
-            self._to(call, message, asker, view, found)
+            self._to(call, view, found)
             return
         self.seek(
             call,
             (ListKind.TOOL,),
-            asker,
             lambda view: view.named(name),
             lambda view: view.find(name) is not None,
-            lambda again: self._call_now(call, message, asker, again),
+            lambda again: self._call_now(call, again),
         )
 
-    def _call_now(self, call: Call, message: Message, asker: Asker, view: View) -> None:
-        name = _text(message, "name")
+    def _call_now(self, call: Request, view: View) -> None:
+        name = _text(call.message, "name")
         found = view.find(name)
         if found is None:
-            raise self._unknown(f"Unknown tool: {name}", name, view, ListKind.TOOL, asker)
-        self._to(call, message, asker, view, found)
+            raise self._unknown(f"Unknown tool: {name}", name, view, ListKind.TOOL, call.caller)
+        self._to(call, view, found)
 
-    def _to(self, call: Call, message: Message, asker: Asker, view: View, found: Item | More | Tool) -> None:
+    def _to(self, call: Request, view: View, found: Item | More | Tool) -> None:
         if isinstance(found, Item):
-            self._forward(call, message, asker, view, found)
+            self._forward(call, view, found)
         elif isinstance(found, More):
-            params = message.params or {}
+            params = call.message.params or {}
             item, params["arguments"] = found.choose(peek.members(params, "arguments"))
-            self._forward(call, message, evolve(asker, headers=None), view, item)
+            call.caller = evolve(call.caller, headers=None)
+            self._forward(call, view, item)
         else:
-            self._run(call, message, asker, view, found)
+            self._run(call, view, found)
 
-    def give_list(self, call: Call, kind: ListKind, asker: Asker, then: Callable[[View], None]) -> None:
+    def give_list(self, call: Request, kind: ListKind, then: Callable[[View], None]) -> None:
         """Go on with a request for a list, at once or nearly so (`mcpgateway.views.lists`)."""
         caught_up = self._door.board.catch_up()
         if caught_up.called:
-            self._list_now(call, kind, asker, then)
+            self._list_now(call, kind, then)
         else:
-            self._later(caught_up, call, lambda: self._list_now(call, kind, asker, then))
+            self._later(caught_up, call, lambda: self._list_now(call, kind, then))
 
-    def _list_now(self, call: Call, kind: ListKind, asker: Asker, then: Callable[[View], None]) -> None:
-        lists, view = self._door.lists, self._door.look(asker)
-        unknown = [(each, kind) for each in view.to_ask(kind) if lists.has_to_be_asked(each, kind, asker)]
+    def _list_now(self, call: Request, kind: ListKind, then: Callable[[View], None]) -> None:
+        lists, view = self._door.lists, self._door.look(call.caller)
+        unknown = [
+            (each, kind) for each in view.to_ask(kind) if lists.has_to_be_asked(each, kind, call.caller)
+        ]
         running = {slot.server.name for slot in self._pool if slot.conversation is not None}
         soon = [each for each in unknown if each[0].name in running]
 
         def give() -> None:
-            then(self._door.look(asker))
-            lists.begin([each for each in unknown if each not in soon], asker)
+            then(self._door.look(call.caller))
+            lists.begin([each for each in unknown if each not in soon], call.caller)
 
         if soon:
-            self._later(lists.wait(soon, asker, LIST_S), call, give)
+            self._later(lists.wait(soon, call.caller, LIST_S), call, give)
         else:
             give()
 
     def seek(
         self,
-        call: Call,
+        call: Request,
         kinds: Iterable[ListKind],
-        asker: Asker,
         whose: Callable[[View], Container[str]],
         is_found: Callable[[View], bool],
         then: Callable[[View], None],
@@ -161,88 +163,86 @@ class ModernRouting:
 
         :param whose: the servers that it says it is of, by name; empty where it does not say.
         """
-        sought = Deferred.fromCoroutine(self._seek(tuple(kinds), asker, whose, is_found))
-        self._later(sought, call, lambda: then(self._door.look(asker)))
+        sought = Deferred.fromCoroutine(self._seek(tuple(kinds), call.caller, whose, is_found))
+        self._later(sought, call, lambda: then(self._door.look(call.caller)))
 
     async def _seek(
         self,
         kinds: tuple[ListKind, ...],
-        asker: Asker,
+        caller: Caller,
         whose: Callable[[View], Container[str]],
         is_found: Callable[[View], bool],
     ) -> None:
         door, lists = self._door, self._door.lists
         await door.board.catch_up()
-        view = door.look(asker)
+        view = door.look(caller)
         if is_found(view):
             return
         unknown = [(each, kind) for kind in kinds for each in view.to_ask(kind)]
         named = [each for each in unknown if each[0].name in whose(view)]
         if not named and not whose(view):
-            await lists.wait([each for each in unknown if lists.has_to_be_asked(*each, asker)], asker)
+            await lists.wait([each for each in unknown if lists.has_to_be_asked(*each, caller)], caller)
             return
         # Nobody can say anything of it but that server, which is called as at its own endpoint.
-        asked = [lists.ask(*each, asker) for each in named]
+        asked = [lists.ask(*each, caller) for each in named]
         await DeferredList([each.wait for each in asked])
         why = next((each.why for each in asked if each.why is not None), None)
-        if why is None or is_found(door.look(asker)):
+        if why is None or is_found(door.look(caller)):
             return
         if isinstance(why, PASSING):
             # It may have ended for an edit, which is not in force everywhere before this turn is over.
             await deferLater(door.clock, 0)
-            now = door.look_anew(asker).servers
+            now = door.look_anew(caller).servers
             if any(each.name in now and now[each.name] is not each for each, _ in named):
-                await self._seek(kinds, asker, whose, is_found)
+                await self._seek(kinds, caller, whose, is_found)
                 return
         raise why
 
-    def _unknown(self, what: str, name: str, view: View, kind: ListKind, asker: Asker) -> InvalidParams:
-        missing = self._door.lists.missing(view.to_ask(kind), kind, asker)
+    def _unknown(self, what: str, name: str, view: View, kind: ListKind, caller: Caller) -> InvalidParams:
+        missing = self._door.lists.missing(view.to_ask(kind), kind, caller)
         hint = "; ".join(filter(None, (_near(view, name, kind), not_all(missing))))
         return InvalidParams(what, hint, {"missing": missing} if missing else None)
 
-    def _forward(self, call: Call, message: Message, asker: Asker, view: View, item: Item) -> None:
-        asker = evolve(asker, server=view.servers[item.server])
-        _put(message, "name", item.own)
+    def _forward(self, call: Request, view: View, item: Item) -> None:
+        call.caller = evolve(call.caller, server=view.servers[item.server])
+        _put(call.message, "name", item.own)
         if item.kind is ListKind.TOOL:
-            self._door.shield(call, asker.principal, view, (item.server, item.own), None)
-            if self._flies(call, message, asker, item):
+            self._door.shield(call, call.caller.principal, view, (item.server, item.own), None)
+            if self._flies(call, item):
                 return
-        self._door.send(call, message, asker)
+        self._door.send(call)
 
-    def _flies(self, call: Call, message: Message, asker: Asker, item: Item) -> bool:
+    def _flies(self, call: Request, item: Item) -> bool:
         # Only to a server that answers for itself, and where no header is to be compared with each caller's arguments.
         if not self._door.may_fly(item) or _MIRRORED in bytes(item.input_schema or b""):
             return False
-        call.session = self._door.stateless.meeting(asker)
-        call.level = modern.level(message.meta)
-        return call.session is not None and self._door.flies(
-            call, message, item, lambda own, said: self._door.send(own, said, asker)
-        )
+        call.session = self._door.stateless.meeting(call.caller)
+        call.level = modern.level(call.message.meta)
+        return call.session is not None and self._door.flies(call, item, self._door.send)
 
-    def _run(self, call: Call, message: Message, asker: Asker, view: View, tool: Tool) -> None:
-        if self._door.errands.resume(call, message, asker.principal, asker.server.name):
+    def _run(self, call: Request, view: View, tool: Tool) -> None:
+        if self._door.errands.resume(call, call.caller.principal, call.caller.server.name):
             return
         from mcpgateway.owntools import answers
 
-        call.level = modern.level(message.meta)
-        errand = self._door.errands.begin(call, message, asker.principal, asker.server.name)
-        access = ModernAccess(self._door, view, asker, message, errand)
+        call.level = modern.level(call.message.meta)
+        errand = self._door.errands.begin(call, call.caller.principal, call.caller.server.name)
+        access = ModernAccess(self._door, view, call.caller, errand)
         if self._door.own is not None:
-            self._door.own.begin_tool(errand.call, message, tool.name)
+            self._door.own.begin_tool(errand.call, tool.name)
         try:
-            tool.call(errand.call, _arguments(message), access)
+            tool.call(errand.call, _arguments(call.message), access)
         except GatewayError as why:
             answers.failed_by(errand.call, why)
 
-    def _prompt(self, call: Call, message: Message, asker: Asker, view: View) -> None:
-        name = _text(message, "name")
+    def _prompt(self, call: Request, view: View) -> None:
+        name = _text(call.message, "name")
 
         def forward(view: View) -> None:
             found = view.prompt(name)
             if found is None:
-                raise self._unknown(f"Unknown prompt: {name}", name, view, ListKind.PROMPT, asker)
-            self._forward(call, message, asker, view, found)
+                raise self._unknown(f"Unknown prompt: {name}", name, view, ListKind.PROMPT, call.caller)
+            self._forward(call, view, found)
 
         if view.prompt(name) is not None:
             forward(view)
@@ -250,62 +250,60 @@ class ModernRouting:
         self.seek(
             call,
             (ListKind.PROMPT,),
-            asker,
             lambda view: view.named(name),
             lambda view: view.prompt(name) is not None,
             forward,
         )
 
-    def _read(self, call: Call, message: Message, asker: Asker, view: View) -> None:
-        uri, kept = _text(message, "uri", jsonrpc.URI_LIMIT), self._door.kept
-        if kept is not None and kept.has(uri, asker.principal):
-            self._give(kept.read(uri, asker.principal), call)
+    def _read(self, call: Request, view: View) -> None:
+        uri, kept = _text(call.message, "uri", jsonrpc.URI_LIMIT), self._door.kept
+        if kept is not None and kept.has(uri, call.caller.principal):
+            self._give(kept.read(uri, call.caller.principal), call)
             return
 
         def read(view: View) -> None:
             owners = [(each, view.servers[each.server]) for each in view.owners(uri)]
             if not owners:
-                absent = self._door.lists.missing(view.to_ask(ListKind.RESOURCE), ListKind.RESOURCE, asker)
+                absent = self._door.lists.missing(
+                    view.to_ask(ListKind.RESOURCE), ListKind.RESOURCE, call.caller
+                )
                 what, hint = missing(uri)
                 data = {"uri": uri, "missing": absent} if absent else {"uri": uri}
                 raise InvalidParams(what, "; ".join(filter(None, (hint, not_all(absent)))), data)
-            self.read_at(call, message, asker, uri, owners)
+            self.read_at(call, uri, owners)
 
         if view.resource(uri) is not None:
             read(view)
             return
         kinds = (ListKind.RESOURCE, ListKind.TEMPLATE)
-        self.seek(
-            call, kinds, asker, lambda _: owner_named(uri), lambda view: view.resource(uri) is not None, read
-        )
+        self.seek(call, kinds, lambda _: owner_named(uri), lambda view: view.resource(uri) is not None, read)
 
-    def _give(self, found: Deferred[dict[str, Any]], call: Call) -> None:
+    def _give(self, found: Deferred[dict[str, Any]], call: Request) -> None:
         def answer(result: dict[str, Any]) -> None:
             if not call.sink.is_gone:
                 call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, OF_ERA[Era.MODERN] | result))
 
         found.addCallback(answer).addErrback(self._broken, call)
 
-    def read_at(
-        self, call: Call, message: Message, asker: Asker, uri: str, owners: list[tuple[Owned, ServerSpec]]
-    ) -> None:
+    def read_at(self, call: Request, uri: str, owners: list[tuple[Owned, ServerSpec]]) -> None:
         """Read a resource at the first server that it may be of, and at the next where that has no such resource.
 
         :raise GatewayError: it goes nowhere.
         """
         (owner, server), *others = owners
         if others:
-            again = evolve(message, params=dict(message.params or {}))
-            call.sink = _Next(call.sink, self, again, evolve(asker), uri, others)
+            again = evolve(call.message, params=dict(call.message.params or {}))
+            call.sink = _Next(call.sink, self, again, evolve(call.caller), uri, others)
         if owner.uri != uri:
             from mcpgateway.views.own_messages import renamed
 
             call.sink = Rewriter(call.sink, lambda result: renamed(result, owner.uri, uri))
-            _put(message, "uri", owner.uri)
-        self._door.send(call, message, evolve(asker, server=server))
+            _put(call.message, "uri", owner.uri)
+        call.caller = evolve(call.caller, server=server)
+        self._door.send(call)
 
-    def _complete(self, call: Call, message: Message, asker: Asker, view: View) -> None:
-        reference = peek.members(message.params, "ref")
+    def _complete(self, call: Request, view: View) -> None:
+        reference = peek.members(call.message.params, "ref")
         name, uri = peek.text(reference, "name"), peek.text(reference, "uri", jsonrpc.URI_LIMIT)
         if name is None and uri is None:
             raise InvalidParams("Invalid params: ref must name a prompt or a resource")
@@ -322,20 +320,22 @@ class ModernRouting:
         def complete(view: View) -> None:
             server, own = _referred(view, name, uri)
             reference["uri" if name is None else "name"] = jsonrpc.raw(own)
-            (message.params or {})["ref"] = jsonrpc.raw(reference)
-            self._door.send(call, message, evolve(asker, server=view.servers[server]))
+            (call.message.params or {})["ref"] = jsonrpc.raw(reference)
+            call.caller = evolve(call.caller, server=view.servers[server])
+            self._door.send(call)
 
         if is_found(view):
             complete(view)
         else:
-            self.seek(call, kinds, asker, whose, is_found, complete)
+            self.seek(call, kinds, whose, is_found, complete)
 
-    def _task(self, call: Call, message: Message, asker: Asker, view: View) -> None:
-        modern.check_tasks(message.meta)
-        server = self.runner(view, asker.principal, peek.text(message.params, "taskId") or "")
+    def _task(self, call: Request, view: View) -> None:
+        modern.check_tasks(call.message.meta)
+        server = self.runner(view, call.caller.principal, peek.text(call.message.params, "taskId") or "")
         if server is None:
             raise InvalidParams("Task not found")
-        self._door.send(call, message, evolve(asker, server=server))
+        call.caller = evolve(call.caller, server=server)
+        self._door.send(call)
 
     def runner(self, view: View, principal: str, task: str) -> ServerSpec | None:
         """The server that runs a task of a principal's."""

@@ -30,7 +30,7 @@ from mcpgateway.hub.catalog.listed import Librarian
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.slot import slot_of
 from mcpgateway.hub.views import ViewsConfig
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.policy.permissions import TokenScope
 from mcpgateway.policy.recorded_answers import told_at_handshake
 from mcpgateway.protocol import jsonrpc, legacy, peek
@@ -83,7 +83,7 @@ class ViewRegistry:
         self._holders: defaultdict[str, ResourceOwners] = defaultdict(ResourceOwners)
         self._outer: dict[Session, None] = {}
         # Calls that are with no server: they wait for lists, or one of the gateway's own tools is at them.
-        self._held: dict[Call, Callable[[str], None] | None] = {}
+        self._held: dict[Request, Callable[[str], None] | None] = {}
         self._due: dict[Session, dict[str, None]] = {}
         self.on_tick: list[Callable[[bool], None]] = []
         self._approved = switchboard.scopes.approved()
@@ -414,15 +414,15 @@ class ViewRegistry:
 
     # Calls that wait
 
-    def hold(self, call: Call, on_cancel: Callable[[str], None] | None = None) -> None:
+    def hold(self, call: Request, on_cancel: Callable[[str], None] | None = None) -> None:
         """A call waits here."""
         self._held[call] = on_cancel
 
-    def release(self, call: Call) -> bool:
+    def release(self, call: Request) -> bool:
         """A call goes on; false when it was taken back."""
         return self._held.pop(call, gone) is not gone
 
-    def take_back(self, call: Call, reason: str) -> bool:
+    def take_back(self, call: Request, reason: str) -> bool:
         """Take a call back, wherever it is; false when it has been answered."""
         return self.switchboard.calls.take_back(call, reason)
 

@@ -15,11 +15,11 @@ from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.hub.filters import Between
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.owntools.missing_servers import hint as not_all
 from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message
-from mcpgateway.views.filters import Rewriter, own_message
+from mcpgateway.views.filters import Rewriter
 from mcpgateway.views.kept_results import KeptResults, missing
 from mcpgateway.views.members import Inners, gained, written
 
@@ -44,42 +44,42 @@ class Resources:
         self._registry = registry
         self._forwarder = forwarder
 
-    def read(self, call: Call, message: Message, inners: Inners) -> None:
+    def read(self, call: Request, inners: Inners) -> None:
         """Read one."""
-        uri = _uri(message)
+        uri = _uri(call.message)
         kept = self._kept(call, uri)
         if kept is not None:
             self._forwarder.give(kept.read(uri, call.session.principal), call)
         else:
-            self._with_owner(call, inners, uri, lambda: self._to(call, message, uri))
+            self._with_owner(call, inners, uri, lambda: self._to(call, uri))
 
-    def _kept(self, call: Call, uri: str) -> KeptResults | None:
+    def _kept(self, call: Request, uri: str) -> KeptResults | None:
         kept = self._registry.outcomes.kept
         return kept if kept is not None and kept.has(uri, call.session.principal) else None
 
-    def subscribe(self, call: Call, message: Message, inners: Inners) -> None:
+    def subscribe(self, call: Request, inners: Inners) -> None:
         """Hear of its changes."""
         _check_session(call)
-        uri = _uri(message)
+        uri = _uri(call.message)
         if self._kept(call, uri) is not None:
             call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))  # it never changes
             return
-        self._with_owner(call, inners, uri, lambda: self._subscribe(call, message, uri))
+        self._with_owner(call, inners, uri, lambda: self._subscribe(call, uri))
 
-    def unsubscribe(self, call: Call, message: Message, inners: Inners) -> None:
+    def unsubscribe(self, call: Request, inners: Inners) -> None:
         """Hear of them no more: at the server that was asked for them."""
         _check_session(call)
-        uri = _uri(message)
+        uri = _uri(call.message)
         if self._kept(call, uri) is not None:
             call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
             return
         owner = inners.subscription(uri)
         if owner is None:
-            self._with_owner(call, inners, uri, lambda: self._unsubscribe(call, message, uri))
+            self._with_owner(call, inners, uri, lambda: self._unsubscribe(call, uri))
         else:
-            self._leave(call, message, inners, uri, owner)
+            self._leave(call, inners, uri, owner)
 
-    def _with_owner(self, call: Call, inners: Inners, uri: str, then: Callable[[], None]) -> None:
+    def _with_owner(self, call: Request, inners: Inners, uri: str, then: Callable[[], None]) -> None:
         if _owners(inners, uri):
             then()
             return
@@ -101,47 +101,49 @@ class Resources:
             raise UnknownResource(what, "; ".join(filter(None, (hint, not_all(absent)))), data=data)
         return owners
 
-    def _to(self, call: Call, message: Message, uri: str) -> None:
+    def _to(self, call: Request, uri: str) -> None:
         owners = self._found(call.session, uri)
         if len(owners) > 1:
-            call.sink = _Next(call.sink, self, call.session, message, uri, list(owners[1:]))
-        self.bring(call, message, uri, owners[0])
+            call.sink = _Next(call.sink, self, call.session, call.message, uri, list(owners[1:]))
+        self.bring(call, uri, owners[0])
 
     # Subscriptions, each with its owner and its URI as the client wrote it
 
-    def _subscribe(self, call: Call, message: Message, uri: str) -> None:
+    def _subscribe(self, call: Request, uri: str) -> None:
         if len(self._found(call.session, uri)) == 1:
-            self._to(call, message, uri)
+            self._to(call, uri)
             return
         # Many servers agree to subscriptions of what they do not have: it is the one's that has it to be read.
         registry, done = self._registry, Deferred[Envelope]()
-        probe = Call(call.session, READ, b"", None, OwnQuestion(done))
+        probe = Request(
+            call.session, jsonrpc.own_request(READ, {"uri": jsonrpc.raw(uri)}, b""), None, OwnQuestion(done)
+        )
         registry.hold(call, lambda why: _let_go(registry, probe, why))
 
         def go_on(_: object) -> None:
             if registry.release(call):
                 try:
-                    self._to(call, message, uri)
+                    self._to(call, uri)
                 except GatewayError as why:
                     call.sink.failed(call, why)
 
         done.addBoth(go_on)
         try:
-            self._to(probe, own_message(READ, {"uri": jsonrpc.raw(uri)}), uri)
+            self._to(probe, uri)
         except GatewayError as why:
             probe.sink.failed(probe, why)
 
-    def _unsubscribe(self, call: Call, message: Message, uri: str) -> None:
+    def _unsubscribe(self, call: Request, uri: str) -> None:
         inners, owner = self._registry.inners(call.session), self._found(call.session, uri)[0]
         if owner.uri in inners.heard.get(owner.server, {}):
             _agree(call)  # that is the subscription of another URI, which stays
         else:
-            self.bring(call, message, uri, owner)  # it may be under way
+            self.bring(call, uri, owner)  # it may be under way
 
-    def _leave(self, call: Call, message: Message, inners: Inners, uri: str, owner: Owned) -> None:
+    def _leave(self, call: Request, inners: Inners, uri: str, owner: Owned) -> None:
         names = inners.heard[owner.server][owner.uri]
         if len(names) == 1 and owner.server in inners.view.servers:
-            self.bring(call, message, uri, owner)
+            self.bring(call, uri, owner)
             return
         del names[uri]
         record = written(owner.server, uri)
@@ -159,7 +161,7 @@ class Resources:
         elif method == SUBSCRIBE and (record := gained(outer, owner, uri)):
             self._registry.switchboard.sessions.record(outer, record, is_on=True)
 
-    def bring(self, call: Call, message: Message, uri: str, owner: Owned) -> None:
+    def bring(self, call: Request, uri: str, owner: Owned) -> None:
         """Bring a request to the server that a resource may be of.
 
         :raise GatewayError: it goes nowhere.
@@ -167,11 +169,11 @@ class Resources:
         if call.session.server.view and call.method != UNSUBSCRIBE:
             call.sink = _Done(call.sink, self, call.session, uri, owner)
         if owner.uri != uri:
-            (message.params or {})["uri"] = jsonrpc.raw(owner.uri)
+            (call.message.params or {})["uri"] = jsonrpc.raw(owner.uri)
             from mcpgateway.views.own_messages import renamed  # what hardly any request needs
 
             call.sink = Rewriter(call.sink, lambda result: renamed(result, owner.uri, uri))
-        self._forwarder.go(call, message, owner.server)
+        self._forwarder.go(call, owner.server)
 
 
 @define(eq=False)
@@ -183,7 +185,7 @@ class _Done(Between):
     uri: str
     owner: Owned
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The server's own response."""
         if "result" in reply:
             self.resources.answered(self.session, call.method, self.uri, self.owner)
@@ -200,7 +202,7 @@ class _Next(Between):
     uri: str
     owners: list[Owned]
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The server's own response."""
         is_last = not self.owners or "error" not in reply or not _is_not_found(reply)
         call.sink = self.sink if is_last else self
@@ -208,11 +210,10 @@ class _Next(Between):
             self.sink.answered(call, reply)
             return
         params = {**(self.message.params or {}), "uri": jsonrpc.raw(self.uri)}
-        again = own_message(call.method, params)
-        again.meta = self.message.meta
+        call.message = jsonrpc.own_request(call.method, params, meta=self.message.meta)
         call.session = self.session
         try:
-            self.resources.bring(call, again, self.uri, self.owners.pop(0))
+            self.resources.bring(call, self.uri, self.owners.pop(0))
         except GatewayError as why:
             call.sink.failed(call, why)
 
@@ -238,14 +239,14 @@ def _owners(inners: Inners, uri: str) -> tuple[Owned, ...]:
     return (owner,) if owner is not None and owner.server in inners.view.servers else inners.view.owners(uri)
 
 
-def _check_session(call: Call) -> None:
+def _check_session(call: Request) -> None:
     if not call.session.id:
         raise InvalidParams("Invalid params: a subscription needs a session; send initialize first")
 
 
-def _agree(call: Call) -> None:
+def _agree(call: Request) -> None:
     call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
 
 
-def _let_go(registry: ViewRegistry, probe: Call, why: str) -> None:
+def _let_go(registry: ViewRegistry, probe: Request, why: str) -> None:
     registry.take_back(probe, why)

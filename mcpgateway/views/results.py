@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.surface import Level
 from mcpgateway.discovery.records import Item
-from mcpgateway.interfaces import Call
-from mcpgateway.protocol.jsonrpc import Message
+from mcpgateway.interfaces import Request
 from mcpgateway.views.kept_results import KeptResults
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ class Outcomes:
 
     def over(
         self,
-        call: Call,
+        call: Request,
         principal: str,
         view: View,
         target: tuple[str, str],
@@ -82,7 +81,7 @@ class Outcomes:
             self.shielding.over(call, item or view.tool(server, tool), chosen, principal)
 
     def shield(
-        self, spec: ServerSpec, call: Call, item: Item | None, level: Level | None, principal: str
+        self, spec: ServerSpec, call: Request, item: Item | None, level: Level | None, principal: str
     ) -> None:
         """Have the answer of a call of the gateway's own shortened.
 
@@ -94,21 +93,19 @@ class Outcomes:
             chosen = self.shielding.level(spec, tool, level)
             self.shielding.over(call, item, chosen, principal, is_own=item is None)
 
-    def leave(self, call: Call, reason: str) -> bool:
+    def leave(self, call: Request, reason: str) -> bool:
         """Take a call back that flies with others, or whose answer is being shortened; false when it is neither."""
         found = (self.flights, self.shielding)
         return any(each.cancel(call, reason) for each in found if each is not None)
 
-    def flies(
-        self, call: Call, message: Message, item: Item | None, submit: Callable[[Call, Message], None]
-    ) -> bool:
+    def flies(self, call: Request, item: Item | None, submit: Callable[[Request], None]) -> bool:
         """Whether a call flies together with its like; false where it has to be submitted by itself.
 
         :raise GatewayError: it goes nowhere.
         """
         if self.flights is None or item is None or not self.may_fly(item):
             return False
-        return self.flights.join(call, message, item, submit)
+        return self.flights.join(call, item, submit)
 
     def may_fly(self, item: Item) -> bool:
         """Whether a tool changes nothing, nor does a second call of it, as its server says."""

@@ -29,7 +29,7 @@ from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.slot import slot_of
 from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE
 from mcpgateway.hub.tasks import OWNED
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.owntools.missing_servers import with_missing
 from mcpgateway.policy import routing
 from mcpgateway.protocol import jsonrpc, peek
@@ -57,7 +57,7 @@ class SessionRouting:
         self._registry = registry
         self._forwarder = forwarder = Forwarder(registry, lister)
         tools, resources = Tools(registry, forwarder), Resources(registry, forwarder)
-        self._here: dict[str, Callable[[Call, Message, Inners], None]] = {
+        self._here: dict[str, Callable[[Request, Inners], None]] = {
             "tools/call": tools.call,
             **dict.fromkeys(KINDS, self._list),
             "prompts/get": self._prompt,
@@ -71,7 +71,7 @@ class SessionRouting:
             **dict.fromkeys(OWNED, self._task),
         }
 
-    def submit(self, call: Call, message: Message) -> None:
+    def submit(self, call: Request) -> None:
         """Bring a request on its way.
 
         :raise GatewayError: it goes nowhere.
@@ -84,12 +84,12 @@ class SessionRouting:
             raise ShuttingDown("the gateway is stopping")
         session: Session = call.session
         inners = session.inners if session.id else None
-        here(call, message, inners if isinstance(inners, Inners) else registry.inners(session))
+        here(call, inners if isinstance(inners, Inners) else registry.inners(session))
 
     # Lists
 
-    def _list(self, call: Call, message: Message, inners: Inners) -> None:
-        if message.params is not None and "cursor" in message.params:
+    def _list(self, call: Request, inners: Inners) -> None:
+        if call.message.params is not None and "cursor" in call.message.params:
             raise InvalidParams("Invalid params: there is no such cursor; every list is one page")
         kind = KINDS[call.method]
         if inners.view.shows(kind):
@@ -97,7 +97,7 @@ class SessionRouting:
         else:
             self._give(call, kind)
 
-    def _list_now(self, call: Call, kind: ListKind) -> None:
+    def _list_now(self, call: Request, kind: ListKind) -> None:
         registry, session = self._registry, call.session
         unknown = [
             (each, kind)
@@ -116,7 +116,7 @@ class SessionRouting:
         else:
             give()
 
-    def _give(self, call: Call, kind: ListKind) -> None:
+    def _give(self, call: Request, kind: ListKind) -> None:
         session, inners = call.session, self._registry.inners(call.session)
         self._registry.is_given(session, kind)
         listed = inners.view.listed(kind, is_dotted=call.is_dotted)
@@ -134,11 +134,11 @@ class SessionRouting:
 
     # Prompts, and what completes arguments
 
-    def _prompt(self, call: Call, message: Message, inners: Inners) -> None:
-        name, params = _named(message), message.params or {}
+    def _prompt(self, call: Request, inners: Inners) -> None:
+        name, params = _named(call.message), call.message.params or {}
         found = inners.view.prompt(name)
         if found is not None:
-            self._under_its_own(call, message, params, "name", found)
+            self._under_its_own(call, params, "name", found)
             return
 
         def again() -> None:
@@ -148,7 +148,7 @@ class SessionRouting:
                 raise self._forwarder.unknown(
                     call.session, ListKind.PROMPT, f"Unknown prompt: {name}", view.near(name, ListKind.PROMPT)
                 )
-            self._under_its_own(call, message, params, "name", item)
+            self._under_its_own(call, params, "name", item)
 
         self._forwarder.seek(
             call,
@@ -158,12 +158,12 @@ class SessionRouting:
             again,
         )
 
-    def _under_its_own(self, call: Call, message: Message, params: Envelope, key: str, item: Item) -> None:
+    def _under_its_own(self, call: Request, params: Envelope, key: str, item: Item) -> None:
         params[key] = jsonrpc.raw(item.own)
-        self._forwarder.go(call, message, item.server)
+        self._forwarder.go(call, item.server)
 
-    def _complete(self, call: Call, message: Message, inners: Inners) -> None:
-        params = message.params or {}
+    def _complete(self, call: Request, inners: Inners) -> None:
+        params = call.message.params or {}
         ref = peek.members(params, "ref")
         name, uri = peek.text(ref, "name"), peek.text(ref, "uri", jsonrpc.URI_LIMIT)
 
@@ -174,7 +174,7 @@ class SessionRouting:
                 raise InvalidParams(f"Invalid params: there is no prompt or resource template {what}")
             server, own = found
             params["ref"] = jsonrpc.raw(ref | {"uri" if name is None else "name": jsonrpc.raw(own)})
-            self._forwarder.go(call, message, server)
+            self._forwarder.go(call, server)
 
         def is_found(view: View) -> bool:
             return _referred(view, name, uri) is not None
@@ -189,9 +189,9 @@ class SessionRouting:
 
     # The log level
 
-    def _set_level(self, call: Call, message: Message, inners: Inners) -> None:
+    def _set_level(self, call: Request, inners: Inners) -> None:
         session: Session = call.session
-        level = routing.asked_level(message.params)
+        level = routing.asked_level(call.message.params)
         if session.id:
             session.level, session.has_level = level, True
             self._registry.switchboard.sessions.remember(session)
@@ -203,12 +203,12 @@ class SessionRouting:
 
     # Tasks
 
-    def _task(self, call: Call, message: Message, inners: Inners) -> None:
-        task = peek.text(message.params, "taskId")
+    def _task(self, call: Request, inners: Inners) -> None:
+        task = peek.text(call.message.params, "taskId")
         server = self._owner(call.session, inners, task) if task is not None else None
         if server is None:
             raise InvalidParams("Task not found")
-        self._forwarder.go(call, message, server)
+        self._forwarder.go(call, server)
 
     def _owner(self, session: Session, inners: Inners, task: str) -> str | None:
         found = inners.tasks.get(task)
@@ -225,7 +225,7 @@ class SessionRouting:
                 return name
         return None
 
-    def _tasks(self, call: Call, message: Message, inners: Inners) -> None:
+    def _tasks(self, call: Request, inners: Inners) -> None:
         asked = [
             self._forwarder.ask(inner, LIST_TASKS, {})
             for inner in inners.sessions.values()
@@ -234,7 +234,7 @@ class SessionRouting:
         self._registry.hold(call)
         DeferredList(asked, consumeErrors=True).addCallback(self._all_tasks, call)
 
-    def _all_tasks(self, found: list[tuple[bool, Envelope]], call: Call) -> None:
+    def _all_tasks(self, found: list[tuple[bool, Envelope]], call: Request) -> None:
         tasks = []
         for is_there, reply in found:
             listed = peek.members(reply, "result").get("tasks") if is_there else None
@@ -258,7 +258,7 @@ def _named(message: Message) -> str:
     return name
 
 
-def _pong(call: Call, message: Message, inners: Inners) -> None:
+def _pong(call: Request, inners: Inners) -> None:
     call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
 
 

@@ -24,7 +24,7 @@ from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.views import Holder, ViewsConfig
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.owntools.tool import Builtin
 from mcpgateway.protocol.versions import Era
 from mcpgateway.views import introduction
@@ -177,7 +177,7 @@ class ViewSessions(ViewRegistry):
 
     # Requests
 
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[Request]:
         """The calls that wait here, or for the answer to another that is the same, or until theirs is shorter."""
         found = (call for each in self._others() for call in each.calls())
         return list(dict.fromkeys((*self._held, *found)))
@@ -186,7 +186,7 @@ class ViewSessions(ViewRegistry):
         found = (self.errands, self.outcomes.flights, self.outcomes.shielding)
         return [each for each in found if each is not None]
 
-    def cancel(self, call: Call, reason: str) -> bool:
+    def cancel(self, call: Request, reason: str) -> bool:
         """Take one of them back; false when it is not among them."""
         on_cancel = self._held.pop(call, gone)
         if on_cancel is not None:
@@ -194,7 +194,7 @@ class ViewSessions(ViewRegistry):
         was_elsewhere = [each.cancel(call, reason) for each in self._others()]
         return on_cancel is not gone or any(was_elsewhere)
 
-    def hurry(self, call: Call) -> bool:
+    def hurry(self, call: Request) -> bool:
         """There is no more time: answer a call at once, if its answer is here; false where it is not."""
         shielding = self.outcomes.shielding
         return shielding is not None and shielding.hurry(call)

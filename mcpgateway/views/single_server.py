@@ -18,9 +18,8 @@ from mcpgateway.config.surface import Level
 from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.hub.catalog.listed import Librarian
 from mcpgateway.hub.filters import reason
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, peek
-from mcpgateway.protocol.jsonrpc import Message
 from mcpgateway.protocol.versions import Era
 from mcpgateway.views.kept_results import OF_ERA
 from mcpgateway.views.results import Outcomes
@@ -44,22 +43,22 @@ class Direct:
         self._librarian = librarian
         self._told = told
 
-    def serves(self, call: Call, message: Message) -> bool:
+    def serves(self, call: Request) -> bool:
         """Take a request of a session's, or put the shield before it; false where it goes on to its server."""
         session: Session = call.session
         server = session.server
         if call.method == "tools/call":
-            self._cover(call, message, server, self._told(session, server), session.principal)
-        return call.method == "resources/read" and self._reads(call, message, session.principal, Era.LEGACY)
+            self._cover(call, server, self._told(session, server), session.principal)
+        return call.method == "resources/read" and self._reads(call, session.principal, Era.LEGACY)
 
-    def serves_modern(self, call: Call, message: Message, server: ServerSpec, principal: str) -> bool:
+    def serves_modern(self, call: Request, server: ServerSpec, principal: str) -> bool:
         """The same for a request that is of no session."""
         if call.method == "tools/call":
-            self._cover(call, message, server, "", principal)
-        return call.method == "resources/read" and self._reads(call, message, principal, Era.MODERN)
+            self._cover(call, server, "", principal)
+        return call.method == "resources/read" and self._reads(call, principal, Era.MODERN)
 
-    def _cover(self, call: Call, message: Message, server: ServerSpec, told: str, principal: str) -> None:
-        shielding, name = self._outcomes.shielding, peek.text(message.params, "name") or ""
+    def _cover(self, call: Request, server: ServerSpec, told: str, principal: str) -> None:
+        shielding, name = self._outcomes.shielding, peek.text(call.message.params, "name") or ""
         level = server.shield_tools.get(name) or server.shield or Level.OFF
         if shielding is not None and level is not Level.OFF:
             shielding.over(call, self._tool(server, name, told), level, principal, is_direct=True)
@@ -69,8 +68,8 @@ class Direct:
         found = next((each for each in known if each.own == name), None)
         return found or Item(server.name, ListKind.TOOL, name, _UNCUT)
 
-    def _reads(self, call: Call, message: Message, principal: str, era: Era) -> bool:
-        kept, uri = self._outcomes.kept, peek.text(message.params, "uri", jsonrpc.URI_LIMIT) or ""
+    def _reads(self, call: Request, principal: str, era: Era) -> bool:
+        kept, uri = self._outcomes.kept, peek.text(call.message.params, "uri", jsonrpc.URI_LIMIT) or ""
         if kept is None or not kept.has(uri, principal):
             return False
 

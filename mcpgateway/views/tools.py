@@ -10,9 +10,9 @@ from mcpgateway.discovery.listing import More
 from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.hub.filters import Between
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, peek
-from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.views.members import Inners
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Held(Between):
     """
 
     registry: ViewRegistry
-    call: Call
+    call: Request
     is_over: bool = False
     is_answered: bool = False
 
@@ -43,7 +43,7 @@ class Held(Between):
         """Whether nobody waits for the answer any more."""
         return self.is_over or bool(self.sink.is_gone)
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The tool's answer."""
         self.registry.release(call)
         if call.meter is not None:
@@ -52,7 +52,7 @@ class Held(Between):
             self.is_answered = True
             self.sink.answered(call, reply)
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """There is no answer."""
         self.registry.release(call)
         if call.meter is not None:
@@ -69,40 +69,40 @@ class Tools:
         self._registry = registry
         self._forwarder = forwarder
 
-    def call(self, call: Call, message: Message, inners: Inners) -> None:
+    def call(self, call: Request, inners: Inners) -> None:
         """Bring a call to the tool of that name."""
-        params = message.params
+        params = call.message.params
         name = peek.text(params, "name")
         if name is None or params is None:
             raise InvalidParams('Invalid params: "name" must be a string')
         found = inners.view.find(name)
         if found is None:
-            self._unknown(call, message, name, inners)
+            self._unknown(call, name, inners)
         else:
-            self._to(call, message, params, found, inners)
+            self._to(call, params, found, inners)
 
-    def _to(self, call: Call, message: Message, params: Envelope, found: Any, inners: Inners) -> None:
+    def _to(self, call: Request, params: Envelope, found: Any, inners: Inners) -> None:
         if found.__class__ is Item:
-            self._of_server(call, message, params, found, inners)
+            self._of_server(call, params, found, inners)
         elif isinstance(found, More):
             item, params["arguments"] = found.choose(peek.members(params, "arguments"))
-            self._of_server(call, message, params, item, inners)
+            self._of_server(call, params, item, inners)
         else:
-            self._own(call, message, found, inners)
+            self._own(call, found, inners)
 
-    def _of_server(self, call: Call, message: Message, params: Envelope, tool: Item, inners: Inners) -> None:
+    def _of_server(self, call: Request, params: Envelope, tool: Item, inners: Inners) -> None:
         params["name"] = jsonrpc.raw(tool.own)
         if "task" in params:
             self._forwarder.learn_task(call, inners, tool.server)
         whose = call.session.principal
         self._registry.outcomes.over(call, whose, inners.view, (tool.server, tool.own), None, tool)
-        self._forwarder.go(call, message, tool.server, tool)
+        self._forwarder.go(call, tool.server, tool)
 
-    def _unknown(self, call: Call, message: Message, name: str, inners: Inners) -> None:
+    def _unknown(self, call: Request, name: str, inners: Inners) -> None:
         # It may be new, or of a server that nobody has ever listed.
         def again() -> None:
             now = self._registry.inners(call.session)
-            found, params = now.view.find(name), message.params or {}
+            found, params = now.view.find(name), call.message.params or {}
             if found is None:
                 near, hint = (
                     now.view.near(name, ListKind.TOOL),
@@ -111,7 +111,7 @@ class Tools:
                 raise self._forwarder.unknown(
                     call.session, ListKind.TOOL, f"Unknown tool: {name}", near, hint
                 )
-            self._to(call, message, params, found, now)
+            self._to(call, params, found, now)
 
         self._forwarder.seek(
             call,
@@ -121,18 +121,18 @@ class Tools:
             again,
         )
 
-    def _own(self, call: Call, message: Message, tool: Any, inners: Inners) -> None:
+    def _own(self, call: Request, tool: Any, inners: Inners) -> None:
         from mcpgateway.owntools import answers  # what only views need
         from mcpgateway.views.legacy_access import LegacyAccess
 
         access = LegacyAccess(
-            call.session.principal, inners.view, call.session, message, self._registry, self._forwarder
+            call.session.principal, inners.view, call.session, self._registry, self._forwarder
         )
         call.sink = held = Held(call.sink, self._registry, call)
         if call.meter is None:
-            self._registry.outcomes.own.begin_tool(call, message, tool.name)
+            self._registry.outcomes.own.begin_tool(call, tool.name)
         self._registry.hold(call, held.take_back)
         try:
-            tool.call(call, peek.members(message.params, "arguments"), access)
+            tool.call(call, peek.members(call.message.params, "arguments"), access)
         except GatewayError as why:
             answers.failed_by(call, why)

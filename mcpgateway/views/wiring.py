@@ -18,7 +18,7 @@ from mcpgateway.hub.results.originals import Vault
 from mcpgateway.hub.results.shortening import Shielding
 from mcpgateway.hub.usage import Usage
 from mcpgateway.hub.views import ViewsConfig
-from mcpgateway.interfaces import Call, ILauncher
+from mcpgateway.interfaces import ILauncher, Request
 from mcpgateway.owntools import family
 from mcpgateway.owntools.job_records import Nowhere
 from mcpgateway.owntools.jobs import Jobs
@@ -84,7 +84,7 @@ def _outcomes(hub: HubParts, parts: Parts) -> Outcomes:
     hub.usage = keepers.usage() if keepers.usage is not None else None
     hub.vault = keepers.vault(limits) if keepers.vault is not None else None
 
-    def withdraw(call: Call, reason: str) -> bool:
+    def withdraw(call: Request, reason: str) -> bool:
         return any(slot.cancel(call, reason) for slot in parts.switchboard.pool)
 
     shielding = Shielding(hub.vault, limits, parts.mask) if hub.vault is not None else None
@@ -103,7 +103,7 @@ def _saved_in(usage: Usage) -> Callable[[str, int, int], None]:
 def _builtin(hub: HubParts, parts: Parts, librarian: Librarian, outcomes: Outcomes) -> Builtin:
     switchboard, clock = parts.switchboard, parts.clock
 
-    def shield(call: Call, item: Item | None, level: Any, access: Access) -> None:
+    def shield(call: Request, item: Item | None, level: Any, access: Access) -> None:
         # As the caller's view has the server, which may be one of a workspace or of a repository.
         name = item.server if item is not None else ""
         server = next((each for each in access.specs() if each.name == name), OURS)

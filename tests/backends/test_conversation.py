@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mcpgateway.backends.conversation import WINDOW, Conversation
 from mcpgateway.errors import BackendGone, GatewayError, UnknownMethod
-from mcpgateway.interfaces import Call, Gone
+from mcpgateway.interfaces import Gone, Request
 from mcpgateway.protocol import jsonrpc
 
 
@@ -52,10 +52,10 @@ class Sink:
 
     done: list[str] = field(factory=list)
 
-    def answered(self, call: Call, reply: Any) -> None:
+    def answered(self, call: Request, reply: Any) -> None:
         self.done.append(call.id.decode())
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         self.done.append(f"-{call.id.decode()}")
 
 
@@ -69,11 +69,11 @@ class Talk:
         self.conversation.backend = self.pipe
         self.answered = 0
 
-    def call(self, session: str, name: str, method: str = "tools/call") -> Call:
+    def call(self, session: str, name: str, method: str = "tools/call") -> Request:
         """A session calls something."""
-        call = Call(session, method, f"{session}{name}".encode(), None, self.sink)
-        body = {"jsonrpc": "2.0", "id": f"{session}{name}", "method": method, "params": {}}
-        self.conversation.request(call, jsonrpc.read_client(json.dumps(body).encode()))
+        message = jsonrpc.own_request(method, {}, f"{session}{name}".encode())
+        call = Request(session, message, None, self.sink)
+        self.conversation.request(call)
         return call
 
     def answer(self, count: int = 1) -> None:
@@ -98,6 +98,17 @@ class TakingBackTests:
         two.answer()
         assert two.sink.done == ["a2"]
         assert one.conversation.cancel(first, "not needed")
+
+
+class SendingTests:
+    """What is kept of a request."""
+
+    def test_sent(self) -> None:
+        """Once a request is sent, its parameters are not kept beside the number it waits under."""
+        talk = Talk()
+        calls = [talk.call("a", str(number)) for number in range(WINDOW + 1)]
+        assert [bool(each.message.envelope) for each in calls] == [False] * WINDOW + [True]
+        assert (calls[0].method, calls[0].id) == ("tools/call", b"a0")
 
 
 class WindowTests:

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
+from mcpgateway import interfaces
 from mcpgateway.protocol import jsonrpc, modern, param_headers
-from mcpgateway.protocol.jsonrpc import Message
+from mcpgateway.protocol.jsonrpc import Message, MessageKind
 from mcpgateway.protocol.versions import Era
 from tests.backends.test_streamable import Far
 from tests.support.scripted_http import Request
@@ -193,9 +194,9 @@ class StreamTests:
         for is_cut in (True, False):
             far = modern_far()
             envelope = jsonrpc.request(0, modern.LISTEN, {"_meta": {}, "notifications": {}})
-            kind = jsonrpc.MessageKind.REQUEST
-            call = _Listening()
-            far.lines.request(call, Message(kind, envelope, modern.LISTEN))  # type: ignore[arg-type]
+            message = Message(MessageKind.REQUEST, envelope, modern.LISTEN)
+            call = interfaces.Request(None, message, None, None)
+            far.lines.request(call)
             asked = far.server.last
             asked.begin()
             asked.event({"jsonrpc": "2.0", "method": modern.ACKNOWLEDGED, "params": {}})
@@ -215,13 +216,3 @@ class StreamTests:
         far.net.advance(0)
         assert done.called
         assert len(far.server.requests) == before
-
-
-class _Listening:
-    """One who listens."""
-
-    token = None
-    number = 0
-    sink = None
-    session = None
-    method = modern.LISTEN

@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.errors import BackendGone, GatewayError, ShuttingDown
 from mcpgateway.hub.coalescing import SingleFlight, canonical
-from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.interfaces import ICallSink, Request
 from mcpgateway.protocol import jsonrpc
 from tests.support.gateway_in_memory import MemoryGateway
 from tests.support.sinks import Sink
@@ -37,7 +37,7 @@ class Skies:
         self.server = server
         self.flights = SingleFlight(self.withdraw)
 
-    def withdraw(self, call: Call, reason: str) -> bool:
+    def withdraw(self, call: Request, reason: str) -> bool:
         return any(slot.cancel(call, reason) for slot in self.gateway.switchboard.pool)
 
     def session(self) -> Any:
@@ -46,15 +46,15 @@ class Skies:
 
     def call(
         self, session: Any, identifier: int, arguments: Any = None, token: Any = None, tool: Item = SAFE
-    ) -> tuple[Call, Sink, bool]:
+    ) -> tuple[Request, Sink, bool]:
         params: dict[str, Any] = {"name": "look", "arguments": arguments or {}}
         if token is not None:
             params["_meta"] = {"progressToken": token}
         body = {"jsonrpc": "2.0", "id": identifier, "method": "tools/call", "params": params}
         message = jsonrpc.read_client(json.dumps(body).encode())
-        call = Call(session, message.method, message.id, message.token, Sink())
+        call = Request(session, message, message.token, Sink())
         sink = call.sink
-        has_joined = self.flights.join(call, message, tool, self.gateway.switchboard.submit)
+        has_joined = self.flights.join(call, tool, self.gateway.switchboard.submit)
         return call, sink, has_joined
 
     def asked(self) -> list[dict[str, Any]]:
@@ -198,11 +198,11 @@ class ApartTests:
             params = {"name": "look", **more}
             body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
             message = jsonrpc.read_client(json.dumps(body).encode())
-            call = Call(session, message.method, message.id, None, Sink())
-            assert not skies.flights.join(call, message, SAFE, _nowhere)
+            call = Request(session, message, None, Sink())
+            assert not skies.flights.join(call, SAFE, _nowhere)
 
 
-def _nowhere(call: Call, message: Any) -> None:
+def _nowhere(call: Request) -> None:
     raise GatewayError("it must not be submitted")
 
 

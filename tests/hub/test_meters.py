@@ -12,8 +12,9 @@ from msgspec import Raw
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.hub import meters
 from mcpgateway.hub.meters import BOUNDS, CANCELLED, ERROR, OK, OTHER, Meters, Row, Totals, says_it_failed
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc
+from mcpgateway.protocol.jsonrpc import own_request
 from mcpgateway.protocol.versions import Era
 from tests.support.gateway_in_memory import Client, MemoryGateway
 from tests.support.modern_client import call, done, dual_gateway, post, request
@@ -299,11 +300,11 @@ class HookTests:
         """Once when a call begins, and once when it ends, with how it did."""
         told: list[Any] = []
 
-        def ended(call: Call, row: Row, spent: float, outcome: str, said: Any) -> None:
+        def ended(call: Request, row: Row, spent: float, outcome: str, said: Any) -> None:
             """Note it."""
             told.append((call.id, row.server, row.tool, spent, outcome))
 
-        gateway.hub.meters.on_begin = lambda call, message, row: told.append((call.id, row.tool))
+        gateway.hub.meters.on_begin = lambda call, row: told.append((call.id, row.tool))
         gateway.hub.meters.on_end = ended
         client = gateway.session()
         client.call(1, name="echo")
@@ -327,8 +328,8 @@ def called(meters: Meters, server: str, name: Any) -> Row:
     """Let a call of a tool begin and be answered."""
     text = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":' + bytes(jsonrpc.raw(name)) + b"}"
     message = jsonrpc.read_client(text)
-    call = Call(None, "tools/call", b"1", None, None)
-    meters.of(server).begin(call, message)
+    call = Request(None, message, None, None)
+    meters.of(server).begin(call)
     row: Row = call.meter
     row.answered(call, {"result": Raw(b"{}")}, b'{"result":{}}')
     return row
@@ -383,8 +384,8 @@ class BoundTests:
         made = Meters(lambda: now)
         meter = made.of("a")
         for number in range(250):
-            call = Call(None, "ping", b"1", None, None)
-            meter.begin(call, jsonrpc.read_client(b'{"jsonrpc":"2.0","id":1,"method":"ping"}'))
+            call = Request(None, own_request("ping"), None, None)
+            meter.begin(call)
             now += number
             call.meter.answered(call, {"result": Raw(b"{}")}, b"{}")
         (counted,) = made.rows

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.hub.meters import CANCELLED, ERROR, OK, Row
-from mcpgateway.interfaces import Call
-from mcpgateway.protocol.jsonrpc import Message
+from mcpgateway.interfaces import Request
 from mcpgateway.protocol.versions import Era
 from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
 from tests.support.modern_client import hang_up, post, request
@@ -36,15 +35,15 @@ class Account:
     """Who has begun, and who has ended, and how."""
 
     def __init__(self, gateway: MemoryGateway) -> None:
-        self.begun: list[Call] = []
-        self.ended: list[tuple[Call, str]] = []
+        self.begun: list[Request] = []
+        self.ended: list[tuple[Request, str]] = []
         gateway.hub.meters.on_begin = self._begun
         gateway.hub.meters.on_end = self._ended
 
-    def _begun(self, call: Call, message: Message, row: Row) -> None:
+    def _begun(self, call: Request, row: Row) -> None:
         self.begun.append(call)
 
-    def _ended(self, call: Call, row: Row, spent: float, outcome: str, said: Any) -> None:
+    def _ended(self, call: Request, row: Row, spent: float, outcome: str, said: Any) -> None:
         assert spent >= 0
         self.ended.append((call, outcome))
 

@@ -16,9 +16,9 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import BackendGone, GatewayError
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.tasks import LIMIT, RELATED, Learner, Tasks, related
-from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.interfaces import ICallSink, Request
 from mcpgateway.protocol import jsonrpc
-from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.protocol.jsonrpc import Envelope, own_request
 from tests.support.gateway_in_memory import MemoryGateway
 
 SPEC = ServerSpec("memory", ("run",), {}, "/")
@@ -35,19 +35,19 @@ class Sink:
     listens: bool = True
     is_gone: bool = False
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """An answer."""
         self.replies.append(json.loads(jsonrpc.encode(reply)))
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """No answer."""
         self.reasons.append(why)
 
-    def progressed(self, call: Call, message: bytes) -> None:
+    def progressed(self, call: Request, message: bytes) -> None:
         """Progress."""
         self.messages.append(message)
 
-    def noticed(self, call: Call, message: bytes) -> bool:
+    def noticed(self, call: Request, message: bytes) -> bool:
         """Something before the answer."""
         self.messages.append(message)
         return self.listens
@@ -58,9 +58,9 @@ def session(name: bytes, principal: str = "local") -> Session:
     return Session(name, SPEC, principal, "2025-11-25")
 
 
-def call(of: Session, method: str = "tools/call", number: int = 1, token: bytes | None = None) -> Call:
+def call(of: Session, method: str = "tools/call", number: int = 1, token: bytes | None = None) -> Request:
     """A call under way."""
-    return Call(of, method, b"1", token, Sink(), number)
+    return Request(of, own_request(method), token, Sink(), number=number)
 
 
 def begun(task: Any) -> Envelope:

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 
 from mcpgateway.errors import Unreachable
 from mcpgateway.hub.meters import Meter, Meters, Row
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.observe.spans import (
     BATCH,
     EVERY_TICKS,
@@ -21,6 +21,7 @@ from mcpgateway.observe.spans import (
     endpoint_of,
     headers_of,
 )
+from mcpgateway.protocol.jsonrpc import own_request
 from mcpgateway.protocol.trace_context import TraceContext, Traced
 
 CONTEXT = TraceContext("a" * 32, "b" * 16)
@@ -42,9 +43,8 @@ class Collector:
 
     def end(self, outcome: str = "ok", said: Any = None, parent: str = "c" * 16, number: int = 1) -> None:
         """Let a call end."""
-        call = Call(
-            None, "tools/call", b"7", None, SimpleNamespace(), trace=Traced(CONTEXT, f"{number:016x}", parent)
-        )
+        traced = Traced(CONTEXT, f"{number:016x}", parent)
+        call = Request(None, own_request("tools/call"), None, SimpleNamespace(), trace=traced)
         self.spans.ended(call, ROW, 0.5, outcome, said)
 
     def tick(self, times: int = EVERY_TICKS) -> None:

@@ -7,11 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpgateway.hub.meters import Meters
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.observe.timeline import MINUTES, Timeline
-from mcpgateway.protocol import jsonrpc
-
-PING = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
+from mcpgateway.protocol.jsonrpc import own_request
 
 
 class World:
@@ -28,8 +26,8 @@ class World:
 
     def call(self, server: str, *, fails: bool = False) -> None:
         """Let a call come to its end, half a second after it began."""
-        call = Call(None, "ping", b"1", None, None)
-        self.meters.of(server).begin(call, jsonrpc.read_client(PING))
+        call = Request(None, own_request("ping"), None, None)
+        self.meters.of(server).begin(call)
         call.began -= 0.5
         if fails:
             call.meter.failed(call, None)

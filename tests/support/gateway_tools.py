@@ -14,10 +14,10 @@ from mcpgateway.discovery.listing import Exposure, ViewListing
 from mcpgateway.discovery.naming import Names
 from mcpgateway.discovery.records import Item
 from mcpgateway.errors import GatewayError, QuestionRefused
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.policy.permissions import OWN_TOOLS, TokenScope
 from mcpgateway.protocol import jsonrpc
-from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
+from mcpgateway.protocol.jsonrpc import Envelope, own_request
 
 
 def spec(name: str, **more: Any) -> ServerSpec:
@@ -34,16 +34,16 @@ class RecordingSink:
     failures: list[GatewayError] = field(factory=list)
     heard: list[Any] = field(factory=list)
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         self.replies.append(json.loads(jsonrpc.encode(reply)))
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         self.failures.append(why)
 
-    def progressed(self, call: Call, message: bytes) -> None:
+    def progressed(self, call: Request, message: bytes) -> None:
         self.heard.append(json.loads(message))
 
-    def noticed(self, call: Call, message: bytes) -> bool:
+    def noticed(self, call: Request, message: bytes) -> bool:
         self.heard.append(json.loads(message))
         return True
 
@@ -59,9 +59,11 @@ class RecordingSink:
         return json.loads(self.result["content"][0]["text"])
 
 
-def new_call(sink: Any = None) -> Call:
+def new_call(sink: Any = None) -> Request:
     """A call of a tool, made by a client."""
-    return Call(None, "tools/call", b"7", None, sink if sink is not None else RecordingSink())
+    return Request(
+        None, own_request("tools/call", identifier=b"7"), None, sink if sink is not None else RecordingSink()
+    )
 
 
 def reply(result: Any) -> Envelope:
@@ -73,7 +75,7 @@ def reply(result: Any) -> Envelope:
 class Sent:
     """A call that has been sent to a server."""
 
-    call: Call
+    call: Request
     server: str
     tool: str
     arguments: Any
@@ -126,9 +128,8 @@ class ScriptedAccess:
     principal: str = "local"
     view: ScriptedView = field(factory=ScriptedView)
     session: Any = None
-    message: Message = field(factory=lambda: Message(MessageKind.REQUEST, {}, "tools/call", b"7", {}))
     sent: list[Sent] = field(factory=list)
-    cancelled: list[tuple[Call, str]] = field(factory=list)
+    cancelled: list[tuple[Request, str]] = field(factory=list)
     refusal: GatewayError | None = None
     lists: dict[str, Any] = field(factory=dict)
     elsewhere: str = ""
@@ -144,8 +145,7 @@ class ScriptedAccess:
 
     def redirect(
         self,
-        call: Call,
-        message: Message,
+        call: Request,
         target: tuple[str, str],
         arguments: Raw,
         *,
@@ -156,14 +156,14 @@ class ScriptedAccess:
             raise self.refusal
         self.sent.append(Sent(call, *target, json.loads(bytes(arguments)), limit_s, level))
 
-    def begin(self, server: str, tool: str, arguments: Raw, sink: Any) -> Call:
+    def begin(self, server: str, tool: str, arguments: Raw, sink: Any) -> Request:
         if self.refusal is not None:
             raise self.refusal
         call = new_call(sink)
         self.sent.append(Sent(call, server, tool, json.loads(bytes(arguments))))
         return call
 
-    def cancel(self, call: Call, why: str) -> None:
+    def cancel(self, call: Request, why: str) -> None:
         self.cancelled.append((call, why))
 
     def caught_up(self) -> Deferred[ScriptedAccess]:
@@ -176,7 +176,7 @@ class ScriptedAccess:
         found = self.lists.get(server, ())
         return fail(found) if isinstance(found, Exception) else succeed(found)
 
-    def elicit(self, call: Call, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
+    def elicit(self, call: Request, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
         return fail(QuestionRefused(-32601, "nobody to ask"))
 
 

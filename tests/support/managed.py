@@ -20,7 +20,7 @@ from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.errors import GatewayError, QuestionRefused
 from mcpgateway.hub.repo_servers import Approvals
 from mcpgateway.hub.workspaces import Ground
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.manage.install import Installing
 from mcpgateway.manage.install_plans import Plans, Workspaces
 from mcpgateway.manage.reload import Reload, ReloadState
@@ -29,6 +29,7 @@ from mcpgateway.manage.tools.tool import Management
 from mcpgateway.owntools.status import Sight
 from mcpgateway.owntools.tool import Builtin
 from mcpgateway.protocol import jsonrpc
+from mcpgateway.protocol.jsonrpc import own_request
 from mcpgateway.system.fingerprint import Essences
 from mcpgateway.system.settings import LoadOptions, config_file, examine, gather
 from mcpgateway.system.watch import FileWatch, no_notifier
@@ -86,7 +87,7 @@ class Asked(ScriptedAccess):
     def anew(self) -> Asked:
         return self
 
-    def elicit(self, call: Call, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
+    def elicit(self, call: Request, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
         if self.answer is None:
             return fail(QuestionRefused(-32601, "nobody to ask"))
         self.questions.append(params["message"])
@@ -184,7 +185,7 @@ class Managed:
     def ask(self, tool: str, *, is_admin: bool = False, **arguments: Any) -> RecordingSink:
         """Call a tool; what has become of it so far."""
         sink = RecordingSink()
-        call = Call(None, "tools/call", b"7", None, sink, is_admin=is_admin)
+        call = Request(None, own_request("tools/call", identifier=b"7"), None, sink, is_admin=is_admin)
         found = self.builtin.find(f"gateway_{tool}")
         assert found is not None
         members: dict[str, Raw] = {name: jsonrpc.raw(value) for name, value in arguments.items()}

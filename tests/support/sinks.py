@@ -9,7 +9,7 @@ from attrs import define, field
 from zope.interface import implementer
 
 from mcpgateway.errors import GatewayError
-from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.interfaces import ICallSink, Request
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.jsonrpc import Envelope
 
@@ -24,19 +24,19 @@ class Sink:
     messages: list[bytes] = field(factory=list)
     is_gone: bool = False
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """An answer."""
         self.replies.append(json.loads(jsonrpc.splice_id(reply, call.id)))
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """No answer."""
         self.reasons.append(why)
 
-    def progressed(self, call: Call, message: bytes) -> None:
+    def progressed(self, call: Request, message: bytes) -> None:
         """Progress."""
         self.messages.append(message)
 
-    def noticed(self, call: Call, message: bytes) -> bool:
+    def noticed(self, call: Request, message: bytes) -> bool:
         """Something before the answer."""
         self.messages.append(message)
         return True

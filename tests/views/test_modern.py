@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 
 from mcpgateway.config.model import Share
 from mcpgateway.discovery.records import ListKind
-from mcpgateway.hub.caller import Asker
+from mcpgateway.hub.caller import Caller
 from mcpgateway.hub.catalog.listed import Librarian
 from mcpgateway.owntools.missing_servers import KEY, NOT_YET
 from mcpgateway.policy.eras import EraPath
@@ -231,8 +231,8 @@ class ListTests:
             Clients(lambda _: EraPath.NATIVE, lambda *_: ""),
             clock,
         )
-        asker = Asker(modern("m"), "", None)
-        done = lists.wait([(modern(name), ListKind.TOOL) for name in "mn"], asker)
+        caller = Caller(modern("m"), "", None)
+        done = lists.wait([(modern(name), ListKind.TOOL) for name in "mn"], caller)
         clock.advance(PATIENCE_S - 6)
         assert done.called
 

@@ -74,7 +74,7 @@ def ask(call: Any, arguments: Any, access: Any) -> None:
 def redirect(call: Any, arguments: Any, access: Any) -> None:
     """Let the call become that of another tool."""
     target = tuple(json.loads(bytes(arguments["target"])))
-    access.redirect(call, access.message, target, arguments["args"], limit_s=5.0, level=None)
+    access.redirect(call, target, arguments["args"], limit_s=5.0, level=None)
 
 
 def refuse(call: Any, arguments: Any, access: Any) -> None:

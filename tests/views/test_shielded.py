@@ -9,7 +9,8 @@ from typing import Any
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.surface import Level
 from mcpgateway.discovery.records import Item, ListKind
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
+from mcpgateway.protocol.jsonrpc import own_request
 from tests.support.keeping import Thread, keeping
 from tests.support.modern_client import done, hang_up, reply
 from tests.support.sinks import Sink
@@ -101,7 +102,7 @@ class LevelTests:
         assert hub.jobs is not None
         for server, is_shielded in (("repo", False), ("other", True)):
             sink = Sink()
-            call = Call(None, "tools/call", b"1", None, sink)
+            call = Request(None, own_request("tools/call"), None, sink)
             hub.jobs._shield(call, Item(server, ListKind.TOOL, "x", {}), None, Caller())  # type: ignore[arg-type]
             assert (call.sink is not sink) is is_shielded
 

@@ -9,7 +9,7 @@ from zope.interface import implementer
 
 from mcpgateway.errors import GatewayError, MalformedMessage
 from mcpgateway.frontends.http.streams import HEARTBEAT_TICKS, PATIENCE_TICKS, Accepted, Streams
-from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.interfaces import ICallSink, Request
 from mcpgateway.protocol import jsonrpc, sse
 from mcpgateway.protocol.jsonrpc import Envelope, Message
 
@@ -51,11 +51,11 @@ class BatchMember:
     _batch: Batch
     _nth: int
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """Its answer has come."""
         self._batch.answered(self._nth, jsonrpc.splice_id(reply, call.id))
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """It has no answer but this."""
         self._batch.answered(self._nth, jsonrpc.error_bytes(call.id, why))
 
@@ -64,11 +64,11 @@ class BatchMember:
         """Whether the client's connection has ended."""
         return self._batch.is_gone
 
-    def progressed(self, call: Call, message: bytes) -> None:
+    def progressed(self, call: Request, message: bytes) -> None:
         """Its progress."""
         self._batch.noticed(message)
 
-    def noticed(self, call: Call, message: bytes) -> bool:
+    def noticed(self, call: Request, message: bytes) -> bool:
         """Something is to be said before its answer."""
         return self._batch.noticed(message)
 

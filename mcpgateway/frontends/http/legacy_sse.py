@@ -47,7 +47,7 @@ from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.hub.keepalive import Signs
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.sessions import Session
-from mcpgateway.interfaces import PARAMS_LIMIT, Call, ICallSink, IMessageStream
+from mcpgateway.interfaces import PARAMS_LIMIT, ICallSink, IMessageStream, Request
 from mcpgateway.protocol import jsonrpc, legacy, modern, sse
 from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 from mcpgateway.protocol.versions import UNSUPPORTED, has_batches
@@ -62,7 +62,7 @@ ALLOW_GET = b"Allow: GET\r\n"
 class _Asked:
     """A request whose answer is under way, and what it is shown to live by."""
 
-    call: Call
+    call: Request
     signs: Signs | None = None
 
 
@@ -122,20 +122,20 @@ class SseClient:
         """Whether an ``initialize`` is under way."""
         return any(each.call.method == INITIALIZE for each in self._asked.values())
 
-    def began(self, call: Call) -> None:
+    def began(self, call: Request) -> None:
         """A request is on its way."""
         self._asked[_key(call.id)] = _Asked(call)
         self._door.streams.waiting.add(self)
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """Give the answer to the client, under its own id."""
         self._settle(call, jsonrpc.splice_id(reply, call.id))
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """Tell the client why there is no answer; whoever has cancelled a request waits for none."""
         self._settle(call, b"" if isinstance(why, Cancelled) else jsonrpc.error_bytes(call.id, why))
 
-    def _settle(self, call: Call, body: bytes) -> None:
+    def _settle(self, call: Request, body: bytes) -> None:
         self._asked.pop(_key(call.id), None)
         if body:
             self.say(body)
@@ -151,14 +151,14 @@ class SseClient:
         """Whether the client's connection has ended."""
         return bool(self._exchange.gone or self._exchange.answered)
 
-    def progressed(self, call: Call, message: bytes) -> None:
+    def progressed(self, call: Request, message: bytes) -> None:
         """Tell a call's progress."""
         asked = self._asked.get(_key(call.id))
         if asked is not None and asked.signs is not None:
             message = asked.signs.follow(call, message)
         self.say(message)
 
-    def noticed(self, call: Call, message: bytes) -> bool:
+    def noticed(self, call: Request, message: bytes) -> bool:
         """Say something before a call's answer; false when the client is not there."""
         return self.say(message)
 
@@ -181,7 +181,7 @@ class SseClient:
 
     # The session
 
-    def begun(self, session: Session, call: Call, hello: Raw) -> None:
+    def begun(self, session: Session, call: Request, hello: Raw) -> None:
         """The hub has begun a session: its client is told, and from now on of all that concerns it."""
         self.session = session
         # Before its client hears of it: an owner that exits a moment later has to be watched by then.
@@ -308,14 +308,14 @@ class LegacySse:
             self.log.debug("a notification was lost: {why}", event="notification.lost", why=why)
 
     def _submit(self, link: SseClient, message: Message, exchange: Any) -> None:
-        call = Call(None, message.method, message.id, None, link, is_admin=is_admin(exchange))
+        call = Request(None, message, None, link, is_admin=is_admin(exchange))
         call.is_verbatim = not link.endpoint.view
         call.trace = said_trace(exchange)
         link.began(call)
         try:
             call.session = self._session(link)
             call.token = message.token
-            self._switchboard.take(call, message)
+            self._switchboard.take(call)
         except GatewayError as why:
             call.sink.failed(call, why)
 
@@ -335,22 +335,22 @@ class LegacySse:
             early = MalformedMessage("Invalid Request: another initialize is under way")
             link.say(jsonrpc.error_bytes(message.id, early))
             return
-        call = Call(None, INITIALIZE, message.id, None, link)
+        call = Request(None, message, None, link)
         link.began(call)
         link.leave("its client has begun another")
         owner = self._owners.living(said_pid(exchange, said_owner(message)))
         begun = maybeDeferred(self._switchboard.initialize, link.server, link.principal, message, owner)
-        begun.addCallback(self._begun, link, call, message).addErrback(self._not_begun, call)
+        begun.addCallback(self._begun, link, call).addErrback(self._not_begun, call)
 
-    def _begun(self, opened: Any, link: SseClient, call: Call, message: Message) -> None:
+    def _begun(self, opened: Any, link: SseClient, call: Request) -> None:
         session, hello = opened
         if link.is_over or self.has_lost(session):
             self._switchboard.end(session, "its client did not wait for it")
             raise UnknownSession("Session has ended")
-        _keep_off_record(session, message)
+        _keep_off_record(session, call.message)
         link.begun(session, call, hello)
 
-    def _not_begun(self, why: Failure, call: Call) -> None:
+    def _not_begun(self, why: Failure, call: Request) -> None:
         error = why.value
         if not isinstance(error, GatewayError):
             self.log.failure("an initialize broke", why, event="initialize.broken")

@@ -33,7 +33,7 @@ from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.replay import STANDING
 from mcpgateway.hub.sessions import Session
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, modern, sse
 from mcpgateway.protocol.jsonrpc import Message, MessageKind
 from mcpgateway.protocol.versions import (
@@ -182,13 +182,13 @@ class McpDoor:
 
     def _submit(self, exchange: Any, session: Session, message: Message, sink: Any) -> bytes | None:
         """Bring a request on its way; the client's progress token."""
-        call = Call(session, message.method, message.id, None, sink, is_admin=is_admin(exchange))
+        call = Request(session, message, None, sink, is_admin=is_admin(exchange))
         call.is_verbatim = not session.server.view
         call.is_dotted = is_dotted(exchange)
         call.trace = said_trace(exchange)
         try:
             call.token = message.token
-            self._switchboard.take(call, message)
+            self._switchboard.take(call)
         except GatewayError as why:
             call.sink.failed(call, why)
         return call.token

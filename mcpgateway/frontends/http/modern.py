@@ -18,9 +18,9 @@ from mcpgateway.errors import GatewayError, MalformedMessage
 from mcpgateway.frontends.http.statuses import modern_status, modern_status_of
 from mcpgateway.frontends.http.streams import Accepted, PostStream, Streams
 from mcpgateway.frontends.http.workspace_detection import RELAYED, is_admin, is_dotted, said_trace
-from mcpgateway.hub.caller import Asker
+from mcpgateway.hub.caller import Caller
 from mcpgateway.hub.modern_dispatch import Stateless
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, modern
 from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 
@@ -39,18 +39,18 @@ class ModernPost(PostStream):
 
     __slots__ = ("_call", "_stateless")
 
-    def __init__(self, stateless: Stateless, call: Call, *waiting: Any) -> None:
+    def __init__(self, stateless: Stateless, call: Request, *waiting: Any) -> None:
         super().__init__(*waiting)
         self._stateless = stateless
-        self._call: Call | None = call
+        self._call: Request | None = call
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """Give the answer to the client; some errors have a status of their own."""
         self._call = None
         status = modern_status(reply["error"]) if "error" in reply else 200
         self._say(status, jsonrpc.splice_id(reply, call.id))
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """Tell the client why there is no answer."""
         self._call = None
         self._say(modern_status_of(why), jsonrpc.error_bytes(call.id, why))
@@ -101,21 +101,23 @@ class ModernDoor:
             refusal = MalformedMessage("Not Acceptable: Client must accept text/event-stream")
             exchange.answer(406, jsonrpc.error_bytes(message.id, refusal))
             return
-        self._submit(exchange, message, Asker(server, principal, exchange.caller, pid, headers), token, takes)
+        self._submit(
+            exchange, message, Caller(server, principal, exchange.caller, pid, headers), token, takes
+        )
 
     def _submit(
-        self, exchange: Any, message: Message, asker: Asker, token: bytes | None, takes: Accepted
+        self, exchange: Any, message: Message, caller: Caller, token: bytes | None, takes: Accepted
     ) -> None:
-        call = Call(None, message.method, message.id, token, None, is_admin=is_admin(exchange))
-        call.is_verbatim = not asker.server.view
+        call = Request(None, message, token, None, is_admin=is_admin(exchange))
+        call.caller, call.is_verbatim = caller, not caller.server.view
         call.is_dotted = is_dotted(exchange)
-        call.trace, call.principal = said_trace(exchange), asker.principal
+        call.trace, call.principal = said_trace(exchange), caller.principal
         sink = call.sink = ModernPost(
             self._stateless, call, self._streams, exchange, NOBODY, message.id, takes
         )
         sink.token = token
         exchange.body = b""  # a large request is kept once, on its way to the child
         try:
-            self._stateless.take(call, message, asker)
+            self._stateless.take(call)
         except GatewayError as why:
             call.sink.failed(call, why)

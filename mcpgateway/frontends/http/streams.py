@@ -23,7 +23,7 @@ from mcpgateway.frontends.http.statuses import status_of
 from mcpgateway.hub.keepalive import Signs
 from mcpgateway.hub.replay import Replay, Trail
 from mcpgateway.hub.sessions import Session, Sessions
-from mcpgateway.interfaces import Call, ICallSink, IMessageStream
+from mcpgateway.interfaces import ICallSink, IMessageStream, Request
 from mcpgateway.protocol import jsonrpc, sse
 from mcpgateway.protocol.jsonrpc import Envelope
 
@@ -132,11 +132,11 @@ class PostStream:
         exchange.on_gone = self.gone
         streams.waiting.add(self)
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """Give the answer to the client, under its own id."""
         self._say(200, jsonrpc.splice_id(reply, call.id))
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """Tell the client why there is no answer."""
         status = 200 if isinstance(why, Cancelled) else status_of(why)
         if status == NO_SESSION and self._has_session:
@@ -180,14 +180,14 @@ class PostStream:
         """Whether the client's connection has ended; with a trail it may come back."""
         return bool(self._exchange.gone)
 
-    def progressed(self, call: Call, message: bytes) -> None:
+    def progressed(self, call: Request, message: bytes) -> None:
         """Tell the call's own progress, or keep it for a client that may come back."""
         if self._signs is not None:
             message = self._signs.follow(call, message)
         self._progress = call.progress
         self._speak(message)
 
-    def noticed(self, call: Call, message: bytes) -> bool:
+    def noticed(self, call: Request, message: bytes) -> bool:
         """Say something before the answer; false when the client only takes JSON, or is not there now."""
         return not self._exchange.gone and self._speak(message)
 

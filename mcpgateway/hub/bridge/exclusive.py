@@ -39,7 +39,7 @@ from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.subscriptions.modern_clients import Ears
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.policy.sharing import Variant, variant_of
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope
@@ -61,7 +61,7 @@ class Passenger(Protocol):
     :ivar whose: tells its client from others, as well as can be seen.
     """
 
-    client: Call | None
+    client: Request | None
     whose: Any
 
 

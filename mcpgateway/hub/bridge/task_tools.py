@@ -15,9 +15,9 @@ from twisted.python.failure import Failure
 from mcpgateway.errors import GatewayError
 from mcpgateway.hub.filters import Between
 from mcpgateway.hub.slot import Slot
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, legacy, peek
-from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
+from mcpgateway.protocol.jsonrpc import Envelope
 
 CALL, RESULT, CANCEL = "tools/call", "tasks/result", "tasks/cancel"
 KEPT_MS = 3_600_000  # for how long the server is asked to keep a task; it may say otherwise
@@ -35,7 +35,7 @@ class TaskCall(Between):
     slot: Slot
     task: str = ""
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The task has begun, and its result is asked for; or this is the result, or a refusal."""
         began = peek.members(peek.members(reply, "result"), "task") if not self.task else {}
         identifier = peek.text(began, "taskId")
@@ -45,9 +45,9 @@ class TaskCall(Between):
         self.task, call.method = identifier, RESULT
         self.slot.tasks.learn(call, reply)  # so its progress and its questions are this call's
         params: Envelope = {"taskId": jsonrpc.raw(identifier)}
-        envelope = jsonrpc.request(0, RESULT, params)
+        call.message = jsonrpc.own_request(RESULT, params)
         try:
-            self.slot.submit(call, Message(MessageKind.REQUEST, envelope, RESULT, b"0", params))
+            self.slot.submit(call)
         except GatewayError as why:
             self.sink.failed(call, why)
 
@@ -58,24 +58,24 @@ def may_be(slot: Slot) -> bool:
     return bool(declared.get("requests"))
 
 
-def begin(slot: Slot, known: Iterable[Slot], call: Call, message: Message) -> bool:
+def begin(slot: Slot, known: Iterable[Slot], call: Request) -> bool:
     """Have a call run as a task, if its tool wants that; else leave it as it is, and be false.
 
     :param known: any slots: those of the same server are asked for its tools in each other's place.
     """
-    params = message.params
+    params = call.message.params
     if call.method != CALL or params is None or not may_be(slot):
         return False
     name = peek.text(params, "name")
     if not any(name in each.tasked for each in known if each.server.name == slot.server.name):
         return False
     params["task"] = jsonrpc.raw({"ttl": KEPT_MS})
-    message.envelope["params"] = jsonrpc.raw(params)
+    call.message.envelope["params"] = jsonrpc.raw(params)
     call.sink = TaskCall(call.sink, slot)
     return True
 
 
-def take_back(call: Call) -> None:
+def take_back(call: Request) -> None:
     """Nobody waits for a call any more: its task, if it has one, is not to go on."""
     errand = call.sink
     if isinstance(errand, TaskCall) and errand.task and errand.slot.conversation is not None:

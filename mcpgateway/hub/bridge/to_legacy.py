@@ -41,7 +41,6 @@ from mcpgateway.errors import (
 from mcpgateway.hub import param_headers
 from mcpgateway.hub.bridge import task_tools
 from mcpgateway.hub.bridge.exclusive import QUEUE_LIMIT, ChildGroup, Lane, Lanes
-from mcpgateway.hub.caller import Asker
 from mcpgateway.hub.client_requests import Questions
 from mcpgateway.hub.filters import reason
 from mcpgateway.hub.peers import Claim
@@ -51,7 +50,7 @@ from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.subscriptions.modern_clients import Ears
 from mcpgateway.hub.upstream import Upstream
-from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.interfaces import ICallSink, Request
 from mcpgateway.policy import routing
 from mcpgateway.policy.client_requests import Offer, name_of, offer_of, offers_something
 from mcpgateway.policy.recorded_answers import told_at_handshake
@@ -90,8 +89,8 @@ class BridgedRequest:
     """
 
     owner: ToLegacy
-    client: Call | None
-    call: Call
+    client: Request | None
+    call: Request
     message: Message
     key: tuple[str, str, str, bytes]  # principal, server, method, digest of the arguments
     whose: Any
@@ -115,21 +114,21 @@ class BridgedRequest:
         """Nobody waits for it, though the client of a parked one may come back."""
         return self.client is not None and bool(self.client.sink.is_gone)
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The server's own response."""
         self.owner.ended(self, reply)
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """The gateway answers in the server's place."""
         self.owner.ended(self, why)
 
-    def progressed(self, call: Call, message: bytes) -> None:
+    def progressed(self, call: Request, message: bytes) -> None:
         """Its progress, for whoever waits now."""
         if self.client is not None:
             self.client.progress = call.progress
             self.client.sink.progressed(self.client, message)
 
-    def noticed(self, call: Call, message: bytes) -> bool:
+    def noticed(self, call: Request, message: bytes) -> bool:
         """Something before the answer: a question parks the call."""
         said = jsonrpc.decode(message)
         method = peek.text(said, "method") or ""
@@ -186,7 +185,7 @@ class ToLegacy:
         self._is_open = True
         self.current: Callable[[ServerSpec], ServerSpec] = _as_it_was
         self._levelled: dict[tuple[Variant, str, str, str], Session] = {}
-        self._crossings: dict[Call, BridgedRequest] = {}  # by the client's request
+        self._crossings: dict[Request, BridgedRequest] = {}  # by the client's request
         self._parked: dict[bytes, BridgedRequest] = {}
         self._askers: dict[tuple[str, str, str], None] = {}  # what was seen asking
 
@@ -209,14 +208,14 @@ class ToLegacy:
         """A server is defined otherwise from now on."""
         self._lanes.adopt(server)
 
-    def submit(self, call: Call, message: Message, asker: Asker, peer: int) -> None:
+    def submit(self, call: Request, peer: int) -> None:
         """Bring a request to its server.
 
         :param peer: the process it comes from, where the server keeps state for each; else 0.
         :raise GatewayError: it goes nowhere.
         """
         if call.method.startswith("tasks/"):
-            modern.check_tasks(message.meta)
+            modern.check_tasks(call.message.meta)
             raise UnknownMethod(
                 f"Method not found: {call.method} (the server's own tasks are of another kind)"
             )
@@ -224,13 +223,13 @@ class ToLegacy:
             raise InvalidParams(
                 f'Invalid params: _meta["{modern.LEVEL_KEY}"] must be one of {", ".join(routing.LEVELS)}'
             )
-        params = message.params or {}
+        params = call.message.params or {}
         if call.method in ASKING and "requestState" in params:
-            self._resume(call, message, asker, peer)
+            self._resume(call, peer)
             return
         if call.method in ASKING and "inputResponses" in params:
             _answers(params)  # the server does not see them, so it cannot refuse what none can be
-        self._enter(call, message, asker, peer)
+        self._enter(call, peer)
 
     def told(self, server: ServerSpec, meta: Envelope) -> str:
         """Names what a child of a server is told of the client of these ``_meta``, as the librarian does."""
@@ -241,47 +240,49 @@ class ToLegacy:
         said = {"protocolVersion": LATEST_LEGACY, "capabilities": offer, "clientInfo": info}
         return told_at_handshake(said)
 
-    def _later(self, known: Deferred[None], call: Call, message: Message, asker: Asker, peer: int) -> None:
-        known.addCallback(lambda _: None if call.sink.is_gone else self._enter(call, message, asker, peer))
+    def _later(self, known: Deferred[None], call: Request, peer: int) -> None:
+        known.addCallback(lambda _: None if call.sink.is_gone else self._enter(call, peer))
         known.addErrback(self._not_entered, call)
 
-    def _not_entered(self, why: Failure, call: Call) -> None:
+    def _not_entered(self, why: Failure, call: Request) -> None:
         if not why.check(GatewayError):
             self.log.failure("a request broke on its way to a legacy server", why, event="bridge.broken")
         call.sink.failed(call, reason(why))
 
-    def _enter(self, call: Call, message: Message, asker: Asker, peer: int) -> None:
+    def _enter(self, call: Request, peer: int) -> None:
         if not self._is_open:
             raise ShuttingDown("the gateway is stopping")
-        asker.server = self.current(asker.server)
-        server, principal = asker.server, asker.principal
+        call.caller.server = self.current(call.caller.server)
+        server, principal = call.caller.server, call.caller.principal
         if self._pool.keeps_state(server) and not peer:
             raise SharedOtherwise(
                 f"{server.name} has a child for each client"
             )  # that was found out meanwhile
-        offer = _offered(server, message.meta)
+        offer = _offered(server, call.message.meta)
         can_be_asked = offers_something(offer) and self._asks(server)
         group = None
         if can_be_asked or self._pool.keeps_state(server):
             offered = offer if self._asks(server) else {}
-            group = self._lanes.group(server, principal, peer, offered, message.meta or {})
+            group = self._lanes.group(server, principal, peer, offered, call.message.meta or {})
             session = self._lanes.any_of(group).aside
         else:
             session = self._plain(server, principal, call.level, offer)
         slot = session.slot
         if not isinstance(slot, Slot):
             slot = self._pool.slot_for(session)
-        learning = param_headers.check(slot, message, asker.headers, has_to_know=task_tools.may_be(slot))
+        learning = param_headers.check(
+            slot, call.message, call.caller.headers, has_to_know=task_tools.may_be(slot)
+        )
         if learning is not None:
-            self._later(learning, call, message, asker, peer)
+            self._later(learning, call, peer)
         elif call.method == modern.DISCOVER:
             self._discover(call, slot)
         elif call.method == modern.LISTEN:
-            self._ears.listen(call, message, slot, (variant_of(server), principal, peer))
+            self._ears.listen(call, slot, (variant_of(server), principal, peer))
         else:
-            key = (principal, place_of(server), call.method, digest_of(message.params or {}))
+            key = (principal, place_of(server), call.method, digest_of(call.message.params or {}))
             is_alone = can_be_asked and call.method in ASKING
-            crossing = self._cross(call, message, key, session, asker)
+            crossing = self._cross(call, key, session)
             self._bring(crossing, call, group if is_alone else None, group)
 
     def _asks(self, server: ServerSpec) -> bool:
@@ -290,7 +291,7 @@ class ToLegacy:
             return True
         return pool.asks(server) and not pool.is_single(server)
 
-    def _discover(self, call: Call, slot: Slot) -> None:
+    def _discover(self, call: Request, slot: Slot) -> None:
         def met(hello: Envelope) -> None:
             result = translate.discovery_from_hello(hello, LATEST_MODERN)
             call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, result))
@@ -316,22 +317,22 @@ class ToLegacy:
 
     def _cross(
         self,
-        client: Call,
-        message: Message,
+        client: Request,
         key: tuple[str, str, str, bytes],
         session: Session,
-        asker: Asker,
     ) -> BridgedRequest:
         client.session = session  # whoever looks at its answer may want to know whose it is
-        call = Call(session, client.method, client.id, client.token, None)
+        call = Request(session, client.message, client.token, None)
         call.follow(client)
         call.level = client.level
-        crossing = BridgedRequest(self, client, call, message, key, asker.pid or asker.caller)
+        crossing = BridgedRequest(
+            self, client, call, client.message, key, client.caller.pid or client.caller.connection
+        )
         call.sink = crossing
         return crossing
 
     def _bring(
-        self, crossing: BridgedRequest, client: Call, group: ChildGroup | None, around: ChildGroup | None
+        self, crossing: BridgedRequest, client: Request, group: ChildGroup | None, around: ChildGroup | None
     ) -> None:
         """Bring a request on its way, in a lane of a group where it has to be alone there.
 
@@ -424,12 +425,12 @@ class ToLegacy:
         crossing.slot = crossing.call.session.slot or self._pool.slot_for(crossing.call.session)
         peer = crossing.group.peer if crossing.group is not None else 0
         self._ears.used(crossing.slot, (variant_of(crossing.slot.server), crossing.key[0], peer))
-        message = _translated(crossing.message)
-        is_task = task_tools.begin(crossing.slot, self._pool, crossing.call, message)
+        crossing.call.message = _translated(crossing.message)
+        is_task = task_tools.begin(crossing.slot, self._pool, crossing.call)
         if crossing.slot.replicas is not None and crossing.call.method == "tools/call" and not is_task:
-            crossing.slot.replicas.submit(crossing.call, message)
+            crossing.slot.replicas.submit(crossing.call)
         else:
-            crossing.slot.submit(crossing.call, message)
+            crossing.slot.submit(crossing.call)
 
     def ended(self, crossing: BridgedRequest, outcome: Envelope | GatewayError) -> None:
         """The server has answered, or will not."""
@@ -450,7 +451,7 @@ class ToLegacy:
             self._lanes.retire(lane, group)
         self._advance(group)
 
-    def _deliver(self, crossing: BridgedRequest, client: Call, outcome: Envelope | GatewayError) -> None:
+    def _deliver(self, crossing: BridgedRequest, client: Request, outcome: Envelope | GatewayError) -> None:
         self._crossings.pop(client, None)
         crossing.client = None
         self._let_questions_go(crossing)
@@ -471,7 +472,7 @@ class ToLegacy:
         client.sink.answered(client, reply)
 
     def _sent_elsewhere(
-        self, crossing: BridgedRequest, client: Call, elicitations: list[dict[str, Any]]
+        self, crossing: BridgedRequest, client: Request, elicitations: list[dict[str, Any]]
     ) -> None:
         # The client is to open these and to ask again: nothing is under way meanwhile.
         can = translate.client_capabilities_for_legacy(crossing.message.meta or {})
@@ -524,7 +525,7 @@ class ToLegacy:
             return crossing.lane.current is crossing
         return crossing.slot is not None and crossing.slot.shared and crossing.call.method in ASKING
 
-    def _park(self, crossing: BridgedRequest, client: Call) -> None:
+    def _park(self, crossing: BridgedRequest, client: Request) -> None:
         self._crossings.pop(client, None)
         crossing.client = None
         crossing.ticks = 0
@@ -543,9 +544,9 @@ class ToLegacy:
             mine = (each for each in self._in_lanes(group) if each.whose == crossing.whose)
             self._give_up(next(mine), "its client leaves too many questions open")
 
-    def _resume(self, client: Call, message: Message, asker: Asker, peer: int) -> None:
-        params = message.params or {}
-        key = (asker.principal, place_of(asker.server), client.method, digest_of(params))
+    def _resume(self, client: Request, peer: int) -> None:
+        params = client.message.params or {}
+        key = (client.caller.principal, place_of(client.caller.server), client.method, digest_of(params))
         state = peek.text(params, "requestState", jsonrpc.URI_LIMIT) or ""
         handle = self._states.open(state, int(self._seconds()), *key)
         crossing = self._parked.get(handle) if handle is not None else None
@@ -555,11 +556,11 @@ class ToLegacy:
         answers = {} if is_silent else _answers(params)
         del self._parked[crossing.handle]
         if any(number < 0 for number in crossing.asked):
-            self._opened(crossing, client, message, answers, asker, peer)
+            self._opened(crossing, client, answers, peer)
         else:
             self._go_on(crossing, client, answers)
 
-    def _go_on(self, crossing: BridgedRequest, client: Call, answers: Envelope) -> None:
+    def _go_on(self, crossing: BridgedRequest, client: Request, answers: Envelope) -> None:
         crossing.client = client
         crossing.call.token = client.token if crossing.call.token is not None else None
         crossing.call.level = client.level
@@ -586,10 +587,8 @@ class ToLegacy:
     def _opened(
         self,
         crossing: BridgedRequest,
-        client: Call,
-        message: Message,
+        client: Request,
         answers: Envelope,
-        asker: Asker,
         peer: int,
     ) -> None:
         # The client has been where the server sent it, and now asks again.
@@ -600,11 +599,11 @@ class ToLegacy:
         if crossing.asked:
             self._park(crossing, client)
         else:
-            self._enter(client, message, asker, peer)
+            self._enter(client, peer)
 
     # The end
 
-    def cancel(self, client: Call) -> bool:
+    def cancel(self, client: Request) -> bool:
         """Take a client's request back; false when it did not come this way."""
         if self._ears.cancel(client):
             return True

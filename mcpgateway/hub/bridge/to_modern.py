@@ -40,7 +40,7 @@ from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot, slot_of
 from mcpgateway.hub.subscriptions.legacy_sessions import Hearing
 from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.policy import routing
 from mcpgateway.policy.client_requests import FULL, refusal
 from mcpgateway.protocol import jsonrpc, modern, peek, translate
@@ -69,7 +69,7 @@ class BridgedCall(Between):
     """
 
     owner: ToModern
-    call: Call
+    call: Request
     slot: Slot
     envelope: Envelope = field(repr=False)
     params: Envelope = field(repr=False)
@@ -81,7 +81,7 @@ class BridgedCall(Between):
     patience: int = ROUND_TICKS
     late: str = f"the client did not answer within {ROUND_TICKS} s"
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The server's response to one of its requests."""
         self.owner.answered(self, reply)
 
@@ -89,7 +89,7 @@ class BridgedCall(Between):
         """The client's answer to one of its questions."""
         self.owner.told(self, answer)
 
-    def withdraw(self, call: Call, reason: str) -> None:
+    def withdraw(self, call: Request, reason: str) -> None:
         """Nobody waits any more."""
         self.owner.called_off(self, reason)
 
@@ -97,13 +97,12 @@ class BridgedCall(Between):
         """Send its request, with more parameters than those of the first."""
         params = self.params | more
         meta = peek.members(params, "_meta")
-        message = Message(
-            MessageKind.REQUEST, dict(self.envelope), self.call.method, self.call.id, params, meta
-        )
-        if self.slot.replicas is not None and self.call.method == "tools/call":
-            self.slot.replicas.submit(self.call, message)
+        call = self.call
+        call.message = Message(MessageKind.REQUEST, dict(self.envelope), call.method, call.id, params, meta)
+        if self.slot.replicas is not None and call.method == "tools/call":
+            self.slot.replicas.submit(call)
         else:
-            self.slot.submit(self.call, message)
+            self.slot.submit(call)
 
 
 @define(eq=False)
@@ -125,8 +124,8 @@ class ToModern:
         self._questions = questions
         self._clock = clock
         self._guests: dict[Session, Guest] = {}
-        self._waiting: dict[Call, BridgedCall | Hearing] = {}
-        self._here: dict[str, Callable[[Call, Message], None]] = {
+        self._waiting: dict[Request, BridgedCall | Hearing] = {}
+        self._here: dict[str, Callable[[Request], None]] = {
             "ping": _agree,
             SET_LEVEL: self._set_level,
             SUBSCRIBE: self._subscribe,
@@ -147,7 +146,7 @@ class ToModern:
         if guest is not None:
             guest.hearing.leave()
 
-    def submit(self, call: Call, message: Message) -> None:
+    def submit(self, call: Request) -> None:
         """Bring a request to the session's server; the call's sink hears what becomes of it.
 
         :raise GatewayError: it goes nowhere.
@@ -157,15 +156,15 @@ class ToModern:
             guest.hearing.look()
         here = self._here.get(call.method)
         if here is not None:
-            here(call, message)
+            here(call)
         elif call.method in _FOREIGN or call.method.startswith("tasks/"):
             raise UnknownMethod(f"Method not found: {call.method}")
         else:
-            self._cross(call, message)
+            self._cross(call)
 
     # The calls that are with no server
 
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[Request]:
         """The calls that wait for something else than the server's answer to them."""
         return list(self._waiting)
 
@@ -174,14 +173,14 @@ class ToModern:
         """How many these are."""
         return len(self._waiting)
 
-    def cancel(self, call: Call, reason: str) -> bool:
+    def cancel(self, call: Request, reason: str) -> bool:
         """Take one of them back; false when it is not among them."""
         holder = self._waiting.pop(call, None)
         if holder is not None:
             holder.withdraw(call, reason)
         return holder is not None
 
-    def _settled(self, call: Call) -> bool:
+    def _settled(self, call: Request) -> bool:
         return self._waiting.pop(call, None) is not None
 
     def tick(self) -> None:
@@ -201,50 +200,50 @@ class ToModern:
 
     # What is answered here
 
-    def _set_level(self, call: Call, message: Message) -> None:
+    def _set_level(self, call: Request) -> None:
         session: Session = call.session
-        level = routing.asked_level(message.params)
+        level = routing.asked_level(call.message.params)
         slot = slot_of(session)
         if slot is not None and not slot.has_levels:
             raise UnknownMethod(f"Method not found: {SET_LEVEL} (the server sends no log messages)")
         if session.id:
             session.level, session.has_level = level, True
             self._sessions.remember(session)  # before the client is told
-        _agree(call, message)
+        _agree(call)
 
-    def _subscribe(self, call: Call, message: Message) -> None:
-        hearing, uri = self._subscription(call, message)
+    def _subscribe(self, call: Request) -> None:
+        hearing, uri = self._subscription(call)
         if not hearing.subscribe(call, uri):
-            _agree(call, message)
+            _agree(call)
             return
         self._waiting[call] = hearing
         call.age = 0
         hearing.bring()
 
-    def _unsubscribe(self, call: Call, message: Message) -> None:
-        hearing, uri = self._subscription(call, message)
+    def _unsubscribe(self, call: Request) -> None:
+        hearing, uri = self._subscription(call)
         hearing.unsubscribe(uri)
-        _agree(call, message)
+        _agree(call)
 
-    def _subscription(self, call: Call, message: Message) -> tuple[Hearing, str]:
+    def _subscription(self, call: Request) -> tuple[Hearing, str]:
         guest = self._guests.get(call.session)
         if guest is None:
             raise InvalidParams("Invalid params: a subscription needs a session; send initialize first")
-        uri = peek.text(message.params, "uri", jsonrpc.URI_LIMIT)
+        uri = peek.text(call.message.params, "uri", jsonrpc.URI_LIMIT)
         if uri is None:
             raise InvalidParams('Invalid params: "uri" must be a string')
         return guest.hearing, uri
 
     # Across
 
-    def _cross(self, call: Call, message: Message) -> None:
+    def _cross(self, call: Request) -> None:
         session: Session = call.session
         slot = slot_of(session)
         if slot is None:
             raise ShuttingDown("the session is being put aside")
         call.level = session.level if session.has_level else None
-        params = translate.modern_params(_own_params(message), self._envelope(session))
-        bare = {name: value for name, value in message.envelope.items() if name != "params"}
+        params = translate.modern_params(_own_params(call.message), self._envelope(session))
+        bare = {name: value for name, value in call.message.envelope.items() if name != "params"}
         crossing = BridgedCall(call.sink, self, call, slot, bare, params)
         call.sink, call.is_verbatim = crossing, False
         crossing.send({})
@@ -379,5 +378,5 @@ def _own_params(message: Message) -> Envelope:
     return params
 
 
-def _agree(call: Call, message: Message) -> None:
+def _agree(call: Request) -> None:
     call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))

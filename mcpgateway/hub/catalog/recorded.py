@@ -22,7 +22,7 @@ from msgspec import Raw
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.hub.catalog.list_limit import ListLimit
 from mcpgateway.hub.filters import Between
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.policy.recorded_answers import (
     CHANGES,
     FRESH_S,
@@ -247,7 +247,7 @@ class _Keeper(Between):
     told: str
     changes: int
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The server's own response."""
         if "result" in reply:
             # What was asked for before a change may be from before it, too.
@@ -311,12 +311,12 @@ class Snapshot:
 
     # What is asked
 
-    def take(self, call: Call, message: Message) -> bool:
+    def take(self, call: Request) -> bool:
         """Answer a request, if its server does not run and the answer is known; else have its answer kept."""
-        question = question_of(self.slot.era, message)
+        question = question_of(self.slot.era, call.message)
         if question is None:
             return False
-        told = self.told(message)
+        told = self.told(call.message)
         if self.slot.conversation is not None:
             call.sink = _Keeper(call.sink, self, question, told, self.changes)
             return False
@@ -325,7 +325,7 @@ class Snapshot:
         if known is None or page is None:
             return False
         if question.method in LISTS and call.session is not None:
-            self._remember(call.session, told, question.method, known, message)
+            self._remember(call.session, told, question.method, known, call.message)
         result = page if self.slot.era is Era.LEGACY else for_now(page)
         call.sink.answered(call, {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "result": result})
         return True

@@ -10,7 +10,7 @@ from twisted.logger import Logger
 
 from mcpgateway.hub.health.history import Histories
 from mcpgateway.hub.sessions import handle
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.protocol import modern
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class LongCall:
     :ivar seconds: since when it is under way.
     """
 
-    call: Call
+    call: Request
     server: str
     what: str
     seconds: float
@@ -52,7 +52,7 @@ def long_calls(slots: Iterable[Upstream]) -> list[LongCall]:
     return sorted(found, key=lambda each: -each.seconds)
 
 
-def _long(slot: Upstream, call: Call) -> LongCall | None:
+def _long(slot: Upstream, call: Request) -> LongCall | None:
     row = call.meter
     if row is None or call.method in UNENDING:
         return None
@@ -67,7 +67,7 @@ class LongCalls:
 
     def __init__(self, histories: Histories) -> None:
         self._histories = histories
-        self._told: set[Call] = set()
+        self._told: set[Request] = set()
 
     def look(self, slots: Collection[Upstream]) -> None:
         """Tell of those that are new."""

@@ -35,10 +35,10 @@ from mcpgateway.hub.filters import Between
 from mcpgateway.hub.keepalive import PROGRESS, raise_above
 from mcpgateway.hub.probes.traits import all_tools, tools_in
 from mcpgateway.hub.probes.writes import WriteWatch
-from mcpgateway.interfaces import TIMED_OUT, Call
+from mcpgateway.interfaces import TIMED_OUT, Request
 from mcpgateway.policy.progress import next_value
 from mcpgateway.protocol import jsonrpc, peek
-from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.protocol.jsonrpc import Envelope
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -51,7 +51,7 @@ GRACE_TICKS = 5  # see Note [What is taken back may still work]
 SIGN_TICKS = 5  # between two words of progress to a call that waits
 NAME_CHARS = 128
 
-Take = Callable[[Call, Message], bool]
+Take = Callable[[Request], bool]
 
 
 @define(eq=False)
@@ -74,12 +74,12 @@ class Turn(Between):
     is_asking: bool = False
     left: int | None = None
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The server's own response."""
         self.limiter.over(self, has_failed="error" in reply or _says_so(reply))
         self.sink.answered(call, reply)
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """The gateway answers in the server's place."""
         if isinstance(why, BackendTimeout):
             self.limiter.linger(self)
@@ -87,7 +87,7 @@ class Turn(Between):
             self.limiter.over(self, has_failed=True)
         self.sink.failed(call, why)
 
-    def progressed(self, call: Call, message: bytes) -> None:
+    def progressed(self, call: Request, message: bytes) -> None:
         """The server's own progress, above what the call was told while it waited."""
         raised = None
         if self.shown is not None and call.progress is not None:
@@ -107,8 +107,7 @@ class Waiting:
     """
 
     slot: Upstream
-    call: Call
-    message: Message = field(repr=False)
+    call: Request
     tool: str
     go: Callable[[], None] = field(repr=False)
     ticks: int = 0
@@ -152,18 +151,18 @@ class Limiter:
         """
         self.slots.add(slot)
 
-        def take(call: Call, message: Message) -> bool:
-            tool = peek.text(message.params, "name", NAME_CHARS) or ""
+        def take(call: Request) -> bool:
+            tool = peek.text(call.message.params, "name", NAME_CHARS) or ""
             if not self._counts(slot, tool) or self._turn_of(call) is not None:
-                return inner is not None and inner(call, message)
-            slot.measure(call, message)
+                return inner is not None and inner(call)
+            slot.measure(call)
             if (self._queues or not self._has_room(tool)) and not self._is_asked(call.session):
-                self._wait(slot, call, message, tool, inner)
+                self._wait(slot, call, tool, inner)
                 if any(each.is_asking for each in self.turns):
                     self.advance()  # what waits before it may be of another tool
                 return True
             self._begin(slot, call, tool)
-            return inner is not None and inner(call, message)
+            return inner is not None and inner(call)
 
         return take
 
@@ -178,14 +177,14 @@ class Limiter:
         held = [each for each in self.turns if not each.is_asking or each.tool == tool]
         return self.limit == UNLIMITED or len(held) < self.limit.limit
 
-    def _begin(self, slot: Upstream, call: Call, tool: str, shown: float | None = None) -> None:
+    def _begin(self, slot: Upstream, call: Request, tool: str, shown: float | None = None) -> None:
         turn = Turn(call.sink, self, slot, tool, shown)
         call.sink = turn
         self.turns.append(turn)
         if self.watch is not None:
             self.watch.begin(turn, self.pids())
 
-    def _wait(self, slot: Upstream, call: Call, message: Message, tool: str, inner: Take | None) -> None:
+    def _wait(self, slot: Upstream, call: Request, tool: str, inner: Take | None) -> None:
         session = call.session
         queue = self._queues.setdefault(getattr(session, "outer", None) or session, deque())
         if len(queue) >= QUEUE_LIMIT or self.waiting >= WAITING_LIMIT:
@@ -193,10 +192,10 @@ class Limiter:
             return
 
         def go() -> None:
-            if inner is None or not inner(call, message):
-                slot.enter(call, message)
+            if inner is None or not inner(call):
+                slot.enter(call)
 
-        queue.append(Waiting(slot, call, message, tool, go))
+        queue.append(Waiting(slot, call, tool, go))
         self.waited += 1
 
     # What goes
@@ -250,7 +249,7 @@ class Limiter:
         # Or it does not count after all; it came before that was known.
         return self._has_room(waiting.tool) or not self._counts(waiting.slot, waiting.tool)
 
-    def withdraw(self, call: Call, reason: str) -> bool:
+    def withdraw(self, call: Request, reason: str) -> bool:
         """Take a call back that waits; false where it does not."""
         for session, queue in list(self._queues.items()):
             for each in queue:
@@ -274,7 +273,7 @@ class Limiter:
         self.slots.discard(slot)
         return leaving
 
-    def taken_back(self, call: Call) -> None:
+    def taken_back(self, call: Request) -> None:
         """A call is taken back; see Note [What is taken back may still work]."""
         turn = self._turn_of(call)
         if turn is None or turn not in self.turns:
@@ -291,7 +290,7 @@ class Limiter:
         elif turn in self.turns:
             turn.left = turn.left or GRACE_TICKS
 
-    def _turn_of(self, call: Call) -> Turn | None:
+    def _turn_of(self, call: Request) -> Turn | None:
         sink = call.sink
         while sink is not None and not (isinstance(sink, Turn) and sink.limiter is self):
             sink = getattr(sink, "sink", None)
@@ -308,7 +307,7 @@ class Limiter:
         """How many calls wait to be sent to a slot's child."""
         return sum(1 for _ in self.calls(slot)) if self._queues else 0
 
-    def calls(self, slot: Upstream) -> Iterator[Call]:
+    def calls(self, slot: Upstream) -> Iterator[Request]:
         """The calls that wait to be sent to a slot's child."""
         return (each.call for queue in self._queues.values() for each in queue if each.slot is slot)
 

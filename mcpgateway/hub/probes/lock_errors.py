@@ -11,11 +11,11 @@ from twisted.logger import Logger
 
 from mcpgateway.errors import GatewayError
 from mcpgateway.hub.filters import Between
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.policy.lock_errors import TEXT_LIMIT, reason_to_move, reported_lock
 from mcpgateway.policy.sharing import may_move
 from mcpgateway.protocol import jsonrpc
-from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.protocol.jsonrpc import Envelope
 
 if TYPE_CHECKING:
     from mcpgateway.hub.upstream import Upstream
@@ -31,7 +31,7 @@ class _Overhears(Between):
     locks: Locks
     slot: Upstream
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The server's own response."""
         result = reply.get("result", jsonrpc.NULL)
         if memoryview(result).nbytes <= TEXT_LIMIT and _FAILED in bytes(result):  # what is long is not copied
@@ -53,10 +53,10 @@ class Locks:
         self._others = others
         self._said: dict[tuple[str, str], None] = {}
 
-    def of(self, slot: Upstream) -> Callable[[Call, Message], bool]:
+    def of(self, slot: Upstream) -> Callable[[Request], bool]:
         """Who looks at the calls of a slot."""
 
-        def take(call: Call, message: Message) -> bool:
+        def take(call: Request) -> bool:
             # For a single session nothing would follow from what is heard.
             if slot.conversation is not None and len(slot.sessions) > 1:
                 call.sink = _Overhears(call.sink, self, slot)

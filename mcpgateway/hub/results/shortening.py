@@ -17,7 +17,7 @@ from mcpgateway.discovery.records import Item
 from mcpgateway.errors import GatewayError
 from mcpgateway.hub.filters import Between
 from mcpgateway.hub.results.originals import Vault
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.translate import COMPLETE, kind_of
 from mcpgateway.truncation.masking import Mask, masked
@@ -47,7 +47,7 @@ class _Shield(Between):
     is_direct: bool
     is_own: bool
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The server's own response, which the caller gets a short form of if it is too much."""
         result = reply.get("result")
         if result is None or self.shielding.passes(result, self.level) or kind_of(result) != COMPLETE:
@@ -59,13 +59,13 @@ class _Shield(Between):
         )
         done.addCallback(self._pass_on, call)
 
-    def _pass_on(self, result: Raw, call: Call) -> None:
+    def _pass_on(self, result: Raw, call: Request) -> None:
         reply = self.shielding.release(call, self)
         if reply is not None:
             reply["result"] = result
             self.sink.answered(call, reply)
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """The gateway answers in the server's place."""
         self.shielding.release(call, self)
         self.sink.failed(call, why)
@@ -92,7 +92,7 @@ class Shielding:
         self.saved: Saved = _unheard
         self._limits = limits
         self._mask = mask
-        self._held: dict[Call, tuple[_Shield, Envelope]] = {}
+        self._held: dict[Request, tuple[_Shield, Envelope]] = {}
         self._by_level = {each: evolve(limits, level=each) for each in Level}
 
     def passes(self, result: Raw, level: Level) -> bool:
@@ -111,7 +111,7 @@ class Shielding:
 
     def over(
         self,
-        call: Call,
+        call: Request,
         item: Item | None,
         level: Level,
         principal: str,
@@ -147,11 +147,11 @@ class Shielding:
 
     # The answers that are being shortened
 
-    def hold(self, call: Call, shield: _Shield, reply: Envelope) -> None:
+    def hold(self, call: Request, shield: _Shield, reply: Envelope) -> None:
         """An answer is here."""
         self._held[call] = (shield, reply)
 
-    def release(self, call: Call, shield: _Shield) -> Envelope | None:
+    def release(self, call: Request, shield: _Shield) -> Envelope | None:
         """An answer goes on; None where its call was taken back."""
         held = self._held.get(call)
         if held is None or held[0] is not shield:
@@ -159,15 +159,15 @@ class Shielding:
         del self._held[call]
         return held[1]
 
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[Request]:
         """The calls whose answers are being shortened."""
         return list(self._held)
 
-    def cancel(self, call: Call, reason: str) -> bool:
+    def cancel(self, call: Request, reason: str) -> bool:
         """Take one of them back; false when it is not among them."""
         return self._held.pop(call, None) is not None
 
-    def hurry(self, call: Call) -> bool:
+    def hurry(self, call: Request) -> bool:
         """Pass an answer on as it is, because there is no more time; false where it may hold secrets."""
         if call not in self._held or self._limits.mask_secrets:
             return False

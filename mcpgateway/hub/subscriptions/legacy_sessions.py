@@ -24,7 +24,7 @@ from mcpgateway.hub.filters import reason, refuse
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.subscriptions.upstream_modern import KINDS, LISTS, UPDATED, URIS_LIMIT, Filter
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.policy import routing
 from mcpgateway.policy.backoff import delay_s
 from mcpgateway.protocol import jsonrpc, legacy, modern, peek
@@ -45,9 +45,9 @@ class Hearing:
     session: Session
     slot: Slot
     sessions: Sessions
-    settled: Callable[[Call], bool]
+    settled: Callable[[Request], bool]
     filter: Filter = field(factory=Filter)
-    asked: dict[Call, str] = field(factory=dict)
+    asked: dict[Request, str] = field(factory=dict)
     patience: int = UNACKNOWLEDGED_TICKS
     late: str = "the server did not say whether it reports changes of this resource"
     _lists: frozenset[str] = frozenset()
@@ -126,7 +126,7 @@ class Hearing:
 
     # What the client asks for
 
-    def subscribe(self, call: Call, uri: str) -> bool:
+    def subscribe(self, call: Request, uri: str) -> bool:
         """Take a subscription; true when its answer has to wait for the server's.
 
         :raise Overloaded: there are too many.
@@ -153,7 +153,7 @@ class Hearing:
             self._fail(call, Cancelled("unsubscribed before the server had agreed"))
         self._shrink()
 
-    def withdraw(self, call: Call, reason: str) -> None:
+    def withdraw(self, call: Request, reason: str) -> None:
         """Nobody waits any more for the answer to a subscription."""
         del self.asked[call]
         self._shrink()
@@ -177,7 +177,7 @@ class Hearing:
                 )
         self._shrink()
 
-    def _agree(self, call: Call, uri: str) -> None:
+    def _agree(self, call: Request, uri: str) -> None:
         del self.asked[call]
         if self.session.uris is None:
             self.session.uris = set()
@@ -227,7 +227,7 @@ class Hearing:
         for call in list(self.asked):
             self._fail(call, why)
 
-    def _fail(self, call: Call, why: GatewayError | Raw) -> None:
+    def _fail(self, call: Request, why: GatewayError | Raw) -> None:
         self.asked.pop(call, None)
         if self.settled(call):
             refuse(call, why)

@@ -32,10 +32,10 @@ from mcpgateway.hub.subscriptions.upstream_modern import (
     narrowed,
     read_filter,
 )
-from mcpgateway.interfaces import Call, ICallSink, IMessageStream
+from mcpgateway.interfaces import ICallSink, IMessageStream, Request
 from mcpgateway.policy.sharing import Variant
 from mcpgateway.protocol import jsonrpc, legacy, peek
-from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
+from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import LATEST_LEGACY
 
 Whose = tuple[Variant, str, int]
@@ -111,7 +111,7 @@ class _Asked:
         if not self.open:
             self.done(self.honoured | Filter(uris=frozenset(self.taken)))
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The server takes one, or refuses it."""
         uri = _uri(call)
         self.open.discard(uri)
@@ -119,15 +119,15 @@ class _Asked:
             self.taken.add(uri)
         self.look()
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """The server cannot be asked."""
         self.open.discard(_uri(call))
         self.look()
 
-    def progressed(self, call: Call, message: bytes) -> None:
+    def progressed(self, call: Request, message: bytes) -> None:
         """A subscription makes no progress."""
 
-    def noticed(self, call: Call, message: bytes) -> bool:
+    def noticed(self, call: Request, message: bytes) -> bool:
         """Nothing is told here."""
         return False
 
@@ -141,17 +141,17 @@ class Ears:
     def __init__(self, sessions: Sessions, end: Callable[[Session, str], object]) -> None:
         self._sessions = sessions
         self._end = end
-        self._ears: dict[Call, Ear] = {}
-        self._by_whose: defaultdict[Whose, dict[Call, Ear]] = defaultdict(dict)
+        self._ears: dict[Request, Ear] = {}
+        self._by_whose: defaultdict[Whose, dict[Request, Ear]] = defaultdict(dict)
         self._used: defaultdict[Whose, WeakSet[Slot]] = defaultdict(WeakSet)
 
-    def listen(self, call: Call, message: Message, slot: Slot, whose: Whose) -> None:
+    def listen(self, call: Request, slot: Slot, whose: Whose) -> None:
         """Let a client listen to a child.
 
         :raise Overloaded: its filter is too large, or too many listen.
         """
         principal = whose[1]
-        wanted = narrowed(read_filter(message.params))
+        wanted = narrowed(read_filter(call.message.params))
         if sum(ear.slot is slot for ear in self._ears.values()) >= LISTENERS_LIMIT:
             raise Overloaded(f"{LISTENERS_LIMIT} requests listen to this server already")
         session = self._sessions.open_unlisted(slot.server, principal, LATEST_LEGACY, None)
@@ -218,7 +218,7 @@ class Ears:
         if self._is_open(ear):
             ear.listener.refused(reason(why))
 
-    def _over(self, call: Call) -> bool:
+    def _over(self, call: Request) -> bool:
         ear = self._ears.pop(call, None)
         if ear is None:
             return False
@@ -232,7 +232,7 @@ class Ears:
         self._end(ear.session, "its client has stopped listening")
         return True
 
-    def cancel(self, call: Call) -> bool:
+    def cancel(self, call: Request) -> bool:
         """A client has hung up; false when it did not listen here."""
         return self._over(call)
 
@@ -267,21 +267,19 @@ def _whatever(honoured: Filter) -> None:
 
 def _subscribe(session: Session, slot: Slot, uris: set[str], asked: _Asked) -> None:
     for uri in sorted(uris):
-        call, message = _subscription(session, uri, asked)
-        slot.subscriptions.submit(call, message, uri)
+        slot.subscriptions.submit(_subscription(session, uri, asked), uri)
     if not uris:
         asked.look()
 
 
-def _uri(call: Call) -> str:
+def _uri(call: Request) -> str:
     return call.id.decode(errors="surrogatepass")
 
 
-def _subscription(session: Session, uri: str, sink: Any) -> tuple[Call, Message]:
+def _subscription(session: Session, uri: str, sink: Any) -> Request:
     params: Envelope = {"uri": jsonrpc.raw(uri)}
-    envelope = jsonrpc.request(0, SUBSCRIBE, params)
-    # What is asked for is known by the id of the call, which nobody else sees.
-    return (
-        Call(session, SUBSCRIBE, uri.encode(errors="surrogatepass"), None, sink),
-        Message(MessageKind.REQUEST, envelope, SUBSCRIBE, b"0", params),
-    )
+    message = jsonrpc.own_request(SUBSCRIBE, params)
+    message.id = uri.encode(
+        errors="surrogatepass"
+    )  # so `_uri` knows what is asked for; the server has another
+    return Request(session, message, None, sink)

@@ -19,24 +19,16 @@ from twisted.python.failure import Failure
 from mcpgateway.errors import BackendGone, GatewayError, Overloaded
 from mcpgateway.hub.filters import Between
 from mcpgateway.hub.sessions import Session
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.policy import routing
 from mcpgateway.protocol import jsonrpc, legacy
-from mcpgateway.protocol.jsonrpc import Envelope, Message
+from mcpgateway.protocol.jsonrpc import Envelope
 
 SUBSCRIBE, UNSUBSCRIBE = "resources/subscribe", "resources/unsubscribe"
 TOPICS_LIMIT = 10_000  # resources of one child
 URIS_LIMIT = 1000  # resources of one session
 FORMER_LIMIT = 1000  # resources that nobody is subscribed to any more
 PORTION = 100  # resources a new child is asked for at a time; all of them may be more than its stdin holds
-
-
-@define(eq=False)
-class _Request:
-    """A client's request, as it came."""
-
-    call: Call
-    message: Message = field(repr=False)
 
 
 @define(eq=False)
@@ -50,13 +42,13 @@ class _Topic:
 
     uri: str
     holders: dict[Session, None] = field(factory=dict)
-    line: deque[_Request] = field(factory=deque)
-    asking: Call | None = None
+    line: deque[Request] = field(factory=deque)
+    asking: Request | None = None
 
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[Request]:
         """All that is asked for it, oldest first."""
         asking = [self.asking] if self.asking is not None else []
-        return asking + [each.call for each in self.line]
+        return asking + list(self.line)
 
     def wants(self) -> bool:
         """Whether the server is being asked to report it."""
@@ -70,11 +62,11 @@ class _Turn(Between):
     subscriptions: Subscriptions
     topic: _Topic
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The server agrees, or refuses."""
         self.subscriptions.answered(self, call, reply)
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """The server cannot be asked."""
         self.subscriptions.failed(self, call, why)
 
@@ -89,7 +81,7 @@ class Subscriptions:
 
     def __init__(
         self,
-        ask: Callable[[Call, Message], None],
+        ask: Callable[[Request], None],
         give_up: Callable[[str], None],
         changed: Callable[[Session, str, bool], None],
     ) -> None:
@@ -98,12 +90,12 @@ class Subscriptions:
         self._changed = changed
         self._topics: dict[str, _Topic] = {}
         self._former: dict[str, None] = {}
-        self._standing: dict[Call, _Topic] = {}  # those that wait for their turn
+        self._standing: dict[Request, _Topic] = {}  # those that wait for their turn
 
     def __len__(self) -> int:
         return sum(1 for topic in self._topics.values() if topic.holders)
 
-    def submit(self, call: Call, message: Message, uri: str) -> None:
+    def submit(self, call: Request, uri: str) -> None:
         """Take a client's request, either kind; its sink hears the outcome.
 
         :raise Overloaded: there are too many subscriptions.
@@ -114,24 +106,24 @@ class Subscriptions:
             raise Overloaded("there are too many subscriptions")
         if topic is None:
             topic = self._topics[uri] = _Topic(uri)
-        topic.line.append(_Request(call, message))
+        topic.line.append(call)
         self._standing[call] = topic
         self._advance(topic)
 
-    def waiting(self) -> Iterable[Call]:
+    def waiting(self) -> Iterable[Request]:
         """The calls whose turn has not come, oldest first."""
         return self._standing
 
-    def withdraw(self, call: Call) -> bool:
+    def withdraw(self, call: Request) -> bool:
         """Take a call out of its line; false when it does not stand in any."""
         topic = self._standing.pop(call, None)
         if topic is None:
             return False
-        topic.line = deque(each for each in topic.line if each.call is not call)
+        topic.line = deque(each for each in topic.line if each is not call)
         self._tidy(topic)
         return True
 
-    def cancelled(self, call: Call) -> None:
+    def cancelled(self, call: Request) -> None:
         """Nobody waits for a call's answer any more, and the server has been told; whoever stands behind it is next."""
         turn = call.sink
         if not isinstance(turn, _Turn):
@@ -146,20 +138,19 @@ class Subscriptions:
 
     def _advance(self, topic: _Topic) -> None:
         while topic.line and topic.asking is None:
-            request = topic.line.popleft()
-            call = request.call
+            call = topic.line.popleft()
             del self._standing[call]
             if not self._settle(call, topic):
                 topic.asking = call
                 call.sink = _Turn(call.sink, self, topic)
-                self._ask(call, request.message)
+                self._ask(call)
         self._tidy(topic)
 
     def _tidy(self, topic: _Topic) -> None:
         if not topic.line and not topic.holders and topic.asking is None:
             self._topics.pop(topic.uri, None)
 
-    def _settle(self, call: Call, topic: _Topic) -> bool:
+    def _settle(self, call: Request, topic: _Topic) -> bool:
         # What the server need not be asked about.
         session: Session = call.session
         if call.method == SUBSCRIBE:
@@ -173,7 +164,7 @@ class Subscriptions:
         call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
         return True
 
-    def answered(self, turn: _Turn, call: Call, reply: Envelope) -> None:
+    def answered(self, turn: _Turn, call: Request, reply: Envelope) -> None:
         """The server has answered the call whose turn it was."""
         self._over(turn, call)
         if call.method == SUBSCRIBE and "result" in reply:
@@ -181,20 +172,20 @@ class Subscriptions:
         call.sink.answered(call, reply)
         self._advance(turn.topic)
 
-    def failed(self, turn: _Turn, call: Call, why: GatewayError) -> None:
+    def failed(self, turn: _Turn, call: Request, why: GatewayError) -> None:
         """The server cannot be asked."""
         self._over(turn, call)
         # Whoever stands behind would only start the server again, one after the other.
         waiting, turn.topic.line = turn.topic.line, deque()
         for each in waiting:
-            del self._standing[each.call]
+            del self._standing[each]
         if call.method == SUBSCRIBE:
             self._put_by(turn.topic.uri)  # it may agree after all, as one that was too slow
-        for late in (call, *(each.call for each in waiting)):
+        for late in (call, *waiting):
             late.sink.failed(late, why)
         self._advance(turn.topic)
 
-    def _over(self, turn: _Turn, call: Call) -> None:
+    def _over(self, turn: _Turn, call: Request) -> None:
         turn.topic.asking = None
         call.sink = turn.sink
 

@@ -26,7 +26,7 @@ from zope.interface import implementer
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.errors import GatewayError, Overloaded
 from mcpgateway.hub.filters import refuse
-from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.interfaces import ICallSink, Request
 from mcpgateway.policy import routing
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
@@ -130,9 +130,9 @@ class ClientListener:
     :ivar ended: told once when it is over.
     """
 
-    call: Call
+    call: Request
     filter: Filter
-    ended: Callable[[Call], object]
+    ended: Callable[[Request], object]
 
     def acknowledged(self, honoured: Filter) -> None:
         """The first message is what of its filter it will hear."""
@@ -169,25 +169,26 @@ class _Upstream:
 
     listening: Listening
     asked: Filter
-    call: Call = field(init=False)
+    message: Message = field(repr=False)
+    call: Request = field(init=False)
     honoured: Filter | None = None
     is_gone: bool = False
 
     def __attrs_post_init__(self) -> None:
-        self.call = Call(None, modern.LISTEN, b"", None, self)
+        self.call = Request(None, self.message, None, self)
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The server has refused, or ended the listening."""
         self.listening.ended(self, reply)
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """The server could not be asked, or has gone."""
         self.listening.lost(self, why)
 
-    def progressed(self, call: Call, message: bytes) -> None:
+    def progressed(self, call: Request, message: bytes) -> None:
         """Listening makes no progress."""
 
-    def noticed(self, call: Call, message: bytes) -> bool:
+    def noticed(self, call: Request, message: bytes) -> bool:
         """Nothing is told here."""
         return False
 
@@ -334,11 +335,12 @@ class Listening:
         return [each for each in self._fresh if each.filter <= upstream.asked]
 
     def _ask(self, conversation: Conversation, union: Filter) -> None:
-        upstream = self._coming = _Upstream(self, union)
         params = {"notifications": union.written(), "_meta": self._meta}
         envelope = jsonrpc.request(0, modern.LISTEN, params)
+        message = Message(MessageKind.REQUEST, envelope, modern.LISTEN)
+        upstream = self._coming = _Upstream(self, union, message)
         try:
-            conversation.request(upstream.call, Message(MessageKind.REQUEST, envelope, modern.LISTEN))
+            conversation.request(upstream.call)
         except GatewayError as why:
             self.lost(upstream, why)
 

@@ -8,7 +8,7 @@ from attrs import define, frozen
 
 from mcpgateway.errors import GatewayError
 from mcpgateway.hub.filters import Between
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.owntools import answers
 from mcpgateway.owntools.tool import READ, UNDERSCORED, Access, Tool
 from mcpgateway.protocol import peek
@@ -48,7 +48,7 @@ class Audited:
         """``write`` or ``run``."""
         return self._tool.tier
 
-    def call(self, call: Call, arguments: Envelope, access: Access) -> None:
+    def call(self, call: Request, arguments: Envelope, access: Access) -> None:
         """Have the call served, and written down when it has ended.
 
         :raise GatewayError: it cannot be served; whoever called this answers with a failed result.
@@ -69,12 +69,12 @@ class _Outcome(Between):
 
     ended: Callable[[int], None]
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """It is done, or the tool says that it has failed."""
         self.ended(FAILED if "error" in reply or answers.is_failed(reply) else DONE)
         self.sink.answered(call, reply)
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """It could not be done."""
         self.ended(FAILED)
         self.sink.failed(call, why)

@@ -12,7 +12,7 @@ from mcpgateway import __version__
 from mcpgateway.config.model import Remote, ServerSpec
 from mcpgateway.config.recipes import Recipe, read_recipes
 from mcpgateway.discovery.naming import did_you_mean
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.manage.tools.tool import Management, answer_later
 from mcpgateway.owntools import answers, arguments
 from mcpgateway.owntools.status import seen_by
@@ -43,7 +43,7 @@ class ListCatalog:
         readOnlyHint=True,
     )
 
-    def call(self, call: Call, said: Envelope, access: Access) -> None:
+    def call(self, call: Request, said: Envelope, access: Access) -> None:
         """Answer with those that fit, best first."""
         answer_later(call, self._listed(said, access))
 
@@ -122,7 +122,7 @@ class GetHealth:
         readOnlyHint=True,
     )
 
-    def call(self, call: Call, said: Envelope, access: Access) -> None:
+    def call(self, call: Request, said: Envelope, access: Access) -> None:
         """Answer with a line for each."""
         made = self._make()
         name = arguments.text(said, "server")
@@ -172,7 +172,7 @@ class Docs:
         readOnlyHint=True,
     )
 
-    def call(self, call: Call, said: Envelope, access: Access) -> None:
+    def call(self, call: Request, said: Envelope, access: Access) -> None:
         """Answer with the topics and keys that fit best."""
         query = arguments.text(said, "search", "query", "topic")
         known = tuple(topics(package_data.topics()))

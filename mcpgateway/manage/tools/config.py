@@ -15,7 +15,7 @@ from mcpgateway.config.edit.patch import Patch, touched
 from mcpgateway.config.names import RESERVED_BEFORE_MCP
 from mcpgateway.discovery.naming import did_you_mean
 from mcpgateway.errors import InvalidParams
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.manage.install_plans import words_of_served
 from mcpgateway.manage.tools.checks import (
     BY_HAND,
@@ -85,7 +85,7 @@ class GetServerConfig:
         readOnlyHint=True,
     )
 
-    def call(self, call: Call, said: Envelope, access: Access) -> None:
+    def call(self, call: Request, said: Envelope, access: Access) -> None:
         """Answer with it."""
         answer_later(call, self._shown(said, access))
 
@@ -159,11 +159,11 @@ class ManageConfig:
         destructiveHint=True,
     )
 
-    def call(self, call: Call, said: Envelope, access: Access) -> None:
+    def call(self, call: Request, said: Envelope, access: Access) -> None:
         """Answer with what is there, or what has been changed."""
         answer_later(call, self._done(call, said, access))
 
-    async def _done(self, call: Call, said: Envelope, access: Access) -> dict[str, Any]:
+    async def _done(self, call: Request, said: Envelope, access: Access) -> dict[str, Any]:
         made = self._make()
         action = _action(said)
         if action == "get":
@@ -229,7 +229,7 @@ def _question(words: str, place: ChangeTarget) -> str:
 
 
 def _change(
-    action: str, name: str, entry: Mapping[str, Any], said: Envelope, call: Call, made: Management
+    action: str, name: str, entry: Mapping[str, Any], said: Envelope, call: Request, made: Management
 ) -> _Change:
     match action:
         case "enable" | "disable":
@@ -256,7 +256,7 @@ def _switched(name: str, entry: Mapping[str, Any], *, on: bool) -> _Change:
     return _Change(edits, f"Switch the server {visible(name)} on, so that it runs?" if on and edits else "")
 
 
-def _set(name: str, entry: Mapping[str, Any], said: Envelope, call: Call) -> _Change:
+def _set(name: str, entry: Mapping[str, Any], said: Envelope, call: Request) -> _Change:
     road = _road(said)
     if "value" not in said:
         raise InvalidParams('"value" is missing', "unset takes a key away")
@@ -284,7 +284,7 @@ def _road(said: Envelope) -> Road:
     return road
 
 
-def _added(name: str, entry: Mapping[str, Any], said: Envelope, call: Call, key: str) -> _Change:
+def _added(name: str, entry: Mapping[str, Any], said: Envelope, call: Request, key: str) -> _Change:
     given = texts(said, key)
     if not given:
         raise InvalidParams(f'"{key}" is missing', f'such as {{"{key}": {{"NAME": "value"}}}}')

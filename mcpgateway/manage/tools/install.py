@@ -25,7 +25,7 @@ from mcpgateway.config.registry import is_server_json, of_server_json
 from mcpgateway.discovery.naming import did_you_mean, shown
 from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.errors import BackendError, InvalidParams
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.manage.install_plans import Plan, words_of, words_of_served
 from mcpgateway.manage.tools.checks import check_definition, check_name, runs_a_shell
 from mcpgateway.manage.tools.tool import (
@@ -94,11 +94,11 @@ class InstallServer:
         openWorldHint=True,
     )
 
-    def call(self, call: Call, said: Envelope, access: Access) -> None:
+    def call(self, call: Request, said: Envelope, access: Access) -> None:
         """Answer when the new server's tools are listed, or nothing has changed."""
         answer_later(call, self._install(call, said, access))
 
-    async def _install(self, call: Call, said: Envelope, access: Access) -> dict[str, Any]:
+    async def _install(self, call: Request, said: Envelope, access: Access) -> dict[str, Any]:
         made = self._make()
         place = where(said, made.plans.workspaces)
         recipe, definition = self._definition(call, said, made, place)
@@ -126,7 +126,7 @@ class InstallServer:
         return result
 
     def _definition(
-        self, call: Call, said: Envelope, made: Management, place: ChangeTarget
+        self, call: Request, said: Envelope, made: Management, place: ChangeTarget
     ) -> tuple[Recipe, dict[str, Any]]:
         recipe = recipe_of(arguments.value(said, "server"), arguments.text(said, "prefer"))
         recipe = evolve(recipe, name=arguments.text(said, "name") or recipe.name)
@@ -164,15 +164,17 @@ class RemoveServer:
         idempotentHint=True,
     )
 
-    def call(self, call: Call, said: Envelope, access: Access) -> None:
+    def call(self, call: Request, said: Envelope, access: Access) -> None:
         """Answer when it is gone."""
         answer_later(call, self._remove(call, said, access))
 
-    async def _remove(self, call: Call, said: Envelope, access: Access) -> dict[str, Any]:
+    async def _remove(self, call: Request, said: Envelope, access: Access) -> dict[str, Any]:
         return {"removed": True, **await removed(self.name, call, said, access, self._make())}
 
 
-async def removed(tool: str, call: Call, said: Envelope, access: Access, made: Management) -> dict[str, Any]:
+async def removed(
+    tool: str, call: Request, said: Envelope, access: Access, made: Management
+) -> dict[str, Any]:
     """Take a server out of the configuration, with a yes of its user; what has become of it."""
     place = where(said, made.plans.workspaces)
     name = known_name(said, access, place)

@@ -3,7 +3,7 @@
 # Note [A model's word]
 What a model says may have been put into its mouth by a page that it has read.  So a call that would have a new command
 run, or change what a server is given (variables, headers, directory, address), is only carried out for a person: it
-came with the admin token or by itself over the Unix socket (`Call.is_admin`), or the human at the client says yes to
+came with the admin token or by itself over the Unix socket (`Request.is_admin`), or the human at the client says yes to
 the very words of what would happen.  A client that cannot ask gets the command that its human can type.
 
 # Note [Scope is said out loud]
@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 from mcpgateway.config.document import visible
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import CallerError, GatewayError, InvalidParams, Refused, UserDeclined
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.manage.install import Installing
 from mcpgateway.manage.install_plans import Plans, Workspaces
 from mcpgateway.owntools import answers, arguments
@@ -92,14 +92,14 @@ class ChangeTarget:
         return f"workspace {self.root}" if self.root else GLOBAL
 
 
-def answer_later(call: Call, work: Coroutine[Deferred[Any], Any, Any]) -> None:
+def answer_later(call: Request, work: Coroutine[Deferred[Any], Any, Any]) -> None:
     """Answer a call with what some work comes to."""
     done = Deferred.fromCoroutine(work)
     done.addCallback(lambda value: answers.text(call, value))
     done.addErrback(_failed, call)
 
 
-def _failed(why: Failure, call: Call) -> None:
+def _failed(why: Failure, call: Request) -> None:
     error = why.value
     if isinstance(error, GatewayError):
         answers.failed_by(call, error)
@@ -131,7 +131,7 @@ def where(said: Envelope, workspaces: Workspaces) -> ChangeTarget:
     return ChangeTarget(root)
 
 
-async def agreed(call: Call, access: Access, question: str, retry: str) -> None:
+async def agreed(call: Request, access: Access, question: str, retry: str) -> None:
     """Go on only with a person's yes; see Note [A model's word].
 
     :param retry: the command with which a human does the same.

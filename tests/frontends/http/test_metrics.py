@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.frontends.http.metrics import FAMILIES, HISTOGRAM, escaped
 from mcpgateway.hub.usage import Usage
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.observe.savings import WEIGH_TICKS
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.system.usage import UsageFile
@@ -53,8 +53,8 @@ def call(gateway: MemoryGateway, tool: str, server: str = "shared", number: int 
     """Let calls of a tool come to their ends, a quarter of a second after they began."""
     text = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":%s}}' % bytes(jsonrpc.raw(tool))
     for _ in range(number):
-        made = Call(None, "tools/call", b"1", None, None)
-        gateway.hub.meters.of(server).begin(made, jsonrpc.read_client(text))
+        made = Request(None, jsonrpc.read_client(text), None, None)
+        gateway.hub.meters.of(server).begin(made)
         gateway.clock.advance(0.25)
         made.meter.answered(made, {}, b"")
 

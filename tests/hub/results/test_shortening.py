@@ -18,9 +18,10 @@ from mcpgateway.errors import BackendGone
 from mcpgateway.hub.results.originals import Vault
 from mcpgateway.hub.results.shortening import Shielding
 from mcpgateway.hub.sessions import Session
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.policy.secrets.redaction import MASK, Redactor
 from mcpgateway.protocol import jsonrpc
+from mcpgateway.protocol.jsonrpc import own_request
 from mcpgateway.system.result_files import Spill
 from tests.support.sinks import Sink
 
@@ -48,7 +49,7 @@ class Desk:
         method: str = "tools/call",
         item: Item | None = ITEM,
     ) -> Any:
-        call = Call(None, method, b"7", None, Sink())
+        call = Request(None, own_request(method, identifier=b"7"), None, Sink())
         sink = call.sink
         self.shielding.over(call, item, level, "me")
         whole = jsonrpc.decode(json.dumps({"jsonrpc": "2.0", "id": 1, **reply}).encode())
@@ -113,7 +114,7 @@ class ShieldingTests:
 
     def test_failures(self, desk: Desk) -> None:
         """Where there is no answer, the caller hears why."""
-        call = Call(Session(b"s", SPEC, "me", "2025-11-25"), "tools/call", b"7", None, Sink())
+        call = Request(Session(b"s", SPEC, "me", "2025-11-25"), own_request("tools/call"), None, Sink())
         sink = call.sink
         desk.shielding.over(call, None, Level.LEAN, "me")
         call.sink.failed(call, BackendGone("gone"))

@@ -22,9 +22,9 @@ from mcpgateway.hub.subscriptions.upstream_legacy import (
     Restoration,
     Subscriptions,
 )
-from mcpgateway.interfaces import Call, ICallSink
+from mcpgateway.interfaces import ICallSink, Request
 from mcpgateway.protocol import jsonrpc
-from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
+from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.system.journal import Journal
 from tests.support.gateway_in_memory import HELLO, Client, MemoryChild, MemoryGateway
 
@@ -49,19 +49,19 @@ class Sink:
     became: list[str] = field(factory=list)
     is_gone: bool = False
 
-    def answered(self, call: Call, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """An answer, of whichever kind."""
         self.became.append("refused" if "error" in reply else "agreed")
 
-    def failed(self, call: Call, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """No answer."""
         self.became.append(type(why).__name__)
 
-    def progressed(self, call: Call, message: bytes) -> None:
+    def progressed(self, call: Request, message: bytes) -> None:
         """Nothing reports progress here."""
         raise AssertionError
 
-    def noticed(self, call: Call, message: bytes) -> bool:
+    def noticed(self, call: Request, message: bytes) -> bool:
         """Nobody says anything before the answer."""
         raise AssertionError
 
@@ -75,13 +75,13 @@ class Server:
     :ivar reports: what it reports on, if it agrees to everything.
     """
 
-    open: dict[str, Call] = field(factory=dict)
+    open: dict[str, Request] = field(factory=dict)
     asked: list[tuple[str, str]] = field(factory=list)
     reports: set[str] = field(factory=set)
 
-    def ask(self, call: Call, message: Message) -> None:
+    def ask(self, call: Request) -> None:
         """Take a request; never two for one resource at a time."""
-        uri = jsonrpc.value((message.params or {})["uri"], str)
+        uri = jsonrpc.value((call.message.params or {})["uri"], str)
         assert uri not in self.open
         self.asked.append((call.method, uri))
         self.open[uri] = call
@@ -110,7 +110,7 @@ class Server:
         call = self.open.pop(uri)
         call.sink.failed(call, GONE)
 
-    def cancel(self, call: Call) -> None:
+    def cancel(self, call: Request) -> None:
         """Be told that nobody waits for an answer."""
         (uri,) = (uri for uri, each in self.open.items() if each is call)
         self.asked.append(("cancelled", uri))
@@ -163,7 +163,7 @@ class House:
 
     server: Server = field(factory=Server)
     changes: list[tuple[bytes, str, bool]] = field(factory=list)
-    calls: list[Call] = field(factory=list)
+    calls: list[Request] = field(factory=list)
     all: Subscriptions = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -180,13 +180,12 @@ class House:
     def submit(self, session: Session, method: str = SUBSCRIBE, uri: str = URI) -> list[str]:
         """A request of a session's; what becomes of it is in the list."""
         sink = Sink()
-        call = Call(session, method, b"1", None, sink)
-        params = {"uri": jsonrpc.raw(uri)}
-        self.all.submit(call, Message(MessageKind.REQUEST, {}, method, b"1", params), uri)
+        call = Request(session, jsonrpc.own_request(method, {"uri": jsonrpc.raw(uri)}), None, sink)
+        self.all.submit(call, uri)
         self.calls.append(call)
         return sink.became
 
-    def cancel(self, call: Call) -> bool:
+    def cancel(self, call: Request) -> bool:
         """A client takes a request back, as a slot goes about it; whether the server was being asked."""
         is_asked = not self.all.withdraw(call)
         if is_asked:

@@ -8,10 +8,11 @@ from attrs import define, field
 from msgspec import Raw
 
 from mcpgateway.errors import InvalidParams
-from mcpgateway.interfaces import Call
+from mcpgateway.interfaces import Request
 from mcpgateway.manage.tools.audited import audited
 from mcpgateway.owntools import answers
 from mcpgateway.owntools.tool import READ, RUN, WRITE
+from mcpgateway.protocol.jsonrpc import own_request
 from tests.support.gateway_tools import RecordingSink
 
 
@@ -25,7 +26,7 @@ class Scripted:
     raises: bool = False
     definition: bytes = b"{}"
 
-    def call(self, call: Call, arguments: Any, access: Any) -> None:
+    def call(self, call: Request, arguments: Any, access: Any) -> None:
         if self.raises:
             raise InvalidParams("no")
         if self.fails:
@@ -63,7 +64,9 @@ class AuditedTests:
         )
         for tool in (good, bad):
             sink = RecordingSink()
-            tool.call(Call(None, "tools/call", b"1", None, sink), {"name": Raw(b'"notes"')}, Somebody())  # type: ignore[arg-type]
+            tool.call(
+                Request(None, own_request("tools/call"), None, sink), {"name": Raw(b'"notes"')}, Somebody()
+            )  # type: ignore[arg-type]
             assert len(sink.replies) == 1
         assert book.rows == [
             ("gateway_remove_server", "tools/call", 200, "local", "notes"),
@@ -75,7 +78,7 @@ class AuditedTests:
         """A call that is refused at once is written down by whoever answers it in its place."""
         book, sink = Book(), RecordingSink()
         (tool,) = audited([Scripted("manage_config", WRITE, raises=True)], book.managed)
-        call = Call(None, "tools/call", b"1", None, sink)
+        call = Request(None, own_request("tools/call"), None, sink)
         try:
             tool.call(call, {}, Somebody())  # type: ignore[arg-type]
         except InvalidParams as why:
