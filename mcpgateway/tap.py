@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from twisted.application.service import IService
 from twisted.python import usage
 
-from mcpgateway.config.gateway_settings import Adopt
-from mcpgateway.config.gatewaykeys import LOG_LEVELS
+from mcpgateway.config.gateway_settings import LOG_LEVELS, Adopt
 from mcpgateway.config.model import Daemon, Reach, Remote, Rest
 from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ConfigError, Misplaced

@@ -27,7 +27,8 @@ from mcpgateway.app.log import Observation
 from mcpgateway.app.restart import Renewal
 from mcpgateway.backends.factory import Backends
 from mcpgateway.backends.spawn import Launcher
-from mcpgateway.config.gateway_settings import GatewaySettings, Issuer, Security
+from mcpgateway.config.gateway_settings import GatewaySettings
+from mcpgateway.config.security import Issuer, Security
 from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ConfigError
 from mcpgateway.frontends.http.channel import ChannelFactory

@@ -22,8 +22,9 @@ from mcpgateway.app.log import Observation
 from mcpgateway.app.restart import Renewal
 from mcpgateway.backends.spawn import Launcher
 from mcpgateway.config.diff import Change
-from mcpgateway.config.gateway_settings import Adopt, GatewaySettings, Issuer, ManholeSettings
+from mcpgateway.config.gateway_settings import Adopt, GatewaySettings, ManholeSettings
 from mcpgateway.config.model import Container, ServerSpec
+from mcpgateway.config.security import Issuer
 from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ConfigError
 from mcpgateway.frontends.http.channel import ChannelFactory

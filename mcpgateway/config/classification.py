@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mcpgateway.config.document import Document
-from mcpgateway.config.kinds import Choice, Duration, tried
+from mcpgateway.config.fields import Choice, Duration, tried
 from mcpgateway.config.model import SHARES, CallLimit
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.section import Key, Section

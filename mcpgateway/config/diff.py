@@ -8,7 +8,7 @@ from attrs import asdict, evolve, field, frozen
 
 from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.config.model import ServerSettings, ServerSpec, Share
-from mcpgateway.config.section import settings_of
+from mcpgateway.config.section import Counts, settings_of
 
 # What a server is called and where that is written says nothing of how it runs.
 NOTES = ("source", "title")
@@ -16,7 +16,7 @@ SETTINGS = settings_of(ServerSettings)
 # They are asked for with each call or when they are due, so a child that runs need not know of them.
 LIVE = (
     *NOTES,
-    *(name for name, each in SETTINGS.items() if each.is_live),
+    *(name for name, each in SETTINGS.items() if each.counts is Counts.AT_ONCE),
     "rest_url",
     "rest_headers",
     "health_url",
@@ -24,12 +24,14 @@ LIVE = (
 # Of them those in which nothing stands for a value of a workspace.
 SLIGHT = (
     *NOTES,
-    *(name for name, each in SETTINGS.items() if each.is_live and not each.has_variables),
+    *(name for name, each in SETTINGS.items() if each.counts is Counts.AT_ONCE and not each.has_variables),
 )
 # They decide which sessions use one child together, and what that child is told of them.
 SHARING = ("workspace", "project", *(name for name, each in SETTINGS.items() if each.regroups))
 # Sockets are bound once, and what is followed is followed from the start.
-AT_START = ("http_port", "bind_address", "listen", "ports", "tls_cert_path", "tls_key_path", "trace")
+AT_START = tuple(
+    name for name, each in settings_of(GatewaySettings).items() if each.counts is Counts.AT_START
+)
 
 
 @frozen

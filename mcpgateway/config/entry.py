@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from mcpgateway.config import serverkeys
 from mcpgateway.config.document import Place, dotted
 from mcpgateway.config.environment import LISTED, EnvPolicy
 from mcpgateway.config.model import (
+    MIB,
     UNLIMITED,
     Lazy,
     Project,
@@ -23,11 +24,10 @@ from mcpgateway.config.model import (
 )
 from mcpgateway.config.problems import Problems, Where
 from mcpgateway.config.reach import PROGRAM_TYPES, URL_KEYS, read_headers, read_reach
-from mcpgateway.config.section import Section, said_of
+from mcpgateway.config.section import Section, overlaid, said_of
 
 # What a client's own file says that is used: the program, and whether it is switched on.
 CLIENT_KEYS = serverkeys.SERVER.only("command", "args", "env", "environment", "cwd", "enabled", "disabled")
-MIB = 2**20
 # What harshal-mcp-proxy documents for a lazy server.
 S004_LAZY = Lazy(enabled=False, idle_s=300.0, ram_bytes=512 * MIB)
 
@@ -207,16 +207,7 @@ def _lazy(found: Any, *, is_flat: bool) -> Lazy:
         return Lazy(enabled=not is_flat)
     said: Mapping[str, Any] = found if isinstance(found, dict) else {"enabled": found}
     enabled = said.get("enabled", not is_flat)
-    usual = S004_LAZY if is_flat and enabled else Lazy()
-    connect_s = said.get("connectTimeoutMs", said.get("connectionTimeoutMs", usual.connect_s))
-    return Lazy(
-        enabled=enabled,
-        idle_s=said.get("idleTimeoutMs", usual.idle_s),
-        connect_s=connect_s,
-        ram_bytes=said["maxRamMb"] * MIB if "maxRamMb" in said else usual.ram_bytes,
-        uptime_s=said.get("maxUptimeMs", usual.uptime_s),
-        prewarm=said.get("prewarm", False),
-    )
+    return evolve(overlaid(S004_LAZY if is_flat and enabled else Lazy(), said), enabled=enabled)
 
 
 def _projects(found: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, Any]:

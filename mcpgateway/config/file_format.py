@@ -12,26 +12,14 @@ from mcpgateway.config.dialect import CLIENTS_KEYS, Reading, reading_of, refuse_
 from mcpgateway.config.document import Document, Place, printable
 from mcpgateway.config.entry import Entry, Origin, Scope, read_server
 from mcpgateway.config.environment import FULL, LISTED, EnvPolicy
-from mcpgateway.config.gateway_settings import Adopt, ClientSettings, GatewaySettings, ManholeSettings
+from mcpgateway.config.gateway_settings import ClientSettings, GatewaySettings, ManholeSettings
 from mcpgateway.config.model import Dialect
 from mcpgateway.config.ours import original_of
 from mcpgateway.config.problems import Problem, Problems, Where, Wrong
-from mcpgateway.config.section import NOTE_PREFIXES
-from mcpgateway.config.security import overlaid
-from mcpgateway.config.surface import ViewSettings
+from mcpgateway.config.section import NOTE_PREFIXES, overlaid
 
 SERVER_KEYS = ("mcp", "daemons", "mcpServers", "servers")
-# Keys of the section that are fields of the settings under the same name.
-PLAIN_FIELDS = (
-    "http_port bind_address allow_remote remote_commands trust_other_users auth_mcp_transport listen allowed_hosts"
-    " allowed_origins bridge log_level tls_cert_path tls_key_path public_url".split()
-)
-COMPAT_FIELDS = ("open_loopback_admin", "ports")
 TLS_FILES = ("tls_cert_path", "tls_key_path")
-# Likewise.
-LIMIT_FIELDS = (
-    "body_bytes rest_body_bytes list_bytes spawns servers sessions concurrent backlog log_streams".split()
-)
 
 
 @frozen(eq=False)
@@ -181,7 +169,11 @@ def _overlay(before: Native, document: Document, problems: Problems) -> Native:
         refuse_mcpctl_names(root, problems)
     top, root = _parted(root, reading)
     found = schema.TOP.read(root, problems)
-    section = {**found.get("gateway", {}), **_compat(found)}
+    section = {
+        **found.get("gateway", {}),
+        "compat": found.get("compat", {}),
+        "security": found.get("settings", {}).get("security", {}),
+    }
     policy = found.get("env_policy", section.get("env_policy", origin.env_policy))
     origin = evolve(origin, env_policy=policy)
     servers = {**before.servers, **_keyed(top, origin, problems)}
@@ -196,7 +188,7 @@ def _overlay(before: Native, document: Document, problems: Problems) -> Native:
             servers |= _keyed(bundle["servers"], evolve(origin, profile=name), problems)
     place = root.at("gateway")
     return Native(
-        _gateway(before.gateway, section, found.get("settings", {}).get("security", {})),
+        overlaid(before.gateway, section),
         servers,
         {**before.profiles, **bundles},
         {**before.workspaces, **workspaces},
@@ -205,7 +197,7 @@ def _overlay(before: Native, document: Document, problems: Problems) -> Native:
         place.at("tool_filter").at(CONSOLIDATE)
         if CONSOLIDATE in section.get("tool_filter", {})
         else before.consolidates,
-        _clients(before.clients, found.get("clients", {})),
+        overlaid(before.clients, found.get("clients", {})),
         root.at("settings").at("security") if "settings" in found else before.security,
         next((place.at(each) for each in TLS_FILES if section.get(each)), before.tls),
         found.get("secrets", {}).get("allow_cmd", before.allows_commands),
@@ -310,69 +302,12 @@ def _titled(place: Place, problems: Problems) -> Iterator[tuple[str, Place]]:
             problems.append(each.wrong_secret("a mapping with a name").problem)
 
 
-def _clients(before: ClientSettings, found: Mapping[str, Any]) -> ClientSettings:
-    fields: dict[str, Any] = {key: found[key] for key in ("watch", "opt_out") if key in found}
-    if "adopt" in found:
-        fields["adopt"] = Adopt(found["adopt"])
-    return evolve(before, **fields)
-
-
 def _manhole(
     before: ManholeSettings, found: Mapping[str, Any], root: Place, problems: Problems
 ) -> ManholeSettings:
-    fields: dict[str, Any] = {key: found[key] for key in ("ssh_port", "authorized_keys") if key in found}
-    said = found.get("socket")
-    if said is not None:
-        fields |= {"socket": bool(said), "path": said if isinstance(said, str) else ""}
-    made = evolve(before, **fields)
+    made = overlaid(before, found)
     if found and made.ssh_port and not made.authorized_keys:
         problems.error(
             root.at("manhole").at("ssh_port").where, "is for nobody without manhole.authorized_keys"
         )
     return made
-
-
-def _compat(found: Mapping[str, Any]) -> dict[str, Any]:
-    said = found.get("compat", {})
-    return {key: said[key] for key in COMPAT_FIELDS if key in said}
-
-
-def _gateway(
-    before: GatewaySettings, found: Mapping[str, Any], security: Mapping[str, Any]
-) -> GatewaySettings:
-    fields = {key: found[key] for key in (*PLAIN_FIELDS, *COMPAT_FIELDS) if key in found}
-    for key in ("ping_interval_ms", "ping_interval"):
-        if key in found:
-            fields["ping_s"] = found[key]
-    said = found.get("limits", {})
-    limits = {key: said[key] for key in LIMIT_FIELDS if key in said}
-    for section in (found, said):
-        for key in ("drain_ms", "drain"):
-            if key in section:
-                limits["drain_s"] = section[key]
-    for key in ("wait_ms", "wait"):
-        if key in said:
-            limits["wait_s"] = said[key]
-    for key in ("handshake", "stuck", "idle_exit", "reap", "session_idle"):
-        if key in said:
-            limits[f"{key}_s"] = said[key]
-    breaker = found.get("circuit", {})
-    circuit = {key: breaker[key] for key in ("restarts", "auto_reset") if key in breaker}
-    circuit |= {f"{key}_s": breaker[key] for key in ("window", "open") if key in breaker}
-    return evolve(
-        before,
-        **fields,
-        limits=evolve(before.limits, **limits),
-        circuit=evolve(before.circuit, **circuit),
-        views=_views(before.views, found),
-        shield=evolve(before.shield, **found.get("shield", {})),
-        security=overlaid(before.security, security),
-        trace=evolve(before.trace, **found.get("trace", {})),
-    )
-
-
-def _views(before: ViewSettings, found: Mapping[str, Any]) -> ViewSettings:
-    fields = {key: found[key] for key in ("expose", "compress_schemas") if key in found}
-    said: Mapping[str, Any] = found.get("tool_filter", {})
-    fields |= {key.removesuffix("_servers"): said[key] for key in said}
-    return evolve(before, **fields)

@@ -1,151 +1,432 @@
-"""The settings of the gateway itself, once they have been read, checked and expanded."""
+"""The settings of the gateway itself, each declared once."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from typing import Any
 
-from attrs import field, frozen
+from attrs import frozen
 
-from mcpgateway.config.model import Bridge
-from mcpgateway.config.surface import ShieldLimits, ViewSettings
+from mcpgateway.config.document import Place
+from mcpgateway.config.fields import (
+    FILLED,
+    POLICY,
+    PORT_LIMIT,
+    Choice,
+    Duration,
+    Either,
+    Flag,
+    ListOf,
+    Strings,
+    Text,
+    Texts,
+    WholeNumber,
+    text,
+)
+from mcpgateway.config.model import BRIDGES, Bridge
+from mcpgateway.config.problems import Problems
+from mcpgateway.config.section import Counts, Key, Section, keyed, keys_of, part, same, setting
+from mcpgateway.config.security import Security
+from mcpgateway.config.surface import GIB, SHIELD, TOOL_FILTER, ShieldLimits, ViewSettings
+
+LOG_LEVELS = ("debug", "info", "warn", "error", "critical")
 
 
-@frozen
-class Circuit:
-    """When a server that keeps failing is given up.
+@frozen(eq=False, repr=False)
+class Address:
+    """An IP address, or ``localhost``."""
 
-    :ivar restarts: so many within the window, or so many failed starts in a row; 0: it is never given up.
-    :ivar open_s: seconds until it is tried once more; doubles up to an hour.
-    :ivar auto_reset: false: it is only tried again when an operator resets it.
-    """
+    words: str = "an IP address such as 127.0.0.1 or ::1"
 
-    restarts: int = 5
-    window_s: float = 300.0
-    open_s: float = 300.0
-    auto_reset: bool = True
+    def read(self, place: Place, problems: Problems) -> str:
+        """Read an address in its shortest spelling."""
+        from ipaddress import ip_address
+
+        if place.value == "localhost":
+            return "127.0.0.1"
+        try:
+            return str(ip_address(text(place)))
+        except ValueError:
+            raise place.wrong(self.words) from None
+
+    def json(self) -> dict[str, Any]:
+        """Return the JSON Schema of addresses."""
+        return {"type": "string", "pattern": "^(localhost|[0-9.]+|[0-9a-fA-F:.]*:[0-9a-fA-F:.%a-z0-9]*)$"}
+
+
+@frozen(eq=False, repr=False)
+class PublicUrl:
+    """Where others reach the gateway: an http or https URL without a user, a query and a fragment."""
+
+    words: str = "a URL such as https://gateway.example, or an empty text"
+
+    def read(self, place: Place, problems: Problems) -> str:
+        """Read it, without a slash at its end."""
+        from urllib.parse import urlsplit
+
+        said = text(place).strip()
+        if not said:
+            return ""
+        try:
+            parts = urlsplit(said)
+            has_port = parts.port is None or parts.port > 0
+        except ValueError:
+            raise place.wrong(self.words) from None
+        plain = said.isascii() and said.isprintable() and not set(said) & set(" \\@?#\"'<>")
+        if not (plain and parts.scheme in ("http", "https") and parts.hostname and has_port):
+            raise place.wrong(self.words)
+        return said.rstrip("/")
+
+    def json(self) -> dict[str, Any]:
+        """Return the JSON Schema of such URLs."""
+        return {"type": "string", "pattern": "^(https?://[^\\s@?#]+)?$"}
 
 
 @frozen
 class Limits:
-    """The bounds of the gateway itself.
+    """The bounds of the gateway itself; a duration of 0 is no bound."""
 
-    :ivar handshake_s: seconds a server may take to start and answer ``initialize``.
-    :ivar stuck_s: seconds without a sign of life after which a child with calls to answer gets no new ones; 0: never.
-    :ivar reap_s: seconds between two looks for sessions whose owners have gone.
-    :ivar session_idle_s: seconds of silence after which a session is put aside whose process is not known.
-    :ivar idle_exit_s: seconds without use after which a gateway ends that nobody has asked to stay; 0: never.
-    :ivar concurrent: management requests that run at once.
-    :ivar backlog: management requests that wait for their turn, for `wait_s` seconds.
-    :ivar log_streams: streams of log lines, and of events, at once.
-    :ivar list_bytes: of one list of a server, all its pages together, that is kept.
-    """
+    body_bytes: int = setting("body_bytes", WholeNumber(1024, GIB), "Body of an MCP request.", 4_194_304)
+    rest_body_bytes: int = setting(
+        "rest_body_bytes", WholeNumber(1024, GIB), "Body of any other request.", 1_048_576
+    )
+    list_bytes: int = setting(
+        "list_bytes",
+        WholeNumber(1024, GIB // 4),
+        "One list of a server's, all its pages together, that is kept on record and searched; of a longer one as"
+        " many pages are known as fit.",
+        67_108_864,
+    )
+    spawns: int = setting("spawns", WholeNumber(1, 1000), "Servers that start at the same time.", 5)
+    servers: int = setting("servers", WholeNumber(1, 100_000), "Servers in all.", 100)
+    sessions: int = setting("sessions", WholeNumber(1, 10_000_000), "Sessions in all.", 10_000)
+    drain_s: float = setting(
+        "drain",
+        Duration(),
+        "How long running calls may take to end when the gateway stops.",
+        "30s",
+        also=(same("drain_ms", Duration("ms"), "drain"),),
+    )
+    # Python servers need up to 2.5 s, npx on a cold cache much more.
+    handshake_s: float = setting(
+        "handshake",
+        Duration(least_s=1),
+        "How long a server may take to start and answer ``initialize``.",
+        "30s",
+    )
+    stuck_s: float = setting(
+        "stuck",
+        Duration(),
+        "How long a server's process that has calls to answer may show no sign of life - no output, no CPU time, no"
+        " answer to pings - before new calls get another process; 0: for ever.",
+        "60s",
+    )
+    idle_exit_s: float = setting(
+        "idle_exit",
+        Duration(),
+        "A gateway that a client's ``mcpgateway connect`` has started by itself ends after so long without use;"
+        " 0: never. One with sessions, or with clients whose files use it, is in use.",
+        "300s",
+    )
+    reap_s: float = setting(
+        "reap",
+        Duration(least_s=1),
+        "How often is looked for sessions whose owners have gone, or that were silent for too long.",
+        "60s",
+    )
+    session_idle_s: float = setting(
+        "session_idle",
+        Duration(least_s=1),
+        "How long a session may be silent before what it holds is given back, such as a process of its own, where"
+        " it is not known which program has begun it. Its id stays good. One whose program is known has a day, and"
+        " ends with the program.",
+        "30m",
+    )
+    concurrent: int = setting(
+        "concurrent", WholeNumber(1, 100_000), "Management requests that run at once.", 100
+    )
+    backlog: int = setting("backlog", WholeNumber(0, 100_000), "Management requests that wait.", 200)
+    wait_s: float = setting(
+        "wait",
+        Duration(),
+        "How long a management request waits.",
+        "30s",
+        also=(same("wait_ms", Duration("ms"), "wait"),),
+    )
+    log_streams: int = setting(
+        "log_streams", WholeNumber(0, 10_000), "Streams of log lines, and of events, at once.", 20
+    )
 
-    body_bytes: int = 4_194_304
-    rest_body_bytes: int = 1_048_576
-    spawns: int = 5
-    drain_s: float = 30.0
-    handshake_s: float = 30.0  # Python servers need up to 2.5 s, npx on a cold cache much more
-    stuck_s: float = 60.0
-    reap_s: float = 60.0
-    session_idle_s: float = 1800.0
-    idle_exit_s: float = 300.0
-    servers: int = 100
-    sessions: int = 10_000
-    concurrent: int = 100
-    backlog: int = 200
-    wait_s: float = 30.0
-    log_streams: int = 20
-    list_bytes: int = 67_108_864
+
+LIMITS = Section("Limits of the gateway", keys_of(Limits))
+
+
+@frozen
+class Circuit:
+    """The bounds beyond which the gateway gives up a server that keeps failing."""
+
+    restarts: int = setting(
+        "restarts",
+        WholeNumber(0, 1000),
+        "So many restarts within the window, or failed starts in a row, and a server is given up; 0: never.",
+        5,
+    )
+    window_s: float = setting(
+        "window", Duration(least_s=1), "The window in which restarts are counted.", "5m"
+    )
+    open_s: float = setting(
+        "open", Duration(least_s=1), "How long until it is tried once more; doubles up to an hour.", "5m"
+    )
+    auto_reset: bool = setting(
+        "auto_reset", Flag(), "``false``: it stays given up until it is reset by hand.", default=True
+    )
+
+
+CIRCUIT = Section("The circuit breaker", keys_of(Circuit))
 
 
 @frozen
 class TraceSettings:
-    """How calls are followed.
+    """The records of calls: flight recorder, activity log and traces."""
 
-    :ivar record_lines: how many lines of each server the flight recorder keeps.
-    :ivar activity: whether calls are written down.
-    :ivar begin: whether a trace is begun for calls that belong to none.
-    :ivar otlp: where spans are sent; empty for nowhere.
-    :ivar otlp_headers: what they are sent with; a token is among them.
-    """
+    record_lines: int = setting(
+        "record_lines",
+        WholeNumber(0, 100_000),
+        "The latest lines that are kept in memory of what is said to each server and by it; 0: none.",
+        400,
+    )
+    activity: bool = setting(
+        "activity",
+        Flag(),
+        "Whether a line is written to ``logs/activity.jsonl`` in the home for every call and every change.",
+        default=True,
+    )
+    begin: bool = setting(
+        "begin", Flag(), "Whether a trace is begun for calls whose client says nothing of one.", default=False
+    )
+    otlp: str = setting(
+        "otlp",
+        Text(),
+        "Where spans of calls are sent, by OTLP over HTTP, such as ``http://localhost:4318``; empty:"
+        " ``OTEL_EXPORTER_OTLP_ENDPOINT`` says it, or nothing is sent.",
+        "",
+    )
+    otlp_headers: Mapping[str, str] = setting(
+        "otlp_headers",
+        Strings(),
+        "The headers that they are sent with; empty: ``OTEL_EXPORTER_OTLP_HEADERS`` says it.",
+        {},
+        is_secret=True,
+    )
 
-    record_lines: int = 400
-    activity: bool = True
-    begin: bool = False
-    otlp: str = ""
-    otlp_headers: Mapping[str, str] = field(factory=dict, repr=False)
+
+TRACE = Section("Following calls", keys_of(TraceSettings))
 
 
-@frozen
-class Issuer:
-    """An authorization server whose access tokens let clients in (OAuth 2.1).
-
-    :ivar issuer: who its tokens say has made them.
-    :ivar audience: whom they have to be for.
-    :ivar jwks_url: where its keys are; empty: its metadata says so.
-    :ivar scopes: what they have to allow.
-    """
-
-    issuer: str = ""
-    audience: tuple[str, ...] = ()
-    jwks_url: str = ""
-    scopes: tuple[str, ...] = ()
-
-
-@frozen
-class Security:
-    """Who may call, besides whoever has the gateway's own tokens.
-
-    :ivar trusted_ips: addresses and networks that need no token, as the connection comes from them.
-    :ivar api_keys: keys of clients, or ``sha256:`` and a digest.
-    :ivar project_tokens: tokens of clients in the same forms, and the workspace each is for.
-    """
-
-    enabled: bool = False
-    trusted_ips: tuple[str, ...] = ()
-    api_keys: tuple[str, ...] = field(default=(), repr=False)
-    project_tokens: Mapping[str, str] = field(factory=dict, repr=False)
-    oauth: Issuer = Issuer()
+def _limits(said: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the section ``limits``, and ``drain`` of older files, which stands beside it."""
+    limits: Mapping[str, Any] = said.get("limits", {})
+    older = {key: said[key] for key in ("drain", "drain_ms") if key in said}
+    return limits if limits.keys() & {"drain", "drain_ms"} else {**older, **limits}
 
 
 @frozen
 class GatewaySettings:
-    """What the ``gateway`` section decides.
+    """The settings of the sections ``gateway``, ``compat`` and ``settings.security``.
 
-    :ivar log_level: the name of the lowest level that is logged.
-    :ivar public_url: where browsers of other machines reach the gateway, without a slash at its end; empty: nowhere.
-    :ivar ports: further TCP ports of the same address (the ``compat`` section).
-    :ivar open_loopback_admin: programs on this machine change things without a token (the ``compat`` section).
+    :ivar public_url: without a slash at its end; empty: browsers of other machines do not reach the gateway.
     """
 
-    http_port: int = 9100
-    bind_address: str = "127.0.0.1"
-    listen: tuple[str, ...] = ()
-    allow_remote: bool = False
-    remote_commands: bool = False
-    trust_other_users: bool = False
-    ports: tuple[int, ...] = field(default=(), kw_only=True)
-    open_loopback_admin: bool = field(default=False, kw_only=True)
-    auth_mcp_transport: str = ""
-    allowed_hosts: tuple[str, ...] = ()
-    allowed_origins: tuple[str, ...] = ()
-    bridge: Bridge = Bridge.AUTO
-    limits: Limits = Limits()
-    circuit: Circuit = Circuit()
-    ping_s: float = 30.0
-    views: ViewSettings = field(factory=ViewSettings)
-    shield: ShieldLimits = field(factory=ShieldLimits)
-    security: Security = field(factory=Security, repr=False)
-    tls_cert_path: str = ""
-    tls_key_path: str = ""
-    trace: TraceSettings = field(factory=TraceSettings)
-    log_level: str = "info"
-    public_url: str = ""
+    http_port: int = setting(
+        "http_port",
+        WholeNumber(0, PORT_LIMIT),
+        "TCP port; ``--port`` outranks it.",
+        9100,
+        counts=Counts.AT_START,
+    )
+    bind_address: str = setting(
+        "bind_address",
+        Address(),
+        "IP address; with the default, ::1 is listened on too.",
+        "127.0.0.1",
+        counts=Counts.AT_START,
+    )
+    listen: tuple[str, ...] = setting(
+        "listen", Texts(), "Further Twisted endpoint strings.", [], counts=Counts.AT_START
+    )
+    allow_remote: bool = setting(
+        "allow_remote",
+        Flag(),
+        "Whether addresses that other machines can reach may be listened on. Remote clients need the token.",
+        default=False,
+    )
+    remote_commands: bool = setting(
+        "remote_commands",
+        Flag(),
+        "Whether who has the admin token may say from another machine what is run on this one: servers that are "
+        "programs or containers, and their variables.",
+        default=False,
+    )
+    trust_other_users: bool = setting(
+        "trust_other_users",
+        Flag(),
+        "Whether other users of this machine (root excepted) are let in on loopback without a token. Elsewhere "
+        "than on Linux they cannot be told apart and are let in.",
+        default=False,
+    )
+    bridge: Bridge = setting(
+        "bridge",
+        BRIDGES,
+        "Whether clients of one era of MCP reach servers that speak only the other. ``auto``: they do, but are "
+        "offered only what the server itself speaks. ``always``: they are offered both. ``off``: they are refused.",
+        "auto",
+    )
+    auth_mcp_transport: str = setting(
+        "auth_mcp_transport",
+        Choice.of("", "loopback-only", "bearer-required"),
+        "``bearer-required``: the token is needed on loopback too. ``loopback-only``: remote clients are refused.",
+        "",
+    )
+    allowed_hosts: tuple[str, ...] = setting(
+        "allowed_hosts", Texts(), "``Host`` names that are ours, besides localhost, 127.0.0.1 and ::1.", []
+    )
+    allowed_origins: tuple[str, ...] = setting(
+        "allowed_origins",
+        Texts(),
+        "Origins whose pages may call the gateway, exactly as browsers send them.",
+        [],
+    )
+    public_url: str = setting(
+        "public_url",
+        PublicUrl(),
+        "Where browsers of other machines reach the gateway, such as ``https://gateway.example``: there they come"
+        " back to from signing in at remote servers. Its host and origin are ours, too. Without it they come back"
+        " to 127.0.0.1.",
+        "",
+    )
+    ping_s: float = setting(
+        "ping_interval",
+        Duration(),
+        "How often running servers are asked for a sign of life; 0: never.",
+        "30s",
+        also=(same("ping_interval_ms", Duration("ms"), "ping_interval"),),
+    )
+    log_level: str = setting(
+        "log_level",
+        Choice({**{each: each for each in LOG_LEVELS}, "warning": "warn"}),
+        "What is logged: this and whatever is graver. ``--log-level`` and ``$MCPGATEWAY_LOG_LEVEL`` outrank it.",
+        "info",
+    )
+    circuit: Circuit = part(Circuit, Key("circuit", CIRCUIT, "When a server that keeps failing is given up."))
+    limits: Limits = part(
+        Limits,
+        Key("limits", LIMITS, "The bounds of the gateway itself."),
+        same("drain", Duration(), "limits.drain"),
+        same("drain_ms", Duration("ms"), "limits.drain"),
+        read=_limits,
+    )
+    views: ViewSettings = part(ViewSettings)
+    shield: ShieldLimits = part(ShieldLimits, Key("shield", SHIELD, "How large answers are shortened."))
+    tls_cert_path: str = setting(
+        "tls_cert_path",
+        Text(),
+        "File of the certificate of the main port and of those of ``listen`` on TCP, and of the authorities in"
+        " between. From other machines they speak https only then.",
+        "",
+        counts=Counts.AT_START,
+    )
+    tls_key_path: str = setting(
+        "tls_key_path",
+        Text(),
+        "File of the key of that certificate; only its owner may read it.",
+        "",
+        counts=Counts.AT_START,
+    )
+    trace: TraceSettings = part(
+        TraceSettings,
+        Key(
+            "trace",
+            TRACE,
+            "How calls are followed: the flight recorder, the activity log, traces.",
+            counts=Counts.AT_START,
+        ),
+    )
+    ports: tuple[int, ...] = setting(
+        "ports",
+        ListOf(WholeNumber(1, PORT_LIMIT)),
+        "Further TCP ports that the gateway listens on, as those of older gateways: 8765, 3199, 8989, 3100. All is"
+        " served at each of them.",
+        [],
+        counts=Counts.AT_START,
+        below="compat",
+    )
+    open_loopback_admin: bool = setting(
+        "open_loopback_admin",
+        Flag(),
+        "Whether programs on this machine may change things over loopback without a token, as they could with older"
+        " gateways; what shows that it comes from a browser never may.",
+        default=False,
+        below="compat",
+    )
+    security: Security = part(Security, below="security")
+
+
+GATEWAY = Section(
+    "The gateway",
+    [
+        *keys_of(GatewaySettings),
+        Key("tool_filter", TOOL_FILTER, "Which tools are listed."),
+        Key(
+            "env_policy",
+            POLICY,
+            "Which variables of the login all servers of the file are given, as ``env_policy`` of a server.",
+            "allow-list",
+            counts=Counts.NEW_PROCESS,
+        ),
+        Key(
+            "env_file",
+            FILLED,
+            "The file of values that is read instead of ``.env`` in the home; ``--env-file`` outranks it.",
+        ),
+        Key(
+            "transports",
+            Texts(),
+            "Read for the sake of older files; all transports are served.",
+            counts=Counts.NEVER,
+        ),
+    ],
+)
+COMPAT = Section(
+    "Compatibility",
+    [
+        *keys_of(GatewaySettings, "compat"),
+        Key(
+            "errors",
+            Choice.of("mcp", "harshal"),
+            "How failures are reported.",
+            "mcp",
+            is_served=False,
+            counts=Counts.NEVER,
+        ),
+    ],
+)
+SECRETS = Section(
+    "Secrets",
+    [
+        Key(
+            "allow_cmd",
+            Flag(),
+            "Whether ``${cmd:program argument}`` in a value of this configuration runs the program and stands for what"
+            " it prints.",
+            default=False,
+        )
+    ],
+)
 
 
 class Adopt(Enum):
-    """When clients' own files are led to the gateway."""
+    """When clients' own files are enrolled."""
 
     ASK = "ask"
     ALWAYS = "always"
@@ -154,28 +435,56 @@ class Adopt(Enum):
 
 @frozen
 class ClientSettings:
-    """What the ``clients`` section decides.
+    """The settings of the section ``clients``: the enrolment of clients' own files."""
 
-    :ivar watch: whether what clients add to files that lead to the gateway is led there, too.
-    :ivar opt_out: the servers that stay their clients' own.
-    """
+    adopt: Adopt = setting(
+        "adopt",
+        Choice({each.value: each for each in Adopt}),
+        "Whether they are enrolled. ``ask``: when somebody at a terminal agrees. ``always``: whenever the"
+        " gateway starts. ``never``: not at all, not even what is added to a file that is enrolled already.",
+        "ask",
+    )
+    watch: bool = setting(
+        "watch",
+        Flag(),
+        "Whether a server that a client adds to a file that uses the gateway is enrolled, too.",
+        default=True,
+    )
+    opt_out: tuple[str, ...] = setting("opt_out", Texts(), "Servers that stay their clients' own.", [])
 
-    adopt: Adopt = Adopt.ASK
-    watch: bool = True
-    opt_out: tuple[str, ...] = ()
+
+CLIENTS = Section("Clients' own files", keys_of(ClientSettings))
+MANHOLE_SOCKET = Key(
+    "socket",
+    Either({bool: Flag(), str: FILLED}, "true or false, or a path"),
+    "Whether a Python prompt inside of the gateway is had at a Unix socket that only you can open:"
+    " ``manhole.sock`` in the home, or at this path.",
+    default=False,
+)
+
+
+def _path(said: Mapping[str, Any]) -> str:
+    return said["socket"] if isinstance(said["socket"], str) else ""
 
 
 @frozen
 class ManholeSettings:
-    """What the ``manhole`` section decides; as it is here, there is none.
+    """The settings of the section ``manhole``; by default there is no manhole.
 
-    :ivar socket: whether there is a prompt at a Unix socket.
-    :ivar path: where the socket is; empty for the usual place in the home.
-    :ivar ssh_port: the port on loopback at which it is had over SSH; 0: none.
-    :ivar authorized_keys: the file with the keys of those who are let in there.
+    :ivar path: the path of the socket; empty: ``manhole.sock`` in the home.
     """
 
-    socket: bool = False
-    path: str = ""
-    ssh_port: int = 0
-    authorized_keys: str = ""
+    socket: bool = keyed(MANHOLE_SOCKET, value=False, read=lambda said: bool(said["socket"]))
+    path: str = keyed(MANHOLE_SOCKET, value="", read=_path)
+    ssh_port: int = setting(
+        "ssh_port",
+        WholeNumber(0, PORT_LIMIT),
+        "The port on 127.0.0.1 at which it is had over SSH; 0: none.",
+        0,
+    )
+    authorized_keys: str = setting(
+        "authorized_keys", FILLED, "The file with the public keys that are let in there.", value=""
+    )
+
+
+MANHOLE = Section("The manhole", keys_of(ManholeSettings))

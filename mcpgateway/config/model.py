@@ -9,10 +9,8 @@ from typing import Any
 
 from attrs import field, frozen
 
-from mcpgateway.config import values
 from mcpgateway.config.document import Place
-from mcpgateway.config.kinds import (
-    LEVELS,
+from mcpgateway.config.fields import (
     Anything,
     Choice,
     Duration,
@@ -26,10 +24,12 @@ from mcpgateway.config.kinds import (
     WholeNumber,
 )
 from mcpgateway.config.problems import Problems
-from mcpgateway.config.section import Key, Section, same, setting
-from mcpgateway.config.surface import Level
+from mcpgateway.config.section import Counts, Key, Section, keyed, keys_of, same, setting
+from mcpgateway.config.surface import LEVELS, Level
 from mcpgateway.errors import ConfigError
 from mcpgateway.protocol.versions import Era
+
+MIB = 2**20
 
 
 class Bridge(Enum):
@@ -252,20 +252,43 @@ def transport(reach: Reach | None) -> str:
 class Lazy:
     """When a server runs; 0 means that there is no such limit.
 
-    :ivar enabled: it is started by the first who needs it, not with the gateway.
-    :ivar idle_s: seconds without use after which it is stopped.
-    :ivar connect_s: seconds it may take until its handshake is done; 0: as long as holds for all.
+    :ivar enabled: its first use starts it, not the start of the gateway.
     :ivar ram_bytes: resident bytes of its whole process tree beyond which it is replaced.
-    :ivar uptime_s: seconds after which it is replaced.
-    :ivar prewarm: it is started with the gateway all the same.
     """
 
-    enabled: bool = True
-    idle_s: float = 0.0
-    connect_s: float = 0.0
-    ram_bytes: int = 0
-    uptime_s: float = 0.0
-    prewarm: bool = False
+    enabled: bool = setting(
+        "enabled",
+        Flag(),
+        "``false``: the server is started with the gateway, not by its first use.",
+        default=True,
+    )
+    idle_s: float = setting(
+        "idleTimeoutMs", Duration("ms"), "Milliseconds without use after which it is stopped; 0: never.", 0
+    )
+    connect_s: float = setting(
+        "connectTimeoutMs",
+        Duration("ms"),
+        "Milliseconds it may take to start, or to be reached, and to answer ``initialize``; 0: what"
+        " ``limits.handshake`` says.",
+        0,
+        also=(same("connectionTimeoutMs", Duration("ms"), "connectTimeoutMs"),),
+    )
+    ram_bytes: int = setting(
+        "maxRamMb",
+        WholeNumber(0, 2**24),
+        "Megabytes of memory, of all its processes, beyond which it is replaced; 0: any.",
+        0,
+        read=lambda said: said["maxRamMb"] * MIB,
+    )
+    uptime_s: float = setting(
+        "maxUptimeMs", Duration("ms"), "Milliseconds after which it is replaced; 0: never.", 0
+    )
+    prewarm: bool = setting(
+        "prewarm", Flag(), "Whether it is started with the gateway all the same.", default=False
+    )
+
+
+LAZY = Section("When a server runs", keys_of(Lazy))
 
 
 @frozen
@@ -279,7 +302,6 @@ class Project:
     path: str
 
 
-# How the settings of a server are said in a file.
 REPLICA_LIMIT = 64
 CONCURRENCY_LIMIT = 1000
 CONCURRENCIES = {"auto": None, "writes": WRITES, "none": UNLIMITED}
@@ -303,7 +325,7 @@ class CallLimit:
         if isinstance(place.value, str) and place.value in CONCURRENCIES:
             return CONCURRENCIES[place.value]
         try:
-            return Concurrency(values.whole(place, 1, CONCURRENCY_LIMIT))
+            return Concurrency(WholeNumber(1, CONCURRENCY_LIMIT).read(place, problems))
         except ConfigError:
             raise place.wrong(self.words) from None
 
@@ -314,40 +336,6 @@ class CallLimit:
 
 
 BRIDGES = Switch({each.value: each for each in Bridge}, {False: Bridge.OFF})  # YAML 1.1 reads "off" as false
-
-LAZY = Section(
-    "When a server runs",
-    [
-        Key(
-            "enabled",
-            Flag(),
-            "``false``: the server is started with the gateway, not by its first use.",
-            default=True,
-        ),
-        Key(
-            "idleTimeoutMs",
-            Duration("ms"),
-            "Milliseconds without use after which it is stopped; 0: never.",
-            0,
-        ),
-        Key(
-            "connectTimeoutMs",
-            Duration("ms"),
-            "Milliseconds it may take to start, or to be reached, and to answer ``initialize``; 0: what"
-            " ``limits.handshake`` says.",
-            0,
-        ),
-        same("connectionTimeoutMs", Duration("ms"), "connectTimeoutMs"),
-        Key(
-            "maxRamMb",
-            WholeNumber(0, 2**24),
-            "Megabytes of memory, of all its processes, beyond which it is replaced; 0: any.",
-            0,
-        ),
-        Key("maxUptimeMs", Duration("ms"), "Milliseconds after which it is replaced; 0: never.", 0),
-        Key("prewarm", Flag(), "Whether it is started with the gateway all the same.", default=False),
-    ],
-)
 
 SHIELD = Section(
     "The shield of a server",
@@ -367,6 +355,7 @@ SHIELD_KEY = Key(
     "How much of its answers is shown, on views and at its own endpoint. Without it, views show what "
     "``gateway.shield`` says, and its own endpoint shows all.",
     is_ours=True,
+    is_harmless=True,
 )
 
 
@@ -408,154 +397,164 @@ class ServerSettings:
     """
 
     share: Share = setting(
-        Share.AUTO,
-        Key(
-            "share",
-            Choice(SHARES),
-            "How widely one process is shared: ``global`` (``stateless``), ``workspace``, ``credential`` "
-            "(``per-credential``), ``session`` (``stateful``), ``isolated``; ``auto`` finds out.",
-            "auto",
-            is_ours=True,
+        "share",
+        Choice(SHARES),
+        "How widely one process is shared: ``global`` (``stateless``), ``workspace``, ``credential`` "
+        "(``per-credential``), ``session`` (``stateful``), ``isolated``; ``auto`` finds out.",
+        "auto",
+        is_ours=True,
+        counts=Counts.NEW_PROCESS,
+        is_harmless=True,
+        also=(
+            Key(
+                "scope",
+                Choice(SHARES),
+                "The same as ``share``.",
+                is_ours=True,
+                counts=Counts.NEW_PROCESS,
+                is_harmless=True,
+            ),
         ),
-        Key("scope", Choice(SHARES), "The same as ``share``.", is_ours=True),
         regroups=True,
     )
     protocol: Era | None = setting(
-        None,
-        Key(
-            "protocol",
-            Choice({"auto": None, **{era.value: era for era in Era}}),
-            "Which era its children speak: ``legacy`` (to 2025-11-25) or ``modern`` (2026-07-28). ``auto`` finds out.",
-            "auto",
-            is_ours=True,
-        ),
+        "protocol",
+        Choice({"auto": None, **{era.value: era for era in Era}}),
+        "Which era its children speak: ``legacy`` (to 2025-11-25) or ``modern`` (2026-07-28). ``auto`` finds out.",
+        "auto",
+        is_ours=True,
+        counts=Counts.NEW_PROCESS,
+        is_harmless=True,
         regroups=True,
     )
     bridge: Bridge | None = setting(
-        None,
-        Key(
-            "bridge",
-            BRIDGES,
-            "Whether clients of one era reach it in the other; without it, what holds for all servers.",
-            is_ours=True,
-        ),
-        is_live=True,
+        "bridge",
+        BRIDGES,
+        "Whether clients of one era reach it in the other; without it, what holds for all servers.",
+        is_ours=True,
+        is_harmless=True,
+        value=None,
     )
     enabled: bool = setting(
-        True,
-        Key("enabled", Flag(), "``false`` switches it off.", default=True),
-        Key("disabled", Flag(), "``true`` switches it off.", default=False),
+        "enabled",
+        Flag(),
+        "``false`` switches it off.",
+        default=True,
+        counts=Counts.NEW_PROCESS,
+        also=(
+            Key("disabled", Flag(), "``true`` switches it off.", default=False, counts=Counts.NEW_PROCESS),
+        ),
         read=_is_enabled,
         regroups=True,
     )
     timeout_s: float = setting(
-        0.0,
-        Key(
-            "timeout",
-            Duration(),
-            "How long one call may take; 0 is as long as the client waits and the server lives.",
-            0,
+        "timeout",
+        Duration(),
+        "How long one call may take; 0 is as long as the client waits and the server lives.",
+        0,
+        is_harmless=True,
+        also=(
+            same("timeout_ms", Duration("ms"), "timeout"),
+            same("timeoutMs", Duration("ms"), "timeout"),
+            same("requestTimeout", Duration("ms"), "timeout"),
         ),
-        same("timeout_ms", Duration("ms"), "timeout"),
-        same("timeoutMs", Duration("ms"), "timeout"),
-        same("requestTimeout", Duration("ms"), "timeout"),
-        is_live=True,
     )
     interactive: bool | None = setting(
-        None,
-        Key(
-            "interactive",
-            Switch({"auto": None}, {True: True, False: False}),
-            "Whether it asks its clients something (sampling, elicitation, roots).",
-            "auto",
-            is_ours=True,
-        ),
+        "interactive",
+        Switch({"auto": None}, {True: True, False: False}),
+        "Whether it asks its clients something (sampling, elicitation, roots).",
+        "auto",
+        is_ours=True,
+        counts=Counts.NEW_PROCESS,
+        is_harmless=True,
         regroups=True,
     )
     lazy: Lazy = setting(
-        Lazy(), Key("lazy", Either({bool: Flag(), dict: LAZY}), "When it runs.", is_ours=True), is_live=True
+        "lazy",
+        Either({bool: Flag(), dict: LAZY}),
+        "When it runs.",
+        is_ours=True,
+        is_harmless=True,
+        value=Lazy(),
     )
     replicas: int = setting(
+        "replicas",
+        WholeNumber(1, REPLICA_LIMIT),
+        "How many processes a shared server has, so that calls run side by side.",
         1,
-        Key(
-            "replicas",
-            WholeNumber(1, REPLICA_LIMIT),
-            "How many processes a shared server has, so that calls run side by side.",
-            1,
-            is_ours=True,
-        ),
+        is_ours=True,
+        counts=Counts.NEW_PROCESS,
+        is_harmless=True,
         regroups=True,
     )
     concurrency: Concurrency | None = setting(
-        None,
-        Key(
-            "concurrency",
-            CallLimit(),
-            "How many calls of its tools are under way at once: a number, ``writes`` (one, of those to tools that are "
-            "not declared read-only) or ``none`` (any number); ``auto`` finds out whether it writes.",
-            "auto",
-            is_ours=True,
-        ),
-        is_live=True,
+        "concurrency",
+        CallLimit(),
+        "How many calls of its tools are under way at once: a number, ``writes`` (one, of those to tools that are "
+        "not declared read-only) or ``none`` (any number); ``auto`` finds out whether it writes.",
+        "auto",
+        is_ours=True,
+        is_harmless=True,
     )
     resolve: bool = setting(
+        "resolve",
+        Flag(),
+        "Whether what npx, uvx and their like fetch is started without them.",
         True,
-        Key(
-            "resolve",
-            Flag(),
-            "Whether what npx, uvx and their like fetch is started without them.",
-            True,
-            is_ours=True,
-        ),
+        is_ours=True,
+        counts=Counts.NEW_PROCESS,
     )
     inject: Mapping[str, str] = setting(
+        "inject_args",
+        Strings(),
+        "Arguments that are added to calls of tools that take them and were not given them.",
         {},
-        Key(
-            "inject_args",
-            Strings(),
-            "Arguments that are added to calls of tools that take them and were not given them.",
-            {},
-            is_ours=True,
-        ),
-        is_live=True,
+        is_ours=True,
         has_variables=True,
     )
     projects: tuple[Project, ...] = setting(
-        (),
-        Key(
-            "projects",
-            Anything(),
-            "Projects of a code graph: a list of ``{name, path}``, one of which is given to tools as ``projectPath``.",
-        ),
+        "projects",
+        Anything(),
+        "Projects of a code graph: a list of ``{name, path}``, one of which is given to tools as ``projectPath``.",
+        counts=Counts.NEW_PROCESS,
+        value=(),
     )
     default_project: str = setting(
-        "", Key("defaultProject", Text(), "The project that is given where the workspace is not known.")
+        "defaultProject",
+        Text(),
+        "The project that is given where the workspace is not known.",
+        counts=Counts.NEW_PROCESS,
+        value="",
     )
     prefix: str | None = setting(
-        None,
-        Key(
-            "prefix",
-            Text(),
-            'What its names begin with on views, where its own name is used otherwise; ``""``: they stay as they are.',
-            is_ours=True,
-        ),
-        is_live=True,
+        "prefix",
+        Text(),
+        'What its names begin with on views, where its own name is used otherwise; ``""``: they stay as they are.',
+        is_ours=True,
+        is_harmless=True,
+        value=None,
     )
     expose_tools: bool = setting(
-        True,
-        Key("expose_tools", Flag(), "Whether its tools are offered on views.", default=True, is_ours=True),
-        is_live=True,
+        "expose_tools",
+        Flag(),
+        "Whether its tools are offered on views.",
+        default=True,
+        is_ours=True,
+        is_harmless=True,
     )
     pinned: tuple[str, ...] = setting(
-        (),
-        Key("pinned", Texts(), "Names of its tools that come before others on views.", [], is_ours=True),
-        is_live=True,
+        "pinned",
+        Texts(),
+        "Names of its tools that come before others on views.",
+        [],
+        is_ours=True,
+        is_harmless=True,
     )
-    shield: Level | None = setting(
-        None, SHIELD_KEY, read=lambda said: _parts_of_shield(said).get("level"), is_live=True
+    shield: Level | None = keyed(
+        SHIELD_KEY, value=None, read=lambda said: _parts_of_shield(said).get("level")
     )
-    shield_tools: Mapping[str, Level] = setting(
-        {}, SHIELD_KEY, read=lambda said: _parts_of_shield(said).get("tools", {}), is_live=True
+    shield_tools: Mapping[str, Level] = keyed(
+        SHIELD_KEY, value={}, read=lambda said: _parts_of_shield(said).get("tools", {})
     )
 
 

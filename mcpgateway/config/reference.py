@@ -1,20 +1,26 @@
-"""The reference of all keys, as reStructuredText, made from the tables that files are read with."""
+"""The keys of a configuration file, each with its path, and their reference as reStructuredText."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
-from mcpgateway.config import gatewaykeys, model, schema, security, serverkeys
-from mcpgateway.config.edit.effective import ANY, counts_of
-from mcpgateway.config.section import Key, Section
+from attrs import frozen
+
+from mcpgateway.config import gateway_settings, model, schema, security, serverkeys, surface
+from mcpgateway.config.fields import Either, ListOf, MapOf
+from mcpgateway.config.section import Counts, Key, Section
+
+ANY = "NAME"  # stands in a path for the name of a server, a profile and the like
+DEPTH_LIMIT = 8
 
 # Where the keys of each section stand in a file.
 SECTIONS = {
     "A file": ("", schema.TOP),
-    "The gateway": ("gateway", gatewaykeys.GATEWAY),
-    "Limits": ("gateway.limits", gatewaykeys.LIMITS),
-    "The circuit breaker": ("gateway.circuit", gatewaykeys.CIRCUIT),
+    "The gateway": ("gateway", gateway_settings.GATEWAY),
+    "Limits": ("gateway.limits", gateway_settings.LIMITS),
+    "The circuit breaker": ("gateway.circuit", gateway_settings.CIRCUIT),
     "A server": ("servers.<name>", serverkeys.SERVER),
     "When a server runs": ("servers.<name>.lazy", model.LAZY),
     "A container": ("servers.<name>.docker", serverkeys.DOCKER),
@@ -24,13 +30,13 @@ SECTIONS = {
     "A profile": ("profiles.<name>", schema.PROFILE),
     "A workspace": ("workspaces.<name>", schema.WORKSPACE),
     "The shield of a server": ("servers.<name>.shield", model.SHIELD),
-    "The filter of tools": ("gateway.tool_filter", gatewaykeys.TOOL_FILTER),
-    "The shield against large answers": ("gateway.shield", gatewaykeys.SHIELD),
+    "The filter of tools": ("gateway.tool_filter", surface.TOOL_FILTER),
+    "The shield against large answers": ("gateway.shield", surface.SHIELD),
     "Authentication": ("settings.security.auth", security.AUTHENTICATION),
     "An authorization server for clients": ("settings.security.oauth", security.OAUTH_RESOURCE),
-    "Following calls": ("gateway.trace", gatewaykeys.TRACE),
-    "Clients' own files": ("clients", gatewaykeys.CLIENTS),
-    "Compatibility": ("compat", gatewaykeys.COMPAT),
+    "Following calls": ("gateway.trace", gateway_settings.TRACE),
+    "Clients' own files": ("clients", gateway_settings.CLIENTS),
+    "Compatibility": ("compat", gateway_settings.COMPAT),
 }
 HEAD = """\
 .. list-table::
@@ -43,6 +49,55 @@ HEAD = """\
      - An edit counts
      - Meaning
 """
+
+
+@frozen
+class KnownKey:
+    """A key, and the path of keys from the top of a file to it.
+
+    :ivar counts: when an edit of the key counts in a running gateway.
+    """
+
+    road: tuple[str, ...]
+    key: Key
+    counts: Counts
+
+
+def known_keys() -> Iterator[KnownKey]:
+    """Iterate over all keys of a file, in its order."""
+    yield from _below(schema.TOP, (), Counts.AT_ONCE)
+
+
+def _below(kind: Any, road: tuple[str, ...], counts: Counts) -> Iterator[KnownKey]:
+    if len(road) > DEPTH_LIMIT:
+        return
+    match kind:
+        case Section():
+            for name, key in kind.keys.items():
+                known = KnownKey((*road, name), key, key.counts or counts)
+                yield known
+                yield from _below(key.kind, known.road, known.counts)
+        case schema.ServerList():
+            if road == ("servers",):  # the other places of servers have the same keys
+                yield from _below(serverkeys.SERVER, (*road, ANY), counts)
+        case MapOf():
+            yield from _below(kind.kind, (*road, ANY), counts)
+        case ListOf():
+            yield from _below(kind.kind, road, counts)
+        case Either():
+            for each in kind.kinds.values():
+                yield from _below(each, road, counts)
+
+
+@cache
+def _counts() -> dict[tuple[str, ...], Counts]:
+    return {each.road: each.counts for each in known_keys()}
+
+
+def counts_of(road: Sequence[str]) -> Counts:
+    """Return when an edit of the key at a path counts; a key that no table has counts as the nearest above it."""
+    above = (tuple(road[:length]) for length in range(len(road), 0, -1))
+    return next((_counts()[each] for each in above if each in _counts()), Counts.AT_ONCE)
 
 
 def reference() -> str:
@@ -58,10 +113,10 @@ def _section(title: str, place: str, section: Section) -> str:
 
 def _row(place: str, key: Key) -> str:
     says = key.says if key.is_served else f"{key.says} Has no effect in this release."
-    return "".join(_cells(f"``{key.name}``", key.kind.words, _shown(key.default), _counts(place, key), says))
+    return "".join(_cells(f"``{key.name}``", key.kind.words, _shown(key.default), _when(place, key), says))
 
 
-def _counts(place: str, key: Key) -> str:
+def _when(place: str, key: Key) -> str:
     if key.alias or isinstance(key.kind, Section):
         return ""
     road = place.replace("<name>", ANY).replace("[]", "").split(".") if place else []

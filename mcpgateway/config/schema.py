@@ -11,8 +11,7 @@ from attrs import frozen
 
 from mcpgateway.config import serverkeys
 from mcpgateway.config.document import Place
-from mcpgateway.config.gatewaykeys import CLIENTS, COMPAT, GATEWAY, MANHOLE, SECRETS
-from mcpgateway.config.kinds import (
+from mcpgateway.config.fields import (
     FILLED,
     POLICY,
     Anything,
@@ -24,9 +23,10 @@ from mcpgateway.config.kinds import (
     Texts,
     VariableMap,
 )
+from mcpgateway.config.gateway_settings import CLIENTS, COMPAT, GATEWAY, MANHOLE, SECRETS
 from mcpgateway.config.model import Dialect
 from mcpgateway.config.problems import Problems
-from mcpgateway.config.section import Key, Section, same
+from mcpgateway.config.section import Counts, Key, Section, same
 from mcpgateway.config.security import SETTINGS
 
 
@@ -59,8 +59,8 @@ PROFILE = Section(
     [
         Key("capabilities", Either({list: Texts(), dict: TAGS}), "Tags.", []),
         Key("servers", ServerList(), "Servers, as at the top."),
-        Key("env", VariableMap(), "Values for the variables of servers.", {}),
-        Key("description", Text(), "A note."),
+        Key("env", VariableMap(), "Values for the variables of servers.", {}, counts=Counts.NEW_PROCESS),
+        Key("description", Text(), "A note.", counts=Counts.NEVER),
     ],
 )
 
@@ -69,7 +69,7 @@ WORKSPACE = Section(
     [
         Key("path", FILLED, "Its root, an absolute directory."),
         Key("profiles", Texts(), "Its profiles; where two give a value, the later one counts.", []),
-        Key("description", Text(), "A note."),
+        Key("description", Text(), "A note.", counts=Counts.NEVER),
     ],
 )
 
@@ -78,7 +78,7 @@ PROJECT = Section(
     [
         *WORKSPACE.keys.values(),
         Key("servers", ServerList(), "Servers, as at the top."),
-        Key("env", VariableMap(), "Values."),
+        Key("env", VariableMap(), "Values.", counts=Counts.NEW_PROCESS),
     ],
 )
 
@@ -99,6 +99,7 @@ TOP = Section(
             "dialect",
             Choice.of(*(each.value for each in Dialect)),
             "Whose form the file has, where the place of its servers does not say it.",
+            counts=Counts.NEW_PROCESS,
         ),
         Key("gateway", GATEWAY, "The gateway itself."),
         Key("servers", ServerList(), "The servers."),
@@ -123,14 +124,15 @@ TOP = Section(
             POLICY,
             "Which variables of the login all servers of the file are given, as ``env_policy`` of a server.",
             "allow-list",
+            counts=Counts.NEW_PROCESS,
         ),
         Key("settings", SETTINGS, "Who may call."),
         Key("secrets", SECRETS, "Where secrets may come from."),
         Key("manhole", MANHOLE, "A Python prompt inside of the running gateway."),
         Key("clients", CLIENTS, "Clients' own files."),
         Key("compat", COMPAT, "What older gateways did otherwise."),
-        Key("version", Anything(), "A note."),
-        Key("inputs", Anything(), "A setting of other clients; it is passed over."),
+        Key("version", Anything(), "A note.", counts=Counts.NEVER),
+        Key("inputs", Anything(), "A setting of other clients; it is passed over.", counts=Counts.NEVER),
     ],
 )
 

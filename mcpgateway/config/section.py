@@ -1,16 +1,20 @@
-"""Sections of a configuration: mappings whose keys are known, and what is said of each."""
+"""Sections of a configuration, their keys, and the settings that classes declare by them.
+
+A setting is declared once, as a field of a class: its keys in a file, the kind of their values, the default, the
+documentation, and when an edit of it counts.  Reader, JSON Schema, reference, diff and reload are made from that.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import Enum
+from typing import Any, TypeVar
 
 from attrs import Factory, evolve, field, fields, frozen
 
-from mcpgateway.config import values
-from mcpgateway.config.document import Place, printable
-from mcpgateway.config.kinds import Kind, tried
+from mcpgateway.config.document import Document, Place, printable
+from mcpgateway.config.fields import Kind, mapping, tried
 from mcpgateway.config.problems import Problems
 
 # Keys that editors and people write, and that no program reads.
@@ -18,18 +22,32 @@ NOTE_PREFIXES = ("_", "x-")
 # What can be shown of a key: where a colon is left out, a key has its value in it.
 WORD = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 NOTE_PATTERN = "^(_|x-|[$]schema$)"
-SETTING = "setting"  # where a field keeps how it is said
+SETTING = "setting"  # the name of a field's declaration in its metadata
+
+T = TypeVar("T")
+Reader = Callable[[Mapping[str, Any]], Any]
+
+
+class Counts(Enum):
+    """When an edit of a key counts in a running gateway, in the words of the reference."""
+
+    AT_ONCE = "at once"
+    NEW_PROCESS = "by a new process of the server"
+    AT_START = "when the gateway starts again"
+    NEVER = "never; it is a note"
 
 
 @frozen(eq=False, repr=False)
 class Key:
     """One key of a section.
 
-    :ivar says: one sentence of documentation.
-    :ivar default: what holds where the key is not there, as a file has it.
-    :ivar is_served: false for keys that this release checks but does not act on.
-    :ivar is_ours: no client writes it, so whoever has it means us.
-    :ivar alias: the key that this is another spelling of; empty for all others.
+    :ivar says: its documentation, in sentences.
+    :ivar default: the value that holds without the key, as a file would have it.
+    :ivar is_served: false for keys that this release checks and does not act on.
+    :ivar is_ours: no client writes the key, so a file that has it is a configuration of the gateway's.
+    :ivar alias: the key of which this is another spelling; empty for all others.
+    :ivar counts: when an edit of it counts; None: as that of the key above it does, else at once.
+    :ivar is_harmless: it decides nothing about what a server is or is given, so that a model may change it.
     """
 
     name: str
@@ -39,6 +57,11 @@ class Key:
     is_served: bool = True
     is_ours: bool = False
     alias: str = ""
+    counts: Counts | None = None
+    is_harmless: bool = False
+
+
+KEY_TRAITS = ("is_served", "is_ours", "counts", "is_harmless")
 
 
 def _by_name(keys: Iterable[Key]) -> dict[str, Key]:
@@ -62,7 +85,7 @@ class Section:
 
     def read(self, place: Place, problems: Problems) -> dict[str, Any]:
         """Read the known keys that are there and can be read; all else is told to the problems."""
-        values.mapping(place)
+        mapping(place)
         found: dict[str, Any] = {}
         for name, key in self.keys.items():
             if not place.has(name):
@@ -104,53 +127,117 @@ class Section:
 
 @frozen(eq=False)
 class Declaration:
-    """How one field of a class of settings is said in a file.
+    """The declaration of one field of a class of settings.
 
-    :ivar keys: the keys that say it; where several are there, the first of them counts.
-    :ivar read: makes the field's value of what was read for the keys that are there, by their names.
-    :ivar is_live: a process that runs need not know of a change of it.
-    :ivar has_variables: variables may stand in it.
-    :ivar regroups: it decides which sessions use one process together, and what that process is told of them.
+    :ivar keys: its keys; where a file has several of them, the first counts.
+    :ivar read: makes the field's value of the keys' values, by the keys' names.
+    :ivar below: the key of the section that has its keys, where that is not the section of the class.
+    :ivar part: the class of settings that the field's value is an instance of; `read` returns what is said of them.
+    :ivar has_variables: its texts may have variables in them.
+    :ivar regroups: it decides which sessions share a process, and what that process is told of them.
     """
 
     keys: tuple[Key, ...]
-    read: Callable[[Mapping[str, Any]], Any]
-    is_live: bool = False
+    read: Reader
+    below: str = ""
+    part: type | None = None
     has_variables: bool = False
     regroups: bool = False
 
+    @property
+    def counts(self) -> Counts:
+        """When a change of the setting counts."""
+        return (self.keys[0].counts if self.keys else None) or Counts.AT_ONCE
+
+    def said(self, found: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the values of its keys that a section has; of a part without a key, those of all the part's."""
+        found = found.get(self.below, {}) if self.below else found
+        return {key.name: found[key.name] for key in self.keys if key.name in found} if self.keys else found
+
 
 def setting(
-    default: Any, *keys: Key, read: Callable[[Mapping[str, Any]], Any] | None = None, **traits: bool
+    name: str,
+    kind: Kind,
+    says: str,
+    default: Any = None,
+    *,
+    also: Sequence[Key] = (),
+    value: Any = ...,
+    **traits: Any,
 ) -> Any:
-    """Declare a field of a class of settings: the reader, the schema, the reference and all who ask are told by it.
+    """Declare a field of a class of settings, and its key.
 
-    :param default: what holds where no key says it; a mapping is not shared.
-    :param traits: the flags of `Declaration`.
+    :param also: further keys of the setting; where a file has several, the first counts.
+    :param value: the field's value where a file has no key of it; by itself `default` as it is read.
+    :param traits: further fields of the `Key` and of the `Declaration`; `is_secret` leaves the value out of ``repr``.
     """
-    how = Declaration(keys, read or _first, **traits)
-    default = Factory(dict) if default == {} else default
-    return field(default=default, metadata={SETTING: how}, kw_only=True)
+    is_secret = traits.pop("is_secret", False)
+    of_key = {each: traits.pop(each) for each in KEY_TRAITS if each in traits}
+    how = Declaration((Key(name, kind, says, default, **of_key), *also), **{"read": _first, **traits})
+    if value is ...:
+        place = Document("", {name: default}, lambda _path: 0).root().at(name)
+        value = how.read({name: kind.read(place, Problems())})
+    return _field(how, value, is_secret=is_secret)
+
+
+def keyed(*keys: Key, value: Any, read: Reader) -> Any:
+    """Declare a field of a class of settings whose keys other fields have, too."""
+    return _field(Declaration(keys, read), value)
+
+
+def _field(how: Declaration, value: Any, *, is_secret: bool = False) -> Any:
+    default = Factory(dict) if value == {} else value  # no two instances share a mapping
+    return field(default=default, metadata={SETTING: how}, repr=not is_secret)
+
+
+def part(declared: type, *keys: Key, read: Reader | None = None, below: str = "") -> Any:
+    """Declare a field whose value is an instance of another class of settings.
+
+    :param keys: the key of its section; without one its keys stand beside those of the class.
+    :param read: makes the section's content of the keys' values.
+    """
+    how = Declaration(keys, read or (_first if keys else dict), below, declared)
+    return field(factory=declared, metadata={SETTING: how})
 
 
 def settings_of(declared: type) -> dict[str, Declaration]:
-    """Return the settings that a class declares, by the names of its fields."""
+    """Return the declarations of a class, by the names of its fields."""
     return {each.name: each.metadata[SETTING] for each in fields(declared) if SETTING in each.metadata}
 
 
-def keys_of(declared: type) -> Iterator[Key]:
-    """Iterate over the keys of a class of settings; two fields may be said by one."""
-    yield from dict.fromkeys(key for each in settings_of(declared).values() for key in each.keys)
+def keys_of(declared: type, below: str = "") -> Iterator[Key]:
+    """Iterate over the keys of a class of settings, each once; two fields may share one.
+
+    :param below: the section whose keys are wanted, where that is not the section of the class.
+    """
+    keys: list[Key] = []
+    for each in settings_of(declared).values():
+        if each.part and not each.keys and not each.below:
+            keys += keys_of(each.part, below)
+        elif each.below == below:
+            keys += each.keys
+    yield from dict.fromkeys(keys)
 
 
-def said_of(declared: type, found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a section that was read says of settings, by the names of their fields."""
+def said_of(declared: type, found: Mapping[str, Any], before: Any = None) -> dict[str, Any]:
+    """Return the settings that a section has, by the names of their fields.
+
+    :param before: an instance, whose parts hold where the section does not say otherwise.
+    """
     said: dict[str, Any] = {}
     for name, how in settings_of(declared).items():
-        there = {key.name: found[key.name] for key in how.keys if key.name in found}
+        there = how.said(found)
         if there:
-            said[name] = how.read(there)
+            value = how.read(there)
+            said[name] = value if how.part is None else overlaid(getattr(before, name), value)
     return said
+
+
+def overlaid(before: T, found: Mapping[str, Any]) -> T:
+    """Return settings with those that a section has in the place of the former ones."""
+    instance: Any = before  # mypy knows no type for the instance of any attrs class
+    changed: T = evolve(instance, **said_of(type(before), found, before))
+    return changed
 
 
 def _first(there: Mapping[str, Any]) -> Any:

@@ -12,13 +12,11 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from mcpgateway.config import values
 from mcpgateway.config.document import Place
 from mcpgateway.config.expand import expand
-from mcpgateway.config.gateway_settings import Issuer, Security
-from mcpgateway.config.kinds import Flag, Strings, Text, Texts
+from mcpgateway.config.fields import Flag, Strings, Text, Texts, texts
 from mcpgateway.config.problems import Problems, Where
-from mcpgateway.config.section import Key, Section
+from mcpgateway.config.section import Key, Section, keys_of, part, setting
 
 SHORT = 16  # characters; anybody who may try can guess what is shorter
 WIDEST_V4, WIDEST_V6 = 8, 32  # bits; what is wider is the world, and no network that somebody trusts
@@ -36,7 +34,7 @@ class Networks:
         """Read addresses; a network that is nearly everything is refused."""
         from ipaddress import ip_network
 
-        found = values.texts(place)
+        found = texts(place)
         for each in found:
             try:
                 network = ip_network(each, strict=False)
@@ -53,77 +51,80 @@ class Networks:
         return Texts().json()
 
 
-AUTHENTICATION = Section(
-    "Authentication",
-    [
-        Key(
-            "enabled",
-            Flag(),
-            "Whether the addresses, keys and tokens of this section let clients in. The gateway's own two tokens always"
-            " do.",
-            default=False,
-        ),
-        Key(
-            "trusted_ips",
-            Networks(),
-            "Addresses and networks of other machines whose clients need no token. It is the connection that has to"
-            " come from there, whatever its headers say.",
-            [],
-        ),
-        Key(
-            "api_keys",
-            Texts(is_secret=True),
-            "Keys of clients, sent as a bearer token or as ``X-API-Key``; each is a variable, ``sha256:`` and the"
-            " digest of a key in hexadecimal digits, or the key itself.",
-            [],
-        ),
-        Key(
-            "project_tokens",
-            Strings(hides_names=True),
-            "Tokens of clients in the same forms, and the workspace each is for.",
-            {},
-        ),
-    ],
-    is_secret=True,
-)
+@frozen
+class Issuer:
+    """An authorization server whose access tokens let clients in (OAuth 2.1).
 
-OAUTH_RESOURCE = Section(
-    "An authorization server for clients",
-    [
-        Key(
-            "issuer",
-            Text(),
-            "URL of an authorization server (OAuth 2.1). Clients with its access tokens are let in.",
-            "",
-        ),
-        Key(
-            "audience",
-            Texts(),
-            "Whom the tokens have to be for: mostly the URL that clients reach the gateway at. Without it the gateway"
-            " does not start.",
-            [],
-        ),
-        Key("jwks_url", Text(), "URL of its keys, where its metadata does not say it.", ""),
-        Key("scopes", Texts(), "What a token has to allow.", []),
-    ],
-)
+    :ivar jwks_url: the URL of its keys; empty: its metadata has it.
+    """
 
-SECURITY = Section(
-    "Security",
-    [
-        Key("auth", AUTHENTICATION, "Who may call."),
-        Key("oauth", OAUTH_RESOURCE, "Who else lets clients in."),
-    ],
-)
+    issuer: str = setting(
+        "issuer",
+        Text(),
+        "URL of an authorization server (OAuth 2.1). Clients with its access tokens are let in.",
+        "",
+    )
+    audience: tuple[str, ...] = setting(
+        "audience",
+        Texts(),
+        "Whom the tokens have to be for: mostly the URL that clients reach the gateway at. Without it the gateway"
+        " does not start.",
+        [],
+    )
+    jwks_url: str = setting("jwks_url", Text(), "URL of its keys, where its metadata does not say it.", "")
+    scopes: tuple[str, ...] = setting("scopes", Texts(), "What a token has to allow.", [])
+
+
+OAUTH_RESOURCE = Section("An authorization server for clients", keys_of(Issuer))
+
+
+@frozen
+class Security:
+    """The callers that are let in besides those with the gateway's own tokens.
+
+    :ivar api_keys: keys of clients, or ``sha256:`` and a digest.
+    :ivar project_tokens: tokens of clients in the same forms, and the workspace of each.
+    """
+
+    enabled: bool = setting(
+        "enabled",
+        Flag(),
+        "Whether the addresses, keys and tokens of this section let clients in. The gateway's own two tokens always"
+        " do.",
+        default=False,
+        below="auth",
+    )
+    trusted_ips: tuple[str, ...] = setting(
+        "trusted_ips",
+        Networks(),
+        "Addresses and networks of other machines whose clients need no token. It is the connection that has to"
+        " come from there, whatever its headers say.",
+        [],
+        below="auth",
+    )
+    api_keys: tuple[str, ...] = setting(
+        "api_keys",
+        Texts(is_secret=True),
+        "Keys of clients, sent as a bearer token or as ``X-API-Key``; each is a variable, ``sha256:`` and the"
+        " digest of a key in hexadecimal digits, or the key itself.",
+        [],
+        below="auth",
+        is_secret=True,
+    )
+    project_tokens: Mapping[str, str] = setting(
+        "project_tokens",
+        Strings(hides_names=True),
+        "Tokens of clients in the same forms, and the workspace each is for.",
+        {},
+        below="auth",
+        is_secret=True,
+    )
+    oauth: Issuer = part(Issuer, Key("oauth", OAUTH_RESOURCE, "Who else lets clients in."))
+
+
+AUTHENTICATION = Section("Authentication", keys_of(Security, "auth"), is_secret=True)
+SECURITY = Section("Security", [Key("auth", AUTHENTICATION, "Who may call."), *keys_of(Security)])
 SETTINGS = Section("Settings", [Key("security", SECURITY, "Who may call.")])
-
-
-def overlaid(before: Security, found: Mapping[str, Any]) -> Security:
-    """What a file's section makes of what was said before."""
-    said = found.get("auth", {})
-    fields = {key: said[key] for key in AUTHENTICATION.keys if key in said}
-    oauth = {key: value for key, value in found.get("oauth", {}).items() if key in OAUTH_RESOURCE.keys}
-    return evolve(before, **fields, oauth=evolve(before.oauth, **oauth))
 
 
 def settled(said: Security, sources: Mapping[str, str], where: Where, problems: Problems) -> Security:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcpgateway.config.kinds import (
+from mcpgateway.config.fields import (
     FILLED,
     POLICY,
     PORT_LIMIT,
@@ -20,7 +20,7 @@ from mcpgateway.config.kinds import (
     WholeNumber,
 )
 from mcpgateway.config.model import GrantOf, ServerSettings, Transport
-from mcpgateway.config.section import Key, Section, keys_of, same
+from mcpgateway.config.section import Counts, Key, Section, keys_of, same
 
 TRANSPORTS = {
     "http": Transport.STREAMABLE_HTTP,
@@ -123,9 +123,16 @@ SERVER = Section(
             "command",
             PROGRAM,
             "The program, or a list of the program and its arguments.",
+            counts=Counts.NEW_PROCESS,
         ),
-        Key("args", ArgumentList(), "Arguments of the program."),
-        Key("env", VariableMap(), "Variables, as a mapping or as a list of ``K=V``.", {}),
+        Key("args", ArgumentList(), "Arguments of the program.", counts=Counts.NEW_PROCESS),
+        Key(
+            "env",
+            VariableMap(),
+            "Variables, as a mapping or as a list of ``K=V``.",
+            {},
+            counts=Counts.NEW_PROCESS,
+        ),
         same("environment", VariableMap(), "env"),
         Key(
             "env_policy",
@@ -134,45 +141,78 @@ SERVER = Section(
             " of these words and of names, such as ``[allow-list, SSH_AUTH_SOCK, -TZ]``.",
             "allow-list",
             is_ours=True,
+            counts=Counts.NEW_PROCESS,
         ),
-        Key("cwd", Text(), "The directory it runs in."),
+        Key("cwd", Text(), "The directory it runs in.", counts=Counts.NEW_PROCESS),
         Key(
             "url",
             Text(is_secret=True, least=1),
             "Where a server runs that is not started here: http, https, ws or wss. A path that ends in ``/sse`` "
             "means the older HTTP+SSE transport.",
+            counts=Counts.NEW_PROCESS,
         ),
         *(same(each, Text(is_secret=True, least=1), "url") for each in ("httpUrl", "serverUrl", "baseUrl")),
-        Key("headers", Strings(), "Headers that are sent with every request.", {}),
-        Key("auth", AUTH, "A token that is sent with every request."),
+        Key("headers", Strings(), "Headers that are sent with every request.", {}, counts=Counts.NEW_PROCESS),
+        Key("auth", AUTH, "A token that is sent with every request.", counts=Counts.NEW_PROCESS),
         Key(
             "oauth",
             Either({bool: Flag(), dict: OAUTH}),
             "Whether the gateway asks for a token (OAuth 2.1).",
             default=False,
+            counts=Counts.NEW_PROCESS,
         ),
         Key(
             "proxy",
             Text(is_secret=True),
             'The HTTP proxy for all requests to it and to what it names, ``http://HOST:PORT``; ``""`` is none. Else'
             " HTTPS_PROXY, HTTP_PROXY and NO_PROXY count.",
+            counts=Counts.NEW_PROCESS,
         ),
-        Key("ca_file", FILLED, "Certificates that are trusted instead of the system's."),
-        Key("insecure", Flag(), "``true``: the server's certificate is not looked at.", default=False),
-        Key("tls_verify", Flag(), "``false`` is the same as ``insecure: true``.", default=True),
+        Key(
+            "ca_file",
+            FILLED,
+            "Certificates that are trusted instead of the system's.",
+            counts=Counts.NEW_PROCESS,
+        ),
+        Key(
+            "insecure",
+            Flag(),
+            "``true``: the server's certificate is not looked at.",
+            default=False,
+            counts=Counts.NEW_PROCESS,
+        ),
+        Key(
+            "tls_verify",
+            Flag(),
+            "``false`` is the same as ``insecure: true``.",
+            default=True,
+            counts=Counts.NEW_PROCESS,
+        ),
         Key(
             "type",
             Choice.of("stdio", "local", "remote", "docker", "rest", *TRANSPORTS),
             "The kind of server, where its other keys do not say it.",
+            counts=Counts.NEW_PROCESS,
         ),
-        Key("transport", Choice.of("stdio", "docker", *TRANSPORTS), "How it is spoken with."),
+        Key(
+            "transport",
+            Choice.of("stdio", "docker", *TRANSPORTS),
+            "How it is spoken with.",
+            counts=Counts.NEW_PROCESS,
+        ),
         Key(
             "port",
             WholeNumber(1, PORT_LIMIT),
             "The port at which the program serves MCP itself; a program that already runs there is used.",
+            counts=Counts.NEW_PROCESS,
         ),
-        Key("path", FILLED, "The path at that port.", "/mcp"),
-        Key("docker", Either({str: FILLED, dict: DOCKER}), "The image of a container, or all about it."),
+        Key("path", FILLED, "The path at that port.", "/mcp", counts=Counts.NEW_PROCESS),
+        Key(
+            "docker",
+            Either({str: FILLED, dict: DOCKER}),
+            "The image of a container, or all about it.",
+            counts=Counts.NEW_PROCESS,
+        ),
         Key(
             "rest_url",
             Text(is_secret=True, least=1),
@@ -185,6 +225,7 @@ SERVER = Section(
             Text(is_secret=True, least=1),
             "File or URL of the service's OpenAPI description.",
             is_ours=True,
+            counts=Counts.NEW_PROCESS,
         ),
         Key(
             "operations",
@@ -192,6 +233,7 @@ SERVER = Section(
             "Which operations of the description are offered as tools: those that every list here has a place for; what"
             " begins with ``!`` is left out. Without it, all.",
             is_ours=True,
+            counts=Counts.NEW_PROCESS,
         ),
         Key(
             "credentials",
@@ -200,15 +242,21 @@ SERVER = Section(
             " key, a token, or for ``basic`` USER:PASSWORD.",
             {},
             is_ours=True,
+            counts=Counts.NEW_PROCESS,
         ),
-        Key("tools", Anything(), "The requests of the service that are offered as tools."),
+        Key(
+            "tools",
+            Anything(),
+            "The requests of the service that are offered as tools.",
+            counts=Counts.NEW_PROCESS,
+        ),
         *keys_of(ServerSettings),
-        Key("name", Text(), "Its name, where servers are a list."),
-        Key("description", Text(), "A note."),
-        Key("tags", Texts(), "Notes."),
-        Key("capabilities", Anything(), "Notes."),
+        Key("name", Text(), "Its name, where servers are a list.", counts=Counts.NEVER),
+        Key("description", Text(), "A note.", counts=Counts.NEVER, is_harmless=True),
+        Key("tags", Texts(), "Notes.", counts=Counts.NEVER, is_harmless=True),
+        Key("capabilities", Anything(), "Notes.", counts=Counts.NEVER, is_harmless=True),
         *(
-            Key(each, Anything(), "A setting of other clients; it is passed over.")
+            Key(each, Anything(), "A setting of other clients; it is passed over.", counts=Counts.NEVER)
             for each in "headersHelper autoApprove alwaysAllow alwaysLoad disabledTools trust lifecycle directTools"
             " includeTools excludeTools gallery version dev".split()
         ),

@@ -21,7 +21,7 @@ from jwt.exceptions import PyJWTError
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from mcpgateway.config.gateway_settings import Issuer
+from mcpgateway.config.security import Issuer
 from mcpgateway.errors import BackendError, GatewayError
 from mcpgateway.policy.access import WRONG, CredentialHolder, PresentedCredential
 from mcpgateway.policy.oauth import client, resource

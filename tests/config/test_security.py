@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.config.gateway_settings import Issuer, Security
 from mcpgateway.config.problems import Problems, Where
-from mcpgateway.config.security import overlaid, settled
+from mcpgateway.config.section import overlaid
+from mcpgateway.config.security import Issuer, Security, settled
 from tests.config.test_file_format import read
 
 WHERE = Where("/c", 1, "settings.security")

@@ -3,14 +3,27 @@
 import pytest
 from attrs import evolve, frozen
 
+from mcpgateway.config.diff import at_start, settings_changed
 from mcpgateway.config.document import Document
-from mcpgateway.config.edit.effective import Counts, counts_of
 from mcpgateway.config.entry import Entry, Origin, Scope
-from mcpgateway.config.kinds import Text, WholeNumber
+from mcpgateway.config.fields import Duration, Strings, Text, WholeNumber
+from mcpgateway.config.gateway_settings import GATEWAY, GatewaySettings
 from mcpgateway.config.model import Bridge, Concurrency, Lazy, Project, ServerSettings, Share
 from mcpgateway.config.problems import Problems
+from mcpgateway.config.reference import counts_of, known_keys, reference
 from mcpgateway.config.resolve import Building, World
-from mcpgateway.config.section import Key, Section, keys_of, said_of, same, setting, settings_of
+from mcpgateway.config.section import (
+    Counts,
+    Key,
+    Section,
+    keyed,
+    keys_of,
+    overlaid,
+    part,
+    same,
+    setting,
+    settings_of,
+)
 from mcpgateway.config.serverkeys import SERVER
 from mcpgateway.config.surface import Level
 from mcpgateway.protocol.versions import Era
@@ -37,45 +50,87 @@ OTHERS = {
 }
 
 
-@frozen(eq=False, kw_only=True)
+@frozen
+class Pot:
+    """Settings of a pot."""
+
+    litres: int = setting("litres", WholeNumber(1, 9), "How much it holds.", 3)
+
+
+POT = Section("A pot", keys_of(Pot))
+NAME = Key("name", Text(), "Its name.")
+
+
+@frozen
 class Stove:
     """Settings of a stove."""
 
     heat: int = setting(
-        1, Key("heat", WholeNumber(0, 9), "How hot.", 1), same("warmth", WholeNumber(0, 9), "heat")
+        "heat",
+        WholeNumber(0, 9),
+        "How hot it is.",
+        1,
+        also=(same("warmth", WholeNumber(0, 9), "heat"),),
+        counts=Counts.AT_START,
     )
-    pots: dict[str, str] = setting({})
-    name: str = setting(
-        "", Key("name", Text(), "Its name."), read=lambda said: said["name"].upper(), is_live=True
-    )
+    spices: dict[str, str] = setting("spices", Strings(), "What is at hand.", {}, is_secret=True)
+    flue_s: float = setting("open", Duration(), "How long the flue is open.", "2m", below="flue")
+    name: str = keyed(NAME, value="", read=lambda said: said["name"].upper())
+    is_named: bool = keyed(NAME, value=False, read=bool)
+    pot: Pot = part(Pot, Key("pot", POT, "The pot on it."))
 
 
 class DeclaredOnceTests:
     """One declaration is the field, its keys, what they take, and when a change counts."""
 
     @pytest.mark.parametrize(
-        ("written", "said"),
+        ("written", "expected"),
         [
             ({}, {}),
             ({"warmth": 2}, {"heat": 2}),
             ({"heat": 3, "warmth": 2}, {"heat": 3}),
-            ({"name": "oven"}, {"name": "OVEN"}),
+            ({"name": "oven"}, {"name": "OVEN", "is_named": True}),
+            ({"flue": {"open": "5s"}}, {"flue_s": 5.0}),
+            ({"pot": {"litres": 5}}, {"pot": Pot(5)}),
         ],
     )
-    def test_read(self, written, said):
-        """The first of its keys that is there says a setting."""
-        section = Section("A stove", keys_of(Stove))
+    def test_read(self, written, expected):
+        """The first of its keys that is there counts; a part keeps the settings that a file leaves out."""
+        flue = Section("A flue", keys_of(Stove, "flue"))
+        section = Section("A stove", [*keys_of(Stove), Key("flue", flue, "The flue.")])
         found = section.read(Document("f.yaml", written, lambda _: 1).root(), Problems())
-        assert said_of(Stove, found) == said
+        assert overlaid(Stove(), found) == evolve(Stove(), **expected)
+        assert overlaid(Stove(heat=7), {"pot": {"litres": 5}}) == Stove(heat=7, pot=Pot(5))
 
-    def test_what_is_not_said(self):
-        """What no key says holds by default, and no two records share a mapping."""
-        assert (Stove().heat, Stove().name) == (1, "")
-        assert Stove().pots is not Stove().pots
+    def test_defaults(self):
+        """A default is declared as a file has it, and no two instances share a mapping."""
+        assert (Stove().heat, Stove().flue_s, Stove().pot) == (1, 120.0, Pot(3))
+        assert Stove().spices is not Stove().spices
+        assert "spices" not in repr(Stove())
 
     def test_schema(self):
-        """The schema and the documentation have its keys, in their order."""
-        assert list(Section("A stove", keys_of(Stove)).json()["properties"]) == ["heat", "warmth", "name"]
+        """The schema and the documentation have the keys in the order of the fields, each once."""
+        assert list(Section("A stove", keys_of(Stove)).json()["properties"]) == [
+            *("heat", "warmth", "spices", "name", "pot"),
+        ]
+        assert [key.name for key in keys_of(Stove, "flue")] == ["open"]
+
+    @pytest.mark.parametrize(("declared", "section"), [(GatewaySettings, GATEWAY), (ServerSettings, SERVER)])
+    def test_one_place(self, declared, section):
+        """The reader, the schema, the reference and the editor have the keys of the declarations, and no copies."""
+        known = {id(each.key): each for each in known_keys()}
+        for key in keys_of(declared):
+            assert section.keys[key.name] is key
+            assert section.json()["properties"][key.name]["description"] == key.says
+            assert f"``{key.name}``" in reference()
+            assert known[id(key)].counts is (key.counts or Counts.AT_ONCE)
+
+    def test_at_start(self):
+        """A setting that counts at the start only is declared so, and the comparison of two settings knows it."""
+        before = GatewaySettings()
+        after = evolve(before, http_port=1, allow_remote=True, trace=evolve(before.trace, begin=True))
+        assert settings_changed(before, after) == ("http_port", "allow_remote", "trace")
+        assert at_start(before, after) == ("http_port", "trace")
 
     @pytest.mark.parametrize("name", settings_of(ServerSettings))
     def test_from_the_entry_to_the_server(self, name):
@@ -92,4 +147,5 @@ class DeclaredOnceTests:
         for key in how.keys:
             assert SERVER.keys[key.name] is key
             counts = counts_of(("servers", "NAME", key.name))
-            assert counts is (Counts.AT_ONCE if how.is_live else Counts.NEW_PROCESS)
+            assert counts is how.counts
+            assert counts in (Counts.AT_ONCE, Counts.NEW_PROCESS)

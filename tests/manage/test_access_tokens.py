@@ -17,7 +17,7 @@ from jwt.algorithms import ECAlgorithm
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
-from mcpgateway.config.gateway_settings import Issuer as Settings
+from mcpgateway.config.security import Issuer as Settings
 from mcpgateway.errors import BackendError
 from mcpgateway.manage.access_tokens import AGAIN_S, FRESH_S, GOOD_S, GRACE_S, AccessTokens
 from mcpgateway.policy.access import CredentialHolder, PresentedCredential

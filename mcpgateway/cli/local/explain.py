@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
-from attrs import frozen
-
-from mcpgateway.config.edit.effective import ANY, counts_of
-from mcpgateway.config.kinds import Either, ListOf, MapOf
-from mcpgateway.config.schema import TOP, ServerList
-from mcpgateway.config.section import Key, Section
-from mcpgateway.config.serverkeys import SERVER
+from mcpgateway.config.reference import ANY, KnownKey, known_keys
+from mcpgateway.config.section import Section
 from mcpgateway.errors import ConfigError
 from mcpgateway.system import printing
-
-DEPTH_LIMIT = 8
-
-
-@frozen
-class KnownKey:
-    """A key and the road to it."""
-
-    road: tuple[str, ...]
-    key: Key
 
 
 def explain(asked: str, *, as_json: bool = False) -> int:
@@ -43,36 +27,6 @@ def explain(asked: str, *, as_json: bool = False) -> int:
         return 0
     printing.put_text("\n".join(_said(each) for each in found))
     return 0
-
-
-def known_keys() -> Iterator[KnownKey]:
-    """All keys there are, each with its road."""
-    yield from _below(TOP, ())
-
-
-def _below(kind: Any, road: tuple[str, ...]) -> Iterator[KnownKey]:
-    if len(road) > DEPTH_LIMIT:
-        return
-    match kind:
-        case Section():
-            for name, key in kind.keys.items():
-                yield KnownKey((*road, name), key)
-                yield from _below(key.kind, (*road, name))
-        case ServerList():
-            if not key_is_alias(road):
-                yield from _below(SERVER, (*road, ANY))
-        case MapOf():
-            yield from _below(kind.kind, (*road, ANY))
-        case ListOf():
-            yield from _below(kind.kind, road)
-        case Either():
-            for each in kind.kinds.values():
-                yield from _below(each, road)
-
-
-def key_is_alias(road: tuple[str, ...]) -> bool:
-    """Whether servers are listed here under another name for ``servers``."""
-    return road != ("servers",)
 
 
 def _fits(road: tuple[str, ...], steps: tuple[str, ...]) -> bool:
@@ -97,7 +51,7 @@ def _value(known: KnownKey) -> dict[str, Any]:
         "takes": key.kind.words,
         "default": key.default,
         "is_served": key.is_served,
-        "counts": counts_of(known.road).value,
+        "counts": known.counts.value,
         "keys": list(key.kind.keys) if isinstance(key.kind, Section) else [],
     }
 
@@ -108,7 +62,7 @@ def _said(known: KnownKey) -> str:
     if key.default is not None:
         lines.append(f"  default: {json.dumps(key.default, ensure_ascii=False)}")
     if not (isinstance(key.kind, Section) or key.alias):
-        lines.append(f"  an edit counts {counts_of(known.road).value}")
+        lines.append(f"  an edit counts {known.counts.value}")
     if not key.is_served:
         lines.append("  It has no effect in this release.")
     if isinstance(key.kind, Section):

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from mcpgateway.config.document import Document, Place
 from mcpgateway.config.expand import SOURCE, VARIABLE
-from mcpgateway.config.gatewaykeys import GATEWAY
+from mcpgateway.config.gateway_settings import GATEWAY
 from mcpgateway.config.load import place_of
 from mcpgateway.config.merge import Blueprint
 from mcpgateway.config.model import ServerSpec

@@ -10,18 +10,19 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from mcpgateway.config.edit.edits import Edit, Put, Remove
+from mcpgateway.config.section import Key
+from mcpgateway.config.serverkeys import SERVER
 
 ENV, ENVIRONMENT, HEADERS = "env", "environment", "headers"
-# What only changes how a server is used, not what it is.
-HARMLESS = frozenset(
-    "share scope timeout timeout_ms timeoutMs requestTimeout interactive protocol bridge lazy replicas"
-    " concurrency prefix expose_tools pinned shield description tags capabilities".split()
-)
 
 
 def risky(keys: Iterable[str]) -> list[str]:
-    """Those of an entry's keys that say what a server is or is given, so that not everybody may change them."""
-    return sorted(set(keys) - HARMLESS)
+    """Return the keys that decide what a server is or is given, for which an edit needs more rights."""
+    return sorted(each for each in keys if each not in SERVER.keys or not _is_harmless(SERVER.keys[each]))
+
+
+def _is_harmless(key: Key) -> bool:
+    return key.is_harmless or (key.alias in SERVER.keys and SERVER.keys[key.alias].is_harmless)
 
 
 def is_on(entry: Mapping[str, Any]) -> bool:

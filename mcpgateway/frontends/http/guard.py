@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 
-from mcpgateway.config.gateway_settings import Issuer
+from mcpgateway.config.security import Issuer
 from mcpgateway.manage.credentials import Bearers, token_in
 from mcpgateway.policy.access import (
     WRONG,

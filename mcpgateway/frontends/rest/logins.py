@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import frozen
 
-from mcpgateway.config.values import DURATION_WORDS, seconds_in
+from mcpgateway.config.fields import DURATION_WORDS, seconds_in
 from mcpgateway.errors import InvalidParams
 from mcpgateway.frontends.rest.operation import OperationRequest
 from mcpgateway.manage import logins

@@ -10,7 +10,7 @@ from typing import Any
 from mcpgateway.config import serverkeys
 from mcpgateway.config.document import printable
 from mcpgateway.config.expand import FORBIDDEN, VARIABLE
-from mcpgateway.config.kinds import Either
+from mcpgateway.config.fields import Either
 from mcpgateway.config.names import NAME_CHARACTERS, RESERVED_AFTER_MCP, RESERVED_BEFORE_MCP
 from mcpgateway.config.section import Section
 from mcpgateway.discovery.naming import did_you_mean

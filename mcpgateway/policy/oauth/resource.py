@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from mcpgateway.config.gateway_settings import Issuer
+from mcpgateway.config.security import Issuer
 
 WELL_KNOWN = b"/.well-known/"
 METADATA = b"/.well-known/oauth-protected-resource"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.config.gateway_settings import Issuer
+from mcpgateway.config.security import Issuer
 from mcpgateway.policy.oauth.resource import base_of, challenge, described, is_for, scopes_in, subject_of
 
 OURS = ("https://mcp.example/base", "urn:mcp")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from mcpgateway.config.gateway_settings import GatewaySettings, Security, TraceSettings
+from mcpgateway.config.gateway_settings import GatewaySettings, TraceSettings
 from mcpgateway.config.model import OAuth, Profile, Remote, Rest, ServerSpec
 from mcpgateway.config.resolve import World
+from mcpgateway.config.security import Security
 from mcpgateway.config.settings import Settings
 from mcpgateway.policy.secrets.configured import configured, secrets_of_server, written
 

@@ -1,4 +1,4 @@
-"""Kinds of values: how each is read, what is said to be allowed, and how JSON Schema says the same."""
+"""The kinds of values that a field of the configuration takes: reading, the words for what is allowed, JSON Schema."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from typing import Any, Protocol
 
 from attrs import frozen
 
-from mcpgateway.config import values
-from mcpgateway.config.document import Place
+from mcpgateway.config.document import Place, shown
 from mcpgateway.config.environment import EnvPolicy, Inherited
 from mcpgateway.config.problems import Problems
-from mcpgateway.config.surface import Level
 from mcpgateway.errors import ConfigError
+
+DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+# Longer waits than a year are mistakes, and a timer could not hold them.
+DURATION_LIMIT_S = 366 * 86400.0
+DURATION_WORDS = "a duration such as 30s, 2m, 500ms or a number of seconds"
 
 
 class Kind(Protocol):
@@ -30,7 +34,7 @@ class Kind(Protocol):
         """
 
     def json(self) -> dict[str, Any]:
-        """Return the JSON Schema of such values."""
+        """Return the JSON Schema of such"""
 
 
 @frozen(eq=False, repr=False)
@@ -47,7 +51,7 @@ class Text:
 
     def read(self, place: Place, problems: Problems) -> str:
         """Read a text."""
-        found = values.secret(place) if self.is_secret else values.text(place)
+        found = secret(place) if self.is_secret else text(place)
         if len(found.strip()) < self.least:
             raise place.wrong(f"{self.words}, which must not be empty")
         return found
@@ -65,10 +69,12 @@ class Flag:
 
     def read(self, place: Place, problems: Problems) -> bool:
         """Read true or false."""
-        return values.flag(place)
+        if not isinstance(place.value, bool):
+            raise place.wrong(self.words)
+        return place.value
 
     def json(self) -> dict[str, Any]:
-        """Return the JSON Schema of truth values."""
+        """Return the JSON Schema of truth"""
         return {"type": "boolean"}
 
 
@@ -86,7 +92,10 @@ class WholeNumber:
 
     def read(self, place: Place, problems: Problems) -> int:
         """Read a whole number."""
-        return values.whole(place, self.least, self.most)
+        value = place.value
+        if isinstance(value, bool) or not isinstance(value, int) or not self.least <= value <= self.most:
+            raise place.wrong(self.words)
+        return value
 
     def json(self) -> dict[str, Any]:
         """Return the JSON Schema of the numbers."""
@@ -109,21 +118,28 @@ class Duration:
         """What is allowed, for people."""
         if self.unit == "ms":
             return "a number of milliseconds"
-        return f"a duration of at least {self.least_s:g}s" if self.least_s else values.DURATION_WORDS
+        return f"a duration of at least {self.least_s:g}s" if self.least_s else DURATION_WORDS
 
     def read(self, place: Place, problems: Problems) -> float:
-        """Read a duration in seconds."""
-        found = values.duration_ms(place) if self.unit == "ms" else values.duration_s(place)
-        if found < self.least_s:
+        """Read a duration in seconds: a number, or a number with its unit."""
+        value, unit = place.value, UNIT_SECONDS[self.unit]
+        seconds: float | None = None
+        if isinstance(value, str):
+            seconds = seconds_in(value, unit)
+        elif isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 10**15:
+            seconds = value * unit
+        if seconds is None or not 0 <= seconds <= DURATION_LIMIT_S:
+            raise place.wrong(self.words if self.unit == "ms" else DURATION_WORDS)
+        if seconds < self.least_s:
             raise place.wrong(self.words)
-        return found
+        return float(seconds)
 
     def json(self) -> dict[str, Any]:
         """Return the JSON Schema of durations; that they are not too short is left to the reader."""
         return {
             "anyOf": [
                 {"type": "number", "minimum": 0},
-                {"type": "string", "pattern": rf"^\s*{values.DURATION.pattern}\s*$"},
+                {"type": "string", "pattern": rf"^\s*{DURATION.pattern}\s*$"},
             ]
         }
 
@@ -160,7 +176,7 @@ class Choice:
 
 @frozen(eq=False, repr=False)
 class Switch:
-    """Several words, of which YAML 1.1 and JSON have some as truth values."""
+    """Several words, of which YAML 1.1 and JSON have some as truth"""
 
     means: Mapping[str, Any]
     truths: Mapping[bool, Any]
@@ -179,7 +195,7 @@ class Switch:
         return self.means[place.value]
 
     def json(self) -> dict[str, Any]:
-        """Return the JSON Schema of words and truth values."""
+        """Return the JSON Schema of words and truth"""
         return {"enum": [*self.means, *self.truths]}
 
 
@@ -196,10 +212,10 @@ class Texts:
     def read(self, place: Place, problems: Problems) -> tuple[str, ...]:
         """Read a list of texts."""
         if not self.is_secret:
-            return values.texts(place)
+            return texts(place)
         if not isinstance(place.value, list):
             raise place.wrong_secret(self.words)
-        return tuple(values.secret(each) for each in place.items())
+        return tuple(secret(each) for each in place.items())
 
     def json(self) -> dict[str, Any]:
         """Return the JSON Schema of such lists."""
@@ -219,7 +235,9 @@ class ArgumentList:
 
     def read(self, place: Place, problems: Problems) -> tuple[str, ...]:
         """Read a list of arguments."""
-        found = values.words(place)
+        if not isinstance(place.value, list):
+            raise place.wrong_secret(self.words)
+        found = tuple(plain(each) for each in place.items())
         if self.least and (len(found) < self.least or not found[0].strip()):
             raise place.wrong_secret("a list that begins with a program")
         return found
@@ -238,7 +256,22 @@ class VariableMap:
 
     def read(self, place: Place, problems: Problems) -> dict[str, str]:
         """Read variables by their names."""
-        return values.variables(place)
+        found: dict[str, str] = {}
+        if isinstance(place.value, dict):
+            for key in place.value:
+                if not key or "=" in key or "\0" in key:
+                    raise place.wrong_secret(f"names of variables, not {shown(key)}")
+                if place.value[key] is not None:
+                    found[key] = plain(place.at(key))
+        elif isinstance(place.value, list):
+            for index, each in enumerate(place.value):
+                name, equals, value = each.partition("=") if isinstance(each, str) else ("", "", "")
+                if not name or not equals or "\0" in each:
+                    raise place.at(index).wrong_secret("KEY=VALUE")
+                found[name] = value
+        else:
+            raise place.wrong_secret(self.words)
+        return found
 
     def json(self) -> dict[str, Any]:
         """Return the JSON Schema of both forms."""
@@ -263,7 +296,7 @@ class Strings:
             raise place.wrong_secret(self.words)
         names = [each for each in place.value if place.value[each] is not None]
         try:
-            return {each: values.plain(place.at(each)) for each in names}
+            return {each: plain(place.at(each)) for each in names}
         except ConfigError:
             if self.hides_names:
                 raise place.wrong_secret(self.words) from None
@@ -297,7 +330,7 @@ class Tree:
 
     def read(self, place: Place, problems: Problems) -> dict[str, Any]:
         """Return the mapping."""
-        found: dict[str, Any] = values.mapping(place).value
+        found: dict[str, Any] = mapping(place).value
         return found
 
     def json(self) -> dict[str, Any]:
@@ -365,7 +398,7 @@ class MapOf:
 
     def read(self, place: Place, problems: Problems) -> dict[str, Any]:
         """Read the members that can be read; the others are problems."""
-        members = ((each.key, tried(self.kind, each, problems)) for each in values.mapping(place).members())
+        members = ((each.key, tried(self.kind, each, problems)) for each in mapping(place).members())
         return {key: value for key, value in members if value is not None}
 
     def json(self) -> dict[str, Any]:
@@ -387,7 +420,7 @@ class EnvPolicyKind:
 
     def read(self, place: Place, problems: Problems) -> EnvPolicy:
         """Read a policy."""
-        said = values.texts(place) if isinstance(place.value, list) else (values.text(place),)
+        said = texts(place) if isinstance(place.value, list) else (text(place),)
         known = {each.value: each for each in Inherited}
         chosen = [each for each in said if each in known]
         names = [each for each in said if each not in known]
@@ -411,8 +444,6 @@ POLICY_NAME = re.compile(r"-?[A-Za-z_][A-Za-z0-9_]*[*]?")
 POLICY = EnvPolicyKind()
 FILLED = Text(least=1)
 PORT_LIMIT = 65535
-# "full" is what some files call the most that is shortened.
-LEVELS = Switch({**{each.value: each for each in Level}, "full": Level.LEAN}, {False: Level.OFF})
 
 
 def tried(kind: Kind, place: Place, problems: Problems) -> Any:
@@ -422,3 +453,60 @@ def tried(kind: Kind, place: Place, problems: Problems) -> Any:
     except ConfigError as why:
         problems.catch(why)
         return None
+
+
+def text(place: Place) -> str:
+    """Read a text."""
+    if not isinstance(place.value, str):
+        raise place.wrong("text")
+    if "\0" in place.value:
+        raise place.wrong_secret("text without a NUL")
+    return place.value
+
+
+def secret(place: Place) -> str:
+    """Read a text that messages must not show."""
+    if not isinstance(place.value, str) or "\0" in place.value:
+        raise place.wrong_secret("text")
+    return place.value
+
+
+def texts(place: Place) -> tuple[str, ...]:
+    """Read a list of texts; one text alone counts as a list of one."""
+    if isinstance(place.value, str):
+        return (text(place),)
+    if not isinstance(place.value, list):
+        raise place.wrong("a list of texts")
+    return tuple(text(each) for each in place.items())
+
+
+def plain(place: Place) -> str:
+    """Read a text, or a number or boolean as the text it was written as; it is never shown."""
+    match place.value:
+        case str() if "\0" not in place.value:
+            return place.value
+        case bool():
+            return place.document.written.get(place.path, "true" if place.value else "false")
+        case int() | float():
+            return place.document.written.get(place.path, str(place.value))
+        case _:
+            raise place.wrong_secret("text")
+
+
+def mapping(place: Place) -> Place:
+    """Check that a place holds a mapping."""
+    if not isinstance(place.value, dict):
+        raise place.wrong_secret("a mapping")
+    return place
+
+
+def seconds_in(text: str, unit: float = 1.0) -> float | None:
+    """The seconds that a text such as ``30s`` means; None where it means none, or too many.
+
+    :param unit: what a number alone counts, in seconds.
+    """
+    match = DURATION.fullmatch(text.strip())
+    if match is None or len(match[1]) >= 20:
+        return None
+    seconds = float(match[1]) * (UNIT_SECONDS[match[2]] if match[2] else unit)
+    return seconds if seconds <= DURATION_LIMIT_S else None
