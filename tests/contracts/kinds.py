@@ -33,14 +33,14 @@ class Does:
     :ivar echo: a tool that answers with its argument, the name of that, and what it puts in front.
     :ivar slow: a tool that takes very long, with its arguments.
     :ivar steps: a tool that tells of its progress five times.
-    :ivar asks: a tool that asks its client, the capability that this needs, and the method.
+    :ivar asks: a tool that asks its client, with its arguments, and the method.
     :ivar lists: further methods that list something.
     """
 
     echo: tuple[str, str, str] = ("", "", "")
     slow: tuple[str, Mapping[str, Any]] = ("", {})
     steps: tuple[str, Mapping[str, Any]] = ("", {})
-    asks: tuple[str, Mapping[str, Any], str, str] = ("", {}, "", "")
+    asks: tuple[str, Mapping[str, Any], str] = ("", {}, "")
     lists: tuple[str, ...] = ()
 
 
@@ -51,7 +51,6 @@ EVERYTHING = Does(
     asks=(
         "trigger-sampling-request",
         {"prompt": "Well?", "maxTokens": 9},
-        "sampling",
         "sampling/createMessage",
     ),
     lists=("prompts/list", "resources/list", "resources/templates/list"),
@@ -60,16 +59,17 @@ FAST = Does(
     echo=("echo", "text", ""),
     slow=("slow", {"ms": 600_000}),
     steps=("steps", {"count": 5}),
-    asks=("ask", {}, "elicitation", "elicitation/create"),
+    asks=("ask", {}, "elicitation/create"),
     lists=("prompts/list", "resources/list"),
 )
 FIXTURE = Does(
     echo=("echo", "text", ""),
     slow=("mute", {}),
-    asks=("ask", {"method": "roots/list", "params": "{}"}, "roots", "roots/list"),
+    asks=("ask", {"method": "roots/list", "params": "{}"}, "roots/list"),
 )
 TIME = Does()
 PETS = Does(echo=("echo", "text", ""), slow=("slow", {"ms": 600_000, "text": "x"}))
+CAPABILITIES = ("sampling", "elicitation", "roots")
 REPLIES = {
     "sampling/createMessage": {
         "role": "assistant",

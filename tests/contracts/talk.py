@@ -24,6 +24,7 @@ class Talk:
 
     :ivar heard: every message that is no answer, in the order of arrival; an answer is there as its id.
     :ivar ends: how often, and how, the backend has ended.
+    :ivar hello: what the server said of itself.
     :ivar replies: what requests of the server's are answered with, by method.
     """
 
@@ -31,6 +32,7 @@ class Talk:
         self.heard: list[Any] = []
         self.garbage: list[bytes] = []
         self.ends: list[Gone] = []
+        self.hello: Message = {}
         self.replies: dict[str, Any] = {}
         self._waiting: dict[int, Deferred[Message]] = {}
         self._number = 0
@@ -95,14 +97,13 @@ class Talk:
         found: Message = answer["result"]
         return found
 
-    async def meet(self, **capabilities: Any) -> Message:
+    async def meet(self, **capabilities: Any) -> None:
         """Shake hands."""
         info = {"name": "contract", "version": "1"}
-        hello = await self.result(
+        self.hello = await self.result(
             "initialize", protocolVersion="2025-06-18", capabilities=capabilities, clientInfo=info
         )
         self.notify("notifications/initialized")
-        return hello
 
     async def call(self, tool: str, **arguments: Any) -> str:
         """Call a tool; the text of its result."""

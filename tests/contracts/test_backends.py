@@ -26,7 +26,7 @@ from mcpgateway.system.process.orphans import Registry
 from mcpgateway.system.process.processes import bearing, seal_descriptors
 from mcpgateway.system.process.procfs import is_alive
 from mcpgateway.system.process.socket_owners import SocketSearch
-from tests.contracts.kinds import KINDS, REPLIES, Kind, Place
+from tests.contracts.kinds import CAPABILITIES, KINDS, REPLIES, Kind, Place
 from tests.contracts.talk import Talk, descriptors, until
 
 pytestmark = pytest.mark.functional
@@ -73,6 +73,51 @@ class House:
         self.guardian.stop()
 
 
+class Conversations:
+    """One conversation with a server of each kind, begun when the first test asks for it."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._places: list[Place] = []
+        self._houses: list[House] = []
+        self._talks: dict[str, Talk] = {}
+
+    async def of(self, name: str) -> Talk:
+        """The conversation with a server of a kind, after the handshake."""
+        if name not in self._talks:
+            directory = self._directory / name
+            directory.mkdir()
+            place, house = Place(directory), House(directory)
+            self._places.append(place)
+            self._houses.append(house)
+            talk = await house.talk(KINDS[name].good(place))
+            talk.replies = REPLIES
+            await talk.meet(**{each: {} for each in CAPABILITIES})
+            self._talks[name] = talk
+        return self._talks[name]
+
+    async def close(self) -> None:
+        """Stop everything; each conversation has had one end, and nothing is left."""
+        for house in self._houses:
+            await house.close()
+            assert not house.processes
+        assert [len(talk.ends) for talk in self._talks.values()] == [1] * len(self._talks)
+
+    def kill(self) -> None:
+        """KILL what is left."""
+        for place in self._places:
+            place.end_servers()
+        for house in self._houses:
+            ended(house)
+
+
+def ended(house: House) -> None:
+    """KILL everything that a house has started and that still runs."""
+    house.guardian.stop()
+    for pid in house.processes:
+        os.kill(pid, signal.SIGKILL)
+
+
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
     """A house of the test's own; whatever it has started is killed in the end."""
@@ -81,9 +126,28 @@ def house(tmp_path: Path) -> Iterator[House]:
     made = House(home)
     yield made
     pytest_twisted.blockon(made.backends.web.close())
-    made.guardian.stop()
-    for pid in made.processes:
-        os.kill(pid, signal.SIGKILL)
+    ended(made)
+
+
+@pytest.fixture(scope="module")
+def conversations(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Conversations]:
+    """The conversations that tests share which neither begin nor end any."""
+    made = Conversations(tmp_path_factory.mktemp("conversations"))
+    try:
+        yield made
+        pytest_twisted.blockon(_deferred(made.close()))
+    finally:
+        made.kill()
+
+
+@pytest.fixture
+def talk(conversations: Conversations, kind: Kind, request: pytest.FixtureRequest) -> Talk:
+    """The conversation with a server of this kind."""
+    name = next(name for name, each in KINDS.items() if each is kind)
+    made: Talk = pytest_twisted.blockon(_deferred(conversations.of(name)))
+    assert not made.ends
+    made.heard.clear()
+    return made
 
 
 @pytest.fixture
@@ -121,12 +185,10 @@ class TalkTests:
 
     @EVERY
     @pytest_twisted.ensureDeferred
-    async def test_handshake(self, house: House, place: Place, kind: Kind) -> None:
+    async def test_handshake(self, talk: Talk, kind: Kind) -> None:
         """The server says who it is, lists its tools, and what else it has; what it does not know is its own error."""
-        talk = await house.talk(kind.good(place))
         verifyObject(IBackend, talk.backend)
-        hello = await talk.meet()
-        assert hello["serverInfo"]["name"]
+        assert talk.hello["serverInfo"]["name"]
         tools = await talk.result("tools/list")
         names = [tool["name"] for tool in tools["tools"]]
         assert names
@@ -135,41 +197,32 @@ class TalkTests:
             assert await talk.result(method)
         assert "error" in await talk.ask("no/such/method")
         assert await talk.result("ping") == {}
-        await house.close()
 
     @ECHOING
     @pytest_twisted.ensureDeferred
-    async def test_many_at_once(self, house: House, place: Place, kind: Kind) -> None:
+    async def test_many_at_once(self, talk: Talk, kind: Kind) -> None:
         """Calls side by side come back to their callers, also those that were written before anything was heard."""
-        talk = await house.talk(kind.good(place))
-        await talk.meet()
         tool, name, front = kind.does.echo
         said = await gatherResults(
             [_deferred(talk.call(tool, **{name: f"text {number} é\n"})) for number in range(CALLS)]
         )
         assert said == [f"{front}text {number} é\n" for number in range(CALLS)]
-        await house.close()
 
     @ECHOING
     @pytest_twisted.ensureDeferred
-    async def test_large(self, house: House, place: Place, kind: Kind) -> None:
+    async def test_large(self, talk: Talk, kind: Kind) -> None:
         """A large answer comes whole, and as one message."""
-        talk = await house.talk(kind.good(place))
-        await talk.meet()
         tool, name, front = kind.does.echo
         size = 60_000 if name == "text" and kind.does.lists == () and not kind.does.asks[0] else LARGE
         if size == LARGE:
             assert await talk.call(tool, **{name: "x" * size}) == front + "x" * size
         else:  # a URL is not that long
             assert await talk.call("big", bytes=LARGE) == "x" * LARGE
-        await house.close()
 
     @kinds(lambda kind: kind.does.steps[0])
     @pytest_twisted.ensureDeferred
-    async def test_notices(self, house: House, place: Place, kind: Kind) -> None:
+    async def test_notices(self, talk: Talk, kind: Kind) -> None:
         """What is said of a call under way comes in its order, and before the answer."""
-        talk = await house.talk(kind.good(place))
-        await talk.meet()
         tool, arguments = kind.does.steps
         meta = {"progressToken": "mine"}
         number, answer = talk.request("tools/call", name=tool, arguments=arguments, _meta=meta)
@@ -181,27 +234,20 @@ class TalkTests:
             if isinstance(each, dict) and each.get("method") == "notifications/progress"
         ]
         assert told == [1, 2, 3, 4, 5]
-        await house.close()
 
     @kinds(lambda kind: kind.does.asks[0])
     @pytest_twisted.ensureDeferred
-    async def test_questions(self, house: House, place: Place, kind: Kind) -> None:
+    async def test_questions(self, talk: Talk, kind: Kind) -> None:
         """A request of the server's own is delivered, and the answer to it gets back."""
-        talk = await house.talk(kind.good(place))
-        tool, arguments, capability, method = kind.does.asks
-        talk.replies = REPLIES
-        await talk.meet(**{capability: {}})
+        tool, arguments, method = kind.does.asks
         said = await talk.call(tool, **arguments)
         assert method in [each.get("method") for each in talk.heard if isinstance(each, dict)]
         assert said
-        await house.close()
 
     @SLOW
     @pytest_twisted.ensureDeferred
-    async def test_cancelling(self, house: House, place: Place, kind: Kind) -> None:
+    async def test_cancelling(self, talk: Talk, kind: Kind) -> None:
         """A call that is taken back harms no other."""
-        talk = await house.talk(kind.good(place))
-        await talk.meet()
         tool, arguments = kind.does.slow
         number, _ = talk.request("tools/call", name=tool, arguments=arguments)
         name, argument, front = kind.does.echo
@@ -209,7 +255,6 @@ class TalkTests:
         talk.notify("notifications/cancelled", requestId=number, reason="no need any more")
         assert await talk.call(name, **{argument: "after"}) == f"{front}after"
         assert not talk.ends
-        await house.close()
 
 
 class EndTests:
