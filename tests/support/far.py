@@ -9,13 +9,13 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from tests.support import forkserver
 from tests.support.gateway import BIN, LIMIT_S, Gateway, eventually
 from tests.support.ports import free_port
 from tests.support.real_servers import ROOT
@@ -44,7 +44,7 @@ class Server:
         self.port = free_port()
         self._argv = [each.replace("PORT", str(self.port)) for each in argv]
         self._env = {"PATH": os.environ["PATH"], "PORT": str(self.port), **env}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | forkserver.Forked | None = None
 
     @classmethod
     def everything(cls, kind: str) -> Self:
@@ -54,7 +54,7 @@ class Server:
     @classmethod
     def python(cls, *options: str) -> Self:
         """A server on the Python SDK."""
-        return cls([sys.executable, str(OVER_HTTP), "PORT", *options])
+        return cls([str(OVER_HTTP), "PORT", *options])
 
     @property
     def url(self) -> str:
@@ -63,9 +63,11 @@ class Server:
 
     def start(self) -> Self:
         """Start it, and wait until it listens."""
-        self._process = subprocess.Popen(
-            self._argv, env=self._env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        if self._argv[0] == str(OVER_HTTP):
+            self._process = forkserver.script(self._argv, self._env)
+        else:
+            nothing = subprocess.DEVNULL
+            self._process = subprocess.Popen(self._argv, env=self._env, stdout=nothing, stderr=nothing)
         eventually(lambda: answers(self.port), "the server listens")
         return self
 

@@ -4,7 +4,8 @@ Most of the time that the functional tests take is the import of the same module
 A program that is forked is a process as any other: it has its own arguments, environment, directory, descriptors and
 reactor, and ``ps`` and ``/proc`` show them.  A gateway that such a command starts comes from it in the same way.
 
-Run as ``python -P -m tests.support.forkserver DESCRIPTOR``: a Unix socket on which requests come and exits are told.
+Run as ``python -P -m tests.support.forkserver DESCRIPTOR PROGRAMS``: a Unix socket on which requests come and exits are
+told, and which programs it forks, `OURS` or `SDK`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import json
 import os
 import pkgutil
 import posix
+import runpy
 import select
 import signal
 import socket
@@ -69,6 +71,23 @@ ENTIRE = (
     "policy",
     "truncation",
     "views",
+)
+# The servers of tests that are scripts on the Python SDK need other modules; those of each are in `OVER_SDK`.
+OURS, SDK = "ours", "sdk"
+SCRIPTS = ("over_http.py", "protected.py")
+OVER_SDK = (
+    "mcp.server",
+    "mcp.server.auth.middleware.auth_context",
+    "mcp.server.auth.provider",
+    "mcp.server.auth.settings",
+    "mcp.server.mcpserver",
+    "mcp.server.sse",
+    "mcp.server.streamable_http_manager",
+    "mcp.shared.auth",
+    "uvicorn",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.auto",
+    "uvicorn.protocols.http.auto",
 )
 # What an interpreter would have done otherwise from its beginning.
 FOR_PYTHON = ("PYTHON", "LD_", "LC_")
@@ -122,9 +141,9 @@ class Forked:
 class ForkServer:
     """The process that programs are forked from, as its user sees it."""
 
-    def __init__(self) -> None:
+    def __init__(self, programs: str) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        argv = [sys.executable, "-P", "-m", __name__, str(theirs.fileno())]
+        argv = [sys.executable, "-P", "-m", __name__, str(theirs.fileno()), programs]
         environ = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
         root = Path(__file__).parents[2]
         self._process = subprocess.Popen(
@@ -182,17 +201,35 @@ class ForkServer:
         self._process.wait()
 
 
-_servers: list[ForkServer] = []
+_servers: dict[str, ForkServer] = {}
 _choice = threading.Lock()
 
 
-def server() -> ForkServer:
-    """The fork server of this process; one that has ended is replaced."""
+def server(programs: str = OURS) -> ForkServer:
+    """The fork server of this process for some programs; one that has ended is replaced."""
     with _choice:
         for _ in range(2):
-            if not _servers or not _servers[-1].is_up():
-                _servers.append(ForkServer())
-        return _servers[-1]
+            if programs not in _servers or not _servers[programs].is_up():
+                _servers[programs] = ForkServer(programs)
+        return _servers[programs]
+
+
+def script(
+    argv: Sequence[str], environ: Mapping[str, str] | None = None, *, is_quiet: bool = True
+) -> Forked | subprocess.Popen[bytes]:
+    """Start one of `SCRIPTS`, forked where it can be.
+
+    :param argv: the script and its arguments.
+    :param is_quiet: what it says is of no use.
+    """
+    assert Path(argv[0]).name in SCRIPTS
+    environ = dict(os.environ) if environ is None else environ
+    said = subprocess.DEVNULL if is_quiet else None
+    if not _Shown.can():
+        return subprocess.Popen([sys.executable, *argv], env=environ, stdout=said, stderr=said)
+    with Path(os.devnull).open("r+b") as nothing:
+        out, err = (nothing.fileno(),) * 2 if is_quiet else (1, 2)
+        return server(SDK).start(argv, environ, Path.cwd(), (nothing.fileno(), out, err))
 
 
 def can_fork(argv: Sequence[str], environ: Mapping[str, str]) -> bool:
@@ -365,6 +402,10 @@ class _Server:
 def _run(argv: list[str], environ: dict[str, str], directory: str) -> NoReturn:
     os.chdir(directory)
     _be(argv, environ)
+    if Path(argv[0]).name in SCRIPTS:
+        sys.path[0:1] = [str(Path(argv[0]).parent), *sys.path[0:1]]
+        runpy.run_path(argv[0], run_name="__main__")
+        sys.exit()
     if PROGRAMS[Path(argv[0]).name] == COMMAND:
         posix.execve = os.execve = _exec
     sys.exit(_program(argv)())  # type: ignore[arg-type]
@@ -440,8 +481,7 @@ def _entire() -> Iterator[str]:
                 yield each.name
 
 
-def main() -> NoReturn:
-    """Import what our programs need, and fork them."""
+def _imports_ours() -> None:
     from mcpgateway.tap import leave_out_openssl  # the other side has no use for it
 
     leave_out_openssl()  # as most gateways do; one that needs it lets it in
@@ -451,7 +491,18 @@ def main() -> NoReturn:
         name for name, each in sys.modules.items() if each
     }
     assert not too_much, f"{too_much} of {list(sys.modules)} with {sys.path}"
-    server = _Server(int(sys.argv[1]))
+
+
+def _imports_sdk() -> None:
+    for each in OVER_SDK:
+        importlib.import_module(each)
+
+
+def main() -> NoReturn:
+    """Import what some programs need, and fork them."""
+    descriptor, programs = sys.argv[1:]
+    {OURS: _imports_ours, SDK: _imports_sdk}[programs]()
+    server = _Server(int(descriptor))
     gc.collect()
     gc.freeze()
     server.greet()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -14,12 +13,13 @@ from contextlib import contextmanager
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.support import forkserver
 from tests.support.real_servers import PYPI_BIN, ROOT
 
 LIMIT_S = 60.0
 SERVERS = ROOT / "tests" / "servers"
 KINDS = {
-    "sdk": (sys.executable, str(SERVERS / "protected.py")),
+    "sdk": (str(SERVERS / "protected.py"),),
     "authlib": (str(PYPI_BIN / "python"), str(SERVERS / "authlib_protected.py")),
 }
 
@@ -37,7 +37,10 @@ class Protected:
             self.port = free.getsockname()[1]
         self.kind = kind
         self.origin = f"http://127.0.0.1:{self.port}"
-        self._process = subprocess.Popen([*KINDS[kind], str(self.port), *options])
+        argv = [*KINDS[kind], str(self.port), *options]
+        self._process: subprocess.Popen[bytes] | forkserver.Forked = (
+            forkserver.script(argv, is_quiet=False) if kind == "sdk" else subprocess.Popen(argv)
+        )
 
     @property
     def url(self) -> str:
@@ -79,7 +82,7 @@ class Protected:
     def close(self) -> None:
         """End it."""
         self._process.kill()
-        self._process.wait()
+        self._process.wait(LIMIT_S)
 
 
 @contextmanager
