@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -73,6 +74,7 @@ class ViewGateway(Gateway):
 class ViewStorm:
     """One storm.
 
+    :ivar wanted: what has to happen in it; it blows on until then.
     :ivar resident: what the gateway has occupied, in KiB, second by second.
     """
 
@@ -80,6 +82,7 @@ class ViewStorm:
     seed: str
     places: int
     seconds: float
+    wanted: Sequence[str]
     gateway: ViewGateway = field(init=False)
     world: World = field(init=False)
     fronts: list[Front] = field(factory=list)
@@ -103,12 +106,20 @@ class ViewStorm:
                 asyncio.create_task(self._guarded(each, "a place or the churn")) for each in [*works, *churn]
             ]
             await asyncio.sleep(self.seconds)
+            for _ in range(int(LIMIT_S)):
+                if self.missing:
+                    await asyncio.sleep(1)
             self.over.set()
             await asyncio.gather(*tasks)
             await self._guarded(self._calm(), "the calm after the storm")
             await asyncio.to_thread(self.gateway.stop)
         finally:
             await asyncio.to_thread(self.gateway.__exit__, ValueError)
+
+    @property
+    def missing(self) -> list[str]:
+        """What has not happened."""
+        return [each for each in self.wanted if not self.world.counts[each]]
 
     async def _guarded(self, work: Any, what: str) -> None:
         try:
@@ -203,9 +214,12 @@ class ViewStorm:
 
     async def _edits(self) -> None:
         random = Random(f"{self.seed}/edits")
+        edits = (self._come_or_go, self._come_or_go, self._rename, self._veil)
         while not self.over.is_set():
-            await asyncio.sleep(random.uniform(0.5, 2))
-            await random.choice((self._come_or_go, self._come_or_go, self._rename, self._veil))(random)
+            for edit in random.sample(edits, len(edits)):
+                await asyncio.sleep(random.uniform(0.2, 1.5))
+                if not self.over.is_set():
+                    await edit(random)
 
     async def _come_or_go(self, random: Random) -> None:
         server = self.world.servers[random.choice(list(COMING))]
