@@ -16,9 +16,10 @@ PYPI_CLIENTS := build/clients-pypi/.made
 NPM_REMOTES := tests/remotes/npm/node_modules/.made
 PYPI_REMOTES := build/remotes-pypi/.made
 
-# Those that mostly wait begin with the longest ones, which would else be waited for at the end.
+# Those that mostly wait begin with the longest ones, which would else be waited for at the end.  Each is named: pytest
+# leaves out a file of a folder that is named too.
 LONGEST := $(wildcard $(addprefix tests/functional/test_,lifecycle_commands.py outliving.py remote.py running.py restart.py shim.py))
-FUNCTIONAL := -m "not soak" $(LONGEST) tests/functional tests/contracts
+FUNCTIONAL := -m "not soak" $(LONGEST) $(filter-out $(LONGEST),$(sort $(wildcard tests/functional/test_*.py))) tests/contracts
 
 # Hundreds of processes import the same modules, which are compiled once.
 unexport PYTHONDONTWRITEBYTECODE
@@ -28,7 +29,7 @@ UNIT := $(ELSEWHERE) --ignore=tests/functional --ignore=tests/contracts tests
 PYTEST := $(BIN)/python -m pytest --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help venv servers run test tests compiled lint structure roads types imports unit coverage functional soak conformance test-clients test-remotes test-browser bench docs package clean format
+.PHONY: help venv servers run test tests lint structure roads types imports unit coverage functional soak conformance test-clients test-remotes test-browser bench docs package clean format
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,8 +58,7 @@ run: $(VENV) ## serve ~/.claude.json and two demo servers on http://localhost:91
 	exec $(BIN)/twistd -n --pidfile= mcpgateway --port $(PORT) $(RUN_ARGS)
 
 # Tests that wait for processes leave time for all that computes, one after the other, beside them.
-test: ## everything that must hold before a change lands
-	$(MAKE) compiled
+test: $(VENV) servers ## everything that must hold before a change lands
 	$(MAKE) --jobs=2 --output-sync=target functional lint types docs package unit
 
 lint: $(VENV) ## formatting, ruff, import contracts, docstrings, spelling
@@ -81,16 +81,14 @@ roads: $(VENV) ## the modules that a call crosses, for each kind of client, endp
 types: $(VENV) ## mypy, strict
 	$(BIN)/mypy
 
-tests: ## the unit and the functional tests
-	$(MAKE) compiled
+tests: $(VENV) servers ## the unit and the functional tests
 	$(MAKE) --jobs=2 --output-sync=target functional unit
 
 # What each of the processes that run tests would have to compile for itself.
-compiled: $(VENV) servers ## compile the package and the tests
-	mkdir -p build
-	$(PYTEST) --collect-only $(ELSEWHERE) tests >build/collected.log || { tail -50 build/collected.log; exit 1; }
+compiled = mkdir -p build && { $(PYTEST) --collect-only $1 >build/collected-$@.log || { tail -50 build/collected-$@.log; exit 1; }; }
 
 unit: $(VENV) ## unit and property tests; no sockets, no servers
+	$(call compiled,$(UNIT))
 	$(PYTEST) --numprocesses=auto --dist=worksteal $(UNIT)
 
 # Apart from the others, since watching every branch takes two and a half times as long.
@@ -102,6 +100,7 @@ coverage: $(VENV) ## the unit tests under branch coverage
 	$(BIN)/coverage report
 
 functional: $(VENV) servers ## real sockets, real processes, real MCP servers
+	$(call compiled,$(FUNCTIONAL))
 	$(PYTEST) --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder $(FUNCTIONAL)
 
 soak: $(VENV) servers ## the long form of the functional and of the property tests
@@ -149,10 +148,10 @@ docs: $(VENV) ## build the documentation; any warning is an error
 
 package: $(VENV) ## build sdist and wheel, check them, install the wheel and see that twistd lists us
 	rm -rf dist build/wheel-venv
-	$(BIN)/python -m build --outdir dist . >build/package.log 2>&1 || { cat build/package.log; exit 1; }
+	$(BIN)/python -m build --no-isolation --outdir dist . >build/package.log 2>&1 || { cat build/package.log; exit 1; }
 	$(BIN)/python -m twine check --strict dist/*
-	$(PYTHON) -m venv build/wheel-venv
-	build/wheel-venv/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
+	$(PYTHON) -m venv --without-pip build/wheel-venv
+	$(BIN)/python -m pip --python build/wheel-venv/bin/python install --quiet --no-compile --disable-pip-version-check dist/*.whl
 	cd build && wheel-venv/bin/python -c "from mcpgateway.system import package_data as data; assert data.recipes() and data.topics()"
 	tar -tzf dist/*.tar.gz | grep "/mcpgateway/data/recipes.json" >/dev/null
 	cd build && wheel-venv/bin/twistd --help | grep "mcpgateway  *Share one set" >/dev/null
