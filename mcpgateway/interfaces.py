@@ -10,7 +10,6 @@ from typing import Any, Protocol
 from attrs import Factory, define, field, frozen
 from msgspec import Raw
 from twisted.internet.defer import Deferred
-from zope.interface import Attribute, Interface
 
 from mcpgateway.config.model import Reach
 from mcpgateway.errors import GatewayError
@@ -101,78 +100,78 @@ class Gone:
         return f"killed by signal {self.signal}" if self.signal else f"exit code {self.code}"
 
 
-class ILineReceiver(Interface):
+class ILineReceiver(Protocol):
     """Who listens to a backend."""
 
-    def line_received(line: bytes) -> None:
+    def line_received(self, line: bytes) -> None:
         """One whole JSON-RPC message, or array of them, without a line's end; never blank."""
 
-    def line_overflowed(head: bytes, limit: int) -> None:
+    def line_overflowed(self, head: bytes, limit: int) -> None:
         """The child exceeded ``limit`` bytes without a newline; ``head`` is how the line begins. It will be killed."""
 
-    def gone(why: Gone) -> None:
+    def gone(self, why: Gone) -> None:
         """It has ended: a child's process has exited (not: its pipes have closed), a remote server is lost.
 
         Called once, the last call of all; for a child also when it was stopped.
         """
 
 
-class IBackend(Interface):
+class IBackend(Protocol):
     """A running MCP server, however reached: JSON-RPC messages go in as lines, and come out to an `ILineReceiver`.
 
     It may still be connecting; what is written until then waits, within a bound.  A request that cannot be delivered
     is answered in its place with a JSON-RPC error, so that whoever waits for it hears why.
     """
 
-    pid = Attribute(
-        "The process id it was started with (int), also its process group and session; 0: no process of ours."
-    )
-    heard = Attribute(
-        "How often something has come from its processes (int), on stdout and stderr: a sign of life; 0 where there are"
-        " none of ours."
-    )
+    @property
+    def pid(self) -> int:
+        """The process id it was started with, also its process group and session; 0: no process of ours."""
 
-    def write(line: bytes, *, now: bool = False) -> None:
+    @property
+    def heard(self) -> int:
+        """How often its processes have written to stdout and stderr: a sign of life; 0 where there are none of ours."""
+
+    def write(self, line: bytes, *, now: bool = False) -> None:
         """Send one message as a line (its newline included); ``now`` is for a child that has nothing to do.
 
         :raise Overloaded: it has stopped reading and its queue is full.
         :raise BackendGone: it has ended, or is being stopped.
         """
 
-    def stop() -> Deferred[None]:
+    def stop(self) -> Deferred[None]:
         """End it in order; fires when nothing is left.
 
         A child climbs the stop ladder: close stdin, TERM the group, KILL the group. A remote session is deleted.
         """
 
-    def kill() -> None:
+    def kill(self) -> None:
         """End it now: KILL the whole group, drop the connections; ``gone`` follows."""
 
-    def stderr_tail() -> str:
+    def stderr_tail(self) -> str:
         """The last lines a child wrote to stderr, cut to a readable length; empty for a remote server."""
 
 
-class ILauncher(Interface):
+class ILauncher(Protocol):
     """What starts backends."""
 
-    def prepare(launch: Launch) -> Any:
-        """Find out how a launch is best carried out; fires (a Deferred) with a launch that comes to the same.
+    def prepare(self, launch: Launch) -> Deferred[Launch]:
+        """Find out how a launch is best carried out; fires with a launch that comes to the same.
 
         It never fails, and takes no longer than the program would take to start as it is written.
         """
 
-    def launch(launch: Launch, receiver: Any) -> Any:
-        """Start a backend for an `ILineReceiver` and return its `IBackend`.
+    def launch(self, launch: Launch, receiver: ILineReceiver) -> IBackend:
+        """Start a backend.
 
         :raise LaunchFailed: the program is missing or may not be run; the text says which and why.
         """
 
 
-class IResolver(Interface):
+class IResolver(Protocol):
     """What finds the programs that package runners would start."""
 
-    def resolve(launch: Launch, run: RunProgram) -> Any:
-        """Fires (a Deferred) with the launch of the program itself, or with the launch as it is; never fails.
+    def resolve(self, launch: Launch, run: RunProgram) -> Deferred[Launch]:
+        """Fires with the launch of the program itself, or with the launch as it is; never fails.
 
         :param run: runs the programs that have to be asked.
         """
@@ -246,63 +245,65 @@ class Request:
         self.sink.failed(self, why)
 
 
-class ICallSink(Interface):
+class ICallSink(Protocol):
     """Who waits for a call's answer."""
 
-    is_gone: bool = Attribute("The client's connection has ended, though it may come back for the answer.")
+    @property
+    def is_gone(self) -> bool:
+        """The client's connection has ended, though it may come back for the answer."""
 
-    def answered(call: Request, reply: Envelope) -> None:
+    def answered(self, call: Request, reply: Envelope) -> None:
         """The server's own response; its id is still ours."""
 
-    def failed(call: Request, why: GatewayError) -> None:
+    def failed(self, call: Request, why: GatewayError) -> None:
         """The gateway has to answer in the server's place."""
 
-    def progressed(call: Request, message: bytes) -> None:
+    def progressed(self, call: Request, message: bytes) -> None:
         """The call's own progress, a whole JSON-RPC message; it is nobody else's."""
 
-    def noticed(call: Request, message: bytes) -> bool:
+    def noticed(self, call: Request, message: bytes) -> bool:
         """One whole JSON-RPC message to be said before the answer; false when nobody is listening here now."""
 
 
-class INoticeListener(Interface):
+class INoticeListener(Protocol):
     """Who is told what a server says unasked.
 
     ``backend`` is the conversation it was said in; above the hub's slots it is the slot.
     """
 
-    def noticed(backend: Any, method: str, message: Envelope) -> None:
+    def noticed(self, backend: Any, method: str, message: Envelope) -> None:
         """A notification that names no call."""
 
-    def asked(backend: Any, method: str, message: Envelope) -> None:
+    def asked(self, backend: Any, method: str, message: Envelope) -> None:
         """A request of the server's own; it must be answered through ``backend.reply``."""
 
-    def progressed(backend: Any, number: int, params: Envelope, message: Envelope) -> None:
+    def progressed(self, backend: Any, number: int, params: Envelope, message: Envelope) -> None:
         """Progress of a call that has been answered: what it started may still run, as a task."""
 
-    def refused(backend: Any, call: Request, error: Raw) -> None:
+    def refused(self, backend: Any, call: Request, error: Raw) -> None:
         """A call is about to be answered with this error of the server's."""
 
 
-class ISlotListener(INoticeListener):
+class ISlotListener(INoticeListener, Protocol):
     """Who is told what the servers of all slots say, and of their lives."""
 
-    def warmed(slot: Any, sessions: Any) -> None:
+    def warmed(self, slot: Any, sessions: Any) -> None:
         """The slot's child runs, or is answered for, and to these sessions it may be another than the one they knew."""
 
-    def lost(slot: Any) -> None:
+    def lost(self, slot: Any) -> None:
         """The slot's child has ended."""
 
-    def changed(slot: Any, method: str, what: str | None) -> None:
+    def changed(self, slot: Any, method: str, what: str | None) -> None:
         """A child of the modern era has said that something has changed: a list, or what is named."""
 
 
-class IMessageStream(Interface):
+class IMessageStream(Protocol):
     """A way to tell a client something outside of its calls."""
 
-    def say(message: bytes) -> bool:
+    def say(self, message: bytes) -> bool:
         """Tell it one whole JSON-RPC message; false when it cannot be told."""
 
-    def close() -> None:
+    def close(self) -> None:
         """End the stream in order."""
 
 
@@ -334,60 +335,64 @@ class SessionRecord:
     workspace: str = ""
 
 
-class ISessionStore(Interface):
+class ISessionStore(Protocol):
     """Where sessions outlive the gateway; no method raises, because a full disk must not end a session."""
 
-    floor = Attribute("Ids issued up to this second are good only while they are on record (int).")
+    @property
+    def floor(self) -> int:
+        """Ids issued up to this second are good only while they are on record."""
 
-    def find(serial: bytes) -> SessionRecord | None:
+    def find(self, serial: bytes) -> SessionRecord | None:
         """What is on record of a session."""
 
-    def keep(record: SessionRecord, issued: int) -> None:
+    def keep(self, record: SessionRecord, issued: int) -> None:
         """Put a session on record, or change what is known of it; its subscriptions stay as they are."""
 
-    def subscribe(serial: bytes, uri: str) -> None:
+    def subscribe(self, serial: bytes, uri: str) -> None:
         """A session has subscribed to a resource."""
 
-    def unsubscribe(serial: bytes, uri: str) -> None:
+    def unsubscribe(self, serial: bytes, uri: str) -> None:
         """A session has given up a subscription."""
 
-    def end(serial: bytes, issued: int) -> None:
+    def end(self, serial: bytes, issued: int) -> None:
         """A session has ended for good."""
 
-    def verdict(launch: str) -> str | None:
+    def verdict(self, launch: str) -> str | None:
         """Why a server, known by the digest of how it is launched, needs a child per session; None if untold."""
 
-    def judge(launch: str, why: str) -> None:
+    def judge(self, launch: str, why: str) -> None:
         """Remember what was found out about a server: a reason, or nothing where it can be shared."""
 
-    def settle() -> None:
+    def settle(self) -> None:
         """Put on record what could not be written before; cheap where there is nothing."""
 
-    def close() -> None:
+    def close(self) -> None:
         """Let go of the files."""
 
 
-class IWard(Interface):
+class IWard(Protocol):
     """Who looks after the children on this machine, so that none outlives the gateway."""
 
-    instance = Attribute("What marks every child of this gateway (str).")
+    @property
+    def instance(self) -> str:
+        """What marks every child of this gateway."""
 
-    def spawning() -> AbstractContextManager[None]:
+    def spawning(self) -> AbstractContextManager[None]:
         """The circumstances a spawn happens in: our own limits put back, the guardian awake."""
 
-    def added(pid: int, server: str) -> None:
+    def added(self, pid: int, server: str) -> None:
         """A child runs, leader of the process group of that number."""
 
-    def removed(pid: int) -> None:
+    def removed(self, pid: int) -> None:
         """Nothing is left of that child."""
 
-    def signal_group(pgid: int, number: Signals) -> bool:
+    def signal_group(self, pgid: int, number: Signals) -> bool:
         """Signal a whole process group; false when nothing is left of it."""
 
-    def group_is_alive(pgid: int) -> bool:
+    def group_is_alive(self, pgid: int) -> bool:
         """Whether anything of a process group is left."""
 
-    def kill_bearing(marker: str) -> int:
+    def kill_bearing(self, marker: str) -> int:
         """KILL every process whose environment holds this ``NAME=value`` entry; how many there were."""
 
 
@@ -418,22 +423,22 @@ class DaemonLock:
     start_time: int = 0
 
 
-class IDaemonLocks(Interface):
+class IDaemonLocks(Protocol):
     """What this machine knows of programs that serve at a port of their own."""
 
-    def find(server: str, port: int) -> DaemonLock | None:
+    def find(self, server: str, port: int) -> DaemonLock | None:
         """The lock of a server whose process runs, or None."""
 
-    def claim(server: str, port: int, transport: str) -> bool:
+    def claim(self, server: str, port: int, transport: str) -> bool:
         """Take the lock for whoever is about to start the server; false where somebody else holds it."""
 
-    def started(server: str, pid: int, port: int, transport: str) -> None:
+    def started(self, server: str, pid: int, port: int, transport: str) -> None:
         """The server runs, as this process; the lock is ours."""
 
-    def release(server: str) -> None:
+    def release(self, server: str) -> None:
         """Nothing of the server is left; the lock is given back if it is ours."""
 
-    def holder(port: int) -> Deferred[str]:
+    def holder(self, port: int) -> Deferred[str]:
         """Fires with the program that listens at a port, in words; empty where it cannot be told."""
 
 
@@ -444,40 +449,40 @@ CHILD_MARKER = "MCPGATEWAY_CHILD"
 """The environment variable of one child and its descendants."""
 
 
-class IProcessTable(Interface):
+class IProcessTable(Protocol):
     """What is known of other processes of this machine."""
 
-    def is_alive(pid: int) -> bool:
+    def is_alive(self, pid: int) -> bool:
         """Whether that process runs (a zombie does not); true where it cannot be told."""
 
 
-class IExitWatch(Interface):
+class IExitWatch(Protocol):
     """Tells when processes end that are not our children."""
 
-    def watch(pid: int, on_exit: Callable[[int], None]) -> bool:
+    def watch(self, pid: int, on_exit: Callable[[int], None]) -> bool:
         """Have ``on_exit(pid)`` called once when that process has ended; false where it cannot be told."""
 
-    def forget(pid: int) -> None:
+    def forget(self, pid: int) -> None:
         """Stop watching a process."""
 
-    def close() -> None:
+    def close(self) -> None:
         """Stop watching all of them."""
 
 
-class IDoor(Interface):
+class IDoor(Protocol):
     """What stands behind the HTTP channel."""
 
-    def opened(exchange: Any) -> int:
+    def opened(self, exchange: Any) -> int:
         """The header section of a request has arrived whole.
 
         Judge it before its body is read: either return how many bytes of body are allowed, or answer the exchange
         at once (a refusal) and return 0.
         """
 
-    def handle(exchange: Any) -> None:
+    def handle(self, exchange: Any) -> None:
         """The request has arrived whole and within its limit; answer it now or later."""
 
-    def refusal(method: bytes, path: bytes, why: str, data: dict[str, Any] | None = None) -> bytes:
+    def refusal(self, method: bytes, path: bytes, why: str, data: dict[str, Any] | None = None) -> bytes:
         """The JSON that a request is refused with by the channel itself, in the words of what the path leads to.
 
         :param method: empty, like the path, where nothing has been read.
@@ -511,36 +516,36 @@ class Returned:
     key: str = field(default="", repr=False)
 
 
-class ISignIns(Interface):
+class ISignIns(Protocol):
     """Takes what browsers bring back from authorization servers."""
 
-    def returned(query: Mapping[str, str]) -> Deferred[Returned]:
+    def returned(self, query: Mapping[str, str]) -> Deferred[Returned]:
         """A browser has come back, with this query.
 
         :raise GatewayError: (through the Deferred) nobody asked, or nothing has come of it.
         """
 
-    def agreed(key: str) -> Deferred[Returned]:
+    def agreed(self, key: str) -> Deferred[Returned]:
         """Its user agrees to whom it was for.
 
         :raise GatewayError: (through the Deferred) nobody asked, or nothing has come of it.
         """
 
-    def document() -> dict[str, Any] | None:
+    def document(self) -> dict[str, Any] | None:
         """Who the gateway is to servers that fetch that; None where it has no public address."""
 
 
-class IGrants(Interface):
+class IGrants(Protocol):
     """Where tokens for remote servers are kept; no method raises."""
 
-    def read(key: str) -> dict[str, Any]:
+    def read(self, key: str) -> dict[str, Any]:
         """What is kept under a key; empty if there is nothing."""
 
-    def write(key: str, value: dict[str, Any]) -> None:
+    def write(self, key: str, value: dict[str, Any]) -> None:
         """Keep something, readable by this user alone."""
 
-    def erase(key: str) -> None:
+    def erase(self, key: str) -> None:
         """Keep nothing under a key."""
 
-    def every() -> Iterator[dict[str, Any]]:
+    def every(self) -> Iterator[dict[str, Any]]:
         """All that is kept."""

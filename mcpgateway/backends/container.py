@@ -20,7 +20,6 @@ from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from mcpgateway.backends.run_once import TOO_LATE, ProgramOutcome, run
 from mcpgateway.config.model import Container
@@ -65,7 +64,6 @@ class _Run:
     launch: Launch
 
 
-@implementer(IBackend, ILineReceiver)
 class ContainerBackend:
     """A running container, spoken with through its command line."""
 

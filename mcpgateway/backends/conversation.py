@@ -22,7 +22,6 @@ from attrs import define, evolve
 from msgspec import Raw
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
-from zope.interface import implementer
 
 from mcpgateway.backends.tape import Tape
 from mcpgateway.errors import BackendGone, BackendTimeout, BadReply, GatewayError, Overloaded, UnknownMethod
@@ -30,8 +29,6 @@ from mcpgateway.interfaces import (
     TIMED_OUT,
     Gone,
     IBackend,
-    ICallSink,
-    ILineReceiver,
     INoticeListener,
     Request,
 )
@@ -61,7 +58,6 @@ SENT = Message(MessageKind.REQUEST, {})
 _END_OF_NUMBER = frozenset(b",}")
 
 
-@implementer(ICallSink)
 @define(eq=False)
 class OwnQuestion:
     """Turns the answer to a request of the gateway's own into a Deferred, which fires with the whole response."""
@@ -85,7 +81,6 @@ class OwnQuestion:
         return False
 
 
-@implementer(ILineReceiver)
 class Conversation:
     """The calls under way on one child, each under a number of ours that is never used twice.
 

@@ -20,7 +20,6 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.probe import is_open, speaks_mcp
@@ -95,7 +94,6 @@ def _same_server(one: _Daemon, other: _Daemon) -> bool:
     return one.launch.server == other.launch.server
 
 
-@implementer(ILineReceiver)
 class _Daemon:
     """One daemon, as far as this gateway has to do with it.
 
@@ -347,7 +345,6 @@ class _Daemon:
         return "\n".join([*map(one_line, said), *([errors] if errors else [])])
 
 
-@implementer(IBackend, ILineReceiver)
 class DaemonBackend:
     """A session at a daemon."""
 

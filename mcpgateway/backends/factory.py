@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
-from zope.interface import implementer
 
 from mcpgateway.config.model import Container, Daemon, Remote, Rest, ServerSpec, Transport
 from mcpgateway.interfaces import (
@@ -19,7 +18,6 @@ from mcpgateway.interfaces import (
     IGrants,
     ILauncher,
     ILineReceiver,
-    ISignIns,
     Launch,
     OwnAddress,
     Returned,
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
     from mcpgateway.errors import NeedsLogin
 
 
-@implementer(ILauncher, ISignIns)
 class Backends:
     """All kinds of backends.
 

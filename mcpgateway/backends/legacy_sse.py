@@ -12,7 +12,6 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed  # noqa: A004 - what a wait ends with
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.http.event_stream import EVENT_LIMIT, EventBody, is_stream
@@ -46,7 +45,6 @@ QUEUE_LIMIT = 16 * 2**20  # bytes that wait for the endpoint
 AT_ONCE = 1000  # messages under way
 
 
-@implementer(IBackend)
 class SseConnection:
     """One stream of a server, and what is sent to its endpoint.
 
@@ -306,7 +304,6 @@ def _told(why: Failure) -> BackendError:
     return why.value
 
 
-@implementer(IBackend)
 class Guessed:
     """A server of which only the URL is known: it is tried as Streamable HTTP, and as HTTP+SSE if it knows no POST.
 

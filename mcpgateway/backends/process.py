@@ -13,11 +13,10 @@ from twisted.internet.error import ProcessTerminated
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from mcpgateway.errors import BackendGone, Overloaded
 from mcpgateway.escaping import one_line
-from mcpgateway.interfaces import Gone, IBackend, ILineReceiver, IWard
+from mcpgateway.interfaces import Gone, ILineReceiver, IWard
 from mcpgateway.policy.secrets.shapes import without
 from mcpgateway.protocol.framing import LineFramer, LineTooLong
 
@@ -123,7 +122,6 @@ class StderrTail:
         return one_line(self._redact(text, STDERR_CHARS))
 
 
-@implementer(IBackend)
 class Child:
     """A running child, leader of its own session and group.
 

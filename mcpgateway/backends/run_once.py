@@ -6,9 +6,8 @@ from typing import Any
 
 from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred
-from zope.interface import implementer
 
-from mcpgateway.interfaces import Gone, IBackend, ILauncher, ILineReceiver, Launch
+from mcpgateway.interfaces import Gone, IBackend, ILauncher, Launch
 
 LINES_LIMIT = 10_000
 TOO_LATE = -1  # in place of the exit code of what was killed
@@ -26,7 +25,6 @@ class ProgramOutcome:
     last_words: str = field(default="", repr=False)
 
 
-@implementer(ILineReceiver)
 @define(eq=False)
 class _Errand:
     """Gathers what one program says."""

@@ -19,7 +19,6 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succeed
 from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.process import Process, ProcessReader, ProcessWriter
-from zope.interface import implementer
 
 from mcpgateway.backends.process import CLOSE_STDIN_S, TERM_S, Child, StderrSink, StderrTail
 from mcpgateway.errors import LaunchFailed
@@ -27,7 +26,6 @@ from mcpgateway.interfaces import (
     CHILD_MARKER,
     INSTANCE_MARKER,
     Gone,
-    ILauncher,
     ILineReceiver,
     IResolver,
     IWard,
@@ -148,7 +146,6 @@ def _out_of_the_way(fdmap: Mapping[int, int]) -> Iterator[Mapping[int, int]]:
             os.close(each)
 
 
-@implementer(ILauncher)
 class Launcher:
     """Starts children, and tells the ward of each.
 
@@ -278,7 +275,6 @@ def _may_wrap(launch: Launch) -> bool:
     return launch.argv[0].rpartition("/")[2] in WRAPPERS
 
 
-@implementer(ILineReceiver)
 class Trial:
     """Stands between a child and its receiver until the child has said its first word.
 
@@ -314,7 +310,6 @@ class Trial:
         self._receiver.gone(why)
 
 
-@implementer(ILineReceiver)
 class ProgramOutput:
     """Collects what a program prints.
 

@@ -16,7 +16,6 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from mcpgateway.backends.concurrency_limit import RequestLimit
 from mcpgateway.backends.get_stream import ServerStream
@@ -37,7 +36,7 @@ from mcpgateway.errors import (
     Unreachable,
     of_server,
 )
-from mcpgateway.interfaces import Gone, IBackend, ILineReceiver, Launch
+from mcpgateway.interfaces import Gone, ILineReceiver, Launch
 from mcpgateway.protocol import jsonrpc, legacy, modern, peek, trace_context
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import LEGACY, Era
@@ -59,7 +58,6 @@ ONLY_MODERN = frozenset((-32020, -32021, -32022))
 _SESSION = re.compile(rb"[\x21-\x7e]+")
 
 
-@implementer(IBackend)
 class Streamable:
     """One session with a server, or in the modern era its requests.
 

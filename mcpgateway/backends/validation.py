@@ -17,7 +17,6 @@ from msgspec import Raw
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from zope.interface import implementer
 
 from mcpgateway import __version__
 from mcpgateway.backends.conversation import Conversation
@@ -30,7 +29,7 @@ from mcpgateway.errors import (
     NeedsAuthorization,
     UnknownMethod,
 )
-from mcpgateway.interfaces import Gone, ILauncher, INoticeListener, Launch, Request
+from mcpgateway.interfaces import Gone, ILauncher, Launch, Request
 from mcpgateway.protocol import jsonrpc, legacy, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import LATEST_MODERN, Era
@@ -103,7 +102,6 @@ class _Failed(Exception):
     """A step has failed; the text says how."""
 
 
-@implementer(INoticeListener)
 class _Trial:
     """One server that is being tried; what it says unasked is of no interest."""
 

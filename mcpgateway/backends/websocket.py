@@ -27,7 +27,7 @@ from mcpgateway.backends.http.connect import CertificateTrust, Dialler
 from mcpgateway.backends.http.http1 import sentence
 from mcpgateway.config.model import Remote
 from mcpgateway.errors import BackendError, BackendGone, BadReply, Overloaded, Unreachable
-from mcpgateway.interfaces import Gone, IBackend, ILineReceiver, Launch
+from mcpgateway.interfaces import Gone, ILineReceiver, Launch
 from mcpgateway.policy import urls
 from mcpgateway.policy.urls import UrlPlace
 from mcpgateway.protocol import jsonrpc
@@ -88,7 +88,6 @@ class _Wire(Protocol):
         """The connection has closed."""
 
 
-@implementer(IBackend)
 class WebSocket:
     """One connection to a server; what is written before it stands waits for it.
 

@@ -61,7 +61,7 @@ from mcpgateway.hub.keepalive import Signs
 from mcpgateway.hub.modern_dispatch import Stateless
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.sessions import Session
-from mcpgateway.interfaces import ICallSink, IMessageStream, Request
+from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, modern
 from mcpgateway.protocol.framing import LineFramer, LineTooLong
 from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
@@ -111,7 +111,7 @@ class _BatchAnswer:
             self._pipe.say(body)
 
 
-@implementer(ICallSink, IMessageStream, IPushProducer)
+@implementer(IPushProducer)
 class ShimConnection:
     """One shim's connection.
 

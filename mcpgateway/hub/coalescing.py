@@ -23,11 +23,10 @@ from typing import Any
 import msgspec
 from attrs import define, field, frozen
 from msgspec import Raw
-from zope.interface import implementer
 
 from mcpgateway.discovery.records import Item
 from mcpgateway.errors import Cancelled, ClientGone, GatewayError, ShuttingDown, UnknownSession
-from mcpgateway.interfaces import ICallSink, Request
+from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, modern, translate
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.translate import RETRIED
@@ -74,7 +73,6 @@ class _Passenger:
             self.call.sink.failed(self.call, why)
 
 
-@implementer(ICallSink)
 @define(eq=False)
 class _Flight:
     """One call to a server, and everybody whose call it is, the first being the one it is made for."""

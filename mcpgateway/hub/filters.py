@@ -7,15 +7,13 @@ from typing import Any
 from attrs import define
 from msgspec import Raw
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from mcpgateway.errors import GatewayError
-from mcpgateway.interfaces import ICallSink, Request
+from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.jsonrpc import Envelope
 
 
-@implementer(ICallSink)
 @define(eq=False)
 class Between:
     """Passes everything on; a subclass takes what concerns it first."""

@@ -26,14 +26,13 @@ from typing import Any, Protocol
 
 from msgspec import Raw
 from twisted.logger import Logger
-from zope.interface import implementer
 
 from mcpgateway.errors import ClientGone, GatewayError, QuestionRefused, UnknownMethod
 from mcpgateway.hub.client_requests import Questions
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.tasks import related
-from mcpgateway.interfaces import ISlotListener, Request
+from mcpgateway.interfaces import Request
 from mcpgateway.policy import routing
 from mcpgateway.policy.client_requests import refusal
 from mcpgateway.protocol import jsonrpc, legacy, peek
@@ -76,7 +75,6 @@ def unkept(server: str, level: str, data: bytes) -> None:
     """Nobody keeps it."""
 
 
-@implementer(ISlotListener)
 class Notices:
     """The road up.
 

@@ -13,7 +13,6 @@ from twisted.internet.error import AlreadyCalled, AlreadyCancelled
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.config.model import ServerSpec
@@ -36,7 +35,7 @@ from mcpgateway.hub.meters import Meters
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE, Restoration, Subscriptions
 from mcpgateway.hub.upstream import Upstream
-from mcpgateway.interfaces import Gone, ILauncher, INoticeListener, ISlotListener, Launch, Request
+from mcpgateway.interfaces import Gone, ILauncher, ISlotListener, Launch, Request
 from mcpgateway.policy.lifecycle import LifecycleMachine, new_life
 from mcpgateway.policy.sharing import may_move
 from mcpgateway.protocol import legacy
@@ -90,7 +89,6 @@ class Surroundings:
     meet: Callable[[Slot, Conversation, Envelope], Deferred[None] | None] = lambda *_: None
 
 
-@implementer(INoticeListener)
 class Slot(Upstream):
     """One child at most, started when wanted, one start however many wait.
 

@@ -12,7 +12,6 @@ from typing import Any
 from attrs import define, field, frozen
 from msgspec import Raw
 from twisted.internet.defer import Deferred
-from zope.interface import implementer
 
 from mcpgateway import __version__
 from mcpgateway.config.model import ServerSpec
@@ -20,7 +19,7 @@ from mcpgateway.errors import GatewayError
 from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.hub.meters import UNCOUNTED
 from mcpgateway.hub.sessions import Session
-from mcpgateway.interfaces import ICallSink, Request
+from mcpgateway.interfaces import Request
 from mcpgateway.policy.recorded_answers import LIST_BYTES_MOST, PAGES_LIMIT
 from mcpgateway.protocol import jsonrpc, legacy, peek
 from mcpgateway.protocol.jsonrpc import Envelope
@@ -113,7 +112,6 @@ class Visit:
         self._switchboard.end(self.session, why)
 
 
-@implementer(ICallSink)
 @define(eq=False)
 class _Waiting:
     """Turns the answer to a call into a Deferred; one that was cancelled hears nothing more."""

@@ -16,10 +16,9 @@ from typing import Any
 from attrs import define, field
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
-from zope.interface import implementer
 
 from mcpgateway.errors import ConfigError
-from mcpgateway.interfaces import DaemonLock, IDaemonLocks
+from mcpgateway.interfaces import DaemonLock
 from mcpgateway.system.files import locked, read_text
 from mcpgateway.system.home_files import keep, make_directory, remove
 from mcpgateway.system.process.procfs import is_alive, start_time
@@ -29,7 +28,6 @@ DIRECTORY = "daemons"
 LOCK_BYTES = 65_536
 
 
-@implementer(IDaemonLocks)
 @define(eq=False)
 class DaemonLocks:
     """The locks of one gateway home.

@@ -28,10 +28,9 @@ from urllib.parse import quote
 
 from attrs import field, frozen
 from twisted.logger import Logger
-from zope.interface import implementer
 
 from mcpgateway.errors import ConfigError
-from mcpgateway.interfaces import PARAMS_LIMIT, ISessionStore, SessionRecord
+from mcpgateway.interfaces import PARAMS_LIMIT, SessionRecord
 from mcpgateway.system import home_files
 
 FORMAT = 2
@@ -78,7 +77,6 @@ SALVAGE = (
 T = TypeVar("T")
 
 
-@implementer(ISessionStore)
 class Journal:
     """The records of one home; where the file cannot be used they are kept in memory, and the log says so."""
 

@@ -9,17 +9,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from twisted.logger import Logger
-from zope.interface import implementer
 
 from mcpgateway.errors import ConfigError
-from mcpgateway.interfaces import IGrants
 from mcpgateway.system import home_files
 
 FILE_LIMIT = 1_048_576
 SUFFIX = ".json"
 
 
-@implementer(IGrants)
 class Grants:
     """Files of mode 0600 in ``<home>/grants``."""
 

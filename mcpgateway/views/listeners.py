@@ -19,7 +19,6 @@ from typing import Protocol
 from attrs import define, evolve, field, frozen
 from msgspec import Raw
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from zope.interface import implementer
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.records import ListKind
@@ -33,7 +32,7 @@ from mcpgateway.hub.subscriptions.upstream_modern import (
     Filter,
     read_filter,
 )
-from mcpgateway.interfaces import ICallSink, Request
+from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, legacy, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message
 from mcpgateway.views.members import names_of
@@ -122,7 +121,6 @@ class ViewSubscription:
             patience.cancel()
 
 
-@implementer(ICallSink)
 @define(eq=False)
 class Part:
     """What one server tells one client of a view.

@@ -11,14 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from attrs import define, field
-from zope.interface import implementer
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.records import ListKind
 from mcpgateway.discovery.resources import Owned, prefixed, unprefixed
 from mcpgateway.errors import GatewayError
 from mcpgateway.hub.subscriptions.upstream_legacy import URIS_LIMIT
-from mcpgateway.interfaces import IMessageStream
 from mcpgateway.policy.routing import is_part
 from mcpgateway.protocol import jsonrpc, peek
 
@@ -181,7 +179,6 @@ def gained(outer: Session, owner: Owned, shown: str) -> str:
     return record
 
 
-@implementer(IMessageStream)
 @define(eq=False)
 class Forward:
     """Tells an outer session what an inner one is told.

@@ -16,7 +16,6 @@ from typing import Any
 from attrs import define, field
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from zope.interface import implementer
 
 from mcpgateway.errors import (
     BackendTimeout,
@@ -27,7 +26,7 @@ from mcpgateway.errors import (
     QuestionRefused,
 )
 from mcpgateway.hub.bridge.to_legacy import PARKED_LIMIT, PARKED_OF_PRINCIPAL, PARKED_TICKS
-from mcpgateway.interfaces import ICallSink, Request
+from mcpgateway.interfaces import Request
 from mcpgateway.policy.client_requests import refusal
 from mcpgateway.protocol import jsonrpc, modern, peek, translate
 from mcpgateway.protocol.jsonrpc import Envelope
@@ -38,7 +37,6 @@ QUESTION = "gateway"
 """The key of the one question a tool asks at a time."""
 
 
-@implementer(ICallSink)
 @define(eq=False)
 class OwnToolCall:
     """One call of a tool of the gateway's own; see Note [A tool that asks].

@@ -18,7 +18,6 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import deferLater
-from zope.interface import implementer
 
 from mcpgateway.backends import daemon as module
 from mcpgateway.backends import probe
@@ -27,7 +26,7 @@ from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.spawn import Launcher
 from mcpgateway.config.model import Daemon
 from mcpgateway.errors import BackendGone
-from mcpgateway.interfaces import Gone, IBackend, Launch
+from mcpgateway.interfaces import Gone, Launch
 from mcpgateway.system.daemon_locks import DaemonLocks
 from mcpgateway.system.process.children import Ward
 from mcpgateway.system.process.guardian import Guardian
@@ -42,7 +41,6 @@ SERVER = str(Path(__file__).parent.parent / "servers" / "ported.py")
 PATIENCE_S = 30.0
 
 
-@implementer(IBackend)
 class Line:
     """A session that only notes what it is told."""
 

@@ -27,7 +27,6 @@ from zope.interface import implementer
 from mcpgateway.frontends.http.channel import ChannelFactory
 from mcpgateway.frontends.http.web_request import render
 from mcpgateway.frontends.http.write_buffer import STREAM_BACKLOG_LIMIT
-from mcpgateway.interfaces import IDoor
 from tests.support.doors import read_answers
 
 pytestmark = pytest.mark.functional
@@ -65,7 +64,6 @@ class Page(Resource):
         return NOT_DONE_YET
 
 
-@implementer(IDoor)
 class FloodDoor:
     """Streams as fast as it can to whoever asks for it, and answers the others."""
 

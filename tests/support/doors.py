@@ -13,7 +13,6 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcpgateway.frontends.http.channel import Channel, ChannelFactory
-from mcpgateway.interfaces import IDoor
 
 BUFFER = 65536  # what Twisted's own transports hold before they pause a producer
 
@@ -108,7 +107,6 @@ class OpenedTransport(MemoryTransport):
         return self._descriptor
 
 
-@implementer(IDoor)
 class RecordingDoor:
     """Answers everything, or keeps the exchanges for the test to answer.
 

@@ -10,7 +10,6 @@ from typing import Any
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
-from zope.interface import implementer
 
 from mcpgateway.app.control import ControlParts, make_site
 from mcpgateway.app.hub import Keys, Outside, exposition_of, figures_of, make_hub
@@ -35,12 +34,7 @@ from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.views import ViewsConfig
 from mcpgateway.interfaces import (
     Gone,
-    IBackend,
-    IExitWatch,
-    ILauncher,
-    IProcessTable,
     ISessionStore,
-    ISignIns,
     Launch,
     Returned,
 )
@@ -75,7 +69,6 @@ DISCOVERED: dict[str, Any] = {
 }
 
 
-@implementer(IBackend)
 class MemoryChild:
     """A child whose stdin is a list and whose stdout is the test.
 
@@ -156,7 +149,6 @@ class MemoryChild:
         return "last words"
 
 
-@implementer(ILauncher)
 @define
 class MemoryLauncher:
     """Starts memory children.
@@ -197,7 +189,6 @@ class MemoryLauncher:
         return child
 
 
-@implementer(IProcessTable, IExitWatch)
 @define
 class MemoryProcesses:
     """A machine on which every process lives until the test ends it.
@@ -550,7 +541,6 @@ def _no_accounts() -> Any:
     raise AssertionError("nobody signs in anywhere here")
 
 
-@implementer(ISignIns)
 @define
 class MemorySignIns:
     """Takes what browsers bring back.

@@ -6,15 +6,13 @@ import json
 from typing import Any
 
 from attrs import define, field
-from zope.interface import implementer
 
 from mcpgateway.errors import GatewayError
-from mcpgateway.interfaces import ICallSink, Request
+from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.jsonrpc import Envelope
 
 
-@implementer(ICallSink)
 @define(eq=False)
 class Sink:
     """Writes down what becomes of a call."""

@@ -15,7 +15,6 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succ
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.http.documents import fetch
@@ -37,7 +36,7 @@ from mcpgateway.errors import (
     Unreachable,
     of_server,
 )
-from mcpgateway.interfaces import Gone, IBackend, ILineReceiver, Launch
+from mcpgateway.interfaces import Gone, ILineReceiver, Launch
 from mcpgateway.protocol import jsonrpc, legacy, modern, peek, trace_context
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import MODERN, Era, negotiated
@@ -68,7 +67,6 @@ class _Offer:
     credentials: Credentials | None = field(default=None, repr=False)
 
 
-@implementer(IBackend)
 class RestBackend:
     """Answers for the service."""
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import define, frozen
-from zope.interface import implementer
 
 from mcpgateway.errors import GatewayError, MalformedMessage
 from mcpgateway.frontends.http.streams import HEARTBEAT_TICKS, PATIENCE_TICKS, Accepted, Streams
-from mcpgateway.interfaces import ICallSink, Request
+from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, sse
 from mcpgateway.protocol.jsonrpc import Envelope, Message
 
@@ -43,7 +42,6 @@ def _read(member: bytes) -> Message | UnreadableMember:
         return UnreadableMember(member, why)
 
 
-@implementer(ICallSink)
 @define(eq=False)
 class BatchMember:
     """One request of a batch."""

@@ -20,7 +20,6 @@ from msgspec import Raw
 from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.names import sse_base
@@ -47,7 +46,7 @@ from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.hub.keepalive import Signs
 from mcpgateway.hub.owners import Owners
 from mcpgateway.hub.sessions import Session
-from mcpgateway.interfaces import PARAMS_LIMIT, ICallSink, IMessageStream, Request
+from mcpgateway.interfaces import PARAMS_LIMIT, Request
 from mcpgateway.protocol import jsonrpc, legacy, modern, sse
 from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 from mcpgateway.protocol.versions import UNSUPPORTED, has_batches
@@ -66,7 +65,6 @@ class _Asked:
     signs: Signs | None = None
 
 
-@implementer(ICallSink, IMessageStream)
 class SseClient:
     """One client's stream, and the session that lives as long as it.
 

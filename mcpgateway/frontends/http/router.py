@@ -11,7 +11,6 @@ from attrs import frozen
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from mcpgateway.config.gateway_settings import Limits
 from mcpgateway.config.model import ServerSpec
@@ -21,7 +20,6 @@ from mcpgateway.frontends.http.guard import NO_STORE, Guard, Later
 from mcpgateway.frontends.http.health import HealthDoor
 from mcpgateway.frontends.http.mcp import McpDoor, refuse
 from mcpgateway.frontends.http.routes import class_of, methods_of
-from mcpgateway.interfaces import IDoor
 from mcpgateway.policy.access import Deny, Pass, RouteClass
 from mcpgateway.policy.oauth.resource import WELL_KNOWN
 from mcpgateway.protocol import jsonrpc
@@ -92,7 +90,6 @@ class Admitted:
     pending: Deferred[None] | None = None
 
 
-@implementer(IDoor)
 class Root:
     """The door behind the channel.
 

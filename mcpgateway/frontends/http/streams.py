@@ -16,14 +16,13 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import frozen
-from zope.interface import implementer
 
 from mcpgateway.errors import Cancelled, GatewayError
 from mcpgateway.frontends.http.statuses import status_of
 from mcpgateway.hub.keepalive import Signs
 from mcpgateway.hub.replay import Replay, Trail
 from mcpgateway.hub.sessions import Session, Sessions
-from mcpgateway.interfaces import ICallSink, IMessageStream, Request
+from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, sse
 from mcpgateway.protocol.jsonrpc import Envelope
 
@@ -96,7 +95,6 @@ class Streams:
                 stream.close()
 
 
-@implementer(ICallSink)
 class PostStream:
     """One POST whose answer is under way.
 
@@ -246,7 +244,6 @@ class PostStream:
             former.finish()
 
 
-@implementer(IMessageStream)
 class GetStream:
     """The stream of a GET: what a session is told outside of its calls."""
 

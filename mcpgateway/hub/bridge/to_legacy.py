@@ -22,7 +22,6 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import (
@@ -50,7 +49,7 @@ from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.subscriptions.modern_clients import Ears
 from mcpgateway.hub.upstream import Upstream
-from mcpgateway.interfaces import ICallSink, Request
+from mcpgateway.interfaces import Request
 from mcpgateway.policy import routing
 from mcpgateway.policy.client_requests import Offer, name_of, offer_of, offers_something
 from mcpgateway.policy.recorded_answers import told_at_handshake
@@ -73,7 +72,6 @@ ASKERS_LIMIT = 1000
 LOG_MESSAGE = "notifications/message"
 
 
-@implementer(ICallSink)
 @define(eq=False)
 class BridgedRequest:
     """One request on its way through the eras.

@@ -16,7 +16,6 @@ from weakref import WeakSet
 
 from attrs import define, field
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from mcpgateway.errors import GatewayError, Overloaded
 from mcpgateway.hub.filters import reason
@@ -32,7 +31,7 @@ from mcpgateway.hub.subscriptions.upstream_modern import (
     narrowed,
     read_filter,
 )
-from mcpgateway.interfaces import ICallSink, IMessageStream, Request
+from mcpgateway.interfaces import Request
 from mcpgateway.policy.sharing import Variant
 from mcpgateway.protocol import jsonrpc, legacy, peek
 from mcpgateway.protocol.jsonrpc import Envelope
@@ -42,7 +41,6 @@ Whose = tuple[Variant, str, int]
 """A server, and for whom its children run: the principal, and the process where the server keeps state, else 0."""
 
 
-@implementer(IMessageStream)
 @define(eq=False)
 class Ear:
     """One client that listens, as the standing stream of its session.
@@ -75,7 +73,6 @@ class Ear:
         self.listener.over({})
 
 
-@implementer(IMessageStream)
 @define(eq=False)
 class _Beside:
     """What a listener hears of another child than its own; see Note [Children beside]."""
@@ -92,7 +89,6 @@ class _Beside:
         self.ear.beside.pop(self.slot, None)
 
 
-@implementer(ICallSink)
 @define(eq=False)
 class _Asked:
     """Whether the server takes the subscriptions that a filter asks for.

@@ -21,12 +21,11 @@ from typing import Any, Protocol
 from attrs import define, field, frozen
 from msgspec import Raw
 from twisted.logger import Logger
-from zope.interface import implementer
 
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.errors import GatewayError, Overloaded
 from mcpgateway.hub.filters import refuse
-from mcpgateway.interfaces import ICallSink, Request
+from mcpgateway.interfaces import Request
 from mcpgateway.policy import routing
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
@@ -162,7 +161,6 @@ class ClientListener:
         self.call.sink.answered(self.call, jsonrpc.result(jsonrpc.NULL, result))
 
 
-@implementer(ICallSink)
 @define(eq=False)
 class _Upstream:
     """One ``subscriptions/listen`` of ours on the child's wire."""

@@ -25,10 +25,9 @@ from functools import partial
 from attrs import evolve, field, frozen
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
-from zope.interface import implementer
 
 from mcpgateway.errors import ConfigError, GatewayError
-from mcpgateway.interfaces import CHILD_MARKER, INSTANCE_MARKER, IResolver, Launch, Ran, RunProgram
+from mcpgateway.interfaces import CHILD_MARKER, INSTANCE_MARKER, Launch, Ran, RunProgram
 from mcpgateway.policy.launch_probe import (
     SCRIPT_SHELL,
     Doubt,
@@ -73,7 +72,6 @@ class _Entry:
         return " ".join((os.path.basename(name), *words))
 
 
-@implementer(IResolver)
 class Resolver:
     """Asks each runner once, remembers the answers, and looks for newer versions behind the back of running servers.
 

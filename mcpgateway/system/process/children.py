@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from signal import Signals
 
 from attrs import frozen
-from zope.interface import implementer
 
-from mcpgateway.interfaces import INSTANCE_MARKER, IWard
+from mcpgateway.interfaces import INSTANCE_MARKER
 from mcpgateway.system.process import processes
 from mcpgateway.system.process.guardian import Guardian
 from mcpgateway.system.process.orphans import Registry
@@ -19,7 +18,6 @@ from mcpgateway.system.process.orphans import Registry
 PIPES = 6  # descriptors that a spawn takes, three of them for as long as the child lives
 
 
-@implementer(IWard)
 @frozen
 class Ward:
     """What backends see of this machine.

@@ -12,14 +12,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mcpgateway.interfaces import IExitWatch
-
 OpenPidfd = Callable[[int], int]
 
 open_pidfd: OpenPidfd | None = getattr(os, "pidfd_open", None)  # such files are never passed on to children
 
 
-@implementer(IExitWatch)
 class ExitWatch:
     """Watches processes through pidfds, one for each process.
 

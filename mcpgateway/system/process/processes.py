@@ -10,10 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from math import inf
 
-from zope.interface import implementer
-
 from mcpgateway.errors import ConfigError, Overloaded
-from mcpgateway.interfaces import IProcessTable
 from mcpgateway.system.process.procfs import is_alive
 
 FILES_WANTED = 65_536  # descriptors: one per client connection, three per child
@@ -114,7 +111,6 @@ def original_nofile() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, now)
 
 
-@implementer(IProcessTable)
 class ProcessTable:
     """The processes of this machine."""
 

@@ -14,7 +14,6 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from mcpgateway.frontends.http.web_request import WebChannel, render
-from mcpgateway.interfaces import IDoor
 from tests.support.doors import MemoryTransport, Wire
 
 
@@ -68,7 +67,6 @@ class Page(Resource):
         return b"%r %b" % (request.args, request.content.read())
 
 
-@implementer(IDoor)
 class WebDoor:
     """Hands everything to a site."""
 

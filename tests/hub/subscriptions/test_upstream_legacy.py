@@ -8,8 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 from twisted.internet.defer import Deferred, fail
-from zope.interface import implementer
-from zope.interface.verify import verifyObject
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import BackendGone, BadReply, Cancelled, GatewayError, Overloaded
@@ -22,7 +20,7 @@ from mcpgateway.hub.subscriptions.upstream_legacy import (
     Restoration,
     Subscriptions,
 )
-from mcpgateway.interfaces import ICallSink, Request
+from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.system.journal import Journal
@@ -41,7 +39,6 @@ class Withdrawn(Cancelled):
     """A request was cancelled before its turn."""
 
 
-@implementer(ICallSink)
 @define(eq=False)
 class Sink:
     """What became of a call, in a word."""
@@ -229,7 +226,6 @@ class CountTests:
 
     def test_first_and_last(self, house: House) -> None:
         """The server hears of the first subscription and of the last farewell; it is asked for nothing between."""
-        assert verifyObject(ICallSink, Sink())
         one, two = house.session(b"1"), house.session(b"2")
         house.held(one)
         assert house.submit(two) == house.submit(one) == ["agreed"]
