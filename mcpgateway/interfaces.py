@@ -11,7 +11,7 @@ from attrs import Factory, define, field, frozen
 from msgspec import Raw
 from twisted.internet.defer import Deferred
 
-from mcpgateway.config.model import Reach
+from mcpgateway.config.reach_settings import Reach
 from mcpgateway.errors import GatewayError
 from mcpgateway.protocol.jsonrpc import Envelope, Message
 from mcpgateway.protocol.versions import Era

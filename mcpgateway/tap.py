@@ -12,7 +12,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from mcpgateway.config.gateway_settings import LOG_LEVELS, Adopt
-from mcpgateway.config.model import Daemon, Reach, Remote, Rest
+from mcpgateway.config.reach_settings import Daemon, Reach, Remote, Rest
 from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ConfigError, Misplaced
 

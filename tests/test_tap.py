@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from mcpgateway.config.gateway_settings import GatewaySettings
-from mcpgateway.config.model import Container, Daemon, Remote, Rest, ServerSpec
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.reach_settings import Container, Daemon, Remote, Rest
 from mcpgateway.config.settings import Settings
 from mcpgateway.tap import Options, needs_openssl
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from mcpgateway.config.gateway_settings import Limits
-from mcpgateway.config.model import Daemon, ServerSpec
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.reach_settings import Daemon
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime

@@ -23,7 +23,8 @@ from mcpgateway.app.restart import Renewal
 from mcpgateway.backends.spawn import Launcher
 from mcpgateway.config.diff import Change
 from mcpgateway.config.gateway_settings import Adopt, GatewaySettings, ManholeSettings
-from mcpgateway.config.model import Container, ServerSpec
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.reach_settings import Container
 from mcpgateway.config.security import Issuer
 from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ConfigError

@@ -20,7 +20,8 @@ from mcpgateway.config import environment
 from mcpgateway.config.diff import Change
 from mcpgateway.config.gateway_settings import GatewaySettings, TraceSettings
 from mcpgateway.config.merge import WorkspaceSpec, World, specialise
-from mcpgateway.config.model import Profile, Remote, Rest, ServerSpec
+from mcpgateway.config.model import Profile, ServerSpec
+from mcpgateway.config.reach_settings import Remote, Rest
 from mcpgateway.config.settings import Settings
 from mcpgateway.config.surface import ShieldLimits
 from mcpgateway.errors import BackendError

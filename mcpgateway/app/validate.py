@@ -21,7 +21,8 @@ from mcpgateway.clientfiles.machine import as_it_runs, environ_of
 from mcpgateway.clientfiles.reader import enrolled_files
 from mcpgateway.config.dotenv import parse_dotenv
 from mcpgateway.config.expand import escaped
-from mcpgateway.config.model import Remote, Rest, ServerSpec
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.reach_settings import Remote, Rest
 from mcpgateway.errors import ConfigError
 from mcpgateway.interfaces import GatewayRun, OwnAddress
 from mcpgateway.policy.proxies import NONE, Proxies

@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.backends.run_once import TOO_LATE, ProgramOutcome, run
-from mcpgateway.config.model import Container
+from mcpgateway.config.reach_settings import Container
 from mcpgateway.errors import GatewayError, LaunchFailed
 from mcpgateway.interfaces import GatewayRun, Gone, IBackend, ILauncher, ILineReceiver, Launch
 

@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.probe import is_open, speaks_mcp
-from mcpgateway.config.model import Daemon, Remote
+from mcpgateway.config.reach_settings import Daemon, Remote
 from mcpgateway.errors import BackendError, BackendGone, GatewayError, LaunchFailed, Overloaded, Unreachable
 from mcpgateway.escaping import one_line
 from mcpgateway.interfaces import Gone, IBackend, IDaemonLocks, ILauncher, ILineReceiver, Launch

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
 
-from mcpgateway.config.model import Container, Daemon, Remote, Rest, ServerSpec, Transport
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.reach_settings import Container, Daemon, Remote, Rest, Transport
 from mcpgateway.interfaces import (
     GatewayRun,
     IBackend,

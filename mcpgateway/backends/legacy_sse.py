@@ -19,7 +19,7 @@ from mcpgateway.backends.http.post import error_in, members
 from mcpgateway.backends.http.response import WebAnswer, WebStream
 from mcpgateway.backends.remote_access import IAuthorizer, RemoteAccess
 from mcpgateway.backends.streamable import Streamable, refusal
-from mcpgateway.config.model import Remote
+from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import (
     BackendError,
     BackendGone,

@@ -11,7 +11,7 @@ from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.protocol import Factory, Protocol
 
 from mcpgateway.backends.http.client import Web
-from mcpgateway.config.model import Daemon, Transport
+from mcpgateway.config.reach_settings import Daemon, Transport
 from mcpgateway.errors import Unreachable
 from mcpgateway.policy.urls import PORTS
 from mcpgateway.protocol import jsonrpc

@@ -12,7 +12,8 @@ from twisted.internet.defer import Deferred
 from mcpgateway.backends.http.client import Web, check_headers
 from mcpgateway.backends.http.connect import PLAIN, CertificateTrust
 from mcpgateway.backends.http.response import WebStream, take_whole
-from mcpgateway.config.model import Remote, Rest, ServerSpec
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.reach_settings import Remote, Rest
 from mcpgateway.errors import BackendError, BackendTimeout, InvalidParams, NotThere
 from mcpgateway.policy import relaying, urls
 

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from mcpgateway.backends.http.client import Web, check_headers
 from mcpgateway.backends.http.connect import CertificateTrust
 from mcpgateway.backends.http.response import WebAnswer, WebStream, take_whole
-from mcpgateway.config.model import Remote
+from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import BackendError, BadReply, LaunchFailed
 
 REFUSALS = 2  # of one request that are asked about: of an old token, and of the one in its place

@@ -24,7 +24,7 @@ from mcpgateway.backends.http.post import PostRequest, error_in, members
 from mcpgateway.backends.http.response import WebAnswer, WebStream
 from mcpgateway.backends.param_headers import BOTH, LIST, Mirror, is_mismatch
 from mcpgateway.backends.remote_access import IAuthorizer, RemoteAccess
-from mcpgateway.config.model import Remote
+from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import (
     BackendError,
     BackendGone,

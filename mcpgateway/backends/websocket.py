@@ -25,7 +25,7 @@ from zope.interface import implementer
 
 from mcpgateway.backends.http.connect import CertificateTrust, Dialler
 from mcpgateway.backends.http.http1 import sentence
-from mcpgateway.config.model import Remote
+from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import BackendError, BackendGone, BadReply, Overloaded, Unreachable
 from mcpgateway.interfaces import Gone, ILineReceiver, Launch
 from mcpgateway.policy import urls

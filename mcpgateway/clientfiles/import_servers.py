@@ -19,7 +19,7 @@ from mcpgateway.config.client import read_client, read_remotes
 from mcpgateway.config.document import Document, printable
 from mcpgateway.config.edit.edits import MISSING, Edit, Put, at, placed, same
 from mcpgateway.config.edit.file_text import edit, in_its_dialect
-from mcpgateway.config.entry import Entry
+from mcpgateway.config.entry import SERVER, Entry
 from mcpgateway.config.external_values import unasked
 from mcpgateway.config.file_format import is_client_file, read_native, read_servers
 from mcpgateway.config.merge import depends_on_place
@@ -27,7 +27,6 @@ from mcpgateway.config.names import slug
 from mcpgateway.config.problems import Problem, Problems, Where
 from mcpgateway.config.read import parse
 from mcpgateway.config.schema import TOP
-from mcpgateway.config.serverkeys import SERVER
 from mcpgateway.errors import ConfigError
 from mcpgateway.policy.secrets.masking import masked
 from mcpgateway.system import files, paths, printing

@@ -8,26 +8,47 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from mcpgateway.config import serverkeys
 from mcpgateway.config.document import Place, dotted
 from mcpgateway.config.environment import LISTED, EnvPolicy
-from mcpgateway.config.model import (
-    MIB,
-    UNLIMITED,
-    Lazy,
-    Project,
+from mcpgateway.config.fields import (
+    FILLED,
+    POLICY,
+    Anything,
+    ArgumentList,
+    Choice,
+    Either,
+    Text,
+    Texts,
+    VariableMap,
+)
+from mcpgateway.config.model import MIB, UNLIMITED, Lazy, Project, ServerSettings
+from mcpgateway.config.problems import Problems, Where
+from mcpgateway.config.reach import PROGRAM_TYPES, read_headers, read_reach
+from mcpgateway.config.reach_settings import (
+    DOCKER,
+    PROGRAM,
+    REST_URL,
+    TRANSPORTS,
+    URL_KEYS,
+    Daemon,
     Reach,
     Remote,
     Rest,
-    ServerSettings,
     Transport,
 )
-from mcpgateway.config.problems import Problems, Where
-from mcpgateway.config.reach import PROGRAM_TYPES, URL_KEYS, read_headers, read_reach
-from mcpgateway.config.section import Section, overlaid, said_of
+from mcpgateway.config.section import (
+    Counts,
+    Key,
+    Section,
+    keyed,
+    keys_of,
+    overlaid,
+    said_of,
+    same,
+    setting,
+    settings_of,
+)
 
-# What a client's own file says that is used: the program, and whether it is switched on.
-CLIENT_KEYS = serverkeys.SERVER.only("command", "args", "env", "environment", "cwd", "enabled", "disabled")
 # What harshal-mcp-proxy documents for a lazy server.
 S004_LAZY = Lazy(enabled=False, idle_s=300.0, ram_bytes=512 * MIB)
 
@@ -70,28 +91,54 @@ class Origin:
         return self.scope is Scope.NATIVE
 
 
-@frozen(eq=False)
+def _variables(said: Mapping[str, Any]) -> dict[str, str]:
+    return {**said.get("environment", {}), **said.get("env", {})}
+
+
+@frozen(eq=False, kw_only=True)
 class Entry(ServerSettings):
     """A server as one file defines it.
 
-    :ivar said: the names of the settings that the file says; classification files may say the others.
-    :ivar transport: what was said of how it is spoken with; None leaves it to the URL.
-    :ivar rest_headers: for its own REST API, where nothing else of it takes any.
-    :ivar enrolled_as: the name that a client's file leads to already, or "".
+    :ivar said: the names of the settings that the file has; classification files may have the others.
+    :ivar transport: the transport that the entry names; None leaves it to the URL.
+    :ivar rest_headers: those of the server's own REST API, where nothing else of the entry takes headers.
+    :ivar enrolled_as: the name under which a client's file uses the server already, or "".
     """
 
     title: str
-    argv: tuple[str, ...] = field(repr=False)
-    env: Mapping[str, str] = field(repr=False)
     origin: Origin
     place: Place | None = field(default=None, repr=False)
-    cwd: str = ""
-    env_policy: EnvPolicy = LISTED
+    argv: tuple[str, ...] = field(default=(), repr=False)
+    env: Mapping[str, str] = setting(
+        "env",
+        VariableMap(),
+        "Variables, as a mapping or as a list of ``K=V``.",
+        {},
+        also=(same("environment", VariableMap(), "env"),),
+        read=_variables,
+        is_secret=True,
+        counts=Counts.NEW_PROCESS,
+    )
+    env_policy: EnvPolicy = setting(
+        "env_policy",
+        POLICY,
+        "Which variables of the login it is given beyond ``env``: ``minimal``, ``allow-list``, ``full``, or a list"
+        " of these words and of names, such as ``[allow-list, SSH_AUTH_SOCK, -TZ]``.",
+        "allow-list",
+        is_ours=True,
+        counts=Counts.NEW_PROCESS,
+    )
+    cwd: str = setting("cwd", Text(), "The directory it runs in.", value="", counts=Counts.NEW_PROCESS)
     reach: Reach | None = None
     transport: Transport | None = None
-    rest_url: str = field(default="", repr=False)
+    rest_url: str = keyed(REST_URL, value="", is_secret=True)
     rest_headers: Mapping[str, str] = field(factory=dict, repr=False)
-    health: str = ""
+    health: str = setting(
+        "health_endpoint",
+        FILLED,
+        "The path below ``rest_url`` that answers while the server is well.",
+        value="",
+    )
     enrolled_as: str = ""
     said: frozenset[str] = frozenset()
 
@@ -110,6 +157,58 @@ class Entry(ServerSettings):
         return place.where
 
 
+SERVER = Section(
+    "A server",
+    [
+        Key(
+            "command",
+            PROGRAM,
+            "The program, or a list of the program and its arguments.",
+            counts=Counts.NEW_PROCESS,
+        ),
+        Key("args", ArgumentList(), "Arguments of the program.", counts=Counts.NEW_PROCESS),
+        *(key for key in keys_of(Entry) if key not in set(keys_of(ServerSettings))),
+        *keys_of(Remote),
+        Key(
+            "type",
+            Choice.of("stdio", "local", "remote", "docker", "rest", *TRANSPORTS),
+            "The kind of server, where its other keys do not say it.",
+            counts=Counts.NEW_PROCESS,
+        ),
+        Key(
+            "transport",
+            Choice.of("stdio", "docker", *TRANSPORTS),
+            "How it is spoken with.",
+            counts=Counts.NEW_PROCESS,
+        ),
+        *keys_of(Daemon),
+        Key("path", FILLED, "The path at that port.", "/mcp", counts=Counts.NEW_PROCESS),
+        Key(
+            "docker",
+            Either({str: FILLED, dict: DOCKER}),
+            "The image of a container, or all about it.",
+            counts=Counts.NEW_PROCESS,
+        ),
+        *keys_of(Rest),
+        *keys_of(ServerSettings),
+        Key("name", Text(), "Its name, where servers are a list.", counts=Counts.NEVER),
+        Key("description", Text(), "A note.", counts=Counts.NEVER, is_harmless=True),
+        Key("tags", Texts(), "Notes.", counts=Counts.NEVER, is_harmless=True),
+        Key("capabilities", Anything(), "Notes.", counts=Counts.NEVER, is_harmless=True),
+        *(
+            Key(each, Anything(), "A setting of other clients; it is passed over.", counts=Counts.NEVER)
+            for each in "headersHelper autoApprove alwaysAllow alwaysLoad disabledTools trust lifecycle directTools"
+            " includeTools excludeTools gallery version dev".split()
+        ),
+    ],
+)
+
+# An entry with any of these is one of the gateway's own configuration: no client writes them.
+OURS = frozenset(key.name for key in SERVER.keys.values() if key.is_ours)
+# The keys of a client's own file that count: the program, and whether it is switched on.
+CLIENT_KEYS = SERVER.only("command", "args", "env", "environment", "cwd", "enabled", "disabled")
+
+
 def is_program(value: Mapping[str, Any]) -> bool:
     """Tell whether an entry of a client's file is a program that is spoken with on its stdin and stdout."""
     if value.get("command") is None:
@@ -126,58 +225,41 @@ def url_of(value: Mapping[str, Any]) -> str:
 
 
 def read_program(place: Place, origin: Origin, problems: Problems) -> Entry | None:
-    """Read what a client's own file says of a server; None where that is not enough to run it."""
+    """Read a server of a client's own file; None where its entry is not enough to run it."""
     before = len(problems.errors)
     found = CLIENT_KEYS.read(place, problems)
-    env = _variables(found)
-    reached = read_reach(found, place, env, problems)
+    said = {"env": {}, "env_policy": origin.env_policy, **said_of(Entry, found)}
+    reached = read_reach(found, place, said["env"], problems)
     if reached is None or len(problems.errors) > before:
         return None
-    return Entry(
-        title=place.key,
-        argv=reached.argv,
-        env=env,
-        origin=origin,
-        place=place,
-        cwd=found.get("cwd", ""),
-        env_policy=origin.env_policy,
-        reach=reached.reach,
-        enabled=said_of(ServerSettings, found).get("enabled", True),
-    )
+    return Entry(title=place.key, origin=origin, place=place, argv=reached.argv, reach=reached.reach, **said)
 
 
 def read_server(title: str, place: Place, origin: Origin, problems: Problems) -> Entry | None:
-    """Read a server of a configuration of ours; None where it cannot be used, which is among the problems."""
-    table: Section = serverkeys.SERVER
+    """Read a server of a configuration of the gateway's; None where it cannot be used, as the problems tell."""
     before = len(problems.errors)
-    found = table.read(place, problems)
-    env = _variables(found)
-    reached = read_reach(found, place, env, problems)
+    found = SERVER.read(place, problems)
+    said = {"env": {}, "env_policy": origin.env_policy, **said_of(Entry, found)}
+    reached = read_reach(found, place, said["env"], problems)
     if reached is None or len(problems.errors) > before:
         return None
     _warn_of_replicas(found, place, problems)
-    said = said_of(ServerSettings, found)
-    settings = {**said, "lazy": _lazy(found.get("lazy"), is_flat=origin.is_flat), **_projects(found, env)}
+    settings = {
+        **said,
+        "lazy": _lazy(found.get("lazy"), is_flat=origin.is_flat),
+        **_projects(found, said["env"]),
+    }
     return Entry(
         title=title,
-        argv=reached.argv,
-        env=env,
         origin=origin,
         place=place,
-        cwd=found.get("cwd", ""),
-        env_policy=found.get("env_policy", origin.env_policy),
+        argv=reached.argv,
         reach=reached.reach,
         transport=reached.transport,
-        rest_url=found.get("rest_url", ""),
         rest_headers=_rest_headers(found, reached.reach, place, problems),
-        health=found.get("health_endpoint", ""),
-        said=frozenset(said),
+        said=frozenset(said.keys() & settings_of(ServerSettings).keys()),
         **settings,
     )
-
-
-def _variables(found: Mapping[str, Any]) -> dict[str, str]:
-    return {**found.get("environment", {}), **found.get("env", {})}
 
 
 def _rest_headers(

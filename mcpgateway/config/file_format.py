@@ -7,10 +7,10 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from mcpgateway.config import schema, serverkeys
+from mcpgateway.config import schema
 from mcpgateway.config.dialect import CLIENTS_KEYS, Reading, reading_of, refuse_mcpctl_names, top_servers
 from mcpgateway.config.document import Document, Place, printable
-from mcpgateway.config.entry import Entry, Origin, Scope, read_server
+from mcpgateway.config.entry import OURS, Entry, Origin, Scope, read_server
 from mcpgateway.config.environment import FULL, LISTED, EnvPolicy
 from mcpgateway.config.gateway_settings import ClientSettings, GatewaySettings, ManholeSettings
 from mcpgateway.config.model import Dialect
@@ -98,7 +98,7 @@ def is_client_file(document: Document) -> bool:
         each in found for each in schema.TOP.keys.keys() - {key, "projects", "inputs", "version"}
     ):
         return False
-    return not any(isinstance(each, dict) and serverkeys.OURS & each.keys() for each in found[key].values())
+    return not any(isinstance(each, dict) and OURS & each.keys() for each in found[key].values())
 
 
 def read_native(documents: Sequence[Document], problems: Problems) -> Native:

@@ -14,8 +14,9 @@ from mcpgateway.config.entry import Entry
 from mcpgateway.config.file_format import Native, check_reach, read_native, read_servers
 from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.config.merge import Assembled, Blueprint, World, assemble
-from mcpgateway.config.model import ClientFile, Profile, Remote, Workspace
+from mcpgateway.config.model import ClientFile, Profile, Workspace
 from mcpgateway.config.problems import Problem, Problems, Where
+from mcpgateway.config.reach_settings import Remote
 from mcpgateway.config.resolve import LOOPBACK_NAMES
 from mcpgateway.config.section import nearest
 from mcpgateway.config.security import settled

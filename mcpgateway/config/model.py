@@ -24,6 +24,7 @@ from mcpgateway.config.fields import (
     WholeNumber,
 )
 from mcpgateway.config.problems import Problems
+from mcpgateway.config.reach_settings import Reach
 from mcpgateway.config.section import Counts, Key, Section, keyed, keys_of, same, setting
 from mcpgateway.config.surface import LEVELS, Level
 from mcpgateway.errors import ConfigError
@@ -83,169 +84,6 @@ class Concurrency:
 WRITES_WORD = "writes"
 UNLIMITED = Concurrency()
 WRITES = Concurrency(1, only_writes=True)
-
-
-class Transport(Enum):
-    """How a server at a URL is spoken with."""
-
-    STREAMABLE_HTTP = "streamable-http"
-    SSE = "sse"
-    WEBSOCKET = "websocket"
-
-
-class GrantOf(Enum):
-    """Whose account is used at a remote server: that of each principal, or one of the gateway's for all."""
-
-    USER = "user"
-    GATEWAY = "gateway"
-
-
-@frozen
-class OAuth:
-    """How the gateway gets a token of its own for a remote server (OAuth 2.1); what is empty is discovered.
-
-    :ivar client_secret: None for a public client.
-    :ivar grant: who signs in there.
-    """
-
-    client_id: str = ""
-    client_secret: str | None = field(default=None, repr=False)
-    scopes: tuple[str, ...] = ()
-    authorization_server: str = ""
-    grant: GrantOf = GrantOf.USER
-
-
-@frozen
-class Remote:
-    """A server that runs somewhere else and is reached by URL.
-
-    :ivar url: http, https, ws or wss, expanded; its query may hold a secret.
-    :ivar headers: sent with every request, expanded; a bearer token is among them.
-    :ivar oauth: None where a token is not to be asked for.
-    :ivar insecure: the server's certificate is not looked at.
-    :ivar is_guess: nobody has said what the transport is; it is told from the URL.
-    :ivar proxy: the URL of the proxy that it is reached through; empty for none, None for what the environment says.
-    """
-
-    url: str = field(repr=False)
-    transport: Transport = Transport.STREAMABLE_HTTP
-    headers: Mapping[str, str] = field(factory=dict, repr=False)
-    oauth: OAuth | None = None
-    ca_file: str = ""
-    insecure: bool = False
-    is_guess: bool = False
-    proxy: str | None = field(default=None, repr=False)
-
-
-@frozen
-class Daemon:
-    """A program that serves MCP at a port of its own: started, locked, adopted if it already runs.
-
-    :ivar url: where it serves, on this machine.
-    """
-
-    port: int
-    url: str
-    transport: Transport = Transport.STREAMABLE_HTTP
-
-
-@frozen
-class Container:
-    """A server that runs in a container; the command of its spec runs inside of it.
-
-    :ivar engine: the program that runs containers, ``docker`` or ``podman``; empty takes the first there is.
-    :ivar options: of ``docker run``, as they were written; ``-e NAME`` takes the value from the spec's ``env``.
-    """
-
-    image: str
-    engine: str = ""
-    options: tuple[str, ...] = field(default=(), repr=False)
-
-
-@frozen
-class RestTool:
-    """One request of a service without MCP, as a tool.
-
-    :ivar path: below the service's base, with ``{parameters}``.
-    :ivar schema: the JSON Schema of its arguments.
-    :ivar places: where each argument goes: ``path`` (or ``path-label``, ``path-matrix``, each ``-exploded`` or not),
-        ``query`` (or ``query-list``, ``query-space``, ``query-pipe``, ``query-deep``, ``query-json``), ``header``,
-        ``cookie``, ``body`` (a property of it; ``body-list``, ``body-deep``, ``body-json``, ``body-base64``) or
-        ``whole-body`` (``whole-body-base64``), followed by ``:`` and the name it has there if that is another.
-    :ivar media: the media type of its body; empty for JSON.
-    :ivar parts: the media types of properties of the body, where these are said.
-    :ivar output: the JSON Schema of its structured content; None where it has none that is known.
-    :ivar base: the URL in front of its path, where that is another than the service's.
-    :ivar wants: which credentials the service wants for it, in words; empty where it says nothing of any.
-    :ivar security: the same as names of security schemes, those of one way at a time; None where the
-        description says nothing of any.
-    """
-
-    name: str
-    method: str
-    path: str
-    description: str = ""
-    schema: Mapping[str, Any] = field(factory=dict)
-    places: Mapping[str, str] = field(factory=dict)
-    media: str = ""
-    parts: Mapping[str, str] = field(factory=dict)
-    output: Mapping[str, Any] | None = None
-    base: str = ""
-    wants: str = ""
-    security: tuple[tuple[str, ...], ...] | None = None
-
-
-@frozen
-class Operations:
-    """Which operations of a description are offered: those that each of these lists, if it is not empty, has.
-
-    What begins with ``!`` is left out; ``*`` and ``?`` stand for any text and any character, as in names of files.
-    """
-
-    tags: tuple[str, ...] = ()
-    paths: tuple[str, ...] = ()
-    methods: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-
-
-ALL_OPERATIONS = Operations()
-
-
-@frozen
-class Rest:
-    """A service without MCP whose requests are offered as tools.
-
-    :ivar base: the URL in front of every tool's path.
-    :ivar openapi: the file or URL of its description; empty where `tools` says everything.
-    :ivar operations: which operations of that are offered.
-    :ivar credentials: by the names of the security schemes of that.
-    :ivar proxy: as that of a `Remote`.
-    """
-
-    base: str
-    headers: Mapping[str, str] = field(factory=dict, repr=False)
-    tools: tuple[RestTool, ...] = ()
-    openapi: str = ""
-    operations: Operations = ALL_OPERATIONS
-    credentials: Mapping[str, str] = field(factory=dict, repr=False)
-    proxy: str | None = field(default=None, repr=False)
-
-
-Reach = Remote | Daemon | Container | Rest
-"""How a server is reached that is not simply a program spoken with on its stdin and stdout."""
-
-
-def transport(reach: Reach | None) -> str:
-    """Name how a server is spoken with: ``stdio``, ``docker``, ``rest``, or the transport of a remote server."""
-    match reach:
-        case Remote() | Daemon():
-            return reach.transport.value
-        case Container():
-            return "docker"
-        case Rest():
-            return "rest"
-        case None:
-            return "stdio"
 
 
 @frozen
@@ -374,7 +212,7 @@ class ServerSettings:
 
     An entry of a file has them as they are written there, a `ServerSpec` as they hold.
 
-    What is run, and where, is not among them (`mcpgateway.config.serverkeys`, `mcpgateway.config.reach`).
+    What is run, and where, is not among them (`mcpgateway.config.entry.Entry`, `mcpgateway.config.reach_settings`).
 
     :ivar share: how widely a child is shared.
     :ivar protocol: the one era it speaks; None means that this is found out.

@@ -1,4 +1,4 @@
-"""How a server is reached, as its entry says: a program, a port, a URL, a container or a REST service."""
+"""An entry to the way in which its server is reached: a program, a port, a URL, a container or a REST service."""
 
 from __future__ import annotations
 
@@ -6,25 +6,24 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from mcpgateway.config import serverkeys
 from mcpgateway.config.document import Place
-from mcpgateway.config.model import (
+from mcpgateway.config.problems import Problems
+from mcpgateway.config.reach_settings import (
+    REST_TOOL,
+    TRANSPORTS,
+    URL_KEYS,
     Container,
     Daemon,
-    GrantOf,
-    OAuth,
-    Operations,
     Reach,
     Remote,
     Rest,
     RestTool,
     Transport,
 )
-from mcpgateway.config.problems import Problems
+from mcpgateway.config.section import said_of
 
-URL_KEYS = ("url", "httpUrl", "serverUrl", "baseUrl")
 PROGRAM_TYPES = ("stdio", "local")
 LOOPBACK = "127.0.0.1"
 PATHS = {Transport.STREAMABLE_HTTP: "/mcp", Transport.SSE: "/sse"}
@@ -96,7 +95,7 @@ def _word(found: Mapping[str, Any]) -> str:
 
 def _transport(found: Mapping[str, Any]) -> Transport | None:
     words = (found.get("transport"), found.get("type"))
-    return next((serverkeys.TRANSPORTS[each] for each in words if each in serverkeys.TRANSPORTS), None)
+    return next((TRANSPORTS[each] for each in words if each in TRANSPORTS), None)
 
 
 def _daemon(
@@ -128,29 +127,8 @@ def _remote(
         key = "transport" if "transport" in found else "type"
         problems.append(place.at(key).wrong("a transport for a url, or a command instead of the url").problem)
         return None
-    oauth = found.get("oauth", False)
-    insecure = found.get("insecure", False) or not found.get("tls_verify", True)
-    remote = Remote(
-        url,
-        headers=read_headers(found, place, problems),
-        oauth=_oauth(oauth) if oauth is not False else None,
-        ca_file=found.get("ca_file", ""),
-        insecure=insecure,
-        proxy=found.get("proxy"),
-    )
-    return EntryReach((), remote, transport)
-
-
-def _oauth(found: Any) -> OAuth:
-    said: Mapping[str, Any] = found if isinstance(found, dict) else {}
-    scopes = said.get("scopes") or said.get("scope") or ()
-    return OAuth(
-        client_id=said.get("client_id") or said.get("clientId") or "",
-        client_secret=said.get("client_secret") or said.get("clientSecret"),
-        scopes=tuple(word for each in scopes for word in each.split()),
-        authorization_server=said.get("authorization_server") or said.get("authorizationServer") or "",
-        grant=said.get("grant", GrantOf.USER),
-    )
+    said = {**said_of(Remote, found), "url": url, "headers": read_headers(found, place, problems)}
+    return EntryReach((), Remote(**said), transport)
 
 
 def read_headers(found: Mapping[str, Any], place: Place, problems: Problems) -> dict[str, str]:
@@ -183,9 +161,8 @@ def _docker(
     # By name only: the values reach the engine in its own environment, and no list of processes shows them.
     given = tuple(word for name in sorted(env) for word in ("-e", name))
     options = (*said.get("options", ()), *given)
-    return EntryReach(
-        argv_of(said) + argv_of(found), Container(said["image"], said.get("engine", ""), options)
-    )
+    container = Container(**{**said_of(Container, said), "options": options})
+    return EntryReach(argv_of(said) + argv_of(found), container)
 
 
 def _rest(found: Mapping[str, Any], place: Place, problems: Problems) -> EntryReach:
@@ -193,16 +170,8 @@ def _rest(found: Mapping[str, Any], place: Place, problems: Problems) -> EntryRe
     read: tuple[RestTool, ...] = ()
     if tools.value is not None:
         read = _tools(tools, problems)
-    rest = Rest(
-        base=found.get("rest_url", ""),
-        headers=read_headers(found, place, problems),
-        tools=read,
-        openapi=found.get("openapi", ""),
-        operations=Operations(**{name: tuple(each) for name, each in found.get("operations", {}).items()}),
-        credentials=found.get("credentials", {}),
-        proxy=found.get("proxy"),
-    )
-    return EntryReach((), rest)
+    said = {**said_of(Rest, found), "headers": read_headers(found, place, problems), "tools": read}
+    return EntryReach((), Rest(**said))
 
 
 def _tools(place: Place, problems: Problems) -> tuple[RestTool, ...]:
@@ -223,28 +192,26 @@ def _tool(place: Place, problems: Problems) -> RestTool | None:
     if not isinstance(place.value, dict):
         problems.append(place.wrong_secret("a mapping with name and path").problem)
         return None
-    found = serverkeys.REST_TOOL.read(place, problems)
+    found = REST_TOOL.read(place, problems)
     missing = [key for key in ("name", "path") if not place.has(key)]
     for key in missing:
         problems.append(place.at(key).wrong(f"the {key} of the tool").problem)
     if missing or not {"name", "path"} <= found.keys():
         return None
-    method, path = found.get("method", "GET"), found["path"]
-    in_path = parameters(path)
-    said = found.get("places", {})
+    tool = RestTool(**said_of(RestTool, found))
+    in_path = parameters(tool.path)
     bare: dict[str, Any] = {
         "type": "object",
         "properties": {each: {"type": "string"} for each in in_path}
-        | {each: {} for each in said if each not in in_path},
+        | {each: {} for each in tool.places if each not in in_path},
         "required": list(in_path),
     }
-    schema = next((found[key] for key in ("schema", "inputSchema", "input_schema") if key in found), bare)
+    schema = tool.schema or bare
     properties = schema.get("properties")
-    usual = "query" if method in BODYLESS else "body"
+    usual = "query" if tool.method in BODYLESS else "body"
     places = dict.fromkeys(properties if isinstance(properties, dict) else (), usual)
     places |= dict.fromkeys(in_path, "path")
-    places |= said
-    return RestTool(found["name"], method, path, found.get("description", ""), schema, places)
+    return evolve(tool, schema=schema, places={**places, **tool.places})
 
 
 def parameters(path: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
-from mcpgateway.config import gateway_settings, model, schema, security, serverkeys, surface
+from mcpgateway.config import entry, gateway_settings, model, reach_settings, schema, security, surface
 from mcpgateway.config.fields import Either, ListOf, MapOf
 from mcpgateway.config.section import Counts, Key, Section
 
@@ -21,12 +21,12 @@ SECTIONS = {
     "The gateway": ("gateway", gateway_settings.GATEWAY),
     "Limits": ("gateway.limits", gateway_settings.LIMITS),
     "The circuit breaker": ("gateway.circuit", gateway_settings.CIRCUIT),
-    "A server": ("servers.<name>", serverkeys.SERVER),
+    "A server": ("servers.<name>", entry.SERVER),
     "When a server runs": ("servers.<name>.lazy", model.LAZY),
-    "A container": ("servers.<name>.docker", serverkeys.DOCKER),
-    "A request as a tool": ("servers.<name>.tools[]", serverkeys.REST_TOOL),
-    "A bearer token": ("servers.<name>.auth", serverkeys.AUTH),
-    "OAuth 2.1": ("servers.<name>.oauth", serverkeys.OAUTH),
+    "A container": ("servers.<name>.docker", reach_settings.DOCKER),
+    "A request as a tool": ("servers.<name>.tools[]", reach_settings.REST_TOOL),
+    "A bearer token": ("servers.<name>.auth", reach_settings.AUTH),
+    "OAuth 2.1": ("servers.<name>.oauth", reach_settings.OAUTH),
     "A profile": ("profiles.<name>", schema.PROFILE),
     "A workspace": ("workspaces.<name>", schema.WORKSPACE),
     "The shield of a server": ("servers.<name>.shield", model.SHIELD),
@@ -79,7 +79,7 @@ def _below(kind: Any, road: tuple[str, ...], counts: Counts) -> Iterator[KnownKe
                 yield from _below(key.kind, known.road, known.counts)
         case schema.ServerList():
             if road == ("servers",):  # the other places of servers have the same keys
-                yield from _below(serverkeys.SERVER, (*road, ANY), counts)
+                yield from _below(entry.SERVER, (*road, ANY), counts)
         case MapOf():
             yield from _below(kind.kind, (*road, ANY), counts)
         case ListOf():

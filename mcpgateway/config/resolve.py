@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar
 
 from attrs import evolve, field, frozen
 
@@ -12,21 +14,13 @@ from mcpgateway.config.classification import Classification
 from mcpgateway.config.document import printable
 from mcpgateway.config.entry import Entry, Scope
 from mcpgateway.config.expand import FORBIDDEN, Expanded, called, expand
-from mcpgateway.config.model import (
-    Container,
-    Daemon,
-    OAuth,
-    Reach,
-    Remote,
-    Rest,
-    ServerSettings,
-    ServerSpec,
-    Share,
-    Transport,
-)
+from mcpgateway.config.model import ServerSettings, ServerSpec, Share
 from mcpgateway.config.problems import Problem, Problems
 from mcpgateway.config.reach import is_sse
-from mcpgateway.config.section import settings_of
+from mcpgateway.config.reach_settings import Container, Daemon, Reach, Remote, Rest, Transport
+from mcpgateway.config.section import Expansion, settings_of
+
+T = TypeVar("T")
 
 # The root of the workspace, as product files and as editors call it.
 ROOT_NAMES = ("workspace", "workspaceFolder")
@@ -186,24 +180,42 @@ class Building:
             case Daemon() as reach:
                 return evolve(reach, url=self._own_url(reach.url))
             case Container() as reach:
-                options = tuple(self._text(each, "docker") for each in reach.options)
-                return evolve(
-                    reach, image=self._safe(reach.image, "docker", part=_repository), options=options
-                )
-            case Rest() as reach:
-                base = self._url(reach.base, "http", "rest_url")
-                openapi = self._path(self._text(reach.openapi, "openapi"))
-                proxy = self._proxy(reach.proxy)
-                return evolve(
-                    reach,
-                    base=base,
-                    headers=self._headers(reach.headers),
-                    openapi=openapi,
-                    credentials=self._headers(reach.credentials, "credentials"),
-                    proxy=proxy,
-                )
-            case _:
-                return None
+                return self._expanded(reach, "docker")
+            case reach:
+                return self._expanded(reach) if reach else None
+
+    def _expanded(self, settings: T, *above: str) -> T:
+        """Return settings with the variables of their texts expanded, each in its declared way.
+
+        :param above: the keys above those of the settings.
+        """
+        instance: Any = settings  # mypy knows no type for the instance of any attrs class
+        values: dict[str, Any] = {}
+        for name, how in settings_of(type(settings)).items():
+            value = getattr(settings, name)
+            if how.expansion is not None and value is not None:
+                one = partial(self._one, how.expansion, key=(*above, how.keys[0].name))
+                values[name] = tuple(map(one, value)) if isinstance(value, tuple) else one(value)
+        changed: T = evolve(instance, **values)
+        return changed
+
+    def _one(self, how: Expansion, value: Any, *, key: tuple[str, ...]) -> Any:
+        match how:
+            case Expansion.TEXT:
+                return self._text(value, *key)
+            case Expansion.URL:
+                return self._url(value, "http", *key)
+            case Expansion.PATH:
+                return self._path(self._text(value, *key))
+            case Expansion.HEADERS:
+                return self._headers(value, *key)
+            case Expansion.PROXY:
+                return self._proxy(value)
+            case Expansion.IMAGE:
+                # By the whole key, as it may stand there alone.
+                return self._safe(value, key[0], part=_repository)
+            case Expansion.PART:
+                return self._expanded(value, *key)
 
     def _remote(self, reach: Remote) -> Remote:
         url = self._safe(reach.url, "url", part=_origin)
@@ -212,37 +224,13 @@ class Building:
         transport = said or (Transport.WEBSOCKET if url[:2].lower() == "ws" else by_look)
         family = "websocket" if transport is Transport.WEBSOCKET else "http"
         self._check_url(url, family if said else "any", "url")
-        oauth = reach.oauth
-        if oauth:
-            secret = (
-                None
-                if oauth.client_secret is None
-                else self._text(oauth.client_secret, "oauth", "client_secret")
-            )
-            oauth = OAuth(
-                client_id=self._text(oauth.client_id, "oauth", "client_id"),
-                client_secret=secret,
-                scopes=tuple(self._text(each, "oauth", "scopes") for each in oauth.scopes),
-                authorization_server=self._url(
-                    oauth.authorization_server, "http", "oauth", "authorization_server"
-                ),
-                grant=oauth.grant,
-            )
-        return Remote(
-            url,
-            transport,
-            self._headers(reach.headers),
-            oauth,
-            self._path(self._text(reach.ca_file, "ca_file")),
-            reach.insecure,
-            is_guess=said is None and transport is Transport.STREAMABLE_HTTP,
-            proxy=self._proxy(reach.proxy),
-        )
+        is_guess = said is None and transport is Transport.STREAMABLE_HTTP
+        return evolve(self._expanded(reach), url=url, transport=transport, is_guess=is_guess)
 
-    def _proxy(self, text: str | None) -> str | None:
+    def _proxy(self, text: str) -> str:
         from urllib.parse import urlsplit
 
-        url = self._safe(text, "proxy") if text else text
+        url = self._safe(text, "proxy")
         if not url or self._is_draft:
             return url
         try:

@@ -9,8 +9,8 @@ from typing import Any
 
 from attrs import frozen
 
-from mcpgateway.config import serverkeys
 from mcpgateway.config.document import Place
+from mcpgateway.config.entry import SERVER
 from mcpgateway.config.fields import (
     FILLED,
     POLICY,
@@ -150,5 +150,5 @@ def json_schema() -> dict[str, Any]:
         "$schema": JSON_SCHEMA_DIALECT,
         "title": "mcpgateway configuration",
         **TOP.json(),
-        "$defs": {"server": serverkeys.SERVER.json()},
+        "$defs": {"server": SERVER.json()},
     }

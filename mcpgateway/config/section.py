@@ -37,6 +37,18 @@ class Counts(Enum):
     NEVER = "never; it is a note"
 
 
+class Expansion(Enum):
+    """The way in which the variables in the texts of a setting are expanded, and the result is checked."""
+
+    TEXT = "text"
+    URL = "http or https URL"
+    PATH = "path, relative to the file"
+    HEADERS = "headers, without the empty ones"
+    PROXY = "URL of a proxy"
+    IMAGE = "image of a container"
+    PART = "settings of their own"
+
+
 @frozen(eq=False, repr=False)
 class Key:
     """One key of a section.
@@ -133,7 +145,8 @@ class Declaration:
     :ivar read: makes the field's value of the keys' values, by the keys' names.
     :ivar below: the key of the section that has its keys, where that is not the section of the class.
     :ivar part: the class of settings that the field's value is an instance of; `read` returns what is said of them.
-    :ivar has_variables: its texts may have variables in them.
+    :ivar expansion: the way in which the variables of an entry's texts are expanded; None: as they are.
+    :ivar has_variables: its texts may have variables in them, which calls fill in.
     :ivar regroups: it decides which sessions share a process, and what that process is told of them.
     """
 
@@ -141,6 +154,7 @@ class Declaration:
     read: Reader
     below: str = ""
     part: type | None = None
+    expansion: Expansion | None = None
     has_variables: bool = False
     regroups: bool = False
 
@@ -180,9 +194,9 @@ def setting(
     return _field(how, value, is_secret=is_secret)
 
 
-def keyed(*keys: Key, value: Any, read: Reader) -> Any:
+def keyed(*keys: Key, value: Any, is_secret: bool = False, **traits: Any) -> Any:
     """Declare a field of a class of settings whose keys other fields have, too."""
-    return _field(Declaration(keys, read), value)
+    return _field(Declaration(keys, **{"read": _first, **traits}), value, is_secret=is_secret)
 
 
 def _field(how: Declaration, value: Any, *, is_secret: bool = False) -> Any:

@@ -14,7 +14,8 @@ from attrs import field, frozen
 from twisted.internet.defer import DeferredList, ensureDeferred, gatherResults
 
 from mcpgateway.config.document import printable
-from mcpgateway.config.model import Daemon, ServerSpec
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.reach_settings import Daemon
 from mcpgateway.errors import GatewayError, NotThere
 from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.hub.health.health import Health

@@ -20,7 +20,8 @@ from mcpgateway.config.edit.conditions import EditCondition
 from mcpgateway.config.edit.edits import NAME, Edit, Put, Rename, same
 from mcpgateway.config.edit.patch import Patch, touched
 from mcpgateway.config.expand import FORBIDDEN
-from mcpgateway.config.model import Remote, Rest, ServerSpec
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.reach_settings import Remote, Rest
 from mcpgateway.errors import InvalidParams, NameTaken, NotOurs, Unfit
 from mcpgateway.manage.install import Installing
 from mcpgateway.manage.servers import Operating

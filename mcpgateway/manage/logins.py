@@ -13,7 +13,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from mcpgateway.config.model import Remote, ServerSpec
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import BackendTimeout, Conflict, NeedsLogin, OutOfScope
 from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.hub.health.health import Health

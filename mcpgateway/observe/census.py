@@ -11,7 +11,8 @@ from typing import Any
 from attrs import frozen
 
 from mcpgateway import __version__
-from mcpgateway.config.model import ClientFile, ServerSpec, Share, transport
+from mcpgateway.config.model import ClientFile, ServerSpec, Share
+from mcpgateway.config.reach_settings import transport
 from mcpgateway.discovery.records import Item
 from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.hub.health.faults import Fault

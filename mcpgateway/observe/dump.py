@@ -20,7 +20,8 @@ import attrs
 from attrs import field, frozen
 
 from mcpgateway import __version__
-from mcpgateway.config.model import Container, Remote, Rest, ServerSpec, transport
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.reach_settings import Container, Remote, Rest, transport
 from mcpgateway.config.settings import Settings
 from mcpgateway.errors import BackendError
 from mcpgateway.hub.dispatch import Switchboard

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from mcpgateway.config.model import Remote, Rest, ServerSpec
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.reach_settings import Remote, Rest
 from mcpgateway.discovery.naming import did_you_mean
 from mcpgateway.discovery.records import Item
 from mcpgateway.errors import UnknownServer

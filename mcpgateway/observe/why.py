@@ -14,8 +14,9 @@ from attrs import frozen
 
 from mcpgateway.backends.spawn import find_program
 from mcpgateway.backends.tape import Tapes
-from mcpgateway.config.model import Container, Daemon, Remote, Rest, ServerSpec, transport
+from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.problems import Problem
+from mcpgateway.config.reach_settings import Container, Daemon, Remote, Rest, transport
 from mcpgateway.discovery.naming import did_you_mean
 from mcpgateway.errors import (
     GatewayError,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from mcpgateway.config.model import ServerSpec, transport
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.reach_settings import transport
 from mcpgateway.discovery.records import ListKind
 from mcpgateway.owntools.answers import Shield, unshielded
 from mcpgateway.owntools.directory import Directory, ListSource

@@ -13,7 +13,8 @@ from functools import lru_cache
 
 from attrs import frozen
 
-from mcpgateway.config.model import Container, ServerSpec
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.reach_settings import Container
 
 
 class Trait(Enum):

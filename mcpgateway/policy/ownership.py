@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mcpgateway.config.model import GrantOf, Reach, Remote, ServerSpec, Transport
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.reach_settings import GrantOf, Reach, Remote, Transport
 from mcpgateway.policy.access import is_client
 
 

@@ -17,7 +17,8 @@ from urllib.parse import parse_qsl, urlsplit
 from attrs import define, field, frozen
 from msgspec import Raw
 
-from mcpgateway.config.model import Remote, ServerSpec, Share
+from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import GatewayError, MalformedMessage
 from mcpgateway.policy.sharing import launch_digest, scope_of
 from mcpgateway.protocol import jsonrpc, modern, peek

@@ -6,7 +6,8 @@ import hashlib
 import re
 
 from mcpgateway.config.environment import MINIMAL, is_handed_on
-from mcpgateway.config.model import Container, Daemon, Remote, Rest, ServerSpec, Share
+from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.config.reach_settings import Container, Daemon, Remote, Rest
 from mcpgateway.policy.known_servers import Trait, known_by_start, names_of
 
 STATEFUL = (

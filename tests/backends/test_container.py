@@ -8,7 +8,7 @@ import pytest
 
 from mcpgateway.backends import container
 from mcpgateway.backends.container import engine_environment, launch_container, prepare_container
-from mcpgateway.config.model import Container
+from mcpgateway.config.reach_settings import Container
 from mcpgateway.interfaces import GatewayRun, Launch
 
 

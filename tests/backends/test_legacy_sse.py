@@ -9,7 +9,7 @@ import pytest
 from mcpgateway.backends.http import event_stream
 from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.legacy_sse import ENDPOINT_S, POST_S, QUEUE_LIMIT, Guessed, SseConnection
-from mcpgateway.config.model import Remote
+from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import BackendGone, NeedsAuthorization, Overloaded
 from mcpgateway.protocol.versions import Era
 from tests.backends.test_streamable import HELLO, SESSION, Far

@@ -10,7 +10,8 @@ from twisted.internet.defer import Deferred
 
 from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.relay import BODY_LIMIT, LIMIT_S, Relayed, RestRelay, Sent
-from mcpgateway.config.model import Remote, Rest, ServerSpec
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.reach_settings import Remote, Rest
 from mcpgateway.errors import BackendError, BackendTimeout, InvalidParams, NotThere, Unreachable
 from tests.support.scripted_http import MemoryNet
 

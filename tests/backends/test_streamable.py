@@ -12,7 +12,7 @@ from mcpgateway.backends.concurrency_limit import AT_ONCE, QUEUE_LIMIT
 from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.http.post import RESUMPTIONS
 from mcpgateway.backends.streamable import FAREWELL_S, LINGERING, Streamable
-from mcpgateway.config.model import Remote
+from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import BackendGone, LaunchFailed, NeedsAuthorization, Overloaded
 from mcpgateway.protocol.versions import Era
 from tests.support.scripted_http import MemoryNet, Request

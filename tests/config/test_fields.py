@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from mcpgateway.config import fields, gateway_settings, schema, serverkeys
+from mcpgateway.config import entry, fields, gateway_settings, reach_settings, schema
 from mcpgateway.config.document import Document
 from mcpgateway.config.fields import ArgumentList, Duration, Flag, Text, Texts, Tree, VariableMap, WholeNumber
 from mcpgateway.config.problems import Problems
@@ -19,8 +19,8 @@ SECTIONS = [
     gateway_settings.GATEWAY,
     gateway_settings.LIMITS,
     gateway_settings.COMPAT,
-    serverkeys.SERVER,
-    serverkeys.DOCKER,
+    entry.SERVER,
+    reach_settings.DOCKER,
 ]
 KEYS = [
     *(key for section in SECTIONS for key in section.keys.values()),
@@ -107,8 +107,8 @@ class KindTests:
 
     def test_nearest(self):
         """The nearest known word is asked for, if one is near."""
-        assert nearest("tiemout", serverkeys.SERVER.keys) == "did you mean 'timeout'?"
-        assert nearest("xyz", serverkeys.SERVER.keys) == ""
+        assert nearest("tiemout", entry.SERVER.keys) == "did you mean 'timeout'?"
+        assert nearest("xyz", entry.SERVER.keys) == ""
 
 
 class SectionTests:
@@ -123,7 +123,7 @@ class SectionTests:
     def test_parts(self):
         """A part of a section passes over all else."""
         problems = Problems()
-        part = serverkeys.SERVER.only("command")
+        part = entry.SERVER.only("command")
         assert part.read(place({"command": "x", "share": 3, "strange": 1}), problems) == {"command": "x"}
         assert problems == []
         assert part.json()["additionalProperties"]

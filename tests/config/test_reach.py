@@ -5,8 +5,9 @@ import json
 import pytest
 
 from mcpgateway.config.file_format import read_native
-from mcpgateway.config.model import Container, Daemon, Lazy, OAuth, Project, Remote, Rest, Share, Transport
+from mcpgateway.config.model import Lazy, Project, Share
 from mcpgateway.config.problems import Problems
+from mcpgateway.config.reach_settings import Container, Daemon, OAuth, Remote, Rest, Transport
 from mcpgateway.config.read import parse
 from tests.support.configurations import LOGIN, WORLD, read
 

@@ -5,7 +5,7 @@ from attrs import evolve, frozen
 
 from mcpgateway.config.diff import at_start, settings_changed
 from mcpgateway.config.document import Document
-from mcpgateway.config.entry import Entry, Origin, Scope
+from mcpgateway.config.entry import SERVER, Entry, Origin, Scope
 from mcpgateway.config.fields import Duration, Strings, Text, WholeNumber
 from mcpgateway.config.gateway_settings import GATEWAY, GatewaySettings
 from mcpgateway.config.model import Bridge, Concurrency, Lazy, Project, ServerSettings, Share
@@ -24,7 +24,6 @@ from mcpgateway.config.section import (
     setting,
     settings_of,
 )
-from mcpgateway.config.serverkeys import SERVER
 from mcpgateway.config.surface import Level
 from mcpgateway.protocol.versions import Era
 
@@ -135,7 +134,7 @@ class DeclaredOnceTests:
     @pytest.mark.parametrize("name", settings_of(ServerSettings))
     def test_from_the_entry_to_the_server(self, name):
         """Each setting of an entry is one of the server that is built of it."""
-        entry = Entry("x", ("c",), {}, Origin(Scope.NATIVE, "f.yaml", "/"))
+        entry = Entry(title="x", argv=("c",), origin=Origin(Scope.NATIVE, "f.yaml", "/"))
         server = Building("x", evolve(entry, **{name: OTHERS[name]}), World({}, {}, "/home")).server()
         assert getattr(server, name) == OTHERS[name]
         assert getattr(Building("x", entry, World({}, {}, "/home")).server(), name) != OTHERS[name]

@@ -180,7 +180,7 @@ class HandedOnTests:
     def test_a_clients_own_file(self):
         """A server of a client's own file is given what that client would give it."""
         origin = Origin(Scope.USER, "w", "/d", env_policy=FULL)
-        entry = Entry("x", ("c",), {}, origin, env_policy=FULL)
+        entry = Entry(title="x", argv=("c",), origin=origin, env_policy=FULL)
         found = specialise(Blueprint("x", entry, World(LOGIN, {"LEVEL": "home"}, HOME)), spec(LEVEL="w"))
         assert found.env["LEVEL"] == "system"
 

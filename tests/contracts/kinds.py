@@ -17,7 +17,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from mcpgateway.config.model import Container, Daemon, Reach, Remote, Rest, Transport
+from mcpgateway.config.reach_settings import Container, Daemon, Reach, Remote, Rest, Transport
 from mcpgateway.interfaces import IBackend, Launch
 from tests.support import engines, real_servers
 from tests.support.ports import free_port

@@ -16,7 +16,7 @@ from twisted.internet import reactor
 from mcpgateway.backends.container import HOME_LABEL, reap_containers
 from mcpgateway.backends.factory import Backends
 from mcpgateway.backends.spawn import Launcher
-from mcpgateway.config.model import Container
+from mcpgateway.config.reach_settings import Container
 from mcpgateway.errors import LaunchFailed
 from mcpgateway.interfaces import GatewayRun, Launch
 from mcpgateway.system.daemon_locks import DaemonLocks

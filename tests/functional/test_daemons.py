@@ -24,7 +24,7 @@ from mcpgateway.backends import probe
 from mcpgateway.backends.daemon import DaemonBackend, Daemons
 from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.spawn import Launcher
-from mcpgateway.config.model import Daemon
+from mcpgateway.config.reach_settings import Daemon
 from mcpgateway.errors import BackendGone
 from mcpgateway.interfaces import Gone, Launch
 from mcpgateway.system.daemon_locks import DaemonLocks

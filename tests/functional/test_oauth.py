@@ -23,7 +23,7 @@ from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.http.response import WebAnswer
 from mcpgateway.backends.oauth.flow import Accounts
 from mcpgateway.backends.streamable import Streamable
-from mcpgateway.config.model import OAuth, Remote
+from mcpgateway.config.reach_settings import OAuth, Remote
 from mcpgateway.errors import BackendError, GatewayError, InvalidParams, NeedsAuthorization, NeedsLogin
 from mcpgateway.interfaces import OwnAddress
 from mcpgateway.system.oauth_tokens import Grants

@@ -16,7 +16,7 @@ from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.http.connect import CertificateTrust
 from mcpgateway.backends.streamable import Streamable
 from mcpgateway.backends.websocket import WebSocket
-from mcpgateway.config.model import Remote, Transport
+from mcpgateway.config.reach_settings import Remote, Transport
 from mcpgateway.errors import BackendError, Unreachable
 from mcpgateway.policy import urls
 from mcpgateway.policy.proxies import Proxies

@@ -19,7 +19,7 @@ from twisted.internet.task import deferLater
 from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.legacy_sse import Guessed, SseConnection
 from mcpgateway.backends.streamable import Streamable
-from mcpgateway.config.model import Remote
+from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import GatewayError
 from mcpgateway.protocol.versions import Era
 from tests.support import real_servers

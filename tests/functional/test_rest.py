@@ -20,7 +20,7 @@ from twisted.internet.task import LoopingCall
 from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.rest import backend as module
 from mcpgateway.backends.rest.backend import RestBackend
-from mcpgateway.config.model import Rest, RestTool
+from mcpgateway.config.reach_settings import Rest, RestTool
 from mcpgateway.interfaces import Launch
 from mcpgateway.protocol.versions import Era
 from tests.contracts.talk import Talk, until

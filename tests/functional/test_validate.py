@@ -17,7 +17,8 @@ from twisted.internet import reactor
 from mcpgateway.backends.factory import Backends
 from mcpgateway.backends.spawn import Launcher
 from mcpgateway.backends.validation import validate as validate_server
-from mcpgateway.config.model import Remote, ServerSpec, Transport
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.reach_settings import Remote, Transport
 from mcpgateway.interfaces import GatewayRun
 from mcpgateway.system.daemon_locks import DaemonLocks
 from mcpgateway.system.oauth_tokens import Grants

@@ -20,7 +20,7 @@ from twisted.internet.task import deferLater
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.backends.http.connect import Dialler
 from mcpgateway.backends.websocket import WebSocket
-from mcpgateway.config.model import Remote, Transport
+from mcpgateway.config.reach_settings import Remote, Transport
 from mcpgateway.errors import BackendGone, GatewayError
 from mcpgateway.interfaces import Gone, Launch
 from mcpgateway.protocol import jsonrpc, legacy

@@ -9,7 +9,8 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 
 from mcpgateway.config.gateway_settings import Circuit
-from mcpgateway.config.model import Remote, ServerSpec, Share
+from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import InvalidParams, NeedsAuthorization, Overloaded, Unreachable
 from mcpgateway.manage.readiness import NAMES_LIMIT, WAITING_LIMIT, Readiness
 from tests.support.gateway_in_memory import HELLO, MemoryGateway

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.config.model import Container, Daemon, Remote, Rest, ServerSpec, Transport
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.reach_settings import Container, Daemon, Remote, Rest, Transport
 from mcpgateway.observe.census import Census
 from tests.support.gateway_in_memory import MemoryGateway
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.config.model import Remote, ServerSpec, Share
+from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.config.reach_settings import Remote
 from mcpgateway.manage.shutdown import ALREADY, BEGUN, Ending
 from mcpgateway.observe import dump
 from mcpgateway.observe.dump import Dump

@@ -11,8 +11,9 @@ import pytest
 from mcpgateway.backends.tape import Tapes
 from mcpgateway.config.gateway_settings import Circuit
 from mcpgateway.config.merge import World
-from mcpgateway.config.model import Lazy, Remote, ServerSpec, Share
+from mcpgateway.config.model import Lazy, ServerSpec, Share
 from mcpgateway.config.problems import Problem, Where
+from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import NeedsAuthorization, UnknownServer
 from mcpgateway.hub.health.history import HAPPENINGS, Histories, History
 from mcpgateway.hub.repo_servers import Approvals

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mcpgateway.config.model import Container, ServerSpec, Share
+from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.config.reach_settings import Container
 from mcpgateway.policy.known_servers import TABLE, Trait, known_by_info, known_by_start, names_in
 from mcpgateway.policy.sharing import scope_of
 

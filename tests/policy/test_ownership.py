@@ -2,7 +2,8 @@
 
 from attrs import evolve
 
-from mcpgateway.config.model import GrantOf, OAuth, Remote, ServerSpec, Transport
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.reach_settings import GrantOf, OAuth, Remote, Transport
 from mcpgateway.policy.access import LOCAL, REMOTE, TOKEN
 from mcpgateway.policy.ownership import can_sign_in, is_personal, owner_of, person_of
 

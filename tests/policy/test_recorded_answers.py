@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from mcpgateway.config.model import Container, Remote, Rest, RestTool, ServerSpec, Share
+from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.config.reach_settings import Container, Remote, Rest, RestTool
 from mcpgateway.errors import GatewayError
 from mcpgateway.policy import recorded_answers
 from mcpgateway.policy.recorded_answers import (

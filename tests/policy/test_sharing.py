@@ -7,7 +7,8 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpgateway.config.model import Container, Daemon, Remote, Rest, ServerSpec, Share, Transport
+from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.config.reach_settings import Container, Daemon, Remote, Rest, Transport
 from mcpgateway.policy.sharing import (
     STATEFUL,
     launch_digest,

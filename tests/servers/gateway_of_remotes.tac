@@ -6,7 +6,8 @@ from pathlib import Path
 from twisted.application.service import Application
 
 from mcpgateway.config.gateway_settings import GatewaySettings, Limits
-from mcpgateway.config.model import Remote, ServerSpec, Share, Transport
+from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.config.reach_settings import Remote, Transport
 from mcpgateway.config.settings import Settings
 from mcpgateway.tap import leave_out_openssl
 from mcpgateway.protocol.versions import Era

@@ -12,18 +12,12 @@ from mcpgateway.config.model import (
     WRITES,
     Bridge,
     Concurrency,
-    Container,
-    Daemon,
     Lazy,
-    OAuth,
-    Remote,
-    Rest,
-    RestTool,
     ServerSpec,
     Share,
-    Transport,
 )
 from mcpgateway.config.problems import Problems
+from mcpgateway.config.reach_settings import Container, Daemon, OAuth, Remote, Rest, RestTool, Transport
 from mcpgateway.config.read import parse
 from mcpgateway.config.resolve import World
 from mcpgateway.config.surface import Expose, FilterMode, Level, Order, ShieldLimits, ViewSettings

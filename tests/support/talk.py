@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from mcpgateway.backends.conversation import Conversation
-from mcpgateway.config.model import Remote
+from mcpgateway.config.reach_settings import Remote
 from mcpgateway.interfaces import Gone, IBackend, Launch
 from mcpgateway.protocol import jsonrpc, legacy, modern
 from mcpgateway.protocol.versions import Era

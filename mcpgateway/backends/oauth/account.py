@@ -13,7 +13,7 @@ from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.oauth import authorization_server
 from mcpgateway.backends.oauth.account_store import AccountBook
 from mcpgateway.backends.oauth.authorization_server import Asking, AuthorizationServer
-from mcpgateway.config.model import OAuth, Remote
+from mcpgateway.config.reach_settings import OAuth, Remote
 from mcpgateway.errors import BackendError
 from mcpgateway.interfaces import IGrants, OwnAddress
 from mcpgateway.policy.oauth.client import AuthServer, Challenge, Grant, OAuthClient, Registration

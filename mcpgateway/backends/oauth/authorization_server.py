@@ -16,7 +16,7 @@ from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.http.connect import CertificateTrust
 from mcpgateway.backends.http.documents import fetch
 from mcpgateway.backends.http.response import WebAnswer
-from mcpgateway.config.model import OAuth, Remote
+from mcpgateway.config.reach_settings import OAuth, Remote
 from mcpgateway.errors import BackendError, NeedsAuthorization, Unreachable
 from mcpgateway.policy.oauth import client as oauth
 from mcpgateway.policy.oauth.client import AuthServer, Challenge, OAuthClient, Registration

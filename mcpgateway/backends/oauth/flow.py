@@ -25,7 +25,7 @@ from mcpgateway.backends.oauth import authorization_server
 from mcpgateway.backends.oauth.account import Account, Introductions
 from mcpgateway.backends.oauth.authorization_server import decoded, error_of
 from mcpgateway.backends.oauth.sign_ins import Declined, SignIn, SignIns
-from mcpgateway.config.model import OAuth, Remote
+from mcpgateway.config.reach_settings import OAuth, Remote
 from mcpgateway.errors import BackendError, GatewayError, NeedsAuthorization, NeedsLogin
 from mcpgateway.interfaces import IGrants, OwnAddress
 from mcpgateway.policy.oauth import client as oauth

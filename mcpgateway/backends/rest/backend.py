@@ -23,8 +23,8 @@ from mcpgateway.backends.rest.calls import Offered
 from mcpgateway.backends.rest.credentials import NONE, Credentials
 from mcpgateway.backends.rest.find_description import find, knock
 from mcpgateway.backends.rest.targets import is_url, origin, placed, target_of
-from mcpgateway.config.model import Operations, Rest, RestTool
 from mcpgateway.config.openapi.tools import Described, read_openapi
+from mcpgateway.config.reach_settings import Operations, Rest, RestTool
 from mcpgateway.errors import (
     BackendError,
     BackendGone,

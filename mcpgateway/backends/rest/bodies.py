@@ -16,8 +16,8 @@ from urllib.parse import quote, urlencode
 from attrs import define, field, frozen
 
 from mcpgateway.backends.rest.styles import WAYS, text
-from mcpgateway.config.model import RestTool
 from mcpgateway.config.openapi.media_types import BYTES, FORM, JSON, PARTS, bare, is_json
+from mcpgateway.config.reach_settings import RestTool
 from mcpgateway.errors import InvalidParams
 
 

@@ -20,8 +20,8 @@ from mcpgateway.backends.rest.bodies import Body
 from mcpgateway.backends.rest.checks import check, fault
 from mcpgateway.backends.rest.credentials import NONE, RequestCredentials
 from mcpgateway.backends.rest.styles import WAYS, exploded, segment, text
-from mcpgateway.config.model import RestTool
 from mcpgateway.config.openapi.media_types import PARTS
+from mcpgateway.config.reach_settings import RestTool
 from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.protocol import jsonrpc
 

@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 
 from attrs import field, frozen
 
-from mcpgateway.config.model import RestTool
 from mcpgateway.config.openapi.security_schemes import BASIC, Scheme
+from mcpgateway.config.reach_settings import RestTool
 from mcpgateway.errors import ConfigError
 
 SHOWN = 10  # names of schemes in an error

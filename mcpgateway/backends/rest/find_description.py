@@ -11,8 +11,8 @@ from twisted.logger import Logger
 
 from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.http.documents import fetch
-from mcpgateway.config.model import Operations, Rest
 from mcpgateway.config.openapi.tools import Described
+from mcpgateway.config.reach_settings import Operations, Rest
 from mcpgateway.errors import BackendError, ConfigError, Unreachable
 
 NAME = "openapi.json"  # where frameworks that describe themselves have it

@@ -11,7 +11,7 @@ from urllib.parse import urljoin, urlsplit
 
 from attrs import evolve, field, frozen
 
-from mcpgateway.config.model import Rest, RestTool
+from mcpgateway.config.reach_settings import Rest, RestTool
 
 
 @frozen

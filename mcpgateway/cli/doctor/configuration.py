@@ -8,7 +8,8 @@ from shutil import which
 
 from mcpgateway.cli.doctor.context import DoctorContext
 from mcpgateway.cli.doctor.finding import Check, DoctorFinding, counted, fine, note, problem
-from mcpgateway.config.model import Container, Daemon, ServerSpec
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.reach_settings import Container, Daemon
 
 NEEDS = {"npx": "node", "npm": "node", "pnpm": "node", "yarn": "node", "uvx": "uv"}
 """Programs that are of no use without another."""

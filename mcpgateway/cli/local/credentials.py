@@ -8,7 +8,7 @@ from attrs import frozen
 
 from mcpgateway.cli.local.show import origins
 from mcpgateway.config.merge import Blueprint
-from mcpgateway.config.model import Remote, Rest
+from mcpgateway.config.reach_settings import Remote, Rest
 from mcpgateway.errors import ConfigError
 from mcpgateway.system.settings import LoadOptions, examine
 

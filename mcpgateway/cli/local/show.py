@@ -9,13 +9,13 @@ from typing import Any
 from attrs import frozen
 
 from mcpgateway.config.document import Document, Place
+from mcpgateway.config.entry import SERVER
 from mcpgateway.config.expand import SOURCE, VARIABLE
 from mcpgateway.config.gateway_settings import GATEWAY
 from mcpgateway.config.load import place_of
 from mcpgateway.config.merge import Blueprint
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.section import Section
-from mcpgateway.config.serverkeys import SERVER
 from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ConfigError
 from mcpgateway.escaping import one_line

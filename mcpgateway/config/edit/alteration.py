@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from mcpgateway.config.edit.edits import Edit, Put, Remove
+from mcpgateway.config.entry import SERVER
 from mcpgateway.config.section import Key
-from mcpgateway.config.serverkeys import SERVER
 
 ENV, ENVIRONMENT, HEADERS = "env", "environment", "headers"
 

@@ -12,9 +12,9 @@ from itertools import pairwise
 from mcpgateway.config.document import printable
 from mcpgateway.config.edit import alteration
 from mcpgateway.config.edit.edits import NAME, Road
+from mcpgateway.config.entry import SERVER
 from mcpgateway.config.fields import Either, Kind, MapOf, Strings, VariableMap
 from mcpgateway.config.section import NOTE_PREFIXES, Section, nearest
-from mcpgateway.config.serverkeys import SERVER
 from mcpgateway.errors import InvalidParams
 
 NAMED = (VariableMap, Strings, MapOf)

@@ -12,12 +12,12 @@ from typing import Any
 
 from attrs import define, evolve, field, frozen
 
-from mcpgateway.config.model import ALL_OPERATIONS, Operations, RestTool
 from mcpgateway.config.openapi import lazy_json
 from mcpgateway.config.openapi import media_types as media
 from mcpgateway.config.openapi.answers import output_of
 from mcpgateway.config.openapi.schemas import REF, Schemas, resolved
 from mcpgateway.config.openapi.security_schemes import Scheme, schemes_of, security_of, wanted
+from mcpgateway.config.reach_settings import ALL_OPERATIONS, Operations, RestTool
 from mcpgateway.config.read import parse
 from mcpgateway.errors import ConfigError
 

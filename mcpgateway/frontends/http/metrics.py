@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from attrs import frozen
 
 from mcpgateway import __version__
-from mcpgateway.config.model import transport
+from mcpgateway.config.reach_settings import transport
 from mcpgateway.hub.health.lives import Life, lives
 from mcpgateway.hub.meters import BOUNDS, Meter, Meters, Row
 from mcpgateway.observe.census import Census

@@ -16,7 +16,7 @@ from mcpgateway.config.edit.conditions import read_condition
 from mcpgateway.config.edit.patch import DEFINED, EXPECTED, read_definition, read_name, read_patch, runs_here
 from mcpgateway.config.fields import DURATION_WORDS, seconds_in
 from mcpgateway.config.gateway_settings import GatewaySettings
-from mcpgateway.config.model import Remote, Rest
+from mcpgateway.config.reach_settings import Remote, Rest
 from mcpgateway.errors import Conflict, InvalidParams, NotEntitled
 from mcpgateway.frontends.rest.operation import OperationAnswer, OperationRequest
 from mcpgateway.manage.servers import Operating

@@ -13,7 +13,8 @@ from twisted.python.failure import Failure
 
 from mcpgateway.config.diff import runs_alike
 from mcpgateway.config.gateway_settings import GatewaySettings
-from mcpgateway.config.model import Daemon, Remote, ServerSpec, Share
+from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.config.reach_settings import Daemon, Remote
 from mcpgateway.errors import (
     GatewayError,
     HandshakeFailed,

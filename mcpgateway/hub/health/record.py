@@ -10,7 +10,8 @@ from typing import Any
 
 from attrs import define, field
 
-from mcpgateway.config.model import Remote, Rest, ServerSpec
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.reach_settings import Remote, Rest
 from mcpgateway.errors import SwitchedOff
 from mcpgateway.hub.health.history import History
 from mcpgateway.policy.breaker import Breaker

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define
 
-from mcpgateway.config.model import Container, Rest, ServerSpec, Share
+from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.config.reach_settings import Container, Rest
 from mcpgateway.errors import GatewayError
 from mcpgateway.interfaces import ISessionStore
 from mcpgateway.policy.known_servers import KnownServer, Trait, is_container, known_by_info, known_by_start

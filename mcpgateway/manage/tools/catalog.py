@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 from attrs import define, frozen
 
 from mcpgateway import __version__
-from mcpgateway.config.model import Remote, ServerSpec
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.reach_settings import Remote
 from mcpgateway.config.recipes import Recipe, read_recipes
 from mcpgateway.discovery.naming import did_you_mean
 from mcpgateway.interfaces import Request

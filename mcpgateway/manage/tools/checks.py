@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any
 
-from mcpgateway.config import serverkeys
 from mcpgateway.config.document import printable
+from mcpgateway.config.entry import SERVER
 from mcpgateway.config.expand import FORBIDDEN, VARIABLE
 from mcpgateway.config.fields import Either
 from mcpgateway.config.names import NAME_CHARACTERS, RESERVED_AFTER_MCP, RESERVED_BEFORE_MCP
@@ -89,8 +89,8 @@ def check_definition(
 def check_keys(definition: Mapping[str, Any]) -> None:
     """Refuse keys that no entry has."""
     for key in definition:
-        if key not in serverkeys.SERVER.keys:
-            near = did_you_mean(key, list(serverkeys.SERVER.keys), 1)
+        if key not in SERVER.keys:
+            near = did_you_mean(key, list(SERVER.keys), 1)
             raise InvalidParams(
                 f"'{printable(key)}' is no key of a server",
                 f"did you mean {near[0]}?"
@@ -101,7 +101,7 @@ def check_keys(definition: Mapping[str, Any]) -> None:
 
 
 def _check_inner(key: str, value: Any) -> None:
-    kind = serverkeys.SERVER.keys[key].kind
+    kind = SERVER.keys[key].kind
     section = kind.kinds.get(dict) if isinstance(kind, Either) else kind
     if not isinstance(section, Section) or section.is_open or not isinstance(value, Mapping):
         return

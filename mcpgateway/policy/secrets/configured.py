@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from mcpgateway.config.model import Daemon, Reach, Remote, Rest, ServerSpec
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.reach_settings import Daemon, Reach, Remote, Rest
 from mcpgateway.config.settings import Settings
 from mcpgateway.policy.secrets.masking import secret_words
 from mcpgateway.policy.secrets.shapes import is_secret, secrets_in

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.oauth.authorization_server import Asking, find
-from mcpgateway.config.model import OAuth, Remote
+from mcpgateway.config.reach_settings import OAuth, Remote
 from mcpgateway.errors import BackendError
 from mcpgateway.policy.oauth.client import Challenge
 from tests.support.scripted_http import MemoryNet, Request

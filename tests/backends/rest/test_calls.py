@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from mcpgateway.backends.rest.calls import Offered, listed, request_of, result_of
-from mcpgateway.config.model import RestTool
+from mcpgateway.config.reach_settings import RestTool
 from mcpgateway.errors import InvalidParams
 from mcpgateway.protocol import jsonrpc
 

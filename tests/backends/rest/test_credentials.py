@@ -10,8 +10,8 @@ import pytest
 
 from mcpgateway.backends.rest.calls import request_of
 from mcpgateway.backends.rest.credentials import NONE, Credentials, RequestCredentials
-from mcpgateway.config.model import RestTool
 from mcpgateway.config.openapi.tools import Described, read_openapi
+from mcpgateway.config.reach_settings import RestTool
 from mcpgateway.errors import ConfigError
 
 SCHEMES = {

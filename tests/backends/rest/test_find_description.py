@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mcpgateway.backends.rest.find_description import base_of, places_of
-from mcpgateway.config.model import RestTool
 from mcpgateway.config.openapi.tools import Described
+from mcpgateway.config.reach_settings import RestTool
 
 
 def described(base: str, *paths: str) -> Described:

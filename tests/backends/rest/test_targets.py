@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mcpgateway.backends.rest.targets import RestTarget, placed, target_of
-from mcpgateway.config.model import Rest, RestTool
+from mcpgateway.config.reach_settings import Rest, RestTool
 
 OWN = {"Authorization": "Bearer a secret"}
 HERE = "https://api.example/openapi.json"

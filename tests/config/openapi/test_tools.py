@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from mcpgateway.config.model import Operations, RestTool
 from mcpgateway.config.openapi import tools as openapi
 from mcpgateway.config.openapi.schemas import DEPTH_LIMIT, NODES_LIMIT, Schemas, resolved
 from mcpgateway.config.openapi.tools import read_openapi
+from mcpgateway.config.reach_settings import Operations, RestTool
 from mcpgateway.errors import ConfigError
 
 Json = dict[str, Any]

@@ -7,7 +7,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from mcpgateway.config.model import Daemon, ServerSpec, Share
+from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.config.reach_settings import Daemon
 from mcpgateway.frontends.http.routes import ROUTES
 from mcpgateway.frontends.rest.schemas import SCHEMAS
 from mcpgateway.hub.sessions import handle

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.config.model import Daemon, ServerSpec, Share
+from mcpgateway.config.model import ServerSpec, Share
+from mcpgateway.config.reach_settings import Daemon
 from mcpgateway.policy.access import AccessPolicy
 from tests.support.gateway_in_memory import HELLO, Answer, MemoryGateway
 

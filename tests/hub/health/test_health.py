@@ -10,7 +10,8 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 
 from mcpgateway.config.gateway_settings import Circuit, Limits
-from mcpgateway.config.model import Lazy, Remote, Rest, ServerSpec, Share
+from mcpgateway.config.model import Lazy, ServerSpec, Share
+from mcpgateway.config.reach_settings import Remote, Rest
 from mcpgateway.errors import NeedsApproval, NeedsAuthorization, NeedsLogin, UnknownServer, Unreachable
 from mcpgateway.hub.health.health import BLIND, Instruments
 from mcpgateway.hub.health.instance import FETCH_TICKS, MISSES_LIMIT, STUCK_TICKS

@@ -10,7 +10,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 
 from mcpgateway.config.gateway_settings import Limits
-from mcpgateway.config.model import Concurrency, Daemon, Lazy, ServerSpec, Share
+from mcpgateway.config.model import Concurrency, Lazy, ServerSpec, Share
+from mcpgateway.config.reach_settings import Daemon
 from mcpgateway.hub.retired import LIMIT
 from mcpgateway.hub.sessions import handle
 from mcpgateway.observe.why import Diagnoser

@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.config.model import UNLIMITED, WRITES, Bridge, Concurrency, Container, ServerSpec, Share
+from mcpgateway.config.model import (
+    UNLIMITED,
+    WRITES,
+    Bridge,
+    Concurrency,
+    ServerSpec,
+    Share,
+)
+from mcpgateway.config.reach_settings import Container
 from mcpgateway.hub.limits.call_limiter import GRACE_TICKS, QUEUE_LIMIT
 from mcpgateway.hub.probes.sharing import SETTLE_S
 from mcpgateway.hub.probes.writes import PATIENCE_TICKS

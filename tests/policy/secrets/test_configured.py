@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mcpgateway.config.gateway_settings import GatewaySettings, TraceSettings
-from mcpgateway.config.model import OAuth, Profile, Remote, Rest, ServerSpec
+from mcpgateway.config.model import Profile, ServerSpec
+from mcpgateway.config.reach_settings import OAuth, Remote, Rest
 from mcpgateway.config.resolve import World
 from mcpgateway.config.security import Security
 from mcpgateway.config.settings import Settings
