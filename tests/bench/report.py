@@ -117,7 +117,7 @@ def _memory(results: Results) -> Table:
         accounts = (life.idle, life.one, life.twenty, life.loaded)
         shape = f"{life.twenty.processes}+{life.twenty.children}" if life.twenty else "-"
         rows.append((NAMES.get(name, name), *map(_rss_pss, accounts), shape))
-    head = ("", "nobody called yet", "1 session", "20 sessions", "after load", "processes+children of 20")
+    head = ("", "no call yet", "1 session", "20 sessions", "after load", "processes+children of 20")
     note = "RSS/PSS of the gateway's processes. After load the others still run, which lowers PSS."
     return Table("Memory, MB", head, rows, note)
 
@@ -182,7 +182,7 @@ def _eras(results: Results) -> Table:
         note += (
             f" Each of {heard.count} clients that only listen takes {number(heard.begin_us)} µs of CPU to begin and"
             f" {number(heard.kib)} KB; while nothing happens all of them take {number(heard.idle_ms_per_s)} ms of CPU"
-            f" per second, and nobody at all {number(heard.quiet_ms_per_s)} ms."
+            f" per second, without clients {number(heard.quiet_ms_per_s)} ms."
         )
     return Table("The two eras of MCP, gateway CPU per call, µs", head, rows, note)
 
