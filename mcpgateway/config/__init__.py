@@ -1,1 +1,1 @@
-"""Text to settings: reading, checking, naming and expanding what the configuration files say."""
+"""Configuration files to settings: reading, checking, naming, expanding, and editing them."""

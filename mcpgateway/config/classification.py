@@ -1,4 +1,4 @@
-"""``classification.json``: how servers are used whose own files have no keys for that, such as those of clients."""
+"""``classification.json``: settings of servers whose own files have no keys for them, such as those of clients."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ PLACES: Mapping[tuple[str, ...], str] = {
     ("scope",): "mode",
     ("concurrency",): "concurrency",
 }
-"""What keys of an entry are called here."""
+"""The names that keys of an entry have in this file."""
 
 
 Classification = Mapping[str, Any]
-"""The settings that the file says of one server, by their names in a `ServerSettings`."""
+"""The settings of one server in the file, by their names in a `ServerSettings`."""
 
 
 def read_classification(
     document: Document, problems: Problems, default_timeout_s: float | None = None
 ) -> Mapping[str, Classification]:
-    """Read a classification file, by the servers' names; what cannot be used is a warning."""
+    """Read a classification file, by the servers' names; an entry that cannot be used is a warning."""
     found: dict[str, Classification] = {}
     for place in document.root().members():
         own = Problems()
@@ -56,7 +56,7 @@ def read_classification(
 def classifying(
     values: Mapping[tuple[str, ...], Any], unset: Iterable[tuple[str, ...]]
 ) -> dict[str, Any] | None:
-    """What a change of an entry's keys is in such a file, None standing for what is taken out.
+    """Return a change of an entry's keys as one of this file; None stands for a key that is removed.
 
     None where one of the keys has no place there.
 

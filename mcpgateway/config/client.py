@@ -1,6 +1,6 @@
 """Servers out of a client's own file: Claude Code's, and any other that has ``mcpServers``.
 
-The file is not ours, so what cannot be used is passed over with a warning and nothing in it is a fault.
+The file belongs to the client, so an entry that cannot be used is a warning and no error.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LEFT_OUT = "this server is left out"
 
 @frozen(eq=False)
 class ClientServers:
-    """What a file lists.
+    """The servers of a client's file.
 
     :ivar entries: its stdio servers, as written.
     :ivar remotes: the URLs of all other entries ("" where there is none).
@@ -52,7 +52,7 @@ def read_project(document: Document, directory: str, rank: int, problems: Proble
 
 
 def read_remotes(document: Document, problems: Problems) -> list[Entry]:
-    """Read the entries of a client's file that are no programs, as if they stood in a file of ours."""
+    """Read the entries of a client's file that are no programs, as a configuration of the gateway's is read."""
     found: list[Entry] = []
     for place, origin in _places(document, 0):
         own = Problems()
@@ -90,7 +90,7 @@ def _read_one(place: Place, origin: Origin, remotes: list[str], problems: Proble
         original = original_of(entry.argv) if entry and entry.argv else None
         if original is None:
             return entry
-        # Without an original it uses the gateway and nowhere else.
+        # Without an original it is an entry of the gateway's and no server.
         return evolve(entry, argv=original) if entry and original else None
     if _is_elsewhere(value):
         remotes += [] if value.get("disabled") is True or value.get("enabled") is False else [url_of(value)]

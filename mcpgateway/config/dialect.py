@@ -1,9 +1,9 @@
-"""Whose form a configuration file of ours has: how its servers are found in it, and what they are given.
+"""The dialects of a configuration file: the place of its servers, and the environment they are given.
 
 # Note [By its own servers]
-A file is read in one way whatever else stands in it: by the word under ``dialect``, or else by where its servers stand.
-A setting of the gateway's own that is added to it changes nothing of that, and whoever writes into a file says
-``dialect`` in it where the file would be read in another way afterwards (`mark`).
+A file is read in one way, whatever else is in it: by the word under ``dialect``, else by the place of its servers.
+A setting of the gateway that is added to it changes nothing of that: an editor writes ``dialect`` into a file that
+would be read in another way afterwards (`mark`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mcpgateway.config.problems import Problems
 from mcpgateway.config.section import NOTE_PREFIXES
 
 KEY = "dialect"
-# Where servers stand that have a level of their own.
+# The keys below which servers stand.
 CLIENTS_KEYS = ("mcpServers", "mcp")
 DAEMONS_KEY, OURS_KEY = "daemons", "servers"
 KLIPIDE_KEYS = ("profiles", "workspaces", "projects")
@@ -32,7 +32,7 @@ REACHES = ("command", "url", "type")
 class Reading:
     """How a file is read.
 
-    :ivar why: what says so, for people.
+    :ivar why: the reason, for people.
     :ivar is_top: its servers stand at the top, beside settings of the gateway.
     :ivar is_open: it has no servers, so nothing in it would be read in another way.
     """
@@ -49,7 +49,7 @@ class Reading:
 
 
 def reading_of(document: Document) -> Reading:
-    """Tell how a file is read; see Note [By its own servers]."""
+    """Return how a file is read; see Note [By its own servers]."""
     found = _reading(document.value)
     if found.dialect is Dialect.OURS and is_mcpctl(document.root()):
         return evolve(found, dialect=Dialect.MCPCTL, why="it has no key that is unknown to that program")
@@ -88,7 +88,7 @@ def _by_place(found: Mapping[str, Any]) -> Reading:
 
 
 def looks_like_server(value: Any) -> bool:
-    """Tell whether a value at the top of a file is a server and no section."""
+    """Whether a value at the top of a file is a server and no section."""
     return isinstance(value, Mapping) and any(isinstance(value.get(key), str | list) for key in REACHES)
 
 
@@ -110,7 +110,7 @@ def _is_top(found: Mapping[str, Any]) -> bool:
 
 
 def has_servers_at_top(value: Any) -> bool:
-    """Tell whether a new server of a file that holds this stands at its top."""
+    """Whether a new server is added at the top of a file with this content."""
     return _reading(value).is_top
 
 
@@ -121,8 +121,8 @@ def _is_note(key: str) -> bool:
 def mark(before: Any, after: Any) -> str:
     """Return the word that a file needs under ``dialect`` to be read as before; "" where it is read so anyway.
 
-    :param before: what the file held.
-    :param after: what it holds with a change.
+    :param before: the content of the file before a change.
+    :param after: its content after it.
     """
     former, now = _reading(before), _reading(after)
     is_same = former.dialect is now.dialect
@@ -141,7 +141,7 @@ MCPCTL_SEPARATOR = "__"
 
 
 def is_mcpctl(root: Place) -> bool:
-    """Tell whether a file is one that mcp-gateway would read."""
+    """Whether mcp-gateway would read a file, too."""
     gateway, servers = root.at("gateway"), root.at("servers")
     return (
         root.document.file.endswith(".json")
@@ -160,7 +160,7 @@ def _has_only(place: Place, known: frozenset[str]) -> bool:
 
 
 def refuse_mcpctl_names(root: Place, problems: Problems) -> None:
-    """Add an error for each server of such a file whose name could not be told from that of a tool."""
+    """Add an error for each server of such a file whose name looks like that of a tool."""
     for each in root.at("servers").members():
         if MCPCTL_SEPARATOR in each.key:
             other = printable(each.key.replace(MCPCTL_SEPARATOR, "_"))

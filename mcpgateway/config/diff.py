@@ -1,4 +1,4 @@
-"""What is to be done when one configuration takes the place of another."""
+"""The difference of two configurations, and its effect on running servers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.config.model import ServerSettings, ServerSpec, Share
 from mcpgateway.config.section import Counts, settings_of
 
-# What a server is called and where that is written says nothing of how it runs.
+# The name and the place of a server's entry have no effect on its processes.
 NOTES = ("source", "title")
 SETTINGS = settings_of(ServerSettings)
-# They are asked for with each call or when they are due, so a child that runs need not know of them.
+# They are looked up with each call or when they are due, so that a running child is not replaced for them.
 LIVE = (
     *NOTES,
     *(name for name, each in SETTINGS.items() if each.counts is Counts.AT_ONCE),
@@ -21,12 +21,12 @@ LIVE = (
     "rest_headers",
     "health_url",
 )
-# Of them those in which nothing stands for a value of a workspace.
+# Those of them that have no values of a workspace.
 SLIGHT = (
     *NOTES,
     *(name for name, each in SETTINGS.items() if each.counts is Counts.AT_ONCE and not each.has_variables),
 )
-# They decide which sessions use one child together, and what that child is told of them.
+# They decide which sessions share a child, and what it is told of them.
 SHARING = ("workspace", "project", *(name for name, each in SETTINGS.items() if each.regroups))
 # Sockets are bound once, and what is followed is followed from the start.
 AT_START = tuple(
@@ -39,8 +39,8 @@ class ChangedServer:
     """One server before and after.
 
     :ivar restarts: a child of the former definition must not go on.
-    :ivar regroups: who shares a child may be another question now, so no session stays where it is.
-    :ivar is_slight: it is no other server for any workspace.
+    :ivar regroups: the sessions that share a child may be others now, so every session is assigned anew.
+    :ivar is_slight: no setting is changed that differs between workspaces.
     """
 
     before: ServerSpec
@@ -50,7 +50,7 @@ class ChangedServer:
     is_slight: bool = False
 
     def of(self, server: ServerSpec) -> ServerSpec:
-        """What becomes of a server as it is run for one workspace, where the change is slight, or for none."""
+        """Return the server that replaces one that is run for a workspace, where the change is slight, or for none."""
         if server is self.before or not self.is_slight:
             return self.after
         return evolve(server, **{name: getattr(self.after, name) for name in SLIGHT})
@@ -58,9 +58,9 @@ class ChangedServer:
 
 @frozen
 class Change:
-    """The way from one set of servers to another.
+    """The difference of two sets of servers.
 
-    :ivar servers: all servers from now on; those that have not changed are the objects that they were.
+    :ivar servers: all servers afterwards; those that have not changed are the same objects.
     """
 
     servers: tuple[ServerSpec, ...]
@@ -73,7 +73,7 @@ class Change:
 
 
 def compare(before: Sequence[ServerSpec], after: Sequence[ServerSpec]) -> Change:
-    """Find out what makes two sets of servers different, by their names."""
+    """Return the difference of two sets of servers, which are matched by their names."""
     former = {each.name: each for each in before}
     wanted = {each.name for each in after}
     servers = tuple(_kept(former.get(each.name), each) for each in after)
@@ -87,18 +87,18 @@ def compare(before: Sequence[ServerSpec], after: Sequence[ServerSpec]) -> Change
 
 
 def settings_changed(before: GatewaySettings, after: GatewaySettings) -> tuple[str, ...]:
-    """The names of the gateway's own settings that are not the same."""
+    """Return the names of the gateway's settings that differ."""
     former, latter = asdict(before, recurse=False), asdict(after, recurse=False)
     return tuple(name for name in latter if former[name] != latter[name])
 
 
 def at_start(before: GatewaySettings, after: GatewaySettings) -> tuple[str, ...]:
-    """Those of them that only count when the gateway starts."""
+    """Return the names of those that count only when the gateway starts."""
     return tuple(name for name in settings_changed(before, after) if name in AT_START)
 
 
 def runs_alike(before: ServerSpec, after: ServerSpec) -> bool:
-    """Whether a child of one definition of a server serves for another."""
+    """Whether a child of one definition of a server serves for another one, too."""
     return _without(before, LIVE) == _without(after, LIVE)
 
 

@@ -20,7 +20,7 @@ SHOWN_CHARACTERS = 60
 class Document:
     """One parsed file.
 
-    :ivar file: its path, as the user is told.
+    :ivar file: its path, as messages show it.
     :ivar value: mappings, lists, text, numbers, booleans and None.
     :ivar line_of: finds the line of the value at a path.
     :ivar written: numbers and booleans as they were written, by path, where that is not how they print.
@@ -38,7 +38,7 @@ class Document:
 
 @frozen(eq=False)
 class Place:
-    """One value in a document, with the road that leads to it."""
+    """One value in a document, and its path."""
 
     document: Document
     path: Path
@@ -53,7 +53,7 @@ class Place:
         return evolve(self, path=(*self.path, key), value=value)
 
     def has(self, key: str) -> bool:
-        """Tell whether a mapping has a member that is not null."""
+        """Whether a mapping has a member that is not null."""
         return isinstance(self.value, dict) and self.value.get(key) is not None
 
     def members(self) -> Iterator[Place]:
@@ -69,7 +69,7 @@ class Place:
 
     @property
     def key(self) -> str:
-        """The last step of the road."""
+        """The last step of the path."""
         return str(self.path[-1]) if self.path else ""
 
     @property
@@ -78,7 +78,7 @@ class Place:
         return Where(self.document.file, self.document.line_of(self.path), dotted(self.path))
 
     def wrong(self, allowed: str, hint: str = "") -> Wrong:
-        """Return the error that says what was found here and what is allowed."""
+        """Return the error that names the value here and the allowed ones."""
         return Wrong(Problem(self.where, shown(self.value), allowed, hint))
 
     def wrong_secret(self, allowed: str, hint: str = "") -> Wrong:
@@ -110,7 +110,7 @@ def shown(value: Any) -> str:
 
 
 def kind(value: Any) -> str:
-    """Return what sort of value this is, in words."""
+    """Return the kind of a value, in words."""
     if value is None:
         return "nothing"
     kinds = {bool: "true or false", str: "text", int: "a number", float: "a number", list: "a list"}
@@ -118,10 +118,10 @@ def kind(value: Any) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text cut to a readable length, with everything that could forge a log line made visible."""
+    """Return a text cut to a readable length, with control characters, which could forge a log line, made visible."""
     return visible(text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…")
 
 
 def visible(text: str) -> str:
-    """Return a text whole, with everything that a terminal would obey, or that could forge a line, made visible."""
+    """Return a text whole, with control characters, which a terminal obeys and which forge lines, made visible."""
     return one_line(text)

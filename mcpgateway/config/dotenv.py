@@ -25,8 +25,8 @@ class Statement:
     """One ``KEY=VALUE`` of a file.
 
     :ivar value: as it reads, its variables not yet expanded.
-    :ivar is_plain: it has none, whatever it looks like.
-    :ivar comment: what stands behind it, from its ``#`` on.
+    :ivar is_plain: it has none, even if it looks so.
+    :ivar comment: the comment behind it, from its ``#`` on.
     :ivar begin: where in the text its first line begins.
     :ivar end: where its last line ends.
     """
@@ -56,12 +56,12 @@ def parse_dotenv(text: str, file: str) -> dict[str, str]:
 
 
 def with_newlines(text: str) -> str:
-    """Return a text whose lines end as they do here, wherever it was written."""
+    """Return a text with the line ends of this system."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def statements(text: str, file: str) -> Iterator[Statement]:
-    """Iterate over what a ``.env`` file says, in its order.
+    """Iterate over the variables of a ``.env`` file, in its order.
 
     :raise ConfigError: a line is no ``KEY=VALUE``; the message names the line and never shows it.
     """

@@ -54,7 +54,7 @@ S004_LAZY = Lazy(enabled=False, idle_s=300.0, ram_bytes=512 * MIB)
 
 
 class Scope(Enum):
-    """Where an entry stands; the first goes before the others when they want one name."""
+    """The kind of file of an entry; the first has precedence when several entries want one name."""
 
     NATIVE = 0
     USER = 1
@@ -68,12 +68,12 @@ class Origin:
 
     :ivar scope: the kind of place.
     :ivar words: file and scope, for people.
-    :ivar directory: what a relative directory in the entry is relative to.
+    :ivar directory: the directory to which those of the entry are relative.
     :ivar project: the project's directory, for project entries.
-    :ivar env_policy: which variables the children are given unasked.
+    :ivar env_policy: the variables of the login that the children are given.
     :ivar rank: orders the files of one scope.
     :ivar profile: the profile that defines it.
-    :ivar is_flat: the file is nothing but servers, whose start and end follow rules of their own.
+    :ivar is_flat: the file has servers only, whose start and end follow rules of their own.
     """
 
     scope: Scope
@@ -87,7 +87,7 @@ class Origin:
 
     @property
     def is_ours(self) -> bool:
-        """Whether the file is a configuration of ours, where a mistake is an error and not passed over."""
+        """Whether the file is the gateway's configuration, in which a mistake is an error and no warning."""
         return self.scope is Scope.NATIVE
 
 
@@ -144,11 +144,11 @@ class Entry(ServerSettings):
 
     @property
     def has_process(self) -> bool:
-        """Whether the gateway starts something for it, which has an environment."""
+        """Whether the gateway starts a process for it."""
         return not isinstance(self.reach, Remote | Rest)
 
     def where(self, *path: str) -> Where:
-        """File, line and key of the entry or of a part of it; finding the line is work that only a message is worth."""
+        """Return file, line and key of the entry or of a part of it; finding the line takes time."""
         if self.place is None:
             return Where(self.origin.words, 0, dotted((self.title, *path)))
         place = self.place
@@ -210,7 +210,7 @@ CLIENT_KEYS = SERVER.only("command", "args", "env", "environment", "cwd", "enabl
 
 
 def is_program(value: Mapping[str, Any]) -> bool:
-    """Tell whether an entry of a client's file is a program that is spoken with on its stdin and stdout."""
+    """Whether an entry of a client's file is a program that speaks MCP on its stdin and stdout."""
     if value.get("command") is None:
         return False
     if value.get("type") is not None:
@@ -272,7 +272,7 @@ def _rest_headers(
     for key in ("headers", "auth"):
         if key in found:
             hint = "set a variable in env, or name the REST API they are for with rest_url"
-            problems.warn(place.at(key).where, "is sent to nobody, since the server is a program", hint)
+            problems.warn(place.at(key).where, "has no effect, since the server is a program", hint)
     return {}
 
 
@@ -293,7 +293,7 @@ def _lazy(found: Any, *, is_flat: bool) -> Lazy:
 
 
 def _projects(found: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the tools of a code graph are told of the projects it knows, as settings."""
+    """Return the settings by which the tools of a code graph know its projects."""
     listed = found.get("projects")
     named = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
     projects = [

@@ -1,4 +1,4 @@
-"""What goes into a child's environment, and what never does."""
+"""The variables of a child's environment, and those that it never has."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from enum import Enum
 
 from attrs import frozen
 
-# What a program needs to find its files and its user; no credential is among it.
+# A program finds its files and its user by these; no credential is among them.
 MINIMAL = frozenset("HOME LOGNAME USER PATH SHELL TERM LANG TMPDIR".split())
-# Through whom a program reaches others (curl and most others read these in lower case, too), and whom it trusts there.
+# The proxies of a program (curl and most others read these in lower case, too), and the certificates it trusts.
 PROXIES = frozenset("HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY".split())
 AUTHORITIES = frozenset(
     "SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE NODE_EXTRA_CA_CERTS NODE_USE_SYSTEM_CA"
     " NODE_USE_ENV_PROXY GIT_SSL_CAINFO AWS_CA_BUNDLE DENO_CERT CARGO_HTTP_CAINFO".split()
 )
-# With these a program trusts everybody.
+# With these a program checks no certificate.
 UNCHECKED = frozenset("NODE_TLS_REJECT_UNAUTHORIZED GIT_SSL_NO_VERIFY PYTHONHTTPSVERIFY".split())
 # The desktop that a program shows its windows on.
 DESKTOP = frozenset("DISPLAY WAYLAND_DISPLAY XAUTHORITY DBUS_SESSION_BUS_ADDRESS".split())
-# What makes programs work on this machine, beside whom they belong to.
+# Programs need these to work on this machine.
 HANDED_ON = MINIMAL | AUTHORITIES | DESKTOP | {"LANGUAGE", "TZ"}
 HANDED_ON_PREFIXES = ("LC_", "XDG_", "npm_config_", "NPM_CONFIG_", "UV_", "PIP_")
 
-# What a value in a file may come from besides; still no credential is among it.
+# Values in files may name these, too; no credential is among them.
 SOURCES = frozenset("TEMP TMP GOPATH GOROOT USERPROFILE SSH_AUTH_SOCK".split())
 
 # The gateway's own settings and secrets, under its own and its predecessors' names.
@@ -49,12 +49,12 @@ CODE_LOADING = frozenset(
     " ERL_AFLAGS ERL_ZFLAGS ELIXIR_ERL_OPTIONS R_PROFILE R_PROFILE_USER".split()
 )
 CODE_LOADING_PREFIXES = ("LD_", "DYLD_", "PYTHON", "BASH_", "GIT_CONFIG", "NPM_CONFIG_", "LUA_INIT_")
-# They say where programs find what says what they run; a file of the user's own may well set them.
+# Directories and registries from which programs take configuration and code; the user's own files may set them.
 LEADING = frozenset(
     "HOME XDG_CONFIG_HOME BUN_CONFIG_REGISTRY COREPACK_NPM_REGISTRY GOPROXY GEM_HOME GEM_PATH CARGO_HOME".split()
 )
 LEADING_PREFIXES = ("PIP_", "UV_")
-# Python's own variables that change how it speaks, not what it runs.
+# Variables of Python that do not change the code it runs.
 HARMLESS = frozenset(
     "PYTHONUNBUFFERED PYTHONIOENCODING PYTHONUTF8 PYTHONHASHSEED PYTHONDONTWRITEBYTECODE".split()
 )
@@ -70,7 +70,7 @@ class Inherited(Enum):
 
 @frozen
 class EnvPolicy:
-    """Which variables a child is given without a word of its entry.
+    """The variables that a child is given although its entry does not name them.
 
     :ivar more: names that are given beyond that, tokens too; a ``*`` at the end stands for any ending.
     :ivar fewer: names that are not.
@@ -82,11 +82,11 @@ class EnvPolicy:
 
     @property
     def is_full(self) -> bool:
-        """Whether all there is is given, as clients and most other gateways give it."""
+        """Whether a child is given the whole environment, as clients and most other gateways do."""
         return self.given is Inherited.FULL
 
     def handed_on(self, environ: Mapping[str, str], is_token: IsToken) -> dict[str, str]:
-        """Return what a child is given of an environment."""
+        """Return the variables of an environment that a child is given."""
         return {
             name: value
             for name, value in environ.items()
@@ -94,7 +94,7 @@ class EnvPolicy:
         }
 
     def sources(self, environ: Mapping[str, str], is_token: IsToken) -> dict[str, str]:
-        """Return what the values in files may come from of a login."""
+        """Return the variables of a login that values in files may name."""
         if self.is_full:
             return dict(environ)
         return {
@@ -120,7 +120,7 @@ LISTED = EnvPolicy()
 
 
 def no_token(name: str, value: str) -> bool:
-    """Tell that nothing is one."""
+    """Treat no variable as a token."""
     return False
 
 
@@ -136,12 +136,12 @@ def _is_among(name: str, names: Iterable[str]) -> bool:
 
 
 def is_from_shell(environ: Mapping[str, str]) -> bool:
-    """Tell whether a process with this environment was started from a person's shell."""
+    """Whether a process with this environment was started from a person's shell."""
     return "SHLVL" in environ and "TERM" in environ
 
 
 def for_children(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return a process's environment without what belongs to the gateway or to one passing process."""
+    """Return a process's environment without the variables of the gateway and of single processes."""
     return {
         name: value
         for name, value in environ.items()
@@ -150,9 +150,9 @@ def for_children(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def beyond(own: Mapping[str, str], said: Mapping[str, str]) -> dict[str, str]:
-    """Return what is said, but for what decides what runs, where, or whom it talks to: that is our own to say.
+    """Return variables, with those that decide what runs, where, or with whom it talks from the user's own files.
 
-    :param own: what is said without the word of a directory that somebody has checked out.
+    :param own: the variables without those of a checked out directory.
     """
     return {name: each for name, each in said.items() if not _decides(name)} | {
         name: each for name, each in own.items() if _decides(name)

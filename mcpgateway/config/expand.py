@@ -1,7 +1,7 @@
 """Variables in configuration text: ``${VAR}``, ``${VAR:-default}``, ``${VAR:?message}`` and ``{env:VAR}``.
 
-``${cmd:program argument}`` and ``${keyring:service/name}`` are what a program prints and what the keyring of the
-desktop keeps; whoever expands a text has asked for them before (`mcpgateway.config.external_values`).
+``${cmd:program argument}`` and ``${keyring:service/name}`` are the output of a program and a value of the desktop's
+keyring; they are fetched before a text is expanded (`mcpgateway.config.external_values`).
 
 ``${env:VAR}``, as editors write it, means the same as ``{env:VAR}``.  What a variable holds is never expanded
 again, so a value cannot name another.  ``${:-text}`` is that text: ``${:-$}{VAR}`` is no variable, but reads so.
@@ -19,11 +19,11 @@ VARIABLE = re.compile(
     r"|\$?\{env:(?P<env>[A-Za-z_][A-Za-z0-9_]*)\}"
 )
 
-# What comes from outside of all files.  A default has a minus there, and a message a question mark.
+# External values.  A default has a minus in this place, and a message a question mark.
 SOURCE = re.compile(r"\$\{(?P<source>cmd|keyring):(?P<what>[^-?}][^}]*)\}")
 # A default that belongs to no variable is a text that is never expanded.
 ALL = re.compile(rf"{VARIABLE.pattern}|{SOURCE.pattern}|\$\{{:-(?P<text>[^}}]*)\}}")
-# What makes a text mean more than it says.
+# The beginning of a variable.
 OPENING = re.compile(r"\$(?=\{)|\{(?=env:)")
 
 # They would end a line of an environment file or of a header, or the value itself.
@@ -35,10 +35,10 @@ class Expanded:
     """A text after expansion.
 
     :ivar text: the result.
-    :ivar used: what stands for each variable of the text, by name; empty for one that is not set.
+    :ivar used: the value of each variable of the text, by name; empty for one that is not set.
     :ivar unset: the variables that had no value and no default, in order.
     :ivar broken: the variables whose value holds a line break or a NUL.
-    :ivar lacking: what nobody has asked for outside of the files, as ``keyring:service/name``.
+    :ivar lacking: the external values that have not been fetched, as ``keyring:service/name``.
     :ivar demanded: for each ``${VAR:?message}`` without a value, the variable and its message.
     """
 
@@ -53,7 +53,7 @@ class Expanded:
 def expand(text: str, values: Mapping[str, str], *, keep_unset: bool = False) -> Expanded:
     """Replace the variables of a text.
 
-    :param values: what the variables hold.
+    :param values: the values of the variables.
     :param keep_unset: leave a variable without a value as it is written, instead of making it empty.
     """
     if "{" not in text:
@@ -66,7 +66,7 @@ def expand(text: str, values: Mapping[str, str], *, keep_unset: bool = False) ->
 
 
 class _Expansion:
-    """One text's, and what it comes upon."""
+    """The expansion of one text, with the variables it finds."""
 
     def __init__(self, values: Mapping[str, str], *, keep_unset: bool) -> None:
         self.values = values
@@ -111,12 +111,12 @@ class _Expansion:
 
 
 def called(name: str) -> str:
-    """Return what a message calls something from outside of the files: a command may have a secret among its words."""
+    """Return the name of an external value for messages, without the words of a command, which may be secrets."""
     return "${cmd:…}" if name.startswith("cmd:") else f"${{{name}}}"
 
 
 def escaped(text: str) -> str:
-    """Return what becomes a text when it is expanded."""
+    """Return the text whose expansion is this text."""
     return OPENING.sub(r"${:-\g<0>}", text) if "{" in text else text
 
 

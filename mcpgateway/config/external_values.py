@@ -1,4 +1,4 @@
-"""What values of our own files take from outside of all files: what a program prints, what the keyring keeps.
+"""External values of the gateway's own configuration: the output of programs, and values of the keyring.
 
 Here is found what is to be asked for, and whether it may be; `mcpgateway.system.secret_providers` asks.
 """
@@ -33,7 +33,7 @@ class ExternalValue:
 
 
 def wanted(native: Native, documents: Sequence[Document], problems: Problems) -> tuple[ExternalValue, ...]:
-    """Return what is to be asked for; what may not be, or says nothing, is told to the problems.
+    """Return the external values to fetch; those that are not allowed, or empty, are added to the problems.
 
     Servers that are switched off want nothing.
     """
@@ -66,7 +66,7 @@ def service_of(name: str) -> tuple[str, str]:
 
 
 def unasked(value: Any) -> Any:
-    """Return a value of a stranger's file so that it means in ours what it means there: nothing is asked for."""
+    """Return a value of another program's file, escaped so that nothing is fetched for it in the gateway's."""
     match value:
         case str():
             return SOURCE.sub(lambda found: escaped(found[0]), value)
@@ -81,7 +81,7 @@ def unasked(value: Any) -> Any:
 
 
 def refuse(value: Any) -> None:
-    """Refuse a value of whoever is not at the keyboard, if anything would be asked for.
+    """Refuse a value from a caller that is not at the keyboard, if an external value would be fetched for it.
 
     :raise Unfit: it is refused.
     """
@@ -118,7 +118,7 @@ def _texts_of(native: Native, documents: Iterable[Document]) -> Iterator[tuple[s
 
 
 def _keys(auth: Place) -> Iterator[tuple[str, Place]]:
-    """Iterate over the texts of those who may call, while anybody has to be one of them."""
+    """Iterate over the texts with the keys and tokens of callers, where callers need one."""
     if not isinstance(auth.value, dict) or auth.value.get("enabled") is not True:
         return
     yield from _texts(auth.at("api_keys"))

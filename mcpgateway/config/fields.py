@@ -21,14 +21,14 @@ DURATION_WORDS = "a duration such as 30s, 2m, 500ms or a number of seconds"
 
 
 class Kind(Protocol):
-    """What a value may be."""
+    """The kind of a value."""
 
     @property
     def words(self) -> str:
-        """What is allowed, for people."""
+        """The allowed values, for people."""
 
     def read(self, place: Place, problems: Problems) -> Any:
-        """Read the value of a place, which is not null; what is wrong deeper inside is added to the problems.
+        """Read the value of a place, which is not null; mistakes deeper inside are added to the problems.
 
         :raise ConfigError: the value as a whole is wrong.
         """
@@ -87,7 +87,7 @@ class WholeNumber:
 
     @property
     def words(self) -> str:
-        """What is allowed, for people."""
+        """The allowed values, for people."""
         return f"a whole number from {self.least} to {self.most}"
 
     def read(self, place: Place, problems: Problems) -> int:
@@ -106,7 +106,7 @@ class WholeNumber:
 class Duration:
     """A duration, read as seconds.
 
-    :ivar unit: what a number alone counts: ``s`` or ``ms``.
+    :ivar unit: the unit of a number without one: ``s`` or ``ms``.
     :ivar least_s: the shortest there may be.
     """
 
@@ -115,7 +115,7 @@ class Duration:
 
     @property
     def words(self) -> str:
-        """What is allowed, for people."""
+        """The allowed values, for people."""
         if self.unit == "ms":
             return "a number of milliseconds"
         return f"a duration of at least {self.least_s:g}s" if self.least_s else DURATION_WORDS
@@ -148,7 +148,7 @@ class Duration:
 class Choice:
     """One of several words.
 
-    :ivar means: what each word is read as.
+    :ivar means: the value of each word.
     """
 
     means: Mapping[str, Any]
@@ -160,11 +160,11 @@ class Choice:
 
     @property
     def words(self) -> str:
-        """What is allowed, for people."""
+        """The allowed values, for people."""
         return "one of " + ", ".join(each or '""' for each in self.means)
 
     def read(self, place: Place, problems: Problems) -> Any:
-        """Read a word as what it means."""
+        """Read a word as its value."""
         if not isinstance(place.value, str) or place.value not in self.means:
             raise place.wrong(self.words)
         return self.means[place.value]
@@ -176,18 +176,18 @@ class Choice:
 
 @frozen(eq=False, repr=False)
 class Switch:
-    """Several words, of which YAML 1.1 and JSON have some as truth"""
+    """One of several words, of which YAML 1.1 and JSON have some as truth values."""
 
     means: Mapping[str, Any]
     truths: Mapping[bool, Any]
 
     @property
     def words(self) -> str:
-        """What is allowed, for people."""
+        """The allowed values, for people."""
         return "one of " + ", ".join(self.means)
 
     def read(self, place: Place, problems: Problems) -> Any:
-        """Read a word, or true or false, as what it means."""
+        """Read a word, or true or false, as its value."""
         if isinstance(place.value, bool) and place.value in self.truths:
             return self.truths[place.value]
         if not isinstance(place.value, str) or place.value not in self.means:
@@ -284,7 +284,7 @@ class VariableMap:
 class Strings:
     """A mapping of names to texts; no text is ever shown.
 
-    :ivar hides_names: the names are secrets as well, so what is wrong inside is told of the whole.
+    :ivar hides_names: the names are secrets as well, so messages name the whole mapping only.
     """
 
     hides_names: bool = False
@@ -309,7 +309,7 @@ class Strings:
 
 @frozen(eq=False, repr=False)
 class Anything:
-    """A value that is not looked into here."""
+    """A value of any kind, which is not checked here."""
 
     words: str = "anything"
 
@@ -324,7 +324,7 @@ class Anything:
 
 @frozen(eq=False, repr=False)
 class Tree:
-    """A mapping that is handed on as it is."""
+    """A mapping, which is passed on as it is."""
 
     words: str = "a mapping"
 
@@ -347,7 +347,7 @@ class Either:
 
     @property
     def words(self) -> str:
-        """What is allowed, for people."""
+        """The allowed values, for people."""
         return self.said or ", or ".join(each.words for each in self.kinds.values())
 
     def read(self, place: Place, problems: Problems) -> Any:
@@ -370,7 +370,7 @@ class ListOf:
 
     @property
     def words(self) -> str:
-        """What is allowed, for people."""
+        """The allowed values, for people."""
         return f"a list, each of it {self.kind.words}"
 
     def read(self, place: Place, problems: Problems) -> tuple[Any, ...]:
@@ -393,7 +393,7 @@ class MapOf:
 
     @property
     def words(self) -> str:
-        """What is allowed, for people."""
+        """The allowed values, for people."""
         return "a mapping"
 
     def read(self, place: Place, problems: Problems) -> dict[str, Any]:
@@ -412,7 +412,7 @@ class MapOf:
 
 @frozen(eq=False, repr=False)
 class EnvPolicyKind:
-    """Which variables a server is given: a word, or a list of it, names and names with a minus."""
+    """A policy of variables: a word, or a list of a word, of names, and of names with a minus."""
 
     words: str = (
         "minimal, allow-list, full, or a list of one of them and of names such as TOKEN, AWS_* or -TZ"
@@ -447,7 +447,7 @@ PORT_LIMIT = 65535
 
 
 def tried(kind: Kind, place: Place, problems: Problems) -> Any:
-    """Read a value, or add what is wrong with it to the problems and return None."""
+    """Read a value; where that fails, add the error to the problems and return None."""
     try:
         return kind.read(place, problems)
     except ConfigError as why:
@@ -503,7 +503,7 @@ def mapping(place: Place) -> Place:
 def seconds_in(text: str, unit: float = 1.0) -> float | None:
     """The seconds that a text such as ``30s`` means; None where it means none, or too many.
 
-    :param unit: what a number alone counts, in seconds.
+    :param unit: the unit of a number without one, in seconds.
     """
     match = DURATION.fullmatch(text.strip())
     if match is None or len(match[1]) >= 20:

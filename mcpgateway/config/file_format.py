@@ -1,4 +1,4 @@
-"""Our own configuration files: the ``gateway`` section, profiles, workspaces and servers, in every shape."""
+"""The gateway's configuration files: the ``gateway`` section, profiles, workspaces and servers, in all dialects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TLS_FILES = ("tls_cert_path", "tls_key_path")
 
 @frozen(eq=False)
 class ListedServer:
-    """A server as a file lists it; it is read when it is known that no other file replaces it."""
+    """A server as a file lists it; it is read once no other file replaces it."""
 
     title: str
     place: Place
@@ -44,7 +44,7 @@ class Space:
 class FileReading:
     """How a file was read.
 
-    :ivar env_policy: which variables its servers are given, where they say nothing else themselves.
+    :ivar env_policy: that of its servers, where they have none of their own.
     """
 
     file: str
@@ -54,19 +54,19 @@ class FileReading:
 
 @frozen(eq=False)
 class Native:
-    """What our own files say together: later files replace single settings and whole servers.
+    """The gateway's configuration files together: later files replace single settings and whole servers.
 
     :ivar servers: by profile and name.
     :ivar profiles: by name, as `schema.PROFILE` reads them.
     :ivar workspaces: by name.
-    :ivar address: where the address is said that is listened on.
-    :ivar security: where it is said who may call.
-    :ivar tls: where a file of TLS is named.
-    :ivar env_file: the file of values that is named, and where.
-    :ivar consolidates: where it is said whether tools over a budget become one.
-    :ivar manhole: where its owner gets inside of the running gateway.
-    :ivar allows_commands: whether a value may be what a program prints.
-    :ivar clients: what is to become of clients' own files.
+    :ivar address: the place of the address to listen on.
+    :ivar security: the place of the settings of callers.
+    :ivar tls: the place of a TLS file.
+    :ivar env_file: the place of the file of values.
+    :ivar consolidates: the place of ``consolidate_excess``.
+    :ivar manhole: the settings of the manhole.
+    :ivar allows_commands: whether a value may be the output of a program.
+    :ivar clients: the settings of clients' own files.
     :ivar readings: how each file was read.
     """
 
@@ -89,7 +89,7 @@ CONSOLIDATE = "consolidate_excess"
 
 
 def is_client_file(document: Document) -> bool:
-    """Tell whether a file is a client's own: it lists servers as clients do and has nothing that only we know."""
+    """Whether a file is a client's own: it lists servers as clients do, and has no key of the gateway's."""
     found = document.value
     if not isinstance(found, dict):
         return False
@@ -102,7 +102,7 @@ def is_client_file(document: Document) -> bool:
 
 
 def read_native(documents: Sequence[Document], problems: Problems) -> Native:
-    """Read our own files, each replacing what those before it have said; what is wrong is told to the problems."""
+    """Read the gateway's files, each replacing settings of those before it; mistakes are added to the problems."""
     read = Native()
     for document in documents:
         read = _overlay(read, document, problems)
@@ -115,7 +115,7 @@ def read_native(documents: Sequence[Document], problems: Problems) -> Native:
 
 
 def read_servers(native: Native, problems: Problems) -> tuple[Entry, ...]:
-    """Read the servers of our own files; what is wrong is told to the problems."""
+    """Read the servers of the gateway's files; mistakes are added to the problems."""
     entries: list[Entry] = []
     for each in native.servers.values():
         entry = (
@@ -126,7 +126,7 @@ def read_servers(native: Native, problems: Problems) -> tuple[Entry, ...]:
         original = original_of(entry.argv) if entry and entry.argv else None
         if entry and original is not None and not original:
             wrong = entry.place.at("command") if entry.place else each.place
-            allowed = "the command of a server; this one leads back to the gateway"
+            allowed = "the command of a server; this one starts the gateway itself"
             problems.append(wrong.wrong_secret(allowed).problem)
         elif entry:
             entries.append(evolve(entry, argv=original or entry.argv))
@@ -134,7 +134,7 @@ def read_servers(native: Native, problems: Problems) -> tuple[Entry, ...]:
 
 
 def check_reach(gateway: GatewaySettings, where: Where | None = None) -> None:
-    """Refuse to be reachable from other machines by accident.
+    """Check that the gateway is not reachable from other machines by accident.
 
     :raise ConfigError: the address is not a loopback one, and nothing says that this is meant.
     """
@@ -144,7 +144,7 @@ def check_reach(gateway: GatewaySettings, where: Where | None = None) -> None:
 
 
 def is_loopback(address: str) -> bool:
-    """Tell whether an IP address can only be reached from this machine."""
+    """Whether an IP address can be reached from this machine only."""
     from ipaddress import ip_address
 
     return ip_address(address).is_loopback
@@ -256,7 +256,7 @@ def _by_name(place: Place, found: Mapping[str, Any]) -> Iterator[tuple[str, Mapp
 def _projects(
     root: Place, found: Mapping[str, Any], problems: Problems
 ) -> Iterator[tuple[str, Mapping[str, Any], Place]]:
-    """Yield the projects of a file; of those that it only names it is told that they have no directory."""
+    """Yield the projects of a file; one that has a name only is a warning."""
     place, said = root.at("projects"), found.get("projects", {})
     if isinstance(said, Mapping):
         yield from _by_name(place, said)
@@ -308,6 +308,6 @@ def _manhole(
     made = overlaid(before, found)
     if found and made.ssh_port and not made.authorized_keys:
         problems.error(
-            root.at("manhole").at("ssh_port").where, "is for nobody without manhole.authorized_keys"
+            root.at("manhole").at("ssh_port").where, "has no effect without manhole.authorized_keys"
         )
     return made

@@ -271,8 +271,8 @@ class GatewaySettings:
     trust_other_users: bool = setting(
         "trust_other_users",
         Flag(),
-        "Whether other users of this machine (root excepted) are let in on loopback without a token. Elsewhere "
-        "than on Linux they cannot be told apart and are let in.",
+        "Whether other users of this machine (root excepted) are let in on loopback without a token. On other "
+        "systems than Linux they cannot be distinguished and are let in.",
         default=False,
     )
     bridge: Bridge = setting(

@@ -1,4 +1,4 @@
-"""Files that have been read to settings: all of them together, with all that is wrong with any of them."""
+"""All files together to settings, with the problems of all of them."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from mcpgateway.config.security import settled
 from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ConfigError
 
-# Why a file has its own entries back where the whole gateway is switched off softly.
+# The reason for restored entries while the whole gateway is disabled.
 DISABLED = "disabled"
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @frozen(eq=False)
 class EnrolledServers:
-    """What a client's file that uses the gateway comes to.
+    """The servers of an enrolled client's file.
 
-    :ivar projects: the directories that it says somebody works in.
+    :ivar projects: the directories of its projects.
     """
 
     found: ClientServers
@@ -41,7 +41,7 @@ class EnrolledServers:
 
 
 class EnrolledFile(Protocol):
-    """A client's file that uses the gateway, and what is known of it."""
+    """An enrolled client's file."""
 
     @property
     def path(self) -> str:
@@ -49,7 +49,7 @@ class EnrolledFile(Protocol):
 
     @property
     def suspended(self) -> str:
-        """Why it has its own entries back; empty where it uses the gateway."""
+        """The reason for which its entries are restored for now; empty where it uses the gateway."""
 
     def servers(
         self, gateway: GatewaySettings, opted_out: frozenset[str], rank: int, problems: Problems
@@ -63,12 +63,12 @@ class EnrolledFile(Protocol):
 
 @frozen(eq=False)
 class Files:
-    """What was read.
+    """All files of a configuration, parsed.
 
-    :ivar native: our own files, each of which outranks those before it.
+    :ivar native: the gateway's own files, each of which outranks those before it.
     :ivar sources: clients' own files.
     :ivar extra: entries that are in no file.
-    :ivar adopted: clients' own files that use the gateway.
+    :ivar adopted: enrolled files of clients.
     :ivar opted_out: the servers that stay their clients' own.
     """
 
@@ -81,9 +81,9 @@ class Files:
 
 @frozen(eq=False)
 class Setting:
-    """What settings are made in.
+    """The circumstances in which settings are made.
 
-    :ivar port: the port that goes before the files', or None.
+    :ivar port: the port that outranks that of the files, or None.
     :ivar real: makes a path a real one.
     """
 
@@ -97,7 +97,7 @@ def compose(
 ) -> Settings | None:
     """Make settings of files; None where there is an error among the problems.
 
-    :param native: our own files, where they have been read already.
+    :param native: the gateway's own files, where they have been read already.
     """
     native = native or read_native(files.native, problems)
     gateway = native.gateway if setting.port is None else evolve(native.gateway, http_port=setting.port)
@@ -166,7 +166,7 @@ def _adopted(
 
 
 def is_ours(url: str, gateway: GatewaySettings) -> bool:
-    """Tell whether a URL leads to the gateway itself."""
+    """Whether a URL is one of the gateway itself."""
     from urllib.parse import urlsplit
 
     try:
@@ -192,7 +192,7 @@ def _refuse_itself(
         if isinstance(server.reach, Remote) and is_ours(server.reach.url, gateway):
             built = assembled.blueprints[server.name].entry
             where = entries[built.origin.profile, built.title].where("url")
-            allowed = "the URL of a server; this one leads back to the gateway"
+            allowed = "the URL of a server; this one is the gateway's own"
             problems.append(Problem(where, "the gateway's own", allowed))
 
 
@@ -236,7 +236,7 @@ def _capabilities(said: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def place_of(files: Files, entry: Entry) -> Place | None:
-    """The place of an entry in the files as they are; None where it is in none of them."""
+    """Return the place of an entry in the files; None where it is in none of them."""
     problems = Problems()
     found = [*read_servers(read_native(files.native, problems), problems)]
     for rank, document in enumerate(files.sources):
@@ -246,7 +246,7 @@ def place_of(files: Files, entry: Entry) -> Place | None:
 
 
 def road_of(place: Place) -> Road:
-    """The road of edits to a place: an item of a list is known by its name."""
+    """Return the path of edits to a place, in which an item of a list is known by its name."""
     road: list[str] = []
     value: Any = place.document.value
     for step in place.path:

@@ -15,13 +15,13 @@ from mcpgateway.config.resolve import Building, WorkspaceSpec, World
 __all__ = ["Assembled", "Blueprint", "WorkspaceSpec", "World", "assemble", "specialise"]
 
 RANKS_PER_SCOPE = 1_000_000
-# How an argument begins that means another thing in another project.
+# Beginnings of arguments that depend on the project.
 RELATIVE = ("./", "../", "${workspace}", "${workspaceFolder}")
 
 
 @frozen
 class Blueprint:
-    """What a server is built from, once for each workspace that needs a build of its own.
+    """The template of a server, which is built once for each workspace that differs.
 
     :ivar name: the name it is served under.
     """
@@ -32,10 +32,10 @@ class Blueprint:
 
     @property
     def takes_values(self) -> bool:
-        """Whether anything of it comes from where its client works, so that it may be another for each workspace."""
+        """Whether it takes values from the workspace of a client, so that it may differ for each."""
         entry = self.entry
         if entry.env_policy.is_full and entry.has_process and entry.origin.is_ours:
-            return True  # it is given all that a workspace has
+            return True  # it is given all variables of a workspace
         reach = astuple(entry.reach) if entry.reach else ()
         own = (entry.rest_url, entry.rest_headers, entry.health)
         said = repr((entry.argv, entry.env, entry.cwd, reach, entry.inject, own))
@@ -57,7 +57,7 @@ class Assembled:
 def specialise(blueprint: Blueprint, workspace: WorkspaceSpec) -> ServerSpec:
     """Build a server for a workspace: with its values, and in its root unless the entry names a directory.
 
-    :raise ConfigError: the entry demands a value that is not there, or a value holds what it must not.
+    :raise ConfigError: a required value is missing, or a value has a line break or a NUL.
     """
     building = Building(blueprint.name, blueprint.entry, blueprint.world, workspace)
     server = building.server()
@@ -67,10 +67,10 @@ def specialise(blueprint: Blueprint, workspace: WorkspaceSpec) -> ServerSpec:
 
 
 def assemble(entries: Sequence[Entry], world: World, limit: int, problems: Problems) -> Assembled:
-    """Turn all entries into the servers that are run; what is wrong is told to the problems.
+    """Turn all entries into the servers that are run; mistakes are added to the problems.
 
-    They are in the order in which they are written, our own files' before those of clients: what is added behind others
-    comes behind them wherever there is room for some only.
+    They are in the order of the files, the gateway's own before those of clients, so that a server that is added last
+    is the last one everywhere.
 
     :param limit: how many servers there may be; those beyond it are left out.
     """
@@ -98,16 +98,16 @@ def assemble(entries: Sequence[Entry], world: World, limit: int, problems: Probl
         problems += building.problems
         _tell_about(name, entry, server, problems)
         servers.append(server)
-        # The place holds a whole file, which nobody needs once it is known to be right.
+        # The place holds a whole file, which is not needed any more.
         blueprints[name] = Blueprint(name, evolve(entry, place=None), world)
     return Assembled(tuple(servers), blueprints)
 
 
 def names_of(entries: Sequence[Entry], world: World) -> tuple[str, ...]:
-    """Return what all entries are served under, in their order; those that are one server have one name.
+    """Return the names of all entries, in their order; entries that are one server have one name.
 
-    Those of two projects never are: each is there for the clients of its own.  One that is the same as a server of
-    everybody's is that server.
+    Entries of two projects never are one server: each is there for the clients of its project.  An entry of a project
+    that equals one outside of all projects is that server.
     """
     said = [(each, _definition(each, world)) for each in entries]
     everybodys = {
@@ -147,7 +147,7 @@ def _listed(place: int, entry: Entry) -> tuple[object, ...]:
 
 
 def _definition(entry: Entry, world: World) -> str:
-    # What one project means by a relative path is not what another means by it.
+    # A relative path depends on the project.
     place = entry.origin.directory if depends_on_place(entry) else ""
     # Not its repr, which hides what is secret.
     reach = (type(entry.reach).__name__, astuple(entry.reach)) if entry.reach else ()
@@ -157,7 +157,7 @@ def _definition(entry: Entry, world: World) -> str:
 
 
 def depends_on_place(entry: Entry) -> bool:
-    """Whether an entry means something else where its file lies in another directory."""
+    """Whether the meaning of an entry depends on the directory of its file."""
     if entry.cwd:
         return not entry.cwd.startswith(("/", "~", "$", "{"))
     program = entry.argv[0] if entry.argv else ""

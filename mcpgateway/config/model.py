@@ -1,4 +1,4 @@
-"""What a configuration says, once it has been read, checked and expanded."""
+"""The servers, profiles and workspaces of a configuration that has been read, checked and expanded."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MIB = 2**20
 class Bridge(Enum):
     """Whether clients of one era reach servers that speak only the other.
 
-    ``AUTO`` serves whoever comes, but offers clients only what the server itself speaks.
+    ``AUTO`` serves clients of both eras, but announces to them only the server's own era.
     """
 
     AUTO = "auto"
@@ -45,7 +45,7 @@ class Bridge(Enum):
 
 
 class Dialect(Enum):
-    """A program whose form a file has."""
+    """The program whose form a configuration file has."""
 
     OURS = "mcpgateway"
     MCPCTL = "mcp-gateway"
@@ -56,7 +56,7 @@ class Dialect(Enum):
 
 
 class Share(Enum):
-    """How widely one child of a server is shared."""
+    """The callers that share one child of a server."""
 
     AUTO = "auto"
     GLOBAL = "global"
@@ -68,10 +68,10 @@ class Share(Enum):
 
 @frozen
 class Concurrency:
-    """How many calls of a server's tools are under way at once.
+    """The number of calls of a server's tools that are under way at once.
 
-    :ivar limit: so many at most; 0: any number.
-    :ivar only_writes: only calls of tools that do not declare themselves read-only count, the others are free.
+    :ivar limit: the largest number; 0: any.
+    :ivar only_writes: calls of tools that declare themselves read-only do not count.
     """
 
     limit: int = 0
@@ -159,7 +159,7 @@ class CallLimit:
     words: str = "auto, writes, none, or a whole number from 1 to 1000"
 
     def read(self, place: Place, problems: Problems) -> Concurrency | None:
-        """Read a number of calls, or what a word means."""
+        """Read a number of calls, or a word."""
         if isinstance(place.value, str) and place.value in CONCURRENCIES:
             return CONCURRENCIES[place.value]
         try:
@@ -215,22 +215,22 @@ class ServerSettings:
     What is run, and where, is not among them (`mcpgateway.config.entry.Entry`, `mcpgateway.config.reach_settings`).
 
     :ivar share: how widely a child is shared.
-    :ivar protocol: the one era it speaks; None means that this is found out.
-    :ivar bridge: whether clients of the other era reach it; None means what holds for all servers.
-    :ivar enabled: an operator has not switched it off.
+    :ivar protocol: the one era it speaks; None: the gateway finds out.
+    :ivar bridge: whether clients of the other era reach it; None: the gateway's setting holds.
+    :ivar enabled: it is not switched off.
     :ivar timeout_s: seconds a call may take; 0 means as long as the client waits.
-    :ivar interactive: whether it may ask its client something; None means that this is found out.
+    :ivar interactive: whether it may ask its client something; None: the gateway finds out.
     :ivar replicas: how many children a shared server has, so that calls run side by side.
     :ivar concurrency: how many calls of tools are under way at once in all its children together; None means that
         this is found out.
-    :ivar resolve: what a package runner fetches is started without the runner.
-    :ivar inject: arguments that are added to calls of tools that take them and were not given them.
+    :ivar resolve: the program that a package runner fetches is started without the runner.
+    :ivar inject: arguments that are added to calls of tools that take them, where the call has none.
     :ivar projects: the directories that an argument to be added may name.
     :ivar default_project: the name of the one for callers that work in none of them.
-    :ivar prefix: what its names begin with on views; empty: nothing; None: its own name.
+    :ivar prefix: the prefix of its names on views; None: its own name.
     :ivar expose_tools: its tools are offered on views.
     :ivar pinned: names of its tools that come before others on views.
-    :ivar shield: how much of its answers is shown; None: what the gateway's settings say on views, all elsewhere.
+    :ivar shield: how much of its answers is shown; None: on views as the gateway's setting says, all elsewhere.
     :ivar shield_tools: the same for single tools, by their names.
     """
 
@@ -407,12 +407,12 @@ class ServerSpec(ServerSettings):
     :ivar source: which file and scope it comes from, in words.
     :ivar title: the name as it was written.
     :ivar reach: how it is reached; None: it is a program spoken with on its stdin and stdout.
-    :ivar health_url: what its own health is asked at; empty where it is not.
+    :ivar health_url: the URL of its own health; empty: it is not asked.
     :ivar workspace: the root of the workspace it was expanded for, a real path; empty for none.
     :ivar credential: digest of the values its entry takes from the environment.
-    :ivar principal: the one that it is run for, and nobody else; empty for nobody in particular.
+    :ivar principal: the only principal that it is run for; empty: any.
     :ivar view: it is no server but a view of all of them, with this name; empty for servers.
-    :ivar project: the directory whose clients alone it is there for; empty: it is everybody's.
+    :ivar project: the directory of the only clients that it is there for; empty: all clients.
     :ivar is_everywhere: of a view: the servers of all projects are on it.
     """
 
@@ -435,23 +435,23 @@ class ServerSpec(ServerSettings):
 
     @cached_property
     def has_shield(self) -> bool:
-        """Whether any of its answers is to be shortened wherever it is asked; looked at with every request."""
+        """Whether any of its answers is shortened; read with every request."""
         return any(each not in (None, Level.OFF) for each in (self.shield, *self.shield_tools.values()))
 
 
 @frozen
 class ClientFile:
-    """A client's own file whose entries use the gateway, or did until that was suspended.
+    """A client's own file that is enrolled.
 
     :ivar client: the client's name.
     :ivar title: its name, for people.
     :ivar mode: how its entries use the gateway: ``http``, ``fail-open`` or ``single``.
     :ivar project: the directory of the project it lies in, or "".
-    :ivar servers: the names that they lead to.
-    :ivar suspended: why the file has its own entries back; empty where it uses the gateway.
+    :ivar servers: the names of the servers that its entries use.
+    :ivar suspended: the reason for which its own entries are restored for now; empty: it uses the gateway.
     :ivar remotes: how many of its entries are left to the client, because they are no programs.
-    :ivar unsettled: what in it is not as it was left, so that it has to be gone through; names, never values.
-    :ivar registered_at: when it was first enrolled, in seconds since the epoch; 0 where nobody knows.
+    :ivar unsettled: the names of its entries that were changed since, so that it is to be looked through.
+    :ivar registered_at: when it was first enrolled, in seconds since the epoch; 0: unknown.
     """
 
     client: str

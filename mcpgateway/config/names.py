@@ -1,4 +1,4 @@
-"""What a server is called in its URL, when files, scopes and projects disagree."""
+"""The names of servers in URLs, where files, scopes and projects disagree."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RESERVED_BEFORE_MCP = frozenset({"api", "mcp", "sse", "messages", "clients", "se
 
 
 def sse_base(endpoint: str, *, is_view: bool) -> str:
-    """What stands before ``/sse`` and ``/messages`` in the paths of an endpoint."""
+    """The part before ``/sse`` and ``/messages`` in the paths of an endpoint."""
     # /mcp/sse is the server of that name, so the view of that path is at the top.
     return "" if is_view and endpoint == "mcp" else f"/{endpoint}"
 
@@ -32,8 +32,8 @@ class Candidate:
     :ivar keeps: whether it may keep its bare name when another definition wants it too.
     :ivar yields: whether it makes room for any other (a demonstration).
     :ivar project: the directory of its project, or "".
-    :ivar definition: what it runs; entries of one name and one definition become one server.
-    :ivar pinned: the name that a client's file leads to already, or "".
+    :ivar definition: its program or address; entries of one name and one definition become one server.
+    :ivar pinned: the name under which a client's file uses the server already, or "".
     """
 
     title: str
@@ -80,7 +80,7 @@ def assign(candidates: Sequence[Candidate]) -> tuple[str, ...]:
 
 
 def _pins(candidates: Sequence[Candidate]) -> dict[str, str]:
-    """Return what each pinned name means: the definition of the first that has it."""
+    """Return the definition of each pinned name, which is that of its first candidate."""
     pins: dict[str, str] = {}
     for each in sorted(candidates, key=_order):
         if each.pinned:

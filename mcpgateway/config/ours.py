@@ -1,4 +1,4 @@
-"""Entries that already use the gateway: they name its own program, perhaps in front of the original command."""
+"""Entries that use the gateway already: they name its own program, perhaps before the original command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NAMES = frozenset(("--target", "--server"))
 
 
 def original_of(argv: tuple[str, ...]) -> tuple[str, ...] | None:
-    """The command behind the ``--`` of an entry that uses the gateway, empty if there is none; None of others."""
+    """Return the command behind the ``--`` of an entry that uses the gateway, empty if it has none; None for others."""
     program, *words = argv
     if program.rpartition("/")[2] not in PROGRAMS:
         return None
@@ -33,7 +33,7 @@ def _is_bare(words: list[str]) -> bool:
 
 
 def server_of(argv: tuple[str, ...]) -> str | None:
-    """The server that such an entry names, "" where it names none; None of entries that lead elsewhere."""
+    """Return the server that such an entry names, "" where it names none; None for other entries."""
     if not argv or original_of(argv) is None:
         return None
     words = iter(argv[1:])

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration: where, what was found, what is allowed, and what was probably meant."""
+"""The problems of a configuration: the place, the value found, the allowed values, and a hint."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Where:
     """A place in a file.
 
     :ivar line: counted from 1; 0 stands for the whole file.
-    :ivar key: the dotted road to the value; empty for the whole file.
+    :ivar key: the dotted path of the value; empty for the whole file.
     """
 
     file: str
@@ -31,9 +31,9 @@ class Where:
 class Problem:
     """One thing that is wrong; ``str()`` is one line for people, and no part of it is a secret.
 
-    :ivar found: what stands there; where nothing is said to be allowed, a whole statement.
-    :ivar allowed: what may stand there.
-    :ivar hint: what helps.
+    :ivar found: the value found; without `allowed` a whole statement.
+    :ivar allowed: the allowed values.
+    :ivar hint: the way to mend it.
     :ivar is_error: the configuration cannot be used like this; else it is a warning.
     """
 
@@ -50,7 +50,7 @@ class Problem:
 
 
 class Wrong(ConfigError):
-    """A problem on its way to whoever collects them."""
+    """The error that carries a problem to the list of them."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(str(problem))
@@ -61,10 +61,10 @@ class Problems(list[Problem]):
     """All problems that were found, in their order."""
 
     def catch(self, why: ConfigError, file: str = "", hint: str = "", *, is_error: bool = True) -> None:
-        """Add what was raised.
+        """Add an error that was raised.
 
         :param file: the file it is about, where it does not say so itself.
-        :param hint: what becomes of it.
+        :param hint: its consequence, or the way to mend it.
         """
         plain = Problem(Where(file), str(why).removeprefix(f"{file}: "))
         problem = why.problem if isinstance(why, Wrong) else plain
@@ -79,17 +79,17 @@ class Problems(list[Problem]):
         self.append(Problem(where, what, hint=hint))
 
     def soften(self, others: Iterable[Problem], hint: str) -> None:
-        """Add problems of others as warnings, each with what becomes of it."""
+        """Add other problems as warnings, each with its consequence."""
         self.extend(evolve(each, hint=each.hint or hint, is_error=False) for each in others)
 
     @property
     def errors(self) -> list[Problem]:
-        """Those that keep the configuration from being used."""
+        """The problems that keep the configuration from being used."""
         return [each for each in self if each.is_error]
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """The others, as lines, each once."""
+        """The other problems, as lines, each once."""
         return tuple(dict.fromkeys(str(each) for each in self.in_order() if not each.is_error))
 
     def in_order(self, files: Iterable[str] = ()) -> tuple[Problem, ...]:

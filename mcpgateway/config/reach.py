@@ -33,11 +33,11 @@ BODYLESS = ("GET", "HEAD", "DELETE")
 
 @frozen
 class EntryReach:
-    """What an entry says of how its server is reached, before its variables are expanded.
+    """The way in which an entry's server is reached, before its variables are expanded.
 
     :ivar argv: program and arguments; empty where nothing is started.
     :ivar reach: None for a program that is spoken with on its stdin and stdout.
-    :ivar transport: what was said of how it is spoken with; None leaves it to the URL.
+    :ivar transport: the transport that the entry names; None leaves it to the URL.
     """
 
     argv: tuple[str, ...] = field(repr=False)
@@ -48,9 +48,9 @@ class EntryReach:
 def read_reach(
     found: Mapping[str, Any], place: Place, env: Mapping[str, str], problems: Problems
 ) -> EntryReach | None:
-    """Return how a server is reached; None where that cannot be said, which is then among the problems.
+    """Return how a server is reached; None for an entry with a mistake, which is added to the problems.
 
-    :param found: the values of the entry that could be read.
+    :param found: the values of the entry, by their keys.
     """
     url = next((found[key] for key in URL_KEYS if key in found), "")
     transport = _transport(found)
@@ -80,7 +80,7 @@ def read_reach(
 
 
 def argv_of(found: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return program and arguments, which come apart, in one list, or for Docker in one text."""
+    """Return program and arguments of an entry that has them apart, in one list, or for Docker in one text."""
     command = found.get("command", ())
     words: tuple[str, ...] = command if isinstance(command, tuple) else (command,)
     if isinstance(command, str):
@@ -132,7 +132,7 @@ def _remote(
 
 
 def read_headers(found: Mapping[str, Any], place: Place, problems: Problems) -> dict[str, str]:
-    """Return what is sent with every request to a URL, the token of ``auth`` among it."""
+    """Return the headers of every request to a URL, with the token of ``auth``."""
     said: dict[str, str] = found.get("headers", {})
     for name in said:
         why = refused_header(name)
@@ -222,7 +222,7 @@ def parameters(path: str) -> tuple[str, ...]:
 
 
 def is_sse(url: str) -> bool:
-    """Tell whether a URL is by its look one of the older transport."""
+    """Whether a URL looks like one of the older transport."""
     return url.partition("?")[0].partition("#")[0].rstrip("/").endswith("/sse")
 
 
@@ -256,15 +256,15 @@ VALUED = frozenset(
     " --stop-timeout --storage-opt --sysctl --tmpfs --tz --ulimit --umask --user --userns --uts --volume"
     " --volume-driver --volumes-from --workdir".split()
 )
-# What every container of the gateway has anyway.
+# Options that every container of the gateway has.
 IMPLIED = frozenset(("-i", "--interactive", "--rm"))
 
 
 @frozen
 class DockerRun:
-    """A command that was taken apart.
+    """The parts of a ``docker run`` command.
 
-    :ivar inside: what runs in the container; empty for the image's own program.
+    :ivar inside: the command within the container; empty for the image's own.
     """
 
     container: Container
@@ -321,7 +321,7 @@ def _option(words: list[str]) -> list[str] | None:
 
 # RFC 9110 section 5.6.2.
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# They frame the message or lead it; set by hand they would break or redirect it.
+# They frame or route the message; set by hand they would break or redirect it.
 FRAMING_HEADERS = frozenset("host content-length transfer-encoding connection upgrade te trailer".split())
 
 

@@ -21,7 +21,7 @@ def parse(
     """Parse a configuration file into a mapping.
 
     :param strict: refuse a key that is written twice; a client's own file is read as that client does.
-    :param flaws: where such keys are told, instead of raising for the first.
+    :param flaws: such keys are added to these problems, instead of raising for the first.
     :param takes_list: the top level may be a list, too.
     :raise ConfigError: the text is neither JSON nor YAML, or its top level is no mapping.
     """
@@ -42,7 +42,7 @@ def parse(
 
 
 def is_json(text: str, file: str) -> bool:
-    """Tell whether a file is to be read as JSON rather than as YAML."""
+    """Whether a file is JSON rather than YAML."""
     extension = file.rpartition("/")[2].rpartition(".")[2].lower()
     if extension in ("json", "yaml", "yml"):
         return extension == "json"
@@ -53,15 +53,15 @@ def _empty(file: str) -> Document:
     return Document(file, {}, lambda _path: 1)
 
 
-# Deeper than anybody can follow.
+# Deeper than people can follow.
 DEPTH_LIMIT = 8
-# Enough for a directory of servers; what is beyond it is a mistake in a pattern.
+# Enough for a directory of servers; more are a mistake in a pattern.
 FILE_LIMIT = 1000
 
 
 @frozen
 class FileFinder:
-    """What finds and reads files; this floor has no hands of its own.
+    """The functions that find and read files.
 
     :ivar find: the files that a path or pattern stands for, given the directory it is relative to.
     :ivar read: the file of a path.
@@ -74,7 +74,7 @@ class FileFinder:
 def with_includes(
     document: Document, finder: FileFinder, problems: Problems, trail: tuple[str, ...] = ()
 ) -> list[Document]:
-    """Return a file behind all that it includes, so that what it says itself counts in the end."""
+    """Return the files that a file includes, and last the file itself, which outranks them."""
     trail = (*trail, document.file)
     found: list[Document] = []
     for place in _included(document, problems):
@@ -94,7 +94,7 @@ def with_includes(
 
 
 def _included(document: Document, problems: Problems) -> list[Place]:
-    # What is no text at all is told when the file is read.
+    # A value that is no text is a problem when the file is read.
     place = document.root().at("include") if isinstance(document.value, dict) else None
     if place is None or isinstance(place.value, str):
         return [place] if place and place.value else []
@@ -133,7 +133,7 @@ TOKEN = re.compile(r'("(?:[^"\\]|\\.)*")[ \t\n\r]*(:?)|([{\[])|([}\]])')
 def parse_json(text: str, file: str, flaws: Problems) -> Document:
     """Parse strict JSON: no comments and no NaN.
 
-    :param flaws: is told of keys that are there twice, of which the last counts.
+    :param flaws: keys that are there twice, of which the last counts, are added to these problems.
     :raise ConfigError: the text is not such JSON; the message names the line.
     """
     import json

@@ -46,10 +46,10 @@ VALUE_CHARACTERS = 4096
 
 @frozen
 class Need:
-    """What a recipe asks for: a value or a variable.
+    """An input of a recipe: a value or a variable.
 
-    :ivar about: what it is for, and where it is had from.
-    :ivar default: what is taken where nothing is said; None: nothing.
+    :ivar about: its purpose, and its source.
+    :ivar default: the value without an input; None: none.
     :ivar is_path: it is a file or a directory, which is to be named from the root on.
     """
 
@@ -62,7 +62,7 @@ class Need:
     is_path: bool = False
 
     def shown(self) -> dict[str, Any]:
-        """What whoever installs has to know of it."""
+        """The input in words, for the person who installs."""
         flags = {"required": self.required, "secret": self.secret, "default": self.default}
         shown = {"name": self.name, "about": self.about, **{key: each for key, each in flags.items() if each}}
         return {**shown, "choices": list(self.choices)} if self.choices else shown
@@ -81,7 +81,7 @@ class WordGroup:
 
 @frozen
 class Filling:
-    """What is said about a recipe by whoever installs it.
+    """The inputs for a recipe, by the person who installs it.
 
     :ivar values: by name; several for one that is repeated.
     :ivar env: variables, as they are to stand in the entry.
@@ -97,7 +97,7 @@ class Filling:
 class Recipe:
     """How to run a server, or where it is.
 
-    :ivar name: what it is called unless somebody says otherwise.
+    :ivar name: the server's name, unless the person who installs it chooses another.
     :ivar program: the program and its first words; empty where nothing is started.
     :ivar image: the image of a container, whose engine is the program.
     :ivar groups: the words behind them.
@@ -239,7 +239,7 @@ def _needs(said: Mapping[str, Mapping[str, Any]]) -> tuple[Need, ...]:
 
 
 def is_package(text: str) -> bool:
-    """Tell whether a text names a package with its kind, as ``npm:`` does."""
+    """Whether a text names a package with its kind, as ``npm:`` does."""
     return text.partition(":")[0] in KINDS and ":" in text
 
 
@@ -267,7 +267,7 @@ def of_package(text: str, name: str = "") -> Recipe:
 
 
 def name_of(package: str) -> str:
-    """What the server of a package is called: its name without what only says that it is a server."""
+    """Return the name of a package's server: that of the package without ``mcp``, ``server`` and the like."""
     bare = package.rstrip("/").rpartition("/")[2]
     for _ in range(2):
         bare = AFFIXES.sub("", bare) or bare

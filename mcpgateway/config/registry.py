@@ -1,7 +1,7 @@
 """The registry's ``server.json`` (https://static.modelcontextprotocol.io/schemas) as a recipe.
 
-Whoever has written one is a stranger: no text of it names a variable of the environment, but for those it declares, and
-it tells the runner of its package how to run that, but neither what, nor from where, nor with what of this machine.
+Its author is a stranger: no text of it names a variable of the environment but those it declares, and its options for
+the runner of its package choose neither program, nor source, nor files of this machine.
 
 Of several ways to run a server the first that can be run here is taken: npm, PyPI, a container, a remote.  Members are
 understood in the spelling of today and in that of the first schema (``registry_type``).
@@ -27,7 +27,7 @@ USUAL_BASES = {
     "oci": ("https://docker.io", "https://ghcr.io", "https://quay.io"),
 }
 RUNNERS = {"bunx": ("bunx",), "podman": ("podman", "run", "-i", "--rm")}
-# What a runner may be told by a stranger: options alone, and with a value of this form.
+# Options of runners that a stranger may set: those without a value, and those with a value of this form.
 ALONE = {
     "npx": frozenset(
         "-y --yes -q --quiet -s --silent --prefer-offline --prefer-online --no-audit --no-fund".split()
@@ -59,12 +59,12 @@ VALUED = {
 REMOTES = {"streamable-http": "http", "http": "http", "sse": "sse"}
 ITEMS_LIMIT = 100  # arguments, variables or headers of one server
 REMOTE = "remote"
-# What a flag without a value has not.
+# Members that a flag without a value has not.
 INPUT_MARKS = ("format", "placeholder", "choices", "isRequired", "isSecret", "valueHint", "variables")
 
 
 def is_server_json(found: Mapping[str, Any]) -> bool:
-    """Tell whether a mapping is such a description, bare or as a registry answers with it."""
+    """Whether a mapping is such a description, bare or as a registry answers with it."""
     inner = found.get("server")
     said = inner if isinstance(inner, dict) else found
     return isinstance(said.get("name"), str) and any(
@@ -73,7 +73,7 @@ def is_server_json(found: Mapping[str, Any]) -> bool:
 
 
 def of_server_json(found: Mapping[str, Any], prefer: str = "") -> Recipe:
-    """The recipe of a server that a registry describes.
+    """Return the recipe of a server that a registry describes.
 
     :param prefer: ``npm``, ``pypi``, ``oci`` or ``remote``, where only that way is wanted.
     :raise InvalidParams: it cannot be run from here, or is not as the schema says.
@@ -116,14 +116,14 @@ def _ways(said: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 @define
 class _Reading:
-    """What is found out while the inputs of one way are read."""
+    """The inputs of one way to run a server, while they are read."""
 
     values: dict[str, Need] = field(factory=dict)
     variables: dict[str, Need] = field(factory=dict)
     fixed: dict[str, str] = field(factory=dict)
 
     def variable(self, said: Mapping[str, Any]) -> None:
-        """A variable of the environment that the server takes."""
+        """Note a variable of the environment that the server takes."""
         name = _text(said, "name")
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             raise InvalidParams(f"'{printable(name)}' is no name of a variable")
@@ -133,20 +133,20 @@ class _Reading:
             self.variables[name] = _need(name, said)
 
     def template(self, said: Mapping[str, Any]) -> str:
-        """The text of an input whose value is given, with what in it is asked for."""
+        """Return the text of an input with a value, and note the inputs within it."""
         text = escaped(_text(said, "value"))
         inputs = said.get("variables")
         known = inputs if isinstance(inputs, dict) else {}
 
         def asked(found: re.Match[str]) -> str:
             name = found[1]
-            # Braces that nobody explains mean themselves.
+            # Braces without an input are plain text.
             return self.ask(name, known[name]) if isinstance(known.get(name), dict) else found[0]
 
         return PLACEHOLDER.sub(asked, text)
 
     def ask(self, name: str, said: Mapping[str, Any]) -> str:
-        """What stands for an input: a value that is said, or the variable that a secret is kept in."""
+        """Return the placeholder of an input, its value, or the variable of a secret."""
         if said.get("value") is not None:
             return escaped(_text(said, "value"))
         if _get(said, "isSecret") is True:
@@ -159,7 +159,7 @@ class _Reading:
         return f"{{{name}}}"
 
     def argument(self, said: Mapping[str, Any], index: int) -> WordGroup:
-        """One argument of a command line."""
+        """Return the words of one argument of a command line."""
         if said.get("type") == "named":
             option = escaped(_text(said, "name"))
             if said.get("value") is not None:
@@ -202,11 +202,11 @@ def _package(kind: str, said: Mapping[str, Any]) -> Recipe:
 
 
 def _run_by(recipe: Recipe, runner: tuple[str, ...] | None, before: tuple[WordGroup, ...]) -> Recipe:
-    """The recipe with what its runner is told: only what is the same for everybody can stand before the package."""
+    """Return the recipe with options of its runner, which stand before the package and must not depend on inputs."""
     words = [word for group in before for word in group.words]
     if any(group.is_optional for group in before) or any(PLACEHOLDER.search(word) for word in words):
-        raise InvalidParams("what its runner is told depends on values; configure it by hand")
-    _check_told("docker" if recipe.image else recipe.program[0], words)
+        raise InvalidParams("the options of its runner depend on inputs; configure it by hand")
+    _check_options("docker" if recipe.image else recipe.program[0], words)
     head = recipe.program
     if recipe.image:
         head = runner if runner and runner[0] == "podman" else head
@@ -217,7 +217,7 @@ def _run_by(recipe: Recipe, runner: tuple[str, ...] | None, before: tuple[WordGr
     return evolve(recipe, program=(*head[:-1], *own, head[-1]))
 
 
-def _check_told(runner: str, words: list[str]) -> None:
+def _check_options(runner: str, words: list[str]) -> None:
     left = iter(words)
     for word in left:
         option, equals, value = word.partition("=")
@@ -225,7 +225,7 @@ def _check_told(runner: str, words: list[str]) -> None:
             continue
         form = VALUED[runner].get(option)
         if form is None or not re.fullmatch(form, value if equals else next(left, "")):
-            raise InvalidParams(f"its runner is told '{printable(word)}'; configure it by hand")
+            raise InvalidParams(f"it passes '{printable(word)}' to its runner; configure it by hand")
 
 
 def _versioned(kind: str, said: Mapping[str, Any]) -> str:
@@ -291,7 +291,7 @@ def _plain(value: Any) -> str:
 
 
 def _get(said: Mapping[str, Any], key: str) -> Any:
-    """A member, in either spelling."""
+    """Return a member, in either spelling."""
     found = said.get(key)
     return found if found is not None else said.get(re.sub(r"[A-Z]", lambda each: f"_{each[0].lower()}", key))
 

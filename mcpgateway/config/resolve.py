@@ -24,14 +24,14 @@ T = TypeVar("T")
 
 # The root of the workspace, as product files and as editors call it.
 ROOT_NAMES = ("workspace", "workspaceFolder")
-# Only a call shows where its client works, so they are filled in then (`mcpgateway.policy.argument_defaults`).
+# Only a call has the directory of its client, so they are filled in then (`mcpgateway.policy.argument_defaults`).
 OF_CALLS = {
     "workspace": "${workspace}",
     "workspaceFolder": "${workspace}",
     "cwd": "${cwd}",
     "project": "${project}",
 }
-# Their values depend on who asks, so what is not there when the files are read may be there later.
+# Their values depend on the caller, so one that is missing when the files are read may be there later.
 LATER = (Share.WORKSPACE, Share.CREDENTIAL, Share.ISOLATED)
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 SCHEMES = {
@@ -42,15 +42,15 @@ SCHEMES = {
 
 @frozen
 class World:
-    """What the entries are expanded in.
+    """The sources of values for entries.
 
     :ivar login: the environment of the user's login.
     :ivar variables: the gateway's own ``.env``, which goes before it as a source of values.
     :ivar home: the user's home directory.
-    :ivar classified: what classification files say, by name.
-    :ivar profiles: what each profile gives as values, by name.
-    :ivar outside: what comes from outside of the files, as ``keyring:service/name``; for our own files only.
-    :ivar is_token: tells variables that are not handed on unless they are named.
+    :ivar classified: settings of classification files, by the server's name.
+    :ivar profiles: the values of each profile, by its name.
+    :ivar outside: external values, by ``keyring:service/name`` and the like; for the gateway's own files only.
+    :ivar is_token: whether a variable holds a token, which a child is given only where it is named.
     """
 
     login: Mapping[str, str] = field(repr=False)
@@ -82,8 +82,8 @@ NOWHERE = WorkspaceSpec("")
 class Building:
     """Builds the server of one entry, once.
 
-    :ivar problems: what is wrong with it; with an error among them, what was built is not to be used.
-    :param is_draft: it is not to be run before it is known who asks, unless that makes no difference to it.
+    :ivar problems: its problems; with an error among them, the server is not to be used.
+    :param is_draft: values that depend on the caller may be missing.
     """
 
     def __init__(
@@ -106,12 +106,12 @@ class Building:
             **{each: value for each, value in said.items() if each not in entry.said},
         }
         self._share: Share = self._settings["share"]
-        # Values that only a workspace has are not missed before one is known.
+        # Values that only a workspace has may be missing before one is known.
         self._is_draft = is_draft and self._share in LATER
         # Pairs, since a variable of the entry may have the name of one that it uses, and another value.
         self._used: set[tuple[str, str]] = set()
         self._system = entry.env_policy.sources(world.login, world.is_token)
-        # What the three levels above the system say, with the workspace's ``.env`` and without.
+        # The values of the three levels above the system, with the workspace's ``.env`` and without.
         self._raised, self._own_raised = self._levels(workspace.variables), self._levels({})
         self._values = self._sources(self._raised)
         self._own_values = self._sources(self._own_raised)
@@ -142,7 +142,7 @@ class Building:
         )
 
     def _levels(self, variables: Mapping[str, str]) -> dict[str, str]:
-        """Return what profiles, the gateway's ``.env`` and these variables say, each before those in front of it."""
+        """Return the values of profiles, the gateway's ``.env`` and these variables; later ones outrank earlier."""
         world = self._world
         fixed = {**world.variables, **variables}
         given: dict[str, str] = {}
@@ -155,7 +155,7 @@ class Building:
         origin = self._entry.origin
         brought = self._world.outside if origin.is_ours else {}
         root = self._workspace.path or origin.project
-        # Last, since a strange environment might have variables of such names.
+        # Last, since an environment might have variables of these names.
         return {**self._system, **raised, **(dict.fromkeys(ROOT_NAMES, root) if root else {}), **brought}
 
     def _command(self) -> tuple[str, ...]:
@@ -274,7 +274,7 @@ class Building:
         return found
 
     def _handed_on(self) -> dict[str, str]:
-        """Return what the child is given without a word of its entry, each from the highest level that has it."""
+        """Return the variables that a child is given unasked, each from the highest level that has it."""
         entry, world = self._entry, self._world
         found = entry.env_policy.handed_on(world.login, world.is_token)
         if not (entry.origin.is_ours and entry.has_process):
@@ -289,9 +289,9 @@ class Building:
         return self._text(text, *key, values={**self._values, **OF_CALLS})
 
     def _safe(self, text: str, *key: str, part: Callable[[str], str] = str) -> str:
-        """Return what decides what runs, or who is sent the user's tokens: a checked out directory has no say in it.
+        """Return an expanded text that decides what runs, or who is sent tokens; a workspace's ``.env`` has no say.
 
-        :param part: of the text, that does.
+        :param part: returns the part of the text that decides.
         """
         own, all_of_it = (expand(text, values).text for values in (self._own_values, self._values))
         if self._workspace.path and part(own) != part(all_of_it):
@@ -316,7 +316,7 @@ class Building:
             what = f"{called(found.lacking[0])} {own}, and is left as it is written"
             self.problems.warn(where, what)
         elif found.lacking:
-            # Whoever asks for it tells where it cannot be had; what needs it cannot be judged before.
+            # The fetch of an external value reports its own failure; without the value nothing else can be checked.
             self._is_draft = True
         for each in found.demanded:
             self.problems.append(Problem(where, printable(each), is_error=not self._is_draft))
@@ -374,7 +374,7 @@ class Building:
     def _directory(self, cwd: str) -> str:
         if cwd:
             return self._path(cwd)
-        # A child that several workspaces share, or whose next session may be of another, runs in none of them.
+        # A child of several workspaces, or whose next session may be of another one, runs in none of them.
         own = self._workspace.path if self._share in (Share.WORKSPACE, Share.ISOLATED) else ""
         return self._entry.origin.project or own or self._world.home
 

@@ -1,4 +1,4 @@
-"""Every key that a configuration of ours may have: what it takes, what holds without it, and what it is for.
+"""All keys of a configuration file: values, defaults and documentation.
 
 Reading, checking, the published JSON Schema and the reference are all made from these tables.
 """
@@ -32,12 +32,12 @@ from mcpgateway.config.security import SETTINGS
 
 @frozen(eq=False, repr=False)
 class ServerList:
-    """Servers: a mapping by name, or a list of servers that each have a name; looked into where they count."""
+    """Servers: a mapping by name, or a list of servers that each have a name."""
 
     words: str = "a mapping of names to servers, or a list of servers"
 
     def read(self, place: Place, problems: Problems) -> Place:
-        """Return the place, whose members are read once it is known that no other file replaces them."""
+        """Return the place; its members are read once no other file replaces them."""
         if not isinstance(place.value, dict | list):
             raise place.wrong_secret(self.words)
         return place

@@ -17,12 +17,12 @@ from mcpgateway.config.document import Document, Place, printable
 from mcpgateway.config.fields import Kind, mapping, tried
 from mcpgateway.config.problems import Problems
 
-# Keys that editors and people write, and that no program reads.
+# Notes of people and of editors, which no program reads.
 NOTE_PREFIXES = ("_", "x-")
-# What can be shown of a key: where a colon is left out, a key has its value in it.
+# A key that messages may show: where a colon is left out, a key has its value in it.
 WORD = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 NOTE_PATTERN = "^(_|x-|[$]schema$)"
-SETTING = "setting"  # the name of a field's declaration in its metadata
+SETTING = "setting"  # the key of a field's declaration in its metadata
 
 T = TypeVar("T")
 Reader = Callable[[Mapping[str, Any]], Any]
@@ -59,7 +59,7 @@ class Key:
     :ivar is_ours: no client writes the key, so a file that has it is a configuration of the gateway's.
     :ivar alias: the key of which this is another spelling; empty for all others.
     :ivar counts: when an edit of it counts; None: as that of the key above it does, else at once.
-    :ivar is_harmless: it decides nothing about what a server is or is given, so that a model may change it.
+    :ivar is_harmless: it decides nothing about what a server is or is given, so that its edit needs no further rights.
     """
 
     name: str
@@ -84,7 +84,7 @@ def _by_name(keys: Iterable[Key]) -> dict[str, Key]:
 class Section:
     """A mapping with known keys.
 
-    :ivar title: what it is called in the documentation.
+    :ivar title: its title in the documentation.
     :ivar is_open: other keys are no mistakes.
     :ivar is_secret: a key that is not known may be a part of a secret, and is not shown.
     """
@@ -96,7 +96,7 @@ class Section:
     words: str = "a mapping"
 
     def read(self, place: Place, problems: Problems) -> dict[str, Any]:
-        """Read the known keys that are there and can be read; all else is told to the problems."""
+        """Read the known keys that are there; mistakes and unknown keys are added to the problems."""
         mapping(place)
         found: dict[str, Any] = {}
         for name, key in self.keys.items():
@@ -144,10 +144,10 @@ class Declaration:
     :ivar keys: its keys; where a file has several of them, the first counts.
     :ivar read: makes the field's value of the keys' values, by the keys' names.
     :ivar below: the key of the section that has its keys, where that is not the section of the class.
-    :ivar part: the class of settings that the field's value is an instance of; `read` returns what is said of them.
+    :ivar part: the class of settings of the field's value; `read` returns the content of their section.
     :ivar expansion: the way in which the variables of an entry's texts are expanded; None: as they are.
     :ivar has_variables: its texts may have variables in them, which calls fill in.
-    :ivar regroups: it decides which sessions share a process, and what that process is told of them.
+    :ivar regroups: it decides which sessions share a process, and what the process knows of them.
     """
 
     keys: tuple[Key, ...]
@@ -264,7 +264,7 @@ def same(name: str, kind: Kind, as_name: str) -> Key:
 
 
 def nearest(word: str, known: Mapping[str, Any]) -> str:
-    """Return the question whether a known word was meant, or ""."""
+    """Return the question "did you mean", with the nearest known word, or ""."""
     from difflib import get_close_matches
 
     near = get_close_matches(printable(word), sorted(known), n=1)

@@ -1,4 +1,4 @@
-"""Who may call: the ``settings.security`` section, and what it says.
+"""The section ``settings.security``: the callers that are let in.
 
 Nothing here may fail open: a list that cannot be read, a variable that is not set and half a pair of files are errors,
 with which the gateway does not start.
@@ -18,8 +18,8 @@ from mcpgateway.config.fields import Flag, Strings, Text, Texts, texts
 from mcpgateway.config.problems import Problems, Where
 from mcpgateway.config.section import Key, Section, keys_of, part, setting
 
-SHORT = 16  # characters; anybody who may try can guess what is shorter
-WIDEST_V4, WIDEST_V6 = 8, 32  # bits; what is wider is the world, and no network that somebody trusts
+SHORT = 16  # characters; a shorter one can be guessed by trying
+WIDEST_V4, WIDEST_V6 = 8, 32  # bits; a wider network is nearly the whole internet
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 MARK = "sha256:"
 
@@ -128,9 +128,9 @@ SETTINGS = Section("Settings", [Key("security", SECURITY, "Who may call.")])
 
 
 def settled(said: Security, sources: Mapping[str, str], where: Where, problems: Problems) -> Security:
-    """What the section means once its variables are filled in; what is wrong is told to the problems.
+    """Return the section with its variables expanded; mistakes are added to the problems.
 
-    :param sources: what the variables hold.
+    :param sources: the values of the variables.
     """
     _check_issuer(said.oauth, where, problems)
     if not said.enabled:
@@ -139,7 +139,7 @@ def settled(said: Security, sources: Mapping[str, str], where: Where, problems: 
     def filled(text: str) -> str:
         found = expand(text, sources)
         if found.lacking:
-            return text  # it is looked at only; whoever serves asks for it first
+            return text  # external values are fetched before the gateway serves
         if found.unset or found.demanded or found.broken:
             problems.error(where, "a key or token is made of a variable that is not set")
         elif found.text.startswith(MARK) and not DIGEST.fullmatch(found.text):

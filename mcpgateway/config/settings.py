@@ -16,15 +16,15 @@ class Settings:
     """A whole configuration.
 
     :ivar gateway: the gateway's own settings.
-    :ivar servers: what is served.
-    :ivar passthrough: how many entries were left to their clients, because they are no stdio servers.
+    :ivar servers: the servers, as they are where no workspace is known.
+    :ivar passthrough: the number of entries that are left to their clients, because they are no stdio servers.
     :ivar warnings: one line each, for the log; never with a value of an environment variable.
-    :ivar blueprints: what the servers are built from, by name, to be built again for a workspace.
-    :ivar projects: the directories that clients' own files say somebody works in.
-    :ivar world: what entries are expanded in, also those of files that are read later.
-    :ivar clients: what is to become of clients' own files.
-    :ivar manhole: where its owner gets inside of the running gateway.
-    :ivar adopted: the clients' files that lead to the gateway.
+    :ivar blueprints: the templates of the servers, by name, of which those of a workspace are built.
+    :ivar projects: the directories of projects in clients' own files.
+    :ivar world: the sources of values, also for files that are read later.
+    :ivar clients: the settings of clients' own files.
+    :ivar manhole: the settings of the manhole.
+    :ivar adopted: the enrolled files of clients.
     :ivar is_disabled: whether the whole gateway is switched off softly, so that every client uses its own servers.
     """
 

@@ -11,7 +11,7 @@ from mcpgateway.config.section import Section, keys_of, setting
 
 
 class Expose(Enum):
-    """What the aggregate endpoint lists."""
+    """The tools that the endpoint for all servers lists."""
 
     FULL = "full"
     SEARCH = "search"
@@ -20,7 +20,7 @@ class Expose(Enum):
 
 
 class FilterMode(Enum):
-    """How the servers are chosen whose tools views offer."""
+    """The choice of the servers whose tools views offer."""
 
     NONE = ""
     ALLOW = "allowlist"
@@ -28,7 +28,7 @@ class FilterMode(Enum):
 
 
 class Order(Enum):
-    """Which tools come first, where there is only room for some.
+    """The order of tools, where a list has room for some only.
 
     ``BACKEND`` is the order of the configuration and of the servers' own lists.
     """
@@ -39,7 +39,7 @@ class Order(Enum):
 
 
 class Level(Enum):
-    """How much of an answer is shown."""
+    """The amount of an answer that is shown."""
 
     OFF = "off"
     BOUNDED = "bounded"

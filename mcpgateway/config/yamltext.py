@@ -28,7 +28,7 @@ BASES = {"0x": 16, "0o": 8, "0b": 2}
 def parse(text: str, file: str, flaws: Problems) -> Document:
     """Parse one YAML document of plain values.
 
-    :param flaws: is told of keys that are there twice, of which the last counts.
+    :param flaws: keys that are there twice, of which the last counts, are added to these problems.
     :raise ConfigError: the text is not such YAML; the message names the line.
     """
     from ruamel.yaml import YAML

@@ -207,7 +207,7 @@ class OursTests:
 
     def test_an_entry_without_one(self):
         """It leads nowhere but back, and that is said."""
-        assert "leads back to the gateway" in problem(
+        assert "starts the gateway itself" in problem(
             "servers:\n  a: {command: [mcpg, stdio, --server, a]}\n"
         )
 

@@ -48,7 +48,7 @@ class ManholeTests:
         [
             (
                 "manhole:\n  ssh_port: 9122",
-                "/0.yaml, line 2: manhole.ssh_port: is for nobody without manhole.authorized_keys",
+                "/0.yaml, line 2: manhole.ssh_port: has no effect without manhole.authorized_keys",
             ),
             ("manhole: {socket: 5}", "manhole.socket: found 5; expected true or false, or a path"),
             ("manhole: {ssh_port: 70000, authorized_keys: /k}", "expected a whole number from 0 to 65535"),

@@ -158,7 +158,7 @@ class UrlTests:
 
     def test_itself(self):
         """A URL of the gateway's own would go round in a circle."""
-        assert "leads back to the gateway" in problem(url="http://localhost:9100/x/mcp")
+        assert "is the gateway's own" in problem(url="http://localhost:9100/x/mcp")
 
 
 class DaemonTests:
@@ -335,7 +335,7 @@ class RestTests:
         _, problems = read(json.dumps(document), "/g/config.json")
         assert not problems.errors
         (warning,) = problems.warnings
-        assert "sent to nobody" in warning
+        assert "has no effect, since the server is a program" in warning
 
     @pytest.mark.parametrize(
         "tools",

@@ -153,7 +153,7 @@ class PackageTests:
     def test_what_no_runner_is_told(self, kind: str, words: str) -> None:
         """No other package, no other place, no program and nothing of this machine comes from a description."""
         told = [{"type": "positional", "value": word} for word in words.split()]
-        with pytest.raises(InvalidParams, match=r"its runner is told .*by hand"):
+        with pytest.raises(InvalidParams, match=r"to its runner; configure it by hand"):
             entry(server(package(kind, "o/weather" if kind == "oci" else "weather", runtimeArguments=told)))
 
     @pytest.mark.parametrize(

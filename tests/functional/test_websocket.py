@@ -215,7 +215,7 @@ class TroubleTests:
 
     @pytest_twisted.ensureDeferred
     async def test_ourselves(self, serving: Callable[..., Port]) -> None:
-        """A URL that leads back to the gateway is refused, since it would ask itself without end."""
+        """A URL of the gateway itself is refused, since it would ask itself without end."""
         port = serving().number
         talk = Talk(f"ws://127.0.0.1:{port}/", own_ports=(port,))
         with pytest.raises(GatewayError, match="this gateway itself"):

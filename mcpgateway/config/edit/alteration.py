@@ -1,7 +1,7 @@
-"""What it takes to alter the entry of a server, as edits of the file that it stands in.
+"""Changes of a server's entry, as edits of its file.
 
-An entry is given as it is written.  What is so already takes no edit, so that a file is only touched where something
-changes.
+An entry is given as it is written.  A value that does not change takes no edit, so that the rest of a file stays as it
+is.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def is_on(entry: Mapping[str, Any]) -> bool:
 
 
 def switched(name: str, entry: Mapping[str, Any], *, on: bool) -> tuple[Edit, ...]:
-    """Switch a server on or off, in the words that its entry uses already."""
+    """Switch a server on or off, by the key that its entry has already."""
     if is_on(entry) is on:
         return ()
     edits: list[Edit] = []
@@ -43,7 +43,7 @@ def switched(name: str, entry: Mapping[str, Any], *, on: bool) -> tuple[Edit, ..
 
 
 def added(name: str, entry: Mapping[str, Any], key: str, values: Mapping[str, str]) -> tuple[Edit, ...]:
-    """Give variables (`ENV`) or headers (`HEADERS`) values, new ones or others than before."""
+    """Set variables (`ENV`) or headers (`HEADERS`)."""
     key = spelled(entry, key)
     held = entry.get(key)
     if isinstance(held, list):
@@ -58,7 +58,7 @@ def added(name: str, entry: Mapping[str, Any], key: str, values: Mapping[str, st
 
 
 def taken(name: str, entry: Mapping[str, Any], key: str, gone: Collection[str]) -> tuple[Edit, ...]:
-    """Take variables or headers away; those that are not there take no edit."""
+    """Remove variables or headers; those that are not there take no edit."""
     key = spelled(entry, key)
     held = entry.get(key)
     if isinstance(held, list):
@@ -71,12 +71,12 @@ def taken(name: str, entry: Mapping[str, Any], key: str, gone: Collection[str]) 
 
 
 def spelled(entry: Mapping[str, Any], key: str) -> str:
-    """How an entry spells the key of its variables; all others are as they are."""
+    """Return the spelling of a key in an entry: variables have two."""
     return ENVIRONMENT if key == ENV and ENV not in entry and ENVIRONMENT in entry else key
 
 
 def _written(name: str, key: str, there: Mapping[str, Any]) -> str:
-    """A name as it stands there already, in which case ever."""
+    """Return a name as the entry spells it already, in whatever case."""
     if name in there:
         return name
     return next((each for each in there if _folded(each, key) == _folded(name, key)), name)

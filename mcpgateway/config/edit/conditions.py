@@ -1,4 +1,4 @@
-"""What a caller believes of an entry before it changes it: ``If-Match``, ``If-None-Match`` (RFC 9110 section 13.1)."""
+"""Conditions of edits: ``If-Match`` and ``If-None-Match`` (RFC 9110 section 13.1)."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ ANY = "*"
 
 @frozen
 class EditCondition:
-    """What has to hold of an entry.
+    """The condition of an edit.
 
-    :ivar matches: the tags one of which it has to have; ``*`` where it only has to be there; None: nothing is said.
-    :ivar is_new: it must not be there.
+    :ivar matches: the tags one of which the entry has to have; ``*``: it has to be there; None: no condition.
+    :ivar is_new: the entry must not be there.
     """
 
     matches: frozenset[str] | None = None
     is_new: bool = False
 
     def check(self, tag: str | None, *, replaces: bool = False) -> None:
-        """Go on only if it holds.
+        """Check that it holds.
 
         :param tag: of the entry; None where there is none.
-        :param replaces: the whole entry gives way to another, which nobody may do unsaid.
+        :param replaces: the edit replaces a whole entry, which needs a condition.
         :raise Outdated: it does not hold.
-        :raise NeedsCondition: nothing was said, and something has to be.
+        :raise NeedsCondition: there is no condition, and the edit needs one.
         """
         if self.is_new and tag is not None:
             raise Outdated("it is there already", "without If-None-Match, what is there is replaced")
@@ -49,7 +49,7 @@ class EditCondition:
 
 
 def read_condition(if_match: str | None, if_none_match: str | None) -> EditCondition:
-    """What the headers of a request say.
+    """Return the condition in the headers of a request.
 
     :raise InvalidParams: they cannot be understood.
     """

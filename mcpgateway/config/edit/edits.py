@@ -1,4 +1,4 @@
-"""Changes of a configuration, and what a document holds after them."""
+"""Edits of a configuration, and the content of a document after them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mcpgateway.config import dialect
 from mcpgateway.config.document import printable
 from mcpgateway.errors import ConfigError
 
-# A list whose items are mappings with a name is walked by these names.
+# The keys from the top of a document to a value; items of a list are known by their names.
 Road = tuple[str, ...]
 NAME = "name"
 MISSING: Any = object()
@@ -19,7 +19,7 @@ MISSING: Any = object()
 
 @frozen
 class Put:
-    """Let a key have a value; where there is a mapping already, only what is different is touched."""
+    """Set the value of a key; of a mapping that is there already, only different members are touched."""
 
     road: Road
     value: Any = field(repr=False)
@@ -27,14 +27,14 @@ class Put:
 
 @frozen
 class Remove:
-    """Take a key away."""
+    """Remove a key."""
 
     road: Road
 
 
 @frozen
 class Rename:
-    """Give a key another name, and leave it where it is."""
+    """Give a key another name, in the same place."""
 
     road: Road
     name: str
@@ -45,9 +45,9 @@ Edit = Put | Remove | Rename
 
 @frozen
 class Splice:
-    """A part of a text that is replaced.
+    """A replacement of a part of a text.
 
-    :ivar end: where what is replaced ends; the same as `start` where something is only inserted.
+    :ivar end: the end of the replaced part; the same as `start` for an insertion.
     """
 
     start: int
@@ -56,12 +56,12 @@ class Splice:
 
 
 def rooted(change: Edit, road: Road) -> Edit:
-    """The same change with another road to the server: its first step gives way to these."""
+    """Return a change with another path of the server, in the place of its first step."""
     return evolve(change, road=(*road, *change.road[1:]))
 
 
 def road_to(value: Any, name: str) -> Road:
-    """Where a server that is new stands in a file that holds this."""
+    """Return the path of a new server in a file with this content."""
     found = value if isinstance(value, dict) else {}
     for key in ("servers", "mcpServers", "mcp"):
         if isinstance(found.get(key), dict | list) and not dialect.looks_like_server(found[key]):
@@ -70,7 +70,7 @@ def road_to(value: Any, name: str) -> Road:
 
 
 def placed(value: Any, change: Edit) -> Edit:
-    """The same change of a server that is new, with the road to where it stands in a file that holds this."""
+    """Return a change of a new server with the path that it has in a file with this content."""
     road = road_to(value, change.road[0])
     holder = at(value, road[:-1])
     if isinstance(holder, list) and isinstance(change, Put) and isinstance(change.value, Mapping):
@@ -79,9 +79,9 @@ def placed(value: Any, change: Edit) -> Edit:
 
 
 def steps(value: Any, change: Edit) -> Iterator[Edit]:
-    """Take a change apart, so that what is the same in an old and a new mapping is not touched.
+    """Split a change into edits of single members, without those that stay the same.
 
-    :param value: what the whole document holds before.
+    :param value: the content of the whole document before.
     """
     if not isinstance(change, Put):
         yield change
@@ -104,7 +104,7 @@ def steps(value: Any, change: Edit) -> Iterator[Edit]:
 
 
 def changed(value: Any, change: Edit, file: str) -> Any:
-    """What a document holds after a change.
+    """Return the content of a document after a change.
 
     :raise ConfigError: the key to be changed is not there, or the new name is taken.
     """
@@ -116,7 +116,7 @@ def changed(value: Any, change: Edit, file: str) -> Any:
     if isinstance(value, list):
         return _changed_item(value, change, file)
     if not isinstance(value, dict):
-        raise ConfigError(f"{file}: what is to hold '{printable(road[0])}' is no mapping")
+        raise ConfigError(f"{file}: '{printable(road[0])}' cannot stand in a value that is no mapping")
     if not isinstance(change, Put) and road[0] not in value:
         raise ConfigError(f"{file}: there is no '{printable(road[0])}'")
     if len(road) > 1:
@@ -142,7 +142,7 @@ def _changed_item(value: list[Any], change: Edit, file: str) -> list[Any]:
     name, *rest = change.road
     index = next((index for index, each in enumerate(value) if is_named(each, name)), -1)
     if not rest and isinstance(change, Put) and not is_named(change.value, name):
-        raise ConfigError(f"{file}: what is to hold '{printable(name)}' is no mapping")
+        raise ConfigError(f"{file}: '{printable(name)}' cannot stand in a value that is no mapping")
     if index < 0 and (rest or not isinstance(change, Put)):
         raise ConfigError(f"{file}: there is no '{printable(name)}'")
     before, behind = (value[:index], value[index + 1 :]) if index >= 0 else (value, [])
@@ -157,7 +157,7 @@ def _changed_item(value: list[Any], change: Edit, file: str) -> list[Any]:
 
 
 def at(value: Any, road: Road) -> Any:
-    """The value at a road; `MISSING` where there is none."""
+    """Return the value at a path; `MISSING` where there is none."""
     for step in road:
         if isinstance(value, dict):
             value = value.get(step, MISSING)
@@ -169,7 +169,7 @@ def at(value: Any, road: Road) -> Any:
 
 
 def is_named(item: Any, name: str) -> bool:
-    """Whether the item of a list is the one that a road means with a step."""
+    """Whether an item of a list has the name that a step of a path names."""
     return isinstance(item, dict) and item.get(NAME) == name
 
 
@@ -184,7 +184,7 @@ def _below(change: Edit) -> Edit:
 
 
 def spliced(text: str, splices: Sequence[Splice]) -> str:
-    """The text with its parts replaced; the parts do not overlap."""
+    """Return a text with its parts replaced; the parts do not overlap."""
     parts, here = [], 0
     for each in sorted(splices, key=lambda each: (each.start, each.end)):
         parts += [text[here : each.start], each.text]
@@ -202,5 +202,5 @@ def same(one: Any, other: Any) -> bool:
 
 
 def newline_of(text: str) -> str:
-    """How the lines of a text end."""
+    """Return the line end of a text."""
     return "\r\n" if "\r\n" in text else "\n"

@@ -14,7 +14,7 @@ ESCAPES = {"\n": "\\n", "\r": "\\r"}
 
 
 def written(name: str, value: str) -> str:
-    """Return the line that gives a variable a value; whoever reads it has the value as it is here."""
+    """Return the line of a variable; its readers get exactly this value."""
     return f'{name}="{SPECIAL.sub(_escape, value)}"'
 
 

@@ -64,9 +64,9 @@ def in_its_dialect(before: str, after: str, file: str) -> str:
 
 
 def in_its_words(change: Edit, text: str, file: str) -> Edit:
-    """Say a change in words of the program whose file it is: mcp-gateway with mcp-ctl knows no ``enabled``.
+    """Return a change in the keys of the file's dialect: mcp-gateway with mcp-ctl knows no ``enabled``.
 
-    :param change: with its whole road in that file.
+    :param change: with its whole path in that file.
     :raise ConfigError: the text is not of its form.
     """
     *holder, key = change.road

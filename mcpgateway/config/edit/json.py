@@ -66,9 +66,9 @@ class JsonMember:
 
 
 def values(text: str, file: str, roads: Sequence[Road] | None = None) -> Any:
-    """What a text holds.
+    """Return the content of a text.
 
-    :param roads: what is read of it, and nothing beside it; all of it where this is None.
+    :param roads: the paths that are read; None: all.
     :raise ConfigError: it is no such JSON.
     """
     return read(text, file, roads).value
@@ -102,7 +102,7 @@ def is_strict(text: str) -> bool:
 
 
 def along(value: Any, roads: Sequence[Road]) -> Any:
-    """What stands at some roads, and nothing beside it."""
+    """The values at some paths, without the rest."""
     if () in roads or not isinstance(value, dict):
         return value
     below = {key: [each[1:] for each in roads if each[0] in (key, "*")] for key in value}
@@ -110,7 +110,7 @@ def along(value: Any, roads: Sequence[Road]) -> Any:
 
 
 def ways(text: str, change: Edit) -> Iterator[str]:
-    """What a text may look like after a change; not every one of them means what it should."""
+    """Iterate over texts that a change may lead to; some of them have another content than is wanted."""
     found = OpenedJson(text, "", [change.road[:-1]]).change(change)
     if found is not None:
         yield spliced(text, found)
@@ -231,7 +231,7 @@ class _Reader:
 class OpenedJson:
     """A text that has been read, in which changes can be worked out.
 
-    :ivar value: what it holds.
+    :ivar value: its content.
     """
 
     def __init__(self, text: str, file: str, roads: Sequence[Road] | None) -> None:
@@ -244,7 +244,7 @@ class OpenedJson:
         self.value = self._root.value if roads is None else along(self._root.value, roads)
 
     def change(self, change: Edit) -> list[Splice] | None:
-        """How a change of what was read is made; None where it cannot be."""
+        """Return the replacements of a change; None where it cannot be made."""
         if self._root.end == 0 and isinstance(change, Put):
             return [
                 Splice(

@@ -1,6 +1,6 @@
-"""From a dotted key of a server's entry, such as ``lazy.idleTimeoutMs``, to the road that leads to its value.
+"""Dotted keys of a server's entry, such as ``lazy.idleTimeoutMs``, to the paths of their values.
 
-Behind ``env.``, ``headers.`` and wherever else a mapping has names of its users' own, all the rest is one name:
+Behind ``env.``, ``headers.`` and other mappings with names of the user's own, the rest is one name:
 ``headers.X-Api.Key`` is the header ``X-Api.Key``.
 """
 
@@ -18,7 +18,7 @@ from mcpgateway.config.section import NOTE_PREFIXES, Section, nearest
 from mcpgateway.errors import InvalidParams
 
 NAMED = (VariableMap, Strings, MapOf)
-"""Kinds of mappings whose names are anybody's choice."""
+"""Kinds of mappings with names of the user's own."""
 
 EXAMPLE = "such as timeout, lazy.idleTimeoutMs, args or env.NAME"
 
@@ -57,12 +57,12 @@ def road_of(key: str) -> Road:
 
 
 def dotted(road: Road) -> str:
-    """Return a road as a dotted key."""
+    """Return a path as a dotted key."""
     return ".".join(road)
 
 
 def overlapping(roads: Iterable[Road]) -> str:
-    """Return the dotted key of a road that leads to or through the end of another; "" where there is none."""
+    """Return the dotted key of a path that equals another one or begins with it; "" where there is none."""
     known = sorted((_folded(each) for each in roads), key=lambda pair: pair[0])
     for (former, _), (later, key) in pairwise(known):
         if later[: len(former)] == former:
@@ -71,7 +71,7 @@ def overlapping(roads: Iterable[Road]) -> str:
 
 
 def _folded(road: Road) -> tuple[Road, Road]:
-    """A road as it is compared: variables have two keys, and headers are one in whatever case."""
+    """Return a path as it is compared, and the path: variables have two keys, and headers have no case."""
     first, *rest = road
     if first == alteration.ENVIRONMENT:
         first = alteration.ENV

@@ -1,4 +1,4 @@
-"""What is to be written or changed in the entry of a server, as programs ask for it (the bodies of S003's routes)."""
+"""Changes of a server's entry that programs ask for, as bodies of requests (those of S003's routes)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KEYS = (
     *("add_env", "remove_env", "add_headers", "remove_headers", "new_name", *SAME),
 )
 
-# What servers are given, by names that may stand there in one form or another.
+# Keys that hold values by names, in several forms.
 GIVEN = (alteration.ENV, alteration.ENVIRONMENT, alteration.HEADERS)
 
 
@@ -32,10 +32,10 @@ GIVEN = (alteration.ENV, alteration.ENVIRONMENT, alteration.HEADERS)
 class Patch:
     """A change of an entry.
 
-    :ivar disabled: whether it is to be switched off; None leaves it as it is.
-    :ivar new_name: what it is to be called; empty: as before.
-    :ivar values: what single keys are to hold, by their roads.
-    :ivar unset: the roads of keys that are to go.
+    :ivar disabled: whether it is switched off; None: as before.
+    :ivar new_name: its new name; empty: as before.
+    :ivar values: the new values of single keys, by their paths.
+    :ivar unset: the paths of keys that are removed.
     """
 
     disabled: bool | None = None
@@ -49,29 +49,29 @@ class Patch:
 
     @property
     def gives(self) -> bool:
-        """Whether it changes what the server is or is given, which is as powerful as saying what is run."""
+        """Whether it changes the program, the address or the values of the server, which needs further rights."""
         given = self.add_env or self.remove_env or self.add_headers or self.remove_headers
         return bool(given or alteration.risky(road[0] for road in (*self.values, *self.unset)))
 
     @property
     def runs_here(self) -> bool:
-        """Whether it has this machine run something that the entry did not say before."""
+        """Whether it sets a program that this machine runs."""
         return runs_here({road[0]: value for road, value in self.values.items()})
 
     @property
     def switches(self) -> bool:
-        """Whether it says whether the server is on."""
+        """Whether it switches the server on or off."""
         return self.disabled is not None or any(road[0] in SWITCHES for road in self.unset)
 
     @property
     def gives_headers(self) -> bool:
-        """Whether it says what is sent with requests."""
+        """Whether it sets headers."""
         return bool(self.add_headers) or any(road[0] == alteration.HEADERS for road in self.values)
 
     def edits(self, name: str, entry: Mapping[str, Any]) -> tuple[Edit, ...]:
-        """What it comes to where an entry is written so.
+        """Return the edits of an entry that is written so.
 
-        :raise InvalidParams: a key is not there in the form that it is to be changed in.
+        :raise InvalidParams: the entry has the key in another form.
         """
         steps: list[Callable[[Any], tuple[Edit, ...]]] = [
             *(partial(_set, name, road=road, value=value) for road, value in self.values.items()),
@@ -90,7 +90,9 @@ class Patch:
             for each in made:
                 whole = changed(whole, each, name)
         if self.new_name not in ("", name):
-            edits.append(Rename((name,), self.new_name))  # last: it is where the others' roads end
+            edits.append(
+                Rename((name,), self.new_name)
+            )  # last, as the paths of the others have the former name
         return tuple(edits)
 
     def _switched(self, name: str, entry: Mapping[str, Any]) -> tuple[Edit, ...]:
@@ -119,7 +121,7 @@ def _spelled(entry: Mapping[str, Any], road: Road) -> Road:
 
 
 def _check_holder(entry: Mapping[str, Any], road: Road) -> None:
-    """Refuse to look into what an entry has as one value, such as ``lazy: true``."""
+    """Refuse a key below one that has a plain value in the entry, such as ``lazy: true``."""
     for end in range(1, len(road)):
         held = at(entry, road[:end])
         if held is not MISSING and held is not None and not isinstance(held, Mapping):
@@ -128,7 +130,7 @@ def _check_holder(entry: Mapping[str, Any], road: Road) -> None:
 
 
 def touched(name: str, entry: Mapping[str, Any], edits: Iterable[Edit]) -> dict[str, Any]:
-    """The parts of an entry that are changed, as they are then, with its command where its arguments are among them."""
+    """Return the changed keys of an entry with their new values, and its command where its arguments change."""
     whole: Any = {name: dict(entry)}
     keys: dict[str, None] = {}
     for each in edits:
@@ -141,7 +143,7 @@ def touched(name: str, entry: Mapping[str, Any], edits: Iterable[Edit]) -> dict[
 
 
 def read_definition(said: Mapping[str, Any]) -> dict[str, Any]:
-    """The definition in the body of a request.
+    """Return the definition in the body of a request.
 
     :raise InvalidParams: there is none.
     """
@@ -152,7 +154,7 @@ def read_definition(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_name(said: Mapping[str, Any]) -> str:
-    """The name in the body of a request.
+    """Return the name in the body of a request.
 
     :raise InvalidParams: there is none.
     """
@@ -163,7 +165,7 @@ def read_name(said: Mapping[str, Any]) -> str:
 
 
 def runs_here(definition: Mapping[str, Any]) -> bool:
-    """Whether a definition has this machine run something."""
+    """Whether a definition has a program that this machine runs."""
     return any(definition.get(key) is not None for key in ("command", "docker", "args", "port"))
 
 
@@ -174,7 +176,7 @@ def read_patch(said: Mapping[str, Any]) -> Patch:
     """
     for key in said:
         if key not in KEYS:
-            raise InvalidParams(f"'{printable(key)}' is nothing that can be changed so", EXPECTED)
+            raise InvalidParams(f"'{printable(key)}' is no part of a change", EXPECTED)
     if not said:
         raise InvalidParams("nothing is to be changed", EXPECTED)
     values, unset = _set_of(said), _unset_of(said)
@@ -191,7 +193,7 @@ def read_patch(said: Mapping[str, Any]) -> Patch:
     )
     said_so = ((key,) for key in SWITCHES if key in said)
     if both := overlapping((*values, *unset, *said_so, *_given(patch))):
-        raise InvalidParams(f"{printable(both)}: is to be changed twice at once")
+        raise InvalidParams(f"{printable(both)}: is changed twice in one request")
     return patch
 
 
@@ -218,7 +220,7 @@ def _set_of(said: Mapping[str, Any]) -> dict[Road, Any]:
 def _check_value(road: Road, value: Any) -> None:
     key = printable(dotted(road))
     if value is None:
-        raise InvalidParams(f"{key}: nothing is no value", '"unset" takes a key away')
+        raise InvalidParams(f"{key}: null is no value", '"unset" takes a key away')
     if road[0] in GIVEN and len(road) > 1:
         check_name(road[1], "set")
         if not isinstance(value, str):

@@ -1,4 +1,4 @@
-"""What may not be set from outside of the user's own files, however it is asked for."""
+"""The values that only the user's own files may set."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ MASKS = ("\u2022\u2022\u2022", "***REDACTED***")
 
 
 def check(change: Edit) -> None:
-    """Refuse what would have a server run other code, or break its requests, and what only stands for a secret.
+    """Refuse a change that makes a server run other code or breaks its requests, and a mask in the place of a secret.
 
-    :param change: of a server: its road begins with the server's name.
+    :param change: its path begins with the server's name.
     :raise Unfit: it is refused.
     """
     if not isinstance(change, Put):
@@ -49,7 +49,7 @@ def check(change: Edit) -> None:
 
 
 def masked_keys(value: Any, road: tuple[str, ...] = ()) -> Iterator[str]:
-    """Iterate over the dotted keys of texts with a mask in them, which has come from what the gateway shows."""
+    """Iterate over the dotted keys of texts with a mask, as the gateway shows them in the place of secrets."""
     match value:
         case str() if any(each in value for each in MASKS):
             yield ".".join(road) or "the value"

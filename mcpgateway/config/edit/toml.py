@@ -49,8 +49,8 @@ LINE = re.compile(r" at line (\d+)")
 class TomlStatement:
     """A header, or a key with its value.
 
-    :ivar table: the road of the header above it; of a header, its own.
-    :ivar road: its own.
+    :ivar table: the path of the header above it; of a header, its own.
+    :ivar road: its own path.
     :ivar start: where it begins.
     :ivar parts: where the parts of its key begin and end.
     :ivar value: where the value begins; -1 of a header.
@@ -73,7 +73,7 @@ class TomlStatement:
 
 
 def values(text: str, file: str) -> Any:
-    """What a text holds.
+    """Return the content of a text.
 
     :raise ConfigError: it is no TOML.
     """
@@ -177,8 +177,8 @@ class _NotUnderstood(Exception):
 class OpenedToml:
     """A text that has been read, in which changes can be worked out.
 
-    :param roads: what is looked for; all of it is read.
-    :ivar value: what it holds.
+    :param roads: the paths that are needed; all are read.
+    :ivar value: its content.
     """
 
     def __init__(self, text: str, file: str, roads: Sequence[Road] | None = None) -> None:
@@ -223,7 +223,7 @@ class OpenedToml:
         return None
 
     def _pair(self, among: Iterable[TomlStatement], road: Road) -> TomlStatement | None:
-        """The key that is said to have the value at a road, in a table between braces too."""
+        """Return the key of the value at a path, in a table between braces, too."""
         for each in among:
             if each.is_header or road[: len(each.road)] != each.road:
                 continue
@@ -354,7 +354,7 @@ class OpenedToml:
 
 
 def _is_same(run: Sequence[TomlStatement], depth: int, former: Any, value: Mapping[str, Any]) -> bool:
-    """Tell whether statements that stand apart from the rest of their table are to hold what they hold."""
+    """Whether statements apart from the rest of their table keep their content."""
     keys = {each.road[depth] for each in run}
     return all(key in value and same(at(former, (key,)), value[key]) for key in keys)
 

@@ -37,7 +37,7 @@ class YamlPair:
 
 
 def values(text: str, file: str) -> Any:
-    """What a text holds.
+    """Return the content of a text.
 
     :raise ConfigError: it is no such YAML.
     """
@@ -46,7 +46,7 @@ def values(text: str, file: str) -> Any:
 
 
 def ways(text: str, change: Edit) -> Iterator[str]:
-    """What a text may look like after a change; not every one of them means what it should."""
+    """Iterate over texts that a change may lead to; some of them have another content than is wanted."""
     found = OpenedYaml(text, "").change(change)
     if found is not None:
         yield spliced(text, found)
@@ -91,7 +91,7 @@ def _change(holder: Any, change: Edit) -> None:
 class OpenedYaml:
     """A text that has been read, in which changes can be worked out.
 
-    :param roads: what is looked for; all of it is read.
+    :param roads: the paths that are needed; all are read.
     """
 
     def __init__(self, text: str, file: str, roads: Sequence[Road] | None = None) -> None:
@@ -101,7 +101,7 @@ class OpenedYaml:
 
     @cached_property
     def value(self) -> Any:
-        """What it holds.
+        """Return its content.
 
         :raise ConfigError: it is no such YAML.
         """

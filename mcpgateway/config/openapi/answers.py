@@ -1,4 +1,4 @@
-"""What an operation answers, as the output schema of its tool.
+"""The answers of an operation, as the output schema of its tool.
 
 # Note [Less than is described]
 Clients refuse a result that does not agree with its tool's output schema, and services do not do all that they

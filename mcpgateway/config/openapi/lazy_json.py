@@ -1,4 +1,4 @@
-"""A large JSON document whose parts are read each time they are asked for, so that it is never in memory as objects.
+"""A large JSON document whose parts are read when they are needed, so that it is never in memory as objects.
 
 The description of a large service has a hundred megabytes as objects, most of which nobody asks for.
 """
@@ -27,7 +27,7 @@ def read(text: str) -> dict[str, Any] | None:
 
 
 def opened(value: Any) -> Any:
-    """A part of a document, read if it has not been; what cannot be read is None."""
+    """Return a part of a document, which is read where it has not been; None where it cannot be."""
     if not isinstance(value, Raw):
         return value
     try:

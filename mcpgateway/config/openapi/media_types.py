@@ -1,4 +1,4 @@
-"""Media types of what is sent to services."""
+"""Media types of the bodies that are sent to services."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def is_text(media: str) -> bool:
 
 
 def chosen(kinds: Iterable[str]) -> str:
-    """Which of the media types of a body is sent: JSON where it may be, or else what is most easily written."""
+    """Return the media type of a body that is sent: JSON where it may be, or else the simplest one."""
     listed = list(kinds)
     for is_wanted in (is_json, is_any, _is_parts, _is_form, is_text):
         found = next((kind for kind in listed if is_wanted(kind)), None)

@@ -26,7 +26,7 @@ DROPPED |= frozenset("$schema $id $anchor $dynamicRef $dynamicAnchor $defs $comm
 
 
 def resolved(document: Mapping[str, Any], value: Any) -> Any:
-    """Follow references within the document; None where one leads nowhere, elsewhere, or in a circle."""
+    """Follow references within the document; None for one to nothing, to another document, or to itself."""
     value = opened(value)
     for _ in range(REF_STEPS):
         if not isinstance(value, dict) or not isinstance(value.get(REF), str):
@@ -62,7 +62,7 @@ def _unquoted(step: str) -> str:
 
 @define
 class Schemas:
-    """Puts what references stand for in their place, for the schemas of one tool.
+    """Replaces references by their targets, for the schemas of one tool.
 
     A schema that contains itself is shown once within itself and may then be anything, as may what is too deep or too
     much.

@@ -27,7 +27,7 @@ class Scheme:
 
     :ivar where: of `PLACES`; empty where it cannot be sent.
     :ivar name: of the header, the parameter or the cookie.
-    :ivar scheme: what stands in front of it in the header; empty for nothing.
+    :ivar scheme: the word in front of it in the header; empty for none.
     """
 
     where: str = ""
@@ -36,14 +36,14 @@ class Scheme:
 
     @property
     def words(self) -> str:
-        """It, for whoever looks for its credential."""
+        """The scheme in words, for the person who needs its credential."""
         if not self.where:
             return "a client certificate"
         return f"the {self.where} {self.name}" + (f": {self.scheme} …" if self.scheme else "")
 
 
 def schemes_of(document: Mapping[str, Any]) -> dict[str, Scheme]:
-    """The schemes of a description, by their names; those of kinds that nobody knows are left out."""
+    """Return the schemes of a description, by their names, without those of unknown kinds."""
     components = resolved(document, document.get("components"))
     listed = components.get("securitySchemes") if isinstance(components, dict) else None
     found: dict[str, Scheme] = {}
@@ -72,7 +72,7 @@ def _scheme(said: Mapping[str, Any]) -> Scheme | None:
 def security_of(
     document: Mapping[str, Any], operation: Mapping[str, Any]
 ) -> tuple[tuple[str, ...], ...] | None:
-    """The ways in which an operation lets in whoever calls it, each the names of schemes; None where nothing is said.
+    """Return the ways to authenticate for an operation, each as names of schemes; None where the description has none.
 
     An empty way is that of everybody.
     """

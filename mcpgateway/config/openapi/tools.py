@@ -30,7 +30,7 @@ SWAGGER = (
     " 'npx swagger2openapi FILE --outfile openapi.json', and name what comes of that"
 )
 UNSENDABLE = frozenset("accept content-type authorization".split())
-"""Headers that no parameter describes (OpenAPI 3.1, 4.8.12.1): what is configured for the service decides on them."""
+"""Headers that no parameter describes (OpenAPI 3.1, 4.8.12.1): the settings of the service have them."""
 
 _STRANGE = re.compile(r"[^A-Za-z0-9_.-]+")
 _UNNAMABLE = re.compile(r"[^A-Za-z0-9]+")
@@ -39,7 +39,7 @@ _VARIABLE = re.compile(r"\{([^{}]*)\}")
 
 @frozen
 class Described:
-    """What a description says.
+    """The tools of a description.
 
     :ivar base: the first of its servers, which may be relative to where the description was found; or empty.
     :ivar version: of the service.
@@ -59,7 +59,7 @@ def read_openapi(text: str, file: str, operations: Operations = ALL_OPERATIONS) 
     """Read a description, in JSON or YAML.
 
     :param operations: which of its operations are wanted.
-    :param file: what it is called; its extension says what it is written in.
+    :param file: its name, whose extension tells JSON from YAML.
     :raise ConfigError: it is no OpenAPI 3 document, or describes too much.
     """
     document = lazy_json.read(text) or parse(text, file, strict=False).value
@@ -270,7 +270,7 @@ class _Arguments:
             self._required.append(unique)
 
     def check_path(self, path: str) -> None:
-        """See that every placeholder of the path is an argument; what nothing is said about is a string."""
+        """Make every placeholder of the path an argument, by default a string."""
         known = {
             place.partition(":")[2] or argument
             for argument, place in self.places.items()

@@ -70,14 +70,14 @@ class CheckTests:
         assert out.endswith("no errors, 0 warnings; 2 servers\n")
 
     def test_as_it_runs(self, config, capsys):
-        """What the gateway that is there runs is judged, at its port: a server that leads back to it is none."""
+        """What the gateway that is there runs is judged, at its port: one with its own URL is no server."""
         config.write_text("servers:\n  a: {url: 'http://localhost:9333/b/mcp'}\n")
         assert ran(capsys, "check")[0] == 0
         argv = ("twistd", "mcpgateway", "--port", "9333")
         state.write(str(config.parent), state.myself(9333, "1", 0.0, argv, ()))
         code, out = ran(capsys, "check")
         assert code == 1
-        assert "this one leads back to the gateway" in out
+        assert "this one is the gateway's own" in out
         config.write_text("gateway: {http_port: 9200}\n")
         assert re.search(r"http_port: 9333 +--port\n", ran(capsys, "show")[1])
 
