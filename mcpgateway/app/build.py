@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from mcpgateway.app.admission import Admission, policy_of
 from mcpgateway.app.control import ControlParts, make_site
-from mcpgateway.app.daemon import Front, GatewayService, SettingsOrigin, policy_of
+from mcpgateway.app.daemon import GatewayService, SettingsOrigin
 from mcpgateway.app.hub import (
     Keys,
     Outside,
@@ -31,7 +32,7 @@ from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.config.security import Issuer, Security
 from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ConfigError
-from mcpgateway.frontends.http.channel import ChannelFactory
+from mcpgateway.frontends.http.channel_factory import ChannelFactory
 from mcpgateway.frontends.http.guard import Guard
 from mcpgateway.frontends.http.health import HealthDoor
 from mcpgateway.frontends.http.listeners import bind, socket_path
@@ -40,8 +41,8 @@ from mcpgateway.frontends.http.peers import Callers
 from mcpgateway.frontends.http.router import Root
 from mcpgateway.hub.catalog.recorded import Snapshots
 from mcpgateway.hub.health.faults import Faults
-from mcpgateway.hub.owners import Owners
-from mcpgateway.hub.reaper import Reaper
+from mcpgateway.hub.owners.owners import Owners
+from mcpgateway.hub.owners.reaper import Reaper
 from mcpgateway.interfaces import GatewayRun, IResolver, OwnAddress
 from mcpgateway.manage.credentials import Bearers
 from mcpgateway.manage.departed_principals import Leaving
@@ -267,10 +268,10 @@ def make_gateway(
         hub,
         owners,
         reaper,
-        Housekeeping(switchboard, factory.heads.clear),
+        Housekeeping(switchboard, factory.shared.heads.clear),
         ward,
         launcher,
-        Front(root, guard, callers, bearers, trust, rerouting(backends, settings), leaving),
+        Admission(root, guard, callers, bearers, trust, rerouting(backends, settings), leaving),
         reload,
         enrolment,
         origin,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mcpgateway.frontends.rest.fair_queue import FairQueue
     from mcpgateway.frontends.rest.site import Groups
     from mcpgateway.hub.dispatch import Switchboard
-    from mcpgateway.hub.owners import Owners
+    from mcpgateway.hub.owners.owners import Owners
     from mcpgateway.interfaces import ILauncher, ISignIns
     from mcpgateway.manage.client_files import ClientFiles
     from mcpgateway.manage.entries import Entries

@@ -17,36 +17,31 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway import __version__
+from mcpgateway.app.admission import Admission
+from mcpgateway.app.enrolled import uses_gateway, uses_gateway_now
 from mcpgateway.app.hub import Hub, ground_facts, settle
 from mcpgateway.app.log import Observation
 from mcpgateway.app.restart import Renewal
 from mcpgateway.backends.spawn import Launcher
 from mcpgateway.config.diff import Change
-from mcpgateway.config.gateway_settings import Adopt, GatewaySettings, ManholeSettings
+from mcpgateway.config.gateway_settings import Adopt, ManholeSettings
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.reach_settings import Container
-from mcpgateway.config.security import Issuer
 from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ConfigError
-from mcpgateway.frontends.http.channel import ChannelFactory
-from mcpgateway.frontends.http.guard import Guard
+from mcpgateway.frontends.http.channel_factory import ChannelFactory
 from mcpgateway.frontends.http.listeners import Listeners
 from mcpgateway.frontends.http.mcp import McpDoor
-from mcpgateway.frontends.http.peers import Callers
-from mcpgateway.frontends.http.router import Root
 from mcpgateway.hub.dispatch import Switchboard
-from mcpgateway.hub.owners import Owners
-from mcpgateway.hub.reaper import Reaper
+from mcpgateway.hub.owners.owners import Owners
+from mcpgateway.hub.owners.reaper import Reaper
 from mcpgateway.hub.views import ViewsConfig
 from mcpgateway.interfaces import ILauncher, Launch
-from mcpgateway.manage.credentials import Bearers
-from mcpgateway.manage.departed_principals import Leaving
 from mcpgateway.manage.enrolment import Enrolment
 from mcpgateway.manage.memory import EVERY_TICKS as TIDY_TICKS
 from mcpgateway.manage.memory import Housekeeping
 from mcpgateway.manage.reload import Reload
 from mcpgateway.manage.vacancy import Vacancy
-from mcpgateway.policy.access import AccessPolicy, networks
 from mcpgateway.policy.secrets.configured import configured
 from mcpgateway.system import state
 from mcpgateway.system.config_template import write_first
@@ -55,7 +50,6 @@ from mcpgateway.system.process.children import Ward
 from mcpgateway.system.process.orphans import instances, reap_leftovers
 from mcpgateway.system.settings import Examined
 from mcpgateway.system.watch import FileWatch, inotify
-from mcpgateway.views.specs import view_specs
 
 if TYPE_CHECKING:
     from mcpgateway.config.load import Files
@@ -66,7 +60,6 @@ if TYPE_CHECKING:
     from mcpgateway.system.secret_providers import Brought
 
 TICK_S = 1.0
-LEDGER, FAIL_OPEN = "ledger", "fail-open"
 
 
 @frozen
@@ -99,45 +92,6 @@ class SettingsOrigin:
     port: int | None = None
 
 
-@frozen
-class Front:
-    """What stands before the hub and follows the settings.
-
-    :ivar reroute: lets requests go through the proxies that these settings name.
-    :ivar leaving: gives back what principals were granted that come no more.
-    """
-
-    root: Root
-    guard: Guard
-    callers: Callers
-    bearers: Bearers
-    trust: Callable[[Issuer], None]
-    reroute: Callable[[Settings], None]
-    leaving: Leaving
-
-    log = Logger()
-
-    def tick(self) -> None:
-        """A second has passed."""
-        if self.guard.access_tokens is not None:
-            self.guard.access_tokens.tick()
-
-    def adopt(self, ways: ViewsConfig, servers: tuple[ServerSpec, ...]) -> None:
-        """Let in whom these settings let in, and lead to these servers."""
-        gateway = ways.gateway
-        self.callers.adopt(trusts_others=gateway.trust_other_users)
-        self.bearers.admit_keys(gateway.security.api_keys, gateway.security.project_tokens)
-        self.guard.adopt(policy_of(gateway))
-        try:
-            self.trust(gateway.security.oauth)
-        except ConfigError as why:
-            self.log.error("no tokens of an issuer are taken: {why}", event="issuer.refused", why=str(why))
-        self.leaving.issuer = gateway.security.oauth.issuer
-        self.leaving.look()
-        self.root.set_limits(gateway.limits)
-        self.root.serve((*servers, *view_specs(ways)))
-
-
 @define(eq=False)
 class GatewayService(Service):
     """The running gateway: phases up in `startService`, the same phases down in `stopService`.
@@ -161,7 +115,7 @@ class GatewayService(Service):
     housekeeping: Housekeeping = field(repr=False)
     ward: Ward = field(repr=False)
     launcher: Launcher = field(repr=False)
-    front: Front = field(repr=False)
+    admission: Admission = field(repr=False)
     reload: Reload = field(repr=False)
     enrolment: Enrolment = field(repr=False)
     origin: SettingsOrigin = field(repr=False)
@@ -226,7 +180,7 @@ class GatewayService(Service):
         if self.claim.started_by == START:
             self.ward.guardian.start()  # a gateway that is wanted is started again even when it dies without children
         self.hub.health.begin(self.settings.servers)
-        self.front.leaving.begin()
+        self.admission.leaving.begin()
         self._reap_containers()
         self.reload.begin(FileWatch(self.reactor, inotify(self.reactor), self.reload.look))
         self._heart.start(TICK_S, now=False).addErrback(self._heart_stopped)
@@ -245,10 +199,10 @@ class GatewayService(Service):
         self._observe()
         if change or ground_facts(settings) != ground_facts(before):
             settle(self.hub.switchboard, settings, self.home, self.reactor)
-        self.front.reroute(settings)
-        self.front.adopt(ViewsConfig(settings.gateway, settings.profiles), change.servers)
+        self.admission.reroute(settings)
+        self.admission.adopt(ViewsConfig(settings.gateway, settings.profiles), change.servers)
         if settings.is_disabled != before.is_disabled:
-            self.front.root.switch(settings.is_disabled)
+            self.admission.root.switch(settings.is_disabled)
         self.hub.adopt(settings.gateway, change, settings.profiles)
         self._say_ready()
         self.hub.health.begin((*change.added, *(each.after for each in change.changed)))
@@ -376,8 +330,8 @@ class GatewayService(Service):
             self.hub.tick,
             self.hub.health.tick,
             self.owners.tick,
-            self.front.bearers.tick,
-            self.front.tick,
+            self.admission.bearers.tick,
+            self.admission.tick,
             self.switchboard.sessions.store.settle,
             self._reap,
             self._tidy,
@@ -427,7 +381,7 @@ class GatewayService(Service):
         limit = self.settings.gateway.limits.idle_exit_s
         if self.claim.started_by != SHIM or not limit or self._vacancy.tick() < limit:
             return
-        if leads_here(self.settings) or self.claim.is_wanted():
+        if uses_gateway(self.settings) or self.claim.is_wanted():
             self._vacancy.begin()
             return
         self.log.info(
@@ -467,26 +421,16 @@ class GatewayService(Service):
         self.observation.end()
 
     def _bequeath(self) -> None:
-        # Nobody is there to give clients their own servers back when this process has ended, or is killed before that.
-        if not self.restorer or self.renewal.is_due or self.claim.is_stopped() or not self._is_led_to():
+        # When this process has ended, or is killed before that, no other would restore clients' files.
+        if not self.restorer or self.renewal.is_due or self.claim.is_stopped():
+            return
+        if not uses_gateway_now(self.home, self.settings, is_enrolling=self.enrolment.is_running):
             return
         self.log.info(
             "clients' files use the gateway: unless a gateway runs again soon, they get their own servers back",
             event="clients.bequeathed",
         )
         self.ward.guardian.bequeath(self.restorer)
-
-    def _is_led_to(self) -> bool:
-        # What was done with clients' files a moment ago has not been read again yet.
-        if not os.path.isdir(os.path.join(self.home, LEDGER)):
-            return False
-        from mcpgateway.clientfiles.ledger import Ledger  # few have led a client's file to the gateway
-
-        try:
-            files = Ledger(self.home).read().files.values()
-        except ConfigError:
-            return leads_here(self.settings)
-        return self.enrolment.is_running or any(each.is_standing and each.mode != FAIL_OPEN for each in files)
 
     def forget(self) -> None:
         """Take away what was said of us: we have ended in order."""
@@ -516,37 +460,6 @@ class GatewayService(Service):
         while self.switchboard.calls.awaited() and waited < limit:
             await deferLater(self.reactor, 0.1)
             waited += 0.1
-
-
-def leads_here(settings: Settings) -> bool:
-    """Whether a client's own file leads to this gateway, so that it is in use though nobody uses it now."""
-    return any(each.mode != FAIL_OPEN and not each.suspended for each in settings.adopted)
-
-
-def policy_of(settings: GatewaySettings) -> AccessPolicy:
-    """The access policy that the settings describe."""
-    host, origin = place_of_public(settings.public_url)
-    return AccessPolicy(
-        frozenset(each.lower().encode() for each in (*settings.allowed_hosts, *host)),
-        frozenset(each.encode() for each in (*settings.allowed_origins, *origin)),
-        settings.allow_remote,
-        settings.auth_mcp_transport == "bearer-required",
-        settings.auth_mcp_transport == "loopback-only",
-        networks(settings.security.trusted_ips),
-        open_loopback=settings.open_loopback_admin,
-        is_public=bool(settings.public_url),
-    )
-
-
-def place_of_public(url: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The host and the origin of the gateway's public address, as browsers send them; nothing without one."""
-    if not url:
-        return (), ()
-    from urllib.parse import urlsplit
-
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    return (f"[{host}]" if ":" in host else host,), (f"{parts.scheme}://{parts.netloc.lower()}",)
 
 
 def _curl(base: str, name: str) -> str:

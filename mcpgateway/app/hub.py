@@ -26,13 +26,13 @@ from mcpgateway.config.settings import Settings
 from mcpgateway.config.surface import ShieldLimits
 from mcpgateway.errors import BackendError
 from mcpgateway.hub.catalog.recorded import Snapshots
+from mcpgateway.hub.children.start_limiter import StartLimiter
 from mcpgateway.hub.client_requests import Questions
 from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.hub.health.health import BLIND, Health, Instruments
 from mcpgateway.hub.limits.call_limiters import Limiters
-from mcpgateway.hub.limits.start_limiter import Gate
 from mcpgateway.hub.meters import Meters
-from mcpgateway.hub.peers import Neighbours
+from mcpgateway.hub.owners.peers import Neighbours
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.probes.era import Eras
 from mcpgateway.hub.probes.lock_errors import Locks
@@ -41,7 +41,7 @@ from mcpgateway.hub.probes.writes import Written
 from mcpgateway.hub.repo_servers import Approvals
 from mcpgateway.hub.server_messages import Notices, Said, unkept
 from mcpgateway.hub.sessions import Session, Sessions
-from mcpgateway.hub.slot import Surroundings
+from mcpgateway.hub.slot_environment import SlotEnvironment
 from mcpgateway.hub.url_elicitation import SendingAway
 from mcpgateway.hub.views import ViewsConfig
 from mcpgateway.hub.workspaces import Ground, Scopes
@@ -204,11 +204,11 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
     meters = Meters(outside.stopwatch, outside.redactor.redact)
 
     tapes = Tapes(clock.seconds, gateway.trace.record_lines)
-    around = Surroundings(
+    around = SlotEnvironment(
         launcher,
         clock,
         notices,
-        Gate(gateway.limits.spawns),
+        StartLimiter(gateway.limits.spawns),
         gateway.limits.handshake_s,
         sessions.subscribed,
         health,
@@ -253,14 +253,16 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         from mcpgateway.hub.result_cache import ResultCache
 
         states = keys.request_states()
-        to_legacy = ToLegacy(pool, sessions, questions, states, clock.seconds, switchboard.end)
+        to_legacy = ToLegacy(
+            pool, sessions, questions, states, clock.seconds, switchboard.end, switchboard.current
+        )
         cache = ResultCache(clock.seconds)
         notices.modern = made = Stateless(
             pool, sessions, eras, neighbours, cache, to_legacy, switchboard.current
         )
         made.is_open = switchboard.is_open
         made.permits, made.states = switchboard.permits, ServerStates(states, store, clock.seconds)
-        to_legacy.current, made.sending_away = switchboard.current, switchboard.sending_away
+        made.sending_away = switchboard.sending_away
         made.make_views = lambda stateless: _views_of(stateless, make_board(), outside)
         made.direct = lambda: switchboard.board.direct
         return made
@@ -273,7 +275,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
     return hub
 
 
-def _pool_of(around: Surroundings, outside: Outside, questions: Questions) -> Pool:
+def _pool_of(around: SlotEnvironment, outside: Outside, questions: Questions) -> Pool:
     pool = Pool(around, outside.store)
     if outside.written is not None:
         pool.traits.looks, pool.traits.sees = True, bool(outside.written((os.getpid(),)))
@@ -412,7 +414,7 @@ class Hub:
     :ivar config: what is to be said of the configuration.
     :ivar catch_up: has what was edited in the configuration read, and fires when it is in force.
     :ivar manage: makes the tools that manage servers.
-    :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`).
+    :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.owners.Owners.claim`).
     """
 
     switchboard: Switchboard
@@ -447,7 +449,7 @@ class Hub:
         if self._stateless is None:
             self._stateless = self._make_stateless()
             if self.claim is not None:
-                self._stateless.claim = self._stateless.to_legacy.claim = self.claim
+                self._stateless.claim = self._stateless.to_legacy.lanes.claim = self.claim
         return self._stateless
 
     @property

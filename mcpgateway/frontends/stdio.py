@@ -12,7 +12,7 @@ Lines that begin with ``#``, as no message does, are for the shim, which keeps t
 
 # Note [How a session ends here]
 A shim that closes its connection ends its session, as a DELETE does.  A connection that breaks, or that the gateway
-closes, ends none: the shim comes back with it, or its process is seen to end (`mcpgateway.hub.owners`).
+closes, ends none: the shim comes back with it, or its process is seen to end (`mcpgateway.hub.owners.owners`).
 
 # Note [Back pressure]
 Nothing more is taken from a client that does not read what it is told, has `CALLS_LIMIT` requests under way, or whose
@@ -59,7 +59,7 @@ from mcpgateway.hub.caller import Caller
 from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.hub.keepalive import Signs
 from mcpgateway.hub.modern_dispatch import Stateless
-from mcpgateway.hub.owners import Owners
+from mcpgateway.hub.owners.owners import Owners
 from mcpgateway.hub.sessions import Session
 from mcpgateway.interfaces import Request
 from mcpgateway.protocol import jsonrpc, modern

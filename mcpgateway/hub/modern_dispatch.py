@@ -38,10 +38,11 @@ from mcpgateway.errors import (
 )
 from mcpgateway.hub import param_headers
 from mcpgateway.hub.authorization import Permits
-from mcpgateway.hub.bridge.to_legacy import ASKING, ToLegacy, place_of
+from mcpgateway.hub.bridge.bridged_request import ASKING
+from mcpgateway.hub.bridge.to_legacy import ToLegacy, place_of
 from mcpgateway.hub.caller import Caller
 from mcpgateway.hub.filters import Between, reason
-from mcpgateway.hub.peers import Claim, Neighbours, unclaimed
+from mcpgateway.hub.owners.peers import Claim, Neighbours, unclaimed
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.probes.era import Eras
 from mcpgateway.hub.request_states import ServerStates
@@ -122,7 +123,7 @@ class Stateless:
     :ivar to_legacy: the bridge to servers that speak only the other era.
     :ivar is_open: false once the gateway is stopping.
     :ivar current: the definition in force of a server (`mcpgateway.hub.dispatch.Switchboard.current`).
-    :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`).
+    :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.owners.Owners.claim`).
     :ivar direct: what shortens answers on the endpoints of servers that ask for it; set before the first request.
     :ivar sending_away: asks clients to send their users to sign-ins; set before the first request.
     :ivar states: binds what servers let their clients hold; set before the first request.

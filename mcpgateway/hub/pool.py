@@ -18,7 +18,8 @@ from mcpgateway.errors import Overloaded, SharedOtherwise
 from mcpgateway.hub.health.observer import Monitor, Visitors
 from mcpgateway.hub.probes.traits import Traits
 from mcpgateway.hub.sessions import Session
-from mcpgateway.hub.slot import Slot, Surroundings, slot_of
+from mcpgateway.hub.slot import Slot, slot_of
+from mcpgateway.hub.slot_environment import SlotEnvironment
 from mcpgateway.hub.upstream import Upstream
 from mcpgateway.interfaces import ISessionStore
 from mcpgateway.policy.access import LOCAL, sharer_of
@@ -74,10 +75,10 @@ class Pool:
 
     log = Logger()
 
-    def __init__(self, around: Surroundings, store: ISessionStore) -> None:
-        self._around = around
+    def __init__(self, environment: SlotEnvironment, store: ISessionStore) -> None:
+        self._environment = environment
         self._store = store
-        self.traits = Traits(store, around.snapshots)
+        self.traits = Traits(store, environment.snapshots)
         self.params_of: Callable[[Session], Envelope | None] = _said
         self._slots: dict[SlotKey, Slot] = {}
         self._reasons: dict[str, str | None] = {}
@@ -95,7 +96,7 @@ class Pool:
     @property
     def monitor(self) -> Monitor:
         """Who watches over the lives of all children."""
-        return self._around.monitor
+        return self._environment.monitor
 
     def __iter__(self) -> Iterator[Slot]:
         return iter(list(self._slots.values()))
@@ -148,18 +149,19 @@ class Pool:
 
     def listed(self, slot: Upstream, pages: tuple[Raw, ...]) -> None:
         """A slot's server lists these tools now."""
-        if self._around.limiters is not None:
-            self._around.limiters.listed(slot, pages)
+        if self._environment.limiters is not None:
+            self._environment.limiters.listed(slot, pages)
 
     @property
     def limiters(self) -> Limiters | None:
         """What limits the calls of servers; None where nothing does."""
-        return self._around.limiters
+        return self._environment.limiters
 
     def set_limits(self, spawns: int, handshake_s: float) -> None:
         """Let so many children start at once, each for so long."""
-        self._around.gate.set_limit(spawns)
-        self._around.handshake_s = handshake_s
+        if spawns != self._environment.start_limiter.limit:
+            self._environment.start_limiter.set_limit(spawns)
+        self._environment.handshake_s = handshake_s
 
     def move(self, server: ServerSpec, why: str) -> None:
         """From now on give each new session a child of its own, if the server's entry leaves that open."""
@@ -348,7 +350,7 @@ class Pool:
             return self._add(home.server, params, evolve(key, nth=nth), shared=True, home=home)
 
         def tell(method: str) -> None:
-            self._around.listener.noticed(home, method, jsonrpc.notification(method))
+            self._environment.listener.noticed(home, method, jsonrpc.notification(method))
 
         home.replicas = Replicas(home, home.server.replicas, make, self._drop, tell)
         self._replicated.append(home.replicas)
@@ -371,7 +373,9 @@ class Pool:
         shared: bool = False,
         home: Slot | None = None,
     ) -> Slot:
-        slot = self._slots[key] = Slot(server, params, self._around, shared=shared, era=key.era, home=home)
+        slot = self._slots[key] = Slot(
+            server, params, self._environment, shared=shared, era=key.era, home=home
+        )
         slot.told = _told(params) if key.offer else ""
         return slot
 
@@ -427,8 +431,8 @@ class Pool:
 
     def tick(self) -> None:
         """A second has passed: let go of the children that nobody of their kind uses any more."""
-        if self._around.limiters is not None:
-            self._around.limiters.tick()
+        if self._environment.limiters is not None:
+            self._environment.limiters.tick()
         for replicas in list(self._replicated):
             replicas.tick()
         self._let_part()
@@ -489,8 +493,8 @@ class Pool:
         self._reasons.pop(server.name, None)
         self._asking.pop(server.name, None)
         self.traits.forget(server)
-        if self._around.limiters is not None:
-            self._around.limiters.forget(server)
+        if self._environment.limiters is not None:
+            self._environment.limiters.forget(server)
         self.moves += 1
         for slot in [each for each in self._probes if each.server.name == server.name]:
             self.dismiss(slot)
@@ -498,14 +502,14 @@ class Pool:
     def probe(self, server: ServerSpec, era: Era, limit_s: float = math.inf) -> Slot:
         """A throw-away slot whose child shows whether its server speaks an era, within so many seconds at most."""
         params = legacy.shared_params(__version__) if era is Era.LEGACY else modern.own_meta(__version__)
-        around = evolve(
-            self._around,
+        environment = evolve(
+            self._environment,
             hurry_s=limit_s,
-            monitor=Visitors(self._around.monitor),
+            monitor=Visitors(self._environment.monitor),
             snapshots=None,
             locks=None,
         )
-        slot = Slot(server, params, around, shared=False, era=era)
+        slot = Slot(server, params, environment, shared=False, era=era)
         self._probes.add(slot)
         return slot
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from attrs import define
-from msgspec import Raw
 from twisted.internet.defer import Deferred, DeferredList, fail, succeed
-from twisted.internet.error import AlreadyCalled, AlreadyCancelled
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -19,74 +14,30 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import (
     GatewayError,
     HandshakeFailed,
-    HandshakeLate,
     HandshakeRefused,
     LaunchFailed,
-    Overloaded,
     ShuttingDown,
-    UnknownMethod,
-    of_server,
 )
-from mcpgateway.hub.health.observer import Monitor
+from mcpgateway.hub.children.child_messages import ChildMessages
+from mcpgateway.hub.children.child_start import ChildStart
+from mcpgateway.hub.children.start_queue import StartQueue
 from mcpgateway.hub.health.watch import Watch
 from mcpgateway.hub.levels import SET_LEVEL, Levels
-from mcpgateway.hub.limits.start_limiter import Gate
-from mcpgateway.hub.meters import Meters
 from mcpgateway.hub.sessions import Session
+from mcpgateway.hub.slot_environment import SlotEnvironment
 from mcpgateway.hub.subscriptions.upstream_legacy import SUBSCRIBE, UNSUBSCRIBE, Restoration, Subscriptions
 from mcpgateway.hub.upstream import Upstream
-from mcpgateway.interfaces import Gone, ILauncher, ISlotListener, Launch, Request
+from mcpgateway.interfaces import Gone, Request
 from mcpgateway.policy.lifecycle import LifecycleMachine, new_life
-from mcpgateway.policy.sharing import may_move
 from mcpgateway.protocol import legacy
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
 
 if TYPE_CHECKING:
-    from mcpgateway.backends.tape import Tapes
-    from mcpgateway.hub.catalog.recorded import Snapshot, Snapshots
+    from mcpgateway.hub.catalog.recorded import Snapshot
     from mcpgateway.hub.limits.call_limiter import Limiter
-    from mcpgateway.hub.limits.call_limiters import Limiters
-    from mcpgateway.hub.probes.lock_errors import Locks
     from mcpgateway.hub.replicas import Replicas
     from mcpgateway.hub.subscriptions.upstream_modern import Listening
-
-CALL_TOOL = "tools/call"
-TOOLS_CHANGED = "notifications/tools/list_changed"
-WAITING_LIMIT = 1000  # calls that wait for one child to start
-PERMIT_S = 5.0  # after that a child only waits, as for a download, and keeps no other from starting
-
-
-@define
-class Surroundings:
-    """What every slot works with.
-
-    :ivar handshake_s: seconds a child may take to answer the handshake, where its entry does not say it.
-    :ivar hurry_s: and whatever its entry says, no more than this.
-    :ivar subscribed: told of every session that gained (true) or lost (false) a resource.
-    :ivar monitor: watches over the lives of children.
-    :ivar meters: what is counted of calls.
-    :ivar snapshots: what servers have answered before; None where nothing is kept.
-    :ivar locks: looks for what servers say is in use already; None where nobody wants to know.
-    :ivar tapes: keep what is said to servers and by them; None where nothing is kept.
-    :ivar limiters: know how many calls of a server are under way at once; None where there are as many as come.
-    :ivar meet: told of a child that has introduced itself; it is sent nothing before what that returns has fired.
-    """
-
-    launcher: ILauncher
-    clock: IReactorTime
-    listener: ISlotListener
-    gate: Gate
-    handshake_s: float
-    subscribed: Callable[[Session, str, bool], None]
-    monitor: Monitor
-    meters: Meters
-    snapshots: Snapshots | None = None
-    locks: Locks | None = None
-    tapes: Tapes | None = None
-    limiters: Limiters | None = None
-    hurry_s: float = math.inf
-    meet: Callable[[Slot, Conversation, Envelope], Deferred[None] | None] = lambda *_: None
 
 
 class Slot(Upstream):
@@ -106,62 +57,42 @@ class Slot(Upstream):
         self,
         server: ServerSpec,
         params: dict[str, Any],
-        around: Surroundings,
+        environment: SlotEnvironment,
         *,
         shared: bool,
         era: Era = Era.LEGACY,
         home: Slot | None = None,
     ) -> None:
-        super().__init__(server, around.clock, shared=shared, era=era, home=home)
+        super().__init__(server, environment.clock, shared=shared, era=era, home=home)
         self.replicas: Replicas | None = None if home is None else home.replicas
         self.levels = Levels(server.name, self.sessions.keys(), self.submit)
-        self.subscriptions = Subscriptions(self.submit, self._give_up, around.subscribed)
+        self.subscriptions = Subscriptions(self.submit, self._give_up, environment.subscribed)
+        self._messages = ChildMessages(self, self, environment)
         self.listening = self._new_listening(params) if era is Era.MODERN else None
         self._restoration: Restoration | None = None  # of this child
         self._is_another = False  # its child is not its first
         self._params = params
-        self._next_params: dict[str, Any] | None = (
-            None  # of its next child, where that is told something else
-        )
-        self._around = around
-        self._dismissed: Conversation | None = None  # that of the latest child which was told to end
-        self._permit: IDelayedCall | None = None  # to start; given back in time
+        # Those of its next child, where that is told something else.
+        self._next_params: dict[str, Any] | None = None
+        self._environment = environment
+        self.dismissed: Conversation | None = None
+        self._start: ChildStart | None = None  # of a child that has not answered the handshake
         self._why: GatewayError = HandshakeFailed(f"{server.name} has not been started")
-        self._waiting: list[Request] = []
+        self._waiting = StartQueue()
         self._greeting: list[Deferred[Envelope]] = []
         self._resting: list[Deferred[None]] = []
-        self._ladders = (
-            0  # being climbed: a second one begins when a child is wanted, and unwanted, meanwhile
-        )
+        # Stop ladders being climbed: a second one begins when a child is wanted, and unwanted, meanwhile.
+        self._ladders = 0
         self.limiter: Limiter | None = None
         self._life = new_life(LifecycleMachine(self))
-        self.watch: Watch = around.monitor.watch(self)
-        self._meter = around.meters.of(server.name)
+        self.watch: Watch = environment.monitor.watch(self)
+        self._meter = environment.meters.of(server.name)
         self._remember()
 
     def _remember(self) -> None:
-        snapshots = self._around.snapshots
+        snapshots = self._environment.snapshots
         self.snapshot = snapshots.of(self, self._params) if snapshots is not None else None
-        self._takers = self._new_takers()
-
-    def _new_takers(self) -> dict[str, Callable[[Request], bool]]:
-        # Who looks at requests of some methods first, and may answer them.
-        takers: dict[str, Callable[[Request], bool]] = {}
-        if self.snapshot is not None:
-            from mcpgateway.hub.catalog.recorded import ASKED
-
-            takers = dict.fromkeys(ASKED, self.snapshot.take)
-        if self._around.locks is not None and self.shared and may_move(self.server):
-            takers[CALL_TOOL] = self._around.locks.of(self)
-        limiters = self._around.limiters
-        self.limiter = limiters.of(self) if limiters is not None else None
-        if self.limiter is not None:
-            takers[CALL_TOOL] = self.limiter.taker(self, takers.get(CALL_TOOL))
-        if self.server.inject:
-            from mcpgateway.hub.argument_defaults import Injection  # hardly any entry asks for it
-
-            takers = Injection(self, self.snapshot, takers).takers()
-        return takers
+        self.limit_anew()
 
     @property
     def offer(self) -> dict[str, Any]:
@@ -175,17 +106,18 @@ class Slot(Upstream):
 
     def limit_anew(self) -> None:
         """How many of its server's calls are under way at once is another question now."""
-        self._takers = self._new_takers()
+        self.limiter = self._environment.limiter_of(self)
+        self._takers = self._environment.takers(self, self.snapshot, self.limiter)
 
     def _new_listening(self, meta: dict[str, Any]) -> Listening:
         from mcpgateway.hub.subscriptions.upstream_modern import Listening  # what only the modern era needs
 
-        return Listening(self.want, meta, self._changed)
+        return Listening(self.want, meta, self._messages.changed)
 
     @property
     def is_on(self) -> bool:
         """Whether its server is switched on."""
-        return self._around.monitor.is_on(self.server)
+        return self._environment.monitor.is_on(self.server)
 
     @property
     def is_up(self) -> bool:
@@ -206,7 +138,7 @@ class Slot(Upstream):
     def load(self) -> int:
         """How many requests are under way or waiting."""
         retired = sum(1 for _ in self.retired.calls()) if self.retired is not None else 0
-        waiting = len(self._waiting) + (self.limiter.load(self) if self.limiter is not None else 0)
+        waiting = len(self._waiting.requests) + (self.limiter.load(self) if self.limiter is not None else 0)
         return waiting + (self._current.load if self._current is not None else 0) + retired
 
     @property
@@ -247,12 +179,10 @@ class Slot(Upstream):
             if conversation is not None:
                 conversation.request(call)
                 return
-            if len(self._waiting) >= WAITING_LIMIT:
-                raise Overloaded(f"{WAITING_LIMIT} calls already wait for {self.server.name} to start")
+            self._waiting.add(call, self.server.name)
         except GatewayError as why:
             call.fail(why)
             return
-        self._waiting.append(call)
         self._life.wanted()
 
     def greet(self) -> Deferred[Envelope]:
@@ -302,7 +232,7 @@ class Slot(Upstream):
         self._restore(self.subscriptions.restore(session))
         if session.is_stale:
             if self.conversation is not None or (self.is_resting and not session.uris):
-                self._around.listener.warmed(self, [session])
+                self._environment.listener.warmed(self, [session])
             else:
                 self.want()
 
@@ -326,17 +256,6 @@ class Slot(Upstream):
         if self.conversation is not None and self._restoration is not None:
             self._restoration.add(uris)
 
-    def _subscription_lost(self, uri: str, why: GatewayError) -> None:
-        self.log.info(
-            "{server} does not take the subscription to {uri} again: {why}",
-            event="subscription.lost",
-            server=self.server.name,
-            uri=uri,
-            why=why,
-        )
-
-    # What the child says.
-
     def newest_calls(self) -> dict[Session, Request]:
         """Each session's newest call under way."""
         # Calls stand in the order they were sent, so a session's last one is its newest.
@@ -349,44 +268,6 @@ class Slot(Upstream):
         """
         session: Session | None = self._current.only_session() if self._current is not None else None
         return session if session is not None and self.tasks.are_only_of(session) else None
-
-    def noticed(self, backend: Conversation, method: str, message: Envelope) -> None:
-        """A notification of the child's."""
-        if backend is not self._current:
-            return
-        if self.snapshot is not None:
-            self.snapshot.changed(method)
-        if method == TOOLS_CHANGED and self.limiter is not None:
-            self.limiter.outdate()
-        if self.listening is None or not self.listening.noticed(method, message):
-            self._around.listener.noticed(self, method, message)
-
-    def _changed(self, method: str, what: str | None) -> None:
-        if method == TOOLS_CHANGED and self.limiter is not None:
-            self.limiter.outdate()
-        self._around.listener.changed(self, method, what)
-
-    def asked(self, backend: Conversation, method: str, message: Envelope) -> None:
-        """A question of the child's."""
-        if backend is self._current:
-            self._around.listener.asked(self, method, message)
-            if self.limiter is not None:  # not before it is told whose question it is
-                self.limiter.asks(self)
-        elif backend is not self._dismissed:
-            backend.reply(
-                message, UnknownMethod(f"Method not found: {method} (another child is in your place)")
-            )
-
-    def progressed(self, backend: Conversation, number: int, params: Envelope, message: Envelope) -> None:
-        """Progress of a call that has been answered."""
-        if backend is self._current:
-            self._around.listener.progressed(self, number, params, message)
-
-    def refused(self, backend: Conversation, call: Request, error: Raw) -> None:
-        """A call is answered with an error of the child's."""
-        if self._around.locks is not None:
-            self._around.locks.heard(self, legacy.error_text(error))
-        self._around.listener.refused(self, call, error)
 
     def cancel(self, call: Request, reason: str) -> bool:
         """Take a call back, wherever it is; false when it has been answered."""
@@ -402,8 +283,7 @@ class Slot(Upstream):
         return is_found
 
     def _take_back(self, call: Request, reason: str) -> bool:
-        if call in self._waiting:
-            self._waiting.remove(call)
+        if self._waiting.remove(call):
             if call.meter is not None:
                 call.meter.taken_back(call, reason)
             return True
@@ -420,7 +300,7 @@ class Slot(Upstream):
         """
         retired = self.retired.calls() if self.retired is not None else ()
         behind = self.limiter.calls(self) if self.limiter is not None else ()
-        return [*self.subscriptions.waiting(), *behind, *retired, *self._sent(), *self._waiting]
+        return [*self.subscriptions.waiting(), *behind, *retired, *self._sent(), *self._waiting.requests]
 
     def _sent(self) -> Iterable[Request]:
         return self._current.calls() if self._current is not None else ()
@@ -444,18 +324,18 @@ class Slot(Upstream):
         if conversation is None:
             return
         if self.retired is None:
-            from mcpgateway.hub.retired import Retired  # hardly any child is ever stuck
+            from mcpgateway.hub.children.retired import Retired  # hardly any child is ever stuck
 
             self.retired = Retired(self.server.name)
         self._answered += conversation.sent
         unsent = conversation.unsent()
         self._current = self.conversation = None
-        self.retired.add(conversation, why, self._around.clock.seconds())
+        self.retired.add(conversation, why, self._environment.clock.seconds())
         self.levels.end()
         self.forget_mirrored()
         if self.listening is not None:
             self.listening.child_ended()
-        self._around.listener.lost(self)
+        self._environment.listener.lost(self)
         self._life.gone()
         for call in unsent:
             self.submit(call)
@@ -471,16 +351,15 @@ class Slot(Upstream):
         if not restarts:
             self.watch.becomes(server)
             return
-        self.watch = self._around.monitor.watch(
-            self
-        )  # what the former has done wrong is not this one's fault
+        # What the former definition has done wrong is not this one's fault.
+        self.watch = self._environment.monitor.watch(self)
         self._remember()
         if self.has_children:
             self.close().addErrback(_let_go)
             if self.subscriptions or self.listening:
                 self.want()
         if self.era is Era.LEGACY:
-            self._around.listener.warmed(self, list(self.sessions))
+            self._environment.listener.warmed(self, list(self.sessions))
 
     def expire(self) -> None:
         """One tick has passed: answer the calls that have waited for longer than the server's limit."""
@@ -494,7 +373,7 @@ class Slot(Upstream):
     def abandon(self, why: GatewayError) -> None:
         """Nothing has come of a start for too long: answer those who wait for it."""
         if self._current is not None and self.conversation is None:
-            self._abandon(self._current, why)
+            self.give_up(self._current, why)
 
     # What the machine asks for.
 
@@ -506,72 +385,33 @@ class Slot(Upstream):
             self._life.failed()
             return
         self.watch.starting()
-        self._around.gate.enter(self._spawn)
+        self._start = ChildStart(self, self._environment)
+        self._start.begin()
 
-    def _spawn(self) -> None:
-        self._permit = self._around.clock.callLater(PERMIT_S, self._release)
+    def spawning(self) -> tuple[Conversation, dict[str, Any]]:
+        """Begin a conversation with the next child; also returns what the child is told of its clients."""
         self.starts += 1
         if self._next_params is not None:
             self._params, self._next_params = self._next_params, None
             if self.snapshot is not None:
                 self.snapshot.retell(self._params)
-        tapes = self._around.tapes
-        tape = tapes.of(self.server.name) if tapes is not None else None
-        conversation = Conversation(self.server.name, self, self._gone, self.era, tape)
+        name = self.server.name
+        conversation = Conversation(
+            name, self._messages, self._gone, self.era, self._environment.tape_of(name)
+        )
         self._current = conversation
-        server = self.server
-        launch = Launch(
-            server.name,
-            server.command,
-            server.env,
-            server.cwd,
-            server.reach,
-            self.era,
-            as_written=not server.resolve,
-            connect_s=server.lazy.connect_s,
-            principal=server.principal,
-        )
-        prepared: Deferred[Launch] = self._around.launcher.prepare(launch)
-        prepared.addCallback(self._launch, conversation).addErrback(self._broken, conversation)
+        return conversation, self._params
 
-    def _launch(self, launch: Launch, conversation: Conversation) -> None:
-        if conversation is not self._current:
-            return  # it was called off while it was found out how it is best started
-        self.watch.launching(launch)
-        try:
-            conversation.backend = self._around.launcher.launch(launch, conversation)
-        except GatewayError as why:
-            self._current = None
-            self._fail(why)
-            return
-        greeting = conversation.meet(self._params)
-        limit = self._limit_s(launch)
-        late = self._around.clock.callLater(limit, self._late, conversation, limit)
-        greeting.addBoth(_called_off, late)
-        greeting.addCallbacks(
-            self._greeted, self._refused, callbackArgs=(conversation,), errbackArgs=(conversation,)
-        )
-        greeting.addErrback(self._broken, conversation)
-
-    def _limit_s(self, launch: Launch) -> float:
-        around = self._around
-        return min(launch.connect_s or around.handshake_s, around.hurry_s)
-
-    def _late(self, conversation: Conversation, limit: float) -> None:
-        if conversation is self._dismissed:
-            return
-        what = f"{self.server.name} did not answer the handshake within {limit:g} s"
-        self._abandon(conversation, HandshakeLate(what, _last_words(conversation)))
-
-    def _greeted(self, hello: Envelope, conversation: Conversation) -> None:
+    def greeted(self, hello: Envelope, conversation: Conversation) -> None:
+        """The child has answered the handshake."""
         if conversation is not self._current:
             return
         self._release()
         is_held = self.subscriptions.is_held
-        self._restoration = Restoration(conversation.ask, is_held, self._subscription_lost)
+        self._restoration = Restoration(self.server.name, conversation.ask, is_held)
         self._is_another = self.hello is not None
         self.hello = hello
-        met = self._around.meet(self, conversation, hello)
+        met = self._environment.meet(self, conversation, hello)
         if met is None:
             self._ready(None, conversation)
         else:
@@ -582,30 +422,13 @@ class Slot(Upstream):
             self.watch.ready()
             self._life.ready()
 
-    def _refused(self, why: Failure, conversation: Conversation) -> None:
-        why.trap(GatewayError)
-        if conversation is self._dismissed:
-            return  # a child that was told to end greets no more, which is no fault of its server
-        kind = HandshakeRefused if why.check(HandshakeRefused) else HandshakeFailed
-        self._abandon(
-            conversation, kind(of_server(self.server.name, str(why.value)), _last_words(conversation))
-        )
-
-    def _broken(self, why: Failure, conversation: Conversation) -> None:
-        self.log.failure(
-            "the handshake of {server} broke", why, event="handshake.broken", server=self.server.name
-        )
-        self._abandon(conversation, HandshakeFailed(f"{self.server.name}: the handshake broke"))
-
-    def _abandon(self, conversation: Conversation, why: GatewayError) -> None:
+    def give_up(self, conversation: Conversation, why: GatewayError) -> None:
+        """The child could not be started, or failed its handshake."""
         if conversation is not self._current:
             return
         self._current = None
         if conversation.backend is not None:
             conversation.backend.kill()
-        self._fail(why)
-
-    def _fail(self, why: GatewayError) -> None:
         self._release()
         self._why = why
         self.log.warn("{why}", event="child.start_failed", server=self.server.name, why=why.message)
@@ -618,10 +441,12 @@ class Slot(Upstream):
                 self.retired.gone(conversation, why)
             return
         self._release()
-        if self._around.locks is not None and self.conversation is not None:
-            self._around.locks.heard(self, why.last_words)  # what ends at its start was used by nobody yet
+        if self._environment.locks is not None and self.conversation is not None:
+            self._environment.locks.heard(
+                self, why.last_words
+            )  # what ends at its start was used by nobody yet
         self._answered += conversation.sent
-        self._current = self._dismissed = self.conversation = None
+        self._current = self.dismissed = self.conversation = None
         self.levels.end()
         self._why = why.error or HandshakeFailed(
             f"{self.server.name} ended during the handshake ({why})", why.last_words
@@ -630,15 +455,14 @@ class Slot(Upstream):
         if self.listening is not None:
             self.listening.child_ended()
         self.watch.ended(why)
-        self._around.listener.lost(self)
+        self._environment.listener.lost(self)
         self.log.info("{server} has ended: {why}", event="child.gone", server=self.server.name, why=str(why))
         self._life.gone()
 
     def _release(self) -> None:
-        permit, self._permit = self._permit, None
-        if permit is not None:
-            _called_off(None, permit)
-            self._around.gate.leave()
+        start, self._start = self._start, None
+        if start is not None:
+            start.release()
 
     def serve(self) -> None:
         """Bring the child to where its forerunner was, then send what has waited, in its order."""
@@ -650,17 +474,20 @@ class Slot(Upstream):
         for done in greeting:
             done.callback(self.hello or {})
         if self.listening is not None:
-            self._resume(self.listening)
+            if self.conversation is not None:
+                self.listening.resume(self.conversation)
+            self._send(lambda _: True)
+            self._environment.listener.warmed(self, ())
             return
         # A farewell to a resource that somebody else has come back with since must not follow upon the subscription to
         # it.
-        self._send(lambda each: each.method in {SUBSCRIBE, UNSUBSCRIBE})
+        self._send(lambda call: call.method in {SUBSCRIBE, UNSUBSCRIBE})
         self.levels.begin(self.conversation if self.has_levels else None)
         self._restore(self.subscriptions.uris())
         if not self.is_replica:  # what a client knows of the server it knows from another child
             anew = [each for each in self.sessions if self._is_another or each.is_stale]
-            self._around.listener.warmed(self, anew)
-        self._send(lambda each: each.method not in {SUBSCRIBE, UNSUBSCRIBE})
+            self._environment.listener.warmed(self, anew)
+        self._send(lambda call: call.method not in {SUBSCRIBE, UNSUBSCRIBE})
 
     def _refresh(self, snapshot: Snapshot, conversation: Conversation) -> None:
         if snapshot.outdated():
@@ -668,16 +495,8 @@ class Slot(Upstream):
 
             self.clock.callLater(0, Refreshing(snapshot, conversation).begin)
 
-    def _resume(self, listening: Listening) -> None:
-        if self.conversation is not None:
-            listening.resume(self.conversation)
-        self._send(lambda _: True)
-        self._around.listener.warmed(self, ())
-
     def _send(self, is_next: Callable[[Request], bool]) -> None:
-        waiting = self._waiting
-        self._waiting = [each for each in waiting if not is_next(each)]
-        for each in filter(is_next, waiting):
+        for each in self._waiting.take(is_next):
             if each.method == SET_LEVEL:
                 self.levels.update(each.message)
             self.submit(each)
@@ -685,8 +504,7 @@ class Slot(Upstream):
     def refuse(self) -> None:
         """Answer what has waited with the reason why there is no child."""
         greeting, self._greeting = self._greeting, []
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
+        for each in self._waiting.take():
             if self._may_go_on():
                 each.sink.failed(each, self._why)
             else:
@@ -698,15 +516,15 @@ class Slot(Upstream):
 
     def hand_back(self, why: GatewayError) -> None:
         """Let go of all who use the child, before it is sent anything: they look for another."""
-        waiting, self._waiting = self._waiting, []
+        calls = self._waiting.take()
         if self.limiter is not None:
-            waiting += [each.call for each in self.limiter.leave(self)]
+            calls += [each.call for each in self.limiter.leave(self)]
         for session in list(self.sessions):
             self.leave(session)
-        for each in waiting:
-            if each.session is not None:
-                each.session.slot = None
-            each.sink.failed(each, why)
+        for call in calls:
+            if call.session is not None:
+                call.session.slot = None
+            call.sink.failed(call, why)
 
     def _may_go_on(self) -> bool:
         # Another child may be asked in its place, or the same server in the other era: it has not ended yet.
@@ -721,13 +539,13 @@ class Slot(Upstream):
         self.conversation = None
         self.levels.end()
         if conversation is None or conversation.backend is None:
-            self._around.gate.withdraw(self._spawn)
             self._current = None
-            self._release()
+            if self._start is not None:
+                self._start.call_off()
             self._life.gone()
             return
         self._ladders += 1
-        self._dismissed = conversation
+        self.dismissed = conversation
         conversation.backend.stop().addBoth(self._stopped, conversation)
 
     def _stopped(self, _: object, conversation: Conversation) -> None:
@@ -756,17 +574,5 @@ def _nothing(_: object) -> None:
     return None
 
 
-def _last_words(conversation: Conversation) -> str:
-    return conversation.backend.stderr_tail() if conversation.backend is not None else ""
-
-
 def _let_go(why: Failure) -> None:
     why.trap(GatewayError)  # a child that has gone reports nothing any more either
-
-
-def _called_off(result: Any, late: Any) -> Any:
-    try:
-        late.cancel()
-    except (AlreadyCalled, AlreadyCancelled):
-        pass
-    return result

@@ -16,9 +16,9 @@ from twisted.python.failure import Failure
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError
+from mcpgateway.hub.children.retired import Retired
 from mcpgateway.hub.health.watch import Watch
 from mcpgateway.hub.levels import Levels
-from mcpgateway.hub.retired import Retired
 from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.subscriptions.upstream_legacy import Subscriptions
 from mcpgateway.hub.tasks import Tasks
@@ -178,6 +178,11 @@ class Upstream(ABC):
 
     @property
     @abstractmethod
+    def offer(self) -> dict[str, Any]:
+        """What its next child is told of its clients, in the legacy era."""
+
+    @property
+    @abstractmethod
     def load(self) -> int:
         """How many requests are under way or waiting."""
 
@@ -229,6 +234,10 @@ class Upstream(ABC):
 
         :param why: is shown with the child.
         """
+
+    @abstractmethod
+    def hand_back(self, why: GatewayError) -> None:
+        """Let go of all who use the child, before it is sent anything: they look for another."""
 
     @abstractmethod
     def close(self) -> Deferred[None]:

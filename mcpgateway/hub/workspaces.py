@@ -29,7 +29,7 @@ from twisted.internet.defer import Deferred
 from mcpgateway.config.merge import WorkspaceSpec
 from mcpgateway.config.model import ServerSpec, Share, Workspace
 from mcpgateway.errors import UnknownServer
-from mcpgateway.hub.peers import Neighbours
+from mcpgateway.hub.owners.peers import Neighbours
 from mcpgateway.hub.pool import Pool
 from mcpgateway.policy.ownership import owner_of
 from mcpgateway.policy.sharing import needs_place, scope_of, tells_place

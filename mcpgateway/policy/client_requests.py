@@ -6,6 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.protocol import translate
+from mcpgateway.protocol.jsonrpc import Envelope
+
 FULL: dict[str, Any] = {
     "roots": {"listChanged": True},
     "sampling": {"tools": {}, "context": {}},
@@ -86,3 +90,11 @@ def _missing(method: str, params: Mapping[str, Any], offered: Mapping[str, Any])
     if method == "sampling/createMessage" and "tools" in params and "tools" not in offered:
         return "tools"
     return None
+
+
+def offer_to(server: ServerSpec, meta: Envelope | None) -> Offer:
+    """What a server is told that a client of these ``_meta`` can be asked."""
+    # Of a server whose entry says that it asks nothing, all kinds of clients have one child.
+    if server.interactive is False:
+        return {}
+    return offer_of(translate.client_capabilities_for_legacy(meta or {}))

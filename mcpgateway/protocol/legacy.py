@@ -97,6 +97,11 @@ def capabilities(hello: Envelope) -> Envelope:
     return peek.members(hello, "capabilities")
 
 
+def has_tasks(hello: Envelope | None) -> bool:
+    """Whether a server may have tools that run as tasks (MCP 2025-11-25)."""
+    return bool(peek.mapping(capabilities(hello or {}), "tasks").get("requests"))
+
+
 def hello_for(hello: Envelope, version: str) -> Raw:
     """The ``InitializeResult`` one client gets: the server's own, in the client's revision."""
     return Raw(jsonrpc.encode(hello | {"protocolVersion": jsonrpc.raw(version)}))

@@ -3,13 +3,12 @@
 # Note [A tool that asks]
 A tool may ask the human at its caller's client while it runs.  In this era a client is asked by the answer to its
 request: the errand is parked, the client gets ``input_required`` with the question and a sealed state, and the request
-it sends next, with the answer, takes its place (as in `mcpgateway.hub.bridge.to_legacy`).  The tool knows a call of
+it sends next, with the answer, takes its place (`mcpgateway.hub.parking`).  The tool knows a call of
 its own, which stays the same whichever request waits for it.
 """
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -25,12 +24,12 @@ from mcpgateway.errors import (
     Overloaded,
     QuestionRefused,
 )
-from mcpgateway.hub.bridge.to_legacy import PARKED_LIMIT, PARKED_OF_PRINCIPAL, PARKED_TICKS
+from mcpgateway.hub.parking import PARKED_TICKS, Parking, StateKey
 from mcpgateway.interfaces import Request
 from mcpgateway.policy.client_requests import refusal
-from mcpgateway.protocol import jsonrpc, modern, peek, translate
+from mcpgateway.protocol import jsonrpc, peek, translate
 from mcpgateway.protocol.jsonrpc import Envelope
-from mcpgateway.protocol.request_states import HANDLE_BYTES, RequestStates, digest_of
+from mcpgateway.protocol.request_states import RequestStates, digest_of
 
 ELICIT = "elicitation/create"
 QUESTION = "gateway"
@@ -53,7 +52,7 @@ class OwnToolCall:
     owner: OwnToolCalls
     client: Request | None
     call: Request
-    key: tuple[str, str, str, bytes]
+    key: StateKey
     is_elsewhere: bool = False
     handle: bytes = b""
     question: dict[str, Any] = field(factory=dict, repr=False)
@@ -119,13 +118,11 @@ class OwnToolCalls:
         clock: IReactorTime,
         take_back: Callable[[Request], object],
     ) -> None:
-        self._states = states
-        self._seconds = seconds
         self._clock = clock
         self._take_back = take_back
         self._is_open = True
         self._under_way: dict[Request, OwnToolCall] = {}
-        self._parked: dict[bytes, OwnToolCall] = {}
+        self._parked: Parking[OwnToolCall] = Parking(states, seconds)
 
     def __len__(self) -> int:
         return len(self._under_way) + len(self._parked)
@@ -146,16 +143,13 @@ class OwnToolCalls:
         :raise InvalidParams: the answer cannot be read.
         """
         params = client.message.params or {}
-        state = peek.text(params, "requestState", jsonrpc.URI_LIMIT)
-        if state is None:
+        if "requestState" not in params:
             return False
-        key = (principal, view, client.method, digest_of(params))
-        handle = self._states.open(state, int(self._seconds()), *key)
-        errand = self._parked.get(handle) if handle is not None else None
+        errand = self._parked.find(params, (principal, view, client.method, digest_of(params)))
         if errand is None or errand.answer is None:
             return False
         answer = _answer(params)
-        del self._parked[errand.handle]
+        self._parked.remove(errand)
         errand.rest()
         errand.client, errand.call.token, errand.call.level = client, client.token, client.level
         self._under_way[client] = errand
@@ -218,38 +212,24 @@ class OwnToolCalls:
             return fail(QuestionRefused(*no))
         if errand.client is None or errand.answer is not None:
             return fail(ClientGone("the client is not there any more"))
-        if not self._has_room(errand):
+        if not (self._is_open and self._parked.has_room(errand)):
             return fail(Overloaded("too many calls wait for answers of their users already"))
         waiting: Deferred[dict[str, Any]] = Deferred()
         errand.answer, errand.question = waiting, {"method": ELICIT, "params": params}
         self._park(errand)
         return waiting
 
-    def _has_room(self, errand: OwnToolCall) -> bool:
-        of_principal = sum(each.key[0] == errand.key[0] for each in self._parked.values())
-        return self._is_open and len(self._parked) < PARKED_LIMIT and of_principal < PARKED_OF_PRINCIPAL
-
     def _park(self, errand: OwnToolCall) -> None:
         client, errand.client = errand.client, None
-        errand.handle = secrets.token_bytes(HANDLE_BYTES)
-        self._parked[errand.handle] = errand
         errand.timer = self._clock.callLater(
             PARKED_TICKS, self._give_up, errand, "its client did not come back"
         )
-        if client is None:
-            return
         self.forget(errand, client)
-        state = self._states.seal(errand.handle, int(self._seconds()) + PARKED_TICKS, *errand.key)
-        result = {
-            "resultType": modern.INPUT_REQUIRED,
-            "inputRequests": {QUESTION: errand.question},
-            "requestState": state,
-        }
-        client.sink.answered(client, jsonrpc.result(jsonrpc.NULL, result))
+        self._parked.park(errand, client, {QUESTION: errand.question})
 
     def _give_up(self, errand: OwnToolCall, why: str) -> None:
         errand.rest()
-        self._parked.pop(errand.handle, None)
+        self._parked.remove(errand)
         waiting, errand.answer = errand.answer, None
         if waiting is not None:
             waiting.errback(ClientGone(why))
@@ -257,7 +237,7 @@ class OwnToolCalls:
     def close(self) -> None:
         """Nobody can come back for what is parked; whoever stops the gateway waits for the others, or cuts them off."""
         self._is_open = False
-        for errand in list(self._parked.values()):
+        for errand in self._parked:
             self._give_up(errand, "the gateway is stopping")
 
 

@@ -24,7 +24,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 from zope.interface import implementer
 
-from mcpgateway.frontends.http.channel import ChannelFactory
+from mcpgateway.frontends.http.channel_factory import ChannelFactory
 from mcpgateway.frontends.http.web_request import render
 from mcpgateway.frontends.http.write_buffer import STREAM_BACKLOG_LIMIT
 from tests.support.doors import read_answers

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mcpgateway.frontends.http.channel import KNOWN_HEADS
+from mcpgateway.frontends.http.shared_state import KNOWN_HEADS
 from mcpgateway.hub.replay import TOTAL_LIMIT
 from mcpgateway.policy.fair_memory import ROOM_BYTES
 from tests.support.gateway import IS_SOAK

@@ -35,7 +35,7 @@ PACKAGE_LINES = "source lines of the package"
 # The numbers of the house as it stands. Each may only fall; the aim is 0, and 50,000 lines.
 CEILINGS = {
     CYCLES: 0,
-    LONG: 4,
+    LONG: 0,
     LARGE: 0,
     DOUBLED: 0,
     UNUSED: 0,

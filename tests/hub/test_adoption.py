@@ -8,7 +8,7 @@ from mcpgateway.config.diff import compare
 from mcpgateway.config.gateway_settings import GatewaySettings, Limits
 from mcpgateway.config.model import Bridge, ServerSpec, Share
 from mcpgateway.config.surface import Level
-from mcpgateway.hub.limits.start_limiter import Gate
+from mcpgateway.hub.children.start_limiter import StartLimiter
 from mcpgateway.protocol.versions import Era
 from tests.support.gateway_in_memory import MemoryGateway
 from tests.support.modern_client import (
@@ -332,7 +332,7 @@ class SettingsTests:
     def test_the_gate(self):
         """A gate that is made wider lets in those that wait; one that is made narrower lets those inside be."""
         entered = []
-        gate = Gate(1)
+        gate = StartLimiter(1)
         for number in range(4):
             gate.enter(lambda number=number: entered.append(number))
         gate.set_limit(3)

@@ -138,7 +138,7 @@ def _remote_commands(gateway: Edited) -> None:
 @proves("gateway.trust_other_users")
 def _other_users(gateway: Edited) -> None:
     gateway.callers._peer_of = lambda *_: Peer(uid=4711, inode=1)
-    gateway.factory.introduce = gateway.callers
+    gateway.factory.shared.introduce = gateway.callers
     assert answer(gateway).status == 403
     gateway.put("gateway.trust_other_users", True)
     assert answer(gateway).status == 200

@@ -562,7 +562,7 @@ class StatefulTests:
         """Say where the connections come from that follow."""
         address = UNIXAddress(b"") if socket else IPv4Address("TCP", "127.0.0.1", inode or 1)
         reach = Reach.SOCKET if socket else Reach.LOOPBACK
-        gateway.factory.introduce = lambda _: HttpPeer(address, reach, pid, inode)
+        gateway.factory.shared.introduce = lambda _: HttpPeer(address, reach, pid, inode)
 
     def children(self, gateway: MemoryGateway) -> list[int]:
         """How many calls each living child has got."""
@@ -613,7 +613,9 @@ class StatefulTests:
         assert refusal(client) == (400, -32000, 1)
         assert client.heard is not None
         assert client.heard.json["error"]["message"] == UNSUPPORTED
-        gateway.factory.introduce = lambda _: HttpPeer(IPv4Address("TCP", "10.0.0.1", 1), Reach.LOOPBACK)
+        gateway.factory.shared.introduce = lambda _: HttpPeer(
+            IPv4Address("TCP", "10.0.0.1", 1), Reach.LOOPBACK
+        )
         assert refusal(self.ask(gateway)) == (400, -32000, 1)
         assert gateway.launcher.children == []
 

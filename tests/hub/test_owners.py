@@ -25,7 +25,9 @@ def gateway() -> MemoryGateway:
 
 def client_of(gateway: MemoryGateway, *, pid: int = 0, inode: int = 0, **headers: str) -> Client:
     """A client whose connection tells this of itself."""
-    gateway.factory.introduce = lambda transport: HttpPeer(transport.getPeer(), Reach.LOOPBACK, pid, inode)
+    gateway.factory.shared.introduce = lambda transport: HttpPeer(
+        transport.getPeer(), Reach.LOOPBACK, pid, inode
+    )
     return gateway.client(**{name.replace("_", "-"): value for name, value in headers.items()})
 
 
@@ -125,7 +127,7 @@ class ClaimTests:
 
     def test_from_another_machine(self, gateway: MemoryGateway) -> None:
         """A number of its processes means nothing here."""
-        gateway.factory.introduce = lambda transport: HttpPeer(transport.getPeer(), Reach.REMOTE)
+        gateway.factory.shared.introduce = lambda transport: HttpPeer(transport.getPeer(), Reach.REMOTE)
         client = gateway.client(**{"X-Client-Pid": "77", "Authorization": "Bearer bearer-token"})
         assert client.initialize(**INITIALIZE).status == 403
         assert owners(gateway) == []

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import define, field
 from twisted.internet.defer import Deferred
 
-from mcpgateway.hub.peers import Neighbours
+from mcpgateway.hub.owners.peers import Neighbours
 
 
 @define(eq=False)

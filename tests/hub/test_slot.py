@@ -12,7 +12,7 @@ from mcpgateway.backends.conversation import Conversation
 from mcpgateway.config.gateway_settings import Limits
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.errors import Unreachable
-from mcpgateway.hub.slot import PERMIT_S
+from mcpgateway.hub.children.child_start import PERMIT_S
 from mcpgateway.interfaces import Gone
 from mcpgateway.protocol.jsonrpc import BATCH_LIMIT
 from mcpgateway.protocol.versions import Era

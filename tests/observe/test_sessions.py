@@ -27,7 +27,7 @@ def book(gateway: MemoryGateway) -> SessionBook:
 
 def begin(gateway: MemoryGateway, server: str = "shared", pid: int = 0, **said: Any) -> Client:
     """A session whose connection is a process's."""
-    gateway.factory.introduce = lambda transport: HttpPeer(transport.getPeer(), Reach.LOOPBACK, pid, 0)
+    gateway.factory.shared.introduce = lambda transport: HttpPeer(transport.getPeer(), Reach.LOOPBACK, pid, 0)
     client = gateway.client(server)
     client.initialize(protocolVersion="2025-06-18", capabilities={}, **said)
     return client

@@ -12,7 +12,8 @@ from twisted.internet.interfaces import IConsumer, IPushProducer, ITransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mcpgateway.frontends.http.channel import Channel, ChannelFactory
+from mcpgateway.frontends.http.channel import Channel
+from mcpgateway.frontends.http.channel_factory import ChannelFactory
 
 BUFFER = 65536  # what Twisted's own transports hold before they pause a producer
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
-from mcpgateway.app.daemon import Front, GatewayService, SettingsOrigin
+from mcpgateway.app.admission import Admission
+from mcpgateway.app.daemon import GatewayService, SettingsOrigin
 from mcpgateway.app.hub import settle
 from mcpgateway.app.restart import Renewal
 from mcpgateway.clientfiles.reader import enrolled_files
@@ -66,7 +67,7 @@ class Edited(MemoryGateway):
         self.rerouted: list[Any] = []
         self.following = self.reload = self._reload(found)
         self.callers = Callers(trusts_others=False)
-        front = Front(
+        front = Admission(
             self.root,
             self.guard,
             self.callers,
@@ -96,7 +97,7 @@ class Edited(MemoryGateway):
             lambda: gather(self.options, self.environ),
         )
 
-    def _service(self, front: Front) -> GatewayService:
+    def _service(self, front: Admission) -> GatewayService:
         enrolment = Enrolment(self._errand, self.clock, self.following.read)
         enrolment.begin(self.settings)
         return GatewayService(

@@ -20,7 +20,8 @@ from mcpgateway.config.gateway_settings import Circuit, GatewaySettings, Limits
 from mcpgateway.config.model import Bridge, ServerSpec, Share
 from mcpgateway.config.settings import Settings
 from mcpgateway.errors import BackendGone, ClientFilesFailed, GatewayError, LaunchFailed, NeedsAuthorization
-from mcpgateway.frontends.http.channel import Channel, ChannelFactory
+from mcpgateway.frontends.http.channel import Channel
+from mcpgateway.frontends.http.channel_factory import ChannelFactory
 from mcpgateway.frontends.http.guard import Guard
 from mcpgateway.frontends.http.health import HealthDoor
 from mcpgateway.frontends.http.legacy_sse import LegacySse
@@ -28,9 +29,9 @@ from mcpgateway.frontends.http.mcp import McpDoor
 from mcpgateway.frontends.http.router import Root
 from mcpgateway.hub.catalog.recorded import CatalogStore, Snapshots
 from mcpgateway.hub.health.health import BLIND, Instruments
-from mcpgateway.hub.owners import Owners
+from mcpgateway.hub.owners.owners import Owners
+from mcpgateway.hub.owners.reaper import Reaper
 from mcpgateway.hub.probes.writes import Written
-from mcpgateway.hub.reaper import Reaper
 from mcpgateway.hub.views import ViewsConfig
 from mcpgateway.interfaces import (
     Gone,

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.discovery.records import ListKind
 from mcpgateway.errors import GatewayError, InvalidParams
-from mcpgateway.hub.bridge.to_legacy import PARKED_OF_PRINCIPAL, PARKED_TICKS
+from mcpgateway.hub.parking import PARKED_OF_PRINCIPAL, PARKED_TICKS
 from mcpgateway.owntools import answers
 from mcpgateway.owntools.tool import Builtin, define_tool
 from mcpgateway.protocol import jsonrpc

@@ -8,7 +8,8 @@ nothing is held, reading goes on, because that is how a disconnect is noticed.
 # Note [Known heads]
 A client repeats itself: the head of its next request mostly is, byte for byte, the head of its last one.  Equal bytes
 read from the start of a request mean the same, so the last head of a connection is kept and compared, not parsed.  For
-clients that open a connection for each request, or share one, the factory keeps the latest heads of all connections.
+clients that open a connection for each request, or share one, the latest heads of all connections are kept too
+(`mcpgateway.frontends.http.shared_state`).
 
 # Note [What a connection holds]
 The body of a request, a head that comes in pieces, bytes that came early, and an answer that its client does not take
@@ -17,8 +18,8 @@ peer gives way: its request is refused, its answer is not begun, or its connecti
 is left alone. What fits into one chunk of reading or of the transport's buffer is not counted.
 
 # Note [Ticks]
-There is no timer here.  `ChannelFactory.sweep` is called once a second and counts the age of each phase, so a suspended
-machine or a corrected clock ends nothing.
+There is no timer here.  `mcpgateway.frontends.http.channel_factory.ChannelFactory.sweep` is called once a second and
+counts the age of each phase, so a suspended machine or a corrected clock ends nothing.
 """
 
 from __future__ import annotations
@@ -26,80 +27,46 @@ from __future__ import annotations
 import contextlib
 import secrets
 import sys
-from collections.abc import Callable, Container, Hashable
-from datetime import UTC, datetime
-from math import inf
-from socket import MSG_DONTWAIT, MSG_PEEK
-from typing import Any
+from collections.abc import Callable, Hashable
+from typing import Any, ClassVar
 
+from attrs import define, field
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import (
-    IAddress,
-    IHandshakeListener,
-    IProtocol,
-    IProtocolFactory,
-    IReactorTime,
-    ISSLTransport,
-)
+from twisted.internet.interfaces import IHandshakeListener, IProtocol, ISSLTransport
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mcpgateway.frontends.http import phases
 from mcpgateway.frontends.http.exchange import CLOSE, KEEP_ALIVE, STATUS_LINES, Exchange
-from mcpgateway.frontends.http.peers import Find, HttpPeer, Introduce, PeerGroups, by_address
+from mcpgateway.frontends.http.peers import HttpPeer, has_unread
+from mcpgateway.frontends.http.phases import BODY, BUSY, CLOSED, CLOSING, FLUSHING, HEAD, HOLDING, IDLE
 from mcpgateway.frontends.http.request_body import BadChunk, ChunkedBody, CountedBody
 from mcpgateway.frontends.http.request_head import (
     CHUNKED,
-    HEAD_LIMIT,
     BadHead,
     Head,
-    HeadReader,
+    PartialHead,
     read_head,
     request_line,
-    too_long,
 )
+from mcpgateway.frontends.http.shared_state import KNOWN_HEAD_LIMIT, SharedState
 from mcpgateway.frontends.http.write_buffer import Outlet
 from mcpgateway.interfaces import IDoor
-from mcpgateway.policy.fair_memory import FairMemory
-from mcpgateway.system.process.processes import (
-    RAISE_IT,
-    TELLING,
-    TOO_MANY,
-    files_left,
-    files_limit,
-    out_of_files,
-)
+from mcpgateway.system.process.processes import TOO_MANY, out_of_files
 
-SECRETS = frozenset((b"authorization", b"x-api-key"))  # not kept beyond the connection
-TELL_AGAIN_S = 60  # after it was said that connections are refused
 CONNECTIONS_LIMIT = 10_000
-PARKED_LIMIT = 500  # connections that are passed on; a program may be begun with 1024 files
 REFUSALS_LIMIT = 256  # connections beyond the limit that are still told why; the rest is cut
-KNOWN_HEADS = 8192  # of all connections together; about 1.5 KB each, given back when nobody is served
-KNOWN_HEAD_LIMIT = 2048  # bytes of the head that each connection may keep
 FULL = "The gateway holds too much for you already: others need the room"
 RETRY = b"Retry-After: 5\r\n"
 # Bytes of an unwanted body that are read so that the refusal is not lost to a reset: several times a body's limit.
 LINGER_LIMIT = 16 * 1024 * 1024
 
-IDLE_TICKS = 300
-HANDSHAKE_TICKS = 10  # one of TLS that has begun holds 50 kB
-HEAD_TICKS = 10
-BODY_TICKS = 30
-BODY_BYTES_PER_TICK = 1024  # a body has a tick more for each of these
-STALL_TICKS = 60  # a reader may take nothing for so long
-CLOSING_TICKS = 10
-
-# What a connection waits for; plain numbers, because they are compared several times for each request.
-IDLE, HEAD, BODY, BUSY, FLUSHING, CLOSING, CLOSED = range(7)
-HOLDING = frozenset((BUSY, FLUSHING))  # the bytes of a next request are held
-
-DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 @implementer(IProtocol, IHandshakeListener)
+@define(eq=False, repr=False, weakref_slot=False)
 class Channel:
     """One connection.
 
@@ -108,71 +75,46 @@ class Channel:
     :ivar outlet: the writing half.
     """
 
-    log = Logger()
+    log: ClassVar[Logger] = Logger()
 
-    __slots__ = (
-        "_body",
-        "_door",
-        "_exchange",
-        "_head",
-        "_held",
-        "_is_counted",
-        "_is_paused",
-        "_is_ready",
-        "_is_turning",
-        "_known",
-        "_known_raw",
-        "_known_size",
-        "_limit",
-        "_lingered",
-        "_principal",
-        "_reader",
-        "age",
-        "caller",
-        "factory",
-        "is_last",
-        "outlet",
-        "phase",
-        "secure",
-        "transport",
-    )
+    shared: SharedState
+    _connections: set[Channel]
+    transport: Any = field(init=False)
+    outlet: Outlet = field(init=False)
+    caller: HttpPeer = field(init=False)
+    secure: bool = field(init=False, default=False)
+    is_last: bool = field(init=False)
+    phase: int = field(init=False, default=IDLE)
+    age: int = field(init=False, default=0)
+    _door: IDoor = field(init=False)
+    _exchange: Exchange | None = field(init=False, default=None)
+    _known: Head | None = field(init=False, default=None)
+    _known_raw: bytes = field(init=False, default=b"")
+    _known_size: int = field(init=False, default=-1)
+    _partial: PartialHead | None = field(init=False, default=None)
+    _body: CountedBody | ChunkedBody | None = field(init=False, default=None)
+    _limit: int = field(init=False, default=0)
+    _held: bytes = field(init=False, default=b"")
+    _is_counted: bool = field(init=False, default=False)
+    _is_paused: bool = field(init=False, default=False)
+    _is_ready: bool = field(init=False, default=True)
+    _is_turning: bool = field(init=False, default=False)
+    _lingered: int = field(init=False, default=0)
+    _principal: str = field(init=False, default="")
 
-    outlet: Outlet
-    transport: Any
-    caller: HttpPeer
-    secure: bool
-
-    def __init__(self, factory: ChannelFactory) -> None:
-        self.factory = factory
-        self._door = factory.door
-        self.phase = IDLE
-        self.age = 0
-        self.is_last = factory.is_draining
-        self._exchange: Exchange | None = None
-        self._known: Head | None = None
-        self._known_raw = b""
-        self._known_size = -1
-        self._head = b""
-        self._reader: HeadReader | None = None
-        self._body: CountedBody | ChunkedBody | None = None
-        self._limit = 0
-        self._held = b""
-        self._is_counted = False
-        self._is_paused = False
-        self._is_ready = True
-        self._is_turning = False
-        self._lingered = 0
-        self._principal = ""
+    def __attrs_post_init__(self) -> None:
+        self._door = self.shared.door
+        self.is_last = self.shared.is_draining
 
     # The connection
 
     def makeConnection(self, transport: Any) -> None:
         """Get ready for the first request."""
         self.transport = transport
-        self.caller = self.factory.introduce(transport)
+        self.caller = self.shared.introduce(transport)
         self.secure = ISSLTransport.providedBy(transport)
         self._is_ready = not self.secure
-        self.outlet = Outlet(self, transport, self.factory.room, is_secure=self.secure)
+        self.outlet = Outlet(self, transport, self.shared.room, is_secure=self.secure)
         no_delay = getattr(transport, "setTcpNoDelay", None)
         if no_delay is not None:
             # A Unix socket knows no such option, and a client may have gone by now.
@@ -183,15 +125,14 @@ class Channel:
     def connectionMade(self) -> None:
         """Count the connection in, or turn it away."""
         self.transport.registerProducer(self.outlet, True)
-        connections = self.factory.connections
-        present = len(connections)
-        connections.add(self)
-        left = self.factory.files_left(self.transport)
+        present = len(self._connections)
+        self._connections.add(self)
+        left = self.shared.files_left(self.transport)
         if present >= CONNECTIONS_LIMIT + REFUSALS_LIMIT or left < 0:
             self.abort()
         elif present >= CONNECTIONS_LIMIT:
             self._refuse(503, "Too many connections", b"Retry-After: 10\r\n")
-        elif left < self.factory.files_kept:
+        elif left < self.shared.files_kept:
             self._refuse(503, TOO_MANY, b"Retry-After: 10\r\n")
 
     def handshakeCompleted(self) -> None:
@@ -201,8 +142,8 @@ class Channel:
 
     def connectionLost(self, reason: Failure) -> None:
         """The client has gone, or was cut off."""
-        self.factory.connections.discard(self)
-        self.factory.peers.forget(self.caller)
+        self._connections.discard(self)
+        self.shared.peers.forget(self.caller)
         self.phase = CLOSED
         self._forget()
         self.outlet.clear()
@@ -230,8 +171,8 @@ class Channel:
         """Whose bytes it holds."""
         exchange = self._exchange
         if exchange is not None:
-            self._principal = _principal(exchange)
-        return self.factory.peers.of(self.caller, self._principal)
+            self._principal = exchange.principal
+        return self.shared.peers.of(self.caller, self._principal)
 
     @property
     def may_give_way(self) -> bool:
@@ -244,7 +185,7 @@ class Channel:
 
     def _hold_more(self, size: int) -> bool:
         self._is_counted = True
-        return self.factory.room.take(self, size)
+        return self.shared.room.take(self, size)
 
     # Reading
 
@@ -276,7 +217,7 @@ class Channel:
             self._hold(data)
         elif self.phase < CLOSING:
             self._resume()
-            if self.factory.is_parking and self.phase == IDLE:
+            if self.shared.is_parking and self.phase == IDLE:
                 self.park()
 
     def _hold(self, data: bytes) -> None:
@@ -328,45 +269,31 @@ class Channel:
             self.phase = HEAD
             return self._take_head(data)
         raw = data[:end]
-        head = self.factory.heads.get(raw)
+        head = self.shared.heads.get(raw)
         if head is None:
             try:
                 head = read_head(raw)
             except BadHead as why:
                 return self._refuse_head(raw, why)
-            self.factory.remember(head)
+            self.shared.remember(head)
         self._remember(head)
         return self._opened(head, data[end:])
 
     def _take_head(self, data: bytes) -> bytes:
-        """The road of a head that comes in pieces; the parser sees each at once, to refuse early."""
-        before = self._head
-        raw = before + data
-        if self._reader is None:
-            # An empty line before a request is what some clients send after a body (RFC 9112 section 2.2).
-            if raw.startswith(b"\r\n"):
-                self._head = b""
-                return raw[2:]
-            if raw == b"\r":
-                self._head = raw
-                return b""
-            self._reader, before = HeadReader(), b""
-        end = raw.find(b"\r\n\r\n", max(0, len(before) - 3)) + 4
-        piece = raw[len(before) :] if end < 4 else raw[len(before) : end]
+        """Take a piece of a head that comes in pieces; the parser sees each at once, to refuse early."""
+        partial = self._partial
+        if partial is None:
+            partial = self._partial = PartialHead()
         try:
-            if len(before) + len(piece) > HEAD_LIMIT:
-                raise too_long(raw)
-            self._reader.feed(piece)
-            if end < 4:
-                self._head = raw
-                self._hold_more(len(piece))
-                return b""
-            head = self._reader.finish(raw[:end])
+            head = partial.feed(data)
         except BadHead as why:
-            return self._refuse_head(raw, why)
-        self._head, self._reader = b"", None
+            return self._refuse_head(partial.raw, why)
+        if head is None:
+            self._hold_more(len(data))
+            return b""
+        self._partial = None
         self._remember(head)
-        return self._opened(head, raw[end:])
+        return self._opened(head, partial.rest)
 
     def _remember(self, head: Head) -> None:
         if len(head.raw) > KNOWN_HEAD_LIMIT or head.is_last or head.expects or head.length == CHUNKED:
@@ -456,7 +383,7 @@ class Channel:
         """The door has failed: the caller gets a number, the log the story."""
         full = out_of_files(sys.exc_info()[1] or Exception())
         if full is not None and not exchange.answered and not exchange.streaming:
-            self.factory.shortages += 1
+            self.shared.shortages += 1
             exchange.answer(503, self._door.refusal(exchange.method, exchange.path, full.message))
             return
         incident = secrets.token_hex(4)
@@ -471,9 +398,14 @@ class Channel:
 
     def refusal(self, why: str) -> bytes:
         """What the current request is refused with, as its client understands it."""
-        exchange = self._exchange
-        asked = (exchange.method, exchange.path) if exchange is not None else request_line(self._head)
-        return self._door.refusal(*asked, why)
+        return self._door.refusal(*self._asked(), why)
+
+    def _asked(self) -> tuple[bytes, bytes]:
+        # Method and path of the current request, as far as they have been read.
+        exchange, partial = self._exchange, self._partial
+        if exchange is not None:
+            return exchange.method, exchange.path
+        return request_line(partial.raw if partial is not None else b"")
 
     def connection_line(self) -> bytes:
         """What is said about the connection in the answer that now begins."""
@@ -486,7 +418,7 @@ class Channel:
         """The answer has been given; go on with the next request once it is out."""
         is_behind = self.outlet.is_behind
         if is_behind and self._exchange is not None:
-            self._principal = _principal(self._exchange)
+            self._principal = self._exchange.principal
         self._exchange = None
         if self._is_counted:
             self._let_go()
@@ -501,7 +433,7 @@ class Channel:
 
     def _let_go(self) -> None:
         self._is_counted = False
-        self.factory.room.leave(self)
+        self.shared.room.leave(self)
         if self._held:
             self._hold_more(len(self._held))
 
@@ -521,7 +453,7 @@ class Channel:
             if self._is_counted:
                 self._let_go()
             self._turn(data)
-        elif self.factory.is_parking and not self._is_turning:
+        elif self.shared.is_parking and not self._is_turning:
             self.park()
 
     def _refuse_head(self, raw: bytes, why: BadHead) -> bytes:
@@ -534,14 +466,12 @@ class Channel:
 
         :param asked: method and path of a request whose head was not read to its end.
         """
-        if asked is None:
-            exchange = self._exchange
-            asked = (exchange.method, exchange.path) if exchange is not None else request_line(self._head)
+        asked = asked or self._asked()
         self._tell_gone()
         body = self._door.refusal(*asked, why)
         self.outlet.write(
             b"%b%bContent-Type: application/json\r\n%bConnection: close\r\nContent-Length: %d\r\n\r\n%b"
-            % (STATUS_LINES[status], self.factory.date, extra, len(body), body)
+            % (STATUS_LINES[status], self.shared.date, extra, len(body), body)
         )
         self._close(is_read=False)
         return b""
@@ -567,25 +497,15 @@ class Channel:
     @property
     def is_parked(self) -> bool:
         """Whether nothing is under way, and nothing is read."""
-        return self.phase == IDLE and self.factory.is_parking and not (self.is_last or self._held)
+        return self.phase == IDLE and self.shared.is_parking and not (self.is_last or self._held)
 
     def close_when_idle(self) -> None:
         """Take no further request."""
         self.is_last = True
         if self.phase == IDLE:
             self._resume()
-        if self.phase == IDLE and not self._has_unread():
+        if self.phase == IDLE and not has_unread(self.transport):
             self._close()
-
-    def _has_unread(self) -> bool:
-        # A request that has arrived already is answered.
-        connection = getattr(self.transport, "socket", None)
-        if connection is None:
-            return False
-        try:
-            return bool(connection.recv(1, MSG_PEEK | MSG_DONTWAIT))
-        except OSError:
-            return False
 
     def _close(self, *, is_read: bool = True) -> None:
         self.age = 0
@@ -604,10 +524,10 @@ class Channel:
     def _forget(self) -> None:
         if self._is_counted:
             self._is_counted = False
-            self.factory.room.leave(self)
-        self._head = self._held = self._known_raw = b""
+            self.shared.room.leave(self)
+        self._held = self._known_raw = b""
         self._known_size = -1
-        self._reader = self._body = self._known = None
+        self._partial = self._body = self._known = None
 
     def _linger(self, data: bytes) -> None:
         self._lingered += len(data)
@@ -615,179 +535,18 @@ class Channel:
             self.abort()
 
     def tick(self) -> None:
-        """A second has passed: has the client had its time?"""
+        """One second has passed: end what has lasted for too long."""
         self.age += 1
         phase = self.phase
         if phase == CLOSING or self.outlet.is_congested:
-            if self.outlet.stalled_ticks() >= (CLOSING_TICKS if phase == CLOSING else STALL_TICKS):
+            if self.outlet.stalled_ticks() >= phases.stall_limit(phase):
                 self.abort()
-        elif self.age >= self._patience():
+            return
+        size = len(self._body.body) if self._body is not None else 0
+        if self.age >= phases.limit(phase, size, is_ready=self._is_ready):
             if not self._is_ready:
                 self.abort()
             elif phase == IDLE:
                 self._close()
             else:
                 self._refuse(408, "The request took too long")
-
-    def _patience(self) -> float:
-        if self.phase == IDLE:
-            return IDLE_TICKS if self._is_ready else HANDSHAKE_TICKS
-        if self.phase == HEAD:
-            return HEAD_TICKS
-        if self.phase == BODY and self._body is not None:
-            return BODY_TICKS + len(self._body.body) // BODY_BYTES_PER_TICK
-        return inf  # the door takes the time it takes
-
-
-def _principal(exchange: Exchange) -> str:
-    found: str = getattr(exchange.route, "principal", "")
-    return found
-
-
-@implementer(IProtocolFactory)
-class ChannelFactory:
-    """Makes a channel for each connection, and lets time pass for them.
-
-    :ivar introduce: tells who is at the other end of a new connection.
-    :ivar connections: the open ones.
-    :ivar room: what all connections hold, see Note [What a connection holds].
-    :ivar peers: who they are.
-    :ivar files_kept: so many connections more could be opened where one is told that there are too many.
-    :ivar shortages: what was refused since that was last said, because too many files are open.
-    :ivar heads: the latest heads, by their bytes.
-    :ivar is_draining: no connection takes another request.
-    :ivar is_parking: none reads another one, but stays.
-    :ivar date: the ``Date`` line of this second; nothing without a clock (RFC 9110 section 6.6.1).
-    """
-
-    log = Logger()
-
-    def __init__(
-        self,
-        door: IDoor,
-        clock: IReactorTime | None = None,
-        introduce: Introduce = by_address,
-        find: Find | None = None,
-    ) -> None:
-        self.door = door
-        self.introduce = introduce
-        self.connections: set[Channel] = set()
-        self.room = FairMemory(on_scarce=self._look, on_full=self._recognise)
-        self.peers = PeerGroups(find)
-        self._refusals = 0
-        self.shortages = self._told_shortage_s = 0
-        self.files_kept = files_limit() // TELLING
-        self.heads: dict[bytes, Head] = {}
-        self.is_draining = False
-        self.is_parking = False
-        self.date = b""
-        self._clock = clock
-        self._tell_date()
-
-    def doStart(self) -> None:
-        """A port has begun to listen."""
-
-    def doStop(self) -> None:
-        """A port has stopped listening."""
-
-    def buildProtocol(self, addr: IAddress | None) -> Channel:
-        """A channel for a new connection."""
-        return Channel(self)
-
-    def files_left(self, transport: Any) -> float:
-        """How many more files may be opened beside a connection that was just made; a shortage is counted."""
-        fileno = getattr(transport, "fileno", None)
-        left = inf if fileno is None else files_left(fileno())
-        if left < self.files_kept:
-            self.shortages += 1
-        return left
-
-    def remember(self, head: Head) -> None:
-        """Keep a head that was read, in the place of the oldest where there are enough."""
-        if len(head.raw) > KNOWN_HEAD_LIMIT or not SECRETS.isdisjoint(head.headers):
-            return
-        if len(self.heads) >= KNOWN_HEADS:
-            del self.heads[next(iter(self.heads))]
-        self.heads[head.raw] = head
-
-    def _look(self) -> None:
-        self.peers.look_for(each.caller for each in self.connections)
-
-    def _recognise(self) -> None:
-        self.peers.recognise(each.caller for each in self.connections)
-
-    def sweep(self) -> None:
-        """A second has passed."""
-        self._tell_date()
-        if self.room.refusals != self._refusals:
-            self.log.warn(
-                "{count} requests or answers of the greediest clients were refused: {held} MB are held for clients",
-                event="http.full",
-                count=self.room.refusals - self._refusals,
-                held=self.room.used // 1_000_000,
-            )
-            self._refusals = self.room.refusals
-        if self.shortages and not self._told_shortage_s:
-            self.log.warn(
-                "{count} connections or requests were refused, because only {limit} files may be open; {remedy}",
-                event="http.files",
-                count=self.shortages,
-                limit=files_limit(),
-                remedy=RAISE_IT,
-            )
-            self.shortages, self._told_shortage_s = 0, TELL_AGAIN_S
-        self._told_shortage_s = max(0, self._told_shortage_s - 1)
-        for channel in list(self.connections):
-            channel.tick()
-
-    @property
-    def is_answering(self) -> bool:
-        """Whether a request waits for its answer."""
-        return any(channel.phase == BUSY for channel in self.connections)
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether a request is being read, answered, or about to be."""
-        return any(channel.phase < CLOSING and not channel.is_parked for channel in self.connections)
-
-    def park(self) -> None:
-        """Answer what is under way, and read nothing more; the connections are for whoever takes our place."""
-        self.is_parking = True
-        for count, channel in enumerate(list(self.connections)):
-            if count < PARKED_LIMIT:
-                channel.park()
-            else:
-                channel.close_when_idle()
-
-    def parked(self) -> list[int]:
-        """The descriptors of the connections that are kept."""
-        return [each.transport.fileno() for each in self.connections if each.is_parked]
-
-    def drain(self) -> None:
-        """Close the idle connections now, and each other one after its answer."""
-        self.is_parking = False
-        self.is_draining = True
-        for channel in list(self.connections):
-            channel.close_when_idle()
-
-    def hang_up(self, principals: Container[str]) -> None:
-        """End the streams of those whose credentials are not good any more."""
-        self.hang_up_where(lambda exchange: _principal(exchange) in principals)
-
-    def hang_up_where(self, is_over: Callable[[Exchange], bool]) -> None:
-        """End some streams."""
-        for channel in list(self.connections):
-            channel.hang_up(is_over)
-
-    def abort_all(self) -> None:
-        """Cut every connection, but for those that are kept for somebody else."""
-        for channel in list(self.connections):
-            if not channel.is_parked:
-                channel.abort()
-
-    def _tell_date(self) -> None:
-        if self._clock is not None:
-            now = datetime.fromtimestamp(self._clock.seconds(), UTC)
-            # strftime would speak the user's language.
-            day, month = DAYS[now.weekday()], MONTHS[now.month - 1]
-            self.date = f"Date: {day}, {now.day:02} {month} {now:%Y %H:%M:%S} GMT\r\n".encode()

@@ -37,7 +37,7 @@ _BODILESS = frozenset((204, 304))
 
 
 class Dated(Protocol):
-    """A server that knows the time of day.
+    """State that all connections share (`mcpgateway.frontends.http.shared_state.SharedState`).
 
     :ivar date: the ``Date`` header line of this second, with its line end.
     """
@@ -60,8 +60,8 @@ class ExchangeConnection(Protocol):
     is_last: bool
 
     @property
-    def factory(self) -> Dated:
-        """The server of the listener."""
+    def shared(self) -> Dated:
+        """The state that it shares with the other connections."""
 
     def connection_line(self) -> bytes:
         """The ``Connection`` header line of this answer; empty where the protocol implies it."""
@@ -143,6 +143,12 @@ class Exchange:
         self.on_data: Callable[[bytes], None] | None = None
         self.hung_up = False
 
+    @property
+    def principal(self) -> str:
+        """The principal that the door has found out; empty while it is not known."""
+        found: str = getattr(self.route, "principal", "")
+        return found
+
     def answer(self, status: int, body: bytes = b"", content_type: bytes = JSON, extra: bytes = b"") -> None:
         """Give the whole answer; ``extra`` is more header lines, each with its line end.
 
@@ -157,7 +163,7 @@ class Exchange:
         if len(body) >= LARGE and channel.outlet.is_too_much(len(body)):
             status, content_type, extra = 503, JSON, b"Retry-After: 5\r\n"
             body = channel.refusal(TOO_MUCH)
-        extra = channel.factory.date + extra + channel.connection_line()
+        extra = channel.shared.date + extra + channel.connection_line()
         head = _answer_head(status, len(body), content_type, extra)
         if self.method == b"HEAD":
             body = b""
@@ -180,7 +186,7 @@ class Exchange:
         else:
             channel.is_last = True
             framing = CLOSE + b"\r\n"
-        channel.outlet.write(_EVENT_STREAM + channel.factory.date + extra + framing)
+        channel.outlet.write(_EVENT_STREAM + channel.shared.date + extra + framing)
 
     def upgrade(
         self, protocol: bytes, on_data: Callable[[bytes], None], producer: Any, extra: bytes = b""

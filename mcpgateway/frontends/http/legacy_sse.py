@@ -44,7 +44,7 @@ from mcpgateway.frontends.http.workspace_detection import (
 )
 from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.hub.keepalive import Signs
-from mcpgateway.hub.owners import Owners
+from mcpgateway.hub.owners.owners import Owners
 from mcpgateway.hub.sessions import Session
 from mcpgateway.interfaces import PARAMS_LIMIT, Request
 from mcpgateway.protocol import jsonrpc, legacy, modern, sse

@@ -30,7 +30,7 @@ from mcpgateway.frontends.http.workspace_detection import (
     said_trace,
 )
 from mcpgateway.hub.dispatch import Switchboard
-from mcpgateway.hub.owners import Owners
+from mcpgateway.hub.owners.owners import Owners
 from mcpgateway.hub.replay import STANDING
 from mcpgateway.hub.sessions import Session
 from mcpgateway.interfaces import Request

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Hashable, Iterable
+from socket import MSG_DONTWAIT, MSG_PEEK
 from typing import Any
 
 from attrs import evolve, frozen
@@ -151,6 +152,17 @@ class PeerGroups:
     def forget(self, caller: HttpPeer) -> None:
         """A connection has ended."""
         self._pids.pop(caller.inode, None)
+
+
+def has_unread(transport: Any) -> bool:
+    """Whether the peer has sent bytes that were not read yet."""
+    connection = getattr(transport, "socket", None)
+    if connection is None:
+        return False
+    try:
+        return bool(connection.recv(1, MSG_PEEK | MSG_DONTWAIT))
+    except OSError:
+        return False
 
 
 def _reach_of(address: IAddress) -> Reach:

@@ -129,6 +129,44 @@ class HeadReader:
         self._is_complete = True
 
 
+class PartialHead:
+    """A head that comes in pieces: the parser sees each at once, so that a bad one is refused early.
+
+    :ivar raw: the bytes of the head that have been read.
+    :ivar rest: the bytes behind it, once it is whole.
+    """
+
+    __slots__ = ("_reader", "raw", "rest")
+
+    def __init__(self) -> None:
+        self.raw = self.rest = b""
+        self._reader: HeadReader | None = None
+
+    def feed(self, data: bytes) -> Head | None:
+        """Take the next bytes; returns the head once they hold its end.
+
+        :raise BadHead: it is refused.
+        """
+        read = len(self.raw)
+        raw = self.raw = self.raw + data
+        if self._reader is None:
+            # An empty line before a request is what some clients send after a body (RFC 9112 section 2.2).
+            while raw.startswith(b"\r\n"):
+                raw = self.raw = raw[2:]
+            if raw in {b"", b"\r"}:
+                return None
+            self._reader, read = HeadReader(), 0
+        end = raw.find(b"\r\n\r\n", max(0, read - 3)) + 4
+        is_whole = end >= 4
+        if (end if is_whole else len(raw)) > HEAD_LIMIT:
+            raise too_long(raw)
+        self._reader.feed(raw[read:end] if is_whole else raw[read:])
+        if not is_whole:
+            return None
+        self.raw, self.rest = raw[:end], raw[end:]
+        return self._reader.finish(self.raw)
+
+
 class _Judge:
     """Makes llhttp read without telling: its verdict is all that is wanted, and each callback costs."""
 

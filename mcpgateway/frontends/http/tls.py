@@ -123,7 +123,7 @@ class _First(Protocol):
     def connectionMade(self) -> None:
         """Wait, unless this takes what the gateway's own parts need."""
         transport: Any = self.transport
-        if self._plain.files_left(transport) < 0:
+        if self._plain.shared.files_left(transport) < 0:
             transport.abortConnection()
 
     def dataReceived(self, data: bytes) -> None:

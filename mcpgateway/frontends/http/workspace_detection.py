@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError, UnknownServer
 from mcpgateway.frontends.http.statuses import status_of
-from mcpgateway.hub.owners import Owners
+from mcpgateway.hub.owners.owners import Owners
 from mcpgateway.hub.sessions import Sessions
 from mcpgateway.hub.workspaces import SaidPlace, Scopes
 from mcpgateway.policy.access import Reach, is_client

@@ -20,7 +20,7 @@ from mcpgateway.errors import InvalidParams
 from mcpgateway.frontends.http.workspace_detection import said_place
 from mcpgateway.frontends.rest.operation import OperationAnswer, OperationRequest, number
 from mcpgateway.hub.dispatch import Switchboard
-from mcpgateway.hub.owners import Owners
+from mcpgateway.hub.owners.owners import Owners
 from mcpgateway.manage.discovery import LIMIT_S, Discovery
 from mcpgateway.manage.toolbox import Toolbox
 from mcpgateway.policy.access import is_client

@@ -34,7 +34,7 @@ from msgspec import Raw
 from mcpgateway import __version__
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import Overloaded
-from mcpgateway.hub.peers import Claim, unclaimed
+from mcpgateway.hub.owners.peers import Claim, unclaimed
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot
@@ -87,6 +87,13 @@ class Lane:
     def is_idle(self) -> bool:
         """Whether nobody waits for anything of its child's."""
         return self.current is None and not self.slot.calls()
+
+    def set_level(self, level: str | None) -> None:
+        """Let its child log for a call; None where the call wants no log messages."""
+        session = self.session
+        if level is not None and (level != session.level or not session.has_level):
+            session.level, session.has_level = level, True
+            self.slot.levels.tune()
 
 
 @define(eq=False)

@@ -16,7 +16,7 @@ from mcpgateway.errors import GatewayError
 from mcpgateway.hub.filters import Between
 from mcpgateway.hub.slot import Slot
 from mcpgateway.interfaces import Request
-from mcpgateway.protocol import jsonrpc, legacy, peek
+from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 
 CALL, RESULT, CANCEL = "tools/call", "tasks/result", "tasks/cancel"
@@ -52,19 +52,13 @@ class TaskCall(Between):
             self.sink.failed(call, why)
 
 
-def may_be(slot: Slot) -> bool:
-    """Whether a server may have tools that run as tasks."""
-    declared = peek.mapping(legacy.capabilities(slot.introduction or {}), "tasks")
-    return bool(declared.get("requests"))
-
-
 def begin(slot: Slot, known: Iterable[Slot], call: Request) -> bool:
-    """Have a call run as a task, if its tool wants that; else leave it as it is, and be false.
+    """Have a call of a server's tool run as a task, if the tool wants that; else leave it as it is, and be false.
 
     :param known: any slots: those of the same server are asked for its tools in each other's place.
     """
     params = call.message.params
-    if call.method != CALL or params is None or not may_be(slot):
+    if params is None:
         return False
     name = peek.text(params, "name")
     if not any(name in each.tasked for each in known if each.server.name == slot.server.name):

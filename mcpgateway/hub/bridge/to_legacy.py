@@ -2,9 +2,7 @@
 
 # Note [A question becomes an answer]
 A legacy server asks its client something while a call is under way; a modern client is asked by the answer to its
-request.  So the call is parked: the client gets ``input_required`` with the question and a sealed state that names the
-parked call, and the request it sends next, with the answers, takes the call's place.  The state is good once, for a
-while, and only for the same principal, server, method and arguments.
+request.  So the call is parked (`mcpgateway.hub.parking`), and the request that brings the answers takes its place.
 
 # Note [Whose question it is]
 Until a server has been seen asking, its calls run side by side on the child that clients share who offer the same, and
@@ -14,11 +12,9 @@ asked has a child for itself, its lane (`mcpgateway.hub.bridge.exclusive`).
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -39,119 +35,38 @@ from mcpgateway.errors import (
 )
 from mcpgateway.hub import param_headers
 from mcpgateway.hub.bridge import task_tools
+from mcpgateway.hub.bridge.bridged_request import (
+    ASKING,
+    BridgedRequest,
+    answers_in,
+    can_show_pages,
+    in_legacy_form,
+    page_questions,
+)
 from mcpgateway.hub.bridge.exclusive import QUEUE_LIMIT, ChildGroup, Lane, Lanes
+from mcpgateway.hub.bridge.levelled_sessions import LevelledSessions
 from mcpgateway.hub.client_requests import Questions
 from mcpgateway.hub.filters import reason
-from mcpgateway.hub.peers import Claim
+from mcpgateway.hub.parking import PARKED_TICKS, Parking
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.request_states import UNKNOWN
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.subscriptions.modern_clients import Ears
-from mcpgateway.hub.upstream import Upstream
 from mcpgateway.interfaces import Request
 from mcpgateway.policy import routing
-from mcpgateway.policy.client_requests import Offer, name_of, offer_of, offers_something
+from mcpgateway.policy.client_requests import Offer, offer_to, offers_something
 from mcpgateway.policy.recorded_answers import told_at_handshake
-from mcpgateway.policy.sharing import Variant, variant_of
-from mcpgateway.protocol import jsonrpc, modern, peek, translate
+from mcpgateway.policy.sharing import variant_of
+from mcpgateway.protocol import jsonrpc, legacy, modern, peek, translate
 from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
-from mcpgateway.protocol.request_states import HANDLE_BYTES, RequestStates, digest_of
+from mcpgateway.protocol.request_states import RequestStates, digest_of
 from mcpgateway.protocol.versions import LATEST_LEGACY, LATEST_MODERN
 
-ASKING = frozenset(("tools/call", "prompts/get", "resources/read"))
-"""The requests during which a server may ask, and whose answers may ask (MCP 2026-07-28)."""
-
-PARKED_TICKS = 600  # a human may have to decide
-PARKED_LIMIT = 1000
-PARKED_OF_PRINCIPAL = 100
 PATIENCE_TICKS = (
     60  # a parked call is given up after that, if others wait that ask, and there are no more lanes
 )
 ASKERS_LIMIT = 1000
-LOG_MESSAGE = "notifications/message"
-
-
-@define(eq=False)
-class BridgedRequest:
-    """One request on its way through the eras.
-
-    :ivar client: the client's request, to be answered; None while it is parked.
-    :ivar call: the same as the server knows it.
-    :ivar whose: tells its client from others: its process, where that is known, or its connection.
-    :ivar group: whose lanes it may use; None where it needs none.
-    :ivar lane: the one it has used last.
-    :ivar slot: where it was sent to; None before.
-    :ivar asked: the questions before the client, by the number they are known under.
-    :ivar held: the server's answer, while nobody waits for it.
-    """
-
-    owner: ToLegacy
-    client: Request | None
-    call: Request
-    message: Message
-    key: tuple[str, str, str, bytes]  # principal, server, method, digest of the arguments
-    whose: Any
-    group: ChildGroup | None = None
-    lane: Lane | None = None
-    slot: Slot | None = None
-    asked: dict[int, Envelope] = field(factory=dict)
-    held: Envelope | GatewayError | None = None
-    handle: bytes = b""
-    ticks: int = 0
-
-    @property
-    def target(self) -> tuple[str, str, str]:
-        """What it calls, gets or reads: the server, the method and the name."""
-        params = self.message.params
-        name = peek.text(params, "name") or peek.text(params, "uri", jsonrpc.URI_LIMIT) or ""
-        return (self.key[1], self.key[2], name)
-
-    @property
-    def is_gone(self) -> bool:
-        """Nobody waits for it, though the client of a parked one may come back."""
-        return self.client is not None and bool(self.client.sink.is_gone)
-
-    def answered(self, call: Request, reply: Envelope) -> None:
-        """The server's own response."""
-        self.owner.ended(self, reply)
-
-    def failed(self, call: Request, why: GatewayError) -> None:
-        """The gateway answers in the server's place."""
-        self.owner.ended(self, why)
-
-    def progressed(self, call: Request, message: bytes) -> None:
-        """Its progress, for whoever waits now."""
-        if self.client is not None:
-            self.client.progress = call.progress
-            self.client.sink.progressed(self.client, message)
-
-    def noticed(self, call: Request, message: bytes) -> bool:
-        """Something before the answer: a question parks the call."""
-        said = jsonrpc.decode(message)
-        method = peek.text(said, "method") or ""
-        if "id" in said:
-            return self.owner.asked(self, method, said)
-        if method == "notifications/cancelled":
-            return self._taken_back(said)
-        if self.client is None or not self._is_for_it(method, said):
-            return True
-        return bool(self.client.sink.noticed(self.client, message))
-
-    def _taken_back(self, said: Envelope) -> bool:
-        number = jsonrpc.integer(peek.members(said, "params").get("requestId"))
-        self.asked.pop(number or 0, None)
-        return True
-
-    def _is_for_it(self, method: str, said: Envelope) -> bool:
-        # Whose call it is of cannot be seen where several are under way.
-        slot: Upstream | None = self.slot
-        if self.slot is not None and self.slot.replicas is not None:
-            slot = self.slot.replicas.holder(self.call)
-        if slot is None or len(slot.calls()) != 1:
-            return False
-        wanted, level = self.call.level, peek.text(peek.members(said, "params"), "level")
-        return method != LOG_MESSAGE or (wanted is not None and routing.admits(wanted, level or ""))
 
 
 class ToLegacy:
@@ -159,7 +74,8 @@ class ToLegacy:
 
     :param seconds: the wall clock, for request states.
     :param end: ends a session of the gateway's own.
-    :ivar current: the definition in force of a server (`mcpgateway.hub.dispatch.Switchboard.current`).
+    :param current: the definition in force of a server (`mcpgateway.hub.dispatch.Switchboard.current`).
+    :ivar lanes: the children that are used by one call at a time.
     """
 
     log = Logger()
@@ -172,39 +88,29 @@ class ToLegacy:
         states: RequestStates,
         seconds: Callable[[], float],
         end: Callable[[Session, str], object],
+        current: Callable[[ServerSpec], ServerSpec],
     ) -> None:
         self._pool = pool
         self._sessions = sessions
         self._questions = questions
-        self._states = states
-        self._seconds = seconds
+        self._current = current
         self._ears = Ears(sessions, end)
-        self._lanes = Lanes(pool, sessions, self._ears, end)
+        self.lanes = Lanes(pool, sessions, self._ears, end)
         self._is_open = True
-        self.current: Callable[[ServerSpec], ServerSpec] = _as_it_was
-        self._levelled: dict[tuple[Variant, str, str, str], Session] = {}
+        self._levelled = LevelledSessions(pool, sessions)
         self._crossings: dict[Request, BridgedRequest] = {}  # by the client's request
-        self._parked: dict[bytes, BridgedRequest] = {}
+        self._parked: Parking[BridgedRequest] = Parking(states, seconds)
         self._askers: dict[tuple[str, str, str], None] = {}  # what was seen asking
-
-    @property
-    def claim(self) -> Claim:
-        """Has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`)."""
-        return self._lanes.claim
-
-    @claim.setter
-    def claim(self, claim: Claim) -> None:
-        self._lanes.claim = claim
 
     def refuse(self, server: ServerSpec) -> None:
         """A server is served no more: what waits for it is not to start it again."""
-        for group in self._lanes:
+        for group in self.lanes:
             if group.server.name == server.name:
                 self._refuse_queue(group, UnknownServer(f"Unknown server: {server.name}"))
 
     def adopt(self, server: ServerSpec) -> None:
         """A server is defined otherwise from now on."""
-        self._lanes.adopt(server)
+        self.lanes.adopt(server)
 
     def submit(self, call: Request, peer: int) -> None:
         """Bring a request to its server.
@@ -226,12 +132,12 @@ class ToLegacy:
             self._resume(call, peer)
             return
         if call.method in ASKING and "inputResponses" in params:
-            _answers(params)  # the server does not see them, so it cannot refuse what none can be
+            answers_in(params)  # the server does not see them, so it cannot refuse what none can be
         self._enter(call, peer)
 
     def told(self, server: ServerSpec, meta: Envelope) -> str:
         """Names what a child of a server is told of the client of these ``_meta``, as the librarian does."""
-        offer = _offered(server, meta)
+        offer = offer_to(server, meta)
         if not (offers_something(offer) and self._asks(server)):
             return self._pool.told(server, offer)
         info = peek.mapping(meta, modern.INFO_KEY) or {"name": "mcpgateway"}
@@ -250,26 +156,26 @@ class ToLegacy:
     def _enter(self, call: Request, peer: int) -> None:
         if not self._is_open:
             raise ShuttingDown("the gateway is stopping")
-        call.caller.server = self.current(call.caller.server)
+        call.caller.server = self._current(call.caller.server)
         server, principal = call.caller.server, call.caller.principal
         if self._pool.keeps_state(server) and not peer:
             raise SharedOtherwise(
                 f"{server.name} has a child for each client"
             )  # that was found out meanwhile
-        offer = _offered(server, call.message.meta)
+        offer = offer_to(server, call.message.meta)
         can_be_asked = offers_something(offer) and self._asks(server)
         group = None
         if can_be_asked or self._pool.keeps_state(server):
-            offered = offer if self._asks(server) else {}
-            group = self._lanes.group(server, principal, peer, offered, call.message.meta or {})
-            session = self._lanes.any_of(group).aside
+            can = offer if self._asks(server) else {}
+            group = self.lanes.group(server, principal, peer, can, call.message.meta or {})
+            session = self.lanes.any_of(group).aside
         else:
-            session = self._plain(server, principal, call.level, offer)
+            session = self._shared(server, principal, call.level, offer)
         slot = session.slot
         if not isinstance(slot, Slot):
             slot = self._pool.slot_for(session)
         learning = param_headers.check(
-            slot, call.message, call.caller.headers, has_to_know=task_tools.may_be(slot)
+            slot, call.message, call.caller.headers, has_to_know=legacy.has_tasks(slot.introduction)
         )
         if learning is not None:
             self._later(learning, call, peer)
@@ -280,7 +186,7 @@ class ToLegacy:
         else:
             key = (principal, place_of(server), call.method, digest_of(call.message.params or {}))
             is_alone = can_be_asked and call.method in ASKING
-            crossing = self._cross(call, key, session)
+            crossing = BridgedRequest.of(self, call, key, session)
             self._bring(crossing, call, group if is_alone else None, group)
 
     def _asks(self, server: ServerSpec) -> bool:
@@ -296,38 +202,12 @@ class ToLegacy:
 
         slot.introduce().addCallback(met).addErrback(self._not_entered, call)
 
-    def _plain(self, server: ServerSpec, principal: str, level: str | None, offer: Offer) -> Session:
-        if level is None:
-            return self._sessions.anonymous(server, principal, LATEST_LEGACY, offer=offer)
-        # The server has one level for all; what it is set to is what the most verbose of its sessions asks for.
-        key = (variant_of(server), principal, level, name_of(offer))
-        session = self._levelled.get(key)
-        if session is None or self._sessions.named(session.id) is not session:
-            params = {"capabilities": jsonrpc.raw(offer)}
-            session = self._sessions.open_unlisted(server, principal, LATEST_LEGACY, params)
-            session.level, session.has_level, session.stands_for_many = level, True, True
-            self._levelled[key] = session
-            self._pool.slot_for(session)
-        session.seen = self._sessions.now
-        return session
+    def _shared(self, server: ServerSpec, principal: str, level: str | None, offer: Offer) -> Session:
+        if level is not None:
+            return self._levelled.session(server, principal, level, offer)
+        return self._sessions.anonymous(server, principal, LATEST_LEGACY, offer=offer)
 
     # Across
-
-    def _cross(
-        self,
-        client: Request,
-        key: tuple[str, str, str, bytes],
-        session: Session,
-    ) -> BridgedRequest:
-        client.session = session  # whoever looks at its answer may want to know whose it is
-        call = Request(session, client.message, client.token, None)
-        call.follow(client)
-        call.level = client.level
-        crossing = BridgedRequest(
-            self, client, call, client.message, key, client.caller.pid or client.caller.connection
-        )
-        call.sink = crossing
-        return crossing
 
     def _bring(
         self, crossing: BridgedRequest, client: Request, group: ChildGroup | None, around: ChildGroup | None
@@ -338,7 +218,7 @@ class ToLegacy:
         """
         if group is None:
             if around is not None:
-                self._set_level(around.lanes[0], client.level)
+                around.lanes[0].set_level(client.level)
             self._crossings[client] = crossing
             self._send(crossing)
             return
@@ -373,7 +253,7 @@ class ToLegacy:
             if lane is not None:
                 crossing.lane, lane.current = lane, crossing
                 crossing.call.session = lane.session
-                self._set_level(lane, crossing.call.level)
+                lane.set_level(crossing.call.level)
             elif beside is not None and crossing in group.queue:
                 crossing.group = None
                 crossing.call.session = beside
@@ -385,22 +265,22 @@ class ToLegacy:
         return None
 
     def _goes_beside(self, crossing: BridgedRequest, group: ChildGroup) -> bool:
-        return crossing.target not in self._askers and self._lanes.is_held_up(group, crossing.whose)
+        return crossing.target not in self._askers and self.lanes.is_held_up(group, crossing.whose)
 
     def _beside(self, crossing: BridgedRequest, group: ChildGroup) -> Session:
         # See Note [What questions hold up].
         if self._pool.keeps_state(group.server):
             return group.lanes[0].aside
-        offer, level = _offered(group.server, crossing.message.meta), crossing.call.level
-        return self._plain(group.server, group.principal, level, offer)
+        offer, level = offer_to(group.server, crossing.message.meta), crossing.call.level
+        return self._shared(group.server, group.principal, level, offer)
 
     def _is_parked_at(self, beside: Session) -> bool:
         slot = beside.slot or self._pool.slot_for(beside)
-        return any(each.lane is None and each.slot is slot for each in self._parked.values())
+        return any(each.lane is None and each.slot is slot for each in self._parked)
 
     def _lane(self, group: ChildGroup, crossing: BridgedRequest, *, past_share: bool = False) -> Lane | None:
         try:
-            return self._lanes.free(group, crossing.whose, past_share=past_share) if self._is_open else None
+            return self.lanes.free(group, crossing.whose, past_share=past_share) if self._is_open else None
         except Overloaded as why:
             if not group.lanes:
                 self._refuse_queue(group, why)
@@ -413,22 +293,18 @@ class ToLegacy:
             if crossing.client is not None:
                 self._deliver(crossing, crossing.client, why)
 
-    def _set_level(self, lane: Lane, level: str | None) -> None:
-        session = lane.session
-        if level is not None and (level != session.level or not session.has_level):
-            session.level, session.has_level = level, True
-            lane.slot.levels.tune()
-
     def _send(self, crossing: BridgedRequest) -> None:
         crossing.slot = crossing.call.session.slot or self._pool.slot_for(crossing.call.session)
         peer = crossing.group.peer if crossing.group is not None else 0
         self._ears.used(crossing.slot, (variant_of(crossing.slot.server), crossing.key[0], peer))
-        crossing.call.message = _translated(crossing.message)
-        is_task = task_tools.begin(crossing.slot, self._pool, crossing.call)
-        if crossing.slot.replicas is not None and crossing.call.method == "tools/call" and not is_task:
-            crossing.slot.replicas.submit(crossing.call)
+        crossing.call.message = in_legacy_form(crossing.message)
+        slot, call = crossing.slot, crossing.call
+        has_tasks = call.method == task_tools.CALL and legacy.has_tasks(slot.introduction)
+        is_task = has_tasks and task_tools.begin(slot, self._pool, call)
+        if slot.replicas is not None and call.method == task_tools.CALL and not is_task:
+            slot.replicas.submit(call)
         else:
-            crossing.slot.submit(crossing.call)
+            slot.submit(call)
 
     def ended(self, crossing: BridgedRequest, outcome: Envelope | GatewayError) -> None:
         """The server has answered, or will not."""
@@ -446,7 +322,7 @@ class ToLegacy:
             return
         lane.current = None
         if not is_done:
-            self._lanes.retire(lane, group)
+            self.lanes.retire(lane, group)
         self._advance(group)
 
     def _deliver(self, crossing: BridgedRequest, client: Request, outcome: Envelope | GatewayError) -> None:
@@ -473,37 +349,25 @@ class ToLegacy:
         self, crossing: BridgedRequest, client: Request, elicitations: list[dict[str, Any]]
     ) -> None:
         # The client is to open these and to ask again: nothing is under way meanwhile.
-        can = translate.client_capabilities_for_legacy(crossing.message.meta or {})
-        offered = can.get("elicitation")
-        if not isinstance(offered, dict) or "url" not in offered:
+        if not can_show_pages(crossing.message):
             why = GatewayError("the server wants its user to open a page, and the client cannot show one")
             client.sink.failed(client, why)
-        elif not self._has_room(crossing):
+        elif not self._parked.has_room(crossing):
             client.sink.failed(client, Overloaded("too many calls wait for answers of their users already"))
         else:
             crossing.held = None
-            crossing.asked = {
-                -nth: {
-                    "method": jsonrpc.raw("elicitation/create"),
-                    "params": jsonrpc.raw({"mode": "url", "message": "", **each}),
-                }
-                for nth, each in enumerate(elicitations, 1)
-            }
+            crossing.asked = page_questions(elicitations)
             self._park(crossing, client)
 
     # Parking
-
-    def _has_room(self, crossing: BridgedRequest) -> bool:
-        of_principal = sum(each.key[0] == crossing.key[0] for each in self._parked.values())
-        return len(self._parked) < PARKED_LIMIT and of_principal < PARKED_OF_PRINCIPAL
 
     def asked(self, crossing: BridgedRequest, method: str, question: Envelope) -> bool:
         """The server asks something; true when its client is, or will be, asked."""
         client = crossing.client
         number = jsonrpc.integer(question["id"])
-        if number is None or method not in translate.QUESTIONS or not self._is_its(crossing):
+        if number is None or method not in translate.QUESTIONS or not crossing.may_ask:
             return False
-        if client is not None and not (self._is_open and self._has_room(crossing)):
+        if client is not None and not (self._is_open and self._parked.has_room(crossing)):
             return False
         crossing.asked[number] = {key: question[key] for key in ("method", "params") if key in question}
         if client is not None:
@@ -517,42 +381,26 @@ class ToLegacy:
             self._pool.saw_asking(crossing.slot.server, method)
         return True
 
-    def _is_its(self, crossing: BridgedRequest) -> bool:
-        # On the child that clients share a question came this way because there is no other call under way.
-        if crossing.lane is not None:
-            return crossing.lane.current is crossing
-        return crossing.slot is not None and crossing.slot.shared and crossing.call.method in ASKING
-
     def _park(self, crossing: BridgedRequest, client: Request) -> None:
         self._crossings.pop(client, None)
         crossing.client = None
         crossing.ticks = 0
-        crossing.handle = secrets.token_bytes(HANDLE_BYTES)
-        self._parked[crossing.handle] = crossing
-        expires = int(self._seconds()) + PARKED_TICKS
-        state = self._states.seal(crossing.handle, expires, *crossing.key)
-        result = {
-            "resultType": modern.INPUT_REQUIRED,
-            "inputRequests": {f"q{number}": each for number, each in crossing.asked.items()},
-            "requestState": state,
-        }
-        client.sink.answered(client, jsonrpc.result(jsonrpc.NULL, result))
+        self._parked.park(crossing, client, {f"q{number}": each for number, each in crossing.asked.items()})
         group = crossing.group
-        if group is not None and self._lanes.is_past_its_share(group, crossing.whose):
+        if group is not None and self.lanes.is_past_its_share(group, crossing.whose):
             mine = (each for each in self._in_lanes(group) if each.whose == crossing.whose)
             self._give_up(next(mine), "its client leaves too many questions open")
 
     def _resume(self, client: Request, peer: int) -> None:
         params = client.message.params or {}
-        key = (client.caller.principal, place_of(client.caller.server), client.method, digest_of(params))
-        state = peek.text(params, "requestState", jsonrpc.URI_LIMIT) or ""
-        handle = self._states.open(state, int(self._seconds()), *key)
-        crossing = self._parked.get(handle) if handle is not None else None
+        principal, server = client.caller.principal, client.caller.server
+        key = (principal, place_of(server), client.method, digest_of(params))
+        crossing = self._parked.find(params, key)
         if crossing is None:
             raise InvalidParams(UNKNOWN)
         is_silent = bytes(params.get("inputResponses", jsonrpc.NULL)) == b"null"
-        answers = {} if is_silent else _answers(params)
-        del self._parked[crossing.handle]
+        answers = {} if is_silent else answers_in(params)
+        self._parked.remove(crossing)
         if any(number < 0 for number in crossing.asked):
             self._opened(crossing, client, answers, peer)
         else:
@@ -564,7 +412,7 @@ class ToLegacy:
         crossing.call.level = client.level
         self._crossings[client] = crossing
         if crossing.lane is not None:
-            self._set_level(crossing.lane, client.level)
+            crossing.lane.set_level(client.level)
         self._pass_on(crossing, answers)
         if crossing.client is not client:
             return
@@ -630,14 +478,14 @@ class ToLegacy:
 
     def tick(self) -> None:
         """A second has passed: give up the calls whose clients do not come back, and lanes that are one too many."""
-        for crossing in list(self._parked.values()):
+        for crossing in self._parked:
             crossing.ticks += 1
             crossing.call.age = 0  # its server waits for its client, not the other way round
             if crossing.ticks > PARKED_TICKS:
                 self._give_up(crossing, "its client did not come back")
-        for group in self._lanes:
+        for group in self.lanes:
             self._make_way(group)
-        self._lanes.tick()
+        self.lanes.tick()
         self._ears.tick()
 
     def _make_way(self, group: ChildGroup) -> None:
@@ -646,7 +494,7 @@ class ToLegacy:
         waiting = next(iter(group.queue), None)
         if waiting is None:
             return
-        is_own = self._lanes.has_its_share(group, waiting.whose)
+        is_own = self.lanes.has_its_share(group, waiting.whose)
         parked = [each for each in self._in_lanes(group) if each.whose == waiting.whose or not is_own]
         oldest = max(parked, key=lambda each: each.ticks, default=None)
         if oldest is not None and oldest.ticks > PATIENCE_TICKS:
@@ -656,21 +504,21 @@ class ToLegacy:
         """The parked calls that close a group's lanes, in the order in which they were parked."""
         return (
             each
-            for each in self._parked.values()
+            for each in self._parked
             if each.group is group and each.lane is not None and each.lane.current is each
         )
 
     def _give_up(self, crossing: BridgedRequest, why: str) -> None:
-        self._parked.pop(crossing.handle, None)
+        self._parked.remove(crossing)
         self._drop(crossing, why)
 
     def close(self) -> None:
         """End whatever stands open, in order; nobody can come back for what is parked."""
         self._is_open = False
         self._ears.close()
-        for group in self._lanes:
+        for group in self.lanes:
             self._refuse_queue(group, ShuttingDown("the gateway is stopping"))
-        for crossing in list(self._parked.values()):
+        for crossing in self._parked:
             self._give_up(crossing, "the gateway is stopping")
 
 
@@ -679,32 +527,3 @@ def place_of(server: ServerSpec) -> str:
     # What was asked in one workspace is not answered from another.  A value that has changed meanwhile is no reason to
     # refuse an answer: the child that waits for it still runs.
     return f"{server.name}\0{server.workspace}" if server.workspace else server.name
-
-
-def _offered(server: ServerSpec, meta: Envelope | None) -> Offer:
-    # Of a server whose entry says that it asks nothing, all kinds of clients have one child.
-    if server.interactive is False:
-        return {}
-    return offer_of(translate.client_capabilities_for_legacy(meta or {}))
-
-
-def _answers(params: Envelope) -> Envelope:
-    said = params["inputResponses"]
-    answers = peek.members(params, "inputResponses")
-    if bytes(said)[:1] != b"{" or any(bytes(each)[:1] != b"{" for each in answers.values()):
-        raise InvalidParams("Invalid params: inputResponses and each of its members must be an object")
-    return answers
-
-
-def _translated(message: Message) -> Message:
-    params = translate.legacy_params(message.params)
-    envelope = {key: value for key, value in message.envelope.items() if key != "params"}
-    if params is not None:
-        params.pop("task", None)  # in the other era that would begin a task, which means nothing in this one
-        envelope["params"] = jsonrpc.raw(params)
-    meta = peek.members(params, "_meta") if params is not None and "_meta" in params else None
-    return Message(message.kind, envelope, message.method, message.id, params, meta)
-
-
-def _as_it_was(server: ServerSpec) -> ServerSpec:
-    return server

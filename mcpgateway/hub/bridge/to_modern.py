@@ -32,7 +32,7 @@ from mcpgateway.errors import (
     ShuttingDown,
     UnknownMethod,
 )
-from mcpgateway.hub.bridge.to_legacy import ASKING
+from mcpgateway.hub.bridge.bridged_request import ASKING
 from mcpgateway.hub.client_requests import Questions
 from mcpgateway.hub.filters import Between
 from mcpgateway.hub.levels import SET_LEVEL

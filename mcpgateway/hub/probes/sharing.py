@@ -27,7 +27,6 @@ from twisted.python.failure import Failure
 from mcpgateway.errors import GatewayError, SharedOtherwise
 from mcpgateway.hub.pool import Pool
 from mcpgateway.hub.probes.traits import all_tools
-from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.upstream import Upstream
 from mcpgateway.policy.client_requests import offers_something
 from mcpgateway.protocol import peek
@@ -51,7 +50,7 @@ class FirstLook:
     _clock: IReactorTime
     log = Logger()
 
-    def met(self, slot: Slot, conversation: Conversation, hello: Envelope) -> Deferred[None] | None:
+    def met(self, slot: Upstream, conversation: Conversation, hello: Envelope) -> Deferred[None] | None:
         """A child has introduced itself; fires when it is known how its server is shared, None where it is."""
         traits = self._pool.traits
         traits.introduced(slot.server, hello)
@@ -65,7 +64,7 @@ class FirstLook:
         looked = Deferred.fromCoroutine(self._look(slot, conversation, hello))
         return looked.addTimeout(LOOK_S, self._clock).addErrback(self._not_seen, slot)
 
-    async def _look(self, slot: Slot, conversation: Conversation, hello: Envelope) -> None:
+    async def _look(self, slot: Upstream, conversation: Conversation, hello: Envelope) -> None:
         if self._pool.traits.is_unknown(slot.server):
             has_tools = "tools" in peek.mapping(hello, "capabilities")
             pages = await all_tools(conversation.ask) if has_tools else ()
@@ -76,16 +75,16 @@ class FirstLook:
             self._pool.settle(slot.server)
         self._part(slot)
 
-    def _may_ask(self, slot: Slot) -> bool:
+    def _may_ask(self, slot: Upstream) -> bool:
         # See Note [What it asks by itself].
         is_told = slot.era is Era.LEGACY and offers_something(slot.offer)
         return is_told and self._pool.is_open_question(slot.server)
 
-    def _not_seen(self, why: Failure, slot: Slot) -> None:
+    def _not_seen(self, why: Failure, slot: Upstream) -> None:
         if why.check(GatewayError, defer.TimeoutError) is None:
             self.log.failure("a look at the tools of {server} broke", why, server=slot.server.name)
 
-    def _part(self, slot: Slot) -> None:
+    def _part(self, slot: Upstream) -> None:
         """Have those who wait for a child that they cannot share look for one each."""
         state = self._pool.traits.state(slot.server)
         if state:
@@ -96,7 +95,7 @@ class FirstLook:
         slot.hand_back(SharedOtherwise(f"{slot.server.name} has a child for each session"))
         self._clock.callLater(0, self._leave, slot)
 
-    def _leave(self, slot: Slot) -> None:
+    def _leave(self, slot: Upstream) -> None:
         if not slot.sessions and not slot.calls():
             slot.close().addErrback(lambda _: None)
 

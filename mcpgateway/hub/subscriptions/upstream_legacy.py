@@ -14,6 +14,7 @@ from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mcpgateway.errors import BackendGone, GatewayError, Overloaded
@@ -269,20 +270,22 @@ class Subscriptions:
 class Restoration:
     """Asks one child, a portion at a time, for what sessions have brought with them.
 
-    :ivar ask: asks the child.
-    :ivar is_held: whether somebody is still subscribed to a resource.
-    :ivar lost: told of every resource that the child does not report, and why.
+    :param server: is named in the log.
+    :param ask: asks the child.
+    :param is_held: whether a session is still subscribed to a resource.
     """
+
+    log = Logger()
 
     def __init__(
         self,
+        server: str,
         ask: Callable[[str, dict[str, Any]], Deferred[Envelope]],
         is_held: Callable[[str], bool],
-        lost: Callable[[str, GatewayError], None],
     ) -> None:
+        self._server = server
         self._ask = ask
         self._is_held = is_held
-        self._lost = lost
         self._queue: deque[str] = deque()
         self._under_way = 0
         self._is_full = False  # the child does not read as fast as it is written to
@@ -323,3 +326,12 @@ class Restoration:
             case GatewayError() as error:
                 self._lost(uri, error)
                 self._go_on()
+
+    def _lost(self, uri: str, why: GatewayError) -> None:
+        self.log.info(
+            "{server} does not take the subscription to {uri} again: {why}",
+            event="subscription.lost",
+            server=self._server,
+            uri=uri,
+            why=why,
+        )

@@ -13,7 +13,7 @@ from twisted.logger import capturedLogs
 from zope.interface.verify import verifyObject
 
 from mcpgateway.frontends.http import channel as channel_module
-from mcpgateway.frontends.http.channel import ChannelFactory
+from mcpgateway.frontends.http.channel_factory import ChannelFactory
 from mcpgateway.system.process.processes import RESERVE, TELLING
 from tests.support.doors import MemoryTransport, OpenedTransport, RecordingDoor, Wire
 
@@ -655,7 +655,7 @@ class FactoryTests:
     def test_takes_one_request_from_a_late_client(self) -> None:
         """A connection that was accepted while draining began is answered once."""
         wire = Wire()
-        wire.factory.is_draining = True
+        wire.factory.shared.is_draining = True
         late, transport = wire.factory.buildProtocol(None), MemoryTransport()
         late.makeConnection(transport)
         late.dataReceived(get(b"/"))

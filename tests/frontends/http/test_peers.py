@@ -108,7 +108,7 @@ class RefusalTests:
     def test_a_stranger(self) -> None:
         """Everything is refused with 403 and the setting's name, a wrong token with 401; the right one opens."""
         gateway = MemoryGateway()
-        gateway.factory.introduce = lambda transport: HttpPeer(transport.getPeer(), Reach.OTHER_USER)
+        gateway.factory.shared.introduce = lambda transport: HttpPeer(transport.getPeer(), Reach.OTHER_USER)
         ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
         for path in ("/shared/mcp", "/health", "/nothing"):
             answer = gateway.client().ask(ping, path=path)

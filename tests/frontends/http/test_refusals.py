@@ -9,7 +9,7 @@ import pytest
 
 from mcpgateway.config.gateway_settings import Limits
 from mcpgateway.frontends.http import channel as channel_module
-from mcpgateway.frontends.http.channel import BODY_TICKS, HEAD_TICKS
+from mcpgateway.frontends.http.phases import BODY_TICKS, HEAD_TICKS
 from mcpgateway.policy.access import AccessPolicy
 from tests.support.doors import MemoryTransport, read_answers
 from tests.support.gateway_in_memory import MemoryGateway

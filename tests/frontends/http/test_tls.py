@@ -8,7 +8,8 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from mcpgateway.frontends.http.channel import CLOSING_TICKS, HANDSHAKE_TICKS, IDLE_TICKS, ChannelFactory
+from mcpgateway.frontends.http.channel_factory import ChannelFactory
+from mcpgateway.frontends.http.phases import CLOSING_TICKS, HANDSHAKE_TICKS, IDLE_TICKS
 from mcpgateway.frontends.http.tls import TlsOrPlain, options_of
 from mcpgateway.system.process.processes import RESERVE
 from tests.support.certificates import Authority

@@ -111,7 +111,7 @@ class CallbackTests:
         """
         policy = AccessPolicy(bearer_required=True, allow_remote=True, is_public=is_public)
         gateway = MemoryGateway(policy=policy)
-        gateway.factory.introduce = lambda transport: HttpPeer(transport.getPeer(), reach)
+        gateway.factory.shared.introduce = lambda transport: HttpPeer(transport.getPeer(), reach)
         client = gateway.client()
         assert client.ask(b"", "GET", "/oauth/callback?state=s&code=c").status == status
         assert client.ask(b"", "GET", "/api/v1/servers").status in (401, 403)
@@ -196,7 +196,7 @@ class ClientsTests:
         """What is in such a file is run, so whoever names it is an administrator, and on this machine."""
         gateway = gateway_with(policy=AccessPolicy(allow_remote=True))
         assert gateway.client(**TOKEN).ask(body, path=path).status == 401
-        gateway.factory.introduce = lambda transport: HttpPeer(transport.getPeer(), Reach.REMOTE)
+        gateway.factory.shared.introduce = lambda transport: HttpPeer(transport.getPeer(), Reach.REMOTE)
         answer = gateway.client(**ADMIN).ask(body, path=path)
         assert (answer.status, "remote_commands" in said(answer)["error"]) == (403, True)
         assert gateway.errands == []

@@ -56,7 +56,7 @@ class ReconnectTests:
     def test_another_machine(self) -> None:
         """What is run here is not said from elsewhere, even with the admin token."""
         gateway = MemoryGateway(policy=AccessPolicy(allow_remote=True))
-        gateway.factory.introduce = lambda transport: HttpPeer(transport.getPeer(), Reach.REMOTE)
+        gateway.factory.shared.introduce = lambda transport: HttpPeer(transport.getPeer(), Reach.REMOTE)
         body = {"name": "a", "command": "b"}
         answer = ask(gateway, "/api/servers/install", body, Authorization="Bearer admin-token")
         assert (answer.status, "remote_commands" in answer.json["error"]) == (403, True)

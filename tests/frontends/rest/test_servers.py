@@ -158,7 +158,7 @@ class AccessTests:
 
     def test_another_machine(self, gateway: Filed) -> None:
         """What is run here is not said from elsewhere, even with the admin token, unless the settings allow it."""
-        gateway.factory.introduce = lambda transport: HttpPeer(transport.getPeer(), Reach.REMOTE)
+        gateway.factory.shared.introduce = lambda transport: HttpPeer(transport.getPeer(), Reach.REMOTE)
         asked: tuple[tuple[str, str, Any], ...] = (
             ("POST", "", {"name": "c", "config": {"command": "run"}}),
             ("POST", "", {"name": "c", "config": {"docker": "image"}}),

@@ -8,9 +8,11 @@ import pytest
 
 from mcpgateway.config.gateway_settings import Limits
 from mcpgateway.config.model import Bridge, ServerSpec, Share
-from mcpgateway.hub.bridge import exclusive, to_legacy
+from mcpgateway.hub import parking
+from mcpgateway.hub.bridge import exclusive
 from mcpgateway.hub.bridge.exclusive import LANES_LIMIT, QUEUE_LIMIT, SHARE, SPARE_TICKS
-from mcpgateway.hub.bridge.to_legacy import PARKED_TICKS, PATIENCE_TICKS
+from mcpgateway.hub.bridge.to_legacy import PATIENCE_TICKS
+from mcpgateway.hub.parking import PARKED_TICKS
 from mcpgateway.policy.reaping import IDLE_TICKS
 from mcpgateway.policy.sharing import launch_digest
 from mcpgateway.protocol.versions import Era
@@ -167,7 +169,7 @@ def children(gateway: MemoryGateway) -> list[MemoryChild]:
 def is_clean(gateway: MemoryGateway) -> bool:
     """Whether nothing is under way, waits for anybody, or is asked."""
     bridge = gateway.hub.stateless.to_legacy
-    groups = [group for group in bridge._lanes if group.queue or any(lane.current for lane in group.lanes)]
+    groups = [group for group in bridge.lanes if group.queue or any(lane.current for lane in group.lanes)]
     return not (
         bridge._crossings
         or bridge._parked
@@ -809,7 +811,7 @@ class LaneTests:
         gateway.tick()
         assert children(gateway) == []
         assert len(gateway.sessions) == 0
-        assert gateway.hub.stateless.to_legacy._lanes._groups == {}
+        assert gateway.hub.stateless.to_legacy.lanes._groups == {}
         late = client_of(gateway)
         call(late)
         complete(gateway.child, calls(gateway.child)[0])
@@ -1050,7 +1052,7 @@ class LimitTests:
     @pytest.mark.parametrize("limit", ["PARKED_LIMIT", "PARKED_OF_PRINCIPAL"])
     def test_parked_calls(self, gateway: MemoryGateway, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
         """Where too many calls are parked a server is told that it cannot ask, and can go on without."""
-        monkeypatch.setattr(to_legacy, limit, 2)
+        monkeypatch.setattr(parking, limit, 2)
         for nth in range(2):
             parked(gateway, client_of(gateway), identifier=nth)
         late = client_of(gateway)
@@ -1086,7 +1088,7 @@ class LimitTests:
         assert [answered(client) is None for client in busy] == [True, True, True, False]
         assert "3 kinds of clients" in error(busy[-1])["message"]
         gateway.tick()
-        assert len(gateway.hub.stateless.to_legacy._lanes._groups) <= 3
+        assert len(gateway.hub.stateless.to_legacy.lanes._groups) <= 3
 
     def test_levels(self, gateway: MemoryGateway) -> None:
         """A level that there is none of is refused, and nothing is started or kept for it."""

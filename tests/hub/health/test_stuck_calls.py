@@ -12,7 +12,7 @@ from twisted.logger import capturedLogs
 from mcpgateway.config.gateway_settings import Limits
 from mcpgateway.config.model import Concurrency, Lazy, ServerSpec, Share
 from mcpgateway.config.reach_settings import Daemon
-from mcpgateway.hub.retired import LIMIT
+from mcpgateway.hub.children.retired import LIMIT
 from mcpgateway.hub.sessions import handle
 from mcpgateway.observe.why import Diagnoser
 from mcpgateway.policy.stuck_calls import ProcessActivity

@@ -171,7 +171,7 @@ class ProbeTests:
         gateway = gateway_of(LEGACY, MODERN)
         gateway.launcher.hello = None
         client = ask(gateway, "server/discover")
-        for limit in (PROBE_S, gateway.switchboard.pool._around.handshake_s):
+        for limit in (PROBE_S, gateway.switchboard.pool._environment.handshake_s):
             assert client.heard is None
             if ends:
                 gateway.child.exit(1)
@@ -201,7 +201,7 @@ class ProbeTests:
             gateway.child.answer(gateway.child.asked("server/discover")[-1], DISCOVERED)
             assert gateway.switchboard.eras.known(gateway.switchboard.server("s")).modern is True
         else:
-            gateway.clock.advance(gateway.switchboard.pool._around.handshake_s)
+            gateway.clock.advance(gateway.switchboard.pool._environment.handshake_s)
             assert fell_back(client)
 
     @pytest.mark.parametrize("said", [{}, {"supportedVersions": ["2025-11-25"]}, {"supportedVersions": "x"}])

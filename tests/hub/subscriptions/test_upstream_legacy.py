@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 from twisted.internet.defer import Deferred, fail
+from twisted.logger import capturedLogs
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import BackendGone, BadReply, Cancelled, GatewayError, Overloaded
@@ -119,11 +123,11 @@ class MuteChild:
     """A child that answers when the test says so.
 
     :ivar asked: what it was asked for, in its order.
-    :ivar lost: what was said to be lost, and why.
+    :ivar logged: the events of the log.
     """
 
+    logged: list[dict[str, Any]]
     asked: list[str] = field(factory=list)
-    lost: list[tuple[str, str]] = field(factory=list)
     is_full: bool = False
     _open: list[Deferred[Envelope]] = field(factory=list)
 
@@ -145,9 +149,10 @@ class MuteChild:
         """Do not answer one."""
         self._open[nth].errback(why)
 
-    def refuses(self, uri: str, why: GatewayError) -> None:
-        """Be told what is lost."""
-        self.lost.append((uri, why.message))
+    @property
+    def lost(self) -> list[tuple[str, str]]:
+        """The resources that the log says are lost, and why."""
+        return [(each["uri"], str(each["why"])) for each in self.logged if "uri" in each]
 
 
 @define(eq=False)
@@ -761,13 +766,14 @@ class PortionTests:
     URIS = [f"a:{number:04}" for number in range(3 * PORTION)]
 
     @pytest.fixture
-    def child(self) -> MuteChild:
+    def child(self) -> Iterator[MuteChild]:
         """A child that answers nothing."""
-        return MuteChild()
+        with capturedLogs() as logged:
+            yield MuteChild(logged)
 
     def asks(self, child: MuteChild, *held: str) -> Restoration:
         """It is asked for all of them; those that somebody is subscribed to are given, if any."""
-        asked = Restoration(child.ask, lambda uri: not held or uri in held, child.refuses)
+        asked = Restoration("fake", child.ask, lambda uri: not held or uri in held)
         asked.add(self.URIS)
         return asked
 

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from mcpgateway.hub.sessions import Session
 
 Claim = Callable[[Session, int, int], None]
-"""Has the process that a session belongs to watched (`mcpgateway.hub.owners.Owners.claim`)."""
+"""Has the process that a session belongs to watched (`mcpgateway.hub.owners.owners.Owners.claim`)."""
 
 Holders = Callable[[Collection[int]], Deferred[dict[int, int]]]
 

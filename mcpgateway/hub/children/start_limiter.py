@@ -6,11 +6,14 @@ from collections import deque
 from collections.abc import Callable
 
 
-class Gate:
-    """A counted door: whoever does not get in waits for somebody to leave, first come first served."""
+class StartLimiter:
+    """Counts the starts under way; others wait for their turn, first come first served.
+
+    :ivar limit: so many may be under way at once.
+    """
 
     def __init__(self, limit: int) -> None:
-        self._limit = self._free = limit
+        self.limit = self._free = limit
         self._is_admitting = False
         self._queue: deque[Callable[[], None]] = deque()
 
@@ -31,7 +34,7 @@ class Gate:
 
     def set_limit(self, limit: int) -> None:
         """Let another number in at once; those that are in stay."""
-        self._limit, more = limit, limit - self._limit
+        self.limit, more = limit, limit - self.limit
         self._free += more
         self._admit()
 

@@ -1,0 +1,87 @@
+"""Who is let in, and to which servers: the parts in front of the hub, as the settings say it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import frozen
+from twisted.logger import Logger
+
+from mcpgateway.config.gateway_settings import GatewaySettings
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.config.security import Issuer
+from mcpgateway.config.settings import Settings
+from mcpgateway.errors import ConfigError
+from mcpgateway.frontends.http.guard import Guard
+from mcpgateway.frontends.http.peers import Callers
+from mcpgateway.frontends.http.router import Root
+from mcpgateway.hub.views import ViewsConfig
+from mcpgateway.manage.credentials import Bearers
+from mcpgateway.manage.departed_principals import Leaving
+from mcpgateway.policy.access import AccessPolicy, networks
+from mcpgateway.views.specs import view_specs
+
+
+@frozen
+class Admission:
+    """The parts in front of the hub that follow the settings: who is let in, and to which servers.
+
+    :ivar reroute: sends requests of the gateway through the proxies that the settings name.
+    :ivar leaving: revokes the grants of principals that have departed.
+    """
+
+    root: Root
+    guard: Guard
+    callers: Callers
+    bearers: Bearers
+    trust: Callable[[Issuer], None]
+    reroute: Callable[[Settings], None]
+    leaving: Leaving
+
+    log = Logger()
+
+    def tick(self) -> None:
+        """One second has passed."""
+        if self.guard.access_tokens is not None:
+            self.guard.access_tokens.tick()
+
+    def adopt(self, ways: ViewsConfig, servers: tuple[ServerSpec, ...]) -> None:
+        """Put other settings into force."""
+        gateway = ways.gateway
+        self.callers.adopt(trusts_others=gateway.trust_other_users)
+        self.bearers.admit_keys(gateway.security.api_keys, gateway.security.project_tokens)
+        self.guard.adopt(policy_of(gateway))
+        try:
+            self.trust(gateway.security.oauth)
+        except ConfigError as why:
+            self.log.error("no tokens of an issuer are taken: {why}", event="issuer.refused", why=str(why))
+        self.leaving.issuer = gateway.security.oauth.issuer
+        self.leaving.look()
+        self.root.set_limits(gateway.limits)
+        self.root.serve((*servers, *view_specs(ways)))
+
+
+def policy_of(settings: GatewaySettings) -> AccessPolicy:
+    """The access policy that the settings describe."""
+    host, origin = place_of_public(settings.public_url)
+    return AccessPolicy(
+        frozenset(each.lower().encode() for each in (*settings.allowed_hosts, *host)),
+        frozenset(each.encode() for each in (*settings.allowed_origins, *origin)),
+        settings.allow_remote,
+        settings.auth_mcp_transport == "bearer-required",
+        settings.auth_mcp_transport == "loopback-only",
+        networks(settings.security.trusted_ips),
+        open_loopback=settings.open_loopback_admin,
+        is_public=bool(settings.public_url),
+    )
+
+
+def place_of_public(url: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The host and the origin of the gateway's public address, as browsers send them; nothing without one."""
+    if not url:
+        return (), ()
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return (f"[{host}]" if ":" in host else host,), (f"{parts.scheme}://{parts.netloc.lower()}",)

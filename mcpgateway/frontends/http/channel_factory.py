@@ -1,0 +1,102 @@
+"""All connections of the HTTP server: each is made here, told of each second, and shut down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator
+
+from twisted.internet.interfaces import IAddress, IProtocolFactory, IReactorTime
+from zope.interface import implementer
+
+from mcpgateway.frontends.http.channel import Channel
+from mcpgateway.frontends.http.exchange import Exchange
+from mcpgateway.frontends.http.peers import Find, HttpPeer, Introduce, by_address
+from mcpgateway.frontends.http.phases import BUSY, CLOSING
+from mcpgateway.frontends.http.shared_state import SharedState
+from mcpgateway.interfaces import IDoor
+
+PARKED_LIMIT = 500  # connections that are passed on; a program may be begun with 1024 files
+
+
+@implementer(IProtocolFactory)
+class ChannelFactory:
+    """Makes a channel for each connection, and tells all of them the time.
+
+    :param introduce: identifies the client of a new connection.
+    :param find: finds the processes that hold sockets.
+    :ivar connections: the open ones.
+    :ivar shared: the state that they share.
+    """
+
+    def __init__(
+        self,
+        door: IDoor,
+        clock: IReactorTime | None = None,
+        introduce: Introduce = by_address,
+        find: Find | None = None,
+    ) -> None:
+        self.connections: set[Channel] = set()
+        self.shared = SharedState(door, self._callers, clock, introduce, find)
+
+    def _callers(self) -> Iterator[HttpPeer]:
+        return (each.caller for each in self.connections)
+
+    def doStart(self) -> None:
+        """A port has begun to listen."""
+
+    def doStop(self) -> None:
+        """A port has stopped listening."""
+
+    def buildProtocol(self, addr: IAddress | None) -> Channel:
+        """A channel for a new connection."""
+        return Channel(self.shared, self.connections)
+
+    def sweep(self) -> None:
+        """One second has passed."""
+        self.shared.tick()
+        for channel in list(self.connections):
+            channel.tick()
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether a request waits for its answer."""
+        return any(channel.phase == BUSY for channel in self.connections)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is being read, answered, or about to be."""
+        return any(channel.phase < CLOSING and not channel.is_parked for channel in self.connections)
+
+    def park(self) -> None:
+        """Answer the requests under way and read no others; the connections stay open for the next process."""
+        self.shared.is_parking = True
+        for count, channel in enumerate(list(self.connections)):
+            if count < PARKED_LIMIT:
+                channel.park()
+            else:
+                channel.close_when_idle()
+
+    def parked(self) -> list[int]:
+        """The descriptors of the connections that are kept."""
+        return [each.transport.fileno() for each in self.connections if each.is_parked]
+
+    def drain(self) -> None:
+        """Close the idle connections now, and each other one after its answer."""
+        self.shared.is_parking = False
+        self.shared.is_draining = True
+        for channel in list(self.connections):
+            channel.close_when_idle()
+
+    def hang_up(self, principals: Container[str]) -> None:
+        """End the streams of principals whose credentials have been revoked."""
+        self.hang_up_where(lambda exchange: exchange.principal in principals)
+
+    def hang_up_where(self, is_over: Callable[[Exchange], bool]) -> None:
+        """End the streams of which this is true."""
+        for channel in list(self.connections):
+            channel.hang_up(is_over)
+
+    def abort_all(self) -> None:
+        """Cut every connection, but for those that are kept for the next process."""
+        for channel in list(self.connections):
+            if not channel.is_parked:
+                channel.abort()

@@ -1,0 +1,36 @@
+"""The sessions at legacy servers for requests of modern clients that want log messages."""
+
+from __future__ import annotations
+
+from attrs import define, field
+
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.hub.pool import Pool
+from mcpgateway.hub.sessions import Session, Sessions
+from mcpgateway.policy.client_requests import Offer, name_of
+from mcpgateway.policy.sharing import Variant, variant_of
+from mcpgateway.protocol import jsonrpc
+from mcpgateway.protocol.versions import LATEST_LEGACY
+
+
+@define(eq=False)
+class LevelledSessions:
+    """One session for each log level; it stands for all clients of a principal that can be asked the same."""
+
+    _pool: Pool
+    _sessions: Sessions
+    _kept: dict[tuple[Variant, str, str, str], Session] = field(init=False, factory=dict)
+
+    def session(self, server: ServerSpec, principal: str, level: str, offer: Offer) -> Session:
+        """The session of a request that wants the messages of a level."""
+        # The server has one level for all; what it is set to is what the most verbose of its sessions asks for.
+        key = (variant_of(server), principal, level, name_of(offer))
+        session = self._kept.get(key)
+        if session is None or self._sessions.named(session.id) is not session:
+            params = {"capabilities": jsonrpc.raw(offer)}
+            session = self._sessions.open_unlisted(server, principal, LATEST_LEGACY, params)
+            session.level, session.has_level, session.stands_for_many = level, True, True
+            self._kept[key] = session
+            self._pool.slot_for(session)
+        session.seen = self._sessions.now
+        return session

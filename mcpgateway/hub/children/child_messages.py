@@ -1,0 +1,93 @@
+"""What a server's child says unasked, on its way from its conversation to the rest of the hub."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import define
+from msgspec import Raw
+
+from mcpgateway.backends.conversation import Conversation
+from mcpgateway.errors import UnknownMethod
+from mcpgateway.hub.slot_environment import SlotEnvironment
+from mcpgateway.interfaces import Request
+from mcpgateway.protocol import legacy
+from mcpgateway.protocol.jsonrpc import Envelope
+
+if TYPE_CHECKING:
+    from mcpgateway.hub.catalog.recorded import Snapshot
+    from mcpgateway.hub.limits.call_limiter import Limiter
+    from mcpgateway.hub.subscriptions.upstream_modern import Listening
+    from mcpgateway.hub.upstream import Upstream
+
+TOOLS_CHANGED = "notifications/tools/list_changed"
+
+
+class SpeakingSlot(Protocol):
+    """The parts of a slot that its child's messages concern.
+
+    :ivar dismissed: the conversation with the latest child that was told to end.
+    """
+
+    dismissed: Conversation | None
+    snapshot: Snapshot | None
+    limiter: Limiter | None
+    listening: Listening | None
+
+    @property
+    def speaking(self) -> Conversation | None:
+        """The conversation with the child that is being started, or runs."""
+
+
+@define(eq=False)
+class ChildMessages:
+    """Passes on what the current child of a slot says; a former child is heard no more.
+
+    :ivar _upstream: the same slot, as the hub's listeners know it.
+    """
+
+    _slot: SpeakingSlot
+    _upstream: Upstream
+    _environment: SlotEnvironment
+
+    def noticed(self, backend: Conversation, method: str, message: Envelope) -> None:
+        """A notification."""
+        slot = self._slot
+        if backend is not slot.speaking:
+            return
+        if slot.snapshot is not None:
+            slot.snapshot.changed(method)
+        self._outdate(method)
+        if slot.listening is None or not slot.listening.noticed(method, message):
+            self._environment.listener.noticed(self._upstream, method, message)
+
+    def changed(self, method: str, what: str | None) -> None:
+        """A child of the modern era has said on its stream that something has changed."""
+        self._outdate(method)
+        self._environment.listener.changed(self._upstream, method, what)
+
+    def _outdate(self, method: str) -> None:
+        if method == TOOLS_CHANGED and self._slot.limiter is not None:
+            self._slot.limiter.outdate()
+
+    def asked(self, backend: Conversation, method: str, message: Envelope) -> None:
+        """A question."""
+        if backend is self._slot.speaking:
+            self._environment.listener.asked(self._upstream, method, message)
+            if self._slot.limiter is not None:  # not before it is told whose question it is
+                self._slot.limiter.asks(self._upstream)
+        elif backend is not self._slot.dismissed:
+            backend.reply(
+                message, UnknownMethod(f"Method not found: {method} (another child is in your place)")
+            )
+
+    def progressed(self, backend: Conversation, number: int, params: Envelope, message: Envelope) -> None:
+        """Progress of a call that has been answered."""
+        if backend is self._slot.speaking:
+            self._environment.listener.progressed(self._upstream, number, params, message)
+
+    def refused(self, backend: Conversation, call: Request, error: Raw) -> None:
+        """A call is answered with an error of the child's."""
+        if self._environment.locks is not None:
+            self._environment.locks.heard(self._upstream, legacy.error_text(error))
+        self._environment.listener.refused(self._upstream, call, error)

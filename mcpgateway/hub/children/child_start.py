@@ -1,0 +1,144 @@
+"""One start of a server's child: from its turn among all that start to its answer to the handshake."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from mcpgateway.backends.conversation import Conversation
+from mcpgateway.config.model import ServerSpec
+from mcpgateway.errors import GatewayError, HandshakeFailed, HandshakeLate, HandshakeRefused, of_server
+from mcpgateway.hub.health.watch import Watch
+from mcpgateway.hub.slot_environment import SlotEnvironment
+from mcpgateway.interfaces import Launch
+from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.protocol.versions import Era
+
+PERMIT_S = 5.0  # after that a child only waits, as for a download, and keeps no other from starting
+
+
+class StartOwner(Protocol):
+    """The slot whose child is started.
+
+    :ivar dismissed: the conversation with the latest child that was told to end.
+    """
+
+    server: ServerSpec
+    era: Era
+    watch: Watch
+    dismissed: Conversation | None
+
+    @property
+    def speaking(self) -> Conversation | None:
+        """The conversation with the child that is being started, or runs."""
+
+    def spawning(self) -> tuple[Conversation, dict[str, Any]]:
+        """Begin a conversation with the next child; also returns what the child is told of its clients."""
+
+    def greeted(self, hello: Envelope, conversation: Conversation) -> None:
+        """The child has answered the handshake."""
+
+    def give_up(self, conversation: Conversation, why: GatewayError) -> None:
+        """The child could not be started, or failed its handshake."""
+
+
+@define(eq=False)
+class ChildStart:
+    """Starts one child for a slot, as soon as few enough others are being started.
+
+    A start whose child is not the slot's any more does nothing and reports nothing.
+    """
+
+    _owner: StartOwner
+    _environment: SlotEnvironment
+    _permit: IDelayedCall | None = field(init=False, default=None)  # to start; given back in time
+
+    log = Logger()
+
+    def begin(self) -> None:
+        """Spawn the child when it is its turn."""
+        self._environment.start_limiter.enter(self._spawn)
+
+    def call_off(self) -> None:
+        """Spawn nothing, where nothing was spawned."""
+        self._environment.start_limiter.withdraw(self._spawn)
+        self.release()
+
+    def release(self) -> None:
+        """Let the next child start: this one has started, or failed to."""
+        permit, self._permit = self._permit, None
+        if permit is not None:
+            if permit.active():
+                permit.cancel()
+            self._environment.start_limiter.leave()
+
+    def _spawn(self) -> None:
+        environment, server = self._environment, self._owner.server
+        self._permit = environment.clock.callLater(PERMIT_S, self.release)
+        conversation, params = self._owner.spawning()
+        launch = Launch(
+            server.name,
+            server.command,
+            server.env,
+            server.cwd,
+            server.reach,
+            self._owner.era,
+            as_written=not server.resolve,
+            connect_s=server.lazy.connect_s,
+            principal=server.principal,
+        )
+        prepared: Deferred[Launch] = environment.launcher.prepare(launch)
+        prepared.addCallback(self._launch, conversation, params).addErrback(self._broken, conversation)
+
+    def _launch(self, launch: Launch, conversation: Conversation, params: dict[str, Any]) -> None:
+        owner, environment = self._owner, self._environment
+        if conversation is not owner.speaking:
+            return  # it was called off while it was found out how it is best started
+        owner.watch.launching(launch)
+        try:
+            conversation.backend = environment.launcher.launch(launch, conversation)
+        except GatewayError as why:
+            owner.give_up(conversation, why)
+            return
+        greeting = conversation.meet(params)
+        limit = min(launch.connect_s or environment.handshake_s, environment.hurry_s)
+        late = environment.clock.callLater(limit, self._late, conversation, limit)
+        greeting.addBoth(_in_time, late)
+        greeting.addCallbacks(
+            owner.greeted, self._refused, callbackArgs=(conversation,), errbackArgs=(conversation,)
+        )
+        greeting.addErrback(self._broken, conversation)
+
+    def _late(self, conversation: Conversation, limit: float) -> None:
+        if conversation is self._owner.dismissed:
+            return
+        what = f"{self._owner.server.name} did not answer the handshake within {limit:g} s"
+        self._owner.give_up(conversation, HandshakeLate(what, _last_words(conversation)))
+
+    def _refused(self, why: Failure, conversation: Conversation) -> None:
+        why.trap(GatewayError)
+        if conversation is self._owner.dismissed:
+            return  # a child that was told to end greets no more, which is no fault of its server
+        kind = HandshakeRefused if why.check(HandshakeRefused) else HandshakeFailed
+        text = of_server(self._owner.server.name, str(why.value))
+        self._owner.give_up(conversation, kind(text, _last_words(conversation)))
+
+    def _broken(self, why: Failure, conversation: Conversation) -> None:
+        name = self._owner.server.name
+        self.log.failure("the handshake of {server} broke", why, event="handshake.broken", server=name)
+        self._owner.give_up(conversation, HandshakeFailed(f"{name}: the handshake broke"))
+
+
+def _last_words(conversation: Conversation) -> str:
+    return conversation.backend.stderr_tail() if conversation.backend is not None else ""
+
+
+def _in_time(result: Any, late: IDelayedCall) -> Any:
+    if late.active():
+        late.cancel()
+    return result

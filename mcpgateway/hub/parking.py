@@ -1,0 +1,88 @@
+"""Calls of modern clients that wait for an answer of their client, each to be found by the state that the client holds.
+
+A modern client is asked by the answer to its request: ``input_required``, with the questions and a sealed state.  The
+request that it sends next brings the answers and the state, and takes the parked call's place (MCP 2026-07-28, "Multi
+Round-Trip Requests").  A state is good once, for a while, and for the same principal, server, method and arguments.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Generic, Protocol, TypeVar
+
+from attrs import define, field
+
+from mcpgateway.interfaces import Request
+from mcpgateway.protocol import jsonrpc, modern, peek
+from mcpgateway.protocol.jsonrpc import Envelope
+from mcpgateway.protocol.request_states import HANDLE_BYTES, RequestStates
+
+PARKED_TICKS = 600  # a human may have to decide
+PARKED_LIMIT = 1000
+PARKED_OF_PRINCIPAL = 100
+
+StateKey = tuple[str, str, str, bytes]
+"""Principal, server, method, digest of the arguments: a state is good for these only."""
+
+
+class ParkedCall(Protocol):
+    """A call that can be parked.
+
+    :ivar handle: names it while it is parked.
+    """
+
+    key: StateKey
+    handle: bytes
+
+
+C = TypeVar("C", bound=ParkedCall)
+
+
+@define(eq=False)
+class Parking(Generic[C]):
+    """The parked calls.
+
+    :ivar _seconds: the wall clock.
+    """
+
+    _states: RequestStates
+    _seconds: Callable[[], float]
+    _calls: dict[bytes, C] = field(init=False, factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def __iter__(self) -> Iterator[C]:
+        return iter(list(self._calls.values()))
+
+    def has_room(self, call: C) -> bool:
+        """Whether a call may be parked beside those that are."""
+        of_principal = sum(each.key[0] == call.key[0] for each in self._calls.values())
+        return len(self._calls) < PARKED_LIMIT and of_principal < PARKED_OF_PRINCIPAL
+
+    def park(self, call: C, client: Request | None, questions: Mapping[str, Any]) -> None:
+        """Park a call, and ask its client.
+
+        :param client: the client's request, which is answered with the questions; None where it has gone.
+        """
+        call.handle = secrets.token_bytes(HANDLE_BYTES)
+        self._calls[call.handle] = call
+        if client is None:
+            return
+        result = {
+            "resultType": modern.INPUT_REQUIRED,
+            "inputRequests": questions,
+            "requestState": self._states.seal(call.handle, int(self._seconds()) + PARKED_TICKS, *call.key),
+        }
+        client.sink.answered(client, jsonrpc.result(jsonrpc.NULL, result))
+
+    def find(self, params: Envelope, key: StateKey) -> C | None:
+        """The parked call whose state these parameters bring back; it stays parked. None where there is none."""
+        state = peek.text(params, "requestState", jsonrpc.URI_LIMIT) or ""
+        handle = self._states.open(state, int(self._seconds()), *key)
+        return self._calls.get(handle) if handle is not None else None
+
+    def remove(self, call: C) -> None:
+        """Park a call no more."""
+        self._calls.pop(call.handle, None)
