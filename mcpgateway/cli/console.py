@@ -18,6 +18,14 @@ DONE, FAILED, UNREACHABLE, DRIFT, ROLLED_BACK = range(5)
 """Exit codes: done; an error, or findings; no gateway answers; files are not as they should be; all was undone."""
 
 SPINS_AFTER_S = 0.5
+STATE_COLOURS = {
+    "running": "green",
+    "idle": "cyan",
+    "stopped": "cyan",
+    "degraded": "yellow",
+    "needs login": "yellow",
+    "error": "red",
+}
 HELP = "mcpgateway COMMAND --help says what a command takes, mcpgateway doctor looks for what is wrong"
 
 
@@ -41,6 +49,15 @@ class Trouble(click.ClickException):
         paragraph(styled("mcpgateway: ", fg="red"), self.message, err=True)
         if self.hint:
             say(f"  {self.hint}", err=True, dim=True)
+
+
+def only_here(globals_: Globals, command: str) -> None:
+    """Refuse options that name a gateway, for a command that works on this machine.
+
+    :raise click.UsageError: ``--url`` or ``--token-file`` was given.
+    """
+    if globals_.url or globals_.token_file:
+        raise click.UsageError(f"{command}: --url and --token-file do not apply: it works on this machine")
 
 
 def fail(message: str, hint: str = "", code: int = FAILED) -> NoReturn:
@@ -152,6 +169,27 @@ def format_duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}m {whole % 60}s"
     return f"{whole // 3600}h {whole // 60 % 60}m"
+
+
+def local_time(at: str) -> str:
+    """A time of the gateway's (ISO 8601) in this machine's zone: ``11-23 06:20:00``; other texts stay as they are."""
+    from datetime import datetime
+
+    try:
+        return datetime.fromisoformat(at).astimezone().strftime("%m-%d %H:%M:%S")
+    except ValueError:
+        return at
+
+
+def heading(text: str) -> None:
+    """Write a heading, after an empty line."""
+    say()
+    say(text, bold=True)
+
+
+def coloured(state: str) -> Styled:
+    """The state of a server, in its colour."""
+    return styled(state, fg=STATE_COLOURS.get(state))
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Part]]) -> None:

@@ -1,4 +1,9 @@
-"""Commands that ask a route and print a table, as rows of data: the route, the columns, the sentence for no rows."""
+"""Commands that ask a route of the gateway, as rows of data.
+
+row            says
+`TableQuery`   the route, the columns of the table, the sentence for no rows
+`RouteVerb`    the route, what is sent, the sentence that reports success
+"""
 
 from __future__ import annotations
 
@@ -7,21 +12,63 @@ from contextlib import nullcontext
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
+import click
+
 from mcpgateway.cli.client import LIMIT_S, GatewayClient
-from mcpgateway.cli.console import Part, answer, say, spinner, table
+from mcpgateway.cli.console import Part, answer, paragraph, say, spinner, table
 from mcpgateway.cli.context import Globals
 
 Cell = Callable[[Mapping[str, Any]], Part]
+NO_GATEWAY = "what answers there is no gateway"
+
+
+def ask(  # noqa: PLR0913 - each is a part of the request
+    globals_: Globals,
+    route: str,
+    *,
+    method: str = "GET",
+    params: Mapping[str, object] | None = None,
+    body: object = None,
+    limit_s: float = LIMIT_S,
+    waits: str = "",
+    is_admin: bool = False,
+    headers: Mapping[str, str] | None = None,
+    has: str = "",
+    **names: Any,
+) -> Any:
+    """Ask the gateway; return the body of its answer, decoded from JSON.
+
+    :param route: the path; ``{name}`` stands for an argument.
+    :param params: the parameters of the URL's query; empty ones are left out.
+    :param waits: the text of the spinner; empty for no spinner.
+    :param has: a member that the answer of a gateway has; empty where the answer may be any value.
+    :param names: the arguments of the route.
+    :raise Trouble: no gateway answers, or it refuses.
+    """
+    path = route.format_map({name: quote(str(value), safe="") for name, value in names.items()})
+    query = {name: str(value) for name, value in (params or {}).items() if value}
+    client = GatewayClient(globals_, is_admin=is_admin)
+    with spinner(waits) if waits else nullcontext():
+        found = client.told(
+            path + (f"?{urlencode(query)}" if query else ""),
+            method=method,
+            body=body,
+            limit_s=limit_s,
+            headers=headers,
+        )
+    if has and not (isinstance(found, dict) and has in found):
+        client.unreachable(NO_GATEWAY)
+    return found
 
 
 class TableQuery(NamedTuple):
-    """One question to the gateway, and how a person reads its answer.
+    """A question whose answer is a list of rows.
 
     :ivar route: the path; ``{name}`` stands for an argument.
     :ivar columns: the cell of each column, by its title.
     :ivar key: the member of the answer that holds the rows; empty where the answer is the rows.
     :ivar none: the sentence that stands for no rows.
-    :ivar waits: what a person is shown while the gateway works; empty for nothing.
+    :ivar waits: the text of the spinner; empty for no spinner.
     """
 
     route: str
@@ -37,42 +84,40 @@ class TableQuery(NamedTuple):
         globals_: Globals,
         params: Mapping[str, object] | None = None,
         body: object = None,
-        **names: str,
+        **names: Any,
     ) -> Any:
-        """Ask the gateway; its answer, in which `rows` finds the rows.
+        """Ask the gateway; return its answer, in which `rows` finds the rows.
 
-        :param params: of the URL's query; empty ones are left out.
-        :param names: the arguments that stand in the route.
         :raise Trouble: no gateway answers, or it refuses.
         """
-        path = self.route.format_map({name: quote(value, safe="") for name, value in names.items()})
-        said = {name: str(value) for name, value in (params or {}).items() if value}
-        client = GatewayClient(globals_)
-        with spinner(self.waits) if self.waits else nullcontext():
-            found = client.told(
-                path + (f"?{urlencode(said)}" if said else ""),
-                method=self.method,
-                body=body,
-                limit_s=self.limit_s,
-            )
+        found = ask(
+            globals_,
+            self.route,
+            method=self.method,
+            params=params,
+            body=body,
+            limit_s=self.limit_s,
+            waits=self.waits,
+            **names,
+        )
         if not isinstance(self._held(found), list):
-            client.unreachable("what answers there is no gateway")
+            GatewayClient(globals_).unreachable(NO_GATEWAY)
         return found
 
     def rows(self, found: Any) -> list[dict[str, Any]]:
-        """The rows of an answer."""
+        """Return the rows of an answer."""
         return [each for each in self._held(found) if isinstance(each, dict)]
 
     def tell(self, found: Any) -> None:
         """Print an answer for a person."""
         rows = self.rows(found)
         if rows:
-            table(list(self.columns), [[cell(each) for cell in self.columns.values()] for each in rows])
+            rows_table(self.columns, rows)
         else:
             say(self.none)
 
-    def run(self, globals_: Globals, params: Mapping[str, object] | None = None, **names: str) -> Any:
-        """Ask, and print the answer as JSON or as a table; the answer."""
+    def run(self, globals_: Globals, params: Mapping[str, object] | None = None, **names: Any) -> Any:
+        """Ask, print the answer as JSON or as a table, and return it."""
         found = self.ask(globals_, params, **names)
         answer(globals_, found, lambda: self.tell(found))
         return found
@@ -83,9 +128,95 @@ class TableQuery(NamedTuple):
         return found.get(self.key) if isinstance(found, dict) else None
 
 
-def text(key: str, absent: str = "") -> Cell:
-    """A cell that shows a member as it is.
+class RouteVerb(NamedTuple):
+    """A request that changes something, and the sentence that reports its success.
 
-    :param absent: shown where there is none, or an empty one.
+    :ivar route: the path; ``{name}`` stands for an argument.
+    :ivar done: the sentence; it may name arguments (``{name}``) and members of the answer (``{found[id]}``).
+    :ivar body: what is sent; None sends no body.
+    :ivar is_admin: the request needs the admin token, unless it goes over the socket.
+    """
+
+    route: str
+    method: str
+    done: str
+    body: object = None
+    limit_s: float = LIMIT_S
+    waits: str = ""
+    is_admin: bool = False
+
+    def run(
+        self,
+        globals_: Globals,
+        body: object = None,
+        params: Mapping[str, object] | None = None,
+        **names: Any,
+    ) -> Any:
+        """Send the request, print what has been done, and return the answer.
+
+        :param body: in place of the row's own.
+        :raise Trouble: no gateway answers, or it refuses.
+        """
+        found = ask(
+            globals_,
+            self.route,
+            method=self.method,
+            params=params,
+            body=self.body if body is None else body,
+            limit_s=self.limit_s,
+            waits=self.waits,
+            is_admin=self.is_admin,
+            **names,
+        )
+        answer(globals_, found, lambda: report(self.done.format(found=found, **names), found))
+        return found
+
+    def command(
+        self,
+        word: str,
+        says: str,
+        *parameters: Callable[[Any], Any],
+        body: Callable[..., object] | None = None,
+    ) -> click.Command:
+        """Make a command of this row.
+
+        :param says: the help text.
+        :param parameters: the command's arguments and options; the route and the sentence know them by name.
+        :param body: makes what is sent from all of them but ``name``.
+        """
+
+        @click.pass_obj
+        def carry_out(globals_: Globals, /, **said: Any) -> None:
+            sent = {key: value for key, value in said.items() if key != "name"}
+            self.run(globals_, body(**sent) if body is not None else None, **said)
+
+        made: Any = carry_out
+        for each in reversed(parameters):
+            made = each(made)
+        return click.command(word, help=says)(made)
+
+
+def report(sentence: str, found: Any) -> None:
+    """Say what has been done, and the hint that the gateway adds to its answer."""
+    paragraph(sentence)
+    hint = found.get("hint") if isinstance(found, dict) else ""
+    if hint:
+        say(f"  {hint}")
+
+
+def rows_table(columns: Mapping[str, Cell], rows: list[dict[str, Any]]) -> None:
+    """Print rows as a table."""
+    table(list(columns), [[cell(each) for cell in columns.values()] for each in rows])
+
+
+def text(key: str, absent: str = "") -> Cell:
+    """Make a cell that shows a member as it is.
+
+    :param absent: shown where the member is missing or empty.
     """
     return lambda row: str(row.get(key) or absent)
+
+
+def number(key: str) -> Cell:
+    """Make a cell that shows a number, its thousands apart."""
+    return lambda row: f"{row.get(key) or 0:,}"

@@ -7,9 +7,11 @@ be left out of it: the name alone takes it from the environment, or else from wh
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import click
 
@@ -18,6 +20,7 @@ from mcpgateway.cli.console import fail
 VALUE_LIMIT = 65_536  # characters of a value on stdin
 FILE_LIMIT = 1_048_576
 STDIN = "-"
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 
 
 def pairs(said: Iterable[str], option: str, *, separator: str = "=") -> dict[str, str]:
@@ -81,6 +84,53 @@ def of_file(path: str) -> dict[str, str]:
         fail(f"{path}: is no text")
     except ConfigError as why:
         fail(str(why))
+
+
+class TimeOption(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """An option's time, in seconds: ``500ms``, ``30s``, ``12h``, ``8w``; a bare number is of seconds.
+
+    :param longest_s: the limit.
+    :param example: times that an error names.
+    """
+
+    name = "time"
+
+    def __init__(self, longest_s: float = 86_400.0, example: str = "30s") -> None:
+        self._longest_s = longest_s
+        self._example = example
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read the text of an option."""
+        text = str(value)
+        unit = next((each for each in UNITS if text.endswith(each)), "")
+        try:
+            found = float(text.removesuffix(unit)) * UNITS.get(unit, 1.0)
+        except ValueError:
+            found = 0.0
+        if not 0 < found <= self._longest_s:
+            self.fail(f"found {text!r}; expected a time such as {self._example}", param, ctx)
+        return found
+
+
+def json_object(text: str, option: str, example: str) -> dict[str, Any]:
+    """The JSON object that an option gives: itself, ``@FILE``, or ``-`` for stdin.
+
+    :raise Trouble: the file cannot be read, or holds no object; its text, which may hold secrets, is not shown.
+    """
+    try:
+        if text == STDIN:
+            text = sys.stdin.read(FILE_LIMIT)
+        elif text.startswith("@"):
+            with open(os.path.expanduser(text[1:]), encoding="utf-8") as file:
+                text = file.read(FILE_LIMIT)
+        found = json.loads(text)
+    except OSError as why:
+        fail(f"{option}: {why.filename}: {why.strerror}")
+    except ValueError:
+        fail(f"{option}: is no JSON")
+    if not isinstance(found, dict):
+        fail(f"{option}: expected an object", f"such as '{example}'")
+    return found
 
 
 class Expanding:

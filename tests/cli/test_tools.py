@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import sys
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -59,15 +58,6 @@ class ArgumentTests:
         """A schema that says nothing, or nonsense, leaves text."""
         for schema in (None, {}, {"properties": []}, {"properties": {"a": True}}):
             assert tools._pairs(("a=1",), schema) == {"a": "1"}
-
-    def test_all_at_once(self, tmp_path: Path) -> None:
-        """All arguments may come as an object, also from a file."""
-        file = tmp_path / "args.json"
-        file.write_text('{"a": 1}')
-        assert tools._object(f"@{file}") == tools._object('{"a": 1}') == {"a": 1}
-        for each in ("[]", "{", f"@{tmp_path}/none"):
-            with pytest.raises(Trouble):
-                tools._object(each)
 
 
 class ResultTests:

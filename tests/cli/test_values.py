@@ -1,9 +1,12 @@
 """What the words of a command become before the gateway gets them."""
 
+from pathlib import Path
+
+import click
 import pytest
 
 from mcpgateway.cli.console import Trouble
-from mcpgateway.cli.values import Expanding
+from mcpgateway.cli.values import Expanding, TimeOption, json_object
 
 
 class ExpandingTests:
@@ -17,3 +20,34 @@ class ExpandingTests:
         """Nothing is asked for by a command, and what cannot be had does not silently become nothing."""
         with pytest.raises(Trouble, match="only taken from what is written into the configuration file"):
             Expanding({}, is_on=True).text(text)
+
+
+class ObjectTests:
+    """Options that take a JSON object."""
+
+    def test_all_at_once(self, tmp_path: Path) -> None:
+        """The object is the option itself, or stands in a file; anything else is an error that does not show it."""
+        file = tmp_path / "args.json"
+        file.write_text('{"a": 1}')
+        assert json_object(f"@{file}", "--x", "{}") == json_object('{"a": 1}', "--x", "{}") == {"a": 1}
+        for each in ("[]", '{"secret"', f"@{tmp_path}/none"):
+            with pytest.raises(Trouble, match="--x: ") as why:
+                json_object(each, "--x", "{}")
+            assert "secret" not in str(why.value)
+
+
+class DurationTests:
+    """Options that take a time."""
+
+    @pytest.mark.parametrize(
+        ("text", "seconds"), [("30", 30), ("500ms", 0.5), ("1.5m", 90), ("12h", 43_200), ("8w", 4_838_400)]
+    )
+    def test_units(self, text: str, seconds: float) -> None:
+        """A unit stands behind the number; without one it is of seconds."""
+        assert TimeOption(1e9).convert(text, None, None) == seconds
+
+    @pytest.mark.parametrize("text", ["", "0s", "-1s", "2d", "soon", "nan"])
+    def test_limit(self, text: str) -> None:
+        """What is no time, or longer than the limit, is an error that names a time."""
+        with pytest.raises(click.BadParameter, match="expected a time such as 30s"):
+            TimeOption().convert(text, None, None)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 import click
 
 from mcpgateway.cli.completion_values import server_names
-from mcpgateway.cli.console import DONE, FAILED, Part, answer, styled
+from mcpgateway.cli.console import DONE, FAILED, Part, answer, local_time, styled
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.queries import TableQuery
 
@@ -39,17 +38,10 @@ def _ended(record: Mapping[str, Any]) -> Part:
     return styled(outcome + (f": {record['error']}" if record.get("error") else ""), fg=COLOURS.get(outcome))
 
 
-def _clock(at: str) -> str:
-    try:
-        return datetime.fromisoformat(at).astimezone().strftime("%m-%d %H:%M:%S")
-    except ValueError:
-        return at
-
-
 ACTIVITY = TableQuery(
     "/api/v1/activity",
     {
-        "WHEN": lambda each: _clock(str(each.get("at"))),
+        "WHEN": lambda each: local_time(str(each.get("at"))),
         "ID": lambda each: str(each.get("id")),
         "WHAT": _what,
         "WHO": _who,

@@ -5,13 +5,25 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from mcpgateway.cli.completion_values import client_names, server_names
-from mcpgateway.cli.console import DONE, DRIFT, FAILED, ROLLED_BACK, answer, confirm, emit, fail, say, spinner
+from mcpgateway.cli.console import (
+    DONE,
+    DRIFT,
+    FAILED,
+    ROLLED_BACK,
+    answer,
+    confirm,
+    emit,
+    fail,
+    say,
+    spinner,
+)
 from mcpgateway.cli.context import Globals
+from mcpgateway.cli.files import careful, machine_of
 
 if TYPE_CHECKING:
     from mcpgateway.clientfiles.machine import Machine
@@ -19,7 +31,6 @@ if TYPE_CHECKING:
     from mcpgateway.clientfiles.report import Report
 
 Command = Callable[..., Any]
-T = TypeVar("T")
 HEALTH_S = 10.0
 WORKING = "going through the clients' files"
 
@@ -96,15 +107,15 @@ def detect(globals_: Globals) -> None:
     from mcpgateway.cli.client_tables import tell_detected
     from mcpgateway.clientfiles import immorterm, report
 
-    machine = _machine(globals_)
-    found = _careful(lambda: report.detected(machine))
+    machine = machine_of(globals_)
+    found = careful(lambda: report.detected(machine))
 
     def tell() -> None:
         tell_detected(found)
-        for line in _careful(lambda: immorterm.in_words(machine)):
+        for line in careful(lambda: immorterm.in_words(machine)):
             say(line, fg="yellow")
 
-    answer(globals_, {"detected": found, "immorterm": _careful(lambda: immorterm.as_json(machine))}, tell)
+    answer(globals_, {"detected": found, "immorterm": careful(lambda: immorterm.as_json(machine))}, tell)
 
 
 @clients.command("list")
@@ -114,7 +125,7 @@ def list_(globals_: Globals) -> None:
     from mcpgateway.cli.client_tables import tell_listed
     from mcpgateway.clientfiles import report
 
-    found = _careful(lambda: report.listed(_machine(globals_)))
+    found = careful(lambda: report.listed(machine_of(globals_)))
     answer(globals_, found, lambda: tell_listed(found))
 
 
@@ -127,7 +138,7 @@ def plan(globals_: Globals, /, **said: Any) -> None:
     from mcpgateway.cli.client_tables import tell_planned
     from mcpgateway.clientfiles import report
 
-    found = _planned(_machine(globals_), _wanted(said))
+    found = _planned(machine_of(globals_), _wanted(said))
     answer(globals_, report.planned(*found), lambda: tell_planned(*found))
 
 
@@ -145,7 +156,7 @@ def apply(context: click.Context, /, *, yes: bool, check: bool, **said: Any) -> 
     Their own servers are put back by `undo`, and by `mcpgateway stop` until the next start.
     """
     globals_: Globals = context.obj
-    machine, wanted = _machine(globals_), _wanted(said)
+    machine, wanted = machine_of(globals_), _wanted(said)
     if check or not yes:
         found = _planned(machine, wanted)
         is_change = bool(found.behind) or any(each.is_change for each in found.plans)
@@ -157,7 +168,7 @@ def apply(context: click.Context, /, *, yes: bool, check: bool, **said: Any) -> 
     from mcpgateway.clientfiles import enrolment
 
     with spinner(WORKING):
-        report = _careful(lambda: enrolment.apply(machine, wanted))
+        report = careful(lambda: enrolment.apply(machine, wanted))
     context.exit(_told(globals_, report))
 
 
@@ -183,7 +194,7 @@ def undo(context: click.Context, /, **said: Any) -> None:
 
     globals_: Globals = context.obj
     with spinner(WORKING):
-        report = _careful(lambda: enrolment.undo(_machine(globals_), _wanted(said)))
+        report = careful(lambda: enrolment.undo(machine_of(globals_), _wanted(said)))
     context.exit(_told(globals_, report))
 
 
@@ -194,7 +205,7 @@ def sync(context: click.Context) -> None:
     from mcpgateway.clientfiles.sync import sync as follow
 
     globals_: Globals = context.obj
-    report = _careful(lambda: follow(globals_.home, os.environ))
+    report = careful(lambda: follow(globals_.home, os.environ))
     emit(report.as_json())
     context.exit(ROLLED_BACK if report.rolled_back else DONE)
 
@@ -213,7 +224,7 @@ def deadman(context: click.Context, after: float) -> None:
     from mcpgateway.clientfiles.deadman import deadman as look
 
     globals_: Globals = context.obj
-    found = _careful(lambda: look(globals_.home, os.environ, after))
+    found = careful(lambda: look(globals_.home, os.environ, after))
     answer(globals_, found.as_json(), lambda: tell_watched(found))
     context.exit(FAILED if found.report is not None and found.report.errors else DONE)
 
@@ -225,7 +236,7 @@ def disable(context: click.Context) -> None:
     from mcpgateway.clientfiles import enrolment
 
     globals_: Globals = context.obj
-    report = _careful(lambda: enrolment.suspend(globals_.home, os.environ, enrolment.DISABLED))
+    report = careful(lambda: enrolment.suspend(globals_.home, os.environ, enrolment.DISABLED))
     context.exit(_told(globals_, report))
 
 
@@ -245,17 +256,11 @@ def enable(context: click.Context) -> None:
         said = remote.ask("/health", limit_s=HEALTH_S).value
     except Away as why:
         remote.unreachable(why)
-    report = _careful(lambda: enrolment.resume(globals_.home, os.environ, (enrolment.DISABLED,)))
+    report = careful(lambda: enrolment.resume(globals_.home, os.environ, (enrolment.DISABLED,)))
     if not report.errors and isinstance(said, dict) and said.get("disabled"):
         # What the ledger says is read by and by; where no client uses the gateway, it says nothing.
         remote.told("/api/gateway/enable", method="POST")
     context.exit(_told(globals_, report))
-
-
-def _machine(globals_: Globals) -> Machine:
-    from mcpgateway.clientfiles.machine import Machine
-
-    return Machine(globals_.home, os.environ)
 
 
 def _wanted(said: dict[str, Any]) -> WantedServer:
@@ -278,16 +283,7 @@ def _planned(machine: Machine, wanted: WantedServer) -> _Planned:
     from mcpgateway.clientfiles.plan import plan as work_out
 
     with spinner("reading the clients' files"):
-        return _careful(lambda: _Planned(work_out(machine, wanted), left_behind(machine)))
-
-
-def _careful(work: Callable[[], T]) -> T:
-    from mcpgateway.errors import ConfigError
-
-    try:
-        return work()
-    except ConfigError as why:
-        fail(str(why), getattr(why, "hint", "") or "")
+        return careful(lambda: _Planned(work_out(machine, wanted), left_behind(machine)))
 
 
 def _tell_plans(globals_: Globals, found: _Planned) -> None:

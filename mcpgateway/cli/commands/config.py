@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mcpgateway.cli.console import DONE, emit, fail
+from mcpgateway.cli.console import DONE, emit, fail, only_here
 from mcpgateway.cli.context import Globals
 
 if TYPE_CHECKING:
@@ -22,8 +22,7 @@ FILE = click.Path()
 def config(context: click.Context) -> None:
     """Look at the configuration, check it, and change it."""
     globals_: Globals = context.obj
-    if globals_.url or globals_.token_file:
-        raise click.UsageError("config: --url and --token-file do not apply: it works on this machine")
+    only_here(globals_, "config")
     if context.invoked_subcommand is None:
         raise click.UsageError(f"config: name a verb: {', '.join(sorted(config.commands))}")
 

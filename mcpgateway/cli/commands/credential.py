@@ -11,6 +11,7 @@ import click
 
 from mcpgateway.cli.console import DONE, FAILED, answer, emit, fail, table
 from mcpgateway.cli.context import Globals
+from mcpgateway.cli.files import careful
 
 if TYPE_CHECKING:
     from mcpgateway.cli.local.credentials import ServerCredentials
@@ -119,12 +120,8 @@ def _import(globals_: Globals, file: str, *, to_env_file: str | None, to_server:
 def _credentials(file: str, *, group: str, **said: Any) -> tuple[Credential, ...]:
     from mcpgateway.credentials.keepass import records
     from mcpgateway.credentials.records import credentials_of
-    from mcpgateway.errors import ConfigError
 
-    try:
-        return credentials_of(records(file, _lock(**said), group))
-    except ConfigError as why:
-        fail(str(why), why.hint)
+    return careful(lambda: credentials_of(records(file, _lock(**said), group)))
 
 
 def _lock(*, key_file: str, password_stdin: bool, password_file: str) -> Lock:
@@ -169,14 +166,10 @@ def _no_password(where: str, why: str) -> NoReturn:
 
 def _put(globals_: Globals, found: tuple[Credential, ...], env_file: str | None) -> tuple[Result, ...]:
     from mcpgateway.credentials.commands import to_env_file, to_server
-    from mcpgateway.errors import ConfigError
 
-    try:
-        if env_file is None:
-            return to_server(found, _patching(globals_))
-        return to_env_file(found, env_file)
-    except ConfigError as why:
-        fail(str(why), why.hint)
+    if env_file is None:
+        return careful(lambda: to_server(found, _patching(globals_)))
+    return careful(lambda: to_env_file(found, env_file))
 
 
 def _patching(globals_: Globals) -> Callable[[str, Mapping[str, Any]], ImportAnswer]:
@@ -237,15 +230,7 @@ def _held(globals_: Globals) -> list[ServerCredentials]:
     from mcpgateway.cli.local.credentials import held
     from mcpgateway.clientfiles.machine import as_it_runs
     from mcpgateway.clientfiles.reader import enrolled_files
-    from mcpgateway.errors import ConfigError
     from mcpgateway.system.settings import LoadOptions
 
-    try:
-        return list(
-            held(
-                as_it_runs(LoadOptions(home=globals_.named_home, enrolled=enrolled_files), globals_.home),
-                os.environ,
-            )
-        )
-    except ConfigError as why:
-        fail(str(why), why.hint)
+    options = LoadOptions(home=globals_.named_home, enrolled=enrolled_files)
+    return careful(lambda: list(held(as_it_runs(options, globals_.home), os.environ)))

@@ -11,11 +11,11 @@ import click
 
 from mcpgateway import escaping
 from mcpgateway.cli.client import Away, GatewayClient, Late, Shut
-from mcpgateway.cli.commands.validate import Seconds
 from mcpgateway.cli.completion_values import server_names
 from mcpgateway.cli.console import DONE, FAILED, emit, fail, is_dumb, is_terminal, say, styled, table
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.handover import hand_over
+from mcpgateway.cli.values import TimeOption
 
 PATH = "/api/v1/discover"
 POLL_S = 0.25
@@ -38,7 +38,7 @@ Tell = Callable[[dict[str, Any]], None]
 )
 @click.option(
     "--timeout",
-    type=Seconds(),
+    type=TimeOption(),
     default=TIMEOUT,
     show_default=True,
     help="For each server, such as 30s or 2m.",

@@ -8,13 +8,17 @@ from typing import Any
 import click
 
 from mcpgateway.cli.client import Away, GatewayClient, Late
-from mcpgateway.cli.console import DONE, FAILED, answer, emit, say, spinner, table
+from mcpgateway.cli.console import DONE, FAILED, answer, emit, say, spinner
 from mcpgateway.cli.context import Globals
+from mcpgateway.cli.queries import ask, rows_table, text
 
 STOP_S = 45.0  # running calls may take 30 s to end, and then servers are stopped
 POLL_S = 0.1
 ASK_S = 2.0
 DUMP_S = 30.0
+SLOTS = {"SLOT": text("server", "-")} | {
+    key.upper(): text(key, "-") for key in ("era", "state", "pid", "sessions", "load", "starts")
+}
 
 
 @click.command()
@@ -24,7 +28,7 @@ def dump(globals_: Globals) -> None:
 
     Slots, sessions, calls, timers, connections, descriptors and memory; on a terminal only how many.
     """
-    found = GatewayClient(globals_).told("/api/v1/debug/dump", limit_s=DUMP_S)
+    found = ask(globals_, "/api/v1/debug/dump", limit_s=DUMP_S)
     if globals_.as_json or not isinstance(found, dict):
         emit(found)
         return
@@ -42,14 +46,7 @@ def _tell(found: dict[str, Any]) -> None:
     slots = (found.get("slots") or {}).get("shown") or []
     if slots:
         say()
-        rows = [
-            tuple(
-                str(each.get(key) or "-")
-                for key in ("server", "era", "state", "pid", "sessions", "load", "starts")
-            )
-            for each in slots
-        ]
-        table(("SLOT", "ERA", "STATE", "PID", "SESSIONS", "LOAD", "STARTS"), rows)
+        rows_table(SLOTS, slots)
     say()
     say("mcpgateway dump --json has all of it", dim=True)
 

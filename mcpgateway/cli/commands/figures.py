@@ -7,11 +7,10 @@ from typing import Any
 
 import click
 
-from mcpgateway.cli.client import GatewayClient
-from mcpgateway.cli.commands.status import coloured
 from mcpgateway.cli.completion_values import server_names
-from mcpgateway.cli.console import answer, format_duration, say, table
+from mcpgateway.cli.console import answer, coloured, format_duration, say, table
 from mcpgateway.cli.context import Globals
+from mcpgateway.cli.queries import Cell, ask, number, rows_table, text
 
 BARS = "▁▂▃▄▅▆▇█"
 ORDERS = {
@@ -22,6 +21,17 @@ ORDERS = {
     "last": "lastCalledAt",
 }
 DAYS = 7
+SERVERS: dict[str, Cell] = {
+    "SERVER": text("name"),
+    "STATE": lambda each: coloured(each["status"] if each["enabled"] else "disabled"),
+    "CHILDREN": number("activeChildren"),
+    "CALLS": number("totalCalls"),
+    "REQUESTS": number("totalRequests"),
+    "RESTARTS": lambda each: str(each.get("restart_count", "")),
+    "MTBF": lambda each: each.get("mtbf", "") if each.get("restart_count") else "",
+    "UPTIME": text("uptime"),
+    "LAST CRASH": text("last_crash_at"),
+}
 
 
 @click.command()
@@ -47,10 +57,8 @@ def stats(globals_: Globals, server: str | None, sort: str, limit: int) -> None:
 
     With --json that is GET /api/health/stats, and of each server what GET /api/v1/metrics says.
     """
-    remote = GatewayClient(globals_)
-    found, lives = remote.told("/api/health/stats"), remote.told("/api/v1/metrics")
-    if not isinstance(found, dict) or not isinstance(lives, dict) or "toolStats" not in found:
-        remote.unreachable("what answers there is no gateway")
+    found = ask(globals_, "/api/health/stats", has="toolStats")
+    lives = ask(globals_, "/api/v1/metrics", has="servers")
     known = {each["name"]: each for each in lives["servers"]}
     found["servers"] = [{**known.get(each["name"], {}), **each} for each in found["servers"]]
     if server is not None:
@@ -96,36 +104,16 @@ def _tell_tools(tools: dict[str, dict[str, Any]], sort: str, limit: int, now: fl
 
 
 def _tell_servers(servers: list[dict[str, Any]]) -> None:
-    if not servers:
-        return
-    rows = [
-        (
-            each["name"],
-            coloured(each["status"] if each["enabled"] else "disabled"),
-            str(each["activeChildren"]),
-            f"{each['totalCalls']:,}",
-            f"{each['totalRequests']:,}",
-            str(each.get("restart_count", "")),
-            each.get("mtbf", "") if each.get("restart_count") else "",
-            each.get("uptime", ""),
-            each.get("last_crash_at", ""),
-        )
-        for each in servers
-    ]
-    say()
-    table(
-        ("SERVER", "STATE", "CHILDREN", "CALLS", "REQUESTS", "RESTARTS", "MTBF", "UPTIME", "LAST CRASH"), rows
-    )
+    if servers:
+        say()
+        rows_table(SERVERS, servers)
 
 
 @click.command()
 @click.pass_obj
 def savings(globals_: Globals) -> None:
     """Say what sharing saves: processes, memory, and tokens of models."""
-    remote = GatewayClient(globals_)
-    found = remote.told("/api/v1/savings")
-    if not isinstance(found, dict) or "processes" not in found:
-        remote.unreachable("what answers there is no gateway")
+    found = ask(globals_, "/api/v1/savings", has="processes")
     answer(globals_, found, lambda: tell_savings(found))
 
 

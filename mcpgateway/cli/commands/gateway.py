@@ -23,7 +23,7 @@ from mcpgateway.cli.client_files import (
     named_in,
     tell,
 )
-from mcpgateway.cli.console import DONE, FAILED, answer, emit, fail, say, spinner
+from mcpgateway.cli.console import DONE, FAILED, answer, emit, fail, only_here, say, spinner
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.gateway_process import gateway_pid
 from mcpgateway.cli.lazy import PassthroughCommand, behind
@@ -40,11 +40,6 @@ HEALTH_S = 5.0
 Command = TypeVar("Command", bound=Callable[..., Any])
 SERVED = "/api/v1/servers?tools=false"
 FOUND_NOTHING = "Gateway is not running (no state file found)."
-
-
-def _of_this_machine(globals_: Globals, name: str) -> None:
-    if globals_.url or globals_.token_file:
-        raise click.UsageError(f"{name}: --url and --token-file do not apply: it works on this machine")
 
 
 class _Seconds(click.FloatRange):
@@ -100,7 +95,7 @@ def start(
     one that crashed and has not been stopped gets the options it had, unless others are given.
     """
     globals_: Globals = context.obj
-    _of_this_machine(globals_, "start")
+    only_here(globals_, "start")
     options = _options(port, config, behind(context))
     # One that has crashed is wanted as it was: clients' files lead to its port.
     former = [] if options or gateway_pid(globals_.home) else startup.read_wanted(globals_.home) or []
@@ -223,7 +218,7 @@ def _served(globals_: Globals) -> list[str]:
 @click.pass_obj
 def stop(globals_: Globals, *, timeout: float, force: bool) -> int:
     """Give clients their own entries back, and end the gateway."""
-    _of_this_machine(globals_, "stop")
+    only_here(globals_, "stop")
     home = globals_.home
     pid = gateway_pid(home)
     had_state = read_state(home).exists
@@ -278,7 +273,7 @@ def restart(
     Options, and words behind --, replace all that it was started with.
     """
     globals_: Globals = context.obj
-    _of_this_machine(globals_, "restart")
+    only_here(globals_, "restart")
     home = globals_.home
     pid = gateway_pid(home)
     chosen = _options(port, config, behind(context))

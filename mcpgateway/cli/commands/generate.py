@@ -9,10 +9,10 @@ import click
 from mcpgateway.cli.completion_values import client_names, server_names
 from mcpgateway.cli.console import answer, fail, say, show
 from mcpgateway.cli.context import Globals
+from mcpgateway.cli.files import careful, machine_of
 
 if TYPE_CHECKING:
     from mcpgateway.clientfiles.generate import SnippetRequest
-    from mcpgateway.clientfiles.machine import Machine
 
 FORMS = ("shim", "proxy", "http", "single")
 OF_SERVERS = click.option(
@@ -59,12 +59,10 @@ def generate_config(globals_: Globals, client: str, servers: tuple[str, ...], fo
     FILE.backup.MILLISECONDS.
     """
     from mcpgateway.clientfiles.generate import SnippetForm, SnippetRequest, dialect_of
-    from mcpgateway.errors import ConfigError
 
-    try:
-        _generate(globals_, SnippetRequest(dialect_of(client), servers, SnippetForm(form)), output)
-    except ConfigError as why:
-        fail(str(why))
+    careful(
+        lambda: _generate(globals_, SnippetRequest(dialect_of(client), servers, SnippetForm(form)), output)
+    )
 
 
 def _generate(globals_: Globals, wish: SnippetRequest, output: str) -> None:
@@ -73,7 +71,7 @@ def _generate(globals_: Globals, wish: SnippetRequest, output: str) -> None:
 
     from mcpgateway.clientfiles.generate import entries, file_of, text_of, write
 
-    machine = _machine(globals_)
+    machine = machine_of(globals_)
     wanted = entries(wish, machine)
     if output == "-":
         file = file_of(wish.dialect, machine)
@@ -113,7 +111,7 @@ def snippet(globals_: Globals, client: str, servers: tuple[str, ...], form: str 
     from mcpgateway.errors import ConfigError
 
     try:
-        machine = _machine(globals_)
+        machine = machine_of(globals_)
         dialect = dialect_of(client)
         wanted = entries(SnippetRequest(dialect, servers, SnippetForm(form) if form else None), machine)
         file = file_of(dialect, machine)
@@ -127,11 +125,3 @@ def snippet(globals_: Globals, client: str, servers: tuple[str, ...], form: str 
         show(text, nl=False)
 
     answer(globals_, {"client": dialect.name, "file": file, "text": text}, tell)
-
-
-def _machine(globals_: Globals) -> Machine:
-    import os
-
-    from mcpgateway.clientfiles.machine import Machine
-
-    return Machine(globals_.home, os.environ)

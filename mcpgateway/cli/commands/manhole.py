@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import click
 
-from mcpgateway.cli.console import UNREACHABLE, fail
+from mcpgateway.cli.console import UNREACHABLE, fail, only_here
 from mcpgateway.cli.context import Globals
 from mcpgateway.shim import locations
 
@@ -35,8 +35,7 @@ def manhole(globals_: Globals, *, path: str | None) -> None:
     There are: gateway, pool, sessions, config. Ctrl-D leaves. What is typed blocks the gateway while it runs. Where
     stdin is no terminal, its lines are run and their results printed.
     """
-    if globals_.url or globals_.token_file:
-        raise click.UsageError("manhole: --url and --token-file do not apply: it works on this machine")
+    only_here(globals_, "manhole")
     path = os.path.abspath(os.path.expanduser(path)) if path else _usual(globals_.home)
     with socket.socket(socket.AF_UNIX) as line:
         try:

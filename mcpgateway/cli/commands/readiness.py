@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from mcpgateway.cli.client import Away, GatewayClient, Shut
-from mcpgateway.cli.commands.validate import Seconds
 from mcpgateway.cli.completion_values import server_names
 from mcpgateway.cli.console import FAILED, answer, spinner, styled
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.queries import TableQuery, text
+from mcpgateway.cli.values import TimeOption
 
 WAIT_S = "20s"
 AGAIN_S = 0.2
@@ -39,7 +39,7 @@ WAIT = PREFLIGHT._replace(route="/api/v1/wait", method="POST")
 @click.option(
     "--ready",
     "limit",
-    type=Seconds(),
+    type=TimeOption(),
     default=WAIT_S,
     show_default=True,
     help="How long it may take, such as 2m.",

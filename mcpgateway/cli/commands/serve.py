@@ -7,7 +7,7 @@ import os
 import click
 
 from mcpgateway import __version__
-from mcpgateway.cli.console import DONE, say, show
+from mcpgateway.cli.console import DONE, only_here, say, show
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.lazy import RawCommand
 from mcpgateway.shim.startup import argv
@@ -52,8 +52,7 @@ def serve(context: click.Context) -> int:
         say(f"mcpgateway {__version__}")
         return DONE
     _refuse_unknown(context)
-    if globals_.url or globals_.token_file:
-        raise click.UsageError("serve: --url and --token-file do not apply: it works on this machine")
+    only_here(globals_, "serve")
     if not _yields(globals_):
         words = argv(globals_.named_home or None, context.args)
         os.execv(words[0], words)  # noqa: S606 - no shell is wanted

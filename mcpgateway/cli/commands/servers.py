@@ -4,30 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import quote, urlencode
 
 import click
 
-from mcpgateway.cli.client import GatewayClient
-from mcpgateway.cli.commands.status import COLOURS
-from mcpgateway.cli.commands.validate import Seconds
 from mcpgateway.cli.completion_values import server_names
 from mcpgateway.cli.console import (
     DONE,
     FAILED,
     Styled,
     answer,
+    coloured,
     format_duration,
     paragraph,
     say,
-    spinner,
-    styled,
 )
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.lazy import CommandInfo, LazyGroup
-from mcpgateway.cli.queries import TableQuery, text
+from mcpgateway.cli.queries import RouteVerb, TableQuery, ask, report, text
+from mcpgateway.cli.values import TimeOption
 
 API = "/api/v1/servers"
+SERVER = f"{API}/{{name}}"
 MARGIN_S = 10.0  # so that it is the gateway that says what took too long
 STOP_S = 60.0
 RUNS = frozenset(("running", "degraded"))
@@ -71,17 +68,11 @@ _all = click.option("--all", "is_all", is_flag=True, help="Every server.")
 waiting: Callable[[Any], Any] = click.option(
     "--wait",
     "wait_s",
-    type=Seconds(),
+    type=TimeOption(),
     default="30s",
     show_default=True,
     help="How long to wait until it runs; 60s at most.",
 )
-
-
-def road(name: str = "", verb: str = "", query: Mapping[str, str] | None = None) -> str:
-    """The path of a server, or of what is done with it."""
-    parts = [API, *([quote(name, safe="")] if name else []), *([verb] if verb else [])]
-    return "/".join(parts) + (f"?{urlencode(query)}" if query else "")
 
 
 SERVERS = TableQuery(
@@ -112,7 +103,7 @@ def list_(globals_: Globals) -> None:
 @click.pass_obj
 def get(globals_: Globals, name: str) -> None:
     """Show all there is to know of one, but no values of variables and headers."""
-    found = GatewayClient(globals_).told(road(name))
+    found = ask(globals_, SERVER, name=name, has="name")
     answer(globals_, found, lambda: _tell(found))
 
 
@@ -161,27 +152,15 @@ def _runs(config: Any) -> str:
     return str(config.get("url") or image or config.get("rest_url") or "")
 
 
-@click.command()
-@of_name
-@click.pass_obj
-def enable(globals_: Globals, name: str) -> None:
-    """Switch one on, in the file that defines it."""
-    _switch(globals_, name, on=True)
-
-
-@click.command()
-@of_name
-@click.pass_obj
-def disable(globals_: Globals, name: str) -> None:
-    """Switch one off, in the file that defines it: it is stopped, and calls are refused."""
-    _switch(globals_, name, on=False)
-
-
-def _switch(globals_: Globals, name: str, *, on: bool) -> None:
-    found = GatewayClient(globals_).told(
-        road(name), method="PATCH", body={"disabled": not on}, limit_s=STOP_S
-    )
-    answer(globals_, found, lambda: tell(f"{name} is switched {'on' if on else 'off'}.", found))
+enable = RouteVerb(SERVER, "PATCH", "{name} is switched on.", {"disabled": False}, STOP_S).command(
+    "enable", "Switch one on, in the file that defines it.", of_name
+)
+disable = RouteVerb(SERVER, "PATCH", "{name} is switched off.", {"disabled": True}, STOP_S).command(
+    "disable", "Switch one off, in the file that defines it: it is stopped, and calls are refused.", of_name
+)
+reset_circuit = RouteVerb(f"{SERVER}/reset-circuit", "POST", "{name} may be started again.").command(
+    "reset-circuit", "Close the circuit breaker of one, so that it may be started again.", of_name
+)
 
 
 @click.command()
@@ -196,7 +175,7 @@ def start(globals_: Globals, name: str | None, *, is_all: bool, wait_s: float) -
     """
     if _one(name, is_all=is_all):
         return _operate(globals_, str(name), "start", wait_s)
-    found = GatewayClient(globals_).told(road(verb="start"), method="POST")
+    found = ask(globals_, f"{API}/start", method="POST", has="servers")
     answer(globals_, found, lambda: say(f"Starting: {', '.join(found['servers']) or 'none'}"))
     return DONE
 
@@ -208,17 +187,11 @@ def start(globals_: Globals, name: str | None, *, is_all: bool, wait_s: float) -
 def stop(globals_: Globals, name: str | None, *, is_all: bool) -> None:
     """Stop one, or all. Whoever needs it next starts it again, unless it is switched off (disable)."""
     is_one = _one(name, is_all=is_all)
-    path = road(str(name), "stop") if is_one else road(verb="stop")
-    with spinner("stopping"):
-        found = GatewayClient(globals_).told(path, method="POST", limit_s=STOP_S)
-    said = (
-        f"{name} is stopped" if is_one else f"Stopped: {', '.join(found.get('servers', ())) or 'nothing ran'}"
-    )
-    answer(
-        globals_,
-        found,
-        lambda: say(f"{said}; the next who needs it starts it again." if is_one else said),
-    )
+    route = f"{SERVER}/stop" if is_one else f"{API}/stop"
+    found = ask(globals_, route, method="POST", limit_s=STOP_S, waits="stopping", name=name)
+    what = f"Stopped: {', '.join(found.get('servers', ())) or 'nothing ran'}"
+    what = f"{name} is stopped; the next who needs it starts it again." if is_one else what
+    answer(globals_, found, lambda: say(what))
 
 
 @click.command()
@@ -233,15 +206,6 @@ def restart(globals_: Globals, name: str, wait_s: float) -> int:
     return _operate(globals_, name, "restart", wait_s)
 
 
-@click.command("reset-circuit")
-@of_name
-@click.pass_obj
-def reset_circuit(globals_: Globals, name: str) -> None:
-    """Forget what one has done wrong, so that it may be started again."""
-    found = GatewayClient(globals_).told(road(name, "reset-circuit"), method="POST")
-    answer(globals_, found, lambda: say(f"{name} may be started again."))
-
-
 def _one(name: str | None, *, is_all: bool) -> bool:
     if (name is None) is not is_all:
         raise click.UsageError("name a server, or say --all")
@@ -249,10 +213,15 @@ def _one(name: str | None, *, is_all: bool) -> bool:
 
 
 def _operate(globals_: Globals, name: str, verb: str, wait_s: float) -> int:
-    with spinner(f"waiting for {name}"):
-        found = GatewayClient(globals_).told(
-            road(name, verb, {"wait": f"{wait_s:g}s"}), method="POST", limit_s=wait_s + MARGIN_S
-        )
+    found = ask(
+        globals_,
+        f"{SERVER}/{verb}",
+        method="POST",
+        params={"wait": f"{wait_s:g}s"},
+        limit_s=wait_s + MARGIN_S,
+        waits=f"waiting for {name}",
+        name=name,
+    )
     return told_of(globals_, found, name)
 
 
@@ -267,7 +236,7 @@ def told_of(globals_: Globals, found: dict[str, Any], name: str, did: str = "") 
     server = found.get("server")
     state = str(server.get("status")) if isinstance(server, dict) else ""
     answer(
-        globals_, found, lambda: tell(_sentence(name, did, state, server or {}), found if not state else {})
+        globals_, found, lambda: report(_sentence(name, did, state, server or {}), found if not state else {})
     )
     return DONE if state in RUNS | WORKS | {""} else FAILED
 
@@ -287,15 +256,3 @@ def _sentence(name: str, did: str, state: str, server: Mapping[str, Any]) -> str
 
     why = without_name(name, str(server.get("last_error") or state))
     return f"{begin}, but does not run: {why}" if did else f"{name} does not run: {why}"
-
-
-def tell(sentence: str, found: Mapping[str, Any]) -> None:
-    """Say what has been done, and what else there is to know."""
-    paragraph(sentence)
-    if found.get("hint"):
-        say(f"  {found['hint']}")
-
-
-def coloured(state: str) -> Styled:
-    """A state as a terminal shows it."""
-    return styled(state, fg=COLOURS.get(state))

@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
 
-from mcpgateway.cli.client import GatewayClient
-from mcpgateway.cli.commands.servers import MARGIN_S, STOP_S, of_name, road, tell, told_of, waiting
+from mcpgateway.cli.commands.servers import API, MARGIN_S, SERVER, STOP_S, of_name, told_of, waiting
 from mcpgateway.cli.commands.validate import command_of
-from mcpgateway.cli.console import answer, confirm, fail, spinner
+from mcpgateway.cli.console import confirm, fail
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.lazy import PassthroughCommand, behind
-from mcpgateway.cli.values import STDIN, Expanding, of_file, pairs
+from mcpgateway.cli.queries import RouteVerb, ask
+from mcpgateway.cli.values import Expanding, json_object, of_file, pairs
 
-DEFINITION_LIMIT = 1_048_576
+DEFINED = '{"command": "npx", "args": ["-y", "notes-mcp"]}'
+REMOVE = RouteVerb(
+    SERVER, "DELETE", "{name} is removed; its definition is kept in {found[kept]}", limit_s=STOP_S
+)
+EDIT = RouteVerb(SERVER, "PATCH", "{name} is changed.", limit_s=STOP_S, is_admin=True)
 TEXT_KEYS = ("env.", "environment.", "headers.")
 
 _env_file = click.option(
@@ -77,7 +82,7 @@ def add(  # noqa: PLR0913 - one for each option
     globals_: Globals = context.obj
     words = command_of(behind(context), command, args)
     expanding = Expanding(os.environ, is_on=not no_expand)
-    made = _definition(definition) if definition is not None else {}
+    made = json_object(definition, "--definition", DEFINED) if definition is not None else {}
     if words:
         first, *rest = map(expanding.text, words)
         made |= {"command": _program(first), **({"args": rest} if rest else {})}
@@ -99,49 +104,31 @@ def add(  # noqa: PLR0913 - one for each option
 
 
 def _add(globals_: Globals, name: str, made: dict[str, Any], *, replace: bool, wait_s: float) -> int:
-    query = {"wait": f"{wait_s:g}s"}
-    method, path, body = "POST", road(query=query), {"name": name, "config": made}
-    if replace:
-        method, path, body = "PUT", road(name, query=query), {"config": made}
-    with spinner(f"waiting for {name}"):
-        found = GatewayClient(globals_, is_admin=True).told(
-            path,
-            method=method,
-            body=body,
-            limit_s=wait_s + MARGIN_S,
-            headers={"If-Match": "*"} if replace and _is_there(globals_, name) else None,
-        )
+    headers = {"If-Match": "*"} if replace and _is_there(globals_, name) else None
+    found = ask(
+        globals_,
+        SERVER if replace else API,
+        method="PUT" if replace else "POST",
+        params={"wait": f"{wait_s:g}s"},
+        body={"config": made} if replace else {"name": name, "config": made},
+        limit_s=wait_s + MARGIN_S,
+        waits=f"waiting for {name}",
+        is_admin=True,
+        headers=headers,
+        name=name,
+    )
     did = {"unchanged": "there already", "updated": "replaced"}.get(str(found.get("status")), "added")
     return told_of(globals_, found, name, did)
 
 
 def _is_there(globals_: Globals, name: str) -> bool:
-    return any(each.get("name") == name for each in GatewayClient(globals_).told(road()))
+    return any(each.get("name") == name for each in ask(globals_, API))
 
 
 def _program(word: str) -> str:
     """A program as the gateway finds it, which does not work in this directory."""
     word = os.path.expanduser(word)
     return os.path.abspath(word) if "/" in word else word
-
-
-def _definition(said: str) -> dict[str, Any]:
-    try:
-        if said == STDIN:
-            said = sys.stdin.read(DEFINITION_LIMIT)
-        elif said.startswith("@"):
-            with open(os.path.expanduser(said[1:]), encoding="utf-8") as file:
-                said = file.read(DEFINITION_LIMIT)
-        found = json.loads(said)
-    except OSError as why:
-        fail(f"--definition: {why.filename}: {why.strerror}")
-    except ValueError:
-        fail("--definition: is no JSON")  # what it is may hold secrets
-    if not isinstance(found, dict):
-        fail(
-            "--definition: expected an object", 'such as \'{"command": "npx", "args": ["-y", "notes-mcp"]}\''
-        )
-    return found
 
 
 @click.command()
@@ -153,40 +140,14 @@ def remove(globals_: Globals, name: str, *, force: bool) -> None:
 
     Asks first; where nobody can be asked, --force is needed.
     """
-    remote = GatewayClient(globals_)
     if not force:
-        found = remote.told(road(name))
+        found = ask(globals_, SERVER, name=name, has="name")
         if not sys.stdin.isatty():
             fail(f"{name} is not removed: nobody can be asked", "--force removes it without asking")
         source = str(found.get("source") or "the configuration")
         if not confirm(f"Remove {name}, of {source}?", err=True):
             fail("nothing was removed")
-    found = remote.told(road(name), method="DELETE", limit_s=STOP_S)
-    _said(globals_, f"{name} is removed; what it was is kept in {found.get('kept')}", found)
-
-
-@click.command()
-@of_name
-@click.argument("new", metavar="NEW")
-@click.pass_obj
-def rename(globals_: Globals, name: str, new: str) -> None:
-    """Call a server by another name. Clients reach it at another address then."""
-    found = _patched(globals_, name, {"new_name": new}, is_admin=False)
-    _said(globals_, f"{name} is called {new} now.", found)
-
-
-@click.command("set")
-@of_name
-@click.argument("said", metavar="KEY[=VALUE]...", nargs=-1, required=True)
-@click.pass_obj
-def set_keys(globals_: Globals, name: str, said: tuple[str, ...]) -> None:
-    """Give keys of a server's entry values, such as timeout=30s, share=session or lazy.idleTimeoutMs=60000.
-
-    A value that is JSON is taken as that, every other as text; behind env. and headers. all are texts. KEY without a
-    value takes it from stdin, as set-env does.
-    """
-    values = {key: _value(key, text) for key, text in pairs(said, "set").items()}
-    _said(globals_, f"{name} is changed.", _patched(globals_, name, {"set": values}))
+    REMOVE.run(globals_, name=name)
 
 
 def _value(key: str, text: str) -> Any:
@@ -198,68 +159,68 @@ def _value(key: str, text: str) -> Any:
         return text
 
 
-@click.command("unset")
-@of_name
-@click.argument("keys", metavar="KEY...", nargs=-1, required=True)
-@click.pass_obj
-def unset_keys(globals_: Globals, name: str, keys: tuple[str, ...]) -> None:
-    """Take keys out of a server's entry, so that their defaults count."""
-    _said(globals_, f"{name} is changed.", _patched(globals_, name, {"unset": list(keys)}))
-
-
-@click.command("set-env")
-@of_name
-@click.argument("said", metavar="[VARIABLE[=VALUE]]...", nargs=-1)
-@_env_file
-@click.pass_obj
-def set_env(globals_: Globals, name: str, said: tuple[str, ...], env_file: str | None) -> None:
-    """Give a server variables. If it runs, it is started anew.
-
-    VARIABLE without a value takes it from this command's environment, or else from stdin: on a terminal it is asked
-    for, and not shown. So no secret has to stand in the command line.
-    """
+def _variables(said: tuple[str, ...], env_file: str | None) -> dict[str, Any]:
     values = {**(of_file(env_file) if env_file else {}), **pairs(said, "set-env")}
     if not values:
         raise click.UsageError("name a variable, or an --env-file")
-    _said(globals_, f"{name} is changed.", _patched(globals_, name, {"add_env": values}))
+    return {"add_env": values}
 
 
-@click.command("unset-env")
-@of_name
-@click.argument("names", metavar="VARIABLE...", nargs=-1, required=True)
-@click.pass_obj
-def unset_env(globals_: Globals, name: str, names: tuple[str, ...]) -> None:
-    """Take variables away from a server. If it runs, it is started anew."""
-    _said(globals_, f"{name} is changed.", _patched(globals_, name, {"remove_env": list(names)}))
+def _words(name: str, metavar: str, *, required: bool = True) -> Callable[[Any], Any]:
+    return click.argument(name, metavar=metavar, nargs=-1, required=required)
 
 
-@click.command("set-header")
-@of_name
-@click.argument("said", metavar="HEADER[=VALUE]...", nargs=-1, required=True)
-@click.pass_obj
-def set_header(globals_: Globals, name: str, said: tuple[str, ...]) -> None:
-    """Give a server headers, which are sent with every request. Values are taken as by set-env."""
-    _said(
-        globals_, f"{name} is changed.", _patched(globals_, name, {"add_headers": pairs(said, "set-header")})
-    )
-
-
-@click.command("unset-header")
-@of_name
-@click.argument("names", metavar="HEADER...", nargs=-1, required=True)
-@click.pass_obj
-def unset_header(globals_: Globals, name: str, names: tuple[str, ...]) -> None:
-    """Take headers away from a server."""
-    _said(globals_, f"{name} is changed.", _patched(globals_, name, {"remove_headers": list(names)}))
-
-
-def _patched(globals_: Globals, name: str, patch: dict[str, Any], *, is_admin: bool = True) -> dict[str, Any]:
-    remote = GatewayClient(globals_, is_admin=is_admin)
-    found = remote.told(road(name), method="PATCH", body=patch, limit_s=STOP_S)
-    if not isinstance(found, dict):
-        remote.unreachable("what answers there is no gateway")
-    return found
-
-
-def _said(globals_: Globals, sentence: str, found: dict[str, Any]) -> None:
-    answer(globals_, found, lambda: tell(sentence, found))
+rename = RouteVerb(SERVER, "PATCH", "{name} is called {new} now.", limit_s=STOP_S).command(
+    "rename",
+    "Call a server by another name. Clients reach it at another address then.",
+    of_name,
+    click.argument("new", metavar="NEW"),
+    body=lambda new: {"new_name": new},
+)
+set_keys = EDIT.command(
+    "set",
+    "Give keys of a server's entry values, such as timeout=30s, share=session or lazy.idleTimeoutMs=60000.\n\n"
+    "A value that is JSON is taken as that, every other as text; behind env. and headers. all are texts. KEY without a"
+    " value takes it from stdin, as set-env does.",
+    of_name,
+    _words("said", "KEY[=VALUE]..."),
+    body=lambda said: {"set": {key: _value(key, text) for key, text in pairs(said, "set").items()}},
+)
+unset_keys = EDIT.command(
+    "unset",
+    "Take keys out of a server's entry, so that their defaults count.",
+    of_name,
+    _words("keys", "KEY..."),
+    body=lambda keys: {"unset": list(keys)},
+)
+set_env = EDIT.command(
+    "set-env",
+    "Give a server variables. If it runs, it is restarted.\n\n"
+    "VARIABLE without a value takes it from this command's environment, or else from stdin: on a terminal it is asked"
+    " for, and not shown. So no secret has to stand in the command line.",
+    of_name,
+    _words("said", "[VARIABLE[=VALUE]]...", required=False),
+    _env_file,
+    body=_variables,
+)
+unset_env = EDIT.command(
+    "unset-env",
+    "Take variables away from a server. If it runs, it is restarted.",
+    of_name,
+    _words("names", "VARIABLE..."),
+    body=lambda names: {"remove_env": list(names)},
+)
+set_header = EDIT.command(
+    "set-header",
+    "Give a server headers, which are sent with every request. Values are taken as by set-env.",
+    of_name,
+    _words("said", "HEADER[=VALUE]..."),
+    body=lambda said: {"add_headers": pairs(said, "set-header")},
+)
+unset_header = EDIT.command(
+    "unset-header",
+    "Take headers away from a server.",
+    of_name,
+    _words("names", "HEADER..."),
+    body=lambda names: {"remove_headers": list(names)},
+)

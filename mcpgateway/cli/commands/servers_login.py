@@ -13,14 +13,15 @@ from urllib.parse import urlsplit
 
 import click
 
-from mcpgateway.cli.client import GatewayClient
-from mcpgateway.cli.commands.servers import of_name, road
-from mcpgateway.cli.commands.validate import Seconds
+from mcpgateway.cli.commands.servers import SERVER, of_name
 from mcpgateway.cli.console import DONE, FAILED, Trouble, answer, emit, fail, say
 from mcpgateway.cli.context import Globals
+from mcpgateway.cli.queries import ask
+from mcpgateway.cli.values import TimeOption
 
 BEGIN_S = 70.0  # the gateway may have to find out a lot
 POLL_S = 2.0
+LOGIN = f"{SERVER}/login"
 
 GRAPHICAL = ("DISPLAY", "WAYLAND_DISPLAY")
 NEEDED, SIGNED_IN, OPEN = "needs login", "signed in", "needs no login"
@@ -40,7 +41,7 @@ STDIN = "-"
     " it; - reads it from stdin.",
 )
 @click.option(
-    "--timeout", type=Seconds(), default="5m", show_default=True, help="How long to wait until it is done."
+    "--timeout", type=TimeOption(), default="5m", show_default=True, help="How long to wait until it is done."
 )
 @click.pass_obj
 def login(
@@ -60,13 +61,10 @@ def login(
 
     Exit code 0 where the server can be used then, else 1.
     """
-    remote = GatewayClient(globals_)
-    path = road(name, "login")
     if words is not None:
         text = sys.stdin.readline() if words == STDIN else words
-        found = remote.told(path, method="POST", body={"answer": text.strip()}, limit_s=BEGIN_S)
-        return _told(globals_, found)
-    found = remote.told(path, method="POST", body={"again": True} if again else {}, limit_s=BEGIN_S)
+        return _told(globals_, _post(globals_, name, {"answer": text.strip()}))
+    found = _post(globals_, name, {"again": True} if again else {})
     if found.get("state") != NEEDED:
         return _told(globals_, found)
     url = _address(found)
@@ -75,7 +73,12 @@ def login(
         if globals_.as_json:
             emit(found)
         return DONE
-    return _told(globals_, _Wait(remote, path, url).over(timeout))
+    return _told(globals_, _Wait(globals_, name).over(timeout))
+
+
+def _post(globals_: Globals, name: str, body: Mapping[str, object]) -> dict[str, Any]:
+    found: dict[str, Any] = ask(globals_, LOGIN, method="POST", body=body, limit_s=BEGIN_S, name=name)
+    return found
 
 
 @click.command()
@@ -95,7 +98,7 @@ def forget(globals_: Globals, name: str) -> None:
 
 
 def _leave(globals_: Globals, name: str, query: Mapping[str, str]) -> None:
-    found = GatewayClient(globals_).told(road(name, "login", query or None), method="DELETE", limit_s=BEGIN_S)
+    found = ask(globals_, LOGIN, method="DELETE", params=query, limit_s=BEGIN_S, name=name)
     answer(globals_, found, lambda: _tell_left(name, found))
 
 
@@ -165,10 +168,9 @@ def _show(globals_: Globals, found: Mapping[str, Any], url: str, *, is_opened: b
 class _Wait:
     """Waits until somebody has signed in, or pastes what the browser was sent to."""
 
-    def __init__(self, remote: GatewayClient, path: str, url: str) -> None:
-        self._remote = remote
-        self._path = path
-        self._url = url
+    def __init__(self, globals_: Globals, name: str) -> None:
+        self._globals = globals_
+        self._name = name
         self._pasted: queue.Queue[str] = queue.Queue()
         if sys.stdin.isatty():
             threading.Thread(target=self._read, daemon=True).start()
@@ -190,17 +192,16 @@ class _Wait:
         try:
             words = self._pasted.get_nowait()
         except queue.Empty:
-            query = f"?wait={wait_s:g}s"
-            found: dict[str, Any] = self._remote.told(self._path + query, limit_s=wait_s + BEGIN_S)
+            params = {"wait": f"{wait_s:g}s"}
+            found: dict[str, Any] = ask(
+                self._globals, LOGIN, params=params, limit_s=wait_s + BEGIN_S, name=self._name
+            )
             return found
         try:
-            pasted: dict[str, Any] = self._remote.told(
-                self._path, method="POST", body={"answer": words}, limit_s=BEGIN_S
-            )
+            return _post(self._globals, self._name, {"answer": words})
         except Trouble as why:
             say(f"{why.message}; {why.hint}" if why.hint else why.message, err=True)
             return {"state": NEEDED}
-        return pasted
 
 
 def _told(globals_: Globals, found: dict[str, Any]) -> int:

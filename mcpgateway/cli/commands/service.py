@@ -6,7 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mcpgateway.cli.console import DONE, FAILED, Part, Styled, answer, fail, say, show, spinner, styled, table
+from mcpgateway.cli.console import (
+    DONE,
+    FAILED,
+    Part,
+    Styled,
+    answer,
+    fail,
+    only_here,
+    say,
+    show,
+    spinner,
+    styled,
+    table,
+)
 from mcpgateway.cli.context import Globals
 from mcpgateway.shim import locations
 
@@ -70,8 +83,7 @@ def _carried_out(globals_: Globals, carry_out: Any, what: str) -> Any:
     from mcpgateway.cli.service.service import Service
     from mcpgateway.errors import ConfigError
 
-    if globals_.url or globals_.token_file:
-        raise click.UsageError("service: --url and --token-file do not apply: it works on this machine")
+    only_here(globals_, "service")
     try:
         with spinner(what):
             return carry_out(Service(globals_.home, locations.environment()))

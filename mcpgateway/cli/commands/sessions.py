@@ -5,15 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 import click
 
-from mcpgateway.cli.client import GatewayClient
 from mcpgateway.cli.completion_values import server_names
 from mcpgateway.cli.console import DONE, FAILED, answer, confirm, format_duration, say
 from mcpgateway.cli.context import Globals
-from mcpgateway.cli.queries import TableQuery, text
+from mcpgateway.cli.queries import TableQuery, ask, text
 
 PATH = "/api/v1/sessions"
 
@@ -72,9 +70,9 @@ def kill(globals_: Globals, session: str | None, *, everybody: bool, pid: int | 
         raise click.UsageError("sessions kill: name one session, or --pid PID, or --all")
     if everybody and not yes and sys.stdin.isatty() and not globals_.as_json:
         confirm("End all sessions?", abort=True, err=True)
-    which = "?all=true" if everybody else f"?pid={pid}"
-    path = f"/{quote(session, safe='')}" if session else which
-    found = GatewayClient(globals_).told(PATH + path, method="DELETE")
+    route = f"{PATH}/{{session}}" if session else PATH
+    params = {"all": "true" if everybody else "", "pid": pid}
+    found = ask(globals_, route, method="DELETE", params=params, session=session)
     ended, killed = int(found.get("sessions", 0)), int(found.get("killed", 0))
     answer(globals_, found, lambda: say(_ended(ended, killed)))
     return DONE if ended else FAILED

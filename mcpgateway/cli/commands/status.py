@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from mcpgateway.cli.client import BUSY, Away, GatewayClient
-from mcpgateway.cli.console import DONE, FAILED, Styled, answer, emit, format_duration, say, styled, table
+from mcpgateway.cli.console import DONE, FAILED, answer, coloured, emit, format_duration, say, styled
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.gateway_process import gateway_pid
+from mcpgateway.cli.queries import Cell, ask, rows_table, text
 from mcpgateway.shim import startup
 from mcpgateway.shim.startup import LOG
 from mcpgateway.system.process.procfs import age, is_alive
@@ -24,13 +25,13 @@ GIVEN_BACK = {
     "stopped": "mcpgateway start enrols it again",
     "away": "a gateway that runs enrols it again",
 }
-COLOURS = {
-    "running": "green",
-    "idle": "cyan",
-    "stopped": "cyan",
-    "degraded": "yellow",
-    "needs login": "yellow",
-    "error": "red",
+SERVERS: dict[str, Cell] = {
+    "SERVER": text("name"),
+    "STATE": lambda each: coloured(str(each.get("status", "?"))),
+    "SHARE": text("share"),
+    "CHILDREN": lambda each: str(len(each.get("pids", ()))),
+    "SESSIONS": text("sessions", "0"),
+    "REQUESTS": text("requests", "0"),
 }
 
 
@@ -38,9 +39,7 @@ COLOURS = {
 @click.pass_obj
 def health(globals_: Globals) -> None:
     """Print the numbers of a running gateway and its servers."""
-    found = GatewayClient(globals_).told("/health")
-    if not isinstance(found, dict):
-        GatewayClient(globals_).unreachable("what answers there is no gateway")
+    found = ask(globals_, "/health", has="status")
     answer(globals_, found, lambda: _tell_health(found))
 
 
@@ -57,26 +56,9 @@ def _tell_health(found: dict[str, Any]) -> None:
 
 def _tell_servers(found: dict[str, Any]) -> None:
     servers = [each for each in found.get("backends", ()) if isinstance(each, dict)]
-    if not servers:
-        return
-    say()
-    rows = [
-        (
-            str(each.get("name")),
-            coloured(str(each.get("status", "?"))),
-            str(each.get("share", "")),
-            str(len(each.get("pids", ()))),
-            str(each.get("sessions", 0)),
-            str(each.get("requests", 0)),
-        )
-        for each in servers
-    ]
-    table(("SERVER", "STATE", "SHARE", "CHILDREN", "SESSIONS", "REQUESTS"), rows)
-
-
-def coloured(state: str) -> Styled:
-    """The state of a server, in its colour."""
-    return styled(state, fg=COLOURS.get(state))
+    if servers:
+        say()
+        rows_table(SERVERS, servers)
 
 
 @click.command()
@@ -87,10 +69,9 @@ def status(globals_: Globals) -> int:
     The exit code is 0 where that could be told, running or not, and 1 where its state file cannot be read.
     """
     if globals_.url:
-        found = GatewayClient(globals_).told("/health")
+        found = ask(globals_, "/health", has="status")
         return _told(globals_, _Found(RUNNING, 0, GatewayState(exists=False), found))
-    found_here = look(globals_)
-    return _told(globals_, found_here)
+    return _told(globals_, look(globals_))
 
 
 class _Found:

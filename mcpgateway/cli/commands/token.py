@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
 
 import click
 
 from mcpgateway.cli.client import Away, GatewayClient
-from mcpgateway.cli.console import DONE, FAILED, answer, confirm, fail, is_terminal, say, table
+from mcpgateway.cli.console import DONE, FAILED, answer, confirm, fail, is_terminal, say
 from mcpgateway.cli.context import Globals
+from mcpgateway.cli.files import machine_of
+from mcpgateway.cli.queries import RouteVerb, TableQuery, ask, text
+from mcpgateway.cli.values import TimeOption
 from mcpgateway.shim.startup import opener
 
 if TYPE_CHECKING:
-    from mcpgateway.clientfiles.machine import Machine
     from mcpgateway.clientfiles.report import Report
     from mcpgateway.clientfiles.reroute import CutOff
 
@@ -26,24 +27,33 @@ ENABLED = "Clients on this machine need a token now."
 API = "/api/v1/tokens"
 OWN = {"auth": "auth.token", "admin": "admin.token"}
 LIMIT = 4096
-UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 LONGEST_S = 10 * 366 * 86400.0
 
 
-class Lasting(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
-    """A time such as ``12h``, ``30d`` or ``8w``; a bare number is of seconds."""
+def _limits(found: Mapping[str, Any]) -> str:
+    said = [", ".join(found["servers"]) if found["servers"] else "every server"]
+    if found["tools"]:
+        said.append(f"tools {', '.join(found['tools'])}")
+    if found["read_only"]:
+        said.append("read only")
+    return "; ".join(said)
 
-    name = "time"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read it."""
-        text = str(value)
-        unit = text[-1:] if text[-1:] in UNITS else ""
-        number = text.removesuffix(unit)
-        found = float(number) * UNITS.get(unit, 1.0) if number.isascii() and number.isdigit() else 0.0
-        if not 0 < found <= LONGEST_S:
-            self.fail(f"found {text!r}; expected a time such as 12h or 30d", param, ctx)
-        return found
+def _end(found: Mapping[str, Any]) -> str:
+    from datetime import UTC, datetime
+
+    if found["expires"] is None:
+        return "it is revoked"
+    end = datetime.fromtimestamp(found["expires"], UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"over since {end}" if found["expired"] else end
+
+
+TOKENS = TableQuery(
+    API,
+    {"ID": text("id"), "NAME": text("name"), "FOR": _limits, "UNTIL": _end},
+    key="tokens",
+    none="No agent has a token.",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -87,7 +97,7 @@ def rotate(globals_: Globals, *, is_admin: bool, is_all: bool) -> None:
         _rotate_files(globals_.home, which)
         found: dict[str, Any] = {"rotated": which, "running": False}
     else:
-        found = remote.told(f"{API}/rotate", method="POST", body={"which": which})
+        found = ask(globals_, f"{API}/rotate", method="POST", body={"which": which})
 
     def tell() -> None:
         say(f"Replaced: {', '.join(found['rotated'])}.")
@@ -119,7 +129,7 @@ def enable(globals_: Globals, *, reroutes: bool | None) -> int:
     if cut and (reroutes or (reroutes is None and _is_agreed(globals_))):
         from mcpgateway.clientfiles import reroute
 
-        report = _changed(lambda: reroute.reroute(_machine(globals_)))
+        report = _changed(lambda: reroute.reroute(machine_of(globals_)))
     more = {
         "cut_off": [] if report is not None else [each.as_json() for each in cut],
         "clients": report.as_json() if report is not None else None,
@@ -151,7 +161,7 @@ def disable(globals_: Globals) -> int:
     if not globals_.url and os.path.isdir(os.path.join(globals_.home, LEDGER)):
         from mcpgateway.clientfiles import reroute
 
-        report = _changed(lambda: reroute.take_back(_machine(globals_)))
+        report = _changed(lambda: reroute.take_back(machine_of(globals_)))
         report = report if report.files else None
 
     def tell() -> None:
@@ -162,19 +172,13 @@ def disable(globals_: Globals) -> int:
     return FAILED if report is not None and report.errors else DONE
 
 
-def _machine(globals_: Globals) -> Machine:
-    from mcpgateway.clientfiles.machine import Machine
-
-    return Machine(globals_.home, os.environ)
-
-
 def _cut_off(globals_: Globals) -> tuple[CutOff, ...]:
     # What is known of files is known of this machine's only.
     if globals_.url or not os.path.isdir(os.path.join(globals_.home, LEDGER)):
         return ()
     from mcpgateway.clientfiles import reroute
 
-    return _changed(lambda: reroute.cut_off(_machine(globals_)))
+    return _changed(lambda: reroute.cut_off(machine_of(globals_)))
 
 
 def _changed(work: Callable[[], T]) -> T:
@@ -220,7 +224,12 @@ def _tell_report(report: Report | None) -> None:
     help="Only this tool, as TOOL or SERVER__TOOL; may be repeated, * is any.",
 )
 @click.option("--read-only", is_flag=True, help="Only tools whose server says that they change nothing.")
-@click.option("--expires", type=Lasting(), metavar="TIME", help="Good for so long, such as 12h or 30d.")
+@click.option(
+    "--expires",
+    type=TimeOption(LONGEST_S, "12h or 30d"),
+    metavar="TIME",
+    help="Good for so long, such as 12h or 30d.",
+)
 @click.pass_obj
 def create(
     globals_: Globals,
@@ -239,7 +248,7 @@ def create(
         "read_only": read_only,
         "expires_in": expires or 0,
     }
-    found = GatewayClient(globals_).told(API, method="POST", body=body)
+    found = ask(globals_, API, method="POST", body=body, has="token")
 
     def tell() -> None:
         say(found["token"])
@@ -252,32 +261,19 @@ def create(
 @click.pass_obj
 def list_(globals_: Globals) -> None:
     """List the tokens of agents."""
-    found = GatewayClient(globals_).told(API)
-
-    def tell() -> None:
-        if not found["tokens"]:
-            say("No agent has a token.")
-            return
-        rows = [[each["id"], each["name"], _limits(each), _end(each)] for each in found["tokens"]]
-        table(("ID", "NAME", "FOR", "UNTIL"), rows)
-
-    answer(globals_, found, tell)
+    TOKENS.run(globals_)
 
 
-@token.command()
-@click.argument("named", metavar="ID|NAME")
-@click.pass_obj
-def revoke(globals_: Globals, named: str) -> int:
-    """Take an agent's token back; it is good no more, at once."""
-    found = GatewayClient(globals_).told(f"{API}/{quote(named, safe='')}", method="DELETE")
-    answer(globals_, found, lambda: say(f"Revoked: {found['name']} ({found['revoked']})."))
-    return DONE
+revoke = RouteVerb(f"{API}/{{named}}", "DELETE", "Revoked: {found[name]} ({found[revoked]}).").command(
+    "revoke",
+    "Take an agent's token back; it is good no more, at once.",
+    click.argument("named", metavar="ID|NAME"),
+)
+token.add_command(revoke)
 
 
 def _require(globals_: Globals, *, is_required: bool) -> dict[str, Any]:
-    found: dict[str, Any] = GatewayClient(globals_).told(
-        f"{API}/required", method="PUT", body={"required": is_required}
-    )
+    found: dict[str, Any] = ask(globals_, f"{API}/required", method="PUT", body={"required": is_required})
     return found
 
 
@@ -318,21 +314,3 @@ def _rotate_files(home: str, which: list[str]) -> None:
             TokenFiles(home).renew(OWN[each])
     except ConfigError as why:
         fail(why.message)
-
-
-def _limits(found: dict[str, Any]) -> str:
-    said = [", ".join(found["servers"]) if found["servers"] else "every server"]
-    if found["tools"]:
-        said.append(f"tools {', '.join(found['tools'])}")
-    if found["read_only"]:
-        said.append("read only")
-    return "; ".join(said)
-
-
-def _end(found: dict[str, Any]) -> str:
-    from datetime import UTC, datetime
-
-    if found["expires"] is None:
-        return "it is revoked"
-    end = datetime.fromtimestamp(found["expires"], UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return f"over since {end}" if found["expired"] else end

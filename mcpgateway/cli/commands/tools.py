@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote, urlencode
 
 import click
 
-from mcpgateway.cli.client import GatewayClient
-from mcpgateway.cli.commands.validate import Seconds
 from mcpgateway.cli.completion_values import server_names, tool_ids
-from mcpgateway.cli.console import DONE, FAILED, answer, fail, in_json, is_terminal, say, show, spinner, table
+from mcpgateway.cli.console import DONE, FAILED, answer, fail, in_json, is_terminal, say, show, table
 from mcpgateway.cli.context import Globals
-from mcpgateway.cli.queries import TableQuery
+from mcpgateway.cli.queries import TableQuery, ask
+from mcpgateway.cli.values import TimeOption, json_object
 
 API = "/api/v1"
+TOOL = f"{API}/tools/{{tool}}"
 LIST_S = 60.0  # servers that were never asked for their tools are asked first
 CALL = "10m"
 MARGIN_S = 5.0  # so that it is the gateway that says what took too long
@@ -94,7 +91,7 @@ def search(globals_: Globals, words: tuple[str, ...], limit: int, server: str | 
 @click.pass_obj
 def describe(globals_: Globals, identifier: str) -> None:
     """Show all there is to know of one tool."""
-    found = _described(GatewayClient(globals_), identifier)
+    found = _described(globals_, identifier)
     answer(globals_, found, lambda: _tell_tool(found))
 
 
@@ -110,7 +107,7 @@ def describe(globals_: Globals, identifier: str) -> None:
 @click.option("--json-args", metavar="JSON", help="All arguments as an object; @FILE reads a file, - stdin.")
 @click.option(
     "--timeout",
-    type=Seconds(),
+    type=TimeOption(),
     default=CALL,
     show_default=True,
     help="How long it may take, such as 30s or 2m.",
@@ -123,55 +120,32 @@ def call(
 
     Exit code 1 where the tool says that it has failed.
     """
-    remote = GatewayClient(globals_)
-    arguments = _object(json_args) if json_args is not None else {}
+    arguments = (
+        json_object(json_args, "--json-args", '{"path": "notes.txt"}') if json_args is not None else {}
+    )
     if pairs:
-        found = _described(remote, identifier)
-        arguments |= _pairs(pairs, found.get("inputSchema"))
-    body = {"arguments": arguments, "timeout_ms": max(1, round(timeout * 1000))}
-    with spinner(f"calling {identifier}"):
-        result = remote.told(
-            _path(f"tools/{quote(identifier, safe='')}/call"),
-            method="POST",
-            body=body,
-            limit_s=timeout + MARGIN_S,
-        )
-    if not isinstance(result, dict):
-        remote.unreachable("what answers there is no gateway")
+        arguments |= _pairs(pairs, _described(globals_, identifier).get("inputSchema"))
+    result = ask(
+        globals_,
+        f"{TOOL}/call",
+        method="POST",
+        body={"arguments": arguments, "timeout_ms": max(1, round(timeout * 1000))},
+        limit_s=timeout + MARGIN_S,
+        waits=f"calling {identifier}",
+        tool=identifier,
+    )
     answer(globals_, result, lambda: _tell_result(result))
     return FAILED if result.get("isError") is True else DONE
 
 
-def _path(road: str, query: Mapping[str, str] | None = None) -> str:
-    return f"{API}/{road}" + (f"?{urlencode(query)}" if query else "")
-
-
-def _described(remote: GatewayClient, identifier: str) -> dict[str, Any]:
-    with spinner("asking the gateway"):
-        found = remote.told(_path(f"tools/{quote(identifier, safe='')}"), limit_s=LIST_S)
-    if not isinstance(found, dict):
-        remote.unreachable("what answers there is no gateway")
+def _described(globals_: Globals, identifier: str) -> dict[str, Any]:
+    found: dict[str, Any] = ask(
+        globals_, TOOL, limit_s=LIST_S, waits="asking the gateway", has="name", tool=identifier
+    )
     return found
 
 
 # Arguments
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        if text == "-":
-            text = sys.stdin.read()
-        elif text.startswith("@"):
-            with open(os.path.expanduser(text[1:]), encoding="utf-8") as file:
-                text = file.read()
-        found = json.loads(text)
-    except OSError as why:
-        fail(f"--json-args {text}: {why.strerror}")
-    except ValueError as why:
-        fail(f"--json-args: {why}")
-    if not isinstance(found, dict):
-        fail("--json-args: expected an object", 'such as \'{"path": "notes.txt"}\'')
-    return found
 
 
 def _pairs(pairs: tuple[str, ...], schema: object) -> dict[str, Any]:

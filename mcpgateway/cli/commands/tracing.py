@@ -5,16 +5,25 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
 import click
 
-from mcpgateway.cli.client import GatewayClient
 from mcpgateway.cli.completion_values import server_names
-from mcpgateway.cli.console import DONE, FAILED, answer, fail, in_json, paragraph, say, show, spinner
+from mcpgateway.cli.console import (
+    DONE,
+    FAILED,
+    answer,
+    fail,
+    heading,
+    in_json,
+    local_time,
+    paragraph,
+    say,
+    show,
+)
 from mcpgateway.cli.context import Globals
+from mcpgateway.cli.queries import ask
 
 EXPORT_S = 30.0
 HISTORY = 20  # happenings that are shown to a person
@@ -32,11 +41,9 @@ def why(globals_: Globals, server: str, *, is_whole: bool) -> int:
 
     Exit code 1 where something is wrong with it.
     """
-    remote = GatewayClient(globals_)
-    with spinner("asking the gateway"):
-        found = remote.told(f"/api/v1/servers/{quote(server, safe='')}/why")
-    if not isinstance(found, dict) or "verdict" not in found:
-        remote.unreachable("what answers there is no gateway")
+    found = ask(
+        globals_, "/api/v1/servers/{name}/why", name=server, waits="asking the gateway", has="verdict"
+    )
     answer(globals_, found, lambda: _tell(found, is_whole=is_whole))
     return DONE if found.get("ok") is True else FAILED
 
@@ -59,13 +66,15 @@ def record() -> None:
 @click.pass_obj
 def export(globals_: Globals, server: str, output: str | None, last: int | None) -> None:
     """Print what was said to a server and by it, without secrets: one JSON object on each line."""
-    query = f"?limit={last}" if last else ""
-    remote = GatewayClient(globals_)
-    with spinner("asking the gateway"):
-        found = remote.told(f"/api/v1/servers/{quote(server, safe='')}/record{query}", limit_s=EXPORT_S)
-    lines = found.get("lines") if isinstance(found, dict) else None
-    if not isinstance(lines, list):
-        remote.unreachable("what answers there is no gateway")
+    lines = ask(
+        globals_,
+        "/api/v1/servers/{name}/record",
+        name=server,
+        params={"limit": last},
+        limit_s=EXPORT_S,
+        waits="asking the gateway",
+        has="lines",
+    )["lines"]
     text = "".join(in_json(each, indent=None) + "\n" for each in lines)
     if output is None:
         show(text, nl=False)
@@ -92,14 +101,14 @@ def _tell(found: Mapping[str, Any], *, is_whole: bool) -> None:
     paragraph(str(found["verdict"]), fg="green" if found.get("ok") else "red")
     _tell_advice(found.get("advice") or ())
     if found.get("login_url"):
-        _heading("Where to sign in")
+        heading("Where to sign in")
         say(f"  {found['login_url']}")
     _tell_launch(found)
     _tell_breaker(found)
     _tell_history(found.get("history") or (), None if is_whole else HISTORY)
     words = found.get("stderr") or ()
     if words:
-        _heading("Its last words on stderr")
+        heading("Its last words on stderr")
         for line in words if is_whole else words[-WORDS:]:
             say(f"  {line}")
 
@@ -108,13 +117,13 @@ def _tell_advice(advice: Any) -> None:
     troubles = [each for each in advice if each.get("trouble")]
     notes = [each for each in advice if not each.get("trouble")]
     if troubles:
-        _heading("What is wrong, and what helps")
+        heading("What is wrong, and what helps")
     for number, each in enumerate(troubles, 1):
         paragraph(f"  {number}. {each.get('says')}")
         if each.get("do"):
             say(f"     -> {each.get('do')}")
     if notes:
-        _heading("Worth knowing")
+        heading("Worth knowing")
     for each in notes:
         say(f"  - {each.get('says')}" + (f"; {each.get('do')}" if each.get("do") else ""))
 
@@ -123,7 +132,7 @@ def _tell_launch(found: Mapping[str, Any]) -> None:
     launch = found.get("launch")
     if not isinstance(launch, dict):
         return
-    _heading("How it is reached" if launch.get("url") else "How it is started")
+    heading("How it is reached" if launch.get("url") else "How it is started")
     rows = {
         "address": launch.get("url"),
         "image": launch.get("image"),
@@ -166,7 +175,7 @@ def _tell_breaker(found: Mapping[str, Any]) -> None:
     breaker = found.get("breaker")
     if not isinstance(breaker, dict) or not (breaker.get("open") or breaker.get("failed_starts")):
         return
-    _heading("Its circuit breaker")
+    heading("Its circuit breaker")
     limit, window = breaker.get("limit"), round((breaker.get("window_seconds") or 0) / 60)
     say(f"  {breaker.get('why') or 'closed'}")
     say(f"  {breaker.get('failed_starts')} of {limit} failed starts in a row")
@@ -180,7 +189,7 @@ def _tell_breaker(found: Mapping[str, Any]) -> None:
 def _tell_history(history: Any, most: int | None) -> None:
     if not history:
         return
-    _heading("What has happened")
+    heading("What has happened")
     shown = history[-most:] if most else history
     if len(shown) < len(history):
         say(f"  ... {len(history) - len(shown)} earlier ones: --all", dim=True)
@@ -189,18 +198,6 @@ def _tell_history(history: Any, most: int | None) -> None:
         mark = "+" if event in GOOD else "!" if event in BAD else " "
         times = f" ({each['times']} times)" if (each.get("times") or 1) > 1 else ""
         say(
-            f"  {_clock(str(each.get('at')))} {mark} {each.get('text')}{times}",
+            f"  {local_time(str(each.get('at')))} {mark} {each.get('text')}{times}",
             fg="green" if mark == "+" else "red" if mark == "!" else None,
         )
-
-
-def _clock(at: str) -> str:
-    try:
-        return datetime.fromisoformat(at).astimezone().strftime("%m-%d %H:%M:%S")
-    except ValueError:
-        return at
-
-
-def _heading(text: str) -> None:
-    say()
-    say(text, bold=True)

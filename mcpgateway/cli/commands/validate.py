@@ -3,36 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any
 
 import click
 
 from mcpgateway.cli.completion_values import server_names
+from mcpgateway.cli.console import only_here
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.handover import hand_over
 from mcpgateway.cli.lazy import PassthroughCommand, behind
+from mcpgateway.cli.values import TimeOption
 
-UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
-LONGEST_S = 86_400
 TIMEOUT = "30s"
-
-
-class Seconds(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
-    """A time such as ``30s``, ``500ms`` or ``2m``; a bare number is of seconds."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read it."""
-        text = str(value)
-        unit = next((each for each in UNITS if text.endswith(each)), "")
-        try:
-            found = float(text.removesuffix(unit)) * UNITS.get(unit, 1.0)
-        except ValueError:
-            found = 0.0
-        if not 0 < found < LONGEST_S:
-            self.fail(f"found {text!r}; expected a time such as 30s", param, ctx)
-        return found
 
 
 @click.command(
@@ -58,7 +39,7 @@ class Seconds(click.ParamType):  # type: ignore[type-arg]  # generic in newer re
 @click.option("--env-file", type=click.Path(), metavar="FILE", help="A file of values: NAME=VALUE lines.")
 @click.option(
     "--timeout",
-    type=Seconds(),
+    type=TimeOption(),
     default=TIMEOUT,
     show_default=True,
     help="For all of it, such as 30s, 500ms or 2m.",
@@ -78,8 +59,7 @@ def validate(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Try a server: connect, list its tools, ping it, end it."""
     globals_: Globals = context.obj
-    if globals_.url or globals_.token_file:
-        raise click.UsageError("validate: --url and --token-file do not apply: it works on this machine")
+    only_here(globals_, "validate")
     words = command_of(behind(context), command, args)
     if words and (config or server):
         raise click.UsageError("a server is given twice: by its command and by a configuration")
