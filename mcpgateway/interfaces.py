@@ -21,12 +21,12 @@ class ProbeListener(Protocol):
     """Hears whether a program works."""
 
     def __call__(self, *, has_spoken: bool) -> None:
-        """It has said its first word, or has ended before that."""
+        """The probed child has written its first message, or has ended before one."""
 
 
 @frozen
 class Launch:
-    """How one backend is started, or reached.
+    """The launch of one backend: its command and environment, or its address.
 
     :ivar server: the server's name, for messages.
     :ivar argv: program and arguments; the program may still have to be found on the child's ``PATH``.
@@ -56,7 +56,7 @@ class Launch:
 
 @frozen
 class Ran:
-    """What became of a program that was run to its end.
+    """The outcome of a program that has run to its end.
 
     :ivar code: its exit code; None when it was killed, as for running too long or saying too much.
     :ivar output: what it printed.
@@ -72,7 +72,7 @@ class RunProgram(Protocol):
     """Runs a program to its end, within limits."""
 
     def __call__(self, launch: Launch, *, is_idle: bool) -> Deferred[Ran]:
-        """Fires with what became of it; ``is_idle`` is for what nobody waits for.
+        """Run a program to its end and fire with the outcome; ``is_idle`` gives it low priority.
 
         :raise LaunchFailed: (through the Deferred) it could not be started.
         """
@@ -80,7 +80,7 @@ class RunProgram(Protocol):
 
 @frozen
 class Gone:
-    """How a backend ended: an exit code or the number of a signal, and the last words on its stderr.
+    """The end of a backend: an exit code or the number of a signal, and the end of its stderr.
 
     :ivar fault: why we had it killed, or why it cannot be spoken with any more.
     :ivar is_unreachable: nothing answers at its address: no name, no route, no listener.
@@ -101,16 +101,16 @@ class Gone:
 
 
 class ILineReceiver(Protocol):
-    """Who listens to a backend."""
+    """Receives the messages of a backend."""
 
     def line_received(self, line: bytes) -> None:
-        """One whole JSON-RPC message, or array of them, without a line's end; never blank."""
+        """Receive one JSON-RPC message, or an array of them, without line end; it is never blank."""
 
     def line_overflowed(self, head: bytes, limit: int) -> None:
         """The child exceeded ``limit`` bytes without a newline; ``head`` is how the line begins. It will be killed."""
 
     def gone(self, why: Gone) -> None:
-        """It has ended: a child's process has exited (not: its pipes have closed), a remote server is lost.
+        """The backend has ended: its process has exited (not: its pipes have closed), or the connection is lost.
 
         Called once, the last call of all; for a child also when it was stopped.
         """
@@ -152,7 +152,7 @@ class IBackend(Protocol):
 
 
 class ILauncher(Protocol):
-    """What starts backends."""
+    """Starts backends."""
 
     def prepare(self, launch: Launch) -> Deferred[Launch]:
         """Find out how a launch is best carried out; fires with a launch that comes to the same.
@@ -168,7 +168,7 @@ class ILauncher(Protocol):
 
 
 class IResolver(Protocol):
-    """What finds the programs that package runners would start."""
+    """Finds the programs that package runners would start."""
 
     def resolve(self, launch: Launch, run: RunProgram) -> Deferred[Launch]:
         """Fires with the launch of the program itself, or with the launch as it is; never fails.
@@ -246,27 +246,27 @@ class Request:
 
 
 class ICallSink(Protocol):
-    """Who waits for a call's answer."""
+    """Receives the answer of a request."""
 
     @property
     def is_gone(self) -> bool:
         """The client's connection has ended, though it may come back for the answer."""
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The server's own response; its id is still ours."""
+        """Receive the server's own response; its id is still the gateway's number."""
 
     def failed(self, call: Request, why: GatewayError) -> None:
         """The gateway has to answer in the server's place."""
 
     def progressed(self, call: Request, message: bytes) -> None:
-        """The call's own progress, a whole JSON-RPC message; it is nobody else's."""
+        """Receive a progress notification of this request, a whole JSON-RPC message."""
 
     def noticed(self, call: Request, message: bytes) -> bool:
-        """One whole JSON-RPC message to be said before the answer; false when nobody is listening here now."""
+        """Receive a JSON-RPC message before the answer; return false without a reader."""
 
 
 class INoticeListener(Protocol):
-    """Who is told what a server says unasked.
+    """Receives the notifications and requests of a server.
 
     ``backend`` is the conversation it was said in; above the hub's slots it is the slot.
     """
@@ -285,7 +285,7 @@ class INoticeListener(Protocol):
 
 
 class ISlotListener(INoticeListener, Protocol):
-    """Who is told what the servers of all slots say, and of their lives."""
+    """Receives the messages of the servers of all slots, and changes of their state."""
 
     def warmed(self, slot: Any, sessions: Any) -> None:
         """The slot's child runs, or is answered for, and to these sessions it may be another than the one they knew."""
@@ -312,7 +312,7 @@ PARAMS_LIMIT = 16_384  # bytes of a client's initialize parameters that are on r
 
 @frozen
 class SessionRecord:
-    """What has to be known of a session to bring it back.
+    """The record from which a session is restored.
 
     :ivar serial: what its id is filed under.
     :ivar params: the client's ``initialize`` parameters as JSON; empty where they are not known.
@@ -336,14 +336,14 @@ class SessionRecord:
 
 
 class ISessionStore(Protocol):
-    """Where sessions outlive the gateway; no method raises, because a full disk must not end a session."""
+    """Stores sessions over restarts; no method raises, because a full disk must not end a session."""
 
     @property
     def floor(self) -> int:
         """Ids issued up to this second are good only while they are on record."""
 
     def find(self, serial: bytes) -> SessionRecord | None:
-        """What is on record of a session."""
+        """Return the record of a session."""
 
     def keep(self, record: SessionRecord, issued: int) -> None:
         """Put a session on record, or change what is known of it; its subscriptions stay as they are."""
@@ -371,7 +371,7 @@ class ISessionStore(Protocol):
 
 
 class IWard(Protocol):
-    """Who looks after the children on this machine, so that none outlives the gateway."""
+    """Supervises the children on this machine, so that none outlives the gateway."""
 
     @property
     def instance(self) -> str:
@@ -384,13 +384,13 @@ class IWard(Protocol):
         """A child runs, leader of the process group of that number."""
 
     def removed(self, pid: int) -> None:
-        """Nothing is left of that child."""
+        """Record that no process of a child is left."""
 
     def signal_group(self, pgid: int, number: Signals) -> bool:
         """Signal a whole process group; false when nothing is left of it."""
 
     def group_is_alive(self, pgid: int) -> bool:
-        """Whether anything of a process group is left."""
+        """Return whether a process group has a living process."""
 
     def kill_bearing(self, marker: str) -> int:
         """KILL every process whose environment holds this ``NAME=value`` entry; how many there were."""
@@ -410,7 +410,7 @@ class GatewayRun:
 
 @frozen
 class DaemonLock:
-    """Who says that a server runs at a port of its own.
+    """The lock of a server with a port of its own: the process that holds it.
 
     :ivar pid: the process; 0 where it is not known.
     :ivar start_time: when that process was started, in clock ticks since boot; 0 where it is not known.
@@ -424,19 +424,19 @@ class DaemonLock:
 
 
 class IDaemonLocks(Protocol):
-    """What this machine knows of programs that serve at a port of their own."""
+    """Locks of servers with a port of their own."""
 
     def find(self, server: str, port: int) -> DaemonLock | None:
         """The lock of a server whose process runs, or None."""
 
     def claim(self, server: str, port: int, transport: str) -> bool:
-        """Take the lock for whoever is about to start the server; false where somebody else holds it."""
+        """Take the lock before a start of the server; return false if another process holds it."""
 
     def started(self, server: str, pid: int, port: int, transport: str) -> None:
-        """The server runs, as this process; the lock is ours."""
+        """Record this process as the running server, under the gateway's lock."""
 
     def release(self, server: str) -> None:
-        """Nothing of the server is left; the lock is given back if it is ours."""
+        """Release the gateway's lock of a server that has ended."""
 
     def holder(self, port: int) -> Deferred[str]:
         """Fires with the program that listens at a port, in words; empty where it cannot be told."""
@@ -450,10 +450,10 @@ CHILD_MARKER = "MCPGATEWAY_CHILD"
 
 
 class IProcessTable(Protocol):
-    """What is known of other processes of this machine."""
+    """Looks up other processes of this machine."""
 
     def is_alive(self, pid: int) -> bool:
-        """Whether that process runs (a zombie does not); true where it cannot be told."""
+        """Return whether a process runs; false for a zombie, true if unknown."""
 
 
 class IExitWatch(Protocol):
@@ -470,7 +470,7 @@ class IExitWatch(Protocol):
 
 
 class IDoor(Protocol):
-    """What stands behind the HTTP channel."""
+    """Serves the requests of the HTTP channel."""
 
     def opened(self, exchange: Any) -> int:
         """The header section of a request has arrived whole.
@@ -492,7 +492,7 @@ class IDoor(Protocol):
 
 @frozen
 class OwnAddress:
-    """Where the gateway is for browsers and authorization servers.
+    """The gateway's address for browsers and authorization servers.
 
     :ivar redirect: where a browser comes back to from a sign-in.
     :ivar document: the public URL that tells who the gateway is; empty where there is none.
@@ -504,7 +504,7 @@ class OwnAddress:
 
 @frozen
 class Returned:
-    """What has become of a sign-in whose browser has come back.
+    """The outcome of a sign-in whose browser has returned.
 
     :ivar server: where it was.
     :ivar owner: the principal it is for; empty for the gateway's own user.
@@ -526,20 +526,20 @@ class ISignIns(Protocol):
         """
 
     def agreed(self, key: str) -> Deferred[Returned]:
-        """Its user agrees to whom it was for.
+        """Confirm the principal of a sign-in.
 
         :raise GatewayError: (through the Deferred) nobody asked, or nothing has come of it.
         """
 
     def document(self) -> dict[str, Any] | None:
-        """Who the gateway is to servers that fetch that; None where it has no public address."""
+        """Return the gateway's client ID metadata document; None without a public address."""
 
 
 class IGrants(Protocol):
-    """Where tokens for remote servers are kept; no method raises."""
+    """Stores tokens for remote servers; no method raises."""
 
     def read(self, key: str) -> dict[str, Any]:
-        """What is kept under a key; empty if there is nothing."""
+        """Return the value of a key; empty without one."""
 
     def write(self, key: str, value: dict[str, Any]) -> None:
         """Keep something, readable by this user alone."""

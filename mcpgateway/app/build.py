@@ -1,4 +1,4 @@
-"""Where things are wired, with `assembly` for the hub: settings in, a gateway out, ready to run."""
+"""Build the gateway from its settings: all parts, with `mcpgateway.app.hub` for the hub."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ PAUSES_VARIABLE, RESTORE_VARIABLE = "MCPGATEWAY_REVIVAL_PAUSES", "MCPGATEWAY_RES
 
 
 def service_manager() -> Notify | None:
-    """Whoever started us and wants to be told how we are, as systemd does."""
+    """Return the service manager that expects notifications, such as systemd."""
     if "NOTIFY_SOCKET" not in os.environ:
         return None
     from mcpgateway.system.sd_notify import Notify  # few are started by one
@@ -301,7 +301,7 @@ def _logins_of(hub: Hub, clock: Any, backends: Backends) -> Callable[[], Logins]
 
 
 def own_address(public_url: str, port: int) -> OwnAddress:
-    """Where the gateway is for browsers and authorization servers."""
+    """Return the gateway's address for browsers and authorization servers."""
     base = public_url or f"http://127.0.0.1:{port}"
     # Who a client is can be fetched over https only.
     document = f"{public_url}/oauth/client.json" if public_url.startswith("https://") else ""
@@ -399,13 +399,13 @@ def _issuing_of(
 
 
 def _surroundings(origin: SettingsOrigin) -> dict[str, str]:
-    """What the helper program is started with: it reads the same configuration."""
+    """Return the environment of the helper program, which reads the same configuration."""
     named = {"MCPGATEWAY_CONFIG": origin.config_file} if os.path.exists(origin.config_file) else {}
     return {**os.environ, **named}
 
 
 def _in_thread(reactor: Any) -> Callable[..., Deferred[Any]]:
-    """What does work that blocks."""
+    """Return a function that runs blocking work in a thread."""
 
     def work_in_thread(work: Callable[..., Any], *words: Any) -> Deferred[Any]:
         from twisted.internet.threads import deferToThreadPool  # for few values, and for lists of several MiB

@@ -1,4 +1,4 @@
-"""Where the control plane is wired: each group of operations with its parts, made when it is first asked for."""
+"""Build the control plane: each group of operations with its parts, on its first request."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True, eq=False)
 class ControlParts:
-    """What the groups of operations are made of.
+    """The parts of the control plane's operations.
 
     :ivar sign_ins: takes what browsers bring back from authorization servers.
     :ivar logins: makes what knows how principals stand with servers.
@@ -93,21 +93,21 @@ class ControlParts:
 
     @cached_property
     def operating(self) -> Operating:
-        """What starts and stops servers for people."""
+        """Starts and stops servers for operators."""
         from mcpgateway.manage.servers import Operating
 
         return Operating(self.switchboard, self.hub.health, self.clock)
 
     @cached_property
     def turns(self) -> FairQueue:
-        """Whose turn it is."""
+        """The fair queue of requests."""
         from mcpgateway.frontends.rest.fair_queue import FairQueue
 
         return FairQueue(self.limits, self.clock)
 
     @cached_property
     def readers(self) -> Readers:
-        """Who reads streams of lines and events."""
+        """The open streams of lines and events."""
         from mcpgateway.frontends.rest.event_streams import Readers
 
         return Readers(self.clock, lambda: self.limits().log_streams)
@@ -123,7 +123,7 @@ def make_site(parts: ControlParts) -> Site:
 
 
 def groups_of(parts: ControlParts) -> Groups:
-    """What makes each group; its module is loaded by then, and not before."""
+    """Return the makers of all groups; each loads its module on the first request."""
     makers = (
         _authorization,
         _clients,

@@ -48,7 +48,7 @@ Tell = Callable[[dict[str, Any]], None]
 
 @frozen
 class DiscoveryRequest:
-    """What is to be discovered.
+    """The servers whose lists are to be read.
 
     :ivar servers: by name; all where there are none.
     :ivar limit_s: for each of them.

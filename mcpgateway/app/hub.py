@@ -1,4 +1,4 @@
-"""Wire the hub: what lives between the doors and the servers, and what it measures and remembers with."""
+"""Build the hub: the part between frontends and backends, with its meters and stores."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ EXPORT_S = 10.0  # until whoever collects spans has taken some
 
 
 def instruments_of(reactor: Any, backends: Backends, snapshots: Snapshots) -> Instruments:
-    """What the health of servers is measured with in the real world."""
+    """Return the clocks and process tables for the health of servers."""
 
     def health(url: str) -> Deferred[int]:
         from mcpgateway.backends.http.documents import fetch  # few servers have a health of their own
@@ -104,7 +104,7 @@ def instruments_of(reactor: Any, backends: Backends, snapshots: Snapshots) -> In
 
 
 def usage_of(seconds: Callable[[], float], home: str) -> Usage:
-    """What counts calls of tools in the real world."""
+    """Return the counter of tools' calls, with its file."""
     from mcpgateway.hub.usage import Usage
     from mcpgateway.system.usage import UsageFile  # what only clients of views need
 
@@ -112,12 +112,12 @@ def usage_of(seconds: Callable[[], float], home: str) -> Usage:
 
 
 def keepers_of(reactor: Any, home: str, jobs: JobStore) -> Keepers:
-    """What is kept in the real world of what happens on views."""
+    """Return the stores of usage, results and jobs."""
     return Keepers(jobs, partial(usage_of, reactor.seconds, home), partial(vault_of, reactor, home))
 
 
 def vault_of(reactor: Any, home: str, limits: ShieldLimits) -> Vault:
-    """What keeps the originals of shortened answers in the real world."""
+    """Return the store of originals, with its directory."""
     from twisted.internet.threads import deferToThreadPool
 
     from mcpgateway.hub.results.originals import Vault
@@ -130,7 +130,7 @@ def vault_of(reactor: Any, home: str, limits: ShieldLimits) -> Vault:
 def tracer_of(
     reactor: Any, home: str, said: TraceSettings, web: Callable[[], Web], redact: Callable[[str], str]
 ) -> Tracer:
-    """What follows calls in the real world.
+    """Return the tracer of calls.
 
     :param said: what the settings say of it; where they name nobody who collects spans, the environment may.
     """
@@ -162,7 +162,7 @@ def tracer_of(
 
 @frozen
 class Outside:
-    """What the hub works with that it does not make.
+    """The parts that the hub uses and does not build.
 
     :ivar holders: tells which process holds each of some sockets.
     :ivar snapshots: what servers have answered before; None where nothing is to be kept.
@@ -192,7 +192,7 @@ class Outside:
 
 
 def make_hub(settings: Settings, outside: Outside) -> Hub:
-    """Build the hub, between the doors and the children."""
+    """Build the hub."""
     launcher, clock, keys, store = outside.launcher, outside.clock, outside.keys, outside.store
     snapshots, gateway = outside.snapshots, settings.gateway
     sessions = Sessions(gateway.limits.sessions, keys.session_ids(), store, clock.seconds)
@@ -302,7 +302,7 @@ def _views_of(stateless: Stateless, board: ViewSessions, outside: Outside) -> Vi
 
 
 def savings_of(hub: Hub, outside: Outside) -> Savings:
-    """What adds up what the gateway saves."""
+    """Return the sum of the gateway's savings."""
     pool, read = hub.switchboard.pool, outside.keepers.usage
     on_record = cache(read) if read is not None else None  # until somebody comes to a view
 
@@ -317,21 +317,21 @@ def savings_of(hub: Hub, outside: Outside) -> Savings:
 
 
 def figures_of(hub: Hub, census: Census) -> Figures:
-    """What tells of numbers."""
+    """Return the source of all numbers."""
     from mcpgateway.observe.figures import Figures  # few ask for them
 
     return Figures(hub.meters, hub.timeline, census)
 
 
 def exposition_of(hub: Hub, census: Census) -> Exposition:
-    """What tells Prometheus of them."""
+    """Return the exposition of metrics for Prometheus."""
     from mcpgateway.frontends.http.metrics import Exposition  # likewise
 
     return Exposition(hub.meters, census, hub.savings)
 
 
 def ground_of(settings: Settings, seconds: Callable[[], float]) -> Ground:
-    """What the settings say of workspaces."""
+    """Return the settings of workspaces."""
 
     def read(path: str) -> WorkspaceSpec:
         return read_workspace(path, settings)
@@ -380,7 +380,7 @@ def proxies_of(settings: Settings) -> Proxies:
 
 
 def ground_facts(settings: Settings) -> tuple[object, ...]:
-    """What `settle` goes by, to see whether it is another than before."""
+    """Return the facts that decide whether workspaces have to be settled again."""
     return (settings.workspaces, settings.profiles, settings.projects, settings.world, settings.adopted)
 
 
@@ -399,7 +399,7 @@ def _none(sight: Sight, launcher: ILauncher, clock: Any) -> Iterable[Tool]:
 
 @define(eq=False)
 class Hub:
-    """What lives between the doors and the children.
+    """The hub with its parts.
 
     :ivar switchboard: what the doors of the legacy era ask.
     :ivar health: watches over the servers.
@@ -445,7 +445,7 @@ class Hub:
 
     @property
     def stateless(self) -> Stateless:
-        """What the door of the modern era asks, built for its first message."""
+        """The dispatch of modern requests, built for the first one."""
         if self._stateless is None:
             self._stateless = self._make_stateless()
             if self.claim is not None:
@@ -454,13 +454,13 @@ class Hub:
 
     @property
     def is_heard(self) -> bool:
-        """Whether clients listen to views, for which no server has to run."""
+        """Return whether clients listen to views, for which no server has to run."""
         return self._stateless is not None and self._stateless.is_heard
 
     def adopt(
         self, gateway: GatewaySettings, change: Change, profiles: Mapping[str, Profile] | None = None
     ) -> None:
-        """Serve other servers from now on, by other settings; whoever uses those that are the same notices nothing.
+        """Apply new servers and settings; sessions of unchanged servers are not affected.
 
         :param profiles: None where they are the same.
         """
@@ -501,7 +501,7 @@ class Hub:
         self.switchboard.permits.on_refusal = activity.refused if activity is not None else None
 
     def close(self) -> None:
-        """End whatever stands open, in order."""
+        """End all parts, in order."""
         if self.jobs is not None:
             self.jobs.close()
         if self._stateless is not None:
@@ -513,7 +513,7 @@ class Hub:
 
 @frozen
 class Keys:
-    """What is made of the key in the home: the makers of all that is signed."""
+    """The signing keys that are derived from the key in the home."""
 
     _key: str = field(repr=False)
 
@@ -529,7 +529,7 @@ class Keys:
         return RequestStates(key, self._node())
 
     def tag_key(self) -> bytes:
-        """What tags of entries are made with, so that they tell nothing of what they stand for."""
+        """The key of entity tags, so that they reveal nothing of an entry."""
         return hashlib.sha256(b"entry tags " + self._key.encode()).digest()
 
     def _node(self) -> bytes:

@@ -1,4 +1,4 @@
-"""The one observer of everything that is logged: it redacts, then tells the log, whoever follows, and servers' logs.
+"""The one observer of all log events: it redacts, then passes on to the log, event streams and servers' logs.
 
 Twisted's programs each choose observers of their own, ``twistd`` to stdout or by ``--logger``, ``twist`` by its
 options; this one stands in front of all of them.  What they get is an event whose text is one line without secrets,
@@ -58,7 +58,7 @@ class LoggedFailure:
         self._text = text
 
     def getTraceback(self, *_: object, **__: object) -> str:
-        """The text."""
+        """Return the redacted text."""
         return self._text
 
 
@@ -116,24 +116,24 @@ class Observation:
         return self.logs
 
     def forget(self, server: str) -> None:
-        """There is no such server any more."""
+        """Close the log of a removed server."""
         if self.logs is not None:
             self.logs.forget(server)
 
     def dismiss(self) -> None:
-        """Whoever follows is told that this was all."""
+        """End all event streams."""
         self.events.close()
         if self.logs is not None:
             self.logs.close()
 
     def end(self) -> None:
-        """Nothing more will happen: what waits is written."""
+        """Write the waiting lines and end."""
         self.dismiss()
         if not self._is_led:
             globalLogPublisher.removeObserver(self)
 
     def __call__(self, event: dict[str, Any]) -> None:
-        """Something was logged."""
+        """Take one log event."""
         level = getattr(event.get("log_level"), "name", USUAL)
         name = event.get("event")
         is_logged = RANKS[level] >= RANKS[self.level]
@@ -210,7 +210,7 @@ def _is_told(key: str) -> bool:
 
 
 def _server_of(name: str, event: Mapping[str, Any]) -> str:
-    """Whose event it is; empty where it is the gateway's own."""
+    """Return the server of an event; empty for the gateway's own."""
     found = event.get("server")
     if found is None and name.startswith("server."):
         found = event.get("name")

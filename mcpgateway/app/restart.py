@@ -1,4 +1,4 @@
-"""The gateway begins anew in its own process, and no client notices.
+"""Restart the gateway within its process, unnoticed by clients.
 
 # Note [How it begins anew]
 phase            what happens                                                        what ends it early
@@ -43,7 +43,7 @@ NOT_ASKED, WAITING, PAUSING, OVER, STOPPED = range(5)
 
 @define(eq=False)
 class Renewal:
-    """What SIGHUP does.
+    """The restart on SIGHUP.
 
     :ivar command: what is executed; None where that cannot be.
     :ivar refused: how often it was to be begun anew, and was not.
@@ -60,12 +60,12 @@ class Renewal:
 
     @property
     def is_offered(self) -> bool:
-        """Whether SIGHUP does it."""
+        """Return whether SIGHUP restarts the gateway."""
         return self._service is not None
 
     @property
     def is_due(self) -> bool:
-        """Whether the program is to be executed again when the reactor has ended."""
+        """Return whether the program is executed again after the reactor has ended."""
         return self._phase == OVER
 
     def offer(self, service: Any) -> None:
@@ -76,7 +76,7 @@ class Renewal:
         signal.signal(signal.SIGHUP, lambda *_: self.reactor.callFromThread(self.asked))
 
     def asked(self) -> None:
-        """Begin anew, unless that is under way, or would come to nothing."""
+        """Start the restart, unless one is under way or would fail."""
         service = self._service
         if self._phase != NOT_ASKED or not service.switchboard.is_open:
             return

@@ -45,7 +45,7 @@ S002_HOME = os.path.expanduser("~/.mcp-session-manager")
 
 @frozen
 class ValidationRequest:
-    """Which server is to be tried, and how.
+    """The server to validate, and the settings of the validation.
 
     :ivar command: the command, where it is not one of a configuration.
     :ivar env: what it is given beyond the usual environment, as ``NAME=VALUE``.

@@ -1,4 +1,4 @@
-"""Who is sent now and who waits: so many requests are under way at one server, the others have their turn later."""
+"""Limit the requests under way at one server; further requests wait for their turn."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class RequestLimit:
             self._permit(post)
 
     def clear(self) -> None:
-        """Nothing that waits is sent any more."""
+        """Drop all waiting requests."""
         self._waiting.clear()
         self._waiting_bytes = 0
 

@@ -56,7 +56,7 @@ OURS_WITH_VALUE = frozenset("--name --cidfile --attach -a --detach-keys --restar
 
 @frozen
 class _Run:
-    """One run of a container, worked out."""
+    """The computed command line of one container."""
 
     engine: str
     name: str
@@ -85,7 +85,7 @@ class ContainerBackend:
 
     @property
     def heard(self) -> int:
-        """How often something has come from it."""
+        """Return the number of messages received so far."""
         found: int = self._child.heard
         return found
 
@@ -94,7 +94,7 @@ class ContainerBackend:
         self._child.write(line, now=now)
 
     def line_received(self, line: bytes) -> None:
-        """One message from the server in the container."""
+        """Receive one message from the server in the container."""
         self._receiver.line_received(line)
 
     def line_overflowed(self, head: bytes, limit: int) -> None:
@@ -146,7 +146,7 @@ class ContainerBackend:
         self._child.kill()
 
     def stderr_tail(self) -> str:
-        """What the command line and the server in the container wrote to stderr."""
+        """Return the end of stderr, of the command line and of the server in the container."""
         text: str = self._child.stderr_tail()
         return text
 
@@ -165,7 +165,7 @@ def _remove_argv(engine: str, *names: str) -> tuple[str, ...]:
 def launch_container(
     reactor: Any, programs: ILauncher, launch: Launch, receiver: ILineReceiver, whose: GatewayRun
 ) -> IBackend:
-    """Run a container.
+    """Start a container for a server.
 
     :raise LaunchFailed: neither engine is installed, or the command line cannot be started.
     """
@@ -211,7 +211,7 @@ def find_engine(launch: Launch) -> str:
 
 
 def engine_environment(launch: Launch) -> dict[str, str]:
-    """The environment of the command line: what leads it to its engine stays as it is, whatever the container gets."""
+    """Return the environment of the command line: its own settings, and the container's variables."""
     theirs = {name for name, _ in _variables(_reach_of(launch).options)}
     env = {name: value for name, value in launch.env.items() if not (_leads(name) and name in theirs)}
     for name, value in os.environ.items():

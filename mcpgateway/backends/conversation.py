@@ -74,15 +74,15 @@ class OwnQuestion:
         self.done.errback(why)
 
     def progressed(self, call: Request, message: bytes) -> None:
-        """Nobody waits for progress of it."""
+        """Ignore progress of the gateway's own request."""
 
     def noticed(self, call: Request, message: bytes) -> bool:
-        """Nobody listens here."""
+        """Refuse a message before the answer: no client reads it."""
         return False
 
 
 class Conversation:
-    """The calls under way on one child, each under a number of ours that is never used twice.
+    """The requests under way on one child, each under a unique number of the gateway's.
 
     :param tape: keeps what is said; None where nothing is kept.
     :ivar pending: the calls sent and not answered, oldest first.
@@ -202,7 +202,7 @@ class Conversation:
 
     @property
     def load(self) -> int:
-        """How many requests are under way or waiting."""
+        """Return the number of requests under way or waiting."""
         return len(self.pending) + sum(map(len, self.queued.values()))
 
     def calls(self) -> Iterator[Request]:
@@ -212,7 +212,7 @@ class Conversation:
 
     @property
     def has_work(self) -> bool:
-        """Whether it has been asked anything that is to come to an end, and has not answered it."""
+        """Return whether the child has unanswered requests that are expected to end."""
         return any(call.method not in STANDING for call in self.pending.values())
 
     def only_session(self) -> Any:
@@ -495,7 +495,7 @@ def _number_at_head(line: bytes) -> int | None:
 
 
 def _beginning(line: bytes) -> str:
-    """What is shown of a line: no half of a word, since half a secret is not known for one."""
+    """Return the beginning of a line, cut between words, since half a secret cannot be recognised."""
     text = line[:SHOWN].decode(errors="replace")
     if len(line) <= SHOWN:
         return text

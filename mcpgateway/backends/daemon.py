@@ -46,7 +46,7 @@ class ReachRemote(Protocol):
 
 
 def _nobody(*, has_spoken: bool) -> None:
-    """It is started as it is written."""
+    """Return no program: the entry is started as it is written."""
 
 
 async def prepare_daemon(reactor: Any, programs: ILauncher, launch: Launch) -> Launch:
@@ -95,7 +95,7 @@ def _same_server(one: _Daemon, other: _Daemon) -> bool:
 
 
 class _Daemon:
-    """One daemon, as far as this gateway has to do with it.
+    """One server with a port of its own, as far as this gateway uses it.
 
     :ivar child: its process, where it is ours.
     :ivar is_over: it is being stopped, or has ended.
@@ -123,7 +123,7 @@ class _Daemon:
         self._waiters: list[Deferred[None]] = []
 
     def is_of(self, launch: Launch, reach: Daemon) -> bool:
-        """Whether it is what a launch would start. See Note [One port, one environment]."""
+        """Return whether a launch would start this daemon. See Note [One port, one environment]."""
         ours = self.launch
         return (ours.server, ours.argv, ours.env, self.reach) == (
             launch.server,
@@ -133,7 +133,7 @@ class _Daemon:
         )
 
     def enter(self, user: DaemonBackend) -> Deferred[None]:
-        """Count somebody in who uses it; fires once it can be spoken with.
+        """Count a user in; fires when the daemon can be reached.
 
         :raise GatewayError: (through the Deferred) it does not get so far.
         """
@@ -148,7 +148,7 @@ class _Daemon:
         return ready
 
     def leave(self, user: DaemonBackend) -> Deferred[None]:
-        """Count somebody out; with the last of them a daemon of ours is stopped, and this fires when it has gone."""
+        """Count a user out; after the last one the gateway stops its own daemon, and this fires at its end."""
         if user in self._users:
             self._users.remove(user)
         if self._users and not self.is_over:
@@ -156,7 +156,7 @@ class _Daemon:
         return self.stop()
 
     def drop(self, user: DaemonBackend, *, is_well: bool) -> None:
-        """Count somebody out who cannot wait: with the last of them a daemon of ours is killed.
+        """Count a user out without waiting: after the last one the gateway kills its own daemon.
 
         :param is_well: it has answered; whoever did not like the answer may be back with another question.
         """
@@ -286,7 +286,7 @@ class _Daemon:
             each.errback(why if why.check(GatewayError) else BackendError("it could not be started"))
 
     def stop(self) -> Deferred[None]:
-        """Let it climb the stop ladder if it is ours; fires when nothing of it is left."""
+        """Stop the daemon if the gateway has started it; fires when none of its processes is left."""
         self.is_over = True
         if not self._is_stopping:
             self._is_stopping = True
@@ -328,7 +328,7 @@ class _Daemon:
         )
 
     def gone(self, why: Gone) -> None:
-        """Its process has ended."""
+        """The process of the daemon has ended."""
         self._ended = evolve(why, last_words=self.tail())
         if not self._is_up:
             return  # whoever waits for its port finds out
@@ -368,13 +368,13 @@ class DaemonBackend:
 
     @property
     def pid(self) -> int:
-        """The daemon's process id, where it is ours."""
+        """The daemon's process id, if the gateway has started it."""
         child = self._daemon.child
         return 0 if child is None else child.pid
 
     @property
     def heard(self) -> int:
-        """How often something has come from it: messages, and what the daemon writes where it is ours."""
+        """The number of messages, and of writes to stderr if the gateway has started the daemon."""
         child = self._daemon.child
         return self._lines + (0 if child is None else child.heard)
 
@@ -424,7 +424,7 @@ class DaemonBackend:
             self._receiver.line_overflowed(head, limit)
 
     def gone(self, why: Gone) -> None:
-        """The session is lost; a daemon that nobody else speaks with is started anew by whoever wants one."""
+        """The session is lost; the next user of a daemon without other sessions restarts it."""
         self._remote = None
         if not self._is_stopping:
             self._daemon.leave(self)
@@ -438,7 +438,7 @@ class DaemonBackend:
         self._tell(why)
 
     def stop(self) -> Deferred[None]:
-        """End the session, then the daemon if it is ours and nobody else's; fires when that is done."""
+        """End the session, then the gateway's own daemon if it has no other user; fires when that is done."""
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
@@ -449,7 +449,7 @@ class DaemonBackend:
         self._tell(Gone(0))
 
     def kill(self) -> None:
-        """Drop the session, and the daemon if it is ours and nobody else's."""
+        """Drop the session, and the gateway's own daemon if it has no other user."""
         self._lose(Gone(0, None, self._daemon.tail()))
 
     def _lose(self, why: Gone) -> None:
@@ -467,7 +467,7 @@ class DaemonBackend:
             self._receiver.gone(why)
 
     def stderr_tail(self) -> str:
-        """The last the daemon wrote, where it is ours."""
+        """The end of the daemon's stderr, if the gateway has started it."""
         return self._daemon.tail()
 
 

@@ -75,7 +75,7 @@ class Backends:
 
     @property
     def web(self) -> Web:
-        """What HTTP requests are sent with."""
+        """The HTTP client."""
         if self._web is None:
             from mcpgateway.backends.http.client import Web
 
@@ -106,7 +106,7 @@ class Backends:
 
     @property
     def accounts(self) -> Accounts:
-        """What the gateway is at servers that want a token."""
+        """The gateway's accounts at remote servers with a sign-in."""
         if self._accounts is None:
             from mcpgateway.backends.oauth.flow import Accounts
 
@@ -118,7 +118,7 @@ class Backends:
         return self._accounts
 
     def question(self, server: ServerSpec) -> NeedsLogin | None:
-        """Where the user of a server has to sign in; None where nothing is asked."""
+        """Return the sign-in address of a server's user; None if no sign-in is pending."""
         if self._accounts is None or not isinstance(server.reach, Remote):
             return None
         return self._accounts.question(self._accounts.of(server.name, server.reach, server.principal))
@@ -128,14 +128,14 @@ class Backends:
         return self.accounts.answered(query).addCallback(_returned)
 
     def document(self) -> dict[str, Any] | None:
-        """Who the gateway is to authorization servers that fetch that; None where it has no public address."""
+        """Return the gateway's client ID metadata document; None without a public address."""
         from mcpgateway.policy.oauth.client import client_document
 
         where = self._where()
         return client_document(where.document, where.redirect) if where.document else None
 
     def agreed(self, key: str) -> Deferred[Returned]:
-        """Its user agrees to for whom that is (`Accounts.agreed`)."""
+        """Confirm the principal of a sign-in (`Accounts.agreed`)."""
         return self.accounts.agreed(key).addCallback(_returned)
 
     def prepare(self, launch: Launch) -> Deferred[Launch]:

@@ -23,7 +23,7 @@ PASSING = frozenset((408, 409, 425, 429))  # refusals that say nothing of whethe
 
 
 class IHearer(Protocol):
-    """Who listens.
+    """Receives the messages of a server's GET stream.
 
     :ivar server: the server's name.
     """
@@ -33,16 +33,16 @@ class IHearer(Protocol):
     access: RemoteAccess
 
     def headers_to_listen(self, last_id: bytes) -> dict[str, str]:
-        """What the stream is asked for with."""
+        """Return the headers of the GET request."""
 
     def hear_all(self, data: bytes) -> None:
-        """One message has come, or several in an array."""
+        """Receive one message, or several in an array."""
 
     def forgotten(self) -> None:
         """The server does not know the session any more."""
 
     def unreachable(self, why: Unreachable) -> None:
-        """Nothing has answered for a while."""
+        """The server has not answered for a while."""
 
 
 class ServerStream:
@@ -68,14 +68,14 @@ class ServerStream:
         self._is_closed = False
 
     def open(self) -> None:
-        """Ask for it."""
+        """Request the stream."""
         self._later = None
         headers = self._owner.headers_to_listen(self._last_id)
         self._doing = self._owner.access.open("GET", headers, asks=False)
         self._doing.addCallbacks(self._opened, self._not_opened).addErrback(self._broken)
 
     def close(self) -> None:
-        """Nobody listens any more."""
+        """Close the stream for good."""
         self._is_closed = True
         self.is_open = False
         doing, self._doing = self._doing, None
@@ -145,7 +145,7 @@ class ServerStream:
     # What comes
 
     def event(self, event: Event) -> None:
-        """A message."""
+        """Receive one event of the stream."""
         self._is_useful = True
         if event.kind == MESSAGE:
             self._owner.hear_all(event.data)

@@ -46,7 +46,7 @@ AT_ONCE = 1000  # messages under way
 
 
 class SseConnection:
-    """One stream of a server, and what is sent to its endpoint.
+    """The event stream of a server with HTTP+SSE, and the POST requests to its endpoint.
 
     :param before: what has been tried in vain before, to begin a sentence with; empty for nothing.
     """
@@ -84,7 +84,7 @@ class SseConnection:
     # What the hub asks
 
     def write(self, line: bytes, *, now: bool = False) -> None:
-        """Send one message.
+        """Send one message to the server.
 
         :raise Overloaded: too much waits for the server.
         :raise BackendGone: it is lost, or being left.
@@ -119,7 +119,7 @@ class SseConnection:
         self._leave("its connections were dropped")
 
     def stderr_tail(self) -> str:
-        """It has none."""
+        """Return an empty text: a remote server has no stderr."""
         return ""
 
     def _leave(self, why: str) -> None:
@@ -329,7 +329,7 @@ class Guessed:
         self._backend = Streamable(reactor, web, launch, remote, receiver, authorizer, fall_back)
 
     def write(self, line: bytes, *, now: bool = False) -> None:
-        """Send one message."""
+        """Send one message to the server."""
         self._backend.write(line, now=now)
 
     def stop(self) -> Deferred[None]:
@@ -338,9 +338,9 @@ class Guessed:
         return stopped
 
     def kill(self) -> None:
-        """Drop every connection."""
+        """Close every connection."""
         self._backend.kill()
 
     def stderr_tail(self) -> str:
-        """It has none."""
+        """Return an empty text: a remote server has no stderr."""
         return ""

@@ -29,7 +29,7 @@ LIST, CALL = "tools/list", "tools/call"
 
 
 class Mirror:
-    """What is known of one server's tools."""
+    """The known parameter headers of one server's tools."""
 
     def __init__(self, clock: Any, access: RemoteAccess) -> None:
         self._clock = clock
@@ -39,7 +39,7 @@ class Mirror:
         self._number = 0
 
     def headers(self, method: str, envelope: Envelope) -> dict[str, str]:
-        """What a request is sent with."""
+        """Return the parameter headers of a request."""
         params = peek.members(envelope, "params")
         version = peek.text(peek.members(params, "_meta"), PROTOCOL_VERSION_KEY) or LATEST_MODERN
         said = {
@@ -116,6 +116,6 @@ class Mirror:
 
 
 def is_mismatch(answer: Envelope) -> bool:
-    """Whether a request was refused for its headers."""
+    """Return whether the server refused a request for its headers."""
     code = peek.members(answer, "error").get("code")
     return jsonrpc.integer(code) == HeaderMismatch.code

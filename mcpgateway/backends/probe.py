@@ -1,4 +1,4 @@
-"""Is anybody there, and does it speak MCP?"""
+"""Check whether a port is open, and whether its program speaks MCP."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def knock(reactor: Any, url: str, port: int = 0) -> None:
 
 
 async def is_open(reactor: Any, url: str, port: int) -> bool:
-    """Whether anybody listens at a port of a URL's host."""
+    """Fire with whether the port of a URL's host is open."""
     try:
         await knock(reactor, url, port)
     except Unreachable:
@@ -56,7 +56,7 @@ async def is_open(reactor: Any, url: str, port: int) -> bool:
 
 
 async def speaks_mcp(reactor: Any, web: Web, reach: Daemon) -> bool:
-    """Whether whoever listens at a daemon's port speaks MCP there.
+    """Fire with whether the program at a daemon's port speaks MCP.
 
     A ping without a session leaves nothing behind; whoever speaks MCP answers it, if only with an error.
     """

@@ -1,4 +1,4 @@
-"""One child process: lines in, lines out, and an end that leaves nothing behind."""
+"""One child process: lines in, lines out, and an end of all its processes."""
 
 from __future__ import annotations
 
@@ -48,18 +48,18 @@ class ChildProtocol(ProcessProtocol):
         self._child = child
 
     def connectionMade(self) -> None:
-        """It runs."""
+        """The process has started."""
         self._child.connected(self.transport)
 
     def childBufferReceived(self, childFD: int, data: bytearray, size: int) -> None:
-        """Bytes have come on stdout or stderr; the buffer is not ours to keep."""
+        """Take bytes of stdout or stderr; the buffer is reused afterwards."""
         if childFD == 1:
             self._child.output(data, size)
         else:
             self._child.complained(bytes(data[:size]))
 
     def outConnectionLost(self) -> None:
-        """Nobody has its stdout open any more."""
+        """All processes have closed the child's stdout."""
         self._child.muted()
 
     def processExited(self, reason: Failure) -> None:
@@ -78,17 +78,17 @@ class ChildProtocol(ProcessProtocol):
 
 
 class StderrSink(Protocol):
-    """What takes all that a child writes to its stderr."""
+    """Receives the stderr of a child."""
 
     def heard(self, data: bytes) -> None:
-        """It has written more."""
+        """Take more of the stderr."""
 
     def ended(self) -> None:
-        """It has ended."""
+        """The child has ended."""
 
 
 class StderrTail:
-    """The last lines of a child's stderr, whatever it floods us with.
+    """Keeps the last lines of a child's stderr, within a bound.
 
     They are kept as they came and made readable when somebody asks, since hardly anybody does.
 
@@ -172,11 +172,11 @@ class Child:
 
     @property
     def is_dismissed(self) -> bool:
-        """Whether it was asked to end, or made to."""
+        """Return whether the gateway is stopping the child."""
         return self._climbing or self._is_killed
 
     def connected(self, transport: Any) -> None:
-        """It runs, and these are its pipes."""
+        """The process has started, with these pipes."""
         self.pid = transport.pid
         self._pipes = transport.pipes
         self._pipes[0].registerProducer(self.protocol, True)
@@ -202,7 +202,7 @@ class Child:
             pipe.write(line)
 
     def output(self, data: bytes | bytearray, size: int) -> None:
-        """Bytes of its stdout, in a buffer that is not ours to keep."""
+        """Take bytes of stdout; the buffer is reused afterwards."""
         self.heard += 1
         if self._overflowed:
             return
@@ -223,7 +223,7 @@ class Child:
             self.hearing.heard(data)
 
     def muted(self) -> None:
-        """Nothing that it still does will be heard of: it is killed unless it exits."""
+        """The child has closed its stdout: it is killed unless it exits."""
         if self.is_heard and not self.has_exited:
             self._mute = self._reactor.callLater(MUTE_S, self._is_mute)
 
@@ -234,7 +234,7 @@ class Child:
             self.kill()
 
     def exited(self, reason: Failure) -> None:
-        """Its process has gone: deliver what it still said, clear up its group, tell the receiver."""
+        """The process has exited: deliver its last output, end its group, notify the receiver."""
         if self.has_exited:
             return
         self.has_exited = True

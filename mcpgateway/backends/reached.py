@@ -1,4 +1,4 @@
-"""Where the configured servers were reached, by which what they name is judged, and what their names mean later.
+"""Keep the addresses of configured servers, and judge by them the URLs that these servers name.
 
 # Note [A name is what it was]
 Whoever has a server's name says what it means, and can let it mean something else from one question to the next.  So a
@@ -35,7 +35,7 @@ class ReachedHosts:
             self._found[host] = urls.nearness(address)
 
     def near(self, host: str, addresses: Iterable[str]) -> list[Nearness]:
-        """Where a host is that names another one.
+        """Return how near a host is that names another one.
 
         :param addresses: what its name means now, which counts where it has not been reached yet.
         """
@@ -43,7 +43,7 @@ class ReachedHosts:
         return [urls.nearness(each) for each in addresses] if known is None else [known]
 
     def unmoved(self, place: UrlPlace, addresses: list[str]) -> list[str]:
-        """Those addresses that a configured place may have, where nothing proves who answers.
+        """Return the addresses that a configured host without TLS may have.
 
         :raise BackendError: it has none of them.
         """

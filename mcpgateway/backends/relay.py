@@ -39,7 +39,7 @@ class Sent:
 
 @frozen
 class Relayed:
-    """What the service has answered, as far as it comes back."""
+    """The answer of a server's REST API, as it is passed on."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -48,7 +48,7 @@ class Relayed:
 
 @frozen
 class RestRelay:
-    """Passes requests on.
+    """Passes requests to the REST API of a server.
 
     :ivar web: what they are sent with, loaded by the first.
     """
@@ -73,7 +73,7 @@ class RestRelay:
         headers = check_headers(relaying.passed_on(sent.headers, base, configured, theirs))
 
         async def asked() -> Relayed:
-            """The answer, whole."""
+            """Return the complete answer."""
             stream = await self.web().open(sent.method, url, headers, sent.body, trust)
             return await _answer(server, sent, stream)
 
@@ -83,7 +83,7 @@ class RestRelay:
 
 
 def base_of(server: ServerSpec) -> str:
-    """Where a server's own API is.
+    """Return the base URL of a server's REST API.
 
     :raise NotThere: its entry does not say.
     """

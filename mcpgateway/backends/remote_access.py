@@ -1,4 +1,4 @@
-"""How one remote server is asked: where it is, what every request to it carries, and who lets the gateway in."""
+"""The access to one remote server: its address, the headers of every request, and its authorization."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ SHORT_LIMIT = 65_536  # bytes of an answer that nobody reads to the end
 
 
 class IAuthorizer(Protocol):
-    """Who has tokens for a server."""
+    """Provides the tokens for a server."""
 
     def headers(self) -> Deferred[Mapping[str, str]]:
-        """What a request carries now; nothing before a token has been granted."""
+        """Return the authorization headers of a request; empty before a token has been granted."""
 
     def refused(
         self, status: int, said: str, used: Mapping[str, str], *, again: bool, asks: bool

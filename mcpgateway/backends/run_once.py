@@ -15,7 +15,7 @@ TOO_LATE = -1  # in place of the exit code of what was killed
 
 @frozen
 class ProgramOutcome:
-    """How an errand went.
+    """The outcome of a program.
 
     :ivar code: its exit code, or `TOO_LATE`.
     """
@@ -33,15 +33,15 @@ class _Errand:
     lines: list[str] = field(factory=list)
 
     def line_received(self, line: bytes) -> None:
-        """One line of its output."""
+        """Take one line of the output."""
         if len(self.lines) < LINES_LIMIT:
             self.lines.append(line.decode(errors="replace"))
 
     def line_overflowed(self, head: bytes, limit: int) -> None:
-        """It will be killed."""
+        """A line is too long: the program is killed."""
 
     def gone(self, why: Gone) -> None:
-        """It has ended."""
+        """The program has ended."""
         code = TOO_LATE if why.code is None or why.signal else why.code
         self.done.callback(ProgramOutcome(code, tuple(self.lines), why.last_words))
 

@@ -1,4 +1,4 @@
-"""Start children: the program is found, a session of its own is made, nothing of ours is inherited.
+"""Start children: find the program, start it in a session of its own, with no inherited descriptors.
 
 # Note [What spawnProcess leaves to us]
 Twisted 26.10 spawns fast only while the child's directory is ours, leaves the child in our process group, looks the
@@ -74,7 +74,7 @@ class PipeWriter(ProcessWriter):
         self.enableReadHack = False
 
     def write(self, data: bytes) -> None:
-        """Queue bytes for the child: they leave together with whatever else this turn of the reactor brings."""
+        """Queue bytes for the child; all bytes of one turn of the reactor are written together."""
         super(ProcessWriter, self).write(data)
 
     def write_now(self, data: bytes) -> None:
@@ -264,7 +264,7 @@ class Launcher:
         return done
 
     def close(self) -> Deferred[Any]:
-        """End what is run to its end, since nobody will need it, and run nothing more; fires when nothing is left."""
+        """Stop all programs that run to their end, and start no more; fires when none is left."""
         self._is_closed = True
         for child in self._running:
             child.kill()
@@ -300,11 +300,11 @@ class Trial:
         self._receiver.line_received(line)
 
     def line_overflowed(self, head: bytes, limit: int) -> None:
-        """It will be killed."""
+        """A line is too long: the child is killed."""
         self._receiver.line_overflowed(head, limit)
 
     def gone(self, why: Gone) -> None:
-        """It has ended without a word; if we wanted it to, that means nothing."""
+        """The child has ended without a message; that means nothing if the gateway stopped it."""
         if self.child is None or not self.child.is_dismissed:
             self._tell(has_spoken=False)
         self._receiver.gone(why)
@@ -324,7 +324,7 @@ class ProgramOutput:
         self._is_full = False
 
     def line_received(self, line: bytes) -> None:
-        """One line, as long as there is room."""
+        """Keep one line, within the bound."""
         if len(self._text) + len(line) < RUN_BYTES:
             self._text += line + b"\n"
         elif not self._is_full and self.child is not None:
@@ -332,11 +332,11 @@ class ProgramOutput:
             self.child.kill()
 
     def line_overflowed(self, head: bytes, limit: int) -> None:
-        """It will be killed."""
+        """A line is too long: the program is killed."""
         self._is_full = True
 
     def gone(self, why: Gone) -> None:
-        """It has ended."""
+        """The program has ended."""
         code = None if self._is_full or why.signal is not None else why.code
         self.ran = Ran(code, self._text.decode(errors="replace"), why.last_words)
 

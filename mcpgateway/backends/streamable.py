@@ -59,7 +59,7 @@ _SESSION = re.compile(rb"[\x21-\x7e]+")
 
 
 class Streamable:
-    """One session with a server, or in the modern era its requests.
+    """One session at a server over Streamable HTTP, or in the modern era its requests.
 
     :ivar server: the server's name.
     :ivar clock: what waits are measured with.
@@ -103,7 +103,7 @@ class Streamable:
     # What the hub asks
 
     def write(self, line: bytes, *, now: bool = False) -> None:
-        """Send one message.
+        """Send one message to the server.
 
         :raise Overloaded: too much waits for the server's answers.
         :raise BackendGone: it is lost, or being left.
@@ -139,7 +139,7 @@ class Streamable:
         self.clock.callLater(0, self._end, Gone(fault="its connections were dropped"))
 
     def stderr_tail(self) -> str:
-        """It has none."""
+        """Return an empty text: a remote server has no stderr."""
         return ""
 
     # Requests
@@ -168,7 +168,7 @@ class Streamable:
     # What a request asks (`IOwner`)
 
     def headers_for(self, post: PostRequest) -> dict[str, str]:
-        """What a request is sent with."""
+        """Return the headers of a request."""
         mirror = self._mirror
         headers = mirror.headers(post.method, post.envelope) if mirror is not None else self._headers
         if trace_context.MARK not in post.body:
@@ -177,7 +177,7 @@ class Streamable:
         return headers | trace_context.headers(meta)
 
     def headers_to_resume(self, last_id: bytes) -> dict[str, str] | None:
-        """What the rest of a stream is fetched with."""
+        """Return the headers that resume a stream."""
         return self.headers_to_listen(last_id) if self._mirror is None else None
 
     def opened(self, post: PostRequest, stream: WebStream) -> None:
@@ -254,7 +254,7 @@ class Streamable:
         return True
 
     def failed(self, post: PostRequest, why: BackendError) -> None:
-        """There will be no answer to a request."""
+        """A request will get no answer."""
         if post.method in GREETINGS:
             self._lose(why)
             return
@@ -272,7 +272,7 @@ class Streamable:
         return any(each.is_open for each in self._posts.values() if each is not besides)
 
     def over(self, post: PostRequest) -> None:
-        """Nothing more will come for a request."""
+        """A request is complete."""
         if self._posts.get(post.id) is post:
             del self._posts[post.id]
         self._lingering.pop(post, None)
@@ -325,7 +325,7 @@ class Streamable:
     # The standing stream (`IHearer`)
 
     def headers_to_listen(self, last_id: bytes) -> dict[str, str]:
-        """What a stream is asked for with."""
+        """Return the headers of the GET stream."""
         headers = {name: value for name, value in self._headers.items() if name != "Content-Type"}
         headers["Accept"] = "text/event-stream"
         if last_id:
@@ -343,7 +343,7 @@ class Streamable:
         self._end(Gone(fault="the server does not know its session any more"))
 
     def unreachable(self, why: Unreachable) -> None:
-        """Nothing has answered for a while."""
+        """The server has not answered for a while."""
         self._lose(why)
 
     # The end
@@ -393,7 +393,7 @@ def _abort(posts: Iterable[PostRequest]) -> None:
 
 
 def refusal(status: int, error: Envelope | None) -> BackendError:
-    """What a status other than 2xx comes to, to be said behind a server's name."""
+    """Return the error for a status other than 2xx, in words that follow a server's name."""
     said = f": {legacy.error_text(error['error'])}" if error is not None else ""
     if status in (401, 403):
         return NeedsAuthorization(

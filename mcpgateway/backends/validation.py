@@ -1,4 +1,4 @@
-"""See whether a server works, before anybody relies on it: start it, list its tools, ping it, end it.
+"""Validate a server before its use: start it, list its tools, ping it, stop it.
 
 # Note [What connecting is]
 It begins when the server's program does, and ends with its first answer; a server that refuses one era is asked in the
@@ -55,7 +55,7 @@ FAULTS = (PROCESS, EXITED, UNREACHABLE, TIMED_OUT, POLLUTED, NEEDS_LOGIN)
 
 @frozen
 class ValidationStep:
-    """One thing that was tried.
+    """One step of a validation.
 
     :ivar detail: what was found, or what went wrong.
     :ivar why: the error that it failed with, where that was one of the gateway's own.
@@ -72,14 +72,14 @@ class ValidationStep:
 
 @frozen
 class ValidationReport:
-    """What was tried, in its order; a server that cannot be connected to is asked nothing more."""
+    """The steps of a validation, in order; it ends after a failure to connect."""
 
     server: str
     steps: tuple[ValidationStep, ...]
 
     @property
     def passed(self) -> bool:
-        """Whether all of it worked."""
+        """Return whether all steps have passed."""
         return all(step.passed for step in self.steps)
 
 
@@ -90,7 +90,7 @@ def validate(
     timeout_s: float = TIMEOUT_S,
     connect_s: float = CONNECT_S,
 ) -> Deferred[ValidationReport]:
-    """Try a server, of whatever kind; fires with the report when nothing of it runs any more, and never fails.
+    """Validate a server of any kind; fires with the report when none of its processes runs, and never fails.
 
     :param timeout_s: seconds for everything but the end; each step has a limit of its own beside it.
     :param connect_s: seconds that connecting may take; see Note [What connecting is].
@@ -103,7 +103,7 @@ class _Failed(Exception):
 
 
 class _Trial:
-    """One server that is being tried; what it says unasked is of no interest."""
+    """One server under validation; its own messages are ignored."""
 
     def __init__(
         self,
@@ -292,14 +292,14 @@ class _Trial:
     # What it says unasked.
 
     def noticed(self, backend: Any, method: str, message: Envelope) -> None:
-        """A notification."""
+        """Ignore a notification."""
 
     def asked(self, backend: Any, method: str, message: Envelope) -> None:
-        """A question: nobody is here to answer it."""
+        """Refuse a question: there is no client."""
         backend.reply(message, UnknownMethod(f"Method not found: {method}"))
 
     def progressed(self, backend: Any, number: int, params: Envelope, message: Envelope) -> None:
-        """Progress."""
+        """Ignore progress."""
 
     def refused(self, backend: Any, call: Request, error: Raw) -> None:
         """An error that `_asked` reports."""

@@ -57,19 +57,19 @@ class _Wire(Protocol):
         self._owner = owner
 
     def connectionMade(self) -> None:
-        """It is connected."""
+        """The connection is open."""
         self.made.callback(None)
 
     def handshakeCompleted(self) -> None:
-        """TLS stands."""
+        """The TLS handshake has succeeded."""
         self.secured.callback(None)
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes have come."""
+        """Take bytes of the connection."""
         self._owner.received(data)
 
     def connectionLost(self, reason: Failure = Failure(BackendGone("it was closed"))) -> None:  # noqa: B008
-        """It is over."""
+        """The connection is closed."""
         if not self.secured.called:
             self.secured.addErrback(lambda _: None)
             self.secured.errback(reason)
@@ -80,7 +80,7 @@ class _Wire(Protocol):
         self._owner.is_full = True
 
     def resumeProducing(self) -> None:
-        """Everything has left."""
+        """All bytes have been written."""
         self._owner.is_full = False
         self._owner.queued = 0
 
@@ -89,7 +89,7 @@ class _Wire(Protocol):
 
 
 class WebSocket:
-    """One connection to a server; what is written before it stands waits for it.
+    """One WebSocket connection to a server; messages before it is open wait.
 
     :ivar is_full: the connection takes no more for the moment.
     :ivar queued: bytes written since then, or since the beginning.
@@ -130,7 +130,7 @@ class WebSocket:
     # What the hub asks
 
     def write(self, line: bytes, *, now: bool = False) -> None:
-        """Send one message.
+        """Send one message to the server.
 
         :raise Overloaded: the connection takes no more, and much waits for it already.
         :raise BackendGone: it has ended, or is being stopped.
@@ -165,18 +165,18 @@ class WebSocket:
         return done
 
     def kill(self) -> None:
-        """Drop the connection."""
+        """Close the connection at once."""
         self._is_stopping = True
         self._drop()
 
     def stderr_tail(self) -> str:
-        """It has none."""
+        """Return an empty text: a remote server has no stderr."""
         return ""
 
     # What the connection tells
 
     def received(self, data: bytes) -> None:
-        """Bytes have come."""
+        """Take bytes of the connection."""
         try:
             self._ws.receive_data(data)
             for event in self._ws.events():

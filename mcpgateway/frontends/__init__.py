@@ -1,1 +1,1 @@
-"""Floor 6: the ways in; a door translates and decides nothing."""
+"""The frontends: HTTP, the connection of the shim, REST, the manhole; a frontend translates and decides nothing."""

@@ -1,4 +1,4 @@
-"""One delayed call of the reactor for all that is due within a second, by txaio's batched timers.
+"""One delayed call of the reactor for all timers of the same second, by txaio's batched timers.
 
 Streams and connections come by the thousand, and each has a timer that seldom fires.
 """

@@ -1,4 +1,4 @@
-"""How the gateway's own tools answer: the text of a result is JSON, and one that failed says what to do about it."""
+"""The answers of the gateway's own tools: JSON as the text of a result, and an error with a hint."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _reply(value: Any, more: Iterable[Raw] = (), *, is_error: bool = False) -> E
 
 
 def is_failed(reply: Envelope) -> bool:
-    """Whether a response holds a result that says that its tool has failed."""
+    """Return whether a response has a result with ``isError``."""
     return bytes(peek.members(reply, "result").get("isError", b"")) == b"true"
 
 

@@ -93,7 +93,7 @@ def given(arguments: Envelope, *names: str) -> Raw:
 
 
 def level(arguments: Envelope, name: str = "shield") -> Level | None:
-    """How much of the result is to be shown; None where the caller leaves that to the view."""
+    """Return the level of shortening that a call asks for; None for that of the view."""
     said = text(arguments, name).lower()
     if not said:
         return None
@@ -106,7 +106,7 @@ def level(arguments: Envelope, name: str = "shield") -> Level | None:
 
 @frozen
 class Flaws:
-    """What does not agree between arguments and the schema of a tool.
+    """The differences between the arguments of a call and the schema of its tool.
 
     :ivar missing: arguments that the schema requires.
     :ivar unknown: arguments that it does not know, and the ones that may have been meant.

@@ -1,4 +1,4 @@
-"""When a call that the gateway makes for somebody has taken too long."""
+"""The timeout of a call that the gateway itself makes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Deadline:
         self._over = over
 
     def progressed(self) -> None:
-        """There was a word: wait as long again, but not beyond the end."""
+        """Restart the timeout after progress, within the limit of the whole call."""
         if self._timer is not None:
             self._timer.reset(max(0.0, min(self._quiet_s, self._ends_at - self._clock.seconds())))
 

@@ -22,10 +22,10 @@ SEPARATOR = "\0"
 
 
 class ListSource(Protocol):
-    """What is known of the servers' lists (`mcpgateway.hub.catalog.listed.Librarian`)."""
+    """The known lists of servers (`mcpgateway.hub.catalog.listed.Librarian`)."""
 
     def known(self, server: ServerSpec, kind: ListKind, told: str = "") -> tuple[Item, ...] | None:
-        """A server's list, from memory or from a former run; None where nobody has ever asked for it.
+        """Return a server's list, from memory or from its record; None if it is unknown.
 
         :param told: names what its child is told of its client; empty for one that clients share.
         """

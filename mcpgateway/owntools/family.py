@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @frozen
 class OwnToolParts:
-    """What the gateway's own tools work with.
+    """The parts of the gateway that its own tools use.
 
     :ivar vault: where the originals of results are; None where none are kept.
     :ivar clock: ends what takes too long.
@@ -46,7 +46,7 @@ class OwnToolParts:
 def sight_of(
     switchboard: Switchboard, health: Health, librarian: ListSource, config: Callable[[], Mapping[str, Any]]
 ) -> Sight:
-    """How the gateway and its servers are seen from here."""
+    """Return the view of the gateway and its servers for ``status`` tools."""
 
     def look(server: ServerSpec) -> Mapping[str, Any]:
         slots = [each for each in switchboard.pool if each.server.name == server.name]
@@ -63,7 +63,7 @@ def sight_of(
 
 
 def make_builtin(around: OwnToolParts, more: Iterable[Tool] = ()) -> Builtin:
-    """All of them, in the order they are listed in.
+    """Return all own tools, in the order of their list.
 
     :param more: those that manage servers.
     """

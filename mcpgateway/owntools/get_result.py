@@ -20,7 +20,7 @@ URI = "gateway://results/"  # what a reference is the end of, where it is a reso
 
 
 class ResultStore(Protocol):
-    """Where the originals of results are (`mcpgateway.hub.results.originals.Vault`)."""
+    """The originals of shortened results (`mcpgateway.hub.results.originals.Vault`)."""
 
     def page(self, ref: str, principal: str, query: Any) -> Deferred[dict[str, Any]]:
         """Fires with a page of a result, its reference first.

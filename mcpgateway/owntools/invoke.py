@@ -62,13 +62,13 @@ class CallTarget:
 
     @property
     def flaws(self) -> Flaws:
-        """What is wrong with the arguments, as far as the schema tells."""
+        """Return the faults of the arguments by the schema."""
         return arguments.flaws(self.given, self.item.input_schema)
 
 
 @define(eq=False)
 class Attended(Between):
-    """Sees to it that a redirected call ends in time, and that whatever went wrong is said as a result.
+    """Ends a redirected call in time, and turns an error into a failed result.
 
     :ivar access: takes the call back where it takes too long.
     """
@@ -81,11 +81,11 @@ class Attended(Between):
     deadline: Deadline | None = None
 
     def begin(self, clock: Any) -> None:
-        """Start to wait."""
+        """Start the timeout."""
         self.deadline = Deadline(clock, self.quiet_s, WHOLE_S, self._too_late)
 
     def end(self) -> None:
-        """It is answered otherwise."""
+        """Stop the timeout: the call has ended otherwise."""
         self.is_over = True
         if self.deadline is not None:
             self.deadline.stop()
@@ -194,7 +194,7 @@ class Invoking:
     def sought(
         self, given: Envelope, access: Access
     ) -> Coroutine[Any, Any, tuple[Access, CallTarget | Tool]]:
-        """The tool that a call names, and its caller, for whom it may have been looked for anew.
+        """Find the tool of a call, and its caller, after a pending edit of the configuration if needed.
 
         :raise GatewayError: there is none, or the arguments are no arguments.
         """
@@ -238,7 +238,7 @@ class Invoke:
 
 @define(eq=False)
 class CallTool:
-    """The same under the name that S001 has for it, for another directory too."""
+    """Calls a tool under S001's name of ``invoke``, optionally in another directory."""
 
     invoking: Invoking
     name: ClassVar[str] = "call"

@@ -1,4 +1,4 @@
-"""The tools that call other tools for whoever does not want to wait."""
+"""The tools for calls in the background."""
 
 from __future__ import annotations
 

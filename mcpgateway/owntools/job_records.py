@@ -1,4 +1,4 @@
-"""What is on record of calls that nobody waits for, and where it outlives the gateway."""
+"""The records of jobs, and their storage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mcpgateway.protocol import jsonrpc
 
 
 class JobStatus(Enum):
-    """What has become of a job."""
+    """The state of a job."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -34,37 +34,37 @@ class UnknownJob(CallerError):
 
 
 class JobStore(Protocol):
-    """Where jobs outlive the gateway (`mcpgateway.system.job_files.JobFiles`); no method raises."""
+    """Stores jobs over restarts (`mcpgateway.system.job_files.JobFiles`); no method raises."""
 
     def names(self) -> list[str]:
         """The ids of all jobs on record, in any order."""
 
     def read(self, name: str) -> bytes | None:
-        """What is on record of a job."""
+        """Return the record of a job."""
 
     def write(self, name: str, data: bytes) -> bool:
         """Put a job on record; false where it cannot be."""
 
     def remove(self, name: str) -> None:
-        """Forget a job."""
+        """Delete the record of a job."""
 
 
 class Nowhere:
     """No place for jobs: they live as long as the gateway."""
 
     def names(self) -> list[str]:
-        """None."""
+        """Return no jobs."""
         return []
 
     def read(self, name: str) -> bytes | None:
-        """Nothing."""
+        """Return no record."""
 
     def write(self, name: str, data: bytes) -> bool:
-        """Nothing can be kept."""
+        """Store nothing."""
         return False
 
     def remove(self, name: str) -> None:
-        """There is nothing."""
+        """Delete nothing."""
 
 
 @define(kw_only=True)
@@ -92,7 +92,7 @@ class JobRecord:
     progress: Raw = field(default=jsonrpc.NULL, repr=False)
 
     def shown(self) -> dict[str, Any]:
-        """What is shown of it, as S004 names it, but for its result."""
+        """Return the job as S004 shows it, without its result."""
         shown: dict[str, Any] = {
             "jobId": self.job,
             "status": self.status.value,

@@ -1,4 +1,4 @@
-"""Calls of tools that nobody waits for: queued, run a few at a time, and kept until somebody asks what became of them.
+"""Jobs: calls in the background, queued, run a few at a time, with results that are kept.
 
 # Note [What is kept where]
 A job that waits or runs lives in memory, and its file says that it does.  One that has ended lives in its file, which
@@ -49,7 +49,7 @@ NOT_BEGUN = "the gateway was stopped before it began; the tool was not called"
 
 @define(eq=False)
 class Job:
-    """One that is not over, and a sink for its call.
+    """An unfinished job, which is the sink of its call.
 
     :ivar item: the tool that is called.
     :ivar level: how its result is shielded; None for what the view says.
@@ -84,7 +84,7 @@ class Job:
             self.jobs.ended(self, JobStatus.COMPLETED)
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """There is no answer."""
+        """End the job with an error."""
         if isinstance(why, ShuttingDown):
             self.jobs.ended(self, JobStatus.INTERRUPTED, INTERRUPTED if self.call is not None else NOT_BEGUN)
         else:
@@ -99,7 +99,7 @@ class Job:
         self.record.progress = jsonrpc.raw({name: params[name] for name in known if name in params})
 
     def noticed(self, call: Request, message: bytes) -> bool:
-        """Something said before the answer: log messages are kept, and questions have nobody to answer them here."""
+        """Keep a log message of the call, and refuse a question, since a job has no client."""
         envelope = jsonrpc.decode(message)
         method = peek.text(envelope, "method")
         if "id" in envelope or method == TAKEN_BACK:
@@ -274,7 +274,7 @@ class Jobs:
                 each.result, each.hint = jsonrpc.NULL, "its result was too large to be kept for long"
 
     def find(self, name: str, principal: str) -> JobRecord:
-        """What has become of a job.
+        """Return a job.
 
         :raise UnknownJob: there is none of that id, or it is somebody else's.
         """
@@ -324,5 +324,5 @@ class Jobs:
         return record
 
     def close(self) -> None:
-        """Start no more; those that run may end, and whoever stops the gateway waits for them."""
+        """Start no more jobs; running ones may end within the gateway's shutdown."""
         self._is_open = False

@@ -1,4 +1,4 @@
-"""Which servers a list of a view is without, because nobody knows yet what they have, and how its reader is told.
+"""The servers with unknown lists, which a list of a view names in its ``_meta``.
 
 A list is answered from what is known, so it may be shorter than it will be.  Who is missing stands in the ``_meta`` of
 the result, and in the error of a name that is not found: a client that reads a list once knows that it is not whole.
@@ -34,7 +34,7 @@ def with_missing(listed: Raw, missing: Missing) -> Raw:
 
 
 def hint(missing: Missing) -> str:
-    """The sentence for whoever has not found a name; empty where nobody is missing."""
+    """Return the hint of an error for an unknown name; empty without missing servers."""
     if not missing:
         return ""
     named = "; ".join(f"{server}: {why}" for server, why in list(missing.items())[:NAMED])

@@ -30,7 +30,7 @@ class _Added:
 
 
 class News:
-    """What was added, and who has heard of it.
+    """New tools, and the sessions that were notified of them.
 
     A session hears of what was added since it was first seen here, or last listed its tools; where there are no
     sessions, everybody of one name counts as one.
@@ -105,6 +105,6 @@ class _Telling(Between):
     _said: str
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The tool's answer."""
+        """Add the new tools to the tool's answer."""
         call.sink = self.sink
         self.sink.answered(call, answers.with_note(reply, self._said))

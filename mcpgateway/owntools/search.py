@@ -41,15 +41,15 @@ _WORD_BREAKS = re.compile(r"[^0-9A-Za-z]+(.)?")
 
 
 class Hit(Protocol):
-    """What a search has found (`mcpgateway.discovery.search.SearchHit`)."""
+    """A search result (`mcpgateway.discovery.search.SearchHit`)."""
 
     @property
     def item(self) -> Item:
-        """What was found."""
+        """The found tool."""
 
     @property
     def score(self) -> float:
-        """How well it answers."""
+        """The score of the match."""
 
 
 @frozen
@@ -59,20 +59,20 @@ class _Hit:
 
 
 class Index(Protocol):
-    """What is searched (`mcpgateway.discovery.search.SearchIndex`)."""
+    """A search index (`mcpgateway.discovery.search.SearchIndex`)."""
 
     def replace(self, server: str, items: Sequence[Item]) -> None:
         """Let these be all of a server's."""
 
     def remove(self, server: str) -> None:
-        """Forget a server."""
+        """Remove the entries of a server."""
 
     def search(self, query: str, limit: int = FOUND, server: str = "") -> list[Any]:
         """The best that is found, best first."""
 
 
 def make_index() -> Index:
-    """An empty index."""
+    """Return an empty index."""
     from mcpgateway.discovery.search import SearchIndex  # whoever never searches does without its words
 
     made: SearchIndex = SearchIndex()
@@ -80,7 +80,7 @@ def make_index() -> Index:
 
 
 class Finder:
-    """Searches all tools that are known, with an index made by the first search, and dropped when nobody searches.
+    """Searches all known tools, with an index that the first search builds and an idle time drops.
 
     # Note [What is indexed]
     One index serves everybody.  A server that is run otherwise for a workspace, or lists otherwise to one client, is
@@ -177,12 +177,12 @@ def _best(index: Index, query: str, limit: int, keys: Iterable[str]) -> list[Hit
 
 
 def own_item(tool: Tool) -> Item:
-    """One of the gateway's own tools as an entry of a list."""
+    """Return the list entry of one of the gateway's own tools."""
     return Item(OWN_NAME, ListKind.TOOL, tool.name, jsonrpc.decode(tool.definition))
 
 
 def tier_of(item: Item) -> str:
-    """What a tool does, by what its server says of it: ``read``, ``write``, or ``destructive``."""
+    """Return the effect of a tool by its annotations: ``read``, ``write``, or ``destructive``."""
     if item.is_read_only:
         return READ
     return "destructive" if item.is_destructive else "write"
@@ -190,7 +190,7 @@ def tier_of(item: Item) -> str:
 
 @define(eq=False)
 class Means:
-    """What these tools work with.
+    """The parts that the search tools use.
 
     :ivar shield: cuts a list of all tools to its size.
     """
@@ -218,7 +218,7 @@ class Means:
         return self.directory.find(identifier, access)
 
     async def sought(self, access: Access, find: Callable[[Access], Deferred[T]]) -> tuple[Access, T]:
-        """What is found for a caller, and that caller; where it is not, an edit of the configuration may bring it.
+        """Find a tool and its caller, after a pending edit of the configuration if needed.
 
         :raise GatewayError: there is none.
         """
@@ -320,7 +320,7 @@ class Describe:
 
 
 def described(item: Item, identifier: str) -> dict[str, Any]:
-    """What ``describe`` shows of a tool; what its server has not said is left out, but for the schemas."""
+    """Return the answer of ``describe`` for a tool; absent members are left out, except schemas."""
     members = {
         "id": identifier,
         "server": item.server,
@@ -338,7 +338,7 @@ def described(item: Item, identifier: str) -> dict[str, Any]:
 
 @define(eq=False)
 class DescribeTool:
-    """The same, by a server and the tool's own name, as S001 has it."""
+    """Describes a tool by its server and own name, under S001's name."""
 
     means: Means
     name: ClassVar[str] = "describe_tool"

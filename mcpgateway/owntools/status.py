@@ -27,7 +27,7 @@ _HEALTH = {
 
 @frozen
 class Sight:
-    """How the gateway and its servers are seen.
+    """The view of the gateway and its servers for ``status`` tools.
 
     :ivar servers: all that are configured.
     :ivar look: what is shown of a server (`mcpgateway.observe.census.Census.server`).
@@ -43,11 +43,11 @@ class Sight:
     uptime: Callable[[], int] = int
 
     def is_connected(self, server: ServerSpec) -> bool:
-        """Whether a server answers calls without having to be started."""
+        """Return whether a server answers calls without a start."""
         return self.look(server).get("status") in UP
 
     def shown(self, server: ServerSpec) -> dict[str, Any]:
-        """What S003 shows of a server."""
+        """Return a server as S003 shows it."""
         found = self.look(server)
         status = found.get("status", "stopped")
         shown = {

@@ -60,11 +60,11 @@ class Tool(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called by."""
+        """The name of the tool."""
 
     @property
     def definition(self) -> bytes:
-        """How it is listed, as JSON."""
+        """The list entry of the tool, as JSON."""
 
     @property
     def tier(self) -> str:
@@ -78,7 +78,7 @@ class Tool(Protocol):
 
 
 class OwnToolView(Protocol):
-    """What a tool gets to know of the view that it is called on (`mcpgateway.views.view.View`).
+    """The view that a tool is called on, as the tool knows it (`mcpgateway.views.view.View`).
 
     :ivar kind: ``full``, ``search``, ``hybrid``, ``meta`` or ``admin``.
     :ivar told: what a client's own child is told of it, by server.
@@ -94,36 +94,36 @@ class OwnToolView(Protocol):
 
     @property
     def told(self) -> Mapping[str, str]:
-        """What clients' own children are told, by server."""
+        """The kinds of clients' own children, by server."""
 
     @property
     def listing(self) -> ViewListing:
-        """What it lists."""
+        """The contents of the view."""
 
     @property
     def exposure(self) -> Exposure:
-        """What decides what it lists."""
+        """The settings of the view."""
 
     @property
     def others(self) -> tuple[ServerSpec, ...]:
         """The servers it is of that it cannot show now."""
 
     def narrowed(self, server: ServerSpec, items: tuple[Item, ...]) -> tuple[Item, ...]:
-        """Those of a server's tools that may be used here."""
+        """Return the tools of a server that may be used on the view."""
 
     def admits_own(self, name: str) -> bool:
-        """Whether one of the gateway's own tools may be used here."""
+        """Return whether one of the gateway's own tools may be used on the view."""
 
     @property
     def scope(self) -> TokenScope | None:
-        """What it is limited to for those who see it."""
+        """The limits of the view's principal."""
 
     def find(self, name: str) -> Any:
-        """What is called by a name: an `Item` or a `More` of servers' tools, a `Tool`, or None."""
+        """Return the `Item`, the `More` or the `Tool` of a name, or None."""
 
 
 class Access(Protocol):
-    """What a tool gets to know of who calls it, made for each call.
+    """The caller of an own tool, made for each call.
 
     :ivar principal: who calls.
     :ivar view: the view that is called on.
@@ -132,7 +132,7 @@ class Access(Protocol):
 
     @property
     def principal(self) -> str:
-        """Who calls."""
+        """The principal of the caller."""
 
     @property
     def view(self) -> OwnToolView:
@@ -140,16 +140,16 @@ class Access(Protocol):
 
     @property
     def session(self) -> Any:
-        """The session of whoever calls; None where there is none."""
+        """The session of the caller; None without one."""
 
     def specs(self) -> tuple[ServerSpec, ...]:
         """The servers this caller may use."""
 
     def anew(self) -> Access:
-        """The same caller, after the configuration has changed in the middle of the call."""
+        """Return the caller after a change of the configuration during the call."""
 
     def caught_up(self) -> Deferred[Access]:
-        """The same caller, once what was edited in the configuration is in force; this very one where nothing was."""
+        """Return the caller after pending edits of the configuration; the same object without any."""
 
     def settle(self, kind: ListKind) -> Deferred[tuple[Access, Mapping[str, str]]]:
         """Fires once its servers' lists of a kind are known, or were waited for long enough.
@@ -158,7 +158,7 @@ class Access(Protocol):
         """
 
     def within(self, cwd: str) -> Access:
-        """The same caller, as if it worked in that directory.
+        """Return the caller as if it worked in another directory.
 
         :raise GatewayError: nobody may work there.
         """
@@ -190,7 +190,7 @@ class Access(Protocol):
         """Take a call back that was redirected or begun, and has not been answered; its sink may hear of that."""
 
     def list(self, server: str, kind: ListKind, *, is_look: bool = True) -> Deferred[tuple[Item, ...]]:
-        """What a server has of a kind, asked for if it must be.
+        """Return a list of a server, read from the server if needed.
 
         :param is_look: nobody calls anything, so a server that has just failed is not started for it.
         """
@@ -228,12 +228,12 @@ def _by_name(tools: Iterable[Tool]) -> dict[str, Tool]:
 
 
 def _nobody(session: Any) -> None:
-    """There is nobody to be told."""
+    """Ignore the notification."""
 
 
 @define(eq=False)
 class Builtin:
-    """All of the gateway's own tools, in the order they are listed in.
+    """All of the gateway's own tools, in the order of their list.
 
     :ivar heard: to be told of a session that has just been given a list with all tools of its servers.
     """
@@ -249,7 +249,7 @@ class Builtin:
         self._tools.update(_by_name(tools))
 
     def tools(self, kind_of_view: str, *, is_dotted: bool = False) -> tuple[ListedTool, ...]:
-        """What a view lists: ``search``, ``hybrid``, ``full``, ``meta`` or ``admin``; any other, as a profile, as full.
+        """Return the own tools of a view: ``search``, ``hybrid``, ``full``, ``meta`` or ``admin``; others as full.
 
         :param is_dotted: in the spelling with dots, for whoever asks for that.
         """

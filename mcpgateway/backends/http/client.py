@@ -45,7 +45,7 @@ _Key = tuple[str, CertificateTrust, str, Proxy | None]
 
 @define(eq=False)
 class _Idle:
-    """A connection that nobody uses.
+    """An idle connection.
 
     :ivar since: when it was used last.
     :ivar until: when it may be used for the last time.
@@ -57,7 +57,7 @@ class _Idle:
 
 
 class Web:
-    """What requests are sent with.
+    """The HTTP client: sends requests over kept connections.
 
     :ivar reactor: provides connections and time.
     :ivar dialler: makes the connections.
@@ -139,7 +139,7 @@ class Web:
     # What requests ask
 
     def place(self, url: str) -> UrlPlace:
-        """Where a URL leads.
+        """Return the host, port and scheme of a URL.
 
         :raise BackendError: nowhere.
         """
@@ -151,7 +151,7 @@ class Web:
         return found
 
     def take_idle(self, place: UrlPlace, trust: CertificateTrust, named_by: str) -> HttpConnection | None:
-        """A connection to a place that nobody uses and that still stands."""
+        """Return an idle connection to a host that is still open."""
         idle = self._idle.get(self._key(place, trust, named_by))
         now = self.reactor.seconds()
         while idle:
@@ -236,7 +236,7 @@ def _has_ended(transport: Any) -> bool:
 
 
 class _Request:
-    """One request, through all its redirects."""
+    """One request, with all its redirects."""
 
     def __init__(
         self,
@@ -347,7 +347,7 @@ class _Request:
         self._stream.data(data)
 
     def ended(self, why: BackendError | None) -> None:
-        """It is over."""
+        """The answer is complete, or has failed."""
         if self._stream is not None:
             self._stream.ended(why)
         else:

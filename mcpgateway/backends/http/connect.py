@@ -36,7 +36,7 @@ PROBE_S, PROBES = 15, 4
 
 @frozen
 class CertificateTrust:
-    """Whose certificates are believed.
+    """The accepted certificates of a server.
 
     :ivar ca_file: PEM file of the authorities; empty for the system's.
     :ivar is_blind: everybody's are.
@@ -50,7 +50,7 @@ PLAIN = CertificateTrust()
 
 
 class IDialled(Protocol):
-    """A protocol that is to be connected.
+    """A protocol for a connection that `Dialler` makes.
 
     :ivar made: fires when it is connected.
     :ivar secured: fires when TLS stands, fails when the connection ends before that.
@@ -65,7 +65,7 @@ D = TypeVar("D", bound=IDialled)
 
 
 class Dialler:
-    """Makes connections.
+    """Connects to hosts, by their addresses in turn.
 
     :ivar own_ports: the TCP ports that the gateway itself listens on.
     :ivar proxies: what is said of proxies.

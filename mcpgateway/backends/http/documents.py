@@ -137,13 +137,13 @@ class BodyInMemory:
         return succeed(None)
 
     def pauseProducing(self) -> None:
-        """Nothing is left to be paused."""
+        """Ignore a pause: the body is written at once."""
 
     def resumeProducing(self) -> None:
-        """Nothing is left to be resumed."""
+        """Ignore a resumption: the body is written at once."""
 
     def stopProducing(self) -> None:
-        """Nothing is left to be stopped."""
+        """Ignore a stop: the body is written at once."""
 
 
 @implementer(IResponse)
@@ -174,7 +174,7 @@ class WebResponse:
         self._stream.deliver(self)
 
     def setPreviousResponse(self, response: IResponse) -> None:
-        """Redirects are followed by nobody."""
+        """Ignore a former response: redirects are not followed."""
         raise NotImplementedError("redirects are not followed")
 
     def abort(self) -> None:
@@ -194,5 +194,5 @@ class WebResponse:
         self._protocol.dataReceived(data)
 
     def ended(self, why: BackendError | None) -> None:
-        """It is over."""
+        """The body is complete, or has failed."""
         self._protocol.connectionLost(Failure(why or ResponseDone()))

@@ -14,10 +14,10 @@ STREAM = b"text/event-stream"
 
 
 class IEventReceiver(Protocol):
-    """Who takes events."""
+    """Receives server-sent events."""
 
     def event(self, event: Event) -> None:
-        """One has come."""
+        """Receive one event."""
 
     def ended(self, why: BackendError | None) -> None:
         """The stream is over: None where it was ended in order, a `BadReply` where one event was too long.
@@ -27,7 +27,7 @@ class IEventReceiver(Protocol):
 
 
 class EventBody:
-    """Reads one stream.
+    """Reads the server-sent events of one response.
 
     :param skips: an event that is too long does not end the stream (`mcpgateway.protocol.sse_reader`).
     :ivar reader: knows what it can be resumed behind, and when.
@@ -41,7 +41,7 @@ class EventBody:
         self._receiver: IEventReceiver | None = receiver
 
     def begin(self) -> None:
-        """Let it come."""
+        """Start to read the body."""
         self._stream.deliver(self)
 
     def data(self, data: bytes) -> None:
@@ -59,7 +59,7 @@ class EventBody:
             self._receiver.event(each)
 
     def ended(self, why: BackendError | None) -> None:
-        """It is over."""
+        """The body is complete, or has failed."""
         receiver, self._receiver = self._receiver, None
         if receiver is not None:
             receiver.ended(why)
@@ -71,7 +71,7 @@ class EventBody:
 
 
 def is_stream(stream: WebStream) -> bool:
-    """Whether an answer is an event stream."""
+    """Return whether a response is an event stream."""
     return content_type(stream.headers) == STREAM
 
 

@@ -25,16 +25,16 @@ LOST = Failure(error.ConnectionLost())
 
 
 class ITaker(Protocol):
-    """Who takes an answer."""
+    """Receives an HTTP response."""
 
     def began(self, status: int, headers: Mapping[bytes, bytes]) -> None:
-        """Its head has come; names are in lower case, values of repeated ones are joined by commas."""
+        """Receive the head; names are in lower case, values of repeated headers are joined by commas."""
 
     def data(self, data: bytes) -> None:
         """Some of its body."""
 
     def ended(self, why: BackendError | None) -> None:
-        """It is over: None where it is whole. Called once, the last call of all."""
+        """The response has ended: None if it is complete. Called once, as the last call."""
 
 
 @implementer(IHandshakeListener)
@@ -77,16 +77,16 @@ class HttpConnection(TwistedProtocol):
         self._overhead = 0
 
     def connectionMade(self) -> None:
-        """It is connected."""
+        """Fire ``made``: the connection is open."""
         self.made.callback(None)
 
     def handshakeCompleted(self) -> None:
-        """TLS stands."""
+        """Fire ``secured``: the TLS handshake has succeeded."""
         self.secured.callback(None)
 
     @property
     def is_open(self) -> bool:
-        """Whether another request can be sent."""
+        """Return whether the connection can take another request."""
         return self._taker is None and self.transport is not None and not self.transport.disconnecting
 
     def send(self, request: bytes, taker: ITaker) -> None:
@@ -101,13 +101,13 @@ class HttpConnection(TwistedProtocol):
             self.transport.pauseProducing()
 
     def resume(self) -> None:
-        """Take on."""
+        """Continue to read the response."""
         if self._is_paused:
             self._is_paused = False
             self.transport.resumeProducing()
 
     def abort(self) -> None:
-        """Drop it; whoever takes an answer hears no more."""
+        """Close the connection at once; the taker gets no further call."""
         self._taker = None
         if self.transport is not None:
             self.transport.abortConnection()
@@ -130,7 +130,7 @@ class HttpConnection(TwistedProtocol):
             self._tell()
 
     def connectionLost(self, reason: Failure = LOST) -> None:
-        """It is over."""
+        """End the response under way: the connection is closed."""
         self.transport = None
         self._lost(self)
         if not self.secured.called:
@@ -152,12 +152,12 @@ class HttpConnection(TwistedProtocol):
     # What the parser finds
 
     def on_message_begin(self) -> None:
-        """An answer begins."""
+        """Start a response."""
         if self._is_whole:
             self._is_surplus = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A line of the head, or of the trailer, which nobody needs."""
+        """Take one header; trailers are ignored."""
         if not self._status:
             name = name.lower()
             known = self._headers.get(name)

@@ -1,4 +1,4 @@
-"""One request to a server, as a POST, and what comes back for it: JSON, or a stream that may break and be resumed.
+"""Send one request to a server as a POST and read its answer: JSON, or a stream that can be resumed.
 
 # Note [Nothing is sent twice]
 A request whose answer got lost may have been carried out.  So it is never repeated; where its stream had events with
@@ -29,7 +29,7 @@ JSON = b"application/json"
 
 
 class IOwner(Protocol):
-    """Whose request it is.
+    """Sends the requests of one server, and receives their messages.
 
     :ivar server: the server's name.
     :ivar clock: what waits are measured with.
@@ -40,10 +40,10 @@ class IOwner(Protocol):
     access: RemoteAccess
 
     def headers_for(self, post: PostRequest) -> dict[str, str]:
-        """What it is sent with."""
+        """Return the headers of a request."""
 
     def headers_to_resume(self, last_id: bytes) -> dict[str, str] | None:
-        """What the rest of its stream is fetched with; None where there is no such thing."""
+        """Return the headers that resume a stream; None if it cannot be resumed."""
 
     def opened(self, post: PostRequest, stream: WebStream) -> None:
         """The server takes it."""
@@ -52,20 +52,20 @@ class IOwner(Protocol):
         """A message has come, which may be the answer."""
 
     def answering(self, post: PostRequest, envelope: Envelope) -> bool:
-        """Its answer has come; false where it is held instead, to be sent once more."""
+        """The response has come; return false to hold the request and send it once more."""
 
     def refused(self, post: PostRequest, status: int, error: Envelope | None) -> None:
         """The server does not take it: HTTP says so, and perhaps a JSON-RPC error too."""
 
     def failed(self, post: PostRequest, why: BackendError) -> None:
-        """There will be no answer."""
+        """The request will get no answer."""
 
     def over(self, post: PostRequest) -> None:
-        """Nothing more will come for it. Called once, the last call of all, unless it was called off."""
+        """The request is complete. Called once, as the last call, unless the request was aborted."""
 
 
 class PostRequest:
-    """One request.
+    """One POST request and its response.
 
     :ivar id: its id, as the bytes it is sent in.
     :ivar envelope: its first level.
@@ -112,14 +112,14 @@ class PostRequest:
         self._is_over = False
 
     def send(self) -> None:
-        """Send it."""
+        """Send the request."""
         if self._is_over:
             return
         owner = self._owner
         self._do(owner.access.open("POST", owner.headers_for(self), self.body), self._opened, self._failed)
 
     def abort(self) -> None:
-        """Call it off; nobody hears more of it."""
+        """Abort the request; its owner gets no further call."""
         self._is_over = True
         doing, self._doing = self._doing, None
         events, self._events = self._events, None
@@ -207,7 +207,7 @@ class PostRequest:
         self.answer(envelope, message if identifier == self.id else None)
 
     def answer(self, envelope: Envelope, message: bytes | None = None) -> None:
-        """Its answer has come.
+        """Take the head of the response.
 
         :param message: the bytes of it; None where its id is another, as where the server could not read the request.
         """
@@ -243,7 +243,7 @@ class PostRequest:
             self._take_all(event.data)
 
     def ended(self, why: BackendError | None) -> None:
-        """Its stream is over."""
+        """The stream of the response has ended."""
         events, self._events = self._events, None
         if self._is_over or self.is_held or events is None:
             return

@@ -22,13 +22,13 @@ TOO_MUCH = "too many large answers come from there at once; ask for less at a ti
 
 
 class IBodyReceiver(Protocol):
-    """Who takes a body as it comes."""
+    """Receives a response body in pieces."""
 
     def data(self, data: bytes) -> None:
         """Some more of it."""
 
     def ended(self, why: BackendError | None) -> None:
-        """It is over: None where it is whole. Called once, the last call of all."""
+        """The body has ended: None if it is complete. Called once, as the last call."""
 
 
 @frozen
@@ -75,7 +75,7 @@ class WebStream:
             self._connection.pause()
 
     def resume(self) -> None:
-        """Take on."""
+        """Continue to read the body."""
         if not self._has_ended:
             self._connection.resume()
 
@@ -99,12 +99,12 @@ class WebStream:
 
     @property
     def peer(self) -> str:
-        """Whose memory it costs."""
+        """The server whose memory the body counts for."""
         return urlsplit(self.url).netloc
 
     @property
     def may_give_way(self) -> bool:
-        """Whether it can be dropped."""
+        """Return whether the body can be dropped."""
         return True
 
     def give_way(self) -> None:
@@ -125,7 +125,7 @@ class WebStream:
             self._connection.pause()
 
     def ended(self, why: BackendError | None) -> None:
-        """It is over."""
+        """The body is complete, or has failed."""
         self._has_ended, self._why = True, why
         self._room.leave(self)
         receiver = self._receiver
@@ -135,20 +135,20 @@ class WebStream:
 
 
 class _Nobody:
-    """Takes what nobody wants."""
+    """Discards a body."""
 
     def data(self, data: bytes) -> None:
-        """Drop it."""
+        """Discard bytes."""
 
     def ended(self, why: BackendError | None) -> None:
-        """So be it."""
+        """Ignore the end."""
 
 
 _NOBODY = _Nobody()
 
 
 def take_whole(stream: WebStream, limit: int) -> Deferred[WebAnswer]:
-    """The whole answer.
+    """Return the complete body of a response.
 
     :raise BackendError: (through the Deferred) it is larger than ``limit`` bytes, or the connection broke.
     """
@@ -178,7 +178,7 @@ class _Collector:
             self._stream.holds(self._size)
 
     def ended(self, why: BackendError | None) -> None:
-        """It is over."""
+        """The body is complete, or has failed."""
         if why is not None:
             self.done.errback(why)
         else:

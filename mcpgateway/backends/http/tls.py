@@ -1,4 +1,4 @@
-"""Whose certificates are believed, and what is wrong with one that is not.
+"""Verify certificates of servers, and explain failures of the verification.
 
 Importing this module loads OpenSSL, also where the gateway was started without it.
 
@@ -56,7 +56,7 @@ PUT_RIGHT = "put ca_file right in its entry: the file of the authorities that ar
 
 
 def policy(ca_file: str, *, insecure: bool) -> TlsPolicy:
-    """What makes connections that believe whom they should.
+    """Return the TLS policy of a server's accepted certificates.
 
     :raise LaunchFailed: the file of authorities cannot be read, or holds none.
     """
@@ -88,14 +88,14 @@ class TlsPolicy:
     _is_blind: bool = False
 
     def creatorForNetloc(self, hostname: bytes, port: int) -> Creator:
-        """What makes one connection to a host."""
+        """Return the factory of TLS connections to a host."""
         return Creator(hostname.decode("ascii"), self._context, self._is_blind)
 
 
 @implementer(IOpenSSLClientConnectionCreator)
 @define(eq=False)
 class Creator:
-    """Makes one connection.
+    """Makes the TLS connection to one host.
 
     :ivar fault: what is wrong with the certificate that was shown; empty where nothing is.
     """
@@ -152,5 +152,5 @@ def _name(pattern: CertificatePattern) -> str:
 
 
 def over_tls(creator: Creator) -> Callable[[Any], Any]:
-    """Makes a factory's protocols speak TLS with whoever answers."""
+    """Wrap the protocols of a factory in TLS."""
     return lambda factory: TLSMemoryBIOFactory(creator, True, factory)

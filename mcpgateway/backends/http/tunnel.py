@@ -56,7 +56,7 @@ class Tunnel(Protocol):
             inner.dataReceived(rest)
 
     def connectionMade(self) -> None:
-        """It is connected."""
+        """Send CONNECT: the connection to the proxy is open."""
         self.made.callback(None)
 
     def dataReceived(self, data: bytes) -> None:
@@ -73,7 +73,7 @@ class Tunnel(Protocol):
             self._fail(BackendError(f"the proxy {self._proxy.address} gives an answer without an end"))
 
     def connectionLost(self, reason: Failure = Failure(Unreachable("it was closed"))) -> None:  # noqa: B008
-        """It is over."""
+        """Fail an unfinished tunnel: the proxy has closed the connection."""
         if self._inner is not None:
             self._inner.connectionLost(reason)
         elif not self._opened.called:

@@ -1,4 +1,4 @@
-"""What one owner is at one remote server, and who the gateway is to the authorization server there."""
+"""The account of one owner at a remote server, and the gateway's registration at its authorization server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mcpgateway.policy.oauth.client import AuthServer, Challenge, Grant, OAuthCl
 
 @define(eq=False)
 class Account:
-    """What one owner is at one remote server.
+    """The account of one owner at one remote server.
 
     :ivar owner: the principal whose it is; empty for the gateway's own user.
     :ivar key: names what is kept of it; ``base`` what all owners share.
@@ -79,11 +79,11 @@ class Introductions:
 
     @property
     def redirect(self) -> str:
-        """Where browsers come back to."""
+        """Return the redirect address for browsers."""
         return self._where().redirect
 
     def asking(self, account: Account) -> Asking:
-        """What requests for an account are sent with."""
+        """Return the settings of requests for an account."""
         return Asking(self._clock, self._web, account.remote)
 
     async def server(self, account: Account, told: Challenge) -> AuthServer:
@@ -101,7 +101,7 @@ class Introductions:
     def client(
         self, account: Account, server: AuthServer, redirect: str = "", scope: str = ""
     ) -> OAuthClient | None:
-        """Who the gateway is to a server; None where it has to register first.
+        """Return the gateway's client registration; None before the gateway has registered.
 
         :param redirect: where a browser is to come back to; empty where none does.
         :param scope: what is to be asked for.
@@ -133,11 +133,11 @@ class Introductions:
         return made.client
 
     def registration(self, account: Account) -> Registration | None:
-        """What the gateway is registered as for an account."""
+        """Return the gateway's registration for an account."""
         return self._book.registration(account.base)
 
     def is_registered(self, account: Account, client: OAuthClient) -> bool:
-        """Whether that is its registration; else it is somebody of its entry's, or of long ago."""
+        """Return whether a client is the gateway's registration, and not one of the entry or an old one."""
         kept = self.registration(account)
         return kept is not None and kept.client == client
 
@@ -155,13 +155,13 @@ class Introductions:
         account.grant, account.client = kept.grant, kept.client
 
     def reread(self, account: Account) -> None:
-        """The same, where a program beside the gateway has written it meanwhile."""
+        """Read an account again if another program has written it meanwhile."""
         kept = self._book.news(account.key)
         if kept is not None:
             account.grant, account.client = kept.grant, kept.client
 
     def keep(self, account: Account, grant: Grant | None, client: OAuthClient | None = None) -> None:
-        """Keep what was granted, and to whom."""
+        """Store a grant and its client."""
         account.grant, account.client = grant, client
         self._book.keep(account.key, account.owner, grant, client)
 

@@ -1,4 +1,4 @@
-"""What is kept of accounts at remote servers: grants, whom they were given to, and what the gateway is registered as.
+"""Store the accounts at remote servers: grants, their clients, and the gateway's registrations.
 
 Each owner's account has a file of its own.  What all owners share, the registration, stands in that of the gateway's
 own user.
@@ -17,7 +17,7 @@ from mcpgateway.policy.oauth.client import EARLY_S, Grant, OAuthClient, Registra
 
 @frozen
 class AccountRecord:
-    """What is kept of one account.
+    """The stored state of one account.
 
     :ivar client: whom the grant was given to; None where that is not known.
     """
@@ -34,12 +34,12 @@ class AccountBook:
     _pages: dict[str, dict[str, Any]] = field(factory=dict, init=False, repr=False)  # as they were seen last
 
     def read(self, key: str) -> AccountRecord:
-        """What is kept of an account."""
+        """Return the record of an account."""
         page = self._pages[key] = self._grants.read(key)
         return AccountRecord(_grant(page.get("grant")), _client(page.get("granted_to")))
 
     def news(self, key: str) -> AccountRecord | None:
-        """The same, if somebody else has written it meanwhile; else None."""
+        """Return the record of an account if another program has written it meanwhile; else None."""
         former = self._pages.get(key)
         kept = self.read(key)
         return kept if self._pages[key] not in (former, {}) else None
@@ -53,7 +53,7 @@ class AccountBook:
         self._grants.write(key, page)
 
     def registration(self, base: str) -> Registration | None:
-        """What the gateway is registered as, for all owners."""
+        """Return the gateway's registration, which all owners share."""
         return _registration(self._page(base).get("client"))
 
     def register(self, base: str, made: Registration | None) -> None:

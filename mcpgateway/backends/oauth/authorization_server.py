@@ -34,14 +34,14 @@ WITHOUT = "give its entry a header Authorization, or a client of yours (oauth.cl
 
 
 class NotReached(BackendError):
-    """Nothing answers at an authorization server, which says nothing about the server that it is for."""
+    """The authorization server does not answer; that is no fault of the remote server."""
 
     retryable = True
 
 
 @frozen
 class Asking:
-    """What the requests for one remote server are sent with.
+    """The settings of all requests for one remote server.
 
     :ivar remote: the server; what it names is judged by where it is itself.
     """
@@ -58,7 +58,7 @@ class Asking:
         return await self._request("GET", url, JSON, b"")
 
     async def post(self, url: str, headers: Mapping[str, str], body: Body) -> WebAnswer:
-        """Send something.
+        """Send a POST request.
 
         :raise BackendError: there is no answer, or the URL may not be asked.
         """
@@ -193,7 +193,7 @@ def _judged(asking: Asking, server: AuthServer) -> AuthServer:
 async def register(
     asking: Asking, server: AuthServer, redirect: str, scopes: tuple[str, ...]
 ) -> Registration:
-    """Introduce the gateway.
+    """Register the gateway at an authorization server.
 
     :param scopes: what may be asked for later, the widest first; the next is tried where one is refused.
     :raise NeedsAuthorization: the server registers nobody, or not the gateway.
@@ -221,7 +221,7 @@ async def register(
 
 
 async def knows_client(asking: Asking, url: str) -> bool:
-    """Whether an authorization endpoint takes what it was asked; a client that it has forgotten it refuses at once."""
+    """Return whether an authorization endpoint accepts the request; it refuses an unknown client at once."""
     try:
         answer = await asking.get(url)
     except BackendError:
@@ -330,11 +330,11 @@ def error_of(answer: WebAnswer) -> str:
 
 
 def word(text: str) -> str:
-    """What somebody else has written, on its way to a log and a page."""
+    """Return a foreign text fit for a log and a page."""
     return "".join(each for each in text[:100] if each.isalnum() or each in "_-. ")
 
 
 def place(url: str) -> str:
-    """Where a URL leads, as far as it is shown."""
+    """Return the part of a URL that may be shown."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname}" if parts.hostname else "that"

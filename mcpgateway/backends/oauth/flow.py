@@ -40,7 +40,7 @@ FORGOTTEN = frozenset(("invalid_client", "unauthorized_client"))
 
 @frozen
 class Forgotten:
-    """What has become of what was granted, and of the registration.
+    """The outcome of revoking a grant and deleting a registration.
 
     :ivar was_granted: there was something to give back; ``was_registered``: to take back.
     :ivar revoked: the authorization server has said that it is worthless now; ``unregistered``: that it is gone.
@@ -53,7 +53,7 @@ class Forgotten:
 
 
 class Heard(Protocol):
-    """Is told of what becomes of accounts."""
+    """Is notified of changes of accounts."""
 
     def wanted(self, server: str, owner: str) -> None:
         """An owner has to sign in at a server."""
@@ -63,13 +63,13 @@ class Heard(Protocol):
 
 
 class Unheard:
-    """Nobody wants to know."""
+    """Ignores changes of accounts."""
 
     def wanted(self, server: str, owner: str) -> None:
-        """Nothing comes of it."""
+        """Ignore the event."""
 
     def granted(self, server: str, owner: str) -> None:
-        """Nothing comes of it."""
+        """Ignore the event."""
 
 
 @frozen
@@ -80,7 +80,7 @@ class Authorizer:
     _account: Account
 
     def headers(self) -> Deferred[Mapping[str, str]]:
-        """What a request carries now."""
+        """Return the authorization headers of a request."""
         return self._accounts.headers(self._account)
 
     def refused(
@@ -130,7 +130,7 @@ class Accounts:
         return account
 
     def owned(self, is_meant: Callable[[str], bool]) -> list[Account]:
-        """The accounts of some owners of which anything is kept, at whatever server it was."""
+        """Return the stored accounts of some owners, at all servers."""
         return [self._kept(key) for key in self._known.keys_of(is_meant)]
 
     def _kept(self, key: str) -> Account:
@@ -148,25 +148,25 @@ class Accounts:
             self._known.erase(account)
 
     def authorizer(self, name: str, remote: Remote, owner: str = "") -> Authorizer:
-        """What requests to a server are given their headers by."""
+        """Return the provider of authorization headers for a server."""
         return Authorizer(self, self.of(name, remote, owner))
 
     def question(self, account: Account) -> NeedsLogin | None:
-        """Where the owner of an account signs in; None where nothing is asked."""
+        """Return the sign-in address of an account's owner; None if no sign-in is pending."""
         found = self._sign_ins.of(account)
         return _asking(found) if found is not None else None
 
     def is_signed_in(self, account: Account) -> bool:
-        """Whether its owner has signed in, as far as that is known."""
+        """Return whether the owner of an account has signed in, as far as known."""
         return account.grant is not None
 
     def is_under_way(self, account: Account) -> bool:
-        """Whether its owner's browser is back, and there is no token yet."""
+        """Return whether the owner's browser has returned and the token is still being requested."""
         return account.is_finishing or self._sign_ins.is_held(account)
 
     @property
     def redirect(self) -> str:
-        """Where browsers come back to."""
+        """Return the redirect address for browsers."""
         return self._known.redirect
 
     def begin(self, account: Account) -> Deferred[NeedsLogin]:
@@ -178,7 +178,7 @@ class Accounts:
         return Deferred.fromCoroutine(self._begun(account, anew=True))
 
     def verified(self, account: Account) -> Deferred[NeedsLogin]:
-        """Where the owner of an account signs in, for somebody who is about to; another place if that is no good now.
+        """Return a valid sign-in address of an account's owner, a new one if the former has become invalid.
 
         :raise BackendError: (through the Deferred) it could not be found out.
         """
@@ -198,7 +198,7 @@ class Accounts:
         return _asking(found)
 
     def headers(self, account: Account) -> Deferred[Mapping[str, str]]:
-        """What a request to the server carries; an old token is renewed first."""
+        """Return the authorization headers of a request to the server, with a renewed token if needed."""
         grant, now = account.grant, self._clock.seconds()
         if grant is None or grant.is_good(now) or not grant.refresh_token or now < account.rests_until:
             return succeed(_headers(account))

@@ -29,7 +29,7 @@ WORDS_LIMIT = 8192  # characters that are pasted
 
 @define(eq=False)
 class SignIn:
-    """One question.
+    """One sign-in under way.
 
     :ivar account: the `mcpgateway.backends.oauth.flow.Account` that it is for.
     :ivar url: where its user answers it.
@@ -92,7 +92,7 @@ class SignIns:
         return found
 
     def is_held(self, account: Any) -> bool:
-        """Whether something has come back that waits for its user's word."""
+        """Return whether a returned sign-in waits for the confirmation of its user."""
         self._tidy()
         return any(each.code and each.account is account for each in self._open.values())
 
@@ -120,7 +120,7 @@ class SignIns:
         return self._take(found, query)
 
     def pasted(self, account: Any, words: str) -> SignIn:
-        """Its user has given the URL that the browser was sent back to, or what stands in its query, or the code.
+        """Take the redirect URL, its query, or the code, as pasted by the user.
 
         :raise InvalidParams: it is none of these, or belongs to another sign-in.
         :raise NeedsAuthorization: nobody asked, or the user or the server does not want to.

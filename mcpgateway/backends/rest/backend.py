@@ -53,7 +53,7 @@ LARGE = 65_536  # characters; less than that is read within some tens of millise
 
 @frozen
 class _Offer:
-    """What the service offers.
+    """The tools of a REST API, as they are listed and called.
 
     :ivar named_by: the URL of the description that names the base, where that is no part of the same service.
     :ivar credentials: what the service is given.
@@ -344,7 +344,7 @@ class RestBackend:
         return succeed(None)
 
     def kill(self) -> None:
-        """The same."""
+        """Stop the backend at once."""
         self._end(Gone(0))
 
     def _end(self, why: Gone) -> None:
@@ -362,7 +362,7 @@ class RestBackend:
         return True
 
     def stderr_tail(self) -> str:
-        """It has no stderr."""
+        """Return an empty text: a REST API has no stderr."""
         return ""
 
 

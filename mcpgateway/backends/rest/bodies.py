@@ -32,7 +32,7 @@ class _Field:
 
 @define
 class Body:
-    """What of the arguments of a call is the body."""
+    """The arguments of a call that make up its request body."""
 
     tool: RestTool
     _fields: list[_Field] = field(factory=list)
@@ -40,7 +40,7 @@ class Body:
     _has_whole: bool = False
 
     def add(self, kind: str, name: str, value: Any) -> None:
-        """Take an argument.
+        """Add an argument.
 
         :param kind: its place: ``body…`` for a property of the body, ``whole-body…`` for all of it.
         :raise InvalidParams: it is to be base64, and is not.
@@ -52,7 +52,7 @@ class Body:
             self._fields.append(_Field(kind, name, value))
 
     def written(self) -> tuple[str, bytes] | None:
-        """Its media type and its bytes; None where there is none."""
+        """Return the media type and the bytes of the body; None without a body."""
         if not self._fields and not self._has_whole:
             return None
         media = self.tool.media or JSON

@@ -38,7 +38,7 @@ _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
 
 @frozen
 class RestRequest:
-    """One request to the service."""
+    """One HTTP request to the REST API."""
 
     method: str
     url: str = field(repr=False)
@@ -98,7 +98,7 @@ def _with(pairs: list[tuple[str, str]], given: Mapping[str, str]) -> list[tuple[
 
 @frozen
 class _Place:
-    """Where an argument goes, and what it is called there."""
+    """The place of an argument in a request, and its name there."""
 
     kind: str
     name: str
@@ -125,7 +125,7 @@ class Offered:
 
     @classmethod
     def of(cls, tool: RestTool) -> Offered:
-        """Offer a tool."""
+        """Return the offer of a tool."""
         return cls(jsonrpc.raw(listed(tool)), evolve(tool, description="", schema={}, output=None))
 
     @property

@@ -1,4 +1,4 @@
-"""Whether the arguments of a call are what its tool says, before anything of it is sent (JSON Schema 2020-12)."""
+"""Validate the arguments of a call against the schema of its tool (JSON Schema 2020-12)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def check(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
 
 
 def fault(schema: Mapping[str, Any], value: Any) -> str:
-    """What is wrong with a value, the clearest of it, in words; empty where it is as its schema says.
+    """Return the clearest fault of a value, in words; empty if it conforms to the schema.
 
     A schema that cannot be understood is one that everything agrees with.
     """

@@ -28,7 +28,7 @@ NONE = RequestCredentials()
 
 @frozen
 class Credentials:
-    """Those of one service."""
+    """The credentials of one REST API."""
 
     _schemes: Mapping[str, Scheme]
     _values: Mapping[str, str] = field(repr=False)
@@ -53,7 +53,7 @@ class Credentials:
         return cls(schemes, values)
 
     def for_tool(self, tool: RestTool) -> RequestCredentials:
-        """What goes along with the requests of a tool."""
+        """Return the credentials for the requests of a tool."""
         headers: dict[str, str] = {}
         query: dict[str, str] = {}
         cookies: dict[str, str] = {}

@@ -64,7 +64,7 @@ async def find(web: Web, rest: Rest, server: str, read: Read) -> Description | N
 
 
 async def knock(web: Web, rest: Rest) -> None:
-    """See whether anybody answers at a service's address, whatever that is.
+    """Check whether the address of a REST API answers at all.
 
     :raise Unreachable: nobody does.
     """
@@ -77,7 +77,7 @@ async def knock(web: Web, rest: Rest) -> None:
 
 
 def places_of(base: str) -> Iterator[str]:
-    """Where the description of a service may be."""
+    """Return the possible addresses of a description."""
     here = f"{base.rstrip('/')}/{NAME}"
     yield here
     root = urljoin(base, f"/{NAME}")
@@ -86,7 +86,7 @@ def places_of(base: str) -> Iterator[str]:
 
 
 def base_of(base: str, where: str, described: Described) -> str:
-    """What the paths of a description are below, which never is on another host than the service."""
+    """Return the base URL of a description's paths, always on the same host as the service."""
     named = urljoin(where, described.base) if described.base else ""
     if named and _host(named) == _host(base):
         return named

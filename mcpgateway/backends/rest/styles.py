@@ -1,4 +1,4 @@
-"""How the values of parameters are written (OpenAPI 3.1, 4.8.12.2, which takes it from RFC 6570).
+"""Serialise parameters by their style (OpenAPI 3.1, 4.8.12.2, after RFC 6570).
 
     style           a list [1, 2]          an object {a: 1}        exploded
     simple          1,2                    a,1                     1,2             a=1
@@ -37,7 +37,7 @@ def text(value: Any) -> str:
 
 
 def segment(kind: str, name: str, value: Any) -> str:
-    """What stands in the path for a parameter, which never is more or less than a part of one segment.
+    """Serialise a path parameter, which never leaves its segment of the path.
 
     :param kind: ``path``, ``path-label`` or ``path-matrix``, with `EXPLODED` behind it or not.
     :raise InvalidParams: it would lead out of its place.

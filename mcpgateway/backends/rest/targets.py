@@ -1,4 +1,4 @@
-"""Where the requests of a service's tools go, and what goes with them.
+"""The targets of a REST API's tools: their URLs, with headers and credentials.
 
 Most go to the base of the service; an operation may be described to be at a server of its own, such as one for uploads.
 A description from elsewhere must not send the service's credentials wherever it likes.
@@ -16,7 +16,7 @@ from mcpgateway.config.reach_settings import Rest, RestTool
 
 @frozen
 class RestTarget:
-    """Where a request goes.
+    """The target of a request.
 
     :ivar headers: those of the configuration that go with it.
     :ivar is_trusted: credentials go there, too.
@@ -46,7 +46,7 @@ def placed(tool: RestTool, rest: Rest, described: str) -> RestTool:
 
 
 def target_of(tool: RestTool, rest: Rest, base: str, named_by: str) -> RestTarget:
-    """Where a call of a tool goes.
+    """Return the target of a tool's call.
 
     :param base: the service's base, and `named_by` the description that has named it.
     """
@@ -60,11 +60,11 @@ def target_of(tool: RestTool, rest: Rest, base: str, named_by: str) -> RestTarge
 
 
 def is_url(where: str) -> bool:
-    """Whether something is a URL, not a file."""
+    """Return whether a text is a URL, and not a file."""
     return where.startswith(("http://", "https://"))
 
 
 def origin(url: str) -> tuple[str, str]:
-    """What two URLs of one service have in common."""
+    """Return the origin of a URL."""
     split = urlsplit(url)
     return split.scheme.lower(), split.netloc.lower()

@@ -1,1 +1,1 @@
-"""The HTTP door: one channel, a hot road for MCP, Klein for the rest."""
+"""The HTTP frontend: one channel, a short path for MCP, Klein for all other requests."""

@@ -50,24 +50,24 @@ class BatchMember:
     _nth: int
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """Its answer has come."""
+        """Take the response of this request."""
         self._batch.answered(self._nth, jsonrpc.splice_id(reply, call.id))
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """It has no answer but this."""
+        """Take an error as the response of this request."""
         self._batch.answered(self._nth, jsonrpc.error_bytes(call.id, why))
 
     @property
     def is_gone(self) -> bool:
-        """Whether the client's connection has ended."""
+        """Whether the client's connection is closed."""
         return self._batch.is_gone
 
     def progressed(self, call: Request, message: bytes) -> None:
-        """Its progress."""
+        """Pass on progress of this request."""
         self._batch.noticed(message)
 
     def noticed(self, call: Request, message: bytes) -> bool:
-        """Something is to be said before its answer."""
+        """Pass on a message before the response."""
         return self._batch.noticed(message)
 
 
@@ -87,7 +87,7 @@ class Batch:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the client's connection has ended."""
+        """Whether the client's connection is closed."""
         return bool(self._exchange.gone)
 
     def member(self) -> BatchMember:
@@ -107,7 +107,7 @@ class Batch:
         self._look()
 
     def answered(self, nth: int, body: bytes) -> None:
-        """One member has its answer."""
+        """Take the response of one request of the batch."""
         if self._answers[nth] is not None:
             return
         self._answers[nth] = body
@@ -163,5 +163,5 @@ class Batch:
             exchange.send(sse.PING)
 
     def gone(self) -> None:
-        """The client has disconnected; nobody listens any more."""
+        """The client has disconnected: the batch is not answered."""
         self._streams.waiting.discard(self)

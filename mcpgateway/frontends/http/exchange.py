@@ -1,4 +1,4 @@
-"""One request and its answer, as a door sees them."""
+"""One HTTP request and its answer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNSHARED = {
 
 
 def status_line(status: int, reason: bytes) -> bytes:
-    """What every answer of every door begins with: there is no other way to begin one."""
+    """Return the status line and the security headers with which every answer begins."""
     return b"HTTP/1.1 %d %b\r\n%b" % (status, reason, b"".join(UNSHARED.values()))
 
 
@@ -209,19 +209,19 @@ class Exchange:
         self.channel.upgraded()
 
     def say(self, data: bytes) -> bool:
-        """Send bytes of another protocol in their order, while there is room for them; false when nobody gets them."""
+        """Send bytes of an upgraded connection, within the bound; return false without a reader."""
         if self.gone or self.answered:
             return False
         self.channel.outlet.write(data)
         return not self.gone
 
     def hold(self, *, is_held: bool) -> None:
-        """Whether to read nothing from the client for now."""
+        """Return whether to read nothing from the client for now."""
         if not self.gone and not self.answered:
             self.channel.hold(is_held=is_held)
 
     def send(self, data: bytes) -> bool:
-        """Send a part of the stream; false when nobody will get it, because the reader has gone or is too slow."""
+        """Send a part of the stream; return false if the reader is gone or too slow."""
         if self.gone or self.answered:
             return False
         if not data or self.method == b"HEAD":

@@ -59,7 +59,7 @@ def plain_path(path: bytes) -> str:
 
 @frozen
 class Later:
-    """It is not known yet who asks.
+    """A verdict that needs a wait for the caller's identity.
 
     :ivar known: fires when that can be judged.
     """
@@ -68,11 +68,11 @@ class Later:
 
 
 def _unheard() -> None:
-    """Nobody has a stream."""
+    """Ignore a change of rights."""
 
 
 class Guard:
-    """Judges every request of every door.
+    """Judges every request before its body is read.
 
     :ivar access_tokens: judges the tokens of an authorization server; None where there is none.
     :ivar changed: told when it begins to judge otherwise, so that streams can be judged again.
@@ -94,7 +94,7 @@ class Guard:
             self.changed()
 
     def trusts(self, address: str) -> bool:
-        """Whether clients at an address need no credential."""
+        """Return whether clients at an address need no credential."""
         return is_among(address, self._policy.trusted)
 
     def judge(self, exchange: Any, route: RouteClass) -> Verdict | Later:
@@ -167,7 +167,7 @@ class Guard:
         return made + NO_STORE
 
     def metadata(self, exchange: Any) -> dict[str, Any] | None:
-        """What a client has to know to be let in (RFC 9728); None where there is nothing to be known."""
+        """Return the protected resource metadata (RFC 9728); None without an authorization server."""
         path: bytes = exchange.path
         if self.access_tokens is None or not path.startswith(METADATA):
             return None
@@ -205,5 +205,5 @@ class Guard:
 
 
 def too_many(wait_s: int) -> Deny:
-    """The refusal of whoever has shown too many wrong tokens."""
+    """Return the refusal of an address with too many wrong tokens."""
     return Deny(429, "Too many wrong tokens have come from there; wait a while", wait_s)

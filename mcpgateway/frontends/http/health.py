@@ -1,4 +1,4 @@
-"""How the gateway is: asked often, by supervisors and by programs, so it is answered without Klein."""
+"""The health of the gateway, which supervisors and programs request often, so it is answered without Klein."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class HealthDoor:
         self._metrics: Exposition | None = None
 
     def serves(self, path: bytes) -> bool:
-        """Whether a path is one of its own."""
+        """Return whether a path is a health path."""
         return path in (ALIVE, METRICS, *HEALTH)
 
     def handle(self, exchange: Any) -> None:

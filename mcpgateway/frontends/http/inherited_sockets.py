@@ -105,14 +105,14 @@ class Heir:
         return None
 
     def has_unix(self, address: str) -> bool:
-        """Whether the socket of that path is inherited."""
+        """Return whether the socket of a path is inherited."""
         return any(
             each.family == socket.AF_UNIX and os.fsencode(each.getsockname()) == os.fsencode(address)
             for each in self.sockets
         )
 
     def close(self) -> None:
-        """Close what nobody wants any more."""
+        """Close and remove the inherited sockets that are left."""
         for each in self.sockets:
             if each.family == socket.AF_UNIX:
                 with suppress(OSError):

@@ -66,7 +66,7 @@ class _Asked:
 
 
 class SseClient:
-    """One client's stream, and the session that lives as long as it.
+    """The stream of one client, and the session that lives as long as the stream.
 
     :ivar server: as it is run for its client's workspace.
     :ivar session: the hub's session; None until its client has said ``initialize``.
@@ -112,7 +112,7 @@ class SseClient:
     # What is under way
 
     def asks(self, identifier: bytes) -> bool:
-        """Whether a request of that id is under way."""
+        """Return whether a request with an id is under way."""
         return _key(identifier) in self._asked
 
     @property
@@ -130,7 +130,7 @@ class SseClient:
         self._settle(call, jsonrpc.splice_id(reply, call.id))
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """Tell the client why there is no answer; whoever has cancelled a request waits for none."""
+        """Send an error as the response, unless the client has cancelled the request."""
         self._settle(call, b"" if isinstance(why, Cancelled) else jsonrpc.error_bytes(call.id, why))
 
     def _settle(self, call: Request, body: bytes) -> None:
@@ -146,7 +146,7 @@ class SseClient:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the client's connection has ended."""
+        """Whether the client's connection is closed."""
         return bool(self._exchange.gone or self._exchange.answered)
 
     def progressed(self, call: Request, message: bytes) -> None:
@@ -247,7 +247,7 @@ class LegacySse:
         link.open()
 
     def serves(self, exchange: Any, server: str) -> bool:
-        """Whether a request names a stream of the server of that name."""
+        """Return whether a request names a stream of a server."""
         link = self._links.get(_named(exchange.query) or b"")
         return link is not None and link.endpoint.name == server
 
@@ -362,11 +362,11 @@ class LegacySse:
         self._owners.claim(session, caller.pid, caller.inode)
 
     def has_lost(self, session: Session | None) -> bool:
-        """Whether a session was ended, or put aside, by somebody else."""
+        """Return whether a session was ended or suspended meanwhile."""
         return session is not None and self._switchboard.sessions.named(session.id) is not session
 
     def end(self, session: Session, why: str) -> None:
-        """End a session for good, if nobody else has."""
+        """End a session for good, unless it has ended already."""
         if not self.has_lost(session):
             self._switchboard.end(session, why)
 

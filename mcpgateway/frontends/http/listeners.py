@@ -42,7 +42,7 @@ LOOPBACK_V4, LOOPBACK_V6 = "127.0.0.1", "::1"
 
 @define
 class Listeners:
-    """The bound ports.
+    """The listening ports.
 
     :ivar ports: every port, in the order they were bound.
     :ivar http_port: the number of the main TCP port.
@@ -59,11 +59,11 @@ class Listeners:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Where the gateway is reached, for people and programs."""
+        """Return the addresses of the gateway, for people and programs."""
         return tuple(_word(port.getHost()) for port in self.ports)
 
     def pause(self) -> None:
-        """Accept nobody for now; who connects waits in the kernel's queue."""
+        """Accept no connections for now; new ones wait in the kernel's queue."""
         for port in self._sockets:
             with suppress(OSError):
                 port.socket.listen(PAUSED_BACKLOG)
@@ -151,7 +151,7 @@ def _secured(reactor: Any, settings: GatewaySettings, factory: IProtocolFactory)
 
 
 def is_apart(description: str) -> bool:
-    """Whether an endpoint has a certificate of its own, or needs none."""
+    """Return whether an endpoint has its own certificate, or needs none."""
     return description.startswith(("ssl:", "unix:"))
 
 
@@ -248,7 +248,7 @@ def _clear_dead_socket(path: str, now: float, age_s: float) -> None:
 
 
 def socket_path(home: str) -> str:
-    """Where the Unix socket is: in the home, or in a short private directory when that path is too long.
+    """Return the path of the Unix socket: in the home, or in a short private directory if that is too long.
 
     :raise ConfigError: that directory is not ours, so another user may take the socket's place.
     """
@@ -317,7 +317,7 @@ def _refuse_exposure(settings: GatewaySettings, listeners: Listeners) -> None:
 
 
 def is_near(host: object) -> bool:
-    """Whether only this machine can reach an address."""
+    """Return whether only this machine can reach an address."""
     if isinstance(host, IPv4Address):
         return host.host.startswith("127.")
     if isinstance(host, IPv6Address):

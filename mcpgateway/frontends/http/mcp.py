@@ -108,7 +108,7 @@ class McpDoor:
             refuse(exchange, 405, "Method not allowed.", ALLOW)
 
     def handle_own(self, exchange: Any, name: str, serve: Callable[[ServerSpec], None]) -> None:
-        """Serve one request to a server that nobody has heard of: its client's workspace may define it."""
+        """Serve a request to an unknown server, which the client's workspace may define."""
         self.placing.own(exchange, name, self._switchboard.sessions, serve)
 
     def _make_modern(self) -> ModernDoor:
@@ -354,7 +354,7 @@ def accepted(header: bytes | None) -> Accepted:
 
 
 def is_json(header: bytes | None) -> bool:
-    """Whether a ``Content-Type`` says that the body is JSON."""
+    """Return whether a ``Content-Type`` is that of JSON."""
     if header == b"application/json":
         return True
     return header is not None and header.split(b";")[0].strip().lower() == b"application/json"

@@ -27,7 +27,7 @@ _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 @frozen
 class Family:
-    """What is told under one name.
+    """One metric family: its name, type, labels and meaning.
 
     :ivar labels: what tells its numbers apart.
     """
@@ -175,7 +175,7 @@ class _Told:
 
 
 class Exposition:
-    """Writes the text."""
+    """Writes all metrics in the text format of Prometheus."""
 
     def __init__(self, meters: Meters, census: Census, savings: Savings) -> None:
         self._meters = meters

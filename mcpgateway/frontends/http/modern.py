@@ -35,7 +35,7 @@ NOBODY = Nobody()
 
 
 class ModernPost(PostStream):
-    """One POST whose answer is under way; whoever hangs up takes it back."""
+    """One POST of a modern request; a client that disconnects cancels it."""
 
     __slots__ = ("_call", "_stateless")
 

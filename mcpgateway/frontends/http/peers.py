@@ -1,4 +1,4 @@
-"""Who is at the other end of a connection, found out once when it begins."""
+"""Identify the peer of a connection, once, when the connection begins."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Introduce = Callable[[Any], HttpPeer]
 
 
 def by_address(transport: Any) -> HttpPeer:
-    """Who calls, as far as the address of the connection tells."""
+    """Return the caller of a connection by its address alone."""
     address = transport.getPeer()
     return HttpPeer(address, _reach_of(address))
 
@@ -70,7 +70,7 @@ class Callers:
         self._trusts_others = trusts_others
 
     def __call__(self, transport: Any) -> HttpPeer:
-        """Who calls on a connection that has just been accepted."""
+        """Return the caller of a new connection."""
         caller = by_address(transport)
         if caller.reach is Reach.SOCKET:
             found = peers.credentials(transport.getHandle())
@@ -118,13 +118,13 @@ class PeerGroups:
         self._is_looking = False
 
     def of(self, caller: HttpPeer, principal: str) -> Hashable:
-        """What stands for a caller."""
+        """Return the group that a caller's memory counts for."""
         if caller.reach is Reach.REMOTE:
             return "network", place_of(str(getattr(caller.address, "host", ""))), principal
         return "process", caller.pid or self._pids.get(caller.inode, 0), principal
 
     def look_for(self, callers: Iterable[HttpPeer]) -> None:
-        """Find out which processes these are, where that is not known and nobody is at it."""
+        """Look up the processes of some connections, unless they are known or the search is under way."""
         if self._find is None or self._is_looking:
             return
         inodes = self._unknown(callers)

@@ -73,7 +73,7 @@ class ChunkedBody:
 
     @property
     def size(self) -> int:
-        """How long the body is at least: what has arrived and what the current chunk announces."""
+        """Return the minimum length of the body: the received bytes and the rest of the current chunk."""
         return len(self.body) + self._left
 
     def feed(self, data: bytes, limit: int) -> None:

@@ -1,4 +1,4 @@
-"""Where a request goes: MCP paths to the hot road, everything else to Klein, nothing unjudged to either."""
+"""Route requests: MCP paths to their frontend, all others to Klein, each after the guard."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ LookAgain = Callable[[], Deferred[None]]
 
 
 class SiteMaker(Protocol):
-    """What builds the control plane when it is first asked for; Klein costs memory and start-up time."""
+    """Builds the control plane for its first request; Klein costs memory and start-up time."""
 
     def __call__(self) -> Site:
         """The site of everything that is not MCP."""
@@ -63,7 +63,7 @@ class SiteMaker(Protocol):
 
 @frozen
 class Way:
-    """Where a path leads: its class and, for MCP, its server and who serves it.
+    """The target of a path: its access class and, for MCP, its server and frontend.
 
     :ivar unknown: the name no server has.
     :ivar is_astray: it leads to no endpoint, but whoever asks there speaks MCP.
@@ -78,7 +78,7 @@ class Way:
 
 @frozen
 class Admitted:
-    """A judged request: where it goes, as whom, whether that is an administrator, and for which workspace.
+    """A request that the guard has admitted: its target, principal, rights and workspace.
 
     :ivar pending: fires when it can be judged, where that is still to be done.
     """
@@ -91,7 +91,7 @@ class Admitted:
 
 
 class Root:
-    """The door behind the channel.
+    """The root of all paths, behind the channel.
 
     :ivar look_again: looks whether the configuration names more servers by now.
     :ivar settle: the same for the control plane, which does not wait for long.
@@ -153,7 +153,7 @@ class Root:
         self._limits = limits
 
     def switch(self, is_disabled: bool) -> None:  # noqa: FBT001 - it is all there is to say
-        """Refuse servers to everybody from now on, or to nobody."""
+        """Enable or disable all requests to servers."""
         self.is_disabled = self._mcp.is_disabled = is_disabled
 
     def opened(self, exchange: Any) -> int:
@@ -175,7 +175,7 @@ class Root:
         return self._limits.body_bytes if way.route is RouteClass.MCP else self._limits.rest_body_bytes
 
     def would_refuse(self, exchange: Any) -> bool:
-        """Whether a request that was let in would not be let in now, or not as the same principal."""
+        """Return whether an admitted request would now be refused, or count for another principal."""
         admitted: Admitted = exchange.route
         match self._guard.judge(exchange, admitted.way.route):
             case Pass(principal):
@@ -184,7 +184,7 @@ class Root:
                 return isinstance(verdict, Deny)
 
     def refusal(self, method: bytes, path: bytes, why: str, data: dict[str, Any] | None = None) -> bytes:
-        """What a request is refused with: whoever speaks MCP understands JSON-RPC.
+        """Return the body of a refusal: JSON-RPC on MCP paths, JSON on others.
 
         Where nothing has been read, that is who it is most likely of.
         """
@@ -328,7 +328,7 @@ class Root:
 
 
 def is_of_mcp(path: bytes) -> bool:
-    """Whether a path that leads nowhere looks like an endpoint for messages, and not like what stands beside one."""
+    """Return whether an unknown path looks like an MCP endpoint."""
     first, *rest = path.strip(b"/").split(b"/")
     if b"/.well-known/" in path:
         return False  # clients look there for an authorization server, and read any other answer as one

@@ -24,7 +24,7 @@ PLACE = re.compile(r"\{(\w+)(:path)?\}")
 
 
 class Media(Enum):
-    """What an answer consists of."""
+    """The media type of an answer."""
 
     JSON = "application/json"
     EVENTS = "text/event-stream"
@@ -47,7 +47,7 @@ class Query:
 
 @frozen
 class Header:
-    """One header that a route heeds beside those that all of them do."""
+    """One header of a route, besides the common ones."""
 
     name: str
     what: str
@@ -55,7 +55,7 @@ class Header:
 
 @frozen
 class Route:
-    """One route.
+    """One route of the control plane.
 
     :ivar path: with places such as ``{name}``, a part of a path, and ``{id:path}``, one that may hold slashes.
     :ivar access: what it lets its caller do.
@@ -101,7 +101,7 @@ class Route:
         return tuple(name for name, _ in PLACE.findall(self.path))
 
     def leads(self, path: bytes) -> bool:
-        """Whether a path is one of its own."""
+        """Return whether a path belongs to this route."""
         return self._pattern.fullmatch(path) is not None
 
 
@@ -325,7 +325,7 @@ API, VERSIONED = b"/api/", b"/api/v1/"
 
 
 def leading_to(path: bytes) -> Iterator[Route]:
-    """The routes of a path, whatever their methods; those of its version where none is its own."""
+    """Return the routes of a path, of any method; those of its versioned path if it has none."""
     found = False
     plain = _decoded(path)
     for route in ROUTES:

@@ -55,7 +55,7 @@ def control_status_of(why: GatewayError) -> int:
 
 
 def modern_status_of(why: GatewayError) -> int:
-    """The same in the modern era."""
+    """Return the HTTP status of an error in the modern era."""
     return STATUSES.get(type(why)) or MODERN_STATUSES.get(why.code, 200)
 
 

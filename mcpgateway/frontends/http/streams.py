@@ -54,11 +54,11 @@ class Streams:
         self._turn = 0
 
     def __len__(self) -> int:
-        """How many standing streams are open."""
+        """Return the number of open standing streams."""
         return sum(map(len, self._wheel))
 
     def replay(self, session: Session) -> Replay:
-        """The session's events."""
+        """Return the kept events of a session."""
         return session.replay(self.sessions.budget)
 
     def stand(self, exchange: Any, session: Session, replayed: list[tuple[sse.EventId, bytes]]) -> None:
@@ -175,7 +175,7 @@ class PostStream:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the client's connection has ended; with a trail it may come back."""
+        """Whether the client's connection is closed; with kept events the client may resume."""
         return bool(self._exchange.gone)
 
     def progressed(self, call: Request, message: bytes) -> None:
@@ -230,7 +230,7 @@ class PostStream:
             self._exchange.send(sse.PING)
 
     def gone(self) -> None:
-        """The client has disconnected; in the legacy era that cancels nothing, but perhaps nobody listens any more."""
+        """The client has disconnected; in the legacy era that cancels nothing."""
         if self._trail is None:
             self._streams.waiting.discard(self)
 

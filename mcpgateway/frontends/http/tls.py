@@ -34,7 +34,7 @@ PLAIN = (
 
 
 def options_of(cert_path: str, key_path: str) -> Any:
-    """What makes connections that show this certificate.
+    """Return the TLS options with the gateway's certificate.
 
     :raise ConfigError: the files cannot be used, or not together.
     """
@@ -107,7 +107,7 @@ class TlsOrPlain:
         """A port has stopped listening."""
 
     def buildProtocol(self, addr: IAddress) -> IProtocol:
-        """What looks at the first byte."""
+        """Return a protocol that chooses TLS or plain HTTP by the first byte."""
         return _First(self._factory, self._secured, addr, self._timer)
 
 
@@ -143,7 +143,7 @@ class _First(Protocol):
         chosen.dataReceived(data)
 
     def connectionLost(self, reason: Failure = ...) -> None:  # type: ignore[assignment]  # as Twisted has it
-        """Nobody has said anything."""
+        """The client has disconnected before the first byte."""
         self._heard()
 
     def _heard(self) -> None:

@@ -27,7 +27,7 @@ EVENTS = b"text/event-stream"
 
 @implementer(ITransport, IConsumer)
 class WebChannel:
-    """What a `twisted.web.server.Request` takes for its channel.
+    """The channel of a `twisted.web.server.Request`.
 
     :ivar site: where the request finds its resource.
     :ivar factory: none, because an access log line would be formatted for it.
@@ -124,7 +124,7 @@ class WebChannel:
         self._channel.is_last = True
 
     def abortConnection(self) -> None:
-        """Cut the connection."""
+        """Close the connection at once."""
         self._channel.abort()
 
     def _respondToBadRequestAndDisconnect(self) -> None:
@@ -132,15 +132,15 @@ class WebChannel:
         self._exchange.answer(400)
 
     def getPeer(self) -> Any:
-        """The client's address."""
+        """Return the client's address."""
         return self.transport.getPeer()
 
     def getHost(self) -> Any:
-        """Our address."""
+        """Return the gateway's address."""
         return self.transport.getHost()
 
     def isSecure(self) -> bool:
-        """Whether the connection is encrypted."""
+        """Return whether the connection is encrypted."""
         return self._exchange.secure
 
 

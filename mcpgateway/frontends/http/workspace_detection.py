@@ -29,7 +29,7 @@ RELAYED = b"x-mcpgateway-stdio"
 
 
 def said_trace(exchange: Any) -> tuple[str, str] | None:
-    """What the headers of a request say of the trace that it belongs to."""
+    """Return the trace context in the headers of a request."""
     parent = exchange.headers.get(b"traceparent")
     if parent is None:
         return None
@@ -37,7 +37,7 @@ def said_trace(exchange: Any) -> tuple[str, str] | None:
 
 
 class Placing:
-    """Asks on behalf of the doors."""
+    """Determines the workspaces of clients for all frontends."""
 
     log = Logger()
 
@@ -77,12 +77,12 @@ class Placing:
             self.locate(exchange, lambda place: serve(self._scopes.own(name, place.root)))
 
     def goes_by_roots(self, exchange: Any) -> bool:
-        """Whether a client works in its roots: one that may say where, and has not."""
+        """Return whether the workspace of a client depends on its roots."""
         may_say = not _is_bound(exchange) and exchange.caller.reach not in STRANGERS
         return may_say and not said_place(exchange, self._owners).is_explicit
 
     def refine(self, exchange: Any, link: Any) -> None:
-        """Take what a message says of its client's workspace before anything of what the link to it had said.
+        """Prefer the workspace that a message declares over that of the connection.
 
         :param link: has an ``endpoint``, the ``server`` as it is run for its client, and perhaps a ``session``.
         :raise ConfigError: the values of the workspace cannot be used.
@@ -131,7 +131,7 @@ def _refuse(_: WorkingPlace) -> None:
 
 
 def said_place(exchange: Any, owners: Owners) -> SaidPlace:
-    """What a request says of where its client works; only the user's own programs are believed any path.
+    """Return the directory that a request declares; only the user's own programs may name any path.
 
     A path of another machine's means nothing here.  Another user, or whoever has a credential of his own, chooses no
     directory of this one: where his process works is asked of the kernel.
@@ -218,12 +218,12 @@ def said_owner(message: Message) -> int | None:
 
 
 def is_admin(exchange: Any) -> bool:
-    """Whether a request is an administrator's own; a shim only passes on what its client says."""
+    """Return whether a request has admin rights; a request through a shim never has."""
     return exchange.route is not None and exchange.route.is_admin and RELAYED not in exchange.headers
 
 
 def is_dotted(exchange: Any) -> bool:
-    """Whether a URL asks for the gateway's own tools under names with dots (``?names=dotted``)."""
+    """Return whether a URL asks for names of own tools with dots (``?names=dotted``)."""
     return bool(exchange.query) and b"names=dotted" in exchange.query.split(b"&")
 
 

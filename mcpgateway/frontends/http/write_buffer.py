@@ -31,11 +31,11 @@ LARGE = 64 * 1024  # a body from here on is handed over as it is, not copied beh
 
 
 class BufferOwner(Protocol):
-    """Whose outlet it is."""
+    """The connection of a write buffer."""
 
     @property
     def peer(self) -> Hashable:
-        """Whose memory it is that the reader costs."""
+        """The group that the buffer's memory counts for."""
 
     def drained(self) -> None:
         """Everything that was said has left."""
@@ -84,7 +84,7 @@ class Outlet:
 
     @property
     def is_behind(self) -> bool:
-        """Whether the reader has yet to take something before more may be said."""
+        """Whether the reader has to take bytes before more may be sent."""
         return self.is_congested or bool(self._backlog or self._last)
 
     def write(self, data: bytes) -> None:
@@ -107,7 +107,7 @@ class Outlet:
         return self._room.take(self, size)
 
     def is_too_much(self, size: int) -> bool:
-        """Whether an answer of this size should not be begun: there is no room, and its reader has most of it."""
+        """Return whether there is no room for an answer of a size, and its reader holds most of the memory."""
         return size >= LARGE and self._room.would_refuse(self, size)
 
     def write_answer(self, head: bytes, body: bytes) -> None:
@@ -158,12 +158,12 @@ class Outlet:
 
     @property
     def peer(self) -> Hashable:
-        """Whose memory it costs that its reader is behind."""
+        """The group that the buffer's memory counts for."""
         return self._owner.peer if self._owner is not None else None
 
     @property
     def may_give_way(self) -> bool:
-        """Whether the connection may be cut."""
+        """Whether the connection may be closed to free memory."""
         return True
 
     def give_way(self) -> None:

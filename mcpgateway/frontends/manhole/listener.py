@@ -26,7 +26,7 @@ LOOPBACK = "127.0.0.1"
 
 @define(eq=False)
 class Manhole:
-    """What listens for those who want to look inside.
+    """Listens for logins to the manhole.
 
     :param namespace: what they find there.
     """
@@ -40,7 +40,7 @@ class Manhole:
     _ports: list[tuple[IListeningPort, Any]] = field(init=False, factory=list, repr=False)
 
     def adopt(self, settings: ManholeSettings) -> None:
-        """Open what is to be open, and nothing else; what cannot be is told in the log, and the gateway goes on."""
+        """Open the configured manholes and close the others; a failure is logged."""
         if settings == self._settings:
             return
         self.close()
@@ -52,7 +52,7 @@ class Manhole:
             self._try(self._listen_for_ssh, settings)
 
     def close(self) -> None:
-        """Close everything, and send everybody away."""
+        """Close all manholes and their connections."""
         ports, self._ports = self._ports, []
         for port, factory in ports:
             port.stopListening()
@@ -91,7 +91,7 @@ class Manhole:
 
 
 def default_socket(home: str) -> str:
-    """Where the socket is unless another path is named: beside the gateway's own."""
+    """Return the default path of the socket, in the gateway's home."""
     return f"{socket_path(home).removesuffix('gateway.sock').removesuffix('.sock')}manhole.sock"
 
 
@@ -110,7 +110,7 @@ def _private() -> Iterator[None]:
 
 
 def _clear(path: str) -> None:
-    """Take away the socket of a gateway that was killed; one that answers, and anything else, is left."""
+    """Remove the socket of a killed gateway; leave one that answers, and any other file."""
     with suppress(OSError):
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             return

@@ -26,7 +26,7 @@ class Shell(ColoredManhole):
     way = "the Unix socket"
 
     def initializeScreen(self) -> None:
-        """Say what there is, and begin a line; the screen of whoever comes stays as it is."""
+        """Print the names and begin a line, without clearing the screen."""
         self.log.info("somebody has entered the manhole through {way}", event="manhole.entered", way=self.way)
         names = ", ".join(sorted(self.namespace or {}))
         self.terminal.write(f"There are: {names}. Ctrl-D leaves.\n".encode())
@@ -41,7 +41,7 @@ class Shell(ColoredManhole):
             self.handle_QUIT()
 
     def connectionLost(self, reason: Failure) -> None:
-        """They have left."""
+        """Log the end of the login."""
         self.log.info("somebody has left the manhole", event="manhole.left")
         super().connectionLost(reason)
 
@@ -62,7 +62,7 @@ class ShellFactory(Factory):
         return Counted(self._open, Shell, dict(self._namespace()))
 
     def end(self) -> None:
-        """Send everybody away."""
+        """Close all logins."""
         for each in tuple(self._open):
             if each.transport is not None:
                 each.transport.abortConnection()  # type: ignore[attr-defined]  # every stream has it
@@ -76,11 +76,11 @@ class Counted(ServerProtocol):
         self._known = known
 
     def connectionMade(self) -> None:
-        """Somebody has come."""
+        """Count and log the login."""
         self._known.add(self)
         super().connectionMade()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """They have left."""
+        """Count the login out and log its end."""
         self._known.discard(self)
         super().connectionLost(reason)

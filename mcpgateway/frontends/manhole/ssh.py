@@ -36,7 +36,7 @@ WIDTH, HEIGHT = 80, 24
 
 @implementer(IAuthorizedKeysDB)
 class AuthorizedKeys:
-    """The keys in a file, which is read each time somebody comes."""
+    """The keys in a file, which is read at each login."""
 
     log = Logger()
 
@@ -44,7 +44,7 @@ class AuthorizedKeys:
         self._path = path
 
     def getAuthorizedKeys(self, username: bytes) -> Iterator[Key]:
-        """Iterate over the keys that are let in, whatever the user calls itself; none if others may write the file."""
+        """Return the accepted keys, for any user name; none if other users may write the file."""
         try:
             data = files.read_bytes(self._path, KEYS_LIMIT)
             found = os.stat(self._path)
@@ -66,7 +66,7 @@ class AuthorizedKeys:
 
 
 class KeyLogin(SSHUserAuthServer):
-    """Lets in whoever has a key, soon."""
+    """Accepts a login by an accepted key, within a time."""
 
     loginTimeout = LOGIN_S
     attemptsBeforeDisconnect = ATTEMPTS
@@ -85,7 +85,7 @@ class PromptChannel(SSHSession):
 
 
 class User(TerminalUser):
-    """Somebody who was let in."""
+    """The user of a login."""
 
     def __init__(self, original: Any, avatar_id: Any) -> None:
         super().__init__(original, avatar_id)
@@ -99,7 +99,7 @@ class PromptSession(TerminalSession):
     _proto: Any = None
 
     def openShell(self, proto: Any) -> None:
-        """Begin."""
+        """Start the prompt."""
         self._proto = proto
         super().openShell(proto)
 
@@ -107,7 +107,7 @@ class PromptSession(TerminalSession):
         """The prompt does not mind."""
 
     def eofReceived(self) -> None:
-        """Nothing more comes: what was sent has run."""
+        """End the session after the received lines have run."""
         if self._proto is not None:
             self._proto.loseConnection()
 
@@ -119,7 +119,7 @@ class SshShell(Shell):
 
 
 class PromptTransport(SSHServerTransport):
-    """A connection that is known to be open, and closed if nobody logs in."""
+    """A counted connection, which is closed without a login in time."""
 
     _timer: IDelayedCall | None = None
 
@@ -129,7 +129,7 @@ class PromptTransport(SSHServerTransport):
         self._known = known
 
     def connectionMade(self) -> None:
-        """Somebody has come."""
+        """Count the connection and start its login time."""
         self._known.add(self)
         self._timer = self._clock.callLater(LOGIN_S, self._late)
         super().connectionMade()
@@ -140,12 +140,12 @@ class PromptTransport(SSHServerTransport):
             self.end()
 
     def end(self) -> None:
-        """Send them away."""
+        """Close the connection."""
         stream: Any = self.transport
         stream.abortConnection()
 
     def connectionLost(self, reason: Failure | None = None) -> None:
-        """They have left."""
+        """Count the connection out."""
         self._known.discard(self)
         if self._timer is not None:
             self._timer.cancel()
@@ -176,7 +176,7 @@ class SshFactory(ConchFactory):
         return super().buildProtocol(addr) if len(self._open) < CONNECTIONS else None
 
     def end(self) -> None:
-        """Send everybody away."""
+        """Close all connections."""
         for each in tuple(self._open):
             each.end()
 

@@ -1,4 +1,4 @@
-"""Where users' browsers come back to from signing in at remote servers (OAuth 2.1), and who the gateway is there.
+"""The return pages of sign-ins at remote servers (OAuth 2.1), and the gateway's client metadata.
 
 A sign-in for somebody who is told apart by a token is not done yet when the browser is back: whoever has signed in is
 asked whether the account is to be used for that one (Note [Whose sign-in it is] in
@@ -53,12 +53,12 @@ class Authorization:
         return await self._told(self._sign_ins.returned(asked.query))
 
     async def agree(self, asked: OperationRequest) -> OperationAnswer:
-        """Its user agrees."""
+        """Confirm the principal of a sign-in."""
         said = parse_qs(asked.body.decode("ascii", "replace"), max_num_fields=10)
         return await self._told(self._sign_ins.agreed(said.get("key", [""])[0]))
 
     async def document(self, _: OperationRequest) -> Any:
-        """Who the gateway is to servers that fetch it."""
+        """Return the gateway's client ID metadata document."""
         found = self._sign_ins.document()
         if found is None:
             raise NotThere(

@@ -47,5 +47,5 @@ class ClientRoutes:
         return await self._files.enable()
 
     async def config(self, _: OperationRequest) -> Any:
-        """What the gateway does with clients' files."""
+        """Return the gateway's settings for clients' files."""
         return self._files.config()

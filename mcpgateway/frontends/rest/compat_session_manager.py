@@ -20,15 +20,15 @@ class DaemonRoutes:
     _book: Book
 
     async def ping(self, _: OperationRequest) -> Any:
-        """Whether anybody is there."""
+        """Return that the gateway is alive."""
         return {"status": "ok", "message": "mcpgateway is running"}
 
     async def status(self, _: OperationRequest) -> Any:
-        """How each of them is."""
+        """Return the state of each daemon."""
         return {"daemons": await self._book.listed()}
 
     async def start(self, asked: OperationRequest) -> Any:
-        """Start one."""
+        """Start one daemon."""
         try:
             return await self._book.start(_name(asked))
         except CallerError:
@@ -37,11 +37,11 @@ class DaemonRoutes:
             return OperationAnswer(500, {"error": why.message, "hint": why.advice})
 
     async def stop(self, asked: OperationRequest) -> Any:
-        """Stop one."""
+        """Stop one daemon."""
         return await self._book.stop(_name(asked))
 
     async def ensure(self, asked: OperationRequest) -> Any:
-        """Have one run."""
+        """Start one daemon unless it runs."""
         try:
             return await self._book.ensure(_name(asked))
         except CallerError:

@@ -37,7 +37,7 @@ Follow = Callable[["StreamReader"], Callable[[], None]]
 @implementer(IPushProducer)
 @define(eq=False)
 class StreamReader:
-    """Who reads a stream; see Note [Slow readers].
+    """One reader of a stream; see Note [Slow readers].
 
     :param timer: txaio's batched timer, which all readers share.
     :param wants: whether an entry is for this reader.
@@ -76,7 +76,7 @@ class StreamReader:
         self._waiting.clear()
 
     def told(self, entry: FeedEntry) -> None:
-        """Something has happened."""
+        """Take a new event."""
         if self._is_last or not self._wants(entry):
             return
         self._waiting.append(entry)
@@ -87,12 +87,12 @@ class StreamReader:
             self._left_out += 1
 
     def ended(self) -> None:
-        """Nothing more will happen."""
+        """End the stream after its waiting events."""
         self._is_last = True
         self._pump()
 
     def put_off(self) -> None:
-        """Somebody else has the place from now on; what was not written yet is not."""
+        """End the stream in favour of another caller, without its waiting events."""
         done, self._done = self._done, None
         if done is not None:
             self._is_last = True
@@ -140,12 +140,12 @@ class StreamReader:
         self._is_paused = True
 
     def resumeProducing(self) -> None:
-        """It does again."""
+        """Continue to write."""
         self._is_paused = False
         self._pump()
 
     def stopProducing(self) -> None:
-        """It has gone; `close` follows."""
+        """Stop to write: the reader is gone; `close` follows."""
         self._is_paused = True
 
 
@@ -171,11 +171,11 @@ class Readers:
         self._timer = batched_timer(self._clock)
 
     def __len__(self) -> int:
-        """How many streams are read."""
+        """Return the number of open streams."""
         return sum(map(len, self._reading.values()))
 
     def check(self, caller: str) -> None:
-        """Whether there is room for another stream of a caller's; where another one has too many, one of his ends.
+        """Make room for a caller's stream, by ending one of a caller with too many, or refuse it.
 
         :raise Overloaded: there is none.
         """

@@ -1,4 +1,4 @@
-"""So many requests at once, so many that wait, and among those who wait a turn for each caller.
+"""Limit concurrent and waiting requests, with fair turns for the waiting callers.
 
 # Note [Fair turns]
 One caller with a thousand requests must not keep another's single one waiting: callers take turns, and where the queue
@@ -26,7 +26,7 @@ Work = Callable[[], Coroutine[Any, Any, Any]]
 
 @define(eq=False)
 class FairQueue:
-    """Lets so many requests run at once, and so many wait for a while.
+    """Runs a bounded number of requests at once, and lets a bounded number wait.
 
     :ivar limits: the bounds of the moment.
     """
@@ -37,7 +37,7 @@ class FairQueue:
     _waiting: dict[str, deque[Deferred[None]]] = field(factory=dict, init=False)
 
     def shown(self) -> dict[str, int]:
-        """How many requests run, and how many wait."""
+        """Return the numbers of running and waiting requests."""
         return {"running": self._running.total(), "waiting": sum(map(len, self._waiting.values()))}
 
     async def take(self, caller: str, work: Work) -> Any:

@@ -13,7 +13,7 @@ from mcpgateway.observe.savings import Savings
 
 @frozen
 class FigureRoutes:
-    """Answers with numbers."""
+    """The routes with numbers."""
 
     _figures: figures.Figures
     _savings: Savings
@@ -23,9 +23,9 @@ class FigureRoutes:
         return self._figures.stats()
 
     async def metrics(self, asked: OperationRequest) -> dict[str, Any]:
-        """What S003 tells of servers and of what their tools cost."""
+        """Return restarts of servers and token costs of tools, in the shape of S003."""
         return self._figures.metrics()
 
     async def savings(self, asked: OperationRequest) -> dict[str, Any]:
-        """What sharing saves."""
+        """Return the savings of sharing."""
         return self._savings.shown()

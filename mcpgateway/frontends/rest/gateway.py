@@ -29,7 +29,7 @@ class GatewayRoutes:
         return {"version": __version__}
 
     async def preflight(self, asked: OperationRequest) -> Any:
-        """Whether servers could be called now; nothing is started."""
+        """Return whether servers could be called now, without starting any."""
         names = [each.strip() for each in asked.query.get("need", "").split(",")]
         return self._readiness.look(names)
 
@@ -44,7 +44,7 @@ class GatewayRoutes:
         return await self._readiness.wait(servers, min(limit_ms, WAIT_MOST_S * 1000) / 1000)
 
     async def dump(self, _: OperationRequest) -> Any:
-        """What the gateway is doing, all of it."""
+        """Return the state of the gateway."""
         return self._dump.told()
 
     async def shutdown(self, _: OperationRequest) -> Any:

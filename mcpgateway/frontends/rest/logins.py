@@ -1,4 +1,4 @@
-"""Signing in at servers: whoever may use a server signs in there, and out, for itself."""
+"""Sign-ins at servers: each principal signs in and out for itself."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LoginRoutes:
     _logins: logins.Logins
 
     async def look(self, asked: OperationRequest) -> Any:
-        """How the caller stands with a server."""
+        """Return the caller's sign-in state at a server."""
         found = await self._logins.wait(asked.path["name"], asked.principal, _limit(asked))
         return found.shown()
 

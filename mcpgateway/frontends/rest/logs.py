@@ -1,4 +1,4 @@
-"""What servers say and what happens in the gateway, as streams."""
+"""Logs of servers and events of the gateway, as streams."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Logs:
         return Feed(run)
 
     async def events(self, asked: OperationRequest) -> Any:
-        """What happens in the gateway, from now on, or from the event that was seen last."""
+        """Stream the events of the gateway, from now on or after a given event."""
         after, follows = _last(asked), _flag(asked, "follow")
         if after is None and "after" in asked.query:
             after = asked.query["after"]
@@ -62,7 +62,7 @@ class Logs:
         self._readers.check(asked.principal)
 
         def known() -> list[FeedEntry]:
-            """What has happened already."""
+            """Return the past events."""
             # Without following, what has happened is all that can be told.
             return list(events.after(after or "")) if after is not None or not follows else []
 

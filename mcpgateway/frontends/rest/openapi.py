@@ -47,7 +47,7 @@ DESCRIPTION = (
 
 
 def document() -> dict[str, Any]:
-    """The whole document."""
+    """Return the complete OpenAPI document."""
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
         path = PLACE.sub(r"{\1}", route.path)

@@ -1,4 +1,4 @@
-"""What an operation of the control plane is asked, and what it may answer beside a value that becomes JSON."""
+"""The request of an operation of the control plane, and its answers other than JSON."""
 
 from __future__ import annotations
 
@@ -60,24 +60,24 @@ class OperationRequest:
 
     @property
     def exchange(self) -> Any:
-        """What is answered, below `twisted.web`: it tells who asks."""
+        """The HTTP exchange below `twisted.web`, with its caller."""
         return self.request.channel.exchange
 
     @property
     def principal(self) -> str:
-        """As whom."""
+        """The principal of the request."""
         found: str = self.exchange.route.principal
         return found
 
     @property
     def judged(self) -> RouteClass:
-        """What the guard has let it in for."""
+        """The verdict of the guard."""
         found: RouteClass = self.exchange.route.way.route
         return found
 
     @property
     def is_admin(self) -> bool:
-        """Whether that is an administrator."""
+        """Whether the request has admin rights."""
         return is_admin(self.exchange)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What bodies and answers of the control plane are made of, as JSON Schema (2020-12), by the names that routes use."""
+"""JSON Schemas (2020-12) of the control plane's bodies and answers, by the names that routes use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def listing(of: dict[str, Any]) -> dict[str, Any]:
 
 
 def made_of(needed: dict[str, Any], **may: Any) -> dict[str, Any]:
-    """An object with these members, further ones that it may have, and whatever else is added later."""
+    """Return the schema of an object with required, optional and further members."""
     return {"type": "object", "properties": {**needed, **may}, "required": list(needed)}
 
 

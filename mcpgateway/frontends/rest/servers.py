@@ -64,7 +64,7 @@ class Servers:
         return self._roster.views(with_tools=asked.query.get("tools") not in OFF)
 
     async def shown(self, asked: OperationRequest) -> OperationAnswer:
-        """One server: its numbers, its tools, and how it is defined but for values of variables and headers."""
+        """Return one server: its numbers, its tools, and its entry without values of variables and headers."""
         name = asked.path["name"]
         view = self._roster.view(name)
         config = self._entries.shown(name)
@@ -128,7 +128,7 @@ class Servers:
     # Operating
 
     async def start(self, asked: OperationRequest) -> OperationAnswer:
-        """Start one."""
+        """Start one server."""
         name, limit_s = asked.path["name"], _limit(asked)
         await self._operating.begin(name, limit_s)
         return OperationAnswer(200 if limit_s else 202, {"status": "started", **self._view(name, limit_s)})
@@ -202,7 +202,7 @@ def _place(name: str) -> dict[str, str]:
 
 
 def _limit(asked: OperationRequest) -> float:
-    """How long a request is to wait.
+    """Return the time that a request waits.
 
     :raise InvalidParams: it does not say that so that it can be understood.
     """

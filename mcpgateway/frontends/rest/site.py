@@ -53,7 +53,7 @@ class ControlPlane:
         self._turns = turns
 
     def site(self) -> Site:
-        """What the channel hands requests to; forms are never parsed before somebody asks for it."""
+        """The site for requests of the channel; forms are parsed on demand only."""
         return Site(self.app.resource(), parsePOSTFormSubmission=False)
 
     def serve(self, request: IRequest, route: Route, path: Mapping[str, str]) -> Deferred[bytes]:

@@ -21,7 +21,7 @@ class NotWritten(GatewayError):
 
 @frozen
 class Tokens:
-    """Manages tokens; none of them is in any answer but the one to whoever has it made."""
+    """Manages tokens; only the answer to a token's creation contains it."""
 
     _issuing: Issuing
 
@@ -46,7 +46,7 @@ class Tokens:
         return OperationAnswer(201, {"token": secret, **made.shown(made.created)})
 
     async def revoke(self, asked: OperationRequest) -> Any:
-        """Take one back."""
+        """Revoke one token."""
         found = self._issuing.revoke(asked.path["id"])
         return {"revoked": found.id, "name": found.name}
 

@@ -38,7 +38,7 @@ MISSING = "Mcpgateway-Missing"
 
 @frozen
 class ToolCaller:
-    """Who asks, and where he works."""
+    """The caller of a tool route, and its working directory."""
 
     principal: str
     is_admin: bool
@@ -79,7 +79,7 @@ class ToolRoutes:
         self._discovery = Discovery(switchboard, clock)
 
     async def listed(self, asked: OperationRequest) -> Any:
-        """All tools, those of one server, or those that fit to what somebody wants."""
+        """Return all tools, those of one server, or those that match a question."""
         said = asked.query
         caller, server = self._caller(asked), said.get("server", "")
         if "q" not in said:
@@ -114,7 +114,7 @@ class ToolRoutes:
         return await self._toolbox.result(self._caller(asked), asked.path["ref"], _part(asked.query))
 
     async def discovered(self, _: OperationRequest) -> Any:
-        """How far the discovery is, or what came of the latest."""
+        """Return the progress of the discovery, or the result of the last one."""
         return self._discovery.shown()
 
     async def discover(self, asked: OperationRequest) -> Any:
@@ -143,7 +143,7 @@ EXPECTED = 'such as {"tool": "read_file", "arguments": {"path": "notes.txt"}}'
 
 @frozen
 class CallBody:
-    """What the body of a call says.
+    """The body of a call.
 
     :ivar tool: its own name; empty where it stands in the path.
     """

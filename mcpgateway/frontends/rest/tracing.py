@@ -1,4 +1,4 @@
-"""How it came about: why a server is as it is, and what was said."""
+"""Diagnosis of servers, the flight recorder, and the activity log."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Tracing:
         return self._why.tell(asked.path["name"])
 
     async def record(self, asked: OperationRequest) -> Any:
-        """What was said to a server, and by it."""
+        """Return the recorded messages of a server."""
         name, said = asked.path["name"], asked.query.get("limit")
         lines = await self._recording.export(name, None if said is None else number("limit", said))
         if not lines and not self._why.is_known(name):
@@ -34,7 +34,7 @@ class Tracing:
         return {"server": name, "lines": lines}
 
     async def activity(self, asked: OperationRequest) -> Any:
-        """What was done lately."""
+        """Return the latest lines of the activity log."""
         if self._activity is None:
             raise NotThere("nothing is written down", "gateway.trace.activity switches it on")
         said = dict(asked.query)
