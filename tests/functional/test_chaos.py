@@ -195,7 +195,7 @@ QUICK = (
         server(fixture()),
         status="idle",
         last_error="NAME has ended: it printed 10000 lines in a row that are not JSON-RPC",
-        rounds=10,
+        rounds=6,
         growth_kib=HEAVY_KIB,
     ),
     Chaos(
@@ -203,7 +203,7 @@ QUICK = (
         server(fixture()),
         status="idle",
         last_error="NAME has ended: it wrote more than 33554432 bytes without a newline",
-        rounds=10,
+        rounds=5,
         growth_kib=HEAVY_KIB,
     ),
     Chaos(forks_and_dies, server(fixture()), status="idle", last_error="NAME has ended: exit code 9"),

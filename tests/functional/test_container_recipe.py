@@ -94,7 +94,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
             *names, target = rest.split()
             copy(names, source, target)
     made = tmp_path_factory.mktemp("site")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--no-compile",
+    ]
     argv = [*pip, "--target", str(made), str(source)]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done

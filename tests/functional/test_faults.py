@@ -7,10 +7,10 @@ import signal
 import pytest
 from attrs import field, frozen
 
-from tests.support.gateway import Gateway, eventually, is_alive, server
+from tests.support.gateway import IS_SOAK, Gateway, eventually, is_alive, server
 from tests.support.http_client import Client, Connection, message, request, text_of, tool_call
 from tests.support.real_servers import fixture
-from tests.support.rounds import GROWTH_KIB, HEAVY_KIB, costs_nothing, echo, failure, initialized
+from tests.support.rounds import GROWTH_KIB, HEAVY_KIB, ROUNDS, costs_nothing, echo, failure, initialized
 
 pytestmark = pytest.mark.functional
 
@@ -18,6 +18,7 @@ LONG_LINE = 100_000_000
 STDERR_BYTES = 5_000_000
 BIG = 6_000_000
 DEAF_BODY = 3_900_000
+FEW = min(ROUNDS, 5) if not IS_SOAK else ROUNDS  # of those of which one that is left over would be seen
 
 SERVERS = {
     "fix": server(fixture()),
@@ -37,11 +38,13 @@ class Fault:
 
     :ivar happen: one round.
     :ivar at_once: how many rounds run at the same time, where each of them is mostly waiting.
+    :ivar rounds: how many, in the normal run.
     :ivar growth_kib: how much memory may have been taken when all rounds are over.
     """
 
     happen: object
     at_once: int = 1
+    rounds: int = ROUNDS
     growth_kib: int = GROWTH_KIB
     name: str = field(init=False)
 
@@ -209,14 +212,14 @@ FAULTS = (
     Fault(garbage_at_the_start),
     Fault(death_in_a_call),
     Fault(garbage),
-    Fault(a_line_without_end, growth_kib=HEAVY_KIB),
-    Fault(a_flood_on_stderr, growth_kib=HEAVY_KIB),
+    Fault(a_line_without_end, rounds=FEW, growth_kib=HEAVY_KIB),
+    Fault(a_flood_on_stderr, rounds=FEW, growth_kib=HEAVY_KIB),
     Fault(bad_utf8),
     Fault(half_a_head),
     Fault(half_a_body),
     Fault(a_disconnect_in_a_call),
     Fault(a_reader_that_does_not_read, growth_kib=HEAVY_KIB),
-    Fault(a_server_that_does_not_read, growth_kib=HEAVY_KIB),
+    Fault(a_server_that_does_not_read, rounds=FEW, growth_kib=HEAVY_KIB),
 )
 
 
@@ -238,6 +241,7 @@ class FaultTests:
             gateway,
             lambda: fault.happen(gateway.url),
             at_once=fault.at_once,
+            rounds=fault.rounds,
             growth_kib=fault.growth_kib,
         )
         asyncio.run(echo(gateway.url))

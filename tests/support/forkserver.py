@@ -60,6 +60,8 @@ IMPORTED = (
     "werkzeug.routing",
     "werkzeug.wrappers",
 )
+# What commands become, which need the gateway's code.
+HANDED_OVER = ("mcpgateway.app.discover", "mcpgateway.app.validate")
 # Packages of which sooner or later most programs need most modules.
 ENTIRE = (
     "clientfiles",
@@ -408,6 +410,7 @@ def _run(argv: list[str], environ: dict[str, str], directory: str) -> NoReturn:
         sys.exit()
     if PROGRAMS[Path(argv[0]).name] == COMMAND:
         posix.execve = os.execve = _exec
+        os.execv = _exec_module
     sys.exit(_program(argv)())  # type: ignore[arg-type]
 
 
@@ -442,7 +445,8 @@ def _program(argv: Sequence[str]) -> Callable[[], object]:
     return program
 
 
-_execve = posix.execve
+_execv, _execve = os.execv, posix.execve
+MODULE = (sys.executable, "-P", "-m")
 
 
 def _exec(path: str, words: list[str], environ: Mapping[Any, Any]) -> NoReturn:
@@ -450,15 +454,31 @@ def _exec(path: str, words: list[str], environ: Mapping[Any, Any]) -> NoReturn:
     named = {os.fsdecode(name): os.fsdecode(value) for name, value in environ.items()}
     if words[0] != sys.executable or not words[1:] or not can_fork(words[1:], named):
         _execve(path, words, environ)
-    posix.execve = os.execve = _execve  # a gateway begins anew as any other does
+    _begin(words[1:], named, _program(words[1:]))
+
+
+def _exec_module(path: str, words: Sequence[str]) -> NoReturn:
+    """Become another program: a module of ours at once, since what it needs has been imported."""
+    if tuple(words[:-1]) != MODULE or words[-1] not in HANDED_OVER:
+        _execv(path, words)
+    sys.modules.pop(words[-1], None)
+    _begin(
+        [*words[1:]],
+        dict(os.environ),
+        lambda: runpy.run_module(words[-1], run_name="__main__", alter_sys=True),
+    )
+
+
+def _begin(argv: list[str], environ: Mapping[str, str], program: Callable[[], object]) -> NoReturn:
+    posix.execve, os.execve, os.execv = _execve, _execve, _execv  # a gateway begins anew as any other does
     code: object = 1
     try:
         for number in signal.valid_signals():
             if callable(signal.getsignal(number)):
                 usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
                 signal.signal(number, usual)
-        _be(words[1:], named)
-        code = _program(words[1:])()
+        _be(argv, environ)
+        code = program()
     except SystemExit as end:
         code = end.code
     finally:
@@ -485,7 +505,7 @@ def _imports_ours() -> None:
     from mcpgateway.tap import leave_out_openssl  # the other side has no use for it
 
     leave_out_openssl()  # as most gateways do; one that needs it lets it in
-    for each in (*IMPORTED, *_entire()):
+    for each in (*IMPORTED, *HANDED_OVER, *_entire()):
         importlib.import_module(each)
     too_much = {"twisted.internet.reactor", "OpenSSL", "cryptography"} & {
         name for name, each in sys.modules.items() if each
