@@ -15,10 +15,10 @@ from attrs import field, frozen
 
 from mcpgateway.config.classification import classifying
 from mcpgateway.config.document import printable
-from mcpgateway.config.edit import alteration, permissions
+from mcpgateway.config.edit import permissions
+from mcpgateway.config.edit.change import ENV, ENVIRONMENT, HEADERS, Patch, touched
 from mcpgateway.config.edit.conditions import EditCondition
 from mcpgateway.config.edit.edits import NAME, Edit, Put, Rename, same
-from mcpgateway.config.edit.patch import Patch, touched
 from mcpgateway.config.expand import FORBIDDEN
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.reach_settings import Remote, Rest
@@ -203,7 +203,7 @@ def _check_parts(definition: Mapping[str, Any]) -> None:
 
 
 def _check_values(definition: Mapping[str, Any]) -> None:
-    for key in (alteration.ENV, alteration.ENVIRONMENT, alteration.HEADERS):
+    for key in (ENV, ENVIRONMENT, HEADERS):
         held = definition.get(key)
         listed = [(each, each) for each in held] if isinstance(held, list) else []
         for name, value in held.items() if isinstance(held, Mapping) else listed:

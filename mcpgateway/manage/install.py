@@ -19,9 +19,9 @@ from twisted.logger import Logger
 
 from mcpgateway.backends.validation import ValidationReport
 from mcpgateway.clientfiles.reader import read_repository
+from mcpgateway.config.edit.change import runs_here
 from mcpgateway.config.edit.edits import Edit, Put, Remove, Road, road_to
 from mcpgateway.config.edit.file_text import edit
-from mcpgateway.config.edit.patch import runs_here
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.read import parse
 from mcpgateway.errors import (

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from mcpgateway.config.edit.change import read_patch
 from mcpgateway.config.edit.conditions import EditCondition
 from mcpgateway.config.edit.edits import Put
-from mcpgateway.config.edit.patch import read_patch
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.manage.config_edits import set_in_config
 from mcpgateway.manage.entries import Entries

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from mcpgateway.config.edit.change import Patch
 from mcpgateway.config.edit.conditions import EditCondition
-from mcpgateway.config.edit.patch import Patch
 from mcpgateway.config.read import parse
 from mcpgateway.config.settings import Settings
 from mcpgateway.errors import NameTaken, Outdated, UnknownServer

@@ -11,9 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from mcpgateway.config.edit.alteration import is_on
+from mcpgateway.config.edit.change import (
+    DEFINED,
+    EXPECTED,
+    is_on,
+    read_definition,
+    read_name,
+    read_patch,
+    runs_here,
+)
 from mcpgateway.config.edit.conditions import read_condition
-from mcpgateway.config.edit.patch import DEFINED, EXPECTED, read_definition, read_name, read_patch, runs_here
 from mcpgateway.config.fields import DURATION_WORDS, seconds_in
 from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.config.reach_settings import Remote, Rest

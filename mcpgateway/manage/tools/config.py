@@ -8,10 +8,20 @@ from typing import Any, ClassVar
 from attrs import define, frozen
 
 from mcpgateway.config.document import visible
-from mcpgateway.config.edit import alteration
+from mcpgateway.config.edit.change import (
+    ENV,
+    EXAMPLE,
+    Patch,
+    added,
+    dotted,
+    risky,
+    road_of,
+    spelled,
+    switched,
+    taken,
+    touched,
+)
 from mcpgateway.config.edit.edits import Edit, Rename, Road
-from mcpgateway.config.edit.key_path import EXAMPLE, dotted, road_of
-from mcpgateway.config.edit.patch import Patch, touched
 from mcpgateway.config.names import RESERVED_BEFORE_MCP
 from mcpgateway.discovery.naming import did_you_mean
 from mcpgateway.errors import InvalidParams
@@ -252,7 +262,7 @@ def _change(
 
 
 def _switched(name: str, entry: Mapping[str, Any], *, on: bool) -> _Change:
-    edits = alteration.switched(name, entry, on=on)
+    edits = switched(name, entry, on=on)
     return _Change(edits, f"Switch the server {visible(name)} on, so that it runs?" if on and edits else "")
 
 
@@ -264,7 +274,7 @@ def _set(name: str, entry: Mapping[str, Any], said: Envelope, call: Request) -> 
     edits = Patch(values={road: value}).edits(name, entry)
     check_definition(touched(name, entry, edits), may_hold_secrets=call.is_admin)
     words = ""
-    if edits and alteration.risky(road[:1]):
+    if edits and risky(road[:1]):
         words = f"Set {visible(dotted(road))} of the server {visible(name)} to this?\n{visible(_said(value))}"
     return _Change(edits, words)
 
@@ -272,7 +282,7 @@ def _set(name: str, entry: Mapping[str, Any], said: Envelope, call: Request) -> 
 def _unset(name: str, entry: Mapping[str, Any], said: Envelope) -> _Change:
     road = _road(said)
     edits = Patch(unset=(road,)).edits(name, entry)
-    is_risky = edits and alteration.risky(road[:1])
+    is_risky = edits and risky(road[:1])
     words = f"Take {visible(dotted(road))} of the server {visible(name)} away?" if is_risky else ""
     return _Change(edits, words)
 
@@ -291,14 +301,14 @@ def _added(name: str, entry: Mapping[str, Any], said: Envelope, call: Request, k
     if not call.is_admin:
         check_secrets(given)
     lines = "\n".join(f"{visible(each)}: {visible(value)}" for each, value in given.items())
-    what = "variables" if key == alteration.ENV else "headers"
-    edits = alteration.added(name, entry, key, given)
+    what = "variables" if key == ENV else "headers"
+    edits = added(name, entry, key, given)
     return _Change(edits, f"Give the server {visible(name)} these {what}?\n{lines}" if edits else "")
 
 
 def _taken(name: str, entry: Mapping[str, Any], gone: list[str], key: str) -> _Change:
-    edits = alteration.taken(name, entry, key, gone)
-    key = alteration.spelled(entry, key)
+    edits = taken(name, entry, key, gone)
+    key = spelled(entry, key)
     away = ", ".join(map(visible, gone))
     words = f"Take {away} away from the server {visible(name)} ({key})?" if edits else ""
     return _Change(edits, words)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpgateway.config.edit.alteration import ENV, HEADERS, added, is_on, switched, taken
+from mcpgateway.config.edit.change import ENV, HEADERS, added, is_on, switched, taken
 from mcpgateway.config.edit.edits import Edit, Put, Remove, changed
 
 NAMES = st.sampled_from("ABCD")

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from mcpgateway.config.edit.change import Patch, overlapping, read_patch, road_of, touched
 from mcpgateway.config.edit.edits import Put, Remove, Rename, rooted
 from mcpgateway.config.edit.file_text import edit
-from mcpgateway.config.edit.key_path import overlapping, road_of
-from mcpgateway.config.edit.patch import Patch, read_patch, touched
 from mcpgateway.config.read import parse
 from mcpgateway.errors import InvalidParams
 

@@ -1,19 +1,182 @@
-"""Changes of a server's entry that programs ask for, as bodies of requests (those of S003's routes)."""
+"""Changes of a server's entry: dotted keys and their paths, edits of single values, and bodies of requests.
+
+An entry is given as it is written.  A value that does not change takes no edit, so that the rest of a file stays as it
+is.  Behind ``env.``, ``headers.`` and other mappings with names of the user's own, the rest of a dotted key is one
+name: ``headers.X-Api.Key`` is the header ``X-Api.Key``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from attrs import field, frozen
 
 from mcpgateway.config.document import printable
-from mcpgateway.config.edit import alteration
-from mcpgateway.config.edit.edits import MISSING, Edit, Put, Remove, Rename, Road, at, changed, same
-from mcpgateway.config.edit.key_path import dotted, overlapping, road_of
+from mcpgateway.config.edit.edits import (
+    MISSING,
+    NAME,
+    Edit,
+    Put,
+    Remove,
+    Rename,
+    Road,
+    at,
+    changed,
+    same,
+)
+from mcpgateway.config.entry import SERVER
 from mcpgateway.config.expand import FORBIDDEN
+from mcpgateway.config.fields import Either, Kind, MapOf, Strings, VariableMap
+from mcpgateway.config.section import NOTE_PREFIXES, Key, Section, nearest
 from mcpgateway.errors import InvalidParams
+
+ENV, ENVIRONMENT, HEADERS = "env", "environment", "headers"
+
+
+def risky(keys: Iterable[str]) -> list[str]:
+    """Return the keys that decide what a server is or is given, for which an edit needs more rights."""
+    return sorted(each for each in keys if each not in SERVER.keys or not _is_harmless(SERVER.keys[each]))
+
+
+def _is_harmless(key: Key) -> bool:
+    return key.is_harmless or (key.alias in SERVER.keys and SERVER.keys[key.alias].is_harmless)
+
+
+def is_on(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry is switched on."""
+    return bool(entry.get("enabled", True)) and not entry.get("disabled", False)
+
+
+def switched(name: str, entry: Mapping[str, Any], *, on: bool) -> tuple[Edit, ...]:
+    """Switch a server on or off, by the key that its entry has already."""
+    if is_on(entry) is on:
+        return ()
+    edits: list[Edit] = []
+    if "disabled" in entry and bool(entry["disabled"]) is on:
+        edits.append(Put((name, "disabled"), not on))
+    if bool(entry.get("enabled", True)) is not on and (on or not edits):
+        edits.append(Put((name, "enabled"), on))
+    return tuple(edits)
+
+
+def added(name: str, entry: Mapping[str, Any], key: str, values: Mapping[str, str]) -> tuple[Edit, ...]:
+    """Set variables (`ENV`) or headers (`HEADERS`)."""
+    key = spelled(entry, key)
+    held = entry.get(key)
+    if isinstance(held, list):
+        kept = [each for each in held if _name(each) not in values]
+        made = [*kept, *(f"{each}={value}" for each, value in values.items())]
+        return (Put((name, key), made),) if sorted(map(str, made)) != sorted(map(str, held)) else ()
+    known = held if isinstance(held, Mapping) else {}
+    wanted: dict[str, str] = {}
+    for each, value in values.items():
+        wanted[_written(each, key, {**known, **wanted})] = value
+    return tuple(Put((name, key, each), value) for each, value in wanted.items() if known.get(each) != value)
+
+
+def taken(name: str, entry: Mapping[str, Any], key: str, gone: Collection[str]) -> tuple[Edit, ...]:
+    """Remove variables or headers; those that are not there take no edit."""
+    key = spelled(entry, key)
+    held = entry.get(key)
+    if isinstance(held, list):
+        kept = [each for each in held if _name(each) not in gone]
+        return (Put((name, key), kept),) if len(kept) != len(held) else ()
+    if isinstance(held, Mapping):
+        away = {_folded(each, key) for each in gone}
+        return tuple(Remove((name, key, each)) for each in held if _folded(each, key) in away)
+    return ()
+
+
+def spelled(entry: Mapping[str, Any], key: str) -> str:
+    """Return the spelling of a key in an entry: variables have two."""
+    return ENVIRONMENT if key == ENV and ENV not in entry and ENVIRONMENT in entry else key
+
+
+def _written(name: str, key: str, there: Mapping[str, Any]) -> str:
+    """Return a name as the entry spells it already, in whatever case."""
+    if name in there:
+        return name
+    return next((each for each in there if _folded(each, key) == _folded(name, key)), name)
+
+
+def _folded(name: Any, key: str) -> str:
+    # X-Key and x-key are one header, of which a second one would be sent beside the first; variables are told apart.
+    return str(name).lower() if key == HEADERS else str(name)
+
+
+def _name(pair: Any) -> str:
+    return str(pair).partition("=")[0]
+
+
+NAMED = (VariableMap, Strings, MapOf)
+"""Kinds of mappings with names of the user's own."""
+
+EXAMPLE = "such as timeout, lazy.idleTimeoutMs, args or env.NAME"
+
+
+def road_of(key: str) -> Road:
+    """Return the steps that a dotted key stands for.
+
+    :raise InvalidParams: a server has no such key; the hint says which may have been meant.
+    """
+    if key.startswith(NOTE_PREFIXES):
+        return (key,)
+    road: list[str] = []
+    section, rest = SERVER, key
+    while True:
+        name, dot, rest = rest.partition(".")
+        if name not in section.keys:
+            where, known = (
+                (dotted(tuple(road)), f"its keys are {', '.join(section.keys)}")
+                if road
+                else ("a server", EXAMPLE)
+            )
+            raise InvalidParams(
+                f"'{printable(name)}' is no key of {where}", nearest(name, section.keys) or known
+            )
+        if not road and name == NAME:
+            raise InvalidParams("name: is not changed so", "new_name calls a server by another name")
+        road.append(name)
+        if not dot:
+            return tuple(road)
+        inner = _mapping(section.keys[name].kind)
+        if isinstance(inner, NAMED) and rest:
+            return (*road, rest)
+        if not isinstance(inner, Section) or not rest:
+            raise InvalidParams(f"{'.'.join(road)}: has no key '{printable(rest)}'", "set it as a whole")
+        section = inner
+
+
+def dotted(road: Road) -> str:
+    """Return a path as a dotted key."""
+    return ".".join(road)
+
+
+def overlapping(roads: Iterable[Road]) -> str:
+    """Return the dotted key of a path that equals another one or begins with it; "" where there is none."""
+    known = sorted((_compared(each) for each in roads), key=lambda pair: pair[0])
+    for (former, _), (later, key) in pairwise(known):
+        if later[: len(former)] == former:
+            return dotted(key)
+    return ""
+
+
+def _compared(road: Road) -> tuple[Road, Road]:
+    """Return a path as it is compared, and the path: variables have two keys, and headers have no case."""
+    first, *rest = road
+    if first == ENVIRONMENT:
+        first = ENV
+    if first == HEADERS:
+        rest = [each.lower() for each in rest]
+    return (first, *rest), road
+
+
+def _mapping(kind: Kind) -> Kind | None:
+    return kind.kinds.get(dict) if isinstance(kind, Either) else kind
+
 
 DEFINED = 'such as {"name": "notes", "config": {"command": "npx", "args": ["-y", "notes-mcp"]}}'
 EXPECTED = 'such as {"set": {"timeout": "30s", "env.NAME": "value"}, "unset": ["cwd"], "disabled": false}'
@@ -25,7 +188,7 @@ KEYS = (
 )
 
 # Keys that hold values by names, in several forms.
-GIVEN = (alteration.ENV, alteration.ENVIRONMENT, alteration.HEADERS)
+GIVEN = (ENV, ENVIRONMENT, HEADERS)
 
 
 @frozen
@@ -51,7 +214,7 @@ class Patch:
     def gives(self) -> bool:
         """Whether it changes the program, the address or the values of the server, which needs further rights."""
         given = self.add_env or self.remove_env or self.add_headers or self.remove_headers
-        return bool(given or alteration.risky(road[0] for road in (*self.values, *self.unset)))
+        return bool(given or risky(road[0] for road in (*self.values, *self.unset)))
 
     @property
     def runs_here(self) -> bool:
@@ -66,7 +229,7 @@ class Patch:
     @property
     def gives_headers(self) -> bool:
         """Whether it sets headers."""
-        return bool(self.add_headers) or any(road[0] == alteration.HEADERS for road in self.values)
+        return bool(self.add_headers) or any(road[0] == HEADERS for road in self.values)
 
     def edits(self, name: str, entry: Mapping[str, Any]) -> tuple[Edit, ...]:
         """Return the edits of an entry that is written so.
@@ -76,10 +239,10 @@ class Patch:
         steps: list[Callable[[Any], tuple[Edit, ...]]] = [
             *(partial(_set, name, road=road, value=value) for road, value in self.values.items()),
             *(partial(_unset, name, road=road) for road in self.unset),
-            lambda now: alteration.added(name, now, alteration.ENV, self.add_env),
-            lambda now: alteration.taken(name, now, alteration.ENV, self.remove_env),
-            lambda now: alteration.added(name, now, alteration.HEADERS, self.add_headers),
-            lambda now: alteration.taken(name, now, alteration.HEADERS, self.remove_headers),
+            lambda now: added(name, now, ENV, self.add_env),
+            lambda now: taken(name, now, ENV, self.remove_env),
+            lambda now: added(name, now, HEADERS, self.add_headers),
+            lambda now: taken(name, now, HEADERS, self.remove_headers),
             lambda now: self._switched(name, now),
         ]
         edits: list[Edit] = []
@@ -96,13 +259,13 @@ class Patch:
         return tuple(edits)
 
     def _switched(self, name: str, entry: Mapping[str, Any]) -> tuple[Edit, ...]:
-        return () if self.disabled is None else alteration.switched(name, entry, on=not self.disabled)
+        return () if self.disabled is None else switched(name, entry, on=not self.disabled)
 
 
 def _set(name: str, entry: Mapping[str, Any], road: Road, value: Any) -> tuple[Edit, ...]:
     key, *inner = _spelled(entry, road)
     if inner and key in GIVEN:
-        return alteration.added(name, entry, key, {inner[0]: value})
+        return added(name, entry, key, {inner[0]: value})
     _check_holder(entry, (key, *inner))
     return () if same(at(entry, (key, *inner)), value) else (Put((name, key, *inner), value),)
 
@@ -110,14 +273,14 @@ def _set(name: str, entry: Mapping[str, Any], road: Road, value: Any) -> tuple[E
 def _unset(name: str, entry: Mapping[str, Any], road: Road) -> tuple[Edit, ...]:
     key, *inner = _spelled(entry, road)
     if inner and key in GIVEN:
-        return alteration.taken(name, entry, key, inner)
+        return taken(name, entry, key, inner)
     _check_holder(entry, (key, *inner))
     return () if at(entry, (key, *inner)) is MISSING else (Remove((name, key, *inner)),)
 
 
 def _spelled(entry: Mapping[str, Any], road: Road) -> Road:
     key, *inner = road
-    return (alteration.spelled(entry, alteration.ENV if key == alteration.ENVIRONMENT else key), *inner)
+    return (spelled(entry, ENV if key == ENVIRONMENT else key), *inner)
 
 
 def _check_holder(entry: Mapping[str, Any], road: Road) -> None:
@@ -180,15 +343,15 @@ def read_patch(said: Mapping[str, Any]) -> Patch:
     if not said:
         raise InvalidParams("nothing is to be changed", EXPECTED)
     values, unset = _set_of(said), _unset_of(said)
-    switched = {road: value for road, value in values.items() if road[0] in SWITCHES}
+    switches = {road: value for road, value in values.items() if road[0] in SWITCHES}
     patch = Patch(
-        _disabled({**said, **{road[0]: value for road, value in switched.items()}}),
+        _disabled({**said, **{road[0]: value for road, value in switches.items()}}),
         _values(said, "add_env"),
         _names(said, "remove_env"),
         _values(said, "add_headers"),
         _names(said, "remove_headers"),
         _text(said, "new_name"),
-        {road: value for road, value in values.items() if road not in switched},
+        {road: value for road, value in values.items() if road not in switches},
         unset,
     )
     said_so = ((key,) for key in SWITCHES if key in said)
@@ -199,8 +362,8 @@ def read_patch(said: Mapping[str, Any]) -> Patch:
 
 def _given(patch: Patch) -> Iterator[Road]:
     for key, names in (
-        (alteration.ENV, (*patch.add_env, *patch.remove_env)),
-        (alteration.HEADERS, (*patch.add_headers, *patch.remove_headers)),
+        (ENV, (*patch.add_env, *patch.remove_env)),
+        (HEADERS, (*patch.add_headers, *patch.remove_headers)),
     ):
         yield from ((key, each) for each in names)
 
