@@ -34,22 +34,22 @@ class GatewayError(Exception):
 
     @property
     def advice(self) -> str:
-        """What to do now: the hint, or else what helps as a rule; never empty."""
+        """The remedy: the hint, or else the usual one; never empty."""
         return self.hint or self.remedy
 
 
 def of_server(name: str, text: str) -> str:
-    """What is said of a server, with its name before it, once."""
+    """Return a sentence about a server, with its name before it, once."""
     return text if text.startswith(f"{name}: ") else f"{name}: {text}"
 
 
 def without_name(name: str, text: str) -> str:
-    """The same where the name has been said already."""
+    """Return a sentence about a server without its name before it."""
     return text.removeprefix(f"{name}: ")
 
 
 class CallerError(GatewayError):
-    """The caller asked badly."""
+    """The request is at fault."""
 
     code = -32600
     remedy = "correct the request: GET /api/v1/openapi.json describes all of them"
@@ -76,7 +76,7 @@ class InvalidParams(CallerError):
 
 
 class NameTaken(InvalidParams):
-    """There is something else of that name already."""
+    """The name is in use."""
 
     remedy = "choose another name, or change the one that is there"
 
@@ -125,7 +125,7 @@ class MissingCapability(CallerError):
 
 
 class UnknownMethod(CallerError):
-    """Nobody here serves that method."""
+    """No server here has that method."""
 
     code = -32601
     remedy = "ask for what the capabilities in the answer to initialize offer"
@@ -145,19 +145,19 @@ class NotThere(CallerError):
 
 
 class Conflict(CallerError):
-    """What is asked for is in the way of what is there."""
+    """The request conflicts with an existing object."""
 
     remedy = "look at what is there, and change that or ask for something else"
 
 
 class Outdated(CallerError):
-    """What is to be changed is not any more what its caller believes it is."""
+    """The definition has changed since the caller read it."""
 
     remedy = "read it once more, and change what it is now"
 
 
 class NeedsCondition(CallerError):
-    """What is to be replaced has to be named, so that nobody's change is lost unseen."""
+    """The edit has to name the definition that it replaces, so that no other edit is lost."""
 
     remedy = "send If-Match with the ETag of what is to be replaced"
 
@@ -169,7 +169,7 @@ class NotEntitled(CallerError):
 
 
 class UnknownSession(CallerError):
-    """The session id is not one of ours, or its session has ended."""
+    """The session id is unknown, or its session has ended."""
 
     code = -32001
     remedy = "begin a session with initialize, and send its Mcp-Session-Id from then on"
@@ -243,15 +243,15 @@ class HandshakeFailed(BackendError):
 
 
 class HandshakeLate(HandshakeFailed):
-    """The server started, and did not answer the first words in time."""
+    """The server started, and did not answer the handshake in time."""
 
 
 class HandshakeRefused(HandshakeFailed):
-    """The server answered the first words with an error, or with something that is no answer to them."""
+    """The server answered the handshake with an error, or with an invalid message."""
 
 
 class SharedOtherwise(BackendError):
-    """The child that a request waits for is not shared after all: whoever brought it there asks for another."""
+    """The child that a request waits for is not shared after all: the request goes to another."""
 
     retryable = True
 
@@ -263,7 +263,7 @@ class Unreachable(BackendError):
 
 
 class Unavailable(Unreachable):
-    """The server answers, and says that it cannot serve anybody now."""
+    """The server answers that it is unavailable now."""
 
 
 class SwitchedOff(BackendError):
@@ -283,7 +283,7 @@ class NeedsLogin(NeedsAuthorization):
 
     @property
     def url(self) -> str:
-        """Where."""
+        """The address of the sign-in."""
         return str((self.data or {}).get("url", ""))
 
     @property
@@ -359,7 +359,7 @@ class ShuttingDown(GatewayFault):
 
 
 class ClientFilesFailed(GatewayFault):
-    """What was to be done with clients' own files was not done."""
+    """A change of clients' files has failed."""
 
     remedy = "mcpgateway clients plan says what is in the way in clients' files"
 
@@ -371,16 +371,16 @@ class ConfigError(GatewayError):
 
 
 class Unfit(ConfigError):
-    """What is to be written into a configuration file may not stand there, or could not be used."""
+    """The edit of a configuration file is not allowed, or would make the file invalid."""
 
 
 class NotOurs(ConfigError):
-    """What is to be changed stands where the gateway changes nothing, at least for now."""
+    """The definition is in a file that the gateway does not change, at least for now."""
 
     remedy = "change it where it is defined"
 
 
 class Misplaced(ConfigError):
-    """Something that the gateway has not made is where a file or a directory of its own belongs."""
+    """A foreign file is in the place of one of the gateway's own files or directories."""
 
     remedy = "take it away: the gateway makes its own"

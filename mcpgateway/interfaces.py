@@ -120,7 +120,7 @@ class IBackend(Protocol):
     """A running MCP server, however reached: JSON-RPC messages go in as lines, and come out to an `ILineReceiver`.
 
     It may still be connecting; what is written until then waits, within a bound.  A request that cannot be delivered
-    is answered in its place with a JSON-RPC error, so that whoever waits for it hears why.
+    is answered in its place with a JSON-RPC error, so that its caller gets the reason.
     """
 
     @property
@@ -194,7 +194,7 @@ class Request:
     :ivar id: the client's own request id, as the bytes it was sent in.
     :ivar number: our id on the child's wire; 0 while it has not been sent.
     :ivar progress: the parameters of the latest progress it was told of, or None.
-    :ivar lonely: for how many ticks nobody has waited for its answer.
+    :ivar lonely: for how many ticks no client has waited for its answer.
     :ivar age: how many ticks of the gateway's heartbeat it has lived.
     :ivar level: from which log level on the caller wants to hear messages; None if it wants none (modern era).
     :ivar is_admin: it is a person's, or a program's that a person trusts with everything: it came with the admin token,

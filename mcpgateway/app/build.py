@@ -85,7 +85,7 @@ if TYPE_CHECKING:
     from mcpgateway.system.reexec import Command
     from mcpgateway.system.sd_notify import Notify
 
-# Seconds, for whoever cannot wait.
+# Seconds, for callers that cannot wait.
 PAUSES_VARIABLE, RESTORE_VARIABLE = "MCPGATEWAY_REVIVAL_PAUSES", "MCPGATEWAY_RESTORE_AFTER"
 
 
@@ -185,7 +185,7 @@ def make_gateway(
         return ClientFiles(helper.ask, reload, root.switch, listeners.http_port)
 
     def make_sse() -> LegacySse:
-        from mcpgateway.frontends.http.legacy_sse import LegacySse  # hardly anybody needs it
+        from mcpgateway.frontends.http.legacy_sse import LegacySse  # few gateways need it
 
         return LegacySse(switchboard, owners, mcp.streams)
 
@@ -393,7 +393,7 @@ def trusting(
 def _issuing_of(
     bearers: Bearers, home: str, reload: Reload, learn: Callable[[Iterable[str]], None]
 ) -> Issuing:
-    from mcpgateway.manage.tokens import Issuing  # hardly anybody manages tokens
+    from mcpgateway.manage.tokens import Issuing  # few gateways manage tokens
 
     return Issuing(bearers, TokenFiles(home, os.environ), reload, learn)
 

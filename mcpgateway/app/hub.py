@@ -77,7 +77,7 @@ if TYPE_CHECKING:
 
 CHECK_S = 5.0  # until a service has said how it is
 CHECK_BYTES = 1_048_576
-EXPORT_S = 10.0  # until whoever collects spans has taken some
+EXPORT_S = 10.0  # until the collector has taken some spans
 
 
 def instruments_of(reactor: Any, backends: Backends, snapshots: Snapshots) -> Instruments:
@@ -132,7 +132,7 @@ def tracer_of(
 ) -> Tracer:
     """Return the tracer of calls.
 
-    :param said: what the settings say of it; where they name nobody who collects spans, the environment may.
+    :param said: what the settings say of it; without a collector in them, the environment may name one.
     """
     from mcpgateway.observe.activity import ActivityLog
     from mcpgateway.observe.tracing import Tracer
@@ -171,7 +171,7 @@ class Outside:
     :ivar stopwatch: measures calls, in seconds, and never goes back.
     :ivar tracer: what follows calls; None where nothing does.
     :ivar redactor: takes out of a text whatever is secret.
-    :ivar written: looks at what processes have written; None where nobody looks.
+    :ivar written: looks at what processes have written; None without a watch.
     :ivar looks: whether new servers are asked for their tools before several clients share them.
     """
 
@@ -233,7 +233,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
 
     @cache
     def make_board() -> ViewSessions:
-        # Whoever has clients of single servers only does without.
+        # A gateway with clients of single servers only does without.
         from mcpgateway.views.wiring import Parts, board_of
 
         parts = Parts(switchboard, health, launcher, clock, snapshots, outside.keepers, outside.redactor.mask)
@@ -246,7 +246,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
     health.attend(switchboard)
 
     def make_stateless() -> Stateless:
-        # Whoever only has legacy clients does without half a megabyte.
+        # A gateway with legacy clients only does without half a megabyte.
         from mcpgateway.hub.bridge.to_legacy import ToLegacy
         from mcpgateway.hub.modern_dispatch import Stateless
         from mcpgateway.hub.request_states import ServerStates
@@ -304,7 +304,7 @@ def _views_of(stateless: Stateless, board: ViewSessions, outside: Outside) -> Vi
 def savings_of(hub: Hub, outside: Outside) -> Savings:
     """Return the sum of the gateway's savings."""
     pool, read = hub.switchboard.pool, outside.keepers.usage
-    on_record = cache(read) if read is not None else None  # until somebody comes to a view
+    on_record = cache(read) if read is not None else None  # until the first client of a view
 
     def usage() -> Usage | None:
         return hub.usage or (on_record() if on_record is not None else None)
@@ -374,7 +374,7 @@ def proxies_of(settings: Settings) -> Proxies:
             case _:
                 continue
         for each in named:
-            with suppress(BackendError):  # no URL, which whoever asks for it is told
+            with suppress(BackendError):  # no URL, which its first request reports
                 said[urls.read(each).origin] = proxy
     return from_levels((world.login, world.variables), said)
 
@@ -409,7 +409,7 @@ class Hub:
     :ivar snapshots: what servers have answered before; None where nothing is kept.
     :ivar ways: what the settings say of views.
     :ivar tapes: what was said to servers, and by them.
-    :ivar jobs: calls that nobody waits for; None until the first who could make one.
+    :ivar jobs: calls in the background; None until the first client that could make one.
     :ivar tracer: what follows calls; None where nothing does.
     :ivar config: what is to be said of the configuration.
     :ivar catch_up: has what was edited in the configuration read, and fires when it is in force.

@@ -39,7 +39,7 @@ TRACEBACK_CHARS = 32_768
 EVENTS, EVENTS_CHARS = 1000, 524_288  # that are kept for those who come back
 RANKS = {level.name: rank for rank, level in enumerate(LogLevel.iterconstants())}
 USUAL = "info"
-# Of what is only logged for those who look closely, this is told to everybody who follows.
+# Debug events that all event streams get nevertheless.
 FOLLOWED = frozenset(("server.state", "session.opened"))
 KEPT = frozenset(("log_time", "log_level", "log_namespace", "log_system", "time", "system", "isError"))
 # What is in every event and says nothing of it.

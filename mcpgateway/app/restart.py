@@ -163,7 +163,7 @@ class Renewal:
         service.factory.park()
         switchboard.calls.cut_off(
             before & switchboard.calls.under_way()
-        )  # they have had their time, and nobody waits for them
+        )  # they have had their time, and no client waits for them
         rest = max(ends - self.reactor.seconds(), min(limit, PAUSE_S))
         await self._until(lambda: not service.factory.is_busy, min(rest, READING_S))
         await self._until(lambda: not (service.factory.is_answering or switchboard.calls.awaited()), rest)

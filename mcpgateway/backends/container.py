@@ -235,7 +235,7 @@ def _options(written: tuple[str, ...], given: Mapping[str, str], env: dict[str, 
 
 
 def _variable(name: str, value: str | None, env: dict[str, str]) -> Iterator[str]:
-    # The command line is open to everybody on this machine; its environment is not.  Only what the command line itself
+    # Every user of this machine can read the command line; its environment is not.  Only what the command line itself
     # lives by has to be written there, and none of that is a secret.
     yield "--env"
     if value is None:
@@ -376,7 +376,7 @@ async def _reap(
             if dead:
                 await run(reactor, programs, around, _remove_argv(engine, *sorted(dead)), REMOVE_S)
         except GatewayError:
-            continue  # it is not installed; whoever needs it will be told
+            continue  # it is not installed; a server that needs it fails with the reason
         found += [f"container {name}" for name in sorted(dead)]
     return found
 

@@ -44,7 +44,7 @@ STANDING = frozenset(
 )  # they ask for nothing that has to be worked on
 QUESTIONS_LIMIT = 1000  # of one child that are remembered
 LEFT_LIMIT = (
-    1000  # calls taken back of one child that are remembered; beyond them a question can be anybody's
+    1000  # calls taken back of one child that are remembered; beyond them a question can belong to any client
 )
 CANCELLED = "notifications/cancelled"
 SHOWN = 200  # characters of a stray line in the log
@@ -91,7 +91,7 @@ class Conversation:
     :ivar answered: how many requests it has answered, those of our own too.
     :ivar cancelled: how many calls were taken back, at which it may still be working.
     :ivar strays: how many lines were no use: not JSON-RPC, or answers to nothing.
-    :ivar questions: the ids of what it has asked itself and nobody has answered yet.
+    :ivar questions: the ids of its own requests that have no answer yet.
     """
 
     log = Logger()
@@ -298,7 +298,7 @@ class Conversation:
             params = {"requestId": call.number, "reason": reason}
             self._write(jsonrpc.notification(CANCELLED, params))
         except GatewayError:
-            pass  # it does not read, or is gone: there is nobody left to tell
+            pass  # it does not read, or is gone
         return True
 
     def _leave(self, call: Request) -> None:
@@ -352,7 +352,7 @@ class Conversation:
             self.strays += 1
             self._left.pop(number or 0, None)
             self.log.debug(
-                "{server} answered a call that nobody waits for", event="reply.stray", server=self.server
+                "{server} answered a request that is not under way", event="reply.stray", server=self.server
             )
         elif ("result" in envelope) == ("error" in envelope):
             call.fail(BadReply(f"{self.server} answered with neither a result nor an error"))
@@ -389,7 +389,7 @@ class Conversation:
         elif method == "ping":
             self.reply(envelope, {})
         elif not self._has_met:
-            # Its client has no session id yet, nor an answer, and waits for both: nobody could reply.
+            # Its client has no session id yet, nor an answer, and waits for both: it could not reply.
             self.reply(envelope, UnknownMethod(f"Method not found: {method} (the handshake is not over)"))
         else:
             if len(self.questions) < QUESTIONS_LIMIT:
@@ -408,7 +408,7 @@ class Conversation:
             self._listener.progressed(self, number, params, envelope)
             return
         if call is None or call.token is None:
-            self.strays += 1  # nobody asked for progress
+            self.strays += 1  # the request has no progress token
             return
         call.age = 0
         params["progressToken"] = Raw(call.token)

@@ -190,7 +190,7 @@ class _Daemon:
                 self._is_locked = True
                 await self._start()
                 return
-            # Somebody else is starting it, or has it and is busy.
+            # Another process is starting it, or has it and is busy.
             if looked >= self._connect_s:
                 raise Unreachable(
                     f"{server}: its lock says that process {lock.pid if lock else 0} serves port {port},"
@@ -309,7 +309,7 @@ class _Daemon:
             each.callback(None)
 
     def _unlock(self) -> None:
-        # Whoever was refused must not give back the lock of the one who runs.
+        # A refused start must not release the lock of the running one.
         if self._is_locked:
             self._is_locked = False
             self._all.locks.release(self.launch.server)
@@ -331,7 +331,7 @@ class _Daemon:
         """The process of the daemon has ended."""
         self._ended = evolve(why, last_words=self.tail())
         if not self._is_up:
-            return  # whoever waits for its port finds out
+            return  # the wait for its port finds out
         self.is_over = True
         users, self._users = self._users, []
         for each in users:

@@ -28,7 +28,7 @@ BOTH = "application/json, text/event-stream"
 async def knock(reactor: Any, url: str, port: int = 0) -> None:
     """Connect to where a URL leads, or to another port there, and hang up.
 
-    :raise Unreachable: nobody answers.
+    :raise Unreachable: no program answers.
     """
     parts = urlsplit(url)
     port = port or parts.port or PORTS.get(parts.scheme, 443)
@@ -58,7 +58,7 @@ async def is_open(reactor: Any, url: str, port: int) -> bool:
 async def speaks_mcp(reactor: Any, web: Web, reach: Daemon) -> bool:
     """Fire with whether the program at a daemon's port speaks MCP.
 
-    A ping without a session leaves nothing behind; whoever speaks MCP answers it, if only with an error.
+    A ping without a session leaves nothing behind; every MCP server answers it, if only with an error.
     """
     try:
         if reach.transport is Transport.SSE:

@@ -90,7 +90,7 @@ class StderrSink(Protocol):
 class StderrTail:
     """Keeps the last lines of a child's stderr, within a bound.
 
-    They are kept as they came and made readable when somebody asks, since hardly anybody does.
+    They are kept as they came and decoded on demand, which is rare.
 
     :param hidden: what is left out of them.
     :param redact: takes whatever else is secret out of a text of which so many characters are shown.
@@ -242,7 +242,7 @@ class Child:
         if mute is not None:
             mute.cancel()
         self._drain()
-        # Whoever holds its pipes or was its helper has no purpose any more.
+        # Processes that hold its pipes, and its helpers, have no purpose any more.
         self._ward.signal_group(self.pid, signal.SIGKILL)
         for pipe in list(self._pipes.values()):
             pipe.loseConnection()

@@ -14,7 +14,7 @@ from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import BackendError, BadReply, LaunchFailed
 
 REFUSALS = 2  # of one request that are asked about: of an old token, and of the one in its place
-SHORT_LIMIT = 65_536  # bytes of an answer that nobody reads to the end
+SHORT_LIMIT = 65_536  # bytes of an answer that is not read to its end
 
 
 class IAuthorizer(Protocol):
@@ -31,7 +31,7 @@ class IAuthorizer(Protocol):
         :param said: the ``WWW-Authenticate`` header.
         :param used: what the refused request carried.
         :param again: it came of the first refusal of the same request.
-        :param asks: its user may be asked for it; else nobody waits for an answer.
+        :param asks: its user may be asked to sign in; else the request has no user.
         :raise NeedsAuthorization: (through the Deferred) its user has to do something first.
         """
 
@@ -59,7 +59,7 @@ class RemoteAccess:
         """Send a request; fires with its answer once the headers have come.
 
         :param url: another than the server's, of the same origin.
-        :param asks: somebody waits for it, who may be asked to sign in.
+        :param asks: the request has a user, who may be asked to sign in.
         :raise BackendError: (through the Deferred) there is none.
         """
         if self._authorizer is None:

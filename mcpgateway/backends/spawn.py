@@ -40,7 +40,7 @@ READ_BYTES = 262_144  # at once; Twisted's own reader takes 8 KiB, which costs a
 PIPE_BYTES = 1_048_576  # the most an unprivileged process may ask for on Linux
 RUN_S = 120.0  # a program that is run to its end may download a large package
 RUN_BYTES = 2**20  # of its output, in which there may be a whole environment
-NICE = 10  # of what nobody waits for
+NICE = 10  # of programs that no request waits for
 WRAPPERS = frozenset(("npx", "npm", "uvx", "uv", "bunx", "bun", "pipx"))
 """The programs that may only fetch and start another."""
 

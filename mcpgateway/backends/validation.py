@@ -306,7 +306,7 @@ class _Trial:
 
 
 def _waited(work: Coroutine[Any, Any, None]) -> Deferred[None]:
-    # Whoever has no more time for it leaves it going on.
+    # After its time the step goes on unattended.
     done: Deferred[None] = Deferred()
     Deferred.fromCoroutine(work).addBoth(done.callback)
     return done

@@ -25,7 +25,7 @@ class ResultStore(Protocol):
     def page(self, ref: str, principal: str, query: Any) -> Deferred[dict[str, Any]]:
         """Fires with a page of a result, its reference first.
 
-        :raise InvalidParams: (through the Deferred) there is none, it is somebody else's, or cannot be asked for that.
+        :raise InvalidParams: (through the Deferred) the caller has no such result, or the result has no such part.
         """
 
 
@@ -62,7 +62,7 @@ class GetResult:
 
     def call(self, call: Request, given: Envelope, access: Access) -> None:
         """Answer with the page; as a table where that is asked for."""
-        from mcpgateway.truncation.queries import read_query  # whoever never pages does without
+        from mcpgateway.truncation.queries import read_query  # a gateway without paging does without
 
         ref = arguments.needed(given, "ref", "a result that was cut names it").removeprefix(URI)
         style = arguments.text(given, "format") or "json"

@@ -203,7 +203,7 @@ class Invoking:
     async def _go(self, call: Request, given: Envelope, access: Access, quiet_s: float, level: Any) -> None:
         access, found = await self.sought(given, access)
         if call.sink.is_gone:
-            return  # its list had to be asked for first, and nobody waits any more
+            return  # its list had to be read first, and the caller waits no more
         if not isinstance(found, CallTarget):
             found.call(call, jsonrpc.read_object(arguments.given(given, "args", "arguments"), "args"), access)
             return

@@ -77,7 +77,9 @@ class Job:
         self.record.result = reply["result"]
         kind = peek.text(peek.members(reply, "result"), "resultType") or "complete"
         if kind == "input_required":
-            self.jobs.ended(self, JobStatus.FAILED, "the tool asks its caller something, and nobody is there")
+            self.jobs.ended(
+                self, JobStatus.FAILED, "the tool asks its caller something, and a job has no client"
+            )
         elif answers.is_failed(reply):
             self.jobs.ended(self, JobStatus.FAILED, "the tool has failed; its result says why")
         else:
@@ -166,7 +168,7 @@ class Jobs:
         self._write(record)
         self._serial += 1
         heappush(self._waiting, (-priority, self._serial, job))
-        self._clock.callLater(0, self._go_on)  # whoever asks is told first that it is queued
+        self._clock.callLater(0, self._go_on)  # the caller is told first that it is queued
         return record
 
     def _all(self) -> dict[str, None]:
@@ -276,7 +278,7 @@ class Jobs:
     def find(self, name: str, principal: str) -> JobRecord:
         """Return a job.
 
-        :raise UnknownJob: there is none of that id, or it is somebody else's.
+        :raise UnknownJob: the caller has no job of that id.
         """
         job = self._jobs.get(name)
         record = job.record if job is not None else self._over.get(name) or self._recalled(name)
@@ -315,7 +317,7 @@ class Jobs:
     def cancel(self, name: str, principal: str) -> JobRecord:
         """Give a job up; one that is over stays as it is.
 
-        :raise UnknownJob: there is none of that id, or it is somebody else's.
+        :raise UnknownJob: the caller has no job of that id.
         """
         record = self.find(name, principal)
         job = self._jobs.get(name)

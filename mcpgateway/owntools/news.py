@@ -33,7 +33,7 @@ class News:
     """New tools, and the sessions that were notified of them.
 
     A session hears of what was added since it was first seen here, or last listed its tools; where there are no
-    sessions, everybody of one name counts as one.
+    sessions, all clients of one name count as one.
     """
 
     def __init__(self, directory: Directory) -> None:
@@ -63,7 +63,7 @@ class News:
     def _look(self, access: Access) -> dict[str, tuple[Item, ...]]:
         lists = self._directory.lists(access)
         if len(self._lists) > LISTS_LIMIT:
-            self._lists.clear()  # and nobody has heard of anything, so that nothing old is news
+            self._lists.clear()  # and no session was notified, so that no old tool is news
             self._of_sessions.clear()
             self._of_principals.clear()
         for key, items in lists.items():

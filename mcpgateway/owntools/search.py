@@ -73,7 +73,7 @@ class Index(Protocol):
 
 def make_index() -> Index:
     """Return an empty index."""
-    from mcpgateway.discovery.search import SearchIndex  # whoever never searches does without its words
+    from mcpgateway.discovery.search import SearchIndex  # a gateway without searches does without its words
 
     made: SearchIndex = SearchIndex()
     return made
@@ -83,7 +83,7 @@ class Finder:
     """Searches all known tools, with an index that the first search builds and an idle time drops.
 
     # Note [What is indexed]
-    One index serves everybody.  A server that is run otherwise for a workspace, or lists otherwise to one client, is
+    One index serves all clients.  A server that is run otherwise for a workspace, or lists otherwise to one client, is
     in it once more, under a key of its own, unless it lists the same; what is found under others' keys is left out.
 
     :param own: the gateway's own tools, which are found too.

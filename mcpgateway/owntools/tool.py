@@ -73,7 +73,7 @@ class Tool(Protocol):
     def call(self, call: Request, arguments: Envelope, access: Access) -> None:
         """Answer the call's sink, now or later (`mcpgateway.owntools.answers`), or have the call redirected.
 
-        :raise GatewayError: the call cannot be served; whoever called this answers with a failed result.
+        :raise GatewayError: the call cannot be served; its answer is a failed result.
         """
 
 
@@ -160,7 +160,7 @@ class Access(Protocol):
     def within(self, cwd: str) -> Access:
         """Return the caller as if it worked in another directory.
 
-        :raise GatewayError: nobody may work there.
+        :raise GatewayError: the directory is not allowed.
         """
 
     def redirect(
@@ -192,13 +192,13 @@ class Access(Protocol):
     def list(self, server: str, kind: ListKind, *, is_look: bool = True) -> Deferred[tuple[Item, ...]]:
         """Return a list of a server, read from the server if needed.
 
-        :param is_look: nobody calls anything, so a server that has just failed is not started for it.
+        :param is_look: the request is no call, so a server that has just failed is not started for it.
         """
 
     def elicit(self, call: Request, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
         """Ask the human at the caller's client.
 
-        :raise QuestionRefused: (through the Deferred) the client cannot ask anybody.
+        :raise QuestionRefused: (through the Deferred) the client has no elicitation.
         """
 
 
@@ -251,7 +251,7 @@ class Builtin:
     def tools(self, kind_of_view: str, *, is_dotted: bool = False) -> tuple[ListedTool, ...]:
         """Return the own tools of a view: ``search``, ``hybrid``, ``full``, ``meta`` or ``admin``; others as full.
 
-        :param is_dotted: in the spelling with dots, for whoever asks for that.
+        :param is_dotted: in the spelling with dots.
         """
         prefix = f"{OWN_NAME}." if is_dotted else UNDERSCORED
         if kind_of_view == "meta":

@@ -324,7 +324,7 @@ class _Request:
         assert connection is not None
         location = headers.get(b"location")
         if self._follows and status in urls.REDIRECTS and location is not None:
-            connection.abort()  # nobody needs the body
+            connection.abort()  # the body is not needed
             self._redirect(status, location.decode("latin-1"))
             return
         self._stream = WebStream(status, headers, self._url, connection, self._web.room)

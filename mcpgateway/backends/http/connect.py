@@ -39,7 +39,7 @@ class CertificateTrust:
     """The accepted certificates of a server.
 
     :ivar ca_file: PEM file of the authorities; empty for the system's.
-    :ivar is_blind: everybody's are.
+    :ivar is_blind: any certificate is accepted.
     """
 
     ca_file: str = ""
@@ -258,7 +258,7 @@ class _Resolution:
     def resolutionComplete(self) -> None:
         """That were all."""
         if self.done.called:
-            return  # nobody waits any more
+            return  # no caller waits any more
         if self._found:
             self.done.callback(self._found)
         else:

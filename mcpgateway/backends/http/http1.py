@@ -117,7 +117,7 @@ class HttpConnection(TwistedProtocol):
     def dataReceived(self, data: bytes) -> None:
         """Bytes of the answer have come."""
         if self._taker is None:
-            self.abort()  # what comes unasked is nobody's answer
+            self.abort()  # bytes without a request are no answer
             return
         self._overhead += len(data)
         try:

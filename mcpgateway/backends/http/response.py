@@ -53,7 +53,7 @@ class WebStream:
     _connection: HttpConnection = field(repr=False)
     _room: FairMemory = field(factory=FairMemory, repr=False)
     _receiver: IBodyReceiver | None = field(default=None, repr=False)
-    _early: list[bytes] = field(factory=list, repr=False)  # what came before anybody took it
+    _early: list[bytes] = field(factory=list, repr=False)  # bytes before the first receiver
     _has_ended: bool = False
     _why: BackendError | None = None
 

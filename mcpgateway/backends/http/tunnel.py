@@ -38,7 +38,7 @@ class Tunnel(Protocol):
     def open(self, place: UrlPlace) -> Deferred[None]:
         """Ask for a connection to a place; fires when it stands.
 
-        :raise BackendError: (through the Deferred) the proxy does not let us, or nobody is there.
+        :raise BackendError: (through the Deferred) the proxy refuses, or does not answer.
         """
         self._place = place
         lines = [f"CONNECT {place.address} HTTP/1.1", f"Host: {place.address}"]

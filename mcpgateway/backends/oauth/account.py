@@ -25,7 +25,7 @@ class Account:
 
     :ivar owner: the principal whose it is; empty for the gateway's own user.
     :ivar key: names what is kept of it; ``base`` what all owners share.
-    :ivar client: whom the grant was given to; None where that is not known.
+    :ivar client: the client that the grant was given to; None if it is unknown.
     :ivar found: the server's authorization server, once it was needed.
     :ivar is_finishing: its owner has signed in, and the token is being fetched.
     :ivar rests_until: the token endpoint is left alone till then, for the reason that is ``trouble``.

@@ -19,7 +19,7 @@ from mcpgateway.policy.oauth.client import EARLY_S, Grant, OAuthClient, Registra
 class AccountRecord:
     """The stored state of one account.
 
-    :ivar client: whom the grant was given to; None where that is not known.
+    :ivar client: the client that the grant was given to; None if it is unknown.
     """
 
     grant: Grant | None = None

@@ -196,12 +196,12 @@ async def register(
     """Register the gateway at an authorization server.
 
     :param scopes: what may be asked for later, the widest first; the next is tried where one is refused.
-    :raise NeedsAuthorization: the server registers nobody, or not the gateway.
+    :raise NeedsAuthorization: the server registers no clients, or not the gateway.
     :raise BackendError: it could not be asked.
     """
     if not server.registration_endpoint:
         raise NeedsAuthorization(
-            "its authorization server registers nobody; set oauth.client_id in its entry"
+            "its authorization server has no registration; set oauth.client_id in its entry"
         )
     method, said = oauth.token_method(server), ""
     for scope in dict.fromkeys((*scopes, "")):

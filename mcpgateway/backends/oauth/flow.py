@@ -221,7 +221,7 @@ class Accounts:
         :param said: the ``WWW-Authenticate`` header.
         :param used: the headers it was tried with.
         :param again: they are those that came of its first refusal; others of their kind would not help.
-        :param asks: somebody waits for the request, who may be asked to sign in.
+        :param asks: the request has a user, who may be asked to sign in.
         :raise NeedsLogin: (through the Deferred) the owner has to sign in; the text says where.
         :raise NeedsAuthorization: (through the Deferred) no sign-in would help; the text says what does.
         :raise BackendError: (through the Deferred) a token cannot be had now.

@@ -87,7 +87,7 @@ class RestBackend:
         self._calls: dict[bytes, Deferred[Any]] = {}
         self._answers: list[bytes] = []
         self._is_ended = False
-        # In a turn of its own: whoever launches has to hear the reason of a failure, and does not listen yet.
+        # In a turn of its own: the launching code has to get the reason of a failure, and does not listen yet.
         self._reading: Deferred[Any] = deferLater(reactor, 0, lambda: Deferred.fromCoroutine(self._read()))
         self._reading.addCallbacks(self._has_read, self._cannot_read)
 
@@ -109,7 +109,7 @@ class RestBackend:
         return _Offer(base, found | tools, described.title, described.version, named_by, credentials)
 
     def _described(self, text: str, where: str, operations: Operations) -> Deferred[Described]:
-        # A large one takes a second or two, for which nobody else is to wait.
+        # A large one takes a second or two, for which no other request may wait.
         if len(text) < LARGE:
             return maybeDeferred(read_openapi, text, where, operations)
         from twisted.internet.threads import deferToThreadPool  # large descriptions are few
@@ -160,7 +160,7 @@ class RestBackend:
         if not is_url(where):
             return self._file(os.path.join(self._cwd, where))
         own = not self._rest.base or origin(where) == origin(self._rest.base)
-        headers = dict(self._rest.headers) if own else {}  # nobody else gets the service's credentials
+        headers = dict(self._rest.headers) if own else {}  # no other host gets the service's credentials
         answer = await fetch(self._web, "GET", where, headers, timeout_s=DOCUMENT_S, limit=DOCUMENT_LIMIT)
         if answer.status != 200:
             raise BackendError(f"its description at {_shown(where)} was answered with HTTP {answer.status}")
@@ -267,7 +267,7 @@ class RestBackend:
         raise UnknownMethod(f"Method not found: {method}")
 
     def _kept(self, result: dict[str, Any]) -> dict[str, Any]:
-        # It changes only when the server is started again, of which whoever has kept it would not hear.
+        # It changes only when the server is started again, of which a client with a cached list would not hear.
         return result | {"ttlMs": 0, "cacheScope": "private"} if self._is_modern else result
 
     def _info(self, offer: _Offer) -> dict[str, str]:
@@ -316,7 +316,7 @@ class RestBackend:
     def _broken(self, why: Failure, identifier: bytes) -> None:
         self._calls.pop(identifier, None)
         if why.check(CancelledError):
-            return  # nobody waits for it any more
+            return  # no caller waits for it any more
         self.log.failure("a call of {server} broke", why, event="rest.call_broken", server=self.server)
         self._say(jsonrpc.error_bytes(identifier, BackendError("the call broke")))
 
@@ -326,7 +326,7 @@ class RestBackend:
         self._say(jsonrpc.one_line(jsonrpc.splice_id(jsonrpc.result(jsonrpc.NULL, result), identifier)))
 
     def _say(self, line: bytes) -> None:
-        # Whoever has written is not yet ready for the answer.
+        # The writer is not yet ready for the answer.
         self._answers.append(line)
         if len(self._answers) == 1:
             self._reactor.callLater(0, self._deliver)

@@ -79,7 +79,7 @@ class Body:
             yield from (_Field("body", str(name), each) for name, each in self._whole.items())
 
     def _parts(self) -> tuple[str, bytes]:
-        boundary = secrets.token_hex(16)  # nobody can write it into an argument
+        boundary = secrets.token_hex(16)  # no argument can contain it
         out = bytearray()
         for each in self._form():
             values = each.value if isinstance(each.value, list) else [each.value]

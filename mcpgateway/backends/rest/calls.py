@@ -68,7 +68,7 @@ def request_of(
     """The request that a call of a tool comes to.
 
     :param headers: sent with every request; no argument replaces one of them, nor one of the credentials.
-    :raise InvalidParams: an argument is missing or cannot be sent; the text is for whoever called.
+    :raise InvalidParams: an argument is missing or cannot be sent; the text is for the caller.
     """
     check(tool.schema, arguments)
     parts = _Parts(Body(tool))

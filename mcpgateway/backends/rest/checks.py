@@ -13,7 +13,7 @@ SHOWN = 300  # characters of what is wrong; it may name a whole argument
 def check(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
     """Check the arguments of a call.
 
-    :raise InvalidParams: one is missing, or unknown, or of another kind; the text is for whoever called.
+    :raise InvalidParams: one is missing, or unknown, or of another kind; the text is for the caller.
     """
     missing = [name for name in schema.get("required", ()) if name not in arguments]
     if missing:
@@ -36,7 +36,7 @@ def fault(schema: Mapping[str, Any], value: Any) -> str:
 
     A schema that cannot be understood is one that everything agrees with.
     """
-    # Only whoever calls a service without MCP needs it, and it takes a while to load.
+    # Only callers of REST APIs need it, and it takes a while to load.
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
 

@@ -66,7 +66,7 @@ async def find(web: Web, rest: Rest, server: str, read: Read) -> Description | N
 async def knock(web: Web, rest: Rest) -> None:
     """Check whether the address of a REST API answers at all.
 
-    :raise Unreachable: nobody does.
+    :raise Unreachable: it does not answer.
     """
     try:
         await fetch(web, "HEAD", rest.base, dict(rest.headers), timeout_s=LOOK_S, limit=DOCUMENT_LIMIT)

@@ -126,7 +126,7 @@ class Guard:
         if shows and reach is Reach.REMOTE and (wait := self._knocks.wait(knocker)):
             return too_many(wait)
         found = self._holder(exchange)
-        # Whatever a token is worth: a request that nobody could make is not looked into any further.
+        # A request that no caller may make is refused without a look at its token.
         holder = found if isinstance(found, CredentialHolder) else SOMEBODY
         facts = RequestFacts(
             route,

@@ -25,7 +25,7 @@ SHAPES: Mapping[bytes, Callable[[Census], dict[str, Any]]] = {
 class HealthDoor:
     """Answers ``GET /health`` with numbers, ``GET /healthz`` with a word or two, and ``GET /metrics`` for Prometheus.
 
-    :param make_metrics: makes what writes those, when somebody asks for the first time.
+    :param make_metrics: makes the exposition of metrics, for the first request.
     """
 
     def __init__(self, census: Census, make_metrics: Callable[[], Exposition]) -> None:

@@ -69,7 +69,7 @@ class Heir:
 
         if wantPID:
             _forget_own_lock(f"{address}.lock")
-        # adoptStreamPort would make the socket everybody's, and its queue short.
+        # adoptStreamPort would open the socket to all addresses, and shorten its queue.
         port = unix.Port(os.fsencode(address), factory, backlog, mode, self._reactor, wantPID)
         port._preexistingSocket = found  # noqa: SLF001 - as adoptStreamPort does it
         port.startListening()

@@ -398,7 +398,7 @@ def _read(body: bytes, link: SseClient) -> list[Message | UnreadableMember]:
 
 
 def _is_modern(message: Message, header: bytes | None) -> bool:
-    # This transport was given up before that era began; whoever speaks both falls back.
+    # This transport ended before that era began; a client of both eras falls back.
     return message.method == modern.DISCOVER or modern.is_modern(message, header)
 
 

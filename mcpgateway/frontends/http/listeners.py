@@ -31,7 +31,7 @@ from mcpgateway.frontends.http.inherited_sockets import Heir, adopt_connections
 from mcpgateway.system.process.processes import check_files
 
 BACKLOG = 512
-PAUSED_BACKLOG = 4096  # while nobody is accepted
+PAUSED_BACKLOG = 4096  # while no connection is accepted
 Inheritance = tuple[list[socket.socket], list[socket.socket]]
 NOTHING: Inheritance = ([], [])
 LOCK_AGE_S = 2.0
@@ -114,7 +114,7 @@ def bind(
     """Bind the main port on both loopback families, further ones, the Unix socket, and every further endpoint.
 
     :param is_alone: no other gateway of this home runs, or is about to; what one has left may be taken away at once.
-    :param inherited: sockets that listen already, of which those that nobody wants are closed, and connections.
+    :param inherited: sockets that listen already, of which the unused ones are closed, and connections.
     :raise ConfigError: an address is taken, may not be used, or cannot be understood; or no connection could be taken.
     """
     listeners = Listeners([], 0)

@@ -112,7 +112,9 @@ class McpDoor:
         self.placing.own(exchange, name, self._switchboard.sessions, serve)
 
     def _make_modern(self) -> ModernDoor:
-        from mcpgateway.frontends.http.modern import ModernDoor  # half a megabyte that not everybody needs
+        from mcpgateway.frontends.http.modern import (
+            ModernDoor,
+        )  # half a megabyte that only modern clients need
 
         return ModernDoor(self.streams, self._stateless())
 
@@ -273,7 +275,7 @@ class McpDoor:
         replay = self.streams.replay(session)
         is_current = place.epoch == replay.epoch
         if place.stream == STANDING:
-            # Whoever names a former life of its session has heard nothing of this one.
+            # A client that names a former life of its session has no events of this one.
             missed = replay.after(replay.standing, place.place if is_current else -1)
             self.streams.stand(exchange, session, missed)
             return
@@ -379,7 +381,7 @@ def _refusal(why: str) -> bytes:
 
 
 def _give_up(exchange: Any, place: sse.EventId) -> None:
-    # Whoever waits on a stream that is known no more learns at least that nothing will come on it.
+    # A client of an unknown stream learns at least that no event will come on it.
     lost = "the answer is lost: the gateway was restarted, or could not keep it; nothing is sent twice"
     if not place.request:
         # Its id was too long to travel along.  A 204 is silence to some SDKs; all of them report a refusal.

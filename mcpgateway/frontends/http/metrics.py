@@ -47,12 +47,14 @@ SERVER = ("server",)
 OUTCOME = "outcome"
 
 INFO = Family("mcpgateway_info", GAUGE, "Always 1; the release is a label.", ("version",))
-UPTIME = Family("mcpgateway_uptime_seconds", GAUGE, "How long the gateway has run.")
+UPTIME = Family("mcpgateway_uptime_seconds", GAUGE, "The uptime of the gateway.")
 SERVERS = Family("mcpgateway_servers", GAUGE, "Servers that are configured.")
 SESSIONS = Family("mcpgateway_sessions", GAUGE, "Sessions of clients.")
-STREAMS = Family("mcpgateway_streams", GAUGE, "Sessions whose clients listen outside of their calls.")
+STREAMS = Family("mcpgateway_streams", GAUGE, "Sessions with an open standing stream.")
 IN_PROGRESS = Family("mcpgateway_requests_in_progress", GAUGE, "Requests that are under way or waiting.")
-ENABLED = Family("mcpgateway_enabled", GAUGE, "0 while the whole gateway is switched off softly.")
+ENABLED = Family(
+    "mcpgateway_enabled", GAUGE, "1 if the gateway is enabled, 0 if it is disabled with mcpgateway disable."
+)
 MEMORY = Family("process_resident_memory_bytes", GAUGE, "Memory of the gateway itself.")
 CPU = Family("process_cpu_seconds_total", COUNTER, "CPU time of the gateway itself.")
 STARTED = Family("process_start_time_seconds", GAUGE, "When the gateway was started, since the epoch.")
@@ -68,30 +70,30 @@ SIZE = Family(
     SERVER,
 )
 USERS = Family("mcpgateway_server_sessions", GAUGE, "Sessions that use a server.", SERVER)
-STARTS = Family("mcpgateway_server_starts_total", COUNTER, "How often a server was started.", SERVER)
+STARTS = Family("mcpgateway_server_starts_total", COUNTER, "Starts of a server.", SERVER)
 RESTARTS = Family(
     "mcpgateway_server_restarts_total",
     COUNTER,
-    "How often a server was started in the place of one that had ended unexpectedly.",
+    "Restarts of a server after an unexpected end.",
     SERVER,
 )
-RUN = Family("mcpgateway_server_uptime_seconds", GAUGE, "How long a server has run.", SERVER)
+RUN = Family("mcpgateway_server_uptime_seconds", GAUGE, "The uptime of a server.", SERVER)
 MTBF = Family(
     "mcpgateway_server_mtbf_seconds",
     GAUGE,
-    "How long a server runs on average before it ends unexpectedly; 0: it never has.",
+    "The mean time between failures of a server; 0 without a failure.",
     SERVER,
 )
 CRASHED = Family(
     "mcpgateway_server_last_crash_timestamp_seconds",
     GAUGE,
-    "When a server ended unexpectedly last, since the epoch.",
+    "The time of a server's last unexpected end, since the epoch.",
     SERVER,
 )
 WAITING = Family(
     "mcpgateway_server_calls_waiting",
     GAUGE,
-    "Calls that wait for their turn at a server whose calls are kept apart.",
+    "Calls that wait for their turn at a server with limited concurrency.",
     SERVER,
 )
 WAITS = Family(
@@ -100,50 +102,48 @@ WAITS = Family(
 WAITED = Family(
     "mcpgateway_server_waited_seconds_total",
     COUNTER,
-    "How long calls have waited for their turn at a server, together, in whole seconds.",
+    "The total time that calls have waited for their turn at a server, in whole seconds.",
     SERVER,
 )
 FAILURES = Family(
-    "mcpgateway_server_consecutive_failures", GAUGE, "How often in a row a server has failed.", SERVER
+    "mcpgateway_server_consecutive_failures", GAUGE, "The failures of a server in a row.", SERVER
 )
 
 REQUESTS = Family(
     "mcpgateway_requests_total",
     COUNTER,
-    "Requests that were brought to a server and have ended; outcome: ok, error, cancelled.",
+    "Ended requests to a server; outcome: ok, error, cancelled.",
     ("server", "method", OUTCOME),
 )
 DURATIONS = Family(
     "mcpgateway_request_duration_seconds",
     HISTOGRAM,
-    "How long requests took, the wait for a start of the server included.",
+    "The durations of requests, including the start of the server.",
     SERVER,
 )
 TOOL_CALLS = Family(
     "mcpgateway_tool_calls_total",
     COUNTER,
-    "Calls of a tool that have ended; outcome: ok, error, cancelled.",
+    "Ended calls of a tool; outcome: ok, error, cancelled.",
     ("server", "tool", OUTCOME),
 )
 TOOL_SECONDS = Family(
     "mcpgateway_tool_seconds_total",
     COUNTER,
-    "How long all calls of a tool took together.",
+    "The total time of all calls of a tool.",
     ("server", "tool"),
 )
 
-SAVED_PROCESSES = Family(
-    "mcpgateway_saved_processes", GAUGE, "Processes that do not run because sessions share servers."
-)
+SAVED_PROCESSES = Family("mcpgateway_saved_processes", GAUGE, "Processes that sharing saves.")
 SAVED_MEMORY = Family(
     "mcpgateway_saved_memory_bytes",
     GAUGE,
-    "Memory that these would take, without what the gateway takes; from the second scrape on.",
+    "Memory of the saved processes minus that of the gateway; from the second scrape on.",
 )
 SAVED_TOKENS = Family(
     "mcpgateway_saved_tokens_total",
     COUNTER,
-    "Tokens that models were spared; by: deferral, shielding, compression.",
+    "Tokens saved for models; by: deferral, shielding, compression.",
     ("by",),
 )
 

@@ -47,7 +47,7 @@ def by_address(transport: Any) -> HttpPeer:
 class Callers:
     """Asks the kernel about the callers on this machine; about 25 µs for each connection.
 
-    Root may come in, as it may do anything else.  Where the kernel tells nothing (macOS), everybody on the machine may.
+    Root is admitted.  Where the kernel tells nothing (macOS), every user of the machine is.
 
     :param trusts_others: whether other users of this machine are let in as we are.
     """
@@ -85,7 +85,7 @@ class Callers:
             peer = self._peer_of((here.host, here.port), (there.host, there.port))
         except PeersUnknown:
             return caller
-        # Whoever has hung up already cannot be told from anybody else.
+        # A peer that has disconnected already cannot be identified.
         if peer is not None and peer.inode and (self._trusts_others or peer.uid in self._trusted):
             return evolve(caller, inode=peer.inode)
         if self._trusts_others:

@@ -10,7 +10,7 @@ request that means two things to two parsers is never served.
     value  = *( HTAB | %x20-7E | %x80-FF )
 
 llhttp takes an `Upgrade` header or CONNECT for the end of HTTP.  It is asked for heads only, one parser for each, so
-an upgrade that nobody wants (`curl --http2` sends one with a body) changes nothing.
+an unknown upgrade (`curl --http2` sends one with a body) changes nothing.
 """
 
 from __future__ import annotations

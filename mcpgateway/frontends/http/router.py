@@ -66,7 +66,7 @@ class Way:
     """The target of a path: its access class and, for MCP, its server and frontend.
 
     :ivar unknown: the name no server has.
-    :ivar is_astray: it leads to no endpoint, but whoever asks there speaks MCP.
+    :ivar is_astray: the path has no endpoint, but its clients speak MCP.
     """
 
     route: RouteClass
@@ -95,7 +95,7 @@ class Root:
 
     :ivar look_again: looks whether the configuration names more servers by now.
     :ivar settle: the same for the control plane, which does not wait for long.
-    :ivar is_disabled: whether servers are refused to everybody, because every client has its own ones back.
+    :ivar is_disabled: whether the gateway is disabled: all requests to servers are refused.
     """
 
     log = Logger()
@@ -336,7 +336,7 @@ def is_of_mcp(path: bytes) -> bool:
 
 
 def _is_message(exchange: Any) -> bool:
-    # Whoever has been given the bare address speaks MCP there too; a browser asks for a page.
+    # A client with the bare address speaks MCP there too; a browser asks for a page.
     return exchange.method in MESSAGING or (
         exchange.method == b"GET" and exchange.headers.get(b"accept", b"").startswith(b"text/event-stream")
     )

@@ -263,7 +263,7 @@ class GetStream:
         if self._session.can_resume:
             replay = self._streams.replay(self._session)
             opening = sse.primer(replay.mark(replay.standing), RETRY_MS)
-        # The primer comes last: whoever has read its id has read what stands before it.
+        # The primer comes last: a client that has read its id has read everything before it.
         self._exchange.send(b"".join(sse.event(message, place) for place, message in replayed) + opening)
 
     def say(self, message: bytes) -> bool:

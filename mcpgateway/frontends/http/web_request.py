@@ -21,7 +21,7 @@ from zope.interface import implementer
 
 from mcpgateway.frontends.http.exchange import UNSHARED, Exchange, ExchangeConnection, status_line
 
-UNSAID = (b"connection", b"server")  # the one is ours to say, the other is nobody's business
+UNSAID = (b"connection", b"server")  # the channel sets the one, and the other is not published
 EVENTS = b"text/event-stream"
 
 

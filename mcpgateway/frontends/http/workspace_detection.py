@@ -152,7 +152,7 @@ def said_place(exchange: Any, owners: Owners) -> SaidPlace:
 
 
 def _is_bound(exchange: Any) -> bool:
-    # Whoever has a credential of his own.
+    # A caller with a credential of its own.
     return exchange.route is not None and is_client(exchange.route.principal)
 
 
@@ -180,7 +180,7 @@ def _params(body: bytes) -> Envelope | None:
     try:
         return peek.members(jsonrpc.decode(body), "params") if body else None
     except GatewayError:
-        return None  # a batch, or nothing at all: whoever serves it will say so
+        return None  # a batch, or no message at all: the frontend will say so
 
 
 def _speakers(params: Envelope | None) -> tuple[Envelope, ...]:

@@ -50,7 +50,7 @@ class Outlet:
 
     :ivar is_direct: the transport is a naked socket.
     :ivar is_congested: the transport's buffer is full.
-    :ivar producer: who produces an answer at the speed of the client, if anybody.
+    :ivar producer: produces an answer at the speed of the client, if any.
     """
 
     __slots__ = (

@@ -68,7 +68,7 @@ class Manhole:
             return
         self._ports.append((port, factory))
         self.log.warn(
-            "the manhole is open at {where}: whoever gets in can do all that the gateway can",
+            "the manhole is open at {where}: its users can do everything that the gateway can",
             event="manhole.opened",
             where=where,
         )
@@ -101,7 +101,7 @@ def _beneath(path: str, home: str) -> str:
 
 @contextmanager
 def _private() -> Iterator[None]:
-    # Between its making and its mode nobody else must be able to connect.
+    # Between its creation and its mode no other user must be able to connect.
     former = os.umask(0o177)
     try:
         yield

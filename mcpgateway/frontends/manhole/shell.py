@@ -27,7 +27,7 @@ class Shell(ColoredManhole):
 
     def initializeScreen(self) -> None:
         """Print the names and begin a line, without clearing the screen."""
-        self.log.info("somebody has entered the manhole through {way}", event="manhole.entered", way=self.way)
+        self.log.info("a user has entered the manhole through {way}", event="manhole.entered", way=self.way)
         names = ", ".join(sorted(self.namespace or {}))
         self.terminal.write(f"There are: {names}. Ctrl-D leaves.\n".encode())
         self.terminal.write(self.ps[self.pn])
@@ -42,7 +42,7 @@ class Shell(ColoredManhole):
 
     def connectionLost(self, reason: Failure) -> None:
         """Log the end of the login."""
-        self.log.info("somebody has left the manhole", event="manhole.left")
+        self.log.info("a user has left the manhole", event="manhole.left")
         super().connectionLost(reason)
 
 

@@ -58,7 +58,7 @@ class AuthorizedKeys:
 
     def _refuse(self, why: str) -> None:
         self.log.warn(
-            "nobody is let into the manhole: {file} cannot be used ({why})",
+            "the manhole accepts no keys: {file} cannot be used ({why})",
             event="manhole.keys",
             file=self._path,
             why=why,

@@ -27,7 +27,7 @@ PAGE = """\
 ASKING = """\
 <p>You have signed in at <b>{server}</b>. From now on <b>{owner}</b> is going to use your account there, whenever it
 calls this server through the gateway.</p>
-<p>Agree only if that is you, or works for you. If somebody else has sent you here, close this window.</p>
+<p>Agree only if that is you, or works for you. If another person has sent you here, close this window.</p>
 <form method="post" action="callback"><input type="hidden" name="key" value="{key}">
 <button type="submit">I agree</button></form>
 """

@@ -14,7 +14,7 @@ from mcpgateway.manage import logins
 EXPECTED = (
     'an object such as {}, {"again": true} or {"answer": "http://127.0.0.1:9100/oauth/callback?code=…"}'
 )
-WAIT_S = 60.0  # the most that a request waits; whoever wants to wait longer asks again
+WAIT_S = 60.0  # the most that a request waits; a client that waits longer asks again
 TRUE = frozenset(("true", "1", "yes"))
 
 

@@ -29,7 +29,7 @@ def ref(name: str) -> dict[str, str]:
 
 LIMIT_MS = {"type": "integer", "minimum": 1, "description": "Milliseconds that it may take."}
 ARGUMENTS = {"type": ["object", "null"], "description": "The arguments of the tool."}
-CODE = {"enum": [0, 10, 11, 12], "description": "0 ready, 10 needs start, 11 needs somebody, 12 failed."}
+CODE = {"enum": [0, 10, 11, 12], "description": "0 ready, 10 needs start, 11 needs its user, 12 failed."}
 DAEMON = made_of({"name": TEXT, "running": FLAG}, pid=WHOLE, port=WHOLE, uptime=WHOLE, lastError=TEXT)
 ENDED = {"ok": FLAG, "killed": WHOLE}
 

@@ -33,7 +33,7 @@ from mcpgateway.policy.remote_policy import check_may_run
 if TYPE_CHECKING:
     from mcpgateway.manage.entries import Entries, EntryChange
 
-WAIT_S = 60.0  # the most that a request waits for a server; whoever wants to wait longer asks again
+WAIT_S = 60.0  # the most that a request waits for a server; a client that waits longer asks again
 OFF = ("false", "0")
 RUNS = frozenset(("running", "degraded", "restarting", "starting"))
 

@@ -40,7 +40,7 @@ BROKEN = "Something went wrong in the gateway; its log says what."
 class ControlPlane:
     """Answers what is not MCP, by the table of routes.
 
-    :param audit: told of every request that may have changed something; None where nobody wants to know.
+    :param audit: told of every request that may have changed something; None without an activity log.
     """
 
     log = Logger()
@@ -90,7 +90,7 @@ class ControlPlane:
                 found = await self._turns.take(asked.principal, lambda: self._operate(asked))
             return await _written(asked, found)
         except CancelledError:
-            raise  # the client has gone, and nobody is there to be told
+            raise  # the client has disconnected
         except GatewayError as why:
             return _refused(asked.request, why)
         except Exception as why:  # noqa: BLE001 - whatever it was, its traceback is not the client's
@@ -137,7 +137,7 @@ async def _written(asked: OperationRequest, found: Any) -> bytes:
 
 
 def _encoded(value: Any) -> bytes:
-    # Whoever reads it on a terminal is spoken to by no stranger.
+    # A terminal that shows it gets no foreign control characters.
     return escaping.json_bytes(msgspec.json.encode(value))
 
 
