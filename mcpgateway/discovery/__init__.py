@@ -1,1 +1,1 @@
-"""What tools, prompts and resources there are, under which names, and how they are found; text and decisions only."""
+"""Tools, prompts and resources of all servers: lists, names and search; text and decisions only."""

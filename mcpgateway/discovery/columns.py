@@ -1,4 +1,4 @@
-"""What of an entry is indexed, and in which columns."""
+"""The indexed texts of an entry, by columns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLUMNS = {
     "parameters": 0.6,  # their names
     "notes": 0.2,  # what is said of them
 }
-"""What a word counts in each column."""
+"""The weight of a word in each column."""
 
 TEXT_LIMIT = 4000  # characters of one text; what a description says after that finds nothing but itself
 DEPTH_LIMIT = 6  # of schemas in schemas
@@ -48,7 +48,7 @@ def _value(raw: Raw | None) -> Any:
 
 
 def _parameters(schema: Any, depth: int, found: list[tuple[str, str]]) -> None:
-    """Add the name of each property, and what is said of it; those of an object within one come after its own."""
+    """Add the name and the description of each property; those of an inner object follow its own."""
     if not isinstance(schema, dict) or depth == 0:
         return
     properties = schema.get("properties")

@@ -1,4 +1,4 @@
-"""Make what a model is told of a tool shorter: a sentence for a description, a schema without examples."""
+"""Compressed definitions of tools: a sentence for a description, a schema without examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A few digits that are others when a list is another, so that clients drop what they have kept of it."""
+"""The digest of a list, by which clients notice that their copy is outdated."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ DIGITS = 8
 
 
 def topology(listed: Iterable[bytes]) -> str:
-    """Eight hexadecimal digits for what a view lists, in whatever order.
+    """Return eight hexadecimal digits for the list of a view, in any order.
 
     :param listed: the definitions of all that is listed, as JSON.
     """

@@ -87,12 +87,12 @@ class More:
 
 @frozen
 class Exposure:
-    """What decides what a view lists.
+    """The settings and facts that decide the list of a view.
 
-    :ivar expose: what the view is a list of.
+    :ivar expose: the tools that the view lists.
     :ivar prefixes: of the servers, by name.
     :ivar hidden: the servers whose tools are not offered; see Note [Hidden and cut].
-    :ivar pinned: ids of the tools that come before all others, as somebody has written them.
+    :ivar pinned: ids of the tools that come before all others, as they are configured.
     :ivar reserved: names that no server's tool may have.
     :ivar beside: how many of the gateway's own tools are listed beside; they count where there is a budget.
     """
@@ -117,7 +117,7 @@ class Exposure:
     ) -> Exposure:
         """Read it from the configuration.
 
-        :param expose: what the view is a list of, where it is not what the settings say.
+        :param expose: the tools that the view lists, where the settings do not hold.
         """
         listed = list(servers)
         return cls(
@@ -133,11 +133,11 @@ class Exposure:
 
 @frozen
 class ViewListing:
-    """What a view offers.
+    """The tools of a view.
 
-    :ivar tools: what is listed, by name.
+    :ivar tools: the listed tools, by name.
     :ivar names: all that can be called, by name, listed or not.
-    :ivar cut: what is not listed for want of room; see Note [Hidden and cut].
+    :ivar cut: tools that are not listed for want of room; see Note [Hidden and cut].
     :ivar further: the tools that call others, by name, listed or not.
     """
 
@@ -147,12 +147,12 @@ class ViewListing:
     further: Mapping[str, More] = field(factory=dict)
 
     def find(self, text: str) -> Item | More | None:
-        """What is called by a name or an id, listed or not."""
+        """Return the tool of a name or an id, listed or not."""
         return self.tools.get(text) or self.further.get(text) or self.names.find(text)
 
 
 def listing(items: Sequence[Item], exposure: Exposure, usage: Mapping[str, int]) -> ViewListing:
-    """Decide what a view lists; see Note [The order].
+    """Decide the list of a view; see Note [The order].
 
     :param items: the tools of all servers, in the order of the servers and of their lists.
     :param usage: how often each tool was called, by `Item.id`.
@@ -219,7 +219,7 @@ Rank = tuple[Any, ...]
 
 @frozen
 class _Ranks:
-    """What comes first: the smallest rank.
+    """The order of tools: the smallest rank comes first.
 
     :ivar pinned: the names of the tools that come before all others.
     :ivar places: of all tools in the order of the servers and of their lists, by name.
@@ -255,7 +255,7 @@ class _Ranks:
 
 @frozen
 class _Budgets:
-    """Takes what there is room for; see Note [The order]."""
+    """Takes the tools that there is room for; see Note [The order]."""
 
     exposure: Exposure
     names: Names
@@ -286,7 +286,7 @@ class _Budgets:
         )
 
     def further(self) -> dict[str, More]:
-        """The tools that call what is over its server's budget, by name."""
+        """Return the tools that stand for those over a server's budget, by name."""
         if not self.exposure.settings.consolidate_excess:
             return {}
         found = {}
@@ -363,7 +363,7 @@ class _Budgets:
 
 
 def _with(cut: Iterable[Unlisted], fallen: Mapping[str, Item | More]) -> Iterable[Unlisted]:
-    """What is cut, once these have fallen to the view's budget, and with them what they stand for."""
+    """Return all tools that are cut once these are over the view's budget, with those that they stand for."""
     gone = {each.server for each in fallen.values() if isinstance(each, More)}
     for each in cut:
         is_gone = each.why is UnlistedReason.CONSOLIDATED and each.item.server in gone

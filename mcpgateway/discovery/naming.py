@@ -1,6 +1,6 @@
-"""What the tools and prompts of many servers are called under one roof.
+"""The names of tools and prompts of many servers on one endpoint.
 
-# Note [What a name means]
+# Note [Names and ids]
 A name that somebody has seen must never come to mean another tool, whatever servers are added, taken away or not
 running.  So a name tells by itself what it means:
 
@@ -34,7 +34,7 @@ NAME_LIMIT = (
 )
 JOIN = "__"
 OURS = "gateway_"
-"""What the names of the gateway's own tools begin with; a bare name that looks like one gets its digits."""
+"""The prefix of the gateway's own tools; a bare name that looks like one gets its digits."""
 
 OUR_PREFIX = "gateway"
 """``gateway__search`` is the gateway's own too, so all names of a server with this prefix get their digits."""
@@ -56,7 +56,7 @@ _WORDS = re.compile(r"[^a-z0-9]+")
 
 
 def shown(prefix: str, own: str, server: str | None = None) -> str:
-    """What a tool or prompt is called; see Note [What a name means].
+    """Return the name of a tool or prompt; see Note [Names and ids].
 
     :param prefix: of its server; empty: its own name alone.
     :param server: the server's name, where it is not the prefix.
@@ -66,7 +66,7 @@ def shown(prefix: str, own: str, server: str | None = None) -> str:
 
 
 def marked(prefix: str, own: str, server: str | None = None, digits: int = DIGITS[0]) -> str:
-    """What a tool or prompt is called with digits that no other has, within the limits of length and alphabet."""
+    """Return the name of a tool or prompt with digits of its own, within the limits of length and alphabet."""
     mark = _digest(prefix if server is None else server, own)[:digits]
     room = NAME_LIMIT - 1 - digits
     head, tail = _slug(prefix), _slug(own)
@@ -79,7 +79,7 @@ def marked(prefix: str, own: str, server: str | None = None, digits: int = DIGIT
 def named(
     items: Iterable[Item], prefixes: Mapping[str, str], reserved: Collection[str] = ()
 ) -> dict[str, Item]:
-    """The items by what they are called, in their order; see Note [What a name means].
+    """Return the items by their names, in their order; see Note [Names and ids].
 
     :param prefixes: of the servers, by name; a server that is not among them has its name as its prefix.
     :param reserved: names that none may have.
@@ -101,7 +101,7 @@ def named(
 
 @frozen(eq=False)
 class Names:
-    """The tools or prompts of all servers by what they are called, and by every other way to say the same.
+    """The tools or prompts of all servers by their names, and by every other spelling of these.
 
     :ivar items: by name, in their order.
     :ivar prefixes: of the servers, by name.
@@ -125,18 +125,18 @@ class Names:
         return {name: tuple(servers) for name, servers in owners.items()}
 
     def find(self, text: str) -> Item | None:
-        """What a name means, whether it has its digits now or not, or an id (`read_id`) that means one item only."""
+        """Return the item of a name, with or without digits, or of an id (`read_id`) that one item only has."""
         found = self.items.get(text)
         if found is not None or len(text) > ID_LIMIT:
             return found
         return self._read(text) or self._find_marked(text)
 
     def name_of(self, item: Item) -> str:
-        """What an item is called."""
+        """Return the name of an item."""
         return self._names[item.server, item.own]
 
     def of(self, server: str, own: str) -> Item | None:
-        """What a server calls by a name; its prefix may stand for the server where no other has it."""
+        """Return the items of a server by a name; the prefix may stand for the server where no other has it."""
         owners = self._owners.get(server, ())
         found = (self._names.get((each, own)) for each in owners if each == server or len(owners) == 1)
         return next((self.items[each] for each in found if each is not None), None)

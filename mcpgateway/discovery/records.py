@@ -1,6 +1,6 @@
 """The entries of servers' lists: tools, prompts, resources and templates, as they were written.
 
-# Note [What an entry holds]
+# Note [Content of an entry]
 An entry keeps its members as the bytes they came in, which are slices of the list they came in.  So thousands of them
 cost little more than that list, and a member that nobody looks at, or that we do not know, reaches clients unchanged.
 """
@@ -21,11 +21,11 @@ from mcpgateway.protocol.jsonrpc import Envelope
 
 
 class ListKind(Enum):
-    """What a list lists.
+    """The kind of a list's entries.
 
     :ivar method: the request for the list.
     :ivar member: of its result, that holds the entries.
-    :ivar key: the member of an entry that tells it from the others.
+    :ivar key: the member that identifies an entry.
     :ivar news: the notification that the list has changed.
     """
 
@@ -61,7 +61,7 @@ class Item:
 
     @property
     def id(self) -> str:
-        """What it is counted under: the server's name and its own."""
+        """Its key in counts: the server's name and its own."""
         return f"{self.server}__{self.own}"
 
     @property
@@ -71,7 +71,7 @@ class Item:
 
     @property
     def description(self) -> str:
-        """What its server says of it."""
+        """Its description."""
         return _text(self.raw.get("description"))
 
     @property
@@ -101,7 +101,7 @@ class Item:
 
     @property
     def is_open_world(self) -> bool:
-        """Whether a tool works with what is outside of its server, which is the protocol's default."""
+        """Whether a tool works with systems outside of its server, which is the protocol's default."""
         return self._hint("openWorldHint", default=True)
 
     @property
@@ -114,7 +114,7 @@ class Item:
 
 
 def read_items(server: str, kind: ListKind, pages: Iterable[Raw]) -> tuple[Item, ...]:
-    """Read the pages of a list; what is no entry is left out, and of two with one name the first counts."""
+    """Read the pages of a list; an invalid entry is left out, and of two with one name the first counts."""
     found: dict[str, Item] = {}
     for page in pages:
         for entry in _entries(kind, page):
@@ -159,4 +159,4 @@ _LIMITS = {
     ListKind.RESOURCE: jsonrpc.URI_LIMIT,
     ListKind.TEMPLATE: jsonrpc.URI_LIMIT,
 }
-"""Characters of what tells an entry from others; longer ones could not be asked for."""
+"""Characters of an entry's key; an entry with a longer one could not be called."""

@@ -1,4 +1,4 @@
-"""Resources of several servers under one roof: their URIs are kept, and tell whose they are.
+"""Resources of several servers on one endpoint: their URIs stay as they are, and tell their servers.
 
     URI                      of whom
     as a server lists it     that server; where two list the same, the one that had it first
@@ -7,14 +7,14 @@
     any other                servers with a template that it fits, the one with the most fixed characters first; then
                              servers that list something with its scheme; each as it is
 
-# Note [Who had it first]
+# Note [First owner]
 Servers come and go, and their order may change.  A URI that has been shown as one server's would be another's then, and
 nobody who reads it would notice.  So `ResourceOwners` remembers whose each URI was when it was shown or asked for: it
 stays that server's for as long as the view has that server, whether it lists it at the moment or not, and others that
 list the same have theirs with their names.  Nothing of that is on record: after a restart the order of the
 configuration decides, of those that list the same.
 
-# Note [What fits a template]
+# Note [Templates]
 A template (RFC 6570) fits more than what it expands to: clients do not always escape what they put in, so ``{x}``
 stands for everything up to the next ``/``, ``?`` or ``#``.  Whoever reads is told by the server itself when there is no
 such resource.  A template comes from a server and a URI from a client, so neither may make the other expensive: what
@@ -65,14 +65,14 @@ def unprefixed(uri: str) -> Owned | None:
 
 
 def owner_named(uri: str | None) -> frozenset[str]:
-    """The server that a URI names as its own; none where it names nobody."""
+    """Return the server that a URI names; None where it names none."""
     found = unprefixed(uri) if uri is not None else None
     return frozenset((found.server,)) if found is not None else frozenset()
 
 
 @define(eq=False)
 class ResourceOwners:
-    """Whose the URIs and templates are that a view has shown; see Note [Who had it first]."""
+    """The owners of the URIs and templates that a view has shown; see Note [First owner]."""
 
     _servers: dict[tuple[ListKind, str], str] = field(factory=dict, repr=False)
 
@@ -82,7 +82,7 @@ class ResourceOwners:
         return found if found in servers else None
 
     def keep(self, kind: ListKind, uri: str, server: str) -> None:
-        """It has been shown as a server's; it stays whose it was where another had it."""
+        """Note that a URI was shown as a server's; an earlier owner keeps it."""
         if self._servers.setdefault((kind, uri), server) == server and len(self._servers) > HOLDERS_LIMIT:
             del self._servers[next(iter(self._servers))]
 
@@ -105,9 +105,9 @@ class Roof:
     def over(
         cls, items: Iterable[Item], holders: ResourceOwners | None = None, servers: Container[str] = ()
     ) -> Roof:
-        """Find out what is listed under which URI.
+        """Assign URIs to listed resources.
 
-        :param holders: whose URIs are what they are already, of these servers.
+        :param holders: the owners of URIs that were shown already.
         """
         listed: dict[str, Item] = {}
         shown: dict[tuple[str, str], str] = {}
@@ -122,15 +122,15 @@ class Roof:
         return cls(listed, shown)
 
     def shown(self, server: str, uri: str) -> str:
-        """What a server's own URI is called here; one that is not listed is called what it is."""
+        """Return the URI on the view of a server's own URI; one that is not listed stays as it is."""
         return self._shown.get((server, uri), uri)
 
 
 @frozen(eq=False)
 class Routes:
-    """Whose a URI is that somebody asks for.
+    """The servers of requested URIs.
 
-    :ivar resources: what is listed.
+    :ivar resources: the listed resources.
     """
 
     resources: Roof
@@ -144,10 +144,10 @@ class Routes:
     def over(
         cls, items: Iterable[Item], holders: ResourceOwners | None = None, servers: Container[str] = ()
     ) -> Routes:
-        """Find out whose is what.
+        """Find the owners of all URIs.
 
         :param items: resources and templates of all servers, in the order of the servers and of their lists.
-        :param holders: whose URIs are what they are already, of these servers.
+        :param holders: the owners of URIs that were shown already.
         """
         holders = holders or ResourceOwners()
         found = list(items)
@@ -167,7 +167,7 @@ class Routes:
         )
 
     def owners(self, uri: str, servers: Collection[str] = ()) -> tuple[Owned, ...]:
-        """The servers that a URI may be of, the likeliest first, each with what it knows the URI as.
+        """Return the servers that a URI may be of, the likeliest first, each with its own URI.
 
         :param servers: all there are, which may be asked though they list nothing.
         """
@@ -187,7 +187,7 @@ class Routes:
         return tuple(Owned(each, uri) for each in dict.fromkeys((*fitting, *others)))
 
     def template_owners(self, template: str) -> tuple[Owned, ...]:
-        """The server whose template this is, as completions name it; empty where there is none."""
+        """Return the server of a template that a completion names; empty where there is none."""
         item = self.templates.items.get(template)
         owned = Owned(item.server, item.own) if item is not None else unprefixed(template)
         return (owned,) if owned is not None and owned.server in self._known else ()
@@ -195,7 +195,7 @@ class Routes:
 
 @frozen
 class _Gap:
-    """What an expression stands for.
+    """The values of an expression.
 
     :ivar first: how it begins unless it is empty; "": it is not empty, and begins with anything it has.
     :ivar ends: the characters that are not in it.
@@ -237,9 +237,9 @@ _WHOLE = _Gap("", "")  # ``{path*}``, as servers write what may have slashes in 
 
 @frozen
 class Pattern:
-    """A template as it is compared with URIs; see Note [What fits a template].
+    """A template as it is compared with URIs; see Note [Templates].
 
-    :ivar parts: fixed texts, and what stands between them; none at all for what is no template that we read.
+    :ivar parts: fixed texts and the expressions between them; empty for an unknown kind of template.
     :ivar fixed: how many characters are fixed.
     """
 

@@ -1,12 +1,12 @@
-"""Finds entries of lists by what somebody types.
+"""Full-text search for entries of lists.
 
-# Note [What ranks]
+# Note [Ranking]
 SQLite's FTS5 ranks by BM25, one word of the question at a time.  A word counts with the best of what may stand for it:
 itself, words that begin with it, everyday words for the same, a known word that it is a slip of.  So a word with many
 stand-ins counts no more than one that has none.  What is found for the words is added up; an entry that answers to more
 of them, and whose name has little else in it, is before others.
 
-# Note [What is kept]
+# Note [Kept texts]
 The index holds no texts.  To take an entry out again, SQLite is told what it was indexed with, which is read from the
 entry a second time: entries do not change.
 """
@@ -38,7 +38,7 @@ SHARE_NAMED = 0.6  # how much an entry gains whose name has no word that was not
 AT_LEAST = 0.1  # for a word that so many entries have that BM25 gives nothing for it, as in a small catalog
 
 SHORTEST_BEGINNING = 3  # letters; fewer begin too many words
-# What many entries have tells none from the others, and takes the time: one part of them is many, above a few.
+# A word of many entries distinguishes none, and takes time: this share of them is many, above a few.
 RARE = 16  # a word of fewer entries may be the beginning of the one that was meant
 COMMON = 8  # an everyday word of more entries is not looked for
 FEW = 16
@@ -75,7 +75,7 @@ class SearchIndex:
                 f"Tools cannot be searched: the SQLite {sqlite3.sqlite_version} of this Python has no FTS5 ({why}).",
                 hint="Use a Python whose SQLite has it, as those of python.org, Linux distributions and Homebrew have.",
             ) from None
-        # Never committed: what is in memory alone is not lost by that, and each commit would have SQLite sort anew.
+        # Never committed: a database in memory loses nothing by that, and each commit would have SQLite sort anew.
         self._file.execute("BEGIN")
         self._items: dict[int, Item] = {}
         self._servers: dict[str, range] = {}
@@ -110,7 +110,7 @@ class SearchIndex:
         """The entries that answer best to a query, which may be any text; all of them to an empty one.
 
         :param limit: how many there may be, up to `MOST`.
-        :param server: whose entries they must be; empty for anybody's.
+        :param server: the server of the entries; empty for any.
         """
         limit = max(1, min(limit, MOST))
         if query.strip():
@@ -143,7 +143,7 @@ class SearchIndex:
         return self._servers.get(server, range(0)) if server else self._items
 
     def _found(self, word: Word, meant: set[str]) -> dict[int, float]:
-        """The rows that answer to one word; what may stand for it is added to ``meant``."""
+        """Return the rows that match one word; the words taken for it are added to ``meant``."""
         whole = word.whole
         found = self._matching([whole])
         meant.update(forms(whole), word.parts)
@@ -153,7 +153,7 @@ class SearchIndex:
             near = self._vocabulary.near(whole)
             _raise(found, self._matching(near), SLIP)
             meant.update(near)
-        # A plural is taken for its singular before it is looked for, and what is left may begin anything.
+        # A plural is searched as its singular, which may be the beginning of a word.
         if len(whole.rstrip("s")) >= SHORTEST_BEGINNING and self._are_few(len(found), RARE):
             _raise(found, self._matching([whole], "*"), BEGINNING)
         others = related(whole)
@@ -185,7 +185,7 @@ def _share(name: str, meant: set[str]) -> float:
 
 
 def _raise(best: dict[int, float], found: dict[int, float], share: float) -> None:
-    """Let each row count with the better of what was found for it."""
+    """Let each row count with its better rank."""
     for row, score in found.items():
         if score * share > best.get(row, 0.0):
             best[row] = score * share
@@ -198,7 +198,7 @@ _CREATE = (
     f"CREATE VIRTUAL TABLE entries USING fts5({_NAMES},"
     " content='', tokenize='porter unicode61 remove_diacritics 2')"
 )
-# Names and numbers of ours alone are put into the statements; what others say is bound.
+# Only the gateway's own names and numbers are put into the statements; all other values are bound.
 _INSERT = f"INSERT INTO entries(rowid, {_NAMES}) VALUES (?, {_VALUES})"  # noqa: S608
 _DELETE = f"INSERT INTO entries(entries, rowid, {_NAMES}) VALUES ('delete', ?, {_VALUES})"  # noqa: S608
 _SEARCH = f"SELECT rowid, {AT_LEAST} - bm25(entries, {_WEIGHTS}) FROM entries WHERE entries MATCH ?"  # noqa: S608

@@ -1,4 +1,4 @@
-"""Everyday words of people who ask for a tool: those that say nothing of it, and those that stand for one another.
+"""Everyday words of people who ask for a tool: stop words, and synonyms.
 
 The tables know no tool.  A pair belongs here when a developer would use one word for the other whatever the server is,
 and when a file is called by the ending of its name.
@@ -132,7 +132,7 @@ RELATED = _related()
 
 
 def related(word: str) -> tuple[str, ...]:
-    """The words that are used for this one, in whatever form it stands."""
+    """Return the synonyms of a word, in any inflection."""
     for form in forms(word):
         if form in RELATED:
             return RELATED[form]
@@ -140,7 +140,7 @@ def related(word: str) -> tuple[str, ...]:
 
 
 def forms(word: str) -> tuple[str, ...]:
-    """A word, and what it may be an inflection of: ``copies``, ``copied`` and ``copying`` are of ``copy``."""
+    """Return a word, and those whose inflection it may be: ``copies``, ``copied`` and ``copying`` are of ``copy``."""
     for ending, instead in _ENDINGS:
         if word.endswith(ending) and len(word) > len(ending) + 2:
             stem = word[: -len(ending)]

@@ -1,6 +1,6 @@
-"""What a list of a view spares a model, compared with the same servers asked one by one.
+"""Tokens that a view's list spares a model, compared with the lists of the same servers.
 
-# Note [What is counted]
+# Note [Counted tokens]
 Tokens of schemas and descriptions, as they are estimated everywhere here.  What is not listed is deferred; the tools of
 the gateway, which the model reads instead, are taken off that.  What is listed shorter than its server wrote it is
 compressed.  Servers whose tools are not offered at all spare nothing, since nobody has asked for them.
@@ -15,11 +15,11 @@ from mcpgateway.discovery.tokens import cost_of, estimate
 from mcpgateway.discovery.usage import Saving
 
 Spared = tuple[tuple[Saving, str, int], ...]
-"""By what, of which server, and how many tokens."""
+"""The means, the server, and the number of tokens."""
 
 
 def spared(listing: ViewListing, exposure: Exposure, beside: int) -> Spared:
-    """What one answer to a request for tools spares; see Note [What is counted].
+    """Return the tokens that one answer to ``tools/list`` spares; see Note [Counted tokens].
 
     :param beside: the tokens of the gateway's own tools that are listed.
     """

@@ -13,11 +13,11 @@ CHARACTERS_PER_TOKEN = 4
 
 @frozen
 class Cost:
-    """What tools cost a model that is told of them, in tokens.
+    """The size of tools' definitions in a model's context, in tokens.
 
     :ivar tools: how many there are.
     :ivar schema: for their schemas.
-    :ivar description: for what they say of themselves.
+    :ivar description: that of their descriptions.
     """
 
     tools: int = 0
@@ -36,7 +36,7 @@ def estimate(text: str | bytes) -> int:
 
 
 def cost_of(items: Iterable[Item]) -> Cost:
-    """What tools cost as their servers list them."""
+    """Return the size of tools as their servers list them."""
     tools = schema = description = 0
     for each in items:
         tools += 1

@@ -1,4 +1,4 @@
-"""How often each tool was called, and how many tokens models were spared: the book that is kept of both."""
+"""Counts of calls of each tool, and of tokens that models were spared."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COUNT_LIMIT = 2**53  # what every reader of JSON takes
 
 
 class Saving(Enum):
-    """By what a model was spared tokens."""
+    """The means by which a model was spared tokens."""
 
     DEFERRAL = "deferral"
     SHIELDING = "shielding"
@@ -83,7 +83,7 @@ class Book:
         }
 
     def written(self) -> bytes:
-        """The book as it is kept in a file."""
+        """Return the counts as a file has them."""
         days = {
             day: {server: _named(counts) for server, counts in servers.items()}
             for day, servers in self.days.items()
@@ -102,7 +102,7 @@ class Book:
 
 
 def read(text: str) -> Book:
-    """Read a book; what in it is not as it should be is left out.
+    """Read counts; invalid members are left out.
 
     :raise ValueError: it is none.
     :raise NewerFormat: it was written by a newer gateway.

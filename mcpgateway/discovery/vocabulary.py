@@ -1,4 +1,4 @@
-"""The words that occur in what is indexed, and those among them that somebody may have meant."""
+"""The indexed words, and those of them that a mistyped one may mean."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class WordIndex:
     """Counts words, and knows which of them are alike."""
 
     _counts: Counter[str] = field(factory=Counter)
-    # By length; the value is the set of a word's letters as bits, which tells most strangers from relatives at once.
+    # By length; the value is the set of a word's letters as bits, which excludes most others at once.
     _letters: dict[int, dict[str, int]] = field(factory=dict)
 
     def __contains__(self, word: str) -> bool:

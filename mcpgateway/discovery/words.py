@@ -24,10 +24,10 @@ _UNSPACED = re.compile("([\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])
 
 @frozen
 class Word:
-    """A word as somebody wrote it.
+    """A word as it was written.
 
     :ivar whole: in small letters.
-    :ivar parts: what it is made of, where capitals in its midst or its script say so; otherwise empty.
+    :ivar parts: its parts, where capitals in its midst or its script separate them; otherwise empty.
     """
 
     whole: str
@@ -51,7 +51,7 @@ def words(text: str) -> list[Word]:
 
 
 def indexed(texts: Sequence[str]) -> Indexed:
-    """What is indexed of texts: each as it is, and after it the parts of its words that have any."""
+    """Return the indexed form of texts: each as it is, and then the parts of its words."""
     everything = " ".join(texts)
     different = suspects = set(_whole(everything))
     if everything.isascii():

@@ -1,4 +1,4 @@
-"""Who may come in: one judgement for every request, before its body is read.
+"""Access control: one decision for every request, before its body is read.
 
 # Note [Refused by default]
 Every route has a class, and a class has a rule.  A path without a class has nothing behind it and is answered 404 after
@@ -10,7 +10,7 @@ Older gateways let every program on the machine change things, and ``compat.open
 those who have scripts for it.  A page in a browser is no such program: browsers say where a request comes from, and
 whatever says so is judged as ever, as are other users of the machine and whoever shows a token.
 
-# Note [Whose results]
+# Note [Owners of results]
 What is kept for a principal - results, jobs - is read by that principal.  The command line has the user's token, while
 the clients on this machine need none and are nobody in particular; both are the same user's.  So whoever has the token
 and is on this machine may read what is kept for those clients.  It goes no further: not the other way, and neither to
@@ -37,10 +37,10 @@ from attrs import field, frozen
 from mcpgateway.policy.permissions import TokenScope
 
 LOCAL, TOKEN, REMOTE = "local", "token", "remote"
-"""The principals: on this machine without a token and with it, and on another one, where nobody is without."""
+"""The principals: callers of this machine without and with a token, and callers of others, which need one."""
 
 ADDRESS = "address"
-"""What the principal of a trusted address begins with."""
+"""The prefix of the principals of trusted addresses."""
 
 LOOPBACK_NAMES = frozenset((b"localhost", b"127.0.0.1", b"[::1]"))
 SAME_SITE = frozenset((b"none", b"same-origin"))
@@ -48,7 +48,7 @@ HOSTS = "ask by localhost or 127.0.0.1, or name the host in gateway.allowed_host
 ORIGINS = "name the page's origin in gateway.allowed_origins"
 SITES = "ask from a program, or from a page of the gateway's own origin"
 FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-real-ip", b"x-forwarded-host")
-"""What reverse proxies say of whom they speak for."""
+"""Headers of reverse proxies that name their clients."""
 
 TELLING = frozenset((b"origin", b"sec-fetch-site", b"authorization", b"x-api-key", *FORWARDED))
 """The headers that a judgement may depend on, besides ``Host``."""
@@ -58,7 +58,7 @@ NARROW = "insufficient_scope"  # RFC 6750 section 3.1
 
 
 class RouteClass(Enum):
-    """What a route lets its caller do.
+    """The rights that a route needs.
 
     ``PUBLIC`` is what everybody may know.  ``WATCH`` is for monitors: numbers, and nothing of what others do.  ``LOOK``
     and ``USE`` read and call what the hub itself limits to what the caller's credential is for.  ``RETURN`` is for
@@ -80,7 +80,7 @@ class RouteClass(Enum):
 
 OPEN_TO_SITES = frozenset((RouteClass.PUBLIC, RouteClass.RETURN))
 OPENED = frozenset((RouteClass.USE, RouteClass.MUTATE, RouteClass.ADMIN))
-"""What `Note [Open on loopback]` is about."""
+"""The routes of `Note [Open on loopback]`."""
 
 
 class Reach(Enum):
@@ -93,7 +93,7 @@ class Reach(Enum):
 
 
 class PresentedCredential(Enum):
-    """What the ``Authorization`` header was worth.
+    """The result of checking the ``Authorization`` header.
 
     ``OVER`` is a token that the gateway has given out, or would have taken, and that is not good any more; ``NARROW``
     one that does not allow enough; ``CLIENT`` is one of those of Note [Clients' credentials].
@@ -110,7 +110,7 @@ class PresentedCredential(Enum):
 
 @frozen
 class CredentialHolder:
-    """Who somebody is by a credential.
+    """The caller that a credential identifies.
 
     :ivar name: the principal that it makes of its bearer; empty for the gateway's own two tokens.
     :ivar project: the workspace that it is for; empty for none.
@@ -127,9 +127,9 @@ NOBODY, WRONG = CredentialHolder(PresentedCredential.NONE), CredentialHolder(Pre
 
 @frozen
 class AccessPolicy:
-    """What the settings allow.
+    """The settings of access.
 
-    :ivar hosts: further ``Host`` names that are ours, lower case, without port.
+    :ivar hosts: further ``Host`` names of the gateway, lower case, without port.
     :ivar origins: further origins that may call, exactly as browsers send them.
     :ivar open_loopback: programs of this user on this machine need no token at all (``compat.open_loopback_admin``).
     :ivar bearer_required: MCP and reads need the token even on loopback (``auth_mcp_transport: bearer-required``).
@@ -149,7 +149,7 @@ class AccessPolicy:
 
 @frozen
 class RequestFacts:
-    """What is known of a request when its headers are in; header values as sent, None when absent.
+    """A request whose headers have been received; header values as sent, None when absent.
 
     :ivar address: of the TCP peer, where it speaks for itself; else empty.
     """
@@ -171,7 +171,7 @@ class RequestFacts:
 class Pass:
     """Come in, as this principal.
 
-    :ivar is_admin: it may do what only administrators may, whatever the route.
+    :ivar is_admin: it has the rights of an administrator on every route.
     :ivar project: the workspace that its credential is for; empty for none.
     """
 
@@ -185,8 +185,8 @@ class Deny:
     """Stay out: the HTTP status and the sentence for the caller.
 
     :ivar wait_s: when it is worth while to try again; 0 where that is not known.
-    :ivar error: what a client that looks for a token is to be told; empty for nothing.
-    :ivar hint: what the caller can do about it; empty where the sentence says it all.
+    :ivar error: the OAuth error for clients that look for a token; empty for none.
+    :ivar hint: the caller's remedy; empty where the sentence suffices.
     """
 
     status: int
@@ -197,7 +197,7 @@ class Deny:
 
     @property
     def advice(self) -> str:
-        """What the caller can do about it; never empty."""
+        """The caller's remedy; never empty."""
         return self.hint or _ADVICE.get(self.status, "ask over the Unix socket of the gateway")
 
 
@@ -207,7 +207,7 @@ _ADVICE = {
     429: "wait as long as Retry-After says",
     503: "try again in a moment",
 }
-"""What helps as a rule, by the status."""
+"""The usual remedies, by the status."""
 
 Verdict = Pass | Deny
 
@@ -223,7 +223,7 @@ def _judge_names(facts: RequestFacts, policy: AccessPolicy) -> Deny | None:
         return Deny(403, "Forbidden: this Host is not served here", hint=HOSTS)
     if facts.origin is not None and not _is_our_origin(facts, policy):
         return Deny(403, "Forbidden: this Origin may not call the gateway", hint=ORIGINS)
-    # Whatever another site asks for is none of its business, but where its user is sent here or anybody may look.
+    # Requests of other sites are refused, but for navigation by their users and for public routes.
     is_open = facts.safe_method and facts.route in OPEN_TO_SITES
     is_open = is_open or (facts.origin is not None and facts.origin in policy.origins)
     if not is_open and facts.fetch_site is not None and facts.fetch_site not in SAME_SITE:
@@ -299,7 +299,7 @@ def _judge_user(facts: RequestFacts, policy: AccessPolicy) -> Verdict:
 
 
 def _unknown(route: RouteClass) -> Deny:
-    # Whoever has shown the usual token where it takes the other one is to know which.
+    # A caller with the usual token learns that the route needs the other one.
     command = "mcpgateway token show --admin" if route is RouteClass.ADMIN else "mcpgateway token show"
     hint = f"send Authorization: Bearer TOKEN ({command} prints it), or ask over the Unix socket"
     return Deny(401, "Unauthorized: a bearer token is required", hint=hint)
@@ -330,12 +330,12 @@ def _principal(facts: RequestFacts) -> str:
 
 
 def is_client(principal: str) -> bool:
-    """Whether a principal is somebody who has a client's credential; see Note [Clients' credentials]."""
+    """Whether a principal has a client's credential; see Note [Clients' credentials]."""
     return " " in principal
 
 
 def is_forwarded(headers: Mapping[bytes, bytes]) -> bool:
-    """Whether a proxy says that it speaks for somebody; see Note [Through a proxy]."""
+    """Whether a proxy forwards the request of a client; see Note [Through a proxy]."""
     return any(each in headers for each in FORWARDED)
 
 
@@ -358,7 +358,7 @@ def networks(listed: tuple[str, ...]) -> tuple[Any, ...]:
 
 
 def is_among(address: str, trusted: tuple[Any, ...]) -> bool:
-    """Whether an address is of one of some networks; one of IPv4 that is written as of IPv6 counts as what it is."""
+    """Whether an address is of one of some networks; an IPv4 address in IPv6 notation counts as IPv4."""
     if not trusted:
         return False
     from ipaddress import ip_address
@@ -372,12 +372,12 @@ def is_among(address: str, trusted: tuple[Any, ...]) -> bool:
 
 
 def may_read(reader: str, owner: str) -> bool:
-    """Whether a principal may read what is kept for a principal; see Note [Whose results]."""
+    """Whether a principal may read results of another one; see Note [Owners of results]."""
     return reader == owner or (reader == TOKEN and owner == LOCAL)
 
 
 def sharer_of(principal: str) -> str:
-    """Who a principal is where sessions of one share a child; see Note [Whose results].
+    """Return the principal whose sessions share a child; see Note [Owners of results].
 
     Empty for the gateway's own user on this machine, with a token and without.
     """
@@ -390,7 +390,7 @@ def _is_our_name(host: bytes, policy: AccessPolicy) -> bool:
 
 
 def _is_our_origin(facts: RequestFacts, policy: AccessPolicy) -> bool:
-    # Ours is the origin of the very listener that was asked: same scheme, same name, same port as the Host header.
+    # The gateway's origin is that of the listener: same scheme, same name, same port as the Host header.
     if facts.origin in policy.origins:
         return True
     scheme = b"https://" if facts.secure else b"http://"

@@ -1,4 +1,4 @@
-"""The tokens that were given to agents, and the file they are kept in: their digests, never themselves."""
+"""The tokens of agents, and the file with their digests, which never has the tokens themselves."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ FILE_LIMIT = 4 * 1024 * 1024  # bytes
 TOKENS_LIMIT = 1000
 NAME_LIMIT = 64  # characters
 PREFIX = "mcpg_"
-"""What every token of an agent's begins with, so that one that is not good any more is known for what it was."""
+"""The prefix of every agent's token, by which one that has ended is recognised."""
 
 AGENT = "agent"
-"""What the principal of such a token begins with."""
+"""The prefix of the principals of such tokens."""
 
 _DIGEST_CHARACTERS = 64
 _HEX = frozenset("0123456789abcdef")
@@ -28,9 +28,9 @@ _HEX = frozenset("0123456789abcdef")
 
 @frozen
 class AgentToken:
-    """One token: what it is for, and until when.
+    """One token: its purpose, and its end.
 
-    :ivar id: what it is called by people and programs; never used again.
+    :ivar id: its name for people and programs; never used again.
     :ivar digest: SHA-256 of the token, in hexadecimal digits.
     :ivar created: seconds since the epoch.
     :ivar expires: seconds since the epoch; 0: never.
@@ -47,12 +47,12 @@ class AgentToken:
 
     @property
     def scope(self) -> TokenScope:
-        """What it is for."""
+        """Its purpose."""
         return TokenScope(self.servers, self.tools, self.read_only)
 
     @property
     def principal(self) -> str:
-        """Who its bearer is."""
+        """The principal of its bearer."""
         return f"{AGENT} {self.id}"
 
     def is_over(self, now: float) -> bool:
@@ -60,7 +60,7 @@ class AgentToken:
         return 0 < self.expires <= now
 
     def shown(self, now: float) -> dict[str, Any]:
-        """What is told of it."""
+        """Its public properties."""
         return {
             "id": self.id,
             "name": self.name,
@@ -91,7 +91,7 @@ class _Book(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def digest_of(token: bytes) -> bytes:
-    """What is kept of a token."""
+    """Return the stored form of a token."""
     return hashlib.sha256(token).digest()
 
 
@@ -104,7 +104,7 @@ def written(tokens: Iterable[AgentToken]) -> bytes:
 def read(data: bytes, path: str) -> tuple[AgentToken, ...]:
     """The tokens that a file keeps.
 
-    :raise ConfigError: it is not such a file, or not whole; nobody may be let in by a guess.
+    :raise ConfigError: it is not such a file, or not complete; without it no token is valid.
     """
     try:
         book = msgspec.json.decode(data, type=_Book)
@@ -122,7 +122,7 @@ def read(data: bytes, path: str) -> tuple[AgentToken, ...]:
 
 
 def check_name(name: str) -> str:
-    """What is wrong with the name of a token; empty where nothing is."""
+    """Return the mistake in the name of a token; empty for a good one."""
     if not 0 < len(name) <= NAME_LIMIT or not name.isprintable() or name != name.strip():
         return f"a name has 1 to {NAME_LIMIT} characters, and none at its ends that cannot be seen"
     return ""

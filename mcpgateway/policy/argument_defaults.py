@@ -1,4 +1,4 @@
-"""Which arguments are added to a call of a tool, and what they say."""
+"""The arguments that are added to calls of tools, and their values."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _is_text(schema: Any) -> bool:
 
 
 def value_of(template: str, server: ServerSpec) -> str | None:
-    """What an argument says to a server, as it is run for its caller; None where a part of it is not known.
+    """Return the value of an argument for a caller; None where a part of it is not known.
 
     ``${workspace}`` is the root of the caller's workspace, ``${cwd}`` the server's directory, and ``${project}`` the
     path of the project that the caller works in.

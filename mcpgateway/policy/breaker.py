@@ -19,9 +19,9 @@ LONGEST_S = 3600.0
 
 @define(eq=False)
 class Breaker:
-    """The breaker of one server; times are seconds of anybody's clock that does not go back.
+    """The breaker of one server; times are seconds of a monotonic clock.
 
-    :ivar why: what it was opened for; empty while it is closed.
+    :ivar why: the reason it was opened for; empty while it is closed.
     :ivar opens_at: when the next try is let through; None where it is closed, or waits for an operator.
     :ivar is_trying: the one try is under way.
     :ivar failures: how many starts in a row have come to nothing.
@@ -56,7 +56,7 @@ class Breaker:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the server may be started by anybody."""
+        """Whether the server may be started at all."""
         return not self.why
 
     @property
@@ -69,7 +69,7 @@ class Breaker:
         return sum(now - each <= self.circuit.window_s for each in self._ends)
 
     def allows(self, now: float) -> bool:
-        """Whether the server may be started now; where that is the one try, `began` is to be told."""
+        """Whether the server may be started now; the caller reports a start that is the one try to `began`."""
         if self.is_closed:
             return True
         return not self.is_trying and self.opens_at is not None and now >= self.opens_at
@@ -106,7 +106,7 @@ class Breaker:
         """A child that had done its handshake has ended unexpectedly."""
         circuit = self.circuit
         self.failures = 0 if was_healthy else self.failures + 1
-        # As many ends before this one have led to as many restarts.
+        # Each end before this one was followed by a restart.
         is_full = len(self._ends) >= circuit.restarts > 0 and now - self._ends[0] <= circuit.window_s
         self._ends.append(now)
         if is_full:

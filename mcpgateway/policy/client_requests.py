@@ -24,11 +24,11 @@ _NEEDS = {"sampling/createMessage": "sampling", "elicitation/create": "elicitati
 
 
 Offer = dict[str, Any]
-"""What a child that clients share is told of their capabilities; empty where nothing."""
+"""The capabilities that a child shared by clients is told of them; empty for none."""
 
 
 def offer_of(capabilities: Mapping[str, Any]) -> Offer:
-    """What of a client's capabilities the child that it shares is told.
+    """Return the capabilities of a client that a child it shares is told.
 
     That is what it can be asked, and which extensions it knows.  A child is not told that roots change, since it hears
     nothing of the sort from one client of many.
@@ -56,7 +56,7 @@ def name_of(offer: Offer) -> str:
 
 
 def joined(one: Offer, other: Offer) -> Offer:
-    """What clients offer together, of whom one child is told that may have no second one beside it."""
+    """Return the capabilities of several clients together, for a child without a second one beside it."""
     both = {name: {**one.get(name, {}), **other.get(name, {})} for name in dict.fromkeys((*one, *other))}
     if {} in (one.get("elicitation"), other.get("elicitation")) and both["elicitation"]:
         both["elicitation"]["form"] = {}  # which an empty object says, too

@@ -6,7 +6,7 @@ processes overwrite what the other has written, as two calls do inside of one.  
 has one child for all whom it is shared by: no replica, no child that speaks the other era, none beside one that is
 stuck.  A server with a child for each session has as many processes as its entry asks for, as without a gateway.
 
-# Note [What a call has written]
+# Note [Writing calls]
 The first calls of tools that may change something run one at a time, so what the processes of the server have written
 to storage meanwhile (``write_bytes`` of proc_pid_io(5), which counts neither pipes nor sockets) is theirs.  Programs
 also write what they have compiled, or a cache, when something is used for the first time: a tool is a writer for good
@@ -30,9 +30,9 @@ TWICE = 2
 
 
 def concurrency_of(server: ServerSpec, *, is_writer: bool) -> Concurrency:
-    """How many calls of a server may be under way at once: what its entry says, else what is known of it.
+    """Return the limit of a server's calls under way: that of its entry, else that of its known properties.
 
-    :param is_writer: it is known to write, by a recipe or from what was seen.
+    :param is_writer: it is known to write, from its sources or from observed calls.
     """
     if server.concurrency is not None:
         return server.concurrency
@@ -53,7 +53,7 @@ def is_single(server: ServerSpec, scope: Share, *, is_writer: bool) -> bool:
 
 
 def readers(tools: Iterable[Any], *, by_name: bool) -> frozenset[str]:
-    """The names of the tools whose calls change nothing, of those that a server lists.
+    """Return the names of the listed tools whose calls change nothing.
 
     :param by_name: where a tool does not say it (``readOnlyHint``), its name may.
     """
@@ -72,7 +72,7 @@ def _reads(tool: Mapping[str, Any], *, by_name: bool) -> bool:
 
 @define
 class Tally:
-    """What was seen of the calls of one tool, watched one at a time.
+    """The observed calls of one tool, which were watched one at a time.
 
     :ivar wrote: how many have written.
     :ivar quiet: how many have not, since the last one that has.
@@ -94,7 +94,7 @@ class Tally:
 
 
 class ConcurrencyFinding(Enum):
-    """What follows from what was seen.
+    """The conclusion from the observed calls.
 
     ``OPEN``: nothing yet.  ``WRITES``: it writes.  ``PERHAPS``: the same, unless the tool's next call shows otherwise.
     """
@@ -106,7 +106,7 @@ class ConcurrencyFinding(Enum):
 
 
 def judge(tallies: Iterable[Tally]) -> ConcurrencyFinding:
-    """What the watched calls of a server say; see Note [What a call has written]."""
+    """Return the conclusion from a server's watched calls; see Note [Writing calls]."""
     seen = list(tallies)
     if any(each.wrote >= TWICE for each in seen):
         return ConcurrencyFinding.WRITES

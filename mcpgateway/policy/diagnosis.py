@@ -1,4 +1,4 @@
-"""From what is known of a server to why it does not work, and what helps: the causes, the surest first."""
+"""Diagnosis of a server: from its state to the causes of its trouble and their remedies, the surest first."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ COMES_WITH = {
 
 
 class Failure(Enum):
-    """At what a server has failed last."""
+    """The step at which a server has failed last."""
 
     NONE = "none"
     LAUNCH = "it could not be started"
@@ -64,7 +64,7 @@ class Failure(Enum):
 class Trip:
     """How its breaker stands.
 
-    :ivar why: what it was opened for; empty while it is closed.
+    :ivar why: the reason it was opened for; empty while it is closed.
     :ivar opens_in_s: seconds until a try is let through; None if only an operator does that.
     :ivar failures: how many starts in a row have come to nothing.
     :ivar limit: after how many it opens.
@@ -79,11 +79,11 @@ class Trip:
 
 @frozen
 class ConcurrencyFacts:
-    """How calls of a server's tools that may change something are kept apart.
+    """The limit on calls of a server's tools that may change something.
 
-    :ivar why: what was seen of the server, or is known of it; empty where its entry asks for it, or nothing does.
+    :ivar why: the observed or known reason; empty where the entry sets it, or there is no limit.
     :ivar waiting: how many calls wait.
-    :ivar tool: what the oldest of those under way calls.
+    :ivar tool: the tool of the oldest call under way.
     :ivar seconds: for how long it has been.
     """
 
@@ -95,7 +95,7 @@ class ConcurrencyFacts:
 
 @frozen
 class ServerFacts:
-    """What is known of a server.
+    """The state of a server.
 
     :ivar is_enabled: its entry does not switch it off.
     :ivar is_off: it is switched off, by its entry or by an operator.
@@ -104,28 +104,28 @@ class ServerFacts:
     :ivar program: the first word of its command.
     :ivar is_found: its program is there now.
     :ivar has_directory: the directory it is started in is there now.
-    :ivar failure: at what it has failed last.
+    :ivar failure: the step at which it has failed last.
     :ivar fault: the same, in the gateway's words.
-    :ivar hint: what those are told to do who call it; empty where that is nothing.
+    :ivar hint: the remedy that its callers are told; empty for none.
     :ivar code: the exit code of its last end; None if there was none.
     :ivar signal: the signal that ended it.
-    :ivar words: the end of what it has printed on stderr.
+    :ivar words: the end of its output on stderr.
     :ivar stray: a line that it has printed on stdout and that is no message.
     :ivar retry_in_s: in how many seconds something is tried again; None if nothing is.
     :ivar starts: how often it has been started.
     :ivar restarts: how often in the place of one that had ended unexpectedly.
-    :ivar service_fault: what its own health check says.
+    :ivar service_fault: the failure of its own health check.
     :ivar excess: why it is about to be replaced.
-    :ivar stuck: why its process is stuck, in whose place no other may be started; empty where it is not.
-    :ivar too_long: which of its lists are too long to be kept; empty where none is.
+    :ivar stuck: why its process, which must not be replaced, is stuck; empty where it is not.
+    :ivar too_long: its lists that are too long to be kept.
     :ivar retired: why each of its processes is that gets no new calls.
-    :ivar long_calls: what has been under way for long: names, each with the seconds.
+    :ivar long_calls: long calls under way: names, each with the seconds.
     :ivar knows_no_ping: it has never answered one, and is not asked any more.
     :ivar apart: why each session has a child of its own, though its entry does not say so.
-    :ivar turns: how its calls are kept apart.
+    :ivar turns: the limit on its calls.
     :ivar problems: why its entry as it is now cannot be used.
-    :ivar warnings: what is odd about it.
-    :ivar unapproved: the file of a repository that defines it and that nobody has approved of.
+    :ivar warnings: further observations.
+    :ivar unapproved: the file of a repository that defines it and that is not approved.
     """
 
     server: str
@@ -167,8 +167,8 @@ class Advice:
     """One cause.
 
     :ivar cause: its name, for programs.
-    :ivar says: what is wrong, or worth knowing.
-    :ivar do: what helps; empty where nothing has to be done.
+    :ivar says: the cause, or a remark.
+    :ivar do: the remedy; empty where none is needed.
     :ivar is_trouble: it keeps the server from working; else it is only worth knowing.
     """
 
@@ -179,7 +179,7 @@ class Advice:
 
 
 def advise(facts: ServerFacts) -> list[Advice]:
-    """All causes of a server's trouble that can be told, the surest first; each once."""
+    """Return all causes of a server's trouble, the surest first, each once."""
     found: dict[str, Advice] = {}
     for each in _causes(facts):
         found.setdefault(each.cause, each)
@@ -219,7 +219,7 @@ def _causes(facts: ServerFacts) -> Iterator[Advice]:
 
 
 def _with_hint(facts: ServerFacts, found: list[Advice]) -> list[Advice]:
-    # What a caller is told to do comes first.
+    # The remedy that callers are told comes first.
     if not found or not facts.hint or facts.hint in found[0].do:
         return found
     first = found[0]
@@ -227,7 +227,7 @@ def _with_hint(facts: ServerFacts, found: list[Advice]) -> list[Advice]:
 
 
 def _failed(facts: ServerFacts) -> bool:
-    # A child that nobody uses is not started again, and rests with its failure.
+    # A child without use is not started again, and keeps its failure.
     return (
         facts.state in (HealthState.STOPPED, HealthState.IDLE, HealthState.STARTING)
         and facts.failure is not Failure.NONE

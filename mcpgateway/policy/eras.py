@@ -1,4 +1,4 @@
-"""On which road a client reaches a server: each of the two may speak one era only."""
+"""The way from a client to a server, each of which may speak one era only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mcpgateway.protocol.versions import Era
 
 @frozen
 class KnownEras:
-    """What is known of the eras that a server speaks; None where that is still to be found out."""
+    """The known eras of a server; None where it is still to be found out."""
 
     legacy: bool | None = None
     modern: bool | None = None
@@ -22,14 +22,14 @@ class KnownEras:
         return self.legacy if era is Era.LEGACY else self.modern
 
     def learnt(self, era: Era, *, speaks: bool) -> KnownEras:
-        """What is known once this is known too; a server that does not speak the one speaks the other."""
+        """Return the known eras with a further one; a server that does not speak the one speaks the other."""
         known = evolve(self, **{era.value: speaks})
         return (
             known if speaks or known.speaks(era.other) is not None else known.learnt(era.other, speaks=True)
         )
 
     def written(self) -> str:
-        """What is known, to be put on record; `read` reads it."""
+        """Return the known eras as a record, which `read` reads."""
         return " ".join(
             f"{era.value}={'yes' if self.speaks(era) else 'no'}"
             for era in Era
@@ -38,13 +38,13 @@ class KnownEras:
 
 
 def read(written: str) -> KnownEras:
-    """What was put on record."""
+    """Read the known eras of a record."""
     said = dict(each.split("=", 1) for each in written.split() if "=" in each)
     return KnownEras(**{era.value: said[era.value] == "yes" for era in Era if era.value in said})
 
 
 def pinned(protocol: Era) -> KnownEras:
-    """What the entry of a server says that names its era."""
+    """Return the known eras of a server whose entry names its era."""
     return KnownEras(legacy=protocol is Era.LEGACY, modern=protocol is Era.MODERN)
 
 
@@ -57,7 +57,7 @@ class EraPath(Enum):
 
 
 def road(era: Era, known: KnownEras, bridge: Bridge) -> EraPath | None:
-    """The road of a client that has come in an era; None while it is not known what the server speaks."""
+    """Return the way of a client of an era; None while the server's eras are not known."""
     match known.speaks(era):
         case None:
             return None

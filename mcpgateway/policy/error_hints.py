@@ -1,4 +1,4 @@
-"""What programs print when they cannot go on, and what helps against it.
+"""Messages with which programs end, their causes and the remedies.
 
 The patterns are those of runtimes, package runners, systems and well-known libraries, whose words stay as they are for
 years.  Each takes time in proportion to the text: nothing in them repeats what repeats itself.
@@ -19,11 +19,11 @@ SHOWN = 120  # characters of what was found
 
 @frozen
 class Complaint:
-    """What a program complains of.
+    """A cause of failure that programs report.
 
     :ivar cause: its name, for programs.
-    :ivar says: what is wrong, with ``{x}`` for what was found.
-    :ivar do: what helps.
+    :ivar says: the cause, with ``{x}`` for the text that was found.
+    :ivar do: the remedy.
     """
 
     cause: str
@@ -33,7 +33,7 @@ class Complaint:
 
 @frozen
 class ErrorHint:
-    """A complaint that was found in what a program has printed.
+    """A cause that was found in a program's output.
 
     :ivar line: the line it stands in.
     """
@@ -44,12 +44,12 @@ class ErrorHint:
 
     @property
     def says(self) -> str:
-        """What is wrong."""
+        """The cause."""
         return self.complaint.says.replace("{x}", self.what)
 
     @property
     def do(self) -> str:
-        """What helps."""
+        """The remedy."""
         return self.complaint.do.replace("{x}", self.what)
 
 
@@ -253,7 +253,7 @@ _EXCEPTION = re.compile(
 
 
 def complaints(text: str) -> list[ErrorHint]:
-    """What a program complains of in what it has printed, the surest first; each cause once."""
+    """Return the causes that a program's output names, the surest first, each once."""
     text = text[-TEXT_LIMIT:]
     found: dict[str, ErrorHint] = {}
     for each in _search(text):

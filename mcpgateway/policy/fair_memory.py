@@ -17,11 +17,11 @@ SCARCE = 8  # part of the room from which on it pays to know whose everything is
 
 
 class MemoryHolder(Protocol):
-    """What holds bytes for a peer."""
+    """An owner of bytes that are held for a peer."""
 
     @property
     def peer(self) -> Hashable:
-        """Whose they are, as far as that is known now."""
+        """The peer, as far as it is known now."""
 
     @property
     def may_give_way(self) -> bool:
@@ -33,13 +33,13 @@ class MemoryHolder(Protocol):
 
 @define(eq=False)
 class FairMemory:
-    """Counts what is held.
+    """Counts held bytes.
 
     :ivar limit: bytes that may be held together.
     :ivar used: bytes that are held.
-    :ivar refusals: how often somebody had to give way.
+    :ivar refusals: the number of peers that were refused.
     :ivar on_scarce: called when a part of the room is taken, and whenever more is.
-    :ivar on_full: called when somebody has to give way: it has to be known now whose everything is.
+    :ivar on_full: called before a peer is refused, when all owners have to be known.
     """
 
     limit: int = ROOM_BYTES
@@ -69,7 +69,7 @@ class FairMemory:
         return own > size and own >= max(totals.values(), default=0)
 
     def give(self, holder: MemoryHolder, size: int) -> None:
-        """Hold so many bytes less; what was not counted, or not any more, is none of it."""
+        """Hold so many bytes less; bytes that are not counted have no effect."""
         held = self._held.get(holder, 0)
         size = min(size, held)
         self.used -= size
@@ -87,7 +87,7 @@ class FairMemory:
         return self._held.get(holder, 0)
 
     def holders(self) -> list[MemoryHolder]:
-        """Whoever holds something."""
+        """All peers that hold bytes."""
         return list(self._held)
 
     def _make_way(self, newest: MemoryHolder) -> bool:

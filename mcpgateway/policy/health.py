@@ -1,4 +1,4 @@
-"""How one instance of a server fares, as a machine; what `mcpgateway.policy.lifecycle` does mechanically, judged.
+"""The health of one instance of a server, as a state machine above that of `mcpgateway.policy.lifecycle`.
 
 The machine takes every event in every state.  It knows no clock: it asks its hands for a wait, and is told by ``retry``
 that the wait is over.  A server with several instances is shown in the worst state that one of them is in.
@@ -47,21 +47,21 @@ _FROM_BEST = (
 
 
 def worst(states: Iterable[HealthState]) -> HealthState:
-    """What a server is shown in whose instances are in these states; stopped if there are none."""
+    """Return the state to show for a server: the worst of its instances' states, or stopped if it has none."""
     return max(states, key=_FROM_BEST.index, default=HealthState.STOPPED)
 
 
 class HealthActions(Protocol):
-    """What the machine asks for."""
+    """The actions of the machine."""
 
     def became(self, state: HealthState) -> None:
         """It is in this state now."""
 
     def wait(self) -> None:
-        """Tell it by ``retry`` when it is time for another try, if there is to be one."""
+        """Send ``retry`` when it is time for another try, if there is to be one."""
 
     def probe(self) -> None:
-        """Tell it by ``retry`` when its address answers."""
+        """Send ``retry`` when its address answers."""
 
     def start(self) -> None:
         """Try to start it."""
@@ -75,10 +75,10 @@ class HealthMachine:
 
 
 class InstanceCondition(Protocol):
-    """What can happen to an instance."""
+    """The events of an instance."""
 
     def started(self) -> None:
-        """It is being started, whoever wanted it."""
+        """It is being started, for any reason."""
 
     def ready(self) -> None:
         """The handshake is done."""
@@ -87,7 +87,7 @@ class InstanceCondition(Protocol):
         """It could not be started, or failed its handshake."""
 
     def crashed(self) -> None:
-        """It has ended though somebody uses it, or while it was being started."""
+        """It has ended although it is in use, or while it was being started."""
 
     def faltered(self) -> None:
         """It did not answer a ping, or its service reports that it is not well."""
@@ -99,10 +99,10 @@ class InstanceCondition(Protocol):
         """It is stopped on purpose, and started again at once."""
 
     def stopped(self) -> None:
-        """It was stopped on purpose, or has ended and nobody needs it."""
+        """It was stopped on purpose, or has ended without use."""
 
     def rested(self) -> None:
-        """The same, and what it offers is known without it."""
+        """The same, and its lists are known without it."""
 
     def lost(self) -> None:
         """Nothing answers at its address."""
@@ -263,7 +263,7 @@ def _build() -> None:
         for source in sources:
             left.remove((event, source))
             _states[source].upon(event).to(_states[target])(output)
-    # Whatever else is said of an instance is late or was known: a child that is being stopped still ends, for one.
+    # Other events of an instance are late or known already: a child that is being stopped still ends, for one.
     for event, state in left:
         _states[state].upon(event).loop().returns(None)
 

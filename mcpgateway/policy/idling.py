@@ -1,4 +1,4 @@
-"""When a child that runs is stopped because nobody uses it, or replaced because it takes too much."""
+"""The end of a running child: stopped without use, or replaced when it takes too much memory or time."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ TASK_S = 3600.0  # a task that was begun may go on unseen for so long
 
 @frozen
 class Use:
-    """What a child is used for at a moment.
+    """The use of a child at a moment.
 
     :ivar requests: how many requests it has been sent so far.
     :ivar is_busy: calls are under way or waiting.
-    :ivar is_held: a stream or a subscription is open, or somebody listens.
+    :ivar is_held: a stream or a subscription is open.
     :ivar has_tasks: it has begun tasks that may still run.
     """
 
@@ -36,7 +36,7 @@ class Idling:
     _requests: int = 0
 
     def is_over(self, use: Use, lazy: Lazy, now: float) -> bool:
-        """Whether it is to be stopped, given what it is used for now."""
+        """Whether it is to be stopped, given its use now."""
         if use.is_busy or use.is_held or use.requests != self._requests:
             self._since, self._requests = now, use.requests
             return False

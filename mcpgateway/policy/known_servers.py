@@ -1,4 +1,4 @@
-"""What is known of servers from their sources: which keep state for their client, which write, which keep nothing.
+"""Known servers, by their sources: those that keep state for each client, that write, and that keep nothing.
 
 A server is known by the package, the image or the program that its entry starts, wherever that lies, or by the name
 that it introduces itself with, which is known once it has been started.  What its entry says goes before all of it.
@@ -18,7 +18,7 @@ from mcpgateway.config.reach_settings import Container
 
 
 class Trait(Enum):
-    """What is known of a server.
+    """The known properties of a server.
 
     ``STATE``: it keeps something for the client that has called it, such as a directory, a page or a transaction.
     ``WRITES``: it reads, changes and writes back a file or a repository, and two calls at once lose one of the changes.
@@ -35,8 +35,8 @@ class KnownServer:
     """One server, or several that are alike.
 
     :ivar names: of packages, images and programs, without version; in small letters, with ``-`` for ``_``.
-    :ivar infos: what they introduce themselves as.
-    :ivar reason: what of it makes that so, for people.
+    :ivar infos: their names in ``serverInfo``.
+    :ivar reason: the reason in its sources, for people.
     """
 
     names: tuple[str, ...]
@@ -200,7 +200,7 @@ NOTHING = KnownServer((), frozenset())
 
 _MODULE = re.compile(r"(?:^|/)(?:node_modules|site-packages|dist-packages)/((?:@[^/]+/)?[^/]+)")
 _SCRIPT = re.compile(r"\.(?:m?js|cjs|ts|py|exe|cmd)$")
-# What lies below the directory that has a program's name.
+# Paths below the directory that has a program's name.
 _INSIDE = frozenset("dist build src bin lib out index main cli server __main__".split())
 _ENGINES = frozenset(("docker", "podman", "nerdctl"))
 _RUNNERS = frozenset(
@@ -216,7 +216,7 @@ _IMAGE_PARTS = 3  # host, owner, image
 
 
 def known_by_start(server: ServerSpec) -> KnownServer:
-    """What is known of a server from what its entry starts."""
+    """Return the known properties of a server by its command."""
     return _known(names_of(server))
 
 
@@ -226,7 +226,7 @@ def _known(names: tuple[str, ...]) -> KnownServer:
 
 
 def names_of(server: ServerSpec) -> tuple[str, ...]:
-    """The packages, images and programs that what an entry starts may be known by."""
+    """Return the packages, images and programs of a command."""
     image = server.reach.image if isinstance(server.reach, Container) else ""
     return _names(server.command, image)
 
@@ -238,12 +238,12 @@ def _names(command: tuple[str, ...], image: str) -> tuple[str, ...]:
 
 
 def known_by_info(name: str) -> KnownServer:
-    """What is known of a server from the name that it introduces itself with (``serverInfo.name``)."""
+    """Return the known properties of a server by its ``serverInfo.name``."""
     return INFOS.get(name.lower(), NOTHING)
 
 
 def started_by(command: Sequence[str]) -> Iterator[str]:
-    """The words of a command that may name what it starts: its program, or what a runner of packages is given.
+    """Return the words of a command that may name the server: its program, or arguments of a package runner.
 
     Not the arguments of that, which may be directories of any name.
     """
@@ -266,7 +266,7 @@ def started_by(command: Sequence[str]) -> Iterator[str]:
 
 
 def is_container(command: Sequence[str]) -> bool:
-    """Whether a command starts a container, and what it starts is no process of its own."""
+    """Whether a command starts a container, whose processes are not children of it."""
     words = [each.replace("\\", "/").rsplit("/", 1)[-1].lower() for each in command[:2]]
     return any(_SCRIPT.sub("", each) in _ENGINES for each in words)
 

@@ -1,4 +1,4 @@
-"""Read what a package runner does to whatever it starts: a probe was started in the server's place, and tells."""
+"""The effect of a package runner on the programs it starts, as a probe in the place of the server reports it."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Doubt(Exception):
 
 @frozen
 class RunnerEnvironment:
-    """What a runner adds to the environment of what it starts.
+    """The variables that a runner adds to a program's environment.
 
-    :ivar path: what stands in front of the ``PATH``, with the colon at its end.
+    :ivar path: the directories in front of the ``PATH``, with the colon at the end.
     :ivar added: variables it sets.
     :ivar removed: variables it takes away.
     """
@@ -52,9 +52,9 @@ class RunnerEnvironment:
 
 @frozen
 class ProbeReport:
-    """What a probe was started with.
+    """The circumstances of a probe's start.
 
-    :ivar executable: what ran the probe's script.
+    :ivar executable: the interpreter of the probe's script.
     :ivar kib: how much memory the runner took meanwhile.
     """
 
@@ -65,7 +65,7 @@ class ProbeReport:
 
 
 def read_probe(output: str) -> ProbeReport:
-    """What the probe has told, among all that its runner printed.
+    """Return the report of the probe in the output of its runner.
 
     :raise Doubt: it was not started, or not understood.
     """
@@ -82,7 +82,7 @@ def read_probe(output: str) -> ProbeReport:
 
 
 def surroundings(wrapper: Wrapper, before: Mapping[str, str], after: Mapping[str, str]) -> RunnerEnvironment:
-    """What a runner does to the environment; values that may be secrets are left out.
+    """Return the changes of a runner to the environment, without values that may be secrets.
 
     :raise Doubt: it does more than is understood.
     """
@@ -116,7 +116,7 @@ def deciding(env: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def binary_of(wrapped: Wrapped, seen: ProbeReport) -> str:
-    """The name of the program that the runner starts; empty where its package has to tell.
+    """Return the name of the program that the runner starts; empty where only its package has it.
 
     :raise Doubt: it starts no program by its name.
     """
@@ -131,7 +131,7 @@ def binary_of(wrapped: Wrapped, seen: ProbeReport) -> str:
 
 
 def main_binary(manifest: Mapping[str, Any]) -> str:
-    """The program of a package that is run by the package's name, as its ``package.json`` tells.
+    """Return the program of a package that is run by the package's name, from its ``package.json``.
 
     :raise Doubt: it has none, or several and none of its own name.
     """

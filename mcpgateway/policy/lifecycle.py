@@ -13,22 +13,22 @@ from automat import TypeMachineBuilder
 
 
 class LifecycleActions(Protocol):
-    """What the machine asks for."""
+    """The actions of the machine."""
 
     def start(self) -> None:
         """Spawn the child and shake hands with it."""
 
     def serve(self) -> None:
-        """Send what has waited."""
+        """Send the messages that wait."""
 
     def refuse(self) -> None:
-        """Answer what has waited with the reason of the failure."""
+        """Answer the requests that wait with the reason of the failure."""
 
     def stop(self) -> None:
         """Climb the stop ladder."""
 
     def rest(self) -> None:
-        """Tell those who waited for the end that nothing runs any more."""
+        """Report to those who wait for the end that no process runs any more."""
 
 
 @define
@@ -39,10 +39,10 @@ class LifecycleMachine:
 
 
 class LifecycleEvent(Protocol):
-    """What can happen to a slot."""
+    """The events of a slot."""
 
     def wanted(self) -> None:
-        """Somebody has a use for the child."""
+        """A request needs the child."""
 
     def ready(self) -> None:
         """The handshake is done."""

@@ -1,4 +1,4 @@
-"""What a server's words tell of how widely it may be shared.
+"""Lock errors in a server's output, which show that it must not run twice.
 
 # Note [A lock says that there are two]
 Who reports a lock has met somebody else at the same thing.  Where that is another process, one child for each session
@@ -20,7 +20,7 @@ TEXT_LIMIT = 16_384  # characters; a complaint is short, and what is long is dat
 
 
 class LockError(Enum):
-    """What is in use already."""
+    """A resource that is in use already."""
 
     PROFILE = "the profile of a browser"
     STORE = "a file or a database"
@@ -51,7 +51,7 @@ _LOCKS = {lock: re.compile("|".join(words), re.IGNORECASE | re.DOTALL) for lock,
 
 
 def reported_lock(text: str) -> LockError | None:
-    """What a server says is in use already; None where it says nothing of that."""
+    """Return the resource that a server's output names as in use already; None where it names none."""
     if len(text) > TEXT_LIMIT:
         return None
     return next((lock for lock, words in _LOCKS.items() if words.search(text)), None)

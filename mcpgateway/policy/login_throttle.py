@@ -1,4 +1,4 @@
-"""Who has shown wrong tokens too often, and how long nothing more is heard from there."""
+"""Addresses that have shown wrong tokens too often, and how long they are refused."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Knocks:
 
 
 def place_of(address: str) -> str:
-    """What counts as one address: a whole network of IPv6, which is given to one household."""
+    """Return the network that counts as one address: of IPv6 the whole network of a household."""
     if ":" not in address or address.startswith("::ffff:"):
         return address
     head, gap, _ = address.partition("::")

@@ -1,4 +1,4 @@
-"""Whose account is used at a remote server."""
+"""The account that is used at a remote server."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from mcpgateway.policy.access import is_client
 
 
 def can_sign_in(reach: Reach | None) -> bool:
-    """Whether users sign in at a server, if it wants that; whoever has given a token of their own does not."""
+    """Whether users sign in at a server that wants it; those whose entry has a token do not."""
     if not isinstance(reach, Remote) or reach.transport is Transport.WEBSOCKET:
         return False
     return reach.oauth is not None or not any(name.lower() == "authorization" for name in reach.headers)
 
 
 def person_of(principal: str) -> str:
-    """Who a principal is: itself, or empty for the gateway's own user, who may come without a token and with it."""
+    """Return the owner of an account: the principal, or empty for the gateway's user, with a token or without."""
     return principal if is_client(principal) else ""
 
 

@@ -1,4 +1,4 @@
-"""What the bearer of a token may use: which servers, which of their tools, and whether it may change anything.
+"""The permissions of a token: servers, tools, and whether its bearer may change anything.
 
 # Note [Patterns]
 A pattern is a name in which ``*`` stands for any characters.  One with two underscores in it is matched against
@@ -39,7 +39,7 @@ READ_METHODS = frozenset(
         "tasks/update",
     )
 )
-"""What is known to change nothing, or nothing but what is the caller's own; calls of tools are looked at by name."""
+"""Methods that change nothing but the caller's own state; calls of tools are judged by the tool's name."""
 
 OWN_TOOLS = frozenset(
     (
@@ -60,11 +60,11 @@ OWN_TOOLS = frozenset(
 
 @frozen
 class TokenScope:
-    """What a token is for; what is empty is no limit.
+    """The permissions of a token; an empty one is no limit.
 
     :ivar servers: patterns of servers' names.
     :ivar tools: patterns of tools.
-    :ivar read_only: only tools whose server says that they change nothing.
+    :ivar read_only: only tools that their server declares to be read-only.
     :ivar is_void: nothing at all: the token is not good any more.
     """
 
@@ -98,7 +98,7 @@ class TokenScope:
         return not self.tools or any(matches_tool(each, server, tool) for each in self.tools)
 
     def admits_method(self, method: str) -> bool:
-        """Whether a request that calls no tool may be made: of those that nobody knows it is not known what they do."""
+        """Whether a request that calls no tool is allowed; unknown methods are not, as they may change something."""
         return not self.is_void and (not self.names_tools or method in READ_METHODS)
 
 
@@ -106,7 +106,7 @@ NOTHING = TokenScope(is_void=True)
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Whether a name fits a pattern; in time that grows with both, whatever they are."""
+    """Whether a name matches a pattern, in time linear in both lengths."""
     first, *others = pattern.split(ANY)
     if not others:
         return name == pattern
@@ -128,7 +128,7 @@ def matches_tool(pattern: str, server: str, tool: str) -> bool:
 
 
 def fault_of(patterns: Iterable[str]) -> str:
-    """What is wrong with patterns that somebody wants to use; empty where nothing is."""
+    """Return the mistake in patterns; empty for good ones."""
     found = list(patterns)
     if len(found) > PATTERNS_LIMIT:
         return f"there are more than {PATTERNS_LIMIT} patterns"

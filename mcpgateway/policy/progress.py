@@ -1,4 +1,4 @@
-"""Progress of ours, for a call whose server reports none.
+"""Progress that the gateway reports for a call whose server reports none.
 
 # Note [Signs of life]
 Claude Code gives up on a call over HTTP after five minutes without progress of that very call: comments of SSE, pings
@@ -22,10 +22,10 @@ LARGEST = 2.0**40  # beyond it the smallest step is no longer far below 1
 
 
 def next_value(theirs: float | None, ours: float | None) -> float | None:
-    """What to report next, or None where nothing can be reported that is sure to stay in order.
+    """Return the next value to report; None where none is sure to stay in order.
 
     :param theirs: the server's latest value; None before its first.
-    :param ours: what was reported since then; None if nothing was.
+    :param ours: the gateway's latest value since then; None: there is none.
     """
     if theirs is None and ours is None:
         return 0.0
@@ -36,9 +36,9 @@ def next_value(theirs: float | None, ours: float | None) -> float | None:
 
 
 def in_order(theirs: float, told: float | None) -> float:
-    """What to report where the server reports a value.
+    """Return the value to report for a value of the server.
 
-    :param told: the latest value that was reported, once there was one of ours; None before.
+    :param told: the latest value reported to the client, after one of the gateway's; None before.
     """
     if told is None or theirs > told:
         return theirs

@@ -35,18 +35,18 @@ class Proxy:
 
     @property
     def address(self) -> str:
-        """Host and port: all of its URL that is shown to anybody."""
+        """Host and port, the only parts of its URL that may be shown."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @frozen
 class Proxies:
-    """What is said of proxies.
+    """The proxies of environments and of entries.
 
-    :ivar plain: the URL of the one for what is not reached by TLS; empty for none.
-    :ivar secure: of the one for what is.
-    :ivar exempt: what is reached without, as ``NO_PROXY`` lists it.
-    :ivar said: for the origins of single servers, and whatever these name, the URL of theirs; empty for none.
+    :ivar plain: the URL of the proxy for plain HTTP; empty for none.
+    :ivar secure: that of the proxy for HTTPS.
+    :ivar exempt: hosts that are reached without a proxy, as ``NO_PROXY`` lists them.
+    :ivar said: the URLs of the proxies of single servers, by the servers' origins; empty for none.
     """
 
     plain: str = field(default="", repr=False)
@@ -73,7 +73,7 @@ NONE = Proxies()
 
 
 def from_levels(levels: Iterable[Mapping[str, str]], said: Mapping[str, str] | None = None) -> Proxies:
-    """Return what environments say of proxies, each before those in front of it, and what entries of servers do."""
+    """Return the proxies of environments, of which later ones outrank earlier, and those of servers' entries."""
     found: dict[str, str] = {}
     for level in levels:
         for name in NAMES:

@@ -1,4 +1,4 @@
-"""Whether a server can be called now, and what has to be done before that, as a number that scripts can branch on.
+"""The readiness of a server, and the steps that it needs, as a number that scripts can branch on.
 
 ==== ============= =====================================================================================
 code word          what it means
@@ -22,7 +22,7 @@ from attrs import frozen
 from mcpgateway.policy.health import UP, HealthState
 
 AUTHORIZATION, APPROVAL = "authorization", "approval"
-"""What a server may need of its user."""
+"""A step that a server may need of its user."""
 
 APPROVE = "mcpgateway config approve FILE lets the servers of a repository run"
 
@@ -51,11 +51,11 @@ _WORDS = {
 
 @frozen
 class ReadinessFacts:
-    """What is known of a server.
+    """The state of a server.
 
     :ivar needs: `AUTHORIZATION`, `APPROVAL` or nothing.
-    :ivar is_off: somebody has switched it off, in the configuration or since.
-    :ivar error: what has failed last.
+    :ivar is_off: it is switched off, in the configuration or since.
+    :ivar error: the last failure.
     """
 
     name: str
@@ -67,7 +67,7 @@ class ReadinessFacts:
 
 @frozen
 class Verdict:
-    """How ready it is, why, and what to do; both empty where there is nothing to say."""
+    """The readiness of a server, the reason and the remedy; both empty where it needs none."""
 
     code: Code
     why: str = ""

@@ -21,13 +21,13 @@ class EndReason(Enum):
 
 @frozen
 class SessionFacts:
-    """What the rule needs to know of one session.
+    """The state of one session, as far as the rule needs it.
 
-    :ivar owner: the owner's process id, or None where nobody said.
+    :ivar owner: the owner's process id; None: unknown.
     :ivar owner_alive: whether that process still runs; true where there is no owner.
     :ivar idle_ticks: seconds of running time since the session was last heard of.
     :ivar busy: a call is under way; then it is never idle.
-    :ivar is_unused: whoever has begun it has gone, and it was never used for anything.
+    :ivar is_unused: its client has disconnected, and it was never used.
     """
 
     id: bytes

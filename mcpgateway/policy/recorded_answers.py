@@ -1,6 +1,6 @@
-"""What of a server's answers may be given again while it does not run, to whom, and how that is written down.
+"""Recorded answers of servers: those that may be given while a server does not run, their recipients, their form.
 
-# Note [To whom an answer is given again]
+# Note [Recipients of recorded answers]
 An answer may depend on how its server was launched, on whose server it is, and on what the server was told of its
 client: the revision, the client's capabilities and its name.  Whoever agrees in all of that is given the same answer;
 everybody else waits for the server itself.  Values of environment variables, headers and URL queries are in no key.
@@ -56,16 +56,16 @@ CHANGES = {
 """The lists that are out of date after a notification."""
 
 NEWS = {method: news for news, methods in CHANGES.items() for method in methods}
-"""The notification that tells of a change in a list."""
+"""The notification of a change in a list."""
 
-# What says nothing that an answer could depend on: where progress goes, how much is logged, who traces the request.
+# Members without effect on an answer: the progress token, the log level, the trace.
 _IDLE = frozenset(("progressToken", "traceparent", "tracestate", "baggage", modern.LEVEL_KEY))
 _TOLD = frozenset((PROTOCOL_VERSION_KEY, modern.CAPABILITIES_KEY, modern.INFO_KEY))
 _PLAIN = {Era.LEGACY: _IDLE, Era.MODERN: _IDLE | _TOLD}
 
 
 def place_of(server: ServerSpec) -> str:
-    """Names how a server is launched or reached, and whose it is; see Note [To whom an answer is given again]."""
+    """Return the key of a server's launch or address, and of its owner; see Note [Recipients of recorded answers]."""
     reach = server.reach
     told = [launch_digest(server), repr(reach), server.credential]
     if server.principal:
@@ -87,7 +87,7 @@ def place_of(server: ServerSpec) -> str:
 
 
 COMMON = "+"
-"""What the name of a list begins with that several clients share, of a child that is told what all of them offer."""
+"""The prefix of lists that several clients share, of a child that knows the capabilities of all of them."""
 
 
 def is_own(told: str) -> bool:
@@ -96,14 +96,14 @@ def is_own(told: str) -> bool:
 
 
 def told_at_handshake(params: Mapping[str, Any]) -> str:
-    """Names what a legacy server was told of its client by these ``initialize`` parameters."""
+    """Return the key of the ``initialize`` parameters that a legacy server was sent."""
     said = {name: jsonrpc.raw(value) for name, value in params.items()}
     version = peek.text(said, "protocolVersion")
     return _told(version, peek.mapping(said, "capabilities"), peek.members(said, "clientInfo"))
 
 
 def told_in(meta: Envelope) -> str:
-    """Names what a modern server was told of its client by the ``_meta`` of a request."""
+    """Return the key of the client in the ``_meta`` of a request to a modern server."""
     info = peek.members(meta, modern.INFO_KEY)
     return _told(peek.text(meta, PROTOCOL_VERSION_KEY), peek.mapping(meta, modern.CAPABILITIES_KEY), info)
 
@@ -123,7 +123,7 @@ def client_in(meta: Envelope) -> Envelope:
 
 @frozen
 class RecordableRequest:
-    """A request whose answer may be given again.
+    """A request whose answer may be recorded.
 
     :ivar cursor: which page of a list is asked for; None for the first.
     """
@@ -133,7 +133,7 @@ class RecordableRequest:
 
 
 def question_of(era: Era, message: Message) -> RecordableRequest | None:
-    """What a request asks; None where it says something that its answer may depend on and that is in no key."""
+    """Return the key of a request; None where its answer may depend on members that are in no key."""
     params = message.params or {}
     if not params.keys() <= {"cursor", "_meta"} or not (message.meta or {}).keys() <= _PLAIN[era]:
         return None
@@ -146,7 +146,7 @@ def question_of(era: Era, message: Message) -> RecordableRequest | None:
 
 
 def may_be_kept(question: RecordableRequest, result: Raw) -> bool:
-    """Whether a result is what was asked for, and whole."""
+    """Whether a result is of the requested kind, and complete."""
     if _KIND in bytes(result) and not _is_complete(result):
         return False
     return question.method not in LISTS or entries_of(question.method, result) is not None
@@ -167,12 +167,12 @@ def entries_of(method: str, page: Raw) -> list[Raw] | None:
 
 
 def cursor_of(page: Raw) -> str | None:
-    """What leads to the page behind one; None behind the last."""
+    """Return the cursor of the next page; None behind the last."""
     return peek.text(peek.members({"page": page}, "page"), "nextCursor", jsonrpc.URI_LIMIT)
 
 
 def for_now(result: Raw) -> Raw:
-    """A modern result as it is given again: nobody knows for how long it is still true, so it is not to be kept."""
+    """Return a modern result without a lifetime: a recorded one may be outdated, so clients are not to cache it."""
     if b'"ttlMs"' not in bytes(result):
         return result
     members = jsonrpc.read_object(result, "result")
@@ -200,7 +200,7 @@ class RecordedAnswer:
         return sum(len(bytes(each)) for each in self.pages)
 
     def page(self, cursor: str | None) -> Raw | None:
-        """The page that a cursor leads to; None when none of them does."""
+        """Return the page of a cursor; None where there is none."""
         if cursor is None:
             return self.pages[0]
         for page, following in zip(self.pages, self.pages[1:], strict=False):
@@ -224,7 +224,7 @@ class RecordedAnswer:
 class _Page:
     """One page of a list.
 
-    :ivar following: what leads to the next; None behind the last.
+    :ivar following: the cursor of the next page; None behind the last.
     """
 
     result: Raw = field(repr=False)
@@ -233,7 +233,7 @@ class _Page:
 
 @define
 class Chain:
-    """The pages of one list as they pass by, in whatever order."""
+    """The pages of one list as they pass by, in any order."""
 
     _size: int = 0
     _pages: dict[str | None, _Page] = field(factory=dict, repr=False)
@@ -275,7 +275,7 @@ class Chain:
 
 @frozen
 class AnswerKey:
-    """Whom an answer may be given to again; see Note [To whom an answer is given again]."""
+    """Whom an answer may be given to again; see Note [Recipients of recorded answers]."""
 
     place: str
     era: Era
@@ -288,7 +288,7 @@ class NewerListFormat(Exception):
 
 @define(eq=False)
 class Catalog:
-    """What is known of one server, by whom it may be told."""
+    """The recorded answers of one server, by their recipients."""
 
     variants: dict[AnswerKey, dict[str, RecordedAnswer]] = field(factory=dict, repr=False)
 
@@ -303,7 +303,7 @@ class Catalog:
         return None if found is None or found.is_stale else found
 
     def put(self, key: AnswerKey, method: str, answer: RecordedAnswer) -> None:
-        """Keep an answer; what is oldest makes room."""
+        """Record an answer; the oldest one makes room."""
         self.variants.setdefault(key, {})[method] = answer
         while len(self.variants) > 1 and (len(self.variants) > VARIANTS_LIMIT or self.size > ROOM):
             del self.variants[min((each for each in self.variants if each != key), key=self._newest)]
@@ -312,7 +312,7 @@ class Catalog:
         return max((answer.at for answer in self.variants[key].values()), default=0)
 
     def outdate(self, place: str, era: Era, methods: tuple[str, ...]) -> bool:
-        """Lists have changed, whoever they were told; false where none was known that was thought to be true."""
+        """Mark lists as changed, for all recipients; false where no list was thought to be current."""
         variants = [answers for key, answers in self.variants.items() if (key.place, key.era) == (place, era)]
         changed = [answers[each] for answers in variants for each in methods if each in answers]
         fresh = [each for each in changed if not each.is_stale]

@@ -1,4 +1,4 @@
-"""What of a request to a server's own REST API is passed on, and what of the answer comes back.
+"""Requests to servers' own REST APIs: the headers and paths that are passed on, and those of the answers.
 
 # Note [Only down, only there]
 A request goes to the address in the server's entry and to nothing above it: the path is held against every spelling of
@@ -21,13 +21,13 @@ DECODED_TIMES = 8  # as often as a path is decoded to look for a way up; whoever
 HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade http2-settings".split()
 )
-"""What is said to the next on the way only (RFC 9110 section 7.6.1)."""
+"""Hop-by-hop headers (RFC 9110 section 7.6.1)."""
 
 OURS = HOP_BY_HOP | frozenset(
     b"host content-length expect accept-encoding authorization cookie origin referer via forwarded x-real-ip x-api-key"
     b" x-client-pid user-agent".split()
 )
-"""What is the gateway's to say, or was said to it."""
+"""Headers that the gateway sets itself, or that are meant for it."""
 
 OUR_FAMILIES = (b"proxy-", b"sec-", b"x-forwarded-", b"x-mcp-", b"mcp-", b"x-mcpgateway-", b"access-control-")
 
@@ -35,7 +35,7 @@ RETURNED = frozenset(
     b"content-type content-disposition content-language content-range accept-ranges etag last-modified cache-control"
     b" expires age vary retry-after deprecation sunset link allow".split()
 )
-"""What comes back of an answer's headers, beside those of the service's own that begin with ``x-``."""
+"""Headers of an answer that are passed on, beside the service's own that begin with ``x-``."""
 
 NEVER_RETURNED = frozenset(
     b"x-frame-options x-xss-protection x-content-type-options x-dns-prefetch-control x-powered-by".split()
@@ -45,16 +45,16 @@ SHUT = {
     "Content-Security-Policy": "sandbox; default-src 'none'",
     "X-Content-Type-Options": "nosniff",
 }
-"""Goes with every answer: a page of the service's is none of the gateway's, whose origin it would be shown under."""
+"""A header of every answer: a page of the service must not act as one of the gateway's origin."""
 
 _PLAIN = re.compile(rb"[\x21-\x7e]*\Z")
 
 
 def target(base: str, path: bytes, query: bytes = b"") -> str:
-    """The URL below a server's own that a path leads to.
+    """Return the URL of a path below a server's own URL.
 
-    :param path: as it was sent, still encoded; what stands behind the part of it that is the gateway's.
-    :raise InvalidParams: it leads elsewhere, or cannot be sent.
+    :param path: the part behind the gateway's own, as it was sent, still encoded.
+    :raise InvalidParams: the path ends outside of that URL, or cannot be sent.
     """
     if len(path) + len(query) > TARGET_LIMIT:
         raise InvalidParams(f"the path and its query are longer than {TARGET_LIMIT} characters")
@@ -89,8 +89,8 @@ def passed_on(
     """The headers that a request is sent on with.
 
     :param said: those it came with, names in lower case.
-    :param configured: those of the server's entry; nobody replaces one of them.
-    :param url: what they were configured for: the server's own URL; empty: for ``base`` itself.
+    :param configured: those of the server's entry, which no request replaces.
+    :param url: the server's own URL, for which they are configured; empty: for ``base`` itself.
     """
     nominated = _names(said.get(b"connection", b""))
     sent = {
@@ -107,7 +107,7 @@ def passed_on(
 
 
 def _may_have(base: str, url: str) -> bool:
-    # The same host may serve its API at another port; what was said with TLS is not said without.
+    # The same host may serve its API at another port; headers for TLS are not sent without it.
     if not url:
         return True
     here, there = urls.read(base), urls.read(url)
@@ -115,7 +115,7 @@ def _may_have(base: str, url: str) -> bool:
 
 
 def brought_back(said: Mapping[bytes, bytes]) -> dict[str, str]:
-    """The headers that an answer comes back with; its length is whoever's who sends it."""
+    """Return the headers of an answer that are passed on; the sender sets its length."""
     nominated = _names(said.get(b"connection", b""))
     found = {
         _titled(name): value.decode("latin-1")

@@ -1,4 +1,4 @@
-"""What may be said from another machine of what this one runs: nothing, unless the settings allow it."""
+"""Commands from other machines: which programs this machine runs is theirs to say only if the settings allow it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mcpgateway.policy.access import REMOTE
 
 
 def check_may_run(principal: str, settings: GatewaySettings, *, is_run_here: bool = True) -> None:
-    """See whether somebody may say what is run.
+    """Check that a caller may choose the programs that are run.
 
     :param is_run_here: it is on this machine.
     :raise NotEntitled: he is on another one.

@@ -1,4 +1,4 @@
-"""Who may hear what a server says unasked.
+"""The recipients of a server's notifications.
 
 Nothing on the wire ties most of these messages to the call that caused them, so the rules only ever widen a circle
 within one principal: what a server says may hold data, and nobody's data is shown to another.
@@ -24,7 +24,7 @@ _RANK = {level: rank for rank, level in enumerate(LEVELS)}
 
 
 class NotificationListener(Protocol):
-    """What the rule needs to know of a session."""
+    """The state of a session, as far as the rule needs it."""
 
     principal: str
     level: str
@@ -34,7 +34,7 @@ L = TypeVar("L", bound=NotificationListener)
 
 
 def of_notice(in_flight: Iterable[L], everyone: Iterable[L]) -> Sequence[L]:
-    """The sessions that hear a notice that names nobody: those with calls under way, or all if there is none.
+    """Return the recipients of a notification that names none: sessions with calls under way, or all if there is none.
 
     With one session under way it is that session's; several hear it as long as they are one principal's.
     """
@@ -66,5 +66,5 @@ def asked_level(params: Envelope | None) -> str:
 
 
 def most_verbose(levels: Iterable[str]) -> str | None:
-    """The level a shared server has to be set to, so that every session hears what it asked for."""
+    """Return the level of a shared server that suffices for all its sessions."""
     return min(levels, key=lambda level: _RANK.get(level, 0), default=None)

@@ -1,6 +1,6 @@
-"""Take apart the command of a package runner (``npx``, ``uvx`` and their like), to find and start what it would run.
+"""Take apart the command of a package runner (``npx``, ``uvx`` and their like), to start its program directly.
 
-# Note [What is doubtful]
+# Note [Doubtful commands]
 A runner stays in memory beside each server it has started.  To do without it is worth much, to run something else than
 its user wrote would be unforgivable.  So only words that are known are understood: a flag nobody has heard of here, a
 package that comes from a file or a repository, a command for a shell leave the entry as it is written.
@@ -37,7 +37,7 @@ class Age(Enum):
 
 @frozen
 class Package:
-    """What is to be run, as it was asked for.
+    """The requested program, as the command names it.
 
     :ivar version: as it was written: a version, a range or a tag; empty for none.
     """
@@ -74,7 +74,7 @@ class Wrapped:
     :ivar options: its options as they were written, with the ``--`` that may end them.
     :ivar command: the first word that is no option: the package, or its program if an option names the package.
     :ivar rest: all that follows, as it was written.
-    :ivar args: what of it reaches the server.
+    :ivar args: the arguments of the server.
     :ivar binary: the name of the program within the package; empty where only the runner knows it.
     :ivar is_named: an option names the package.
     """
@@ -96,14 +96,14 @@ class Wrapped:
 
     @property
     def head(self) -> tuple[str, ...]:
-        """What decides which program is run: all but the arguments."""
+        """The part that decides which program is run: all but the arguments."""
         return (*self.program, *self.options, self.command)
 
     def probing(self, probe: str, inner: str, python: tuple[str, ...]) -> tuple[str, ...]:
         """The command by which the runner does all it does, except that it starts a probe instead of the server.
 
-        :param probe: a program that tells what it was started with.
-        :param inner: the same as a script of Python, for a runner that only starts what its package has.
+        :param probe: a program that reports how it was started.
+        :param inner: the same as a script of Python, for a runner that only starts programs of its package.
         :param python: the options to run that script with.
         """
         match self.wrapper:
@@ -127,7 +127,7 @@ class Wrapped:
         return (*self.program, *options, option, self.command, *self.options[len(options) :], *command)
 
     def pinned(self, version: str) -> Wrapped:
-        """The same with one version of the package, whatever was asked for."""
+        """Return the same with one version of the package, in the place of the requested ones."""
         exact = f"{self.package.name}@{version}"
         if not self.is_named:
             return evolve(self, command=exact)
@@ -141,7 +141,7 @@ class Wrapped:
         return evolve(self, options=tuple(options))
 
     def asking(self) -> tuple[str, ...] | None:
-        """The command that tells which version is the newest of those asked for; None where none does.
+        """Return the command that prints the newest of the requested versions; None where there is none.
 
         `mcpgateway.policy.launch_probe.newest` reads its answer.
         """
@@ -158,7 +158,7 @@ class Wrapped:
                 return None
 
     def _kept(self, settings: frozenset[str]) -> tuple[str, ...]:
-        # What says where packages come from; not what says which, and not the consent to install it.
+        # Options for the source of packages; not for the choice of one, nor for the consent to install it.
         kept: list[str] = []
         words = iter(self.options)
         for word in words:
@@ -176,7 +176,7 @@ class Wrapped:
 
 
 def take_apart(argv: tuple[str, ...]) -> Wrapped | None:
-    """What a command line asks a package runner for; None where it is none, or where anything in it is doubtful."""
+    """Return the request in the command line of a package runner; None for other commands, and for doubtful ones."""
     program = _head_of(argv)
     if program is None or any("\0" in word for word in argv):
         return None

@@ -27,7 +27,7 @@ _PLACE = re.compile(r"\$\{(?:workspace|project)\}")
 
 
 def scope_of(server: ServerSpec) -> Share:
-    """The scope a server starts with: what its entry says, else what is known of the server."""
+    """Return the scope that a server starts with: that of its entry, else that of its known properties."""
     if server.interactive:
         return Share.SESSION  # a question can only be brought to the one client of a child
     if server.share is not Share.AUTO:
@@ -46,12 +46,12 @@ def needs_place(scope: Share, *, takes_values: bool) -> bool:
 
 
 def tells_place(server: ServerSpec) -> bool:
-    """Whether calls to a server are told where their client works, by arguments that its entry adds."""
+    """Whether the entry of a server adds the client's workspace to arguments of calls."""
     return any(_PLACE.search(each) for each in server.inject.values())
 
 
 def scope_value(scope: Share, server: ServerSpec) -> str:
-    """What sessions that share a child of a server have in common beside the server; empty where that is nothing.
+    """Return the key of the sessions that share a child of a server; empty where all share one.
 
     :param server: as it is run for the session's workspace and principal.
     """
@@ -69,17 +69,17 @@ def _value(scope: Share, server: ServerSpec) -> str:
 
 
 Variant = tuple[str, str, str, str]
-"""Tells the variants of servers apart: name, workspace, credential, principal."""
+"""The key of a variant of a server: name, workspace, credential, principal."""
 
 
 def variant_of(server: ServerSpec) -> Variant:
-    """What tells a server, as it is run for one workspace and one principal, from all others."""
+    """Return the key of a server as it is run for one workspace and one principal."""
     workspace = "" if scope_of(server) is Share.GLOBAL else server.workspace
     return (server.name, workspace, values_of(server), server.principal)
 
 
 def values_of(server: ServerSpec) -> str:
-    """What tells a server in a workspace from one that takes other values; empty without a workspace.
+    """Return the key of the values of a server in a workspace; empty without a workspace.
 
     There it is one server, however often its values are changed.
     """
@@ -92,9 +92,9 @@ def may_move(server: ServerSpec) -> bool:
 
 
 def launch_digest(server: ServerSpec) -> str:
-    """Names what a server is launched with, so that what was found out about it holds until that changes."""
+    """Return the fingerprint of a server's launch; discovered properties hold until it changes."""
     # The names of the environment only: values hold secrets, and things like the number of a terminal.
-    # Nor what every program is given: that depends on where the gateway was started.
+    # Nor variables of every program: these depend on the gateway's own start.
     named = sorted(each for each in server.env if each in MINIMAL or not is_handed_on(each))
     told = repr((server.command, server.cwd, named))
     if server.reach is not None:
@@ -105,7 +105,7 @@ def launch_digest(server: ServerSpec) -> str:
 
 
 def _address(server: ServerSpec) -> tuple[str, ...]:
-    # Without what may be secret in it.
+    # Without secrets.
     match server.reach:
         case Remote(url=url, transport=transport) | Daemon(url=url, transport=transport):
             return (*_without_secrets(url), transport.value)
@@ -123,7 +123,7 @@ def _without_secrets(url: str) -> tuple[str, ...]:
 
 
 def reason_of_state(server: ServerSpec) -> str:
-    """Why a server is known to keep state for each client, by what its entry starts or is called; else empty."""
+    """Return why a server is known to keep state for each client, by its command or its name; else empty."""
     known = known_by_start(server)
     if Trait.STATE in known.traits:
         return known.reason

@@ -20,7 +20,7 @@ from attrs import define, frozen
 PINGS = 2  # so many in a row have to stay without an answer
 SUSPECT_SHARE = 0.25  # of the limit; only then its processes are looked at
 LOOK_SHARE = 1 / 12  # between two looks at them
-# What timers and background threads of a program take that does nothing else: of the time, and at least.
+# CPU time of an idle program's timers and threads: as a share of the time, and at least.
 CPU_SHARE, CPU_NOISE_S = 0.005, 0.02
 
 STOPPED = "it is stopped (state T)"
@@ -29,7 +29,7 @@ SILENT = "it says nothing, does nothing and answers no pings"
 
 @frozen
 class ProcessActivity:
-    """What the processes of a child do.
+    """The activity of a child's processes.
 
     :ivar is_stopped: its own process is stopped, as by SIGSTOP or a debugger.
     :ivar cpu_s: the CPU time that all of them have used so far.
@@ -72,7 +72,7 @@ class Stillness:
         return now - self.since >= limit_s * SUSPECT_SHARE
 
     def sees(self, activity: ProcessActivity, now: float) -> None:
-        """Take note of what its processes do."""
+        """Record the activity of its processes."""
         self._is_stopped = activity.is_stopped
         if self._cpu_s is None:
             self._cpu_s, self._looked_at = activity.cpu_s, now
@@ -82,7 +82,7 @@ class Stillness:
             self.begin(now)
 
     def fault(self, now: float, limit_s: float, unanswered: int) -> str:
-        """Why it is stuck; empty where it is not, or where that cannot be told.
+        """Return why it is stuck; empty where it is not, or where that is unknown.
 
         :param unanswered: how many pings in a row it has not answered.
         """

@@ -1,4 +1,4 @@
-"""What the names of a server's tools tell: that it keeps state for its client, or that a tool only reads.
+"""Conclusions from tools' names: a server keeps state for its client, or a tool only reads.
 
 # Note [A name is a hint]
 Names are all that most servers say.  What is read off them decides only where nothing better is known: a server taken
@@ -15,7 +15,7 @@ from itertools import pairwise
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
-# What a client chooses for the calls that follow.
+# Objects that a client chooses for the calls that follow.
 _CHOSEN = frozenset(
     "account active browser cluster connection context current cwd database db default defaults device dir directory"
     " environment folder frame kernel namespace notebook org organization page path profile project region repo"
@@ -34,7 +34,7 @@ _OPENING = frozenset(
     "start stop create new open close end resume kill attach detach launch initialize init".split()
 )
 _KEPT_OPEN = frozenset("session browser process shell terminal repl kernel debugger".split())
-# What is created is a page of a wiki; what is new, and closed, is one of a browser.
+# A page that is created is one of a wiki; a page that is new, and closed, is one of a browser.
 _LEAFING = frozenset((verb, thing) for verb in ("new", "close") for thing in ("page", "tab"))
 _READING = frozenset(
     "analyze browse check compare count crawl describe diff discover docs echo extract fetch find get grep"
@@ -64,7 +64,7 @@ def only_reads(name: str) -> bool:
 
 
 def state_told_by(names: Iterable[str]) -> str:
-    """The first tool whose name says that its server keeps something for the client that called it; else empty.
+    """Return the first tool whose name shows that its server keeps state for the calling client; else empty.
 
     A working directory, a database in use, a page that is open, a transaction, a process that is written to.
     """

@@ -1,6 +1,6 @@
-"""Where a URL leads, and whether it may: one origin stays one origin, and no server sends us into the user's network.
+"""Targets of URLs, and the allowed ones: an origin stays one origin, and no server names one of the user's network.
 
-# Note [Whose URLs are believed]
+# Note [Trusted URLs]
 What the user's own configuration names may be anywhere, on this machine and in its network too.  What a server names (a
 redirect, an endpoint, an authorization server) is judged: the first two stay at the server's own origin, and the third
 leads to a public address, or to the kind of place that the configured server is at itself.  A name is judged by the
@@ -32,10 +32,10 @@ _HOST = re.compile(r"[0-9a-z._-]+")
 
 @frozen
 class UrlPlace:
-    """Where a URL leads.
+    """The target of a URL.
 
     :ivar host: a name or an address, in lower case and without brackets.
-    :ivar target: what is asked for there; its query may hold a secret.
+    :ivar target: path and query; the query may hold a secret.
     """
 
     scheme: str
@@ -50,7 +50,7 @@ class UrlPlace:
 
     @property
     def address(self) -> str:
-        """Host and port: all of a URL that is shown to anybody."""
+        """Host and port, the only parts of a URL that may be shown."""
         return f"{self._bracketed}:{self.port}"
 
     @property
@@ -69,9 +69,9 @@ class UrlPlace:
 
 
 def read(url: str) -> UrlPlace:
-    """Where a URL leads.
+    """Return the target of a URL.
 
-    :raise BackendError: nowhere: it is none, or none of the kinds that lead to a server.
+    :raise BackendError: it is no URL, or none of a kind that servers have.
     """
     if _STRANGE.search(url):
         raise BackendError("its URL has a blank, a backslash or a control character in it")
@@ -111,7 +111,7 @@ def _host(host: str, parts: SplitResult) -> str:
 
 
 def follow(method: str, status: int, base: str, location: str) -> str:
-    """The URL that a redirect leads to.
+    """Return the target of a redirect.
 
     :raise BackendError: it may not be followed: to another origin credentials would travel along, and with another
         method it would be another request.
@@ -124,7 +124,7 @@ def follow(method: str, status: int, base: str, location: str) -> str:
 def stay(base: str, reference: str, what: str) -> str:
     """A URL that a server has named, absolute or relative to its own.
 
-    :param what: what it was named for, to begin a sentence with.
+    :param what: its purpose, with which the message begins.
     :raise BackendError: it is of another origin.
     """
     try:
@@ -147,7 +147,7 @@ def _named(url: str, what: str) -> UrlPlace:
 
 
 class Nearness(Enum):
-    """What kind of place an address is."""
+    """The reach of an address."""
 
     PUBLIC = "public"
     PRIVATE = "private"
@@ -166,7 +166,7 @@ _NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
 
 
 def nearness(address: str) -> Nearness:
-    """What kind of place an address is; what is no address is nobody's."""
+    """Return the reach of an IP address; that of other texts is unknown."""
     try:
         found = ip_address(address.partition("%")[0])
     except ValueError:
@@ -191,7 +191,7 @@ def _is_private(found: IPv4Address | IPv6Address) -> bool:
 
 
 def _unwrapped(found: IPv6Address) -> IPv4Address | IPv6Address:
-    # An address of the old kind in an address of the new one leads where the old one leads.
+    # An IPv4 address within an IPv6 address has the reach of the IPv4 address.
     inner = found.ipv4_mapped or found.sixtofour or (found.teredo[1] if found.teredo else None)
     if inner is not None:
         return inner
@@ -210,7 +210,7 @@ def permitted(addresses: Iterable[str], configured: Iterable[Nearness]) -> list[
 
 
 def unmoved(addresses: Iterable[str], reached: Nearness) -> list[str]:
-    """Those of a name's addresses that do not lead nearer than where it was reached first.
+    """Return the addresses of a name that are not nearer than the one that was reached first.
 
     Over plain HTTP nothing proves who answers, so that a name which was on the Internet and is on this machine now
     would have a service of this machine asked in the place of the server that was configured (DNS rebinding).
@@ -219,7 +219,7 @@ def unmoved(addresses: Iterable[str], reached: Nearness) -> list[str]:
 
 
 def is_ourselves(local: str, peer: str, port: int, ports: Collection[int]) -> bool:
-    """Whether a connection leads back to where it comes from.
+    """Whether a connection ends where it begins.
 
     :param ports: the TCP ports that we listen on ourselves.
     """

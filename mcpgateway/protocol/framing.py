@@ -1,4 +1,4 @@
-"""Cut a byte stream into lines, whatever chunks it comes in."""
+"""Cut a byte stream into lines, in chunks of any size."""
 
 from __future__ import annotations
 

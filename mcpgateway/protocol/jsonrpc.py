@@ -54,7 +54,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class MessageKind(Enum):
-    """What a message is, by the members it has."""
+    """The kind of a message, by its members."""
 
     REQUEST = "request"
     NOTIFICATION = "notification"
@@ -171,7 +171,7 @@ def _check_utf8(data: bytes) -> None:
 
 
 def _check_depth(data: bytes) -> None:
-    # Only for what has been decoded: in half a string the expression would look for its end again from every quote.
+    # Only for decoded messages: in half a string the expression would look for its end again from every quote.
     brackets = _STRINGS.sub(b"", data).translate(_STEPS, _NO_BRACKETS)
     if max(accumulate(memoryview(brackets).cast("b")), default=0) > DEPTH_LIMIT:
         raise ParseError(f"Parse error: nested deeper than {DEPTH_LIMIT} levels")
@@ -257,7 +257,7 @@ def read_list(raw: Raw, name: str) -> list[Raw]:
 
 
 def value(raw: Raw, kind: type[T]) -> T:
-    """A whole member as a value; for members that are looked into, never for what is passed on.
+    """Return a whole member as a value; for members that are read, never for those that are passed on.
 
     :raise MalformedMessage: it is of another kind.
     """
@@ -357,7 +357,7 @@ def splice_request(message: Message, number: int) -> None:
 
 
 def splice_id(envelope: Envelope, identifier: bytes) -> bytes:
-    """The reply as bytes, with the caller's own id in place of ours."""
+    """Return the reply as bytes, with the caller's id in the place of the gateway's."""
     envelope["id"] = Raw(identifier)
     return _encode(envelope)
 

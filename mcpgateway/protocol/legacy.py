@@ -1,4 +1,4 @@
-"""The handshake of the legacy era: what we say to a server, and what we pass on of its answer."""
+"""The handshake of the legacy era: the gateway's request to a server, and the answer that clients get."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INITIALIZED = jsonrpc.notification("notifications/initialized")
 def shared_params(version: str, offer: dict[str, Any] | None = None) -> dict[str, Any]:
     """The ``initialize`` parameters for a child that several clients share.
 
-    :param offer: what all of them offer (`mcpgateway.policy.client_requests.offer_of`).
+    :param offer: the capabilities of all of them (`mcpgateway.policy.client_requests.offer_of`).
     """
     return {
         "protocolVersion": LATEST_LEGACY,
@@ -47,9 +47,9 @@ def session_params(params: Envelope | None, version: str, *, may_ask: bool) -> d
 
 
 def essential_params(params: Envelope, limit: int) -> bytes:
-    """What `session_params` needs of a client's ``initialize`` parameters that are too long to be kept whole.
+    """Return the members of long ``initialize`` parameters that `session_params` needs.
 
-    :param limit: bytes; extensions go first, then capabilities that nobody knows, then the details of the others.
+    :param limit: bytes; extensions are removed first, then unknown capabilities, then the details of the others.
     """
     info, offers = peek.mapping(params, "clientInfo"), peek.mapping(params, "capabilities")
     named = {
@@ -110,7 +110,7 @@ def hello_for(hello: Envelope, version: str) -> Raw:
 def unmet(title: str, why: str) -> Envelope:
     """The ``InitializeResult`` that stands for a server which says nothing yet: it may have anything.
 
-    :param why: it says nothing, for whoever uses it.
+    :param why: the reason of its failure, for callers.
     """
     said = {
         "capabilities": {kind: {"listChanged": True} for kind in LISTED},

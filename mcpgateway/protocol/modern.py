@@ -1,4 +1,4 @@
-"""The envelope of the modern era: what every request says of its client (MCP 2026-07-28, basic).
+"""The envelope of the modern era: the members of every request that describe its client (MCP 2026-07-28, basic).
 
 There is no handshake and there are no sessions.  Each request names its revision, and what its client is and can do, in
 ``params._meta``; over HTTP some of that is said a second time in headers, which must agree with the body.
@@ -63,12 +63,12 @@ def is_modern(message: Message, header: bytes | None) -> bool:
         return True
     if header is None or is_legacy(header):
         return False
-    # Whoever says "initialize" without an envelope has not heard of the other era.
+    # An "initialize" without an envelope is of the legacy era.
     return message.method != "initialize" and is_later(header)
 
 
 def check(message: Message, headers: Mapping[bytes, bytes] | None) -> None:
-    """See that a request says what every one of them must: envelope, then headers, then a revision that is served.
+    """Check the mandatory parts of a request: the envelope, then headers, then a revision that is served.
 
     :param headers: None where they repeat nothing.
     :raise MissingEnvelope: it does not name its revision and its client's capabilities.
@@ -83,7 +83,7 @@ def check(message: Message, headers: Mapping[bytes, bytes] | None) -> None:
 
 
 def _is_plainly_right(message: Message, headers: Mapping[bytes, bytes] | None) -> bool:
-    # What nearly all of them are, seen without decoding anything.
+    # The usual form, which is recognised without decoding.
     meta = message.meta
     if meta is None or headers is None or PROTOCOL_VERSION_KEY not in meta or CAPABILITIES_KEY not in meta:
         return False
@@ -164,7 +164,7 @@ def check_revision(message: Message) -> None:
 
 
 def unserved(requested: str) -> UnservedRevision:
-    """What a client is told whose revision is not served: which ones are."""
+    """Return the error for a revision that is not served, with those that are."""
     return UnservedRevision(requested, MODERN)
 
 
@@ -177,7 +177,7 @@ def has_tasks(meta: Envelope | None) -> bool:
 
 
 def check_tasks(meta: Envelope | None) -> None:
-    """See that the client of a request for a task knows what tasks are.
+    """Check that the client of a request for a task supports tasks.
 
     :raise MissingCapability: it does not declare them.
     """

@@ -32,7 +32,7 @@ _TYPES = ("string", "integer", "boolean")
 _MARK = ANNOTATION.encode()
 
 # Where else a schema has schemas (JSON Schema 2020-12 and draft-07): in these as one or as a list, in those by name.
-# What is left out holds data, in which the annotation would mean nothing.
+# Keywords that are left out hold data, in which the annotation has no meaning.
 _INNER = frozenset(
     "additionalItems additionalProperties allOf anyOf contains contentSchema else if items not oneOf prefixItems"
     " propertyNames then unevaluatedItems unevaluatedProperties".split()
@@ -80,7 +80,7 @@ def _has_markers(value: bytes) -> bool:
 class Param:
     """One argument of a tool that is repeated in a header.
 
-    :ivar path: the names that lead to it from the arguments.
+    :ivar path: its path from the arguments.
     :ivar header: the header's name in lower case.
     """
 
@@ -143,7 +143,7 @@ def annotated(schema: Raw) -> tuple[Param, ...]:
 
 
 def _positions(schema: dict[str, Any]) -> Iterator[tuple[_Path | None, dict[str, Any]]]:
-    # Every schema in a schema, with the names that lead to it; None where another word than "properties" is on the way.
+    # Every schema in a schema, with its path; None where the path has another keyword than "properties".
     waiting: list[tuple[_Path | None, Any]] = [((), schema)]
     for path, each in waiting:  # which grows meanwhile
         if not isinstance(each, dict):
@@ -185,7 +185,7 @@ def check_params(params: tuple[Param, ...], arguments: Raw | None, headers: Mapp
 
 
 def param_headers(params: tuple[Param, ...], arguments: Raw | None) -> dict[str, str]:
-    """The headers that repeat the arguments of a tools/call; what no header can say is left out."""
+    """Return the headers that repeat the arguments of a tools/call; values that no header can have are left out."""
     if not params or arguments is None:
         return {}
     given = peek.members({"arguments": arguments}, "arguments")

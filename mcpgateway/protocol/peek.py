@@ -1,4 +1,4 @@
-"""Looks into members that others will read: what is not there, or is not what it should be, is as good as absent."""
+"""Reads members that others will check: an invalid one counts as absent."""
 
 from __future__ import annotations
 

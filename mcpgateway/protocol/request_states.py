@@ -36,7 +36,7 @@ _VARYING = RETRIED | {"_meta"}
 
 @frozen
 class Carried:
-    """What a state says that carries one of a server's own.
+    """The content of a state that carries one of a server's own.
 
     :ivar nonce: `HANDLE_BYTES` octets that no other state has.
     :ivar issued: in seconds since the epoch.
@@ -84,7 +84,7 @@ class RequestStates:
         return signed[10:] if now < int.from_bytes(signed[5:10], "big") else None
 
     def wrap(self, carried: Carried, principal: str, server: str, method: str, digest: bytes) -> str:
-        """The state that carries a server's own, for whoever calls.
+        """Return the state for a client that carries a server's own.
 
         :param digest: of the call's parameters, see `digest_of`.
         """
@@ -94,7 +94,7 @@ class RequestStates:
         return urlsafe_b64encode(signed + signature + state).decode()
 
     def unwrap(self, state: str, principal: str, server: str, method: str, digest: bytes) -> Carried | None:
-        """What a state carries, or None when it is none of this key's, altered, or of another call."""
+        """Return the content of a state; None when it is of another key, altered, or of another call."""
         octets = _octets(state)
         if octets is None or len(octets) <= _SIGNED + _SIGNATURE or octets[0] != CARRIES:
             return None
@@ -110,7 +110,7 @@ class RequestStates:
 
 
 def _octets(state: str) -> bytes | None:
-    # Of all ways to write the same octets only ours is taken.
+    # Of all encodings of the same octets only the canonical one is taken.
     if not state.isascii():
         return None
     try:
@@ -127,6 +127,6 @@ def _bound(principal: str, server: str, method: str, digest: bytes) -> bytes:
 
 
 def digest_of(params: Envelope) -> bytes:
-    """SHA-256 of the parameters that make a call the same call, in whatever order they come."""
+    """SHA-256 of the parameters that make a call the same call, in any order."""
     lasting = {name: params[name] for name in sorted(params) if name not in _VARYING}
     return hashlib.sha256(jsonrpc.encode(lasting)).digest()

@@ -1,4 +1,4 @@
-"""Session ids that are signed and say of themselves what they are.
+"""Signed session ids, which contain the properties of their sessions.
 
     octets   1        4      2     5       1          6        6           16        16
              format   node   key   issued  revision   server   principal   serial    signature
@@ -30,7 +30,7 @@ _SIGNATURE = 16
 
 @frozen
 class Issued:
-    """What an id says of its session.
+    """The properties of a session in its id.
 
     :ivar serial: random octets, unique to the session.
     :ivar issued: when it was issued, in seconds since the epoch.
@@ -70,7 +70,7 @@ class SessionIds:
         return urlsafe_b64encode(signed + self._sign(signed))
 
     def read(self, identifier: bytes) -> Issued | None:
-        """What an id says, or None when it is not one of this key's."""
+        """Return the properties in an id; None when it is not signed with this key."""
         if len(identifier) != LENGTH:
             return None
         try:

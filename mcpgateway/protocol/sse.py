@@ -49,7 +49,7 @@ class EventId:
 
 
 def read_event_id(text: bytes) -> EventId | None:
-    """The place that a ``Last-Event-ID`` names, or None when it is no id of ours."""
+    """Return the place that a ``Last-Event-ID`` names, or None when it is no id of the gateway's."""
     found = _EVENT_ID.match(text) if len(text) <= EVENT_ID_LIMIT else None
     if found is None:
         return None

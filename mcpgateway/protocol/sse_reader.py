@@ -63,7 +63,7 @@ class SseReader:
 
     :param skips: an event that is too long is passed over, all but its ends, and the stream goes on.
     :ivar last_id: the id that the stream is resumed behind, also that of an event without text; empty for none.
-    :ivar size: of what is kept until its event is whole.
+    :ivar size: bytes that are kept until their event is complete.
     :ivar retry_ms: how long to wait before coming back, where the stream has said so.
     """
 

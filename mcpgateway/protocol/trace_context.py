@@ -40,7 +40,7 @@ class TraceContext:
 
     @property
     def is_sampled(self) -> bool:
-        """Whether whoever began the trace records it."""
+        """Whether the originator of the trace records it."""
         return bool(self.flags & SAMPLED)
 
     def __str__(self) -> str:
@@ -48,12 +48,12 @@ class TraceContext:
         return f"00-{self.trace}-{self.span}-{self.flags & SAMPLED:02x}"
 
     def within(self, span: str) -> TraceContext:
-        """The context of what is asked for by another span of the same trace."""
+        """Return the context of requests by another span of the same trace."""
         return TraceContext(self.trace, span, self.flags)
 
 
 def read(text: str) -> TraceContext | None:
-    """What a ``traceparent`` says; None where it is none, which is as good as absent.
+    """Read a ``traceparent``; None for an invalid one, which counts as absent.
 
     Later versions may have more behind the flags.
     """
@@ -69,7 +69,7 @@ def read(text: str) -> TraceContext | None:
 
 
 def read_state(text: str) -> str:
-    """What a ``tracestate`` says, to be passed on as it is; empty where it cannot be one."""
+    """Return a ``tracestate``, which is passed on as it is; empty for an invalid one."""
     plain = text.strip(" \t")
     return plain if _STATE.fullmatch(plain) else ""
 

@@ -1,4 +1,4 @@
-"""Between the eras: what one side of a conversation says, in the words of the other (MCP 2025-11-25 and 2026-07-28).
+"""Translation between the eras of messages and results (MCP 2025-11-25 and 2026-07-28).
 
     legacy                                     modern
     initialize, answered once                  server/discover, answered at any time
@@ -31,10 +31,10 @@ RETRIED = frozenset(("inputResponses", "requestState"))
 CACHEABLE = frozenset(
     "server/discover tools/list prompts/list resources/list resources/templates/list resources/read".split()
 )
-"""The methods whose results say how long they may be kept."""
+"""The methods whose results have a lifetime."""
 
 QUESTIONS = ("elicitation/create", "sampling/createMessage", "roots/list")
-"""What a result may ask for."""
+"""The requests that a result may contain."""
 
 COMPLETE = "complete"
 REQUESTS_LIMIT = 100  # questions in one result; each may cost a person's attention
@@ -72,17 +72,17 @@ def discovery_from_hello(hello: Envelope, revision: str) -> Envelope:
 
 
 def client_capabilities_for_legacy(meta: Envelope) -> dict[str, Any]:
-    """What a modern request's client offers, as the capabilities of an ``initialize``."""
+    """Return the capabilities of a modern request's client as those of an ``initialize``."""
     return _still_roots(peek.mapping(meta, CAPABILITIES_KEY), ("extensions", "tasks"))
 
 
 def client_capabilities_for_modern(capabilities: dict[str, Any]) -> dict[str, Any]:
-    """What a legacy client offers, as the capabilities of a modern request."""
+    """Return the capabilities of a legacy client as those of a modern request."""
     return _still_roots(capabilities, ("tasks",))
 
 
 def _still_roots(offers: dict[str, Any], without: Iterable[str]) -> dict[str, Any]:
-    # Nobody is there to tell a server of the other era that the roots have changed.
+    # The other era has no notification of changed roots.
     chosen = {name: value for name, value in offers.items() if name not in without}
     roots = chosen.get("roots")
     if isinstance(roots, dict):
@@ -122,7 +122,7 @@ def legacy_result(method: str, result: Raw) -> Raw:
 
 
 def modern_result(method: str, result: Raw, server_info: Raw | None) -> Raw:
-    """A legacy server's result, for a modern client: complete, and nothing to be kept unless it says so itself."""
+    """Return a legacy server's result for a modern client: complete, and without a lifetime unless it has one."""
     members = _members(result)
     if members is None:
         return result
@@ -174,7 +174,7 @@ class InputRequest:
 
 
 def input_requests(result: Raw) -> tuple[dict[str, InputRequest], Raw | None]:
-    """What an ``input_required`` result asks, each under its key, and its ``requestState`` as it came.
+    """Return the requests of an ``input_required`` result by their keys, and its ``requestState`` as it came.
 
     :raise BadReply: it is none.
     """
@@ -210,7 +210,7 @@ def _input_request(raw: Raw) -> InputRequest:
 
 
 def _members(raw: Raw) -> Envelope | None:
-    # What is no object is passed on as it is: whoever gets it will say so.
+    # A value that is no object is passed on as it is: its receiver refuses it.
     try:
         return jsonrpc.read_object(raw, "result")
     except GatewayError:

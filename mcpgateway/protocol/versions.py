@@ -1,4 +1,4 @@
-"""What each revision of MCP is called and allows."""
+"""The revisions of MCP, and the features of each."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ MODERN = ("2026-07-28",)
 
 LATEST_LEGACY = LEGACY[-1]
 UNNAMED = "2025-03-26"
-"""What a client speaks that names no revision: the next one has clients name theirs."""
+"""The revision of a client that names none: from the next one on clients name theirs."""
 
 LATEST_MODERN = MODERN[-1]
 
 UNSUPPORTED = "Bad Request: Unsupported protocol version (supported versions: " + ", ".join(LEGACY) + ")"
-"""What makes a client of both eras fall back to the legacy one: the words of servers that have never known another."""
+"""The error on which a client of both eras falls back to the legacy one: that of servers of that era only."""
 
 _DATE = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _KNOWN = frozenset(version.encode() for version in LEGACY)

@@ -1,4 +1,4 @@
-"""The value that a tool's result is about: what stands inside its text, or its structured content.
+"""The document of a tool's result: the JSON in its text, or its structured content.
 
 # Note [One value, or several]
 Most results are one text, which often is JSON, and perhaps the same once more as structured content.  Of such a result
@@ -90,7 +90,7 @@ def _block(raw: Raw) -> Block:
 
 
 def _of_unknown(raw: Raw, members: Envelope) -> Block:
-    # Its longest text, if that is one to read; half of what is encoded would be good for nothing.
+    # Its longest text, if that is readable; half of an encoded one would be useless.
     names = [name for name, each in members.items() if name not in _OPAQUE and values.is_text(each)]
     longest = max(names, key=lambda name: values.size(members[name]), default=None)
     text = values.text(members[longest]) if longest is not None else None

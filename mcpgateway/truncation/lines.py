@@ -58,7 +58,7 @@ def shortened(line: str, chars: int = LINE_CHARS) -> str:
 
 
 def matcher(pattern: str) -> Matcher:
-    """What finds lines: a text whatever its case, ``|`` between several, ``.*`` for anything between two of them.
+    """Return the matcher of lines: a text in any case, ``|`` between several, ``.*`` for anything between two of them.
 
     Nothing else has a meaning, and so no pattern takes longer than it takes to read the line.
     """

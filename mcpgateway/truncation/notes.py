@@ -1,4 +1,4 @@
-"""What is said of a result that is not shown whole: where the rest is, and what is missing."""
+"""The note of a shortened result: the missing parts, and how to get them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHOWN_CHARS = 80  # of a path, or of what is missing there
 def note(
     cuts: Sequence[Omission], ref: str, *, masked: int = 0, is_repeat: bool = False, elsewhere: str = ""
 ) -> str:
-    """A sentence or two for whoever reads the result.
+    """Return a sentence or two for the reader of the result.
 
     :param elsewhere: the endpoint that has the tool which shows the rest; empty: the one that is asked.
     """
@@ -51,7 +51,7 @@ def _more(count: int) -> str:
 
 
 def listed(cuts: Sequence[Omission]) -> dict[str, Any]:
-    """What is missing of a value that has no room for markers."""
+    """Return the missing parts of a value that has no room for markers."""
     said: dict[str, Any] = {
         "cuts": [{"path": _shown(each.path), "shown": _shown(each.what)} for each in cuts[:LISTED_CUTS]]
     }

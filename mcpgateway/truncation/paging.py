@@ -1,6 +1,6 @@
-"""Pages of a result that was kept; all of them together are the whole of it.
+"""Pages of a kept result, which together are all of it.
 
-# Note [What one page holds]
+# Note [Content of a page]
 A page of an array is some of its items, one of an object some of its members, one of a text some of its characters.  It
 has no more than `PAGE_BYTES`: items that do not fit are left for the next page, and one that fits on none is replaced
 by a word about it, with the path under which it has pages of its own; ``tooLarge`` lists those paths.  An object with
@@ -39,7 +39,7 @@ class _Page:
     _left: int = PAGE_BYTES
 
     def take(self, path: str, value: Raw, more: int = 0) -> bool:
-        """Put a value on the page, or what stands for it; false when the page is full.
+        """Put a value, or a marker for it, on the page; false when the page is full.
 
         :param more: bytes that it takes beside its own.
         """
@@ -57,7 +57,7 @@ class _Page:
 
 
 def page(original: bytes, query: PageQuery) -> dict[str, Any]:
-    """A page of a whole ``CallToolResult``, or what else is asked about it.
+    """Return a page of a whole ``CallToolResult``, or the answer to another query.
 
     :raise InvalidParams: nothing is there, or it cannot be asked for that.
     """
@@ -99,7 +99,7 @@ def _arrays_in(where: PathMatch) -> str:
     )
 
 
-# Arrays, and what a path with several ends leads to
+# Arrays, and the values of a path with several ends
 
 
 def _of_items(
@@ -124,7 +124,7 @@ def _of_items(
 
 
 def _lines(where: PathMatch) -> list[str]:
-    # Texts among items are told apart by their paths.
+    # Texts among items are identified by their paths.
     if values.is_text(where.value):
         return [f"{where.path} = {lines.shortened(values.as_text(where.value))}"]
     return lines.of_value(where.path, where.value)
@@ -134,7 +134,7 @@ def _holds(value: Raw, needle: str) -> bool:
     text = values.text(value)
     if text is not None:
         return needle in text.lower()
-    # Whoever searches knows neither the server's blanks nor how it writes its characters.
+    # A search knows neither the server's blanks nor its escapes.
     return any(needle in each.lower() for each in (values.as_text(value), values.compact(value)))
 
 

@@ -1,4 +1,4 @@
-"""What is cut off a tree beyond the ends of its arrays: heavy fields, long texts, and what is too much in all."""
+"""Passes that cut a tree beyond the ends of its arrays: heavy fields, long texts, and the total."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SIGNAL = frozenset(
     "id name title type status state label sha ref path url html_url created_at updated_at number key message "
     "description summary error".split()
 )
-"""Fields that tell what an object is, and stay however large they are."""
+"""Fields that identify an object, and stay at any size."""
 
 OBJECTS = 5  # a list of no more is not looked through for heavy fields
 SAMPLE = 10  # objects that the size of fields is measured by
@@ -75,7 +75,7 @@ def shorten(node: Node, chars: int) -> None:
 
 
 def shrink(node: Node, many: int = MANY_ITEMS) -> bool:
-    """Halve what is long and take a quarter off what is many; false when there is nothing of that kind.
+    """Halve long texts and take a quarter off long lists; false when there are none.
 
     :param many: a shorter list keeps its items.
     """

@@ -36,7 +36,7 @@ _STEP = re.compile(
 
 @frozen
 class PathMatch:
-    """One value that a path leads to, and the path that leads to it alone."""
+    """One value at a path, and the path of it alone."""
 
     path: str
     value: Raw
@@ -98,7 +98,7 @@ def _step(found: re.Match[str]) -> Step | None:
 
 
 def find(root: Raw, path: str) -> tuple[list[PathMatch], bool]:
-    """What a path leads to, and whether it names a single place.
+    """Return the values at a path, and whether it names a single place.
 
     :raise InvalidParams: it is no path, or nothing is there.
     """

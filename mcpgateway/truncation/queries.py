@@ -1,4 +1,4 @@
-"""What somebody wants to see of a result that was kept."""
+"""Queries for parts of a kept result."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAMES = frozenset(
 
 
 class Aggregate(Enum):
-    """What is counted of the items of a list."""
+    """An aggregate of a list's items."""
 
     COUNT = "count"
     GROUP = "group"
@@ -37,14 +37,14 @@ class PageQuery:
     :ivar offset: the first item, or character, of the page.
     :ivar limit: items of the page; of a text, 200 characters for each.
     :ivar fields: the members that are shown of each object; empty for all.
-    :ivar search: only items and lines with this text, whatever its case.
+    :ivar search: only items and lines with this text, in any case.
     :ivar path: where in the value the page is, as `mcpgateway.truncation.paths` has it.
     :ivar grep: only lines with this text, and the lines around them.
     :ivar context: how many lines around them.
     :ivar head: only so many items or lines at the beginning; 0 for no such wish.
     :ivar tail: the same at the end.
-    :ivar shape: not the value, but what it is made of.
-    :ivar aggregate: not the items, but how many there are of what.
+    :ivar shape: the structure in the place of the value.
+    :ivar aggregate: counts in the place of the items.
     :ivar by: the member, or the path in each item, that they are counted by.
     :ivar raw: the text as its server wrote it, even if it is JSON.
     """
@@ -97,7 +97,7 @@ def read_query(arguments: Mapping[str, Any]) -> PageQuery:
 
 
 def check(query: PageQuery) -> None:
-    """Refuse what asks for two things at once.
+    """Refuse a query for two things at once.
 
     :raise InvalidParams: it does.
     """

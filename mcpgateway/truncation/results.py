@@ -12,7 +12,7 @@
 Of what the gateway's own tools answer only the last rule holds, and it takes whole items: a list of tools whose schemas
 were cut would be good for nothing.
 
-# Note [What is never cut]
+# Note [Never cut]
 Images, sounds, links, what embedded resources have as a ``blob``, ``isError``, and whatever is not known here pass as
 they are, but for texts: that of an embedded resource, and the longest of a block of unknown kind.  A ``_meta`` loses
 members only where it alone would be half of all that is allowed.  Structured
@@ -59,9 +59,9 @@ _STRUCTURED = b'"structuredContent"'
 
 
 def shielded(result: Raw, limits: ShieldLimits, ref: str, output_schema: Raw | None = None) -> Raw | None:
-    """A whole ``CallToolResult`` with what is too much cut off; None where nothing is, to pass the bytes on.
+    """Return a whole ``CallToolResult`` within the limits; None where it is so already, to pass the bytes on.
 
-    :param ref: what the original is kept under.
+    :param ref: the key of the kept original.
     """
     found = shorten(result, limits, output_schema)
     return None if found is None else found.written(ref)
@@ -70,9 +70,9 @@ def shielded(result: Raw, limits: ShieldLimits, ref: str, output_schema: Raw | N
 def shorten(
     result: Raw, limits: ShieldLimits, output_schema: Raw | None = None, *, keeps_items: bool = False
 ) -> Shortened | None:
-    """Cut off what is too much; None where nothing is.
+    """Shorten a result to the limits; None where it is within them.
 
-    :param keeps_items: only the whole is bounded, and what is left of a list are whole items.
+    :param keeps_items: only the whole is bounded, and lists lose whole items.
     """
     if limits.level is Level.OFF or is_small(result, limits):
         return None
@@ -116,8 +116,8 @@ def _floor(limits: ShieldLimits) -> int:
 class _Part:
     """One block of the content.
 
-    :ivar node: what its text has become; None where the block is passed on as it came.
-    :ivar is_document: its text is JSON, and the node what that says.
+    :ivar node: the tree of its text; None where the block is passed on as it came.
+    :ivar is_document: its text is JSON, whose value the node is.
     :ivar is_rewritten: the JSON is written without blanks.
     """
 
@@ -161,7 +161,7 @@ def _is_cut(node: Node) -> bool:
 
 @define(eq=False)
 class Shortened:
-    """A result under the knife, and what has become of it."""
+    """A result while it is shortened."""
 
     members: Envelope
     limits: ShieldLimits
@@ -177,7 +177,7 @@ class Shortened:
     _meta_omitted: list[str] = field(factory=list, init=False)
 
     def cut(self, output_schema: Raw | None) -> None:
-        """Cut what is too much; see Note [In this order]."""
+        """Shorten the result; see Note [In this order]."""
         limits = self.limits
         self._read(output_schema)
         for each in self._nodes():
@@ -210,7 +210,7 @@ class Shortened:
                     _read_text(part, block.text, reader)
         data = documents.structured(self.members)
         if data is not None:
-            # Clients hold what is no error against the schema.
+            # Clients validate results that are no errors against the schema.
             self._has_schema = output_schema is not None and self.members.get("isError") != TRUE
             self._structured = reader.read(data, permit_of(output_schema if self._has_schema else None, data))
 
@@ -289,7 +289,7 @@ class Shortened:
         )
 
     def cuts(self) -> list[Omission]:
-        """What is missing, by where it is found in the original."""
+        """Return the missing parts, by their paths in the original."""
         layout = documents.layout(self.members, self._blocks)
         found = [
             cut
@@ -345,7 +345,7 @@ def _read_text(part: _Part, text: str, reader: TreeReader) -> None:
 
 
 def _can_tell(part: _Part, said: dict[str, Any]) -> bool:
-    # Where the text is an object, what is to be said has its place in it.
+    # Where the text is an object, the note is a member of it.
     node = part.node
     return (
         part.is_document
@@ -362,7 +362,7 @@ def note_block(said: dict[str, Any]) -> Raw:
 
 
 def with_note(result: Raw, masked: int) -> Raw:
-    """A result of which nothing is cut, with a word about what is masked in it."""
+    """Return a result of which nothing is cut, with a note on masked secrets."""
     members = values.members(result) or {}
     said = {"_note": notes.note([], "", masked=masked)}
     content = values.items(members.get("content", jsonrpc.NULL)) or []

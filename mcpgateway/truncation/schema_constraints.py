@@ -1,6 +1,6 @@
-"""What a JSON Schema allows to be left out of a value that conforms to it.
+"""The parts of a value that may be left out without violating its JSON Schema.
 
-# Note [Only what is understood is cut]
+# Note [Understood keywords]
 A value is cut in three ways: an array loses its end, a text its end, an object a member.  Each is allowed where every
 schema that applies to that place is made of keywords whose answer is known here.  Below a keyword that could judge
 otherwise of a part than of the whole (``enum``, ``if``, ``contains``, a choice between several forms of one type)
@@ -43,7 +43,7 @@ class _Unclear(Exception):
 
 @frozen
 class Permit:
-    """What may be left out at one place of a value.
+    """The parts that may be left out at one place of a value.
 
     :ivar applies: the schemas that apply there, references and combinations resolved; None: nothing may be left out.
     """
@@ -105,7 +105,7 @@ FROZEN = Permit(None)
 
 
 def permit_of(schema: Raw | None, value: Raw) -> Permit:
-    """What a schema allows to be left out of a value; anything where there is no schema."""
+    """Return the parts that a schema allows to be left out; all where there is no schema."""
     if schema is None:
         return FREE
     try:
@@ -147,7 +147,7 @@ def _is_silent(name: str, schema: Any, root: Any) -> bool:
 
 
 def _check(schema: dict[str, Any]) -> None:
-    # What is not as the keyword has it is nothing to go by.
+    # An invalid value of the keyword constrains nothing.
     required, properties = schema.get("required", []), schema.get("properties", {})
     if not isinstance(required, list) or not isinstance(properties, dict):
         raise _Unclear

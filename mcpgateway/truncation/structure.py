@@ -1,4 +1,4 @@
-"""What a value is made of: types, names, counts and sizes, without the value itself."""
+"""The structure of a value: types, names, counts and sizes, without the value itself."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _TYPES = {b"{": "object", b"[": "array", b'"': "string", b"t": "boolean", b"f": 
 
 
 def type_of(raw: Raw) -> str:
-    """What JSON calls a value's type."""
+    """Return the name of a value's JSON type."""
     return _TYPES.get(values.head(raw), "number")
 
 
 def shape(value: Raw, most_bytes: int) -> Any:
-    """What a value is made of, in no more than so many bytes."""
+    """Return the structure of a value, in no more than so many bytes."""
     found: Any = None
     for depth in DEPTHS:
         found = _shape([value], depth)

@@ -1,4 +1,4 @@
-"""A result's value with what is too much cut off, and what is left of it written down.
+"""The tree of a result's value: its nodes are cut, and the rest is written.
 
 A value becomes a tree of arrays, objects and texts as far as it is large enough to be cut; whatever is small stays the
 bytes it came as.
@@ -44,7 +44,7 @@ class TextNode:
 
     @property
     def shown(self) -> str:
-        """What is left, with a word about what is not."""
+        """The rest of the value, with notes on the missing parts."""
         return self.text + _missing(self.more) if self.more else self.text
 
 
@@ -115,7 +115,7 @@ Node = Raw | TextNode | Array | Object | TableRow
 
 @frozen
 class Omission:
-    """What is missing at one place."""
+    """The missing part at one place."""
 
     path: str
     what: str
@@ -125,9 +125,9 @@ class Omission:
 class TreeReader:
     """Reads values, and cuts arrays down while it does.
 
-    :ivar array_items: how many items are kept of each array.
+    :ivar array_items: the number of items that are kept of each array.
     :ivar floor: a value of fewer bytes holds nothing that is too much.
-    :ivar keeps_items: what is an item of an array stays whole, if it stays.
+    :ivar keeps_items: items of arrays stay whole or are left out.
     """
 
     array_items: int
@@ -184,7 +184,7 @@ class TreeReader:
 
 
 def below(node: Node) -> Iterator[TextNode | Array | Object | TableRow]:
-    """A node and all nodes below it, the innermost first; what stayed bytes is none."""
+    """Iterate over a node and all nodes below it, the innermost first; values that stayed bytes are none."""
     if isinstance(node, Raw):
         return
     for each in _children(node):
@@ -227,7 +227,7 @@ def _written_array(node: Array) -> Raw:
 
 
 def cuts(node: Node, path: str) -> Iterator[Omission]:
-    """What is missing, the outermost first."""
+    """Return the missing parts, the outermost first."""
     if isinstance(node, TextNode):
         yield from _text_cuts(node, path)
     elif isinstance(node, Array):
@@ -241,7 +241,7 @@ def cuts(node: Node, path: str) -> Iterator[Omission]:
 def _array_cuts(node: Array, path: str) -> Iterator[Omission]:
     if node.total > len(node.items):
         yield Omission(path, f"{len(node.items)} of {node.total} items")
-    # What many objects are without is said once.
+    # A member that many objects lack is noted once.
     omitted = {name: None for each in node.items if isinstance(each, Object) for name in each.omitted}
     if isinstance(node, Table):
         omitted = dict.fromkeys(node.omitted)

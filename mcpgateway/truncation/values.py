@@ -28,7 +28,7 @@ def size(raw: Raw) -> int:
 
 
 def head(raw: Raw) -> bytes:
-    """The first byte of a value, which tells its type."""
+    """Return the first byte of a value, which tells its type."""
     return bytes(memoryview(raw)[:1])
 
 
@@ -87,7 +87,7 @@ def quoted(string: str) -> Raw:
 
 
 def container(string: str) -> Raw | None:
-    """The array or object whose JSON a text is; None where it is something else."""
+    """Return the array or object in the JSON of a text; None for other texts."""
     stripped = string.strip(" \t\r\n")
     if not stripped.startswith(_CONTAINERS):
         return None

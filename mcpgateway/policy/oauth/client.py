@@ -1,4 +1,4 @@
-"""What OAuth 2.1 asks of a client, as plain functions (MCP 2025-11-25 and 2026-07-28, basic/authorization).
+"""The client's side of OAuth 2.1, as plain functions (MCP 2025-11-25 and 2026-07-28, basic/authorization).
 
 where is it said                    RFC
 which server lets clients in        9728  protected resource metadata
@@ -41,7 +41,7 @@ SECRET_METHODS = ("client_secret_basic", "client_secret_post")
 
 @frozen
 class Challenge:
-    """What a ``WWW-Authenticate: Bearer`` header says."""
+    """The content of a ``WWW-Authenticate: Bearer`` header."""
 
     error: str = ""
     scope: str = ""
@@ -50,9 +50,9 @@ class Challenge:
 
 @frozen
 class AuthServer:
-    """What is needed of an authorization server's metadata.
+    """The members of an authorization server's metadata that the gateway uses.
 
-    :ivar takes_documents: it fetches who its clients are from the URLs that are their ids.
+    :ivar takes_documents: it takes URLs as ids of clients, and fetches their metadata there.
     :ivar is_described: it has metadata; else its endpoints are guessed.
     """
 
@@ -81,7 +81,7 @@ class AuthServer:
 
 @frozen
 class OAuthClient:
-    """Who the gateway is at an authorization server.
+    """The gateway as a client of an authorization server.
 
     :ivar secret: empty for a public client.
     :ivar method: how the secret is sent; empty where the metadata of the server says it.
@@ -94,9 +94,9 @@ class OAuthClient:
 
 @frozen
 class Registration:
-    """What an authorization server has registered the gateway as (RFC 7591).
+    """The registration of the gateway at an authorization server (RFC 7591).
 
-    :ivar scope: what may be asked for; empty where that is not known.
+    :ivar scope: the scope it may ask for; empty where unknown.
     :ivar expires: of the secret, in seconds since the epoch; 0: never.
     :ivar manage_url: where the registration is taken back (RFC 7592); empty where it cannot be.
     """
@@ -113,7 +113,7 @@ class Registration:
         """Whether it is good for a sign-in.
 
         :param redirect: where the browser comes back to; empty where none does.
-        :param scope: what is to be asked for.
+        :param scope: the scope to ask for.
         """
         if self.issuer != issuer or redirect not in ("", self.redirect):
             return False
@@ -126,8 +126,8 @@ class Registration:
 class Grant:
     """A token, and how to get the next one.
 
-    :ivar expires: seconds since the epoch; 0: nobody said.
-    :ivar issuer: who gave it; nobody else is ever shown the refresh token.
+    :ivar expires: seconds since the epoch; 0: unknown.
+    :ivar issuer: the authorization server that issued it; no other is ever sent the refresh token.
     :ivar renew_at: when the next one is fetched, in seconds since the epoch; 0: not before it is refused.
     """
 
@@ -144,7 +144,7 @@ class Grant:
 
 
 def challenge(header: str) -> Challenge:
-    """Read a ``WWW-Authenticate`` header; what it does not say is empty."""
+    """Read a ``WWW-Authenticate`` header; members that it has not are empty."""
     at = re.search(r"\bbearer\b", header, re.IGNORECASE)
     if at is None:
         return Challenge()
@@ -188,7 +188,7 @@ def _at(url: str, path: str) -> str:
 def check_resource(metadata: Any, url: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The authorization servers that a protected resource names, and the scopes it knows.
 
-    :raise BackendError: it is the metadata of something else, or names nobody.
+    :raise BackendError: it is the metadata of another resource, or names no authorization server.
     """
     if not isinstance(metadata, dict):
         raise BackendError("its protected resource metadata is not an object")
@@ -203,7 +203,7 @@ def check_resource(metadata: Any, url: str) -> tuple[tuple[str, ...], tuple[str,
 
 
 def check_server(metadata: Any, issuer: str) -> AuthServer:
-    """What an authorization server can.
+    """Read the metadata of an authorization server.
 
     :raise BackendError: it is not the one that was asked for, lacks an endpoint, or does without PKCE.
     """
@@ -231,7 +231,7 @@ def check_server(metadata: Any, issuer: str) -> AuthServer:
 
 
 def undescribed_server(url: str) -> AuthServer:
-    """What a server of 2025-03-26 is that describes nothing: its own authorization server, at the usual places."""
+    """Return the metadata of a server of 2025-03-26 without any: its own authorization server, at the usual paths."""
     issuer = _at(url, "").rstrip("/")
     return AuthServer(
         issuer, f"{issuer}/authorize", f"{issuer}/token", f"{issuer}/register", is_described=False
@@ -239,7 +239,7 @@ def undescribed_server(url: str) -> AuthServer:
 
 
 def scope_for(configured: tuple[str, ...], asked: str, known: tuple[str, ...], granted: str) -> str:
-    """Which scopes are asked for: the entry's, else those of the refusal added to what was granted, else all known."""
+    """Return the scopes to ask for: the entry's, else those of the refusal and the granted ones, else all known."""
     if configured:
         return " ".join(configured)
     if asked:
@@ -248,7 +248,7 @@ def scope_for(configured: tuple[str, ...], asked: str, known: tuple[str, ...], g
 
 
 def more_wanted(configured: tuple[str, ...], asked: str, granted: str) -> str:
-    """What a server wants beyond what it was granted, that a sign-in can bring; empty where none can.
+    """Return the scope that a server wants beyond the granted one, if a sign-in can bring it; else empty.
 
     :param configured: the scopes of its entry, which are not exceeded.
     """
@@ -257,7 +257,7 @@ def more_wanted(configured: tuple[str, ...], asked: str, granted: str) -> str:
 
 
 def with_offline_access(server: AuthServer, scope: str) -> str:
-    """A scope with what refresh tokens want, where the server knows that."""
+    """Return a scope with that of refresh tokens, where the server knows it."""
     wanted = scope.split()
     return f"{scope} {OFFLINE}".strip() if OFFLINE in server.scopes and OFFLINE not in wanted else scope
 
@@ -265,8 +265,8 @@ def with_offline_access(server: AuthServer, scope: str) -> str:
 def registration(redirect: str, version: str, scope: str, method: str) -> dict[str, Any]:
     """How the gateway introduces itself to an authorization server (RFC 7591).
 
-    :param scope: what may be asked for later; empty for what the server thinks fit.
-    :param method: how it is going to prove who it is (`token_method`).
+    :param scope: the scope that may be asked for later; empty leaves it to the server.
+    :param method: its method of authentication (`token_method`).
     """
     return {
         "client_name": "mcpgateway",
@@ -281,7 +281,7 @@ def registration(redirect: str, version: str, scope: str, method: str) -> dict[s
 
 
 def client_document(url: str, redirect: str) -> dict[str, Any]:
-    """What stands at the gateway's own URL for servers that fetch who their clients are (MCP 2025-11-25).
+    """Return the gateway's client metadata document, for servers that fetch it (MCP 2025-11-25).
 
     :param url: the document's own, which is the client's id.
     """
@@ -297,15 +297,15 @@ def client_document(url: str, redirect: str) -> dict[str, Any]:
 
 
 def token_method(server: AuthServer) -> str:
-    """How the gateway is to prove who it is, where it registers: not at all, if the server lets it."""
+    """Return the method of authentication with which the gateway registers: none, where the server allows it."""
     known = server.token_methods
     return next((each for each in ("none", *SECRET_METHODS) if each in known), "none")
 
 
 def registered(answer: Any, issuer: str, redirect: str, scope: str) -> Registration:
-    """What an authorization server says it has registered.
+    """Read the registration in an authorization server's answer.
 
-    :param scope: what was asked for.
+    :param scope: the scope that was asked for.
     :raise BackendError: it names no client.
     """
     if not isinstance(answer, dict) or not _text(answer.get("client_id")):
@@ -357,9 +357,9 @@ def authorization_url(
 
 
 def read_grant(answer: Any, now: float, issuer: str, before: Grant | None = None, asked: str = "") -> Grant:
-    """The token in an answer of the token endpoint; an old refresh token goes on unless there is a new one.
+    """Return the token in an answer of the token endpoint; without a new refresh token the old one stays.
 
-    :param issuer: the authorization server whose answer it is.
+    :param issuer: the authorization server that answered.
     :param asked: the scope that was asked for, which is granted where the answer says nothing else.
     :raise BackendError: it holds no bearer token.
     """
@@ -395,7 +395,7 @@ def may_ask(url: str, configured: str) -> bool:
 
 
 def may_name(url: str, by: str) -> bool:
-    """Whether a URL may be asked because somebody names it who is at another one: over TLS, or at his own origin.
+    """Whether a URL may be asked that a server at another URL names: over TLS, or at the same origin.
 
     What is reached without TLS is mostly near, and knows nobody: a server on this machine must not choose what the
     gateway asks of any other service there, or sends to it.

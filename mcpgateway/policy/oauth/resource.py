@@ -1,4 +1,4 @@
-"""The gateway as a resource of an authorization server: what it tells clients, and which tokens are for it.
+"""The gateway as a resource of an authorization server: its metadata for clients, and the tokens that are for it.
 
 # Note [Whom a token is for]
 A client asks for a token for the URL that it calls (RFC 8707), which lies below the one that the settings name, or is
@@ -21,8 +21,8 @@ ALGORITHMS = (
     "RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA".split()  # of public keys only
 )
 SUBJECT = "oauth"
-"""What the principal of such a subject begins with."""
-# What a token may call itself: what its issuer signs for something else is no access token (RFC 8725 section 3.11).
+"""The prefix of the principals of such subjects."""
+# The types of an access token; its issuer signs other tokens, too (RFC 8725 section 3.11).
 KINDS = frozenset(("jwt", "at+jwt", "application/at+jwt"))
 REALM = 'Bearer realm="mcpgateway"'
 
@@ -55,7 +55,7 @@ def _is_below(name: str, ours: str) -> bool:
 
 
 def principal_of(issuer: str, subject: str) -> str:
-    """Who a subject of an authorization server is here; nobody learns its name there from that."""
+    """Return the principal of a subject of an authorization server, which does not show its name there."""
     return f"{SUBJECT} {_digest(issuer)[:8]}-{_digest(f'{issuer} {subject}')[:16]}"
 
 
@@ -69,7 +69,7 @@ def _digest(text: str) -> str:
 
 
 def scopes_in(claims: Mapping[str, Any]) -> frozenset[str]:
-    """What a token allows: ``scope`` (RFC 9068), or ``scp`` as some have it."""
+    """Return the scopes of a token: ``scope`` (RFC 9068), or ``scp`` as some servers have it."""
     found: list[str] = []
     for name in ("scope", "scp"):
         said = claims.get(name)
@@ -81,7 +81,7 @@ def scopes_in(claims: Mapping[str, Any]) -> frozenset[str]:
 
 
 def subject_of(claims: Mapping[str, Any]) -> str:
-    """Who the bearer of a token is; empty where it does not say."""
+    """Return the subject of a token; empty where it has none."""
     for name in ("sub", "client_id", "azp"):
         said = claims.get(name)
         if isinstance(said, str) and said:
@@ -92,7 +92,7 @@ def subject_of(claims: Mapping[str, Any]) -> str:
 def base_of(host: bytes, *, is_secure: bool, issuer: Issuer) -> str:
     """The URL that a client has reached us at, as far as its host; behind a proxy the settings know its scheme.
 
-    :param host: the ``Host`` header, which was found to be ours.
+    :param host: the ``Host`` header, which is one of the gateway's.
     """
     authority = host.decode("ascii", "replace").lower()
     known = (urlsplit(each) for each in issuer.audience)
@@ -115,9 +115,9 @@ def described(base: str, path: str, issuer: Issuer) -> dict[str, Any]:
 
 
 def challenge(base: str, path: str, issuer: Issuer | None, error: str = "") -> bytes:
-    """The ``WWW-Authenticate`` line of a refusal; without an issuer it sends nobody looking for one.
+    """Return the ``WWW-Authenticate`` line of a refusal; without an issuer it names no metadata.
 
-    :param error: what was wrong with the token (RFC 6750 section 3.1); empty where there was none.
+    :param error: the error of the token (RFC 6750 section 3.1); empty: there was no token.
     """
     said = REALM
     if issuer is not None:

@@ -1,4 +1,4 @@
-"""Which values of a configuration are secret, so that they are taken out of whatever is kept or shown."""
+"""The secret values of a configuration, which are removed from logs, records and views."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mcpgateway.policy.secrets.masking import secret_words
 from mcpgateway.policy.secrets.shapes import is_secret, secrets_in
 
 DIGEST = "sha256:"  # in front of what is kept instead of a key
-# What they say of a request is no secret.
+# The values of these headers are no secrets.
 PLAIN_HEADERS = frozenset(
     (
         "accept",
@@ -27,7 +27,7 @@ PLAIN_HEADERS = frozenset(
         "user-agent",
     )
 )
-# What a file itself gives a variable may be one, whatever it is called; not a path, an address or a word.
+# The value of a variable in a file may be one, whatever its name; not a path, an address or a word.
 _ODD = re.compile(r"(?=\D*\d)(?=[^A-Za-z]*[A-Za-z])(?![/~.])(?!\S{0,32}://[^@]*$).{8,}", re.DOTALL)
 
 

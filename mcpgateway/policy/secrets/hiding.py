@@ -19,7 +19,7 @@ _PATH = re.compile(r"[~.]{0,2}/[\w./+@-]*")
 class Hidden:
     """A value that is not shown.
 
-    :ivar name: what it stands under.
+    :ivar name: its key.
     :ivar is_given: it is a variable or a header, of which no value is shown.
     """
 
@@ -34,7 +34,7 @@ class Hidden:
 
     @property
     def may_be_secret(self) -> bool:
-        """Whether it may be one: all but what is short, a usual word, a number, a path or a plain address."""
+        """Whether it may be one: neither short, nor a usual word, a number, a path or a plain address."""
         is_plain = _PATH.fullmatch(self.value) or ("://" in self.value and address(self.value) == self.value)
         return self.is_secret or (is_telling(self.value) and not is_plain)
 

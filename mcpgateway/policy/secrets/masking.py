@@ -1,4 +1,4 @@
-"""What may be shown of a configuration: everything but secrets."""
+"""Configurations without secrets, for views."""
 
 from __future__ import annotations
 
@@ -63,19 +63,19 @@ def masked(value: Any, name: str = "") -> Any:
 
 
 def shown(text: str) -> str:
-    """A text without whatever in it looks like a secret."""
+    """Return a text without the parts that look like secrets."""
     return without_tokens(address(text))
 
 
 def _hidden(value: Any) -> Any:
-    # A name of a variable tells nothing, and what is not there is no secret.
+    # The name of a variable is no secret, nor is an empty value.
     if value is None or value == "" or (isinstance(value, str) and REFERENCE.fullmatch(value)):
         return value
     return MASK
 
 
 def address(text: str) -> str:
-    """A text whose URLs have neither a user nor a query, and no key in their paths."""
+    """Return a text whose URLs have neither a user nor a query, and no key in their paths."""
     return URL.sub(_address, text)
 
 
@@ -88,7 +88,7 @@ def _address(found: re.Match[str]) -> str:
 
 
 def arguments(words: list[Any]) -> list[Any]:
-    """Arguments of a program without what stands behind an option for a secret."""
+    """Return arguments of a program without the values of options for secrets."""
     made: list[Any] = []
     former = ""
     for word in words:
@@ -115,7 +115,7 @@ def _argument(word: str, former: str) -> str:
 
 
 def secrets_of(env: Mapping[str, str], words: Sequence[str]) -> tuple[str, ...]:
-    """What a program must not be quoted with: the secrets of its environment and its arguments, the longest first."""
+    """Return the secrets of a program's environment and arguments, which no quotation may show, the longest first."""
     found = {*secrets_in(env), *secret_words(words)}
     return tuple(sorted(found, key=lambda each: (-len(each), each)))
 
@@ -150,7 +150,7 @@ def is_token(name: str, value: str) -> bool:
 
 
 def holds_secret(text: str) -> bool:
-    """Whether a text looks like a secret, whatever it is called: a token, or a URL with a password or a key."""
+    """Whether a text looks like a secret, whatever its name: a token, or a URL with a password or a key."""
     if any(shaped(text)):
         return True
     for found in URL.finditer(text):

@@ -1,4 +1,4 @@
-"""Texts without secrets, for whatever is kept or shown of what programs say: logs, events, records, results.
+"""Programs' output without secrets, for logs, events, records and results.
 
 Two things are taken out: every value that is known to be secret, wherever it stands and however it is spelt, and
 whatever looks like a credential (`mcpgateway.policy.secrets.shapes`).  All that is found is marked in the original
@@ -30,7 +30,7 @@ GROUP = 3  # characters; see Note [How known values are found]
 STEP = SHORTEST - GROUP + 1
 FEWEST_DIGITS = 9  # a number with fewer is a port, a size or a time
 KNOWN_LIMIT, KNOWN_KEPT = 20_000, 16_000  # spellings of known secrets; of more, these latest are kept
-# What people write into configurations that no text could do without, and what texts say in the place of a secret.
+# Words of configurations that texts cannot do without, and masks of other programs.
 COMMON = frozenset(
     "accept access always and any authorization bearer boolean but cannot changeme client config console could "
     "custom default delete denied develop development disable disabled empty enable enabled error example exists "
@@ -45,7 +45,7 @@ COMMON = frozenset(
 )
 _COMMON_WORD = re.compile(r"[*./:~•-]*(?:v?[0-9][0-9.:,_-]{0,30})?")  # a version, an address, a few dots
 
-# What programs do not escape in a URL: nothing, a slash (Python), what JavaScript's three ways of it leave as it is.
+# Characters that programs do not escape in a URL: none, a slash (Python), those of JavaScript's three functions.
 _UNTOUCHED = ("", "/", "!'()*", "*", "!'()*;/?:@&=+$,#")
 _SAFE = re.compile(r"[A-Za-z0-9_.~-]+")  # nobody escapes these
 _FOR_HTML = str.maketrans({"<": r"\u003c", ">": r"\u003e", "&": r"\u0026"})  # as Go escapes them in JSON
@@ -68,7 +68,7 @@ class _Form:
     """How texts name a credential and give its value.
 
     :ivar hints: where none of them is in a text, in small letters, the pattern cannot be either.
-    :ivar pattern: the last group that has matched is what is taken out; all of it where it has none.
+    :ivar pattern: its last group that has matched is removed; all of the match where it has none.
     :ivar spares: says of a match whether its value is no credential.
     """
 
@@ -88,7 +88,7 @@ def _nothing(_: re.Match[str]) -> bool:
 
 
 def _an_ordinary_word(found: re.Match[str]) -> bool:
-    """It stands for a value, or tells what kind of value there is."""
+    """Whether it is a placeholder, or names a kind of value."""
     said = found[found.lastindex or 0]
     bare = said.strip(_AROUND)
     return not bare or bare.lower() in COMMON or any(map(_PLACEHOLDER.fullmatch, (bare, said)))
@@ -132,7 +132,7 @@ def _a_word(found: re.Match[str]) -> bool:
 
 _NAMES = ("key", "token", "secret", "passw", "passp", "credential", "sig", "session")
 _FORMS = (
-    # A header, with whatever its scheme says, up to the end of the line or of the quotes around it.
+    # A header, with its scheme and credentials, up to the end of the line or of the quotes around it.
     _Form(
         ("authorization",),
         re.compile(rf"authorization{_MARK}{_QUOTES}(digest[ \t][^\r\n]++|[^\"'\\\r\n]++)", re.IGNORECASE),
@@ -210,7 +210,7 @@ class Redactor:
         return cut(text, spans, shown)
 
     def mask(self, text: str) -> tuple[str, int]:
-        """A text without known values and tokens, and how many there were; what merely looks random or is named stays.
+        """Return a text without known values and tokens, and their number; texts that only look random stay.
 
         It is for texts that somebody works with, such as results.
         """
@@ -232,7 +232,7 @@ class Redactor:
 
 
 def quoted(text: str, hidden: Iterable[str]) -> str:
-    """What a program says, without the secrets that it was given, however short, and without what looks like one."""
+    """Return a program's output without the secrets it was given, however short, and without texts like secrets."""
     redactor = Redactor()
     redactor.learn(hidden)
     made = redactor.redact(text)
@@ -297,7 +297,7 @@ def _in_url(text: str) -> Iterator[str]:
 
 
 def _in_html(text: str) -> Iterator[str]:
-    # Only what stands in an attribute has its quotes escaped, by one of two numbers.
+    # Only attributes have their quotes escaped, by one of two numbers.
     inner = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     yield inner
     for apostrophe in ("&#39;", "&#x27;"):
@@ -305,7 +305,7 @@ def _in_html(text: str) -> Iterator[str]:
 
 
 def _in_base64(text: str) -> Iterator[str]:
-    """What is its own of a text in base64, wherever in what is encoded it stands; in both alphabets."""
+    """Return the parts of a text's base64 that do not depend on its position, in both alphabets."""
     try:
         data = text.encode("utf-8", "surrogateescape")  # a variable may be no UTF-8
     except UnicodeEncodeError:

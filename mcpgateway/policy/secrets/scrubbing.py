@@ -12,7 +12,7 @@ Redact = Callable[[str], str]
 
 
 def scrubbed(value: Any, redact: Redact) -> Any:
-    """A JSON value whose texts have been redacted; what stands under a name for a secret is left out altogether.
+    """Return a JSON value whose texts are redacted; the value of a name for a secret is left out altogether.
 
     All texts are redacted in one go, a line each, since that costs about as much as one of them.
 
@@ -46,7 +46,7 @@ def _put(value: Any, texts: Iterator[str]) -> Any:
         case str():
             return next(texts)
         case dict():
-            # The order in which they were taken out: a name, then what stands under it.
+            # The order in which they were removed: a name, then its value.
             return {next(texts): _member(name, each, texts) for name, each in value.items()}
         case list():
             return [_put(each, texts) for each in value]

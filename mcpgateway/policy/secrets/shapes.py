@@ -1,4 +1,4 @@
-"""What a secret looks like and what bears the name of one: the one table for views, logs, records and results.
+"""The shapes and the names of secrets: the one table for views, logs, records and results.
 
 A *shape* is a token that says whose it is, such as ``ghp_…``.  The *generic shape* is a long run of mixed characters
 that no word, date, identifier or path is.
@@ -15,10 +15,10 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
 
 MASK = "***REDACTED***"
-"""What stands in the place of a secret, wherever it is shown."""
+"""The mask in the place of a secret."""
 
 _KEYS = "api|access|account|auth|encryption|master|private|secret|shared|signing"
-# What bears such a name is a secret, wherever it stands.
+# The value of such a name is a secret, in every place.
 SECRET = re.compile(
     r"secret|token|passw|passphrase|credential|authorization|cookie|bearer"
     rf"|(?:{_KEYS})[-_]?key"
@@ -72,7 +72,7 @@ SHAPES: Mapping[str, str] = {
     "mcpgateway": r"mcpg_[\w-]{16,255}+",
     "JSON Web Token": r"eyJ[\w-]{4,}+\.[\w-]{4,}+(?:\.[\w-]*+)?+",
 }
-"""Tokens that say whose they are; the length is what tells them from words."""
+"""Tokens with the prefix of their issuer; their length distinguishes them from words."""
 
 TOKEN = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(SHAPES.values())})", re.ASCII)
 PRIVATE_KEY = re.compile(
@@ -108,7 +108,7 @@ _PATH = frozenset("/\\")
 # Of a URL with a user.
 _PASSWORD = re.compile(r"://[^\s/?#@:]*+:([^\s/?#@]++)@")
 
-# What looks like a key is one, whatever its name: long, without blanks, of letters and digits.
+# A text that looks like a key is one, whatever its name: long, without blanks, of letters and digits.
 _KEY = re.compile(r"(?=\S*[A-Za-z])(?=\S*\d)[^\s/~]\S{15,}")
 
 
@@ -152,7 +152,7 @@ def _is_digest(text: str, found: re.Match[str]) -> bool:
 
 
 def without_tokens(text: str) -> str:
-    """A text without tokens, private keys and what has the generic shape."""
+    """Return a text without tokens, private keys and texts of the generic shape."""
     spans = sorted((*shaped(text), *generic(text)))
     return cut(text, spans) if spans else text
 
@@ -201,7 +201,7 @@ def _secret_lines(name: str, value: str) -> Iterator[str]:
         is_address = "://" in line and "@" not in line  # an error without it helps nobody
         if len(line) >= NAMED_CHARS if is_named else _KEY.fullmatch(line) and not is_address:
             yield line
-        # A program tells of the password alone, too.
+        # Programs print the password alone, too.
         for found in _PASSWORD.finditer(line):
             yield from (each for each in {found[1], unquote(found[1])} if len(each) >= NAMED_CHARS)
 
