@@ -53,7 +53,7 @@ class Options(usage.Options):
     ]
     optFlags = [
         ["demo", None, "Serve the two demo servers too."],
-        ["adopt", None, "Lead the clients of this machine here, as clients apply does."],
+        ["adopt", None, "Enrol the files of this machine's clients, as clients apply does."],
         ["no-auth", None, "Programs of this user on this machine need no token, whatever they change."],
         ["no-adopt", None, "Change no client's file, whatever the configuration says."],
         [

@@ -29,7 +29,7 @@ LEDGER = "ledger"
 HINT = "mcpgateway clients plan shows how, and apply enrols them"
 
 
-def give_back(globals_: Globals) -> Report | None:
+def restore(globals_: Globals) -> Report | None:
     """Put the clients' own entries back, until the gateway is started again; None where nothing uses the gateway.
 
     A file that cannot be changed at the moment, perhaps because its client is writing it, is tried again for a while.
@@ -39,16 +39,16 @@ def give_back(globals_: Globals) -> Report | None:
         return None
     from attrs import evolve
 
-    given = _given_back(globals_)
+    given = _restored(globals_)
     ends = monotonic() + PATIENCE_S
     while given.errors and monotonic() < ends:
         sleep(AGAIN_S)
-        again = _given_back(globals_)
+        again = _restored(globals_)
         given = evolve(again, files=(*(each for each in given.files if not each.error), *again.files))
     return given
 
 
-def _given_back(globals_: Globals) -> Report:
+def _restored(globals_: Globals) -> Report:
     from mcpgateway.clientfiles import enrolment
     from mcpgateway.clientfiles.report import FileReport, Report
     from mcpgateway.errors import ConfigError
@@ -59,7 +59,7 @@ def _given_back(globals_: Globals) -> Report:
         return Report((FileReport("", "", "", error=str(why)),))
 
 
-def lead_here(globals_: Globals, adopt: str | None, options: list[str]) -> list[Report]:
+def enrol(globals_: Globals, adopt: str | None, options: list[str]) -> list[Report]:
     """Enrol clients at the gateway that runs: those that were enrolled before, and others where that is wanted.
 
     :param adopt: what was said on the command line, in place of the configuration.
@@ -77,7 +77,7 @@ def lead_here(globals_: Globals, adopt: str | None, options: list[str]) -> list[
         if adopt == ALWAYS or _can_ask(globals_):
             reports.append(_others(globals_, environ, adopt))
     except ConfigError as why:
-        fail(f"the gateway runs, but clients cannot be led to it: {why}")
+        fail(f"the gateway runs, but clients' files cannot be enrolled: {why}")
     return [each for each in reports if each is not None]
 
 
@@ -108,7 +108,7 @@ def named_in(options: list[str]) -> frozenset[str]:
 
 
 def follow(globals_: Globals, options: list[str]) -> Report | None:
-    """Lead entries to the port that the gateway has now; None where nothing uses the gateway.
+    """Rewrite enrolled entries to the port that the gateway has now; None where nothing uses the gateway.
 
     :raise Trouble: the configuration or the ledger cannot be used.
     """
@@ -123,7 +123,7 @@ def follow(globals_: Globals, options: list[str]) -> Report | None:
             return None
         return sync.sync(globals_.home, environ)
     except ConfigError as why:
-        fail(f"the gateway runs, but clients' files could not be gone through: {why}")
+        fail(f"the gateway runs, but clients' files could not be brought up to date: {why}")
 
 
 def _resumed(globals_: Globals, environ: Mapping[str, str]) -> Report | None:
@@ -170,7 +170,7 @@ def _is_agreed(globals_: Globals, servers: Mapping[str, tuple[str, ...]]) -> boo
     say(f"{_counted(servers)} could use the gateway:")
     for path, titles in servers.items():
         say(f"  {visible(path)}: {', '.join(map(visible, titles))}")
-    agrees = confirm("Lead them to it? (`mcpgateway stop` restores them)", default=False)
+    agrees = confirm("Enrol them? (`mcpgateway stop` restores them)", default=False)
     if not agrees:
         _keep(globals_.home, servers)
         say(HINT, dim=True)

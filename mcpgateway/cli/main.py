@@ -25,9 +25,11 @@ RUNNING, SERVERS, CLIENTS, CONFIGURATION, PROGRAM = (
     "This program",
 )
 COMMANDS = {
-    "start": CommandInfo("gateway:start", "start the gateway, and lead clients to it", RUNNING),
-    "stop": CommandInfo("gateway:stop", "give clients their own entries back, and end the gateway", RUNNING),
-    "restart": CommandInfo("gateway:restart", "end the gateway and start it with the same options", RUNNING),
+    "start": CommandInfo("gateway:start", "start the gateway, and enrol clients' files", RUNNING),
+    "stop": CommandInfo("gateway:stop", "restore clients' files, and stop the gateway", RUNNING),
+    "restart": CommandInfo(
+        "gateway:restart", "restart the gateway with the same options; sessions are kept", RUNNING
+    ),
     "status": CommandInfo("status:status", "say whether the gateway runs, and what it serves", RUNNING),
     "health": CommandInfo("status:health", "print the numbers of a running gateway and its servers", RUNNING),
     "stats": CommandInfo(
@@ -43,7 +45,7 @@ COMMANDS = {
     "sessions": CommandInfo("sessions:sessions", "see who uses the gateway, and end sessions", RUNNING),
     "dump": CommandInfo("dump:dump", "print all that the gateway is doing, to look for a fault", RUNNING),
     "shutdown": CommandInfo(
-        "dump:shutdown", "have the gateway end as SIGTERM does, here or elsewhere", RUNNING
+        "dump:shutdown", "stop the gateway as SIGTERM does, on this machine or another", RUNNING
     ),
     "wait": CommandInfo("readiness:wait", "start servers, and wait until they can be called", SERVERS),
     "preflight": CommandInfo(
@@ -76,11 +78,11 @@ COMMANDS = {
     "validate": CommandInfo(
         "validate:validate", "try a server: connect, list its tools, ping it, end it", SERVERS
     ),
-    "clients": CommandInfo("clients:clients", "lead clients' own files here, and restore them", CLIENTS),
+    "clients": CommandInfo("clients:clients", "enrol clients' own files, and restore them", CLIENTS),
     "disable": CommandInfo(
-        "clients:disable", "give the clients their own servers back, and keep running", CLIENTS
+        "clients:disable", "restore all clients' files until enable; the gateway keeps running", CLIENTS
     ),
-    "enable": CommandInfo("clients:enable", "enrol them again", CLIENTS),
+    "enable": CommandInfo("clients:enable", "enrol the files again that disable has restored", CLIENTS),
     "install-claude-code": CommandInfo(
         "install:install", "give Claude Code an entry for every server", CLIENTS
     ),
@@ -98,16 +100,14 @@ COMMANDS = {
     "credential": CommandInfo(
         "credential:credential", "take passwords from a KeePass database, and list them", CONFIGURATION
     ),
-    "completion": CommandInfo(
-        "completion:completion", "print what makes a shell complete commands and options", PROGRAM
-    ),
-    aliases.WITH: CommandInfo("configured:with_", "run a command with a configuration that is named", ""),
+    "completion": CommandInfo("completion:completion", "print the completion script of a shell", PROGRAM),
+    aliases.WITH: CommandInfo("configured:with_", "run a command with a named configuration", ""),
     "daemon": CommandInfo("daemon:daemon", "start and end the gateway, in the words of mcp-ctl", ""),
     "marketplace": CommandInfo(
         "marketplace:marketplace", "clear up what mcp-ctl has left in Claude Code", ""
     ),
     "version": CommandInfo("version:version", "say which release this is", PROGRAM),
-    "help": CommandInfo("version:help_", "say this", PROGRAM),
+    "help": CommandInfo("version:help_", "list the commands", PROGRAM),
 }
 # These may also stand behind the command.
 ANYWHERE: tuple[str, ...] = ("--home", "--url", "--api-url", "--token-file", "--auth-token-file")
@@ -187,7 +187,7 @@ def guarded(work: Callable[[], Any], *, as_json: bool) -> int:
         trouble.tell(as_json=as_json)
         return trouble.code
     except OSError as why:
-        # What no command knows of is a stdout that takes no more, as on a full disk; its buffer is not tried once more.
+        # stdout takes no more, as on a full disk; the buffer is not flushed again at exit.
         sys.stdout = _nowhere("w")
         Trouble(str(why)).tell(as_json=False)
         return FAILED
@@ -195,7 +195,7 @@ def guarded(work: Callable[[], Any], *, as_json: bool) -> int:
 
 
 def _open_what_is_closed() -> None:
-    # Whoever has started us may have closed one of them (<&-), and no command is to find None there.
+    # The caller may have closed one of them (<&-); commands expect files, not None.
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, _nowhere(mode))

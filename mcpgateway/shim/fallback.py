@@ -119,7 +119,7 @@ def _lines(begun: bytearray, data: bytes) -> list[bytes]:
     return found
 
 
-class Understudy:
+class FallbackProcess:
     """The original as a child, after the gateway has gone for good: bytes pass through from now on.
 
     :ivar pid: of the child.
@@ -142,17 +142,17 @@ class Understudy:
         posix.close(inner_out)
         posix.set_blocking(self._to, False)
         self._pending = bytearray()
-        self._swallowed: str | None = None
-        self._unsaid = bytearray()
-        self._ledger = WaitingRequests()
+        self._hidden_answer: str | None = None
+        self._unread = bytearray()
+        self._requests = WaitingRequests()
         self._is_stdin_over = False
         self._has_ended = False
         self.status = 0
 
-    def rehearse(self, hello: Line | None, initialized: Line | None) -> None:
+    def replay_handshake(self, hello: Line | None, initialized: Line | None) -> None:
         """Tell the child what the client has said to the gateway at the beginning; the client knows the answer."""
         if hello is not None:
-            (self._swallowed,) = hello.ids
+            (self._hidden_answer,) = hello.ids
             self._pending += hello.text + b"\n"
             if initialized is not None:
                 self._pending += initialized.text + b"\n"
@@ -160,7 +160,7 @@ class Understudy:
     def take(self, lines: list[Line], rest: bytes) -> None:
         """What the client has said since, and the beginning of its next line."""
         data = b"".join(line.text + b"\n" for line in lines) + rest
-        self._ledger.asked(data)
+        self._requests.asked(data)
         self._pending += data
 
     def run(self) -> int:
@@ -171,13 +171,13 @@ class Understudy:
         self._loop.run()
         if not self._has_ended:
             _, self.status = posix.waitpid(self.pid, 0)
-        self._answer_in_its_place()
+        self._answer_the_rest()
         return self.status
 
-    def _answer_in_its_place(self) -> None:
-        if self._ledger.waiting and self._ledger.is_inside_a_line:
+    def _answer_the_rest(self) -> None:
+        if self._requests.waiting and self._requests.is_inside_a_line:
             self._output.say_bytes(b"\n")
-        for each in self._ledger.waiting:
+        for each in self._requests.waiting:
             self._output.say(jsontext.error(each, "The original command has ended without an answer"))
 
     def _look(self) -> None:
@@ -222,7 +222,7 @@ class Understudy:
     def _client_said(self, mask: int) -> None:
         data = posix.read(STDIN, PIECE)
         self._is_stdin_over = not data
-        self._ledger.asked(data)
+        self._requests.asked(data)
         if self._to >= 0:
             self._pending += data
         self._regulate()
@@ -247,7 +247,7 @@ class Understudy:
         if not data:
             self._loop.forget(self._from)
             self._loop.stop()
-        elif self._swallowed is None:
+        elif self._hidden_answer is None:
             self._tell(data)
         else:
             self._look_for_the_answer(data)
@@ -255,21 +255,21 @@ class Understudy:
             self._loop.forget(self._from)
 
     def _look_for_the_answer(self, data: bytes) -> None:
-        self._unsaid += data
-        while self._swallowed is not None:
-            line, end, rest = self._unsaid.partition(b"\n")
+        self._unread += data
+        while self._hidden_answer is not None:
+            line, end, rest = self._unread.partition(b"\n")
             if not end:
                 return
-            self._unsaid = rest
+            self._unread = rest
             if self._is_the_answer(bytes(line)):
-                self._swallowed = None
+                self._hidden_answer = None
             else:
                 self._tell(bytes(line) + b"\n")
-        self._tell(bytes(self._unsaid))
-        self._unsaid.clear()
+        self._tell(bytes(self._unread))
+        self._unread.clear()
 
     def _tell(self, data: bytes) -> None:
-        self._ledger.answered(data)
+        self._requests.answered(data)
         self._output.say_bytes(data)
 
     def _is_the_answer(self, line: bytes) -> bool:
@@ -278,4 +278,4 @@ class Understudy:
         except jsontext.Unreadable:
             return False
         is_answer = isinstance(message, dict) and "method" not in message
-        return is_answer and jsontext.identifier(message) == self._swallowed
+        return is_answer and jsontext.identifier(message) == self._hidden_answer

@@ -173,8 +173,8 @@ class Shim:
                 ignores_interrupts=self._ignores_interrupts,
                 reason=self._reason,
             )
-        if self._client.understudy is not None:
-            return self._as_the_understudy_ended()
+        if self._client.fallback is not None:
+            return self._fallback_ended()
         # A client that has closed stdin may read on; one that has sent a signal does not wait.
         is_patient = self._client.has_left and not self._is_signalled
         self._client.output.flush(PENDING_S if is_patient else GOODBYE_S)
@@ -213,9 +213,9 @@ class Shim:
 
     def _signalled(self, number: int) -> None:
         self._is_signalled = True
-        understudy = self._client.understudy
-        if understudy is not None:
-            understudy.signal(number)
+        fallback = self._client.fallback
+        if fallback is not None:
+            fallback.signal(number)
         elif self._fate == UNDECIDED:
             self._decide(LEFT)
         else:
@@ -234,8 +234,8 @@ class Shim:
 
     def deserted(self) -> None:
         """The gateway is of no use any more: let the original go on in its place, where there is one."""
-        if self._original and self._client.understudy is None:
-            from mcpgateway.shim.fallback import Understudy
+        if self._original and self._client.fallback is None:
+            from mcpgateway.shim.fallback import FallbackProcess
 
             self._remarks.say(
                 "the gateway or its server does not come back; the original command goes on in its place"
@@ -243,19 +243,19 @@ class Shim:
             pipe = self._pipe
             lines = pipe.waiting()
             pipe.abandon()
-            understudy = Understudy(
+            fallback = FallbackProcess(
                 self._loop, self._original, self._client.output, ignores_interrupts=self._ignores_interrupts
             )
-            understudy.rehearse(pipe.hello, pipe.initialized)
+            fallback.replay_handshake(pipe.hello, pipe.initialized)
             # What has been rehearsed may be waiting for the gateway as well.
             told = pipe.initialized if pipe.hello is not None else None
-            self._client.replaced(understudy, [each for each in lines if each is not told])
+            self._client.replaced(fallback, [each for each in lines if each is not told])
             self._loop.stop()
 
-    def _as_the_understudy_ended(self) -> int:
-        understudy = self._client.understudy
-        assert understudy is not None
-        status = understudy.run()
+    def _fallback_ended(self) -> int:
+        fallback = self._client.fallback
+        assert fallback is not None
+        status = fallback.run()
         self._client.output.flush(FLUSH_S)
         if posix.WIFSIGNALED(status):
             number = posix.WTERMSIG(status)
@@ -267,13 +267,13 @@ class Shim:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mcpgateway.shim.fallback import Understudy
+    from mcpgateway.shim.fallback import FallbackProcess
 
 
 class ClientSide:
     """What the pipe knows of the client: lines in, lines out, neither faster than the other side takes them.
 
-    :ivar understudy: the original, since it has taken the gateway's place.
+    :ivar fallback: the original, since it has taken the gateway's place.
     :ivar has_left: it has closed our stdin.
     """
 
@@ -284,7 +284,7 @@ class ClientSide:
         self._loop = loop
         self._has_begun = False
         self.has_left = False
-        self.understudy: Understudy | None = None
+        self.fallback: FallbackProcess | None = None
         self.input = Input(loop, self._line, self._too_long, self._ended)
         self.output = Output(loop, self._relieved, self._closed)
 
@@ -294,11 +294,11 @@ class ClientSide:
         self.output.begin()
         self.input.resume()
 
-    def replaced(self, understudy: Understudy, lines: list[Line]) -> None:
+    def replaced(self, fallback: FallbackProcess, lines: list[Line]) -> None:
         """The original goes on with what the client has said, and is told what it says from now on."""
         self.input.pause()
-        understudy.take(lines, bytes(self.input.rest))
-        self.understudy = understudy
+        fallback.take(lines, bytes(self.input.rest))
+        self.fallback = fallback
 
     def say(self, message: bytes) -> None:
         """Tell the client one message."""
@@ -308,7 +308,7 @@ class ClientSide:
 
     def hold(self, *, is_held: bool) -> None:
         """Whether to read nothing from the client for now."""
-        if self.understudy is not None or not self._has_begun:
+        if self.fallback is not None or not self._has_begun:
             return
         if is_held:
             self.input.pause()
@@ -347,11 +347,11 @@ class ClientSide:
 
     def _relieved(self) -> None:
         self.pipe.hold(is_held=False)
-        if self.understudy is not None:
-            self.understudy.relieved()
+        if self.fallback is not None:
+            self.fallback.relieved()
 
     def _closed(self) -> None:
-        if self.understudy is not None:
-            self.understudy.deserted()
+        if self.fallback is not None:
+            self.fallback.deserted()
         else:
             self._shim.leave()

@@ -848,9 +848,9 @@ class AdoptionTests:
         """On a terminal it is asked, and once."""
         path, original = client_file(home)
         said = self.on_a_terminal(home, b"y\n" if agrees else b"n\n", "start")
-        assert "Lead them to it?" in said
+        assert "Enrol them?" in said
         assert (path.read_text() != original) is agrees
-        assert "Lead them to it?" not in self.on_a_terminal(home, b"", "start")
+        assert "Enrol them?" not in self.on_a_terminal(home, b"", "start")
 
     def on_a_terminal(self, home, answer, *words):
         """Run a command as a person does."""

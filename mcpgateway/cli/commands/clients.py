@@ -151,7 +151,7 @@ def plan(globals_: Globals, /, **said: Any) -> None:
 )
 @click.pass_context
 def apply(context: click.Context, /, *, yes: bool, check: bool, **said: Any) -> None:
-    """Lead clients to the gateway.
+    """Enrol clients' files, so that their servers are served by the gateway.
 
     Their own servers are put back by `undo`, and by `mcpgateway stop` until the next start.
     """
@@ -176,7 +176,7 @@ def apply(context: click.Context, /, *, yes: bool, check: bool, **said: Any) -> 
 @click.argument("path", type=click.Path(), metavar="PATH")
 @click.pass_context
 def register(context: click.Context, path: str) -> None:
-    """Lead the clients' files of a project here; the same as `apply --project PATH --yes`."""
+    """Enrol the clients' files of a project; the same as `apply --project PATH --yes`."""
     context.invoke(
         apply, yes=True, check=False, project=path, names=(), servers=(), file="", mode=None, helper=False
     )
@@ -232,7 +232,7 @@ def deadman(context: click.Context, after: float) -> None:
 @click.command()
 @click.pass_context
 def disable(context: click.Context) -> None:
-    """Give all clients their own servers back until `enable`; the gateway keeps running."""
+    """Restore all clients' files until `enable`; the gateway keeps running."""
     from mcpgateway.clientfiles import enrolment
 
     globals_: Globals = context.obj
@@ -243,9 +243,9 @@ def disable(context: click.Context) -> None:
 @click.command()
 @click.pass_context
 def enable(context: click.Context) -> None:
-    """Lead all clients to the gateway again that `disable` gave back.
+    """Enrol all files again that `disable` has restored.
 
-    Exit code 2 where no gateway answers that they could be led to; nothing is changed then.
+    Exit code 2 where no gateway answers; nothing is changed then.
     """
     from mcpgateway.cli.client import Away, GatewayClient
     from mcpgateway.clientfiles import enrolment
@@ -302,7 +302,7 @@ def _is_agreed(globals_: Globals, found: _Planned) -> bool:
     from mcpgateway.cli.client_tables import tell_planned
 
     tell_planned(*found)
-    return confirm("Lead these clients to the gateway?", default=False)
+    return confirm("Enrol these files?", default=False)
 
 
 def _told(globals_: Globals, report: Report) -> int:

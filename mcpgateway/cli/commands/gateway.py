@@ -1,4 +1,4 @@
-"""Commands that start the gateway, end it, and start it anew."""
+"""Commands that start, stop and restart the gateway."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from mcpgateway.cli.client_files import (
     ASK,
     NEVER,
     NO_ADOPT,
+    enrol,
     follow,
-    give_back,
-    lead_here,
     named_in,
+    restore,
     tell,
 )
 from mcpgateway.cli.console import DONE, FAILED, answer, emit, fail, only_here, say, spinner
@@ -89,7 +89,7 @@ def start(
     wait: float,
     end_duplicates: bool,
 ) -> int:
-    """Start the gateway, and lead clients to it; words behind -- are options of `twistd mcpgateway`.
+    """Start the gateway, and enrol clients' files; words behind -- are options of `twistd mcpgateway`.
 
     It stays until `mcpgateway stop`; when it crashes it is started again.  One that runs already is left as it is, and
     one that crashed and has not been stopped gets the options it had, unless others are given.
@@ -97,7 +97,7 @@ def start(
     globals_: Globals = context.obj
     only_here(globals_, "start")
     options = _options(port, config, behind(context))
-    # One that has crashed is wanted as it was: clients' files lead to its port.
+    # A gateway that has crashed is started with its former options: clients' files name its port.
     former = [] if options or gateway_pid(globals_.home) else startup.read_wanted(globals_.home) or []
     if former:
         _remark(f"as it was started before: {shlex.join(former)}; mcpgateway stop forgets that")
@@ -114,7 +114,7 @@ def start(
     value = _told(globals_, begun)
     if not globals_.as_json:
         _tell(value)
-    reports = lead_here(globals_, adopt, options)
+    reports = enrol(globals_, adopt, options)
     if any(each.is_changed for each in reports):
         value = {**value, "servers": _served(globals_) or value["servers"]}
     if not globals_.as_json:
@@ -217,12 +217,12 @@ def _served(globals_: Globals) -> list[str]:
 @click.option("--force", is_flag=True, help="End it even where a client's file cannot be restored.")
 @click.pass_obj
 def stop(globals_: Globals, *, timeout: float, force: bool) -> int:
-    """Give clients their own entries back, and end the gateway."""
+    """Restore clients' files, and stop the gateway."""
     only_here(globals_, "stop")
     home = globals_.home
     pid = gateway_pid(home)
     had_state = read_state(home).exists
-    given = give_back(globals_)
+    given = restore(globals_)
     if pid and given is not None and given.errors and not force:
         tell([given])
         fail(
@@ -268,7 +268,7 @@ def stop(globals_: Globals, *, timeout: float, force: bool) -> int:
 def restart(
     context: click.Context, *, port: int | None, config: str | None, wait: float, timeout: float
 ) -> None:
-    """Have the gateway begin anew, with the options it was started with; clients and sessions notice a pause at most.
+    """Restart the gateway with the options it was started with; sessions are kept, and calls wait.
 
     Options, and words behind --, replace all that it was started with.
     """

@@ -53,7 +53,7 @@ Examples:
 )
 @click.pass_obj
 def generate_config(globals_: Globals, client: str, servers: tuple[str, ...], form: str, output: str) -> None:
-    """Print a client's file that leads to every server of the gateway.
+    """Print a client's file that has every server of the gateway.
 
     Into a FILE that is there the entries are put beside what it holds, and what it was is copied to
     FILE.backup.MILLISECONDS.

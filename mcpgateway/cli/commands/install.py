@@ -33,7 +33,7 @@ def install(context: click.Context, *, mode: str, scope: str, dry_run: bool, che
             refresh_token: bool) -> None:  # fmt: skip
     """Give Claude Code an entry for every server of the gateway.
 
-    To lead the entries that are there already to the gateway, use: mcpgateway clients apply --client claude-code. Both
+    To enrol the entries that are there already, use: mcpgateway clients apply --client claude-code. Both
     are undone by: mcpgateway clients undo.
 
     Exit code 3: --check-only has found a difference. 4: it did not work, and everything is as it was.
@@ -79,7 +79,7 @@ def _tell(path: str, found: Drift, verb: str) -> None:
     for each in found.changes:
         say(f"{each.road[-1]}: {verb}")
     for each in found.foreign:
-        say(f"{each.road[-1]}: is there already and leads elsewhere; left as it is", fg="yellow")
+        say(f"{each.road[-1]}: is there already and is another server; left as it is", fg="yellow")
     if not found.changes:
         say(f"{path} is as it should be" + (" but for that" if found.foreign else ""))
     elif verb == "written":

@@ -26,7 +26,7 @@ HELP, VERSION = ("--help", "-h"), "--version"
 )
 @click.option("--listen", metavar="ENDPOINT", help="A further Twisted endpoint to listen on; repeatable.")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warn, error or critical.")
-@click.option("--adopt", is_flag=True, help="Lead the clients of this machine here.")
+@click.option("--adopt", is_flag=True, help="Enrol the files of this machine's clients.")
 @click.option("--no-adopt", is_flag=True, help="Change no client's file, whatever the configuration says.")
 @click.option(
     "--managed",

@@ -253,12 +253,12 @@ def _tell(found: _Found, home: str) -> None:
             say("Next:    mcpgateway start, or mcpgateway stop to give clients their own servers back")
     elif found.state == HIDDEN:
         say("Status:  ", styled("cannot be told", fg="yellow"))
-        say(f"GatewayState:   {home}/{FILE}: {found.left.trouble}")
+        say(f"State:   {home}/{FILE}: {found.left.trouble}")
         say("Next:    look whose it is; --home names another home")
     else:
         say("Status:  ", styled("DEAD (stale state)", fg="red"))
         if found.left.trouble:
-            say(f"GatewayState:   {found.left.trouble}")
+            say(f"State:   {found.left.trouble}")
         else:
             say(f"PID:     {found.left.pid} {_fate(found.left.pid)}")
         _tell_return(found)
@@ -277,11 +277,12 @@ def _tell_client(each: dict[str, Any], more: str = "") -> None:
 
 
 def _tell_clients_left(found: _Found) -> None:
-    """Say how clients are that are led to a gateway that does not run."""
+    """Print the clients whose files are enrolled while no gateway runs."""
     for each in found.clients:
         is_away = each.get("mode") != "fail-open"
         _tell_client(
-            each, more=" is led to it, where nobody answers" if is_away else " runs them by itself meanwhile"
+            each,
+            more=" uses the gateway, which does not answer" if is_away else " runs them by itself meanwhile",
         )
     if found.restores_in is not None and any(not each.get("given_back") for each in found.clients):
         say(f"Return:  clients get their own servers back in {format_duration(found.restores_in)}")
@@ -315,7 +316,7 @@ def _tell_running(found: _Found, home: str) -> None:
     for each in found.clients:
         _tell_client(each)
     if found.left.trouble:
-        say(f"GatewayState:   {found.left.trouble}")
+        say(f"State:   {found.left.trouble}")
     if found.state == SILENT:
         say(f"Next:    {BUSY}; its log is {home}/logs/{LOG}")
 

@@ -154,7 +154,7 @@ def enable(globals_: Globals, *, reroutes: bool | None) -> int:
 def disable(globals_: Globals) -> int:
     """Let clients on this machine need none; those elsewhere always do.
 
-    Clients that `enable` has enrolled by a command are led as they were before.
+    Clients that `enable` has enrolled by a command are enrolled as they were before.
     """
     found = _require(globals_, is_required=False)
     report = None
@@ -193,7 +193,7 @@ def _changed(work: Callable[[], T]) -> T:
 def _tell_cut_off(cut: tuple[CutOff, ...]) -> None:
     from mcpgateway.config.document import visible
 
-    say("These lead here by URL, without a token, and are cut off:")
+    say("These use the gateway by URL, without a token, and are cut off:")
     for each in cut:
         say(f"  {each.title} ({visible(each.path)}): {', '.join(map(visible, each.servers))}")
 
@@ -201,7 +201,7 @@ def _tell_cut_off(cut: tuple[CutOff, ...]) -> None:
 def _is_agreed(globals_: Globals) -> bool:
     if globals_.as_json or not (is_terminal() and sys.stdin.isatty()):
         return False
-    return confirm("Lead them here by a command that has the token?", default=True)
+    return confirm("Enrol them by a command that has the token?", default=True)
 
 
 def _tell_report(report: Report | None) -> None:

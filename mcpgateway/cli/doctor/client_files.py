@@ -1,4 +1,4 @@
-"""Clients' own files: what uses the gateway in them, and whether it gets there."""
+"""Clients' files: the entries that use the gateway, and whether they reach it."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ DEAD = problem(
 ELSEWHERE = problem(
     "wiring.port",
     "An entry leads to a port of this machine where nobody listens, as after the gateway's port was changed.",
-    "mcpgateway clients apply leads it to the port of today",
+    "mcpgateway clients apply writes the port of today",
 )
 WRITE_ANEW = "put the server's own entry there, and mcpgateway clients apply enrols it"
 NOBODY = problem(
@@ -143,7 +143,7 @@ NO_PROGRAM = problem(
     "An entry starts the gateway's program by a path where there is none, as after it was installed anew.",
     "mcpgateway clients apply writes the path of today",
 )
-# What is known of clients that do not take any form; the reason is told.
+# Clients that take entries in one form only, and what they do with others.
 STRICT = {
     "claude-code": "passes over a URL without a type",
     "windsurf": "connects to nothing but a serverUrl",
@@ -203,7 +203,7 @@ def _misled(world: DoctorContext, seen: Seen) -> Iterator[DoctorFinding]:
     for each in seen.listed:
         if each.kind is FileKind.REMOTE and (port := _other_port(each)) and not world.holders(port):
             text = f"{seen.site.dialect.title}: {visible(each.title)} leads to port {port} of this machine"
-            # What the ledger does not know is nobody's to rewrite.
+            # `clients apply` rewrites only entries that the ledger knows.
             advice = (
                 ""
                 if each.road in known
@@ -305,7 +305,7 @@ UNAPPROVED = note(
 
 
 def claude(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """What Claude Code has written down about servers of the gateway's."""
+    """Whether Claude Code's own records keep it from the gateway's servers."""
     found = [*_needs_auth(world), *_claude_lock(world), *_unapproved(world)]
     yield from found or [fine("claude", "Claude Code has nothing against the gateway's servers")]
 

@@ -1,29 +1,60 @@
-"""What the checks look at, each part read once, when the first check asks for it."""
+"""The machine that the checks look at; each part is read once, when the first check needs it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from urllib.parse import unquote
 
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 
-from mcpgateway.cli.doctor.processes import UserProcess, user_processes
 from mcpgateway.clientfiles.files import Detected, FileChoice, Seen, chosen, detect, see
 from mcpgateway.clientfiles.formats.client_format import Base
 from mcpgateway.clientfiles.ledger import Records
 from mcpgateway.clientfiles.machine import Machine, as_it_runs
 from mcpgateway.clientfiles.reader import enrolled_files
 from mcpgateway.errors import ConfigError, GatewayError
+from mcpgateway.interfaces import INSTANCE_MARKER
 from mcpgateway.policy.recorded_answers import FILE_LIMIT, Catalog, NewerListFormat
 from mcpgateway.policy.recorded_answers import read as read_catalog
 from mcpgateway.system import paths, state
 from mcpgateway.system.files import read_text
 from mcpgateway.system.gateway_health import HealthReply, ask_port, ask_socket
+from mcpgateway.system.paths import HOME_VARIABLE
+from mcpgateway.system.process import procfs
 from mcpgateway.system.process.socket_owners import PortHolder, port_holders
 from mcpgateway.system.settings import Examined, LoadOptions, examine
+
+
+@frozen
+class UserProcess:
+    """A process of this user.
+
+    :ivar argv: its command line; it may hold secrets, so it is never shown.
+    :ivar is_of_gateway: whether a gateway has started it.
+    :ivar home: the gateway's home that its environment names; empty where it names none.
+    """
+
+    pid: int
+    parent: int
+    argv: tuple[str, ...] = field(repr=False)
+    is_of_gateway: bool = False
+    home: str = ""
+
+
+def user_processes(proc: str = procfs.PROC) -> Iterator[UserProcess]:
+    """Every process of this user but our own."""
+    for pid in procfs.pids(proc):
+        if pid == os.getpid() or not procfs.is_own(pid, proc):
+            continue
+        parent = procfs.parent(pid, proc)
+        if parent:  # it may have ended by now
+            environ = procfs.environment_of(pid, proc)
+            home = environ.get(HOME_VARIABLE.encode(), b"").decode(errors="replace")
+            argv = tuple(procfs.command_of(pid, proc))
+            yield UserProcess(pid, parent, argv, INSTANCE_MARKER.encode() in environ, home)
 
 
 @define(eq=False, slots=False)
@@ -65,7 +96,7 @@ class DoctorContext:
 
     @cached_property
     def port(self) -> int:
-        """The port clients are led to: the one a gateway of this home has or had, else the configured one."""
+        """The port that clients' files name: of the gateway that runs or ran, else the configured one."""
         told = self.socket.body.get("port")
         if isinstance(told, int) and told > 0:
             return told
@@ -78,14 +109,14 @@ class DoctorContext:
 
     @cached_property
     def socket(self) -> HealthReply:
-        """What the gateway of this home says at its Unix socket."""
+        """The health of the gateway of this home, asked over its Unix socket."""
         from mcpgateway.shim.locations import socket_path
 
         return ask_socket(socket_path(self.environ, self.home))
 
     @cached_property
     def health(self) -> HealthReply:
-        """What is said at the port."""
+        """The health of the gateway that answers at the port."""
         return ask_port(self.port)
 
     @cached_property
@@ -96,7 +127,7 @@ class DoctorContext:
 
     @cached_property
     def records(self) -> Records | None:
-        """What the ledger says; None where it cannot be read."""
+        """The records of the ledger; None where it cannot be read."""
         try:
             return self.machine.records
         except (ConfigError, OSError):
@@ -104,7 +135,7 @@ class DoctorContext:
 
     @cached_property
     def base(self) -> Base:
-        """What makes a URL the gateway's."""
+        """The addresses that make a URL the gateway's."""
         return evolve(self.machine.base, port=self.port)
 
     @cached_property
@@ -131,7 +162,7 @@ class DoctorContext:
 
     @cached_property
     def catalogs(self) -> dict[str, Catalog]:
-        """What servers have said of themselves, as far as it can be read."""
+        """The recorded lists of servers; unreadable ones are left out."""
         found: dict[str, Catalog] = {}
         directory = self.in_home("catalogs")
         names = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
@@ -148,5 +179,5 @@ class DoctorContext:
         return tuple(user_processes(self.proc))
 
     def holders(self, port: int) -> tuple[PortHolder, ...]:
-        """Who listens at a port."""
+        """The processes that listen at a port."""
         return tuple(port_holders(port, self.proc))

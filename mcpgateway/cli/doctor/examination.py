@@ -1,4 +1,4 @@
-"""All checks in their order, what they found, and putting right what can be put right."""
+"""All checks in their order, their findings, and repairs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from mcpgateway.cli.doctor import (
     client_files,
     configuration,
     gateway,
-    isolation,
     ledger,
     machine,
     other_gateways,
@@ -36,7 +35,7 @@ CHECKS: tuple[Check, ...] = (
     *tool_names.CHECKS,
     *machine.CHECKS,
     *other_gateways.CHECKS,
-    *isolation.CHECKS,
+    *machine.LAST,
 )
 """Every check, in the order they are made in: first what decides whether anything works at all."""
 
@@ -61,13 +60,13 @@ def _said(why: Exception) -> str:
 
 
 def kinds() -> tuple[FindingKind, ...]:
-    """Everything that can be found amiss, in the order of the checks."""
+    """The kinds of findings, in the order of the checks."""
     return (*(kind for check in CHECKS for kind in check.kinds), BROKEN)
 
 
 @frozen
 class Mended:
-    """What came of a repair.
+    """The outcome of a repair.
 
     :ivar why: why it did not work; empty where it did, or was only tried out.
     """
@@ -77,7 +76,7 @@ class Mended:
 
 
 def mend(findings: Iterable[DoctorFinding], *, is_dry: bool) -> Iterator[Mended]:
-    """Put right what can be, or only tell what would be."""
+    """Carry out the repairs of findings, or only list them (`is_dry`)."""
     for each in findings:
         if each.repair is None:
             continue
@@ -91,13 +90,13 @@ def mend(findings: Iterable[DoctorFinding], *, is_dry: bool) -> Iterator[Mended]
 
 
 def verdict(findings: Sequence[DoctorFinding]) -> tuple[int, int]:
-    """How many checks passed, and how many problems there are."""
+    """The number of checks that passed, and of problems."""
     levels = [each.level for each in findings]
     return levels.count(Severity.OK), levels.count(Severity.PROBLEM)
 
 
 def as_json(findings: Sequence[DoctorFinding]) -> dict[str, Any]:
-    """What was found, for programs."""
+    """The findings, for programs."""
     passed, issues = verdict(findings)
     return {
         "ok": not issues,

@@ -1,4 +1,4 @@
-"""What a check can find, and what it has found."""
+"""Findings of checks, and their kinds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Severity(Enum):
-    """How bad something is; only problems make the doctor end with exit code 1."""
+    """The severity of a finding; only problems make the doctor end with exit code 1."""
 
     OK = "ok"
     NOTE = "note"
@@ -22,9 +22,9 @@ class Severity(Enum):
 
 @frozen
 class Repair:
-    """Something that can be put right without asking anybody.
+    """A repair that needs no decision of the user.
 
-    :ivar what: what is done, in the words of somebody who is about to do it.
+    :ivar what: the sentence that announces it, such as ``remove PATH``.
     :ivar do: does it; it may raise `OSError` or `ConfigError`.
     """
 
@@ -34,7 +34,7 @@ class Repair:
 
 @frozen
 class DoctorFinding:
-    """One thing that was found.
+    """A finding.
 
     :ivar id: names the kind of it, for programs; the docs list them all.
     :ivar text: what is so, in one line.
@@ -53,7 +53,7 @@ class DoctorFinding:
 
 @frozen
 class FindingKind:
-    """Something that a check can find.
+    """A kind of finding.
 
     :ivar means: what it means, for the docs.
     :ivar advice: what to do, where the finding says nothing better.
@@ -69,23 +69,23 @@ class FindingKind:
     def found(
         self, text: str, *, advice: str = "", repair: Repair | None = None, more: Iterable[str] = ()
     ) -> DoctorFinding:
-        """It has been found."""
+        """Make a finding of this kind."""
         return DoctorFinding(self.id, self.level, text, advice or self.advice, repair, tuple(more))
 
 
 def problem(name: str, means: str, advice: str, *, fixable: bool = False) -> FindingKind:
-    """Declare something that is wrong."""
+    """Declare a kind of problem."""
     return FindingKind(name, Severity.PROBLEM, means, advice, fixable)
 
 
 def note(name: str, means: str, advice: str = "", *, fixable: bool = False) -> FindingKind:
-    """Declare something worth knowing that is no fault."""
+    """Declare a kind of note: worth knowing, and no fault."""
     return FindingKind(name, Severity.NOTE, means, advice, fixable)
 
 
 @frozen
 class Check:
-    """One thing to look at.
+    """A check.
 
     :ivar name: the id of what it finds where all is well, and the first word of the ids of everything else.
     :ivar title: what is looked at.
@@ -100,17 +100,17 @@ class Check:
 
 
 def fine(name: str, text: str, more: Iterable[str] = ()) -> DoctorFinding:
-    """All is well."""
+    """Make the finding of a check that passed."""
     return DoctorFinding(name, Severity.OK, text, more=tuple(more))
 
 
 def counted(number: int, what: str) -> str:
-    """A number of things."""
+    """Return a number with its noun: ``1 server``, ``2 servers``."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def some(names: Iterable[str], limit: int = 5) -> str:
-    """The first of some names, and how many more there are."""
+    """Return the first names, and the number of the others."""
     every = list(names)
     more = len(every) - limit
     return ", ".join(every[:limit]) + (f" and {more} more" if more > 0 else "")

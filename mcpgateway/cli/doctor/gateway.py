@@ -180,7 +180,7 @@ def _stranger(world: DoctorContext) -> int:
         found = running_state.read(world.home)
         if found is not None and found.pid == pid:
             return 0
-    # One that could write neither its state nor its socket has the lock all the same.
+    # A gateway that could write neither its state nor its socket still holds the lock.
     return 0 if _has_holder(world) else pid
 
 

@@ -1,4 +1,4 @@
-"""What the ledger says of clients' files, and whether that is what stands in them."""
+"""The ledger of clients' files: whether it is whole, and agrees with the files."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _recover(home: str) -> None:
 REVERTED = problem(
     "entries.reverted",
     "An entry that was enrolled is the client's own again, as after another program wrote an old version.",
-    "mcpgateway doctor --fix, or mcpgateway clients apply, leads it to the gateway again",
+    "mcpgateway doctor --fix, or mcpgateway clients apply, enrols it again",
     fixable=True,
 )
 REMOVED = note("entries.removed", "An entry that was enrolled was removed by the user; it stays removed.")
@@ -141,7 +141,7 @@ def _disagreements(
         return
     reverted, removed = _changed(adopted, listed)
     if reverted:
-        repair = Repair(f"lead the entries of {path} to the gateway again", partial(_sync, world.home))
+        repair = Repair(f"enrol the entries of {path} again", partial(_sync, world.home))
         text = f"{visible(path)}: {some(map(visible, reverted))} no longer use the gateway"
         yield REVERTED.found(text, repair=repair)
     if removed:

@@ -6,9 +6,8 @@ import os
 import shutil
 from collections.abc import Iterator
 
-from mcpgateway.cli.doctor.context import DoctorContext
+from mcpgateway.cli.doctor.context import DoctorContext, UserProcess
 from mcpgateway.cli.doctor.finding import Check, DoctorFinding, fine, note, problem, some
-from mcpgateway.cli.doctor.processes import UserProcess
 from mcpgateway.clientfiles import immorterm
 from mcpgateway.config.ours import PROGRAMS, original_of
 
@@ -54,12 +53,12 @@ def gateways(world: DoctorContext) -> Iterator[DoctorFinding]:
 
 LEFT = problem(
     "immorterm.left",
-    "immorterm-mcp-gateway has crashed: it has left clients at a port where nobody answers for them.",
-    "mcpgateway clients apply gives them their own servers back and leads them here; clients undo does the first only",
+    "immorterm-mcp-gateway has crashed: clients' files name its port, where no gateway answers.",
+    "mcpgateway clients apply restores their files and enrols them; clients undo only restores them",
 )
 LEADS = note(
     "immorterm.leads",
-    "immorterm-mcp-gateway runs, and clients' files lead to it.",
+    "immorterm-mcp-gateway runs, and clients' files use it.",
     immorterm.ENDS_IT,
 )
 

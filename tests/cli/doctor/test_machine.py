@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from mcpgateway.cli.doctor import machine
-from mcpgateway.cli.doctor.processes import UserProcess
+from mcpgateway.cli.doctor.context import UserProcess
 from tests.support.doctoring import NOW, answers, found, ids, is_fine, world, written
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mcpgateway.cli.doctor.context import UserProcess
 from mcpgateway.cli.doctor.other_gateways import essence
-from mcpgateway.cli.doctor.processes import UserProcess
 from mcpgateway.system.process.socket_owners import PortHolder
 from tests.support.doctoring import answers, found, ids, is_fine, world, written
 

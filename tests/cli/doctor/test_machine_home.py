@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.cli.doctor.processes import UserProcess
+from mcpgateway.cli.doctor.context import UserProcess
 from tests.support.doctoring import found, ids, is_fine, world, written
 
 TWISTD = ("python", "/venv/bin/twistd", "-n", "mcpgateway", "--home")
