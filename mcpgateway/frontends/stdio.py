@@ -26,7 +26,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from attrs import define
 from msgspec import Raw
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IPushProducer
@@ -36,7 +35,6 @@ from zope.interface import implementer
 
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import (
-    Cancelled,
     GatewayError,
     MalformedMessage,
     Refused,
@@ -55,9 +53,9 @@ from mcpgateway.frontends.http.workspace_detection import (
     said_pid,
     said_trace,
 )
+from mcpgateway.frontends.requests_under_way import RequestsUnderWay, error_for
 from mcpgateway.hub.caller import Caller
 from mcpgateway.hub.dispatch import Switchboard
-from mcpgateway.hub.keepalive import Signs
 from mcpgateway.hub.modern_dispatch import Stateless
 from mcpgateway.hub.owners.owners import Owners
 from mcpgateway.hub.sessions import Session
@@ -79,15 +77,6 @@ NO_BATCHES = MalformedMessage(f"Invalid Request: {LATEST_MODERN} has no batches"
 
 class _NotTaken(Exception):
     """The shim has to send a line again, on another connection."""
-
-
-@define(eq=False)
-class _Asked:
-    """A request whose answer is under way, and what it is shown to live by."""
-
-    call: Request
-    is_modern: bool
-    signs: Signs | None = None
 
 
 class _BatchAnswer:
@@ -130,7 +119,7 @@ class ShimConnection:
         self._is_skipping = False
         self._lines: deque[bytes | None] = deque()
         self._taken = 0
-        self._asked: dict[bytes, _Asked] = {}
+        self._requests = RequestsUnderWay(self, door.streams)
         self._is_taking = False
         self._is_beginning = False
         self._is_congested = False
@@ -165,7 +154,7 @@ class ShimConnection:
 
     @property
     def _must_wait(self) -> bool:
-        busy = self._is_beginning or len(self._asked) >= CALLS_LIMIT
+        busy = self._is_beginning or len(self._requests) >= CALLS_LIMIT
         return busy or self._is_congested or self._is_last or self.is_gone
 
     def _go_on(self) -> None:
@@ -202,7 +191,7 @@ class ShimConnection:
             self._hear(message)
         elif self._door.is_disabled():
             self.say(jsonrpc.error_bytes(message.id, DISABLED))
-        elif _key(message.id) in self._asked:
+        elif self._requests.find(message.id) is not None:
             taken = MalformedMessage("Invalid Request: a request with this id is under way already")
             self.say(jsonrpc.error_bytes(message.id, taken))
         elif modern.is_modern(message, None):
@@ -231,7 +220,7 @@ class ShimConnection:
             return
         call = self._call(session, message, sink)
         if sink is self:
-            self._asks(call, is_modern=False)
+            self._requests.add(call)
         try:
             call.token = message.token
             self._door.switchboard.take(call)
@@ -249,7 +238,7 @@ class ShimConnection:
         door, exchange = self._door, self._exchange
         call = self._call(None, message, self)
         call.principal = self._principal
-        self._asks(call, is_modern=True)
+        self._requests.add(call)
         pid = door.owners.living(said_pid(exchange, None))
         server = door.switchboard.scopes.of_principal(self._server, self._principal)
         try:
@@ -258,7 +247,7 @@ class ShimConnection:
             call.caller = Caller(server, self._principal, exchange.caller, pid)
             door.stateless().take(call)
         except UnknownServer:
-            self._forget(call)
+            self._requests.remove(call)
             raise _NotTaken from None
         except GatewayError as why:
             call.sink.failed(call, why)
@@ -295,10 +284,9 @@ class ShimConnection:
         return True
 
     def _hear(self, message: Message) -> None:
-        asked = self._cancelled(message) if message.method == CANCELLED else None
-        if asked is not None and asked.is_modern:
-            self._forget(asked.call)
-            self._door.stateless().cancel(asked.call)
+        call = self._cancelled(message) if message.method == CANCELLED else None
+        if call is not None and call.caller is not None:  # of the modern era
+            self._cancel_modern(call)
             return
         if modern.is_modern(message, None):
             return  # no notification of that era means anything else
@@ -313,20 +301,13 @@ class ShimConnection:
         if message.method == INITIALIZED and self.session is not None:
             self._listen(self.session)
 
-    def _cancelled(self, message: Message) -> _Asked | None:
+    def _cancelled(self, message: Message) -> Request | None:
         identifier = jsonrpc.identifier((message.params or {}).get("requestId"))
-        return self._asked.get(_key(identifier)) if identifier is not None else None
+        return self._requests.find(identifier) if identifier is not None else None
 
-    # What is under way
-
-    def _asks(self, call: Request, *, is_modern: bool) -> None:
-        self._asked[_key(call.id)] = _Asked(call, is_modern)
-        self._door.streams.waiting.add(self)
-
-    def _forget(self, call: Request) -> None:
-        self._asked.pop(_key(call.id), None)
-        if not self._asked:
-            self._door.streams.waiting.discard(self)
+    def _cancel_modern(self, call: Request) -> None:
+        self._requests.remove(call)
+        self._door.stateless().cancel(call)
 
     def answered(self, call: Request, reply: Envelope) -> None:
         """Give the answer to the client, under its own id."""
@@ -334,10 +315,10 @@ class ShimConnection:
 
     def failed(self, call: Request, why: GatewayError) -> None:
         """Tell the client why there is no answer; a client that has cancelled a request waits for none."""
-        self._settle(call, b"" if isinstance(why, Cancelled) else jsonrpc.error_bytes(call.id, why))
+        self._settle(call, error_for(call, why))
 
     def _settle(self, call: Request, body: bytes) -> None:
-        self._forget(call)
+        self._requests.remove(call)
         if body:
             self._write(body)
         self._go_on()
@@ -351,10 +332,7 @@ class ShimConnection:
 
     def progressed(self, call: Request, message: bytes) -> None:
         """Tell a call's progress."""
-        asked = self._asked.get(_key(call.id))
-        if asked is not None and asked.signs is not None:
-            message = asked.signs.follow(call, message)
-        self.say(message)
+        self.say(self._requests.progress(call, message))
 
     def noticed(self, call: Request, message: bytes) -> bool:
         """Say something before a call's answer; false when the client cannot be told."""
@@ -391,12 +369,8 @@ class ShimConnection:
 
     def tick(self) -> None:
         """A second has passed: show that the silent calls live."""
-        for each in list(self._asked.values()):
-            if each.call.token is not None:
-                each.signs = each.signs or Signs(each.call.token)
-                sign = each.signs.tick(each.call.progress)
-                if sign is not None:
-                    self.say(sign)
+        for sign in self._requests.signs():
+            self.say(sign)
 
     # The session
 
@@ -404,7 +378,7 @@ class ShimConnection:
         door, exchange = self._door, self._exchange
         call = Request(None, message, None, self)
         self._leave("its client has begun another")
-        self._asks(call, is_modern=False)
+        self._requests.add(call)
         self._is_beginning = True
         owner = door.owners.living(said_pid(exchange, said_owner(message)))
         if owner is None:
@@ -440,7 +414,7 @@ class ShimConnection:
 
     def _over_with(self, call: Request) -> None:
         self._is_beginning = False
-        self._forget(call)
+        self._requests.remove(call)
         self._go_on()
 
     def _listen(self, session: Session) -> None:
@@ -464,7 +438,7 @@ class ShimConnection:
         self._go_on()
 
     def _end_if_done(self) -> None:
-        if self._asked or self.is_gone:
+        if self._requests or self.is_gone:
             return
         self._over()
         self._tell_shim(b"closing %d" % self._taken)
@@ -475,13 +449,12 @@ class ShimConnection:
         self._over()
         if self._exchange.hung_up:
             self._leave("its client has left")
-        for each in list(self._asked.values()):
-            slot = each.call.session.slot if each.call.session is not None else None
-            if each.is_modern:
-                self._forget(each.call)
-                self._door.stateless().cancel(each.call)
+        for call in self._requests:
+            slot = call.session.slot if call.session is not None else None
+            if call.caller is not None:
+                self._cancel_modern(call)
             elif slot is not None and self.session is None:
-                slot.cancel(each.call, "its client has left")
+                slot.cancel(call, "its client has left")
 
     def _over(self) -> None:
         self._exchange.on_gone = None
@@ -527,13 +500,3 @@ class StdioDoor:
         if session is not None and session.is_unclaimed:
             self.owners.claim(session, exchange.caller.pid, exchange.caller.inode)
         ShimConnection(self, exchange, server, principal, session).open()
-
-
-def _key(identifier: bytes) -> bytes:
-    # The same string can be written in several ways; an integer cannot.
-    if b"\\" not in identifier:
-        return identifier
-    try:
-        return bytes(jsonrpc.raw(jsonrpc.read_string(Raw(identifier), "id", jsonrpc.ID_LIMIT)))
-    except GatewayError:
-        return identifier

@@ -15,7 +15,6 @@ import secrets
 from typing import Any
 from urllib.parse import parse_qs, quote
 
-from attrs import define
 from msgspec import Raw
 from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
@@ -24,7 +23,6 @@ from twisted.python.failure import Failure
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.names import sse_base
 from mcpgateway.errors import (
-    Cancelled,
     GatewayError,
     MalformedMessage,
     SessionRequired,
@@ -42,8 +40,8 @@ from mcpgateway.frontends.http.workspace_detection import (
     said_pid,
     said_trace,
 )
+from mcpgateway.frontends.requests_under_way import RequestsUnderWay, error_for
 from mcpgateway.hub.dispatch import Switchboard
-from mcpgateway.hub.keepalive import Signs
 from mcpgateway.hub.owners.owners import Owners
 from mcpgateway.hub.sessions import Session
 from mcpgateway.interfaces import PARAMS_LIMIT, Request
@@ -57,23 +55,15 @@ INITIALIZE = "initialize"
 ALLOW_GET = b"Allow: GET\r\n"
 
 
-@define(eq=False)
-class _Asked:
-    """A request whose answer is under way, and what it is shown to live by."""
-
-    call: Request
-    signs: Signs | None = None
-
-
 class SseClient:
     """The stream of one client, and the session that lives as long as the stream.
 
     :ivar server: as it is run for its client's workspace.
+    :ivar requests: those whose answers are under way.
     :ivar session: the hub's session; None until its client has said ``initialize``.
     """
 
     __slots__ = (
-        "_asked",
         "_door",
         "_exchange",
         "_is_last",
@@ -82,6 +72,7 @@ class SseClient:
         "id",
         "is_over",
         "principal",
+        "requests",
         "server",
         "session",
     )
@@ -97,7 +88,7 @@ class SseClient:
         self.is_over = False
         self._door = door
         self._exchange = exchange
-        self._asked: dict[bytes, _Asked] = {}
+        self.requests = RequestsUnderWay(self, door.streams)
         self._is_last = False
         self._spoke = door.streams.keep(self)
         exchange.on_gone = self.gone
@@ -111,19 +102,10 @@ class SseClient:
 
     # What is under way
 
-    def asks(self, identifier: bytes) -> bool:
-        """Return whether a request with an id is under way."""
-        return _key(identifier) in self._asked
-
     @property
     def is_beginning(self) -> bool:
         """Whether an ``initialize`` is under way."""
-        return any(each.call.method == INITIALIZE for each in self._asked.values())
-
-    def began(self, call: Request) -> None:
-        """A request is on its way."""
-        self._asked[_key(call.id)] = _Asked(call)
-        self._door.streams.waiting.add(self)
+        return any(each.method == INITIALIZE for each in self.requests)
 
     def answered(self, call: Request, reply: Envelope) -> None:
         """Give the answer to the client, under its own id."""
@@ -131,16 +113,14 @@ class SseClient:
 
     def failed(self, call: Request, why: GatewayError) -> None:
         """Send an error as the response, unless the client has cancelled the request."""
-        self._settle(call, b"" if isinstance(why, Cancelled) else jsonrpc.error_bytes(call.id, why))
+        self._settle(call, error_for(call, why))
 
     def _settle(self, call: Request, body: bytes) -> None:
-        self._asked.pop(_key(call.id), None)
+        self.requests.remove(call)
         if body:
             self.say(body)
-        if not self._asked:
-            self._door.streams.waiting.discard(self)
-            if self._is_last:
-                self._end("the gateway is stopping")
+        if self._is_last and not self.requests:
+            self._end("the gateway is stopping")
 
     # What is said
 
@@ -151,10 +131,7 @@ class SseClient:
 
     def progressed(self, call: Request, message: bytes) -> None:
         """Tell a call's progress."""
-        asked = self._asked.get(_key(call.id))
-        if asked is not None and asked.signs is not None:
-            message = asked.signs.follow(call, message)
-        self.say(message)
+        self.say(self.requests.progress(call, message))
 
     def noticed(self, call: Request, message: bytes) -> bool:
         """Say something before a call's answer; false when the client is not there."""
@@ -170,12 +147,8 @@ class SseClient:
 
     def tick(self) -> None:
         """A second has passed: show that the silent calls live."""
-        for each in list(self._asked.values()):
-            if each.call.token is not None:
-                each.signs = each.signs or Signs(each.call.token)
-                sign = each.signs.tick(each.call.progress)
-                if sign is not None:
-                    self.say(sign)
+        for sign in self.requests.signs():
+            self.say(sign)
 
     # The session
 
@@ -198,7 +171,7 @@ class SseClient:
     def close(self) -> None:
         """End the stream in order: at once if its session has ended, else after the answers that are under way."""
         self._is_last = True
-        if not self._asked or self._door.has_lost(self.session):
+        if not self.requests or self._door.has_lost(self.session):
             self._end("the gateway is stopping")
 
     def gone(self) -> None:
@@ -213,11 +186,11 @@ class SseClient:
         self._exchange.on_gone = None
         self._exchange.finish()
         self.leave(why)
-        asked, self._asked = self._asked, {}
-        for each in asked.values():  # those without a session
-            slot = each.call.session.slot if each.call.session is not None else None
+        for call in self.requests:  # those without a session
+            self.requests.remove(call)
+            slot = call.session.slot if call.session is not None else None
             if slot is not None:
-                slot.cancel(each.call, why)
+                slot.cancel(call, why)
 
 
 class LegacySse:
@@ -285,7 +258,7 @@ class LegacySse:
             link.say(jsonrpc.error_bytes(known_id(message.body), message.why))
         elif message.kind is not MessageKind.REQUEST:
             self._hear(link, message)
-        elif link.asks(message.id):
+        elif link.requests.find(message.id) is not None:
             taken = MalformedMessage("Invalid Request: a request with this id is under way already")
             link.say(jsonrpc.error_bytes(message.id, taken))
         elif _is_modern(message, exchange.headers.get(b"mcp-protocol-version")):
@@ -309,7 +282,7 @@ class LegacySse:
         call = Request(None, message, None, link, is_admin=is_admin(exchange))
         call.is_verbatim = not link.endpoint.view
         call.trace = said_trace(exchange)
-        link.began(call)
+        link.requests.add(call)
         try:
             call.session = self._session(link)
             call.token = message.token
@@ -334,7 +307,7 @@ class LegacySse:
             link.say(jsonrpc.error_bytes(message.id, early))
             return
         call = Request(None, message, None, link)
-        link.began(call)
+        link.requests.add(call)
         link.leave("its client has begun another")
         owner = self._owners.living(said_pid(exchange, said_owner(message)))
         begun = maybeDeferred(self._switchboard.initialize, link.server, link.principal, message, owner)
@@ -407,13 +380,3 @@ def _keep_off_record(session: Session, message: Message) -> None:
     session.issued = None
     if session.params is None and message.params is not None:
         session.params = jsonrpc.decode(legacy.essential_params(message.params, PARAMS_LIMIT))
-
-
-def _key(identifier: bytes) -> bytes:
-    # The same string can be written in several ways; an integer cannot.
-    if b"\\" not in identifier:
-        return identifier
-    try:
-        return bytes(jsonrpc.raw(jsonrpc.read_string(Raw(identifier), "id", jsonrpc.ID_LIMIT)))
-    except GatewayError:
-        return identifier

@@ -1,0 +1,88 @@
+"""The requests of one client's connection whose answers are under way, where one connection carries many of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from attrs import define
+from msgspec import Raw
+
+from mcpgateway.errors import Cancelled, GatewayError
+from mcpgateway.frontends.http.streams import Streams
+from mcpgateway.hub.keepalive import Signs
+from mcpgateway.interfaces import Request
+from mcpgateway.protocol import jsonrpc
+
+
+@define(eq=False)
+class _UnderWay:
+    """A request, and the signs of life that its client gets meanwhile."""
+
+    call: Request
+    signs: Signs | None = None
+
+
+class RequestsUnderWay:
+    """Finds them by the ids that their client has given them; has their connection ticked while there are any.
+
+    :param connection: the client's connection.
+    """
+
+    __slots__ = ("_by_id", "_connection", "_streams")
+
+    def __init__(self, connection: Any, streams: Streams) -> None:
+        self._connection = connection
+        self._streams = streams
+        self._by_id: dict[bytes, _UnderWay] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[Request]:
+        return iter([each.call for each in self._by_id.values()])
+
+    def find(self, identifier: bytes) -> Request | None:
+        """The request of an id, as its client wrote it; None where none is under way."""
+        found = self._by_id.get(_key(identifier))
+        return found.call if found is not None else None
+
+    def add(self, call: Request) -> None:
+        """A request is on its way."""
+        self._by_id[_key(call.id)] = _UnderWay(call)
+        self._streams.waiting.add(self._connection)
+
+    def remove(self, call: Request) -> None:
+        """A request has its answer, or waits for none."""
+        self._by_id.pop(_key(call.id), None)
+        if not self._by_id:
+            self._streams.waiting.discard(self._connection)
+
+    def progress(self, call: Request, message: bytes) -> bytes:
+        """A call's progress as its client is told of it: it never goes back behind the signs of life before."""
+        found = self._by_id.get(_key(call.id))
+        return message if found is None or found.signs is None else found.signs.follow(call, message)
+
+    def signs(self) -> Iterator[bytes]:
+        """The signs of life of the silent calls; one second has passed since the last ones."""
+        for each in list(self._by_id.values()):
+            if each.call.token is not None:
+                each.signs = each.signs or Signs(each.call.token)
+                sign = each.signs.tick(each.call.progress)
+                if sign is not None:
+                    yield sign
+
+
+def error_for(call: Request, why: GatewayError) -> bytes:
+    """The answer that tells why there is none; empty where the client has cancelled its request, and waits for none."""
+    return b"" if isinstance(why, Cancelled) else jsonrpc.error_bytes(call.id, why)
+
+
+def _key(identifier: bytes) -> bytes:
+    # The same string can be written in several ways; an integer cannot.
+    if b"\\" not in identifier:
+        return identifier
+    try:
+        return bytes(jsonrpc.raw(jsonrpc.read_string(Raw(identifier), "id", jsonrpc.ID_LIMIT)))
+    except GatewayError:
+        return identifier
