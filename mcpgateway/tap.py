@@ -18,8 +18,8 @@ from mcpgateway.errors import ConfigError, Misplaced
 
 if TYPE_CHECKING:
     from mcpgateway.config.load import Files
-    from mcpgateway.system.secret_providers import Brought
-    from mcpgateway.system.settings import Examined
+    from mcpgateway.system.secret_providers import ProvidedValues
+    from mcpgateway.system.settings import ExaminedSettings
 
 TLS_ENDPOINTS = ("ssl:", "tls:")
 LEVEL_VARIABLE = "MCPGATEWAY_LOG_LEVEL"
@@ -70,8 +70,8 @@ class Options(usage.Options):
     config_file: str
     busy_files: tuple[str, ...]
     read_at: float
-    brought: Brought
-    examine: Callable[[], Examined]
+    brought: ProvidedValues
+    examine: Callable[[], ExaminedSettings]
     gather: Callable[[], Files]
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ class Options(usage.Options):
         if not needs_openssl(self.settings):
             leave_out_openssl()
 
-    def _said_here(self, examined: Examined, more: tuple[str, ...]) -> Examined:
+    def _said_here(self, examined: ExaminedSettings, more: tuple[str, ...]) -> ExaminedSettings:
         from attrs import evolve
 
         settings = examined.settings
@@ -212,11 +212,11 @@ def makeService(options: Options) -> IService:
     from mcpgateway.app.daemon import SettingsOrigin
     from mcpgateway.app.log import Observation
     from mcpgateway.system import service_manager
-    from mcpgateway.system.reexec import Command
+    from mcpgateway.system.reexec import ReexecCommand
 
     observation = Observation(pinned=options.log_level)
     observation.lead()
-    command = Command.of_this_process(os.environ)
+    command = ReexecCommand.of_this_process(os.environ)
     origin = SettingsOrigin(
         options.examine,
         options.files,

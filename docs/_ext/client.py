@@ -17,7 +17,7 @@ from from_code import table
 from sphinx.application import Sphinx
 
 from mcpgateway.clientfiles.formats import syntax
-from mcpgateway.clientfiles.formats.client_format import Base, ClientDialect, FileKind
+from mcpgateway.clientfiles.formats.client_format import ClientDialect, EntryKind, LocalGateway
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.formats.locations import DARWIN, LINUX, WINDOWS, project_files, user_files
 from mcpgateway.clientfiles.formats.rewrite import replace
@@ -47,10 +47,10 @@ def adopted(name: str, port: int = PORT, program: str = "mcpgateway") -> str:
     """That file when its programs are reached through the gateway."""
     dialect, path = DIALECTS[name], example(name)
     text = path.read_text()
-    listed = dialect.listed(syntax.read(text, path.name, dialect), Base(port, frozenset()))
+    listed = dialect.listed(syntax.read(text, path.name, dialect), LocalGateway(port, frozenset()))
     wishes = []
     for each in listed:
-        if each.kind is FileKind.PROGRAM:
+        if each.kind is EntryKind.PROGRAM:
             try:
                 value = dialect.by_url(each, f"http://localhost:{port}/{each.title}/mcp")
             except ConfigError:  # it takes no URL

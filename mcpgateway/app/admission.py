@@ -16,8 +16,8 @@ from mcpgateway.frontends.http.guard import Guard
 from mcpgateway.frontends.http.peers import Callers
 from mcpgateway.frontends.http.router import Root
 from mcpgateway.hub.views import ViewsConfig
-from mcpgateway.manage.credentials import Bearers
-from mcpgateway.manage.departed_principals import Leaving
+from mcpgateway.manage.credentials import CredentialStore
+from mcpgateway.manage.departed_principals import DepartedPrincipals
 from mcpgateway.policy.access import AccessPolicy, networks
 from mcpgateway.views.specs import view_specs
 
@@ -33,10 +33,10 @@ class Admission:
     root: Root
     guard: Guard
     callers: Callers
-    bearers: Bearers
+    bearers: CredentialStore
     trust: Callable[[Issuer], None]
     reroute: Callable[[Settings], None]
-    leaving: Leaving
+    leaving: DepartedPrincipals
 
     log = Logger()
 

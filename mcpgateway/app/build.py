@@ -44,30 +44,30 @@ from mcpgateway.hub.health.faults import Faults
 from mcpgateway.hub.owners.owners import Owners
 from mcpgateway.hub.owners.reaper import Reaper
 from mcpgateway.interfaces import GatewayRun, IResolver, OwnAddress
-from mcpgateway.manage.credentials import Bearers
-from mcpgateway.manage.departed_principals import Leaving
+from mcpgateway.manage.credentials import CredentialStore
+from mcpgateway.manage.departed_principals import DepartedPrincipals
 from mcpgateway.manage.enrolment import Enrolment
 from mcpgateway.manage.helper import Helper
-from mcpgateway.manage.memory import Housekeeping
+from mcpgateway.manage.memory import MemoryUpkeep
 from mcpgateway.manage.reload import Reload, ReloadState
 from mcpgateway.observe.census import Census
 from mcpgateway.policy.secrets.redaction import Redactor
 from mcpgateway.system import files, home_files, reexec
 from mcpgateway.system.disk_space import DiskSpace
-from mcpgateway.system.instance_lock import START, Claim
+from mcpgateway.system.instance_lock import START, InstanceLock
 from mcpgateway.system.job_files import JobFiles
 from mcpgateway.system.journal import Journal
 from mcpgateway.system.logs.server_log import ServerLogFile, path_of
-from mcpgateway.system.oauth_tokens import Grants
+from mcpgateway.system.oauth_tokens import OAuthTokenFiles
 from mcpgateway.system.process import processes
-from mcpgateway.system.process.children import Ward
+from mcpgateway.system.process.children import ChildGuard
 from mcpgateway.system.process.disk_writes import written_by
 from mcpgateway.system.process.exits import ExitWatch
 from mcpgateway.system.process.guardian import Guardian
-from mcpgateway.system.process.orphans import Registry
+from mcpgateway.system.process.orphans import ChildRegistry
 from mcpgateway.system.process.socket_owners import SocketSearch
-from mcpgateway.system.recorded_lists import Catalogs
-from mcpgateway.system.settings import Examined
+from mcpgateway.system.recorded_lists import RecordedListFiles
+from mcpgateway.system.settings import ExaminedSettings
 from mcpgateway.system.token_files import TokenFiles, read_or_create
 from mcpgateway.views.specs import view_specs
 
@@ -80,9 +80,9 @@ if TYPE_CHECKING:
     from mcpgateway.frontends.http.legacy_sse import LegacySse
     from mcpgateway.manage.client_files import ClientFiles
     from mcpgateway.manage.logins import Logins
-    from mcpgateway.manage.tokens import Issuing
+    from mcpgateway.manage.tokens import TokenIssuer
     from mcpgateway.system.daemon_locks import DaemonLocks
-    from mcpgateway.system.reexec import Command
+    from mcpgateway.system.reexec import ReexecCommand
     from mcpgateway.system.sd_notify import Notify
 
 # Seconds, for callers that cannot wait.
@@ -103,7 +103,7 @@ def make_gateway(
     home: str,
     reactor: Any,
     origin: SettingsOrigin | None = None,
-    command: Command | None = None,
+    command: ReexecCommand | None = None,
     observation: Observation | None = None,
 ) -> GatewayService:
     """Build the whole house and bind its addresses.
@@ -120,7 +120,7 @@ def make_gateway(
     bearers, keys = _secrets_of(home, settings.gateway.security, reactor, observation.redactor)
     processes.raise_nofile()
     instance = secrets.token_hex(8)
-    ward = Ward(Registry(home, instance), Guardian(reactor, instance, _afterwards(home, claim)))
+    ward = ChildGuard(ChildRegistry(home, instance), Guardian(reactor, instance, _afterwards(home, claim)))
     holders = SocketSearch(reactor)
 
     def make_resolver() -> IResolver:
@@ -141,12 +141,14 @@ def make_gateway(
     backends = Backends(
         reactor,
         launcher,
-        Grants(home),
+        OAuthTokenFiles(home),
         lambda: own_address(reload.settings.gateway.public_url, listeners.http_port),
         GatewayRun(home, instance),
         make_locks,
     )
-    snapshots = Snapshots(Catalogs(f"{home}/catalogs", reactor.seconds, _in_thread(reactor)), reactor.seconds)
+    snapshots = Snapshots(
+        RecordedListFiles(f"{home}/catalogs", reactor.seconds, _in_thread(reactor)), reactor.seconds
+    )
     keepers = keepers_of(reactor, home, JobFiles(f"{home}/jobs"))
     outside = Outside(
         backends,
@@ -174,7 +176,7 @@ def make_gateway(
     hub.claim = owners.claim
     settle(switchboard, settings, home, reactor)
     mcp = McpDoor(switchboard, owners, lambda: hub.stateless)
-    origin = origin or SettingsOrigin(lambda: Examined(settings, (), ()), read_at=reactor.seconds())
+    origin = origin or SettingsOrigin(lambda: ExaminedSettings(settings, (), ()), read_at=reactor.seconds())
     reload = make_reload(settings, origin, reactor)
     helper = Helper(launcher.run, home, _surroundings(origin))
     enrolment = Enrolment(helper.ask, reactor, reload.read_own)
@@ -248,8 +250,8 @@ def make_gateway(
     )
     callers = Callers(trusts_others=settings.gateway.trust_other_users)
     factory = ChannelFactory(root, reactor, callers, holders)
-    leaving = Leaving(
-        bearers, guard.trusts, Grants(home).every, logins, settings.gateway.security.oauth.issuer
+    leaving = DepartedPrincipals(
+        bearers, guard.trusts, OAuthTokenFiles(home).every, logins, settings.gateway.security.oauth.issuer
     )
     # Whose credential is limited is limited everywhere, and whose is not good any more hears nothing more.
     switchboard.permits.scopes, bearers.gone = bearers.scopes, _parting(factory, leaving)
@@ -268,7 +270,7 @@ def make_gateway(
         hub,
         owners,
         reaper,
-        Housekeeping(switchboard, factory.shared.heads.clear),
+        MemoryUpkeep(switchboard, factory.shared.heads.clear),
         ward,
         launcher,
         Admission(root, guard, callers, bearers, trust, rerouting(backends, settings), leaving),
@@ -282,7 +284,7 @@ def make_gateway(
     )
 
 
-def _parting(factory: ChannelFactory, leaving: Leaving) -> Callable[[frozenset[str]], None]:
+def _parting(factory: ChannelFactory, leaving: DepartedPrincipals) -> Callable[[frozenset[str]], None]:
     def gone(principals: frozenset[str]) -> None:
         factory.hang_up(principals)
         leaving.look()
@@ -308,7 +310,7 @@ def own_address(public_url: str, port: int) -> OwnAddress:
     return OwnAddress(f"{base}/oauth/callback", document)
 
 
-def _claim_of(home: str) -> Claim:
+def _claim_of(home: str) -> InstanceLock:
     """Be the one gateway of the home, before anything is written there.
 
     :raise ConfigError: there is another one, or the home cannot be used.
@@ -317,7 +319,7 @@ def _claim_of(home: str) -> Claim:
         files.make_home(home)
     except OSError as why:
         raise ConfigError(f"cannot use the home directory {home}: {why.strerror}") from why
-    return Claim.of(home, os.environ, socket_path(home))
+    return InstanceLock.of(home, os.environ, socket_path(home))
 
 
 def _auth_of(gateway: GatewaySettings) -> str:
@@ -327,11 +329,13 @@ def _auth_of(gateway: GatewaySettings) -> str:
     return "disabled" if gateway.open_loopback_admin else "loopback-trusted"
 
 
-def _secrets_of(home: str, security: Security, clock: Any, redactor: Redactor) -> tuple[Bearers, Keys]:
+def _secrets_of(
+    home: str, security: Security, clock: Any, redactor: Redactor
+) -> tuple[CredentialStore, Keys]:
     kept = TokenFiles(home, os.environ)
     try:
         own = kept.own()
-        bearers = Bearers.of(*own, seconds=clock.seconds)
+        bearers = CredentialStore.of(*own, seconds=clock.seconds)
         bearers.admit_agents(kept.agents())
         bearers.admit_keys(security.api_keys, security.project_tokens)
         home_files.make_directory(f"{home}/sessions")
@@ -391,11 +395,11 @@ def trusting(
 
 
 def _issuing_of(
-    bearers: Bearers, home: str, reload: Reload, learn: Callable[[Iterable[str]], None]
-) -> Issuing:
-    from mcpgateway.manage.tokens import Issuing  # few gateways manage tokens
+    bearers: CredentialStore, home: str, reload: Reload, learn: Callable[[Iterable[str]], None]
+) -> TokenIssuer:
+    from mcpgateway.manage.tokens import TokenIssuer  # few gateways manage tokens
 
-    return Issuing(bearers, TokenFiles(home, os.environ), reload, learn)
+    return TokenIssuer(bearers, TokenFiles(home, os.environ), reload, learn)
 
 
 def _surroundings(origin: SettingsOrigin) -> dict[str, str]:
@@ -417,7 +421,7 @@ def _in_thread(reactor: Any) -> Callable[..., Deferred[Any]]:
 
 def make_reload(settings: Settings, origin: SettingsOrigin, clock: Any) -> Reload:
     """Build what keeps the settings at what the files say."""
-    from mcpgateway.system.fingerprint import Essences
+    from mcpgateway.system.fingerprint import Fingerprints
 
     begun = ReloadState(origin.read_at, origin.files)
     return Reload(
@@ -425,7 +429,7 @@ def make_reload(settings: Settings, origin: SettingsOrigin, clock: Any) -> Reloa
         begun,
         origin.examine,
         clock,
-        Essences(origin.busy_files),
+        Fingerprints(origin.busy_files),
         origin.config_file,
         origin.gather,
         brought=origin.brought,
@@ -439,7 +443,7 @@ def _restorer(home: str, origin: SettingsOrigin) -> tuple[str, ...]:
     return (*_beside("restore_main"), home, config, *os.environ.get(RESTORE_VARIABLE, "").split())
 
 
-def _afterwards(home: str, claim: Claim) -> tuple[str, ...]:
+def _afterwards(home: str, claim: InstanceLock) -> tuple[str, ...]:
     # What the guardian becomes when this gateway is killed; see `mcpgateway.shim.revive_main`.
     if claim.started_by != START:
         return ()

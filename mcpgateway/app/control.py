@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from mcpgateway.interfaces import ILauncher, ISignIns
     from mcpgateway.manage.client_files import ClientFiles
     from mcpgateway.manage.entries import Entries
-    from mcpgateway.manage.install import Installing
+    from mcpgateway.manage.install import Installer
     from mcpgateway.manage.logins import Logins
     from mcpgateway.manage.reload import Reload
-    from mcpgateway.manage.servers import Operating
-    from mcpgateway.manage.tokens import Issuing
+    from mcpgateway.manage.servers import ServerOperations
+    from mcpgateway.manage.tokens import TokenIssuer
     from mcpgateway.observe.census import Census
-    from mcpgateway.observe.event_feed import Chronicle
-    from mcpgateway.observe.figures import Figures
+    from mcpgateway.observe.event_feed import EventHistory
+    from mcpgateway.observe.figures import ServerFigures
     from mcpgateway.observe.savings import Savings
     from mcpgateway.observe.server_logs import ServerLogs
-    from mcpgateway.observe.sessions import SessionBook
+    from mcpgateway.observe.sessions import SessionDirectory
 
 
 @frozen(kw_only=True, eq=False)
@@ -75,12 +75,12 @@ class ControlParts:
     clients: Callable[[], ClientFiles]
     census: Census
     connections: Callable[[], Collection[Any]]
-    events: Chronicle
-    figures: Callable[[], Figures]
+    events: EventHistory
+    figures: Callable[[], ServerFigures]
     home: str
     hub: Hub
     is_disabled: Callable[[], bool]
-    issuing: Callable[[], Issuing]
+    issuing: Callable[[], TokenIssuer]
     launcher: ILauncher
     savings: Savings
     logs: ServerLogs
@@ -92,11 +92,11 @@ class ControlParts:
     web: Callable[[], Web]
 
     @cached_property
-    def operating(self) -> Operating:
+    def operating(self) -> ServerOperations:
         """Starts and stops servers for operators."""
-        from mcpgateway.manage.servers import Operating
+        from mcpgateway.manage.servers import ServerOperations
 
-        return Operating(self.switchboard, self.hub.health, self.clock)
+        return ServerOperations(self.switchboard, self.hub.health, self.clock)
 
     @cached_property
     def turns(self) -> FairQueue:
@@ -192,7 +192,7 @@ def _figures(parts: ControlParts) -> Any:
 def _instance(parts: ControlParts) -> Any:
     from mcpgateway.frontends.rest.gateway import GatewayRoutes
     from mcpgateway.manage.readiness import Readiness
-    from mcpgateway.manage.shutdown import Ending
+    from mcpgateway.manage.shutdown import GatewayShutdown
     from mcpgateway.observe.dump import Dump
 
     board, clock = parts.switchboard, parts.clock
@@ -207,7 +207,7 @@ def _instance(parts: ControlParts) -> Any:
             parts.redact,
             lambda: {**parts.turns.shown(), "readers": len(parts.readers)},
         ),
-        Ending(board, clock, parts.stop),
+        GatewayShutdown(board, clock, parts.stop),
     )
 
 
@@ -286,13 +286,13 @@ def _tracing(parts: ControlParts) -> Any:
     return Tracing(why, Recording(hub.tapes, health.histories, parts.clock, parts.redact), activity)
 
 
-def _book(parts: ControlParts) -> SessionBook:
-    from mcpgateway.observe.sessions import SessionBook
+def _book(parts: ControlParts) -> SessionDirectory:
+    from mcpgateway.observe.sessions import SessionDirectory
 
-    return SessionBook(parts.switchboard, parts.clock.seconds)
+    return SessionDirectory(parts.switchboard, parts.clock.seconds)
 
 
-def _installing(parts: ControlParts) -> Installing:
+def _installing(parts: ControlParts) -> Installer:
     from mcpgateway.manage.tools.family import installing_of
 
     return installing_of(parts.reload, parts.switchboard, parts.home, parts.launcher, parts.clock)

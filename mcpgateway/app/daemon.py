@@ -39,16 +39,16 @@ from mcpgateway.hub.views import ViewsConfig
 from mcpgateway.interfaces import ILauncher, Launch
 from mcpgateway.manage.enrolment import Enrolment
 from mcpgateway.manage.memory import EVERY_TICKS as TIDY_TICKS
-from mcpgateway.manage.memory import Housekeeping
+from mcpgateway.manage.memory import MemoryUpkeep
 from mcpgateway.manage.reload import Reload
-from mcpgateway.manage.vacancy import Vacancy
+from mcpgateway.manage.vacancy import IdleTime
 from mcpgateway.policy.secrets.configured import configured
 from mcpgateway.system import state
 from mcpgateway.system.config_template import write_first
-from mcpgateway.system.instance_lock import SHIM, START, Claim
-from mcpgateway.system.process.children import Ward
+from mcpgateway.system.instance_lock import SHIM, START, InstanceLock
+from mcpgateway.system.process.children import ChildGuard
 from mcpgateway.system.process.orphans import instances, reap_leftovers
-from mcpgateway.system.settings import Examined
+from mcpgateway.system.settings import ExaminedSettings
 from mcpgateway.system.watch import FileWatch, inotify
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from mcpgateway.owntools.status import Sight
     from mcpgateway.owntools.tool import Tool
     from mcpgateway.system.sd_notify import Notify
-    from mcpgateway.system.secret_providers import Brought
+    from mcpgateway.system.secret_providers import ProvidedValues
 
 TICK_S = 1.0
 
@@ -79,7 +79,7 @@ class SettingsOrigin:
     :ivar port: the one that was named on its command line.
     """
 
-    examine: Callable[[], Examined]
+    examine: Callable[[], ExaminedSettings]
     files: tuple[str, ...] = ()
     read_at: float = 0.0
     busy_files: tuple[str, ...] = ()
@@ -87,7 +87,7 @@ class SettingsOrigin:
     gather: Callable[[], Files] | None = None
     adopts: Adopt | None = None
     command: tuple[str, ...] = ()
-    brought: Brought | None = field(default=None, repr=False)
+    brought: ProvidedValues | None = field(default=None, repr=False)
     is_managed: bool = False
     port: int | None = None
 
@@ -96,7 +96,7 @@ class SettingsOrigin:
 class GatewayService(Service):
     """The running gateway: phases up in `startService`, the same phases down in `stopService`.
 
-    :ivar restorer: the command that gives clients' files back after its end; nothing where a service manager starts
+    :ivar restorer: the command that restores clients' files after its end; nothing where a service manager starts
         it again.
     """
 
@@ -112,19 +112,19 @@ class GatewayService(Service):
     hub: Hub = field(repr=False)
     owners: Owners = field(repr=False)
     reaper: Reaper = field(repr=False)
-    housekeeping: Housekeeping = field(repr=False)
-    ward: Ward = field(repr=False)
+    housekeeping: MemoryUpkeep = field(repr=False)
+    ward: ChildGuard = field(repr=False)
     launcher: Launcher = field(repr=False)
     admission: Admission = field(repr=False)
     reload: Reload = field(repr=False)
     enrolment: Enrolment = field(repr=False)
     origin: SettingsOrigin = field(repr=False)
-    claim: Claim = field(repr=False)
+    claim: InstanceLock = field(repr=False)
     renewal: Renewal = field(repr=False)
     observation: Observation = field(repr=False)
     restorer: tuple[str, ...] = field(repr=False, default=())
     _started_at: float = field(init=False, default=0.0)
-    _vacancy: Vacancy = field(init=False, repr=False)
+    _vacancy: IdleTime = field(init=False, repr=False)
     _heart: LoopingCall = field(init=False, repr=False)
     _manhole: Manhole | None = field(init=False, default=None, repr=False)
 
@@ -137,7 +137,7 @@ class GatewayService(Service):
         self.reload.apply = self.adopt
         self.hub.config = self.reload.state.shown
         self.hub.manage = self._manage
-        self._vacancy = Vacancy(self.switchboard, lambda: self.hub.is_heard)
+        self._vacancy = IdleTime(self.switchboard, lambda: self.hub.is_heard)
         self._heart = LoopingCall(self._tick)
         self._heart.clock = self.reactor
 
@@ -427,7 +427,7 @@ class GatewayService(Service):
         if not uses_gateway_now(self.home, self.settings, is_enrolling=self.enrolment.is_running):
             return
         self.log.info(
-            "clients' files use the gateway: unless a gateway runs again soon, they get their own servers back",
+            "clients' files use the gateway: unless a gateway runs again soon, they are restored",
             event="clients.bequeathed",
         )
         self.ward.guardian.bequeath(self.restorer)

@@ -32,12 +32,12 @@ from mcpgateway.system import files
 from mcpgateway.system.daemon_locks import DaemonLocks
 from mcpgateway.system.journal import Journal
 from mcpgateway.system.launch.resolver import Resolver
-from mcpgateway.system.oauth_tokens import Grants
-from mcpgateway.system.process.children import Ward
+from mcpgateway.system.oauth_tokens import OAuthTokenFiles
+from mcpgateway.system.process.children import ChildGuard
 from mcpgateway.system.process.guardian import Guardian
-from mcpgateway.system.process.orphans import Registry
+from mcpgateway.system.process.orphans import ChildRegistry
 from mcpgateway.system.process.socket_owners import SocketSearch
-from mcpgateway.system.recorded_lists import Catalogs
+from mcpgateway.system.recorded_lists import RecordedListFiles
 
 NOWHERE = OwnAddress("")  # no browser comes back to this program
 S002_HOME = os.path.expanduser("~/.mcp-session-manager")
@@ -121,14 +121,14 @@ async def _run(
     shown: list[dict[str, Any]],
 ) -> None:
     instance = secrets.token_hex(8)
-    ward = Ward(Registry(home, instance), Guardian(reactor, instance))
+    ward = ChildGuard(ChildRegistry(home, instance), Guardian(reactor, instance))
     launcher = Launcher(reactor, ward, lambda: Resolver(home, reactor.seconds))
     holders = SocketSearch(reactor)
     # Tokens that the gateway has are used; users sign in through a gateway that runs.
     backends = Backends(
         reactor,
         launcher,
-        Grants(home),
+        OAuthTokenFiles(home),
         lambda: NOWHERE,
         GatewayRun(home, instance),
         lambda: DaemonLocks(home, S002_HOME, holders),
@@ -155,7 +155,7 @@ async def _run(
 
 
 def _hub_of(reactor: Any, home: str, settings: Settings, backends: Backends, holders: SocketSearch) -> Hub:
-    snapshots = Snapshots(Catalogs(f"{home}/catalogs", reactor.seconds), reactor.seconds)
+    snapshots = Snapshots(RecordedListFiles(f"{home}/catalogs", reactor.seconds), reactor.seconds)
     # Nothing of these sessions outlives this program.
     store = Journal(":memory:", reactor.seconds)
     keys = Keys(secrets.token_urlsafe(32))

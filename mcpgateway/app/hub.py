@@ -46,7 +46,7 @@ from mcpgateway.hub.url_elicitation import SendingAway
 from mcpgateway.hub.views import ViewsConfig
 from mcpgateway.hub.workspaces import Ground, Scopes
 from mcpgateway.interfaces import ILauncher, ISessionStore
-from mcpgateway.observe.savings import Savings, Weights
+from mcpgateway.observe.savings import Savings, TokenWeights
 from mcpgateway.observe.timeline import Timeline
 from mcpgateway.policy import urls
 from mcpgateway.policy.proxies import Proxies, from_levels
@@ -54,7 +54,7 @@ from mcpgateway.policy.secrets.redaction import Redactor
 from mcpgateway.protocol.session_ids import NODE_BYTES, SessionIds
 from mcpgateway.system.process.tree_sizes import tree_activity, tree_sizes
 from mcpgateway.system.settings import read_workspace
-from mcpgateway.system.workspaces import Places
+from mcpgateway.system.workspaces import WorkspaceFinder
 from mcpgateway.views.specs import NOTHING_KEPT, Keepers
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from mcpgateway.hub.results.originals import Vault
     from mcpgateway.hub.usage import Usage
     from mcpgateway.observe.census import Census
-    from mcpgateway.observe.figures import Figures
+    from mcpgateway.observe.figures import ServerFigures
     from mcpgateway.observe.tracing import Tracer
     from mcpgateway.owntools.job_records import JobStore
     from mcpgateway.owntools.jobs import Jobs
@@ -121,10 +121,10 @@ def vault_of(reactor: Any, home: str, limits: ShieldLimits) -> Vault:
     from twisted.internet.threads import deferToThreadPool
 
     from mcpgateway.hub.results.originals import Vault
-    from mcpgateway.system.result_files import Spill  # what only clients of views need
+    from mcpgateway.system.result_files import ResultFiles  # what only clients of views need
 
     work = partial(deferToThreadPool, reactor, reactor.getThreadPool())
-    return Vault(Spill(f"{home}/results"), limits.keep, limits.keep_bytes, reactor.seconds, work)
+    return Vault(ResultFiles(f"{home}/results"), limits.keep, limits.keep_bytes, reactor.seconds, work)
 
 
 def tracer_of(
@@ -312,15 +312,15 @@ def savings_of(hub: Hub, outside: Outside) -> Savings:
     def pids() -> Iterable[int]:
         return (pid for slot in pool for pid in slot.pids)
 
-    weights = Weights(outside.instruments.weigh, pids)
+    weights = TokenWeights(outside.instruments.weigh, pids)
     return Savings(hub.switchboard, hub.health, weights, usage)
 
 
-def figures_of(hub: Hub, census: Census) -> Figures:
+def figures_of(hub: Hub, census: Census) -> ServerFigures:
     """Return the source of all numbers."""
-    from mcpgateway.observe.figures import Figures  # few ask for them
+    from mcpgateway.observe.figures import ServerFigures  # few ask for them
 
-    return Figures(hub.meters, hub.timeline, census)
+    return ServerFigures(hub.meters, hub.timeline, census)
 
 
 def exposition_of(hub: Hub, census: Census) -> Exposition:
@@ -347,7 +347,7 @@ def ground_of(settings: Settings, seconds: Callable[[], float]) -> Ground:
         return blueprint is not None and blueprint.takes_values
 
     roots = (each.path for each in settings.workspaces)
-    places = Places(roots, os.path.expanduser("~"), seconds)
+    places = WorkspaceFinder(roots, os.path.expanduser("~"), seconds)
     return Ground(places, settings.workspaces, read, variant, takes_values)
 
 

@@ -28,7 +28,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mcpgateway.escaping import one_line
-from mcpgateway.observe.event_feed import Chronicle, FeedEntry
+from mcpgateway.observe.event_feed import EventHistory, FeedEntry
 from mcpgateway.observe.server_logs import GATEWAY, LogFile, ServerLogs, stamp
 from mcpgateway.policy.secrets.redaction import LONGEST, Redactor
 from mcpgateway.policy.secrets.shapes import MASK, is_secret
@@ -76,14 +76,14 @@ class Observation:
     redactor: Redactor = field(factory=Redactor, repr=False)
     pinned: str = ""
     logs: ServerLogs | None = field(default=None, repr=False)
-    events: Chronicle = field(init=False, repr=False)
+    events: EventHistory = field(init=False, repr=False)
     _level: str = field(init=False, default=USUAL)
     _sinks: tuple[ILogObserver, ...] = field(init=False, default=(), repr=False)
     _is_led: bool = field(init=False, default=False)
     _last: str = field(init=False, default="")
 
     def __attrs_post_init__(self) -> None:
-        self.events = Chronicle(EVENTS, EVENTS_CHARS)
+        self.events = EventHistory(EVENTS, EVENTS_CHARS)
 
     @property
     def level(self) -> str:

@@ -29,7 +29,7 @@ from twisted.python.failure import Failure
 from mcpgateway.errors import LaunchFailed
 from mcpgateway.frontends.http.listeners import unusable
 from mcpgateway.interfaces import Launch
-from mcpgateway.system.reexec import Command
+from mcpgateway.system.reexec import ReexecCommand
 
 POLL_S = 0.02
 READING_S = 2.0  # a client may take so long to send the rest of its request, or to read its answer
@@ -52,7 +52,7 @@ class Renewal:
     log = Logger()
 
     reactor: Any = field(repr=False)
-    command: Command | None
+    command: ReexecCommand | None
     refused: int = 0
     _service: Any = field(init=False, repr=False, default=None)
     _phase: int = NOT_ASKED

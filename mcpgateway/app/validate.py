@@ -31,10 +31,10 @@ from mcpgateway.policy.secrets.redaction import quoted
 from mcpgateway.system import files, paths, printing
 from mcpgateway.system.daemon_locks import DaemonLocks
 from mcpgateway.system.launch.resolver import Resolver
-from mcpgateway.system.oauth_tokens import Grants
-from mcpgateway.system.process.children import Ward
+from mcpgateway.system.oauth_tokens import OAuthTokenFiles
+from mcpgateway.system.process.children import ChildGuard
 from mcpgateway.system.process.guardian import Guardian
-from mcpgateway.system.process.orphans import Registry
+from mcpgateway.system.process.orphans import ChildRegistry
 from mcpgateway.system.process.socket_owners import SocketSearch
 from mcpgateway.system.settings import LoadOptions, look, server_of
 
@@ -115,14 +115,14 @@ async def _run(
     reports: list[ValidationReport],
 ) -> None:
     instance = secrets.token_hex(8)
-    ward = Ward(Registry(home, instance), Guardian(reactor, instance))
+    ward = ChildGuard(ChildRegistry(home, instance), Guardian(reactor, instance))
     launcher = Launcher(reactor, ward, lambda: Resolver(home, reactor.seconds))
     # Tokens that the gateway has are used; users sign in through a gateway that runs.
     locks = DaemonLocks(home, S002_HOME, SocketSearch(reactor))
     backends = Backends(
         reactor,
         launcher,
-        Grants(home),
+        OAuthTokenFiles(home),
         lambda: NOWHERE,
         GatewayRun(home, instance),
         lambda: locks,

@@ -140,7 +140,7 @@ def _resumed(globals_: Globals, environ: Mapping[str, str]) -> Report | None:
 
 def _others(globals_: Globals, environ: Mapping[str, str], adopt: str | None) -> Report | None:
     from mcpgateway.clientfiles import enrolment
-    from mcpgateway.clientfiles.plan import WantedServer
+    from mcpgateway.clientfiles.plan import EnrolRequest
 
     if adopt != ALWAYS:  # else what cannot be enrolled is to be told as well
         found = enrolment.adoptable(globals_.home, environ)
@@ -149,7 +149,7 @@ def _others(globals_: Globals, environ: Mapping[str, str], adopt: str | None) ->
             return None
         if adopt != ALWAYS and not _is_agreed(globals_, found.servers):
             return None
-    return enrolment.apply(enrolment.machine_of(globals_.home, environ), WantedServer())
+    return enrolment.apply(enrolment.machine_of(globals_.home, environ), EnrolRequest())
 
 
 def _can_ask(globals_: Globals) -> bool:

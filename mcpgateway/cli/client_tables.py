@@ -11,7 +11,7 @@ from mcpgateway.config.document import visible
 
 if TYPE_CHECKING:
     from mcpgateway.clientfiles.deadman import DeadmanState
-    from mcpgateway.clientfiles.plan import FilePlan, Left
+    from mcpgateway.clientfiles.plan import FilePlan, UntouchedEntry
     from mcpgateway.clientfiles.report import FileReport, Report
 
 COLOURS = {"+": "green", "-": "red", "@": "cyan"}
@@ -66,7 +66,7 @@ def tell_planned(plans: Sequence[FilePlan], behind: Mapping[str, Sequence[str]])
     """
     restored = {(path, title) for path, titles in behind.items() for title in titles}
     for path, title in sorted(restored):
-        what = "gets its own entry back, which immorterm-mcp-gateway has kept, and uses the gateway"
+        what = "is restored from the backup of immorterm-mcp-gateway, and uses the gateway"
         say(f"{visible(path)}: {visible(title)} {what}")
     for each in plans:
         for line in difference(each):
@@ -119,7 +119,7 @@ def _lines(each: FileReport) -> Iterator[str]:
         yield f"{path}: was written in place, since {each.in_place}"
 
 
-def _tell_left(path: str, left: Sequence[Left]) -> None:
+def _tell_left(path: str, left: Sequence[UntouchedEntry]) -> None:
     for each in left:
         title = f" {visible(each.title)}" if each.title else ""
         say(f"{visible(path)}:{title} stays: {visible(each.why)}", dim=True)

@@ -179,7 +179,7 @@ def _commands(home: str) -> dict[str, tuple[str, ...]]:
     if not os.path.isdir(os.path.join(home, "ledger")):
         return {}
     from mcpgateway.clientfiles.formats.clients import DIALECTS
-    from mcpgateway.clientfiles.formats.loopback import Base
+    from mcpgateway.clientfiles.formats.loopback import LocalGateway
     from mcpgateway.clientfiles.ledger import Ledger
     from mcpgateway.config.expand import unescaped
     from mcpgateway.errors import ConfigError
@@ -197,7 +197,7 @@ def _commands(home: str) -> dict[str, tuple[str, ...]]:
             value = enrolled.replaced.former
             for step in reversed(road):
                 value = {step: value}
-            for each in dialect.listed(value, Base(0, frozenset()), file.project):
+            for each in dialect.listed(value, LocalGateway(0, frozenset()), file.project):
                 if each.program is not None:
                     words = (each.program.command, *each.program.args)
                     found[each.title] = tuple(os.path.expandvars(unescaped(word)) for word in words)

@@ -10,15 +10,15 @@ from attrs import define, evolve, field
 
 from mcpgateway.clientfiles import recover
 from mcpgateway.clientfiles.disk import DISK
-from mcpgateway.clientfiles.enrolment_records import Adopted, Enrolled, unwound
-from mcpgateway.clientfiles.files import Site
+from mcpgateway.clientfiles.enrolment_records import EnrolledEntry, FileRecord, unwound
+from mcpgateway.clientfiles.files import FileLocation
 from mcpgateway.clientfiles.formats import rewrite
-from mcpgateway.clientfiles.formats.rewrite import Replaced
-from mcpgateway.clientfiles.ledger import Rewritten
+from mcpgateway.clientfiles.formats.rewrite import ReplacedEntry
+from mcpgateway.clientfiles.ledger import EditResult
 from mcpgateway.clientfiles.machine import Machine
-from mcpgateway.clientfiles.plan import Adoption, FilePlan, Left, WantedServer
+from mcpgateway.clientfiles.plan import EnrolEdit, EnrolRequest, FilePlan, UntouchedEntry
 from mcpgateway.clientfiles.reader import read_repository
-from mcpgateway.clientfiles.report import FileReport, Report, in_place, said
+from mcpgateway.clientfiles.report import FileReport, Report, in_place, reason
 from mcpgateway.errors import ConfigError
 from mcpgateway.system import approvals, files
 from mcpgateway.system.approvals import REPOSITORY_FILE
@@ -28,8 +28,8 @@ NOT_THERE = "the file is not there any more"
 
 
 @contextmanager
-def alone(machine: Machine) -> Iterator[None]:
-    """Nobody else changes clients' files or the ledger meanwhile, and what killed programs have left is settled.
+def ledger_locked(machine: Machine) -> Iterator[None]:
+    """Keep other programs from changing clients' files and the ledger; settle the changes of killed programs first.
 
     :raise ConfigError: another program has the ledger for too long, or it cannot be used.
     """
@@ -39,30 +39,30 @@ def alone(machine: Machine) -> Iterator[None]:
         yield
 
 
-def carried_out(
-    machine: Machine, plans: Sequence[FilePlan], wanted: WantedServer, *, is_all_or_none: bool = True
+def carry_out(
+    machine: Machine, plans: Sequence[FilePlan], wanted: EnrolRequest, *, is_all_or_none: bool = True
 ) -> Report:
-    """Change the files; where one cannot be, those that were changed before it are restored.
+    """Change the files; where one cannot be changed, restore those before it.
 
     :param is_all_or_none: false where each file is for itself.
     """
     done: list[FileChange] = []
     reports: list[FileReport] = []
     for each in plans:
-        adopted = machine.record_of(each.site.path)
-        is_news = each.is_change or (adopted is not None and adopted.suspended)
+        record = machine.record_of(each.site.path)
+        is_news = each.is_change or (record is not None and record.suspended)
         if each.trouble or not is_news:
             reports.append(untouched(each))
             continue
-        adoption = Adoption(machine, each.site, each.wishes, each.mode, wanted.helper)
-        former = FileChange(machine, each.site, adopted, adoption)
+        adoption = EnrolEdit(machine, each.site, each.wishes, each.mode, wanted.helper)
+        former = FileChange(machine, each.site, record, adoption)
         try:
-            report = former.carried_out(each)
+            report = former.carry_out(each)
         except (ConfigError, FileNotFoundError) as why:
             if not is_all_or_none:
-                reports.append(evolve(untouched(each), error=said(each.site, why)))
+                reports.append(evolve(untouched(each), error=reason(each.site, why)))
                 continue
-            return _rolled_back(each, done, reports, said(each.site, why))
+            return _rolled_back(each, done, reports, reason(each.site, why))
         done.append(former)
         reports.append(report)
     for each in plans:
@@ -74,19 +74,19 @@ def carried_out(
 class FileChange:
     """One file that is enrolled, and how it is restored if another cannot be.
 
-    :ivar adopted: its record before.
+    :ivar record: its record before.
     :ivar create: whether the file is made where there is none.
     """
 
     machine: Machine
-    site: Site
-    adopted: Adopted | None
-    adoption: Adoption
+    site: FileLocation
+    record: FileRecord | None
+    adoption: EnrolEdit
     create: bool = False
     _before: str = field(default="", repr=False)
     _after: str | None = field(default=None, repr=False)
 
-    def carried_out(self, planned: FilePlan) -> FileReport:
+    def carry_out(self, planned: FilePlan) -> FileReport:
         """Change the file.
 
         :raise FileNotFoundError: there is no such file, and none is to be made.
@@ -105,20 +105,20 @@ class FileChange:
             in_place=in_place(changed),
         )
 
-    def _edit(self, text: str, adopted: Adopted | None) -> Rewritten:
-        made = self.adoption(text, adopted)
+    def _edit(self, text: str, record: FileRecord | None) -> EditResult:
+        made = self.adoption(text, record)
         self._before, self._after = text, made.text
         return made
 
     def take_back(self) -> None:
-        """Let the file be as it was, or where somebody has written since, at least what was enrolled."""
+        """Restore the file as it was; where another program has written it since, restore the enrolled entries."""
         self.machine.ledger.change(self.site.path, self._back, lock=self.site.lock)
 
-    def _back(self, text: str, adopted: Adopted | None) -> Rewritten:
+    def _back(self, text: str, record: FileRecord | None) -> EditResult:
         if text == self._after:
-            return Rewritten(self._before, self.adopted)
-        given = Return(self.machine, self.site, tuple(self.adoption.taken))(text, adopted)
-        return Rewritten(given.text, given.adopted)
+            return EditResult(self._before, self.record)
+        given = RestoreEdit(self.machine, self.site, tuple(self.adoption.taken))(text, record)
+        return EditResult(given.text, given.record)
 
 
 def _rolled_back(
@@ -129,7 +129,7 @@ def _rolled_back(
         try:
             each.take_back()
         except (ConfigError, FileNotFoundError) as trouble:
-            errors[each.site.path] = said(each.site, trouble)
+            errors[each.site.path] = reason(each.site, trouble)
     files_ = [
         evolve(
             each, changed=bool(errors.get(each.path)), adopted={}, renewed={}, error=errors.get(each.path, "")
@@ -140,7 +140,7 @@ def _rolled_back(
 
 
 def untouched(planned: FilePlan) -> FileReport:
-    """What is said of a file that stays as it is."""
+    """Return the report on a file that stays as it is."""
     return FileReport.of(
         planned.site,
         mode=planned.mode,
@@ -149,8 +149,8 @@ def untouched(planned: FilePlan) -> FileReport:
     )
 
 
-def _approve(machine: Machine, site: Site) -> None:
-    """A repository's file that its user has enrolled may run."""
+def _approve(machine: Machine, site: FileLocation) -> None:
+    """Approve of a repository's file that its user has enrolled."""
     if not site.project or os.path.basename(site.path) != REPOSITORY_FILE:
         return
     path = approvals.target(site.path)
@@ -164,44 +164,44 @@ def _approve(machine: Machine, site: Site) -> None:
 
 
 @define(eq=False)
-class Return:
-    """Entries of ours give way to what stood there before.
+class RestoreEdit:
+    """The edit that restores the entries of a file.
 
-    :param wanted: whether an entry is to come back, by its title and name.
+    :param servers: titles or names of the entries to restore; none means all.
     :param why: the file is restored for now, for this reason, and is to use the gateway again later; "" for ever.
-    :ivar given: what has become of each entry.
-    :ivar is_exact: the file is what it was before us, to the byte.
-    :ivar again: of what is restored, what had been put together again, and from where.
+    :ivar given: the restored text, and the fate of each entry.
+    :ivar is_exact: the file is as it was before it was enrolled, to the byte.
+    :ivar again: the restored entries that had been rebuilt, and from which source.
     """
 
     machine: Machine
-    site: Site
+    site: FileLocation
     servers: Collection[str] = ()
     why: str = ""
-    given: rewrite.Given = field(factory=lambda: rewrite.Given(""), repr=False)
+    given: rewrite.RestoredText = field(factory=lambda: rewrite.RestoredText(""), repr=False)
     is_exact: bool = False
     again: dict[str, str] = field(factory=dict)
 
-    def __call__(self, text: str, adopted: Adopted | None) -> Rewritten:
-        """Work it out for a text and what is known of the file.
+    def __call__(self, text: str, record: FileRecord | None) -> EditResult:
+        """Work out the edit for a text and the record of its file.
 
         :raise ConfigError: the text is not of its form, or cannot be changed.
         """
-        self.given, self.is_exact, self.again = rewrite.Given(text), False, {}
-        if adopted is None:
-            return Rewritten(text, None)
-        if adopted.suspended:
-            return Rewritten(text, self._suspended(adopted))
-        chosen = {road: each for road, each in adopted.entries.items() if self._is_meant(each)}
-        rest = {road: each for road, each in adopted.entries.items() if road not in chosen}
+        self.given, self.is_exact, self.again = rewrite.RestoredText(text), False, {}
+        if record is None:
+            return EditResult(text, None)
+        if record.suspended:
+            return EditResult(text, self._suspended(record))
+        chosen = {road: each for road, each in record.entries.items() if self._is_meant(each)}
+        rest = {road: each for road, each in record.entries.items() if road not in chosen}
         if not any(each.name for each in rest.values()):
-            chosen, rest = dict(adopted.entries), {}  # the one entry for all has nothing left behind it
-        exact = None if rest else unwound(adopted, text)
+            chosen, rest = dict(record.entries), {}  # the one entry for all has nothing left behind it
+        exact = None if rest else unwound(record, text)
         if exact is not None:
             titles = dict.fromkeys(each.replaced.title for each in chosen.values())
             # A file that was made for our entries stays, and a client can read it.
             is_made = not exact and self.site.path.endswith(".json")
-            self.given = rewrite.Given(NOTHING if is_made else exact, tuple(titles))
+            self.given = rewrite.RestoredText(NOTHING if is_made else exact, tuple(titles))
             self.is_exact = not is_made
         else:
             replaced = [each.replaced for each in chosen.values()]
@@ -211,23 +211,23 @@ class Return:
         self.again = self._again([each.replaced for each in chosen.values()])
         self.is_exact = self.is_exact and not self.again
         if self.why:
-            return Rewritten(self.given.text, self._suspended(adopted))
-        return Rewritten(self.given.text, evolve(adopted, entries=rest) if rest else None)
+            return EditResult(self.given.text, self._suspended(record))
+        return EditResult(self.given.text, evolve(record, entries=rest) if rest else None)
 
-    def _again(self, given: Sequence[Replaced]) -> dict[str, str]:
+    def _again(self, given: Sequence[ReplacedEntry]) -> dict[str, str]:
         home, path = self.machine.home, self.site.path
         found = {each.title: recover.source_of(home, path, each.road, each.former) for each in given}
         return {title: source for title, source in found.items() if source and title in self.given.restored}
 
-    def _suspended(self, adopted: Adopted) -> Adopted | None:
-        return evolve(adopted, suspended=self.why) if self.why else None
+    def _suspended(self, record: FileRecord) -> FileRecord | None:
+        return evolve(record, suspended=self.why) if self.why else None
 
-    def _is_meant(self, each: Enrolled) -> bool:
+    def _is_meant(self, each: EnrolledEntry) -> bool:
         return not self.servers or each.name in self.servers or each.replaced.title in self.servers
 
 
-def given_back(machine: Machine, site: Site, back: Return) -> FileReport:
-    """Restore a file as the ledger says."""
+def restore_file(machine: Machine, site: FileLocation, back: RestoreEdit) -> FileReport:
+    """Restore a file by its record in the ledger."""
     was_approved = _is_approved(machine, site)
     report = FileReport.of(site)
     try:
@@ -235,9 +235,9 @@ def given_back(machine: Machine, site: Site, back: Return) -> FileReport:
     except FileNotFoundError:
         if not back.why:
             machine.ledger.forget(site.path)
-        return evolve(report, left=(Left("", NOT_THERE),))
+        return evolve(report, left=(UntouchedEntry("", NOT_THERE),))
     except ConfigError as why:
-        return evolve(report, error=said(site, why))
+        return evolve(report, error=reason(site, why))
     if was_approved and not back.why and not back.servers:
         approvals.revoke(machine.home, approvals.target(site.path))
     given = back.given
@@ -253,7 +253,7 @@ def given_back(machine: Machine, site: Site, back: Return) -> FileReport:
     )
 
 
-def _is_approved(machine: Machine, site: Site) -> bool:
+def _is_approved(machine: Machine, site: FileLocation) -> bool:
     if not site.project or os.path.basename(site.path) != REPOSITORY_FILE:
         return False
     path = approvals.target(site.path)

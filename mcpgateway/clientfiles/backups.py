@@ -1,8 +1,8 @@
 """Versions of users' files that a change has displaced, each in a file that is named for its digest.
 
 # Note [One at a time]
-The directory that holds them is locked by whoever changes a user's file, so two programs of one home never do so at
-once, and what is found half-done there was left by one that is dead.
+A program that changes a user's file locks the directory of the ledger.  So two programs of one home never do so at
+once, and a half-done change found there was left by one that is dead.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def digest_of(data: bytes) -> str:
 
 
 @define(eq=False)
-class Kept:
+class Backups:
     """The displaced versions that one gateway home keeps, and the lock of its ledger.
 
     :param home: the gateway's own directory.
@@ -107,7 +107,7 @@ class Kept:
         return digest
 
     def get(self, digest: str) -> bytes | None:
-        """A version, None where it is not kept, or not as it was."""
+        """Return a version; None where it is not kept, or is damaged."""
         try:
             data = read_file(self.disk, self._path(digest))
         except OSError:
@@ -115,7 +115,7 @@ class Kept:
         return data if digest_of(data) == digest else None
 
     def trim(self) -> None:
-        """Let the oldest go where there are too many; never the last one, and never what is needed."""
+        """Remove the oldest versions beyond the limits; never the last one, and none that is needed."""
         found = []
         for name in self.disk.names(self.directory):
             with suppress(OSError):
@@ -168,7 +168,7 @@ class Kept:
 
 
 def read_file(disk: Disk, path: str, limit: int | None = None) -> bytes:
-    """All of a regular file.
+    """Read a regular file whole.
 
     :raise OSError: it cannot be read, is none, or is larger than the limit.
     """
@@ -181,7 +181,7 @@ def read_file(disk: Disk, path: str, limit: int | None = None) -> bytes:
 
 
 def check_regular(disk: Disk, descriptor: int, path: str) -> None:
-    """See whether what is open is a regular file.
+    """Check that an open file is a regular one.
 
     :raise OSError: it is not.
     """
@@ -190,7 +190,7 @@ def check_regular(disk: Disk, descriptor: int, path: str) -> None:
 
 
 def read_open(disk: Disk, descriptor: int, limit: int | None = None) -> bytes:
-    """All that follows in an open file.
+    """Read the rest of an open file.
 
     :raise OSError: it cannot be read, or is larger than the limit.
     """
@@ -218,7 +218,7 @@ def write_all(disk: Disk, descriptor: int, data: bytes) -> None:
 
 
 def write_new(disk: Disk, path: str, data: bytes) -> None:
-    """Make a file of our own that is not there yet, and wait until it is on the disk.
+    """Make a private file that does not exist yet, and wait until it is on the disk.
 
     :raise OSError: it cannot be written.
     """

@@ -1,4 +1,4 @@
-"""The servers of a client's file in whatever manner it is written, as entries that our own files could hold."""
+"""The servers of a client's file, as entries of the gateway's own configuration."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from attrs import define
 from mcpgateway.clientfiles.enrolled_text import SWITCHES
 from mcpgateway.clientfiles.formats.client_format import (
     REACH,
-    Base,
     ClientDialect,
-    FileKind,
-    Listed,
+    ClientEntry,
+    EntryKind,
+    LocalGateway,
     reached,
     url_of,
 )
@@ -25,7 +25,7 @@ from mcpgateway.config.ours import original_of
 from mcpgateway.config.problems import Problems, Where
 from mcpgateway.errors import ConfigError
 
-LEADS_HERE = "uses the gateway already"
+USES_GATEWAY = "uses the gateway already"
 HEADERS = ("headers", "http_headers")
 NESTED = "requestOptions"  # Continue has the headers below it
 # Codex names variables that hold a header, or a token.
@@ -33,27 +33,27 @@ FROM_VARIABLES, FROM_VARIABLE = "env_http_headers", "bearer_token_env_var"
 
 
 @define
-class Theirs:
-    """One file.
+class ClientServersReader:
+    """Reads the servers of one file.
 
-    :ivar base: what makes a URL ours.
+    :ivar base: tells the gateway's own URLs.
     :ivar project: the directory of the project it lies in, or "".
-    :ivar is_led: the gateway has led it here, and so serves what its entries were.
+    :ivar is_enrolled: the file is enrolled, so the gateway serves the originals of its entries.
     """
 
     path: str
     dialect: ClientDialect
-    base: Base
+    base: LocalGateway
     project: str = ""
-    is_led: bool = False
+    is_enrolled: bool = False
 
     def entries(self, value: Any, problems: Problems) -> Iterator[Entry]:
-        """Read what a file lists; what cannot be used is told to the problems.
+        """Read the entries of a file; those that cannot be used are reported to the problems.
 
-        :param value: what the file holds; see `mcpgateway.clientfiles.formats.syntax.read`.
+        :param value: the value of the file; see `mcpgateway.clientfiles.formats.syntax.read`.
         """
         off = [
-            each for each in self.dialect.listed(value, self.base, self.project) if each.kind is FileKind.OFF
+            each for each in self.dialect.listed(value, self.base, self.project) if each.kind is EntryKind.OFF
         ]
         for each in off:
             on = {key: said for key, said in each.value.items() if key not in SWITCHES}
@@ -73,19 +73,19 @@ class Theirs:
             if entry is not None:
                 yield entry
 
-    def _said(self, listed: Listed) -> dict[str, Any]:
-        """Return an entry as ours are written.
+    def _said(self, listed: ClientEntry) -> dict[str, Any]:
+        """Return an entry in the keys of the gateway's configuration.
 
-        :raise ConfigError: it is none that the gateway could serve.
+        :raise ConfigError: the gateway could not serve it.
         """
         match listed.kind:
-            case FileKind.PROGRAM if listed.program is not None:
+            case EntryKind.PROGRAM if listed.program is not None:
                 program = listed.program
-            case FileKind.OURS if not self.is_led and (argv := self._behind(listed)):
+            case EntryKind.ENROLLED if not self.is_enrolled and (argv := self._behind(listed)):
                 program = self.dialect.behind(listed, argv, listed.value.get("env"))
-            case FileKind.OURS:
-                raise ConfigError(LEADS_HERE)
-            case FileKind.REMOTE:
+            case EntryKind.ENROLLED:
+                raise ConfigError(USES_GATEWAY)
+            case EntryKind.REMOTE:
                 return {**self._rest(listed), **self._remote(listed)}
             case _:
                 raise ConfigError(listed.why)
@@ -93,16 +93,16 @@ class Theirs:
         found |= {"env": dict(program.env)} if program.env else {}
         return found | ({"cwd": program.cwd} if program.cwd else {})
 
-    def _behind(self, listed: Listed) -> tuple[str, ...]:
-        # A relay that somebody has copied, with its original: that is what the gateway can serve.
-        leads = self.dialect.leads(listed.road, listed.value)
-        return (original_of(leads) or ()) if leads and "://" not in leads[0] else ()
+    def _behind(self, listed: ClientEntry) -> tuple[str, ...]:
+        # A copied relay with its original behind it: the gateway can serve the original.
+        target = self.dialect.target_of(listed.road, listed.value)
+        return (original_of(target) or ()) if target and "://" not in target[0] else ()
 
-    def _rest(self, listed: Listed) -> dict[str, Any]:
+    def _rest(self, listed: ClientEntry) -> dict[str, Any]:
         gone = {*REACH, *HEADERS, NESTED, FROM_VARIABLES, FROM_VARIABLE}
         return {key: each for key, each in listed.value.items() if key not in gone}
 
-    def _remote(self, listed: Listed) -> dict[str, Any]:
+    def _remote(self, listed: ClientEntry) -> dict[str, Any]:
         shape = self.dialect.shape_of(listed.road)
         value = reached(listed.value, shape)
         said = shape.words.variables.translated
@@ -118,13 +118,13 @@ class Theirs:
             headers["Authorization"] = f"Bearer ${{{token}}}"
         return found | ({"headers": headers} if headers else {})
 
-    def _origin(self, listed: Listed) -> Origin:
+    def _origin(self, listed: ClientEntry) -> Origin:
         project = listed.project
         directory = project or self.project or self.path.rpartition("/")[0] or "/"
         scope = Scope.PROJECT if project else Scope.USER
         return Origin(scope, self.path, directory, project=project, env_policy=FULL)
 
-    def _where(self, listed: Listed) -> Where:
+    def _where(self, listed: ClientEntry) -> Where:
         return Where(self.path, 0, dotted(listed.road))
 
 

@@ -1,4 +1,4 @@
-"""Give the clients their own servers back when the gateway stays away; run every minute by a timer of the user's.
+"""Restore clients' files when the gateway stays away; run every minute by a timer of the user's.
 
 How long it has been away is in ``<home>/away.json``.  A look that comes much later than the one before says nothing of
 the time between: the machine may have slept, or the timer been off, so the waiting begins anew.
@@ -28,11 +28,11 @@ FILE_LIMIT = 4096
 
 @frozen
 class DeadmanState:
-    """What a look has come to.
+    """The outcome of one look.
 
     :ivar is_there: whether the gateway answers.
     :ivar away_s: for how long it has not, as far as that is known.
-    :ivar report: what was done with the files; None where nothing had to be.
+    :ivar report: the outcome for the files; None where none had to be changed.
     """
 
     is_there: bool
@@ -48,7 +48,7 @@ class DeadmanState:
 def deadman(
     home: str, environ: Mapping[str, str], after_s: float = AFTER_S, disk: Disk = DISK
 ) -> DeadmanState:
-    """Look once, and do what that asks for.
+    """Look once whether the gateway answers, and restore or enrol files by that.
 
     :raise ConfigError: the ledger cannot be used, or the home not be written.
     """

@@ -23,7 +23,7 @@ from mcpgateway.system.process.procfs import is_alive
 AT_FDCWD = -100  # fcntl.h: paths are meant from the current directory
 EXCHANGE = 2  # linux/fs.h RENAME_EXCHANGE; sys/stdio.h RENAME_SWAP has the same value
 BUSY_S = 5.0  # a reader is done with a database of this size long before
-# What a file system answers that knows no exchange, or no lease.
+# The error numbers of a file system that has no exchange of names, or no leases.
 UNSUPPORTED = frozenset((errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTTY))
 
 
@@ -35,15 +35,15 @@ class Disk:
         return os.open(path, flags | os.O_CLOEXEC, mode)
 
     def read(self, descriptor: int, size: int) -> bytes:
-        """At most so many of the next bytes."""
+        """Read at most so many bytes."""
         return os.read(descriptor, size)
 
     def write(self, descriptor: int, data: bytes | memoryview) -> int:
-        """Write some of it, and say how much."""
+        """Write a part of the data, and return its size."""
         return os.write(descriptor, data)
 
     def truncate(self, descriptor: int, size: int) -> None:
-        """Let a file end there."""
+        """Cut a file to a size."""
         os.ftruncate(descriptor, size)
 
     def sync(self, descriptor: int) -> None:
@@ -51,15 +51,15 @@ class Disk:
         os.fsync(descriptor)
 
     def close(self, descriptor: int) -> None:
-        """Let go of a descriptor."""
+        """Close a descriptor."""
         os.close(descriptor)
 
     def fstat(self, descriptor: int) -> os.stat_result:
-        """What is behind a descriptor."""
+        """Return the status of an open file."""
         return os.fstat(descriptor)
 
     def stat(self, path: str) -> os.stat_result:
-        """What is at a path; a symbolic link is not followed."""
+        """Return the status of a path; a symbolic link is not followed."""
         return os.lstat(path)
 
     def chmod(self, descriptor: int, mode: int) -> None:
@@ -67,7 +67,7 @@ class Disk:
         os.fchmod(descriptor, mode)
 
     def chown(self, descriptor: int, user: int, group: int) -> None:
-        """Give a file to somebody."""
+        """Change the owner of a file."""
         os.fchown(descriptor, user, group)
 
     def attributes(self, descriptor: int) -> dict[str, bytes]:
@@ -86,20 +86,20 @@ class Disk:
         os.setxattr(descriptor, name, value)
 
     def rename(self, source: str, target: str) -> None:
-        """Give a file another name, over whatever has it."""
+        """Give a file another name, in the place of any file that has it."""
         os.rename(source, target)
 
     def exchange(self, one: str, other: str) -> None:
-        """Let two files have each other's name, at once.
+        """Exchange the names of two files in one step.
 
-        :raise OSError: also where the system or the file system knows no such thing, see `UNSUPPORTED`.
+        :raise OSError: also where the system or the file system cannot, see `UNSUPPORTED`.
         """
         if _exchange()(os.fsencode(one), os.fsencode(other)) != 0:
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code), one, None, other)
 
     def link(self, source: str, target: str) -> None:
-        """Give a file a second name, unless somebody has it."""
+        """Give a file a second name, unless that exists."""
         os.link(source, target)
 
     def unlink(self, path: str) -> None:
@@ -107,7 +107,7 @@ class Disk:
         os.unlink(path)
 
     def names(self, directory: str) -> list[str]:
-        """What is in a directory."""
+        """List a directory."""
         return os.listdir(directory)
 
     def make_directory(self, path: str, mode: int = 0o700) -> None:
@@ -119,7 +119,7 @@ class Disk:
         os.rmdir(path)
 
     def touch(self, path: str) -> None:
-        """Let something have changed just now."""
+        """Set the time of the last change to now."""
         os.utime(path)
 
     def lock(self, descriptor: int) -> bool:
@@ -165,7 +165,7 @@ class Disk:
         database.execute("COMMIT")
 
     def user(self) -> int:
-        """As whom this program works."""
+        """The effective user id."""
         return os.geteuid()
 
     def is_alive(self, pid: int) -> bool:
@@ -188,12 +188,12 @@ def _text(data: bytes) -> str:
     try:
         return data.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:
-        return data.decode("latin-1")  # it is damaged, which its checksum tells
+        return data.decode("latin-1")  # damaged, as its checksum shows
 
 
 @cache
 def _exchange() -> Any:
-    """What the system calls the exchange of two names: a function of both that gives 0, or sets the error number."""
+    """Return the system's function that exchanges two names: it returns 0, or sets the error number."""
     library = ctypes.CDLL(None, use_errno=True)
     if sys.platform == "darwin":
         swap = getattr(library, "renamex_np", None)

@@ -1,7 +1,7 @@
 """Clients' files that use the gateway, read as they would be without it.
 
-Loaded only where there are such files.  In the place of our entries count those that stood there before, with what
-their client has changed in ours since.  A file that cannot be read at the moment counts as it was left.
+Loaded only where there are such files.  An enrolled entry counts as its original, with the changes that its client has
+made in it since.  A file that cannot be read at the moment counts as it was last.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from attrs import define, evolve, field, frozen
 
-from mcpgateway.clientfiles.formats.client_format import ClientDialect, FileKind, Listed, Road
-from mcpgateway.clientfiles.formats.loopback import Base, port_of
+from mcpgateway.clientfiles.enrolment_records import EnrolledEntry
+from mcpgateway.clientfiles.formats.client_format import ClientDialect, ClientEntry, EntryKind, Road
+from mcpgateway.clientfiles.formats.loopback import LocalGateway, port_of
 from mcpgateway.clientfiles.formats.program import Program
-from mcpgateway.clientfiles.formats.rewrite import Replaced, carried
+from mcpgateway.clientfiles.formats.rewrite import ReplacedEntry, carried
 from mcpgateway.config.client import LEFT_OUT, ClientServers
 from mcpgateway.config.document import Document, Place, dotted
 from mcpgateway.config.edit.edits import MISSING, Put, at, changed, same
@@ -37,35 +38,23 @@ DIGEST_CHARACTERS = 12  # to tell one version of an entry from another
 KEPT = "the servers that it listed when it was enrolled are served until it can be read"
 
 
-class Led(Protocol):
-    """An entry of ours, as the ledger has it."""
-
-    @property
-    def name(self) -> str:
-        """As which it is served."""
-
-    @property
-    def replaced(self) -> Replaced:
-        """What it was and what it became."""
-
-
 @frozen(eq=False)
-class AdoptedFile:
-    """A client's file that uses the gateway, and what is known of it.
+class EnrolledFileReader:
+    """A client's file that uses the gateway, and its record.
 
-    :ivar value: what it holds; `MISSING` where that cannot be told at the moment.
-    :ivar entries: ours, by where they were put.
+    :ivar value: what it holds; `MISSING` where it cannot be read at the moment.
+    :ivar entries: the enrolled entries, by their key paths.
     :ivar project: the directory of the project it lies in, or "".
     :ivar is_watched: whether what is added to it is to be enrolled, too.
     :ivar is_trusted: whether what others than the user may have written in it may run.
     :ivar opted_out: the servers that stay their client's own.
-    :ivar registered_at: when it was first enrolled, in seconds since the epoch; 0 where nobody knows.
+    :ivar registered_at: when it was first enrolled, in seconds since the epoch; 0 where that was not recorded.
     """
 
     path: str
     dialect: ClientDialect
     value: Any = field(repr=False)
-    entries: Mapping[Road, Led] = field(repr=False)
+    entries: Mapping[Road, EnrolledEntry] = field(repr=False)
     mode: str = "http"
     project: str = ""
     suspended: str = ""
@@ -82,37 +71,47 @@ class AdoptedFile:
         :param opted_out: the servers that stay their clients' own.
         :param rank: orders the files of one scope.
         """
-        base = Base(gateway.http_port, frozenset((gateway.bind_address, *gateway.allowed_hosts)))
-        return read_adopted(evolve(self, opted_out=opted_out), base, rank, problems)
+        base = LocalGateway(gateway.http_port, frozenset((gateway.bind_address, *gateway.allowed_hosts)))
+        return read_enrolled(evolve(self, opted_out=opted_out), base, rank, problems)
 
 
-def read_adopted(file: AdoptedFile, base: Base, rank: int, problems: Problems) -> EnrolledServers:
+def read_enrolled(
+    file: EnrolledFileReader, base: LocalGateway, rank: int, problems: Problems
+) -> EnrolledServers:
     """Read the servers of a client's file that uses the gateway."""
     return _Reading(file, also_former(base, file.dialect, file.entries), rank, problems).read()
 
 
-def also_former(base: Base, dialect: ClientDialect, entries: Mapping[Road, Led]) -> Base:
-    """Return what makes a URL ours, so that entries count that were written when the gateway had another port."""
-    leads = (dialect.leads(road, each.replaced.ours) for road, each in entries.items())
-    ports = {port_of(each[0]) for each in leads if len(each) == 1 and "://" in each[0]}
+def also_former(
+    base: LocalGateway, dialect: ClientDialect, entries: Mapping[Road, EnrolledEntry]
+) -> LocalGateway:
+    """Return the gateway's addresses, former ports of enrolled entries included."""
+    target = (dialect.target_of(road, each.replaced.ours) for road, each in entries.items())
+    ports = {port_of(each[0]) for each in target if len(each) == 1 and "://" in each[0]}
     return evolve(base, former=base.former | {each for each in ports if each is not None})
 
 
-def ours_in(value: Any, dialect: ClientDialect, entries: Mapping[Road, Led], base: Base) -> dict[Road, Led]:
-    """Return the entries of ours that stand in a file, by where they stand now."""
-    found: dict[Road, Led] = {}
+def enrolled_in(
+    value: Any, dialect: ClientDialect, entries: Mapping[Road, EnrolledEntry], base: LocalGateway
+) -> dict[Road, EnrolledEntry]:
+    """Return the enrolled entries of a file, by their present key paths."""
+    found: dict[Road, EnrolledEntry] = {}
     for listed in dialect.listed(value, base):
-        led = _led(listed, entries, found)
-        if led is not None:
-            found[listed.road] = led
+        enrolled = _enrolled(listed, entries, found)
+        if enrolled is not None:
+            found[listed.road] = enrolled
     return found
 
 
 def newcomers(
-    value: Any, dialect: ClientDialect, entries: Mapping[Road, Led], base: Base, project: str = ""
+    value: Any,
+    dialect: ClientDialect,
+    entries: Mapping[Road, EnrolledEntry],
+    base: LocalGateway,
+    project: str = "",
 ) -> frozenset[str]:
     """Return the titles of the programs in a file without entries of ours that were not there when it was enrolled."""
-    listed = [each for each in dialect.listed(value, base, project) if each.kind is FileKind.PROGRAM]
+    listed = [each for each in dialect.listed(value, base, project) if each.kind is EntryKind.PROGRAM]
     return frozenset(
         each.title
         for each in listed
@@ -120,32 +119,36 @@ def newcomers(
     )
 
 
-def _former(led: Led, dialect: ClientDialect, base: Base, project: str) -> Program | None:
-    """Return the program that stood in the place of an entry of ours."""
-    road, former = led.replaced.road, led.replaced.former
+def _former(
+    enrolled: EnrolledEntry, dialect: ClientDialect, base: LocalGateway, project: str
+) -> Program | None:
+    """Return the original program of an enrolled entry."""
+    road, former = enrolled.replaced.road, enrolled.replaced.former
     if former is None:
         return None
     listed = dialect.listed(changed({}, Put(road, former), ""), base, project)
     return listed[0].program if listed else None
 
 
-def _original(now: Any, replaced: Replaced) -> Any:
-    """Return what counts in the place of an entry of ours."""
+def _original(now: Any, replaced: ReplacedEntry) -> Any:
+    """Return the value that counts for an enrolled entry: its original, with the client's changes."""
     former = replaced.former
     if isinstance(former, Mapping) and isinstance(now, Mapping):
         return carried(former, replaced.ours, now)
     return former
 
 
-def _led(listed: Listed, entries: Mapping[Road, Led], taken: Mapping[Road, Led]) -> Led | None:
+def _enrolled(
+    listed: ClientEntry, entries: Mapping[Road, EnrolledEntry], taken: Mapping[Road, EnrolledEntry]
+) -> EnrolledEntry | None:
     here = entries.get(listed.road)
     if here is not None and same(listed.value, here.replaced.ours):
         return here  # also where it leads to a port that the gateway has no more
-    if listed.kind is not FileKind.OURS:
+    if listed.kind is not EntryKind.ENROLLED:
         return None
     if here is not None and here.name == listed.served:
         return here
-    # Its user has given it another name, or a copy; where it leads is what it is known by.
+    # Its user has renamed or copied it; its URL or command tells which it is.
     same_name = [each for each in entries.values() if each.name == listed.served]
     free = (each for each in same_name if not any(each is one for one in taken.values()))
     return next(free, next(iter(same_name), None))
@@ -155,11 +158,11 @@ def _led(listed: Listed, entries: Mapping[Road, Led], taken: Mapping[Road, Led])
 class _Reading:
     """One reading of one file."""
 
-    file: AdoptedFile
-    base: Base
+    file: EnrolledFileReader
+    base: LocalGateway
     rank: int
     problems: Problems
-    _ours: dict[Road, Led] = field(factory=dict)
+    _ours: dict[Road, EnrolledEntry] = field(factory=dict)
     _off: set[Road] = field(factory=set)
     _entries: list[Entry] = field(factory=list)
     _remotes: list[str] = field(factory=list)
@@ -190,7 +193,7 @@ class _Reading:
         )
 
     def _is_cut_short(self) -> bool:
-        """Whether all entries are gone, and their place with them; nobody who removes servers does that."""
+        """Whether all entries are gone, and their table with them; a user who removes servers leaves the table."""
         file = self.file
         held = file.value if isinstance(file.value, Mapping) else {}
         places = [held.get(table[0]) for table in file.dialect.tables]
@@ -205,16 +208,18 @@ class _Reading:
         file = self.file
         if not is_known:
             self._ours = dict(file.entries)
-            put = {road: led.replaced.former for road, led in file.entries.items()}
+            put = {road: enrolled.replaced.former for road, enrolled in file.entries.items()}
         else:
-            self._ours = ours_in(value, file.dialect, file.entries, self.base)
-            put = {road: _original(at(value, road), led.replaced) for road, led in self._ours.items()}
+            self._ours = enrolled_in(value, file.dialect, file.entries, self.base)
+            put = {
+                road: _original(at(value, road), enrolled.replaced) for road, enrolled in self._ours.items()
+            }
             put |= self._behind_the_one(value)
         for road, former in put.items():
             if former is not None:
                 value = self._put(value, road, former)
         for each in file.dialect.listed(value, self.base):
-            if each.kind is FileKind.OFF and isinstance(each.value, Mapping):
+            if each.kind is EntryKind.OFF and isinstance(each.value, Mapping):
                 self._off.add(each.road)
                 on = {key: word for key, word in each.value.items() if key not in SWITCHES}
                 value = self._put(value, each.road, on)
@@ -231,23 +236,23 @@ class _Reading:
         """Return the entries that gave way to the one entry for all of them, as long as that is there."""
         listed = self.file.dialect.listed(value, self.base)
         if self.file.mode != SINGLE or not any(
-            each.kind is FileKind.OURS and not each.served for each in listed
+            each.kind is EntryKind.ENROLLED and not each.served for each in listed
         ):
             return {}
         return {
-            road: led.replaced.former
-            for road, led in self.file.entries.items()
-            if led.replaced.ours is None and at(value, road) is MISSING
+            road: enrolled.replaced.former
+            for road, enrolled in self.file.entries.items()
+            if enrolled.replaced.ours is None and at(value, road) is MISSING
         }
 
     # One entry
 
-    def _take(self, listed: Listed) -> None:
+    def _take(self, listed: ClientEntry) -> None:
         own = Problems()
         match listed.kind:
-            case FileKind.PROGRAM if listed.program is not None:
+            case EntryKind.PROGRAM if listed.program is not None:
                 self._take_program(listed, listed.program, own)
-            case FileKind.OURS:
+            case EntryKind.ENROLLED:
                 try:
                     original = self._original(listed)
                 except ConfigError as why:
@@ -255,25 +260,27 @@ class _Reading:
                 else:
                     if original:
                         self._take_program(listed, original, own)
-            case FileKind.REMOTE if listed.road not in self._off:
+            case EntryKind.REMOTE if listed.road not in self._off:
                 self._remotes.append(url_of(listed.value))
-            case FileKind.ODD:
+            case EntryKind.UNUSABLE:
                 own.warn(self._where(listed), listed.why)
         self.problems.soften(own, LEFT_OUT)
 
-    def _take_program(self, listed: Listed, program: Program, problems: Problems) -> None:
-        led = self._led(listed, program)
-        if led is None and self.file.project:
+    def _take_program(self, listed: ClientEntry, program: Program, problems: Problems) -> None:
+        enrolled = self._enrolled(listed, program)
+        if enrolled is None and self.file.project:
             return  # what others may have written waits until its user approves of it
         if listed.project and not listed.project.startswith("/"):
-            return  # nobody knows where that is
+            return  # a relative path, whose root is not known
         entry = read_program(_place(self.file.path, listed, program), self._origin(listed), problems)
         if entry is not None:
             enabled = listed.road not in self._off
-            self._entries.append(evolve(entry, enabled=enabled, enrolled_as=led.name if led else ""))
+            self._entries.append(
+                evolve(entry, enabled=enabled, enrolled_as=enrolled.name if enrolled else "")
+            )
 
-    def _original(self, listed: Listed) -> Program | None:
-        """Return the program behind a relay of ours that somebody has put there by hand."""
+    def _original(self, listed: ClientEntry) -> Program | None:
+        """Return the program behind a relay of the gateway's that a user has put there by hand."""
         value = listed.value if isinstance(listed.value, Mapping) else {}
         command, args = value.get("command"), value.get("args") or []
         words = command if isinstance(command, list) else [command, *args]
@@ -283,19 +290,20 @@ class _Reading:
         env = value.get("env") or value.get("environment") or {}
         return self.file.dialect.behind(listed, original, env) if original else None
 
-    def _led(self, listed: Listed, program: Program) -> Led | None:
-        """Return the entry of ours that this one is, unless somebody else may have changed what it runs."""
-        led = self._ours.get(listed.road)
-        if led is not None and not self.file.project:
-            return led
-        led = led or self.file.entries.get(listed.road)
+    def _enrolled(self, listed: ClientEntry, program: Program) -> EnrolledEntry | None:
+        """Return the enrolled entry that this one is, unless another user may have changed its program."""
+        enrolled = self._ours.get(listed.road)
+        if enrolled is not None and not self.file.project:
+            return enrolled
+        enrolled = enrolled or self.file.entries.get(listed.road)
         return (
-            led
-            if led is not None and _former(led, self.file.dialect, self.base, self.file.project) == program
+            enrolled
+            if enrolled is not None
+            and _former(enrolled, self.file.dialect, self.base, self.file.project) == program
             else None
         )
 
-    def _origin(self, listed: Listed) -> Origin:
+    def _origin(self, listed: ClientEntry) -> Origin:
         file, project = self.file, listed.project or self.file.project
         words = f"{file.path}, project {project}" if listed.project else file.path
         if project:
@@ -303,37 +311,37 @@ class _Reading:
         directory = file.path.rpartition("/")[0] or "/"
         return Origin(Scope.USER, f"{words}, user scope", directory, env_policy=FULL, rank=self.rank)
 
-    def _where(self, listed: Listed) -> Where:
+    def _where(self, listed: ClientEntry) -> Where:
         return Where(self.file.path, 0, dotted(listed.road))
 
     # What is said of it
 
-    def _unsettled(self, listed: tuple[Listed, ...]) -> Iterator[str]:
+    def _unsettled(self, listed: tuple[ClientEntry, ...]) -> Iterator[str]:
         if not self.file.is_watched:
             return
         out = self.file.opted_out
         for each in listed:
             ids = {each.title, f"{self.file.dialect.name}:{each.title}"}
-            if each.kind is FileKind.PROGRAM and self.file.is_trusted and not ids & out:
-                yield f"{dotted(each.road)} is no entry of ours: {_digest(each.value)}"
+            if each.kind is EntryKind.PROGRAM and self.file.is_trusted and not ids & out:
+                yield f"{dotted(each.road)} is not enrolled: {_digest(each.value)}"
             elif each.road in self._ours and self._leads_elsewhere(each):
-                yield f"{dotted(each.road)} leads elsewhere"
+                yield f"{dotted(each.road)} has another port"
             elif each.road in self._ours and self._lacks_project(each):
                 yield f"{dotted(each.road)} does not name its project"
         there = {id(each) for each in self._ours.values()}
-        for road, led in self.file.entries.items():
-            if led.replaced.ours is not None and id(led) not in there:
+        for road, enrolled in self.file.entries.items():
+            if enrolled.replaced.ours is not None and id(enrolled) not in there:
                 yield f"{dotted(road)} is not there"
 
-    def _lacks_project(self, listed: Listed) -> bool:
+    def _lacks_project(self, listed: ClientEntry) -> bool:
         project = listed.project or self.file.project
         return bool(project) and not self.file.dialect.names_project(listed.road, listed.value, project)
 
-    def _leads_elsewhere(self, listed: Listed) -> bool:
-        if listed.kind is not FileKind.OURS:
+    def _leads_elsewhere(self, listed: ClientEntry) -> bool:
+        if listed.kind is not EntryKind.ENROLLED:
             return True
-        leads = self.file.dialect.leads(listed.road, listed.value)
-        port = port_of(leads[0]) if len(leads) == 1 and "://" in leads[0] else None
+        target = self.file.dialect.target_of(listed.road, listed.value)
+        port = port_of(target[0]) if len(target) == 1 and "://" in target[0] else None
         return port is not None and self.base.port not in (port, 0)
 
     def _projects(self, value: Any) -> tuple[str, ...]:
@@ -342,7 +350,7 @@ class _Reading:
         return tuple(paths + ([self.file.project] if self.file.project else []))
 
 
-def _place(file: str, listed: Listed, program: Program) -> Place:
+def _place(file: str, listed: ClientEntry, program: Program) -> Place:
     value: dict[str, Any] = {"command": program.command, "args": list(program.args), "env": dict(program.env)}
     if program.cwd:
         value["cwd"] = program.cwd

@@ -8,12 +8,12 @@ from collections.abc import Collection, Mapping
 from attrs import evolve, frozen
 
 from mcpgateway.clientfiles import immorterm
-from mcpgateway.clientfiles.apply import NOT_THERE, Return, alone, carried_out, given_back
+from mcpgateway.clientfiles.apply import NOT_THERE, RestoreEdit, carry_out, ledger_locked, restore_file
 from mcpgateway.clientfiles.disk import DISK, Disk
-from mcpgateway.clientfiles.enrolment_records import Adopted
-from mcpgateway.clientfiles.files import FileChoice, Site, chosen, recorded_sites, see
+from mcpgateway.clientfiles.enrolment_records import FileRecord
+from mcpgateway.clientfiles.files import FileChoice, FileLocation, chosen, recorded_sites, see
 from mcpgateway.clientfiles.machine import Machine
-from mcpgateway.clientfiles.plan import FilePlan, Left, WantedServer, plan, plan_of
+from mcpgateway.clientfiles.plan import EnrolRequest, FilePlan, UntouchedEntry, plan, plan_of
 from mcpgateway.clientfiles.recover import rebuilt
 from mcpgateway.clientfiles.report import FileReport, Report
 from mcpgateway.config.document import visible
@@ -23,16 +23,16 @@ from mcpgateway.system.gateway_health import ask
 
 DISABLED, STOPPED, AWAY = "disabled", "stopped", "away"
 RELEASES, RELEASE_AGAIN_S = 20, 0.5
-NOBODY = "no gateway answers, so these servers cannot be reached until it runs: mcpgateway start"
+UNREACHABLE = "no gateway answers, so these servers cannot be reached until it runs: mcpgateway start"
 
 
 @frozen
-class Adoptable:
-    """What a start could use the gateway.
+class Enrollable:
+    """The files that a start could enrol.
 
-    :ivar adopt: what the configuration says about that: ``ask``, ``always`` or ``never``.
+    :ivar adopt: the setting ``clients.adopt``: ``ask``, ``always`` or ``never``.
     :ivar servers: the titles of entries that could be enrolled, by the file.
-    :ivar suspended: the files that have their own entries back for now, and why.
+    :ivar suspended: the files that are restored for now, and why.
     """
 
     adopt: str
@@ -41,48 +41,48 @@ class Adoptable:
 
 
 def machine_of(home: str, environ: Mapping[str, str]) -> Machine:
-    """What is known of this machine before anything is done."""
+    """Return what is known of this machine."""
     return Machine(home, environ)
 
 
-def apply(machine: Machine, wanted: WantedServer) -> Report:
+def apply(machine: Machine, wanted: EnrolRequest) -> Report:
     """Enrol files: all of them, or none.
 
     :raise ConfigError: what is asked for cannot be done anywhere, and nothing was changed.
     """
-    with alone(machine):
+    with ledger_locked(machine):
         _take_in(machine, wanted)
-        before = immorterm.given_back(machine)
+        before = immorterm.restore_stranded(machine)
         if before.files:
             machine.look_again()
         plans = plan(machine, wanted)
         named = [each for each in plans if each.trouble and wanted.choice.is_named]
         if named:
             raise ConfigError(named[0].trouble)
-        report = carried_out(machine, plans, wanted)
+        report = carry_out(machine, plans, wanted)
         report = evolve(report, files=(*before.files, *report.files))
         machine.look_again()
     if any(each.adopted or each.renewed for each in report.files) and machine.answer is None:
-        return evolve(report, warnings=(*report.warnings, NOBODY))
+        return evolve(report, warnings=(*report.warnings, UNREACHABLE))
     return report
 
 
-def undo(machine: Machine, wanted: WantedServer) -> Report:
+def undo(machine: Machine, wanted: EnrolRequest) -> Report:
     """Restore files and forget them; a server that is named stays its clients' own from then on.
 
     :raise ConfigError: what is asked for cannot be done anywhere, and nothing was changed.
     """
-    with alone(machine):
+    with ledger_locked(machine):
         if wanted.servers:
             _keep_out(machine, wanted)
-        before = immorterm.given_back(machine) if not wanted.choice.is_named else Report()
+        before = immorterm.restore_stranded(machine) if not wanted.choice.is_named else Report()
         reports = [_restored(machine, site, wanted) for site in _to_restore(machine, wanted)]
         machine.look_again()
     return Report((*before.files, *(each for each in reports if each is not None)))
 
 
 def suspend(home: str, environ: Mapping[str, str], why: str) -> Report:
-    """Restore all files for now; the ledger remembers what enrolled, and how.
+    """Restore all files for now; the ledger remembers what was enrolled, and how.
 
     :param why: ``disabled``, ``stopped`` or ``away``.  What was disabled stays so when the gateway stops.
     :raise ConfigError: the ledger cannot be used, and nothing was changed.
@@ -90,21 +90,17 @@ def suspend(home: str, environ: Mapping[str, str], why: str) -> Report:
     machine = machine_of(home, environ)
     if not machine.records.files:
         return Report(tuple(_found_again(machine)))
-    with alone(machine):
+    with ledger_locked(machine):
         reports = []
         for site in recorded_sites(machine.records):
-            adopted = machine.record_of(site.path)
-            if (
-                adopted is not None
-                and adopted.suspended != why
-                and (not adopted.suspended or why == DISABLED)
-            ):
-                reports.append(given_back(machine, site, Return(machine, site, why=why)))
+            record = machine.record_of(site.path)
+            if record is not None and record.suspended != why and (not record.suspended or why == DISABLED):
+                reports.append(restore_file(machine, site, RestoreEdit(machine, site, why=why)))
         return Report(tuple(reports))
 
 
 def release(home: str, environ: Mapping[str, str], disk: Disk = DISK) -> Report:
-    """Restore files whose gateway has ended and is not back, until it is; nothing where one answers.
+    """Restore files whose gateway has ended, until one runs again; do nothing where one answers.
 
     A file that cannot be changed at the moment, perhaps because its client is writing it, is tried again for a while.
 
@@ -123,7 +119,7 @@ def release(home: str, environ: Mapping[str, str], disk: Disk = DISK) -> Report:
 
 
 def resume(home: str, environ: Mapping[str, str], whys: Collection[str] = (STOPPED, AWAY)) -> Report:
-    """Lead the files here again that were restored for now.
+    """Enrol again the files that were restored for now.
 
     :param whys: for which of the reasons; what was disabled is enrolled again only by `enable`.
     :raise ConfigError: what is asked for cannot be done, and nothing was changed.
@@ -131,27 +127,29 @@ def resume(home: str, environ: Mapping[str, str], whys: Collection[str] = (STOPP
     machine = machine_of(home, environ)
     if machine.ledger.is_lost():
         found = _found_again(machine)
-        led = [apply(machine, WantedServer(FileChoice(file=each.path))) for each in found if each.changed]
-        return Report((*found, *(each for one in led for each in one.files)))
+        enrolled = [
+            apply(machine, EnrolRequest(FileChoice(file=each.path))) for each in found if each.changed
+        ]
+        return Report((*found, *(each for one in enrolled for each in one.files)))
     if not any(each.suspended in whys for each in machine.records.files.values()):
         return Report()
-    with alone(machine):
+    with ledger_locked(machine):
         reports: list[FileReport] = []
         for site in list(recorded_sites(machine.records)):
-            adopted = machine.record_of(site.path)
-            if adopted is not None and adopted.suspended in whys:
-                reports.append(_led_again(machine, site, adopted))
+            record = machine.record_of(site.path)
+            if record is not None and record.suspended in whys:
+                reports.append(_enrolled_again(machine, site, record))
                 machine.look_again()
         return Report(tuple(reports))
 
 
-def adoptable(home: str, environ: Mapping[str, str]) -> Adoptable:
-    """What a start could use the gateway, and whether it is to ask.
+def adoptable(home: str, environ: Mapping[str, str]) -> Enrollable:
+    """Find the files that a start could enrol.
 
     :raise ConfigError: the configuration or the ledger cannot be used.
     """
     machine = machine_of(home, environ)
-    found = plan(machine, WantedServer())
+    found = plan(machine, EnrolRequest())
     servers = {
         each.site.path: tuple(one.title for one in each.wishes)
         for each in found
@@ -161,22 +159,22 @@ def adoptable(home: str, environ: Mapping[str, str]) -> Adoptable:
         for one in immorterm.stranded(machine):
             servers[one.site.path] = (*servers.get(one.site.path, ()), *one.titles)
     suspended = {each.path: each.suspended for each in machine.records.files.values() if each.suspended}
-    return Adoptable(machine.settings.clients.adopt.value, servers, suspended)
+    return Enrollable(machine.settings.clients.adopt.value, servers, suspended)
 
 
 def _found_again(machine: Machine) -> list[FileReport]:
-    """Put back what stood in clients' files, where the ledger that knew it is lost."""
+    """Restore clients' files without a ledger, where that is lost."""
     if not machine.ledger.is_lost():
         return []
-    with alone(machine):
+    with ledger_locked(machine):
         sites = chosen(FileChoice(), machine.environ, machine.records)
-        reports = [rebuilt(machine, each, WantedServer()) for each in sites]
+        reports = [rebuilt(machine, each, EnrolRequest()) for each in sites]
         machine.look_again()
     return [each for each in reports if each is not None]
 
 
-def _take_in(machine: Machine, wanted: WantedServer) -> None:
-    """A server that is named stays its client's own no more."""
+def _take_in(machine: Machine, wanted: EnrolRequest) -> None:
+    """Opt named servers in again."""
     out = machine.records.opted_out
     now = frozenset(each for each in out if each.rpartition(":")[2] not in wanted.servers)
     if now != out:
@@ -188,33 +186,33 @@ def _take_in(machine: Machine, wanted: WantedServer) -> None:
         raise ConfigError(f"gateway.clients.opt_out lists {name}; take it out of the configuration first")
 
 
-def _keep_out(machine: Machine, wanted: WantedServer) -> None:
+def _keep_out(machine: Machine, wanted: EnrolRequest) -> None:
     clients = wanted.choice.clients
     names = {f"{client}:{each}" for client in clients for each in wanted.servers} or set(wanted.servers)
     machine.ledger.opt_out(machine.records.opted_out | names)
 
 
-def _led_again(machine: Machine, site: Site, adopted: Adopted) -> FileReport:
+def _enrolled_again(machine: Machine, site: FileLocation, record: FileRecord) -> FileReport:
     if not os.path.lexists(site.path):
-        return FileReport.of(site, left=(Left("", NOT_THERE),))
-    wanted = WantedServer(mode=adopted.mode)
-    planned = _as_before(plan_of(machine, wanted, [see(site, machine.base)])[0], adopted)
-    return carried_out(machine, [planned], wanted, is_all_or_none=False).files[0]
+        return FileReport.of(site, left=(UntouchedEntry("", NOT_THERE),))
+    wanted = EnrolRequest(mode=record.mode)
+    planned = _as_before(plan_of(machine, wanted, [see(site, machine.base)])[0], record)
+    return carry_out(machine, [planned], wanted, is_all_or_none=False).files[0]
 
 
-def _as_before(planned: FilePlan, adopted: Adopted) -> FilePlan:
-    """Of a project's file nothing is enrolled again but what was; others may have written to it."""
-    if not planned.site.project and adopted.is_watched:
+def _as_before(planned: FilePlan, record: FileRecord) -> FilePlan:
+    """Limit the plan of a project's file to what was enrolled before; others may have written to it."""
+    if not planned.site.project and record.is_watched:
         return planned
-    formers = {road: each.replaced.former for road, each in adopted.entries.items()}
+    formers = {road: each.replaced.former for road, each in record.entries.items()}
     wishes = [
         each for each in planned.wishes if each.road in formers and same(each.value, formers[each.road])
     ]
     return evolve(planned, wishes=tuple(wishes))
 
 
-def _to_restore(machine: Machine, wanted: WantedServer) -> list[Site]:
-    """The files that are meant, those among them that are not there any more.
+def _to_restore(machine: Machine, wanted: EnrolRequest) -> list[FileLocation]:
+    """Return the files that are asked for, recorded ones included that do not exist any more.
 
     :raise ConfigError: a client is not known, or what is named is not there.
     """
@@ -226,18 +224,18 @@ def _to_restore(machine: Machine, wanted: WantedServer) -> list[Site]:
             return found
     sites = chosen(choice, machine.environ, machine.records, with_projects=True)
     recorded = {os.path.realpath(each.path): each for each in recorded_sites(machine.records)}
-    # What the ledger says of a file goes before what it looks like.
+    # The ledger's record of a file goes before what its name suggests.
     return [recorded.get(os.path.realpath(each.path), each) for each in sites]
 
 
-def _restored(machine: Machine, site: Site, wanted: WantedServer) -> FileReport | None:
-    """Restore a file for ever; None where nothing of ours is in it."""
-    adopted = machine.record_of(site.path)
-    if adopted is None:
+def _restored(machine: Machine, site: FileLocation, wanted: EnrolRequest) -> FileReport | None:
+    """Restore a file and forget it; None where no entry in it uses the gateway."""
+    record = machine.record_of(site.path)
+    if record is None:
         return rebuilt(machine, site, wanted)
-    if wanted.servers and adopted.suspended:
+    if wanted.servers and record.suspended:
         return None
-    report = given_back(machine, site, Return(machine, site, wanted.servers))
+    report = restore_file(machine, site, RestoreEdit(machine, site, wanted.servers))
     rest = None if report.error else rebuilt(machine, site, wanted)
     if rest is None:
         return report

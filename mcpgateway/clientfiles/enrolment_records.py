@@ -1,4 +1,4 @@
-"""What is known of users' files with entries of ours in them, as values and as they are written down."""
+"""The records of enrolled files, as values and as JSON."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 from attrs import define, evolve, field, frozen
 
 from mcpgateway.clientfiles.backups import digest_of
-from mcpgateway.clientfiles.formats.rewrite import Replaced, reverse
+from mcpgateway.clientfiles.formats.rewrite import ReplacedEntry, reverse
 from mcpgateway.clientfiles.formats.splices import TextSplice
 from mcpgateway.errors import ConfigError
 
 Road = tuple[str, ...]
 TIMES: Mapping[str, type[date | time]] = {"datetime": datetime, "date": date, "time": time}
-# What JSON cannot say is a mapping with one of these keys alone.
+# A value that JSON has no form for is a mapping with one of these keys alone.
 TIME = "$time"
 PAIRS = "$pairs"
 
 
 @frozen
-class Step:
-    """One change of a file by us.
+class FileStep:
+    """One change of a file by the gateway.
 
     :ivar before: the digest of the file.
     """
@@ -33,51 +33,50 @@ class Step:
 
 
 @frozen
-class Enrolled:
-    """An entry that was replaced.
+class EnrolledEntry:
+    """An enrolled entry.
 
-    :ivar name: as which the gateway serves it.
-    :ivar replaced: what it was and what it became.
+    :ivar name: the server's name in the gateway.
+    :ivar replaced: its value before and after.
     """
 
     name: str
-    replaced: Replaced = field(repr=False)
+    replaced: ReplacedEntry = field(repr=False)
 
 
 @frozen
-class Adopted:
-    """A file with entries of ours in it.
+class FileRecord:
+    """The record of an enrolled file.
 
-    :ivar path: as it was named.
-    :ivar dialect: the name of the client's way to write it.
+    :ivar path: as the user named it.
+    :ivar dialect: the name of the client.
     :ivar mode: "http", "fail-open" or "single".
     :ivar project: the directory of the project it belongs to.
-    :ivar entries: by the roads at which they stand. Those of a suspended file stand there no more, and are kept for
-        their names.
-    :ivar suspended: why the originals are back for now: "disabled", "stopped" or "away"; empty while they are not.
+    :ivar entries: by their key paths. A suspended file does not hold them; they are recorded for their names.
+    :ivar suspended: why the file is restored for now: "disabled", "stopped" or "away"; empty while it is enrolled.
     :ivar registered_at: when it was first enrolled, in seconds since the epoch, filled in by the ledger; 0 where that
         was not written down.
     :ivar rerouted: the mode before clients on this machine needed a token; empty where that has changed nothing.
     :ivar real: its real path, filled in by the ledger.
-    :ivar chain: our changes of it since it last held nothing of ours, filled in by the ledger; empty when somebody
-        else has written in between.
+    :ivar chain: the gateway's changes of the file since it was last free of enrolled entries, filled in by the ledger;
+        empty when another program has written in between.
     """
 
     path: str
     dialect: str
     mode: str = "http"
     project: str = ""
-    entries: Mapping[Road, Enrolled] = field(factory=dict)
+    entries: Mapping[Road, EnrolledEntry] = field(factory=dict)
     suspended: str = ""
     is_watched: bool = True
     registered_at: float = 0.0
     rerouted: str = ""
     real: str = ""
-    chain: tuple[Step, ...] = field(default=(), repr=False)
+    chain: tuple[FileStep, ...] = field(default=(), repr=False)
 
     @property
     def is_standing(self) -> bool:
-        """Whether entries of ours stand in the file."""
+        """Whether enrolled entries stand in the file."""
         return bool(self.entries) and not self.suspended
 
 
@@ -86,17 +85,17 @@ class Intent:
     """A change of a file that was begun.
 
     :ivar before: the digest of the file.
-    :ivar adopted: the record of the file once it is changed.
+    :ivar record: the record of the file once it is changed.
     """
 
     path: str
     before: str
     after: str
-    adopted: Adopted | None = field(repr=False)
+    record: FileRecord | None = field(repr=False)
 
 
 @define
-class Contents:
+class LedgerContents:
     """Everything that the ledger holds.
 
     :ivar files: the enrolled files, by their real paths.
@@ -104,71 +103,71 @@ class Contents:
     :ivar revision: how many transactions there were; 0 for a ledger that was never written.
     """
 
-    files: dict[str, Adopted] = field(factory=dict)
+    files: dict[str, FileRecord] = field(factory=dict)
     pending: dict[str, list[Intent]] = field(factory=dict)
     opted_out: frozenset[str] = frozenset()
     revision: int = 0
 
-    def say(self, path: str, adopted: Adopted | None) -> None:
+    def say(self, path: str, record: FileRecord | None) -> None:
         """Record a file, or forget it; its intents are settled by that."""
         self.pending.pop(path, None)
         self.files.pop(path, None)
-        if adopted is not None:
-            self.files[path] = adopted
+        if record is not None:
+            self.files[path] = record
 
     def begin(self, intent: Intent) -> None:
         """Record a change that was begun."""
         self.pending.setdefault(intent.path, []).append(intent)
 
 
-def unwound(adopted: Adopted, text: str) -> str | None:
-    """The text of a file before all our changes of it, byte for byte; None where it is not what we left."""
-    if not adopted.chain:
+def unwound(record: FileRecord, text: str) -> str | None:
+    """Return the text of a file before it was enrolled, to the byte; None where others have written it since."""
+    if not record.chain:
         return None
-    for step in reversed(adopted.chain):
+    for step in reversed(record.chain):
         if digest_of(text.encode()) != step.after:
             return None
         try:
             text = reverse(text, step.splices)
         except ConfigError:
             return None
-    return text if digest_of(text.encode()) == adopted.chain[0].before else None
+    return text if digest_of(text.encode()) == record.chain[0].before else None
 
 
-def written(adopted: Adopted) -> dict[str, Any]:
-    """What is said of a file, as JSON can hold it."""
+def written(record: FileRecord) -> dict[str, Any]:
+    """Return a record as JSON can hold it."""
     return {
-        "path": adopted.path,
-        "real": adopted.real,
-        "dialect": adopted.dialect,
-        "mode": adopted.mode,
-        "project": adopted.project,
-        "suspended": adopted.suspended,
-        "is_watched": adopted.is_watched,
-        "registered_at": adopted.registered_at,
-        "rerouted": adopted.rerouted,
-        "entries": [_written_entry(each) for each in adopted.entries.values()],
+        "path": record.path,
+        "real": record.real,
+        "dialect": record.dialect,
+        "mode": record.mode,
+        "project": record.project,
+        "suspended": record.suspended,
+        "is_watched": record.is_watched,
+        "registered_at": record.registered_at,
+        "rerouted": record.rerouted,
+        "entries": [_written_entry(each) for each in record.entries.values()],
         "chain": [
             [step.before, step.after, [[each.start, each.old, each.new] for each in step.splices]]
-            for step in adopted.chain
+            for step in record.chain
         ],
     }
 
 
-def read(said: Mapping[str, Any]) -> Adopted:
-    """The same backwards.
+def read(said: Mapping[str, Any]) -> FileRecord:
+    """Return the record that `written` has made this of.
 
-    :raise KeyError: it was not written so.
+    :raise KeyError: a key is missing.
     """
     entries = [_read_entry(each) for each in said["entries"]]
     chain = tuple(
-        Step(before, after, tuple(TextSplice(*each) for each in splices))
+        FileStep(before, after, tuple(TextSplice(*each) for each in splices))
         for before, after, splices in said["chain"]
     )
     plain = {
         key: said[key] for key in ("path", "real", "dialect", "mode", "project", "suspended", "is_watched")
     }
-    return Adopted(
+    return FileRecord(
         entries={each.replaced.road: each for each in entries},
         chain=chain,
         # Unknown to earlier releases.
@@ -178,14 +177,12 @@ def read(said: Mapping[str, Any]) -> Adopted:
     )
 
 
-def without(adopted: Adopted, roads: frozenset[Road]) -> Adopted:
-    """The same file without some of its entries."""
-    return evolve(
-        adopted, entries={road: each for road, each in adopted.entries.items() if road not in roads}
-    )
+def without(record: FileRecord, roads: frozenset[Road]) -> FileRecord:
+    """Return a record without some of its entries."""
+    return evolve(record, entries={road: each for road, each in record.entries.items() if road not in roads})
 
 
-def _written_entry(entry: Enrolled) -> dict[str, Any]:
+def _written_entry(entry: EnrolledEntry) -> dict[str, Any]:
     replaced = entry.replaced
     return {
         "name": entry.name,
@@ -197,9 +194,11 @@ def _written_entry(entry: Enrolled) -> dict[str, Any]:
     }
 
 
-def _read_entry(said: Mapping[str, Any]) -> Enrolled:
+def _read_entry(said: Mapping[str, Any]) -> EnrolledEntry:
     former, ours = _meant(said["former"]), _meant(said["ours"])
-    return Enrolled(said["name"], Replaced(tuple(said["road"]), said["title"], former, ours, said["written"]))
+    return EnrolledEntry(
+        said["name"], ReplacedEntry(tuple(said["road"]), said["title"], former, ours, said["written"])
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -12,10 +12,10 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from mcpgateway.clientfiles.formats import syntax
-from mcpgateway.clientfiles.formats.client_format import Base, ClientDialect, FileKind, Listed
+from mcpgateway.clientfiles.formats.client_format import ClientDialect, ClientEntry, EntryKind, LocalGateway
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.formats.locations import project_files, user_files
-from mcpgateway.clientfiles.ledger import Records
+from mcpgateway.clientfiles.ledger import LedgerRecords
 from mcpgateway.clientfiles.machine import CUSTOM
 from mcpgateway.clientfiles.transaction import FILE_LIMIT, ClientLock, directory_lock
 from mcpgateway.config.document import visible
@@ -24,7 +24,7 @@ from mcpgateway.system import files, paths
 
 
 @frozen
-class Site:
+class FileLocation:
     """A file of a client.
 
     :ivar project: the directory of the project it lies in, or "".
@@ -36,33 +36,33 @@ class Site:
 
     @property
     def lock(self) -> ClientLock | None:
-        """What its client takes before it writes."""
+        """The lock that its client takes before it writes; None where it takes none."""
         return directory_lock(self.path) if self.dialect.has_lock and not self.project else None
 
 
 @frozen
-class Seen:
-    """What a file holds.
+class FileContents:
+    """The contents of a client's file.
 
     :ivar trouble: why it cannot be used; "" where it can.
-    :ivar is_table_there: whether the place is there where its servers stand, were it empty.
+    :ivar is_table_there: whether the table of its servers is there, be it empty.
     """
 
-    site: Site
+    site: FileLocation
     text: str = field(default="", repr=False)
-    listed: tuple[Listed, ...] = ()
+    listed: tuple[ClientEntry, ...] = ()
     trouble: str = ""
     is_table_there: bool = False
 
     def counts(self) -> dict[str, int]:
         """How many entries there are of each kind."""
         kinds = [each.kind for each in self.listed]
-        return {each.value: kinds.count(each) for each in FileKind}
+        return {each.value: kinds.count(each) for each in EntryKind}
 
 
 @frozen
 class FileChoice:
-    """Which files are meant.
+    """The files that are asked for.
 
     :ivar clients: names of clients; none means all.
     :ivar project: a project's directory, whose own files are meant, or "".
@@ -75,14 +75,14 @@ class FileChoice:
 
     @property
     def is_named(self) -> bool:
-        """Whether somebody asked for these files and no others."""
+        """Whether these files were asked for, and no others."""
         return bool(self.clients or self.project or self.file)
 
 
 def chosen(
-    choice: FileChoice, environ: Mapping[str, str], records: Records, *, with_projects: bool = False
-) -> list[Site]:
-    """The files that are meant, each once, and those that are there.
+    choice: FileChoice, environ: Mapping[str, str], records: LedgerRecords, *, with_projects: bool = False
+) -> list[FileLocation]:
+    """Return the files that are asked for and exist, each once.
 
     :param records: the files in them are meant, too, where nothing else is said.
     :param with_projects: those of projects are as well.
@@ -106,28 +106,28 @@ def chosen(
     return _each_once([*sites, *(each for each in recorded if each.dialect in dialects)])
 
 
-def recorded_sites(records: Records) -> Iterator[Site]:
+def recorded_sites(records: LedgerRecords) -> Iterator[FileLocation]:
     """The files that the ledger knows; those of clients that this release does not know are read as others'."""
-    for real, adopted in records.files.items():
-        dialect = DIALECTS.get(adopted.dialect, DIALECTS[CUSTOM])
-        yield Site(dialect, adopted.path or real, adopted.project)
+    for real, record in records.files.items():
+        dialect = DIALECTS.get(record.dialect, DIALECTS[CUSTOM])
+        yield FileLocation(dialect, record.path or real, record.project)
 
 
-def see(site: Site, base: Base) -> Seen:
-    """Read a file; what is wrong with it is told and not raised."""
+def see(site: FileLocation, base: LocalGateway) -> FileContents:
+    """Read a file; a defect is reported in the result, and not raised."""
     try:
         text = files.read_text(site.path, FILE_LIMIT)
         values = syntax.read(text, site.path, site.dialect) if text.strip() else {}
         listed = listed_in(site, values, base)
     except FileNotFoundError:
-        return Seen(site, trouble=f"{visible(site.path)}: there is no such file")
+        return FileContents(site, trouble=f"{visible(site.path)}: there is no such file")
     except ConfigError as why:
-        return Seen(site, trouble=str(why))
-    return Seen(site, text, listed, "", _has_table(values, site.dialect))
+        return FileContents(site, trouble=str(why))
+    return FileContents(site, text, listed, "", _has_table(values, site.dialect))
 
 
-def listed_in(site: Site, values: Any, base: Base) -> tuple[Listed, ...]:
-    """What a file lists; entries of a project's file are that project's."""
+def listed_in(site: FileLocation, values: Any, base: LocalGateway) -> tuple[ClientEntry, ...]:
+    """Return the entries of a file; those of a project's file are that project's."""
     listed = site.dialect.listed(values, base, site.project)
     if not site.project:
         return listed
@@ -148,7 +148,7 @@ def unwritable(path: str) -> str:
 
 
 @frozen
-class Detected:
+class DetectedClient:
     """A client that is on this machine.
 
     :ivar sites: its files that are there.
@@ -156,19 +156,19 @@ class Detected:
     """
 
     dialect: ClientDialect = field(repr=lambda dialect: dialect.name)
-    sites: tuple[Site, ...]
+    sites: tuple[FileLocation, ...]
     expected: str = ""
 
 
-def detect(environ: Mapping[str, str]) -> list[Detected]:
+def detect(environ: Mapping[str, str]) -> list[DetectedClient]:
     """The clients that have a file on this machine, or a directory for one."""
-    found: list[Detected] = []
+    found: list[DetectedClient] = []
     for dialect in DIALECTS.values():
         sites = tuple(_of_user(dialect, environ))
         places = () if sites else _user_places(dialect, environ)
         expected = next((each for each in places if _is_of_client(os.path.dirname(each), environ)), "")
         if sites or expected:
-            found.append(Detected(dialect, sites, expected))
+            found.append(DetectedClient(dialect, sites, expected))
     return found
 
 
@@ -176,18 +176,20 @@ def _user_places(dialect: ClientDialect, environ: Mapping[str, str]) -> Sequence
     return user_files(dialect, sys.platform, environ, paths.user_home(environ))
 
 
-def _of_user(dialect: ClientDialect, environ: Mapping[str, str]) -> Iterator[Site]:
+def _of_user(dialect: ClientDialect, environ: Mapping[str, str]) -> Iterator[FileLocation]:
     for path in _there(_user_places(dialect, environ)):
-        yield Site(dialect, path)
+        yield FileLocation(dialect, path)
 
 
-def _in_project(named: str, dialects: Iterable[ClientDialect], environ: Mapping[str, str]) -> Iterator[Site]:
+def _in_project(
+    named: str, dialects: Iterable[ClientDialect], environ: Mapping[str, str]
+) -> Iterator[FileLocation]:
     project = os.path.realpath(paths.absolute(named, environ))
     if os.path.basename(project) == ".mcp.json" and os.path.isfile(project):
         project = os.path.dirname(project)
     for dialect in dialects:
         for path in _there(project_files(dialect, project)):
-            yield Site(dialect, path, project)
+            yield FileLocation(dialect, path, project)
 
 
 def _there(patterns: Iterable[str]) -> Iterator[str]:
@@ -199,29 +201,29 @@ def _there(patterns: Iterable[str]) -> Iterator[str]:
             yield each
 
 
-def _named(choice: FileChoice, environ: Mapping[str, str]) -> Site:
+def _named(choice: FileChoice, environ: Mapping[str, str]) -> FileLocation:
     path = paths.absolute(choice.file, environ)
     if not os.path.lexists(path):
         raise ConfigError(f"{visible(path)}: there is no such file")
     if choice.clients:
         dialect = DIALECTS[choice.clients[0]]
-        return Site(dialect, path, _by_its_name(path, (dialect,)).project)
+        return FileLocation(dialect, path, _by_its_name(path, (dialect,)).project)
     real = os.path.realpath(path)
     known = (each for dialect in DIALECTS.values() for each in _of_user(dialect, environ))
     own = next((each for each in known if os.path.realpath(each.path) == real), None)
     return own or _by_its_name(path)
 
 
-def _by_its_name(path: str, dialects: Iterable[ClientDialect] = tuple(DIALECTS.values())) -> Site:
+def _by_its_name(path: str, dialects: Iterable[ClientDialect] = tuple(DIALECTS.values())) -> FileLocation:
     for dialect in dialects:
         for each in dialect.project:
             if "*" not in each and path.endswith(f"/{each}"):
-                return Site(dialect, path, os.path.realpath(path[: -len(each) - 1]))
-    return Site(DIALECTS[CUSTOM], path)
+                return FileLocation(dialect, path, os.path.realpath(path[: -len(each) - 1]))
+    return FileLocation(DIALECTS[CUSTOM], path)
 
 
-def _each_once(sites: Iterable[Site]) -> list[Site]:
-    found: dict[str, Site] = {}
+def _each_once(sites: Iterable[FileLocation]) -> list[FileLocation]:
+    found: dict[str, FileLocation] = {}
     for each in sites:
         found.setdefault(os.path.realpath(each.path), each)
     return list(found.values())

@@ -16,7 +16,7 @@ from typing import Any
 from mcpgateway.clientfiles import enrolment_records
 from mcpgateway.clientfiles.backups import read_file
 from mcpgateway.clientfiles.disk import Disk
-from mcpgateway.clientfiles.enrolment_records import Adopted, Contents, Intent
+from mcpgateway.clientfiles.enrolment_records import FileRecord, Intent, LedgerContents
 from mcpgateway.errors import ConfigError
 from mcpgateway.system import home_files
 
@@ -28,7 +28,7 @@ HEAD = b'{"sum":"'
 SUM_END = len(HEAD) + SUM_CHARACTERS
 
 
-def read(directory: str, disk: Disk) -> Contents:
+def read(directory: str, disk: Disk) -> LedgerContents:
     """Read every record that is whole in either copy; the revision is 0 where there is none.
 
     :raise ConfigError: it cannot be read, or is not as a release wrote it.
@@ -36,7 +36,7 @@ def read(directory: str, disk: Disk) -> Contents:
     records: dict[int, Mapping[str, Any]] = {}
     for name in COPIES:
         records |= _records(os.path.join(directory, name), disk)
-    contents = Contents(revision=1 if records else 0)
+    contents = LedgerContents(revision=1 if records else 0)
     for number in sorted(records):
         try:
             _take(contents, records[number])
@@ -80,19 +80,19 @@ def _sum(rest: bytes) -> bytes:
     return hashlib.sha256(rest).hexdigest()[:SUM_CHARACTERS].encode("ascii")
 
 
-def _take(contents: Contents, record: Mapping[str, Any]) -> None:
+def _take(contents: LedgerContents, record: Mapping[str, Any]) -> None:
     match record:
         case {"kind": "intent", "path": path, "before": before, "after": after, "adopted": adopted}:
             contents.begin(Intent(path, before, after, _adopted(adopted)))
         case {"kind": "done", "path": path}:
             # Of an intent that is damaged in both copies nothing is known, and what was said before stays.
             if intents := contents.pending.get(path):
-                contents.say(path, intents[-1].adopted)
+                contents.say(path, intents[-1].record)
         case {"kind": "says", "path": path, "adopted": adopted}:
             contents.say(path, _adopted(adopted))
         case {"kind": "opted-out", "names": names}:
             contents.opted_out = frozenset(names)
 
 
-def _adopted(said: Mapping[str, Any] | None) -> Adopted | None:
+def _adopted(said: Mapping[str, Any] | None) -> FileRecord | None:
     return None if said is None else enrolment_records.read(said)

@@ -1,4 +1,4 @@
-"""Entries for a client's file that use the gateway, for whoever wants to put them there himself."""
+"""Entries that use the gateway, for users who put them into a client's file themselves."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.formats.locations import user_files
 from mcpgateway.clientfiles.formats.rewrite import replace
 from mcpgateway.clientfiles.machine import Machine
-from mcpgateway.clientfiles.plan import Wish
+from mcpgateway.clientfiles.plan import EntryPlan
 from mcpgateway.clientfiles.transaction import FILE_LIMIT
 from mcpgateway.config.document import visible
 from mcpgateway.config.edit.edits import MISSING
@@ -26,7 +26,7 @@ from mcpgateway.system import paths
 from mcpgateway.system.files import read_bytes, write_atomic
 
 ALL = "mcpgateway"
-"""What the one entry for all servers is called."""
+"""The name of the one entry for all servers."""
 
 
 class SnippetForm(Enum):
@@ -40,10 +40,10 @@ class SnippetForm(Enum):
 
 @frozen
 class SnippetRequest:
-    """What is wanted.
+    """A request for new entries.
 
     :ivar servers: the names; those of all servers where there are none.
-    :ivar form: None for what suits the client: a URL where it takes one.
+    :ivar form: None for the form that suits the client: a URL where it takes one.
     """
 
     dialect: ClientDialect
@@ -66,12 +66,12 @@ def dialect_of(name: str) -> ClientDialect:
 
 
 def file_of(dialect: ClientDialect, machine: Machine) -> str:
-    """Where the client has the servers of its user."""
+    """Return the path of the client's file with the servers of its user."""
     places = user_files(dialect, sys.platform, machine.environ, paths.user_home(machine.environ))
     return next((each for each in places if os.path.lexists(each)), places[0] if places else "mcp.json")
 
 
-def entries(request: SnippetRequest, machine: Machine) -> list[Wish]:
+def entries(request: SnippetRequest, machine: Machine) -> list[EntryPlan]:
     """Return the new entries that are asked for.
 
     :raise ConfigError: there is no such server, or the client cannot have such an entry.
@@ -91,7 +91,7 @@ def new_entry(
     form: SnippetForm | None,
     project: str = "",
     table: Road | None = None,
-) -> Wish:
+) -> EntryPlan:
     """Return an entry that uses the gateway and is not in the client's file yet.
 
     :param name: of the server; "" for the one entry for all servers.
@@ -109,11 +109,11 @@ def new_entry(
     if value is None:
         by = SnippetForm.PROXY if form is SnippetForm.PROXY else SnippetForm.SHIM
         value = dialect.by_command(fresh, argv(machine, name, by, project))
-    return Wish(fresh.road, fresh.title, MISSING, name, value)
+    return EntryPlan(fresh.road, fresh.title, MISSING, name, value)
 
 
 def argv(machine: Machine, name: str, form: SnippetForm = SnippetForm.SHIM, project: str = "") -> list[str]:
-    """What a client starts to be connected to a server, or to all of them where none is named.
+    """Return the command that connects a client to a server, or to all of them where none is named.
 
     :param project: the directory of the project that the entry is for, or "".
     """
@@ -125,18 +125,18 @@ def argv(machine: Machine, name: str, form: SnippetForm = SnippetForm.SHIM, proj
 
 
 def refuse_aggregate(machine: Machine) -> None:
-    """Nothing may lead to an endpoint that is not served.
+    """Check that the gateway serves the endpoint of all servers.
 
-    :raise ConfigError: it is not.
+    :raise ConfigError: it does not.
     """
     if not machine.serves_all_at_once:
         raise ConfigError(
-            "one entry for all servers leads to the endpoint /mcp, which the gateway that runs does not serve;"
+            "one entry for all servers uses the endpoint /mcp, which the gateway that runs does not serve;"
             " use an entry for each server, or mcpgateway restart"
         )
 
 
-def _chosen(wanted: Sequence[str], machine: Machine) -> list[tuple[str, Served]]:
+def _chosen(wanted: Sequence[str], machine: Machine) -> list[tuple[str, OfferedServer]]:
     known = served(machine)
     for each in wanted:
         if each not in known:
@@ -147,11 +147,11 @@ def _chosen(wanted: Sequence[str], machine: Machine) -> list[tuple[str, Served]]
 
 
 @frozen
-class Served:
+class OfferedServer:
     """A server that the gateway has.
 
     :ivar source: which file it comes from, in words.
-    :ivar project: the directory of the project that it is there for; empty: it is everybody's.
+    :ivar project: the directory of the project that it is for; empty for a server of all projects.
     """
 
     source: str = ""
@@ -165,8 +165,8 @@ class Served:
         return os.path.commonpath([root, os.path.realpath(directory)]) == root
 
 
-def served(machine: Machine) -> Mapping[str, Served]:
-    """The servers that the gateway has, by name; where none runs, those that it would have.
+def served(machine: Machine) -> Mapping[str, OfferedServer]:
+    """Return the servers of the gateway by name; where none runs, those of its configuration.
 
     :raise ConfigError: there is none.
     """
@@ -174,18 +174,18 @@ def served(machine: Machine) -> Mapping[str, Served]:
     told = answer.health.get("backends") if answer is not None else None
     if isinstance(told, list):
         known = {
-            str(each["name"]): Served(str(each.get("source", "")), str(each.get("project", "")))
+            str(each["name"]): OfferedServer(str(each.get("source", "")), str(each.get("project", "")))
             for each in told
             if isinstance(each, dict)
         }
     else:
-        known = {each.name: Served(each.source, each.project) for each in machine.settings.servers}
+        known = {each.name: OfferedServer(each.source, each.project) for each in machine.settings.servers}
     if not known:
         raise ConfigError("there is no server; mcpgateway config init writes a configuration to add some to")
     return known
 
 
-def text_of(dialect: ClientDialect, file: str, wanted: Iterable[Wish], before: str = "") -> str:
+def text_of(dialect: ClientDialect, file: str, wanted: Iterable[EntryPlan], before: str = "") -> str:
     """The text of a client's file with these entries.
 
     :param before: what it holds already.
@@ -198,8 +198,8 @@ def text_of(dialect: ClientDialect, file: str, wanted: Iterable[Wish], before: s
     return text
 
 
-def write(dialect: ClientDialect, file: str, wanted: Iterable[Wish], milliseconds: int) -> str:
-    """Put entries into a file, and keep what it was beside it; the copy's path, empty where there was no file.
+def write(dialect: ClientDialect, file: str, wanted: Iterable[EntryPlan], milliseconds: int) -> str:
+    """Put entries into a file, and a copy of the former file beside it; return the copy's path, "" for a new file.
 
     :raise ConfigError: the file cannot be used; it is as it was.
     """

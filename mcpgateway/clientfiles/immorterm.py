@@ -1,9 +1,9 @@
-"""What immorterm-mcp-gateway has left in clients' files when it crashed, and the originals that it has kept.
+"""The entries of a crashed immorterm-mcp-gateway in clients' files, and the originals that it has kept.
 
-It leads entries to ``http://localhost:PORT/NAME/mcp``, and keeps what stood there in ``~/.immorterm/mcp-gateway``: for
+Its entries are ``http://localhost:PORT/NAME/mcp``, and it keeps the originals in ``~/.immorterm/mcp-gateway``: for
 Claude Code in ``config-backup.json`` and a shadow of it, for others in ``config-backup-TOOL.json``, for projects in
-``project-backups``.  In order it puts that back when it ends; killed, it leaves its clients at a dead port.  While it
-runs it undoes whatever is done to its entries, so nothing is done then.
+``project-backups``.  It restores them when it ends in order; killed, it leaves its clients at a dead port.  While it
+runs it undoes every change of its entries, so they are left alone then.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Any
 
 from attrs import field, frozen
 
-from mcpgateway.clientfiles.enrolment_records import Adopted
-from mcpgateway.clientfiles.files import FileChoice, Site, chosen, see
+from mcpgateway.clientfiles.enrolment_records import FileRecord
+from mcpgateway.clientfiles.files import FileChoice, FileLocation, chosen, see
 from mcpgateway.clientfiles.formats import rewrite, syntax
 from mcpgateway.clientfiles.formats.client_format import Road, url_of
-from mcpgateway.clientfiles.ledger import Rewritten
+from mcpgateway.clientfiles.ledger import EditResult
 from mcpgateway.clientfiles.machine import Machine
-from mcpgateway.clientfiles.report import FileReport, Report, said
+from mcpgateway.clientfiles.report import FileReport, Report, reason
 from mcpgateway.clientfiles.transaction import FILE_LIMIT
 from mcpgateway.config.document import visible
 from mcpgateway.errors import ConfigError
@@ -38,17 +38,17 @@ STAMP: Road = ("_mcp_gateway_ts",)  # what it writes beside the servers, and nev
 ITS_URL = re.compile(r"http://localhost:(\d+)/([^/?#]+)/mcp")
 # What it calls clients, where that is not what they are called here.
 TOOLS = {"claude": "claude-code"}
-ENDS_IT = f"{NAME} stop gives its clients their own servers back; then mcpgateway clients apply enrols them"
+ENDS_IT = f"{NAME} stop restores its clients' files; then mcpgateway clients apply enrols them"
 
 
 @frozen
-class Stranded:
-    """A client's file with entries that lead to it.
+class StrandedFile:
+    """A client's file with entries of immorterm-mcp-gateway.
 
-    :ivar servers: what stood there, by where its entries stand.
+    :ivar servers: the originals, by the key paths of its entries.
     """
 
-    site: Site
+    site: FileLocation
     servers: Mapping[Road, Any] = field(repr=False)
 
     @property
@@ -58,7 +58,7 @@ class Stranded:
 
 
 def runs(environ: Mapping[str, str]) -> int:
-    """The process of one that runs; 0 where none does."""
+    """Return the process of immorterm-mcp-gateway; 0 where it does not run."""
     found = _read(os.path.join(_home(environ), "state.json"))
     pid = found.get("pid")
     if not isinstance(pid, int) or isinstance(pid, bool) or pid <= 0 or not is_alive(pid):
@@ -73,8 +73,8 @@ def runs(environ: Mapping[str, str]) -> int:
     )  # else the number is another's by now
 
 
-def stranded(machine: Machine) -> tuple[Stranded, ...]:
-    """The files whose entries lead to it, as far as what stood there is known.
+def stranded(machine: Machine) -> tuple[StrandedFile, ...]:
+    """Return the files with entries of immorterm-mcp-gateway whose originals are known.
 
     :raise ConfigError: the ledger cannot be read.
     """
@@ -84,7 +84,7 @@ def stranded(machine: Machine) -> tuple[Stranded, ...]:
     for site, servers in _backups(machine):
         entries = _entries(machine, site, servers)
         if entries:
-            found.append(Stranded(site, entries))
+            found.append(StrandedFile(site, entries))
     return tuple(found)
 
 
@@ -96,35 +96,35 @@ def left_behind(machine: Machine) -> dict[str, tuple[str, ...]]:
     return {each.site.path: each.titles for each in _to_restore(machine)}
 
 
-def _to_restore(machine: Machine) -> tuple[Stranded, ...]:
+def _to_restore(machine: Machine) -> tuple[StrandedFile, ...]:
     return () if runs(machine.environ) else stranded(machine)
 
 
-def given_back(machine: Machine) -> Report:
-    """Give clients their own entries back that it has left at a dead port; nothing while it runs.
+def restore_stranded(machine: Machine) -> Report:
+    """Restore the entries that a crashed immorterm-mcp-gateway has left; none while it runs.
 
     :raise ConfigError: the ledger cannot be used.
     """
-    return Report(tuple(_given_back(machine, each) for each in _to_restore(machine)))
+    return Report(tuple(_restored(machine, each) for each in _to_restore(machine)))
 
 
-def _given_back(machine: Machine, each: Stranded) -> FileReport:
+def _restored(machine: Machine, each: StrandedFile) -> FileReport:
     site = each.site
     report = FileReport.of(site)
 
-    def edited(text: str, adopted: Adopted | None) -> Rewritten:
+    def edited(text: str, record: FileRecord | None) -> EditResult:
         wishes: list[tuple[Road, Any]] = list(each.servers.items())
         values = syntax.read(text, site.path)
         if isinstance(values, Mapping) and STAMP[0] in values:
             wishes.append((STAMP, None))
-        return Rewritten(rewrite.replace(text, site.path, wishes)[0], adopted)
+        return EditResult(rewrite.replace(text, site.path, wishes)[0], record)
 
     try:
         machine.ledger.change(site.path, edited, lock=site.lock)
     except FileNotFoundError:
         return report
     except ConfigError as why:
-        return FileReport.of(site, error=said(site, why))
+        return FileReport.of(site, error=reason(site, why))
     source = f"what {NAME} has kept"
     return FileReport.of(
         site,
@@ -133,9 +133,9 @@ def _given_back(machine: Machine, each: Stranded) -> FileReport:
     )
 
 
-def _entries(machine: Machine, site: Site, servers: Mapping[str, Any]) -> dict[Road, Any]:
-    adopted = machine.record_of(site.path)
-    known = {} if adopted is None or adopted.suspended else adopted.entries
+def _entries(machine: Machine, site: FileLocation, servers: Mapping[str, Any]) -> dict[Road, Any]:
+    record = machine.record_of(site.path)
+    known = {} if record is None or record.suspended else record.entries
     found = {}
     for each in see(site, machine.base).listed:
         url = ITS_URL.fullmatch(url_of(each.value)) if isinstance(each.value, Mapping) else None
@@ -144,8 +144,8 @@ def _entries(machine: Machine, site: Site, servers: Mapping[str, Any]) -> dict[R
     return found
 
 
-def _backups(machine: Machine) -> Iterator[tuple[Site, Mapping[str, Any]]]:
-    """What it has kept, by the file it is of."""
+def _backups(machine: Machine) -> Iterator[tuple[FileLocation, Mapping[str, Any]]]:
+    """Iterate over the originals that immorterm-mcp-gateway has kept, by their files."""
     home = _home(machine.environ)
     for servers in (_servers(os.path.join(home, each)) for each in CLAUDE):
         if servers:
@@ -163,7 +163,7 @@ def _backups(machine: Machine) -> Iterator[tuple[Site, Mapping[str, Any]]]:
 
 def _of_tool(
     tool: str, servers: Mapping[str, Any], machine: Machine
-) -> Iterator[tuple[Site, Mapping[str, Any]]]:
+) -> Iterator[tuple[FileLocation, Mapping[str, Any]]]:
     told = _read(os.path.join(_home(machine.environ), "state.json")).get("clients")
     rows = [each for each in told if isinstance(each, dict)] if isinstance(told, list) else []
     named = [
@@ -181,7 +181,7 @@ def _of_tool(
 
 def _at(
     named: Sequence[str], servers: Mapping[str, Any], machine: Machine
-) -> Iterator[tuple[Site, Mapping[str, Any]]]:
+) -> Iterator[tuple[FileLocation, Mapping[str, Any]]]:
     for path in named:
         with suppress(ConfigError):  # it is not there any more
             yield chosen(FileChoice(file=path), machine.environ, machine.records)[0], servers
@@ -213,7 +213,7 @@ def _home(environ: Mapping[str, str]) -> str:
 
 
 def as_json(machine: Machine) -> dict[str, Any]:
-    """What is so, for programs; nothing in it is secret."""
+    """Return its process and its files, for programs; nothing in it is secret."""
     files = [{"path": each.site.path, "servers": list(each.titles)} for each in stranded(machine)]
     return {"runs": bool(pid := runs(machine.environ)), "pid": pid or None, "files": files}
 
@@ -223,12 +223,8 @@ def in_words(machine: Machine) -> list[str]:
     pid = runs(machine.environ)
     what = f"{NAME}, which runs (pid {pid})" if pid else f"{NAME}, which does not run"
     lines = [
-        f"{visible(each.site.path)}: {', '.join(map(visible, each.titles))} leads to {what}"
+        f"{visible(each.site.path)}: {', '.join(map(visible, each.titles))} uses {what}"
         for each in stranded(machine)
     ]
-    advice = (
-        ENDS_IT
-        if pid
-        else "mcpgateway clients apply gives its clients their own servers back, and enrols them"
-    )
+    advice = ENDS_IT if pid else "mcpgateway clients apply restores its clients' files, and enrols them"
     return [*lines, advice] if lines else []

@@ -9,10 +9,10 @@ from typing import Any
 
 from attrs import define, field
 
-from mcpgateway.clientfiles.client_servers import LEADS_HERE, Theirs
-from mcpgateway.clientfiles.files import FileChoice, Site, chosen
+from mcpgateway.clientfiles.client_servers import USES_GATEWAY, ClientServersReader
+from mcpgateway.clientfiles.files import FileChoice, FileLocation, chosen
 from mcpgateway.clientfiles.formats import syntax
-from mcpgateway.clientfiles.formats.client_format import FileKind
+from mcpgateway.clientfiles.formats.client_format import EntryKind
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.machine import CUSTOM, Machine
 from mcpgateway.config.client import read_client, read_remotes
@@ -41,14 +41,14 @@ SECTIONS = ("gateway", "profiles", "workspaces")
 
 
 @define
-class Haul:
-    """What was found in other files.
+class ImportedServers:
+    """The servers and sections that were found in other files.
 
     :ivar servers: entries of our own, by name, and where each comes from.
     :ivar sections: members of the sections that are not servers.
     :ivar added: the names of those servers that are new to our file, once that is known.
     :ivar added_sections: the same of members of sections.
-    :ivar machine: what is known of the gateway, whose URLs are those of no server.
+    :ivar machine: this machine, whose gateway's URLs are no servers to import.
     """
 
     machine: Machine
@@ -67,7 +67,7 @@ def take_over(
     :raise ConfigError: ours cannot be changed.
     """
     target = paths.absolute(into, environ) if into else config_file(options, environ)
-    haul = Haul(Machine(paths.gateway_home(environ, options.home or None), environ))
+    haul = ImportedServers(Machine(paths.gateway_home(environ, options.home or None), environ))
     for each in named:
         _read(paths.absolute(each, environ), haul)
     taken: list[str] = []
@@ -88,8 +88,8 @@ def take_over(
     return 1 if haul.problems.errors else 0
 
 
-def _left(haul: Haul) -> Iterator[str]:
-    """What was not taken, and why; each place once."""
+def _left(haul: ImportedServers) -> Iterator[str]:
+    """Iterate over what was not taken, and why; each place once."""
     nothing = {each.where for each in haul.problems if each.found == NOTHING}
     for each in haul.problems:
         if each.is_error:
@@ -107,8 +107,8 @@ def _text_of(target: str) -> str:
         return ""
 
 
-def _added(target: str, haul: Haul) -> str:
-    """What a file would get, in its own language, and without secrets."""
+def _added(target: str, haul: ImportedServers) -> str:
+    """Return the additions to a file in its own form, without secrets."""
     file = "added.json" if target.endswith(".json") else "added.yaml"
     text = ""
     for name in haul.added:
@@ -126,7 +126,7 @@ def _make_directory(target: str, home: str) -> None:
 # Reading
 
 
-def _read(path: str, haul: Haul) -> None:
+def _read(path: str, haul: ImportedServers) -> None:
     try:
         text = files.read_text(path, FILE_LIMIT)
         site = chosen(FileChoice(file=path), haul.machine.environ, haul.machine.records)[0]
@@ -158,16 +158,18 @@ def _as_ours(text: str, path: str) -> Document:
     return parse(text, path, strict=False, takes_list=True)
 
 
-def _read_theirs(text: str, site: Site, haul: Haul) -> bool:
+def _read_theirs(text: str, site: FileLocation, haul: ImportedServers) -> bool:
     """Read a file as its client does; whether it is one that only a client has."""
     if site.dialect.name == CUSTOM and not _is_only_a_clients(text, site.path):
         return False
     value, base = syntax.read(text, site.path, site.dialect), haul.machine.base
     if not site.dialect.listed(value, base, site.project):
         return False
-    adopted = haul.machine.record_of(site.path)
-    is_led = adopted is not None and not adopted.suspended
-    for entry in Theirs(site.path, site.dialect, base, site.project, is_led).entries(value, haul.problems):
+    record = haul.machine.record_of(site.path)
+    is_enrolled = record is not None and not record.suspended
+    for entry in ClientServersReader(site.path, site.dialect, base, site.project, is_enrolled).entries(
+        value, haul.problems
+    ):
         _take(entry, haul)
     return True
 
@@ -175,30 +177,30 @@ def _read_theirs(text: str, site: Site, haul: Haul) -> bool:
 def _is_only_a_clients(text: str, path: str) -> bool:
     # TOML, JSON with comments or commas too many, and what stands under a word that we do not have.
     form = syntax.form_of(path, text)
-    if form is syntax.Form.TOML:
+    if form is syntax.TextForm.TOML:
         return True
     try:
         value = _as_ours(text, path).value
     except ConfigError:
-        return form is syntax.Form.JSON
+        return form is syntax.TextForm.JSON
     named = {road[0] for road in DIALECTS[CUSTOM].tables}
     return isinstance(value, dict) and bool(named & value.keys() - TOP.keys.keys())
 
 
-def _of_a_client(document: Document, problems: Problems, haul: Haul) -> list[Entry]:
+def _of_a_client(document: Document, problems: Problems, haul: ImportedServers) -> list[Entry]:
     listed = DIALECTS[CUSTOM].listed(document.value, haul.machine.base)
-    ours = {each.title: each.road for each in listed if each.kind is FileKind.OURS}
+    ours = {each.title: each.road for each in listed if each.kind is EntryKind.ENROLLED}
     remotes = [each for each in read_remotes(document, problems) if each.title not in ours]
     found = [*read_client(document, 0, problems).entries, *remotes]
     for title in ours.keys() - {each.title for each in found}:
         place = document.root()
         for step in ours[title]:
             place = place.at(step)
-        haul.problems.warn(place.where, LEADS_HERE)
+        haul.problems.warn(place.where, USES_GATEWAY)
     return found
 
 
-def _take(entry: Entry, haul: Haul) -> None:
+def _take(entry: Entry, haul: ImportedServers) -> None:
     place = entry.place
     if place is None:
         return
@@ -214,7 +216,7 @@ def _take(entry: Entry, haul: Haul) -> None:
         haul.problems.warn(place.where, f"another '{printable(name)}' was taken from {former[1]}")
 
 
-def _native(entry: Entry, haul: Haul) -> dict[str, Any]:
+def _native(entry: Entry, haul: ImportedServers) -> dict[str, Any]:
     place = entry.place
     assert place is not None
     found: dict[str, Any] = {}
@@ -251,7 +253,7 @@ def _directory(entry: Entry) -> str:
     return os.path.normpath(os.path.join(entry.origin.directory, cwd))
 
 
-def _take_sections(document: Document, haul: Haul) -> None:
+def _take_sections(document: Document, haul: ImportedServers) -> None:
     root = document.root()
     if not isinstance(root.value, dict):
         return
@@ -261,7 +263,7 @@ def _take_sections(document: Document, haul: Haul) -> None:
                 haul.sections.setdefault((section, member.key), unasked(member.value))
 
 
-def _tell_rest(document: Document, taken: Sequence[str], haul: Haul) -> None:
+def _tell_rest(document: Document, taken: Sequence[str], haul: ImportedServers) -> None:
     # A client's file is full of other things; only what looks as if it were about servers is worth a word.
     for member in document.root().members():
         if member.key not in taken and ("mcp" in member.key.lower() or "server" in member.key.lower()):
@@ -271,7 +273,7 @@ def _tell_rest(document: Document, taken: Sequence[str], haul: Haul) -> None:
 # Writing
 
 
-def _with(text: str, target: str, haul: Haul, taken: list[str]) -> str:
+def _with(text: str, target: str, haul: ImportedServers, taken: list[str]) -> str:
     """The text of our file with all that was found and is not there yet."""
     former = text
     haul.added.clear()

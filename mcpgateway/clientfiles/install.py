@@ -1,6 +1,6 @@
 """Put entries for the gateway's servers into a file of Claude Code, by way of the ledger, so that they can be undone.
 
-Entries that are there under the same name and lead elsewhere are the user's: they are left, and told of.
+Entries under the same name with another URL or command are the user's: they are left, and reported.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from enum import Enum
 
 from attrs import evolve, frozen
 
-from mcpgateway.clientfiles.apply import FileChange, alone
-from mcpgateway.clientfiles.enrolment_records import Enrolled
-from mcpgateway.clientfiles.files import Site, listed_in
+from mcpgateway.clientfiles.apply import FileChange, ledger_locked
+from mcpgateway.clientfiles.enrolment_records import EnrolledEntry
+from mcpgateway.clientfiles.files import FileLocation, listed_in
 from mcpgateway.clientfiles.formats import syntax
-from mcpgateway.clientfiles.formats.client_format import ClientDialect, FileKind, Listed, Road
+from mcpgateway.clientfiles.formats.client_format import ClientDialect, ClientEntry, EntryKind, Road
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.generate import ALL, SnippetForm, new_entry, refuse_aggregate, served
 from mcpgateway.clientfiles.machine import HTTP, Machine
-from mcpgateway.clientfiles.plan import BEARER, Adoption, FilePlan, Wish
+from mcpgateway.clientfiles.plan import BEARER, EnrolEdit, EntryPlan, FilePlan
 from mcpgateway.clientfiles.transaction import FILE_LIMIT
 from mcpgateway.config.edit import edits
 from mcpgateway.config.edit.edits import same
@@ -30,7 +30,7 @@ from mcpgateway.system.files import read_text
 CLAUDE = "claude-code"
 
 
-class Mode(Enum):
+class InstallMode(Enum):
     """Which entries: one for all servers, one for each, or both."""
 
     AGGREGATE = "aggregate"
@@ -47,13 +47,13 @@ class InstallScope(Enum):
 
 
 @frozen
-class Target:
-    """A place in a file.
+class InstallTarget:
+    """The place of the entries in a file.
 
     :ivar table: where the entries stand.
     """
 
-    site: Site
+    site: FileLocation
     table: Road
 
     @property
@@ -64,38 +64,40 @@ class Target:
 
 @frozen
 class Drift:
-    """What of the entries is not as it is to be.
+    """The difference between the entries of a file and those that are to be there.
 
-    :ivar missing: those that are not there.
-    :ivar different: those that are written otherwise.
-    :ivar foreign: their names are those of entries that are the user's; they are left.
+    :ivar missing: entries that are not there.
+    :ivar different: entries of the gateway that are written otherwise.
+    :ivar foreign: entries under whose names the user has entries of his own, which are left.
     """
 
-    missing: tuple[Wish, ...] = ()
-    different: tuple[Wish, ...] = ()
-    foreign: tuple[Wish, ...] = ()
+    missing: tuple[EntryPlan, ...] = ()
+    different: tuple[EntryPlan, ...] = ()
+    foreign: tuple[EntryPlan, ...] = ()
 
     @property
-    def changes(self) -> tuple[Wish, ...]:
-        """What is to be written."""
+    def changes(self) -> tuple[EntryPlan, ...]:
+        """The entries to write."""
         return (*self.missing, *self.different)
 
 
 class RolledBack(ConfigError):
-    """It did not work, and the file is as it was."""
+    """The installation failed, and the file is as it was."""
 
 
-def target(machine: Machine, scope: InstallScope, directory: str) -> Target:
-    """Where entries of a scope go.
+def target(machine: Machine, scope: InstallScope, directory: str) -> InstallTarget:
+    """Return the place of the entries of a scope.
 
-    :param directory: the directory somebody works in.
+    :param directory: the working directory of the user.
     """
     dialect = DIALECTS[CLAUDE]
     table = next(iter(dialect.tables))
     if scope is InstallScope.PROJECT:
-        return Target(Site(dialect, os.path.join(directory, ".mcp.json"), directory), table)
-    site = Site(dialect, paths.claude_file(machine.environ))
-    return Target(site, table if scope is InstallScope.USER else ("projects", _root(directory), *table))
+        return InstallTarget(FileLocation(dialect, os.path.join(directory, ".mcp.json"), directory), table)
+    site = FileLocation(dialect, paths.claude_file(machine.environ))
+    return InstallTarget(
+        site, table if scope is InstallScope.USER else ("projects", _root(directory), *table)
+    )
 
 
 def _root(directory: str) -> str:
@@ -108,16 +110,16 @@ def _root(directory: str) -> str:
     return above
 
 
-def wanted(machine: Machine, where: Target, mode: Mode) -> tuple[Wish, ...]:
+def wanted(machine: Machine, where: InstallTarget, mode: InstallMode) -> tuple[EntryPlan, ...]:
     """Return the entries that are to be there.
 
     :raise ConfigError: there is no server, or the endpoint of all servers is not served.
     """
     names: list[str] = []
-    if mode is not Mode.PROXY:
+    if mode is not InstallMode.PROXY:
         refuse_aggregate(machine)
         names.append("")
-    if mode is not Mode.AGGREGATE:
+    if mode is not InstallMode.AGGREGATE:
         # A server that this very file lists is enrolled in its place, by `clients apply`.
         names += [
             name
@@ -130,7 +132,7 @@ def wanted(machine: Machine, where: Target, mode: Mode) -> tuple[Wish, ...]:
     return tuple(new_entry(machine, dialect, name, form, where.project, where.table) for name in names)
 
 
-def drift(machine: Machine, where: Target, entries: Sequence[Wish]) -> Drift:
+def drift(machine: Machine, where: InstallTarget, entries: Sequence[EntryPlan]) -> Drift:
     """Compare the entries of a file with those that are to be there.
 
     :raise ConfigError: the file cannot be read.
@@ -144,57 +146,57 @@ def drift(machine: Machine, where: Target, entries: Sequence[Wish]) -> Drift:
     there = {
         each.served
         for each in listed.values()
-        if each.kind is FileKind.OURS and each.road[:-1] == where.table
+        if each.kind is EntryKind.ENROLLED and each.road[:-1] == where.table
     }
-    adopted = machine.record_of(where.site.path)
-    written = adopted.entries if adopted is not None else {}
-    sorted_: dict[str, list[Wish]] = {"missing": [], "different": [], "foreign": []}
+    record = machine.record_of(where.site.path)
+    written = record.entries if record is not None else {}
+    sorted_: dict[str, list[EntryPlan]] = {"missing": [], "different": [], "foreign": []}
     for each in entries:
         now = listed.get(each.road)
         if now is not None and _is_as_written(each, now, written.get(each.road)):
-            now = evolve(now, kind=FileKind.OURS, served=each.name)
+            now = evolve(now, kind=EntryKind.ENROLLED, served=each.name)
         verdict = _verdict(where.site.dialect, each, now, is_there=each.name in there)
         if verdict:
             sorted_[verdict].append(evolve(each, value=edits.at(values, each.road)))
     return Drift(**{name: tuple(found) for name, found in sorted_.items()})
 
 
-def _is_as_written(entry: Wish, now: Listed, written: Enrolled | None) -> bool:
+def _is_as_written(entry: EntryPlan, now: ClientEntry, written: EnrolledEntry | None) -> bool:
     """Whether an entry is as the ledger has it, which may be with the port that the gateway had then."""
     return written is not None and written.name == entry.name and same(now.value, written.replaced.ours)
 
 
-def _verdict(dialect: ClientDialect, entry: Wish, now: Listed | None, *, is_there: bool) -> str:
+def _verdict(dialect: ClientDialect, entry: EntryPlan, now: ClientEntry | None, *, is_there: bool) -> str:
     if now is None:
         return "" if is_there else "missing"
-    if now.kind is not FileKind.OURS or now.served != entry.name:
+    if now.kind is not EntryKind.ENROLLED or now.served != entry.name:
         return "foreign"
-    same_way = dialect.leads(entry.road, now.value) == dialect.leads(entry.road, entry.ours)
+    same_way = dialect.target_of(entry.road, now.value) == dialect.target_of(entry.road, entry.ours)
     says = isinstance(now.value, Mapping) and now.value.get("type") == entry.ours.get("type")
     return "" if same_way and says else "different"
 
 
-def install(machine: Machine, where: Target, entries: Sequence[Wish]) -> Drift:
+def install(machine: Machine, where: InstallTarget, entries: Sequence[EntryPlan]) -> Drift:
     """Write the entries that are missing or different, and return which these were.
 
     :raise RolledBack: it did not work, and the file is as it was.
     """
     site = where.site
     try:
-        with alone(machine):
-            adopted = machine.record_of(site.path)
-            if adopted is not None and adopted.suspended:
+        with ledger_locked(machine):
+            record = machine.record_of(site.path)
+            if record is not None and record.suspended:
                 raise ConfigError(
-                    f"{site.path}: is {adopted.suspended} for now, with the client's own entries in it;"
+                    f"{site.path}: is {record.suspended} for now, with the client's own entries in it;"
                     " mcpgateway start or mcpgateway enable enrols it again"
                 )
             found = drift(machine, where, entries)
             if not found.changes:
                 return found
-            planned = FilePlan(site, adopted.mode if adopted is not None else HTTP, found.changes)
-            adoption = Adoption(machine, site, planned.wishes, planned.mode)
-            change = FileChange(machine, site, adopted, adoption, create=True)
-            change.carried_out(planned)
+            planned = FilePlan(site, record.mode if record is not None else HTTP, found.changes)
+            adoption = EnrolEdit(machine, site, planned.wishes, planned.mode)
+            change = FileChange(machine, site, record, adoption, create=True)
+            change.carry_out(planned)
             machine.look_again()
             left = drift(machine, where, entries).changes
             if left:

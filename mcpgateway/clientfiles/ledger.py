@@ -1,9 +1,9 @@
-"""What the gateway has put into users' files, and what stood there before.
+"""The ledger: the record of each enrolled file, and its originals.
 
 # Note [The ledger comes first]
-Before a file changes, an intent is on the disk: the file's digest before and after, and what the ledger will say of it
-then.  Whoever finds an intent without an outcome looks at the file: its digest says which of the two it is.  So a
-program may be killed at any moment, and the ledger never says less than the file holds.
+Before a file changes, an intent is on the disk: the file's digest before and after, and its next record.  The next
+program that finds an intent without an outcome compares the file's digest with both.  So a program may be killed at any
+moment, and the ledger never records less than the file holds.
 
 # Note [Secrets]
 Entries hold environment variables.  The directory is its owner's alone, and no entry is in a message or in a repr.
@@ -18,61 +18,53 @@ from contextlib import contextmanager, suppress
 from attrs import define, evolve, field, frozen
 
 from mcpgateway.clientfiles import transaction
-from mcpgateway.clientfiles.backups import Kept, digest_of
+from mcpgateway.clientfiles.backups import Backups, digest_of
 from mcpgateway.clientfiles.disk import DISK, Disk
-from mcpgateway.clientfiles.enrolment_records import Adopted, Contents, Enrolled, Intent, Step, unwound
+from mcpgateway.clientfiles.enrolment_records import (
+    FileRecord,
+    FileStep,
+    Intent,
+    LedgerContents,
+)
 from mcpgateway.clientfiles.formats.rewrite import splices
-from mcpgateway.clientfiles.recovery import Outcome, Settled, judged, settled
+from mcpgateway.clientfiles.recovery import ChangeOutcome, SettledChange, judged, settled
 from mcpgateway.clientfiles.replacement import sweep
 from mcpgateway.clientfiles.store import LedgerStore
-from mcpgateway.clientfiles.transaction import Changed, ClientLock
+from mcpgateway.clientfiles.transaction import ChangedFile, ClientLock
 from mcpgateway.errors import ConfigError
-
-__all__ = [
-    "Adopted",
-    "Changed",
-    "Enrolled",
-    "Ledger",
-    "Outcome",
-    "Records",
-    "Rewritten",
-    "Settled",
-    "Step",
-    "unwound",
-]
 
 CHAIN_STEPS = 100
 STEP_CHARACTERS = 4 * 1_048_576  # what is more is restored by value
 
 
 @frozen
-class Rewritten:
-    """What an edit makes of a file.
+class EditResult:
+    """The result of an edit.
 
-    :ivar adopted: what the ledger says of it from then on, None for nothing any more.
+    :ivar record: the file's record from then on; None to forget the file.
     """
 
     text: str = field(repr=False)
-    adopted: Adopted | None
+    record: FileRecord | None
 
 
 @frozen
-class Records:
-    """What the ledger says.
+class LedgerRecords:
+    """A snapshot of the ledger.
 
     :ivar files: by their real paths.
     :ivar opted_out: the names of servers that stay in the clients' files.
-    :ivar problems: what is wrong with the ledger itself, as sentences.
+    :ivar problems: the defects of the ledger itself, as sentences.
     :ivar unsettled: the files of which a change was begun and has no outcome yet.
     """
 
-    files: Mapping[str, Adopted] = field(factory=dict)
+    files: Mapping[str, FileRecord] = field(factory=dict)
     opted_out: frozenset[str] = frozenset()
     problems: tuple[str, ...] = ()
     unsettled: tuple[str, ...] = ()
 
 
-Edit = Callable[[str, Adopted | None], Rewritten]
+Edit = Callable[[str, FileRecord | None], EditResult]
 
 
 @define(eq=False)
@@ -84,33 +76,33 @@ class Ledger:
 
     home: str
     disk: Disk = field(default=DISK, repr=False)
-    kept: Kept = field(init=False)
+    kept: Backups = field(init=False)
     _store: LedgerStore = field(init=False, repr=False)
     _is_loaded: bool = field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
-        self.kept = Kept(self.home, self.disk)
+        self.kept = Backups(self.home, self.disk)
         self._store = LedgerStore(self.kept.ledger, self.disk)
 
     @property
-    def _said(self) -> Contents:
+    def _said(self) -> LedgerContents:
         return self._store.contents
 
-    def read(self) -> Records:
-        """What it says now, without waiting for anybody and without writing.
+    def read(self) -> LedgerRecords:
+        """Return what the ledger holds now, without locking and without writing.
 
         :raise ConfigError: it was written by a newer release, or cannot be read.
         """
         said = self._store.read()
         unsettled = tuple(said.pending)
-        for path, adopted in moved(said.files):
-            said.say(path, adopted)
+        for path, record in moved(said.files):
+            said.say(path, record)
         for path, intents in list(said.pending.items()):
-            said.say(path, judged(self.disk, said.files.get(path), intents).adopted)
-        return Records(said.files, said.opted_out, self._store.problems, unsettled)
+            said.say(path, judged(self.disk, said.files.get(path), intents).record)
+        return LedgerRecords(said.files, said.opted_out, self._store.problems, unsettled)
 
     def is_lost(self) -> bool:
-        """Whether there is a place for it and nothing is written there, not even that there was nothing.
+        """Whether the ledger's directory exists and holds no ledger, not even an empty one.
 
         :raise ConfigError: it cannot be read.
         """
@@ -118,7 +110,7 @@ class Ledger:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Nobody else changes a client's file or the ledger meanwhile; it may be entered again inside.
+        """Keep other programs from changing clients' files and the ledger; may be entered again inside.
 
         :raise ConfigError: another program has it for too long, or it cannot be read, or not be repaired.
         """
@@ -135,11 +127,11 @@ class Ledger:
 
     def change(
         self, path: str, edit: Edit, *, lock: ClientLock | None = None, create: bool = False
-    ) -> Changed | None:
-        """Change a file and what is said of it, together; None where the text stays.
+    ) -> ChangedFile | None:
+        """Change a file and its record, together; None where the text stays.
 
-        :param edit: from the text, and what is said of the file, to what both are to be. It is asked again when
-            somebody else has written meanwhile.
+        :param edit: from the text and the record of the file to those it is to have. It is called again when another
+            program has written meanwhile.
         :param lock: the client's own.
         :param create: make the file where there is none.
         :raise FileNotFoundError: there is no such file.
@@ -159,27 +151,27 @@ class Ledger:
                     self._settle(real)
                 raise
             if work.is_landed:
-                # The file says by itself what became of the intent, should it not be possible to write that down.
+                # Where the outcome cannot be recorded, the file's digest tells it.
                 with suppress(ConfigError):
                     self._done(real)
                 return changed
-            self._settle(real)  # somebody else was faster, perhaps with the same
+            self._settle(real)  # another program was faster, perhaps with the same change
             if changed is None and work.latter != self._said.files.get(real):
                 self._say(real, work.latter)
             return changed
 
-    def put(self, adopted: Adopted) -> None:
-        """Say something else of a file whose text stays.
+    def put(self, record: FileRecord) -> None:
+        """Change the record of a file whose text stays.
 
         :raise ConfigError: it cannot be written.
         """
         with self.locked():
-            real = os.path.realpath(adopted.path)
+            real = os.path.realpath(record.path)
             self._settle(real)
-            self._say(real, evolve(adopted, real=real))
+            self._say(real, evolve(record, real=real))
 
     def forget(self, path: str) -> None:
-        """Say nothing of a file any more; it is not touched.
+        """Forget the record of a file; the file is not touched.
 
         :raise ConfigError: it cannot be written.
         """
@@ -188,7 +180,7 @@ class Ledger:
                 self._say(real, None)
 
     def opt_out(self, names: frozenset[str]) -> None:
-        """From now on the servers of these names, and no others, stay in the clients' files.
+        """Set the names of the servers that stay in the clients' files.
 
         :raise ConfigError: it cannot be written.
         """
@@ -196,8 +188,8 @@ class Ledger:
             if names != self._said.opted_out:
                 self._store.opt_out(names)
 
-    def recover(self) -> tuple[Settled, ...]:
-        """Settle what killed programs have left: changes without an outcome, half-written files, damaged copies.
+    def recover(self) -> tuple[SettledChange, ...]:
+        """Settle the changes of killed programs, and repair the copies of the ledger.
 
         :raise ConfigError: the ledger cannot be read or written.
         """
@@ -211,13 +203,13 @@ class Ledger:
 
     def _load(self) -> None:
         self._store.load()
-        for path, adopted in moved(self._said.files):
-            self._say(path, adopted)
+        for path, record in moved(self._said.files):
+            self._say(path, record)
         self._need()
         self._is_loaded = True
 
-    def _settle(self, path: str) -> Settled | None:
-        """Find out, and write down, what became of the changes of a file."""
+    def _settle(self, path: str) -> SettledChange | None:
+        """Find out, and record, the outcome of the changes of a file."""
         intents = self._said.pending.get(path)
         if not intents:
             return None
@@ -225,13 +217,13 @@ class Ledger:
             found = settled(self.kept, self._said.files.get(path), intents)
         except OSError as why:
             raise transaction.refusal(path, why) from why
-        if found.outcome is not Outcome.UNKNOWN:
-            self._say(path, found.adopted)
+        if found.outcome is not ChangeOutcome.UNKNOWN:
+            self._say(path, found.record)
         return found
 
     def _begin(self, work: _Change, old: bytes, new: bytes) -> None:
         if work.is_landed:
-            # It was overwritten: what stands in the file may be of the last time, or of before.
+            # The file was overwritten: it may hold the entries of the last attempt, or those before.
             work.is_landed = False
             self._say(work.real, work.former)
         self._intend(work.intent(old, new))
@@ -241,10 +233,10 @@ class Ledger:
         self._need()
 
     def _done(self, path: str) -> None:
-        self._say(path, self._said.pending[path][-1].adopted)
+        self._say(path, self._said.pending[path][-1].record)
 
-    def _say(self, path: str, adopted: Adopted | None) -> None:
-        self._store.say(path, adopted)
+    def _say(self, path: str, record: FileRecord | None) -> None:
+        self._store.say(path, record)
         self._need()
 
     def _need(self) -> None:
@@ -252,20 +244,20 @@ class Ledger:
         self.kept.needed = frozenset(digest for each in pending for digest in (each.before, each.after))
 
 
-def moved(files: Mapping[str, Adopted]) -> list[tuple[str, Adopted | None]]:
-    """What is to be said, by path, of files that are somewhere else by now: a link was put there, or taken away.
+def moved(files: Mapping[str, FileRecord]) -> list[tuple[str, FileRecord | None]]:
+    """Return the new records, by path, of files whose real path has changed: a link was put there, or taken away.
 
-    What was at the former place stays on record where it is still a file of its own.
+    The record of the former path stays where that is still a file of its own.
     """
-    found: list[tuple[str, Adopted | None]] = []
-    for former, adopted in files.items():
-        latter = os.path.realpath(adopted.path or former)
+    found: list[tuple[str, FileRecord | None]] = []
+    for former, record in files.items():
+        latter = os.path.realpath(record.path or former)
         if latter in files or not os.path.isfile(latter):
             continue
         is_own = os.path.realpath(former) == former and os.path.isfile(former)
         found += [
-            (latter, evolve(adopted, real=latter)),
-            (former, evolve(adopted, path=former) if is_own else None),
+            (latter, evolve(record, real=latter)),
+            (former, evolve(record, path=former) if is_own else None),
         ]
     return found
 
@@ -276,23 +268,23 @@ class _Change:
 
     real: str
     edit: Edit
-    former: Adopted | None
+    former: FileRecord | None
     now: float
-    latter: Adopted | None = None
+    latter: FileRecord | None = None
     is_landed: bool = False
 
     def edited(self, text: str) -> str:
         made = self.edit(text, self.former)
-        self.latter = made.adopted
+        self.latter = made.record
         if self.latter is not None:
-            # What the ledger fills in itself is not the edit's to change.
+            # The ledger fills these in itself.
             chain = self.former.chain if self.former and self.latter.is_standing else ()
             since = self.former.registered_at if self.former else self.now
             self.latter = evolve(self.latter, real=self.real, chain=chain, registered_at=since)
         return made.text
 
-    def landed(self, changed: Changed) -> None:
-        """From now on, everything of the last time and of before may stand in the file."""
+    def landed(self, changed: ChangedFile) -> None:
+        """Record that the file may hold the entries of this attempt, and those before."""
         self.is_landed = True
         if self.latter is not None and self.latter.is_standing:
             before = self.former.entries if self.former and self.former.is_standing else {}
@@ -303,14 +295,14 @@ class _Change:
             self.latter = evolve(self.latter, chain=self._chain(old, new))
         return Intent(self.real, digest_of(old), digest_of(new), self.latter)
 
-    def _chain(self, old: bytes, new: bytes) -> tuple[Step, ...]:
-        """All our changes since the file last held nothing of ours; none where others were in between."""
+    def _chain(self, old: bytes, new: bytes) -> tuple[FileStep, ...]:
+        """Return the gateway's changes since the file was free of enrolled entries; () where others came between."""
         if self.latter is None or not self.latter.is_standing:
             return ()
         chain = self.former.chain if self.former and self.former.is_standing else ()
         if self.former and self.former.is_standing and (not chain or chain[-1].after != digest_of(old)):
             return ()
-        step = Step(digest_of(old), digest_of(new), splices(old.decode(), new.decode()))
+        step = FileStep(digest_of(old), digest_of(new), splices(old.decode(), new.decode()))
         chain = (*chain, step)
         size = sum(len(part.old) + len(part.new) for each in chain for part in each.splices)
         return chain if size <= STEP_CHARACTERS and len(chain) <= CHAIN_STEPS else ()

@@ -1,4 +1,4 @@
-"""What is known before a client's file is touched: the ledger, the configuration, where the gateway is."""
+"""The ledger, the configuration and the gateway of this machine, as commands for clients' files see them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from contextlib import suppress
 from attrs import define, evolve, field
 
 from mcpgateway.clientfiles.enrolled_text import also_former
-from mcpgateway.clientfiles.formats.client_format import Base
+from mcpgateway.clientfiles.enrolment_records import FileRecord
+from mcpgateway.clientfiles.formats.client_format import LocalGateway
 from mcpgateway.clientfiles.formats.clients import DIALECTS
-from mcpgateway.clientfiles.ledger import Adopted, Ledger, Records
+from mcpgateway.clientfiles.ledger import Ledger, LedgerRecords
 from mcpgateway.clientfiles.reader import enrolled_files
 from mcpgateway.config.file_format import Native, is_client_file, read_native
 from mcpgateway.config.gateway_settings import ClientSettings, GatewaySettings
@@ -26,7 +27,7 @@ from mcpgateway.system.settings import (
     CONFIG_VARIABLES,
     ENV_FILE_VARIABLES,
     FILE_LIMIT,
-    Examined,
+    ExaminedSettings,
     LoadOptions,
     brought_of,
     config_file_named,
@@ -45,7 +46,7 @@ NAMES_PORT, DEMO = ("--port", "-p"), "--demo"
 
 
 def as_it_runs(options: LoadOptions, home: str) -> LoadOptions:
-    """Have read what the gateway of a home reads which runs, at its port, where no other files were named."""
+    """Return the options with the files and the port of the running gateway, where no other files were named."""
     running = running_gateway(home)
     words = running.command if running is not None else ()
     said: dict[str, list[str]] = {}
@@ -76,7 +77,7 @@ def as_it_runs(options: LoadOptions, home: str) -> LoadOptions:
 
 
 def environ_of(home: str) -> Mapping[str, str]:
-    """The environment of the gateway of a home that runs, where that can be told, else this program's own."""
+    """Return the environment of the running gateway of a home where that is readable, else this program's own."""
     running = running_gateway(home)
     if running is not None:
         with suppress(OSError), open(f"/proc/{running.pid}/environ", "rb") as file:
@@ -107,15 +108,15 @@ class Machine:
     ledger: Ledger = field(init=False, repr=False)
     _settings: Settings | None = field(default=None, init=False, repr=False)
     _own: Native | None = field(default=None, init=False, repr=False)
-    _records: Records | None = field(default=None, init=False, repr=False)
+    _records: LedgerRecords | None = field(default=None, init=False, repr=False)
     _answer: GatewayHealth | None = field(default=None, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self.ledger = Ledger(self.home)
 
     @property
-    def records(self) -> Records:
-        """What the ledger said when it was first asked.
+    def records(self) -> LedgerRecords:
+        """The ledger, as it was first read.
 
         :raise ConfigError: it cannot be read.
         """
@@ -123,7 +124,7 @@ class Machine:
             self._records = self.ledger.read()
         return self._records
 
-    def record_of(self, path: str) -> Adopted | None:
+    def record_of(self, path: str) -> FileRecord | None:
         """The ledger's record of a client's file; None where it has none.
 
         :raise ConfigError: the ledger cannot be read.
@@ -131,12 +132,12 @@ class Machine:
         return self.records.files.get(os.path.realpath(path))
 
     def look_again(self) -> None:
-        """Forget what was read, since it has changed."""
+        """Read the ledger and the configuration again when they are next needed."""
         self._records = self._settings = None
 
     @property
     def settings(self) -> Settings:
-        """What the gateway serves as things are.
+        """The settings of the gateway.
 
         :raise ConfigError: the configuration cannot be used.
         """
@@ -145,7 +146,7 @@ class Machine:
         return self._settings
 
     def settings_to_run(self) -> Settings:
-        """The same with what values take from outside of all files, which only those need who start servers.
+        """The settings with values from secret providers, which only a command needs that starts servers.
 
         :raise ConfigError: the configuration cannot be used.
         """
@@ -154,12 +155,12 @@ class Machine:
 
     @property
     def gateway(self) -> GatewaySettings:
-        """How the gateway listens, as far as that can be told; also where the rest of the configuration is wrong."""
+        """The gateway's own settings; also where the rest of the configuration is wrong."""
         return self._native.gateway
 
     @property
     def clients(self) -> ClientSettings:
-        """What is to become of clients' files, as far as that can be told; likewise."""
+        """The settings for clients' files; also where the rest of the configuration is wrong."""
         return self._native.clients
 
     @property
@@ -188,7 +189,7 @@ class Machine:
 
     @property
     def port(self) -> int:
-        """Where the gateway is; where none runs, the port that the last one was told, or else the configuration's."""
+        """The port of the gateway; where none runs, that of the last one, or else the configuration's."""
         running = running_gateway(self.home)
         if running is not None:
             return running.port
@@ -196,17 +197,17 @@ class Machine:
         return self.gateway.http_port if kept is None else kept
 
     @property
-    def base(self) -> Base:
-        """What makes a URL ours, now or when it was written."""
-        base = Base(self.port, frozenset((self.gateway.bind_address,)))
-        with suppress(ConfigError):  # a ledger that cannot be read is told of where it is needed
+    def base(self) -> LocalGateway:
+        """The gateway's addresses, now and when entries were enrolled."""
+        base = LocalGateway(self.port, frozenset((self.gateway.bind_address,)))
+        with suppress(ConfigError):  # a ledger that cannot be read is reported where it is needed
             for each in self.records.files.values():
                 base = also_former(base, DIALECTS.get(each.dialect, DIALECTS[CUSTOM]), each.entries)
         return base
 
     @property
     def answer(self) -> GatewayHealth | None:
-        """What the gateway says of itself; None where it does not answer."""
+        """The health of the gateway; None where it does not answer."""
         if self._answer is None:
             self._answer = ask(self.home, self.port, self.environ)
         return self._answer
@@ -217,11 +218,11 @@ class Machine:
         return self.answer is None or self.answer.serves_all_at_once
 
     def url(self, name: str) -> str:
-        """Where a server is reached; of "", where all of them are."""
+        """Return the URL of a server; of "", that of all servers together."""
         return f"http://localhost:{self.port}/{name}/mcp" if name else f"http://localhost:{self.port}/mcp"
 
     def command(self, name: str, original: Sequence[str], project: str = "") -> list[str]:
-        """What a client starts to be connected, and whatever it starts if there is no gateway.
+        """Return the command that connects a client, with the original that it runs if there is no gateway.
 
         :param name: of a server; "" for all of them together, which have no original.
         :param project: the directory of the project that the entry is for, or "".
@@ -236,7 +237,7 @@ class Machine:
         return [program, *home, *(["connect", name, *more, "--", *original] if name else ["stdio", *more])]
 
 
-def _usable(found: Examined) -> Settings:
+def _usable(found: ExaminedSettings) -> Settings:
     if found.settings is None:
         first = next(each for each in found.problems if each.is_error)
         raise ConfigError(f"{first}; mcpgateway config check lists all that is wrong")

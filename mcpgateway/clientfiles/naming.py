@@ -1,4 +1,4 @@
-"""What the servers in clients' files are called in the gateway's URLs, before the gateway has ever seen them."""
+"""Names for the servers of clients' files in the gateway's URLs, before the gateway has read these files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from mcpgateway.clientfiles.formats.client_format import Listed, Program
+from mcpgateway.clientfiles.formats.client_format import ClientEntry, Program
 from mcpgateway.config.document import Document
 from mcpgateway.config.entry import Entry, Origin, Scope, read_program
 from mcpgateway.config.environment import FULL
@@ -21,21 +21,21 @@ LAST_RANK = 1000
 
 
 @frozen
-class Newcomer:
+class UnnamedServer:
     """A server of a client's file that wants a name.
 
     :ivar directory: what a relative path in it is relative to.
     :ivar project: the directory of the project it is for, or "".
     """
 
-    listed: Listed = field(repr=False)
+    listed: ClientEntry = field(repr=False)
     directory: str
     project: str = ""
 
 
 @frozen
-class Named:
-    """What a server is called, or why it cannot be served.
+class ServerNaming:
+    """The name of a server, or why it cannot be served.
 
     :ivar name: "" where it cannot.
     :ivar why: why not; nothing in it is secret.
@@ -45,24 +45,24 @@ class Named:
     why: str = ""
 
 
-def named(settings: Settings, newcomers: Sequence[Newcomer]) -> tuple[Named, ...]:
+def named(settings: Settings, newcomers: Sequence[UnnamedServer]) -> tuple[ServerNaming, ...]:
     """Give each a name, in their order: one definition of one title gets one name, and what has a name keeps it."""
     world = settings.world
     assert world is not None
     known = [_pinned(each) for each in settings.blueprints.values()]
-    refused: dict[int, Named] = {}
+    refused: dict[int, ServerNaming] = {}
     entries: dict[int, Entry] = {}
     for at, each in enumerate(newcomers):
         problems = Problems()
         entry = entry_of(each, problems, LAST_RANK + at)
         if entry is None:
-            refused[at] = Named(why=_why(problems))
+            refused[at] = ServerNaming(why=_why(problems))
         else:
             entries[at] = entry
     names = names_of([*known, *entries.values()], world)[len(known) :]
     room = settings.gateway.limits.servers - len(settings.blueprints)
     new: set[str] = set()
-    found: dict[int, Named] = {}
+    found: dict[int, ServerNaming] = {}
     for (at, entry), name in zip(entries.items(), names, strict=True):
         if name not in settings.blueprints:
             new.add(name)
@@ -70,7 +70,7 @@ def named(settings: Settings, newcomers: Sequence[Newcomer]) -> tuple[Named, ...
     return tuple(found.get(at) or refused[at] for at in range(len(newcomers)))
 
 
-def entry_of(newcomer: Newcomer, problems: Problems, rank: int = 0) -> Entry | None:
+def entry_of(newcomer: UnnamedServer, problems: Problems, rank: int = 0) -> Entry | None:
     """Return an entry of a client's file as the gateway reads it; None where it could not run it."""
     listed = newcomer.listed
     assert listed.program is not None
@@ -104,20 +104,20 @@ def _pinned(blueprint: Blueprint) -> Entry:
     return evolve(blueprint.entry, enrolled_as=blueprint.name)
 
 
-def _checked(name: str, entry: Entry, world: World) -> Named:
+def _checked(name: str, entry: Entry, world: World) -> ServerNaming:
     building = Building(name, entry, world, is_draft=True)
     building.server()
-    return Named(why=_why(building.problems)) if building.problems.errors else Named(name)
+    return ServerNaming(why=_why(building.problems)) if building.problems.errors else ServerNaming(name)
 
 
-def _crowded_out(settings: Settings) -> Named:
-    return Named(why=f"gateway.limits.servers allows {settings.gateway.limits.servers}")
+def _crowded_out(settings: Settings) -> ServerNaming:
+    return ServerNaming(why=f"gateway.limits.servers allows {settings.gateway.limits.servers}")
 
 
 def _why(problems: Iterable[Problem]) -> str:
     found = next((each for each in problems if each.is_error), None)
     if found is None:
         return "it cannot be served"
-    # The place is told by whoever shows this: it is no line of the file here.
+    # Without the place: the reader of the file names it, and no line of the file is known here.
     said = f"found {found.found}; expected {found.allowed}" if found.allowed else found.found
     return f"{said}; {found.hint}" if found.hint else said

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
-from mcpgateway.clientfiles.enrolled_text import KEPT, AdoptedFile, also_former, newcomers
-from mcpgateway.clientfiles.enrolment_records import Adopted, unwound
+from mcpgateway.clientfiles.enrolled_text import KEPT, EnrolledFileReader, also_former, newcomers
+from mcpgateway.clientfiles.enrolment_records import FileRecord, unwound
 from mcpgateway.clientfiles.formats import syntax
 from mcpgateway.clientfiles.formats.client_format import ClientDialect
 from mcpgateway.clientfiles.formats.clients import DIALECTS
-from mcpgateway.clientfiles.formats.loopback import Base
+from mcpgateway.clientfiles.formats.loopback import LocalGateway
 from mcpgateway.clientfiles.formats.rewrite import give_back
-from mcpgateway.clientfiles.ledger import Ledger, Records
+from mcpgateway.clientfiles.ledger import Ledger, LedgerRecords
 from mcpgateway.config.edit.edits import MISSING
 from mcpgateway.config.problems import Problems, Where
 from mcpgateway.errors import ConfigError
@@ -28,15 +28,13 @@ FILE_LIMIT = 64 * 1_048_576  # files of 50 MB have been seen
 OTHER = "custom"
 
 
-def adopted_files(
+def read_enrolled_files(
     home: str, approved: Callable[[str], str], look: Callable[[str], str], problems: Problems
-) -> tuple[list[AdoptedFile], frozenset[str]]:
-    """Read all clients' files that lead to a gateway of this home, or did until that was suspended.
-
-    Beside them, the servers that stay their clients' own, which may be so where no file uses the gateway any more.
+) -> tuple[list[EnrolledFileReader], frozenset[str]]:
+    """Read all enrolled files of a gateway of this home, suspended ones included, and the servers that are opted out.
 
     :param approved: the digest under which the user has approved of a file, or "".
-    :param look: told of every file that is read.
+    :param look: called with the path of every file that is read.
     """
     ledger = Ledger(home)
     try:
@@ -50,47 +48,47 @@ def adopted_files(
 
 
 def _files(
-    records: Records, approved: Callable[[str], str], look: Callable[[str], str], problems: Problems
-) -> Iterator[AdoptedFile]:
-    for adopted in records.files.values():
-        dialect = _dialect(adopted)
-        data = _read(look(adopted.path), problems)
-        yield AdoptedFile(
-            adopted.path,
+    records: LedgerRecords, approved: Callable[[str], str], look: Callable[[str], str], problems: Problems
+) -> Iterator[EnrolledFileReader]:
+    for record in records.files.values():
+        dialect = _dialect(record)
+        data = _read(look(record.path), problems)
+        yield EnrolledFileReader(
+            record.path,
             dialect,
-            _value(data, adopted, dialect, problems),
-            adopted.entries,
-            adopted.mode,
-            adopted.project,
-            adopted.suspended,
-            adopted.is_watched,
-            not adopted.project or _is_approved(adopted, data, approved(adopted.path)),
+            _value(data, record, dialect, problems),
+            record.entries,
+            record.mode,
+            record.project,
+            record.suspended,
+            record.is_watched,
+            not record.project or _is_approved(record, data, approved(record.path)),
             records.opted_out,
-            adopted.registered_at,
+            record.registered_at,
         )
 
 
 def without_us(home: str, path: str, data: bytes) -> tuple[bytes, frozenset[str]]:
-    """A file's bytes as they would be without the gateway, and the titles of the entries that use the gateway."""
+    """Return a file's bytes as if it were restored, and the titles of its enrolled entries."""
     ledger = Ledger(home)
     try:
         real = os.path.realpath(path)
-        adopted = next(
+        record = next(
             (each for each in ledger.read().files.values() if os.path.realpath(each.path) == real), None
         )
-        if adopted is None:
+        if record is None:
             return data, frozenset()
-        original = _original(adopted, syntax.decoded(data, path))
-        value = syntax.read(original, path, _dialect(adopted))
+        original = _original(record, syntax.decoded(data, path))
+        value = syntax.read(original, path, _dialect(record))
     except ConfigError:
         return data, frozenset()  # it counts as it is
-    strange = newcomers(value, _dialect(adopted), adopted.entries, _base(adopted), adopted.project)
-    titles = {road[-1] for road in adopted.entries}
+    strange = newcomers(value, _dialect(record), record.entries, _base(record), record.project)
+    titles = {road[-1] for road in record.entries}
     return syntax.encoded(original), frozenset(titles - strange)
 
 
-def _dialect(adopted: Adopted) -> ClientDialect:
-    return DIALECTS.get(adopted.dialect) or DIALECTS[OTHER]
+def _dialect(record: FileRecord) -> ClientDialect:
+    return DIALECTS.get(record.dialect) or DIALECTS[OTHER]
 
 
 def _read(path: str, problems: Problems) -> bytes | None:
@@ -103,10 +101,10 @@ def _read(path: str, problems: Problems) -> bytes | None:
     return None
 
 
-def _value(data: bytes | None, adopted: Adopted, dialect: ClientDialect, problems: Problems) -> Any:
+def _value(data: bytes | None, record: FileRecord, dialect: ClientDialect, problems: Problems) -> Any:
     if data is None:
         return MISSING
-    path = adopted.path
+    path = record.path
     try:
         text = syntax.decoded(data, path)
         if text.strip(syntax.BOM + " \t\r\n"):
@@ -119,34 +117,34 @@ def _value(data: bytes | None, adopted: Adopted, dialect: ClientDialect, problem
 
 def _read_text(text: str, path: str, dialect: ClientDialect) -> Any:
     # Nothing is changed here, so places in the text are not needed; in a large file that is a third of the time.
-    if syntax.form_of(path, text) is syntax.Form.JSON:
+    if syntax.form_of(path, text) is syntax.TextForm.JSON:
         with suppress(ValueError, RecursionError):
             return json.loads(text.removeprefix(syntax.BOM))
     return syntax.read(text, path, dialect)
 
 
-def _is_approved(adopted: Adopted, data: bytes | None, approved: str) -> bool:
+def _is_approved(record: FileRecord, data: bytes | None, approved: str) -> bool:
     if data is None or not approved:
         return False
     from mcpgateway.system.approvals import digest_of_bytes
 
     try:
-        original = _original(adopted, syntax.decoded(data, adopted.path))
+        original = _original(record, syntax.decoded(data, record.path))
     except ConfigError:
         return False
     return digest_of_bytes(syntax.encoded(original)) == approved
 
 
-def _original(adopted: Adopted, text: str) -> str:
-    if adopted.suspended:
+def _original(record: FileRecord, text: str) -> str:
+    if record.suspended:
         return text
-    exact = unwound(adopted, text)
+    exact = unwound(record, text)
     if exact is not None:
         return exact
-    replaced = [each.replaced for each in adopted.entries.values()]
-    return give_back(text, adopted.path, _dialect(adopted), _base(adopted), replaced).text
+    replaced = [each.replaced for each in record.entries.values()]
+    return give_back(text, record.path, _dialect(record), _base(record), replaced).text
 
 
-def _base(adopted: Adopted) -> Base:
-    """Return what makes a URL ours, as it was when the entries were written."""
-    return also_former(Base(0), _dialect(adopted), adopted.entries)
+def _base(record: FileRecord) -> LocalGateway:
+    """Return the gateway's addresses, as they were when the entries were written."""
+    return also_former(LocalGateway(0), _dialect(record), record.entries)

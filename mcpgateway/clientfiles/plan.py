@@ -14,14 +14,22 @@ from typing import Any
 
 from attrs import define, evolve, field, frozen
 
-from mcpgateway.clientfiles.enrolment_records import Adopted, Enrolled
-from mcpgateway.clientfiles.files import FileChoice, Seen, Site, chosen, listed_in, see, unwritable
+from mcpgateway.clientfiles.enrolment_records import EnrolledEntry, FileRecord
+from mcpgateway.clientfiles.files import (
+    FileChoice,
+    FileContents,
+    FileLocation,
+    chosen,
+    listed_in,
+    see,
+    unwritable,
+)
 from mcpgateway.clientfiles.formats import rewrite, syntax
-from mcpgateway.clientfiles.formats.client_format import FileKind, Listed, Road
-from mcpgateway.clientfiles.formats.rewrite import Replaced
-from mcpgateway.clientfiles.ledger import Rewritten
+from mcpgateway.clientfiles.formats.client_format import ClientEntry, EntryKind, Road
+from mcpgateway.clientfiles.formats.rewrite import ReplacedEntry
+from mcpgateway.clientfiles.ledger import EditResult
 from mcpgateway.clientfiles.machine import FAIL_OPEN, HTTP, SINGLE, Machine
-from mcpgateway.clientfiles.naming import Newcomer, named
+from mcpgateway.clientfiles.naming import UnnamedServer, named
 from mcpgateway.config.edit import edits
 from mcpgateway.config.edit.edits import MISSING, same
 from mcpgateway.errors import ConfigError
@@ -31,17 +39,17 @@ BEARER = "bearer-required"
 EVERYWHERE = FileChoice()
 MODES = (HTTP, FAIL_OPEN, SINGLE)
 WHY = {
-    FileKind.REMOTE: "is reached by a URL already",
-    FileKind.OFF: "is switched off in the client",
+    EntryKind.REMOTE: "is reached by a URL already",
+    EntryKind.OFF: "is switched off in the client",
 }
-LOST = "uses the gateway already, and the ledger does not know what stood there before"
+LOST = "uses the gateway already, and the ledger does not know its original"
 
 
 @frozen
-class Left:
-    """An entry that is as it was, and why.
+class UntouchedEntry:
+    """An entry that stays as it is, and why.
 
-    :ivar hint: what to do about it.
+    :ivar hint: a command or an edit that changes that.
     """
 
     title: str
@@ -50,7 +58,7 @@ class Left:
 
 
 @frozen
-class Wish:
+class EntryPlan:
     """An entry that is to use the gateway.
 
     :ivar value: what stands there as long as this wish is right; `MISSING` for an entry that is new.
@@ -66,8 +74,8 @@ class Wish:
 
 
 @frozen
-class WantedServer:
-    """What is asked for.
+class EnrolRequest:
+    """A request to enrol or to restore.
 
     :ivar servers: titles or names of servers; none means all.
     :ivar mode: how entries are to use the gateway; "" for the usual one, or the one that a file has.
@@ -82,20 +90,20 @@ class WantedServer:
 
 @frozen
 class FilePlan:
-    """What is to become of one file.
+    """The plan of one file.
 
-    :ivar wishes: what is to use the gateway.
-    :ivar left: what stays as it is, and why.
-    :ivar after: what the file is then; the same as `before` where nothing changes.
-    :ivar renewed: titles of what uses the gateway in another way then.
+    :ivar wishes: the entries that are to use the gateway.
+    :ivar left: the entries that stay as they are, and why.
+    :ivar after: the text of the file then; the same as `before` where nothing changes.
+    :ivar renewed: titles of the entries that use the gateway in another way then.
     :ivar trouble: why the file cannot be used.
     :ivar values: the entries that it lists, and that it is to list: what may be shown of it, but for their secrets.
     """
 
-    site: Site
+    site: FileLocation
     mode: str
-    wishes: tuple[Wish, ...] = ()
-    left: tuple[Left, ...] = ()
+    wishes: tuple[EntryPlan, ...] = ()
+    left: tuple[UntouchedEntry, ...] = ()
     before: str = field(default="", repr=False)
     after: str = field(default="", repr=False)
     renewed: tuple[str, ...] = ()
@@ -108,8 +116,8 @@ class FilePlan:
         return self.before != self.after
 
 
-def plan(machine: Machine, wanted: WantedServer) -> tuple[FilePlan, ...]:
-    """Work out what each file is to be.
+def plan(machine: Machine, wanted: EnrolRequest) -> tuple[FilePlan, ...]:
+    """Plan all files that are asked for.
 
     :raise ConfigError: what is asked for cannot be done anywhere.
     """
@@ -130,8 +138,8 @@ def plan(machine: Machine, wanted: WantedServer) -> tuple[FilePlan, ...]:
     return plan_of(machine, wanted, [see(site, machine.base) for site in sites])
 
 
-def _named_sources(machine: Machine) -> list[Site]:
-    """The clients' files that were named for the gateway: whoever names one has it served, and means it."""
+def _named_sources(machine: Machine) -> list[FileLocation]:
+    """Return the clients' files that are named as sources of the gateway's servers."""
     found = []
     for path in dict.fromkeys(machine.sources):
         with suppress(ConfigError):  # it is not there, which is said of the configuration
@@ -139,14 +147,14 @@ def _named_sources(machine: Machine) -> list[Site]:
     return found
 
 
-def plan_of(machine: Machine, wanted: WantedServer, found: Sequence[Seen]) -> tuple[FilePlan, ...]:
-    """Work out what files are to be that have been read.
+def plan_of(machine: Machine, wanted: EnrolRequest, found: Sequence[FileContents]) -> tuple[FilePlan, ...]:
+    """Plan files that have been read.
 
     :raise ConfigError: the configuration cannot be used.
     """
     listed = [_eligible(machine, each) for each in found]
     newcomers = [
-        Newcomer(one, os.path.dirname(os.path.abspath(each.site.path)), each.site.project)
+        UnnamedServer(one, os.path.dirname(os.path.abspath(each.site.path)), each.site.project)
         for each, (programs, _) in zip(found, listed, strict=True)
         for one in programs
     ]
@@ -165,7 +173,7 @@ def plan_of(machine: Machine, wanted: WantedServer, found: Sequence[Seen]) -> tu
             if given.name:
                 roads[one.road] = given.name
             else:
-                left.append(Left(one.title, f"cannot be served: {given.why}"))
+                left.append(UntouchedEntry(one.title, f"cannot be served: {given.why}"))
         plans.append(_planned(machine, wanted, each, wishes_of(programs, roads), left))
     return tuple(plans)
 
@@ -175,66 +183,67 @@ def opted_out(machine: Machine) -> frozenset[str]:
     return frozenset((*machine.settings.clients.opt_out, *machine.records.opted_out))
 
 
-def for_client(site: Site, name: str) -> str:
-    """How it is written down that a server stays in the files of one client only."""
+def for_client(site: FileLocation, name: str) -> str:
+    """Return the name of a server that stays in the files of one client only."""
     return f"{site.dialect.name}:{name}"
 
 
-def _eligible(machine: Machine, seen: Seen) -> tuple[list[Listed], list[Left]]:
-    adopted = machine.record_of(seen.site.path)
-    known: Mapping[Road, object] = adopted.entries if adopted is not None and not adopted.suspended else {}
-    programs: list[Listed] = []
-    left: list[Left] = []
+def _eligible(machine: Machine, seen: FileContents) -> tuple[list[ClientEntry], list[UntouchedEntry]]:
+    record = machine.record_of(seen.site.path)
+    known: Mapping[Road, object] = record.entries if record is not None and not record.suspended else {}
+    programs: list[ClientEntry] = []
+    left: list[UntouchedEntry] = []
     for each in seen.listed:
         match each.kind:
-            case FileKind.PROGRAM:
+            case EntryKind.PROGRAM:
                 programs.append(each)
-            case FileKind.OURS if each.road not in known and not _is_known(seen, each, adopted):
-                left.append(Left(each.title, LOST, "mcpgateway clients undo rebuilds it where it can"))
-            case FileKind.OURS:
+            case EntryKind.ENROLLED if each.road not in known and not _is_known(seen, each, record):
+                left.append(
+                    UntouchedEntry(each.title, LOST, "mcpgateway clients undo rebuilds it where it can")
+                )
+            case EntryKind.ENROLLED:
                 pass
             case _:
-                left.append(Left(each.title, WHY.get(each.kind, each.why)))
+                left.append(UntouchedEntry(each.title, WHY.get(each.kind, each.why)))
     return programs, left
 
 
-def _is_known(seen: Seen, listed: Listed, adopted: Adopted | None) -> bool:
+def _is_known(seen: FileContents, listed: ClientEntry, record: FileRecord | None) -> bool:
     # An entry that was given another name by its user, or a copy of one.
-    return adopted is not None and any(each.name == listed.served for each in adopted.entries.values())
+    return record is not None and any(each.name == listed.served for each in record.entries.values())
 
 
-def _is_out(machine: Machine, site: Site, listed: Listed, name: str) -> bool:
+def _is_out(machine: Machine, site: FileLocation, listed: ClientEntry, name: str) -> bool:
     ids = {listed.title, name}
     return bool((ids | {for_client(site, each) for each in ids}) & opted_out(machine))
 
 
-def _opted_out(listed: Listed, name: str) -> Left:
+def _opted_out(listed: ClientEntry, name: str) -> UntouchedEntry:
     hint = f"mcpgateway clients apply --server {name or listed.title} takes it in"
-    return Left(listed.title, "stays the client's own", hint)
+    return UntouchedEntry(listed.title, "stays the client's own", hint)
 
 
 def _planned(
-    machine: Machine, wanted: WantedServer, seen: Seen, wishes: Sequence[Wish], left: Sequence[Left]
+    machine: Machine,
+    wanted: EnrolRequest,
+    seen: FileContents,
+    wishes: Sequence[EntryPlan],
+    left: Sequence[UntouchedEntry],
 ) -> FilePlan:
     site = seen.site
-    adopted = machine.record_of(site.path)
-    mode = _mode(machine, wanted, adopted)
+    record = machine.record_of(site.path)
+    mode = _mode(machine, wanted, record)
     made = FilePlan(site, mode, tuple(wishes), tuple(left), seen.text, seen.text, trouble=seen.trouble)
     if seen.trouble:
         return made
-    if (
-        adopted is not None
-        and not adopted.suspended
-        and SINGLE in {adopted.mode, mode}
-        and adopted.mode != mode
-    ):
+    if record is not None and not record.suspended and SINGLE in {record.mode, mode} and record.mode != mode:
         return evolve(
             made,
-            trouble=f"{site.path}: uses the gateway in mode {adopted.mode}; mcpgateway clients undo first",
+            trouble=f"{site.path}: uses the gateway in mode {record.mode}; mcpgateway clients undo first",
         )
-    adoption = Adoption(machine, site, wishes, mode, wanted.helper)
+    adoption = EnrolEdit(machine, site, wishes, mode, wanted.helper)
     try:
-        after = adoption(seen.text, adopted).text
+        after = adoption(seen.text, record).text
     except ConfigError as why:
         return evolve(made, trouble=str(why))
     trouble = unwritable(site.path) if after != seen.text else ""
@@ -247,18 +256,20 @@ def _planned(
     )
 
 
-def _mode(machine: Machine, wanted: WantedServer, adopted: Adopted | None) -> str:
-    mode = wanted.mode or (adopted.mode if adopted is not None else HTTP)
+def _mode(machine: Machine, wanted: EnrolRequest, record: FileRecord | None) -> str:
+    mode = wanted.mode or (record.mode if record is not None else HTTP)
     # No token goes into a client's file.
     if mode == HTTP and machine.gateway.auth_mcp_transport == "bearer-required":
         return FAIL_OPEN
     return mode
 
 
-def wishes_of(listed: Sequence[Listed], names: Mapping[Road, str]) -> list[Wish]:
+def wishes_of(listed: Sequence[ClientEntry], names: Mapping[Road, str]) -> list[EntryPlan]:
     """The entries that have a name to be served under."""
     return [
-        Wish(each.road, each.title, each.value, names[each.road]) for each in listed if each.road in names
+        EntryPlan(each.road, each.title, each.value, names[each.road])
+        for each in listed
+        if each.road in names
     ]
 
 
@@ -266,37 +277,37 @@ def wishes_of(listed: Sequence[Listed], names: Mapping[Road, str]) -> list[Wish]
 
 
 @define(eq=False)
-class Adoption:
-    """Entries of a file give way to ours.
+class EnrolEdit:
+    """The edit that enrols the entries of a file.
 
-    :param wishes: those that are new; one that has become another meanwhile is left alone.
-    :param mode: how they use the gateway; those that use the gateway already are made to do it in this way, too.
+    :param wishes: the entries to enrol; one that has changed since it was planned is left alone.
+    :param mode: how they use the gateway; enrolled entries are changed to it, too.
     :param helper: whether the client is asked to say who it is.
-    :ivar taken: by title, as what the entries are served that now use the gateway and did not before.
-    :ivar renewed: by title, those that use the gateway in another way than before.
-    :ivar put: what stands there now.
+    :ivar taken: the newly enrolled entries: the name of each in the gateway, by title.
+    :ivar renewed: the same of those that use the gateway in another way than before.
+    :ivar put: the new values of all these entries.
     """
 
     machine: Machine
-    site: Site
-    wishes: Sequence[Wish]
+    site: FileLocation
+    wishes: Sequence[EntryPlan]
     mode: str
     helper: bool = False
     taken: dict[str, str] = field(factory=dict)
     renewed: dict[str, str] = field(factory=dict)
     put: list[Any] = field(factory=list, repr=False)
 
-    def __call__(self, text: str, adopted: Adopted | None) -> Rewritten:
-        """Work it out for a text and what is known of the file.
+    def __call__(self, text: str, record: FileRecord | None) -> EditResult:
+        """Work out the edit for a text and the record of its file.
 
         :raise ConfigError: the text is not of its form, or cannot be changed.
         """
         self.taken, self.renewed = {}, {}
-        former = adopted if adopted is not None and not adopted.suspended else None
+        former = record if record is not None and not record.suspended else None
         known = dict(former.entries) if former is not None else {}
         values = syntax.read(text, self.site.path, self.site.dialect)
         if self.mode == SINGLE:
-            return self._all_in_one(text, values, adopted, known)
+            return self._all_in_one(text, values, record, known)
         wanted: list[tuple[Road, Any]] = []
         names: dict[Road, str] = {}
         for wish in self.wishes:
@@ -310,66 +321,68 @@ class Adoption:
             if renewed is not None:
                 wanted.append((road, renewed))
                 self.renewed[enrolled.replaced.title] = enrolled.name
-        return self._rewritten(text, wanted, names, adopted, known)
+        return self._rewritten(text, wanted, names, record, known)
 
     def _rewritten(
         self,
         text: str,
         wanted: Sequence[tuple[Road, Any]],
         names: Mapping[Road, str],
-        adopted: Adopted | None,
-        known: dict[Road, Enrolled],
-    ) -> Rewritten:
+        record: FileRecord | None,
+        known: dict[Road, EnrolledEntry],
+    ) -> EditResult:
         self.put = [value for _, value in wanted]
         made, replaced = rewrite.replace(text, self.site.path, wanted)
         for each in replaced:
             known[each.road] = self._enrolled(each, names.get(each.road), known.get(each.road))
         if not known:
-            return Rewritten(made, adopted)
-        record = adopted or Adopted(self.site.path, self.site.dialect.name, project=self.site.project)
-        return Rewritten(made, evolve(record, mode=self.mode, entries=known, suspended=""))
+            return EditResult(made, record)
+        record = record or FileRecord(self.site.path, self.site.dialect.name, project=self.site.project)
+        return EditResult(made, evolve(record, mode=self.mode, entries=known, suspended=""))
 
-    def _enrolled(self, replaced: Replaced, name: str | None, former: Enrolled | None) -> Enrolled:
+    def _enrolled(
+        self, replaced: ReplacedEntry, name: str | None, former: EnrolledEntry | None
+    ) -> EnrolledEntry:
         if former is not None and any(each.road == replaced.road and each.ours for each in self.wishes):
-            return Enrolled(name or "", evolve(former.replaced, ours=replaced.ours))
+            return EnrolledEntry(name or "", evolve(former.replaced, ours=replaced.ours))
         if former is None or name is not None:
-            return Enrolled(name or "", replaced)
-        # An entry of ours gave way.  What stood there before that comes back, with what the client added to ours.
+            return EnrolledEntry(name or "", replaced)
+        # An enrolled entry was replaced: its first original stays on record, with the client's additions.
         first, wrote = former.replaced, replaced.ours
         if wrote is not None and first.former is not None:
             wrote = self._ours(first.road, first.title, first.former, former.name)
-        return Enrolled(former.name, evolve(first, ours=wrote))
+        return EnrolledEntry(former.name, evolve(first, ours=wrote))
 
     def _ours(self, road: Road, title: str, former: Any, name: str) -> Any:
         mode = self.mode
         if mode == SINGLE:
             # No token goes into a client's file.
             mode = FAIL_OPEN if self.machine.gateway.auth_mcp_transport == BEARER else HTTP
-        listed = Listed(title, road, former, FileKind.PROGRAM)
-        return ours(self.machine, self.site, listed, name, mode, self.helper)
+        listed = ClientEntry(title, road, former, EntryKind.PROGRAM)
+        return ours(self.machine, self.site, listed, name, mode, helper=self.helper)
 
-    def _renewed(self, values: Any, road: Road, enrolled: Enrolled) -> Any:
-        """Return what an entry of ours is to be in this mode and at this port; None where it is that already."""
-        replaced: Replaced = enrolled.replaced
+    def _renewed(self, values: Any, road: Road, enrolled: EnrolledEntry) -> Any:
+        """Return the value of an enrolled entry in this mode and at this port; None where it has that already."""
+        replaced: ReplacedEntry = enrolled.replaced
         now = edits.at(values, road)
         if replaced.ours is None or now is MISSING or not isinstance(now, Mapping):
             return None
         dialect = self.site.dialect
-        if dialect.leads(road, now) != dialect.leads(road, replaced.ours):
+        if dialect.target_of(road, now) != dialect.target_of(road, replaced.ours):
             return None
-        # What the client has added to ours is the client's; it is in the former entry's place from now on.
+        # The client's own additions to an enrolled entry are carried over.
         is_new = replaced.former is None
         whole = now if is_new else rewrite.carried(replaced.former, replaced.ours, now)
         wanted = self._ours(road, replaced.title, whole, enrolled.name)
         project = dialect.project_of(road) or self.site.project
         is_said = not project or dialect.names_project(road, now, project)
-        return None if is_said and dialect.leads(road, wanted) == dialect.leads(road, now) else wanted
+        return None if is_said and dialect.target_of(road, wanted) == dialect.target_of(road, now) else wanted
 
     # All in one
 
     def _all_in_one(
-        self, text: str, values: Any, adopted: Adopted | None, known: dict[Road, Enrolled]
-    ) -> Rewritten:
+        self, text: str, values: Any, record: FileRecord | None, known: dict[Road, EnrolledEntry]
+    ) -> EditResult:
         dialect = self.site.dialect
         wishes = [each for each in self.wishes if same(edits.at(values, each.road), each.value)]
         wanted: list[tuple[Road, Any]] = [(each.road, each.ours) for each in wishes]
@@ -386,17 +399,19 @@ class Adoption:
             titles = chain((ONE,), (f"{ONE}-{number}" for number in count(2)))
             one = next(each for each in map(dialect.fresh, titles) if edits.at(values, each.road) is MISSING)
             wanted.append((one.road, self._ours(one.road, one.title, one.value, "")))
-        return self._rewritten(text, wanted, names, adopted, known)
+        return self._rewritten(text, wanted, names, record, known)
 
     def _has_one(self, values: Any) -> bool:
         listed = listed_in(self.site, values, self.machine.base)
-        return any(each.kind is FileKind.OURS and not each.served for each in listed)
+        return any(each.kind is EntryKind.ENROLLED and not each.served for each in listed)
 
 
-def ours(machine: Machine, site: Site, listed: Listed, name: str, mode: str, helper: bool) -> Any:  # noqa: FBT001
-    """What stands in the place of an entry, so that it uses the gateway.
+def ours(
+    machine: Machine, site: FileLocation, listed: ClientEntry, name: str, mode: str, *, helper: bool
+) -> Any:
+    """Return the value of an entry that uses the gateway.
 
-    :param name: as which it is served; "" for the one entry for all servers.
+    :param name: the server's name in the gateway; "" for the one entry for all servers.
     """
     # A client's own process may well work elsewhere, so the entry says for which project it is.
     project = site.dialect.project_of(listed.road) or site.project
@@ -404,5 +419,5 @@ def ours(machine: Machine, site: Site, listed: Listed, name: str, mode: str, hel
         with suppress(ConfigError):
             return site.dialect.by_url(listed, machine.url(name), helper=helper, project=project)
     # A client that takes no URLs is enrolled by a command.
-    original = site.dialect.leads(listed.road, listed.value)
+    original = site.dialect.target_of(listed.road, listed.value)
     return site.dialect.by_command(listed, machine.command(name, original, project))

@@ -18,9 +18,9 @@ def enrolled_files(
     """Read all clients' files that are enrolled at a gateway of this home, as `LoadOptions.enrolled` says."""
     if not has_ledger(home):
         return (), frozenset()
-    from mcpgateway.clientfiles.originals import adopted_files
+    from mcpgateway.clientfiles.originals import read_enrolled_files
 
-    return adopted_files(home, approved, look, problems)
+    return read_enrolled_files(home, approved, look, problems)
 
 
 def read_repository(path: str, home: str) -> Repository:

@@ -1,12 +1,12 @@
-"""What stood in the place of entries that use the gateway while nobody has written it down: looked for, and put back.
+"""Entries that use the gateway and are in no ledger: their originals are looked for, and restored.
 
-Such entries are left where the ledger was lost, or where they were copied from another machine.  What stood there is
-looked for, in this order:
+Such entries are left where the ledger was lost, or where they were copied from another machine.  The original is looked
+for in this order:
 
 1. behind the ``--`` of the entry itself;
-2. among what other clients had under that name, which the ledger knows;
+2. among the entries of other clients under that name, which the ledger knows;
 3. in the gateway's own configuration;
-4. in earlier versions of the file that were kept, by us or by its client;
+4. in earlier versions of the file that the gateway or its client has kept;
 5. in the cache of launches, which knows a program but not its variables.
 
 A rebuilt entry is its client's own from then on, and the ledger takes it for that.  ``<home>/rebuilt.json`` remembers
@@ -25,15 +25,15 @@ from typing import Any
 
 from attrs import define, evolve, field, frozen
 
-from mcpgateway.clientfiles.enrolment_records import Adopted
-from mcpgateway.clientfiles.files import Site, listed_in, recorded_sites
+from mcpgateway.clientfiles.enrolment_records import FileRecord
+from mcpgateway.clientfiles.files import FileLocation, listed_in, recorded_sites
 from mcpgateway.clientfiles.formats import rewrite, syntax
-from mcpgateway.clientfiles.formats.client_format import EACH, ClientDialect, FileKind, Listed, Program
-from mcpgateway.clientfiles.formats.program import Words
-from mcpgateway.clientfiles.ledger import Rewritten
+from mcpgateway.clientfiles.formats.client_format import EACH, ClientDialect, ClientEntry, EntryKind, Program
+from mcpgateway.clientfiles.formats.program import ProgramKeys
+from mcpgateway.clientfiles.ledger import EditResult
 from mcpgateway.clientfiles.machine import Machine
-from mcpgateway.clientfiles.plan import Left, WantedServer
-from mcpgateway.clientfiles.report import FileReport, said
+from mcpgateway.clientfiles.plan import EnrolRequest, UntouchedEntry
+from mcpgateway.clientfiles.report import FileReport, reason
 from mcpgateway.clientfiles.transaction import FILE_LIMIT
 from mcpgateway.config.edit import edits
 from mcpgateway.config.edit.edits import MISSING
@@ -52,12 +52,12 @@ ENTRIES_LIMIT = 1000  # the eldest go
 
 
 @frozen
-class Original:
-    """What stood in the place of an entry.
+class FoundOriginal:
+    """The original of an entry.
 
     :ivar value: as it was written in this very file, or None.
-    :ivar program: what it ran, where it was written elsewhere.
-    :ivar source: where that was found.
+    :ivar program: the program it ran, where it was found outside of this file.
+    :ivar source: where it was found.
     """
 
     source: str
@@ -65,9 +65,9 @@ class Original:
     program: Program | None = field(default=None, repr=False)
 
 
-def rebuilt(machine: Machine, site: Site, wanted: WantedServer) -> FileReport | None:
-    """Restore what uses the gateway without being in the ledger, as far as what stood there before can be known."""
-    work = Rebuilding(machine, site, wanted.servers)
+def rebuilt(machine: Machine, site: FileLocation, wanted: EnrolRequest) -> FileReport | None:
+    """Restore the entries of a file that use the gateway without being in the ledger, where originals are found."""
+    work = RebuildEdit(machine, site, wanted.servers)
     report = FileReport.of(site)
     try:
         if not work.is_needed():
@@ -76,28 +76,28 @@ def rebuilt(machine: Machine, site: Site, wanted: WantedServer) -> FileReport | 
     except FileNotFoundError:
         return None
     except ConfigError as why:
-        return evolve(report, error=said(site, why))
+        return evolve(report, error=reason(site, why))
     if work.written:
         remember(machine.home, site.path, work.written)
     return evolve(report, changed=changed is not None, rebuilt=dict(work.sources), left=tuple(work.left))
 
 
 @define(eq=False)
-class Rebuilding:
-    """Entries of one file that use the gateway, and are not in the ledger, give way to what stood there before.
+class RebuildEdit:
+    """The edit that restores entries which use the gateway and are not in the ledger.
 
     :param servers: which of them, by title or name; none means all.
     :ivar sources: where each was found, by title.
-    :ivar written: what it became, by road, with the same.
+    :ivar written: the restored value of each and its source, by key path.
     :ivar left: those that are as they were.
     """
 
     machine: Machine
-    site: Site
+    site: FileLocation
     servers: tuple[str, ...] = ()
     sources: dict[str, str] = field(factory=dict)
     written: dict[tuple[str, ...], tuple[Any, str]] = field(factory=dict, repr=False)
-    left: list[Left] = field(factory=list)
+    left: list[UntouchedEntry] = field(factory=list)
 
     def is_needed(self) -> bool:
         """Whether the file has such entries.
@@ -107,14 +107,14 @@ class Rebuilding:
         text = files.read_text(self.site.path, FILE_LIMIT)
         return bool(text.strip()) and bool(self._lost(text, self.machine.record_of(self.site.path)))
 
-    def __call__(self, text: str, adopted: Adopted | None) -> Rewritten:
-        """Work it out for a text and what is known of the file.
+    def __call__(self, text: str, record: FileRecord | None) -> EditResult:
+        """Work out the edit for a text and the record of its file.
 
         :raise ConfigError: the text is not of its form, or cannot be changed.
         """
         self.sources, self.written, self.left = {}, {}, []
         wanted: list[tuple[tuple[str, ...], Any]] = []
-        for listed in self._lost(text, adopted):
+        for listed in self._lost(text, record):
             value, source = self._original(listed)
             if value is None:
                 self.left.append(_left(listed))
@@ -123,22 +123,22 @@ class Rebuilding:
                 self.sources[listed.title] = source
                 self.written[tuple(listed.road)] = (value, source)
         made, _ = rewrite.replace(text, self.site.path, wanted)
-        return Rewritten(made, adopted)
+        return EditResult(made, record)
 
-    def _lost(self, text: str, adopted: Adopted | None) -> list[Listed]:
-        known = {} if adopted is None or adopted.suspended else adopted.entries
+    def _lost(self, text: str, record: FileRecord | None) -> list[ClientEntry]:
+        known = {} if record is None or record.suspended else record.entries
         names = {each.name for each in known.values()}
         values = syntax.read(text, self.site.path, self.site.dialect)
         return [
             each
             for each in listed_in(self.site, values, self.machine.base)
-            if each.kind is FileKind.OURS
+            if each.kind is EntryKind.ENROLLED
             and each.road not in known
             and each.served not in names
             and (not self.servers or {each.title, each.served} & set(self.servers))
         ]
 
-    def _original(self, listed: Listed) -> tuple[Any, str]:
+    def _original(self, listed: ClientEntry) -> tuple[Any, str]:
         if not listed.served:
             return None, ""
         for look in (self._behind, self._of_others, self._configured, self._of_former, self._launched):
@@ -151,8 +151,8 @@ class Rebuilding:
                 return self._as_written(listed, found.program), found.source
         return None, ""
 
-    def _as_written(self, listed: Listed, program: Program) -> dict[str, Any]:
-        """A program in the words of this file's client."""
+    def _as_written(self, listed: ClientEntry, program: Program) -> dict[str, Any]:
+        """Return a program in the keys of this file's client."""
         dialect = self.site.dialect
         argv = tuple(map(unescaped, (program.command, *program.args)))
         value = dict(dialect.by_command(listed, argv))
@@ -165,25 +165,25 @@ class Rebuilding:
 
     # Where it is looked for
 
-    def _behind(self, listed: Listed) -> Iterator[Original]:
-        argv = self.site.dialect.leads(listed.road, listed.value)
+    def _behind(self, listed: ClientEntry) -> Iterator[FoundOriginal]:
+        argv = self.site.dialect.target_of(listed.road, listed.value)
         original = original_of(argv) if argv else None
         if original:
             value = self.site.dialect.by_command(listed, original)
-            yield Original("the command behind it", value)
+            yield FoundOriginal("the command behind it", value)
 
-    def _of_others(self, listed: Listed) -> Iterator[Original]:
+    def _of_others(self, listed: ClientEntry) -> Iterator[FoundOriginal]:
         for site in recorded_sites(self.machine.records):
-            adopted = self.machine.record_of(site.path)
-            for road, each in (adopted.entries if adopted else {}).items():
+            record = self.machine.record_of(site.path)
+            for road, each in (record.entries if record else {}).items():
                 if each.name != listed.served or each.replaced.former is None:
                     continue
                 program = _program(site, road, each.replaced.former, self.machine)
                 if program is not None:
                     is_same = site.dialect.name == self.site.dialect.name
-                    yield Original(site.path, each.replaced.former if is_same else None, program)
+                    yield FoundOriginal(site.path, each.replaced.former if is_same else None, program)
 
-    def _configured(self, listed: Listed) -> Iterator[Original]:
+    def _configured(self, listed: ClientEntry) -> Iterator[FoundOriginal]:
         with suppress(ConfigError):
             blueprint = self.machine.settings.blueprints.get(listed.served)
             if (
@@ -193,16 +193,16 @@ class Rebuilding:
             ):
                 entry = blueprint.entry
                 program = Program(entry.argv[0], tuple(entry.argv[1:]), dict(entry.env), entry.cwd)
-                yield Original("the gateway's configuration", None, program)
+                yield FoundOriginal("the gateway's configuration", None, program)
 
-    def _of_former(self, listed: Listed) -> Iterator[Original]:
+    def _of_former(self, listed: ClientEntry) -> Iterator[FoundOriginal]:
         for path in self._versions():
             with suppress(ConfigError, OSError):
                 text = files.read_text(path, FILE_LIMIT)
                 values = syntax.read(text, self.site.path, self.site.dialect)
                 value = edits.at(values, listed.road)
                 if value is not MISSING and _program(self.site, listed.road, value, self.machine) is not None:
-                    yield Original("an earlier version of the file", value)
+                    yield FoundOriginal("an earlier version of the file", value)
 
     def _versions(self) -> list[str]:
         kept = self.machine.ledger.kept.directory
@@ -215,14 +215,14 @@ class Rebuilding:
         found += glob.glob(own)
         return sorted(found, key=_age)[:VERSIONS_LIMIT]
 
-    def _launched(self, listed: Listed) -> Iterator[Original]:
+    def _launched(self, listed: ClientEntry) -> Iterator[FoundOriginal]:
         known = LaunchCache(self.machine.home).all()
         fitting = {each.program for each in known if each.program and _is_called(each.package, listed.served)}
         if len(fitting) == 1:
-            yield Original("the cache of launches, without its variables", None, Program(fitting.pop()))
+            yield FoundOriginal("the cache of launches, without its variables", None, Program(fitting.pop()))
 
 
-def _words(dialect: ClientDialect, road: tuple[str, ...]) -> Words:
+def _words(dialect: ClientDialect, road: tuple[str, ...]) -> ProgramKeys:
     """The keys of a client for a program."""
     tables = dialect.tables.items()
     fitting = (
@@ -231,11 +231,11 @@ def _words(dialect: ClientDialect, road: tuple[str, ...]) -> Words:
         if len(table) == len(road) - 1
         and all(one in (EACH, two) for one, two in zip(table, road, strict=False))
     )
-    return next(fitting, Words())
+    return next(fitting, ProgramKeys())
 
 
-def _program(site: Site, road: tuple[str, ...], value: Any, machine: Machine) -> Program | None:
-    """What an entry runs, as its client would."""
+def _program(site: FileLocation, road: tuple[str, ...], value: Any, machine: Machine) -> Program | None:
+    """Return the program that the client starts for an entry."""
     whole: Any = value
     for step in reversed(road):
         whole = {step: whole}
@@ -243,11 +243,11 @@ def _program(site: Site, road: tuple[str, ...], value: Any, machine: Machine) ->
     return next((each.program for each in listed if each.road == road), None)
 
 
-def _left(listed: Listed) -> Left:
+def _left(listed: ClientEntry) -> UntouchedEntry:
     name = listed.served or listed.title
-    return Left(
+    return UntouchedEntry(
         listed.title,
-        f"uses the gateway as '{name}', and what stood there before is not known",
+        f"uses the gateway as '{name}', and its original is not known",
         "add it again in the client, or define it in the configuration:"
         f" mcpgateway config explain servers, then mcpgateway clients undo --server {slug(name)}",
     )
@@ -272,7 +272,7 @@ def _age(path: str) -> float:
 
 
 def remember(home: str, path: str, entries: Mapping[tuple[str, ...], tuple[Any, str]]) -> None:
-    """Put on record what was written into a file; that it cannot be is no reason not to give an entry back.
+    """Remember which entries of a file were rebuilt; a failure to do so does not keep them from being restored.
 
     :param path: of the client's file.
     :param entries: the values by their roads, each with where it was found.
@@ -286,7 +286,7 @@ def remember(home: str, path: str, entries: Mapping[tuple[str, ...], tuple[Any, 
 
 
 def source_of(home: str, path: str, road: Sequence[str], value: Any) -> str:
-    """From where an entry was put together again; empty for one that its user has written, or has changed since."""
+    """Return the source of a rebuilt entry; empty for one that its user has written, or has changed since."""
     said = _rebuilt_entries(home).get(_key(path, road))
     match said:
         case [str(digest), str(source)] if digest == _digest(value):
@@ -307,5 +307,5 @@ def _key(path: str, road: Sequence[str]) -> str:
 
 
 def _digest(value: Any) -> str:
-    # It may hold secrets, of which nothing is to be kept here.
+    # The value may hold secrets, which are not kept here.
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What became of a change of a file that was begun, and of which nobody says how it ended."""
+"""The outcome of a change of a file that was begun by a program which did not live to record it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from mcpgateway.clientfiles.backups import Kept, digest_of, read_file, sync_directory
+from mcpgateway.clientfiles.backups import Backups, digest_of, read_file, sync_directory
 from mcpgateway.clientfiles.disk import Disk
-from mcpgateway.clientfiles.enrolment_records import Adopted, Enrolled, Intent, Road
+from mcpgateway.clientfiles.enrolment_records import EnrolledEntry, FileRecord, Intent, Road
 from mcpgateway.clientfiles.formats import syntax
 from mcpgateway.clientfiles.replacement import leftovers, overwrite, sweep
 from mcpgateway.config.edit.edits import at, same
@@ -22,33 +22,33 @@ from mcpgateway.errors import ConfigError
 BLOCK_BYTES = 4096  # a page: the system writes these one by one
 
 
-class Outcome(Enum):
-    """How it ended."""
+class ChangeOutcome(Enum):
+    """How a change ended."""
 
     DONE = "it was changed"
     UNDONE = "it was not changed"
-    TAKEN_BACK = "it was changed over somebody's edit, and has that edit again"
+    TAKEN_BACK = "it was changed over another program's edit, and has that edit again"
     REPAIRED = "it was half-written, and is as it was"
-    BY_VALUE = "somebody has changed it since"
+    BY_VALUE = "another program has changed it since"
     UNKNOWN = "it cannot be read"
 
 
 @frozen
-class Settled:
-    """What became of one file.
+class SettledChange:
+    """A change whose outcome is known.
 
-    :ivar adopted: what is said of it from now on.
+    :ivar record: the record of the file from now on.
     """
 
     path: str
-    outcome: Outcome
-    adopted: Adopted | None = field(repr=False)
+    outcome: ChangeOutcome
+    record: FileRecord | None = field(repr=False)
 
 
-def judged(disk: Disk, former: Adopted | None, intents: Sequence[Intent]) -> Settled:
-    """What became of the changes of one file, by looking at it only.
+def judged(disk: Disk, former: FileRecord | None, intents: Sequence[Intent]) -> SettledChange:
+    """Tell the outcome of the changes of one file, by reading it only.
 
-    :param former: what was said of it before them.
+    :param former: its record before them.
     :param intents: at least one, in order.
     """
     path = intents[-1].path
@@ -57,32 +57,34 @@ def judged(disk: Disk, former: Adopted | None, intents: Sequence[Intent]) -> Set
     except FileNotFoundError:
         data = b""
     except OSError:
-        return Settled(path, Outcome.UNKNOWN, _by_value(None, former, intents[-1].adopted))
+        return SettledChange(path, ChangeOutcome.UNKNOWN, _by_value(None, former, intents[-1].record))
     digest = digest_of(data)
     for each in reversed(intents):
         if each.after == digest:
-            return Settled(path, Outcome.DONE, each.adopted)
+            return SettledChange(path, ChangeOutcome.DONE, each.record)
     if any(each.before == digest for each in intents):
-        return Settled(path, Outcome.UNDONE, former)
-    return Settled(path, Outcome.BY_VALUE, _by_value(_held(data, path), former, intents[-1].adopted))
+        return SettledChange(path, ChangeOutcome.UNDONE, former)
+    return SettledChange(
+        path, ChangeOutcome.BY_VALUE, _by_value(_held(data, path), former, intents[-1].record)
+    )
 
 
-def settled(kept: Kept, former: Adopted | None, intents: Sequence[Intent]) -> Settled:
-    """The same, after what is half-done was put in order; everything that is displaced by that is kept.
+def settled(kept: Backups, former: FileRecord | None, intents: Sequence[Intent]) -> SettledChange:
+    """Finish or undo the half-done changes of a file, and tell their outcome; every displaced version is kept.
 
     :raise OSError: the file cannot be put in order.
     """
     found = judged(kept.disk, former, intents)
-    if found.outcome is Outcome.DONE and _is_taken_back(kept, intents, found.path):
-        found = Settled(found.path, Outcome.TAKEN_BACK, former)
-    if found.outcome is Outcome.BY_VALUE and _is_repaired(kept, intents[-1]):
-        found = Settled(found.path, Outcome.REPAIRED, former)
+    if found.outcome is ChangeOutcome.DONE and _is_taken_back(kept, intents, found.path):
+        found = SettledChange(found.path, ChangeOutcome.TAKEN_BACK, former)
+    if found.outcome is ChangeOutcome.BY_VALUE and _is_repaired(kept, intents[-1]):
+        found = SettledChange(found.path, ChangeOutcome.REPAIRED, former)
     sweep(kept, found.path)
     return found
 
 
-def _is_taken_back(kept: Kept, intents: Sequence[Intent], path: str) -> bool:
-    """Undo an exchange that has displaced somebody's edit, as was about to be done when the program was killed."""
+def _is_taken_back(kept: Backups, intents: Sequence[Intent], path: str) -> bool:
+    """Undo an exchange that has displaced another program's edit, as the killed program was about to do."""
     disk = kept.disk
     landed = digest_of(read_file(disk, path))
     before = {each.before for each in intents if each.after == landed}
@@ -95,15 +97,15 @@ def _is_taken_back(kept: Kept, intents: Sequence[Intent], path: str) -> bool:
         with suppress(OSError):
             disk.exchange(each.path, path)
             if digest_of(read_file(disk, each.path)) != landed:
-                disk.exchange(each.path, path)  # somebody has just written it
+                disk.exchange(each.path, path)  # another program has just written it
                 return False
             sync_directory(disk, os.path.dirname(path))
             return True
     return False
 
 
-def _is_repaired(kept: Kept, intent: Intent) -> bool:
-    """Put back what a file was whose writing in place was cut short; its versions are kept only for such a writing."""
+def _is_repaired(kept: Backups, intent: Intent) -> bool:
+    """Restore a file whose writing in place was cut short; both its versions are kept only for such a writing."""
     before, after = kept.get(intent.before), kept.get(intent.after)
     if before is None or after is None:
         return False
@@ -132,21 +134,21 @@ def _is_mixed(part: bytes, mine: bytes, theirs: bytes) -> bool:
 
 
 def _held(data: bytes, path: str) -> Any:
-    """What a file holds, None where that cannot be told."""
+    """Read a file's value; None where it is not valid."""
     try:
         return syntax.read(syntax.decoded(data, path), path)
     except ConfigError:
         return None
 
 
-def _by_value(held: Any, former: Adopted | None, latter: Adopted | None) -> Adopted | None:
-    """What to say of a file that is neither what it was nor what it was to be.
+def _by_value(held: Any, former: FileRecord | None, latter: FileRecord | None) -> FileRecord | None:
+    """Return the record of a file that is neither what it was nor what it was to be.
 
-    An original that is known once too often harms nobody, since only what is still ours is ever put back.  So an
+    An original that is recorded once too often does no harm, since only enrolled entries are ever restored.  So an
     entry is dropped only where its original stands in the file.
     """
     standing = [each for each in (latter, former) if each is not None and each.is_standing]
-    entries: dict[Road, Enrolled] = {}
+    entries: dict[Road, EnrolledEntry] = {}
     for road in dict.fromkeys(road for each in standing for road in each.entries):
         choices = [each.entries[road] for each in standing if road in each.entries]
         value = at(held, road)
@@ -154,6 +156,6 @@ def _by_value(held: Any, former: Adopted | None, latter: Adopted | None) -> Adop
             entries[road] = next((each for each in choices if same(value, each.replaced.ours)), choices[0])
     if standing and entries:
         return evolve(standing[0], entries=entries, chain=())
-    # Nothing of ours stands in it, so it is as if it had been restored.
+    # No enrolled entry stands in it, so it is as if it had been restored.
     resting = [each for each in (latter, former) if each is not None and each.suspended]
     return resting[0] if resting else None

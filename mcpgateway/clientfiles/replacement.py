@@ -1,8 +1,8 @@
 """The new version of a client's file: written beside it, dressed as the old one is, or into it; and what a kill leaves.
 
 # Note [Leftovers]
-``.NAME.mcpgateway-PID-DIGEST.part`` is being written and of no use to anybody.  Once whole it is called ``….new``, and
-its name says the digest of our version.  When its digest is another, it holds what was displaced.
+``.NAME.mcpgateway-PID-DIGEST.part`` is a version that is being written.  Once whole it is called ``….new``, and its
+name has the digest of the gateway's version.  When its digest is another, it holds a displaced version.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from contextlib import suppress
 
 from attrs import frozen
 
-from mcpgateway.clientfiles.backups import Kept, digest_of, read_file, write_all
+from mcpgateway.clientfiles.backups import Backups, digest_of, read_file, write_all
 from mcpgateway.clientfiles.disk import UNSUPPORTED, Disk
 
 PART = "part"
 WHOLE = "new"
 NAME_CHARACTERS = 100  # of the file's name; a name has at most 255 bytes
 MARK_CHARACTERS = 16
-CANNOT_MAKE = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))  # a directory that belongs to somebody else
-# The system sets these itself, and lets nobody else.
+CANNOT_MAKE = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))  # a directory of another user
+# Only the system may set these.
 SYSTEM_ATTRIBUTES = ("security.", "trusted.")
 
 
@@ -110,13 +110,13 @@ def part_name(path: str, data: bytes) -> str:
 
 
 def whole_name(part: str) -> str:
-    """What that file is called once it is whole."""
+    """Return the name of that file once it is whole."""
     return part.removesuffix(PART) + WHOLE
 
 
 @frozen
 class Leftover:
-    """What a killed run has left beside a file.
+    """A file that a killed run has left beside a client's file.
 
     :ivar mark: the beginning of the digest of the version that was to replace the file.
     :ivar is_whole: false of a version that was still being written.
@@ -128,7 +128,7 @@ class Leftover:
 
 
 def leftovers(disk: Disk, path: str) -> list[Leftover]:
-    """What killed runs have left beside a file."""
+    """Return the leftovers of killed runs beside a file."""
     prefix = os.path.basename(_prefix(path))
     try:
         names = disk.names(os.path.dirname(path))
@@ -146,15 +146,15 @@ def leftovers(disk: Disk, path: str) -> list[Leftover]:
     return found
 
 
-def sweep(kept: Kept, path: str) -> None:
-    """Remove what killed runs have left beside a file, and keep what may be somebody's edit."""
+def sweep(kept: Backups, path: str) -> None:
+    """Remove the leftovers of killed runs beside a file, and keep those that may be another program's edit."""
     for each in leftovers(kept.disk, path):
         with suppress(OSError):
             put_away(kept, each.path)
 
 
-def put_away(kept: Kept, leftover: str) -> list[str]:
-    """Remove a file that was to be exchanged; the digest of what it held, where that had to be kept.
+def put_away(kept: Backups, leftover: str) -> list[str]:
+    """Remove a file that was to be exchanged; return the digest of its version, where that had to be kept.
 
     :raise OSError: it cannot be kept, and is still there.
     """

@@ -9,19 +9,19 @@ from typing import Any
 from attrs import asdict, evolve, field, frozen
 
 from mcpgateway.clientfiles.diff import diff, vocabulary
-from mcpgateway.clientfiles.enrolment_records import Adopted, unwound
-from mcpgateway.clientfiles.files import Site, detect, recorded_sites, see
+from mcpgateway.clientfiles.enrolment_records import FileRecord, unwound
+from mcpgateway.clientfiles.files import FileLocation, detect, recorded_sites, see
 from mcpgateway.clientfiles.formats import syntax
-from mcpgateway.clientfiles.formats.client_format import FileKind
+from mcpgateway.clientfiles.formats.client_format import EntryKind
 from mcpgateway.clientfiles.machine import Machine
-from mcpgateway.clientfiles.plan import FilePlan, Left
-from mcpgateway.clientfiles.transaction import Changed
+from mcpgateway.clientfiles.plan import FilePlan, UntouchedEntry
+from mcpgateway.clientfiles.transaction import ChangedFile
 from mcpgateway.config.document import visible
 from mcpgateway.config.edit import edits
 from mcpgateway.config.edit.edits import MISSING, same
 from mcpgateway.errors import ConfigError
 
-AS_LEFT, EDITED, GONE, BROKEN, DRIFTED, GIVEN_BACK = (
+AS_LEFT, EDITED, GONE, BROKEN, DRIFTED, RESTORED = (
     "as left",
     "edited",
     "not there",
@@ -29,25 +29,25 @@ AS_LEFT, EDITED, GONE, BROKEN, DRIFTED, GIVEN_BACK = (
     "not as left",
     "restored",
 )
-"""What has become of a file: nothing; others have changed something else in it; it has gone; it is not valid; entries
-of ours are not there any more; its own entries are back for now."""
+"""The state of an enrolled file: unchanged; changed outside of its enrolled entries; gone; not valid; without some of
+its enrolled entries; restored for now."""
 
 
 @frozen
 class FileReport:
-    """What was done with one file.
+    """The outcome for one file.
 
     :ivar client: the name of the client.
     :ivar changed: whether the file is another than before.
     :ivar mode: how its entries use the gateway.
-    :ivar adopted: what uses the gateway and did not before: as what it is served, by title.
-    :ivar renewed: the same of what uses the gateway in another way than before.
-    :ivar restored: the titles of what is as it was before us.
-    :ivar rebuilt: of what was put together again from elsewhere, and from where.
-    :ivar gone: of what the user had removed, and has stayed away.
-    :ivar kept: of what the user had made into something else, and was left.
+    :ivar adopted: the newly enrolled entries: the name of each in the gateway, by title.
+    :ivar renewed: the same of those that use the gateway in another way than before.
+    :ivar restored: the titles of the entries that are as they were before they were enrolled.
+    :ivar rebuilt: the titles of those that were rebuilt, and from which source.
+    :ivar gone: of those that the user had removed, which stay removed.
+    :ivar kept: of those that the user had made into something else, which are left.
     :ivar error: why the file could not be used.
-    :ivar exact: the file is what it was before us, to the byte.
+    :ivar exact: the file is as it was before it was enrolled, to the byte.
     :ivar in_place: why a reader may have seen half of it for a moment.
     """
 
@@ -62,23 +62,23 @@ class FileReport:
     rebuilt: Mapping[str, str] = field(factory=dict)
     gone: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
-    left: tuple[Left, ...] = ()
+    left: tuple[UntouchedEntry, ...] = ()
     error: str = ""
     exact: bool = False
     in_place: str = ""
 
     @classmethod
-    def of(cls, site: Site, **said: Any) -> FileReport:
+    def of(cls, site: FileLocation, **said: Any) -> FileReport:
         """Return the report on a file, with more of its attributes by name."""
         return cls(site.path, site.dialect.name, site.dialect.title, **said)
 
 
 @frozen
 class Report:
-    """What was done.
+    """The outcome for all files.
 
-    :ivar warnings: what the user should know besides.
-    :ivar rolled_back: why all that was changed has been restored; "" where nothing was.
+    :ivar warnings: further sentences for the user.
+    :ivar rolled_back: why all changed files were restored; "" where they were not.
     """
 
     files: tuple[FileReport, ...] = ()
@@ -92,7 +92,7 @@ class Report:
 
     @property
     def errors(self) -> tuple[str, ...]:
-        """What could not be done."""
+        """The errors of all files."""
         return tuple(each.error for each in self.files if each.error)
 
     def as_json(self) -> dict[str, Any]:
@@ -101,9 +101,9 @@ class Report:
 
 
 def together(reports: Sequence[Report]) -> list[Report]:
-    """Tell steps that follow one another as one: what a later one leaves as it is, too, is told once.
+    """Join the reports of consecutive steps; an entry that several steps leave as it is, is reported once.
 
-    A step that was taken back is told by itself, as all are then.
+    Where a step was rolled back, all reports stay separate.
     """
     if len(reports) < 2 or any(each.rolled_back for each in reports):
         return list(reports)
@@ -117,13 +117,13 @@ def together(reports: Sequence[Report]) -> list[Report]:
     return [Report(tuple(files), tuple(dict.fromkeys(each for one in reports for each in one.warnings)))]
 
 
-def said(site: Site, why: Exception) -> str:
-    """Why a file could not be changed."""
+def reason(site: FileLocation, why: Exception) -> str:
+    """Return why a file could not be changed."""
     return f"{visible(site.path)}: there is no such file" if isinstance(why, FileNotFoundError) else str(why)
 
 
-def in_place(changed: Changed | None) -> str:
-    """Why a reader may have seen half of a file."""
+def in_place(changed: ChangedFile | None) -> str:
+    """Return why a reader may have seen half of a file."""
     return changed.in_place if changed is not None else ""
 
 
@@ -156,20 +156,20 @@ def listed(machine: Machine) -> dict[str, Any]:
     records = machine.records
     files = []
     for site in recorded_sites(records):
-        adopted = machine.record_of(site.path)
-        if adopted is None:
+        record = machine.record_of(site.path)
+        if record is None:
             continue
-        state, why = _state(machine, adopted)
+        state, why = _state(machine, record)
         files.append(
             {
                 "path": site.path,
                 "client": site.dialect.name,
                 "title": site.dialect.title,
-                "mode": adopted.mode,
-                "project": adopted.project,
-                "servers": {each.replaced.title: each.name for each in adopted.entries.values() if each.name},
-                "suspended": adopted.suspended,
-                "watched": adopted.is_watched,
+                "mode": record.mode,
+                "project": record.project,
+                "servers": {each.replaced.title: each.name for each in record.entries.values() if each.name},
+                "suspended": record.suspended,
+                "watched": record.is_watched,
                 "state": state,
                 "why": why,
             }
@@ -178,9 +178,9 @@ def listed(machine: Machine) -> dict[str, Any]:
 
 
 def planned(plans: Sequence[FilePlan], behind: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """What files would be, for programs.
+    """Return the plans of files, for programs.
 
-    :param behind: what another gateway has left, which gets its own entries back before it is enrolled.
+    :param behind: the titles of the entries that another gateway has left, by path, which are restored first.
     """
     return {
         "changed": bool(behind) or any(each.is_change for each in plans),
@@ -203,7 +203,7 @@ def planned(plans: Sequence[FilePlan], behind: Mapping[str, Sequence[str]]) -> d
     }
 
 
-def _left(left: Left) -> dict[str, str]:
+def _left(left: UntouchedEntry) -> dict[str, str]:
     return {"title": left.title, "why": left.why, **({"hint": left.hint} if left.hint else {})}
 
 
@@ -214,30 +214,30 @@ def difference(each: FilePlan) -> list[str]:
     return list(diff(each.site.path, each.before, each.after, vocabulary(each.values)))
 
 
-def _state(machine: Machine, adopted: Adopted) -> tuple[str, str]:
-    if adopted.suspended:
-        return GIVEN_BACK, adopted.suspended
-    site = next(each for each in recorded_sites(machine.records) if each.path == adopted.path)
+def _state(machine: Machine, record: FileRecord) -> tuple[str, str]:
+    if record.suspended:
+        return RESTORED, record.suspended
+    site = next(each for each in recorded_sites(machine.records) if each.path == record.path)
     if not os.path.lexists(site.path):
         return GONE, ""
     seen = see(site, machine.base)
     if seen.trouble:
         return BROKEN, seen.trouble
-    if unwound(adopted, seen.text) is not None:
+    if unwound(record, seen.text) is not None:
         return AS_LEFT, ""
     try:
         values = syntax.read(seen.text, site.path, site.dialect)
     except ConfigError as why:
         return BROKEN, str(why)
-    served = {each.served for each in seen.listed if each.kind is FileKind.OURS}
+    served = {each.served for each in seen.listed if each.kind is EntryKind.ENROLLED}
     missing = [
         each.replaced.title
-        for road, each in adopted.entries.items()
+        for road, each in record.entries.items()
         if each.replaced.ours is not None
         and not _stands(edits.at(values, road), each.replaced.ours)
         and each.name not in served
     ]
-    return (DRIFTED, f"not ours any more: {', '.join(missing)}") if missing else (EDITED, "")
+    return (DRIFTED, f"not enrolled any more: {', '.join(missing)}") if missing else (EDITED, "")
 
 
 def _stands(now: Any, ours: Any) -> bool:

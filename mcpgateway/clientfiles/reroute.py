@@ -1,4 +1,4 @@
-"""Clients that use the gateway by URL, where a token is needed that no file holds: they get a command that has it.
+"""Clients that use the gateway by URL where a token is needed: their entries become a command, which has the token.
 
 The ledger keeps how each file used the gateway before, so that it does so again when no token is needed any more.
 """
@@ -14,11 +14,11 @@ from typing import Any
 from attrs import evolve, frozen
 
 from mcpgateway.clientfiles.enrolment import apply
-from mcpgateway.clientfiles.enrolment_records import Adopted
+from mcpgateway.clientfiles.enrolment_records import FileRecord
 from mcpgateway.clientfiles.files import FileChoice
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.machine import CUSTOM, FAIL_OPEN, HTTP, SINGLE, Machine
-from mcpgateway.clientfiles.plan import WantedServer
+from mcpgateway.clientfiles.plan import EnrolRequest
 from mcpgateway.clientfiles.report import FileReport, Report
 from mcpgateway.errors import ConfigError
 from mcpgateway.system import home_files
@@ -57,12 +57,13 @@ def cut_off(machine: Machine) -> tuple[CutOff, ...]:
     return tuple(found)
 
 
-def _by_url(adopted: Adopted) -> tuple[str, ...]:
-    dialect = DIALECTS.get(adopted.dialect, DIALECTS[CUSTOM])
-    leads = {
-        each.replaced.title: dialect.leads(road, each.replaced.ours) for road, each in adopted.entries.items()
+def _by_url(record: FileRecord) -> tuple[str, ...]:
+    dialect = DIALECTS.get(record.dialect, DIALECTS[CUSTOM])
+    target = {
+        each.replaced.title: dialect.target_of(road, each.replaced.ours)
+        for road, each in record.entries.items()
     }
-    return tuple(title for title, words in leads.items() if words and "://" in words[0])
+    return tuple(title for title, words in target.items() if words and "://" in words[0])
 
 
 def reroute(machine: Machine) -> Report:
@@ -99,15 +100,15 @@ def take_back(machine: Machine) -> Report:
 
 
 def _mode(machine: Machine, path: str) -> str:
-    adopted = machine.record_of(path)
-    return adopted.mode if adopted is not None else ""
+    record = machine.record_of(path)
+    return record.mode if record is not None else ""
 
 
 def _record(machine: Machine, path: str, rerouted: str) -> None:
     """Put on record how a file used the gateway before it was rerouted."""
-    adopted = machine.record_of(path)
-    if adopted is not None:
-        machine.ledger.put(evolve(adopted, rerouted=rerouted))
+    record = machine.record_of(path)
+    if record is not None:
+        machine.ledger.put(evolve(record, rerouted=rerouted))
         machine.look_again()
 
 
@@ -127,10 +128,10 @@ def _take_over_note(machine: Machine) -> None:
 def _applied(machine: Machine, modes: Mapping[str, str]) -> Report:
     reports: list[FileReport] = []
     for path, mode in modes.items():
-        adopted = machine.records.files[os.path.realpath(path)]
+        record = machine.records.files[os.path.realpath(path)]
         try:
-            reports += apply(machine, WantedServer(FileChoice(file=path), mode=mode)).files
+            reports += apply(machine, EnrolRequest(FileChoice(file=path), mode=mode)).files
         except ConfigError as why:
-            title = DIALECTS.get(adopted.dialect, DIALECTS[CUSTOM]).title
-            reports.append(evolve(FileReport(path, adopted.dialect, title), error=str(why)))
+            title = DIALECTS.get(record.dialect, DIALECTS[CUSTOM]).title
+            reports.append(evolve(FileReport(path, record.dialect, title), error=str(why)))
     return Report(tuple(reports))

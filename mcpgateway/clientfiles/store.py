@@ -22,7 +22,7 @@ from attrs import define, field, frozen
 from mcpgateway.clientfiles import enrolment_records, former_journal
 from mcpgateway.clientfiles.backups import digest_of, read_file, sync_directory
 from mcpgateway.clientfiles.disk import DISK, Disk
-from mcpgateway.clientfiles.enrolment_records import Adopted, Contents, Intent
+from mcpgateway.clientfiles.enrolment_records import FileRecord, Intent, LedgerContents
 from mcpgateway.errors import ConfigError
 from mcpgateway.system import home_files
 
@@ -96,12 +96,12 @@ class DatabaseCopy:
     """One of the two databases, as it was read.
 
     :ivar is_there: whether it was ever written.
-    :ivar damage: what is wrong with it, as words; empty for a whole one.
+    :ivar damage: the defect, in words; empty for a whole one.
     :ivar format: in which it was written; an earlier one is written anew.
     """
 
     name: str
-    contents: Contents = field(factory=Contents, repr=False)
+    contents: LedgerContents = field(factory=LedgerContents, repr=False)
     is_there: bool = False
     damage: str = ""
     format: int = FORMAT
@@ -117,16 +117,16 @@ class LedgerStore:
     """The two databases in the directory of a ledger; only the holder of that directory's lock writes them.
 
     :ivar contents: what they hold, from `load` on.
-    :ivar problems: what the last reading found missing or damaged, as sentences.
+    :ivar problems: the missing and damaged copies that the last reading found, as sentences.
     """
 
     directory: str
     disk: Disk = field(default=DISK, repr=False)
-    contents: Contents = field(factory=Contents, repr=False)
+    contents: LedgerContents = field(factory=LedgerContents, repr=False)
     problems: tuple[str, ...] = ()
     _open: dict[str, sqlite3.Connection] = field(factory=dict, repr=False)
 
-    def read(self) -> Contents:
+    def read(self) -> LedgerContents:
         """Read what the ledger holds, without writing.
 
         :raise ConfigError: it was written by a newer release, or cannot be read.
@@ -134,7 +134,7 @@ class LedgerStore:
         return self._united([self._read(name) for name in (DATABASE, BACKUP)])
 
     def load(self) -> None:
-        """Read it, repair the two databases from each other, and take over the journal of an earlier release.
+        """Read the ledger, repair the two databases from each other, and take over the journal of an earlier release.
 
         :raise ConfigError: as for `read`, or they cannot be written.
         """
@@ -156,13 +156,13 @@ class LedgerStore:
         while self._open:
             self._open.popitem()[1].close()
 
-    def say(self, path: str, adopted: Adopted | None) -> None:
-        """Record a file, or forget it, and settle its intents.
+    def say(self, path: str, record: FileRecord | None) -> None:
+        """Write the record of a file, or forget it, and settle its intents.
 
         :raise ConfigError: it cannot be written.
         """
-        self._write([*((each, (path,)) for each in FORGET), *_file(path, adopted)])
-        self.contents.say(path, adopted)
+        self._write([*((each, (path,)) for each in FORGET), *_file(path, record)])
+        self.contents.say(path, record)
 
     def begin(self, intent: Intent) -> None:
         """Record a change that is about to be made.
@@ -182,7 +182,7 @@ class LedgerStore:
 
     # Reading
 
-    def _united(self, copies: Sequence[DatabaseCopy]) -> Contents:
+    def _united(self, copies: Sequence[DatabaseCopy]) -> LedgerContents:
         if not any(each.is_there or each.damage for each in copies):
             self.problems = ()
             return former_journal.read(self.directory, self.disk)
@@ -190,7 +190,7 @@ class LedgerStore:
         best, other = sorted(copies, key=lambda each: (each.is_whole, each.contents.revision), reverse=True)
         if best.is_whole or best.contents.revision != other.contents.revision:
             return best.contents
-        return Contents(
+        return LedgerContents(
             {**other.contents.files, **best.contents.files},
             {**other.contents.pending, **best.contents.pending},
             best.contents.opted_out | other.contents.opted_out,
@@ -268,7 +268,7 @@ class LedgerStore:
             raise
 
     def _write_anew(self, name: str) -> None:
-        """Write a database that holds what is known, and put it in place."""
+        """Write a new database with all records, and put it in place."""
         path = self._path(name)
         new = path + NEW
         with self._writing(name):
@@ -294,8 +294,8 @@ class LedgerStore:
         for each in (*SCHEMA, f"PRAGMA user_version = {FORMAT}"):
             yield each, ()
         yield "UPDATE state SET revision = ?", (contents.revision - 1,)  # the transaction itself counts
-        for path, adopted in contents.files.items():
-            yield from _file(path, adopted)
+        for path, record in contents.files.items():
+            yield from _file(path, record)
         for intents in contents.pending.values():
             yield from map(_intent, intents)
         yield from map(_opted_out, sorted(contents.opted_out))
@@ -329,9 +329,9 @@ class LedgerStore:
         return os.path.join(self.directory, name)
 
 
-def _contents(database: sqlite3.Connection) -> tuple[Contents, int]:
-    """What a database holds, and how many of its records are damaged."""
-    contents, damaged = Contents(), 0
+def _contents(database: sqlite3.Connection) -> tuple[LedgerContents, int]:
+    """Return the contents of a database, and how many of its records are damaged."""
+    contents, damaged = LedgerContents(), 0
     (contents.revision,) = database.execute("SELECT revision FROM state").fetchone()
     names = set()
     for name, checksum in database.execute("SELECT * FROM opted_out"):
@@ -352,16 +352,16 @@ def _contents(database: sqlite3.Connection) -> tuple[Contents, int]:
             continue
         path, before, after, latter = row
         said = json.loads(latter)
-        adopted = None if said is None else enrolment_records.read(said)
-        contents.begin(Intent(path, before, after, adopted))
+        record = None if said is None else enrolment_records.read(said)
+        contents.begin(Intent(path, before, after, record))
     return contents, damaged
 
 
-def _file(path: str, adopted: Adopted | None) -> Iterator[Statement]:
+def _file(path: str, record: FileRecord | None) -> Iterator[Statement]:
     """The statements that put a file into a database that does not have it."""
-    if adopted is None:
+    if record is None:
         return
-    said = enrolment_records.written(adopted)
+    said = enrolment_records.written(record)
     keys = ("path", "dialect", "mode", "project", "suspended")
     row = [path, *(said[key] for key in keys), int(said["is_watched"]), float(said["registered_at"])]
     row += [json.dumps(said["chain"]), said["rerouted"]]
@@ -378,7 +378,7 @@ def _file(path: str, adopted: Adopted | None) -> Iterator[Statement]:
         yield PUT_ENTRY, (path, *each)
 
 
-def _adopted(row: Sequence[Any], entries: Iterable[Sequence[Any]]) -> Adopted:
+def _adopted(row: Sequence[Any], entries: Iterable[Sequence[Any]]) -> FileRecord:
     path, named, client, mode, project, suspended, is_watched, registered_at, steps, *rerouted = row
     said: Mapping[str, Any] = {
         "path": named,
@@ -407,7 +407,7 @@ def _adopted(row: Sequence[Any], entries: Iterable[Sequence[Any]]) -> Adopted:
 
 
 def _intent(intent: Intent) -> Statement:
-    said = None if intent.adopted is None else enrolment_records.written(intent.adopted)
+    said = None if intent.record is None else enrolment_records.written(intent.record)
     row = [intent.path, intent.before, intent.after, json.dumps(said)]
     return PUT_INTENT, (*row, _checksum(row))
 

@@ -1,20 +1,20 @@
-"""Changing a user's file while others write it too: nobody's edit is lost, and the file is whole at every moment.
+"""Changing a user's file while other programs write it too: no edit is lost, and the file is whole at every moment.
 
 # Note [The exchange]
-A new version is written beside the file, and the two then exchange their names in one step.  What comes out of the
-exchange is exactly what the file was at that moment.  If it is not what the change was worked out from, somebody has
-written in between: the names are exchanged back at once, and the change is worked out anew.  So the last moment at
-which another program's edit could be overlooked does not exist; what remains is the moment for which the exchange was
-not yet taken back.  An edit that falls into it is kept (`Kept`), and it takes two writes within it to lose one.
+A new version is written beside the file, and the two then exchange their names in one step.  The displaced file is
+exactly what the file was at that moment.  If it is not what the change was worked out from, another program has written
+in between: the names are exchanged back at once, and the change is worked out again.  So the last moment at which
+another program's edit could be overlooked does not exist; there remains the moment until the exchange is taken back.
+An edit that falls into it is kept (`Backups`), and it takes two writes within it to lose one.
 
 # Note [Writers in place]
-A program that writes without replacing the file has it open meanwhile.  The system tells so (a lease is refused), and
-a file that is being written is neither read nor exchanged for good.
+A program that writes without replacing the file has it open meanwhile, which a refused lease tells.  A file that is
+being written is neither read nor exchanged for good.
 
 # Note [Overwritten]
-A program that has read the file before our change may write it after, without looking.  Nothing here can hinder it.
-So where the file was written by somebody within the last seconds, it is watched for a moment, and when it was written
-again the edit is asked once more: it changes nothing where ours is still there.
+A program that has read the file before the change may write it after, without looking, and cannot be hindered.  So
+where the file was written within the last seconds, it is watched for a moment, and when it was written again the edit
+is called once more: it changes nothing where the enrolled entries still stand.
 
 # Note [The client's lock]
 Claude Code makes a directory ``<file>.lock``, touches it as long as it writes, and removes one that was not touched for
@@ -32,7 +32,7 @@ from contextlib import contextmanager, nullcontext, suppress
 
 from attrs import define, field, frozen
 
-from mcpgateway.clientfiles.backups import Kept, digest_of, read_file, read_open, sync_directory
+from mcpgateway.clientfiles.backups import Backups, digest_of, read_file, read_open, sync_directory
 from mcpgateway.clientfiles.disk import DISK, UNSUPPORTED, Disk
 from mcpgateway.clientfiles.replacement import InPlaceOnly, overwrite, prepared, put_away, sweep
 from mcpgateway.errors import ConfigError
@@ -66,7 +66,7 @@ ADVICE = {
 class ClientLock:
     """A lock that is a directory.
 
-    :param path: the directory, which is there only while somebody has the lock.
+    :param path: the directory, which exists only while a program has the lock.
     """
 
     path: str
@@ -75,7 +75,7 @@ class ClientLock:
 
     @contextmanager
     def held(self) -> Iterator[bool]:
-        """Have the lock, or after 2 seconds go on without; says which."""
+        """Take the lock, or go on without it after 2 seconds; yields whether it is held."""
         self._inode = self._taken()
         try:
             yield self._inode != 0
@@ -83,7 +83,7 @@ class ClientLock:
             self._release()
 
     def refresh(self) -> None:
-        """Say that the lock is still in use; called between the steps of what it protects."""
+        """Show that the lock is still in use; called between the steps of a change."""
         if self._inode:
             with suppress(OSError):
                 self._disk.touch(self.path)
@@ -109,7 +109,7 @@ class ClientLock:
 
     def _release(self) -> None:
         inode, self._inode = self._inode, 0
-        # A client that took ours for stale has made its own, which is not ours to remove.
+        # A client that took this lock for stale has made its own, which stays.
         with suppress(OSError):
             if inode and self._disk.stat(self.path).st_ino == inode:
                 self._disk.remove_directory(self.path)
@@ -121,7 +121,7 @@ def directory_lock(file: str, disk: Disk = DISK) -> ClientLock:
 
 
 @frozen
-class Changed:
+class ChangedFile:
     """A file that was changed.
 
     :ivar path: its real path.
@@ -140,30 +140,31 @@ class Changed:
 
 
 Before = Callable[[bytes, bytes], None]
-After = Callable[[Changed], None]
+After = Callable[[ChangedFile], None]
 
 
 def change(  # noqa: PLR0913 - each is a different question about one change
     path: str,
     edit: Callable[[str], str],
     *,
-    kept: Kept,
+    kept: Backups,
     lock: ClientLock | None = None,
     before: Before | None = None,
     after: After | None = None,
     landed: After | None = None,
     create: bool = False,
     limit: int = FILE_LIMIT,
-) -> Changed | None:
+) -> ChangedFile | None:
     """Change a file's text; None where the edit changes nothing.
 
     A symbolic link is written through; mode, owner and extended attributes stay.
 
-    :param edit: from the old text to the new, with a byte order mark where there is one. It is asked again when
-        somebody else has written meanwhile. It raises ConfigError for a text that is not valid, and that is waited for.
-    :param before: told the old and the new bytes before each attempt; when it raises, nothing is changed.
-    :param landed: told each time the file was replaced; it may be overwritten, and replaced again.
-    :param after: told when the change is on the disk, and stays.
+    :param edit: from the old text to the new, with a byte order mark where there is one. It is called again when
+        another program has written meanwhile. It raises ConfigError for a text that is not valid, and that is waited
+        for.
+    :param before: called with the old and the new bytes before each attempt; when it raises, nothing is changed.
+    :param landed: called each time the file was replaced; it may be overwritten, and replaced again.
+    :param after: called when the change is on the disk, and stays.
     :param create: make the file where there is none.
     :raise FileNotFoundError: there is no such file.
     :raise ConfigError: it cannot be changed, and is as it was.
@@ -173,7 +174,7 @@ def change(  # noqa: PLR0913 - each is a different question about one change
         sweep(kept, real)
         work = _Work(real, edit, kept, before, landed, lock, is_made=create, limit=limit)
         try:
-            changed = work.carried_out()
+            changed = work.carry_out()
         except FileNotFoundError as why:
             if create:
                 raise refusal(real, why) from why
@@ -188,7 +189,7 @@ def change(  # noqa: PLR0913 - each is a different question about one change
 
 
 def refusal(path: str, why: OSError) -> ConfigError:
-    """Why a file could not be changed, and what to do."""
+    """Return the error for a file that could not be changed, with what to do."""
     advice = ADVICE.get(why.errno or 0, "")
     sentence = f"{path}: cannot be changed and is as it was: {why.strerror or why}"
     return ConfigError(f"{sentence}; {advice}" if advice else sentence, hint=advice)
@@ -212,7 +213,7 @@ class _Work:
 
     path: str
     edit: Callable[[str], str]
-    kept: Kept
+    kept: Backups
     before: Before | None
     landed: After | None
     lock: ClientLock | None
@@ -226,9 +227,9 @@ class _Work:
     def disk(self) -> Disk:
         return self.kept.disk
 
-    def carried_out(self) -> Changed | None:
-        """Try until nobody else writes meanwhile."""
-        changed: Changed | None = None
+    def carry_out(self) -> ChangedFile | None:
+        """Try until no other program writes meanwhile."""
+        changed: ChangedFile | None = None
         for _ in range(CHANGES):
             found, made = self._worked_out()
             if made == found.data:
@@ -239,7 +240,7 @@ class _Work:
             if not self._is_put(found, made):
                 continue
             displaced = tuple(dict.fromkeys(self.displaced))
-            changed = Changed(
+            changed = ChangedFile(
                 self.path, digest_of(found.data), digest_of(made), text, displaced, self.in_place
             )
             if self.landed:
@@ -251,7 +252,7 @@ class _Work:
         )
 
     def _is_contested(self, found: _Found) -> bool:
-        """Whether somebody else seems to be at it; see Note [Overwritten]."""
+        """Whether another program seems to write the file; see Note [Overwritten]."""
         if found.status is None:
             return False
         return self.disk.now() - found.status.st_mtime < CONTESTED_S or len(self.displaced) > 0
@@ -270,7 +271,7 @@ class _Work:
         return True
 
     def _worked_out(self) -> tuple[_Found, bytes]:
-        """What the file is, and is to be; a text that is not valid is waited for."""
+        """Read the file and work out its new bytes; a text that is not valid is waited for."""
         for reads_left in reversed(range(READS)):
             found = self._read()
             try:
@@ -293,7 +294,7 @@ class _Work:
         return data if self.text == text else self.text.encode()
 
     def _read(self) -> _Found:
-        """The file when nobody is writing it, or after a while anyway."""
+        """Read the file when no program is writing it, or after a while anyway."""
         try:
             descriptor = self.disk.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
         except FileNotFoundError:
@@ -321,7 +322,7 @@ class _Work:
             raise ConfigError(f"{self.path}: is read-only; make it writable (chmod u+w) and try again")
 
     def _is_put(self, found: _Found, made: bytes) -> bool:
-        """Put the new version in place; false where somebody else has written meanwhile."""
+        """Put the new version in place; false where another program has written meanwhile."""
         if self.before:
             self.before(found.data, made)
         if found.status and found.status.st_nlink > 1:
@@ -348,7 +349,7 @@ class _Work:
         except BaseException:
             self._discard(temporary)
             raise
-        # From here on, what bears the temporary name may be somebody's edit.
+        # From here on, the file of the temporary name may be another program's edit.
         if not self._is_what_came_out(found, temporary):
             self._take_back(ours, temporary)
             return False
@@ -393,9 +394,9 @@ class _Work:
             return False
 
     def _take_back(self, placed: tuple[int, ...], temporary: str) -> None:
-        """Let the file be again what the exchange has displaced, or what was written since.
+        """Put the displaced file back, or the one that was written since.
 
-        :param placed: the identity of what was put in its place.
+        :param placed: the identity of the file that was put in its place.
         """
         for _ in range(SWAPS):
             holding = _identity(self.disk.stat(temporary))
@@ -406,7 +407,7 @@ class _Work:
         self._put_away(temporary)
 
     def _is_renamed(self, found: _Found, temporary: str) -> bool:
-        """The same without an exchange: what is written in the last moment is not noticed."""
+        """Rename where names cannot be exchanged: an edit in the last moment is not noticed."""
         self.displaced.append(self.kept.put(found.data))
         if not self._is_still(found):
             self._discard(temporary)
@@ -442,7 +443,7 @@ class _Work:
         return True
 
     def _put_away(self, temporary: str) -> None:
-        """Keep what was displaced; where that fails, the next run finds it where it is."""
+        """Keep the displaced version; where that fails, the next run finds it beside the file."""
         with suppress(OSError):
             self.displaced += put_away(self.kept, temporary)
 

@@ -1,4 +1,4 @@
-"""Credentials from a password manager, put where servers find them; and which of them the servers have."""
+"""Import credentials from a password manager for servers, and list those that servers have."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ NOT_FOUND = 404
 
 
 @frozen
-class Result:
-    """What became of one server's.
+class CredentialResult:
+    """The outcome of an import for one server.
 
     :ivar status: ``ok``, ``skipped``, ``failed`` or ``partial``.
     """
@@ -31,15 +31,15 @@ class Result:
     detail: str = ""
 
     def shown(self) -> dict[str, str]:
-        """All of it."""
+        """Return it as JSON."""
         return {"name": self.name, "status": self.status, "detail": self.detail}
 
 
 @frozen
 class ImportAnswer:
-    """What the gateway answered.
+    """The answer of the gateway to an import.
 
-    :ivar text: why not, where it refused.
+    :ivar text: the reason of a refusal.
     """
 
     status: int
@@ -55,7 +55,7 @@ Patch = Callable[[str, Mapping[str, Any]], ImportAnswer]
 """Changes a server of a running gateway."""
 
 
-def to_env_file(credentials: Iterable[Credential], path: str) -> tuple[Result, ...]:
+def to_env_file(credentials: Iterable[Credential], path: str) -> tuple[CredentialResult, ...]:
     """Put them into a ``.env`` file, which only its owner can read then; what else is in it stays.
 
     :raise ConfigError: the file is of another kind, is not ours, or cannot be written.
@@ -72,7 +72,7 @@ def to_env_file(credentials: Iterable[Credential], path: str) -> tuple[Result, .
     return tuple(_written(each, path) for each in wanted)
 
 
-def to_server(credentials: Iterable[Credential], patch: Patch) -> tuple[Result, ...]:
+def to_server(credentials: Iterable[Credential], patch: Patch) -> tuple[CredentialResult, ...]:
     """Give them to the servers of a running gateway that have their names."""
     return tuple(_given(each, patch) for each in credentials)
 
@@ -88,33 +88,35 @@ def _write(path: str, values: Mapping[str, str], notes: Mapping[str, str]) -> No
     files.write_atomic(path, updated(before, path, values, notes).encode(), follows=False)
 
 
-def _written(credential: Credential, path: str) -> Result:
+def _written(credential: Credential, path: str) -> CredentialResult:
     if not (credential.env or credential.headers):
-        return Result(credential.name, SKIPPED, "it has no values")
+        return CredentialResult(credential.name, SKIPPED, "it has no values")
     names = [*credential.env, *map(credential.header_variable, credential.headers)]
-    return Result(credential.name, OK, f"{', '.join(sorted(names))} in {path}")
+    return CredentialResult(credential.name, OK, f"{', '.join(sorted(names))} in {path}")
 
 
-def _given(credential: Credential, patch: Patch) -> Result:
+def _given(credential: Credential, patch: Patch) -> CredentialResult:
     # What is written into a configuration is expanded when it is read.
     env = [f"{name}={escaped(value)}" for name, value in sorted(credential.env.items())]
     headers = {name: escaped(value) for name, value in sorted(credential.headers.items())}
     parts = {key: part for key, part in (("add_env", env), ("add_headers", headers)) if part}
     if not parts:
-        return Result(credential.name, SKIPPED, "it has no values")
+        return CredentialResult(credential.name, SKIPPED, "it has no values")
     said = patch(credential.name, parts)
     if said.is_fine:
-        return Result(credential.name, OK, ", ".join(sorted((*credential.env, *credential.headers))))
+        return CredentialResult(
+            credential.name, OK, ", ".join(sorted((*credential.env, *credential.headers)))
+        )
     if said.status == NOT_FOUND:
-        return Result(credential.name, SKIPPED, "the gateway has no server of that name")
+        return CredentialResult(credential.name, SKIPPED, "the gateway has no server of that name")
     if len(parts) == 1:
-        return Result(credential.name, FAILED, said.text)
+        return CredentialResult(credential.name, FAILED, said.text)
     # A server takes variables or headers, depending on how it is reached; half of it is better than nothing.
     each = {key: patch(credential.name, {key: part}) for key, part in parts.items()}
     done = [key.removeprefix("add_") for key, answer in each.items() if answer.is_fine]
     why = next((answer.text for answer in each.values() if not answer.is_fine), "")
     return (
-        Result(credential.name, PARTIAL, f"only the {done[0]}: {why}")
+        CredentialResult(credential.name, PARTIAL, f"only the {done[0]}: {why}")
         if done
-        else Result(credential.name, FAILED, why or said.text)
+        else CredentialResult(credential.name, FAILED, why or said.text)
     )

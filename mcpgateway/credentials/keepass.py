@@ -21,8 +21,8 @@ REFERENCE = "{REF:"
 
 
 @frozen
-class Lock:
-    """What opens a database.
+class DatabaseKey:
+    """The key of a KeePass database.
 
     :ivar password: None where there is none.
     :ivar key_file: a path, or "".
@@ -32,10 +32,10 @@ class Lock:
     key_file: str = ""
 
 
-def records(path: str, lock: Lock, group: str = "") -> tuple[PasswordRecord, ...]:
-    """Return what a database keeps, without what is in its recycle bin.
+def records(path: str, lock: DatabaseKey, group: str = "") -> tuple[PasswordRecord, ...]:
+    """Return the entries of a database, without those in its recycle bin.
 
-    :param group: the name of a group, or its road from the top with slashes; it and those below it count.
+    :param group: the name of a group, or its path from the top with slashes; it and those below it count.
     :raise ConfigError: it cannot be opened, or there is no such group.
     """
     database = _opened(path, lock)
@@ -66,7 +66,7 @@ def read_plain(path: str, limit: int) -> bytes:
         raise ConfigError(f"{path}: there is no such file") from None
 
 
-def _opened(path: str, lock: Lock) -> Any:
+def _opened(path: str, lock: DatabaseKey) -> Any:
     try:
         from pykeepass import PyKeePass
         from pykeepass.exceptions import CredentialsError
@@ -116,7 +116,7 @@ def _followed(value: str, title: str, database: Any) -> str:
         return value
     try:
         found = database.deref(value)
-    except Exception:  # noqa: BLE001 - a circle, or a reference of a form that nobody knows
+    except Exception:  # noqa: BLE001 - a circle, or a reference of an unknown form
         found = None
     if not found:
         raise ConfigError(f"'{printable(title)}': a field refers to an entry that is not there")

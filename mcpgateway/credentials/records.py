@@ -18,7 +18,7 @@ UNSENDABLE = re.compile(r"[\r\n\0]")
 
 @frozen
 class PasswordRecord:
-    """What a password manager keeps under one title.
+    """An entry of a password manager.
 
     :ivar fields: what its owner has added, by name.
     """
@@ -31,7 +31,7 @@ class PasswordRecord:
 
 @frozen
 class Credential:
-    """What a server is given.
+    """A variable that a server gets.
 
     :ivar name: the server's.
     :ivar prefix: what the names of all its variables begin with.

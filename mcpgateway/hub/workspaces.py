@@ -33,7 +33,7 @@ from mcpgateway.hub.owners.peers import Neighbours
 from mcpgateway.hub.pool import Pool
 from mcpgateway.policy.ownership import owner_of
 from mcpgateway.policy.sharing import needs_place, scope_of, tells_place
-from mcpgateway.system.workspaces import NOWHERE, ParsedFile, Places, WorkingPlace
+from mcpgateway.system.workspaces import NOWHERE, ParsedFile, WorkingDirectory, WorkspaceFinder
 
 VARIANTS_LIMIT = 1000
 ELSEWHERE = "a server of a project is there for clients in its directory; the header Mcp-Project-Path says where one is"
@@ -111,7 +111,7 @@ class Ground:
     :ivar takes_values: whether a server could be another with other values.
     """
 
-    places: Places
+    places: WorkspaceFinder
     workspaces: Iterable[Workspace]
     read: Callable[[str], WorkspaceSpec]
     variants: Variants
@@ -203,22 +203,22 @@ class Scopes:
         """Whether a view is of servers of projects, for those who work there."""
         return bool(self._known(view).projects)
 
-    def is_of_project(self, view: ServerSpec, place: WorkingPlace) -> bool:
+    def is_of_project(self, view: ServerSpec, place: WorkingDirectory) -> bool:
         """Whether a place is in a project that a view is of servers of."""
         return any(self._places.lies_in(place.directory, each) for each in self._known(view).projects)
 
-    def may_see(self, server: ServerSpec, place: WorkingPlace) -> bool:
+    def may_see(self, server: ServerSpec, place: WorkingDirectory) -> bool:
         """Whether a server is there for those who work at a place; see Note [Servers of a project]."""
         return not server.project or self._places.lies_in(place.directory, server.project)
 
-    def place(self, said: SaidPlace, caller: Any) -> WorkingPlace | None:
+    def place(self, said: SaidPlace, caller: Any) -> WorkingDirectory | None:
         """Where a client works; None where its process has to be looked for first (`look_for`)."""
         found = self._place(said, caller)
         if found is not None and found.root and self.repositories is not None:
             self.repositories.seen(found.root)
         return found
 
-    def _place(self, said: SaidPlace, caller: Any) -> WorkingPlace | None:
+    def _place(self, said: SaidPlace, caller: Any) -> WorkingDirectory | None:
         if said.path:
             return self._named(said.path)
         if said.project:
@@ -230,15 +230,15 @@ class Scopes:
             return None
         return self._places.of_process(pid) if pid else NOWHERE
 
-    def place_of(self, cwd: str) -> WorkingPlace:
+    def place_of(self, cwd: str) -> WorkingDirectory:
         """The place that a directory is in; nowhere where it is none that we may look into."""
         return self._places.find(cwd)
 
-    def place_of_process(self, pid: int) -> WorkingPlace:
+    def place_of_process(self, pid: int) -> WorkingDirectory:
         """The place that a process works in."""
         return self._places.of_process(pid)
 
-    def _named(self, path: str) -> WorkingPlace:
+    def _named(self, path: str) -> WorkingDirectory:
         # The shim writes a path as it stands in a URL, since a header cannot hold all that a path can.
         found = self._places.find(path)
         return self._places.find(unquote(path)) if found is NOWHERE and "%" in path else found
@@ -270,7 +270,7 @@ class Scopes:
             return ()
         return self.repositories.servers(self._places.find(view.workspace).root or view.workspace)
 
-    def variant(self, server: ServerSpec, place: WorkingPlace) -> ServerSpec:
+    def variant(self, server: ServerSpec, place: WorkingDirectory) -> ServerSpec:
         """A server as it is run for those who work at a place.
 
         :raise UnknownServer: there is none for them.
@@ -280,7 +280,7 @@ class Scopes:
             raise UnknownServer(f"Unknown server: {server.name}", ELSEWHERE)
         return self.run_at(server, place)
 
-    def run_at(self, server: ServerSpec, place: WorkingPlace) -> ServerSpec:
+    def run_at(self, server: ServerSpec, place: WorkingDirectory) -> ServerSpec:
         """The same for those of whom it is known that they may use it.
 
         :raise ConfigError: the values of the workspace cannot be used.
@@ -303,7 +303,7 @@ class Scopes:
         self._built[_key(server), path] = _Built(found, server, workspace)
         return found
 
-    def _path(self, server: ServerSpec, place: WorkingPlace) -> str:
+    def _path(self, server: ServerSpec, place: WorkingDirectory) -> str:
         known = self._known(server)
         # Where each directory has a child of its own, that is its place.
         if known.is_of_directory and place.root:
@@ -327,11 +327,11 @@ class Scopes:
         """Whether a server is there for those who use a view, itself as it is for them."""
         return view.is_everywhere or self.may_see(server, self._place_of(view))
 
-    def _place_of(self, view: ServerSpec) -> WorkingPlace:
+    def _place_of(self, view: ServerSpec) -> WorkingDirectory:
         if not view.workspace:
             return NOWHERE
         place = self._places.find(view.workspace)
-        return place if place.directory else WorkingPlace(view.workspace, view.workspace)
+        return place if place.directory else WorkingDirectory(view.workspace, view.workspace)
 
     def of_principal(self, server: ServerSpec, principal: str) -> ServerSpec:
         """A server as it is run for a principal: one of its own, where it uses an account of its own there."""
@@ -376,7 +376,7 @@ class Scopes:
         """
         place = self._places.find(path) if path else NOWHERE
         if path and not self._known(server).is_of_directory:
-            place = WorkingPlace(path, path)  # whatever became of it, or of what lies above
+            place = WorkingDirectory(path, path)  # whatever became of it, or of what lies above
         return self.run_at(server, place)
 
 

@@ -1,7 +1,7 @@
 """Access tokens of an authorization server: JWTs (RFC 9068), checked with its public keys; loaded where one is named.
 
 # Note [When keys are fetched]
-Once at the first token, then when they are an hour old, and for a token with a key that nobody has seen, so that a key
+Once at the first token, then when they are an hour old, and for a token with an unknown key, so that a key
 that was just rolled is known at once; but never more often than every half minute, whatever tokens come.  Old keys are
 good while new ones cannot be had, for a day at most.
 """
@@ -37,14 +37,14 @@ OPTIONS: Any = {  # what is not verified there is judged here: by our clock, and
 }
 
 
-class Fetched(Protocol):
+class FetchedDocument(Protocol):
     """An answer (`mcpgateway.backends.http.response.WebAnswer`)."""
 
     status: int
     body: bytes
 
 
-Fetch = Callable[[str, str], Deferred[Fetched]]
+Fetch = Callable[[str, str], Deferred[FetchedDocument]]
 """Fetches a URL, that another, configured one has named."""
 
 
@@ -86,7 +86,7 @@ class AccessTokens:
         return token.count(b".") == 2 and len(token) <= TOKEN_CHARACTERS
 
     def judge(self, token: bytes) -> CredentialHolder | Deferred[None] | None:
-        """Who has this token; what fires when that can be told; or None where it cannot be told now."""
+        """Return the holder of a token, or a Deferred of it where keys are fetched first; else None."""
         now, digest = self._seconds(), hashlib.sha256(token).digest()
         known = self._seen.get(digest)
         if known is not None:

@@ -1,4 +1,4 @@
-"""What the control plane asks about clients' own files: which use the gateway, enrol this one, switch it all off."""
+"""Clients' files for the control plane: list, detect, enrol and restore them, switch transparent endpoints off."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ NAME_LIMIT = 64
 CUSTOM = "custom"
 
 
-class Source(Protocol):
-    """What is served now, as `mcpgateway.manage.reload.Reload` knows it."""
+class SettingsSource(Protocol):
+    """The settings in force, as `mcpgateway.manage.reload.Reload` has them."""
 
     @property
     def settings(self) -> Settings:
@@ -36,7 +36,7 @@ class Source(Protocol):
 
 @define(eq=False)
 class ClientFiles:
-    """Answers what is asked about clients' files; whatever changes one is done by the helper program.
+    """Answers questions about clients' files; the helper program makes all changes of them.
 
     :ivar switch: switches the transparent endpoints off, or on again.
     :ivar port: of the gateway.
@@ -45,7 +45,7 @@ class ClientFiles:
     log = Logger()
 
     _ask: FileChecker
-    _source: Source
+    _source: SettingsSource
     switch: Callable[[bool], None]
     port: int
     _is_off: bool = field(default=False, init=False)
@@ -55,9 +55,9 @@ class ClientFiles:
         return [shown(each) for each in self._source.settings.adopted]
 
     def check_may_run(self, principal: str) -> None:
-        """See whether somebody may say whose servers are run here.
+        """Check that a principal may decide whose servers run here.
 
-        :raise NotEntitled: he may not.
+        :raise NotEntitled: it may not.
         """
         check_may_run(principal, self._source.settings.gateway)
 
@@ -69,7 +69,7 @@ class ClientFiles:
         return self._ask("detect").addCallback(_detected)
 
     def register_project(self, path: object) -> Deferred[dict[str, Any]]:
-        """Lead the file of a project here.
+        """Enrol the file of a project.
 
         :raise InvalidParams: that is no path, or not that of a file.
         :raise ClientFilesFailed: (through the Deferred) that could not be done.
@@ -84,7 +84,7 @@ class ClientFiles:
         return self._apply(("--file", file)).addCallback(lambda _: self._registered(file))
 
     def register(self, tool: object, path: object) -> Deferred[dict[str, Any]]:
-        """Lead the files of a client here, or one file that is named.
+        """Enrol the files of a client, or one file that is named.
 
         :raise InvalidParams: that is no client, or no path.
         :raise ClientFilesFailed: (through the Deferred) that could not be done.
@@ -104,14 +104,14 @@ class ClientFiles:
         return self._apply(words).addCallback(done)
 
     def disable(self) -> Deferred[dict[str, Any]]:
-        """Give all clients their own entries back, and answer nobody on transparent endpoints meanwhile.
+        """Restore all clients' files, and refuse requests on transparent endpoints meanwhile.
 
         :raise ClientFilesFailed: (through the Deferred) that could not be done; nothing is switched off then.
         """
         return self._done("disable").addCallback(lambda _: self._switched(is_off=True))
 
     def enable(self) -> Deferred[dict[str, Any]]:
-        """Lead the clients here again.
+        """Enrol the clients' files again.
 
         :raise ClientFilesFailed: (through the Deferred) that could not be done.
         """
@@ -122,7 +122,7 @@ class ClientFiles:
         return any(server in each.servers for each in self._source.settings.adopted)
 
     def is_given_back(self, server: str) -> bool:
-        """Whether a server is its clients' own, because somebody wanted that."""
+        """Whether a server is opted out, and so stays its clients' own."""
         return any(each.rpartition(":")[2] == server for each in self._source.settings.clients.opt_out)
 
     def give_back(self, server: str) -> Deferred[Any]:
@@ -130,8 +130,8 @@ class ClientFiles:
 
         :raise ClientFilesFailed: (through the Deferred) that could not be done.
         """
-        led = [each.client for each in self._source.settings.adopted if server in each.servers]
-        return self._done("undo", f"--server={server}", *_of(led))
+        enrolled = [each.client for each in self._source.settings.adopted if server in each.servers]
+        return self._done("undo", f"--server={server}", *_of(enrolled))
 
     def take_in(self, server: str) -> Deferred[Any]:
         """Enrol clients again for a server that was restored: those it was given to, and those that are enrolled.
@@ -159,7 +159,7 @@ class ClientFiles:
         return self._source.settings.is_disabled or self._is_off
 
     def config(self) -> dict[str, Any]:
-        """What S000 shows of itself."""
+        """Return the status in the shape of S000."""
         settings = self._source.settings
         servers = dict.fromkeys(name for each in settings.adopted for name in each.servers)
         return {
@@ -239,7 +239,7 @@ def _path(value: object, key: str) -> str:
 
 
 def _tool(value: object) -> str:
-    from mcpgateway.clientfiles.formats.clients import DIALECTS  # whoever asks for clients does it rarely
+    from mcpgateway.clientfiles.formats.clients import DIALECTS  # rarely asked for
 
     is_name = isinstance(value, str) and len(value) <= NAME_LIMIT
     name = immorterm.NAMES.get(str(value), value) if is_name else None

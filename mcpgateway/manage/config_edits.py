@@ -1,4 +1,4 @@
-"""Edits through the gateway: written to the file that defines the server, then read like anybody's."""
+"""Edits through the gateway: written to the file that defines the server, then read like any edit."""
 
 from __future__ import annotations
 

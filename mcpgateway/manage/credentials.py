@@ -1,6 +1,6 @@
-"""Whose each credential is: the two tokens of the gateway, keys of the settings, and the tokens of agents.
+"""The holders of credentials: of the gateway's two tokens, of keys in the settings, and of agents' tokens.
 
-Only digests are kept here, so no credential can leak from here.  They are found by their digests, which nobody can
+Only digests are kept here, so no credential can leak.  A credential is found by its digest, which no caller can
 choose, and compared in constant time.
 """
 
@@ -21,9 +21,9 @@ _ADMIN, _BEARER = CredentialHolder(PresentedCredential.ADMIN), CredentialHolder(
 _OVER = CredentialHolder(PresentedCredential.OVER)
 _OURS = PREFIX.encode()
 KEY, PROJECT = "key", "project"
-"""What the principals of keys, and of tokens of projects, begin with."""
+"""The prefixes of the principals of keys, and of tokens of projects."""
 DIGEST_MARK = "sha256:"
-"""What a key in the settings begins with that is not the key but its digest."""
+"""The prefix of a digest that stands in the settings for a key."""
 
 
 def _no_clock() -> float:
@@ -31,16 +31,16 @@ def _no_clock() -> float:
 
 
 def _unheard(principals: frozenset[str]) -> None:
-    """Nobody has anything of theirs."""
+    """Ignore principals whose credentials have ended."""
 
 
 @define(eq=False)
-class Bearers:
-    """Judges credentials.
+class CredentialStore:
+    """Finds the holder of a credential.
 
-    :ivar scopes: what principals are limited to, by their names; one that is not here has no limit.
-    :ivar seconds: the clock on the wall.
-    :ivar gone: told of principals whose credentials are not good any more.
+    :ivar scopes: the scopes of principals, by their names; a principal without one has no limit.
+    :ivar seconds: the time of day, in seconds since the epoch.
+    :ivar gone: called with the principals whose credentials are valid no more.
     """
 
     _bearer: bytes = field(repr=False)
@@ -53,21 +53,21 @@ class Bearers:
     _next_end: float = math.inf
 
     @classmethod
-    def of(cls, bearer: str, admin: str, **others: Any) -> Bearers:
-        """The judge of these two tokens."""
+    def of(cls, bearer: str, admin: str, **others: Any) -> CredentialStore:
+        """Return a store with these two tokens."""
         return cls(digest_of(bearer.encode()), digest_of(admin.encode()), **others)
 
     def renew(self, *, bearer: str = "", admin: str = "") -> None:
-        """From now on these tokens are good, and those that were are not."""
+        """Replace the gateway's tokens; the former ones are valid no more."""
         if bearer:
             self._bearer = digest_of(bearer.encode())
         if admin:
             self._admin = digest_of(admin.encode())
-        # Which of the two had let them in is not known any more.
+        # Which of the two tokens admitted these sessions is not known any more.
         self.gone(frozenset((TOKEN, REMOTE)))
 
     def admit_keys(self, keys: Iterable[str], projects: Mapping[str, str]) -> None:
-        """From now on these keys are good, and no others.
+        """Replace all keys.
 
         :param projects: the workspace that each token of a project is for.
         """
@@ -115,7 +115,7 @@ class Bearers:
             self.gone(found)
 
     def judge(self, header: bytes | None, key: bytes | None = None) -> CredentialHolder:
-        """Who somebody is who sends this ``Authorization`` (RFC 6750 section 2.1), or this ``X-API-Key``."""
+        """Return the holder of the credential in ``Authorization`` (RFC 6750 section 2.1), or in ``X-API-Key``."""
         token = token_in(header) if header is not None else key
         if token is None:
             return WRONG if header is not None else NOBODY
@@ -143,7 +143,7 @@ def _digest_in(key: str) -> bytes:
 
 
 def _client(kind: str, key: str, project: str = "") -> CredentialHolder:
-    # Named by a digest of its digest, so that the name tells nobody what is looked for.
+    # Named by a digest of its digest, so that the name does not reveal the digest.
     return CredentialHolder(
         PresentedCredential.CLIENT, f"{kind} {digest_of(_digest_in(key)).hex()[:16]}", project=project
     )

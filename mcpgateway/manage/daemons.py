@@ -20,11 +20,11 @@ from mcpgateway.errors import GatewayError, NotThere
 from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.hub.health.health import Health
 from mcpgateway.hub.slot import Slot
-from mcpgateway.manage.servers import Operating
+from mcpgateway.manage.servers import ServerOperations
 from mcpgateway.policy.health import UP
 
 IsServed = Callable[[Daemon], Awaitable[bool]]
-"""Whether somebody speaks MCP at the port of a daemon."""
+"""Whether a server answers MCP at the port of a daemon."""
 
 
 @frozen
@@ -33,7 +33,7 @@ class DaemonOperations:
 
     switchboard: Switchboard = field(repr=False)
     health: Health = field(repr=False)
-    operating: Operating = field(repr=False)
+    operating: ServerOperations = field(repr=False)
     is_served: IsServed = field(repr=False)
 
     async def listed(self) -> list[dict[str, Any]]:

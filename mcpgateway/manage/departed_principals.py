@@ -1,4 +1,4 @@
-"""Principals who come no more, and what they leave behind at remote servers: grants, which are given back."""
+"""Principals whose credentials have ended: their grants at remote servers are revoked."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from mcpgateway.manage.credentials import KEY, PROJECT, Bearers
+from mcpgateway.manage.credentials import KEY, PROJECT, CredentialStore
 from mcpgateway.policy.access import ADDRESS
 from mcpgateway.policy.agent_tokens import AGENT
 from mcpgateway.policy.oauth.resource import SUBJECT, is_subject_of
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
 
 
 @define(eq=False)
-class Leaving:
-    """Looks for them.
+class DepartedPrincipals:
+    """Revokes the grants of principals whose credentials have ended.
 
     :ivar issuer: the authorization server whose subjects are let in; empty for none.
     :param trusts: whether clients at an address need no credential.
-    :param kept: what is kept of grants, each with its ``owner``.
+    :param kept: the saved grants, each with its ``owner``.
     """
 
-    _bearers: Bearers
+    _bearers: CredentialStore
     _trusts: Callable[[str], bool]
     _kept: Callable[[], Iterable[Mapping[str, Any]]]
     _logins: Callable[[], Logins] = field(repr=False)
     issuer: str = ""
 
     def begin(self) -> None:
-        """Look for agents whose tokens have ended while no gateway ran.
+        """Revoke the grants of agents whose tokens have ended while no gateway ran.
 
-        Not for others: whom the settings let in may be others for this time only.
+        Only agents: a principal that the settings leave out may be let in again.
         """
         self._give_back(lambda principal: principal.startswith(f"{AGENT} ") and self.is_over(principal))
 
     def look(self) -> None:
-        """Look for all."""
+        """Revoke the grants of all departed principals."""
         self._give_back(self.is_over)
 
     def _give_back(self, is_over: Callable[[str], bool]) -> None:
@@ -47,9 +47,9 @@ class Leaving:
             self._logins().leave(is_over)
 
     def is_over(self, principal: str) -> bool:
-        """Whether nobody can come as a principal any more, as things are.
+        """Whether no credential admits a principal any more.
 
-        One whose token of an authorization server has ended comes again with another.
+        A principal whose token of an authorization server has ended comes again with another.
         """
         kind, _, who = principal.partition(" ")
         if kind in (AGENT, KEY, PROJECT):

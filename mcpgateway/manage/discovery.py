@@ -18,7 +18,7 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError
 from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.hub.slot import Slot, slot_of
-from mcpgateway.manage.internal_client import Refusal, Visit
+from mcpgateway.manage.internal_client import InternalClient, RefusedRequest
 from mcpgateway.protocol.versions import Era
 
 AT_ONCE = 4  # servers that are started at the same time
@@ -29,14 +29,14 @@ LISTS = (
     ("resources", "resources/list", "resources"),
     ("resources", "resources/templates/list", "resourceTemplates"),
 )
-"""What a server declares, and the lists that it has then."""
+"""Capabilities of a server, and the lists that belong to each."""
 
 WAITS, ASKED, DONE, FAILED = "waiting", "asked", "done", "failed"
 
 
 @define(eq=False)
-class Discovered:
-    """What has become of one server.
+class DiscoveredServer:
+    """The outcome for one server.
 
     :ivar state: `WAITS`, `ASKED`, `DONE` or `FAILED`.
     :ivar tools: how many it has.
@@ -54,7 +54,7 @@ class Discovered:
     note: str = ""
 
     def shown(self) -> dict[str, Any]:
-        """It, for programs."""
+        """Return it as JSON."""
         made = {"name": self.server, "state": self.state, "tools": self.tools, "entries": self.entries}
         said = {name: words for name, words in (("error", self.error), ("note", self.note)) if words}
         return {**made, "took_s": round(self.took_s, 3), **said}
@@ -71,7 +71,7 @@ class Discovery:
 
     _switchboard: Switchboard
     _clock: Any = field(repr=False)
-    found: list[Discovered] = field(factory=list)
+    found: list[DiscoveredServer] = field(factory=list)
     _is_running: bool = False
 
     @property
@@ -83,22 +83,24 @@ class Discovery:
         """How far it is, for programs."""
         return {"running": self.is_running, "servers": [each.shown() for each in self.found]}
 
-    def begin(self, servers: Sequence[ServerSpec], limit_s: float = LIMIT_S) -> Deferred[list[Discovered]]:
+    def begin(
+        self, servers: Sequence[ServerSpec], limit_s: float = LIMIT_S
+    ) -> Deferred[list[DiscoveredServer]]:
         """Ask these servers, a few at a time; fires with what has become of each, and never fails.
 
         :param limit_s: for one server.
         """
         self._is_running = True
-        self.found = [Discovered(each.name) for each in servers]
+        self.found = [DiscoveredServer(each.name) for each in servers]
         waiting = list(zip(servers, self.found, strict=True))
         turns = [ensureDeferred(self._turn(waiting, limit_s)) for _ in range(AT_ONCE)]
         return DeferredList(turns, consumeErrors=True).addCallback(self._done)
 
-    def _done(self, _: object) -> list[Discovered]:
+    def _done(self, _: object) -> list[DiscoveredServer]:
         self._is_running = False
         return self.found
 
-    async def _turn(self, waiting: list[tuple[ServerSpec, Discovered]], limit_s: float) -> None:
+    async def _turn(self, waiting: list[tuple[ServerSpec, DiscoveredServer]], limit_s: float) -> None:
         while waiting:
             server, found = waiting.pop(0)
             began = self._clock.seconds()
@@ -116,11 +118,11 @@ class Discovery:
                 found.state, found.error = FAILED, "something went wrong in the gateway; its log says what"
             found.took_s = self._clock.seconds() - began
 
-    async def _ask(self, server: ServerSpec, found: Discovered) -> None:
+    async def _ask(self, server: ServerSpec, found: DiscoveredServer) -> None:
         if not server.enabled:
             raise GatewayError("it is switched off")
         was_up = any(self._switchboard.pool.is_running(server, era) for era in Era)
-        visit = await Visit.begin(self._switchboard, server, OURSELVES)
+        visit = await InternalClient.begin(self._switchboard, server, OURSELVES)
         slot = slot_of(visit.session)
         try:
             if slot is not None:
@@ -134,10 +136,10 @@ class Discovery:
                 # The next who needs it starts it again.
                 slot.close().addErrback(lambda why: why.trap(GatewayError))
 
-    async def _count(self, visit: Visit, method: str, member: str, found: Discovered) -> None:
+    async def _count(self, visit: InternalClient, method: str, member: str, found: DiscoveredServer) -> None:
         try:
             number = len(await visit.list(method, member))
-        except Refusal:
+        except RefusedRequest:
             if member == "tools":
                 raise
             return  # many a server declares resources, and knows no templates
@@ -148,7 +150,7 @@ class Discovery:
 
 
 OURSELVES = "local"
-"""Whose sessions these are: those of the user whose gateway this is."""
+"""The principal of these sessions: the gateway's own user."""
 
 
 def _is_kept(slot: Slot) -> bool:

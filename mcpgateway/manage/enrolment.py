@@ -41,7 +41,7 @@ class FileChecker(Protocol):
 
 
 class TimerSource(Protocol):
-    """What is used of the reactor."""
+    """The part of the reactor that is used."""
 
     def callLater(self, delay: float, call: Callable[[], None]) -> IDelayedCall:
         """Do something later."""

@@ -1,4 +1,4 @@
-"""The entries of servers, changed by whoever operates the gateway: written back to the file that defines each.
+"""Edits of servers' entries by operators: written back to the file that defines each.
 
 The way to the file is that of the management tools (`mcpgateway.manage.install`); a person who holds the admin token,
 or the Unix socket, is asked nothing.
@@ -23,8 +23,8 @@ from mcpgateway.config.expand import FORBIDDEN
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.reach_settings import Remote, Rest
 from mcpgateway.errors import InvalidParams, NameTaken, NotOurs, Unfit
-from mcpgateway.manage.install import Installing
-from mcpgateway.manage.servers import Operating
+from mcpgateway.manage.install import Installer
+from mcpgateway.manage.servers import ServerOperations
 from mcpgateway.manage.tools.checks import check_definition, check_name
 from mcpgateway.manage.tools.config import without_values
 from mcpgateway.observe.roster import Roster
@@ -42,7 +42,7 @@ Classify = Callable[[str, Mapping[str, Any]], str]
 
 @frozen
 class EntryChange:
-    """What has become of a change.
+    """The outcome of a change.
 
     :ivar name: what the server is called now.
     :ivar is_other: something is another than before.
@@ -65,9 +65,9 @@ class Entries:
     :ivar classify: says how a server is used whose own file cannot say it; None where nothing is to be written.
     """
 
-    installing: Installing
+    installing: Installer
     roster: Roster
-    operating: Operating
+    operating: ServerOperations
     key: bytes = field(repr=False)
     classify: Classify | None = None
 
@@ -197,7 +197,7 @@ def _check(name: str, definition: Mapping[str, Any]) -> None:
 
 
 def _check_parts(definition: Mapping[str, Any]) -> None:
-    # Whoever may say this may edit the file as well, in which all of it could stand.
+    # A caller with this right may edit the file as well.
     check_definition(definition, may_hold_secrets=True, is_by_hand=True)
     _check_values(definition)
 

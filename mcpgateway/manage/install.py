@@ -1,10 +1,10 @@
 """Put a server into a configuration so that it is there: tried first, written then, listed at last.
 
 # Note [Nothing is there by halves]
-Whoever installs is told of success when the new server has shown its tools, on the very road that calls take.  So it is
-tried before anything is written, under the definition that it would have, and whoever is connected sees nothing of a
+An installation has succeeded when the new server has listed its tools, on the same path as calls.  So the server is
+tried before anything is written, under the definition that it would have, and connected clients see nothing of a
 server that does not work.  What was written is taken back when it turns out not to work after all: byte for byte,
-unless somebody else has written to the file meanwhile, whose changes then stay.
+unless another program has written to the file meanwhile, whose changes then stay.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from mcpgateway.errors import (
     Overloaded,
 )
 from mcpgateway.manage.config_edits import carry_out
-from mcpgateway.manage.install_plans import LIST, Plan, Plans, edited, read_text, with_entry
+from mcpgateway.manage.install_plans import LIST, InstallPlan, InstallPlanner, edited, read_text, with_entry
 from mcpgateway.manage.reload import Reload
 from mcpgateway.policy.remote_policy import check_may_run
 from mcpgateway.policy.secrets.masking import secrets_of
@@ -54,13 +54,13 @@ ListTools = Callable[[ServerSpec], Awaitable[Sequence[str]]]
 
 @frozen
 class InstallOutcome:
-    """What has become of it.
+    """The outcome of an installation.
 
     :ivar tools: what the server's tools are called.
     :ivar was_there: nothing was changed.
     """
 
-    plan: Plan
+    plan: InstallPlan
     tools: tuple[str, ...]
     was_there: bool = False
 
@@ -78,29 +78,29 @@ class _Written:
     after: str = field(repr=False)
 
 
-class Installing:
+class Installer:
     """Installs servers one after the other, and changes what is installed.
 
     :ivar plans: finds out what is to be written.
-    :param try_out: tries a server before anybody relies on it.
+    :param try_out: tries a server before it is served.
     """
 
     log = Logger()
 
-    def __init__(self, reload: Reload, plans: Plans, try_out: TryOut) -> None:
+    def __init__(self, reload: Reload, plans: InstallPlanner, try_out: TryOut) -> None:
         self.plans = plans
         self._reload = reload
         self._try_out = try_out
         self._lock = DeferredLock()
 
     def check_may_run(self, principal: str, definition: Mapping[str, Any]) -> None:
-        """See whether somebody may say what a definition has this machine run.
+        """Check that a principal may decide which programs this machine runs.
 
         :raise NotEntitled: he may not.
         """
         check_may_run(principal, self._reload.settings.gateway, is_run_here=runs_here(definition))
 
-    def install(self, plan: Plan, list_tools: ListTools) -> Deferred[InstallOutcome]:
+    def install(self, plan: InstallPlan, list_tools: ListTools) -> Deferred[InstallOutcome]:
         """Carry a plan out; fires when the server's tools are listed, or fails when nothing has changed.
 
         :raise GatewayError: (through the Deferred) it does not work; the text says why.
@@ -113,7 +113,7 @@ class Installing:
 
         return self._lock.run(install)
 
-    async def _install(self, plan: Plan, list_tools: ListTools) -> InstallOutcome:
+    async def _install(self, plan: InstallPlan, list_tools: ListTools) -> InstallOutcome:
         # Others may have been installed since it was planned.
         plan = self.plans.plan(plan.name, plan.definition, plan.root)
         if plan.is_there:
@@ -134,7 +134,7 @@ class Installing:
         )
         return InstallOutcome(plan, tools)
 
-    def put(self, plan: Plan) -> None:
+    def put(self, plan: InstallPlan) -> None:
         """Carry a plan out without trying the server first.
 
         :raise GatewayError: it cannot be written; nothing was changed.
@@ -142,7 +142,7 @@ class Installing:
         self._write(plan)
         self.log.info("{server} was added to {file}", event="server.added", server=plan.name, file=plan.file)
 
-    def _write(self, plan: Plan) -> _Written:
+    def _write(self, plan: InstallPlan) -> _Written:
         before = read_text(plan.file)
         if plan.root:
             definition = plan.definition
@@ -156,7 +156,7 @@ class Installing:
             carry_out(self._reload, Put((plan.name,), dict(plan.definition)))
         return _Written(plan.file, road, before, read_text(plan.file) or "")
 
-    def _take_back(self, written: _Written, plan: Plan) -> None:
+    def _take_back(self, written: _Written, plan: InstallPlan) -> None:
         try:
             self._restore(written)
             if plan.root and written.before is not None:
@@ -227,7 +227,7 @@ class Installing:
         return path
 
 
-def _failed(plan: Plan, report: ValidationReport) -> GatewayError:
+def _failed(plan: InstallPlan, report: ValidationReport) -> GatewayError:
     step = next(each for each in report.steps if not each.passed)
     if isinstance(step.why, NeedsAuthorization):
         return NeedsAuthorization(

@@ -1,10 +1,10 @@
-"""What an installation would do, found out without writing anything.
+"""Plans of installations, worked out without writing anything.
 
 # Note [Where a workspace's servers stand]
 Global servers stand in the configuration file, those of a workspace in its own ``.mcp.json``, which the clients that
 work there read too.  Such a file counts when its user has approved of it, byte for byte.  Who installs into it has a
 yes of the user to that very command, so the file is approved of as it is then, but only if it was before, or is new:
-nobody else's entry is let in by the way.
+no other entry is approved by the way.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ ISOLATING = (Share.SESSION, Share.ISOLATED, Share.WORKSPACE)
 
 
 @frozen
-class Plan:
-    """What is going to be written where, once it has been agreed to.
+class InstallPlan:
+    """The entry that an installation writes, and the file, once the user has agreed.
 
     :ivar file: the file it is written to.
     :ivar root: the workspace that it is for; empty for everybody.
@@ -74,8 +74,8 @@ class Plan:
 
 
 @define
-class Workspaces:
-    """What is known of workspaces, for whoever installs into them.
+class InstallWorkspaces:
+    """The workspaces, as installations into them need them.
 
     :ivar scopes: a `mcpgateway.hub.workspaces.Scopes`, with its repositories.
     """
@@ -88,7 +88,7 @@ class Workspaces:
         return "" if place is None else str(place.root)
 
     def workspace(self, root: str) -> Any:
-        """What servers are built with for a workspace."""
+        """Return the variables and the directory that the servers of a workspace are built with."""
         return self.scopes.workspace(root)
 
     def own(self, name: str, root: str) -> ServerSpec:
@@ -103,13 +103,13 @@ class Workspaces:
         self.scopes.repositories.approve(root, digest)
 
 
-class Plans:
+class InstallPlanner:
     """Makes plans of what would be written where.
 
     :ivar home: the gateway's own directory.
     """
 
-    def __init__(self, reload: Reload, workspaces: Workspaces, home: str) -> None:
+    def __init__(self, reload: Reload, workspaces: InstallWorkspaces, home: str) -> None:
         self.home = home
         self.workspaces = workspaces
         self._reload = reload
@@ -128,7 +128,7 @@ class Plans:
         world = self._reload.settings.world
         return world if world is not None else World({}, {}, os.path.expanduser("~"))
 
-    def plan(self, name: str, definition: Mapping[str, Any], root: str = "") -> Plan:
+    def plan(self, name: str, definition: Mapping[str, Any], root: str = "") -> InstallPlan:
         """Find out what a definition would make, without writing anything.
 
         :param root: of the workspace that it is for; empty for everybody.
@@ -137,7 +137,7 @@ class Plans:
         permissions.check(Put((name,), dict(definition)))
         return self._plan_own(name, definition, root) if root else self._plan_global(name, definition)
 
-    def _plan_global(self, name: str, definition: Mapping[str, Any]) -> Plan:
+    def _plan_global(self, name: str, definition: Mapping[str, Any]) -> InstallPlan:
         file, reload = self._reload.config_file, self._reload
         if not file or reload.gather is None:
             raise NotOurs("the gateway runs without a configuration file that could be written to")
@@ -148,14 +148,14 @@ class Plans:
         existing = self._existing(name)
         if existing is not None:
             if same(existing, dict(definition)):
-                return Plan(name, definition, file, "", self._server(name), is_there=True)
+                return InstallPlan(name, definition, file, "", self._server(name), is_there=True)
             raise _taken(name)
         if any(each.name == name for each in reload.settings.servers):
             raise _taken(name)
         check_takes(hidden_in(dict(definition)), file)
-        return Plan(name, definition, file, "", self._draft(name, definition))
+        return InstallPlan(name, definition, file, "", self._draft(name, definition))
 
-    def served(self, plan: Plan) -> ServerSpec:
+    def served(self, plan: InstallPlan) -> ServerSpec:
         """The server of a plan that has been carried out, as it is served.
 
         :raise GatewayError: it is not.
@@ -249,7 +249,7 @@ class Plans:
             raise UnknownServer(f"Unknown server: {printable(name)}; {visible(path)} does not define it")
         return repository
 
-    def _plan_own(self, name: str, definition: Mapping[str, Any], root: str) -> Plan:
+    def _plan_own(self, name: str, definition: Mapping[str, Any], root: str) -> InstallPlan:
         if strange := [key for key in definition if key not in REPOSITORY_KEYS and key != "share"]:
             raise InvalidParams(
                 f"{name}: {', '.join(strange)} cannot stand in a workspace's own .mcp.json for the gateway",
@@ -263,7 +263,7 @@ class Plans:
         listed = held.get("mcpServers")
         existing = listed.get(name) if isinstance(listed, dict) else None
         if existing is not None and same(existing, definition) and repository is not None:
-            return Plan(name, definition, path, root, self.workspaces.own(name, root), is_there=True)
+            return InstallPlan(name, definition, path, root, self.workspaces.own(name, root), is_there=True)
         if existing is not None or any(each.name == name for each in self._reload.settings.servers):
             raise _taken(name)
         check_takes(hidden_in(definition), path, is_repository=True)
@@ -278,10 +278,10 @@ class Plans:
         )
         if scope_of(spec) not in ISOLATING:
             spec = evolve(spec, share=Share.WORKSPACE)
-        return Plan(name, definition, path, root, evolve(spec, workspace=root))
+        return InstallPlan(name, definition, path, root, evolve(spec, workspace=root))
 
     def approved(self, path: str, root: str) -> Repository | None:
-        """What a workspace defines already, which its user has to have approved of.
+        """Read the file of a workspace, which its user has to have approved of.
 
         :raise NeedsApproval: not as it is now.
         """
@@ -293,7 +293,7 @@ class Plans:
             return None
         if repository.entries and approvals.read(self.home).get(path) != repository.digest:
             raise NeedsApproval(
-                f"{visible(path)} defines servers that nobody has approved of as it is now",
+                f"{visible(path)} defines servers, and is not approved of as it is now",
                 f"its user approves of it with: mcpgateway config approve {visible(root)}",
             )
         return repository
@@ -359,8 +359,8 @@ def _taken(name: str) -> NameTaken:
     )
 
 
-def words_of(plan: Plan) -> str:
-    """What a plan would do, word by word, for the human who is asked."""
+def words_of(plan: InstallPlan) -> str:
+    """Describe a plan word by word, for the user who is asked."""
     said = plan.definition
     lines = []
     if said.get("command") is not None:
@@ -377,7 +377,7 @@ def words_of(plan: Plan) -> str:
 
 
 def words_of_served(servers: Sequence[ServerSpec]) -> str:
-    """What would be served from then on, for the human who is asked."""
+    """Describe the servers that would be served from then on, for the user who is asked."""
     lines = []
     for each in servers:
         runs = shlex.join(masked(list(each.command), "args"))

@@ -28,7 +28,7 @@ from mcpgateway.protocol.versions import LATEST_LEGACY
 OURS = "mcpgateway"
 
 
-class Refusal(GatewayError):
+class RefusedRequest(GatewayError):
     """A server has answered with an error of its own.
 
     :ivar number: its JSON-RPC code.
@@ -40,11 +40,11 @@ class Refusal(GatewayError):
 
 
 @frozen(eq=False)
-class Visit:
+class InternalClient:
     """One session, from its beginning on.
 
     :ivar hello: what the server or view said at its beginning.
-    :ivar is_admin: whoever asks may do all that an administrator may.
+    :ivar is_admin: the caller has the rights of an administrator.
     """
 
     session: Session
@@ -55,7 +55,7 @@ class Visit:
     @classmethod
     async def begin(
         cls, switchboard: Switchboard, server: ServerSpec, principal: str, *, is_admin: bool = False
-    ) -> Visit:
+    ) -> InternalClient:
         """Begin one.
 
         :raise GatewayError: the server could not be started, or the gateway is stopping.
@@ -72,8 +72,8 @@ class Visit:
     def ask(self, method: str, params: Mapping[str, Any], *, counts: bool = True) -> Deferred[Raw]:
         """Ask something; fires with the result.
 
-        :param counts: it is what somebody has asked for, and not a part of that.
-        :raise GatewayError: (through the Deferred) there is none; `Refusal` where the server says so.
+        :param counts: whether this is the caller's own request, and not a part of one.
+        :raise GatewayError: (through the Deferred) there is none; `RefusedRequest` where the server says so.
         """
         done: Deferred[Raw] = Deferred()
         call = Request(self.session, _request(method, params), None, _Waiting(done), is_admin=self.is_admin)
@@ -126,20 +126,20 @@ class _Waiting:
         if "error" in reply:
             error = peek.members(reply, "error")
             code = jsonrpc.integer(error.get("code")) or GatewayError.code
-            self.done.errback(Refusal(legacy.error_text(reply["error"]), code))
+            self.done.errback(RefusedRequest(legacy.error_text(reply["error"]), code))
         else:
             self.done.callback(reply.get("result", jsonrpc.EMPTY))
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """There is none."""
+        """Return None: this client has no stream."""
         if not self.done.called:
             self.done.errback(why)
 
     def progressed(self, call: Request, message: bytes) -> None:
-        """Nobody waits for progress."""
+        """Drop progress, which this client does not ask for."""
 
     def noticed(self, call: Request, message: bytes) -> bool:
-        """Nobody listens here."""
+        """Drop notifications, which this client does not listen to."""
         return False
 
 

@@ -1,4 +1,4 @@
-"""Signing in at servers, for whoever may use them: where, whether it is done, and undoing it."""
+"""Signing in at remote servers: start it, look whether it is done, and sign out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import BackendTimeout, Conflict, NeedsLogin, OutOfScope
 from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.hub.health.health import Health
-from mcpgateway.manage.internal_client import Visit
+from mcpgateway.manage.internal_client import InternalClient
 from mcpgateway.observe.roster import named
 from mcpgateway.policy.ownership import can_sign_in, owner_of, person_of
 
@@ -40,7 +40,7 @@ class SignInState(Enum):
 
 @frozen
 class PendingLogin:
-    """The same, with what there is to do.
+    """A sign-in that is under way, with the URL to open.
 
     :ivar url: where to sign in; empty where there is nothing to do.
     :ivar redirect: where the browser is sent to afterwards.
@@ -104,7 +104,7 @@ class Logins:
 
         :raise UnknownServer: there is none of that name.
         :raise OutOfScope: it is none of the principal's business.
-        :raise Conflict: nobody signs in there.
+        :raise Conflict: the server takes no sign-in.
         """
         _, account = self._of(name, principal)
         return self._standing(name, account)
@@ -151,7 +151,7 @@ class Logins:
             raise BackendTimeout(f"nothing was heard within {BEGIN_S:g} s") from None
 
     async def _meet(self, server: ServerSpec, principal: str) -> None:
-        visit = await Visit.begin(self._switchboard, server, principal)
+        visit = await InternalClient.begin(self._switchboard, server, principal)
         try:
             if visit.session.slot is not None:
                 await visit.session.slot.greet()
@@ -168,7 +168,7 @@ class Logins:
         return self._standing(name, account)
 
     async def wait(self, name: str, principal: str, limit_s: float) -> PendingLogin:
-        """The same as `look`, as soon as the principal has signed in, or the time is over."""
+        """Return what `look` returns, once the principal has signed in, or the time is over."""
         found = self.look(name, principal)
         if found.standing is SignInState.NEEDS_LOGIN and limit_s > 0:
             key = (name, self._of(name, principal)[1].owner)
@@ -182,7 +182,7 @@ class Logins:
         return self.look(name, principal)
 
     async def forget(self, name: str, principal: str, *, registration: bool) -> Forgotten:
-        """Give back what a principal was granted at a server, and end what runs with it.
+        """Revoke the grant of a principal at a server, and end the connections that use it.
 
         :param registration: and what the gateway is registered as there.
         :raise OutOfScope: others use that, too.
@@ -200,11 +200,11 @@ class Logins:
     async def _give_back(self, account: Account, *, registration: bool) -> Forgotten:
         await self._health.sign_out(account.name, account.owner)  # which takes leave with the token
         forgotten: Forgotten = await self._accounts().forget(account, registration=registration)
-        await self._health.sign_out(account.name, account.owner)  # of whoever has come meanwhile
+        await self._health.sign_out(account.name, account.owner)  # also of a later sign-in
         return forgotten
 
     def leave(self, is_over: Callable[[str], bool]) -> None:
-        """Some principals come no more: give back what these were granted, at whatever server, and forget it."""
+        """Revoke and forget the grants of departed principals, at all servers."""
         accounts = self._accounts()
         for (
             server
@@ -221,24 +221,24 @@ class Logins:
         self._accounts().erase(account)
 
     def _not_left(self, why: Failure, server: str) -> None:
-        self.log.failure("a grant could not be given back", why, event="oauth.not_left", server=server)
+        self.log.failure("a grant could not be revoked", why, event="oauth.not_left", server=server)
 
     def _of(self, name: str, principal: str) -> tuple[ServerSpec, Account]:
         server = named(self._switchboard.servers, name)
         self._switchboard.permits.admit(principal, server)
         reach = server.reach
         if not isinstance(reach, Remote):
-            raise Conflict(f"{name} is no remote server: nobody signs in there")
+            raise Conflict(f"{name} is no remote server, and takes no sign-in")
         if not can_sign_in(reach):
             raise Conflict(
-                f"{name} has a token in its entry, and nobody signs in there",
+                f"{name} has a token in its entry, and takes no sign-in",
                 "without the header Authorization in its entry the gateway asks for one",
             )
         return server, self._accounts().of(name, reach, owner_of(principal, server))
 
 
 def _check_change(principal: str, account: Account) -> None:
-    # One who may use the gateway's own account may sign in where nobody has, and takes nothing from the others.
+    # A principal that may use the gateway's own account may sign in where it has no grant; other accounts stay.
     if person_of(principal) != account.owner:
         raise OutOfScope(
             f"all clients use one account at {account.name}, which only the gateway's own user changes"

@@ -1,9 +1,9 @@
-"""Give memory back after a load, when nobody is being served.
+"""Return memory to the system after a load, when no call is under way.
 
-# Note [What can be given back]
+# Note [Memory that can be returned]
 The C library keeps what was freed, for later; giving it back costs milliseconds, so it is only done where that helps.
 How large the process is does not tell: after a load it is large whether its buffers are full or were freed.  So what
-counts is the difference between its size and what is in use.  A part of it can never be given back, and that is the
+counts is the difference between its size and what is in use.  A part of it can never be returned, and that is the
 difference that was left the last time; it only has to be looked at when the process is larger than it once was.
 """
 
@@ -18,17 +18,17 @@ EVERY_TICKS = 5
 WORTHWHILE = 0.05  # of the process: less is not worth the milliseconds
 
 
-class Housekeeping:
-    """Looks every few seconds whether there is something to give back."""
+class MemoryUpkeep:
+    """Looks every few seconds whether there is memory to return."""
 
     def __init__(self, switchboard: Switchboard, forget: Callable[[], None]) -> None:
         self._switchboard = switchboard
         self._forget = forget
         self._smallest = resident_bytes()  # the size of the process when it was smallest
-        self._unused: int | None = None  # what cannot be given back; None until that was tried
+        self._unused: int | None = None  # bytes that cannot be returned; None until that was tried
 
     def look_around(self) -> None:
-        """Give memory back if there is enough of it and nothing is under way; see Note [What can be given back]."""
+        """Return memory if there is enough of it and no call is under way; see Note [Memory that can be returned]."""
         if len(self._switchboard.calls):
             return
         size = resident_bytes()

@@ -25,7 +25,7 @@ from mcpgateway.errors import (
 )
 from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.hub.health.health import Health
-from mcpgateway.manage.internal_client import Visit
+from mcpgateway.manage.internal_client import InternalClient
 from mcpgateway.policy.health import HealthState
 from mcpgateway.policy.readiness import APPROVAL, AUTHORIZATION, Code, ReadinessFacts, Verdict, judge, worst
 
@@ -40,7 +40,7 @@ GATEWAY_OFF = Verdict(Code.NEEDS_YOU, "the whole gateway is switched off", "mcpg
 
 @define(eq=False)
 class Readiness:
-    """Judges how ready servers are, and starts those that somebody waits for.
+    """Tells how ready servers are, and starts those that a caller waits for.
 
     A server that keeps state per session has no process that could wait for its clients: it is started once, to see
     that it works, and ended again.
@@ -66,7 +66,7 @@ class Readiness:
         """The same, once all of them have been started, or could not be, or that has taken too long.
 
         :raise InvalidParams: there are too many names, or none.
-        :raise Overloaded: too many wait already, each of whom keeps others from asking anything else.
+        :raise Overloaded: too many callers wait already, each with a connection of its own.
         """
         limit_s = min(limit_s, WAIT_MOST_S)
         checked = _checked(names)
@@ -138,7 +138,7 @@ class Readiness:
                 return verdict if verdict.code is Code.READY else WORKS
 
     async def _visit(self, server: ServerSpec) -> None:
-        visit = await Visit.begin(self.switchboard, server, OURSELVES)
+        visit = await InternalClient.begin(self.switchboard, server, OURSELVES)
         try:
             if visit.session.slot is not None:
                 await visit.session.slot.greet()  # what is on record may have been enough so far

@@ -5,7 +5,7 @@ a file changes                    all is examined; what is different is applied,
 an error is among it              nothing is applied; the problems stand in the log and in ``/health``
 what it takes from outside        is asked for anew, in a thread; until it is there, what was known before counts
 a request for an unknown server   waits for a change that has not been read yet, if there is one
-an edit through the gateway       is written to the file that defines the server, and read like anybody's
+an edit through the gateway       is written to the file that defines the server, and read like any edit
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from twisted.python.failure import Failure
 from mcpgateway.config.diff import Change, at_start, compare
 from mcpgateway.config.problems import Problem
 from mcpgateway.config.settings import Settings
-from mcpgateway.system.fingerprint import Essences
-from mcpgateway.system.settings import Examined
+from mcpgateway.system.fingerprint import Fingerprints
+from mcpgateway.system.settings import ExaminedSettings
 from mcpgateway.system.watch import FileWatch
 
 if TYPE_CHECKING:
     from mcpgateway.config.load import Files
-    from mcpgateway.system.secret_providers import Brought
+    from mcpgateway.system.secret_providers import ProvidedValues
 
 LOGGED_LIMIT = 20  # problems of one edit
 SOON_S = 2.0  # longer than it takes until an editor has saved
@@ -52,7 +52,7 @@ class ReloadState:
     restart: tuple[str, ...] = ()
 
     def shown(self) -> dict[str, Any]:
-        """All of it for ``/health``."""
+        """Return the state for ``/health``."""
         return {
             "ok": not self.problems,
             "problems": [str(each) for each in self.problems],
@@ -90,13 +90,13 @@ class Reload:
 
     settings: Settings
     state: ReloadState
-    _examine: Callable[[], Examined] = field(repr=False)
+    _examine: Callable[[], ExaminedSettings] = field(repr=False)
     _clock: IReactorTime = field(repr=False)
-    _essences: Essences = field(repr=False)
+    _essences: Fingerprints = field(repr=False)
     config_file: str = ""
     gather: Callable[[], Files] | None = field(default=None, repr=False)
     apply: Apply = field(default=_nobody, repr=False)
-    brought: Brought | None = field(default=None, repr=False)
+    brought: ProvidedValues | None = field(default=None, repr=False)
     in_thread: Callable[..., Deferred[Any]] = field(default=maybeDeferred, repr=False)
     _started: Settings = field(init=False, repr=False)
     _watch: FileWatch | None = field(default=None, init=False, repr=False)
@@ -134,7 +134,7 @@ class Reload:
         return done
 
     def look_soon(self) -> Deferred[None]:
-        """The same, but for a short while only: what comes from outside may take its time."""
+        """Return the Deferred of `settled`, for a short while only: secret providers may take long."""
         looked = self.look_again()
         if not looked.called:
             looked.addTimeout(SOON_S, self._clock, lambda _why, _limit: None)
@@ -178,14 +178,14 @@ class Reload:
         if brought is not None and examined.wanted and (examined.settings is not None or brought.failures):
             self._ask(brought, examined.wanted)
 
-    def _take(self, examined: Examined, since: float) -> None:
+    def _take(self, examined: ExaminedSettings, since: float) -> None:
         self._follow(examined, since)
         if examined.settings is None:
             self._refuse([each for each in examined.problems if each.is_error])
         else:
             self._accept(examined.settings, examined.problems, since)
 
-    def _ask(self, brought: Brought, wanted: tuple[str, ...]) -> None:
+    def _ask(self, brought: ProvidedValues, wanted: tuple[str, ...]) -> None:
         """Ask for what comes from outside; then what the files say counts with that."""
         if self._asking:
             self._asks_again = True
@@ -195,7 +195,7 @@ class Reload:
         done.addCallback(self._answered, brought)
         done.addErrback(self._broken)
 
-    def _answered(self, _: None, brought: Brought) -> None:
+    def _answered(self, _: None, brought: ProvidedValues) -> None:
         self._asking = False
         if self.brought is None:
             return
@@ -213,7 +213,7 @@ class Reload:
         self.log.failure("the configuration could not be read again", why, event="config.broken")
         self._release()
 
-    def _follow(self, examined: Examined, since: float) -> None:
+    def _follow(self, examined: ExaminedSettings, since: float) -> None:
         # What has not been reached for an error counts as before.
         self.state.files = tuple(dict.fromkeys(examined.files or self.state.files))
         if self._watch is not None:

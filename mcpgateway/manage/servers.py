@@ -1,9 +1,9 @@
-"""What operators do with servers that run, or are to: start, stop, restart them, switch them, forget their failures.
+"""Operations on servers: start, stop, restart, enable and disable them, and reset their failures.
 
 # Note [What a start is]
 A server is started by a short session of the gateway's own, which has its tools listed, so that they can be found
 from then on.  A server of which each session has a child of its own is started, listed and left again: nothing of it
-would be of use to anybody.
+would serve any client.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from mcpgateway.errors import BackendTimeout, Conflict, GatewayError
 from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.hub.health.health import Health
 from mcpgateway.manage.discovery import OURSELVES
-from mcpgateway.manage.internal_client import Visit
+from mcpgateway.manage.internal_client import InternalClient
 from mcpgateway.observe.roster import named
 
 START_S = 300.0  # a package that has to be fetched first takes most of it
 
 
-class Operating:
+class ServerOperations:
     """Operates servers, by their names."""
 
     log = Logger()
@@ -166,7 +166,7 @@ class Operating:
         return any(each.slot.is_up for each in self._health.instances(server.name))
 
     async def _meet(self, server: ServerSpec) -> None:
-        visit = await Visit.begin(self._switchboard, server, OURSELVES)
+        visit = await InternalClient.begin(self._switchboard, server, OURSELVES)
         try:
             if visit.session.slot is not None:
                 await visit.session.slot.greet()  # what is on record needs no child

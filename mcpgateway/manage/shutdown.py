@@ -1,4 +1,4 @@
-"""The end of the gateway, when somebody asks for it: in order, and only once."""
+"""Shutdown of the gateway on request: in order, and only once."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from twisted.logger import Logger
 
 from mcpgateway.hub.dispatch import Switchboard
 
-SOON_S = 0.05  # the answer to whoever asks leaves first
+SOON_S = 0.05  # the answer to the request leaves first
 BEGUN, ALREADY = "shutting_down", "already_shutting_down"
 
 
 @define(eq=False)
-class Ending:
-    """Ends the gateway as a signal would: calls under way may end, and its guardian gives clients' files back.
+class GatewayShutdown:
+    """Ends the gateway as a signal would: calls under way may end, and its guardian restores clients' files.
 
     :param stop: has the service stopped, and the process end then.
     """
@@ -29,10 +29,10 @@ class Ending:
     _has_begun: bool = field(default=False, init=False)
 
     def begin(self) -> str:
-        """Have it end soon; whether that was news."""
+        """End the gateway soon; return whether that had begun already."""
         if self._has_begun or not self._switchboard.is_open:
             return ALREADY
         self._has_begun = True
-        self.log.info("the gateway ends, because somebody has asked for it", event="service.ending")
+        self.log.info("the gateway ends on request", event="service.ending")
         self._clock.callLater(SOON_S, self._stop)
         return BEGUN

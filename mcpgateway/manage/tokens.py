@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from mcpgateway.config.edit.edits import Put
 from mcpgateway.errors import ConfigError, GatewayError, InvalidParams, NotThere
 from mcpgateway.manage.config_edits import set_in_config
-from mcpgateway.manage.credentials import Bearers
+from mcpgateway.manage.credentials import CredentialStore
 from mcpgateway.manage.reload import Reload
 from mcpgateway.policy import agent_tokens, permissions
 from mcpgateway.policy.agent_tokens import AgentToken
@@ -25,16 +25,16 @@ REQUIRED, FREE = "bearer-required", ""
 ROAD = ("gateway", "auth_mcp_transport")
 
 
-class NotKept(GatewayError):
-    """What was to be kept could not be written; nothing has changed."""
+class TokenNotSaved(GatewayError):
+    """A token could not be saved; nothing has changed."""
 
 
 def _unlearnt(tokens: Iterable[str]) -> None:
-    """Nobody keeps them from being shown."""
+    """Hide no texts."""
 
 
 @define(eq=False)
-class Issuing:
+class TokenIssuer:
     """Manages the tokens of the gateway itself, and those of agents.
 
     :ivar learn: told of every token that is made, so that it is shown in no log.
@@ -42,13 +42,13 @@ class Issuing:
 
     log = Logger()
 
-    _bearers: Bearers
+    _bearers: CredentialStore
     _files: TokenFiles
     _reload: Reload = field(repr=False)
     learn: Callable[[Iterable[str]], None] = field(default=_unlearnt, repr=False)
 
     def listed(self) -> list[dict[str, Any]]:
-        """What is to be told of the tokens of agents, the latest first."""
+        """List the tokens of agents, the latest first, without their secrets."""
         now = self._bearers.seconds()
         return [each.shown(now) for each in sorted(self._bearers.agents, key=lambda each: -each.created)]
 
@@ -135,7 +135,7 @@ class Issuing:
             try:
                 made = self._files.renew(OWN[each])
             except ConfigError as why:
-                raise NotKept(why.message, "see to the disk and the rights of the home") from why
+                raise TokenNotSaved(why.message, "see to the disk and the rights of the home") from why
             self.learn((made,))
             if each == "auth":
                 self._bearers.renew(bearer=made)
@@ -158,5 +158,5 @@ class Issuing:
         try:
             self._files.keep(tokens)
         except ConfigError as why:
-            raise NotKept(why.message, "see to the disk and the rights of the home") from why
+            raise TokenNotSaved(why.message, "see to the disk and the rights of the home") from why
         self._bearers.admit_agents(tokens)

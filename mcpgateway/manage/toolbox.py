@@ -1,7 +1,7 @@
 """All servers' tools for those who are no MCP clients: found, described, called, by way of the view of all servers.
 
-Everything is asked in a `Visit`, so that whoever calls a tool from here is a client as any other: what may be seen and
-called, how children are shared and how results are kept is the same.
+Each question is asked through an `InternalClient`, so a caller from here is a client as any other: the same scopes,
+shared children and kept results.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mcpgateway.errors import (
     UnknownServer,
 )
 from mcpgateway.hub.dispatch import Switchboard
-from mcpgateway.manage.internal_client import Refusal, Visit
+from mcpgateway.manage.internal_client import InternalClient, RefusedRequest
 from mcpgateway.observe.roster import named
 from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope
@@ -53,23 +53,23 @@ LISTING_S = 30.0  # servers that were never asked for their tools are asked now,
 
 
 T = TypeVar("T")
-Work = Callable[["Visit"], Coroutine[Any, Any, T]]
+Work = Callable[["InternalClient"], Coroutine[Any, Any, T]]
 
 
 class ToolboxCaller(Protocol):
-    """Who asks.
+    """The caller of a tool.
 
-    :ivar principal: as whom.
-    :ivar is_admin: and whether that is an administrator.
+    :ivar principal: the caller's name.
+    :ivar is_admin: whether the caller is an administrator.
     """
 
     @property
     def principal(self) -> str:
-        """Who calls."""
+        """The caller's name."""
 
     @property
     def is_admin(self) -> bool:
-        """Whether that is an administrator."""
+        """Whether the caller is an administrator."""
 
     def placed(self, server: ServerSpec) -> Deferred[ServerSpec]:
         """The variant of a server or view for where the caller works.
@@ -95,13 +95,13 @@ class ToolList:
     missing: Mapping[str, str]
 
 
-class Failed(BackendError):
+class OwnToolFailed(BackendError):
     """One of the gateway's own tools has failed; its words say why."""
 
 
 @define(eq=False)
 class Toolbox:
-    """What can be asked."""
+    """Lists, describes and calls tools."""
 
     _switchboard: Switchboard = field(repr=False)
     _clock: IReactorTime = field(repr=False)
@@ -113,7 +113,7 @@ class Toolbox:
         """
         await self._check_listed(server, caller)
 
-        async def listed(visit: Visit) -> ToolList:
+        async def listed(visit: InternalClient) -> ToolList:
             """List them, and say which are missing."""
             found = await self._listed(visit, server)
             views = self._switchboard.board
@@ -121,8 +121,8 @@ class Toolbox:
 
         return await self._visit(FULL, caller, LISTING_S, listed)
 
-    async def _listed(self, visit: Visit, server: str) -> list[dict[str, Any]]:
-        whole = {"shield": "off"}  # who reads this is a program
+    async def _listed(self, visit: InternalClient, server: str) -> list[dict[str, Any]]:
+        whole = {"shield": "off"}  # a program reads it
         found = await self._own(visit, "list_tools", {"server": server, **whole} if server else whole)
         return [
             {
@@ -138,7 +138,7 @@ class Toolbox:
     async def search(
         self, caller: ToolboxCaller, query: str, limit: int, server: str = ""
     ) -> list[dict[str, Any]]:
-        """The tools that fit best to what somebody wants to do, best first, each with its score.
+        """Search tools by a description of a task; the best first, each with its score.
 
         :raise GatewayError: there is no such server, it is switched off, or the search failed.
         """
@@ -150,7 +150,7 @@ class Toolbox:
             **({"server": server} if server else {}),
         }
 
-        async def found(visit: Visit) -> list[dict[str, Any]]:
+        async def found(visit: InternalClient) -> list[dict[str, Any]]:
             """Search, and look up what was found."""
             hits = (await self._own(visit, "search", asked))["results"]
             known = {each["name"]: each for each in await self._listed(visit, "")}
@@ -166,10 +166,10 @@ class Toolbox:
         """
         return await self._visit(FULL, caller, LISTING_S, lambda visit: self._described(visit, identifier))
 
-    async def _described(self, visit: Visit, identifier: str) -> Any:
+    async def _described(self, visit: InternalClient, identifier: str) -> Any:
         try:
             return await self._own(visit, "describe", {"id": identifier})
-        except Failed as why:
+        except OwnToolFailed as why:
             raise NotThere(why.message, why.hint, why.data) from None
 
     async def result(self, caller: ToolboxCaller, ref: str, query: Mapping[str, Any]) -> Any:
@@ -179,11 +179,11 @@ class Toolbox:
         :raise InvalidParams: the part cannot be found out.
         """
 
-        async def kept(visit: Visit) -> Any:
+        async def kept(visit: InternalClient) -> Any:
             """Ask for the part."""
             try:
                 return await self._own(visit, "get_result", {**query, "ref": ref})
-            except Failed as why:
+            except OwnToolFailed as why:
                 is_unknown = "not found" in why.message
                 error = NotThere if is_unknown else InvalidParams
                 raise error(why.message, why.hint) from None
@@ -201,7 +201,7 @@ class Toolbox:
         spec = await self._served(caller, server)
         params = {"name": tool, "arguments": arguments}
 
-        async def called(visit: Visit) -> Raw:
+        async def called(visit: InternalClient) -> Raw:
             """Call it."""
             return await self._called(visit, params)
 
@@ -220,7 +220,7 @@ class Toolbox:
             return await self.call(caller, server, tool, arguments, limit_s)
         params = {"name": f"{OWN}_{tool}", "arguments": arguments}
 
-        async def called(visit: Visit) -> Raw:
+        async def called(visit: InternalClient) -> Raw:
             """Call it."""
             return await visit.ask("tools/call", params)
 
@@ -234,10 +234,10 @@ class Toolbox:
                 return server, tool
         return None
 
-    async def _called(self, visit: Visit, params: Mapping[str, Any]) -> Raw:
+    async def _called(self, visit: InternalClient, params: Mapping[str, Any]) -> Raw:
         try:
             result = await visit.ask("tools/call", params)
-        except Refusal as why:
+        except RefusedRequest as why:
             await self._check(visit, params["name"])
             error = InvalidParams if why.number == InvalidParams.code else BackendError
             raise error(why.message) from None
@@ -245,7 +245,7 @@ class Toolbox:
             await self._check(visit, params["name"])
         return result
 
-    async def _check(self, visit: Visit, tool: str) -> None:
+    async def _check(self, visit: InternalClient, tool: str) -> None:
         """See whether the tool is there at all; what a server says of one that is not differs from server to server."""
         try:
             entries = await visit.list("tools/list", "tools")
@@ -272,13 +272,13 @@ class Toolbox:
     def server(self, name: str, caller: ToolboxCaller | None = None) -> ServerSpec:
         """The server of that name.
 
-        :param caller: None where whoever asks may use all of them.
+        :param caller: None where all servers may be used.
 
         :raise UnknownServer: there is none that the caller may use.
         """
         known = self._switchboard.servers
         if caller is not None and (scope := self._switchboard.permits.of(caller.principal)) is not None:
-            # Where he works is seen when it is used; until then he is not told what projects have.
+            # The caller's directory is checked at the call; until then servers of projects are not named.
             known = {
                 each: spec
                 for each, spec in known.items()
@@ -292,7 +292,7 @@ class Toolbox:
             await self._switchboard.board.catch_up()
 
     async def _check_listed(self, name: str, caller: ToolboxCaller) -> None:
-        # Views do not have what is switched off; whoever names it is to hear that, and not that nobody knows it.
+        # Views leave out disabled servers; a caller that names one is told that it is disabled, not that it is unknown.
         if name:
             await self._catch_up(name)
         if not name:
@@ -303,15 +303,15 @@ class Toolbox:
         if not self._switchboard.board.is_on(server):
             raise Conflict(f"{name} is disabled", f"mcpgateway servers enable {name}")
 
-    async def _own(self, visit: Visit, tool: str, arguments: Mapping[str, Any]) -> Any:
-        """What one of the gateway's own tools says, whose words are JSON."""
+    async def _own(self, visit: InternalClient, tool: str, arguments: Mapping[str, Any]) -> Any:
+        """Call one of the gateway's own tools, and return the JSON of its text."""
         params = {"name": f"{OWN}_{tool}", "arguments": arguments}
         result = await visit.ask("tools/call", params, counts=False)
         value = _said(result)
         if is_error(result):
             said = value if isinstance(value, dict) else {}
             message, hint = said.pop("error", f"{tool} has failed"), said.pop("hint", "")
-            raise Failed(str(message), in_shell(str(hint)), said or None)
+            raise OwnToolFailed(str(message), in_shell(str(hint)), said or None)
         return value
 
     async def _visit(self, spec: ServerSpec, caller: ToolboxCaller, limit_s: float, work: Work[T]) -> T:
@@ -327,11 +327,11 @@ class Toolbox:
         if spec.view:
             spec = self._switchboard.current(spec)
         placed, is_admin = await caller.placed(spec), caller.is_admin
-        visit = await Visit.begin(self._switchboard, placed, caller.principal, is_admin=is_admin)
+        visit = await InternalClient.begin(self._switchboard, placed, caller.principal, is_admin=is_admin)
         try:
             return await work(visit)
         finally:
-            visit.end("it was for one question")
+            visit.end("it was for one request")
 
 
 def in_shell(hint: str) -> str:

@@ -1,4 +1,4 @@
-"""For how long nobody has used the gateway."""
+"""How long the gateway has been idle."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def _is_not() -> bool:
 
 
 @define(eq=False)
-class Vacancy:
-    """Counts seconds without use.
+class IdleTime:
+    """Counts the seconds in which the gateway is idle.
 
     A session, a stream and a call are use for as long as they last; a call that came and went between two looks was use
     as well, and is seen by the number of requests that servers have been sent.
 
-    :param is_heard: whether somebody listens to no server alone.
+    :param is_heard: whether a stream is open that belongs to no single server.
     """
 
     _switchboard: Switchboard
@@ -29,7 +29,7 @@ class Vacancy:
     _requests: int = -1
 
     def tick(self) -> int:
-        """A second has passed; for how many now nobody has used it."""
+        """Count a second, and return for how many the gateway has been idle."""
         requests = sum(slot.requests for slot in self._switchboard.pool)
         is_used = requests != self._requests or self._is_used()
         self._requests = requests
@@ -46,5 +46,5 @@ class Vacancy:
         )
 
     def begin(self) -> None:
-        """Count anew."""
+        """Count from zero."""
         self._ticks = 0

@@ -7,7 +7,7 @@ No arguments and no answers: those are in the flight recorder, for a while (`mcp
 
 # Note [Off the road]
 On the road of a call one tuple is kept.  It becomes a line of JSON when a second has passed, or when so many wait that
-the next would make somebody wait.  Where lines cannot be written, they are counted and dropped.
+the next would make a call wait.  Where lines cannot be written, they are counted and dropped.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class ActivityRecord(msgspec.Struct, omit_defaults=True, gc=False):
     :ivar id: the gateway's own id of it, which is that of its span.
     :ivar request: the client's id of it.
     :ivar number: the id that its server has seen, as in the flight recorder; 0 where it was never sent.
-    :ivar session: what stands for the id of its session, which is nobody's business.
+    :ivar session: a digest that stands for the id of its session, which is secret.
     :ivar parent: the client's span.
     """
 
@@ -69,7 +69,7 @@ class ActivityRecord(msgspec.Struct, omit_defaults=True, gc=False):
     parent: str = ""
 
 
-class Managed(msgspec.Struct, omit_defaults=True, gc=False):
+class ManagementRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """One request to the gateway itself, as it is written down."""
 
     at: str
@@ -113,7 +113,7 @@ class ActivityLog:
     dropped: int = 0
     _is_failing: bool = False
     _ended: list[tuple[Any, ...]] = field(factory=list, init=False, repr=False)
-    _done: list[ActivityRecord | Managed] = field(factory=list, init=False, repr=False)
+    _done: list[ActivityRecord | ManagementRecord] = field(factory=list, init=False, repr=False)
 
     def ended(self, call: Request, row: Row, spent_s: float, outcome: str, said: Any) -> None:
         """A call has ended; see Note [Off the road]."""
@@ -159,7 +159,7 @@ class ActivityLog:
         """Something was asked of the gateway itself; the id under which that is written down."""
         identifier = self._new_id()
         self._done.append(
-            Managed(
+            ManagementRecord(
                 written(self._now()),
                 identifier,
                 "management",
@@ -226,7 +226,7 @@ class ActivityLog:
         return record
 
     def _shown(self, text: str, names: dict[str, str]) -> str:
-        # Whoever calls chooses these; few are long or no numbers, and of those most are the same.
+        # Callers choose these; few are long or no numbers, and of those most are the same.
         if len(text) < SHORTEST or (text.isdecimal() and len(text) <= NUMBER_DIGITS):
             return text
         found = names.get(text)

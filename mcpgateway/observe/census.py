@@ -36,9 +36,9 @@ class Census:
     :ivar started_at: seconds since the epoch.
     :ivar auth: whether clients of this machine need a token: for everything, for changes, or for nothing.
     :ivar config: what is to be said of the configuration.
-    :ivar clients: the clients' files that lead here.
+    :ivar clients: the clients' files that use the gateway.
     :ivar is_disabled: whether the whole gateway is switched off softly.
-    :ivar saved: the tokens that models were spared; empty where nobody has used a view since the gateway runs.
+    :ivar saved: the tokens that models were spared; empty where no view was used since the gateway runs.
     :ivar faults: what is wrong with the gateway as a whole.
     """
 
@@ -61,7 +61,7 @@ class Census:
     def health(self, principal: str = LOCAL) -> dict[str, Any]:
         """The union of the seeds' bodies: S003's and S004's numbers, and every server in ``backends``.
 
-        :param principal: who asks; where the gateway's own user signs in is nobody else's business.
+        :param principal: the caller; only the gateway's own user is told where that user signs in.
         """
         is_user = not is_client(principal)
         slots = self._slots()
@@ -98,7 +98,7 @@ class Census:
         }
 
     def alive(self) -> dict[str, Any]:
-        """That the gateway answers, and by what the causes are called for which not all is well."""
+        """Return that the gateway answers, and the names of all present problems."""
         faults = self.faults()
         named = {"problems": [each.code for each in faults]} if faults else {}
         return {"status": self._status(faults), **named}
@@ -114,7 +114,7 @@ class Census:
         return self._backend(server, slots) | self._way(server)
 
     def _way(self, server: ServerSpec) -> dict[str, Any]:
-        # Whole: elsewhere queries are masked, and this one leads nowhere without its own.
+        # Whole: elsewhere queries are masked, and this URL does not work without its own.
         question = self.lives.question(server)
         return {"login_url": question.url} if question is not None else {}
 
@@ -147,7 +147,7 @@ class Census:
         }
 
     def _speaks(self, server: ServerSpec) -> dict[str, bool | None]:
-        # None: nobody has come for whom it matters.
+        # None: no client has come for which it matters.
         known = self.switchboard.eras.known(server)
         return {era.value: known.speaks(era) for era in Era}
 

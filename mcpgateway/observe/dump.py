@@ -1,4 +1,4 @@
-"""All that the gateway is doing, in one answer, for whoever looks for a fault: bounded, and without secret values.
+"""The whole state of the gateway in one answer, to find faults by: bounded, and without secret values.
 
 What users and clients have sent is not in it: of a call its method, of a session its handle
 (`mcpgateway.observe.sessions`), of the configuration the names in it.
@@ -28,7 +28,7 @@ from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.hub.health.instance import Instance
 from mcpgateway.hub.sessions import handle
 from mcpgateway.hub.slot import Slot
-from mcpgateway.observe.sessions import SessionBook
+from mcpgateway.observe.sessions import SessionDirectory
 from mcpgateway.policy import urls
 from mcpgateway.system.process.memory import resident_bytes
 
@@ -47,7 +47,7 @@ class Dump:
     """
 
     switchboard: Switchboard = field(repr=False)
-    book: SessionBook = field(repr=False)
+    book: SessionDirectory = field(repr=False)
     reactor: Any = field(repr=False)
     settings: Callable[[], Settings] = field(repr=False)
     connections: Callable[[], Collection[Any]] = field(default=tuple, repr=False)
@@ -55,7 +55,7 @@ class Dump:
     control: Callable[[], Mapping[str, int]] = field(default=dict, repr=False)
 
     def told(self) -> dict[str, Any]:
-        """All of it."""
+        """Return the whole state."""
         found = {
             "gateway": self._gateway(),
             "memory": _memory(),

@@ -1,4 +1,4 @@
-"""What is told to whoever follows: entries in their order, the last of them kept for those who come later."""
+"""A feed of entries in their order; the latest are kept for followers that come later."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from attrs import define, field, frozen
 class FeedEntry:
     """One thing that has happened.
 
-    :ivar identifier: what names it to whoever has followed so far; later ones of a feed are greater.
+    :ivar identifier: names the entry, so that a follower can resume behind it; later ones of a feed are greater.
     :ivar text: one line.
     :ivar kind: what kind of thing; empty where there is only one.
     :ivar server: whose it is; empty for the gateway's own.
@@ -26,17 +26,17 @@ class FeedEntry:
 
 
 class Follower(Protocol):
-    """Who follows; it is told at once and must not wait for anybody."""
+    """A follower of a feed; it is called at once and must not wait."""
 
     def told(self, entry: FeedEntry) -> None:
-        """There is another."""
+        """Take a new entry."""
 
     def ended(self) -> None:
         """There will be no more."""
 
 
 @define(eq=False)
-class Chronicle:
+class EventHistory:
     """Entries, told to all who follow.
 
     :ivar kept: the last of them.

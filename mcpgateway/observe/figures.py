@@ -1,7 +1,7 @@
-"""What is told of the numbers: to dashboards in S000's shape, to scripts in S003's.
+"""The numbers of the gateway: for dashboards in S000's shape, for scripts in S003's.
 
 Calls are counted in `mcpgateway.hub.meters`, lives in `mcpgateway.hub.health.health`; here they are only brought
-together, when somebody asks.
+together, on request.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FAILING = frozenset((HealthState.ERROR, HealthState.RESTARTING, HealthState.UNR
 
 
 @define(eq=False)
-class Figures:
+class ServerFigures:
     """Numbers of the gateway, its servers and their tools."""
 
     meters: Meters
@@ -45,7 +45,7 @@ class Figures:
     # S000: GET /api/health/stats
 
     def stats(self) -> dict[str, Any]:
-        """All that S000's dashboard is made of."""
+        """Return the data of S000's dashboard."""
         census, asked = self.census, totals(self.meters.rows)
         living = lives(census.switchboard, census.lives)
         return {
@@ -56,7 +56,7 @@ class Figures:
             "totalCallErrors": asked.call_errors,
             "toolStats": self._tool_stats(),
             "activeConnections": sum(each.running for each in living),
-            # Theirs looks for another program at a fixed port; this gateway asks nobody of its own accord.
+            # S000 looks for another program at a fixed port; this gateway asks no program of its own accord.
             "memoryServiceHealthy": False,
             "servers": [self._server(each) for each in living],
             "sessions": self._sessions(),
@@ -136,7 +136,7 @@ class Figures:
     # S003: GET /api/v1/metrics
 
     def metrics(self) -> dict[str, Any]:
-        """What S003 tells of the lives of servers, and what their tools cost a model."""
+        """Return S003's numbers on servers, and the cost of their tools for a model."""
         board = self.census.switchboard
         cost = self.cost(board.servers.values())
         return {
@@ -152,7 +152,7 @@ class Figures:
         }
 
     def cost(self, servers: Iterable[ServerSpec]) -> Cost:
-        """What all tools would cost a model that is told of them, as far as they are known."""
+        """Return the tokens of all known tools' definitions."""
         costs = [self._cost(each) for each in servers]
         return Cost(
             sum(each.tools for each in costs),

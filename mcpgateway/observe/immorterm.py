@@ -1,4 +1,4 @@
-"""What immorterm-mcp-gateway calls clients, and how it shows one whose file uses the gateway."""
+"""The names of clients in immorterm-mcp-gateway, and its shape of an enrolled client."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NAMES = {theirs: ours for ours, theirs in TOOLS.items()}
 
 
 def client(file: ClientFile) -> dict[str, Any]:
-    """One entry of its ``clients``; ``registeredAt`` is in milliseconds since the epoch, 0 where nobody knows."""
+    """Return an entry of its ``clients``; ``registeredAt`` is in milliseconds since the epoch, 0 where unknown."""
     return {
         "tool": TOOLS.get(file.client, file.client),
         "configPath": file.path,

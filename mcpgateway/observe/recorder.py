@@ -16,7 +16,7 @@ from mcpgateway.backends.tape import PIECE, Line, Tapes
 from mcpgateway.hub.health.history import Happening, Histories
 from mcpgateway.policy.secrets.scrubbing import scrubbed
 
-AT_ONCE = 25  # lines, so that nobody else waits
+AT_ONCE = 25  # lines, so that no other client waits
 DOUBTFUL = 1024  # bytes before the end of what was cut: half a secret is not found
 
 
@@ -33,7 +33,7 @@ class Recording:
     redact: Callable[[str], str]
 
     async def export(self, name: str, most: int | None = None) -> list[dict[str, Any]]:
-        """All that is kept of a server, the oldest first; nothing of one that is not known.
+        """Return the recorded lines of a server, the oldest first; none of an unknown one.
 
         :param most: only so many of the latest lines.
         """

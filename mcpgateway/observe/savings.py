@@ -1,4 +1,4 @@
-"""What sharing has saved: processes, memory and tokens.
+"""The savings by sharing: processes, memory and tokens.
 
 # Note [What it is compared with]
 Without the gateway each client starts its own child of each server that it uses.  So a server that runs as programs of
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 MB = 2**20
 LOOK_TICKS = 60
-WEIGH_TICKS = 30  # while somebody scrapes
-WANTED_TICKS = 300  # after that it seems that nobody does any more
+WEIGH_TICKS = 30  # while metrics are scraped
+WANTED_TICKS = 300  # after that they are taken for not scraped any more
 
 Weigh = Callable[[Collection[int]], Mapping[int, int]]
 """The bytes that each of some children's process trees takes, as far as that can be told."""
 
 
 @define(eq=False)
-class Weights:
-    """What children weigh, looked at now and then for those who must not wait for it.
+class TokenWeights:
+    """The memory of children, measured now and then for readers that must not wait for it.
 
     :ivar weigh: goes through all processes of the machine.
     """
@@ -44,14 +44,14 @@ class Weights:
     _left: int = field(default=0, init=False)
 
     def latest(self) -> Mapping[int, int]:
-        """What they weighed when they were last looked at; has them looked at for a while."""
+        """Return the last measurement, and keep measuring for a while."""
         if not self._left:
             self._sizes = {}
         self._left = WANTED_TICKS
         return self._sizes
 
     def now(self, pids: Collection[int]) -> Mapping[int, int]:
-        """What some of them weigh at this moment."""
+        """Measure the memory of some children now."""
         return self.weigh(pids) if pids else {}
 
     def tick(self) -> None:
@@ -64,7 +64,7 @@ class Weights:
 
 @frozen
 class ServerSavings:
-    """What sharing one server saves at this moment.
+    """The savings by sharing one server.
 
     :ivar without: how many processes there would be without the gateway.
     :ivar running: how many there are.
@@ -106,7 +106,7 @@ class Savings:
 
     _switchboard: Switchboard
     _health: Health
-    weights: Weights
+    weights: TokenWeights
     usage: Callable[[], Usage | None]
     _process_s: int = field(default=0, init=False)
 
@@ -117,11 +117,11 @@ class Savings:
             self._process_s += LOOK_TICKS * sum(each.saved for each in self.entries({}))
 
     def entries(self, sizes: Mapping[int, int]) -> list[ServerSavings]:
-        """What each server saves at this moment."""
+        """Return the savings of each server."""
         return [entry_of(each, sizes) for each in lives(self._switchboard, self._health)]
 
     def shown(self) -> dict[str, Any]:
-        """All of it."""
+        """Return the savings of all servers together."""
         pids = {pid for slot in self._switchboard.pool for pid in slot.pids}
         entries = self.entries(self.weights.now(pids))
         own, running = resident_bytes(), sum(each.size for each in entries)

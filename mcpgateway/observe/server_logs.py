@@ -22,7 +22,7 @@ from twisted.logger import Logger
 
 from mcpgateway.errors import ConfigError
 from mcpgateway.escaping import one_line
-from mcpgateway.observe.event_feed import Chronicle, FeedEntry, Follower
+from mcpgateway.observe.event_feed import EventHistory, FeedEntry, Follower
 from mcpgateway.policy.secrets.redaction import LONGEST, Redactor, is_telling
 from mcpgateway.policy.secrets.shapes import without
 
@@ -51,7 +51,7 @@ class LogFile(Protocol):
 
 
 class StderrLines:
-    """What one child writes to its stderr, taken apart into lines."""
+    """The stderr of one child, split into lines."""
 
     __slots__ = ("_hidden", "_log", "_rest")
 
@@ -61,7 +61,7 @@ class StderrLines:
         self._rest = b""
 
     def heard(self, data: bytes) -> None:
-        """There is more of it."""
+        """Take a chunk of stderr."""
         *lines, rest = data.split(b"\n")
         if lines:
             lines[0] = self._rest + lines[0]
@@ -71,7 +71,7 @@ class StderrLines:
             self._rest += rest[: LINE_BYTES - len(self._rest)]
 
     def ended(self) -> None:
-        """That was all; a last line may have no end."""
+        """Take the end of stderr; the last line may have no line end."""
         if self._rest:
             rest, self._rest = self._rest, b""
             self._tell([rest])
@@ -95,7 +95,7 @@ class ServerLog:
     _file: LogFile = field(repr=False)
     _redactor: Redactor = field(repr=False)
     _clock: Any = field(repr=False)
-    _chronicle: Chronicle = field(init=False, repr=False)
+    _chronicle: EventHistory = field(init=False, repr=False)
     _queue: deque[tuple[str, bytes]] = field(init=False, factory=deque, repr=False)
     _queued: int = field(init=False, default=0)
     _left_out: int = field(init=False, default=0)
@@ -104,7 +104,7 @@ class ServerLog:
     _is_broken: bool = field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
-        self._chronicle = Chronicle(HISTORY, UNWRITTEN_CHARS)
+        self._chronicle = EventHistory(HISTORY, UNWRITTEN_CHARS)
 
     def queue(self, source: str, lines: list[bytes]) -> None:
         """Lines of the server's own; see Note [A server that floods us]."""
@@ -192,7 +192,7 @@ class ServerLog:
         return self._chronicle.follow(follower)
 
     def close(self) -> None:
-        """Nobody needs it any more; whoever follows is told so."""
+        """Close the log, and tell its followers."""
         self.settle()
         self._chronicle.close()
 
@@ -228,7 +228,7 @@ class ServerLogs:
         return iter(tuple(self._logs.values()))
 
     def hearing(self, server: str, secrets: tuple[str, ...] = ()) -> StderrLines:
-        """What takes the stderr of a new child of a server.
+        """Return the receiver for the stderr of a new child of a server.
 
         :param secrets: what this child was given.
         """

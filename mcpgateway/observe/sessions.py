@@ -24,8 +24,8 @@ ID_LIMIT = 512  # bytes
 
 
 @frozen
-class Ended:
-    """What has become of an order to end sessions.
+class EndedSession:
+    """The outcome of a request to end sessions.
 
     :ivar sessions: how many have ended.
     :ivar killed: how many processes were stopped with them.
@@ -36,7 +36,7 @@ class Ended:
 
 
 @frozen
-class SessionBook:
+class SessionDirectory:
     """Tells of the sessions in use, and ends them.
 
     :ivar wall: seconds since the epoch.
@@ -94,15 +94,15 @@ class SessionBook:
             "children": [pid for each in own if each.slot is not None for pid in each.slot.pids],
         }
 
-    def end(self, name: str) -> Ended:
+    def end(self, name: str) -> EndedSession:
         """End a session, by its handle or its id; an id that is not in use is good for nothing afterwards."""
         found = self._find(name)
         if found is not None:
-            return self._end([found], "somebody asked for it")
+            return self._end([found], "it was ended on request")
         identifier = name.encode(errors="replace")
         if len(identifier) <= ID_LIMIT:
             self.switchboard.sessions.forget_parked(identifier)
-        return Ended()
+        return EndedSession()
 
     def _find(self, name: str) -> Session | None:
         sessions = self.switchboard.sessions
@@ -110,17 +110,17 @@ class SessionBook:
             return next((each for each in sessions if handle(each.id) == name), None)
         return sessions.named(name.encode(errors="replace"))
 
-    def end_owned_by(self, pid: int) -> Ended:
+    def end_owned_by(self, pid: int) -> EndedSession:
         """End all sessions of a process."""
         return self._end(self.switchboard.sessions.owned_by(pid), "its owner was ended")
 
-    def end_all(self) -> Ended:
+    def end_all(self) -> EndedSession:
         """End all sessions in use."""
-        return self._end(self.switchboard.sessions, "somebody asked for all of them")
+        return self._end(self.switchboard.sessions, "all sessions were ended on request")
 
-    def _end(self, sessions: Iterable[Session], why: str) -> Ended:
+    def _end(self, sessions: Iterable[Session], why: str) -> EndedSession:
         killed = [self.switchboard.end(each, why) for each in list(sessions)]
-        return Ended(len(killed), sum(killed))
+        return EndedSession(len(killed), sum(killed))
 
 
 def _servers(session: Session) -> list[str]:

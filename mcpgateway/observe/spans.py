@@ -1,7 +1,7 @@
 """Export the spans of calls: OTLP over HTTP, with JSON as its encoding (OpenTelemetry protocol 1.x).
 
-Spans wait in a queue with a bound and are sent a batch at a time, never two at once.  Where nobody takes them they
-wait, ever longer, and the oldest give way: calls never wait for whoever collects spans.
+Spans wait in a queue with a bound and are sent a batch at a time, never two at once.  Where the collector does not take
+them they wait, ever longer, and the oldest are dropped: calls never wait for the collector.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ def headers_of(text: str) -> dict[str, str]:
 
 @define(eq=False)
 class Spans:
-    """Sends spans of calls to whoever collects them.
+    """Sends spans of calls to a collector.
 
     :param send: posts a body; fires with the status of the answer.
     :param now: seconds since the epoch.
     :param redact: takes out of a text whatever is secret.
-    :ivar dropped: how many spans nobody took.
+    :ivar dropped: how many spans were dropped.
     """
 
     log = Logger()

@@ -1,4 +1,4 @@
-"""What was asked of servers in each minute of the last day.
+"""The requests to servers in each minute of the last day.
 
 Nothing is counted here with a request: once a minute it is looked at by how much the counts have grown.  Minutes in
 which nothing happened take no room.
@@ -21,7 +21,7 @@ MINUTE_S = 60
 
 @frozen
 class _Counts:
-    """All that was asked until some moment.
+    """The counts of requests until some moment.
 
     :ivar by_server: the number of requests of each server, by its place.
     """
@@ -34,7 +34,7 @@ class _Counts:
 
 @frozen
 class _Minute:
-    """What was asked in one minute.
+    """The requests in one minute.
 
     :ivar at: its number since the epoch.
     :ivar shares: the place of each server that was asked, and how often it was, in turns.

@@ -2,7 +2,7 @@
 
 A client says in ``params._meta`` which trace a request belongs to, or in the headers of its HTTP request.  The server
 is told in ``_meta``: the same, unless spans are exported from here, because then the gateway's own span stands between
-the two.  Where nobody has said anything, a trace is begun if that is wanted.
+the two.  Where the caller names no trace, one is begun if that is wanted.
 """
 
 from __future__ import annotations

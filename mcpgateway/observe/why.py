@@ -71,7 +71,7 @@ class Diagnoser:
     redact: Callable[[str], str] = str
 
     def tell(self, name: str) -> dict[str, Any]:
-        """All that is to be said of a server.
+        """Diagnose a server.
 
         :raise UnknownServer: nothing is known of that name.
         """
@@ -274,7 +274,7 @@ class _Launched:
             return cls(server, history, launch.argv[0], "")
 
     def shown(self) -> dict[str, Any]:
-        """All of it, without secrets; of variables the names only."""
+        """Return the launch of a server without secrets; of variables the names only."""
         server, launch = self.server, self.history.launch
         made: dict[str, Any] = {}
         if where := _address(server):

@@ -1,4 +1,4 @@
-"""What the user has approved of, in one file of the home: files of repositories, each as it was then."""
+"""The user's approvals of repositories' files, each by its digest, in one file of the home."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def file_of(home: str) -> str:
 
 
 def target(path: str) -> str:
-    """The file that is meant by a path on a command line: a repository stands for the file in it.
+    """Return the file of a path on a command line: a repository stands for the file in it.
 
-    A file that is a link itself is meant as it lies in the repository, since there its servers are looked for.
+    A file that is a link itself counts as it lies in the repository, since there its servers are looked for.
     """
     if os.path.isdir(path):
         return os.path.join(os.path.realpath(path), REPOSITORY_FILE)
@@ -77,10 +77,10 @@ def as_it_is(path: str, data: bytes) -> tuple[bytes, frozenset[str]]:
 
 
 def read_repository(path: str, restored: Restored = as_it_is) -> Repository:
-    """What a repository's file defines; its digest is of the very bytes that this was read from.
+    """Read the servers of a repository's file, with the digest of the same bytes.
 
-    :param restored: what the file is without the gateway, and the titles of the entries that the gateway serves
-        already, which are left out.
+    :param restored: returns the file's bytes as if it were restored, and the titles of enrolled entries, which are
+        left out.
 
     :raise ConfigError: it cannot be read.
     :raise FileNotFoundError: there is none.
@@ -97,7 +97,7 @@ def read_repository(path: str, restored: Restored = as_it_is) -> Repository:
 
 
 def read(home: str) -> dict[str, str]:
-    """The digests that were approved of, by the real paths of the files.
+    """Return the approved digests, by the real paths of the files.
 
     :raise ConfigError: the file cannot be used.
     """
@@ -105,7 +105,7 @@ def read(home: str) -> dict[str, str]:
 
 
 def approve(home: str, path: str, digest: str, now: float) -> None:
-    """From now on a file is approved of as long as its bytes have this digest.
+    """Approve of a file as long as its bytes have this digest.
 
     :raise ConfigError: the digest is none, or the file of approvals cannot be used.
     """
@@ -122,7 +122,7 @@ def approve(home: str, path: str, digest: str, now: float) -> None:
 
 
 def revoke(home: str, path: str) -> bool:
-    """A file is approved of no more; false if it was not.
+    """Revoke the approval of a file; false if it had none.
 
     :raise ConfigError: the file of approvals cannot be used.
     """

@@ -52,7 +52,7 @@ class DaemonLocks:
         return other if other is not None and other.port == port and runs(other) else None
 
     def claim(self, server: str, port: int, transport: str) -> bool:
-        """Take the lock for whoever is about to start the server; false where somebody else holds it."""
+        """Take the lock to start a server; false where another process holds it."""
         path = self._path(server)
         try:
             # Between the look at a stale lock and its removal, another must not put a good one in its place.

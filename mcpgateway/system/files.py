@@ -87,7 +87,7 @@ def write_atomic(
 def make_home(path: str) -> None:
     """Make a directory that only its owner may enter, or repair the mode of one that is there.
 
-    :raise ConfigError: it cannot be made, is no directory, or belongs to somebody else.
+    :raise ConfigError: it cannot be made, is no directory, or belongs to another user.
     """
     try:
         os.makedirs(path, mode=0o700, exist_ok=True)

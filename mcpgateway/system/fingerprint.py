@@ -1,4 +1,4 @@
-"""What matters of a file that its owner writes all the time, so that the rest of it need not be read again.
+"""Fingerprints of the servers in a file that its client writes all the time, so that the rest need not be read again.
 
 Claude Code keeps its servers beside its history, and writes the file with every prompt.  To find that no server has
 changed takes a third of the time that reading it as a configuration takes, and leaves no garbage.
@@ -20,8 +20,8 @@ PROJECTS = "projects"
 FILE_LIMIT = 20 * 1_048_576
 
 
-class Essences:
-    """The files of which hardly anything matters, and what of them was seen last.
+class Fingerprints:
+    """The last fingerprints of files of which hardly anything concerns servers.
 
     :param paths: those files.
     """
@@ -31,7 +31,7 @@ class Essences:
         self._read = read
 
     def is_other(self, changed: Iterable[str]) -> bool:
-        """Whether anything that matters can be different in files that have changed."""
+        """Whether the servers can be different in files that have changed."""
         found = [self._is_other(each) for each in changed]
         return any(found)
 

@@ -132,7 +132,7 @@ def is_directory(path: str) -> bool:
 
 
 def names(directory: str) -> list[str]:
-    """What is in a directory, in order; nothing where it cannot be read, or is no directory of this user."""
+    """List a directory, in order; empty where it cannot be read, or is no directory of this user."""
     try:
         return sorted(os.listdir(directory)) if is_directory(directory) else []
     except OSError:
@@ -150,7 +150,7 @@ def remove(path: str) -> None:
 
 
 def refused(path: str, done: str, why: OSError | ValueError) -> ConfigError:
-    """What is said of a file that could not be used, and what to do.
+    """Return the error for a file that could not be used, with what to do.
 
     :param done: what was to be done with it, such as "written".
     """

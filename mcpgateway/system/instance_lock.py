@@ -1,4 +1,4 @@
-"""The claim to be the gateway of a home: a lock that lasts as long as the process, and what is said about it.
+"""The lock of a home: its holder is the home's one gateway, for as long as the process lives.
 
 `mcpgateway.shim.startup` starts gateways with the lock in their hands, and tells what its file says; one that was
 started otherwise takes it, and waits for it while another gateway of the home ends.
@@ -31,8 +31,8 @@ LOOK_S, ANSWER_S = 0.1, 1.0
 
 
 @define(eq=False)
-class Claim:
-    """What this process holds.
+class InstanceLock:
+    """The lock, as this process holds it.
 
     :ivar started_by: ``start`` where a person wants the gateway to stay, ``shim`` where a client's program found it
         away, and empty where it was started otherwise.
@@ -50,7 +50,7 @@ class Claim:
         environ: MutableMapping[str, str],
         socket_path: str = "",
         pause: Callable[[float], object] | None = None,
-    ) -> Claim:
+    ) -> InstanceLock:
         """Take over the lock that we were given, or take one when it is free; without locks there is no claim.
 
         :param socket_path: where a gateway of the home listens until it ends.
@@ -68,7 +68,7 @@ class Claim:
             except BlockingIOError:
                 # Others hold it for a moment, to see whether it is free.
                 if _listens(home, socket_path) or monotonic() > ends:
-                    raise ConfigError(_told(home)) from None
+                    raise ConfigError(_refusal(home)) from None
             pause(LOOK_S)
 
     @property
@@ -86,7 +86,7 @@ class Claim:
         return os.path.exists(os.path.join(self._home, WANTED))
 
     def is_stopped(self) -> bool:
-        """Whether a person has said ``mcpgateway stop``, which gives clients' files back, since this gateway began."""
+        """Whether a person has said ``mcpgateway stop``, which restores clients' files, since this gateway began."""
         try:
             text = home_files.read_text(os.path.join(self._home, STOPPED), RECORD_LIMIT)
         except (OSError, ConfigError):
@@ -94,12 +94,12 @@ class Claim:
         return text.isdigit() and int(text) >= self._began_ms
 
     def up(self) -> None:
-        """The gateway listens."""
+        """Record that the gateway listens."""
         tries = self._tries()
         self._write(UP, max(tries, 1))
 
     def ended(self) -> None:
-        """The gateway ends in order; whoever needs it may start it at once."""
+        """Record that the gateway ends in order, so that a shim may start it again at once."""
         self._write(ENDED, 0)
 
     def _tries(self) -> int:
@@ -170,7 +170,7 @@ def _pid(home: str) -> int:
     return 0
 
 
-def _told(home: str) -> str:
+def _refusal(home: str) -> str:
     pid = _pid(home)
     who = f"already running (pid {pid})" if pid else "already running"
     return f"the gateway of {home} is {who}; mcpgateway stop ends it"

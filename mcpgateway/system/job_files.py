@@ -1,4 +1,4 @@
-"""What has become of jobs, on disk: one file for each, which only the user may read.
+"""The records of jobs, on disk: one file for each, which only the user may read.
 
 Everything here blocks for as long as a small file takes.
 """
@@ -36,7 +36,7 @@ class JobFiles:
         return [name for each in found if _NAME.match(name := each.removesuffix(_SUFFIX)) and name != each]
 
     def read(self, name: str) -> bytes | None:
-        """What is on record of a job; None where there is nothing, or it cannot be read."""
+        """Return the record of a job; None where there is none, or it cannot be read."""
         if not _NAME.match(name):
             return None
         try:

@@ -1,7 +1,7 @@
 """The sessions on record, so that they outlive the gateway: one SQLite file.
 
 # Note [What a kill leaves]
-A change is handed to the operating system before anybody is told of it (write-ahead log, one transaction each, about
+A change is handed to the operating system before any client is told of it (write-ahead log, one transaction each, about
 45 µs), so a killed gateway has lost nothing.  Only checkpoints wait for the disk: when the power fails, the last
 seconds may be missing, and signed ids make up for that.
 
@@ -12,7 +12,7 @@ are written before the next one that can be, at `Journal.settle`, and at the end
 # Note [The floor]
 The records of ended sessions keep a signature alone from reviving one.  When there are too many of them the oldest go,
 and the floor rises: ids issued up to it are good only while they are on record themselves.  Where the records are lost
-and nothing can be read of them, the floor stays low: a session that was ended and comes back does no harm to anybody,
+and nothing can be read of them, the floor stays low: a session that was ended and comes back does no harm,
 and many clients cannot begin a new one when theirs is unknown.
 """
 
@@ -141,7 +141,7 @@ class Journal:
         return file
 
     def find(self, serial: bytes) -> SessionRecord | None:
-        """What is on record of a session."""
+        """Return the record of a session."""
         self.settle()
         return self._try(lambda: self._find(serial), None)
 
@@ -367,7 +367,7 @@ def _check(path: str) -> None:
 
 def _reader(path: str) -> sqlite3.Connection:
     _check(path)
-    # Whoever keeps the file locked has been waited for already.
+    # The program that keeps the file locked has been waited for already.
     return sqlite3.connect(f"file:{quote(path)}?mode=ro", timeout=BUSY_MS / 1000, uri=True)
 
 

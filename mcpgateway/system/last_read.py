@@ -11,7 +11,7 @@ PROJECTS = "projects"
 
 
 class LastRead:
-    """What was read last of each file: what concerns servers, since clients keep much else beside it."""
+    """The servers that were read last from each file."""
 
     def __init__(self) -> None:
         self._kept: dict[str, Document] = {}

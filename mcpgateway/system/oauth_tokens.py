@@ -17,7 +17,7 @@ FILE_LIMIT = 1_048_576
 SUFFIX = ".json"
 
 
-class Grants:
+class OAuthTokenFiles:
     """Files of mode 0600 in ``<home>/grants``."""
 
     log = Logger()
@@ -26,11 +26,11 @@ class Grants:
         self._folder = os.path.join(home, "grants")
 
     def read(self, key: str) -> dict[str, Any]:
-        """What is kept under a key; a file that cannot be read counts as none."""
+        """Return the tokens under a key; a file that cannot be read counts as none."""
         return self._read(self._path(key))
 
     def every(self) -> Iterator[dict[str, Any]]:
-        """All that is kept, but for what cannot be read."""
+        """Iterate over all readable files of tokens."""
         try:
             names = sorted(each for each in os.listdir(self._folder) if each.endswith(SUFFIX))
         except OSError:
@@ -49,7 +49,7 @@ class Grants:
         return found if isinstance(found, dict) else {}
 
     def write(self, key: str, value: dict[str, Any]) -> None:
-        """Keep something; where that fails it is only known until the gateway ends."""
+        """Save tokens; where that fails they are only known until the gateway ends."""
         try:
             home_files.make_directory(self._folder)
             home_files.keep(self._path(key), json.dumps(value, indent=1).encode())
@@ -57,7 +57,7 @@ class Grants:
             self.log.warn("a grant cannot be kept: {why}", event="grant.not_kept", why=why.message)
 
     def erase(self, key: str) -> None:
-        """Keep nothing under a key."""
+        """Erase the tokens under a key."""
         try:
             home_files.remove(self._path(key))
         except OSError as why:

@@ -1,4 +1,4 @@
-"""Whether secrets may be written into a file: it has to be the user's own, and nobody else's copy of it may exist.
+"""Whether secrets may be written into a file: only its user may own it, and no other user may have a copy.
 
 A link leads to a file that is kept elsewhere, mostly to be shared, and what lies in a repository is committed one day.
 """
@@ -19,7 +19,7 @@ GIT = ".git"
 
 
 def is_own(path: str) -> bool:
-    """Whether a file, or the one that would be there, is the user's own and nobody else's."""
+    """Whether a file, or the one that would be there, is the user's own."""
     return not foreign(path)
 
 
@@ -57,7 +57,7 @@ def check_takes(hidden: Iterable[Hidden], path: str, *, is_repository: bool = Fa
 def repository_of(path: str) -> str:
     """The root of the git repository that a file is in; "" where there is none.
 
-    A home of a gateway is nobody's repository, and neither is a user's home, whoever keeps its dot files in one.
+    A home of a gateway is no repository, and neither is a user's home, even with its dot files in one.
     """
     user = os.path.realpath(os.path.expanduser("~"))
     directory = os.path.dirname(os.path.realpath(path))

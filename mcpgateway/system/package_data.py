@@ -1,4 +1,4 @@
-"""What ships with the package as data: recipes of known servers, and what the gateway says of itself."""
+"""The package's own data: recipes of known servers, and topics of the gateway's documentation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def recipes() -> dict[str, Any]:
 
 
 def topics() -> str:
-    """What the gateway says of itself, topic by topic."""
+    """The documentation for models, topic by topic."""
     return _text("topics.md")
 
 

@@ -1,4 +1,4 @@
-"""What the programs of this floor print: each line stays one, and no terminal obeys what is in it."""
+"""Printing by programs: each line stays one, and a terminal obeys nothing in it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def put_text(text: str) -> None:
 
 
 def ask(question: str) -> str:
-    """What a person answers, without the blanks around it."""
+    """Ask the user, and return the answer without blanks around it."""
     sys.stdout.write(f"{escaping.one_line(question)} ")
     sys.stdout.flush()
     return sys.stdin.readline(16).strip()

@@ -1,4 +1,4 @@
-"""What servers have answered, on disk: one file for each server, a large one compressed (``zcat`` reads it).
+"""The recorded lists of servers, on disk: one file for each server, a large one compressed (``zcat`` reads it).
 
 Everything here blocks for as long as a small file takes, but for writing a large one, which a thread does.  A file
 that is lost costs one start of its server, so none is waited for until it is on the disk.
@@ -31,7 +31,7 @@ LEVEL = 1  # 50 MiB in half a second, to a tenth; the highest makes it half of t
 InThread = Callable[..., Deferred[Any]]
 
 
-class Catalogs:
+class RecordedListFiles:
     """The files of one home; what cannot be read is as good as absent, and the log says so.
 
     :param in_thread: does work that blocks; None where it may.
@@ -52,7 +52,7 @@ class Catalogs:
         return os.path.join(self._directory, f"{quote(name, safe='')}.json")
 
     def read(self, name: str) -> Catalog:
-        """What is on record of a server."""
+        """Return the recorded lists of a server."""
         path = self._path(name)
         try:
             found = recorded_answers.read(self._writing.get(name) or _read(path))

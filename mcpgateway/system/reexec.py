@@ -1,8 +1,8 @@
 """Begin anew in the same process: the program is executed again, with what is to stay open in its hands.
 
 # Note [What is handed over]
-The process keeps its number, so whoever has started it and waits for it notices nothing.  The listening sockets stay
-open: who connects meanwhile waits in the kernel's queue.  So do connections whose next request has not been read.  A
+The process keeps its number, so the program that has started it notices nothing.  The listening sockets stay open: a
+client that connects meanwhile waits in the kernel's queue.  So do connections whose next request has not been read.  A
 variable names the descriptors; what each of them is, the kernel knows.  The lock of the home goes along as descriptor
 3, where `mcpgateway.shim.startup` puts it.
 
@@ -35,7 +35,7 @@ REAP_S = 2.0
 
 
 @frozen
-class Command:
+class ReexecCommand:
     """How this process was started.
 
     :ivar taken: those variables that are taken out of the environment.
@@ -48,7 +48,7 @@ class Command:
     pid: int
 
     @classmethod
-    def of_this_process(cls, environ: Mapping[str, str]) -> Command | None:
+    def of_this_process(cls, environ: Mapping[str, str]) -> ReexecCommand | None:
         """Remember it while all is there; None where the program cannot be begun anew in its place.
 
         A runner that becomes a daemon, or that keeps a file with its number, would trip over itself; and who has a
@@ -106,7 +106,7 @@ def has_terminal() -> bool:
 
 
 def _reap(limit_s: float) -> None:
-    # Nobody would wait for them any more: the next program knows nothing of this one's children.
+    # The next program does not know this one's children, and would not wait for them.
     ends = monotonic() + limit_s
     with suppress(ChildProcessError):
         while monotonic() < ends:
@@ -115,7 +115,7 @@ def _reap(limit_s: float) -> None:
 
 
 def inherited(environ: MutableMapping[str, str]) -> tuple[list[socket.socket], list[socket.socket]]:
-    """The sockets that the program before has left us: those that listen, and connections; the variable goes."""
+    """Return the inherited sockets, listening ones and connections, and remove the variable that names them."""
     words = environ.pop(VARIABLE, "").split()[:LIMIT]
     listening: list[socket.socket] = []
     connected: list[socket.socket] = []

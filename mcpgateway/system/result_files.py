@@ -1,8 +1,8 @@
 """Whole results on disk, compressed: one file for each, readable by this user alone.
 
-A file is one line of JSON that says whose it is, and what follows is compressed.  Everything here blocks; what is large
-is written and read in a thread.  No file is waited for until it is on the disk: one that is lost with the power is
-missed by nobody for long.
+A file is one line of JSON with its owner, followed by the compressed result.  Everything here blocks; what is large
+is written and read in a thread.  No write waits for the disk: a file that is lost with the power is
+missed only once.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ LEVEL = 1  # of compression: most of what can be won, at several times the speed
 
 @frozen
 class ResultRecord:
-    """What is on record of one result.
+    """The record of one result.
 
-    :ivar principal: whose it is.
+    :ivar principal: its owner.
     :ivar digest: of whose and what it is, in hexadecimal.
     :ivar size: of the result, in bytes.
     :ivar stored: of its file.
@@ -45,7 +45,7 @@ class ResultRecord:
     stored: int = 0
 
 
-class Spill:
+class ResultFiles:
     """The results in one directory."""
 
     def __init__(self, directory: str) -> None:
@@ -55,7 +55,7 @@ class Spill:
         return os.path.join(self._directory, ref + SUFFIX)
 
     def write(self, kept: ResultRecord, original: bytes) -> int:
-        """Put a result on the disk; how many bytes it takes there.
+        """Write a result, and return the size of its file.
 
         :raise ConfigError: it cannot be written.
         """
@@ -90,7 +90,7 @@ class Spill:
             home_files.remove(self._path(ref))
 
     def found(self) -> list[ResultRecord]:
-        """What is on the disk, the oldest first; what is damaged or half-written is removed."""
+        """List the results on the disk, the oldest first; damaged and half-written ones are removed."""
         kept = [each for each in map(self._head, home_files.names(self._directory)) if each is not None]
         return sorted(kept, key=lambda each: each.since)
 

@@ -17,7 +17,7 @@ STATES = frozenset({"READY", "RELOADING", "STOPPING"})
 
 
 class Notify:
-    """The manager that started us, as somebody to tell things.
+    """The service manager that started the gateway.
 
     What could not be delivered is kept and goes with the next message: being ready, above all, is said until it is
     heard. Nothing is kept twice, so it does not grow.
@@ -40,10 +40,10 @@ class Notify:
 
     @classmethod
     def taken(cls, environ: MutableMapping[str, str], pid: int) -> Notify | None:
-        """Whom the environment names; the variables are taken out of it, since they are for us and for nobody we start.
+        """Return the manager that the environment names, and remove the variables, so that no child inherits them.
 
         :param pid: our own process id.
-        :return: None where nobody is named, or nobody whom we can reach.
+        :return: None where none is named, or none that can be reached.
         """
         address = environ.pop(SOCKET_VARIABLE, "")
         usec, whose = environ.pop(WATCHDOG_VARIABLE, ""), environ.pop(WATCHDOG_PID_VARIABLE, "")
@@ -51,7 +51,7 @@ class Notify:
             return None
         if address[0] not in "/@" or len(address) < 2:
             cls.log.warn(
-                "{variable} names {address}, which is no Unix socket; nobody is told that the gateway is ready",
+                "{variable} names {address}, which is no Unix socket; no manager is told that the gateway is ready",
                 event="notify.unknown_address",
                 variable=SOCKET_VARIABLE,
                 address=address,

@@ -46,12 +46,12 @@ REASONS = {
 }
 
 
-class NoValue(Exception):
-    """There is nothing to be had; the text says why, and shows nothing."""
+class MissingValue(Exception):
+    """A provider has no value; the text says why, and shows no secret."""
 
 
-class Brought:
-    """What has been asked for, for as long as it is wanted.
+class ProvidedValues:
+    """The values that were asked for, for as long as they are wanted.
 
     :ivar values: by name, such as ``keyring:service/name``.
     :ivar failures: why something could not be had when it was asked for last.
@@ -73,7 +73,7 @@ class Brought:
         return any(each not in self.values and each not in self.failures for each in names)
 
     def tell(self, wanted: Iterable[ExternalValue], problems: Problems) -> None:
-        """Say what could not be had, to whoever wants it."""
+        """Raise the error of a value that could not be had."""
         for each in wanted:
             why = self.failures.get(each.name)
             if why and each.name in self.values:
@@ -93,7 +93,7 @@ class Brought:
         def ask(name: str) -> None:
             try:
                 values[name] = _asked(name, env, self._limit_s)
-            except NoValue as why:
+            except MissingValue as why:
                 failures[name] = str(why)
                 if name in self.values:
                     values[name] = self.values[name]
@@ -109,7 +109,9 @@ def _asked(name: str, env: Mapping[str, str], limit_s: float) -> str:
     from importlib.util import find_spec
 
     if find_spec("keyring") is None:
-        raise NoValue(f"the keyring is asked through the package keyring, which is not installed: {INSTALL}")
+        raise MissingValue(
+            f"the keyring is asked through the package keyring, which is not installed: {INSTALL}"
+        )
     argv = (sys.executable, "-P", "-c", KEYRING_PROGRAM, *service_of(name))
     return _printed(argv, env, limit_s, "the keyring", REASONS)
 
@@ -138,25 +140,25 @@ def _printed(
             start_new_session=True,
         )
     except (OSError, ValueError) as why:
-        raise NoValue(f"{what} cannot be started: {getattr(why, 'strerror', None) or 'NUL'}") from None
+        raise MissingValue(f"{what} cannot be started: {getattr(why, 'strerror', None) or 'NUL'}") from None
     with program:
         try:
             data = _read(program, monotonic() + limit_s)
         except subprocess.TimeoutExpired:
             _end(program)
-            raise NoValue(f"{what} took longer than {limit_s:g} s, and was ended") from None
+            raise MissingValue(f"{what} took longer than {limit_s:g} s, and was ended") from None
         if len(data) > LIMIT_BYTES:
             _end(program)
-            raise NoValue(f"{what} has printed more than {LIMIT_BYTES} bytes, and was ended")
+            raise MissingValue(f"{what} has printed more than {LIMIT_BYTES} bytes, and was ended")
     if program.returncode:
         known = reasons.get(program.returncode)
-        raise NoValue(known or f"{what} has failed with exit code {program.returncode}")
+        raise MissingValue(known or f"{what} has failed with exit code {program.returncode}")
     try:
         text = data.decode().rstrip("\r\n")
     except UnicodeDecodeError:
-        raise NoValue(f"{what} has printed something that is no UTF-8 text") from None
+        raise MissingValue(f"{what} has printed something that is no UTF-8 text") from None
     if not text:
-        raise NoValue(f"{what} has printed nothing")
+        raise MissingValue(f"{what} has printed nothing")
     return text
 
 
@@ -182,7 +184,7 @@ def _read(program: Popen[bytes], ends: float) -> bytes:
 
 
 def _end(program: Popen[bytes]) -> None:
-    """End a program that nobody has waited for yet, so that its number is still its own, with what it has started."""
+    """End a program that was not waited for yet, so that its number is still its own, with its children."""
     from signal import SIGKILL
 
     with suppress(ProcessLookupError, PermissionError):

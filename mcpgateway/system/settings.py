@@ -30,7 +30,7 @@ from mcpgateway.errors import ConfigError
 from mcpgateway.policy.secrets.masking import is_token
 from mcpgateway.system import approvals, files, home_files, paths
 from mcpgateway.system.last_read import LastRead
-from mcpgateway.system.secret_providers import Brought
+from mcpgateway.system.secret_providers import ProvidedValues
 
 # Claude Code keeps its history in the same file; real ones reach a few MiB, and 50 MB have been seen.
 FILE_LIMIT = 64 * 1_048_576
@@ -68,7 +68,7 @@ def none_enrolled(
 
 @frozen
 class LoadOptions:
-    """What the command line says about the configuration.
+    """The options of the command line for the configuration.
 
     :ivar config: the file that was named, or None.
     :ivar sources: the clients' files that were named; None means Claude Code's own, if it is there.
@@ -91,8 +91,8 @@ class LoadOptions:
 
 
 @frozen
-class Examined:
-    """What reading a configuration came to.
+class ExaminedSettings:
+    """The result of reading a configuration.
 
     :ivar settings: None where there is an error among the problems.
     :ivar problems: all of them, errors and warnings, of all files.
@@ -120,7 +120,9 @@ def load(options: LoadOptions, environ: Mapping[str, str]) -> Settings:
     return settings
 
 
-def start(options: LoadOptions, environ: Mapping[str, str], brought: Brought | None = None) -> Examined:
+def start(
+    options: LoadOptions, environ: Mapping[str, str], brought: ProvidedValues | None = None
+) -> ExaminedSettings:
     """Read everything as `load` does, and tell which files it was; its settings are there.
 
     :param brought: keeps what comes from outside of all files, and is asked for it.
@@ -132,7 +134,9 @@ def start(options: LoadOptions, environ: Mapping[str, str], brought: Brought | N
     return evolve(found, settings=evolve(found.settings, warnings=(*found.settings.warnings, *failed)))
 
 
-def look(options: LoadOptions, environ: Mapping[str, str], brought: Brought | None = None) -> Examined:
+def look(
+    options: LoadOptions, environ: Mapping[str, str], brought: ProvidedValues | None = None
+) -> ExaminedSettings:
     """Read everything as `start` does, and keep nothing; its settings are there.
 
     :raise ConfigError: something cannot be used; the text is one line for the user.
@@ -145,7 +149,9 @@ def look(options: LoadOptions, environ: Mapping[str, str], brought: Brought | No
     return found
 
 
-def examine_to_run(options: LoadOptions, environ: Mapping[str, str], brought: Brought) -> Examined:
+def examine_to_run(
+    options: LoadOptions, environ: Mapping[str, str], brought: ProvidedValues
+) -> ExaminedSettings:
     """Examine everything, and ask for what comes from outside of all files; it blocks for as long as that takes."""
     found = examine(options, environ)
     if found.settings is None or not found.wanted:
@@ -154,10 +160,10 @@ def examine_to_run(options: LoadOptions, environ: Mapping[str, str], brought: Br
     return examine(options, environ, brought)
 
 
-def brought_of(options: LoadOptions, environ: Mapping[str, str]) -> Brought:
+def brought_of(options: LoadOptions, environ: Mapping[str, str]) -> ProvidedValues:
     """Return what asks for what comes from outside of all files, with nothing asked for yet."""
     home = paths.gateway_home(environ, options.home or None)
-    return Brought(lambda: _login(home, environ, Problems()))
+    return ProvidedValues(lambda: _login(home, environ, Problems()))
 
 
 def gather(options: LoadOptions, environ: Mapping[str, str]) -> Files:
@@ -209,7 +215,9 @@ def server_of(
     return _Examination(options, environ).server_of(name, definition)
 
 
-def examine(options: LoadOptions, environ: Mapping[str, str], brought: Brought | None = None) -> Examined:
+def examine(
+    options: LoadOptions, environ: Mapping[str, str], brought: ProvidedValues | None = None
+) -> ExaminedSettings:
     """Read everything that decides what is served, and find all that is wrong with it; it writes and runs nothing.
 
     :param brought: what has been asked for; without it, all that comes from outside of the files is missing.
@@ -244,7 +252,7 @@ class _Examination:
     """One reading of all files; it remembers what it read and what is wrong."""
 
     def __init__(
-        self, options: LoadOptions, environ: Mapping[str, str], brought: Brought | None = None
+        self, options: LoadOptions, environ: Mapping[str, str], brought: ProvidedValues | None = None
     ) -> None:
         self.environ = environ
         self.options = options
@@ -253,7 +261,7 @@ class _Examination:
         self.problems = Problems()
         self.files: dict[str, None] = {}
 
-    def examined(self) -> Examined:
+    def examined(self) -> ExaminedSettings:
         """Read everything."""
         found = self._files()
         native = read_native(found.native, self.problems)
@@ -269,7 +277,7 @@ class _Examination:
         if settings:
             warnings = tuple(str(each) for each in ordered if not each.is_error)
             settings = evolve(settings, warnings=tuple(dict.fromkeys(warnings)))
-        return Examined(
+        return ExaminedSettings(
             settings,
             ordered,
             tuple(self.files),
@@ -320,7 +328,7 @@ class _Examination:
         return Files(native, [*self._sources(sources, led), *included], self._demo(), adopted, opted_out)
 
     def _of_harshal(self, ours: list[Document]) -> list[Document]:
-        """What S004 reads where it is told nothing, for those who have its servers and none of ours."""
+        """The default file of S004, for users who have its servers and no configuration of the gateway."""
         if any(not reading_of(each).is_open for each in ours):
             return []
         path = self._look(paths.absolute(HARSHAL_FILE, self.environ))
@@ -341,7 +349,7 @@ class _Examination:
         try:
             known = approvals.read(self.home)
         except ConfigError:
-            return ""  # whoever serves it says so
+            return ""  # the backend reports it
         return known.get(self._look(approvals.file_of(self.home)) and approvals.target(path), "")
 
     def _with_includes(self, documents: list[Document]) -> tuple[list[Document], list[Document]]:

@@ -1,6 +1,6 @@
 """The book of what tools were called and what tokens were spared, on disk.
 
-Everything here blocks for as long as a small file takes.  A book that is lost costs nothing but its counts, so nobody
+Everything here blocks for as long as a small file takes.  A lost file costs nothing but its counts, so no call
 waits until it is on the disk.
 """
 
@@ -25,7 +25,7 @@ class UsageFile:
         self._writer = home_files.Writer(self._complain)
 
     def read(self) -> Book:
-        """What was written last; an empty book where there is none."""
+        """Read the counts that were written last; none where there is no file."""
         try:
             return usage.read(home_files.read_text(self._path, FILE_LIMIT))
         except FileNotFoundError:

@@ -29,8 +29,8 @@ STAMP_NS = 20_000_000
 
 
 @frozen
-class Stamp:
-    """What a file looks like from outside; two that are equal hold the same.
+class FileStamp:
+    """The status of a file by which a change is noticed.
 
     :ivar times: when it was last modified, and when anything about it was changed, in nanoseconds.
     :ivar kept: what of that is part of its looks: nothing where it is a directory, in which much may happen.
@@ -46,7 +46,7 @@ class Stamp:
 
 
 class Notifier(Protocol):
-    """What tells of something that happens in directories."""
+    """A notifier of changes in directories."""
 
     def __call__(self, directories: list[str], happened: Callable[[], None]) -> Callable[[], None]:
         """Begin to watch; the answer ends it.
@@ -97,7 +97,7 @@ def inotify(reactor: Any) -> Notifier:
 
 
 class Timers(Protocol):
-    """What is used of the reactor."""
+    """The part of the reactor that is used."""
 
     def callLater(self, delay: float, call: Callable[[], None]) -> IDelayedCall:
         """Do something later."""
@@ -124,8 +124,8 @@ class FileWatch:
         self._clock = clock
         self._notifier = notifier
         self._tell = changed
-        self._seen: dict[str, Stamp | None] = {}
-        self._told: dict[str, Stamp | None] = {}
+        self._seen: dict[str, FileStamp | None] = {}
+        self._told: dict[str, FileStamp | None] = {}
         self._quick: frozenset[str] = frozenset()
         self._directories: list[str] = []
         self._places: dict[str, tuple[int, int] | None] = {}
@@ -160,7 +160,7 @@ class FileWatch:
             self._disturbed(changed)
 
     def changes(self) -> set[str]:
-        """What has changed since this was last asked; a change that is asked for here is not told any more."""
+        """Return the files that have changed since the last call; they are not reported again."""
         self._look()
         found = {path for path, seen in self._seen.items() if seen != self._told[path]}
         self._told = dict(self._seen)
@@ -257,8 +257,8 @@ class FileWatch:
             )
 
 
-def stamp(path: str, former: Stamp | None = None) -> Stamp | None:
-    """What a file looks like, behind all links; None if there is none that could be read.
+def stamp(path: str, former: FileStamp | None = None) -> FileStamp | None:
+    """Return the stamp of a file, behind all links; None if there is none that could be read.
 
     :param former: what it looked like; a directory in which nothing has happened since need not be listed again.
     """
@@ -266,11 +266,11 @@ def stamp(path: str, former: Stamp | None = None) -> Stamp | None:
         found = os.stat(path)
         times = (found.st_mtime_ns, found.st_ctime_ns)
         if not S_ISDIR(found.st_mode):
-            return Stamp(found.st_dev, found.st_ino, times, found.st_size, times)
+            return FileStamp(found.st_dev, found.st_ino, times, found.st_size, times)
         if former and former.names is not None and (former.inode, former.times) == (found.st_ino, times):
             return former
         names = frozenset(each for each in os.listdir(path) if not each.startswith("."))
-        return Stamp(found.st_dev, found.st_ino, times, names=names)
+        return FileStamp(found.st_dev, found.st_ino, times, names=names)
     except (OSError, ValueError):
         return None
 
@@ -293,4 +293,4 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 def _nothing() -> None:
-    """There is nothing to end."""
+    """Do nothing: there is nothing to end."""

@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 
 from mcpgateway.errors import ConfigError
 
-FRESH_S = 5.0  # a repository may be made, or a directory removed, while somebody works in it
+FRESH_S = 5.0  # a repository may be made, or a directory removed, while a client works in it
 KEPT = 1000  # directories that are remembered
 PATH_LIMIT = 4096  # Linux has no longer ones
 
@@ -23,8 +23,8 @@ T = TypeVar("T")
 
 
 @frozen
-class WorkingPlace:
-    """Where somebody works; empty where that is nowhere.
+class WorkingDirectory:
+    """The directory in which a client works; empty where it is unknown.
 
     :ivar directory: a real path.
     :ivar root: the workspace it lies in, a real path; empty in a home directory, which is none.
@@ -34,14 +34,14 @@ class WorkingPlace:
     root: str = ""
 
 
-NOWHERE = WorkingPlace()
+NOWHERE = WorkingDirectory()
 
 
-class Places:
+class WorkspaceFinder:
     """Finds the workspace of a directory.
 
     :param configured: the roots of the configured workspaces.
-    :param home: the user's home directory, which is no workspace although somebody may well work there.
+    :param home: the user's home directory, which is no workspace although clients may well work there.
     :param proc: where the processes are shown.
     """
 
@@ -52,9 +52,9 @@ class Places:
         self._none = {os.path.realpath(home), "/"}
         self._seconds = seconds
         self._proc = proc
-        self._found: dict[str, tuple[float, WorkingPlace]] = {}
+        self._found: dict[str, tuple[float, WorkingDirectory]] = {}
 
-    def find(self, path: str) -> WorkingPlace:
+    def find(self, path: str) -> WorkingDirectory:
         """The place that a path names; nowhere if that is no directory that we may look into, or not absolute."""
         now = self._seconds()
         known = self._found.get(path)
@@ -63,7 +63,7 @@ class Places:
         if len(self._found) >= KEPT:
             self._found.clear()
         directory = _directory(path)
-        place = WorkingPlace(directory, self._root(directory)) if directory else NOWHERE
+        place = WorkingDirectory(directory, self._root(directory)) if directory else NOWHERE
         self._found[path] = (now, place)
         return place
 
@@ -83,7 +83,7 @@ class Places:
         return self._git_root(directory) or directory
 
     def _git_root(self, directory: str) -> str:
-        # Whoever can write to a directory above, such as /tmp, must not choose the workspace of others.
+        # A user who can write to a directory above, such as /tmp, must not choose the workspace of others.
         trusted = {os.geteuid(), _owner(directory)}
         above = directory
         while above not in self._none:
@@ -92,7 +92,7 @@ class Places:
             above = os.path.dirname(above)
         return ""
 
-    def of_process(self, pid: int) -> WorkingPlace:
+    def of_process(self, pid: int) -> WorkingDirectory:
         """Where a process works; nowhere if it has gone, is another user's, or sees other files than we do."""
         try:
             if not os.path.samestat(os.stat(f"{self._proc}/{pid}/root"), os.stat("/")):
@@ -128,7 +128,7 @@ def _owner(path: str) -> int | None:
 
 @define
 class ParsedFile(Generic[T]):
-    """What was made of a file, for as long as the file stays as it is.
+    """A value made of a file, for as long as the file stays as it is.
 
     :param read: makes it, of the path; ``None`` where there is no such file it is asked all the same.
     """
@@ -137,10 +137,10 @@ class ParsedFile(Generic[T]):
     _kept: dict[str, tuple[object, T]] = field(factory=dict, repr=False)
 
     def get(self, path: str, *, is_trusted: bool = False) -> T:
-        """What `read` makes of a file; the same object until the file changes.
+        """Return the value that `read` makes of a file; the same object until the file changes.
 
         :param is_trusted: whether it does not matter who could have written it.
-        :raise ConfigError: the file leads out of its directory, or belongs to somebody else; or `read` says so.
+        :raise ConfigError: the file leads out of its directory, or belongs to another user; or `read` raises it.
         """
         mark = _mark(path)
         known = self._kept.get(path)

@@ -1,4 +1,4 @@
-"""Changing a user's file: read, changed and replaced as a whole, unless somebody else was faster.
+"""Changing a user's file: read, changed and replaced as a whole, unless another program was faster.
 
 A file that gets a secret it did not have is its owner's alone from then on, or does not get it
 (`mcpgateway.system.own_file`).
@@ -27,8 +27,8 @@ BOM = "\ufeff"
 
 
 @frozen
-class Former:
-    """What a file was before it was changed.
+class FormerText:
+    """The text and mode of a file before a change.
 
     :ivar text: None where there was none.
     """
@@ -38,14 +38,14 @@ class Former:
     mode: int = PRIVATE
 
     def restore(self) -> None:
-        """Let the file be that again."""
+        """Restore the file."""
         if self.text is None:
             os.unlink(self.path)
         else:
             _replace(self.path, self.text, self.mode)
 
 
-def write_back(path: str, change: Callable[[str], str], *, is_repository: bool = False) -> Former:
+def write_back(path: str, change: Callable[[str], str], *, is_repository: bool = False) -> FormerText:
     """Change a file's text, and keep the links that lead to it, and its mode, unless it gets a secret.
 
     :param is_repository: it is a file of a repository, which is given no secrets.
@@ -57,7 +57,7 @@ def write_back(path: str, change: Callable[[str], str], *, is_repository: bool =
         marked = BOM if text is not None and _has_mark(path) else ""
         made = change(text or "")
         if stamp(path) != before:
-            continue  # somebody else has written it meanwhile
+            continue  # another program has written it meanwhile
         mode = former = _mode(path)
         hidden = new_hidden(text or "", made, path) if made != text else frozenset()
         if hidden:
@@ -65,8 +65,8 @@ def write_back(path: str, change: Callable[[str], str], *, is_repository: bool =
             mode = PRIVATE if is_own(path) else mode
         if made != text:
             _replace(path, marked + made, mode)
-        return Former(path, None if text is None else marked + text, former)
-    raise ConfigError(f"{path}: is being changed by somebody else all the time")
+        return FormerText(path, None if text is None else marked + text, former)
+    raise ConfigError(f"{path}: is being changed by another program all the time")
 
 
 def _read(path: str) -> str | None:
@@ -82,7 +82,7 @@ def _has_mark(path: str) -> bool:
 
 
 def new_hidden(before: str, after: str, file: str) -> frozenset[Hidden]:
-    """What a configuration file's text holds after a change that is not shown, and that was nowhere in it before."""
+    """Return the secrets in a configuration file's text that were nowhere in it before a change."""
     return hidden_in(_value(after, file)) - hidden_in(_value(before, file))
 
 

@@ -36,7 +36,7 @@ from mcpgateway.policy.recorded_answers import told_at_handshake
 from mcpgateway.protocol import jsonrpc, legacy, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
-from mcpgateway.system.workspaces import WorkingPlace
+from mcpgateway.system.workspaces import WorkingDirectory
 from mcpgateway.views import specs
 from mcpgateway.views.members import Forward, Inners, inner_id, subscribed
 from mcpgateway.views.results import Outcomes
@@ -134,7 +134,7 @@ class ViewRegistry:
         found = scopes.of_principal(found, view.principal)
         return evolve(found, is_everywhere=True) if view.is_everywhere else found
 
-    def at_place(self, view: ServerSpec, place: WorkingPlace) -> ServerSpec:
+    def at_place(self, view: ServerSpec, place: WorkingDirectory) -> ServerSpec:
         """A view as it is today, for those who work at a place."""
         scopes = self.switchboard.scopes
         found = scopes.variant(self._specs.get(view.name, view), place)

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.errors import GatewayError
 from mcpgateway.protocol import jsonrpc
-from mcpgateway.system.workspaces import WorkingPlace
+from mcpgateway.system.workspaces import WorkingDirectory
 from mcpgateway.views.legacy_access import NOBODY, OwnAsker
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Roots:
             registry.look_again(session)
             registry.announce_all(session)
 
-    def _chosen(self, places: list[WorkingPlace], session: Session) -> WorkingPlace | None:
+    def _chosen(self, places: list[WorkingDirectory], session: Session) -> WorkingDirectory | None:
         # Of several, the one that something is there for.
         scopes = self._registry.switchboard.scopes
         own = (each for each in places if scopes.is_of_project(session.server, each))

@@ -27,9 +27,9 @@ from twisted.internet.task import react
 from mcpgateway.backends.spawn import Launcher
 from mcpgateway.interfaces import Launch
 from mcpgateway.system.launch.resolver import Resolver
-from mcpgateway.system.process.children import Ward
+from mcpgateway.system.process.children import ChildGuard
 from mcpgateway.system.process.guardian import Guardian
-from mcpgateway.system.process.orphans import Registry
+from mcpgateway.system.process.orphans import ChildRegistry
 from tests.bench.procs import MIB, memory_kib, tree
 
 SETTLE_S = 5.0
@@ -117,7 +117,7 @@ async def main(reactor: Any, lines: tuple[str, ...]) -> None:
     """Measure all of them, and print a table."""
     instance = secrets.token_hex(8)
     with tempfile.TemporaryDirectory() as home, tempfile.TemporaryDirectory() as cwd:
-        ward = Ward(Registry(home, instance), Guardian(reactor, instance))
+        ward = ChildGuard(ChildRegistry(home, instance), Guardian(reactor, instance))
         launcher = Launcher(reactor, ward, lambda: Resolver(home, reactor.seconds))
         print(f"{'command':58} {'written':>22} {'direct':>22}")
         for line in lines:

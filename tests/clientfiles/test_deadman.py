@@ -11,7 +11,7 @@ from mcpgateway.clientfiles import deadman as module
 from mcpgateway.clientfiles.deadman import deadman
 from mcpgateway.clientfiles.enrolment import apply, suspend
 from mcpgateway.clientfiles.machine import Machine
-from mcpgateway.clientfiles.plan import WantedServer
+from mcpgateway.clientfiles.plan import EnrolRequest
 from mcpgateway.system.gateway_health import GatewayHealth
 from tests.clientfiles.test_sync import OURS, Ticking
 from tests.support.clients import PROGRAM, House
@@ -37,7 +37,7 @@ def timer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Timer:
     """The timer of a user whose Claude Code leads here."""
     house = House(tmp_path)
     house.write(house.claude, {"a": PROGRAM})
-    apply(house.machine, WantedServer())
+    apply(house.machine, EnrolRequest())
     return Timer(house, monkeypatch)
 
 

@@ -13,7 +13,7 @@ from mcpgateway.clientfiles.enrolment import adoptable, apply, resume, suspend, 
 from mcpgateway.clientfiles.files import FileChoice
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.machine import Machine
-from mcpgateway.clientfiles.plan import WantedServer, plan
+from mcpgateway.clientfiles.plan import EnrolRequest, plan
 from mcpgateway.errors import ConfigError
 from mcpgateway.system import approvals, state
 from mcpgateway.system.gateway_health import GatewayHealth
@@ -36,9 +36,9 @@ def url(name: str) -> str:
     return f"http://localhost:9100/{name}/mcp"
 
 
-def of(path: Path, *servers: str, mode: str = "") -> WantedServer:
+def of(path: Path, *servers: str, mode: str = "") -> EnrolRequest:
     """One file, and perhaps some of its servers."""
-    return WantedServer(FileChoice(file=str(path)), servers, mode)
+    return EnrolRequest(FileChoice(file=str(path)), servers, mode)
 
 
 class EveryClientTests:
@@ -50,14 +50,14 @@ class EveryClientTests:
         """Its file leads here, a second time changes nothing, and it comes back to the byte."""
         path = house.write_sample(client)
         before, status = path.read_bytes(), path.stat()
-        report = apply(house.machine, WantedServer(mode=mode))
+        report = apply(house.machine, EnrolRequest(mode=mode))
         assert not report.errors
         assert {name for each in report.files for name in each.adopted.values()} == {"one", "two"}
         led = path.read_bytes()
         assert led != before
-        assert not apply(house.machine, WantedServer(mode=mode)).is_changed
+        assert not apply(house.machine, EnrolRequest(mode=mode)).is_changed
         assert path.read_bytes() == led
-        report = undo(house.machine, WantedServer())
+        report = undo(house.machine, EnrolRequest())
         assert report.files[0].exact
         assert path.read_bytes() == before
         assert path.stat().st_mode == status.st_mode
@@ -68,10 +68,10 @@ class EveryClientTests:
         """What the user has written meanwhile stays, and the servers are as they were before."""
         path = house.write_sample(client)
         text = path.read_bytes().decode()
-        apply(house.machine, WantedServer())
+        apply(house.machine, EnrolRequest())
         begins, comment = ("# mine\n", True) if path.suffix in {".toml", ".yaml"} else ("\n\n", False)
         path.write_bytes(begins.encode() + path.read_bytes())
-        report = undo(house.machine, WantedServer())
+        report = undo(house.machine, EnrolRequest())
         assert set(report.files[0].restored) == {"one", "two"}
         assert path.read_bytes().decode() == begins + text
         assert comment == path.read_text().startswith("#")
@@ -86,7 +86,7 @@ class ApplyTests:
         house.configure("gateway:\n  http_port: 9200\n")
         for told, port in ((9333, 9333), (None, 9200)):
             state.keep_port(str(house.home), told)
-            apply(house.machine, WantedServer())
+            apply(house.machine, EnrolRequest())
             assert house.servers(path)["one"]["url"] == f"http://localhost:{port}/one/mcp"
 
     def test_without_a_port(self, house: House) -> None:
@@ -96,7 +96,7 @@ class ApplyTests:
         state.keep_port(str(house.home), 0)
         before = path.read_text()
         with pytest.raises(ConfigError, match="none has a port of its own"):
-            apply(house.machine, WantedServer())
+            apply(house.machine, EnrolRequest())
         assert path.read_text() == before
 
     def test_only_programs(self, house: House) -> None:
@@ -108,7 +108,7 @@ class ApplyTests:
             "d": {"what": 1},
         }
         house.write(house.claude, servers)
-        report = apply(house.machine, WantedServer()).files[0]
+        report = apply(house.machine, EnrolRequest()).files[0]
         assert report.adopted == {"a": "a"}
         assert [each.title for each in report.left] == ["b", "c", "d"]
         assert house.servers(house.claude) == {**servers, "a": {"type": "http", "url": url("a")}}
@@ -118,7 +118,7 @@ class ApplyTests:
         house.write(house.claude, {"a": PROGRAM})
         house.write(house.cursor, {"a": PROGRAM})
         house.write(house.place("windsurf"), {"a": OTHER})
-        files = apply(house.machine, WantedServer()).files
+        files = apply(house.machine, EnrolRequest()).files
         assert [each.adopted["a"] for each in files] == ["a", "a", "a-2"]
         assert house.servers(house.place("windsurf"))["a"] == {"serverUrl": url("a-2")}
 
@@ -126,7 +126,7 @@ class ApplyTests:
         """An entry with a variable or a directory that only its client knows stays, and it is said why."""
         servers = {"a": {"command": "x", "args": ["${cwd}"]}, "b": {"command": "x", "cwd": "w"}}
         house.write(house.cursor, servers)
-        left = apply(house.machine, WantedServer()).files[0].left
+        left = apply(house.machine, EnrolRequest()).files[0].left
         assert ["only its client can fill in" in left[0].why, "its cwd is relative" in left[1].why] == [
             True,
             True,
@@ -148,14 +148,14 @@ class ApplyTests:
     def test_the_gateway_reads_them(self, house: House) -> None:
         """What leads here is served as what stood there before."""
         house.write(house.cursor, {"a": PROGRAM})
-        apply(house.machine, WantedServer())
+        apply(house.machine, EnrolRequest())
         entry = house.machine.settings.blueprints["a"].entry
         assert (entry.argv, entry.env) == (("/bin/echo", "one"), PROGRAM["env"])
 
     def test_what_cannot_be_served(self, house: House) -> None:
         """An entry that the gateway could not run stays, and its file is not changed for it."""
         house.write(house.cursor, {"a": {"command": "x", "args": ["a\0b"]}})
-        report = apply(house.machine, WantedServer()).files[0]
+        report = apply(house.machine, EnrolRequest()).files[0]
         assert (report.adopted, report.changed) == ({}, False)
         assert report.left
 
@@ -163,38 +163,38 @@ class ApplyTests:
         """Another mode is applied to what leads here already, and the original is still what comes back."""
         house.write(house.cursor, {"a": {**PROGRAM, "alwaysAllow": ["x"]}})
         before = house.cursor.read_bytes()
-        apply(house.machine, WantedServer())
-        report = apply(house.machine, WantedServer(mode="fail-open"))
+        apply(house.machine, EnrolRequest())
+        report = apply(house.machine, EnrolRequest(mode="fail-open"))
         assert report.files[0].renewed == {"a": "a"}
         entry = house.servers(house.cursor)["a"]
         assert entry["args"][-4:] == ["a", "--", "/bin/echo", "one"]
         assert (entry["env"], entry["alwaysAllow"]) == (PROGRAM["env"], ["x"])
-        assert not apply(house.machine, WantedServer()).is_changed
-        undo(house.machine, WantedServer())
+        assert not apply(house.machine, EnrolRequest()).is_changed
+        undo(house.machine, EnrolRequest())
         assert house.cursor.read_bytes() == before
 
     def test_another_port(self, house: House) -> None:
         """When the gateway has another port, the entries are led there."""
         house.write(house.cursor, {"a": PROGRAM})
         before = house.cursor.read_bytes()
-        apply(house.machine, WantedServer())
+        apply(house.machine, EnrolRequest())
         house.configure("gateway: {http_port: 9200}\n")
-        assert apply(house.machine, WantedServer()).files[0].renewed == {"a": "a"}
+        assert apply(house.machine, EnrolRequest()).files[0].renewed == {"a": "a"}
         assert house.servers(house.cursor)["a"] == {"url": "http://localhost:9200/a/mcp"}
-        undo(house.machine, WantedServer())
+        undo(house.machine, EnrolRequest())
         assert house.cursor.read_bytes() == before
 
     def test_no_token_in_a_file(self, house: House) -> None:
         """Where the endpoints want a token, a command leads here instead of a URL."""
         house.configure("gateway: {auth_mcp_transport: bearer-required}\n")
         house.write(house.cursor, {"a": PROGRAM})
-        apply(house.machine, WantedServer())
+        apply(house.machine, EnrolRequest())
         assert "connect" in house.servers(house.cursor)["a"]["args"]
 
     def test_a_client_without_urls(self, house: House) -> None:
         """A client that takes no URLs is led here by a command."""
         house.write(house.place("claude-desktop"), {"a": PROGRAM})
-        apply(house.machine, WantedServer())
+        apply(house.machine, EnrolRequest())
         assert "connect" in house.servers(house.place("claude-desktop"))["a"]["args"]
 
     def test_single_needs_the_endpoint(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +202,7 @@ class ApplyTests:
         monkeypatch.setattr(Machine, "answer", property(lambda _: GatewayHealth({"aggregate": False})))
         house.write(house.cursor, {"a": PROGRAM})
         with pytest.raises(ConfigError, match="--single"):
-            apply(house.machine, WantedServer(mode="single"))
+            apply(house.machine, EnrolRequest(mode="single"))
 
     @pytest.mark.parametrize(
         "client", ["claude-code", "cursor", "codex", "continue", "opencode", "goose", "zed"]
@@ -211,32 +211,32 @@ class ApplyTests:
         """One entry stands for all, they are served nevertheless, and come back to the byte."""
         path = house.write_sample(client)
         before = path.read_bytes()
-        report = apply(house.machine, WantedServer(mode="single"))
+        report = apply(house.machine, EnrolRequest(mode="single"))
         assert set(report.files[0].adopted) == {"one", "two"}
         text = path.read_text()
         assert text.count("http://localhost:9100/mcp") == 1
         assert "/bin/echo" not in text
-        assert not apply(house.machine, WantedServer()).is_changed
+        assert not apply(house.machine, EnrolRequest()).is_changed
         assert set(house.machine.settings.blueprints) == {"one", "two"}
-        undo(house.machine, WantedServer())
+        undo(house.machine, EnrolRequest())
         assert path.read_bytes() == before
 
     def test_single_without_urls(self, house: House) -> None:
         """A client that takes no URLs starts the shim for all servers."""
         path = house.write(house.place("claude-desktop"), {"a": PROGRAM})
         before = path.read_bytes()
-        apply(house.machine, WantedServer(mode="single"))
+        apply(house.machine, EnrolRequest(mode="single"))
         ((title, entry),) = house.servers(path).items()
         assert (title, entry["args"]) == ("mcpgateway", ["stdio"])
-        assert not apply(house.machine, WantedServer()).is_changed
-        undo(house.machine, WantedServer())
+        assert not apply(house.machine, EnrolRequest()).is_changed
+        undo(house.machine, EnrolRequest())
         assert path.read_bytes() == before
 
     def test_single_with_a_token(self, house: House) -> None:
         """Where the endpoints want a token, the shim leads here as well, which needs none."""
         house.configure("gateway: {auth_mcp_transport: bearer-required}\n")
         house.write(house.cursor, {"a": PROGRAM})
-        apply(house.machine, WantedServer(mode="single"))
+        apply(house.machine, EnrolRequest(mode="single"))
         assert house.servers(house.cursor)["mcpgateway"]["args"] == ["stdio"]
 
     @pytest.mark.parametrize("taken", [{"url": "https://x.example/mcp"}, PROGRAM])
@@ -244,40 +244,40 @@ class ApplyTests:
         """Where the client has something of that name already, the one entry has another."""
         house.write(house.cursor, {"mcpgateway": taken, "a": PROGRAM})
         before = house.cursor.read_bytes()
-        apply(house.machine, WantedServer(mode="single"))
+        apply(house.machine, EnrolRequest(mode="single"))
         assert house.servers(house.cursor)["mcpgateway-2"] == {"url": "http://localhost:9100/mcp"}
         assert "a" not in house.servers(house.cursor)
-        assert not apply(house.machine, WantedServer()).is_changed
-        undo(house.machine, WantedServer())
+        assert not apply(house.machine, EnrolRequest()).is_changed
+        undo(house.machine, EnrolRequest())
         assert house.cursor.read_bytes() == before
 
     def test_single_and_more(self, house: House) -> None:
         """What is added later goes behind the one entry as well, whatever that is called by now."""
         house.write(house.cursor, {"a": PROGRAM})
-        apply(house.machine, WantedServer(mode="single"))
+        apply(house.machine, EnrolRequest(mode="single"))
         house.write(house.cursor, {"all": {"url": "http://localhost:9100/mcp"}, "b": OTHER})
-        assert apply(house.machine, WantedServer()).files[0].adopted == {"b": "b"}
+        assert apply(house.machine, EnrolRequest()).files[0].adopted == {"b": "b"}
         assert house.servers(house.cursor) == {"all": {"url": "http://localhost:9100/mcp"}}
         assert set(house.machine.settings.blueprints) == {"a", "b"}
-        undo(house.machine, WantedServer())
+        undo(house.machine, EnrolRequest())
         assert house.servers(house.cursor) == {"a": PROGRAM, "b": OTHER}
 
     def test_single_at_another_port(self, house: House) -> None:
         """When the gateway has another port, the one entry is led there."""
         house.write(house.cursor, {"a": PROGRAM})
         before = house.cursor.read_bytes()
-        apply(house.machine, WantedServer(mode="single"))
+        apply(house.machine, EnrolRequest(mode="single"))
         house.configure("gateway: {http_port: 9200}\n")
-        assert apply(house.machine, WantedServer()).files[0].renewed == {"mcpgateway": "mcpgateway"}
+        assert apply(house.machine, EnrolRequest()).files[0].renewed == {"mcpgateway": "mcpgateway"}
         assert house.servers(house.cursor) == {"mcpgateway": {"url": "http://localhost:9200/mcp"}}
-        undo(house.machine, WantedServer())
+        undo(house.machine, EnrolRequest())
         assert house.cursor.read_bytes() == before
 
     def test_single_is_suspended(self, house: House) -> None:
         """A stop gives all entries back, and the next start puts the one in their place again."""
         house.write(house.cursor, {"a": PROGRAM, "b": OTHER})
         before = house.cursor.read_bytes()
-        apply(house.machine, WantedServer(mode="single"))
+        apply(house.machine, EnrolRequest(mode="single"))
         led = house.cursor.read_bytes()
         suspend(str(house.home), house.environ, enrolment.STOPPED)
         assert house.cursor.read_bytes() == before
@@ -287,26 +287,26 @@ class ApplyTests:
     def test_single_and_the_other_way(self, house: House) -> None:
         """A file that leads here in one way is not made to do it in the other before it was given back."""
         house.write(house.cursor, {"a": PROGRAM})
-        apply(house.machine, WantedServer())
-        assert "undo first" in plan(house.machine, WantedServer(mode="single"))[-1].trouble
+        apply(house.machine, EnrolRequest())
+        assert "undo first" in plan(house.machine, EnrolRequest(mode="single"))[-1].trouble
 
     def test_helper(self, house: House) -> None:
         """A client that knows how is asked to say who it is."""
         house.write(house.claude, {"a": PROGRAM})
-        apply(house.machine, WantedServer(helper=True))
+        apply(house.machine, EnrolRequest(helper=True))
         assert "X-Client-Pid" in house.servers(house.claude)["a"]["headersHelper"]
 
     def test_no_gateway(self, house: House) -> None:
         """It is said when nobody answers where the entries lead to."""
         house.write(house.cursor, {"a": PROGRAM})
-        assert apply(house.machine, WantedServer()).warnings == (enrolment.NOBODY,)
+        assert apply(house.machine, EnrolRequest()).warnings == (enrolment.UNREACHABLE,)
 
     def test_bad_configuration(self, house: House) -> None:
         """Nothing is changed where the configuration has errors, and it is said how to find them."""
         house.configure("gateway: {http_port: no}\n")
         house.write(house.cursor, {"a": PROGRAM})
         with pytest.raises(ConfigError, match="mcpgateway config check"):
-            apply(house.machine, WantedServer())
+            apply(house.machine, EnrolRequest())
         assert house.servers(house.cursor) == {"a": PROGRAM}
 
 
@@ -318,7 +318,7 @@ class AwkwardFileTests:
         house.cursor.parent.mkdir()
         house.cursor.write_text('{"mcpServers": {')
         house.write(house.claude, {"a": PROGRAM})
-        cursor, claude = sorted(apply(house.machine, WantedServer()).files, key=lambda each: each.client)[
+        cursor, claude = sorted(apply(house.machine, EnrolRequest()).files, key=lambda each: each.client)[
             ::-1
         ]
         assert cursor.error
@@ -338,17 +338,17 @@ class AwkwardFileTests:
         before = real.read_bytes()
         house.cursor.parent.mkdir()
         house.cursor.symlink_to(real)
-        apply(house.machine, WantedServer())
+        apply(house.machine, EnrolRequest())
         assert house.cursor.is_symlink()
         assert house.servers(real)["a"] == {"url": url("a")}
-        undo(house.machine, WantedServer())
+        undo(house.machine, EnrolRequest())
         assert house.cursor.is_symlink()
         assert real.read_bytes() == before
 
     def test_read_only(self, house: House) -> None:
         """A file that its user has made read-only is left, and it is said what to do."""
         house.write(house.cursor, {"a": PROGRAM}).chmod(0o444)
-        report = apply(house.machine, WantedServer()).files[0]
+        report = apply(house.machine, EnrolRequest()).files[0]
         assert "chmod u+w" in report.error
         assert house.servers(house.cursor) == {"a": PROGRAM}
 
@@ -356,7 +356,7 @@ class AwkwardFileTests:
     def test_owner(self, house: House) -> None:
         """The owner of a file stays."""
         os.chown(house.write(house.cursor, {"a": PROGRAM}), 12345, 54321)
-        apply(house.machine, WantedServer())
+        apply(house.machine, EnrolRequest())
         status = house.cursor.stat()
         assert (status.st_uid, status.st_gid) == (12345, 54321)
 
@@ -365,9 +365,9 @@ class AwkwardFileTests:
         history = ["x" * 1000] * LARGE_KB
         house.claude.write_text(json.dumps({"history": history, "mcpServers": {"a": PROGRAM}}, indent=2))
         before = house.claude.read_bytes()
-        assert apply(house.machine, WantedServer()).files[0].adopted == {"a": "a"}
+        assert apply(house.machine, EnrolRequest()).files[0].adopted == {"a": "a"}
         assert len(house.claude.read_bytes()) > LARGE_KB * 1000
-        undo(house.machine, WantedServer())
+        undo(house.machine, EnrolRequest())
         assert house.claude.read_bytes() == before
 
     def test_bom(self, house: House) -> None:
@@ -375,9 +375,9 @@ class AwkwardFileTests:
         house.write(house.cursor, {"a": PROGRAM})
         before = b"\xef\xbb\xbf" + house.cursor.read_bytes()
         house.cursor.write_bytes(before)
-        apply(house.machine, WantedServer())
+        apply(house.machine, EnrolRequest())
         assert house.cursor.read_bytes().startswith(b"\xef\xbb\xbf")
-        undo(house.machine, WantedServer())
+        undo(house.machine, EnrolRequest())
         assert house.cursor.read_bytes() == before
 
     def test_all_or_none(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -394,7 +394,7 @@ class AwkwardFileTests:
             return change(path, *args, **more)
 
         monkeypatch.setattr(type(machine.ledger), "change", lambda _, *args, **more: failing(*args, **more))
-        report = apply(machine, WantedServer())
+        report = apply(machine, EnrolRequest())
         monkeypatch.undo()
         assert "no space left" in report.rolled_back
         assert (house.claude.read_bytes(), house.cursor.read_bytes()) == before
@@ -407,9 +407,9 @@ class UndoTests:
     def test_removed_by_the_user(self, house: House) -> None:
         """An entry that the user has removed stays removed."""
         house.write(house.claude, {"a": PROGRAM, "b": OTHER})
-        apply(house.machine, WantedServer())
+        apply(house.machine, EnrolRequest())
         house.write(house.claude, {"b": house.servers(house.claude)["b"]})
-        report = undo(house.machine, WantedServer()).files[0]
+        report = undo(house.machine, EnrolRequest()).files[0]
         assert (report.restored, report.gone) == (("b",), ("a",))
         assert house.servers(house.claude) == {"b": OTHER}
 
@@ -417,14 +417,14 @@ class UndoTests:
         """A server that is given back stays its clients' own until it is asked for."""
         house.write(house.claude, {"a": PROGRAM, "b": OTHER})
         house.write(house.cursor, {"a": PROGRAM})
-        apply(house.machine, WantedServer())
-        undo(house.machine, WantedServer(servers=("a",)))
+        apply(house.machine, EnrolRequest())
+        undo(house.machine, EnrolRequest(servers=("a",)))
         assert house.servers(house.cursor) == {"a": PROGRAM}
         assert house.servers(house.claude) == {"a": PROGRAM, "b": {"type": "http", "url": url("b")}}
-        report = apply(house.machine, WantedServer())
+        report = apply(house.machine, EnrolRequest())
         assert not report.is_changed
         assert any("apply --server a" in each.hint for file in report.files for each in file.left)
-        apply(house.machine, WantedServer(servers=("a",)))
+        apply(house.machine, EnrolRequest(servers=("a",)))
         assert house.servers(house.cursor)["a"] == {"url": url("a")}
         assert house.machine.records.opted_out == frozenset()
 
@@ -432,9 +432,9 @@ class UndoTests:
         """A server may stay the own one of one client only."""
         house.write(house.claude, {"a": PROGRAM})
         house.write(house.cursor, {"a": PROGRAM})
-        apply(house.machine, WantedServer())
-        undo(house.machine, WantedServer(FileChoice(("cursor",)), ("a",)))
-        assert not apply(house.machine, WantedServer()).is_changed
+        apply(house.machine, EnrolRequest())
+        undo(house.machine, EnrolRequest(FileChoice(("cursor",)), ("a",)))
+        assert not apply(house.machine, EnrolRequest()).is_changed
         assert house.servers(house.cursor) == {"a": PROGRAM}
         assert house.servers(house.claude)["a"]["url"] == url("a")
 
@@ -442,16 +442,16 @@ class UndoTests:
         """What the configuration keeps out stays, and asking for it is an error."""
         house.configure("clients: {opt_out: [a]}\n")
         house.write(house.cursor, {"a": PROGRAM})
-        assert not apply(house.machine, WantedServer()).is_changed
+        assert not apply(house.machine, EnrolRequest()).is_changed
         with pytest.raises(ConfigError, match="opt_out"):
-            apply(house.machine, WantedServer(servers=("a",)))
+            apply(house.machine, EnrolRequest(servers=("a",)))
 
     def test_file_has_gone(self, house: House) -> None:
         """A file that is not there any more is forgotten."""
         house.write(house.cursor, {"a": PROGRAM})
-        apply(house.machine, WantedServer())
+        apply(house.machine, EnrolRequest())
         house.cursor.unlink()
-        undo(house.machine, WantedServer())
+        undo(house.machine, EnrolRequest())
         assert house.machine.records.files == {}
         assert not house.cursor.exists()
 
@@ -464,11 +464,11 @@ class ProjectTests:
         project = tmp_path / "shop"
         file = house.write(project / ".mcp.json", {"a": PROGRAM})
         before = file.read_bytes()
-        report = apply(house.machine, WantedServer(FileChoice(project=str(project))))
+        report = apply(house.machine, EnrolRequest(FileChoice(project=str(project))))
         assert [each.adopted for each in report.files] == [{"a": "a"}]
         assert str(file) in approvals.read(str(house.home))
         assert house.machine.settings.blueprints["a"].entry.origin.project == str(project)
-        undo(house.machine, WantedServer(FileChoice(project=str(project))))
+        undo(house.machine, EnrolRequest(FileChoice(project=str(project))))
         assert file.read_bytes() == before
         assert approvals.read(str(house.home)) == {}
 
@@ -478,16 +478,16 @@ class ProjectTests:
         project = tmp_path / "my shop"
         file = house.write(project / ".cursor" / "mcp.json", {"a": PROGRAM})
         before = file.read_bytes()
-        apply(house.machine, WantedServer(FileChoice(project=str(project)), mode=mode))
+        apply(house.machine, EnrolRequest(FileChoice(project=str(project)), mode=mode))
         (ours,) = house.servers(file).values()
         if mode == "fail-open":
             assert ours["args"][ours["args"].index("--project") + 1] == str(project)
         else:
             assert ours["headers"] == {"Mcp-Project-Path": str(project).replace(" ", "%20")}
         assert not [each for each in house.machine.settings.adopted if each.unsettled]
-        apply(house.machine, WantedServer(FileChoice(project=str(project)), mode=mode))
+        apply(house.machine, EnrolRequest(FileChoice(project=str(project)), mode=mode))
         assert list(house.servers(file).values()) == [ours]
-        undo(house.machine, WantedServer(FileChoice(project=str(project))))
+        undo(house.machine, EnrolRequest(FileChoice(project=str(project))))
         assert file.read_bytes() == before
 
     def test_claude_codes_own(self, house: House, tmp_path: Path) -> None:
@@ -497,7 +497,7 @@ class ProjectTests:
         file = Path(house.environ["HOME"]) / ".claude.json"
         said = {"mcpServers": {"a": PROGRAM}, "projects": {str(project): {"mcpServers": {"b": OTHER}}}}
         file.write_text(json.dumps(said))
-        apply(house.machine, WantedServer(FileChoice(clients=("claude-code",))))
+        apply(house.machine, EnrolRequest(FileChoice(clients=("claude-code",))))
         now = json.loads(file.read_text())
         assert now["mcpServers"] == {"a": {"type": "http", "url": url("a")}}
         assert now["projects"][str(project)]["mcpServers"] == {
@@ -505,7 +505,7 @@ class ProjectTests:
         }
         projects = {each.name: each.project for each in house.machine.settings.servers}
         assert projects == {"a": "", "b": str(project)}
-        undo(house.machine, WantedServer())
+        undo(house.machine, EnrolRequest())
         assert json.loads(file.read_text()) == said
 
     def test_entries_that_say_nothing(self, house: House, tmp_path: Path) -> None:
@@ -513,31 +513,31 @@ class ProjectTests:
         project = tmp_path / "shop"
         file = house.write(project / ".mcp.json", {"a": PROGRAM})
         before = file.read_bytes()
-        apply(house.machine, WantedServer(FileChoice(project=str(project))))
+        apply(house.machine, EnrolRequest(FileChoice(project=str(project))))
         house.write(file, {"a": {"type": "http", "url": url("a"), "timeout": 5}})
         (adopted,) = house.machine.settings.adopted
         assert adopted.unsettled == ("mcpServers.a does not name its project",)
-        report = apply(house.machine, WantedServer(FileChoice(project=str(project))))
+        report = apply(house.machine, EnrolRequest(FileChoice(project=str(project))))
         assert [each.renewed for each in report.files] == [{"a": "a"}]
         assert not [each for each in house.machine.settings.adopted if each.unsettled]
         assert house.servers(file)["a"]["headers"] == {"Mcp-Project-Path": str(project)}
         assert house.servers(file)["a"]["timeout"] == 5
-        undo(house.machine, WantedServer(FileChoice(project=str(project))))
+        undo(house.machine, EnrolRequest(FileChoice(project=str(project))))
         assert house.servers(file) == {"a": {**json.loads(before)["mcpServers"]["a"], "timeout": 5}}
 
     def test_others_write_it(self, house: House, tmp_path: Path) -> None:
         """What is added to a project's file is not led here with the user's own files."""
         project = tmp_path / "shop"
         file = house.write(project / ".mcp.json", {"a": PROGRAM})
-        apply(house.machine, WantedServer(FileChoice(project=str(project))))
+        apply(house.machine, EnrolRequest(FileChoice(project=str(project))))
         house.write(file, {**house.servers(file), "evil": OTHER})
-        apply(house.machine, WantedServer())
+        apply(house.machine, EnrolRequest())
         assert house.servers(file)["evil"] == OTHER
 
     def test_no_files(self, house: House, tmp_path: Path) -> None:
         """A project without such files is an error."""
         with pytest.raises(ConfigError, match="no client has servers"):
-            apply(house.machine, WantedServer(FileChoice(project=str(tmp_path / "none"))))
+            apply(house.machine, EnrolRequest(FileChoice(project=str(tmp_path / "none"))))
 
 
 class SuspendTests:
@@ -547,20 +547,20 @@ class SuspendTests:
         """A file is as before while it is suspended, and leads here in the same way afterwards."""
         house.write(house.cursor, {"a": PROGRAM})
         before = house.cursor.read_bytes()
-        apply(house.machine, WantedServer(mode="fail-open"))
+        apply(house.machine, EnrolRequest(mode="fail-open"))
         led = house.cursor.read_bytes()
         suspend(str(house.home), house.environ, "stopped")
         assert house.cursor.read_bytes() == before
         assert not suspend(str(house.home), house.environ, "stopped").is_changed
         resume(str(house.home), house.environ)
         assert house.cursor.read_bytes() == led
-        undo(house.machine, WantedServer())
+        undo(house.machine, EnrolRequest())
         assert house.cursor.read_bytes() == before
 
     def test_disabled_stays(self, house: House) -> None:
         """What was disabled is not led here by a start."""
         house.write(house.cursor, {"a": PROGRAM})
-        apply(house.machine, WantedServer())
+        apply(house.machine, EnrolRequest())
         suspend(str(house.home), house.environ, "disabled")
         suspend(str(house.home), house.environ, "stopped")
         assert resume(str(house.home), house.environ).files == ()
@@ -570,16 +570,16 @@ class SuspendTests:
     def test_undo_forgets(self, house: House) -> None:
         """What is suspended is forgotten by undo, and stays as it is."""
         house.write(house.cursor, {"a": PROGRAM})
-        apply(house.machine, WantedServer())
+        apply(house.machine, EnrolRequest())
         suspend(str(house.home), house.environ, "stopped")
-        undo(house.machine, WantedServer())
+        undo(house.machine, EnrolRequest())
         assert resume(str(house.home), house.environ).files == ()
 
     def test_project_meanwhile(self, house: House, tmp_path: Path) -> None:
         """Of a project's file only that leads here again which did before."""
         project = tmp_path / "shop"
         file = house.write(project / ".mcp.json", {"a": PROGRAM})
-        apply(house.machine, WantedServer(FileChoice(project=str(project))))
+        apply(house.machine, EnrolRequest(FileChoice(project=str(project))))
         suspend(str(house.home), house.environ, "stopped")
         house.write(file, {"a": PROGRAM, "evil": OTHER})
         resume(str(house.home), house.environ)
@@ -600,7 +600,7 @@ class AdoptableTests:
         house.write(house.cursor, {"a": PROGRAM})
         found = adoptable(str(house.home), house.environ)
         assert (found.adopt, found.servers) == ("ask", {str(house.cursor): ("a",)})
-        apply(house.machine, WantedServer())
+        apply(house.machine, EnrolRequest())
         assert adoptable(str(house.home), house.environ).servers == {}
 
 
@@ -610,11 +610,11 @@ class PlanTests:
     def test_writes_nothing(self, house: House) -> None:
         """A plan changes nothing and makes nothing."""
         house.write(house.cursor, {"a": PROGRAM})
-        assert plan(house.machine, WantedServer())[0].is_change
+        assert plan(house.machine, EnrolRequest())[0].is_change
         assert house.servers(house.cursor) == {"a": PROGRAM}
         assert not house.home.exists()
 
     def test_unknown_client(self, house: House) -> None:
         """A client that is not known is an error that names those that are."""
         with pytest.raises(ConfigError, match="claude-code"):
-            plan(house.machine, WantedServer(FileChoice(("clod",))))
+            plan(house.machine, EnrolRequest(FileChoice(("clod",))))

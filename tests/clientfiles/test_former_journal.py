@@ -6,8 +6,9 @@ import os
 import pytest
 
 from mcpgateway.clientfiles.enrolment import apply, resume, suspend, undo
-from mcpgateway.clientfiles.ledger import Ledger, Outcome
-from mcpgateway.clientfiles.plan import WantedServer
+from mcpgateway.clientfiles.ledger import Ledger
+from mcpgateway.clientfiles.plan import EnrolRequest
+from mcpgateway.clientfiles.recovery import ChangeOutcome
 from mcpgateway.errors import ConfigError
 from tests.support.former_ledgers import COPIES, NAMES, before, installed, standing
 
@@ -120,7 +121,7 @@ class TakeOverTests:
         files = before(name)
         if name not in ENROLLED:
             resume(str(house.home), house.environ)
-        assert not any(each.error for each in undo(house.machine, WantedServer()).files)
+        assert not any(each.error for each in undo(house.machine, EnrolRequest()).files)
         now = standing(house, files)
         assert (
             now.pop(GEMINI).replace(b"light", b"dark") == files.pop(GEMINI)
@@ -149,7 +150,7 @@ class TakeOverTests:
             write(house, copy, lines[:at])
         assert Ledger(str(house.home)).read().unsettled == (path,)
         (found,) = Ledger(str(house.home)).recover()
-        assert found.outcome is Outcome.DONE
+        assert found.outcome is ChangeOutcome.DONE
         assert Ledger(str(house.home)).read().unsettled == ()
 
     @pytest.mark.parametrize("name", ENROLLED[:1])
@@ -158,9 +159,9 @@ class TakeOverTests:
         held = json.loads(house.claude.read_text())
         held["mcpServers"]["c"] = {"command": "c"}
         house.claude.write_text(json.dumps(held))
-        apply(house.machine, WantedServer())
+        apply(house.machine, EnrolRequest())
         assert house.servers(house.claude)["c"]["url"] == "http://localhost:9200/c/mcp"
-        undo(house.machine, WantedServer())
+        undo(house.machine, EnrolRequest())
         assert house.servers(house.claude)["c"] == {"command": "c"}
         assert house.servers(house.claude)["a"]["env"] == {"TOKEN": "a-secret-value"}
 

@@ -11,9 +11,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from mcpgateway.clientfiles.formats import syntax
-from mcpgateway.clientfiles.formats.client_format import FileKind
+from mcpgateway.clientfiles.formats.client_format import EntryKind
 from mcpgateway.clientfiles.formats.clients import DIALECTS
-from mcpgateway.clientfiles.formats.loopback import Base
+from mcpgateway.clientfiles.formats.loopback import LocalGateway
 from mcpgateway.clientfiles.generate import (
     SnippetForm,
     SnippetRequest,
@@ -69,7 +69,7 @@ class EntryTests:
         assert value_of(text, file)
         listed = dialect.listed(syntax.read(text, file, dialect), here.base)
         assert {(each.title, each.kind, each.served) for each in listed} == {
-            (each, FileKind.OURS, each) for each in ("github", "files")
+            (each, EntryKind.ENROLLED, each) for each in ("github", "files")
         }
         assert "secret" not in text
 
@@ -108,7 +108,10 @@ class EntryTests:
         ]
         (wish,) = entries(SnippetRequest(dialect_of("cursor"), ("db",), form), here)
         assert dialect_of("cursor").names_project(wish.road, wish.ours, "/p/shop")
-        assert dialect_of("cursor").listed({"mcpServers": {"db": wish.ours}}, Base(9100))[0].served == "db"
+        assert (
+            dialect_of("cursor").listed({"mcpServers": {"db": wish.ours}}, LocalGateway(9100))[0].served
+            == "db"
+        )
 
     def test_refusals(self, tmp_path: Path) -> None:
         """A server, a client or a configuration that there is not is said so, with what there is."""

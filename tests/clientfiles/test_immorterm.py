@@ -15,7 +15,7 @@ from mcpgateway.cli.doctor.other_gateways import of_immorterm
 from mcpgateway.cli.main import run
 from mcpgateway.clientfiles import immorterm
 from mcpgateway.clientfiles.enrolment import adoptable, apply, undo
-from mcpgateway.clientfiles.plan import WantedServer
+from mcpgateway.clientfiles.plan import EnrolRequest
 from tests.support.clients import House
 
 ECHO = {"type": "stdio", "command": "/bin/echo", "args": ["one"], "env": {"TOKEN": "a-secret-value"}}
@@ -64,12 +64,12 @@ class CrashedTests:
         """Its clients are led here with what stood there before it, and undo gives that back."""
         assert house.found() == ["immorterm.left"]
         assert adoptable(str(house.home), house.environ).servers == {str(house.claude): ("echo",)}
-        report = apply(house.machine, WantedServer())
+        report = apply(house.machine, EnrolRequest())
         assert not report.errors
         assert house.servers(house.claude)["echo"]["url"] == "http://localhost:9100/echo/mcp"
         assert "_mcp_gateway_ts" not in house.claude.read_text()
         assert house.found() == ["immorterm"]
-        undo(house.machine, WantedServer())
+        undo(house.machine, EnrolRequest())
         assert house.servers(house.claude) == {"echo": ECHO, "far": REMOTE}
 
     def test_planned(
@@ -81,7 +81,7 @@ class CrashedTests:
         before = house.claude.read_text()
         assert run(["--home", str(house.home), "clients", "plan"]) == 0
         said = capsys.readouterr().out
-        assert f"{house.claude}: echo gets its own entry back" in said
+        assert f"{house.claude}: echo is restored" in said
         assert "echo stays" not in said
         assert "nothing would change" not in said
         assert run(["--home", str(house.home), "clients", "apply", "--check"]) == 3
@@ -94,22 +94,22 @@ class CrashedTests:
 
     def test_given_back(self, house: Left) -> None:
         """Undo alone gives them their own servers back."""
-        undo(house.machine, WantedServer())
+        undo(house.machine, EnrolRequest())
         assert house.servers(house.claude) == {"echo": ECHO, "far": REMOTE}
         assert immorterm.in_words(house.machine) == []
 
     def test_at_our_port(self, house: Left) -> None:
         """Its usual port is ours as well."""
         house.write(house.claude, {"echo": house.led("echo", 9100)})
-        apply(house.machine, WantedServer())
-        undo(house.machine, WantedServer())
+        apply(house.machine, EnrolRequest())
+        undo(house.machine, EnrolRequest())
         assert house.servers(house.claude) == {"echo": ECHO}
 
     @pytest.mark.parametrize("text", ["", "{", '{"servers": {}}'])
     def test_the_shadow(self, house: Left, text: str) -> None:
         """Where what it has kept is damaged, the shadow counts."""
         (house.its / "config-backup.json").write_text(text)
-        undo(house.machine, WantedServer())
+        undo(house.machine, EnrolRequest())
         assert house.servers(house.claude)["echo"] == ECHO
 
     def test_others(self, house: Left) -> None:
@@ -123,7 +123,7 @@ class CrashedTests:
         (house.its / "project-backups").mkdir()
         kept = {"configPath": str(shop), "projectHash": "x", "backedAt": 1, "servers": {"echo": ECHO}}
         (house.its / "project-backups" / "x.json").write_text(json.dumps(kept))
-        undo(house.machine, WantedServer())
+        undo(house.machine, EnrolRequest())
         for path in (house.claude, cursor, house.place("windsurf"), shop):
             assert house.servers(path)["echo"] == ECHO
 
@@ -131,7 +131,7 @@ class CrashedTests:
         """Other entries at such a URL are left alone."""
         house.write(house.claude, {"other": house.led("other"), "echo": house.led("renamed")})
         before = house.claude.read_text()
-        undo(house.machine, WantedServer())
+        undo(house.machine, EnrolRequest())
         assert house.claude.read_text() == before
         assert house.found() == ["immorterm"]
 
@@ -150,7 +150,7 @@ class RunningTests:
             it.stdout.readline()
             house.state(it.pid)
             before = house.claude.read_text()
-            apply(house.machine, WantedServer())
+            apply(house.machine, EnrolRequest())
             assert house.claude.read_text() == before
             assert house.found() == ["immorterm.leads"]
             assert immorterm.as_json(house.machine)["pid"] == it.pid

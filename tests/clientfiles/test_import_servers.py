@@ -10,7 +10,7 @@ import pytest
 from mcpgateway.clientfiles.enrolment import apply
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.import_servers import take_over
-from mcpgateway.clientfiles.plan import WantedServer
+from mcpgateway.clientfiles.plan import EnrolRequest
 from mcpgateway.errors import ConfigError
 from mcpgateway.system.settings import LoadOptions, examine
 from tests.support.clients import House
@@ -100,7 +100,7 @@ class OwnTests:
     def test_nothing_is_taken(self, house: House, client: str, mode: str, capsys) -> None:
         """A file that uses the gateway has nothing for it: it serves what stood there."""
         path = house.write_sample(client)
-        apply(house.machine, WantedServer(mode=mode))
+        apply(house.machine, EnrolRequest(mode=mode))
         assert taken(house, path) == 0
         said = capsys.readouterr().out
         assert "uses the gateway already" in said

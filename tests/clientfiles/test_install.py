@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from mcpgateway.clientfiles.install import (
+    InstallMode,
     InstallScope,
-    Mode,
+    InstallTarget,
     RolledBack,
-    Target,
     drift,
     install,
     target,
@@ -39,7 +39,9 @@ class Place:
         self.directory = tmp_path / "shop"
         (self.directory / "inside").mkdir(parents=True)
 
-    def install(self, scope: InstallScope = InstallScope.USER, mode: Mode = Mode.PROXY) -> Target:
+    def install(
+        self, scope: InstallScope = InstallScope.USER, mode: InstallMode = InstallMode.PROXY
+    ) -> InstallTarget:
         """Install, and return where."""
         where = target(self.machine, scope, str(self.directory))
         install(self.machine, where, wanted(self.machine, where, mode))
@@ -49,7 +51,7 @@ class Place:
     def left(self, scope: InstallScope = InstallScope.USER) -> tuple[list[str], list[str], list[str]]:
         """What is missing, different and foreign."""
         where = target(self.machine, scope, str(self.directory))
-        found = drift(self.machine, where, wanted(self.machine, where, Mode.PROXY))
+        found = drift(self.machine, where, wanted(self.machine, where, InstallMode.PROXY))
         return tuple([each.name for each in kind] for kind in (found.missing, found.different, found.foreign))  # type: ignore[return-value]
 
 
@@ -104,7 +106,7 @@ class InstallTests:
         """Local entries are filed under the root of the repository."""
         (place.directory / ".git").mkdir()
         where = target(place.machine, InstallScope.LOCAL, str(place.directory / "inside"))
-        install(place.machine, where, wanted(place.machine, where, Mode.PROXY))
+        install(place.machine, where, wanted(place.machine, where, InstallMode.PROXY))
         found = json.loads(place.file.read_text())
         assert set(found["projects"][str(place.directory)]["mcpServers"]) == {"x", "y"}
 
@@ -131,7 +133,7 @@ class InstallTests:
             place.served["backends"].append({"name": name, "source": "elsewhere", "project": str(project)})
         place.machine._answer = GatewayHealth(place.served)
         where = target(place.machine, scope, str(place.directory))
-        assert {each.name for each in wanted(place.machine, where, Mode.PROXY)} == names
+        assert {each.name for each in wanted(place.machine, where, InstallMode.PROXY)} == names
 
     def test_undone(self, place: Place) -> None:
         """The ledger gives the file back as it was, to the byte."""
@@ -139,7 +141,7 @@ class InstallTests:
         place.file.write_text(before)
         assert place.left() == (["y"], ["x"], [])
         place.install()
-        from mcpgateway.clientfiles.ledger import unwound
+        from mcpgateway.clientfiles.enrolment_records import unwound
 
         (adopted,) = place.machine.ledger.read().files.values()
         assert unwound(adopted, place.file.read_text()) == before
@@ -164,13 +166,13 @@ class InstallTests:
     def test_aggregate(self, place: Place) -> None:
         """One entry for all is written unless the gateway that runs is an older one, without their endpoint."""
         place.machine._answer = GatewayHealth({"aggregate": False, "backends": [{"name": "x"}]})
-        for mode in (Mode.AGGREGATE, Mode.BOTH):
+        for mode in (InstallMode.AGGREGATE, InstallMode.BOTH):
             with pytest.raises(ConfigError, match="does not serve"):
                 place.install(mode=mode)
         assert not place.file.exists()
         backends = [{"name": "x"}]
         place.machine._answer = GatewayHealth({"aggregate": True, "backends": backends})
-        place.install(mode=Mode.BOTH)
+        place.install(mode=InstallMode.BOTH)
         found = json.loads(place.file.read_text())["mcpServers"]
         assert {name: each["url"] for name, each in found.items()} == {
             "mcpgateway": "http://localhost:9100/mcp",
@@ -183,7 +185,7 @@ class InstallTests:
         place.file.write_text('{"mcpServers": ')
         where = target(place.machine, InstallScope.USER, str(place.directory))
         with pytest.raises(RolledBack):
-            install(place.machine, where, wanted(place.machine, where, Mode.PROXY))
+            install(place.machine, where, wanted(place.machine, where, InstallMode.PROXY))
         assert place.file.read_text() == '{"mcpServers": '
         place.file.write_text("{}")
         place.install()

@@ -13,10 +13,10 @@ import pytest
 from attrs import evolve
 
 from mcpgateway.clientfiles import enrolment_records as adoption
-from mcpgateway.clientfiles.enrolment_records import Intent
-from mcpgateway.clientfiles.formats.rewrite import Replaced
-from mcpgateway.clientfiles.ledger import Adopted, Enrolled, Ledger, Outcome, Rewritten, unwound
-from mcpgateway.clientfiles.recovery import is_mixture
+from mcpgateway.clientfiles.enrolment_records import EnrolledEntry, FileRecord, Intent, unwound
+from mcpgateway.clientfiles.formats.rewrite import ReplacedEntry
+from mcpgateway.clientfiles.ledger import EditResult, Ledger
+from mcpgateway.clientfiles.recovery import ChangeOutcome, is_mixture
 from mcpgateway.clientfiles.replacement import part_name, whole_name
 from mcpgateway.clientfiles.store import BACKUP, DATABASE, FORMAT, LedgerStore
 from mcpgateway.errors import ConfigError
@@ -114,9 +114,9 @@ class RememberTests:
     def test_without_a_change_of_the_file(self, scene):
         """What is said can change alone, and be forgotten."""
         ledger = Ledger(scene.home, FaultyDisk())
-        ledger.put(Adopted(scene.path, "claude-code", is_watched=False))
+        ledger.put(FileRecord(scene.path, "claude-code", is_watched=False))
         assert not scene.said.is_watched
-        ledger.change(scene.path, lambda text, former: Rewritten(text, evolve(former, mode="single")))
+        ledger.change(scene.path, lambda text, former: EditResult(text, evolve(former, mode="single")))
         assert scene.said.mode == "single"
         ledger.forget(scene.path)
         assert scene.said is None
@@ -149,15 +149,15 @@ class RememberTests:
     )
     def test_values_of_all_forms(self, value):
         """What YAML and TOML can say and JSON cannot comes back as it was."""
-        entry = Enrolled("git", Replaced(("a", "git"), "git", value, None, "text"))
-        said = Adopted("/x", "codex", entries={("a", "git"): entry})
+        entry = EnrolledEntry("git", ReplacedEntry(("a", "git"), "git", value, None, "text"))
+        said = FileRecord("/x", "codex", entries={("a", "git"): entry})
         assert adoption.read(json.loads(json.dumps(adoption.written(said)))) == said
 
     def test_a_value_that_cannot_be_kept(self):
         """It is refused before the file changes."""
-        entry = Enrolled("git", Replaced(("git",), "git", object(), None))
+        entry = EnrolledEntry("git", ReplacedEntry(("git",), "git", object(), None))
         with pytest.raises(ConfigError, match="cannot be kept"):
-            adoption.written(Adopted("/x", "codex", entries={("git",): entry}))
+            adoption.written(FileRecord("/x", "codex", entries={("git",): entry}))
 
 
 class CopyTests:
@@ -227,7 +227,7 @@ class CopyTests:
         with open(other, "w", newline="") as file:
             file.write(ORIGINAL)
         scene.adopter().apply("git")
-        scene.adopter().ledger.put(Adopted(other, "claude-code"))
+        scene.adopter().ledger.put(FileRecord(other, "claude-code"))
         for name, path in zip(COPIES, (scene.path, other), strict=True):
             with closing(sqlite3.connect(copy_of(scene, name))) as database, database:
                 database.execute("UPDATE file SET mode = 'x' WHERE path = ?", (path,))
@@ -294,7 +294,7 @@ class CopyTests:
     def test_names_that_are_no_unicode(self, scene):
         """A path or a server's name may have bytes or characters that nothing else takes."""
         path = str(scene.folder / os.fsdecode(b"\xff.json"))
-        Ledger(scene.home, FaultyDisk()).put(Adopted(path, "claude-code"))
+        Ledger(scene.home, FaultyDisk()).put(FileRecord(path, "claude-code"))
         Ledger(scene.home, FaultyDisk()).opt_out(frozenset(("\ud800",)))
         records = Ledger(scene.home).read()
         assert (list(records.files), records.opted_out, records.problems) == ([path], {"\ud800"}, ())
@@ -334,28 +334,28 @@ class SettleTests:
         """How it ended, and the names of what is adopted."""
         judged = scene.said
         (found,) = Ledger(scene.home, FaultyDisk()).recover()
-        assert judged == found.adopted == scene.said
-        return found.outcome, sorted(each.name for each in found.adopted.entries.values())
+        assert judged == found.record == scene.said
+        return found.outcome, sorted(each.name for each in found.record.entries.values())
 
     def test_it_was_made(self, scene):
         """The file is what it was to be."""
         self.begun(scene, lambda text: text)
-        assert self.settled(scene) == (Outcome.DONE, ["git", "time"])
+        assert self.settled(scene) == (ChangeOutcome.DONE, ["git", "time"])
 
     def test_changed_since(self, scene):
         """A file that somebody has changed since still has our entries."""
         self.begun(scene, lambda text: text + "\n")
-        assert self.settled(scene) == (Outcome.BY_VALUE, ["git", "time"])
+        assert self.settled(scene) == (ChangeOutcome.BY_VALUE, ["git", "time"])
 
     def test_changed_instead(self, scene):
         """An entry whose original stands in the file is not adopted."""
         self.begun(scene, lambda text: ORIGINAL.replace('"uvx",   "args"', '"other", "args"'))
-        assert self.settled(scene) == (Outcome.BY_VALUE, ["git"])
+        assert self.settled(scene) == (ChangeOutcome.BY_VALUE, ["git"])
 
     def test_not_readable(self, scene):
         """As long as the file is no valid one, nothing is forgotten."""
         self.begun(scene, lambda text: text[:50])
-        assert self.settled(scene) == (Outcome.BY_VALUE, ["git", "time"])
+        assert self.settled(scene) == (ChangeOutcome.BY_VALUE, ["git", "time"])
 
     def test_somebodys_edit_was_displaced(self, scene):
         """Who was killed before an exchange could be taken back has not lost the other's edit."""
@@ -363,7 +363,7 @@ class SettleTests:
         with open(whole_name(part_name(scene.path, scene.text.encode())), "w") as file:
             file.write("their edit")
         (found,) = Ledger(scene.home, FaultyDisk()).recover()
-        assert found.outcome is Outcome.TAKEN_BACK
+        assert found.outcome is ChangeOutcome.TAKEN_BACK
         assert scene.text == "their edit"
         assert scene.strays == []
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from mcpgateway.clientfiles.enrolment import apply, undo
-from mcpgateway.clientfiles.plan import WantedServer
-from mcpgateway.system.launch.cache import LaunchCache, Resolved
+from mcpgateway.clientfiles.plan import EnrolRequest
+from mcpgateway.system.launch.cache import LaunchCache, ResolvedProgram
 from tests.support.clients import PROGRAM, House
 
 OURS = {"type": "http", "url": "http://localhost:9100/a/mcp"}
@@ -26,7 +26,7 @@ def house(tmp_path: Path) -> House:
 
 def rebuilt(house: House) -> dict[str, str]:
     """Give back what can be, and tell from where."""
-    report = undo(house.machine, WantedServer()).files[0]
+    report = undo(house.machine, EnrolRequest()).files[0]
     return dict(report.rebuilt)
 
 
@@ -36,7 +36,7 @@ class UndoTests:
     def test_nothing_is_known(self, house: House) -> None:
         """What cannot be known is left, and it is said what to do."""
         before = house.claude.read_bytes()
-        report = undo(house.machine, WantedServer()).files[0]
+        report = undo(house.machine, EnrolRequest()).files[0]
         assert "not known" in report.left[0].why
         assert "add it again" in report.left[0].hint
         assert house.claude.read_bytes() == before
@@ -56,9 +56,9 @@ class UndoTests:
         """What another client has had under that name serves."""
         house.write(house.cursor, {"a": PROGRAM})
         house.claude.unlink()
-        apply(house.machine, WantedServer())
+        apply(house.machine, EnrolRequest())
         house.write(house.claude, {"a": OURS})
-        reports = {each.path: each for each in undo(house.machine, WantedServer()).files}
+        reports = {each.path: each for each in undo(house.machine, EnrolRequest()).files}
         assert reports[str(house.claude)].rebuilt == {"a": str(house.cursor)}
         assert house.servers(house.claude)["a"] == PROGRAM
         assert house.servers(house.cursor)["a"] == PROGRAM
@@ -90,7 +90,7 @@ class UndoTests:
     def test_launch_cache(self, house: House, package: str) -> None:
         """The program that was started for a package of that name serves, and it is said what is missing."""
         house.home.mkdir(mode=0o700)
-        LaunchCache(str(house.home)).keep("key", Resolved("/opt/bin/a", package=package))
+        LaunchCache(str(house.home)).keep("key", ResolvedProgram("/opt/bin/a", package=package))
         assert rebuilt(house) == {"a": "the cache of launches, without its variables"}
         assert house.servers(house.claude)["a"]["command"] == "/opt/bin/a"
 
@@ -98,25 +98,25 @@ class UndoTests:
         """A ledger that has gone leaves nothing behind that could not be given back by what was kept."""
         house.write(house.claude, {"a": PROGRAM, "b": {"command": "/bin/cat"}})
         before = json.loads(house.claude.read_text())
-        apply(house.machine, WantedServer())
+        apply(house.machine, EnrolRequest())
         backup = house.root / ".claude" / "backups" / ".claude.json.backup.1"
         house.write(backup, before["mcpServers"])
         shutil.rmtree(house.home / "ledger")
-        undo(house.machine, WantedServer())
+        undo(house.machine, EnrolRequest())
         assert house.servers(house.claude) == before["mcpServers"]
 
     def test_it_is_not_called_what_it_was(self, house: House) -> None:
         """What was put together again is called that whenever it is given back, unless its user has changed it."""
         house.home.mkdir(mode=0o700)
-        LaunchCache(str(house.home)).keep("key", Resolved("/opt/bin/a", package="a"))
+        LaunchCache(str(house.home)).keep("key", ResolvedProgram("/opt/bin/a", package="a"))
         source = "the cache of launches, without its variables"
         assert rebuilt(house) == {"a": source}
-        apply(house.machine, WantedServer())
-        report = undo(house.machine, WantedServer()).files[0]
+        apply(house.machine, EnrolRequest())
+        report = undo(house.machine, EnrolRequest()).files[0]
         assert (report.exact, report.restored, report.rebuilt) == (False, (), {"a": source})
         house.write(house.claude, {"a": {"command": "/opt/bin/a", "env": {"KEY": "v"}}})
-        apply(house.machine, WantedServer())
-        report = undo(house.machine, WantedServer()).files[0]
+        apply(house.machine, EnrolRequest())
+        report = undo(house.machine, EnrolRequest()).files[0]
         assert (report.exact, report.restored, report.rebuilt) == (True, ("a",), {})
         assert '"v"' not in (house.home / "rebuilt.json").read_text()
 
@@ -124,11 +124,11 @@ class UndoTests:
         """Only what is asked for is looked for."""
         house.configure("servers: {a: {command: /bin/echo}, b: {command: /bin/cat}}\n")
         house.write(house.claude, {"a": OURS, "b": {**OURS, "url": "http://localhost:9100/b/mcp"}})
-        undo(house.machine, WantedServer(servers=("a",)))
+        undo(house.machine, EnrolRequest(servers=("a",)))
         assert "command" in house.servers(house.claude)["a"]
         assert "url" in house.servers(house.claude)["b"]
 
     def test_apply_tells(self, house: House) -> None:
         """What leads here for nobody knows what is told when files are led here."""
-        report = apply(house.machine, WantedServer()).files[0]
+        report = apply(house.machine, EnrolRequest()).files[0]
         assert "ledger does not know" in report.left[0].why

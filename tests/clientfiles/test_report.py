@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mcpgateway.clientfiles.plan import Left
+from mcpgateway.clientfiles.plan import UntouchedEntry
 from mcpgateway.clientfiles.report import FileReport, Report, together
 
-WEB = Left("web", "is reached by a URL already")
+WEB = UntouchedEntry("web", "is reached by a URL already")
 
 
 class TogetherTests:
@@ -14,7 +14,7 @@ class TogetherTests:
     def test_told_once(self) -> None:
         """What a later step leaves as it is was not left by an earlier one, too, and what was changed stays told."""
         led = FileReport("/f", "cursor", "Cursor", changed=True, adopted={"a": "a"}, left=(WEB,))
-        again = FileReport("/f", "cursor", "Cursor", left=(WEB, Left("b", "is off")))
+        again = FileReport("/f", "cursor", "Cursor", left=(WEB, UntouchedEntry("b", "is off")))
         (found,) = together([Report((led,), ("w",)), Report((again,), ("w", "v"))])
         assert found.is_changed
         assert [each.left for each in found.files] == [(), again.left]

@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 from mcpgateway.clientfiles.enrolment import apply, undo
-from mcpgateway.clientfiles.plan import WantedServer
+from mcpgateway.clientfiles.plan import EnrolRequest
 from mcpgateway.clientfiles.reroute import FORMER_NOTE, cut_off, reroute, take_back
 from tests.support.clients import House
 
@@ -40,7 +40,7 @@ class RerouteTests:
     @pytest.mark.parametrize("mode", ["http", "single"])
     def test_there_and_back(self, house: House, mode: str) -> None:
         """Those that lead here by URL are led by a command, and then as before; nobody else notices."""
-        apply(house.machine, WantedServer(mode=mode))
+        apply(house.machine, EnrolRequest(mode=mode))
         before = texts(house)
         need_token(house)
         assert {each.client for each in cut_off(house.machine)} == BY_URL
@@ -55,17 +55,17 @@ class RerouteTests:
     def test_what_was_chosen_meanwhile(self, house: House) -> None:
         """A file that has been given back meanwhile stays so."""
         before = texts(house)
-        apply(house.machine, WantedServer())
+        apply(house.machine, EnrolRequest())
         need_token(house)
         reroute(house.machine)
-        undo(house.machine, WantedServer())
+        undo(house.machine, EnrolRequest())
         need_token(house, '""')
         take_back(house.machine)
         assert texts(house) == before
 
     def test_a_note_of_an_earlier_release(self, house: House) -> None:
         """How files used the gateway, as an earlier release wrote it down, is read once and taken over."""
-        apply(house.machine, WantedServer())
+        apply(house.machine, EnrolRequest())
         before = texts(house)
         need_token(house)
         reroute(house.machine)
@@ -82,7 +82,7 @@ class RerouteTests:
 
     def test_nobody(self, house: House) -> None:
         """Where nobody leads here by URL, nothing is done."""
-        apply(house.machine, WantedServer(mode="fail-open"))
+        apply(house.machine, EnrolRequest(mode="fail-open"))
         need_token(house)
         assert cut_off(house.machine) == ()
         assert not reroute(house.machine).files

@@ -11,7 +11,7 @@ import pytest
 from mcpgateway.clientfiles.disk import Disk
 from mcpgateway.clientfiles.enrolment import apply, suspend, undo
 from mcpgateway.clientfiles.files import FileChoice
-from mcpgateway.clientfiles.plan import WantedServer
+from mcpgateway.clientfiles.plan import EnrolRequest
 from mcpgateway.clientfiles.report import Report
 from mcpgateway.clientfiles.sync import RETURNS, RETURNS_WITHIN_S, sync
 from tests.support.clients import PROGRAM, House
@@ -42,7 +42,7 @@ def house(tmp_path: Path) -> House:
     """A user's home, in which Claude Code leads here with the servers a and b."""
     made = House(tmp_path)
     made.write(made.claude, {"a": PROGRAM, "b": OTHER})
-    apply(made.machine, WantedServer())
+    apply(made.machine, EnrolRequest())
     return made
 
 
@@ -71,7 +71,7 @@ class SyncTests:
         house.write(house.claude, {**servers, "new": {"type": "stdio", **OTHER}})
         assert synced(house).files[0].adopted == {"new": "new"}
         assert house.servers(house.claude)["new"] == {**OURS, "url": "http://localhost:9100/new/mcp"}
-        undo(house.machine, WantedServer())
+        undo(house.machine, EnrolRequest())
         assert house.servers(house.claude)["new"] == {"type": "stdio", **OTHER}
 
     def test_not_watched(self, house: House) -> None:
@@ -83,7 +83,7 @@ class SyncTests:
 
     def test_opted_out(self, house: House) -> None:
         """A server that was given back to its clients stays theirs."""
-        undo(house.machine, WantedServer(servers=("a",)))
+        undo(house.machine, EnrolRequest(servers=("a",)))
         assert not synced(house).is_changed
         assert house.servers(house.claude)["a"] == PROGRAM
 
@@ -92,7 +92,7 @@ class SyncTests:
         house.write(house.claude, {"a": house.servers(house.claude)["a"]})
         assert synced(house).files[0].gone == ("b",)
         assert "b" not in house.machine.settings.blueprints
-        undo(house.machine, WantedServer())
+        undo(house.machine, EnrolRequest())
         assert house.servers(house.claude) == {"a": PROGRAM}
 
     def test_last_removed(self, house: House) -> None:
@@ -151,14 +151,14 @@ class SyncTests:
         house.write(house.claude, {**house.servers(house.claude), "a": {"command": "/bin/true"}})
         name = synced(house).files[0].adopted["a"]
         assert house.machine.settings.blueprints[name].entry.argv == ("/bin/true",)
-        undo(house.machine, WantedServer())
+        undo(house.machine, EnrolRequest())
         assert house.servers(house.claude)["a"] == {"command": "/bin/true"}
 
     def test_renamed(self, house: House) -> None:
         """A server that the user has given another name is not forgotten, and comes back under that name."""
         house.write(house.claude, {"z": house.servers(house.claude)["a"]})
         assert synced(house).files[0].gone == ("b",)
-        undo(house.machine, WantedServer())
+        undo(house.machine, EnrolRequest())
         assert house.servers(house.claude) == {"z": PROGRAM}
 
     def test_led_elsewhere(self, house: House) -> None:
@@ -166,13 +166,13 @@ class SyncTests:
         elsewhere = {"type": "http", "url": "https://x.example/mcp"}
         house.write(house.claude, {**house.servers(house.claude), "a": elsewhere})
         assert synced(house).files[0].gone == ("a",)
-        undo(house.machine, WantedServer())
+        undo(house.machine, EnrolRequest())
         assert house.servers(house.claude)["a"] == elsewhere
 
     def test_project(self, house: House, tmp_path: Path) -> None:
         """What is added to a project's file waits for its user."""
         file = house.write(tmp_path / "shop" / ".mcp.json", {"p": PROGRAM})
-        apply(house.machine, WantedServer(FileChoice(project=str(file.parent))))
+        apply(house.machine, EnrolRequest(FileChoice(project=str(file.parent))))
         house.write(file, {**house.servers(file), "evil": OTHER})
         report = next(each for each in synced(house).files if each.path == str(file))
         assert (report.changed, report.left[0].title) == (False, "evil")

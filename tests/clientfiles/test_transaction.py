@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mcpgateway.clientfiles.backups import Kept, digest_of
+from mcpgateway.clientfiles.backups import Backups, digest_of
 from mcpgateway.clientfiles.disk import DISK, Disk
 from mcpgateway.clientfiles.replacement import leftovers, part_name, whole_name
 from mcpgateway.clientfiles.transaction import CHANGES, change, directory_lock
@@ -19,7 +19,7 @@ from tests.support.faulty_disk import FaultyDisk
 def kept(tmp_path):
     """The kept versions of a home."""
     (tmp_path / "home").mkdir()
-    return Kept(str(tmp_path / "home"), FaultyDisk())
+    return Backups(str(tmp_path / "home"), FaultyDisk())
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ class ChangeTests:
     def test_somebody_makes_it_first(self, file, tmp_path):
         """A new file does not displace one that has come meanwhile."""
         path = file.with_name("new.json")
-        kept = Kept(str(tmp_path / "home"), Meddler("link", lambda: path.write_bytes(b"theirs\n")))
+        kept = Backups(str(tmp_path / "home"), Meddler("link", lambda: path.write_bytes(b"theirs\n")))
         change(str(path), add, kept=kept, create=True)
         assert path.read_bytes() == b"theirs\nours\n"
 
@@ -252,7 +252,7 @@ class RefusalTests:
                 return 4711
 
         with pytest.raises(ConfigError, match="another user"):
-            change(str(file), add, kept=Kept(str(tmp_path / "home"), Stranger()))
+            change(str(file), add, kept=Backups(str(tmp_path / "home"), Stranger()))
 
     def test_no_regular_file(self, file, kept):
         """A pipe or a directory is no file to change."""
@@ -264,8 +264,8 @@ class RefusalTests:
     def test_another_home_has_the_lock(self, file, tmp_path):
         """Who waits too long for the ledger's lock says so."""
         (tmp_path / "home").mkdir()
-        with Kept(str(tmp_path / "home")).locked(), pytest.raises(ConfigError, match="another mcpgateway"):
-            change(str(file), add, kept=Kept(str(tmp_path / "home"), FaultyDisk()))
+        with Backups(str(tmp_path / "home")).locked(), pytest.raises(ConfigError, match="another mcpgateway"):
+            change(str(file), add, kept=Backups(str(tmp_path / "home"), FaultyDisk()))
 
 
 class RaceTests:
@@ -274,7 +274,7 @@ class RaceTests:
     def run(self, file, tmp_path, kind, *deeds, data=b"one\ntheirs\n"):
         """Change the file while that is done, and return what came of it."""
         (tmp_path / "home").mkdir()
-        kept = Kept(str(tmp_path / "home"), Meddler(kind, *deeds))
+        kept = Backups(str(tmp_path / "home"), Meddler(kind, *deeds))
         changed = change(str(file), add, kept=kept)
         assert file.read_bytes() == data + b"ours\n"
         assert os.listdir(file.parent) == [".claude.json"]
@@ -314,7 +314,7 @@ class RaceTests:
         timer = threading.Timer(0.1, finish)
         timer.start()
         try:
-            change(str(file), add, kept=Kept(str(tmp_path / "home")))
+            change(str(file), add, kept=Backups(str(tmp_path / "home")))
         finally:
             timer.join()
         assert file.read_bytes() == b"one\ntheirs\nours\n"
@@ -333,7 +333,7 @@ class RaceTests:
                     self.is_done = True
                     replaced(file, b"one\ntheirs\n")()
 
-        change(str(file), add, kept=Kept(str(tmp_path / "home"), Late()))
+        change(str(file), add, kept=Backups(str(tmp_path / "home"), Late()))
         assert file.read_bytes() == b"one\ntheirs\nours\n"
 
     def test_written_all_the_time(self, file, tmp_path):
@@ -341,14 +341,14 @@ class RaceTests:
         deeds = [replaced(file, f"one\n{number}\n".encode()) for number in range(2 * CHANGES)]
         (tmp_path / "home").mkdir()
         with pytest.raises(ConfigError, match="all the time"):
-            change(str(file), add, kept=Kept(str(tmp_path / "home"), Meddler("sync", *deeds)))
+            change(str(file), add, kept=Backups(str(tmp_path / "home"), Meddler("sync", *deeds)))
         assert b"ours" not in file.read_bytes()
 
     def test_removed_meanwhile(self, file, tmp_path):
         """A file that is removed is not made again."""
         (tmp_path / "home").mkdir()
         with pytest.raises(FileNotFoundError):
-            change(str(file), add, kept=Kept(str(tmp_path / "home"), Meddler("exchange", file.unlink)))
+            change(str(file), add, kept=Backups(str(tmp_path / "home"), Meddler("exchange", file.unlink)))
         assert os.listdir(file.parent) == []
 
 

@@ -19,10 +19,10 @@ from mcpgateway.backends.spawn import Launcher
 from mcpgateway.errors import BackendGone, GatewayError, LaunchFailed
 from mcpgateway.interfaces import GatewayRun, IBackend, Launch
 from mcpgateway.system.daemon_locks import DaemonLocks
-from mcpgateway.system.oauth_tokens import Grants
-from mcpgateway.system.process.children import Ward
+from mcpgateway.system.oauth_tokens import OAuthTokenFiles
+from mcpgateway.system.process.children import ChildGuard
 from mcpgateway.system.process.guardian import Guardian
-from mcpgateway.system.process.orphans import Registry
+from mcpgateway.system.process.orphans import ChildRegistry
 from mcpgateway.system.process.processes import bearing, seal_descriptors
 from mcpgateway.system.process.procfs import is_alive
 from mcpgateway.system.process.socket_owners import SocketSearch
@@ -41,11 +41,11 @@ class House:
     def __init__(self, home: Path) -> None:
         self.instance = f"contract{os.getpid()}x{os.urandom(4).hex()}"
         self.guardian = Guardian(reactor, self.instance)
-        launcher = Launcher(reactor, Ward(Registry(str(home), self.instance), self.guardian))
+        launcher = Launcher(reactor, ChildGuard(ChildRegistry(str(home), self.instance), self.guardian))
         self.backends = Backends(
             reactor,
             launcher,
-            Grants(str(home)),
+            OAuthTokenFiles(str(home)),
             lambda: "http://127.0.0.1:9/",
             GatewayRun(str(home), self.instance),
             lambda: DaemonLocks(str(home), str(home / "theirs"), SocketSearch(reactor)),

@@ -16,7 +16,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from mcpgateway.clientfiles.backups import Kept
+from mcpgateway.clientfiles.backups import Backups
 from mcpgateway.clientfiles.ledger import Ledger
 from mcpgateway.clientfiles.transaction import change, directory_lock
 from mcpgateway.errors import ConfigError
@@ -73,7 +73,7 @@ def _done(scene, action):
 
 def churn(home, file, seconds, pause):
     """Add entries until the time is over, and say how many that were."""
-    kept = Kept(home)
+    kept = Backups(home)
     done, refused, slowest = 0, 0, 0.0
     end = time.monotonic() + float(seconds)
     while (began := time.monotonic()) < end:

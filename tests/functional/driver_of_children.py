@@ -13,9 +13,9 @@ from typing import Any
 
 from mcpgateway.backends.spawn import Launcher
 from mcpgateway.interfaces import Gone, Launch
-from mcpgateway.system.process.children import Ward
+from mcpgateway.system.process.children import ChildGuard
 from mcpgateway.system.process.guardian import Guardian
-from mcpgateway.system.process.orphans import Registry
+from mcpgateway.system.process.orphans import ChildRegistry
 
 
 class Silent:
@@ -34,7 +34,7 @@ class Silent:
 def main(reactor: Any, home: str, script: str) -> None:
     """Start the child and run."""
     guardian = Guardian(reactor, os.path.basename(home))
-    ward = Ward(Registry(home, os.path.basename(home)), guardian)
+    ward = ChildGuard(ChildRegistry(home, os.path.basename(home)), guardian)
     launcher = Launcher(reactor, ward)
     launcher.launch(Launch("s", ("sh", "-c", script), dict(os.environ), home), Silent())
     reactor.callLater(0.3, lambda: os.write(1, b"%d\n" % (guardian.pid or 0)))

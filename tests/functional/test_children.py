@@ -22,9 +22,9 @@ from mcpgateway.backends.spawn import Launcher
 from mcpgateway.errors import BackendGone, LaunchFailed, Overloaded
 from mcpgateway.interfaces import Gone, Launch
 from mcpgateway.policy.secrets.shapes import MASK
-from mcpgateway.system.process.children import Ward
+from mcpgateway.system.process.children import ChildGuard
 from mcpgateway.system.process.guardian import Guardian
-from mcpgateway.system.process.orphans import Registry, reap_leftovers
+from mcpgateway.system.process.orphans import ChildRegistry, reap_leftovers
 from mcpgateway.system.process.processes import bearing
 from mcpgateway.system.process.procfs import is_alive
 
@@ -73,8 +73,8 @@ class Nursery:
         self.home = str(home)
         self.instance = f"test{os.getpid()}x{time.monotonic_ns()}"
         self.guardian = Guardian(reactor, self.instance)
-        self.registry = Registry(self.home, self.instance)
-        self.launcher = Launcher(reactor, Ward(self.registry, self.guardian))
+        self.registry = ChildRegistry(self.home, self.instance)
+        self.launcher = Launcher(reactor, ChildGuard(self.registry, self.guardian))
         self.children: list[Child] = []
 
     def start(self, script: str, *, is_heard: bool = True, **env: str) -> tuple[Child, Recorder]:

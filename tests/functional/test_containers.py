@@ -20,10 +20,10 @@ from mcpgateway.config.reach_settings import Container
 from mcpgateway.errors import LaunchFailed
 from mcpgateway.interfaces import GatewayRun, Launch
 from mcpgateway.system.daemon_locks import DaemonLocks
-from mcpgateway.system.oauth_tokens import Grants
-from mcpgateway.system.process.children import Ward
+from mcpgateway.system.oauth_tokens import OAuthTokenFiles
+from mcpgateway.system.process.children import ChildGuard
 from mcpgateway.system.process.guardian import Guardian
-from mcpgateway.system.process.orphans import Registry
+from mcpgateway.system.process.orphans import ChildRegistry
 from mcpgateway.system.process.processes import bearing
 from mcpgateway.system.process.procfs import is_alive
 from mcpgateway.system.process.socket_owners import SocketSearch
@@ -45,11 +45,11 @@ class House:
         self.home = str(home)
         self.instance = f"containers{os.getpid()}x{os.urandom(4).hex()}"
         self.guardian = Guardian(reactor, self.instance)
-        self.programs = Launcher(reactor, Ward(Registry(self.home, self.instance), self.guardian))
+        self.programs = Launcher(reactor, ChildGuard(ChildRegistry(self.home, self.instance), self.guardian))
         self.backends = Backends(
             reactor,
             self.programs,
-            Grants(self.home),
+            OAuthTokenFiles(self.home),
             str,
             GatewayRun(self.home, self.instance),
             lambda: DaemonLocks(self.home, self.home, SocketSearch(reactor)),

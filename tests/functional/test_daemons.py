@@ -28,9 +28,9 @@ from mcpgateway.config.reach_settings import Daemon
 from mcpgateway.errors import BackendGone
 from mcpgateway.interfaces import Gone, Launch
 from mcpgateway.system.daemon_locks import DaemonLocks
-from mcpgateway.system.process.children import Ward
+from mcpgateway.system.process.children import ChildGuard
 from mcpgateway.system.process.guardian import Guardian
-from mcpgateway.system.process.orphans import Registry
+from mcpgateway.system.process.orphans import ChildRegistry
 from mcpgateway.system.process.processes import bearing
 from mcpgateway.system.process.procfs import is_alive, start_time
 from mcpgateway.system.process.socket_owners import SocketSearch
@@ -91,7 +91,7 @@ class Gateway:
         self.instance = f"daemons{os.getpid()}x{os.urandom(4).hex()}"
         self.guardian = Guardian(reactor, self.instance)
         self.web = Web(reactor)
-        launcher = Launcher(reactor, Ward(Registry(str(home), self.instance), self.guardian))
+        launcher = Launcher(reactor, ChildGuard(ChildRegistry(str(home), self.instance), self.guardian))
         self.locks = DaemonLocks(str(home), str(home / "theirs"), SocketSearch(reactor))
         self.daemons = Daemons(reactor, launcher, self.web, self.locks)
         self.lines: list[Line] = []

@@ -24,9 +24,9 @@ from mcpgateway.backends import spawn
 from mcpgateway.backends.spawn import Launcher
 from mcpgateway.errors import LaunchFailed
 from mcpgateway.interfaces import Gone, Launch
-from mcpgateway.system.process.children import Ward
+from mcpgateway.system.process.children import ChildGuard
 from mcpgateway.system.process.guardian import Guardian
-from mcpgateway.system.process.orphans import Registry as Children
+from mcpgateway.system.process.orphans import ChildRegistry as Children
 from mcpgateway.system.process.processes import bearing
 from tests.support.gateway import Gateway, eventually, server
 from tests.support.ports import free_port
@@ -306,7 +306,7 @@ class RunTests:
         self.instance = f"test{os.getpid()}x{time.monotonic_ns()}"
         guardian = Guardian(reactor, self.instance)
         self.cwd = str(tmp_path)
-        yield Launcher(reactor, Ward(Children(str(tmp_path), self.instance), guardian))
+        yield Launcher(reactor, ChildGuard(Children(str(tmp_path), self.instance), guardian))
         assert bearing(f"MCPGATEWAY_INSTANCE={self.instance}") == []
         guardian.stop()
 

@@ -747,9 +747,7 @@ class AdoptionTests:
             assert home.json("status")["given_back"] == [
                 {"name": "claude-code", "servers": 1, "given_back": "away", "mode": "http"}
             ]
-            assert (
-                "has its own servers back: a gateway that runs enrols it again" in home.run("status").stdout
-            )
+            assert "is restored: a gateway that runs enrols it again" in home.run("status").stdout
         eventually(lambda: home.processes() == [], "nothing is left")
 
     def test_ended_and_begun_again(self, home):

@@ -26,7 +26,7 @@ from mcpgateway.backends.streamable import Streamable
 from mcpgateway.config.reach_settings import OAuth, Remote
 from mcpgateway.errors import BackendError, GatewayError, InvalidParams, NeedsAuthorization, NeedsLogin
 from mcpgateway.interfaces import OwnAddress
-from mcpgateway.system.oauth_tokens import Grants
+from mcpgateway.system.oauth_tokens import OAuthTokenFiles
 from tests.support.gateway import Gateway
 from tests.support.protected import Protected, agreed, brought, several
 from tests.support.talk import Talk
@@ -73,7 +73,9 @@ class World:
     def __init__(self, home: Path, callback: str = CALLBACK) -> None:
         self.home = home
         self.web = Web(reactor)
-        self.accounts = Accounts(reactor, lambda: self.web, Grants(str(home)), lambda: OwnAddress(callback))
+        self.accounts = Accounts(
+            reactor, lambda: self.web, OAuthTokenFiles(str(home)), lambda: OwnAddress(callback)
+        )
 
     async def post(self, remote: Remote, headers: Mapping[str, str]) -> WebAnswer:
         """Begin a session at a server."""

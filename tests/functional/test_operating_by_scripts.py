@@ -263,4 +263,4 @@ class EndTests:
         code, out, _ = ran(gateway, *url, "--token-file", str(gateway.home / "admin.token"), "shutdown")
         assert (code, out) == (0, "Gateway has ended.\n")
         eventually(lambda: not is_alive(gateway.pid), "the process has ended")
-        assert "because somebody has asked for it" in gateway.log
+        assert "the gateway ends on request" in gateway.log

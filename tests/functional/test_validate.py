@@ -21,10 +21,10 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.config.reach_settings import Remote, Transport
 from mcpgateway.interfaces import GatewayRun
 from mcpgateway.system.daemon_locks import DaemonLocks
-from mcpgateway.system.oauth_tokens import Grants
-from mcpgateway.system.process.children import Ward
+from mcpgateway.system.oauth_tokens import OAuthTokenFiles
+from mcpgateway.system.process.children import ChildGuard
 from mcpgateway.system.process.guardian import Guardian
-from mcpgateway.system.process.orphans import Registry
+from mcpgateway.system.process.orphans import ChildRegistry
 from mcpgateway.system.process.socket_owners import SocketSearch
 from tests.support import forkserver, real_servers
 from tests.support.gateway import BIN, LIMIT_S, bearing, eventually
@@ -244,13 +244,13 @@ class ElsewhereTests:
             assert port.stdout is not None
             url = f"ws://127.0.0.1:{int(port.stdout.readline())}{path}"
             server = ServerSpec("s", (), {}, "/", reach=Remote(url, Transport.WEBSOCKET))
-            ward = Ward(Registry(str(tmp_path), "i"), Guardian(reactor, "i"))
+            ward = ChildGuard(ChildRegistry(str(tmp_path), "i"), Guardian(reactor, "i"))
             home = str(tmp_path)
             locks = DaemonLocks(home, f"{home}/others", SocketSearch(reactor))
             backends = Backends(
                 reactor,
                 Launcher(reactor, ward),
-                Grants(home),
+                OAuthTokenFiles(home),
                 lambda: "",
                 GatewayRun(home, "i"),
                 lambda: locks,

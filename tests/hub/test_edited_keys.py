@@ -18,10 +18,10 @@ from twisted.internet.address import IPv4Address
 from mcpgateway.config.reference import counts_of, known_keys
 from mcpgateway.config.section import Counts, Section
 from mcpgateway.hub.results.originals import Vault
-from mcpgateway.manage.servers import Operating
+from mcpgateway.manage.servers import ServerOperations
 from mcpgateway.policy.stuck_calls import ProcessActivity
 from mcpgateway.system.process.peers import Peer
-from mcpgateway.system.result_files import Spill
+from mcpgateway.system.result_files import ResultFiles
 from mcpgateway.views.specs import Keepers
 from tests.support.doors import MemoryTransport
 from tests.support.edited import Edited
@@ -58,7 +58,9 @@ def running(home: Path, **said: Any) -> Edited:
 
     class Keeping(Edited):
         keepers = Keepers(
-            vault=lambda limits: Vault(Spill(f"{home}/results"), limits.keep, limits.keep_bytes, lambda: 0.0)
+            vault=lambda limits: Vault(
+                ResultFiles(f"{home}/results"), limits.keep, limits.keep_bytes, lambda: 0.0
+            )
         )
 
     return Keeping(home, {"gateway": {}, "servers": servers, **said})
@@ -878,7 +880,7 @@ def test_others_stay_stopped(tmp_path: Path) -> None:
     """A server that is started with the gateway, and was stopped, is not started for the edit of another."""
     gateway = running(tmp_path)
     gateway.put("servers.a.lazy", {"prewarm": True})
-    operating = Operating(gateway.switchboard, gateway.health, gateway.clock)
+    operating = ServerOperations(gateway.switchboard, gateway.health, gateway.clock)
     operating.stop("a")
     gateway.put("servers.b.timeout", "5s")
     assert len(gateway.launcher.children) == 1

@@ -19,7 +19,7 @@ from mcpgateway.hub.catalog.list_limit import ListLimit
 from mcpgateway.hub.catalog.recorded import CatalogStore
 from mcpgateway.policy.recorded_answers import HELLO, AnswerKey, Catalog, RecordedAnswer
 from mcpgateway.protocol.versions import Era
-from mcpgateway.system.recorded_lists import IN_THREAD, LARGE, Catalogs
+from mcpgateway.system.recorded_lists import IN_THREAD, LARGE, RecordedListFiles
 from tests.support.gateway_in_memory import MemoryChild, MemoryGateway
 from tests.support.modern_client import post, request
 from tests.support.remembering import Home, tool
@@ -138,7 +138,7 @@ class LimitTests:
         """A gateway that keeps little."""
 
         class Keeping(MemoryGateway):
-            catalogs: CatalogStore | None = Catalogs(str(tmp_path), lambda: 0.0)
+            catalogs: CatalogStore | None = RecordedListFiles(str(tmp_path), lambda: 0.0)
 
         return Keeping(limits=Limits(list_bytes=35_000))
 
@@ -215,7 +215,7 @@ class FileTests:
 
     def test_there_and_back(self, tmp_path: Path) -> None:
         """What was compressed is read; what is small stays a text."""
-        catalogs, file = Catalogs(str(tmp_path), lambda: 0.0), tmp_path / "s.json"
+        catalogs, file = RecordedListFiles(str(tmp_path), lambda: 0.0), tmp_path / "s.json"
         for size, start in ((10, b"{"), (LARGE, b"\x1f\x8b")):
             assert catalogs.write("s", self.catalog(size))
             assert file.read_bytes().startswith(start)
@@ -224,7 +224,7 @@ class FileTests:
     @pytest.mark.parametrize(("kept", "added"), [(-9, b""), (50, b"x" * 50), (2, b"")])
     def test_damaged(self, tmp_path: Path, events: list[Any], kept: int, added: bytes) -> None:
         """What cannot be unpacked is as good as absent, and the log says so."""
-        catalogs, file = Catalogs(str(tmp_path), lambda: 0.0), tmp_path / "s.json"
+        catalogs, file = RecordedListFiles(str(tmp_path), lambda: 0.0), tmp_path / "s.json"
         catalogs.write("s", self.catalog(LARGE))
         file.write_bytes(file.read_bytes()[:kept] + added)
         assert catalogs.read("s").variants == {}
@@ -239,7 +239,7 @@ class FileTests:
             threads.append((done, lambda: work(*words)))
             return done
 
-        catalogs, file = Catalogs(str(tmp_path), lambda: 0.0, in_thread), tmp_path / "s.json"
+        catalogs, file = RecordedListFiles(str(tmp_path), lambda: 0.0, in_thread), tmp_path / "s.json"
         first, second = self.catalog(IN_THREAD), self.catalog(IN_THREAD + 1)
         assert catalogs.write("s", first)
         assert catalogs.write("s", second)
@@ -249,13 +249,13 @@ class FileTests:
             done, work = threads.pop(0)
             done.callback(work())
         assert file.stat().st_size < LARGE
-        assert Catalogs(str(tmp_path), lambda: 0.0).read("s").written() == second.written()
+        assert RecordedListFiles(str(tmp_path), lambda: 0.0).read("s").written() == second.written()
 
     @pytest.mark.parametrize("ends", ["closed", "erased"])
     def test_in_between(self, tmp_path: Path, ends: str) -> None:
         """What a thread is at when the gateway ends is on disk; what is forgotten meanwhile is not."""
         done: Deferred[Any] = Deferred()
-        catalogs, file = Catalogs(str(tmp_path), lambda: 0.0, lambda *_: done), tmp_path / "s.json"
+        catalogs, file = RecordedListFiles(str(tmp_path), lambda: 0.0, lambda *_: done), tmp_path / "s.json"
         catalogs.write("s", self.catalog(IN_THREAD))
         if ends == "closed":
             catalogs.close()

@@ -16,7 +16,7 @@ from mcpgateway.config.merge import WorkspaceSpec
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.hub.workspaces import Ground
 from mcpgateway.policy.agent_tokens import PREFIX, AgentToken, digest_of
-from mcpgateway.system.workspaces import Places
+from mcpgateway.system.workspaces import WorkspaceFinder
 from mcpgateway.views.roots import paths_in
 from tests.support.gateway_in_memory import Answer, Client, MemoryGateway, MemoryProcesses
 from tests.support.modern_client import hang_up, post, reply, request
@@ -40,7 +40,7 @@ class House:
         self.gateway = MemoryGateway(more=self.servers, processes=self.processes)
         offers = {each.name: Offer(tools=[tool("query")]) for each in self.servers}
         self.stage = Stage(self.gateway, **offers)
-        places = Places((), str(self.directory), self.gateway.clock.seconds)
+        places = WorkspaceFinder((), str(self.directory), self.gateway.clock.seconds)
         ground = Ground(places, (), WorkspaceSpec, lambda server, _: server, lambda _: False)
         self.gateway.switchboard.scopes.settle_on(ground)
 

@@ -15,7 +15,7 @@ from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.hub.repo_servers import Approvals
 from mcpgateway.hub.workspaces import Ground
 from mcpgateway.system import approvals as kept
-from mcpgateway.system.workspaces import Places
+from mcpgateway.system.workspaces import WorkspaceFinder
 from tests.support.gateway_in_memory import Answer, Client, MemoryGateway
 from tests.support.modern_client import list_tools, post, reply, request
 
@@ -36,7 +36,7 @@ class House:
         """Begin with a new gateway."""
         self.gateway = MemoryGateway(more=(GLOBAL,), store=store)
         scopes = self.gateway.switchboard.scopes
-        places = Places((), str(self.directory), self.gateway.clock.seconds)
+        places = WorkspaceFinder((), str(self.directory), self.gateway.clock.seconds)
         scopes.settle_on(Ground(places, (), self.read, lambda server, _: server, lambda _: False))
         world = World({"PATH": "/bin"}, {}, str(self.directory))
         self.approvals = Approvals(

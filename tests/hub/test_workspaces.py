@@ -24,7 +24,7 @@ from mcpgateway.policy.access import AccessPolicy, Reach
 from mcpgateway.policy.agent_tokens import AgentToken, digest_of
 from mcpgateway.protocol.versions import Era
 from mcpgateway.system.files import read_text
-from mcpgateway.system.workspaces import Places
+from mcpgateway.system.workspaces import WorkspaceFinder
 from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
 from tests.support.modern_client import meta
 
@@ -78,7 +78,7 @@ class House:
     def settle(self) -> None:
         """Let the gateway know the workspaces."""
         roots = (each.path for each in self.named)
-        places = Places(roots, str(self.directory), self.gateway.clock.seconds)
+        places = WorkspaceFinder(roots, str(self.directory), self.gateway.clock.seconds)
         self.gateway.switchboard.scopes.settle_on(Ground(places, self.named, read, built, takes_values))
 
     def workspace(self, name: str, token: str = "") -> Path:
@@ -322,7 +322,7 @@ class RoadTests:
             return built(server, workspace)
 
         scopes = house.gateway.switchboard.scopes
-        scopes.settle_on(Ground(Places((), "/none", lambda: 0.0), (), read, demanding, takes_values))
+        scopes.settle_on(Ground(WorkspaceFinder((), "/none", lambda: 0.0), (), read, demanding, takes_values))
         for name in ("s-credential", "s-credential", "s-workspace"):
             answer = house.client(name, house.directory / "nowhere").initialize()
             assert answer.json["error"]["message"] == "TOKEN: say it"
@@ -338,7 +338,7 @@ class RoadTests:
         again = House(house.directory)
         again.gateway = MemoryGateway(more=SERVERS, store=former.store)
         again.gateway.switchboard.scopes.settle_on(
-            Ground(Places((), "/none", lambda: 0.0), (), read, built, takes_values)
+            Ground(WorkspaceFinder((), "/none", lambda: 0.0), (), read, built, takes_values)
         )
         back = again.gateway.client("s-credential", **{**client.headers, "Mcp-Project-Path": str(blog)})
         assert again.token(back) == "changed"

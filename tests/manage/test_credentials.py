@@ -10,7 +10,7 @@ import textwrap
 import pytest
 
 from mcpgateway.manage import credentials
-from mcpgateway.manage.credentials import Bearers
+from mcpgateway.manage.credentials import CredentialStore
 from mcpgateway.policy.access import PresentedCredential
 from mcpgateway.policy.agent_tokens import digest_of
 
@@ -27,7 +27,7 @@ class ComparisonTests:
 
     def test_who_is_who(self):
         """The right tokens are known, and nothing that begins or ends like them."""
-        judge = Bearers.of(BEARER, ADMIN).judge
+        judge = CredentialStore.of(BEARER, ADMIN).judge
         assert judge(header(BEARER)).credential is PresentedCredential.BEARER
         assert judge(header(ADMIN)).credential is PresentedCredential.ADMIN
         for wrong in (BEARER[:-1], BEARER + "b", BEARER[:-1] + "c", "", digest_of(BEARER.encode()).hex()):
@@ -43,7 +43,7 @@ class ComparisonTests:
             return says
 
         monkeypatch.setattr(hmac, "compare_digest", compare)
-        found = Bearers.of(BEARER, ADMIN).judge(header(BEARER))
+        found = CredentialStore.of(BEARER, ADMIN).judge(header(BEARER))
         assert found.credential is (PresentedCredential.ADMIN if says else PresentedCredential.WRONG)
         assert all(len(one) == len(other) == 32 for one, other in seen)
         assert all(BEARER.encode() not in pair for pair in seen)
@@ -51,7 +51,7 @@ class ComparisonTests:
 
     def test_nothing_else_compares(self):
         """What is judged is compared with ``==`` nowhere, and what is looked up is a digest."""
-        tree = ast.parse(textwrap.dedent(inspect.getsource(credentials.Bearers.judge)))
+        tree = ast.parse(textwrap.dedent(inspect.getsource(credentials.CredentialStore.judge)))
         compared = [node for node in ast.walk(tree) if isinstance(node, ast.Compare)]
         assert all(isinstance(each, ast.Is | ast.IsNot) for node in compared for each in node.ops)
         looked_up = [

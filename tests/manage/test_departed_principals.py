@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from mcpgateway.manage.credentials import Bearers
-from mcpgateway.manage.departed_principals import Leaving
+from mcpgateway.manage.credentials import CredentialStore
+from mcpgateway.manage.departed_principals import DepartedPrincipals
 from mcpgateway.policy.agent_tokens import AgentToken, digest_of
 from mcpgateway.policy.oauth.resource import principal_of
 
@@ -36,13 +36,13 @@ class Left:
 ALL = ["", "local", "agent good", "agent late", "agent gone", "key gone", ANN, BOB, f"address {PLACE}"]
 
 
-def leaving(left: Left, *owners: str, **more: Any) -> Leaving:
+def leaving(left: Left, *owners: str, **more: Any) -> DepartedPrincipals:
     """A gateway of two agents at ten o'clock, with grants of these owners."""
-    bearers = Bearers.of("b", "a", seconds=lambda: 10.0)
+    bearers = CredentialStore.of("b", "a", seconds=lambda: 10.0)
     bearers.admit_agents([agent("good"), agent("late", 9.0)])
     bearers.admit_keys(["k"], {})
     kept = [{"owner": each} for each in owners]
-    return Leaving(bearers, lambda address: address != PLACE, lambda: kept, lambda: left, **more)
+    return DepartedPrincipals(bearers, lambda address: address != PLACE, lambda: kept, lambda: left, **more)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from mcpgateway.config.read import parse
 from mcpgateway.config.settings import Settings
 from mcpgateway.errors import NameTaken, Outdated, UnknownServer
 from mcpgateway.manage.entries import Entries
-from mcpgateway.manage.servers import Operating
+from mcpgateway.manage.servers import ServerOperations
 from mcpgateway.observe.roster import Roster
 from tests.support.gateway import IS_SOAK
 from tests.support.gateway_in_memory import MemoryGateway
@@ -60,7 +60,7 @@ def entries_of(managed: Managed) -> Entries:
     managed.reload.apply = apply
     gateway.serve(*managed.reload.settings.servers)
     roster = Roster(lambda: gateway.switchboard.servers, gateway.census.server)
-    operating = Operating(gateway.switchboard, gateway.health, gateway.clock)
+    operating = ServerOperations(gateway.switchboard, gateway.health, gateway.clock)
     return Entries(managed.installing, roster, operating, b"key")
 
 

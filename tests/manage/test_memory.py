@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpgateway.manage import memory as housekeeping
-from mcpgateway.manage.memory import WORTHWHILE, Housekeeping
+from mcpgateway.manage.memory import WORTHWHILE, MemoryUpkeep
 from mcpgateway.system.process import memory
 
 MIB = 2**20
@@ -60,12 +60,12 @@ class Machine:
         self.forgotten += 1
 
 
-def keeper(machine: Machine) -> Housekeeping:
+def keeper(machine: Machine) -> MemoryUpkeep:
     """The housekeeping of a gateway on that machine."""
     switchboard: Any = type("Switchboard", (), {"calls": property(lambda self: range(machine.calls))})()
     for name in ("resident_bytes", "allocated_bytes", "give_back"):
         setattr(housekeeping, name, getattr(machine, name))
-    return Housekeeping(switchboard, machine.forget)
+    return MemoryUpkeep(switchboard, machine.forget)
 
 
 @pytest.fixture(autouse=True)

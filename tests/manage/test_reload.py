@@ -12,7 +12,7 @@ from mcpgateway.config.model import Dialect
 from mcpgateway.errors import ConfigError, UnknownServer
 from mcpgateway.manage.config_edits import carry_out
 from mcpgateway.manage.reload import Reload, ReloadState
-from mcpgateway.system.fingerprint import Essences
+from mcpgateway.system.fingerprint import Fingerprints
 from mcpgateway.system.settings import LoadOptions, examine, gather
 from mcpgateway.system.watch import DEBOUNCE_S, FileWatch, no_notifier
 
@@ -46,7 +46,7 @@ class World:
             ReloadState(self.clock.seconds(), found.files),
             self._examine,
             self.clock,
-            Essences(()),
+            Fingerprints(()),
             str(self.path),
             lambda: gather(self.options, {}),
             lambda settings, change: self.applied.append((settings, change)),

@@ -11,7 +11,7 @@ from mcpgateway.config.edit.edits import Put
 from mcpgateway.errors import ConfigError
 from mcpgateway.manage.config_edits import carry_out
 from mcpgateway.manage.reload import SOON_S, Reload, ReloadState
-from mcpgateway.system.fingerprint import Essences
+from mcpgateway.system.fingerprint import Fingerprints
 from mcpgateway.system.settings import LoadOptions, brought_of, examine, gather, start
 from mcpgateway.system.watch import DEBOUNCE_S, FileWatch, no_notifier
 from tests.support.keyrings import fill, keyring
@@ -45,7 +45,7 @@ class World:
             ReloadState(self.clock.seconds(), found.files),
             lambda: examine(options, environ, brought),
             self.clock,
-            Essences(()),
+            Fingerprints(()),
             str(self.path),
             lambda: gather(options, environ),
             lambda settings, change: self.applied.append(change),

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from mcpgateway.config.gateway_settings import Circuit
 from mcpgateway.config.model import Share
 from mcpgateway.errors import BackendTimeout, Conflict, GatewayError, UnknownServer
-from mcpgateway.manage.servers import START_S, Operating
+from mcpgateway.manage.servers import START_S, ServerOperations
 from mcpgateway.protocol.versions import Era
 from tests.support.gateway_in_memory import HELLO, MemoryGateway
 from tests.support.gateway_tools import spec
@@ -25,9 +25,9 @@ def gateway() -> MemoryGateway:
 
 
 @pytest.fixture
-def operating(gateway: MemoryGateway) -> Operating:
+def operating(gateway: MemoryGateway) -> ServerOperations:
     """Whoever operates it."""
-    return Operating(gateway.switchboard, gateway.health, gateway.clock)
+    return ServerOperations(gateway.switchboard, gateway.health, gateway.clock)
 
 
 def outcome(work: Deferred[Any]) -> Any:
@@ -40,7 +40,7 @@ def outcome(work: Deferred[Any]) -> Any:
 class StartTests:
     """Starting."""
 
-    def test_its_tools_are_listed(self, gateway: MemoryGateway, operating: Operating) -> None:
+    def test_its_tools_are_listed(self, gateway: MemoryGateway, operating: ServerOperations) -> None:
         """It is told of as soon as it runs; its tools are asked for then, and nobody's session is left."""
         gateway.launcher.hello = dict(HELLO)
         done: list[Any] = []
@@ -52,7 +52,7 @@ class StartTests:
         assert len(gateway.sessions) == 0
         assert not gateway.child.is_stopping
 
-    def test_a_server_that_lists_nothing(self, gateway: MemoryGateway, operating: Operating) -> None:
+    def test_a_server_that_lists_nothing(self, gateway: MemoryGateway, operating: ServerOperations) -> None:
         """One that refuses its list, or never answers, runs all the same."""
         gateway.launcher.hello = dict(HELLO)
         operating.start("shared")
@@ -63,7 +63,7 @@ class StartTests:
         gateway.tick(int(START_S) + 1)
         assert (len(gateway.sessions), gateway.child.is_stopping) == (0, False)
 
-    def test_many_at_once(self, gateway: MemoryGateway, operating: Operating) -> None:
+    def test_many_at_once(self, gateway: MemoryGateway, operating: ServerOperations) -> None:
         """They wait for the same start, and are told the same."""
         gateway.launcher.hello = None
         waiting = [operating.start("shared") for _ in range(5)]
@@ -71,7 +71,7 @@ class StartTests:
         gateway.child.exit(1, "no")
         assert all(isinstance(outcome(each).value, GatewayError) for each in waiting)
 
-    def test_too_slow(self, gateway: MemoryGateway, operating: Operating) -> None:
+    def test_too_slow(self, gateway: MemoryGateway, operating: ServerOperations) -> None:
         """A start has a limit, whatever it is that takes so long."""
         gateway.launcher.prepares = False
         started = operating.start("shared")
@@ -81,18 +81,18 @@ class StartTests:
         assert isinstance(why, GatewayError)
         assert isinstance(why, BackendTimeout) or "handshake" in str(why)
 
-    def test_the_modern_era(self, operating: Operating, gateway: MemoryGateway) -> None:
+    def test_the_modern_era(self, operating: ServerOperations, gateway: MemoryGateway) -> None:
         """One that speaks only the modern era is started in it."""
         gateway.launcher.eras["shared"] = (Era.MODERN,)
         operating.start("shared")
         assert gateway.child.asked("server/discover")
 
-    def test_one_for_each_session(self, gateway: MemoryGateway, operating: Operating) -> None:
+    def test_one_for_each_session(self, gateway: MemoryGateway, operating: ServerOperations) -> None:
         """It is seen to work, and left again."""
         assert outcome(operating.start("own").addCallback(lambda _: "done")) == "done"
         assert gateway.child.is_stopping
 
-    def test_refused(self, gateway: MemoryGateway, operating: Operating) -> None:
+    def test_refused(self, gateway: MemoryGateway, operating: ServerOperations) -> None:
         """One that is switched off, or given up, is not started; the hint says what to do."""
         operating.switch("shared", on=False)
         with pytest.raises(Conflict) as refusal:
@@ -109,7 +109,7 @@ class StartTests:
         operating.reset_circuit("shared")
         assert operating.start_all() == ("shared",)
 
-    def test_unknown(self, operating: Operating) -> None:
+    def test_unknown(self, operating: ServerOperations) -> None:
         """Whatever is done with a server that is not there, it is said which may be meant."""
         for work in (
             operating.start,
@@ -125,7 +125,7 @@ class StartTests:
 class StopTests:
     """Stopping and starting anew."""
 
-    def test_every_child(self, gateway: MemoryGateway, operating: Operating) -> None:
+    def test_every_child(self, gateway: MemoryGateway, operating: ServerOperations) -> None:
         """All children of a server are stopped, those of single sessions too."""
         sessions = [gateway.session("own") for _ in range(3)]
         assert outcome(operating.stop("own").addCallback(lambda _: "done")) == "done"
@@ -133,7 +133,7 @@ class StopTests:
         sessions[0].call(1)
         assert len(gateway.launcher.children) == 4
 
-    def test_in_the_middle_of_a_start(self, gateway: MemoryGateway, operating: Operating) -> None:
+    def test_in_the_middle_of_a_start(self, gateway: MemoryGateway, operating: ServerOperations) -> None:
         """What is being started is stopped, and whoever has waited is told."""
         gateway.launcher.hello = None
         started = operating.start("shared")
@@ -141,19 +141,19 @@ class StopTests:
         assert isinstance(outcome(started).value, GatewayError)
         assert gateway.child.is_stopping
 
-    def test_nothing_runs(self, gateway: MemoryGateway, operating: Operating) -> None:
+    def test_nothing_runs(self, gateway: MemoryGateway, operating: ServerOperations) -> None:
         """That is no error."""
         assert outcome(operating.stop("shared").addCallback(lambda _: "done")) == "done"
         assert outcome(operating.stop_all()) == ()
 
-    def test_anew_for_each_session(self, gateway: MemoryGateway, operating: Operating) -> None:
+    def test_anew_for_each_session(self, gateway: MemoryGateway, operating: ServerOperations) -> None:
         """Every session has another child of its own."""
         for _ in range(2):
             gateway.session("own")
         assert outcome(operating.restart("own", 5).addCallback(lambda _: "done")) == "done"
         assert [each.is_stopping for each in gateway.launcher.children] == [True, True, False, False]
 
-    def test_calls_under_way(self, gateway: MemoryGateway, operating: Operating) -> None:
+    def test_calls_under_way(self, gateway: MemoryGateway, operating: ServerOperations) -> None:
         """They are told that their server has ended; none is sent twice."""
         client = gateway.session()
         client.call(1)
@@ -167,7 +167,7 @@ class StopTests:
 class SwitchTests:
     """What operators say, and what entries say."""
 
-    def test_the_entry_counts_again(self, gateway: MemoryGateway, operating: Operating) -> None:
+    def test_the_entry_counts_again(self, gateway: MemoryGateway, operating: ServerOperations) -> None:
         """Once an entry is changed, it is on or off as that says."""
         operating.switch("shared", on=False)
         operating.follow("shared")
@@ -180,7 +180,7 @@ class SwitchTests:
         assert gateway.child.is_stopping
         operating.follow("shared")
 
-    def test_without_a_word_of_anybody(self, gateway: MemoryGateway, operating: Operating) -> None:
+    def test_without_a_word_of_anybody(self, gateway: MemoryGateway, operating: ServerOperations) -> None:
         """Where no operator has said anything, nothing changes."""
         gateway.session()
         operating.follow("shared")
@@ -190,5 +190,5 @@ class SwitchTests:
 def test_shared_by_workspaces() -> None:
     """A server of which each workspace has its own is not started for nobody by starting all."""
     gateway = MemoryGateway(more=(spec("w", share=Share.WORKSPACE),))
-    operating = Operating(gateway.switchboard, gateway.health, gateway.clock)
+    operating = ServerOperations(gateway.switchboard, gateway.health, gateway.clock)
     assert operating.start_all() == ("shared",)

@@ -9,10 +9,10 @@ import pytest
 
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.reach_settings import Remote
-from mcpgateway.manage.shutdown import ALREADY, BEGUN, Ending
+from mcpgateway.manage.shutdown import ALREADY, BEGUN, GatewayShutdown
 from mcpgateway.observe import dump
 from mcpgateway.observe.dump import Dump
-from mcpgateway.observe.sessions import SessionBook
+from mcpgateway.observe.sessions import SessionDirectory
 from tests.support.gateway_in_memory import MemoryGateway
 
 SECRET = "sk-very-secret"
@@ -35,7 +35,7 @@ def gateway() -> MemoryGateway:
 
 def told(gateway: MemoryGateway, **more: Any) -> dict[str, Any]:
     """What is told of it, as a program gets it."""
-    book = SessionBook(gateway.switchboard, gateway.clock.seconds)
+    book = SessionDirectory(gateway.switchboard, gateway.clock.seconds)
     made = Dump(
         gateway.switchboard,
         book,
@@ -119,7 +119,7 @@ class EndingTests:
     def test_once(self, gateway: MemoryGateway) -> None:
         """It is begun once, when the answer to whoever asks has left; afterwards it is no news."""
         stopped: list[bool] = []
-        ending = Ending(gateway.switchboard, gateway.clock, lambda: stopped.append(True))
+        ending = GatewayShutdown(gateway.switchboard, gateway.clock, lambda: stopped.append(True))
         assert ending.begin() == BEGUN
         assert ending.begin() == ALREADY
         assert stopped == []
@@ -130,4 +130,4 @@ class EndingTests:
     def test_ends_already(self, gateway: MemoryGateway) -> None:
         """One that a signal has ended is not ended a second time."""
         gateway.switchboard.is_open = False
-        assert Ending(gateway.switchboard, gateway.clock, lambda: None).begin() == ALREADY
+        assert GatewayShutdown(gateway.switchboard, gateway.clock, lambda: None).begin() == ALREADY

@@ -8,7 +8,7 @@ import pytest
 
 from mcpgateway.frontends.http.peers import HttpPeer
 from mcpgateway.hub.sessions import handle
-from mcpgateway.observe.sessions import Ended, SessionBook
+from mcpgateway.observe.sessions import EndedSession, SessionDirectory
 from mcpgateway.policy.access import Reach
 from tests.support.gateway_in_memory import Client, MemoryGateway
 
@@ -20,9 +20,9 @@ def gateway() -> MemoryGateway:
 
 
 @pytest.fixture
-def book(gateway: MemoryGateway) -> SessionBook:
+def book(gateway: MemoryGateway) -> SessionDirectory:
     """What tells of its sessions."""
-    return SessionBook(gateway.switchboard, gateway.clock.seconds)
+    return SessionDirectory(gateway.switchboard, gateway.clock.seconds)
 
 
 def begin(gateway: MemoryGateway, server: str = "shared", pid: int = 0, **said: Any) -> Client:
@@ -46,7 +46,7 @@ def is_there(client: Client) -> bool:
 class ListedTests:
     """What is told."""
 
-    def test_one(self, gateway: MemoryGateway, book: SessionBook) -> None:
+    def test_one(self, gateway: MemoryGateway, book: SessionDirectory) -> None:
         """Whose it is, where it is, since when it is silent; its id is told to nobody."""
         client = begin(gateway, "own", 501, clientInfo={"name": "pro\x1bbe", "version": "1"})
         gateway.tick(7)
@@ -60,7 +60,7 @@ class ListedTests:
         assert found["client"]["name"].isprintable()
         assert found["principal"] == "local"
 
-    def test_what_it_does(self, gateway: MemoryGateway, book: SessionBook) -> None:
+    def test_what_it_does(self, gateway: MemoryGateway, book: SessionDirectory) -> None:
         """Calls under way and open streams are counted."""
         client = begin(gateway)
         client.call(1, name="slow")
@@ -68,13 +68,13 @@ class ListedTests:
         (found,) = book.listed()
         assert (found["calls"], found["streams"], found["children"]) == (1, 1, [])
 
-    def test_a_view(self, gateway: MemoryGateway, book: SessionBook) -> None:
+    def test_a_view(self, gateway: MemoryGateway, book: SessionDirectory) -> None:
         """A session of all servers tells which of them it uses."""
         gateway.view()
         (found,) = book.listed()
         assert found["server"] == "mcp/full"
 
-    def test_order_and_choice(self, gateway: MemoryGateway, book: SessionBook) -> None:
+    def test_order_and_choice(self, gateway: MemoryGateway, book: SessionDirectory) -> None:
         """The one that was heard of last comes first; some can be chosen, and there is a limit."""
         begin(gateway, "own", 501)
         gateway.tick(5)
@@ -89,37 +89,37 @@ class ListedTests:
 class EndTests:
     """Ending them."""
 
-    def test_by_handle(self, gateway: MemoryGateway, book: SessionBook) -> None:
+    def test_by_handle(self, gateway: MemoryGateway, book: SessionDirectory) -> None:
         """Its handle is enough, and other sessions go on; a second time there is nothing to end."""
         first, second = begin(gateway, "own"), begin(gateway, "own")
-        assert book.end(handle(identifier(first).encode())) == Ended(1, 1)
-        assert book.end(handle(identifier(first).encode())) == Ended()
+        assert book.end(handle(identifier(first).encode())) == EndedSession(1, 1)
+        assert book.end(handle(identifier(first).encode())) == EndedSession()
         assert not is_there(first)
         assert is_there(second)
 
-    def test_by_id(self, gateway: MemoryGateway, book: SessionBook) -> None:
+    def test_by_id(self, gateway: MemoryGateway, book: SessionDirectory) -> None:
         """So is its id, be it in use or put aside."""
         used, aside = begin(gateway), begin(gateway)
         gateway.switchboard.park(gateway.sessions.named(identifier(aside).encode()), "a test")  # type: ignore[arg-type]
-        assert book.end(identifier(used)) == Ended(1, 0)
-        assert book.end(identifier(aside)) == Ended()
+        assert book.end(identifier(used)) == EndedSession(1, 0)
+        assert book.end(identifier(aside)) == EndedSession()
         assert not is_there(used)
         assert not is_there(aside)
 
     @pytest.mark.parametrize("name", ["", "x", "0" * 12, "é" * 12, "x" * 100_000])
-    def test_nobody(self, gateway: MemoryGateway, book: SessionBook, name: str) -> None:
+    def test_nobody(self, gateway: MemoryGateway, book: SessionDirectory, name: str) -> None:
         """What is no session's ends none."""
         client = begin(gateway)
-        assert book.end(name) == Ended()
+        assert book.end(name) == EndedSession()
         assert is_there(client)
 
-    def test_by_owner_and_all(self, gateway: MemoryGateway, book: SessionBook) -> None:
+    def test_by_owner_and_all(self, gateway: MemoryGateway, book: SessionDirectory) -> None:
         """All of a process are ended, or all there are."""
         mine = [begin(gateway, "own", 501), begin(gateway, "shared", 501)]
         other = begin(gateway, "own", 502)
         gateway.tick()
-        assert book.end_owned_by(501) == Ended(2, 1)
+        assert book.end_owned_by(501) == EndedSession(2, 1)
         assert [is_there(each) for each in (*mine, other)] == [False, False, True]
-        assert book.end_all() == Ended(1, 1)
-        assert book.end_all() == Ended()
+        assert book.end_all() == EndedSession(1, 1)
+        assert book.end_all() == EndedSession()
         assert book.listed() == []

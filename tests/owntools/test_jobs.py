@@ -19,7 +19,7 @@ from mcpgateway.owntools.invoke_later import InvokeStatus
 from mcpgateway.owntools.job_records import JobRecord, JobStatus, Nowhere, UnknownJob
 from mcpgateway.owntools.jobs import Jobs
 from mcpgateway.protocol import jsonrpc
-from mcpgateway.system.result_files import Spill
+from mcpgateway.system.result_files import ResultFiles
 from tests.support.gateway_tools import ScriptedAccess, Sent, ask, reply
 
 ITEM = Item("db", ListKind.TOOL, "query", {})
@@ -55,7 +55,9 @@ class World:
         self.clock.advance(1_700_000_000)
         self.store = store if store is not None else MemoryStore()
         self.home = home
-        vault = Vault(Spill(str(home)), 100, keep_bytes, self.clock.seconds) if home is not None else None
+        vault = (
+            Vault(ResultFiles(str(home)), 100, keep_bytes, self.clock.seconds) if home is not None else None
+        )
         self.jobs = Jobs(self.clock, self.store, vault=vault)
         self.access = ScriptedAccess()
 

@@ -6,13 +6,14 @@ import os
 
 from attrs import evolve
 
-from mcpgateway.clientfiles.formats.client_format import Base
+from mcpgateway.clientfiles.enrolment_records import EnrolledEntry, FileRecord, unwound
+from mcpgateway.clientfiles.formats.client_format import LocalGateway
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.formats.rewrite import give_back, replace
-from mcpgateway.clientfiles.ledger import Adopted, Enrolled, Ledger, Rewritten, unwound
+from mcpgateway.clientfiles.ledger import EditResult, Ledger
 from tests.support.faulty_disk import FaultyDisk
 
-BASE = Base(9100, frozenset(("localhost",)))
+BASE = LocalGateway(9100, frozenset(("localhost",)))
 # A comment, odd spacing and a line end of the other kind, so that only an exact way back gives the same bytes.
 ORIGINAL = (
     '{\n  "numStartups": 3,\r\n  "mcpServers": {\n'
@@ -32,7 +33,7 @@ class Adopter:
     def apply(self, *names: str):
         """Let these servers lead to the gateway."""
 
-        def edit(text: str, former: Adopted | None) -> Rewritten:
+        def edit(text: str, former: FileRecord | None) -> EditResult:
             wishes = [
                 (("mcpServers", name), {"type": "http", "url": f"http://localhost:9100/{name}/mcp"})
                 for name in names
@@ -40,8 +41,8 @@ class Adopter:
             ]
             made, replaced = replace(text, self.path, wishes)
             entries = dict(former.entries) if former else {}
-            entries |= {each.road: Enrolled(each.title, each) for each in replaced}
-            return Rewritten(made, Adopted(self.path, "claude-code", entries=entries))
+            entries |= {each.road: EnrolledEntry(each.title, each) for each in replaced}
+            return EditResult(made, FileRecord(self.path, "claude-code", entries=entries))
 
         return self.ledger.change(self.path, edit)
 
@@ -54,14 +55,14 @@ class Adopter:
         return self._given_back(lambda former: None)
 
     def _given_back(self, latter):
-        def edit(text: str, former: Adopted | None) -> Rewritten:
+        def edit(text: str, former: FileRecord | None) -> EditResult:
             if former is None:
-                return Rewritten(text, None)
+                return EditResult(text, None)
             exact = unwound(former, text)
             if exact is None:
                 replaced = [each.replaced for each in former.entries.values()]
                 exact = give_back(text, self.path, DIALECTS[former.dialect], BASE, replaced).text
-            return Rewritten(exact, latter(former))
+            return EditResult(exact, latter(former))
 
         return self.ledger.change(self.path, edit)
 

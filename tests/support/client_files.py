@@ -4,11 +4,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from mcpgateway.clientfiles.formats import syntax
-from mcpgateway.clientfiles.formats.client_format import Base, FileKind
+from mcpgateway.clientfiles.formats.client_format import EntryKind, LocalGateway
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 
 FILES = Path(__file__).parents[1] / "clientfiles" / "formats" / "files"
-BASE = Base(9100)
+BASE = LocalGateway(9100)
 # The programs of each file, by title.
 PROGRAMS = {
     "claude-code/.claude.json": ["github", "notes é", "db"],
@@ -59,7 +59,7 @@ def listed_in(name, text):
 
 def programs_in(name, text):
     """What could be adopted."""
-    return [each for each in listed_in(name, text) if each.kind is FileKind.PROGRAM]
+    return [each for each in listed_in(name, text) if each.kind is EntryKind.PROGRAM]
 
 
 def url_of(each):

@@ -14,12 +14,12 @@ from mcpgateway.app.hub import settle
 from mcpgateway.app.restart import Renewal
 from mcpgateway.clientfiles.reader import enrolled_files
 from mcpgateway.frontends.http.peers import Callers
-from mcpgateway.manage.departed_principals import Leaving
+from mcpgateway.manage.departed_principals import DepartedPrincipals
 from mcpgateway.manage.enrolment import Enrolment
-from mcpgateway.manage.memory import Housekeeping
+from mcpgateway.manage.memory import MemoryUpkeep
 from mcpgateway.manage.reload import Reload, ReloadState
-from mcpgateway.system.fingerprint import Essences
-from mcpgateway.system.settings import Examined, LoadOptions, examine, gather
+from mcpgateway.system.fingerprint import Fingerprints
+from mcpgateway.system.settings import ExaminedSettings, LoadOptions, examine, gather
 from tests.support.gateway_in_memory import Answer, Client, MemoryGateway
 from tests.support.instruments import MemoryWorld
 
@@ -74,7 +74,7 @@ class Edited(MemoryGateway):
             self.bearers,
             self.trusted.append,
             self.rerouted.append,
-            Leaving(self.bearers, self.guard.trusts, tuple, self._no_logins),
+            DepartedPrincipals(self.bearers, self.guard.trusts, tuple, self._no_logins),
         )
         settle(self.switchboard, found.settings, self.home, self.clock)
         self.service = self._service(front)
@@ -83,10 +83,10 @@ class Edited(MemoryGateway):
     def _no_logins(self) -> Any:
         raise AssertionError("nothing was granted to anybody")
 
-    def _reload(self, found: Examined) -> Reload:
+    def _reload(self, found: ExaminedSettings) -> Reload:
         assert found.settings is not None
         begun = ReloadState(self.clock.seconds(), found.files)
-        essences, path = Essences(()), str(self.path)
+        essences, path = Fingerprints(()), str(self.path)
         return Reload(
             found.settings,
             begun,
@@ -111,7 +111,7 @@ class Edited(MemoryGateway):
             self.hub,
             self.owners,
             self.reaper,
-            Housekeeping(self.switchboard, lambda: None),
+            MemoryUpkeep(self.switchboard, lambda: None),
             None,  # type: ignore[arg-type]  # nothing is stopped
             self.launcher,  # type: ignore[arg-type]
             front,
@@ -127,7 +127,7 @@ class Edited(MemoryGateway):
         self.errand_words.append(words)
         return succeed({})
 
-    def examine(self) -> Examined:
+    def examine(self) -> ExaminedSettings:
         """Read the file."""
         return examine(self.options, self.environ)
 

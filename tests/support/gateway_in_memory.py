@@ -40,11 +40,11 @@ from mcpgateway.interfaces import (
     Returned,
 )
 from mcpgateway.manage.client_files import ClientFiles
-from mcpgateway.manage.credentials import Bearers
+from mcpgateway.manage.credentials import CredentialStore
 from mcpgateway.manage.logins import Logins
-from mcpgateway.manage.tokens import Issuing
+from mcpgateway.manage.tokens import TokenIssuer
 from mcpgateway.observe.census import Census
-from mcpgateway.observe.event_feed import Chronicle
+from mcpgateway.observe.event_feed import EventHistory
 from mcpgateway.policy.access import AccessPolicy
 from mcpgateway.protocol.versions import Era
 from mcpgateway.system.journal import Journal
@@ -340,7 +340,7 @@ class MemoryGateway:
         self.clock.advance(1_700_000_000)
         self.net = MemoryNet()
         self.stops: list[bool] = []
-        self.events = Chronicle(100, 100_000)
+        self.events = EventHistory(100, 100_000)
         self.launcher = MemoryLauncher()
         servers = (
             ServerSpec(
@@ -401,7 +401,7 @@ class MemoryGateway:
         )
         self.hub.claim = self.owners.claim
         self.door = McpDoor(self.switchboard, self.owners, lambda: self.hub.stateless)
-        self.bearers = Bearers.of("bearer-token", "admin-token", seconds=self.clock.seconds)
+        self.bearers = CredentialStore.of("bearer-token", "admin-token", seconds=self.clock.seconds)
         self.switchboard.permits.scopes = self.bearers.scopes
         self.guard = guard = Guard(policy or AccessPolicy(), self.bearers)
         self.census = census = Census(
@@ -445,7 +445,7 @@ class MemoryGateway:
             sign_ins=self.sign_ins,
             logins=lambda: Logins(self.switchboard, self.health, self.clock, _no_accounts),
             clients=lambda: self.clients,
-            issuing=lambda: Issuing(self.bearers, TokenFiles(self.home, self.environ), self),  # type: ignore[arg-type]
+            issuing=lambda: TokenIssuer(self.bearers, TokenFiles(self.home, self.environ), self),  # type: ignore[arg-type]
             figures=lambda: figures_of(self.hub, self.census),
             savings=self.hub.savings,
             hub=self.hub,

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 
 from mcpgateway.config.surface import ShieldLimits
 from mcpgateway.hub.results.originals import Vault
-from mcpgateway.system.result_files import Spill
+from mcpgateway.system.result_files import ResultFiles
 from mcpgateway.views.specs import Keepers
 from tests.support.gateway_in_memory import MemoryGateway
 
@@ -44,7 +44,7 @@ def keeping(home: Path, thread: Thread | None = None, **more: Any) -> MemoryGate
 
     def vault(limits: ShieldLimits) -> Vault:
         works = {"work": thread.do} if thread is not None else {}
-        return Vault(Spill(str(home / "results")), limits.keep, limits.keep_bytes, lambda: 0.0, **works)
+        return Vault(ResultFiles(str(home / "results")), limits.keep, limits.keep_bytes, lambda: 0.0, **works)
 
     class Keeping(MemoryGateway):
         keepers = Keepers(vault=vault)

@@ -21,8 +21,8 @@ from mcpgateway.errors import GatewayError, QuestionRefused
 from mcpgateway.hub.repo_servers import Approvals
 from mcpgateway.hub.workspaces import Ground
 from mcpgateway.interfaces import Request
-from mcpgateway.manage.install import Installing
-from mcpgateway.manage.install_plans import Plans, Workspaces
+from mcpgateway.manage.install import Installer
+from mcpgateway.manage.install_plans import InstallPlanner, InstallWorkspaces
 from mcpgateway.manage.reload import Reload, ReloadState
 from mcpgateway.manage.tools.family import management
 from mcpgateway.manage.tools.tool import Management
@@ -30,10 +30,10 @@ from mcpgateway.owntools.status import Sight
 from mcpgateway.owntools.tool import Builtin
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.jsonrpc import own_request
-from mcpgateway.system.fingerprint import Essences
+from mcpgateway.system.fingerprint import Fingerprints
 from mcpgateway.system.settings import LoadOptions, config_file, examine, gather
 from mcpgateway.system.watch import FileWatch, no_notifier
-from mcpgateway.system.workspaces import Places
+from mcpgateway.system.workspaces import WorkspaceFinder
 from tests.support.gateway_in_memory import MemoryGateway
 from tests.support.gateway_tools import RecordingSink, ScriptedAccess, spec
 
@@ -130,14 +130,14 @@ class Managed:
             ReloadState(self._clock.seconds(), found.files),
             lambda: examine(self._options, {}),
             self._clock,
-            Essences(()),
+            Fingerprints(()),
             config_file(self._options, {}),
             lambda: gather(self._options, {}),
         )
         self.reload.begin(FileWatch(self._clock, no_notifier, self.reload.look))
         scopes = self._scopes()
-        self.plans = Plans(self.reload, Workspaces(scopes), str(home))
-        self.installing = Installing(self.reload, self.plans, self._try)
+        self.plans = InstallPlanner(self.reload, InstallWorkspaces(scopes), str(home))
+        self.installing = Installer(self.reload, self.plans, self._try)
         self.access.view.servers = lambda: [
             each
             for each in self.reload.settings.servers
@@ -155,7 +155,7 @@ class Managed:
 
     def _scopes(self) -> Any:
         scopes = MemoryGateway().switchboard.scopes
-        places = Places((), str(self.home.parent), self._clock.seconds)
+        places = WorkspaceFinder((), str(self.home.parent), self._clock.seconds)
         scopes.settle_on(Ground(places, (), _workspace, lambda server, _: server, lambda _: False))
         world = self.reload.settings.world
         assert world is not None

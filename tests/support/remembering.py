@@ -11,7 +11,7 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.hub.catalog.recorded import CatalogStore
 from mcpgateway.protocol.versions import Era
 from mcpgateway.system.journal import Journal
-from mcpgateway.system.recorded_lists import Catalogs
+from mcpgateway.system.recorded_lists import RecordedListFiles
 from tests.support.gateway_in_memory import Client, MemoryChild, MemoryGateway
 
 
@@ -39,7 +39,7 @@ class Home:
 
     def start_after_kill(self) -> MemoryGateway:
         """A gateway that knows what is on the disk."""
-        store = Catalogs(str(self.path / "catalogs"), lambda: 0.0)
+        store = RecordedListFiles(str(self.path / "catalogs"), lambda: 0.0)
 
         class Remembering(MemoryGateway):
             catalogs: CatalogStore | None = store

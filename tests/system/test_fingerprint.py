@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mcpgateway.system.fingerprint import Essences, essence
+from mcpgateway.system.fingerprint import Fingerprints, essence
 
 FILE = {
     "numStartups": 1,
@@ -61,7 +61,7 @@ class EssencesTests:
     def test_a_busy_file(self, tmp_path):
         """A busy file matters the first time, then when what matters of it is another."""
         path = tmp_path / "claude.json"
-        essences = Essences((str(path),))
+        essences = Fingerprints((str(path),))
         path.write_text(changed())
         assert essences.is_other({str(path)})
         path.write_text(changed(numStartups=2))
@@ -76,6 +76,6 @@ class EssencesTests:
 
     def test_any_other_file(self, tmp_path):
         """Every change of any other file matters, and none is none."""
-        essences = Essences((str(tmp_path / "a"),))
+        essences = Fingerprints((str(tmp_path / "a"),))
         assert essences.is_other({"b"})
         assert not essences.is_other(set())

@@ -23,7 +23,7 @@ from twisted.internet.defer import succeed
 
 import mcpgateway
 from mcpgateway.clientfiles import recover
-from mcpgateway.clientfiles.backups import Kept
+from mcpgateway.clientfiles.backups import Backups
 from mcpgateway.clientfiles.ledger import Ledger
 from mcpgateway.discovery.usage import Book
 from mcpgateway.errors import ConfigError, Misplaced
@@ -34,16 +34,16 @@ from mcpgateway.shim import startup
 from mcpgateway.system import approvals, home_files, removed_servers, state
 from mcpgateway.system.daemon_locks import DaemonLocks
 from mcpgateway.system.home_files import Writer
-from mcpgateway.system.instance_lock import Claim
+from mcpgateway.system.instance_lock import InstanceLock
 from mcpgateway.system.job_files import JobFiles
 from mcpgateway.system.journal import Journal
-from mcpgateway.system.launch.cache import LaunchCache, Resolved
+from mcpgateway.system.launch.cache import LaunchCache, ResolvedProgram
 from mcpgateway.system.logs.server_log import ServerLogFile
-from mcpgateway.system.oauth_tokens import Grants
-from mcpgateway.system.process.orphans import Registry, instances, reap_leftovers
-from mcpgateway.system.recorded_lists import Catalogs
+from mcpgateway.system.oauth_tokens import OAuthTokenFiles
+from mcpgateway.system.process.orphans import ChildRegistry, instances, reap_leftovers
+from mcpgateway.system.recorded_lists import RecordedListFiles
+from mcpgateway.system.result_files import ResultFiles
 from mcpgateway.system.result_files import ResultRecord as Result
-from mcpgateway.system.result_files import Spill
 from mcpgateway.system.settings import keep_login
 from mcpgateway.system.state import read_state
 from mcpgateway.system.token_files import TokenFiles, read_or_create
@@ -72,7 +72,7 @@ def of_port(home: str) -> None:
 def of_lock(home: str) -> None:
     """``daemon.lock``, which is opened by whoever starts the gateway and by the gateway."""
     os.close(startup.open_lock(home))
-    claim = Claim.of(home, {})
+    claim = InstanceLock.of(home, {})
     claim.up()
     if claim.is_held:
         os.close(claim.lock)
@@ -149,7 +149,7 @@ def of_journal(home: str) -> None:
 
 def of_launches(home: str) -> None:
     """``launch-cache.json``."""
-    LaunchCache(home).keep("key", Resolved("/bin/true"))
+    LaunchCache(home).keep("key", ResolvedProgram("/bin/true"))
 
 
 def of_rebuilt(home: str) -> None:
@@ -178,7 +178,7 @@ def of_usage(home: str) -> None:
 
 def of_catalogs(home: str) -> None:
     """What is known of a server."""
-    catalogs = Catalogs(f"{home}/catalogs", time)
+    catalogs = RecordedListFiles(f"{home}/catalogs", time)
     catalogs.read("s")
     catalogs.write("s", Catalog())
 
@@ -193,7 +193,7 @@ def of_jobs(home: str) -> None:
 
 def of_results(home: str) -> None:
     """A result that is kept."""
-    spill, kept = Spill(f"{home}/results"), Result(REF, "p", "d", 4, "t", 0.0)
+    spill, kept = ResultFiles(f"{home}/results"), Result(REF, "p", "d", 4, "t", 0.0)
     spill.found()
     spill.write(kept, b"1234")
     spill.read(kept)
@@ -201,7 +201,7 @@ def of_results(home: str) -> None:
 
 def of_grants(home: str) -> None:
     """What a remote server has granted."""
-    grants = Grants(home)
+    grants = OAuthTokenFiles(home)
     grants.read("key")
     grants.write("key", {"a": 1})
 
@@ -215,7 +215,7 @@ def of_children(home: str) -> None:
     """Which processes run."""
     reap_leftovers(home)
     instances(home)
-    registry = Registry(home, "i")
+    registry = ChildRegistry(home, "i")
     registry.added(os.getpid(), "s")
     registry.close()
 
@@ -231,7 +231,7 @@ def of_daemons(home: str) -> None:
 
 def of_kept(home: str) -> None:
     """What stood in clients' files."""
-    kept = Kept(home)
+    kept = Backups(home)
     with kept.locked():
         kept.put(b"before")
         kept.trim()

@@ -10,7 +10,7 @@ import pytest
 from mcpgateway.errors import ConfigError
 from mcpgateway.shim import startup
 from mcpgateway.system import state
-from mcpgateway.system.instance_lock import Claim
+from mcpgateway.system.instance_lock import InstanceLock
 from mcpgateway.system.process.procfs import start_time
 
 
@@ -29,7 +29,7 @@ class ClaimTests:
 
     def test_one_that_is_free(self, tmp_path):
         """A gateway that was started without the lock takes it, and tells that it is up and that it ended."""
-        claim = Claim.of(str(tmp_path), {})
+        claim = InstanceLock.of(str(tmp_path), {})
         try:
             assert (claim.is_held, claim.started_by) == (True, "")
             claim.up()
@@ -41,31 +41,31 @@ class ClaimTests:
 
     def test_one_that_another_has(self, tmp_path, listener):
         """The second of a home is refused while the first listens, and told which process that is."""
-        first = Claim.of(str(tmp_path), {})
+        first = InstanceLock.of(str(tmp_path), {})
         with subprocess.Popen(["sleep", "60"]) as other:
             try:
                 began = start_time(other.pid)
                 state.write(str(tmp_path), state.GatewayState(other.pid, began, 9100, "1", 1.0))
                 with pytest.raises(ConfigError, match=rf"already running \(pid {other.pid}\)"):
-                    Claim.of(str(tmp_path), {}, listener, pytest.fail)
+                    InstanceLock.of(str(tmp_path), {}, listener, pytest.fail)
             finally:
                 os.close(first._lock)
                 other.kill()
 
     def test_one_that_another_gives_up(self, tmp_path):
         """The second of a home waits while the first ends."""
-        first = Claim.of(str(tmp_path), {})
-        second = Claim.of(str(tmp_path), {}, str(tmp_path / "none"), lambda _: os.close(first._lock))
+        first = InstanceLock.of(str(tmp_path), {})
+        second = InstanceLock.of(str(tmp_path), {}, str(tmp_path / "none"), lambda _: os.close(first._lock))
         assert second.is_held
         os.close(second._lock)
 
     def test_one_that_another_keeps(self, tmp_path, monkeypatch):
         """The second of a home does not wait for ever."""
         monkeypatch.setattr("mcpgateway.system.instance_lock.END_S", 0.0)
-        first = Claim.of(str(tmp_path), {})
+        first = InstanceLock.of(str(tmp_path), {})
         try:
             with pytest.raises(ConfigError, match="is already running; mcpgateway stop"):
-                Claim.of(str(tmp_path), {}, str(tmp_path / "none"), lambda _: None)
+                InstanceLock.of(str(tmp_path), {}, str(tmp_path / "none"), lambda _: None)
         finally:
             os.close(first._lock)
 
@@ -77,7 +77,7 @@ class ClaimTests:
             startup.write_record(lock, startup.TRIED, 3)
             monkeypatch.setattr("mcpgateway.system.instance_lock.DESCRIPTOR", lock)
             environ = {startup.STARTED_VARIABLE: startup.START}
-            claim = Claim.of(str(tmp_path), environ)
+            claim = InstanceLock.of(str(tmp_path), environ)
             assert (claim.is_held, claim.started_by, environ) == (True, startup.START, {})
             claim.up()
             assert startup.read_record(lock).tries == 3
@@ -86,7 +86,7 @@ class ClaimTests:
 
     def test_a_variable_without_the_lock(self, tmp_path):
         """A program that has inherited the variable alone was not started by anybody."""
-        claim = Claim.of(str(tmp_path), {startup.STARTED_VARIABLE: startup.SHIM})
+        claim = InstanceLock.of(str(tmp_path), {startup.STARTED_VARIABLE: startup.SHIM})
         os.close(claim._lock)
         assert claim.started_by == ""
 
@@ -95,12 +95,12 @@ class ClaimTests:
         """It is known whether a person wants a gateway here."""
         if is_wanted:
             startup.write_wanted(str(tmp_path), [])
-        claim = Claim.of(str(tmp_path), {})
+        claim = InstanceLock.of(str(tmp_path), {})
         os.close(claim._lock)
         assert claim.is_wanted() is is_wanted
 
     def test_a_home_that_cannot_be_written(self, tmp_path):
         """Without a lock there is no claim, and no failure."""
-        claim = Claim.of(str(tmp_path / "nowhere"), {})
+        claim = InstanceLock.of(str(tmp_path / "nowhere"), {})
         assert not claim.is_held
         claim.up()

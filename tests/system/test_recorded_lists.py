@@ -13,7 +13,7 @@ from twisted.logger import capturedLogs
 
 from mcpgateway.policy.recorded_answers import FILE_LIMIT, HELLO, AnswerKey, Catalog, RecordedAnswer
 from mcpgateway.protocol.versions import Era
-from mcpgateway.system.recorded_lists import ABANDONED_S, Catalogs
+from mcpgateway.system.recorded_lists import ABANDONED_S, RecordedListFiles
 
 CATALOG = Catalog({AnswerKey("p", Era.LEGACY, "t"): {HELLO: RecordedAnswer((Raw(b'{"a":1}'),), 7)}})
 
@@ -25,9 +25,9 @@ def place(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def catalogs(place: Path) -> Catalogs:
+def catalogs(place: Path) -> RecordedListFiles:
     """The files of a home."""
-    return Catalogs(str(place), lambda: 2 * ABANDONED_S)
+    return RecordedListFiles(str(place), lambda: 2 * ABANDONED_S)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def events() -> Iterator[list[Any]]:
 class FileTests:
     """One file for each server."""
 
-    def test_there_and_back(self, catalogs: Catalogs, place: Path) -> None:
+    def test_there_and_back(self, catalogs: RecordedListFiles, place: Path) -> None:
         """What was written is read; nobody else can read it, and nothing is left beside it."""
         assert catalogs.read("s").variants == {}
         assert catalogs.write("s", CATALOG)
@@ -49,20 +49,20 @@ class FileTests:
         assert place.stat().st_mode & 0o777 == 0o700
 
     @pytest.mark.parametrize("name", ["../../etc", "..", "a/b", "ü", "a b"])
-    def test_names(self, catalogs: Catalogs, place: Path, name: str) -> None:
+    def test_names(self, catalogs: RecordedListFiles, place: Path, name: str) -> None:
         """Whatever a server is called, its file is in its place."""
         assert catalogs.write(name, CATALOG)
         assert catalogs.read(name).variants
         assert len(list(place.iterdir())) == 1
 
-    def test_erasing(self, catalogs: Catalogs, place: Path) -> None:
+    def test_erasing(self, catalogs: RecordedListFiles, place: Path) -> None:
         """A server that is forgotten has no file; it need not have had one."""
         catalogs.write("s", CATALOG)
         catalogs.erase("s")
         catalogs.erase("s")
         assert list(place.iterdir()) == []
 
-    def test_a_newer_file(self, catalogs: Catalogs, place: Path, events: list[Any]) -> None:
+    def test_a_newer_file(self, catalogs: RecordedListFiles, place: Path, events: list[Any]) -> None:
         """A newer gateway's file is neither replaced nor erased, until that gateway is gone; the log says so once."""
         place.mkdir()
         newer = place / "s.json"
@@ -80,7 +80,7 @@ class FileTests:
 
     @pytest.mark.parametrize("damage", ["nothing", "long", "fifo", "directory"])
     def test_what_cannot_be_read(
-        self, catalogs: Catalogs, place: Path, events: list[Any], damage: str
+        self, catalogs: RecordedListFiles, place: Path, events: list[Any], damage: str
     ) -> None:
         """Whatever stands in its place is as good as nothing, and the log says which file it is."""
         place.mkdir()
@@ -99,7 +99,9 @@ class FileTests:
         assert [each["event"] for each in events] == ["catalog.damaged"]
         assert catalogs.write("s", CATALOG) is (damage != "directory")
 
-    def test_where_nothing_can_be_written(self, catalogs: Catalogs, place: Path, events: list[Any]) -> None:
+    def test_where_nothing_can_be_written(
+        self, catalogs: RecordedListFiles, place: Path, events: list[Any]
+    ) -> None:
         """What cannot be written is said once, and tried again."""
         place.write_text("in the way")
         assert [catalogs.write("s", CATALOG) for _ in range(2)] == [False, False]
@@ -108,7 +110,7 @@ class FileTests:
         assert catalogs.write("s", CATALOG)
         assert len(events) == 1
 
-    def test_what_a_kill_has_left(self, catalogs: Catalogs, place: Path) -> None:
+    def test_what_a_kill_has_left(self, catalogs: RecordedListFiles, place: Path) -> None:
         """Half-written files of a gateway that was killed go; those of one that is writing stay."""
         place.mkdir()
         for name, at in ((".old.1.ab", 0.0), (".new.1.ab", 2 * ABANDONED_S)):

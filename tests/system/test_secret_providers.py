@@ -7,7 +7,7 @@ import pytest
 
 from mcpgateway.config.external_values import ExternalValue
 from mcpgateway.config.problems import Problems, Where
-from mcpgateway.system.secret_providers import LIMIT_BYTES, Brought
+from mcpgateway.system.secret_providers import LIMIT_BYTES, ProvidedValues
 from tests.support.gateway import eventually, is_alive
 from tests.support.keyrings import fill, keyring
 
@@ -17,7 +17,7 @@ def brought(tmp_path):
     """What asks, in the surroundings of a user with a keyring."""
     found = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MARK": "seen"}
     found |= keyring(tmp_path, **{"github|ada": "from-keyring", "-x|y": "dashes"})
-    return Brought(lambda: found, 20.0)
+    return ProvidedValues(lambda: found, 20.0)
 
 
 class FetchTests:
@@ -44,7 +44,7 @@ class FetchTests:
     def test_no_keyring(self, tmp_path):
         """Where there is none, as on most servers, that is said."""
         env = {"HOME": str(tmp_path), "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
-        brought = Brought(lambda: env, 20.0)
+        brought = ProvidedValues(lambda: env, 20.0)
         brought.fetch(["keyring:github/ada"])
         assert brought.failures == {"keyring:github/ada": "there is no keyring here"}
 
@@ -76,7 +76,7 @@ class FetchTests:
 
     def test_late(self, tmp_path):
         """What takes too long is ended, with all that it has started, even where the program itself has ended."""
-        brought = Brought(lambda: {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}, 0.5)
+        brought = ProvidedValues(lambda: {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}, 0.5)
         names = ["cmd:sleep 1000", "cmd:sh -c 'sleep 1000 & echo $! > pid; echo x'"]
         brought.fetch(names)
         assert set(brought.failures.values()) == {

@@ -5,19 +5,19 @@ import json
 import pytest
 from attrs import evolve
 
-from mcpgateway.clientfiles.enrolment_records import Adopted, Enrolled, unwound
+from mcpgateway.clientfiles.enrolment_records import EnrolledEntry, FileRecord, unwound
 from mcpgateway.clientfiles.formats import syntax
-from mcpgateway.clientfiles.formats.client_format import FileKind
+from mcpgateway.clientfiles.formats.client_format import EntryKind
 from mcpgateway.clientfiles.formats.clients import DIALECTS
-from mcpgateway.clientfiles.formats.loopback import Base
+from mcpgateway.clientfiles.formats.loopback import LocalGateway
 from mcpgateway.clientfiles.formats.rewrite import replace
-from mcpgateway.clientfiles.ledger import Ledger, Rewritten
+from mcpgateway.clientfiles.ledger import EditResult, Ledger
 from mcpgateway.clientfiles.reader import enrolled_files, read_repository
 from mcpgateway.system.approvals import approve, digest_of_bytes
 from mcpgateway.system.settings import LoadOptions, examine
 
 PORT = 9100
-BASE = Base(PORT)
+BASE = LocalGateway(PORT)
 
 
 class House:
@@ -42,7 +42,7 @@ class House:
 
         def edit(text, former):
             value = syntax.read(text, str(path), dialect)
-            listed = [each for each in dialect.listed(value, BASE, project) if each.kind is FileKind.PROGRAM]
+            listed = [each for each in dialect.listed(value, BASE, project) if each.kind is EntryKind.PROGRAM]
             wishes = []
             for each in listed:
                 name = names.get(each.title, each.title)
@@ -51,8 +51,8 @@ class House:
                 ours = dialect.by_command(each, argv) if mode == "fail-open" else dialect.by_url(each, url)
                 wishes.append((each.road, ours))
             made, replaced = replace(text, str(path), wishes)
-            entries = {each.road: Enrolled(names.get(each.title, each.title), each) for each in replaced}
-            return Rewritten(made, Adopted(str(path), client, mode, project, entries))
+            entries = {each.road: EnrolledEntry(names.get(each.title, each.title), each) for each in replaced}
+            return EditResult(made, FileRecord(str(path), client, mode, project, entries))
 
         self.ledger.change(str(path), edit)
 
@@ -62,7 +62,7 @@ class House:
         def edit(text, adopted):
             original = unwound(adopted, text)
             assert original is not None
-            return Rewritten(original, evolve(adopted, suspended=why))
+            return EditResult(original, evolve(adopted, suspended=why))
 
         self.ledger.change(str(path), edit)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from mcpgateway.errors import ConfigError
-from mcpgateway.system.workspaces import FRESH_S, KEPT, NOWHERE, ParsedFile, Places, WorkingPlace
+from mcpgateway.system.workspaces import FRESH_S, KEPT, NOWHERE, ParsedFile, WorkingDirectory, WorkspaceFinder
 
 
 @define
@@ -22,9 +22,11 @@ class Machine:
     home: Path
     clock: Clock
 
-    def places(self, *configured: Path, proc: str = "/proc") -> Places:
+    def places(self, *configured: Path, proc: str = "/proc") -> WorkspaceFinder:
         """What finds places on it."""
-        return Places([str(each) for each in configured], str(self.home), self.clock.seconds, proc=proc)
+        return WorkspaceFinder(
+            [str(each) for each in configured], str(self.home), self.clock.seconds, proc=proc
+        )
 
     def made(self, name: str) -> Path:
         """A directory in the home."""
@@ -48,13 +50,13 @@ class RootTests:
         machine.made("outer/.git")
         (machine.home / "outer/lib/inner/.git").write_text("gitdir: elsewhere\n")
         found = machine.places().find(str(inner))
-        assert found == WorkingPlace(str(inner), str(machine.home / "outer/lib/inner"))
+        assert found == WorkingDirectory(str(inner), str(machine.home / "outer/lib/inner"))
         assert machine.places().find(str(outer)).root == str(machine.home / "outer")
 
     def test_no_repository(self, machine: Machine) -> None:
         """Else the directory itself."""
         alone = machine.made("alone")
-        assert machine.places().find(str(alone)) == WorkingPlace(str(alone), str(alone))
+        assert machine.places().find(str(alone)) == WorkingDirectory(str(alone), str(alone))
 
     def test_configured(self, machine: Machine) -> None:
         """A configured workspace goes before a repository in it, and the longest of several before the others."""
@@ -72,15 +74,15 @@ class RootTests:
         machine.made("shop/.git")
         (machine.home / "way").symlink_to(shop)
         found = machine.places(machine.home / "way").find(str(machine.home / "way/src/../src"))
-        assert found == WorkingPlace(str(shop / "src"), str(shop))
+        assert found == WorkingDirectory(str(shop / "src"), str(shop))
 
     def test_home(self, machine: Machine) -> None:
         """The home is none, though it may be a repository of its own; and what lies in it is not of that one."""
         machine.made(".git")
         inside = machine.made("inside")
-        assert machine.places().find(str(machine.home)) == WorkingPlace(str(machine.home), "")
+        assert machine.places().find(str(machine.home)) == WorkingDirectory(str(machine.home), "")
         assert machine.places().find(str(inside)).root == str(inside)
-        assert machine.places().find("/") == WorkingPlace("/", "")
+        assert machine.places().find("/") == WorkingDirectory("/", "")
 
     def test_project(self, machine: Machine) -> None:
         """What lies in a project's directory is its, whatever way leads to that; of a home, nothing but itself."""
@@ -153,7 +155,7 @@ class ProcessTests:
         """It is seen in the kernel's table."""
         shop = machine.made("shop")
         monkeypatch.chdir(shop)
-        assert machine.places().of_process(os.getpid()) == WorkingPlace(str(shop), str(shop))
+        assert machine.places().of_process(os.getpid()) == WorkingDirectory(str(shop), str(shop))
 
     def test_none(self, machine: Machine) -> None:
         """A process that does not exist works nowhere."""

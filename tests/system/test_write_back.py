@@ -59,7 +59,7 @@ class WriteBackTests:
         assert path.stat() == before
 
     def test_somebody_else_is_faster(self, path):
-        """What somebody else has written meanwhile is not lost."""
+        """What another program has written meanwhile is not lost."""
         saves = iter(["a: 2\n"])
 
         def change(text):
@@ -77,7 +77,7 @@ class WriteBackTests:
             path.write_text(text + " ")
             return "b"
 
-        with pytest.raises(ConfigError, match="somebody else"):
+        with pytest.raises(ConfigError, match="another program"):
             write_back(str(path), change)
 
     def test_it_is_refused(self, path):
@@ -215,7 +215,7 @@ class SecretTests:
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
     def test_of_another_user(self, path):
-        """What belongs to somebody else gets none."""
+        """What belongs to another program gets none."""
         os.chown(path, 65534, 65534)
         with pytest.raises(NotOurs, match="belongs to another user"):
             write_back(str(path), lambda _: SECRET)

@@ -13,7 +13,7 @@ from mcpgateway.config.merge import WorkspaceSpec, World
 from mcpgateway.hub.repo_servers import Approvals
 from mcpgateway.hub.workspaces import Ground
 from mcpgateway.system import approvals as kept
-from mcpgateway.system.workspaces import Places
+from mcpgateway.system.workspaces import WorkspaceFinder
 from mcpgateway.views.listeners import DEBOUNCE_S
 from tests.support.gateway_in_memory import Client, MemoryGateway
 from tests.support.modern_client import events, listen, post, reply, request
@@ -33,7 +33,7 @@ class House:
         self.gateway = MemoryGateway()
         self.stage = Stage(self.gateway, db=Offer(tools=[tool("query")]))
         scopes = self.gateway.switchboard.scopes
-        self.places = Places((), str(self.directory), self.gateway.clock.seconds)
+        self.places = WorkspaceFinder((), str(self.directory), self.gateway.clock.seconds)
         scopes.settle_on(Ground(self.places, (), WorkspaceSpec, lambda server, _: server, lambda _: False))
         names = self.gateway.switchboard.servers.keys
         self.approvals = Approvals(

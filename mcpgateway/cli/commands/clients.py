@@ -1,4 +1,4 @@
-"""Clients' own files: which there are, how they would use the gateway, and how they get their own servers back."""
+"""Clients' own files: which there are, how they would use the gateway, and how they are restored."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from mcpgateway.cli.files import careful, machine_of
 
 if TYPE_CHECKING:
     from mcpgateway.clientfiles.machine import Machine
-    from mcpgateway.clientfiles.plan import FilePlan, WantedServer
+    from mcpgateway.clientfiles.plan import EnrolRequest, FilePlan
     from mcpgateway.clientfiles.report import Report
 
 Command = Callable[..., Any]
@@ -78,7 +78,7 @@ def chooses(command: Command) -> Command:
     return command
 
 
-def leads(command: Command) -> Command:
+def how_to_enrol(command: Command) -> Command:
     """Options that say how entries are to use the gateway."""
     for option in (
         click.option(
@@ -131,7 +131,7 @@ def list_(globals_: Globals) -> None:
 
 @clients.command()
 @chooses
-@leads
+@how_to_enrol
 @click.pass_obj
 def plan(globals_: Globals, /, **said: Any) -> None:
     """Show what `apply` would change, and what it would leave alone and why."""
@@ -144,7 +144,7 @@ def plan(globals_: Globals, /, **said: Any) -> None:
 
 @clients.command()
 @chooses
-@leads
+@how_to_enrol
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option(
     "--check", is_flag=True, help="Change nothing; the exit code is 3 where something would change."
@@ -263,12 +263,12 @@ def enable(context: click.Context) -> None:
     context.exit(_told(globals_, report))
 
 
-def _wanted(said: dict[str, Any]) -> WantedServer:
+def _wanted(said: dict[str, Any]) -> EnrolRequest:
     from mcpgateway.clientfiles.files import FileChoice
-    from mcpgateway.clientfiles.plan import WantedServer
+    from mcpgateway.clientfiles.plan import EnrolRequest
 
     choice = FileChoice(tuple(said["names"]), said["project"], said["file"])
-    return WantedServer(choice, tuple(said["servers"]), said.get("mode") or "", bool(said.get("helper")))
+    return EnrolRequest(choice, tuple(said["servers"]), said.get("mode") or "", bool(said.get("helper")))
 
 
 class _Planned(NamedTuple):
@@ -278,7 +278,7 @@ class _Planned(NamedTuple):
     behind: Mapping[str, Sequence[str]]
 
 
-def _planned(machine: Machine, wanted: WantedServer) -> _Planned:
+def _planned(machine: Machine, wanted: EnrolRequest) -> _Planned:
     from mcpgateway.clientfiles.immorterm import left_behind
     from mcpgateway.clientfiles.plan import plan as work_out
 

@@ -15,8 +15,8 @@ from mcpgateway.cli.files import careful
 
 if TYPE_CHECKING:
     from mcpgateway.cli.local.credentials import ServerCredentials
-    from mcpgateway.credentials.commands import ImportAnswer, Result
-    from mcpgateway.credentials.keepass import Lock
+    from mcpgateway.credentials.commands import CredentialResult, ImportAnswer
+    from mcpgateway.credentials.keepass import DatabaseKey
     from mcpgateway.credentials.records import Credential
 
 FILE = click.Path()
@@ -124,22 +124,22 @@ def _credentials(file: str, *, group: str, **said: Any) -> tuple[Credential, ...
     return careful(lambda: credentials_of(records(file, _lock(**said), group)))
 
 
-def _lock(*, key_file: str, password_stdin: bool, password_file: str) -> Lock:
-    from mcpgateway.credentials.keepass import Lock
+def _lock(*, key_file: str, password_stdin: bool, password_file: str) -> DatabaseKey:
+    from mcpgateway.credentials.keepass import DatabaseKey
 
     if password_stdin and password_file:
         raise click.UsageError("--password-file and --password-stdin: name one of them")
     if password_stdin:
-        return Lock(_first_line(sys.stdin.buffer.readline(LINE_LIMIT + LINE_END), "stdin"), key_file)
+        return DatabaseKey(_first_line(sys.stdin.buffer.readline(LINE_LIMIT + LINE_END), "stdin"), key_file)
     if password_file:
-        return Lock(_first_line(_line_of(password_file), password_file), key_file)
+        return DatabaseKey(_first_line(_line_of(password_file), password_file), key_file)
     if sys.stdin.isatty():
         password: str = click.prompt("Password", hide_input=True, default="", show_default=False, err=True)
-        return Lock(password if password or not key_file else None, key_file)
+        return DatabaseKey(password if password or not key_file else None, key_file)
     if not key_file:
         hint = "name where it is: --password-file or --password-stdin"
         fail("nobody is there to be asked for the password", hint)
-    return Lock(None, key_file)
+    return DatabaseKey(None, key_file)
 
 
 def _line_of(path: str) -> bytes:
@@ -164,7 +164,9 @@ def _no_password(where: str, why: str) -> NoReturn:
     fail(f"the password cannot be read from {where}: {why}")
 
 
-def _put(globals_: Globals, found: tuple[Credential, ...], env_file: str | None) -> tuple[Result, ...]:
+def _put(
+    globals_: Globals, found: tuple[Credential, ...], env_file: str | None
+) -> tuple[CredentialResult, ...]:
     from mcpgateway.credentials.commands import to_env_file, to_server
 
     if env_file is None:
@@ -199,7 +201,7 @@ def _tell_found(found: tuple[Credential, ...]) -> None:
     table(("SERVER", "VARIABLES", "HEADERS"), rows)
 
 
-def _tell_results(results: tuple[Result, ...]) -> None:
+def _tell_results(results: tuple[CredentialResult, ...]) -> None:
     table(("SERVER", "RESULT", "DETAIL"), [(each.name, each.status, each.detail) for each in results])
 
 

@@ -283,13 +283,13 @@ def restart(
         if begun is None:
             begun = _begun_again(globals_, options, wait, timeout)
     # With other options it may be at another port.
-    led = follow(globals_, options) if chosen or not pid else None
+    enrolled = follow(globals_, options) if chosen or not pid else None
     value = _told(globals_, begun)
 
     def tell_all() -> None:
         _tell(value, "restarted" if pid else "started")
         _tell_servers(value)
-        tell([led] if led is not None else [])
+        tell([enrolled] if enrolled is not None else [])
 
     answer(globals_, value, tell_all)
 

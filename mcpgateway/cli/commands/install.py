@@ -10,7 +10,7 @@ from mcpgateway.cli.console import DONE, DRIFT, ROLLED_BACK, answer, fail, say
 from mcpgateway.cli.context import Globals
 
 if TYPE_CHECKING:
-    from mcpgateway.clientfiles.install import Drift, InstallScope, Mode
+    from mcpgateway.clientfiles.install import Drift, InstallMode, InstallScope
 
 NO_TOKEN = "no entry holds a token, so there is none to refresh"  # noqa: S105 - says so
 
@@ -38,15 +38,19 @@ def install(context: click.Context, *, mode: str, scope: str, dry_run: bool, che
 
     Exit code 3: --check-only has found a difference. 4: it did not work, and everything is as it was.
     """
-    from mcpgateway.clientfiles.install import InstallScope, Mode
+    from mcpgateway.clientfiles.install import InstallMode, InstallScope
 
     del no_patch
     if refresh_token:
         say(NO_TOKEN, err=True)
-    context.exit(_install(context.obj, Mode(mode), InstallScope(scope), is_dry=dry_run, is_check=check_only))
+    context.exit(
+        _install(context.obj, InstallMode(mode), InstallScope(scope), is_dry=dry_run, is_check=check_only)
+    )
 
 
-def _install(globals_: Globals, mode: Mode, scope: InstallScope, *, is_dry: bool, is_check: bool) -> int:
+def _install(
+    globals_: Globals, mode: InstallMode, scope: InstallScope, *, is_dry: bool, is_check: bool
+) -> int:
     import os
 
     from mcpgateway.clientfiles.install import RolledBack, drift, install, target, wanted

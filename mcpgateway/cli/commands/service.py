@@ -59,7 +59,7 @@ def install(globals_: Globals, *, dry_run: bool, no_start: bool) -> None:
 @click.option("--force", is_flag=True, help="Even if a client's file cannot be restored.")
 @click.pass_obj
 def uninstall(globals_: Globals, *, dry_run: bool, force: bool) -> None:
-    """Give your clients their own servers back, end the service, and remove its files."""
+    """Restore clients' files, end the service, and remove its files."""
 
     def carry_out(chosen: Service) -> Removed:
         return chosen.uninstall(is_dry=dry_run, anyway=force)

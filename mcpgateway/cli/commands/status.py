@@ -79,7 +79,7 @@ class _Found:
 
     :ivar body: what the gateway itself says; empty where it says nothing.
     :ivar returns_in: in how many seconds its guardian starts it again; None where nobody is to.
-    :ivar restores_in: in how many seconds its guardian gives clients' files back; None where nobody is to.
+    :ivar restores_in: in how many seconds its guardian restores clients' files; None where none is to.
     :ivar clients: those whose files use it, or would if they had not been restored.
     """
 
@@ -222,7 +222,7 @@ def remarks(body: dict[str, Any]) -> list[str]:
 def clients(body: dict[str, Any]) -> list[dict[str, Any]]:
     """The clients whose files use the gateway, or did, each with a name and its number of servers.
 
-    Those that have their own entries back for now have a word for why.
+    Restored files have a word for why.
     """
     shown = body.get("clients")
     if not isinstance(shown, list):
@@ -250,7 +250,7 @@ def _tell(found: _Found, home: str) -> None:
         _tell_return(found)
         _tell_clients_left(found)
         if any(not each.get("given_back") for each in found.clients):
-            say("Next:    mcpgateway start, or mcpgateway stop to give clients their own servers back")
+            say("Next:    mcpgateway start, or mcpgateway stop to restore clients' files")
     elif found.state == HIDDEN:
         say("Status:  ", styled("cannot be told", fg="yellow"))
         say(f"State:   {home}/{FILE}: {found.left.trouble}")
@@ -268,11 +268,7 @@ def _tell(found: _Found, home: str) -> None:
 
 def _tell_client(each: dict[str, Any], more: str = "") -> None:
     why = each.get("given_back")
-    says = (
-        f"has its own servers back: {GIVEN_BACK.get(why, why)}"
-        if why
-        else f"({each['servers']} servers){more}"
-    )
+    says = f"is restored: {GIVEN_BACK.get(why, why)}" if why else f"({each['servers']} servers){more}"
     say(f"Client:  {each['name']} {says}")
 
 
@@ -285,7 +281,7 @@ def _tell_clients_left(found: _Found) -> None:
             more=" uses the gateway, which does not answer" if is_away else " runs them by itself meanwhile",
         )
     if found.restores_in is not None and any(not each.get("given_back") for each in found.clients):
-        say(f"Return:  clients get their own servers back in {format_duration(found.restores_in)}")
+        say(f"Return:  clients' files are restored in {format_duration(found.restores_in)}")
 
 
 def _tell_return(found: _Found) -> None:

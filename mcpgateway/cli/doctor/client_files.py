@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from mcpgateway.cli.doctor.context import DoctorContext
 from mcpgateway.cli.doctor.finding import Check, DoctorFinding, Repair, counted, fine, note, problem, some
-from mcpgateway.clientfiles.files import Seen
-from mcpgateway.clientfiles.formats.client_format import URL_KEYS, FileKind, Listed
+from mcpgateway.clientfiles.files import FileContents
+from mcpgateway.clientfiles.formats.client_format import URL_KEYS, ClientEntry, EntryKind
 from mcpgateway.clientfiles.formats.loopback import is_loopback
 from mcpgateway.config.document import visible
 from mcpgateway.errors import ConfigError
@@ -60,7 +60,7 @@ def clients(world: DoctorContext) -> Iterator[DoctorFinding]:
         text = f"{title}: {ours} via the gateway, {own} stdio, {others} other ({path})"
         yield fine("clients", text)
         if own and ours:
-            titles = some(each.title for each in seen.listed if each.kind is FileKind.PROGRAM)
+            titles = some(each.title for each in seen.listed if each.kind is EntryKind.PROGRAM)
             yield UNROUTED.found(
                 f"{title}: {counted(own, 'stdio server')} not routed through the gateway: {titles}"
             )
@@ -69,7 +69,7 @@ def clients(world: DoctorContext) -> Iterator[DoctorFinding]:
         yield fine("clients", "no client's file is here")
 
 
-def _modes(seen: Seen) -> Iterator[DoctorFinding]:
+def _modes(seen: FileContents) -> Iterator[DoctorFinding]:
     path = os.path.realpath(seen.site.path)
     try:
         found = os.stat(path)
@@ -88,7 +88,7 @@ def _modes(seen: Seen) -> Iterator[DoctorFinding]:
         yield READABLE.found(f"{visible(path)} can be read by others ({mode:04o})")
 
 
-def _has_values(listed: Listed) -> bool:
+def _has_values(listed: ClientEntry) -> bool:
     value = listed.value
     return isinstance(value, Mapping) and any(
         isinstance(held := value.get(key), Mapping) and bool(held)
@@ -120,7 +120,7 @@ def tools(world: DoctorContext) -> Iterator[DoctorFinding]:
 DEAD = problem(
     "wiring.dead",
     "Entries use the gateway's port, and nobody answers there: these servers do not work.",
-    "mcpgateway start; or mcpgateway clients undo gives the client its own entries back",
+    "mcpgateway start; or mcpgateway clients undo restores the client's own entries",
 )
 ELSEWHERE = problem(
     "wiring.port",
@@ -130,7 +130,7 @@ ELSEWHERE = problem(
 WRITE_ANEW = "put the server's own entry there, and mcpgateway clients apply enrols it"
 NOBODY = problem(
     "wiring.unknown",
-    "An entry leads to a server that the gateway does not have.",
+    "An entry names a server that the gateway does not have.",
     "add the server to the configuration, or take the entry out of the client's file",
 )
 MISWRITTEN = problem(
@@ -163,7 +163,7 @@ def wiring(world: DoctorContext) -> Iterator[DoctorFinding]:
     number = 0
     bad = False
     for seen in world.seen:
-        entries = [each for each in seen.listed if each.kind is FileKind.OURS]
+        entries = [each for each in seen.listed if each.kind is EntryKind.ENROLLED]
         number += len(entries)
         for finding in (*_dead(world, seen, entries), *_misled(world, seen)):
             bad = True
@@ -179,7 +179,7 @@ def wiring(world: DoctorContext) -> Iterator[DoctorFinding]:
         )
 
 
-def _dead(world: DoctorContext, seen: Seen, entries: list[Listed]) -> Iterator[DoctorFinding]:
+def _dead(world: DoctorContext, seen: FileContents, entries: list[ClientEntry]) -> Iterator[DoctorFinding]:
     dead = [each for each in entries if url_of(each.value)]
     if dead and not world.health.status:
         titles = some([each.title for each in dead])
@@ -191,17 +191,17 @@ def _dead(world: DoctorContext, seen: Seen, entries: list[Listed]) -> Iterator[D
         yield DEAD.found(f"{text}, where nobody answers", advice=advice)
 
 
-def _entries_known(world: DoctorContext, seen: Seen) -> Container[tuple[str, ...]]:
+def _entries_known(world: DoctorContext, seen: FileContents) -> Container[tuple[str, ...]]:
     """The roads of the entries of a file that the ledger knows."""
     files = world.records.files if world.records is not None else {}
     adopted = files.get(os.path.realpath(seen.site.path))
     return adopted.entries if adopted is not None else ()
 
 
-def _misled(world: DoctorContext, seen: Seen) -> Iterator[DoctorFinding]:
+def _misled(world: DoctorContext, seen: FileContents) -> Iterator[DoctorFinding]:
     known = _entries_known(world, seen)
     for each in seen.listed:
-        if each.kind is FileKind.REMOTE and (port := _other_port(each)) and not world.holders(port):
+        if each.kind is EntryKind.REMOTE and (port := _other_port(each)) and not world.holders(port):
             text = f"{seen.site.dialect.title}: {visible(each.title)} leads to port {port} of this machine"
             # `clients apply` rewrites only entries that the ledger knows.
             advice = (
@@ -212,8 +212,8 @@ def _misled(world: DoctorContext, seen: Seen) -> Iterator[DoctorFinding]:
             yield ELSEWHERE.found(f"{text}, where nobody listens", advice=advice)
 
 
-def _other_port(listed: Listed) -> int:
-    """The port of an entry that looks as if it led to a gateway of this machine; 0 of others."""
+def _other_port(listed: ClientEntry) -> int:
+    """The port of an entry whose URL looks like one of a gateway on this machine; 0 of others."""
     try:
         parts = urlsplit(url_of(listed.value))
         port = parts.port or 0
@@ -223,7 +223,7 @@ def _other_port(listed: Listed) -> int:
     return port if looks else 0
 
 
-def _entry(world: DoctorContext, seen: Seen, listed: Listed) -> Iterator[DoctorFinding]:
+def _entry(world: DoctorContext, seen: FileContents, listed: ClientEntry) -> Iterator[DoctorFinding]:
     title, name = seen.site.dialect.title, visible(listed.title)
     known = world.served
     if listed.served and known is not None and listed.served not in known:
@@ -244,7 +244,7 @@ def _entry(world: DoctorContext, seen: Seen, listed: Listed) -> Iterator[DoctorF
         yield NO_PROGRAM.found(f"{title}: {name} starts {visible(program)}, which there is not")
 
 
-def _wrong(seen: Seen, listed: Listed, url: str) -> list[str]:
+def _wrong(seen: FileContents, listed: ClientEntry, url: str) -> list[str]:
     """What the client wants and the entry lacks."""
     try:
         wanted = seen.site.dialect.by_url(listed, url)
@@ -317,7 +317,7 @@ def _needs_auth(world: DoctorContext) -> Iterator[DoctorFinding]:
     for seen in world.seen:
         if seen.site.dialect.name == "claude-code":
             for each in seen.listed:
-                if each.kind is FileKind.OURS and each.title in marked:
+                if each.kind is EntryKind.ENROLLED and each.title in marked:
                     yield NEEDS_AUTH.found(f"{visible(each.title)} is marked in {visible(path)}")
 
 
@@ -357,7 +357,9 @@ def _unapproved(world: DoctorContext) -> Iterator[DoctorFinding]:
         local = _object(os.path.join(directory, ".claude", "settings.local.json"))
         enabled = {*_names(told), *_names(local)}
         waiting = [
-            each.title for each in seen.listed if each.kind is FileKind.OURS and each.title not in enabled
+            each.title
+            for each in seen.listed
+            if each.kind is EntryKind.ENROLLED and each.title not in enabled
         ]
         if waiting:
             yield UNAPPROVED.found(

@@ -10,9 +10,9 @@ from urllib.parse import unquote
 
 from attrs import define, evolve, field, frozen
 
-from mcpgateway.clientfiles.files import Detected, FileChoice, Seen, chosen, detect, see
-from mcpgateway.clientfiles.formats.client_format import Base
-from mcpgateway.clientfiles.ledger import Records
+from mcpgateway.clientfiles.files import DetectedClient, FileChoice, FileContents, chosen, detect, see
+from mcpgateway.clientfiles.formats.client_format import LocalGateway
+from mcpgateway.clientfiles.ledger import LedgerRecords
 from mcpgateway.clientfiles.machine import Machine, as_it_runs
 from mcpgateway.clientfiles.reader import enrolled_files
 from mcpgateway.errors import ConfigError, GatewayError
@@ -25,7 +25,7 @@ from mcpgateway.system.gateway_health import HealthReply, ask_port, ask_socket
 from mcpgateway.system.paths import HOME_VARIABLE
 from mcpgateway.system.process import procfs
 from mcpgateway.system.process.socket_owners import PortHolder, port_holders
-from mcpgateway.system.settings import Examined, LoadOptions, examine
+from mcpgateway.system.settings import ExaminedSettings, LoadOptions, examine
 
 
 @frozen
@@ -83,7 +83,7 @@ class DoctorContext:
         return paths.user_home(self.environ)
 
     @cached_property
-    def examined(self) -> Examined:
+    def examined(self) -> ExaminedSettings:
         """The configuration, and what is wrong with it."""
         return examine(
             as_it_runs(LoadOptions(home=self.home, enrolled=enrolled_files), self.home), self.environ
@@ -126,7 +126,7 @@ class DoctorContext:
         return told if isinstance(told, int) else 0
 
     @cached_property
-    def records(self) -> Records | None:
+    def records(self) -> LedgerRecords | None:
         """The records of the ledger; None where it cannot be read."""
         try:
             return self.machine.records
@@ -134,18 +134,20 @@ class DoctorContext:
             return None
 
     @cached_property
-    def base(self) -> Base:
+    def base(self) -> LocalGateway:
         """The addresses that make a URL the gateway's."""
         return evolve(self.machine.base, port=self.port)
 
     @cached_property
-    def seen(self) -> tuple[Seen, ...]:
+    def seen(self) -> tuple[FileContents, ...]:
         """The clients' files, and what they list."""
-        sites = chosen(FileChoice(self.clients), self.environ, self.records or Records(), with_projects=True)
+        sites = chosen(
+            FileChoice(self.clients), self.environ, self.records or LedgerRecords(), with_projects=True
+        )
         return tuple(see(each, self.base) for each in sites)
 
     @cached_property
-    def detected(self) -> tuple[Detected, ...]:
+    def detected(self) -> tuple[DetectedClient, ...]:
         """The clients of this machine."""
         return tuple(
             each for each in detect(self.environ) if not self.clients or each.dialect.name in self.clients

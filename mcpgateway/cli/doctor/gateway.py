@@ -65,7 +65,7 @@ NONE = note("state.none", "There is no state.json: the gateway does not run.", S
 STALE = problem(
     "state.stale",
     "state.json is of a gateway that ended without clearing up.",
-    "mcpgateway start takes up where it left off; mcpgateway stop gives the clients their own entries back",
+    "mcpgateway start takes up where it left off; mcpgateway stop restores clients' files",
     fixable=True,
 )
 DAMAGED = problem(

@@ -10,9 +10,10 @@ from functools import partial
 
 from mcpgateway.cli.doctor.context import DoctorContext
 from mcpgateway.cli.doctor.finding import Check, DoctorFinding, Repair, fine, note, problem, some
-from mcpgateway.clientfiles.files import Seen
-from mcpgateway.clientfiles.formats.client_format import FileKind, Listed
-from mcpgateway.clientfiles.ledger import Adopted, Ledger
+from mcpgateway.clientfiles.enrolment_records import FileRecord
+from mcpgateway.clientfiles.files import FileContents
+from mcpgateway.clientfiles.formats.client_format import ClientEntry, EntryKind
+from mcpgateway.clientfiles.ledger import Ledger
 from mcpgateway.clientfiles.replacement import leftovers
 from mcpgateway.config.document import visible
 from mcpgateway.errors import ConfigError
@@ -73,7 +74,7 @@ def ledger(world: DoctorContext) -> Iterator[DoctorFinding]:
         )
 
 
-def _told(adopted: Adopted) -> str:
+def _told(adopted: FileRecord) -> str:
     names = some(sorted({each.name or "all" for each in adopted.entries.values()}))
     return f"{names} ({adopted.suspended or adopted.mode})"
 
@@ -96,7 +97,7 @@ GONE = note(
 )
 LEFT = problem(
     "entries.suspended",
-    "The clients have been given their own entries back for now, and an entry in a file still uses the gateway.",
+    "The clients' files are restored for now, and an entry in a file still uses the gateway.",
     "mcpgateway clients undo, or mcpgateway start",
 )
 UNKNOWN = note(
@@ -125,7 +126,7 @@ def entries(world: DoctorContext) -> Iterator[DoctorFinding]:
 
 
 def _disagreements(
-    world: DoctorContext, path: str, adopted: Adopted, seen: Seen | None
+    world: DoctorContext, path: str, adopted: FileRecord, seen: FileContents | None
 ) -> Iterator[DoctorFinding]:
     if seen is None or not os.path.lexists(path):
         yield GONE.found(f"{visible(path)} is not there any more")
@@ -134,7 +135,7 @@ def _disagreements(
         return  # which is told already
     listed = {each.road: each for each in seen.listed}
     if adopted.suspended:
-        ours = [each.title for each in listed.values() if each.kind is FileKind.OURS]
+        ours = [each.title for each in listed.values() if each.kind is EntryKind.ENROLLED]
         if ours:
             text = f"{visible(path)}: {some(map(visible, ours))} still use the gateway"
             yield LEFT.found(f"{text}, which is {adopted.suspended}")
@@ -149,9 +150,11 @@ def _disagreements(
     yield from _unknown(seen, adopted.entries)
 
 
-def _changed(adopted: Adopted, listed: Mapping[tuple[str, ...], Listed]) -> tuple[list[str], list[str]]:
+def _changed(
+    adopted: FileRecord, listed: Mapping[tuple[str, ...], ClientEntry]
+) -> tuple[list[str], list[str]]:
     """The titles of entries that are the client's own again, and of those that are nowhere."""
-    served = {each.served for each in listed.values() if each.kind is FileKind.OURS}
+    served = {each.served for each in listed.values() if each.kind is EntryKind.ENROLLED}
     reverted, removed = [], []
     for road, enrolled in adopted.entries.items():
         if enrolled.replaced.ours is None:
@@ -159,14 +162,14 @@ def _changed(adopted: Adopted, listed: Mapping[tuple[str, ...], Listed]) -> tupl
         now = listed.get(road)
         if now is None and enrolled.name not in served:
             removed.append(enrolled.replaced.title)
-        elif now is not None and now.kind is FileKind.PROGRAM:
+        elif now is not None and now.kind is EntryKind.PROGRAM:
             reverted.append(enrolled.replaced.title)
     return reverted, removed
 
 
-def _unknown(seen: Seen, known: Mapping[tuple[str, ...], object]) -> Iterator[DoctorFinding]:
+def _unknown(seen: FileContents, known: Mapping[tuple[str, ...], object]) -> Iterator[DoctorFinding]:
     served = {getattr(each, "name", "") for each in known.values()}
-    ours = [each for each in seen.listed if each.kind is FileKind.OURS]
+    ours = [each for each in seen.listed if each.kind is EntryKind.ENROLLED]
     strange = [each.title for each in ours if each.road not in known and each.served not in served]
     if strange:
         yield UNKNOWN.found(f"{visible(seen.site.path)}: {some(map(visible, strange))} of unknown origin")

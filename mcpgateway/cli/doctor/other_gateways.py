@@ -64,13 +64,13 @@ LEADS = note(
 
 
 def of_immorterm(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether clients are led to immorterm-mcp-gateway, dead or alive."""
+    """Whether clients' files use immorterm-mcp-gateway, dead or alive."""
     found = immorterm.stranded(world.machine) if world.records is not None else ()
     kind = LEADS if found and immorterm.runs(world.environ) else LEFT
     for each in found:
-        yield kind.found(f"{each.site.path}: {some(each.titles)} leads to immorterm-mcp-gateway")
+        yield kind.found(f"{each.site.path}: {some(each.titles)} uses immorterm-mcp-gateway")
     if not found:
-        yield fine("immorterm", "no client is led to immorterm-mcp-gateway")
+        yield fine("immorterm", "no client uses immorterm-mcp-gateway")
 
 
 def _others(world: DoctorContext) -> Iterator[tuple[int, str]]:

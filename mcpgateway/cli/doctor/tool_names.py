@@ -12,8 +12,8 @@ from attrs import frozen
 
 from mcpgateway.cli.doctor.context import DoctorContext
 from mcpgateway.cli.doctor.finding import Check, DoctorFinding, fine, note, problem, some
-from mcpgateway.clientfiles.files import Seen
-from mcpgateway.clientfiles.formats.client_format import FileKind
+from mcpgateway.clientfiles.files import FileContents
+from mcpgateway.clientfiles.formats.client_format import EntryKind
 from mcpgateway.config.document import visible
 from mcpgateway.policy.recorded_answers import Catalog, entries_of
 
@@ -65,10 +65,10 @@ def names(world: DoctorContext) -> Iterator[DoctorFinding]:
     ]
 
 
-def _too_long(seen: Seen, tools: Mapping[str, frozenset[str]]) -> Iterator[DoctorFinding]:
+def _too_long(seen: FileContents, tools: Mapping[str, frozenset[str]]) -> Iterator[DoctorFinding]:
     prefix = PREFIXES.get(seen.site.dialect.name)
     for each in seen.listed if prefix else ():
-        if each.kind is not FileKind.OURS:
+        if each.kind is not EntryKind.ENROLLED:
             continue
         front = str(prefix).format(server=each.title)
         long = [tool for tool in tools.get(each.served, ()) if len(front + tool) > LIMIT]
@@ -82,7 +82,7 @@ def _too_long(seen: Seen, tools: Mapping[str, frozenset[str]]) -> Iterator[Docto
 TOO_MANY = problem(
     "budget.over",
     "A client gets more tools than it takes, and leaves the rest out without a word.",
-    "switch servers off in that client that it does not need; mcpgateway clients apply --server leads only some there",
+    "switch servers off in that client that it does not need; mcpgateway clients apply --server enrols only some",
 )
 MANY = note(
     "budget.near",
@@ -97,7 +97,7 @@ def budget(world: DoctorContext) -> Iterator[DoctorFinding]:
     for name, limit in LIMITS.items():
         served = {
             each.served for seen in world.seen if seen.site.dialect.name == name
-            for each in seen.listed if each.kind is FileKind.OURS
+            for each in seen.listed if each.kind is EntryKind.ENROLLED
         }  # fmt: skip
         number = sum(len(tools_of(world.catalogs[each])) for each in served if each in world.catalogs)
         title = next((seen.site.dialect.title for seen in world.seen if seen.site.dialect.name == name), name)

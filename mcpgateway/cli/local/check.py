@@ -10,7 +10,7 @@ from mcpgateway.config.environment import FULL, LISTED
 from mcpgateway.config.file_format import FileReading
 from mcpgateway.config.problems import Problem
 from mcpgateway.system import printing
-from mcpgateway.system.settings import Examined, LoadOptions, examine
+from mcpgateway.system.settings import ExaminedSettings, LoadOptions, examine
 
 
 def check(options: LoadOptions, environ: Mapping[str, str], *, as_json: bool) -> int:
@@ -23,7 +23,7 @@ def check(options: LoadOptions, environ: Mapping[str, str], *, as_json: bool) ->
     return 1 if found.settings is None else 0
 
 
-def _lines(found: Examined) -> list[str]:
+def _lines(found: ExaminedSettings) -> list[str]:
     lines = [f"{'error' if each.is_error else 'warning'}: {each}" for each in found.problems]
     lines += [_words_of(each) for each in found.readings]
     errors = sum(each.is_error for each in found.problems)
@@ -50,7 +50,7 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _said(found: Examined) -> dict[str, Any]:
+def _said(found: ExaminedSettings) -> dict[str, Any]:
     return {
         "ok": found.settings is not None,
         "problems": [_problem(each) for each in found.problems],

@@ -101,17 +101,17 @@ def _done(said: Namespace, home: str, environ: Mapping[str, str]) -> Any:
 def _released(report: Any, home: str) -> Any:
     # Nobody reads what this program answers: the gateway that would have asked has gone.
     for each in report.files:
-        said = f"{each.path} has its own servers back" if not each.error else each.error
+        said = f"{each.path} is restored" if not each.error else each.error
         startup.write_log(home, "mcpgateway.clients", said)
     return report
 
 
 def _wanted(said: Namespace) -> Any:
     from mcpgateway.clientfiles.files import FileChoice
-    from mcpgateway.clientfiles.plan import WantedServer
+    from mcpgateway.clientfiles.plan import EnrolRequest
 
     choice = FileChoice(tuple(said.client), said.project, said.file)
-    return WantedServer(choice, tuple(said.server), said.mode, said.headers_helper)
+    return EnrolRequest(choice, tuple(said.server), said.mode, said.headers_helper)
 
 
 def main(argv: list[str]) -> int:

@@ -87,7 +87,7 @@ class Service:
     """The service of one user.
 
     :ivar home: the gateway's own directory.
-    :ivar suspend: gives clients their own servers back.
+    :ivar suspend: restores clients' files.
     :ivar resume: has them use the gateway again, as far as they did when they were given them back.
     """
 
@@ -124,7 +124,7 @@ class Service:
         )
 
     def uninstall(self, *, is_dry: bool = False, anyway: bool = False) -> Removed:
-        """Give the clients their own servers back, end the service, and remove what was written for it.
+        """Restore clients' files, end the service, and remove what was written for it.
 
         :param is_dry: only tell what would be removed.
         :param anyway: even where a client's file goes on naming the gateway, since it cannot be changed.

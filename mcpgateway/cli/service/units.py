@@ -56,7 +56,7 @@ class ServiceSettings:
         ]
 
     def deadman(self) -> list[str]:
-        """How the command is started that gives clients their servers back."""
+        """How the command is started that restores clients' files."""
         program = os.path.join(os.path.dirname(self.python), "mcpgateway")
         words = ["--home", self.home, "clients", "deadman"]
         if os.access(program, os.X_OK):

@@ -1,8 +1,8 @@
-"""How one AI client writes its servers: what its file lists, and how an entry reads that uses the gateway.
+"""How one AI client writes its servers: the entries of its file, and those that use the gateway.
 
 # Note [What is kept]
-An entry of ours keeps every key that does not say how the server is reached: what the user allowed, timeouts, notes.
-They are the client's affair, and the gateway does not act on them.  The keys in `REACH` give way.
+An enrolled entry keeps every key that does not say how the server is reached: allowed tools, timeouts, notes.  They are
+the client's, and the gateway does not act on them.  The keys in `REACH` are replaced.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from urllib.parse import quote
 from attrs import evolve, field, frozen
 
 from mcpgateway.clientfiles.formats import loopback
-from mcpgateway.clientfiles.formats.loopback import Base
-from mcpgateway.clientfiles.formats.program import Program, Words, argv_of, read_program
+from mcpgateway.clientfiles.formats.loopback import LocalGateway
+from mcpgateway.clientfiles.formats.program import Program, ProgramKeys, argv_of, read_program
 from mcpgateway.config.document import printable
 from mcpgateway.config.ours import server_of
 from mcpgateway.config.reach import PROGRAM_TYPES
@@ -26,31 +26,31 @@ from mcpgateway.errors import ConfigError
 
 __all__ = [
     "EACH",
-    "LEAD",
     "NAME",
+    "TARGET",
     "URL",
-    "Base",
     "ClientDialect",
-    "FileKind",
-    "Listed",
+    "ClientEntry",
+    "EntryFormat",
+    "EntryKind",
+    "LocalGateway",
     "Program",
     "Road",
-    "Shape",
     "served_by",
 ]
 
 Road = tuple[str, ...]
 
-# In the road to a table: any key, which is the directory of a project.
+# In the key path of a table: any key, which is the directory of a project.
 EACH = "*"
 # Names the project that an entry is for; its path is written as in a URL, and so holds nothing that a client expands.
 PROJECT_HEADER = "Mcp-Project-Path"
-# In a list, the key of an item that says which server it is.
+# In a list, the key of an item that names its server.
 NAME = "name"
-# In the form of an entry: where the URL goes.
+# In the format of an entry: the place of the URL.
 URL = "{url}"
 URL_KEYS = ("url", "httpUrl", "serverUrl", "baseUrl", "uri")
-# What says how a server is reached.
+# The keys that say how a server is reached.
 REACH = frozenset(
     (
         *URL_KEYS,
@@ -58,35 +58,35 @@ REACH = frozenset(
         *("cmd", "envs", "env_keys", "env_vars"),
     )
 )
-# Of these, what it leads to; the others are for a program and change nothing where there is none.
-LEAD = frozenset((*URL_KEYS, *("type", "transport", "transportType", "command", "args", "cmd")))
+# Of these, the keys of the URL or command; the others are for a program and change nothing where there is none.
+TARGET = frozenset((*URL_KEYS, *("type", "transport", "transportType", "command", "args", "cmd")))
 
 
-class FileKind(Enum):
-    """What an entry is to the gateway."""
+class EntryKind(Enum):
+    """The kind of an entry, as the gateway sees it."""
 
     PROGRAM = "program"
-    OURS = "ours"
+    ENROLLED = "ours"
     REMOTE = "remote"
     OFF = "off"
-    ODD = "odd"
+    UNUSABLE = "odd"
 
 
 @frozen
-class Listed:
+class ClientEntry:
     """One entry of a client's file.
 
-    :ivar road: where it stands; a list whose items have names is walked by these.
+    :ivar road: its key path; an item of a list is named by its name.
     :ivar project: the directory of the project it is for, where the file says so.
-    :ivar why: of an odd one, what is not understood.
-    :ivar program: what the client would start; None of others.
-    :ivar served: of ours, the name behind it; "" of the one entry for all servers.
+    :ivar why: of an unusable entry, the reason.
+    :ivar program: the program that the client would start; None of other kinds.
+    :ivar served: of an entry that uses the gateway, the name of the server; "" of the one entry for all servers.
     """
 
     title: str
     road: Road
     value: Any = field(repr=False)
-    kind: FileKind
+    kind: EntryKind
     project: str = ""
     why: str = ""
     program: Program | None = None
@@ -94,19 +94,19 @@ class Listed:
 
 
 @frozen
-class Shape:
+class EntryFormat:
     """How the entries of a table are written.
 
     :ivar url: the keys of an entry with a URL, in their order; none where the client has no such entries.
     :ivar words: the keys of an entry with a program.
     :ivar nests: the key below which some entries say how they are reached.
-    :ivar fresh: what an entry that was not there before has besides; `NAME` stands for its title.
-    :ivar helper: what an entry with a URL has besides, so that the gateway learns who calls.
-    :ivar headers: the road to the headers that an entry has its client send.
+    :ivar fresh: further keys of a new entry; `NAME` stands for its title.
+    :ivar helper: further keys of an entry with a URL, by which the client tells its process and directory.
+    :ivar headers: the key path of the headers that the client sends.
     """
 
     url: tuple[tuple[str, str], ...] = (("url", URL),)
-    words: Words = field(factory=Words)
+    words: ProgramKeys = field(factory=ProgramKeys)
     nests: str = ""
     fresh: Mapping[str, Any] = field(factory=dict)
     helper: Mapping[str, Any] = field(factory=dict)
@@ -117,9 +117,9 @@ class Shape:
 class ClientDialect:
     """How one client writes its servers.
 
-    :ivar name: what it is called on the command line.
-    :ivar title: what it is called among people.
-    :ivar tables: where the entries stand, and how they are written there; the first is where a new one goes.
+    :ivar name: its name on the command line.
+    :ivar title: its name in texts.
+    :ivar tables: the key paths of its tables of servers, and the format of their entries; new entries go to the first.
     :ivar user: the user's files: see `mcpgateway.clientfiles.formats.locations`.
     :ivar project: the files of a project, relative to it; a ``*`` stands for any name.
     :ivar is_strict: the client takes JSON without comments only.
@@ -130,31 +130,34 @@ class ClientDialect:
 
     name: str
     title: str
-    tables: Mapping[Road, Shape]
+    tables: Mapping[Road, EntryFormat]
     user: Mapping[str, tuple[str, ...]] = field(factory=dict)
     project: tuple[str, ...] = ()
     is_strict: bool = False
     has_lock: bool = False
     empty: str = ""
 
-    def listed(self, document_value: Any, base: Base, project: str = "") -> tuple[Listed, ...]:
-        """Tell what a file lists, in its order.
+    def listed(self, document_value: Any, base: LocalGateway, project: str = "") -> tuple[ClientEntry, ...]:
+        """Return the entries of a file, in its order.
 
-        :param document_value: what the file holds; see `mcpgateway.clientfiles.formats.syntax.read`.
-        :param base: what makes a URL ours.
+        :param document_value: the value of the file; see `mcpgateway.clientfiles.formats.syntax.read`.
+        :param base: tells the gateway's own URLs.
         :param project: the directory of the project that the file lies in, or "".
         """
         return tuple(
             _listed(
-                shape, Listed(title, (*road, title), value, FileKind.ODD, inside), base, inside or project
+                shape,
+                ClientEntry(title, (*road, title), value, EntryKind.UNUSABLE, inside),
+                base,
+                inside or project,
             )
             for table, shape in self.tables.items()
             for road, inside, held in _walk(document_value, table, ())
             for title, value in members(held)
         )
 
-    def by_url(self, listed: Listed, url: str, *, helper: bool = False, project: str = "") -> Any:
-        """Return what stands in the place of an entry so that it leads to a URL; see Note [What is kept].
+    def by_url(self, listed: ClientEntry, url: str, *, helper: bool = False, project: str = "") -> Any:
+        """Return the value of an entry that uses the gateway by a URL; see Note [What is kept].
 
         :param helper: let the client say who it is, where it knows how to.
         :param project: the directory of the project that the entry is for, which the client is to say, or "".
@@ -176,8 +179,8 @@ class ClientDialect:
             put = _with_header({**value, **put}, put, shape.headers, PROJECT_HEADER, quote(project))
         return _in_place(value, put, REACH)
 
-    def by_command(self, listed: Listed, argv: Sequence[str]) -> Any:
-        """Return what stands in the place of an entry so that the client starts a command of ours.
+    def by_command(self, listed: ClientEntry, argv: Sequence[str]) -> Any:
+        """Return the value of an entry that uses the gateway by a command.
 
         Its variables and its directory stay, since the command may have to run the original.
         """
@@ -187,13 +190,13 @@ class ClientDialect:
             return {**value, shape.nests: _by_command(inner, argv, shape.words)}
         return _by_command(value, argv, shape.words)
 
-    def fresh(self, title: str, table: Road | None = None) -> Listed:
+    def fresh(self, title: str, table: Road | None = None) -> ClientEntry:
         """Return an entry that is not there yet, for `by_url` and `by_command`.
 
         :param table: where it is to stand, else where the client has the servers of its user.
         """
         table = next(iter(self.tables)) if table is None else table
-        listed = Listed(title, (*table, title), {}, FileKind.ODD)
+        listed = ClientEntry(title, (*table, title), {}, EntryKind.UNUSABLE)
         fresh = self.shape_of(listed.road).fresh
         return evolve(listed, value={key: title if each == NAME else each for key, each in fresh.items()})
 
@@ -203,7 +206,7 @@ class ClientDialect:
         return next((step for key, step in zip(table, road, strict=False) if key == EACH), "")
 
     def names_project(self, road: Road, value: Any, project: str) -> bool:
-        """Tell whether an entry of ours says for which project it is."""
+        """Tell whether an enrolled entry names its project."""
         if not isinstance(value, Mapping):
             return False
         shape = self.shape_of(road)
@@ -215,8 +218,8 @@ class ClientDialect:
             held = held.get(key) if isinstance(held, Mapping) else None
         return bool(held == quote(project))
 
-    def leads(self, road: Road, value: Any) -> tuple[str, ...]:
-        """Tell where an entry leads: to a URL, or to a program with its arguments; () where that is not known."""
+    def target_of(self, road: Road, value: Any) -> tuple[str, ...]:
+        """Return the URL of an entry, or its program with arguments; () where neither is known."""
         if not isinstance(value, Mapping):
             return ()
         shape = self.shape_of(road)
@@ -224,15 +227,15 @@ class ClientDialect:
         url = url_of(value)
         return (url,) if url else argv_of(value, shape.words)
 
-    def behind(self, listed: Listed, argv: Sequence[str], env: Any) -> Program:
-        """Return the program that a relay of ours starts where it cannot reach the gateway.
+    def behind(self, listed: ClientEntry, argv: Sequence[str], env: Any) -> Program:
+        """Return the program that ``mcpgateway connect`` starts where it cannot reach the gateway.
 
-        :raise ConfigError: it has something that only its client can fill in.
+        :raise ConfigError: it has a variable that only its client can fill in.
         """
         words = self.shape_of(listed.road).words
         return read_program({words.command: list(argv), words.env: env}, words)
 
-    def shape_of(self, road: Road) -> Shape:
+    def shape_of(self, road: Road) -> EntryFormat:
         """Return how the entries are written at a road."""
         fitting = (shape for table, shape in self.tables.items() if _fits(road[:-1], table))
         return next(fitting, next(iter(self.tables.values())))
@@ -272,10 +275,10 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-# What an entry is
+# The kind of an entry
 
 
-def _listed(shape: Shape, listed: Listed, base: Base, project: str) -> Listed:
+def _listed(shape: EntryFormat, listed: ClientEntry, base: LocalGateway, project: str) -> ClientEntry:
     if not isinstance(listed.value, Mapping):
         return evolve(listed, why="it is no mapping")
     value = reached(listed.value, shape)
@@ -283,22 +286,22 @@ def _listed(shape: Shape, listed: Listed, base: Base, project: str) -> Listed:
     argv = argv_of(value, shape.words)
     served = served_by((url,) if url else argv, base)
     if served is not None:
-        return evolve(listed, kind=FileKind.OURS, served=served)
+        return evolve(listed, kind=EntryKind.ENROLLED, served=served)
     if listed.value.get("disabled") is True or listed.value.get("enabled") is False:
-        return evolve(listed, kind=FileKind.OFF)
+        return evolve(listed, kind=EntryKind.OFF)
     word = value.get("type", value.get("transportType"))
     if url and not (argv and word in (None, *PROGRAM_TYPES)):
-        return evolve(listed, kind=FileKind.REMOTE)
+        return evolve(listed, kind=EntryKind.REMOTE)
     if word not in (None, *PROGRAM_TYPES):
         return evolve(listed, why=f"its type is '{printable(str(word))}', and it has no URL")
     if url:
         return evolve(listed, why="it has both a command and a URL")
     if any(loopback.server_of(each, base) is not None for each in argv if "://" in each):
-        return evolve(listed, why="it is a bridge of its user's own to the gateway")
+        return evolve(listed, why="it is a relay of its user's own to the gateway")
     if not _is_plain(listed.value):
         return evolve(listed, why="it holds a date, or a number that is none")
     try:
-        return evolve(listed, kind=FileKind.PROGRAM, program=read_program(value, shape.words, project))
+        return evolve(listed, kind=EntryKind.PROGRAM, program=read_program(value, shape.words, project))
     except ConfigError as why:
         return evolve(listed, why=str(why))
 
@@ -316,14 +319,14 @@ def _is_plain(value: Any) -> bool:
             return value is None or isinstance(value, str | int)
 
 
-def served_by(leads: tuple[str, ...], base: Base) -> str | None:
-    """Tell which server of the gateway this is, "" for all of them; None where it leads elsewhere."""
-    if len(leads) == 1 and "://" in leads[0]:
-        return loopback.server_of(leads[0], base)
-    return server_of(leads)
+def served_by(target: tuple[str, ...], base: LocalGateway) -> str | None:
+    """Return the server of the gateway that a URL or command names, "" for all of them; None for any other."""
+    if len(target) == 1 and "://" in target[0]:
+        return loopback.server_of(target[0], base)
+    return server_of(target)
 
 
-def reached(value: Mapping[str, Any], shape: Shape) -> Mapping[str, Any]:
+def reached(value: Mapping[str, Any], shape: EntryFormat) -> Mapping[str, Any]:
     """Return an entry with what it nests as if that were not nested."""
     inner = value.get(shape.nests) if shape.nests else None
     if not isinstance(inner, Mapping):
@@ -336,7 +339,7 @@ def url_of(value: Mapping[str, Any]) -> str:
     return next((value[key] for key in URL_KEYS if isinstance(value.get(key), str)), "")
 
 
-# What stands in its place
+# The enrolled value of an entry
 
 
 def _with_header(
@@ -361,7 +364,7 @@ def _without(value: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
     return {key: each for key, each in value.items() if key not in keys}
 
 
-def _by_command(value: Mapping[str, Any], argv: Sequence[str], words: Words) -> dict[str, Any]:
+def _by_command(value: Mapping[str, Any], argv: Sequence[str], words: ProgramKeys) -> dict[str, Any]:
     put = words.command_of(argv)
     if isinstance(former := value.get(words.command), Mapping):
         # An older form of Zed's has all of it below one key.

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from mcpgateway.clientfiles.formats import variables
-from mcpgateway.clientfiles.formats.client_format import EACH, NAME, URL, ClientDialect, Shape
+from mcpgateway.clientfiles.formats.client_format import EACH, NAME, URL, ClientDialect, EntryFormat
 from mcpgateway.clientfiles.formats.locations import ANY, DARWIN, LINUX, WINDOWS
-from mcpgateway.clientfiles.formats.program import Words
+from mcpgateway.clientfiles.formats.program import ProgramKeys
 
 MCP_SERVERS = ("mcpServers",)
 # Claude Code runs it with /bin/sh once for each connection, and its parent there is Claude Code itself.  Its own
@@ -25,49 +25,55 @@ def _cwd(written: str) -> dict[str, Any]:
 
 
 # A URL without a type is passed over by Claude Code; every other client that reads the same file takes the type, too.
-CLAUDE = Shape(
+CLAUDE = EntryFormat(
     url=(("type", "http"), ("url", URL)),
-    words=Words(variables=variables.CLAUDE),
+    words=ProgramKeys(variables=variables.CLAUDE),
     helper={"headersHelper": WHO_CALLS},
 )
-TYPED = Shape(url=(("type", "http"), ("url", URL)), words=Words(variables=variables.CUSTOM))
-VSCODE = Shape(url=(("type", "http"), ("url", URL)), words=Words(type="stdio", variables=variables.VSCODE))
-PLAIN = Shape()
-CURSOR = Shape(words=Words(variables=variables.CURSOR))
-WINDSURF = Shape(url=(("serverUrl", URL),), words=Words(variables=variables.WINDSURF))
-ANTIGRAVITY = Shape(url=(("serverUrl", URL),), words=Words(variables=variables.UNKNOWN))
-PROGRAMS_ONLY = Shape(url=())
-UNKNOWN = Shape(url=(), words=Words(variables=variables.UNKNOWN))
-CLINE = Shape(url=(("type", "streamableHttp"), ("url", URL)), nests="transport")
-ROO = Shape(url=(("type", "streamable-http"), ("url", URL)), words=Words(variables=variables.ROO))
-CONTINUE = Shape(
+TYPED = EntryFormat(url=(("type", "http"), ("url", URL)), words=ProgramKeys(variables=variables.CUSTOM))
+VSCODE = EntryFormat(
+    url=(("type", "http"), ("url", URL)), words=ProgramKeys(type="stdio", variables=variables.VSCODE)
+)
+PLAIN = EntryFormat()
+CURSOR = EntryFormat(words=ProgramKeys(variables=variables.CURSOR))
+WINDSURF = EntryFormat(url=(("serverUrl", URL),), words=ProgramKeys(variables=variables.WINDSURF))
+ANTIGRAVITY = EntryFormat(url=(("serverUrl", URL),), words=ProgramKeys(variables=variables.UNKNOWN))
+PROGRAMS_ONLY = EntryFormat(url=())
+UNKNOWN = EntryFormat(url=(), words=ProgramKeys(variables=variables.UNKNOWN))
+CLINE = EntryFormat(url=(("type", "streamableHttp"), ("url", URL)), nests="transport")
+ROO = EntryFormat(url=(("type", "streamable-http"), ("url", URL)), words=ProgramKeys(variables=variables.ROO))
+CONTINUE = EntryFormat(
     url=(("type", "streamable-http"), ("url", URL)),
-    words=Words(variables=variables.CONTINUE),
+    words=ProgramKeys(variables=variables.CONTINUE),
     fresh={"name": NAME},
     headers=("requestOptions", "headers"),
 )
-CODEX = Shape(helper={"env_http_headers": {"X-Client-Cwd": "PWD"}}, headers=("http_headers",))
-GEMINI = Shape(url=(("httpUrl", URL),), words=Words(variables=variables.GEMINI), helper=_cwd("$PWD"))
-OPENCODE = Shape(
+CODEX = EntryFormat(helper={"env_http_headers": {"X-Client-Cwd": "PWD"}}, headers=("http_headers",))
+GEMINI = EntryFormat(
+    url=(("httpUrl", URL),), words=ProgramKeys(variables=variables.GEMINI), helper=_cwd("$PWD")
+)
+OPENCODE = EntryFormat(
     url=(("type", "remote"), ("url", URL)),
-    words=Words(args="", env="environment", type="local", variables=variables.OPENCODE),
+    words=ProgramKeys(args="", env="environment", type="local", variables=variables.OPENCODE),
     fresh={"enabled": True},
     helper=_cwd("{env:PWD}"),
 )
-GOOSE = Shape(
+GOOSE = EntryFormat(
     url=(("type", "streamable_http"), ("uri", URL)),
-    words=Words(command="cmd", env="envs", type="stdio"),
+    words=ProgramKeys(command="cmd", env="envs", type="stdio"),
     fresh={"name": NAME, "enabled": True, "timeout": 300},
 )
-COPILOT = Shape(
+COPILOT = EntryFormat(
     url=(("type", "http"), ("url", URL)),
-    words=Words(type="local", variables=variables.BRACED),
+    words=ProgramKeys(type="local", variables=variables.BRACED),
     fresh={"tools": ["*"]},
     helper=_cwd("${PWD}"),
 )
-PI = Shape(words=Words(variables=variables.BRACED), helper=_cwd("${PWD}"))
-KIRO = Shape(words=Words(variables=variables.BRACED))
-MCPORTER = Shape(url=(("baseUrl", URL),), words=Words(variables=variables.DEFAULTED), helper=_cwd("${PWD}"))
+PI = EntryFormat(words=ProgramKeys(variables=variables.BRACED), helper=_cwd("${PWD}"))
+KIRO = EntryFormat(words=ProgramKeys(variables=variables.BRACED))
+MCPORTER = EntryFormat(
+    url=(("baseUrl", URL),), words=ProgramKeys(variables=variables.DEFAULTED), helper=_cwd("${PWD}")
+)
 
 
 def _code(path: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""URLs that use the gateway of this machine, in any of the spellings that its doors understand."""
+"""URLs of the gateway of this machine, in any spelling that its frontends understand."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ VIEWS = ("full", "search", "admin")
 
 
 @frozen
-class Base:
-    """What makes a URL ours.
+class LocalGateway:
+    """The addresses of the gateway on this machine.
 
     :ivar port: of the gateway.
     :ivar hosts: its names besides those that every machine has for itself.
-    :ivar former: the ports that it had when entries of ours were written.
+    :ivar former: the ports that it had when entries were enrolled.
     """
 
     port: int
@@ -25,7 +25,7 @@ class Base:
     former: frozenset[int] = frozenset()
 
 
-def server_of(url: str, base: Base) -> str | None:
+def server_of(url: str, base: LocalGateway) -> str | None:
     """Return the server that a URL of the gateway names, "" where it names all; None of other URLs."""
     try:
         parts = urlsplit(url.strip())

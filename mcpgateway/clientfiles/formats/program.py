@@ -14,7 +14,7 @@ from mcpgateway.errors import ConfigError
 
 @frozen
 class Program:
-    """What a client starts for an entry, with variables as the gateway writes them.
+    """The program that a client starts for an entry, with variables as the gateway writes them.
 
     :ivar command: the program, with `args` behind it.
     :ivar cwd: "" where the entry names none.
@@ -27,7 +27,7 @@ class Program:
 
 
 @frozen
-class Words:
+class ProgramKeys:
     """The keys of a client for a program.
 
     :ivar args: "" where the command is a list that holds them.
@@ -48,7 +48,7 @@ class Words:
         return {self.command: argv[0], self.args: list(argv[1:])}
 
 
-def argv_of(value: Mapping[str, Any], words: Words) -> tuple[str, ...]:
+def argv_of(value: Mapping[str, Any], words: ProgramKeys) -> tuple[str, ...]:
     """Return program and arguments of an entry as far as they can be understood, else ()."""
     try:
         return _argv(value, words)
@@ -56,11 +56,11 @@ def argv_of(value: Mapping[str, Any], words: Words) -> tuple[str, ...]:
         return ()
 
 
-def read_program(value: Mapping[str, Any], words: Words, project: str = "") -> Program:
+def read_program(value: Mapping[str, Any], words: ProgramKeys, project: str = "") -> Program:
     """Read the program of an entry.
 
     :param project: the directory of the project it is for, or "".
-    :raise ConfigError: it cannot be run by anybody but its client; the text says why and shows no value.
+    :raise ConfigError: only its client can run it; the text says why and shows no value.
     """
     argv = _argv(value, words)
     held: Any = value.get(words.command)
@@ -89,7 +89,7 @@ def _is_relative(path: str) -> bool:
     return bool(path) and (not path.startswith(("/", "~", "$", "{env:")) or path.startswith("${:-"))
 
 
-def _argv(value: Mapping[str, Any], words: Words) -> tuple[str, ...]:
+def _argv(value: Mapping[str, Any], words: ProgramKeys) -> tuple[str, ...]:
     command: Any = value.get(words.command)
     args: Any = value.get(words.args) if words.args else None
     if isinstance(command, Mapping):

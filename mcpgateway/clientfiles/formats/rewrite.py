@@ -1,10 +1,10 @@
-"""Entries of a client's file give way to ours and come back; everything else in its text stays, byte for byte.
+"""Entries of a client's file are replaced and restored; everything else in its text stays, byte for byte.
 
 # Note [By value]
-A file that its client or its user has changed since cannot simply be put back.  What is ours in it is found by where
-it leads, wherever it is by now, and gives way to what stood there before us.  What was changed in our entry is
-carried over: what was added or is different comes along, what was taken away stays away.  Only what says how the
-server is reached is the former entry's.
+A file that its client or its user has changed since cannot simply be put back.  Its enrolled entries are found by their
+URL or command, wherever they are now, and replaced by their originals.  Changes in an enrolled entry are carried over:
+keys that were added or changed are kept, keys that were removed stay removed.  Only the keys that say how the server is
+reached are the original's.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from attrs import evolve, field, frozen
 
 from mcpgateway.clientfiles.formats import syntax
 from mcpgateway.clientfiles.formats.client_format import (
-    LEAD,
-    Base,
+    TARGET,
     ClientDialect,
-    FileKind,
-    Listed,
+    ClientEntry,
+    EntryKind,
+    LocalGateway,
     Road,
     served_by,
 )
@@ -33,17 +33,17 @@ from mcpgateway.config.edit.edits import MISSING, Edit, Put, Remove, changed, ne
 from mcpgateway.config.ours import original_of
 from mcpgateway.errors import ConfigError
 
-__all__ = ("Given", "Replaced", "carried", "give_back", "replace", "reverse", "splices")
+__all__ = ("ReplacedEntry", "RestoredText", "carried", "give_back", "replace", "reverse", "splices")
 
 
 @frozen
-class Replaced:
-    """One entry that gave way.
+class ReplacedEntry:
+    """One entry that was replaced.
 
-    :ivar road: where it stood.
-    :ivar former: what stood there; None where nothing did.
-    :ivar ours: what stands there now; None where nothing does.
-    :ivar written: the former's own text, where it can be put back as it was.
+    :ivar road: its key path.
+    :ivar former: its original value; None where there was none.
+    :ivar ours: its enrolled value; None where it was removed.
+    :ivar written: the original's own text, where it can be put back as it was.
     """
 
     road: Road
@@ -54,12 +54,12 @@ class Replaced:
 
 
 @frozen
-class Given:
+class RestoredText:
     """A text that was restored.
 
-    :ivar restored: the titles of entries that stand as they did before us.
-    :ivar gone: those that the user has removed.
-    :ivar kept: those that the user has made into something else.
+    :ivar restored: the titles of the restored entries.
+    :ivar gone: the titles of those that the user has removed.
+    :ivar kept: the titles of those that the user has made into something else.
     """
 
     text: str = field(repr=False)
@@ -68,8 +68,10 @@ class Given:
     kept: tuple[str, ...] = ()
 
 
-def replace(text: str, file: str, wishes: Sequence[tuple[Road, Any]]) -> tuple[str, tuple[Replaced, ...]]:
-    """Let entries have other values; None stands for no entry, before and after.
+def replace(
+    text: str, file: str, wishes: Sequence[tuple[Road, Any]]
+) -> tuple[str, tuple[ReplacedEntry, ...]]:
+    """Replace the values of entries; None stands for no entry, before and after.
 
     :raise ConfigError: the text is not of its form, or cannot be changed without changing something else.
     """
@@ -77,16 +79,16 @@ def replace(text: str, file: str, wishes: Sequence[tuple[Road, Any]]) -> tuple[s
     before = work.values
     written = work.put([WantedEntry(road, value) for road, value in wishes])
     replaced = (
-        Replaced(road, road[-1], _none(edits.at(before, road)), value, written.get(road, ""))
+        ReplacedEntry(road, road[-1], _none(edits.at(before, road)), value, written.get(road, ""))
         for road, value in wishes
     )
     return work.whole, tuple(replaced)
 
 
 def give_back(
-    text: str, file: str, dialect: ClientDialect, base: Base, replaced: Sequence[Replaced]
-) -> Given:
-    """Put back what stood in the place of entries that are still ours; see Note [By value].
+    text: str, file: str, dialect: ClientDialect, base: LocalGateway, replaced: Sequence[ReplacedEntry]
+) -> RestoredText:
+    """Restore the entries that are still enrolled; see Note [By value].
 
     :raise ConfigError: the text is not of its form, or cannot be changed without changing something else.
     """
@@ -100,15 +102,15 @@ def give_back(
             value = carried(each.former, each.ours, now)
             work.carry_over(road, _with_command(dialect, road, value, each.ours, now))
     titles = {each.title: None for each in verdict.back.values()}
-    return Given(work.whole, tuple(titles), tuple(verdict.gone), tuple(verdict.kept))
+    return RestoredText(work.whole, tuple(titles), tuple(verdict.gone), tuple(verdict.kept))
 
 
 def carried(former: Mapping[str, Any], ours: Any, now: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
-    """Return a former value with what was changed in ours since."""
+    """Return an original value with the changes of its enrolled entry since."""
     wrote = ours if isinstance(ours, Mapping) else {}
     made = dict(former)
     for key in {**wrote, **now}:
-        if not depth and key in LEAD and not (key in former and same(former[key], wrote.get(key))):
+        if not depth and key in TARGET and not (key in former and same(former[key], wrote.get(key))):
             continue
         if key not in now:
             made.pop(key, None)
@@ -124,13 +126,13 @@ def _merged(former: Any, wrote: Any, now: Any, depth: int) -> Any:
 
 
 def _with_command(dialect: ClientDialect, road: Road, value: Mapping[str, Any], ours: Any, now: Any) -> Any:
-    """Return a value with the command that somebody wrote behind our own since, if so."""
-    words = dialect.leads(road, now)
+    """Return a value with the original command that was changed behind the relay's ``--`` since, if it was."""
+    words = dialect.target_of(road, now)
     original = original_of(words) if words else None
-    wrote = dialect.leads(road, ours)
+    wrote = dialect.target_of(road, ours)
     if not original or (wrote and original == original_of(wrote)):
         return value
-    return dialect.by_command(Listed(road[-1], road, value, FileKind.PROGRAM), original)
+    return dialect.by_command(ClientEntry(road[-1], road, value, EntryKind.PROGRAM), original)
 
 
 def _none(value: Any) -> Any:
@@ -138,26 +140,26 @@ def _none(value: Any) -> Any:
 
 
 class _Verdict:
-    """What becomes of each entry.
+    """The fate of each entry.
 
-    :ivar back: where something is put back, and what.
-    :ivar now: what stands there now.
+    :ivar back: the entries to restore, by key path.
+    :ivar now: the present values at these key paths.
     """
 
-    def __init__(self, values: Any, dialect: ClientDialect, base: Base) -> None:
+    def __init__(self, values: Any, dialect: ClientDialect, base: LocalGateway) -> None:
         self._values = values
         self._dialect = dialect
         self._base = base
         listed = dialect.listed(values, base)
-        self._ours = {each.road: each for each in listed if each.kind is FileKind.OURS}
-        self._judged: list[Replaced] = []
-        self.back: dict[Road, Replaced] = {}
+        self._ours = {each.road: each for each in listed if each.kind is EntryKind.ENROLLED}
+        self._judged: list[ReplacedEntry] = []
+        self.back: dict[Road, ReplacedEntry] = {}
         self.now: dict[Road, Any] = {}
         self.gone: dict[str, None] = {}
         self.kept: dict[str, None] = {}
 
-    def judge(self, replaced: Replaced) -> None:
-        """Find what stands for an entry now."""
+    def judge(self, replaced: ReplacedEntry) -> None:
+        """Find the present place of an enrolled entry."""
         self._judged.append(replaced)
         there = edits.at(self._values, replaced.road)
         if replaced.ours is None:
@@ -174,7 +176,7 @@ class _Verdict:
         else:
             self.kept[replaced.title] = None
 
-    def _give(self, road: Road, replaced: Replaced) -> None:
+    def _give(self, road: Road, replaced: ReplacedEntry) -> None:
         is_named = (
             isinstance(replaced.former, Mapping) and replaced.former.get(edits.NAME) == replaced.road[-1]
         )
@@ -185,15 +187,15 @@ class _Verdict:
         self.back[road] = replaced
         self.now[road] = edits.at(self._values, road)
 
-    def _is_still(self, road: Road, replaced: Replaced) -> bool:
-        """Tell whether an entry leads where ours led."""
-        led = self._dialect.leads(replaced.road, replaced.ours)
-        if led and self._dialect.leads(road, edits.at(self._values, road)) == led:
+    def _is_still(self, road: Road, replaced: ReplacedEntry) -> bool:
+        """Tell whether an entry has the URL or command of an enrolled one."""
+        target = self._dialect.target_of(replaced.road, replaced.ours)
+        if target and self._dialect.target_of(road, edits.at(self._values, road)) == target:
             return True
         listed = self._ours.get(road)
-        return listed is not None and listed.served == served_by(led, self._base)
+        return listed is not None and listed.served == served_by(target, self._base)
 
-    def _renamed(self, replaced: Replaced) -> Road | None:
+    def _renamed(self, replaced: ReplacedEntry) -> Road | None:
         claimed = {each.road for each in self._judged} | set(self.back)
         free = [road for road in self._ours if road not in claimed and self._is_still(road, replaced)]
         beside = (road for road in free if road[:-1] == replaced.road[:-1])
@@ -202,10 +204,10 @@ class _Verdict:
 
 @frozen
 class WantedEntry:
-    """What is to stand at a road.
+    """The wanted value of an entry.
 
-    :ivar value: None for nothing.
-    :ivar text: how it was written before, where that is known.
+    :ivar value: None for no entry.
+    :ivar text: its text before, where that is known.
     """
 
     road: Road
@@ -214,7 +216,7 @@ class WantedEntry:
 
 
 class _Work:
-    """A text that is being changed, and what it holds at some roads."""
+    """A text that is being changed, and its values at some key paths."""
 
     def __init__(self, text: str, file: str, roads: Sequence[Road]) -> None:
         self._file = file
@@ -233,7 +235,7 @@ class _Work:
         return self._bom + self._text
 
     def put(self, wanted: Sequence[WantedEntry]) -> dict[Road, str]:
-        """Let entries have values, where their text is known with that; the texts that gave way.
+        """Set the values of entries, with their former text where that is known; return the replaced texts.
 
         :raise ConfigError: that cannot be done without changing something else.
         """
@@ -249,7 +251,7 @@ class _Work:
         return written
 
     def carry_over(self, road: Road, value: Mapping[str, Any]) -> None:
-        """Let an entry have another value by changing only what is different in it."""
+        """Set the value of an entry by changing only what is different in it."""
         for change in list(edits.steps(self.values, Put(road, value))):
             self._one(change, "")
 
@@ -273,7 +275,7 @@ class _Work:
         return written
 
     def _told(self, parts: Sequence[edits.Splice]) -> str:
-        """The text that gives way; of an entry that stands in many places, as if it stood in one."""
+        """Return the replaced text; of an entry in several places, as if it stood in one."""
         first, *rest = (self._text[each.start : each.end] for each in parts)
         return (self._newline * 2).join((first, *(each.strip("\r\n") for each in rest)))
 

@@ -14,7 +14,7 @@ from mcpgateway.config.problems import Problem, Where, Wrong
 BOM = "\ufeff"
 
 
-class Form(Enum):
+class TextForm(Enum):
     """What a file is written in."""
 
     JSON = "json"
@@ -23,9 +23,9 @@ class Form(Enum):
 
 
 EXTENSIONS = {
-    **dict.fromkeys(("json", "jsonc", "json5"), Form.JSON),
-    "toml": Form.TOML,
-    **dict.fromkeys(("yaml", "yml"), Form.YAML),
+    **dict.fromkeys(("json", "jsonc", "json5"), TextForm.JSON),
+    "toml": TextForm.TOML,
+    **dict.fromkeys(("yaml", "yml"), TextForm.YAML),
 }
 
 
@@ -60,17 +60,17 @@ def encoded(text: str) -> bytes:
     return text.encode()
 
 
-def form_of(file: str, text: str) -> Form:
+def form_of(file: str, text: str) -> TextForm:
     """Tell what a file is written in: by its extension, else by its look."""
     extension = file.replace("\\", "/").rpartition("/")[2].rpartition(".")[2].lower()
     if extension in EXTENSIONS:
         return EXTENSIONS[extension]
     start = text.removeprefix(BOM).lstrip()
     if start.startswith(("{", "//", "/*")):
-        return Form.JSON
+        return TextForm.JSON
     if start.startswith("[") or _looks_like_toml(start):
-        return Form.TOML
-    return Form.YAML
+        return TextForm.TOML
+    return TextForm.YAML
 
 
 def _looks_like_toml(text: str) -> bool:
@@ -79,7 +79,7 @@ def _looks_like_toml(text: str) -> bool:
     return first.startswith("[") or "=" in first.partition(":")[0]
 
 
-def opened(text: str, file: str, form: Form, roads: Sequence[Road] | None) -> OpenedText:
+def opened(text: str, file: str, form: TextForm, roads: Sequence[Road] | None) -> OpenedText:
     """Read a text; what reads its form is loaded when it is needed.
 
     :param roads: what is wanted of it; all of it where this is None.
@@ -98,7 +98,7 @@ def read(text: str, file: str, dialect: ClientDialect | None = None) -> Any:
     form = form_of(file, text)
     roads = None if dialect is None else list(dialect.tables)
     found = opened(text.removeprefix(BOM), file, form, roads).value
-    if dialect is not None and dialect.is_strict and form is Form.JSON and text.strip(BOM + " \t\r\n"):
+    if dialect is not None and dialect.is_strict and form is TextForm.JSON and text.strip(BOM + " \t\r\n"):
         from mcpgateway.config.edit import json
 
         if not json.is_strict(text):

@@ -17,7 +17,7 @@ from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 
 from mcpgateway.config.security import Issuer
-from mcpgateway.manage.credentials import Bearers, token_in
+from mcpgateway.manage.credentials import CredentialStore, token_in
 from mcpgateway.policy.access import (
     WRONG,
     AccessPolicy,
@@ -78,7 +78,7 @@ class Guard:
     :ivar changed: told when it begins to judge otherwise, so that streams can be judged again.
     """
 
-    def __init__(self, policy: AccessPolicy, bearers: Bearers) -> None:
+    def __init__(self, policy: AccessPolicy, bearers: CredentialStore) -> None:
         self.access_tokens: AccessTokens | None = None
         self.changed: Callable[[], None] = _unheard
         self._policy = policy

@@ -18,7 +18,7 @@ from mcpgateway.hub.workspaces import SaidPlace, Scopes
 from mcpgateway.policy.access import Reach, is_client
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message
-from mcpgateway.system.workspaces import WorkingPlace
+from mcpgateway.system.workspaces import WorkingDirectory
 
 PID_LIMIT = 2**31
 STRANGERS = (Reach.REMOTE, Reach.OTHER_USER)
@@ -71,7 +71,9 @@ class Placing:
         root = sessions.workspace_of(identifier, name) if identifier else ""
         if root:
             self._serve(
-                lambda place: serve(self._scopes.own(name, place.root)), WorkingPlace(root, root), exchange
+                lambda place: serve(self._scopes.own(name, place.root)),
+                WorkingDirectory(root, root),
+                exchange,
             )
         else:
             self.locate(exchange, lambda place: serve(self._scopes.own(name, place.root)))
@@ -96,7 +98,7 @@ class Placing:
         if place is not None:
             link.server = self._scopes.variant(link.endpoint, place)
 
-    def locate(self, exchange: Any, serve: Callable[[WorkingPlace], None]) -> None:
+    def locate(self, exchange: Any, serve: Callable[[WorkingDirectory], None]) -> None:
         """Go on with where an exchange's client works; an error of its own that ``serve`` raises is the answer."""
         said = said_place(exchange, self._owners)
         place = self._scopes.place(said, exchange.caller)
@@ -107,12 +109,14 @@ class Placing:
         looked.addCallback(lambda _: self._looked(exchange, said, serve))
         looked.addErrback(self._broken, exchange)
 
-    def _looked(self, exchange: Any, said: SaidPlace, serve: Callable[[WorkingPlace], None]) -> None:
+    def _looked(self, exchange: Any, said: SaidPlace, serve: Callable[[WorkingDirectory], None]) -> None:
         place = self._scopes.place(said, exchange.caller)
         if place is not None and not exchange.gone:
             self._serve(serve, place, exchange)
 
-    def _serve(self, serve: Callable[[WorkingPlace], None], place: WorkingPlace, exchange: Any) -> None:
+    def _serve(
+        self, serve: Callable[[WorkingDirectory], None], place: WorkingDirectory, exchange: Any
+    ) -> None:
         try:
             serve(place)
         except GatewayError as why:
@@ -123,10 +127,10 @@ class Placing:
     def _broken(self, why: Failure, exchange: Any) -> None:
         self.log.failure("a request could not be placed", why, event="place.broken")
         if not exchange.gone and not exchange.answered and not exchange.streaming:
-            self._serve(_refuse, WorkingPlace(), exchange)
+            self._serve(_refuse, WorkingDirectory(), exchange)
 
 
-def _refuse(_: WorkingPlace) -> None:
+def _refuse(_: WorkingDirectory) -> None:
     raise GatewayError("Internal error: it could not be found out whose request this is")
 
 

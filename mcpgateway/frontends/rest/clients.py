@@ -27,13 +27,13 @@ class ClientRoutes:
         return {"detected": await self._files.detect()}
 
     async def register(self, asked: OperationRequest) -> Any:
-        """Lead a client's files here."""
+        """Enrol a client's files."""
         said = asked.said(EXPECTED)
         self._files.check_may_run(asked.principal)
         return await self._files.register(said.get("tool"), said.get("configPath"))
 
     async def register_project(self, asked: OperationRequest) -> Any:
-        """Lead a project's file here."""
+        """Enrol a project's file."""
         said = asked.said(EXPECTED)
         self._files.check_may_run(asked.principal)
         return await self._files.register_project(said.get("configPath"))

@@ -12,8 +12,8 @@ from mcpgateway.errors import ClientFilesFailed, InvalidParams, NotThere
 from mcpgateway.frontends.rest.operation import OperationRequest
 from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.manage.client_files import ClientFiles
-from mcpgateway.manage.install import Installing
-from mcpgateway.manage.servers import Operating
+from mcpgateway.manage.install import Installer
+from mcpgateway.manage.servers import ServerOperations
 from mcpgateway.manage.tools.checks import check_definition, check_name
 
 EXPECTED = 'such as {"name": "notes", "command": "npx", "args": ["-y", "notes-mcp"]}'
@@ -28,9 +28,9 @@ class Older:
     """Restarts servers, gives them to their clients and takes them in again, and installs them."""
 
     _switchboard: Switchboard
-    _operating: Operating
+    _operating: ServerOperations
     _clients: ClientFiles
-    _installing: Callable[[], Installing]
+    _installing: Callable[[], Installer]
     _list_tools: ListTools
 
     async def reconnect(self, asked: OperationRequest) -> Any:

@@ -15,7 +15,7 @@ from mcpgateway.observe.savings import Savings
 class FigureRoutes:
     """The routes with numbers."""
 
-    _figures: figures.Figures
+    _figures: figures.ServerFigures
     _savings: Savings
 
     async def stats(self, asked: OperationRequest) -> dict[str, Any]:

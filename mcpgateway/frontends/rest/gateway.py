@@ -10,7 +10,7 @@ from mcpgateway import __version__
 from mcpgateway.errors import InvalidParams
 from mcpgateway.frontends.rest.operation import OperationRequest
 from mcpgateway.manage.readiness import WAIT_MOST_S, WAIT_S, Readiness
-from mcpgateway.manage.shutdown import Ending
+from mcpgateway.manage.shutdown import GatewayShutdown
 from mcpgateway.observe.dump import Dump
 
 EXPECTED = 'such as {"servers": ["github"], "timeout_ms": 20000}'
@@ -22,7 +22,7 @@ class GatewayRoutes:
 
     _readiness: Readiness
     _dump: Dump
-    _ending: Ending
+    _ending: GatewayShutdown
 
     async def version(self, _: OperationRequest) -> Any:
         """Which release this is."""

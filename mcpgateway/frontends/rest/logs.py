@@ -12,7 +12,7 @@ from twisted.web.iweb import IRequest
 from mcpgateway.errors import InvalidParams, UnknownServer
 from mcpgateway.frontends.rest.event_streams import Readers
 from mcpgateway.frontends.rest.operation import Feed, OperationRequest, number
-from mcpgateway.observe.event_feed import Chronicle, FeedEntry
+from mcpgateway.observe.event_feed import EventHistory, FeedEntry
 from mcpgateway.observe.server_logs import HISTORY, ServerLogs
 
 LAST_ID = "last-event-id"
@@ -24,7 +24,7 @@ class Logs:
     """Streams of lines and of events."""
 
     _logs: ServerLogs
-    _events: Chronicle
+    _events: EventHistory
     _readers: Readers
 
     async def of_server(self, asked: OperationRequest) -> Any:

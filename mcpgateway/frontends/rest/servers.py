@@ -26,7 +26,7 @@ from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.config.reach_settings import Remote, Rest
 from mcpgateway.errors import Conflict, InvalidParams, NotEntitled
 from mcpgateway.frontends.rest.operation import OperationAnswer, OperationRequest
-from mcpgateway.manage.servers import Operating
+from mcpgateway.manage.servers import ServerOperations
 from mcpgateway.observe.roster import Roster
 from mcpgateway.policy.remote_policy import check_may_run
 
@@ -48,7 +48,7 @@ class Servers:
     def __init__(
         self,
         roster: Roster,
-        operating: Operating,
+        operating: ServerOperations,
         make_entries: Callable[[], Entries],
         settings: Callable[[], GatewaySettings],
     ) -> None:

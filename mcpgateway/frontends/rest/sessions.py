@@ -10,7 +10,7 @@ from mcpgateway.config.document import visible
 from mcpgateway.errors import InvalidParams, NotThere
 from mcpgateway.frontends.rest.operation import OperationRequest, number
 from mcpgateway.hub.dispatch import Switchboard
-from mcpgateway.observe.sessions import ID_LIMIT, LISTED_LIMIT, Ended, SessionBook
+from mcpgateway.observe.sessions import ID_LIMIT, LISTED_LIMIT, EndedSession, SessionDirectory
 
 LISTED = "mcpgateway sessions list (GET /api/v1/sessions) shows those there are"
 WHICH = "name a session in the path, or say ?pid=PID or ?all=true"
@@ -21,7 +21,7 @@ class SessionRoutes:
     """Lists sessions, and ends them."""
 
     _switchboard: Switchboard
-    _book: SessionBook
+    _book: SessionDirectory
 
     async def listed(self, asked: OperationRequest) -> Any:
         """The sessions in use, the one that was heard of last first."""
@@ -69,7 +69,7 @@ class SessionRoutes:
         return _told(self._book.end_all())
 
 
-def _told(ended: Ended) -> dict[str, Any]:
+def _told(ended: EndedSession) -> dict[str, Any]:
     return {"ok": True, "killed": ended.killed, "sessions": ended.sessions}
 
 

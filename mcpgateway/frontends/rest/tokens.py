@@ -8,7 +8,7 @@ from attrs import frozen
 
 from mcpgateway.errors import ConfigError, GatewayError, InvalidParams
 from mcpgateway.frontends.rest.operation import OperationAnswer, OperationRequest
-from mcpgateway.manage.tokens import OWN, Issuing
+from mcpgateway.manage.tokens import OWN, TokenIssuer
 
 EXPECTED = 'such as {"name": "build", "servers": ["github"], "read_only": true, "expires_in": 86400}'
 TOO_LONG_S = 1e12  # more than any token lasts
@@ -23,7 +23,7 @@ class NotWritten(GatewayError):
 class Tokens:
     """Manages tokens; only the answer to a token's creation contains it."""
 
-    _issuing: Issuing
+    _issuing: TokenIssuer
 
     async def listed(self, _: OperationRequest) -> Any:
         """The tokens of agents."""

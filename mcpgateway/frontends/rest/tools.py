@@ -25,7 +25,7 @@ from mcpgateway.manage.discovery import LIMIT_S, Discovery
 from mcpgateway.manage.toolbox import Toolbox
 from mcpgateway.policy.access import is_client
 from mcpgateway.protocol import jsonrpc
-from mcpgateway.system.workspaces import WorkingPlace
+from mcpgateway.system.workspaces import WorkingDirectory
 
 CALL_S = 600.0  # the most that a call may take; clients hang up earlier
 FOUND, FOUND_MOST = 10, 50
@@ -61,12 +61,12 @@ class ToolCaller:
         """The server of that name that the caller's workspace itself defines."""
         return self._place().addCallback(lambda place: self._switchboard.scopes.own(name, place.root))
 
-    def _place(self) -> Deferred[WorkingPlace]:
+    def _place(self) -> Deferred[WorkingDirectory]:
         scopes, peer = self._switchboard.scopes, self._exchange.caller
         said = said_place(self._exchange, self._owners)
         place = scopes.place(said, peer)
         looked = scopes.look_for(peer) if place is None else succeed(None)
-        return looked.addCallback(lambda _: place or scopes.place(said, peer) or WorkingPlace())
+        return looked.addCallback(lambda _: place or scopes.place(said, peer) or WorkingDirectory())
 
 
 class ToolRoutes:

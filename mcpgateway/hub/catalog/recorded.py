@@ -63,7 +63,7 @@ ASKED = (*LISTS, modern.DISCOVER)
 
 
 class CatalogStore(Protocol):
-    """Where catalogs outlive the gateway; see `mcpgateway.system.recorded_lists.Catalogs`."""
+    """Where catalogs outlive the gateway; see `mcpgateway.system.recorded_lists.RecordedListFiles`."""
 
     def read(self, name: str) -> Catalog:
         """What is on record of a server."""

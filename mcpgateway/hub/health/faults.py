@@ -64,8 +64,8 @@ class Faults:
             found.append(
                 Fault(
                     DISABLED,
-                    "the gateway is switched off: clients have their own servers back, and none is served",
-                    "mcpgateway enable leads the clients here again",
+                    "the gateway is switched off: clients' files are restored, and no server is served",
+                    "mcpgateway enable enrols the clients' files again",
                 )
             )
         return found

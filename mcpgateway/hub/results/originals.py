@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.errors import ConfigError, InvalidParams
 from mcpgateway.policy.access import may_read
-from mcpgateway.system.result_files import ResultRecord, Spill
+from mcpgateway.system.result_files import ResultFiles, ResultRecord
 from mcpgateway.truncation import notes
 from mcpgateway.truncation.paging import page
 from mcpgateway.truncation.queries import PageQuery
@@ -67,7 +67,7 @@ class Vault:
 
     def __init__(
         self,
-        spill: Spill,
+        spill: ResultFiles,
         keep: int,
         keep_bytes: int,
         seconds: Callable[[], float],

@@ -22,7 +22,7 @@ NAME_CHARS = 128
 
 
 def audited(tools: Iterable[Tool], audit: Audit) -> tuple[Tool, ...]:
-    """The same tools; what those that change something have come to is written down."""
+    """Management tools whose outcomes are recorded in the activity log."""
     return tuple(each if each.tier == READ else Audited(each, audit) for each in tools)
 
 
@@ -35,7 +35,7 @@ class Audited:
 
     @property
     def name(self) -> str:
-        """What it is called by."""
+        """The name of the tool."""
         return self._tool.name
 
     @property
@@ -51,7 +51,7 @@ class Audited:
     def call(self, call: Request, arguments: Envelope, access: Access) -> None:
         """Have the call served, and written down when it has ended.
 
-        :raise GatewayError: it cannot be served; whoever called this answers with a failed result.
+        :raise GatewayError: it cannot be served; the caller answers with a failed result.
         """
         about = peek.text(arguments, "name", NAME_CHARS) or peek.text(arguments, "server", NAME_CHARS) or ""
         operation, principal = UNDERSCORED + self.name, access.principal
@@ -70,11 +70,11 @@ class _Outcome(Between):
     ended: Callable[[int], None]
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """It is done, or the tool says that it has failed."""
+        """Record the result of the tool."""
         self.ended(FAILED if "error" in reply or answers.is_failed(reply) else DONE)
         self.sink.answered(call, reply)
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """It could not be done."""
+        """Record the error of the tool."""
         self.ended(FAILED)
         self.sink.failed(call, why)

@@ -1,4 +1,4 @@
-"""What is looked at before a definition from outside is shown to anybody: names, commands, addresses, secrets."""
+"""Checks of a definition from outside before it is shown to the user: names, commands, addresses, secrets."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ def check_name(name: str) -> None:
 def check_definition(
     definition: Mapping[str, Any], *, may_hold_secrets: bool, is_by_hand: bool = False
 ) -> None:
-    """Refuse a definition that nobody may write, whoever agrees to it.
+    """Refuse a definition that may not be written, also with the user's consent.
 
     :param may_hold_secrets: values of secrets may stand in it as they are, and not as ``${NAME}`` only.
-    :param is_by_hand: it is said by somebody who could write it into the file just as well.
+    :param is_by_hand: the caller could write it into the file as well.
     :raise InvalidParams: it is refused.
     """
     check_keys(definition)

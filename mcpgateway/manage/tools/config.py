@@ -131,10 +131,10 @@ def without_values(definition: Any) -> Any:
 
 @frozen
 class _Change:
-    """What an action comes to.
+    """The outcome of an action.
 
     :ivar edits: all at once.
-    :ivar words: what a human has to agree to, of which only our own line breaks are any; empty where nobody has to.
+    :ivar words: the question to the user, whose line breaks are all the gateway's own; empty where none is asked.
     """
 
     edits: tuple[Edit, ...]
@@ -191,7 +191,7 @@ class ManageConfig:
                 access.principal, {**(entry if isinstance(entry, Mapping) else {}), **added}
             )
         if change.edits:
-            served = made.plans.foresee(name, change.edits, place.root)  # before anybody is asked
+            served = made.plans.foresee(name, change.edits, place.root)  # before the user is asked
             if action == "rename" and served:
                 renamed = visible(arguments.text(said, "new_name"))
                 words = f"Call the server {visible(name)} {renamed}?\n{words_of_served(served)}"

@@ -15,9 +15,9 @@ from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import BackendTimeout
 from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.interfaces import ILauncher
-from mcpgateway.manage.install import CONNECT_S, INSTALL_S, Installing
-from mcpgateway.manage.install_plans import Plans, Workspaces
-from mcpgateway.manage.internal_client import Visit
+from mcpgateway.manage.install import CONNECT_S, INSTALL_S, Installer
+from mcpgateway.manage.install_plans import InstallPlanner, InstallWorkspaces
+from mcpgateway.manage.internal_client import InternalClient
 from mcpgateway.manage.reload import Reload
 from mcpgateway.manage.tools.tool import Management
 from mcpgateway.owntools.status import Sight
@@ -29,7 +29,7 @@ LISTING_S = 60.0  # the server has just been seen to work
 
 @frozen
 class ManagementParts:
-    """What they are built of.
+    """The parts that the management tools are built of.
 
     :ivar home: the gateway's own directory.
     """
@@ -58,13 +58,13 @@ def managed(parts: ManagementParts) -> tuple[Tool, ...]:
 
 def installing_of(
     reload: Reload, switchboard: Switchboard, home: str, launcher: ILauncher, clock: IReactorTime
-) -> Installing:
-    """What installs servers into the configuration, and changes what is there."""
+) -> Installer:
+    """The installer and the entries of the configuration."""
 
     def try_out(server: ServerSpec) -> Deferred[ValidationReport]:
         return validate(server, launcher, clock, INSTALL_S, CONNECT_S)
 
-    return Installing(reload, Plans(reload, Workspaces(switchboard.scopes), home), try_out)
+    return Installer(reload, InstallPlanner(reload, InstallWorkspaces(switchboard.scopes), home), try_out)
 
 
 async def list_tools(
@@ -83,7 +83,7 @@ async def list_tools(
 
 
 async def _tools(switchboard: Switchboard, server: ServerSpec, principal: str) -> list[str]:
-    visit = await Visit.begin(switchboard, server, principal)
+    visit = await InternalClient.begin(switchboard, server, principal)
     try:
         if not visit.offers("tools"):
             return []

@@ -26,7 +26,7 @@ from mcpgateway.discovery.naming import did_you_mean, shown
 from mcpgateway.discovery.records import Item, ListKind
 from mcpgateway.errors import BackendError, InvalidParams
 from mcpgateway.interfaces import Request
-from mcpgateway.manage.install_plans import Plan, words_of, words_of_served
+from mcpgateway.manage.install_plans import InstallPlan, words_of, words_of_served
 from mcpgateway.manage.tools.checks import check_definition, check_name, runs_a_shell
 from mcpgateway.manage.tools.tool import (
     CWD,
@@ -298,7 +298,7 @@ def _values(said: Envelope) -> dict[str, list[str]]:
     return found
 
 
-def _question(plan: Plan, recipe: Recipe) -> str:
+def _question(plan: InstallPlan, recipe: Recipe) -> str:
     # What runs comes first, and what strangers have written last: a long tale must not hide it.
     said = [words_of(plan), f"Install the MCP server {visible(plan.name)}?"]
     if runs_a_shell(plan.definition):

@@ -28,8 +28,8 @@ from mcpgateway.config.document import visible
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import CallerError, GatewayError, InvalidParams, Refused, UserDeclined
 from mcpgateway.interfaces import Request
-from mcpgateway.manage.install import Installing
-from mcpgateway.manage.install_plans import Plans, Workspaces
+from mcpgateway.manage.install import Installer
+from mcpgateway.manage.install_plans import InstallPlanner, InstallWorkspaces
 from mcpgateway.owntools import answers, arguments
 from mcpgateway.owntools.status import Sight
 from mcpgateway.owntools.tool import Access
@@ -58,7 +58,7 @@ FORM: dict[str, Any] = {
     },
     "required": ["confirm"],
 }
-QUESTION_CHARACTERS = 20_000  # nobody reads more, and what is cut is not agreed to
+QUESTION_CHARACTERS = 20_000  # no user reads more, and a text that was cut cannot be agreed to
 _log = Logger()
 
 Visits = Callable[[ServerSpec, str], Awaitable[Sequence[str]]]
@@ -66,25 +66,25 @@ Visits = Callable[[ServerSpec, str], Awaitable[Sequence[str]]]
 
 @frozen
 class Management:
-    """What the management tools work with.
+    """The parts that the management tools use.
 
     :ivar sight: how the gateway and its servers are seen.
     :ivar visit: lists the tools of a server that views may not show, for this principal.
     """
 
     sight: Sight
-    installing: Installing
+    installing: Installer
     visit: Visits
 
     @property
-    def plans(self) -> Plans:
-        """What finds out what would be written where."""
+    def plans(self) -> InstallPlanner:
+        """The planner of installations."""
         return self.installing.plans
 
 
 @frozen
 class ChangeTarget:
-    """What a call changes: what counts for everybody, or the workspace of this root."""
+    """The target of a change: the gateway's configuration, or the workspace of this root."""
 
     root: str = ""
 
@@ -108,8 +108,8 @@ def _failed(why: Failure, call: Request) -> None:
     answers.failed(call, "something went wrong in the gateway; its log says what")
 
 
-def where(said: Envelope, workspaces: Workspaces) -> ChangeTarget:
-    """What a call wants to change; see Note [Scope is said out loud].
+def where(said: Envelope, workspaces: InstallWorkspaces) -> ChangeTarget:
+    """Read the target of a call; see Note [Scope is said out loud].
 
     :raise GatewayError: it does not say, or names no directory.
     """
@@ -146,7 +146,7 @@ async def agreed(call: Request, access: Access, question: str, retry: str) -> No
         said = await access.elicit(call, {"message": question, "requestedSchema": FORM})
     except CallerError as why:
         raise Refused(
-            "this needs a yes of the user, whom your client cannot ask; nothing was changed", hint
+            "this needs a yes of the user, and your client cannot ask; nothing was changed", hint
         ) from why
     content = said.get("content")
     if said.get("action") != "accept" or not isinstance(content, dict) or content.get("confirm") is not True:
@@ -179,7 +179,7 @@ def mapping(said: Envelope, name: str) -> dict[str, Any]:
 
 
 def texts(said: Envelope, name: str) -> dict[str, str]:
-    """The same where all values are texts."""
+    """Read a mapping whose values are all texts."""
     found = mapping(said, name)
     for key, value in found.items():
         if not isinstance(value, str):

@@ -23,7 +23,7 @@ ENTRIES_LIMIT = 500  # one for each server and workspace; those looked at longes
 
 
 @frozen
-class Resolved:
+class ResolvedProgram:
     """A program that a package runner would start.
 
     :ivar program: its absolute path; empty for what is run as it is written until `shy_until`.
@@ -51,11 +51,11 @@ class Resolved:
 @frozen
 class _Content:
     format: int
-    entries: dict[str, Resolved]
+    entries: dict[str, ResolvedProgram]
 
 
 class LaunchCache:
-    """What has been found, in memory and on disk; a disk that is full or foreign costs only what is on it."""
+    """Resolved programs, in memory and on disk; without a disk they are resolved again by the next gateway."""
 
     log = Logger()
 
@@ -64,15 +64,15 @@ class LaunchCache:
         self._is_foreign = False  # written by a newer gateway, and not ours to replace
         self._entries = self._read()
 
-    def find(self, key: str) -> Resolved | None:
-        """What is known."""
+    def find(self, key: str) -> ResolvedProgram | None:
+        """Return the program of a key; None where it is not known."""
         return self._entries.get(key)
 
-    def all(self) -> tuple[Resolved, ...]:
-        """All that is known."""
+    def all(self) -> tuple[ResolvedProgram, ...]:
+        """Return all resolved programs."""
         return tuple(self._entries.values())
 
-    def keep(self, key: str, found: Resolved) -> None:
+    def keep(self, key: str, found: ResolvedProgram) -> None:
         """Put something on record."""
         self._entries[key] = found
         while len(self._entries) > ENTRIES_LIMIT:
@@ -84,7 +84,7 @@ class LaunchCache:
         if self._entries.pop(key, None) is not None:
             self._write()
 
-    def _read(self) -> dict[str, Resolved]:
+    def _read(self) -> dict[str, ResolvedProgram]:
         try:
             text = home_files.read_text(self._path, BYTES_LIMIT)
             found = msgspec.json.decode(text, type=dict[str, msgspec.Raw])

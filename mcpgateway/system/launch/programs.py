@@ -1,4 +1,4 @@
-"""What can be told of programs and packages from their files."""
+"""Facts on programs and packages, read from their files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def find_in(path: str, name: str) -> str:
 
 
 def is_sound(program: str) -> bool:
-    """Whether a file can be started by itself, and by nobody's leave but root's and our own."""
+    """Whether a file can be started by itself, and only root and this user can change it."""
     try:
         with open(program, "rb") as stream:
             found = os.fstat(stream.fileno())

@@ -1,7 +1,7 @@
 """Find the programs that package runners would start, so that servers run without them.
 
 # Note [How a runner is asked]
-Nobody knows better than the runner which program it starts, from where and with which environment.  So it is run with
+Only the runner itself knows which program it starts, from where and with which environment.  So it is run with
 the very words of the entry, except that a probe stands in for the server: npm starts everything through a shell that
 can be chosen, the others take the name of a program.  The probe tells what it was given and ends; the server itself is
 not started.  From then on the program is started directly, as the runner's shell would have.
@@ -45,7 +45,7 @@ from mcpgateway.protocol.versions import Era
 from mcpgateway.system import home_files
 from mcpgateway.system.launch import probe as launch_probe
 from mcpgateway.system.launch import programs
-from mcpgateway.system.launch.cache import LaunchCache, Resolved
+from mcpgateway.system.launch.cache import LaunchCache, ResolvedProgram
 
 PROBE = "launch-probe"  # in the home: a shell that npm can be given
 PYTHON = ("-I", "-S")  # a probe needs nothing of what is installed
@@ -85,7 +85,7 @@ class Resolver:
         self._home = home
         self._seconds = seconds
         self._cache = LaunchCache(home)
-        self._finding: dict[str, list[Deferred[Resolved | None]]] = {}
+        self._finding: dict[str, list[Deferred[ResolvedProgram | None]]] = {}
         self._not_before: dict[str, float] = {}  # when it may be asked again, after a failure
         self._silences: dict[str, int] = {}  # how often in a row a program has ended without a word
         self._npms: set[str] = set()  # those that are known to be new enough
@@ -106,7 +106,7 @@ class Resolver:
             return succeed(launch)
         return self._found(key, entry).addCallback(partial(self._launch, key, entry))
 
-    def _known(self, key: str, entry: _Entry) -> Resolved | None:
+    def _known(self, key: str, entry: _Entry) -> ResolvedProgram | None:
         found = self._cache.find(key)
         if found is None:
             return None
@@ -124,7 +124,7 @@ class Resolver:
         self._cache.drop(key)
         return None
 
-    def _launch(self, key: str, entry: _Entry, found: Resolved | None) -> Launch:
+    def _launch(self, key: str, entry: _Entry, found: ResolvedProgram | None) -> Launch:
         launch = entry.launch
         if found is None:
             return launch
@@ -168,7 +168,9 @@ class Resolver:
                 runner=entry.runner,
             )
             shy_until = now + float(Age.OPEN.value or 0)
-            self._cache.keep(key, Resolved("", package=found.package, checked_at=now, shy_until=shy_until))
+            self._cache.keep(
+                key, ResolvedProgram("", package=found.package, checked_at=now, shy_until=shy_until)
+            )
             return
         self._silences.pop(key, None)
         age = entry.wrapped.package.age.value
@@ -184,8 +186,8 @@ class Resolver:
 
     # Asking.
 
-    def _found(self, key: str, entry: _Entry) -> Deferred[Resolved | None]:
-        done: Deferred[Resolved | None] = Deferred()
+    def _found(self, key: str, entry: _Entry) -> Deferred[ResolvedProgram | None]:
+        done: Deferred[ResolvedProgram | None] = Deferred()
         waiting = self._finding.setdefault(key, [])
         waiting.append(done)
         if len(waiting) == 1:
@@ -193,7 +195,7 @@ class Resolver:
         return done
 
     async def _find(self, key: str, entry: _Entry) -> None:
-        found: Resolved | None = None
+        found: ResolvedProgram | None = None
         began = self._seconds()
         try:
             found = await self._ask(entry, entry.wrapped, is_idle=False)
@@ -226,7 +228,7 @@ class Resolver:
         for each in self._finding.pop(key):
             each.callback(found)
 
-    async def _ask(self, entry: _Entry, wrapped: Wrapped, *, is_idle: bool) -> Resolved:
+    async def _ask(self, entry: _Entry, wrapped: Wrapped, *, is_idle: bool) -> ResolvedProgram:
         launch, run = entry.launch, entry.run
         if wrapped.wrapper is Wrapper.NPM:
             await self._check_npm(entry, is_idle=is_idle)
@@ -242,7 +244,7 @@ class Resolver:
         after = {name: each for name, each in seen.env.items() if name not in (INSTANCE_MARKER, CHILD_MARKER)}
         around = surroundings(wrapped.wrapper, launch.env, after)
         program = _program(wrapped, seen, around, launch.env["PATH"])
-        return Resolved(
+        return ResolvedProgram(
             program,
             around.path,
             around.added,
@@ -339,7 +341,7 @@ class Resolver:
 
 
 def _key(launch: Launch, wrapped: Wrapped) -> str:
-    """All that decides which program is run, as a digest; empty where the runner is not there."""
+    """Return a digest of all that decides which program is run; empty where the runner is not there."""
     runner = _runner(launch, wrapped)
     if not runner:
         return ""

@@ -13,19 +13,19 @@ from attrs import frozen
 from mcpgateway.interfaces import INSTANCE_MARKER
 from mcpgateway.system.process import processes
 from mcpgateway.system.process.guardian import Guardian
-from mcpgateway.system.process.orphans import Registry
+from mcpgateway.system.process.orphans import ChildRegistry
 
 PIPES = 6  # descriptors that a spawn takes, three of them for as long as the child lives
 
 
 @frozen
-class Ward:
-    """What backends see of this machine.
+class ChildGuard:
+    """The services of this machine that backends use.
 
-    Whoever has one starts children, so with it goes that they inherit nothing that we were started with.
+    Making one also keeps children from inheriting the descriptors that the gateway was started with.
     """
 
-    registry: Registry
+    registry: ChildRegistry
     guardian: Guardian
 
     def __attrs_post_init__(self) -> None:
@@ -33,7 +33,7 @@ class Ward:
 
     @property
     def instance(self) -> str:
-        """What marks every child of this gateway."""
+        """The variables that mark every child of this gateway."""
         return self.registry.instance
 
     @contextmanager

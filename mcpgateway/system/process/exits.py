@@ -107,7 +107,7 @@ class Pidfd:
         self._lost()
 
     def logPrefix(self) -> str:
-        """What the log calls it."""
+        """The name of this way in the log."""
         return "pidfd"
 
     def close(self) -> None:

@@ -26,18 +26,18 @@ class _Helper(ProcessProtocol):
         self._owner = owner
 
     def connectionMade(self) -> None:
-        """It runs."""
+        """The guardian runs."""
         self._owner.running(self)
 
     def processExited(self, reason: Failure) -> None:
-        """It has gone, by our wish or somebody else's."""
+        """The guardian has ended, by the gateway's wish or by a signal."""
         self._owner.died(self)
 
 
 class Guardian:
     """The gateway's insurance: a helper that kills every child when the gateway itself is killed.
 
-    It is started with the first child, so a gateway that serves nobody does not pay for it; or at once, where there is
+    It is started with the first child, so an idle gateway does not pay for it; or at once, where there is
     something to do after the gateway's end.
 
     :param afterwards: what it becomes when the gateway was killed and all is cleared up; empty for nothing.

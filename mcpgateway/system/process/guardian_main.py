@@ -79,7 +79,7 @@ def bearing(marker: bytes) -> list[int]:
 
 
 def environment(pid: str) -> list[bytes]:
-    """The entries of a process's environment; empty for a zombie, or for somebody else's process."""
+    """The entries of a process's environment; empty for a zombie, or for another user's process."""
     try:
         descriptor = posix.open("/proc/" + pid + "/environ", posix.O_RDONLY)
     except OSError:

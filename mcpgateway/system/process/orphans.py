@@ -32,7 +32,7 @@ class ChildRecord:
 
 
 @define
-class Registry:
+class ChildRegistry:
     """The children of this gateway, mirrored in ``<home>/children/<instance>.json``.
 
     The file is never synced: a machine that crashes takes the children along.

@@ -1,4 +1,4 @@
-"""Who is at the other end of a connection on this machine: which user's socket it is.
+"""The user at the other end of a connection on this machine.
 
 Note [What the kernel is asked]: one question on a netlink socket of the family NETLINK_SOCK_DIAG names one connection
 and is answered with one message; the kernel answers before `send` returns, so nothing is ever waited for. See
@@ -7,7 +7,7 @@ sock_diag(7) for the records.
 - A connection of IPv4 is found as such even where a socket of IPv6 takes part in it; the answer then shows the mapped
   addresses (``::ffff:127.0.0.1``).
 - The question names the loopback device: without it, a socket that its owner has bound to that device is not found.
-- Where nothing is connected, but somebody listens at the port, the answer describes the listener.
+- Where nothing is connected, but a process listens at the port, the answer describes the listener.
 - ENOENT means both "no such socket" and "this kernel has no module that could know". So it is believed only after
   something has once been found; until then ``/proc/net/tcp`` has the last word.
 - A socket that its process has closed lives on for a while, with the user 0 and the inode 0. Its user means nothing.
@@ -58,7 +58,7 @@ PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 class PeersUnknown(Exception):
     """This machine does not tell who is at the other end (or it was asked for something that is no TCP address).
 
-    An exception and not a value: whoever forgets this case must not take it for "the peer has gone", nor for a user.
+    An exception and not a value: a caller that forgets this case takes it neither for a closed peer nor for a user.
     """
 
 
@@ -104,7 +104,7 @@ def open_netlink() -> NetlinkSocket:
     made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG)
     try:
         made.setblocking(False)
-        made.connect((0, 0))  # from now on nobody but the kernel can send to it
+        made.connect((0, 0))  # from now on only the kernel can send to it
     except BaseException:
         made.close()
         raise
@@ -112,7 +112,7 @@ def open_netlink() -> NetlinkSocket:
 
 
 class NetlinkTrust(Enum):
-    """What is known of netlink on this machine."""
+    """Whether netlink can be trusted on this machine."""
 
     UNPROVEN = auto()
     PROVEN = auto()
@@ -135,7 +135,7 @@ class PeerLookup:
 
     def peer_of(self, local: tuple[str, int], remote: tuple[str, int]) -> Peer | None:
         """As the function of that name."""
-        sought = Ends.of(remote, local)
+        sought = ConnectionEnds.of(remote, local)
         if self._trust is NetlinkTrust.USELESS:
             return listed(sought, self._proc)
         try:
@@ -157,7 +157,7 @@ class PeerLookup:
             self._netlink.close()
             self._netlink = None
 
-    def _asked(self, sought: Ends) -> Peer | None:
+    def _asked(self, sought: ConnectionEnds) -> Peer | None:
         if self._netlink is None:
             self._netlink = self._open()
         self._sequence = (self._sequence + 1) & 0xFFFFFFFF
@@ -166,9 +166,9 @@ class PeerLookup:
             for message in messages(self._netlink.recv(ANSWER_BYTES)):
                 if message.sequence == self._sequence:
                     return judged(message, sought)
-        raise Nonsense("only answers to other questions")
+        raise MalformedNetlink("only answers to other questions")
 
-    def _second_opinion(self, sought: Ends) -> Peer | None:
+    def _second_opinion(self, sought: ConnectionEnds) -> Peer | None:
         found = listed(sought, self._proc)
         if found is not None:  # netlink has denied what is there
             self._trust = NetlinkTrust.USELESS
@@ -177,7 +177,7 @@ class PeerLookup:
 
 
 @frozen
-class Ends:
+class ConnectionEnds:
     """A connection as one of its sockets sees it; the addresses have 4 bytes each, or 16 each."""
 
     own: bytes
@@ -186,7 +186,7 @@ class Ends:
     other_port: int
 
     @classmethod
-    def of(cls, own: tuple[str, int], other: tuple[str, int]) -> Ends:
+    def of(cls, own: tuple[str, int], other: tuple[str, int]) -> ConnectionEnds:
         """Read addresses in any of their spellings."""
         made = cls(_packed(own[0]), own[1], _packed(other[0]), other[1])
         if len(made.own) != len(made.other) or not (0 <= own[1] <= 0xFFFF and 0 <= other[1] <= 0xFFFF):
@@ -202,8 +202,8 @@ def _packed(host: str) -> bytes:
     return packed[12:] if packed.startswith(MAPPED) else packed
 
 
-class Nonsense(OSError):
-    """What came on the netlink socket is no answer."""
+class MalformedNetlink(OSError):
+    """A message on the netlink socket is no answer."""
 
 
 @frozen
@@ -215,7 +215,7 @@ class NetlinkMessage:
     body: bytes
 
 
-def question(sought: Ends, sequence: int) -> bytes:
+def question(sought: ConnectionEnds, sequence: int) -> bytes:
     """Ask for the one socket that has these ends."""
     family = socket.AF_INET if len(sought.own) == 4 else socket.AF_INET6
     body = b"".join(
@@ -238,16 +238,16 @@ def messages(datagram: bytes) -> Iterator[NetlinkMessage]:
     at = 0
     while at < len(datagram):
         if len(datagram) - at < HEADER.size:
-            raise Nonsense("a header was cut")
+            raise MalformedNetlink("a header was cut")
         length, kind, _flags, sequence, _port = HEADER.unpack_from(datagram, at)
         if not HEADER.size <= length <= len(datagram) - at:
-            raise Nonsense(f"a message of {length} bytes in a datagram of {len(datagram)}")
+            raise MalformedNetlink(f"a message of {length} bytes in a datagram of {len(datagram)}")
         yield NetlinkMessage(kind, sequence, datagram[at + HEADER.size : at + length])
         at += (length + 3) & ~3  # messages begin at multiples of four
 
 
-def judged(message: NetlinkMessage, sought: Ends) -> Peer | None:
-    """What an answer says; None when there is no such connection.
+def judged(message: NetlinkMessage, sought: ConnectionEnds) -> Peer | None:
+    """Read an answer; None when there is no such connection.
 
     :raise OSError: the kernel refuses, or this is no answer.
     """
@@ -256,14 +256,14 @@ def judged(message: NetlinkMessage, sought: Ends) -> Peer | None:
         _hear_refusal(body)
         return None
     if message.kind != SOCK_DIAG_BY_FAMILY or len(body) < DIAGNOSIS_BYTES:
-        raise Nonsense(f"a message of the type {message.kind} with {len(body)} bytes")
+        raise MalformedNetlink(f"a message of the type {message.kind} with {len(body)} bytes")
     if body[1] == TCP_LISTEN:
         return None
     width = {int(socket.AF_INET): 4, int(socket.AF_INET6): 16}.get(body[0], 0)
     shown = _unmapped(body[8 : 8 + width]), _unmapped(body[24 : 24 + width])
     ports = PORTS.unpack_from(body, 4)
     if shown != (sought.own, sought.other) or ports != (sought.own_port, sought.other_port):
-        raise Nonsense("the answer is about another socket")
+        raise MalformedNetlink("the answer is about another socket")
     uid, inode = OWNER.unpack_from(body, OWNER_AT)
     return Peer(uid, inode)
 
@@ -275,16 +275,16 @@ def _unmapped(address: bytes) -> bytes:
 def _hear_refusal(body: bytes) -> None:
     # Returns when it says no more than that there is no such socket.
     if len(body) < ERROR.size:
-        raise Nonsense("an error was cut")
+        raise MalformedNetlink("an error was cut")
     (code,) = ERROR.unpack_from(body)
     if code >= 0:  # 0 confirms what needs no confirmation, and no error is positive
-        raise Nonsense(f"an error of the number {code}")
+        raise MalformedNetlink(f"an error of the number {code}")
     if code != -errno.ENOENT:
         raise OSError(-code, "netlink refuses")
 
 
-def listed(sought: Ends, proc: str = "/proc") -> Peer | None:
-    """The same from the kernel's tables, in one pass, for which it writes down every connection of the machine.
+def listed(sought: ConnectionEnds, proc: str = "/proc") -> Peer | None:
+    """Look the user up in the kernel's tables, in one pass over every connection of the machine.
 
     :raise PeersUnknown: the tables are not there, or show nothing at all, or cannot be understood.
     """
@@ -306,7 +306,7 @@ def listed(sought: Ends, proc: str = "/proc") -> Peer | None:
     return None
 
 
-def _needles(sought: Ends) -> Iterator[tuple[str, bytes]]:
+def _needles(sought: ConnectionEnds) -> Iterator[tuple[str, bytes]]:
     if len(sought.own) == 4:
         yield "tcp", _written(sought.own, sought.own_port, sought.other, sought.other_port)
     own, other = (each if len(each) == 16 else MAPPED + each for each in (sought.own, sought.other))

@@ -1,4 +1,4 @@
-"""What this machine tells of its processes, and the limits of our own."""
+"""The processes of this machine, and the limits of the gateway's own."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def check_files() -> None:
 
 
 def out_of_files(why: BaseException) -> Overloaded | None:
-    """What is said where something failed because no more files can be opened; None where it failed otherwise."""
+    """Return the message of a failure because no more files can be opened; None for another failure."""
     is_it = isinstance(why, OSError) and why.errno in (errno.EMFILE, errno.ENFILE)
     return Overloaded(TOO_MANY, f"{RAISE_IT}, or end clients that are not needed") if is_it else None
 

@@ -1,7 +1,7 @@
 """The processes that hold the sockets of this machine, and that listen at its TCP ports.
 
 The kernel has no shorter way than through the open files of one process after the other, which takes 5 to 60 ms where
-a few hundred processes run.  So the search gives way after each millisecond; nobody waits for it.
+a few hundred processes run.  So the search yields after each millisecond; no call waits for it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def search(inodes: Collection[int], *, proc: str = "/proc", age: Callable[[int],
 
     A generator, so that it can be left and gone on with at any yield; what it returns is the answer.  Of several
     processes that hold one socket, it is the eldest: the one that made it, before it was inherited by a fork.  Our own
-    process is looked at last, since it has by far the most files: it is named only for what nobody else holds.
+    process is looked at last, since it has by far the most files: it is named only for sockets that no other holds.
 
     :param inodes: the sockets; 0, which no process holds, is passed over.
     :param proc: where the processes are shown.
@@ -102,7 +102,7 @@ class PortHolder:
     uid: int
 
     def __str__(self) -> str:
-        """It, for people."""
+        """Return it as words."""
         return f"{self.name} (pid {self.pid})" if self.pid else f"a process of another user (uid {self.uid})"
 
 

@@ -1,4 +1,4 @@
-"""What whole process trees take and do: a server's own process says little where it is a wrapper."""
+"""Memory and CPU of whole process trees: a server's own process says little where it is a wrapper."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def tree_sizes(leaders: Collection[int], proc: str = "/proc") -> dict[int, int]:
 
 
 def tree_activity(leader: int, proc: str = "/proc") -> ProcessActivity | None:
-    """What the processes do that belong to the leader of a session, as in `tree_sizes`; None where none is seen."""
+    """Measure the tree of a session's leader, as `tree_sizes` does; None where it has no process."""
     ticks, is_stopped, is_there = 0, False, False
     for _, each in _members((leader,), proc):
         is_there = True
@@ -70,7 +70,7 @@ def owners_of(leaders: Collection[int], proc: str = "/proc") -> dict[int, int]:
 def _owner(
     process: _Process, processes: dict[int, _Process], wanted: frozenset[int], owners: dict[int, int]
 ) -> int:
-    # Whose tree a process is in: its own group's, its session's, else its parent's; 0 for nobody's.
+    # The leader of a process's tree: that of its group, of its session, else of its parent; 0 for none.
     line: list[int] = []
     found = 0
     at: _Process | None = process

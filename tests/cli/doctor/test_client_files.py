@@ -11,7 +11,7 @@ import pytest
 
 from mcpgateway.cli.doctor.context import DoctorContext
 from mcpgateway.cli.doctor.finding import DoctorFinding
-from mcpgateway.clientfiles.ledger import Records
+from mcpgateway.clientfiles.ledger import LedgerRecords
 from mcpgateway.system.process.socket_owners import PortHolder
 from tests.support.doctoring import NOW, answers, found, ids, is_fine, world, written
 
@@ -23,7 +23,7 @@ def wired(tmp_path: Path, files: dict[str, Any], **parts: Any) -> DoctorContext:
     """A user whose clients have these files, and a gateway that serves x and y."""
     backends = [{"name": "x", "status": "idle"}, {"name": "y", "status": "idle"}]
     gateway = answers(backends=backends)
-    made = world(tmp_path, **{"socket": gateway, "health": gateway, "records": Records(), **parts})
+    made = world(tmp_path, **{"socket": gateway, "health": gateway, "records": LedgerRecords(), **parts})
     for name, content in files.items():
         path = Path(made.user_home) / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -188,12 +188,12 @@ class ClaudeTests:
 
     def test_approval(self, tmp_path: Path) -> None:
         """A project's entry that Claude Code waits to be approved of is told of, until it is."""
-        from mcpgateway.clientfiles.ledger import Adopted
+        from mcpgateway.clientfiles.enrolment_records import FileRecord
 
         path = tmp_path / "shop" / ".mcp.json"
         path.parent.mkdir()
         path.write_text(json.dumps(servers(x=CLAUDE)))
-        recorded = Records({str(path): Adopted(str(path), "claude-code", project=str(path.parent))})
+        recorded = LedgerRecords({str(path): FileRecord(str(path), "claude-code", project=str(path.parent))})
         assert ids("claude", wired(tmp_path, {}, records=recorded)) == ["claude.approval"]
         approved = {"projects": {str(path.parent): {"enabledMcpjsonServers": ["x"]}}}
         assert is_fine("claude", wired(tmp_path, {".claude.json": approved}, records=recorded))

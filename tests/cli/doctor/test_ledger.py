@@ -12,9 +12,9 @@ import pytest
 
 from mcpgateway.cli.doctor.context import DoctorContext
 from mcpgateway.clientfiles.backups import digest_of
-from mcpgateway.clientfiles.enrolment_records import Intent
+from mcpgateway.clientfiles.enrolment_records import EnrolledEntry, FileRecord, Intent
 from mcpgateway.clientfiles.formats.rewrite import replace
-from mcpgateway.clientfiles.ledger import Adopted, Enrolled, Ledger, Rewritten
+from mcpgateway.clientfiles.ledger import EditResult, Ledger
 from mcpgateway.clientfiles.store import LedgerStore
 from tests.support.doctoring import answers, found, ids, is_fine, world
 
@@ -33,10 +33,10 @@ class Adopting:
         self.ledger = Ledger(home)
         self.ledger.change(str(self.path), self._edit)
 
-    def _edit(self, text: str, adopted: Adopted | None) -> Rewritten:
+    def _edit(self, text: str, adopted: FileRecord | None) -> EditResult:
         made, replaced = replace(text, str(self.path), [(ROAD, OURS)])
-        return Rewritten(
-            made, Adopted(str(self.path), "claude-code", entries={ROAD: Enrolled("x", replaced[0])})
+        return EditResult(
+            made, FileRecord(str(self.path), "claude-code", entries={ROAD: EnrolledEntry("x", replaced[0])})
         )
 
     def looked_at(self) -> DoctorContext:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mcpgateway.clientfiles.enrolment import apply, resume, suspend, undo
-from mcpgateway.clientfiles.plan import WantedServer
+from mcpgateway.clientfiles.plan import EnrolRequest
 from mcpgateway.clientfiles.report import listed
 from mcpgateway.clientfiles.sync import sync
 from tests.support.clients import PROGRAM, House
@@ -32,7 +32,7 @@ class PathTests:
     def test_becomes_a_link(self, house: House) -> None:
         """A file that its user moves, and leads to by a link, is still known, and comes back to the byte."""
         before = house.claude.read_bytes()
-        apply(house.machine, WantedServer())
+        apply(house.machine, EnrolRequest())
         target = house.root / "dotfiles" / "claude.json"
         target.parent.mkdir()
         shutil.move(house.claude, target)
@@ -50,11 +50,11 @@ class PathTests:
         shutil.move(house.claude, target)
         house.claude.symlink_to(target)
         before = target.read_bytes()
-        apply(house.machine, WantedServer())
+        apply(house.machine, EnrolRequest())
         led = target.read_bytes()
         house.claude.unlink()
         house.claude.write_bytes(led)
-        undo(house.machine, WantedServer())
+        undo(house.machine, EnrolRequest())
         assert house.claude.read_bytes() == before
         assert target.read_bytes() == before
         assert not house.machine.records.files
@@ -65,7 +65,7 @@ class PortTests:
 
     def test_edited_and_renamed(self, house: House) -> None:
         """Entries that their user has edited or renamed come back with the edits after the port has changed."""
-        apply(house.machine, WantedServer())
+        apply(house.machine, EnrolRequest())
         servers = house.servers(house.claude)
         servers["a2"] = servers.pop("a")
         servers["b"]["timeout"] = 120_000
@@ -78,13 +78,13 @@ class PortTests:
     def test_followed(self, house: House) -> None:
         """Entries are led to the port that the gateway has now when files are gone through."""
         before = house.claude.read_bytes()
-        apply(house.machine, WantedServer())
+        apply(house.machine, EnrolRequest())
         house.configure("gateway: {http_port: 9300}\n")
         sync(str(house.home), house.environ)
         urls = {each["url"] for each in house.servers(house.claude).values()}
         assert urls == {"http://localhost:9300/a/mcp", "http://localhost:9300/b/mcp"}
         assert not sync(str(house.home), house.environ).is_changed
-        undo(house.machine, WantedServer())
+        undo(house.machine, EnrolRequest())
         assert house.claude.read_bytes() == before
 
 
@@ -95,7 +95,7 @@ class LostTests:
     def before(self, house: House) -> object:
         """What the file held before the ledger was lost, as values."""
         before = json.loads(house.claude.read_bytes())
-        apply(house.machine, WantedServer())
+        apply(house.machine, EnrolRequest())
         for each in ("ledger.db", "ledger.backup.db"):
             (house.home / "ledger" / each).write_bytes(b"")
         return before
@@ -109,5 +109,5 @@ class LostTests:
         """When the gateway starts, the entries lead here again, and the ledger knows what they were."""
         resume(str(house.home), house.environ)
         assert house.servers(house.claude)["a"]["url"] == "http://localhost:9200/a/mcp"
-        undo(house.machine, WantedServer())
+        undo(house.machine, EnrolRequest())
         assert json.loads(house.claude.read_bytes()) == before

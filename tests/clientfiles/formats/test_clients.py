@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpgateway.clientfiles.formats import syntax
-from mcpgateway.clientfiles.formats.client_format import Base, FileKind, Listed, Program
+from mcpgateway.clientfiles.formats.client_format import ClientEntry, EntryKind, LocalGateway, Program
 from mcpgateway.clientfiles.formats.clients import DIALECTS
 from mcpgateway.clientfiles.formats.rewrite import replace
 from mcpgateway.config.expand import expand
@@ -57,8 +57,8 @@ class SampleTests:
         before = listed_in(name, text)
         after, _ = replace(text, name, wishes_for(name, text, by_command=by_command))
         for one, other in zip(before, listed_in(name, after), strict=True):
-            if one.kind is FileKind.PROGRAM:
-                assert (other.kind, other.road) == (FileKind.OURS, one.road)
+            if one.kind is EntryKind.PROGRAM:
+                assert (other.kind, other.road) == (EntryKind.ENROLLED, one.road)
                 assert other.served == "-".join(one.title.split())
             else:
                 assert other == one
@@ -85,8 +85,8 @@ class SampleTests:
         assert found["db"].project == "/home/ann/shop"
         assert found["db"].road == ("projects", "/home/ann/shop", "mcpServers", "db")
         assert not found["github"].project
-        assert (found["gone"].kind, found["gone"].served) == (FileKind.OURS, "gone")
-        assert (found["ours"].kind, found["ours"].served) == (FileKind.OURS, "ours")
+        assert (found["gone"].kind, found["gone"].served) == (EntryKind.ENROLLED, "gone")
+        assert (found["ours"].kind, found["ours"].served) == (EntryKind.ENROLLED, "ours")
 
 
 class KindTests:
@@ -95,35 +95,35 @@ class KindTests:
     @pytest.mark.parametrize(
         ("entry", "kind"),
         [
-            ({"command": "x"}, FileKind.PROGRAM),
-            ({"command": "x", "disabled": True}, FileKind.OFF),
-            ({"command": "x", "enabled": False}, FileKind.OFF),
-            ({"url": "https://x.example/mcp"}, FileKind.REMOTE),
-            ({"type": "sse", "url": "https://x.example/sse", "command": "x"}, FileKind.REMOTE),
-            ({"url": "http://localhost:9100/n/mcp"}, FileKind.OURS),
-            ({"url": "http://localhost:9100/n/mcp", "disabled": True}, FileKind.OURS),
-            ({"command": "mcpgateway", "args": ["connect", "n", "--", "x"]}, FileKind.OURS),
-            ({"command": "npx", "args": ["mcp-remote", "http://localhost:9100/n/mcp"]}, FileKind.ODD),
-            ({"command": "x", "url": "https://x.example/mcp"}, FileKind.ODD),
-            ({"type": "builtin"}, FileKind.ODD),
-            ({}, FileKind.ODD),
-            ([], FileKind.ODD),
-            ({"command": "x", "args": "y"}, FileKind.ODD),
-            ({"command": "x", "args": [None]}, FileKind.ODD),
-            ({"command": "x", "env": []}, FileKind.ODD),
-            ({"command": "x", "cwd": 1}, FileKind.ODD),
-            ({"command": "x", "envFile": "f"}, FileKind.ODD),
-            ({"command": "x", "since": [{"a": date(2026, 1, 1)}]}, FileKind.ODD),
-            ({"command": "x", "since": float("inf")}, FileKind.ODD),
-            ({"command": "x", "env_keys": ["K"]}, FileKind.ODD),
-            ({"command": "x", "args": ["${input:secret}"]}, FileKind.ODD),
+            ({"command": "x"}, EntryKind.PROGRAM),
+            ({"command": "x", "disabled": True}, EntryKind.OFF),
+            ({"command": "x", "enabled": False}, EntryKind.OFF),
+            ({"url": "https://x.example/mcp"}, EntryKind.REMOTE),
+            ({"type": "sse", "url": "https://x.example/sse", "command": "x"}, EntryKind.REMOTE),
+            ({"url": "http://localhost:9100/n/mcp"}, EntryKind.ENROLLED),
+            ({"url": "http://localhost:9100/n/mcp", "disabled": True}, EntryKind.ENROLLED),
+            ({"command": "mcpgateway", "args": ["connect", "n", "--", "x"]}, EntryKind.ENROLLED),
+            ({"command": "npx", "args": ["mcp-remote", "http://localhost:9100/n/mcp"]}, EntryKind.UNUSABLE),
+            ({"command": "x", "url": "https://x.example/mcp"}, EntryKind.UNUSABLE),
+            ({"type": "builtin"}, EntryKind.UNUSABLE),
+            ({}, EntryKind.UNUSABLE),
+            ([], EntryKind.UNUSABLE),
+            ({"command": "x", "args": "y"}, EntryKind.UNUSABLE),
+            ({"command": "x", "args": [None]}, EntryKind.UNUSABLE),
+            ({"command": "x", "env": []}, EntryKind.UNUSABLE),
+            ({"command": "x", "cwd": 1}, EntryKind.UNUSABLE),
+            ({"command": "x", "envFile": "f"}, EntryKind.UNUSABLE),
+            ({"command": "x", "since": [{"a": date(2026, 1, 1)}]}, EntryKind.UNUSABLE),
+            ({"command": "x", "since": float("inf")}, EntryKind.UNUSABLE),
+            ({"command": "x", "env_keys": ["K"]}, EntryKind.UNUSABLE),
+            ({"command": "x", "args": ["${input:secret}"]}, EntryKind.UNUSABLE),
         ],
     )
     def test_kinds(self, entry, kind):
         """What can be adopted is told from what is left alone, and what is not understood says why."""
         found = listed("cursor", entry)
         assert found.kind is kind
-        assert bool(found.why) == (kind is FileKind.ODD)
+        assert bool(found.why) == (kind is EntryKind.UNUSABLE)
 
     def test_no_value_is_shown(self):
         """Neither the reason nor the entry shows what may be a secret."""
@@ -199,7 +199,7 @@ class VariableTests:
         entry = {**words.command_of([text, text]), words.env: {"A": text}}
         found = listed(client, entry)
         if found.program is None:
-            assert found.kind is FileKind.ODD
+            assert found.kind is EntryKind.UNUSABLE
             assert "which only its client can fill in" in found.why
             return None
         said = {found.program.command, *found.program.args, *found.program.env.values()}
@@ -322,9 +322,9 @@ class DirectoryTests:
         """What is relative is so to a project, and is not known where there is none."""
         entry = {"command": "x", "cwd": cwd}
         found = listed("codex", entry)
-        assert (found.kind, found.program) == (FileKind.ODD, None)
+        assert (found.kind, found.program) == (EntryKind.UNUSABLE, None)
         assert "its cwd is relative" in found.why
-        assert listed("codex", entry, project="/p").kind is FileKind.PROGRAM
+        assert listed("codex", entry, project="/p").kind is EntryKind.PROGRAM
 
     def test_of_a_project_of_claude(self):
         """A project in Claude Code's file is one."""
@@ -334,7 +334,7 @@ class DirectoryTests:
     @pytest.mark.parametrize("cwd", ["/w", "~/w", "$HOME/w", "${HOME}"])
     def test_absolute(self, cwd):
         """What is the same everywhere is taken."""
-        assert listed("gemini", {"command": "x", "cwd": cwd}).kind is FileKind.PROGRAM
+        assert listed("gemini", {"command": "x", "cwd": cwd}).kind is EntryKind.PROGRAM
 
 
 class UrlTests:
@@ -367,8 +367,8 @@ class UrlTests:
     )
     def test_urls(self, url, served):
         """A URL is ours with any name of this machine and our port, and the roads that are served."""
-        found = listed("cursor", {"url": url}, base=Base(9100, frozenset(("box.lan",))))
-        assert (found.kind is FileKind.OURS) == (served is not None)
+        found = listed("cursor", {"url": url}, base=LocalGateway(9100, frozenset(("box.lan",))))
+        assert (found.kind is EntryKind.ENROLLED) == (served is not None)
         assert found.served == (served or "")
 
     @pytest.mark.parametrize(
@@ -386,7 +386,7 @@ class UrlTests:
     def test_programs(self, argv, served):
         """Our own program is known by its name and what it is told to do."""
         found = listed("cursor", {"command": argv[0], "args": argv[1:]})
-        assert (found.kind is FileKind.OURS) == (served is not None)
+        assert (found.kind is EntryKind.ENROLLED) == (served is not None)
         assert found.served == (served or "")
 
 
@@ -548,9 +548,9 @@ class InPlaceTests:
         dialect = DIALECTS[client]
         new = dialect.fresh("mcpgateway")
         found = listed(client, dialect.by_url(new, "http://localhost:9100/mcp"))
-        assert (found.kind, found.served) == (FileKind.OURS, "")
+        assert (found.kind, found.served) == (EntryKind.ENROLLED, "")
         found = listed(client, dialect.by_command(new, ["mcpgateway", "stdio"]))
-        assert (found.kind, found.served) == (FileKind.OURS, "")
+        assert (found.kind, found.served) == (EntryKind.ENROLLED, "")
 
     def test_goose_gets_all_it_needs(self):
         """A new entry has what its client does not do without."""
@@ -593,7 +593,7 @@ class InPlaceTests:
 
     def test_a_value_that_is_no_mapping(self):
         """What is not understood can still give way, if somebody asks for that."""
-        odd = Listed("x", ("mcpServers", "x"), None, FileKind.ODD)
+        odd = ClientEntry("x", ("mcpServers", "x"), None, EntryKind.UNUSABLE)
         assert DIALECTS["cursor"].by_url(odd, self.URL) == {"url": self.URL}
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcpgateway.clientfiles.formats import syntax
-from mcpgateway.clientfiles.formats.client_format import Base, FileKind
+from mcpgateway.clientfiles.formats.client_format import EntryKind, LocalGateway
 from mcpgateway.clientfiles.formats.rewrite import give_back, replace, reverse, splices
 from mcpgateway.config.edit import edits
 from mcpgateway.config.edit.edits import Put, Remove, Rename
@@ -131,7 +131,7 @@ class SampleTests:
         made = given_back(name, after, replaced)
         assert made.kept == (first.title,)
         there = edits.at(value_of(name, made.text), first.road)
-        assert dialect.leads(first.road, there) == ("mine", "now")
+        assert dialect.target_of(first.road, there) == ("mine", "now")
 
     @pytest.mark.parametrize("name", [each for each in NAMES if ".json" in each])
     def test_reformatted_meanwhile(self, name):
@@ -153,7 +153,7 @@ class SampleTests:
         wishes = [(one.road, dialect.by_command(one, ["mcpgateway", "stdio"]))]
         wishes += [(each.road, None) for each in programs]
         after, replaced = replace(text, name, wishes)
-        assert [each.kind for each in listed_in(name, after)].count(FileKind.PROGRAM) == 0
+        assert [each.kind for each in listed_in(name, after)].count(EntryKind.PROGRAM) == 0
         assert edits.at(value_of(name, after), one.road) is not edits.MISSING
         assert replaced[0].former is None
         assert {each.ours for each in replaced[1:]} == {None}
@@ -238,7 +238,7 @@ class GiveBackTests:
     def test_another_port(self):
         """An entry is still ours when the gateway has another port by now."""
         after, replaced = rewritten(self.NAME, self.TEXT)
-        assert given_back(self.NAME, after, replaced, Base(9200)).text == self.TEXT
+        assert given_back(self.NAME, after, replaced, LocalGateway(9200)).text == self.TEXT
 
     def test_moved(self):
         """An entry that was moved to another table of the file comes back there."""
@@ -291,7 +291,7 @@ class GiveBackTests:
             new = dialect.fresh("g")
             after, _ = replace("", name, [(new.road, dialect.by_command(new, ["mcpgateway", "stdio"]))])
             (found,) = listed_in(name, after)
-            assert found.kind is FileKind.OURS
+            assert found.kind is EntryKind.ENROLLED
 
     def test_nothing_to_do(self):
         """Without a wish, and without anything to give back, a text is what it was."""

@@ -13,7 +13,7 @@ from mcpgateway.frontends.http.exchange import Exchange
 from mcpgateway.frontends.http.guard import Guard
 from mcpgateway.frontends.http.peers import HttpPeer
 from mcpgateway.frontends.http.request_head import read_head
-from mcpgateway.manage.credentials import Bearers
+from mcpgateway.manage.credentials import CredentialStore
 from mcpgateway.policy.access import AccessPolicy, Deny, Pass, Reach, RouteClass, networks
 from mcpgateway.policy.agent_tokens import AgentToken, digest_of
 from mcpgateway.policy.login_throttle import ATTEMPTS, WINDOW_S
@@ -41,7 +41,7 @@ class Gate:
     def __init__(self, policy: AccessPolicy = OPEN) -> None:
         self.clock = Clock()
         self.clock.advance(1000)
-        self.bearers = Bearers.of("bearer-token", "admin-token", seconds=self.clock.seconds)
+        self.bearers = CredentialStore.of("bearer-token", "admin-token", seconds=self.clock.seconds)
         self.bearers.admit_keys([KEY], {PROJECT: "shop"})
         self.agent = AgentToken("1", "one", digest_of(AGENT.encode()).hex(), 0.0, 2000.0, ("notes",))
         self.bearers.admit_agents([self.agent])

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 
 from mcpgateway.errors import Overloaded
 from mcpgateway.frontends.rest.event_streams import BUFFER, HEARTBEAT_S, PIECE, Readers, StreamReader
-from mcpgateway.observe.event_feed import Chronicle, FeedEntry
+from mcpgateway.observe.event_feed import EventHistory, FeedEntry
 
 
 class Line:
@@ -65,7 +65,7 @@ class Stage:
         self.clock = Clock()
         self.most = most
         self.readers = Readers(self.clock, lambda: self.most)
-        self.chronicle = Chronicle(10_000, 10**9)
+        self.chronicle = EventHistory(10_000, 10**9)
 
     def serve(
         self,
@@ -196,7 +196,7 @@ class ChronicleTests:
 
     def test_bounds(self) -> None:
         """So many, and so long together."""
-        chronicle = Chronicle(10, 100)
+        chronicle = EventHistory(10, 100)
         for number in range(50):
             chronicle.add(entry(number))
         assert [each.identifier for each in chronicle.kept] == [f"{number:06}" for number in range(40, 50)]

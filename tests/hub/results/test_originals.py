@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
 from mcpgateway.hub.results.originals import HANDY_BYTES, RECENT_TICKS, URI, UnknownResult, Vault, ref_of
-from mcpgateway.system.result_files import Spill
+from mcpgateway.system.result_files import ResultFiles
 from mcpgateway.truncation.queries import PageQuery
 
 ORIGINAL = json.dumps({"content": [{"type": "text", "text": json.dumps(list(range(500)))}]}).encode()
@@ -59,7 +59,9 @@ class House:
         self.vault = self.again()
 
     def again(self, keep: int = 100, keep_bytes: int = 10_000_000) -> Vault:
-        self.vault = Vault(Spill(str(self.directory)), keep, keep_bytes, self.clock.seconds, self.worker)
+        self.vault = Vault(
+            ResultFiles(str(self.directory)), keep, keep_bytes, self.clock.seconds, self.worker
+        )
         return self.vault
 
     def keep(self, original: bytes = ORIGINAL, principal: str = "me") -> str:

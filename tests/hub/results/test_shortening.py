@@ -22,7 +22,7 @@ from mcpgateway.interfaces import Request
 from mcpgateway.policy.secrets.redaction import MASK, Redactor
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.jsonrpc import own_request
-from mcpgateway.system.result_files import Spill
+from mcpgateway.system.result_files import ResultFiles
 from tests.support.sinks import Sink
 
 SPEC = ServerSpec("docs", ("run",), {}, "/")
@@ -35,7 +35,7 @@ class Desk:
 
     def __init__(self, home: Path, **limits: Any) -> None:
         self.directory = home / "results"
-        self.vault = Vault(Spill(str(self.directory)), 100, 10_000_000, Clock().seconds)
+        self.vault = Vault(ResultFiles(str(self.directory)), 100, 10_000_000, Clock().seconds)
         redactor = Redactor()
         redactor.learn(["swordfish-7"])
         self.shielding = Shielding(self.vault, ShieldLimits(**limits), redactor.mask)

@@ -13,7 +13,7 @@ from mcpgateway.errors import LaunchFailed
 from mcpgateway.interfaces import Launch, Ran
 from mcpgateway.policy.launch_probe import PROBE_MARK
 from mcpgateway.protocol.versions import Era
-from mcpgateway.system.launch.cache import ENTRIES_LIMIT, FILE, LaunchCache, Resolved
+from mcpgateway.system.launch.cache import ENTRIES_LIMIT, FILE, LaunchCache, ResolvedProgram
 from mcpgateway.system.launch.resolver import REFRESH_RETRY_S, RETRY_S, Resolver
 
 DAY_S = 86_400
@@ -531,7 +531,7 @@ class CacheTests:
 
     def test_round_trip(self, tmp_path):
         """What is kept is found again."""
-        found = Resolved("/p", "/x:", {"A": "1"}, ("B",), "b", "1.0.0", 7.0, 8, 9.0)
+        found = ResolvedProgram("/p", "/x:", {"A": "1"}, ("B",), "b", "1.0.0", 7.0, 8, 9.0)
         LaunchCache(str(tmp_path)).keep("k", found)
         again = LaunchCache(str(tmp_path))
         assert again.find("k") == found
@@ -543,8 +543,8 @@ class CacheTests:
         text = '{"format": 2, "things": []}'
         (tmp_path / FILE).write_text(text)
         cache = LaunchCache(str(tmp_path))
-        cache.keep("k", Resolved("/p"))
-        assert cache.find("k") == Resolved("/p")
+        cache.keep("k", ResolvedProgram("/p"))
+        assert cache.find("k") == ResolvedProgram("/p")
         assert (tmp_path / FILE).read_text() == text
 
     @pytest.mark.parametrize(
@@ -555,14 +555,16 @@ class CacheTests:
         (tmp_path / FILE).write_text(text)
         cache = LaunchCache(str(tmp_path))
         assert cache.find("k") is None
-        cache.keep("k", Resolved("/p"))
-        assert LaunchCache(str(tmp_path)).find("k") == Resolved("/p")
+        cache.keep("k", ResolvedProgram("/p"))
+        assert LaunchCache(str(tmp_path)).find("k") == ResolvedProgram("/p")
 
     def test_a_bound(self, tmp_path):
         """What was looked at longest ago gives way."""
         cache = LaunchCache(str(tmp_path))
-        cache._entries = {str(number): Resolved("/p", checked_at=number) for number in range(ENTRIES_LIMIT)}
-        cache.keep("new", Resolved("/p", checked_at=1e9))
+        cache._entries = {
+            str(number): ResolvedProgram("/p", checked_at=number) for number in range(ENTRIES_LIMIT)
+        }
+        cache.keep("new", ResolvedProgram("/p", checked_at=1e9))
         assert cache.find("0") is None
         assert cache.find("1") is not None
 
@@ -570,6 +572,6 @@ class CacheTests:
         """Without a place for the file, what is found is known for this run."""
         cache = LaunchCache(str(tmp_path / "missing"))
         with capturedLogs() as events:
-            cache.keep("k", Resolved("/p"))
-        assert cache.find("k") == Resolved("/p")
+            cache.keep("k", ResolvedProgram("/p"))
+        assert cache.find("k") == ResolvedProgram("/p")
         assert [each["event"] for each in events] == ["launch.unwritten"]

@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.logger import capturedLogs
 
-from mcpgateway.system.process.orphans import FORMAT, Registry, reap_leftovers
+from mcpgateway.system.process.orphans import FORMAT, ChildRegistry, reap_leftovers
 from mcpgateway.system.process.procfs import is_alive, start_time
 
 NOBODY = 2**22 + 1  # beyond the largest process id Linux gives out
@@ -36,7 +36,7 @@ class RegistryTests:
 
     def test_mirror(self, tmp_path: Path) -> None:
         """The file names every running child so that it can be recognised, and is gone after a clean end."""
-        registry = Registry(str(tmp_path), "i1")
+        registry = ChildRegistry(str(tmp_path), "i1")
         registry.added(os.getpid(), "s")
         content = json.loads(Path(registry.path).read_text())
         assert content["children"] == [
@@ -54,7 +54,7 @@ class RegistryTests:
     def test_a_home_that_takes_nothing(self, tmp_path: Path) -> None:
         """Where nothing can be written children are started all the same, and the log says so once."""
         (tmp_path / "children").write_text("in the way")
-        registry = Registry(str(tmp_path), "i1")
+        registry = ChildRegistry(str(tmp_path), "i1")
         with capturedLogs() as events:
             registry.added(os.getpid(), "s")
             registry.removed(os.getpid())

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from mcpgateway.system.process import peers
 from mcpgateway.system.process.peers import (
     ANSWERS_READ,
-    Ends,
+    ConnectionEnds,
+    MalformedNetlink,
     NetlinkMessage,
-    Nonsense,
     Peer,
     PeerLookup,
     PeersUnknown,
@@ -33,8 +33,8 @@ from mcpgateway.system.process.peers import (
 NOWHERE = "/nowhere/at/all"
 HEADING = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 LOCAL, REMOTE = ("127.0.0.1", 9100), ("127.0.0.1", 40000)
-SOUGHT = Ends.of(REMOTE, LOCAL)
-SIX = Ends.of(("::1", 40000), ("::1", 9100))
+SOUGHT = ConnectionEnds.of(REMOTE, LOCAL)
+SIX = ConnectionEnds.of(("::1", 40000), ("::1", 9100))
 PEER = Peer(1000, 4711)
 
 ports = st.integers(0, 0xFFFF)
@@ -43,11 +43,11 @@ found_peers = st.builds(Peer, numbers, numbers)
 
 
 @st.composite
-def connections(draw: Any) -> Ends:
+def connections(draw: Any) -> ConnectionEnds:
     """The ends of a connection, of either kind."""
     width = draw(st.sampled_from((4, 16)))
     host = st.binary(min_size=width, max_size=width).filter(lambda each: not each.startswith(peers.MAPPED))
-    return Ends(draw(host), draw(ports), draw(host), draw(ports))
+    return ConnectionEnds(draw(host), draw(ports), draw(host), draw(ports))
 
 
 def message(kind: int, body: bytes, sequence: int = 1) -> bytes:
@@ -55,7 +55,7 @@ def message(kind: int, body: bytes, sequence: int = 1) -> bytes:
     return struct.pack("=IHHII", 16 + len(body), kind, 0, sequence, 0) + body
 
 
-def diagnosis(ends: Ends, peer: Peer, *, state: int = 1, mapped: bool = False) -> bytes:
+def diagnosis(ends: ConnectionEnds, peer: Peer, *, state: int = 1, mapped: bool = False) -> bytes:
     """What the kernel says of a socket, with an attribute after it as newer kernels have."""
     own, other = ends.own, ends.other
     if mapped:
@@ -116,7 +116,7 @@ class Tables:
         self.net = directory / "net"
         self.net.mkdir()
 
-    def write(self, name: str, *rows: tuple[Ends, Peer]) -> None:
+    def write(self, name: str, *rows: tuple[ConnectionEnds, Peer]) -> None:
         lines = [
             f"{at:4}: {spelled(ends.own)}:{ends.own_port:04X} {spelled(ends.other)}:{ends.other_port:04X} 01"
             f" 00000000:00000000 00:00000000 00000000 {peer.uid:5} 0 {peer.inode} 1 00000000 20 4 30 10 -1\n"
@@ -145,13 +145,17 @@ class AddressTests:
         plain = str(ipaddress.IPv4Address(packed))
         hexadecimal = f"::FFFF:{packed[:2].hex()}:{packed[2:].hex()}"
         for spelling in (plain, f"::ffff:{plain}", hexadecimal):
-            assert Ends.of((spelling, port), LOCAL) == Ends(packed, port, b"\x7f\0\0\1", 9100)
+            assert ConnectionEnds.of((spelling, port), LOCAL) == ConnectionEnds(
+                packed, port, b"\x7f\0\0\1", 9100
+            )
 
     @given(st.binary(min_size=16, max_size=16).filter(lambda each: not each.startswith(peers.MAPPED)), ports)
     def test_ipv6(self, packed: bytes, port: int) -> None:
         """An address of IPv6 keeps its sixteen bytes."""
         host = str(ipaddress.IPv6Address(packed))
-        assert Ends.of((host, port), ("::1", 1)) == Ends(packed, port, bytes(15) + b"\1", 1)
+        assert ConnectionEnds.of((host, port), ("::1", 1)) == ConnectionEnds(
+            packed, port, bytes(15) + b"\1", 1
+        )
 
     @given(st.text() | st.from_regex(r"[0-9a-f:.%]+"), st.integers())
     @example("127.0.0.1\0", 1)
@@ -163,7 +167,7 @@ class AddressTests:
     def test_anything_else(self, host: str, port: int) -> None:
         """What is no end of a TCP connection is said not to be known, in no other words."""
         try:
-            ends = Ends.of((host, port), LOCAL)
+            ends = ConnectionEnds.of((host, port), LOCAL)
         except PeersUnknown:
             return
         assert len(ends.own) == 4
@@ -172,7 +176,7 @@ class AddressTests:
     def test_two_kinds(self) -> None:
         """A connection has not one end of IPv4 and one of IPv6."""
         with pytest.raises(PeersUnknown, match="no TCP connection"):
-            Ends.of(("::1", 1), LOCAL)
+            ConnectionEnds.of(("::1", 1), LOCAL)
 
 
 class QuestionTests:
@@ -189,7 +193,7 @@ class QuestionTests:
         assert struct.unpack_from("=III", asked, 60) == (1, 0xFFFFFFFF, 0xFFFFFFFF)
 
     @given(connections(), numbers)
-    def test_any_connection(self, ends: Ends, sequence: int) -> None:
+    def test_any_connection(self, ends: ConnectionEnds, sequence: int) -> None:
         """Every connection can be asked for, and no part of the question runs into another."""
         asked = question(ends, sequence)
         width = len(ends.own)
@@ -204,7 +208,7 @@ class AnswerTests:
     """What is made of one answer."""
 
     @given(connections(), found_peers)
-    def test_found(self, ends: Ends, peer: Peer) -> None:
+    def test_found(self, ends: ConnectionEnds, peer: Peer) -> None:
         """The owner is read from the answer, whatever follows it."""
         (heard,) = messages(message(20, diagnosis(ends, peer)))
         assert judged(heard, ends) == peer
@@ -219,27 +223,27 @@ class AnswerTests:
 
     def test_listener(self) -> None:
         """Somebody who listens at the port that the peer had is not the peer."""
-        listener = Ends(bytes(4), 40000, bytes(4), 0)
+        listener = ConnectionEnds(bytes(4), 40000, bytes(4), 0)
         assert judged(NetlinkMessage(20, 1, diagnosis(listener, PEER, state=10)), SOUGHT) is None
 
     @pytest.mark.parametrize(
         "other",
         [
             SIX,
-            Ends(SOUGHT.other, SOUGHT.own_port, b"\x7f\0\0\2", SOUGHT.other_port),
-            Ends(b"\x7f\0\0\2", SOUGHT.own_port, SOUGHT.other, SOUGHT.other_port),
-            Ends(SOUGHT.own, SOUGHT.other_port, SOUGHT.other, SOUGHT.own_port),
+            ConnectionEnds(SOUGHT.other, SOUGHT.own_port, b"\x7f\0\0\2", SOUGHT.other_port),
+            ConnectionEnds(b"\x7f\0\0\2", SOUGHT.own_port, SOUGHT.other, SOUGHT.other_port),
+            ConnectionEnds(SOUGHT.own, SOUGHT.other_port, SOUGHT.other, SOUGHT.own_port),
         ],
     )
-    def test_another_socket(self, other: Ends) -> None:
+    def test_another_socket(self, other: ConnectionEnds) -> None:
         """The owner of another socket is never taken for the peer."""
-        with pytest.raises(Nonsense, match="another socket"):
+        with pytest.raises(MalformedNetlink, match="another socket"):
             judged(NetlinkMessage(20, 1, diagnosis(other, PEER)), SOUGHT)
 
     def test_unknown_family(self) -> None:
         """An answer about something that is neither IPv4 nor IPv6 is none."""
         body = b"\x01" + diagnosis(SOUGHT, PEER)[1:]
-        with pytest.raises(Nonsense, match="another socket"):
+        with pytest.raises(MalformedNetlink, match="another socket"):
             judged(NetlinkMessage(20, 1, body), SOUGHT)
 
     def test_absent(self) -> None:
@@ -256,21 +260,21 @@ class AnswerTests:
     @pytest.mark.parametrize("code", [0, 1, 2**31 - 1])
     def test_no_error(self, code: int) -> None:
         """An error that is none answers nothing."""
-        with pytest.raises(Nonsense):
+        with pytest.raises(MalformedNetlink):
             judged(NetlinkMessage(2, 1, struct.pack("=i", code)), SOUGHT)
 
     @pytest.mark.parametrize("kind", [1, 3, 4, 18])
     def test_other_messages(self, kind: int) -> None:
         """Messages of other types answer nothing."""
-        with pytest.raises(Nonsense):
+        with pytest.raises(MalformedNetlink):
             judged(NetlinkMessage(kind, 1, diagnosis(SOUGHT, PEER)), SOUGHT)
 
     @pytest.mark.parametrize("size", [0, 4, 71])
     def test_cut(self, size: int) -> None:
         """An answer that ends too early answers nothing."""
-        with pytest.raises(Nonsense):
+        with pytest.raises(MalformedNetlink):
             judged(NetlinkMessage(20, 1, diagnosis(SOUGHT, PEER)[:size]), SOUGHT)
-        with pytest.raises(Nonsense):
+        with pytest.raises(MalformedNetlink):
             judged(NetlinkMessage(2, 1, bytes(min(size, 3))), SOUGHT)
 
     @pytest.mark.parametrize("length", [0, 15, 97, 0xFFFFFFFF])
@@ -278,7 +282,7 @@ class AnswerTests:
         """A length that the datagram does not have is not followed."""
         whole = message(20, diagnosis(SOUGHT, PEER))
         assert len(whole) == 96
-        with pytest.raises(Nonsense):
+        with pytest.raises(MalformedNetlink):
             list(messages(struct.pack("=I", length) + whole[4:]))
 
     def test_padding(self) -> None:
@@ -291,7 +295,7 @@ class AnswerTests:
         """Garbage is either some messages or no answer, and never ends in another way."""
         try:
             assert len(list(messages(datagram))) <= len(datagram) // 16
-        except Nonsense:
+        except MalformedNetlink:
             pass
 
     @given(st.data())
@@ -431,7 +435,7 @@ class TableTests:
     """The kernel's tables."""
 
     @given(connections(), found_peers, st.lists(st.tuples(connections(), found_peers), max_size=5))
-    def test_found(self, ends: Ends, peer: Peer, others: list[tuple[Ends, Peer]]) -> None:
+    def test_found(self, ends: ConnectionEnds, peer: Peer, others: list[tuple[ConnectionEnds, Peer]]) -> None:
         """A connection is found among others, whichever kind it is."""
         rows = [row for row in others if row[0] != ends]
         with tempfile.TemporaryDirectory() as directory:
@@ -442,7 +446,7 @@ class TableTests:
 
     def test_mapped(self, tables: Tables) -> None:
         """A socket of IPv6 that speaks IPv4 stands in the table of IPv6."""
-        mapped = Ends(peers.MAPPED + SOUGHT.own, 40000, peers.MAPPED + SOUGHT.other, 9100)
+        mapped = ConnectionEnds(peers.MAPPED + SOUGHT.own, 40000, peers.MAPPED + SOUGHT.other, 9100)
         tables.write("tcp", (SIX, Peer(1, 1)))
         tables.write("tcp6", (mapped, PEER))
         assert listed(SOUGHT, tables.proc) == PEER
