@@ -192,6 +192,8 @@ class Request:
     :ivar sink: who gets the answer; replaceable.
     :ivar method: the JSON-RPC method.
     :ivar id: the client's own request id, as the bytes it was sent in.
+    :ivar holder: the part that has it now; its ``withdraw(request, reason)`` takes it back, and is false where it has
+        been answered.  None before any has it.
     :ivar number: our id on the child's wire; 0 while it has not been sent.
     :ivar progress: the parameters of the latest progress it was told of, or None.
     :ivar lonely: for how many ticks no client has waited for its answer.
@@ -218,6 +220,7 @@ class Request:
     sink: Any = field(repr=False)
     method: str = field(init=False, default=Factory(lambda self: self.message.method, takes_self=True))
     id: bytes = field(init=False, default=Factory(lambda self: self.message.id, takes_self=True))
+    holder: Any = field(default=None, repr=False)
     number: int = 0
     progress: Envelope | None = field(default=None, repr=False)
     age: int = 0
@@ -237,6 +240,10 @@ class Request:
         """Be made in another's place: for the same client and principal, within the same trace."""
         self.trace, self.principal, self.caller = other.trace, other.principal, other.caller
         self.sends_user = other.sends_user
+
+    def withdraw(self, reason: str) -> bool:
+        """Take it back from the part that has it; false where none does, or where it has been answered."""
+        return self.holder is not None and bool(self.holder.withdraw(self, reason))
 
     def fail(self, why: GatewayError) -> None:
         """End it: its server gives no answer."""

@@ -286,7 +286,7 @@ class ShimConnection:
     def _hear(self, message: Message) -> None:
         call = self._cancelled(message) if message.method == CANCELLED else None
         if call is not None and call.caller is not None:  # of the modern era
-            self._cancel_modern(call)
+            self._cancel_modern(call, "cancelled by the client")
             return
         if modern.is_modern(message, None):
             return  # no notification of that era means anything else
@@ -305,9 +305,9 @@ class ShimConnection:
         identifier = jsonrpc.identifier((message.params or {}).get("requestId"))
         return self._requests.find(identifier) if identifier is not None else None
 
-    def _cancel_modern(self, call: Request) -> None:
+    def _cancel_modern(self, call: Request, why: str) -> None:
         self._requests.remove(call)
-        self._door.stateless().cancel(call)
+        call.withdraw(why)
 
     def answered(self, call: Request, reply: Envelope) -> None:
         """Give the answer to the client, under its own id."""
@@ -450,11 +450,10 @@ class ShimConnection:
         if self._exchange.hung_up:
             self._leave("its client has left")
         for call in self._requests:
-            slot = call.session.slot if call.session is not None else None
             if call.caller is not None:
-                self._cancel_modern(call)
-            elif slot is not None and self.session is None:
-                slot.cancel(call, "its client has left")
+                self._cancel_modern(call, "its client has left")
+            elif self.session is None:
+                call.withdraw("its client has left")
 
     def _over(self) -> None:
         self._exchange.on_gone = None

@@ -103,7 +103,7 @@ class Calls:
                 its: Session | None = call.session
                 is_its = its is not None and session in (its, its.outer)
                 if is_its and jsonrpc.same_identifier(call.id, identifier):
-                    if holder.cancel(call, _reason(message)):
+                    if call.withdraw(_reason(message)):
                         call.sink.failed(call, Cancelled("Request cancelled"))
                     return
 
@@ -111,12 +111,8 @@ class Calls:
         """Take back all calls of a session that ends."""
         for holder in self._holders_of(session):
             for call in holder.calls():
-                if call.session is session and holder.cancel(call, "the session has ended"):
+                if call.session is session and call.withdraw("the session has ended"):
                     call.sink.failed(call, why)
-
-    def take_back(self, call: Request, reason: str) -> bool:
-        """Take a call back, wherever it is; false when it has been answered."""
-        return any(holder.cancel(call, reason) for holder in self.holders())
 
     def tick(self) -> None:
         """A second has passed: now and then take back the calls that no client has come back for."""
@@ -125,7 +121,7 @@ class Calls:
         for holder in self.holders():
             for call in holder.calls():
                 call.lonely = call.lonely + LONELY_STEP_TICKS if call.sink.is_gone else 0
-                if call.lonely > LONELY_TICKS and holder.cancel(call, "its client has gone"):
+                if call.lonely > LONELY_TICKS and call.withdraw("its client has gone"):
                     call.sink.failed(call, ClientGone("the client has gone"))
 
     def cut_off(self, calls: Iterable[Request] | None = None) -> None:
@@ -138,7 +134,7 @@ class Calls:
         for call in list(found):
             if self.views is not None and self.views.hurry(call):
                 continue
-            if self.take_back(call, "the gateway is stopping"):
+            if call.withdraw("the gateway is stopping"):
                 call.sink.failed(call, ShuttingDown(CUT_OFF.format(name=_called(call))))
 
 

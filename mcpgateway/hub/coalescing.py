@@ -129,13 +129,9 @@ class _Flight:
 
 
 class SingleFlight:
-    """All flights; to whoever takes calls back it is one more holder of calls, to be asked before the others.
+    """All flights; the holder of the callers' calls, while the flights' own are with the slots."""
 
-    :param withdraw: takes a call back from the server; false when it has been answered.
-    """
-
-    def __init__(self, withdraw: Callable[[Request, str], bool]) -> None:
-        self._withdraw = withdraw
+    def __init__(self) -> None:
         self._flights: dict[_Key, _Flight] = {}
         self._by_call: dict[Request, _Flight] = {}
 
@@ -155,6 +151,7 @@ class SingleFlight:
                 return False
             flight.passengers.append(passenger)
             self._by_call[call] = flight
+            call.holder = self
             return True
         self._take_off(key, [passenger])
         return True
@@ -162,10 +159,13 @@ class SingleFlight:
     def _take_off(self, key: _Key, passengers: list[_Passenger]) -> None:
         first = passengers[0]
         own = Request(first.call.session, first.call.message, first.call.token, None, level=first.call.level)
+        own.id = b""  # no client knows it, so none can cancel it
         own.follow(first.call)
         flight = own.sink = _Flight(self, key, passengers, own)
         self._flights[key] = flight
-        self._by_call.update({each.call: flight for each in passengers})
+        for each in passengers:
+            self._by_call[each.call] = flight
+            each.call.holder = self
         try:
             first.submit(own)
         except GatewayError:
@@ -192,7 +192,7 @@ class SingleFlight:
         """The callers' calls that are under way here; the flights' own are with the slots."""
         return list(self._by_call)
 
-    def cancel(self, call: Request, reason: str) -> bool:
+    def withdraw(self, call: Request, reason: str) -> bool:
         """Take a caller's call back; the others fly on. False when it is not, or no longer, under way."""
         flight = self._by_call.pop(call, None)
         if flight is None:
@@ -202,7 +202,7 @@ class SingleFlight:
             flight.call.session = flight.passengers[0].call.session
         else:
             self.over(flight)
-            self._withdraw(flight.call, reason)
+            flight.call.withdraw(reason)
         return True
 
 

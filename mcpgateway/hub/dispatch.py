@@ -387,7 +387,8 @@ class Switchboard(Lifecycle):
         uri = peek.text(call.message.params, "uri", jsonrpc.URI_LIMIT)
         if uri is None:
             raise InvalidParams('Invalid params: "uri" must be a string')
-        self.pool.slot_for(call.session).subscriptions.submit(call, uri)
+        call.holder = slot = self.pool.slot_for(call.session)
+        slot.subscriptions.submit(call, uri)
 
     def _learn(self, call: Request) -> None:
         slot = self.pool.slot_for(call.session)

@@ -364,6 +364,7 @@ class Stateless:
         owned = frozenset(task for task in wanted.tasks if slot.tasks.is_of(call.session, task))
         listener = ClientListener(call, Filter(wanted.lists, wanted.uris, owned), self._forget)
         self._listeners[call] = (slot, listener)
+        call.holder = self
         try:
             slot.listening.add(listener)
         except GatewayError:
@@ -381,15 +382,9 @@ class Stateless:
 
     # The end
 
-    def cancel(self, call: Request) -> None:
-        """Take a request back: its client does not wait for the answer any more."""
-        if self._views is not None and self._views.cancel(call):
-            return
-        if self._forget(call) or self.to_legacy.cancel(call) or call.session is None:
-            return
-        slot = call.session.slot
-        if slot is not None:
-            slot.cancel(call, "the client has disconnected")
+    def withdraw(self, call: Request, reason: str) -> bool:
+        """Take back a request that listens to a child; false when it does not."""
+        return self._forget(call)
 
     def changed(self, slot: Slot, method: str, what: str | None) -> None:
         """What was kept of a server is not true any more."""

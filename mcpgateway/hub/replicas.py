@@ -104,10 +104,6 @@ class Replicas:
         running = [each for each in self._others.values() if each.conversation is not None]
         min((self.home, *running), key=_load).submit(call)
 
-    def cancel(self, call: Request, reason: str) -> bool:
-        """Take a call back from whichever child has it."""
-        return any(each.cancel(call, reason) for each in self._others.values())
-
     def tune(self) -> None:
         """What the sessions want to hear of the log may have changed."""
         for each in self._others.values():

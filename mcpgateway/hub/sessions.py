@@ -64,7 +64,7 @@ class UsedSlot(Protocol):
     def greet(self) -> Deferred[Envelope]:
         """Fires with the first words of its child, which is started."""
 
-    def cancel(self, call: Request, reason: str) -> bool:
+    def withdraw(self, call: Request, reason: str) -> bool:
         """Take a call back; false when it has been answered."""
 
 

@@ -161,6 +161,7 @@ class Slot(Upstream):
 
     def submit(self, call: Request) -> None:
         """Send a request, now if the child is warm; its sink hears what becomes of it."""
+        call.holder = self
         take = self._takers.get(call.method)
         if take is None or not take(call):
             self.enter(call)
@@ -269,13 +270,11 @@ class Slot(Upstream):
         session: Session | None = self._current.only_session() if self._current is not None else None
         return session if session is not None and self.tasks.are_only_of(session) else None
 
-    def cancel(self, call: Request, reason: str) -> bool:
-        """Take a call back, wherever it is; false when it has been answered."""
+    def withdraw(self, call: Request, reason: str) -> bool:
+        """Take a call back; false when it has been answered, or is with another."""
         if self.subscriptions.withdraw(call):
             return True
         is_found = self._take_back(call, reason)
-        if not is_found and self.replicas is not None and not self.is_replica:
-            return self.replicas.cancel(call, reason)
         if is_found:
             self.subscriptions.cancelled(call)
             if self.limiter is not None:
@@ -291,7 +290,7 @@ class Slot(Upstream):
             return True
         if self._current is not None and self._current.cancel(call, reason):
             return True
-        return self.retired is not None and self.retired.cancel(call, reason)
+        return self.retired is not None and self.retired.withdraw(call, reason)
 
     def calls(self) -> list[Request]:
         """The calls under way or waiting, our own left out; those that wait for another's answer come first.

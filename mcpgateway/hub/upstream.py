@@ -203,8 +203,8 @@ class Upstream(ABC):
         """The calls under way or waiting, our own left out; those that wait for another's answer come first."""
 
     @abstractmethod
-    def cancel(self, call: Request, reason: str) -> bool:
-        """Take a call back, wherever it is; false when it has been answered."""
+    def withdraw(self, call: Request, reason: str) -> bool:
+        """Take a call back; false when it has been answered, or is with another."""
 
     @abstractmethod
     def ask(self, method: str, params: dict[str, Any]) -> Deferred[Envelope]:

@@ -43,7 +43,7 @@ class Holder(Protocol):
     def calls(self) -> list[Request]:
         """The calls that are here."""
 
-    def cancel(self, call: Request, reason: str) -> bool:
+    def withdraw(self, call: Request, reason: str) -> bool:
         """Take one of them back; false when it is not among them."""
 
 
@@ -146,9 +146,6 @@ class ModernViews(Protocol):
 
     def warmed(self, slot: Slot) -> None:
         """Listen to the lists of a slot's child, which has just introduced itself."""
-
-    def cancel(self, call: Request) -> bool:
-        """Take a request back; false when it is not here."""
 
     def close(self) -> None:
         """End all that is open, in order."""

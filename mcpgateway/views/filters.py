@@ -52,7 +52,6 @@ class Limited(Between):
     """Ends a call that takes too long, whatever progress it makes."""
 
     clock: IReactorTime
-    cancel: Callable[[Request, str], bool]
     _late: IDelayedCall | None = None
 
     def begin(self, call: Request, limit_s: float) -> None:
@@ -61,7 +60,7 @@ class Limited(Between):
 
     def _expired(self, call: Request, limit_s: float) -> None:
         self._late = None
-        if self.cancel(call, TIMED_OUT):
+        if call.withdraw(TIMED_OUT):
             call.sink.failed(
                 call, BackendTimeout(f"{call.session.server.name} did not answer within {limit_s:g} s")
             )

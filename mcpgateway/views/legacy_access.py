@@ -102,7 +102,7 @@ class LegacyAccess:
             return  # it was taken back meanwhile
         call.meter = None  # it counts for that server
         if limit_s:
-            call.sink = limited = Limited(call.sink, self._registry.clock, self._registry.take_back)
+            call.sink = limited = Limited(call.sink, self._registry.clock)
             limited.begin(call, limit_s)
         if self.is_elsewhere and not self.session.id:
             call.session = self._anonymous(server)
@@ -136,7 +136,7 @@ class LegacyAccess:
 
     def cancel(self, call: Request, why: str) -> None:
         """Take a call back that was redirected or begun."""
-        if self._registry.take_back(call, why):
+        if call.withdraw(why):
             call.sink.failed(call, Cancelled(why))
 
     def list(self, server: str, kind: ListKind, *, is_look: bool = True) -> Deferred[tuple[Item, ...]]:

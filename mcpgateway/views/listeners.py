@@ -48,9 +48,6 @@ class ListenDispatch(Protocol):
     def submit(self, call: Request) -> None:
         """Bring a request to its server."""
 
-    def cancel(self, call: Request) -> None:
-        """Take it back."""
-
 
 @frozen
 class ListenWish:
@@ -111,7 +108,7 @@ class ViewSubscription:
         late, self.open = self.open, set()
         for call in late:
             self.parts.pop(call).is_gone = True
-            self.owner.stateless.cancel(call)
+            call.withdraw("its server has not acknowledged it in time")
         self.look()
 
     def rest(self) -> None:
@@ -229,9 +226,10 @@ class ViewEars:
         """
         if len(self._ears) >= LISTENERS_LIMIT:
             raise Overloaded(f"{LISTENERS_LIMIT} requests listen to views already")
-        listener = ClientListener(call, wanted, self.cancel)
+        listener = ClientListener(call, wanted, self.end)
         own, is_nowhere = view().own, not call.caller.server.workspace
         ear = self._ears[call] = ViewSubscription(self, listener, view, Filter(wanted.lists), own, is_nowhere)
+        call.holder = self
         for wish in wishes:
             inner = Request(None, _listen_to(call.message, wish.filter), None, None)
             inner.caller = evolve(call.caller, server=wish.server, headers=None)
@@ -253,8 +251,12 @@ class ViewEars:
         """Whether its client listens still."""
         return self._ears.get(ear.listener.call) is ear
 
-    def cancel(self, call: Request) -> bool:
-        """Somebody listens no more; false when it was nobody of these."""
+    def withdraw(self, call: Request, reason: str) -> bool:
+        """A client has hung up; false when it does not listen here."""
+        return self.end(call)
+
+    def end(self, call: Request) -> bool:
+        """Forget a client that listens no more; false when it does not listen here."""
         ear = self._ears.pop(call, None)
         if ear is None:
             return False
@@ -262,7 +264,7 @@ class ViewEars:
         parts, ear.parts = ear.parts, {}
         for each, part in parts.items():
             part.is_gone = True
-            self.stateless.cancel(each)
+            each.withdraw("its client has stopped listening")
         return True
 
     # What changes

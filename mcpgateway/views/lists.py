@@ -349,7 +349,7 @@ class Lister:
         call = Request(asked, jsonrpc.own_request(method, params, b""), None, None)
 
         def give_up(_: Deferred[Envelope]) -> None:
-            registry.take_back(call, "it takes too long")
+            call.withdraw("it takes too long")
 
         done: Deferred[Envelope] = Deferred(give_up)
         call.sink = OwnQuestion(done)

@@ -180,11 +180,6 @@ class ViewDoor(ModernRegistry):
 
     # The end
 
-    def cancel(self, call: Request) -> bool:
-        """A client has hung up; false when its request is none of these."""
-        why = "the client has disconnected"
-        return self._ears.cancel(call) or self.errands.cancel(call) or self.leave(call, why)
-
     def close(self) -> None:
         """End whatever stands open, in order."""
         self._ears.close()

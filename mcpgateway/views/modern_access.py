@@ -180,7 +180,7 @@ class ModernAccess:
         """Take a call back that was redirected or begun; its sink hears that it is cancelled."""
         if call.sink.is_gone:
             return
-        self.door.stateless.cancel(call)
+        call.withdraw(why)
         call.sink.failed(call, Cancelled(why))
 
     def list(self, server: str, kind: ListKind, *, is_look: bool = True) -> Deferred[tuple[Item, ...]]:

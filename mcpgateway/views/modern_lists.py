@@ -110,7 +110,6 @@ class Lists:
     """Asks servers for their lists on behalf of views.
 
     :param submit: brings a request to its server (`mcpgateway.hub.modern_dispatch.Stateless.submit`).
-    :param cancel: takes it back.
     :param is_running: whether a child of a server runs, in either era.
     :ivar pause: what a server has failed at, as long as it is not started for those who only look at it.
     :ivar current: the definition in force of a server; `GatewayError` where there is none any more.
@@ -125,7 +124,6 @@ class Lists:
         self,
         librarian: Librarian,
         submit: Submit,
-        cancel: Callable[[Request], None],
         is_running: Callable[[ServerSpec], bool],
         hello: Callable[[ServerSpec], Envelope | None],
         clients: Clients,
@@ -134,7 +132,6 @@ class Lists:
         self.learning: tuple[str, ListKind] | None = None
         self._librarian = librarian
         self._submit = submit
-        self._cancel = cancel
         self._is_running = is_running
         self._hello = hello
         self._clients = clients
@@ -359,7 +356,7 @@ class Lists:
         try:
             reply = await done
         except defer.CancelledError:
-            self._cancel(call)
+            call.withdraw("it takes too long")
             raise
         if "result" in reply:
             return reply["result"]

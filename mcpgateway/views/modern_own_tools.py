@@ -25,7 +25,7 @@ from mcpgateway.errors import (
     QuestionRefused,
 )
 from mcpgateway.hub.parking import PARKED_TICKS, Parking, StateKey
-from mcpgateway.interfaces import Request
+from mcpgateway.interfaces import TIMED_OUT, Request
 from mcpgateway.policy.client_requests import refusal
 from mcpgateway.protocol import jsonrpc, peek, translate
 from mcpgateway.protocol.jsonrpc import Envelope
@@ -108,7 +108,6 @@ class OwnToolCalls:
 
     :param states: makes and reads request states.
     :param seconds: the wall clock, for them.
-    :param take_back: takes back a call that has become that of a server's tool.
     """
 
     def __init__(
@@ -116,10 +115,8 @@ class OwnToolCalls:
         states: RequestStates,
         seconds: Callable[[], float],
         clock: IReactorTime,
-        take_back: Callable[[Request], object],
     ) -> None:
         self._clock = clock
-        self._take_back = take_back
         self._is_open = True
         self._under_way: dict[Request, OwnToolCall] = {}
         self._parked: Parking[OwnToolCall] = Parking(states, seconds)
@@ -134,7 +131,7 @@ class OwnToolCalls:
         call.follow(client)
         call.level = client.level
         errand = self._under_way[client] = OwnToolCall(self, client, call, key)
-        call.sink = errand
+        call.sink, client.holder = errand, self
         return errand
 
     def resume(self, client: Request, principal: str, view: str) -> bool:
@@ -153,6 +150,7 @@ class OwnToolCalls:
         errand.rest()
         errand.client, errand.call.token, errand.call.level = client, client.token, client.level
         self._under_way[client] = errand
+        client.holder = self
         if answer is None:
             self._park(errand)
         else:
@@ -169,7 +167,7 @@ class OwnToolCalls:
         """The requests of clients that wait for tools of the gateway's own."""
         return list(self._under_way)
 
-    def cancel(self, client: Request, reason: str = "") -> bool:
+    def withdraw(self, client: Request, reason: str) -> bool:
         """A client takes its request back; false when it is not for a tool of the gateway's own."""
         errand = self._under_way.pop(client, None)
         if errand is None:
@@ -177,7 +175,7 @@ class OwnToolCalls:
         errand.client = None
         errand.rest()
         if errand.is_elsewhere:
-            self._take_back(errand.call)
+            errand.call.withdraw(reason)
         if errand.call.meter is not None:
             errand.call.meter.taken_back(errand.call, reason)
         return True
@@ -195,7 +193,7 @@ class OwnToolCalls:
 
     def _late(self, errand: OwnToolCall, limit_s: float) -> None:
         errand.timer = None
-        self._take_back(errand.call)
+        errand.call.withdraw(TIMED_OUT)
         errand.call.sink.failed(errand.call, BackendTimeout(f"the tool did not answer within {limit_s:g} s"))
 
     # What is asked

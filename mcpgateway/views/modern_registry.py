@@ -141,7 +141,6 @@ class ModernRegistry:
     :ivar kept: the originals of what was cut; None where none are kept.
     :ivar may_fly: whether calls of a tool that are the same may be made together.
     :ivar flies: whether a call is made together with others that are the same.
-    :ivar leave: takes one of those back.
     :ivar methods: what serves each method; filled by whoever puts the parts together.
     :ivar clients: knows what servers are told of clients.
     """
@@ -156,15 +155,13 @@ class ModernRegistry:
         self.kept: KeptResults | None = None
         self.may_fly: Callable[[Item], bool] = lambda _: False
         self.flies: Flies = alone
-        self.leave: Callable[[Request, str], bool] = nowhere
-        self.errands = OwnToolCalls(around.states, around.seconds, around.clock, stateless.cancel)
+        self.errands = OwnToolCalls(around.states, around.seconds, around.clock)
         self._snapshots = around.snapshots
         self._pool = around.pool
         self.clients = Clients(stateless.road, stateless.to_legacy.told)
         self.lists = Lists(
             around.board.librarian,
             stateless.submit,
-            stateless.cancel,
             self._is_running,
             self._hello,
             self.clients,
@@ -183,7 +180,6 @@ class ModernRegistry:
         self.called, self.listed, self.own = outcomes.called, outcomes.listed, outcomes.own
         if outcomes.flights is not None:
             self.may_fly, self.flies = outcomes.may_fly, outcomes.flies
-        self.leave = outcomes.leave
 
     def submit(self, call: Request) -> None:
         """Answer a request to a view, or bring it on its way.
@@ -264,11 +260,6 @@ class ModernRegistry:
 
 def alone(call: Request, item: Item, submit: Submit) -> bool:
     """Each call is made by itself."""
-    return False
-
-
-def nowhere(call: Request, reason: str) -> bool:
-    """None is made together with others."""
     return False
 
 

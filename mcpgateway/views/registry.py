@@ -417,14 +417,11 @@ class ViewRegistry:
     def hold(self, call: Request, on_cancel: Callable[[str], None] | None = None) -> None:
         """A call waits here."""
         self._held[call] = on_cancel
+        call.holder = self
 
     def release(self, call: Request) -> bool:
         """A call goes on; false when it was taken back."""
         return self._held.pop(call, gone) is not gone
-
-    def take_back(self, call: Request, reason: str) -> bool:
-        """Take a call back, wherever it is; false when it has been answered."""
-        return self.switchboard.calls.take_back(call, reason)
 
 
 def gone(reason: str) -> None:

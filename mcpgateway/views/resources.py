@@ -118,7 +118,7 @@ class Resources:
         probe = Request(
             call.session, jsonrpc.own_request(READ, {"uri": jsonrpc.raw(uri)}, b""), None, OwnQuestion(done)
         )
-        registry.hold(call, lambda why: _let_go(registry, probe, why))
+        registry.hold(call, lambda why: _let_go(probe, why))
 
         def go_on(_: object) -> None:
             if registry.release(call):
@@ -248,5 +248,5 @@ def _agree(call: Request) -> None:
     call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
 
 
-def _let_go(registry: ViewRegistry, probe: Request, why: str) -> None:
-    registry.take_back(probe, why)
+def _let_go(probe: Request, why: str) -> None:
+    probe.withdraw(why)

@@ -93,11 +93,6 @@ class Outcomes:
             chosen = self.shielding.level(spec, tool, level)
             self.shielding.over(call, item, chosen, principal, is_own=item is None)
 
-    def leave(self, call: Request, reason: str) -> bool:
-        """Take a call back that flies with others, or whose answer is being shortened; false when it is neither."""
-        found = (self.flights, self.shielding)
-        return any(each.cancel(call, reason) for each in found if each is not None)
-
     def flies(self, call: Request, item: Item | None, submit: Callable[[Request], None]) -> bool:
         """Whether a call flies together with its like; false where it has to be submitted by itself.
 

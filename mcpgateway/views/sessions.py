@@ -186,13 +186,12 @@ class ViewSessions(ViewRegistry):
         found = (self.errands, self.outcomes.flights, self.outcomes.shielding)
         return [each for each in found if each is not None]
 
-    def cancel(self, call: Request, reason: str) -> bool:
-        """Take one of them back; false when it is not among them."""
+    def withdraw(self, call: Request, reason: str) -> bool:
+        """Take back a call that waits here; false when it does not."""
         on_cancel = self._held.pop(call, gone)
         if on_cancel is not None:
             on_cancel(reason)
-        was_elsewhere = [each.cancel(call, reason) for each in self._others()]
-        return on_cancel is not gone or any(was_elsewhere)
+        return on_cancel is not gone
 
     def hurry(self, call: Request) -> bool:
         """There is no more time: answer a call at once, if its answer is here; false where it is not."""

@@ -84,13 +84,10 @@ def _outcomes(hub: HubParts, parts: Parts) -> Outcomes:
     hub.usage = keepers.usage() if keepers.usage is not None else None
     hub.vault = keepers.vault(limits) if keepers.vault is not None else None
 
-    def withdraw(call: Request, reason: str) -> bool:
-        return any(slot.cancel(call, reason) for slot in parts.switchboard.pool)
-
     shielding = Shielding(hub.vault, limits, parts.mask) if hub.vault is not None else None
     if shielding is not None and hub.usage is not None:
         shielding.saved = _saved_in(hub.usage)
-    return Outcomes(hub.usage, shielding, SingleFlight(withdraw), hub.meters.of(OURS.name))
+    return Outcomes(hub.usage, shielding, SingleFlight(), hub.meters.of(OURS.name))
 
 
 def _saved_in(usage: Usage) -> Callable[[str, int, int], None]:

@@ -34,10 +34,7 @@ class Skies:
     def __init__(self, server: str = "shared") -> None:
         self.gateway = MemoryGateway()
         self.server = server
-        self.flights = SingleFlight(self.withdraw)
-
-    def withdraw(self, call: Request, reason: str) -> bool:
-        return any(slot.cancel(call, reason) for slot in self.gateway.switchboard.pool)
+        self.flights = SingleFlight()
 
     def session(self) -> Any:
         client = self.gateway.session(self.server)
@@ -120,8 +117,8 @@ class LeavingTests:
     def test_a_follower(self, skies: Skies) -> None:
         """A follower takes nobody with it."""
         one, two = (skies.call(skies.session(), each) for each in range(2))
-        assert skies.flights.cancel(two[0], "enough")
-        assert not skies.flights.cancel(two[0], "enough")
+        assert two[0].withdraw("enough")
+        assert not two[0].withdraw("enough")
         skies.gateway.child.answer(skies.asked()[0], {"x": 1})
         assert one[1].replies
         assert not two[1].replies
@@ -129,7 +126,7 @@ class LeavingTests:
     def test_the_first(self, skies: Skies) -> None:
         """When the first leaves, the server works on for the next, whose session it is then."""
         one, two = (skies.call(skies.session(), each) for each in range(2))
-        assert skies.flights.cancel(one[0], "enough")
+        assert one[0].withdraw("enough")
         assert not skies.gateway.child.asked("notifications/cancelled")
         (own,) = (call for slot in skies.gateway.switchboard.pool for call in slot.calls())
         assert own.session is two[0].session
@@ -140,8 +137,8 @@ class LeavingTests:
     def test_the_last(self, skies: Skies) -> None:
         """When nobody is left, the server is told."""
         one, two = (skies.call(skies.session(), each) for each in range(2))
-        skies.flights.cancel(one[0], "enough")
-        skies.flights.cancel(two[0], "enough")
+        one[0].withdraw("enough")
+        two[0].withdraw("enough")
         assert skies.gateway.child.asked("notifications/cancelled")[0]["params"]["reason"] == "enough"
         assert skies.flights.calls() == []
 

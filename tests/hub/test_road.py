@@ -185,6 +185,19 @@ class RoutingTests:
             assert second.ask({**note, "params": {"requestId": unknown}}).status == 202
         assert len(gateway.child.asked("notifications/cancelled")) == 1
 
+    def test_who_has_it(self, gateway: MemoryGateway) -> None:
+        """A request names the part that has it, which alone is asked to take it back; once it has, there is none."""
+        gateway.session("own").call(7)
+        gateway.session().call(7)
+        (slot,) = (each for each in gateway.switchboard.pool if each.server.name == "shared")
+        (request,) = slot.calls()
+        assert request.holder is slot
+        assert request.withdraw("not needed")
+        assert not request.withdraw("not needed")
+        (cancelled,) = gateway.child.asked("notifications/cancelled")
+        assert cancelled["params"]["reason"] == "not needed"
+        assert len(gateway.switchboard.calls) == 1
+
     def test_log_messages(self, gateway: MemoryGateway) -> None:
         """A log message goes to whoever has a call under way and wants to hear it; nobody else is disturbed."""
         one, two, three = (gateway.session() for _ in range(3))

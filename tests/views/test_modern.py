@@ -225,7 +225,6 @@ class ListTests:
         lists = Lists(
             Librarian(),
             lambda *_: clock.advance(3),
-            lambda _: None,
             lambda _: False,
             lambda _: None,
             Clients(lambda _: EraPath.NATIVE, lambda *_: ""),

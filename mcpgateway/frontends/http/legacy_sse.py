@@ -188,9 +188,7 @@ class SseClient:
         self.leave(why)
         for call in self.requests:  # those without a session
             self.requests.remove(call)
-            slot = call.session.slot if call.session is not None else None
-            if slot is not None:
-                slot.cancel(call, why)
+            call.withdraw(why)
 
 
 class LegacySse:

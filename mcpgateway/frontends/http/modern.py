@@ -60,7 +60,7 @@ class ModernPost(PostStream):
         super().gone()
         call, self._call = self._call, None
         if call is not None:
-            self._stateless.cancel(call)
+            call.withdraw("the client has disconnected")
 
 
 class ModernDoor:

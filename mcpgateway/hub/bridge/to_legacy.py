@@ -219,15 +219,19 @@ class ToLegacy:
         if group is None:
             if around is not None:
                 around.lanes[0].set_level(client.level)
-            self._crossings[client] = crossing
+            self._hold(client, crossing)
             self._send(crossing)
             return
         if len(group.queue) >= QUEUE_LIMIT:
             raise Overloaded(f"{QUEUE_LIMIT} calls wait for {group.server.name} already")
         crossing.group = group
-        self._crossings[client] = crossing
+        self._hold(client, crossing)
         group.queue.append(crossing)
         self._advance(group)
+
+    def _hold(self, client: Request, crossing: BridgedRequest) -> None:
+        self._crossings[client] = crossing
+        client.holder = self
 
     def _advance(self, group: ChildGroup) -> None:
         # A call that fails at once, because its server cannot be started, lets the next go from here, not from its own
@@ -410,7 +414,7 @@ class ToLegacy:
         crossing.client = client
         crossing.call.token = client.token if crossing.call.token is not None else None
         crossing.call.level = client.level
-        self._crossings[client] = crossing
+        self._hold(client, crossing)
         if crossing.lane is not None:
             crossing.lane.set_level(client.level)
         self._pass_on(crossing, answers)
@@ -449,14 +453,12 @@ class ToLegacy:
 
     # The end
 
-    def cancel(self, client: Request) -> bool:
-        """Take a client's request back; false when it did not come this way."""
-        if self._ears.cancel(client):
-            return True
+    def withdraw(self, client: Request, reason: str) -> bool:
+        """Take a client's request back; false when it has been answered."""
         crossing = self._crossings.pop(client, None)
         if crossing is None:
             return False
-        self._drop(crossing, "the client has disconnected")
+        self._drop(crossing, reason)
         return True
 
     def _drop(self, crossing: BridgedRequest, why: str) -> None:
@@ -466,7 +468,7 @@ class ToLegacy:
             group.queue.remove(crossing)
             return
         is_sent = bool(crossing.call.number)
-        was_under_way = crossing.slot is not None and crossing.slot.cancel(crossing.call, why)
+        was_under_way = crossing.call.withdraw(why)
         task_tools.take_back(crossing.call)
         self._let_questions_go(crossing)
         self._leave(crossing, is_done=not (is_sent and was_under_way))

@@ -173,7 +173,7 @@ class ToModern:
         """How many these are."""
         return len(self._waiting)
 
-    def cancel(self, call: Request, reason: str) -> bool:
+    def withdraw(self, call: Request, reason: str) -> bool:
         """Take one of them back; false when it is not among them."""
         holder = self._waiting.pop(call, None)
         if holder is not None:
@@ -187,7 +187,7 @@ class ToModern:
         """A second has passed: give up those that have waited for too long."""
         for call, holder in list(self._waiting.items()):
             call.age += 1
-            if call.age > holder.patience and self.cancel(call, "timed out"):
+            if call.age > holder.patience and self.withdraw(call, "timed out"):
                 call.sink.failed(call, BackendTimeout(holder.late))
         for guest in list(self._guests.values()):
             guest.hearing.tick()
@@ -195,7 +195,7 @@ class ToModern:
     def close(self) -> None:
         """Answer those that wait: the gateway is stopping."""
         for call in self.calls():
-            if self.cancel(call, "the gateway is stopping"):
+            if self.withdraw(call, "the gateway is stopping"):
                 call.sink.failed(call, ShuttingDown("the gateway is stopping"))
 
     # What is answered here
@@ -217,6 +217,7 @@ class ToModern:
             _agree(call)
             return
         self._waiting[call] = hearing
+        call.holder = self
         call.age = 0
         hearing.bring()
 
@@ -300,6 +301,7 @@ class ToModern:
             crossing.sink.failed(call, why)
             return
         self._waiting[call] = crossing
+        call.holder = self
         call.age = 0
         crossing.answers = {}
         if questions:
@@ -331,7 +333,7 @@ class ToModern:
             try:
                 self._questions.ask(crossing.slot, crossing, call.session, crossing.open[key], question, call)
             except GatewayError as why:
-                self.cancel(call, "another question could not be asked")
+                self.withdraw(call, "another question could not be asked")
                 crossing.sink.failed(call, why)
                 return
 
@@ -342,7 +344,7 @@ class ToModern:
         if method is None or self._waiting.get(crossing.call) is not crossing:
             return
         if "error" in answer and method != "elicitation/create":
-            self.cancel(crossing.call, "another question was answered with an error")
+            self.withdraw(crossing.call, "another question was answered with an error")
             reply = {"jsonrpc": jsonrpc.VERSION, "id": jsonrpc.NULL, "error": answer["error"]}
             crossing.sink.answered(crossing.call, reply)
             return

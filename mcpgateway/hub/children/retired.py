@@ -70,7 +70,7 @@ class Retired:
         """The calls that they still have."""
         return (call for each in self for call in each.conversation.calls())
 
-    def cancel(self, call: Request, reason: str) -> bool:
+    def withdraw(self, call: Request, reason: str) -> bool:
         """Take a call back from whichever has it."""
         return any(each.conversation.cancel(call, reason) for each in self)
 

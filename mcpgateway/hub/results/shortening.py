@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from attrs import define, evolve
 from msgspec import Raw
@@ -46,6 +47,7 @@ class _Shield(Between):
     principal: str
     is_direct: bool
     is_own: bool
+    former: Any = None  # the holder of its call, which has it still where that is a tool of the gateway's own
 
     def answered(self, call: Request, reply: Envelope) -> None:
         """The server's own response, which the caller gets a short form of if it is too much."""
@@ -150,6 +152,7 @@ class Shielding:
     def hold(self, call: Request, shield: _Shield, reply: Envelope) -> None:
         """An answer is here."""
         self._held[call] = (shield, reply)
+        shield.former, call.holder = call.holder, self
 
     def release(self, call: Request, shield: _Shield) -> Envelope | None:
         """An answer goes on; None where its call was taken back."""
@@ -163,9 +166,12 @@ class Shielding:
         """The calls whose answers are being shortened."""
         return list(self._held)
 
-    def cancel(self, call: Request, reason: str) -> bool:
+    def withdraw(self, call: Request, reason: str) -> bool:
         """Take one of them back; false when it is not among them."""
-        return self._held.pop(call, None) is not None
+        held = self._held.pop(call, None)
+        if held is not None and held[0].former is not None:
+            held[0].former.withdraw(call, reason)
+        return held is not None
 
     def hurry(self, call: Request) -> bool:
         """Pass an answer on as it is, because there is no more time; false where it may hold secrets."""

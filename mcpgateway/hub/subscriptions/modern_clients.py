@@ -154,6 +154,7 @@ class Ears:
         session.level = ""  # of log messages it hears nothing
         listener = ClientListener(call, Filter(wanted.lists, wanted.uris), self._over)
         ear = self._ears[call] = self._by_whose[whose][call] = Ear(listener, session, slot, whose)
+        call.holder = self
         slot.join(session)
         slot.greet().addCallbacks(self._met, self._not_met, callbackArgs=(ear,), errbackArgs=(ear,))
 
@@ -228,7 +229,7 @@ class Ears:
         self._end(ear.session, "its client has stopped listening")
         return True
 
-    def cancel(self, call: Request) -> bool:
+    def withdraw(self, call: Request, reason: str) -> bool:
         """A client has hung up; false when it did not listen here."""
         return self._over(call)
 
@@ -263,7 +264,9 @@ def _whatever(honoured: Filter) -> None:
 
 def _subscribe(session: Session, slot: Slot, uris: set[str], asked: _Asked) -> None:
     for uri in sorted(uris):
-        slot.subscriptions.submit(_subscription(session, uri, asked), uri)
+        call = _subscription(session, uri, asked)
+        call.holder = slot
+        slot.subscriptions.submit(call, uri)
     if not uris:
         asked.look()
 
