@@ -60,6 +60,7 @@ from mcpgateway.hub.modern_dispatch import Stateless
 from mcpgateway.hub.owners.owners import Owners
 from mcpgateway.hub.sessions import Session
 from mcpgateway.interfaces import Request
+from mcpgateway.policy.ownership import owner_of
 from mcpgateway.protocol import jsonrpc, modern
 from mcpgateway.protocol.framing import LineFramer, LineTooLong
 from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
@@ -240,7 +241,9 @@ class ShimConnection:
         call.principal = self._principal
         self._requests.add(call)
         pid = door.owners.living(said_pid(exchange, None))
-        server = door.switchboard.scopes.of_principal(self._server, self._principal)
+        server = self._server
+        if owner_of(self._principal, server):
+            server = door.switchboard.scopes.of_principal(server, self._principal)
         try:
             modern.check(message, None)
             call.token = message.token

@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from attrs import define
+from attrs import define, frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -39,7 +39,7 @@ from mcpgateway.errors import (
 from mcpgateway.hub import param_headers
 from mcpgateway.hub.authorization import Permits
 from mcpgateway.hub.bridge.bridged_request import ASKING
-from mcpgateway.hub.bridge.to_legacy import ToLegacy, place_of
+from mcpgateway.hub.bridge.to_legacy import ToLegacy
 from mcpgateway.hub.caller import Caller
 from mcpgateway.hub.filters import Between, reason
 from mcpgateway.hub.owners.peers import Claim, Neighbours, unclaimed
@@ -54,8 +54,9 @@ from mcpgateway.hub.subscriptions.upstream_modern import ClientListener, Filter,
 from mcpgateway.hub.tasks import Learner
 from mcpgateway.hub.url_elicitation import SendingAway
 from mcpgateway.interfaces import Request
+from mcpgateway.policy.client_requests import shows_urls
 from mcpgateway.policy.eras import EraPath, is_offered
-from mcpgateway.policy.sharing import Variant, variant_of
+from mcpgateway.policy.sharing import Variant, name_in_workspace, variant_of
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message
 from mcpgateway.protocol.translate import CACHEABLE
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from mcpgateway.hub.views import ModernViews, SingleServers
 
 TASK_METHODS = frozenset(("tasks/get", "tasks/update", "tasks/cancel"))
+PATHS_LIMIT = 1000  # servers and principals whose path is remembered
 ALONE = "{name} runs in the other era, may have one child only, and the gateway is not to translate for it"
 _MAY_BE_KEPT = re.compile(rb'ttlMs"[ \t\r\n]*:[ \t\r\n]*[1-9]')
 
@@ -117,6 +119,22 @@ class _Doubtful(Between):
             call.sink.failed(call, why)
 
 
+@frozen(eq=False)
+class _KnownPath:
+    """Where the requests of a principal to a server go, which is the same until something about the server changes.
+
+    :ivar server: as it was when that was found out; another record is another definition.
+    :ivar moves: how often what is known of their sharing had changed by then (`mcpgateway.hub.pool.Pool.moves`).
+    :ivar findings: likewise of their eras (`mcpgateway.hub.probes.era.Eras.findings`).
+    :ivar session: stands for the principal's requests.
+    """
+
+    server: ServerSpec
+    moves: int
+    findings: int
+    session: Session
+
+
 class Stateless:
     """What a door asks for the modern era.
 
@@ -160,6 +178,7 @@ class Stateless:
         self.to_legacy = to_legacy
         self._listeners: dict[Request, tuple[Slot, ClientListener]] = {}
         self._of_peers: dict[tuple[Variant, str, int], Session] = {}
+        self._paths: dict[tuple[str, str], _KnownPath] = {}  # by server and principal
 
     def adopt(self, change: Change) -> None:
         """Serve other servers from now on."""
@@ -167,6 +186,7 @@ class Stateless:
             self.to_legacy.refuse(server)
         for each in change.changed:
             self.to_legacy.adopt(each.after)
+        self._paths.clear()
         self.show_anew()
 
     def show_anew(self) -> None:
@@ -188,6 +208,13 @@ class Stateless:
             self.permits.check(caller.principal, caller.server, call)
         if caller.server.view:
             self._on_view(call)
+            return
+        session = self._known_session(caller)
+        if session is not None and call.method != modern.DISCOVER:
+            if session.era is Era.MODERN:
+                self._native(call, session)
+            else:
+                self._bridge(call, 0)
             return
         server = caller.server = self.current(
             caller.server
@@ -212,7 +239,8 @@ class Stateless:
         server = call.caller.server
         if self.permits.scopes:
             self.permits.narrow(call.caller.principal, server, call)
-        self.sending_away.attend_modern(call, self.anew)
+        if shows_urls(peek.mapping(call.message.meta, modern.CAPABILITIES_KEY)):
+            self.sending_away.attend_modern(call, self.anew)
         if not server.has_shield or not self.direct().serves_modern(call, server, call.caller.principal):
             self.submit(call)
 
@@ -277,7 +305,6 @@ class Stateless:
                     f"{call.caller.server.name} keeps state for each client, and nothing tells which one this is",
                 )
             peer = found
-        call.level = modern.level(call.message.meta)
         session = self._session(call.caller, peer) if road is EraPath.NATIVE else None
         if (
             session is not None
@@ -288,10 +315,40 @@ class Stateless:
             if self._beside(call.caller.server) is EraPath.REFUSED:
                 raise UnsupportedVersion(UNSUPPORTED, ALONE.format(name=call.caller.server.name))
         if session is None:
-            call.sink = _Doubtful(call.sink, self, call.message, call.caller)
-            self.to_legacy.submit(call, peer)
-        else:
-            self._native(call, session)
+            self._bridge(call, peer)
+            if road is EraPath.BRIDGED and call.session is not None and not peer:
+                self._remember(call.caller, call.session)
+            return
+        if not peer:
+            self._remember(call.caller, session)
+        self._native(call, session)
+
+    def _bridge(self, call: Request, peer: int) -> None:
+        call.sink = _Doubtful(call.sink, self, call.message, call.caller)
+        call.level = modern.level(call.message.meta)
+        self.to_legacy.submit(call, peer)
+
+    def _known_session(self, caller: Caller) -> Session | None:
+        # Its child runs, so none of what is asked to find a path has another answer than before.
+        found = self._paths.get((caller.server.name, caller.principal))
+        if found is None or found.server is not caller.server:
+            return None
+        if found.moves != self._pool.moves or found.findings != self._eras.findings:
+            return None
+        session = found.session
+        if session.slot is None or not session.slot.is_up or session.slot.is_over:
+            return None
+        session.seen = self._sessions.now
+        return session
+
+    def _remember(self, caller: Caller, session: Session) -> None:
+        server = caller.server
+        if server.workspace or server.principal or self._eras.is_guess(server):
+            return  # what it is run with, or how it is spoken with, may be another with the next request
+        if len(self._paths) >= PATHS_LIMIT:
+            self._paths.clear()
+        found = _KnownPath(server, self._pool.moves, self._eras.findings, session)
+        self._paths[server.name, caller.principal] = found
 
     def _session(self, caller: Caller, peer: int) -> Session:
         server, principal = caller.server, caller.principal
@@ -312,6 +369,9 @@ class Stateless:
 
     def meeting(self, caller: Caller) -> Session | None:
         """The session that a request will be of; None where that has to be found out, or is of the other era."""
+        known = self._known_session(caller)
+        if known is not None and known.era is Era.MODERN:
+            return known
         server = caller.server = self.current(caller.server)
         if self._eras.road(server, Era.MODERN) is not EraPath.NATIVE or self._pool.keeps_state(server):
             return None
@@ -323,7 +383,7 @@ class Stateless:
         return session
 
     def _native(self, call: Request, session: Session) -> None:
-        call.session = session
+        call.session, call.level = session, modern.level(call.message.meta)
         slot = slot_of(session) or self._pool.slot_for(session)
         if slot.conversation is None or slot.may_give_way:
             call.sink = _Doubtful(call.sink, self, call.message, call.caller)
@@ -331,7 +391,7 @@ class Stateless:
             self._listen(call, slot)
             return
         if call.method == "tools/call":
-            learning = param_headers.check(slot, call.message, call.caller.headers)
+            learning = _check_headers(call, slot)
             if learning is not None:
                 self._later(learning, call)
                 return
@@ -353,7 +413,7 @@ class Stateless:
         # It is looked at once, whichever way the request goes then.
         if not call.caller.has_state:
             call.caller.has_state = True
-            self.states.take(call, call.caller.principal, place_of(call.caller.server))
+            self.states.take(call, call.caller.principal, name_in_workspace(call.caller.server))
 
     # Listening
 
@@ -419,6 +479,12 @@ def _send(call: Request, slot: Slot) -> None:
         slot.replicas.submit(call)
     else:
         slot.submit(call)
+
+
+def _check_headers(call: Request, slot: Slot) -> Deferred[None] | None:
+    if slot.mirrored == {} or call.caller.headers is None:
+        return None  # as of nearly all servers: no header repeats an argument
+    return param_headers.check(slot, call.message, call.caller.headers)
 
 
 def _is_up(session: Session) -> bool:

@@ -68,7 +68,7 @@ class Pool:
     A server whose entry leaves it open moves from shared to one child per session when there is a reason to
     (`move`); sessions that are open stay where they are.
 
-    :ivar moves: how often that has happened.
+    :ivar moves: how often something has changed of how servers are shared, or of what they ask.
     :ivar traits: what is known of servers.
     :ivar params_of: what the client of a session has said at ``initialize``, as far as that is known.
     """
@@ -197,6 +197,7 @@ class Pool:
         """It did just now."""
         if not self.asks(server):
             self._asking[server.name] = True
+            self.moves += 1
             self._store.judge(_asking(server), method)
 
     def tell_moved(self, server: ServerSpec, why: str) -> None:

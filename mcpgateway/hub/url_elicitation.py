@@ -25,6 +25,7 @@ from mcpgateway.hub.caller import Caller
 from mcpgateway.hub.filters import Between
 from mcpgateway.hub.sessions import Session, Sessions
 from mcpgateway.interfaces import Request
+from mcpgateway.policy.client_requests import shows_urls
 from mcpgateway.policy.ownership import owner_of
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Message
@@ -43,12 +44,7 @@ QUESTION = "mcpgateway.sign-in"
 
 def sends_users(version: str, capabilities: dict[str, Any]) -> bool:
     """Whether a legacy client of a revision, with these capabilities, sends its user to a URL when it is asked to."""
-    return version == LATEST_LEGACY and _has_url(capabilities)
-
-
-def _has_url(capabilities: dict[str, Any]) -> bool:
-    offered = capabilities.get("elicitation")
-    return isinstance(offered, dict) and "url" in offered
+    return version == LATEST_LEGACY and shows_urls(capabilities)
 
 
 @define(eq=False)
@@ -67,13 +63,13 @@ class SendingAway:
             call.sink = _Elicited(call.sink, self)
 
     def attend_modern(self, call: Request, again: Callable[[Request], None]) -> None:
-        """A modern client has made a request; what it brings of a sign-in is taken out of it.
+        """A modern client, which sends its user to URLs, has made a request.
+
+        What the request brings of a sign-in is taken out of it.
 
         :param again: brings it on its way once more.
         """
-        if call.method not in METHODS or not _has_url(
-            peek.mapping(call.message.meta, modern.CAPABILITIES_KEY)
-        ):
+        if call.method not in METHODS:
             return
         action = _taken(call.message)
         if action is None and "requestState" in (call.message.params or {}):

@@ -50,6 +50,12 @@ def offer_of(capabilities: Mapping[str, Any]) -> Offer:
     return said
 
 
+def shows_urls(capabilities: Mapping[str, Any]) -> bool:
+    """Whether a client sends its user to a URL when it is asked to."""
+    offered = capabilities.get("elicitation")
+    return isinstance(offered, dict) and "url" in offered
+
+
 def name_of(offer: Offer) -> str:
     """Names an offer: alike for those that say the same, and empty for that which says nothing."""
     return json.dumps(offer, sort_keys=True) if offer else ""

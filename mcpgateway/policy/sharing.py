@@ -78,6 +78,15 @@ def variant_of(server: ServerSpec) -> Variant:
     return (server.name, workspace, values_of(server), server.principal)
 
 
+def name_in_workspace(server: ServerSpec) -> str:
+    """The name of a server together with its workspace; a request state is good there only.
+
+    What was asked in one workspace is not answered from another.  A value that has changed meanwhile is no reason to
+    refuse an answer: the child that waits for it still runs.
+    """
+    return f"{server.name}\0{server.workspace}" if server.workspace else server.name
+
+
 def values_of(server: ServerSpec) -> str:
     """Return the key of the values of a server in a workspace; empty without a workspace.
 

@@ -29,6 +29,7 @@ from mcpgateway.hub.catalog.recorded import Snapshots
 from mcpgateway.hub.filters import Between
 from mcpgateway.hub.pool import Pool
 from mcpgateway.interfaces import Request
+from mcpgateway.policy.access import is_client
 from mcpgateway.policy.permissions import TokenScope
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
@@ -84,6 +85,7 @@ class Views(Protocol):
     """What knows what views show (`mcpgateway.views.registry.ViewRegistry`)."""
 
     librarian: Librarian
+    edition: int
     pause: Callable[[ServerSpec], GatewayError | None]
     catch_up: Callable[[], Deferred[None]]
 
@@ -121,8 +123,15 @@ class ModernParts:
 
 @frozen
 class _Seen:
-    """A view as it was when somebody looked."""
+    """A view as it was when a request was served.
 
+    :ivar asked: its entry as the request had it.
+    :ivar edition: of the configuration (`mcpgateway.views.registry.ViewRegistry.edition`).
+    :ivar spec: the entry in force.
+    """
+
+    asked: ServerSpec
+    edition: int
     spec: ServerSpec
     view: View
     moves: int
@@ -197,15 +206,26 @@ class ModernRegistry:
 
         :raise UnknownServer: there is no such view any more.
         """
-        spec, scope = self.stateless.current(caller.server), self.stateless.permits.of(caller.principal)
-        key = (spec.name, spec.workspace, spec.principal, scope, caller.client.key if caller.client else b"")
+        asked, principal = caller.server, caller.principal
+        scope = self.stateless.permits.of(principal) if is_client(principal) else None
+        key = (
+            asked.name,
+            asked.workspace,
+            asked.principal,
+            scope,
+            caller.client.key if caller.client else b"",
+        )
         now, moves = self.clock.seconds(), self._pool.moves
         seen = self._seen.get(key)
-        if seen is None or seen.spec is not spec or seen.moves != moves or not 0 <= now - seen.at < LOOK_S:
+        is_fresh = seen is not None and seen.moves == moves and 0 <= now - seen.at < LOOK_S
+        if seen is not None and is_fresh and seen.asked is asked and seen.edition == self.board.edition:
+            return seen.view
+        spec = self.stateless.current(asked)
+        if seen is None or not is_fresh or seen.spec is not spec:
             if len(self._seen) >= SEEN_LIMIT:
                 self._seen.clear()
             seen = self._seen[key] = _Seen(
-                spec, self._look_at(spec, scope, self._told_of(caller)), moves, now
+                asked, self.board.edition, spec, self._look_at(spec, scope, self._told_of(caller)), moves, now
             )
         return seen.view
 

@@ -51,6 +51,7 @@ class ViewRegistry:
     """What is known of views and of the sessions that see them.
 
     :ivar librarian: knows the lists of all servers.
+    :ivar edition: how often the configuration has changed.
     :ivar clock: what waits are measured with.
     :ivar outcomes: counts calls, and shortens their answers.
     :ivar is_on: tells whether a server is switched on.
@@ -79,6 +80,7 @@ class ViewRegistry:
         self.catch_up: Callable[[], Deferred[None]] = lambda: succeed(None)
         self._make_builtin = builtin
         self._builtin: Builtin | None = None
+        self.edition = 0
         self._views: WeakValueDictionary[tuple[object, ...], View] = WeakValueDictionary()
         self._holders: defaultdict[str, ResourceOwners] = defaultdict(ResourceOwners)
         self._outer: dict[Session, None] = {}

@@ -78,6 +78,7 @@ class ViewSessions(ViewRegistry):
     def look_anew(self, *, announces: bool = True) -> None:
         """Other servers are shown from now on, or may be: look at them, and say so to whoever is there."""
         self._views.clear()
+        self.edition += 1
         for name, holders in self._holders.items():
             spec = self._specs.get(name)
             holders.retain({each.name for each in self.members(spec)} if spec is not None else ())

@@ -34,6 +34,7 @@ from mcpgateway.hub.owners.owners import Owners
 from mcpgateway.hub.replay import STANDING
 from mcpgateway.hub.sessions import Session
 from mcpgateway.interfaces import Request
+from mcpgateway.policy.ownership import owner_of
 from mcpgateway.protocol import jsonrpc, modern, sse
 from mcpgateway.protocol.jsonrpc import Message, MessageKind
 from mcpgateway.protocol.versions import (
@@ -149,7 +150,8 @@ class McpDoor:
                 said = said_pid(exchange, None) if b"x-client-pid" in headers else None
                 pid = self._owners.living(said) if said is not None else None
                 self._modern = self._modern or self._make_modern()
-                server = self._switchboard.scopes.of_principal(server, principal)
+                if owner_of(principal, server):
+                    server = self._switchboard.scopes.of_principal(server, principal)
                 self._modern.handle(exchange, message, server, principal, takes, pid)
                 return
             if message.method == "initialize" and message.kind is MessageKind.REQUEST:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from attrs import define, field
+from twisted.internet.defer import Deferred
 
 from mcpgateway.errors import GatewayError, InvalidParams
+from mcpgateway.hub import param_headers
 from mcpgateway.hub.bridge.exclusive import ChildGroup, Lane
 from mcpgateway.hub.parking import StateKey
 from mcpgateway.hub.sessions import Session
@@ -14,7 +16,7 @@ from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.upstream import Upstream
 from mcpgateway.interfaces import Request
 from mcpgateway.policy import routing
-from mcpgateway.protocol import jsonrpc, peek, translate
+from mcpgateway.protocol import jsonrpc, legacy, peek, translate
 from mcpgateway.protocol.jsonrpc import Envelope, Message
 
 ASKING = frozenset(("tools/call", "prompts/get", "resources/read"))
@@ -177,3 +179,15 @@ def page_questions(elicitations: list[dict[str, Any]]) -> dict[int, Envelope]:
         }
         for nth, each in enumerate(elicitations, 1)
     }
+
+
+def check_headers(call: Request, slot: Slot) -> Deferred[None] | None:
+    """See whether the headers of a request repeat its arguments; what fires where its server has to be asked first.
+
+    :raise HeaderMismatch: a header says something else than the body.
+    """
+    headers = call.caller.headers
+    if slot.mirrored is not None and (not slot.mirrored or headers is None):
+        return None  # as of nearly all servers: no header repeats an argument
+    has_to_know = legacy.has_tasks(slot.introduction)
+    return param_headers.check(slot, call.message, headers, has_to_know=has_to_know)

@@ -141,6 +141,13 @@ class Lanes:
                 for lane in group.lanes:
                     lane.aside.server = server
 
+    def asks(self, server: ServerSpec) -> bool:
+        """Whether a server may ask something of the client of a call."""
+        pool = self._pool
+        if server.interactive or pool.reason(server) or pool.keeps_state(server):
+            return True
+        return pool.asks(server) and not pool.is_single(server)
+
     def group(
         self, server: ServerSpec, principal: str, peer: int, offered: dict[str, Any], meta: Envelope
     ) -> ChildGroup:

@@ -21,8 +21,10 @@ class LevelledSessions:
     _sessions: Sessions
     _kept: dict[tuple[Variant, str, str, str], Session] = field(init=False, factory=dict)
 
-    def session(self, server: ServerSpec, principal: str, level: str, offer: Offer) -> Session:
-        """The session of a request that wants the messages of a level."""
+    def session(self, server: ServerSpec, principal: str, level: str | None, offer: Offer) -> Session:
+        """The session of a request that wants the messages of a level, or none."""
+        if level is None:
+            return self._sessions.anonymous(server, principal, LATEST_LEGACY, offer=offer)
         # The server has one level for all; what it is set to is what the most verbose of its sessions asks for.
         key = (variant_of(server), principal, level, name_of(offer))
         session = self._kept.get(key)

@@ -33,17 +33,18 @@ from mcpgateway.errors import (
     UnknownServer,
     UserDeclined,
 )
-from mcpgateway.hub import param_headers
 from mcpgateway.hub.bridge import task_tools
 from mcpgateway.hub.bridge.bridged_request import (
     ASKING,
     BridgedRequest,
     answers_in,
     can_show_pages,
+    check_headers,
     in_legacy_form,
     page_questions,
 )
 from mcpgateway.hub.bridge.exclusive import QUEUE_LIMIT, ChildGroup, Lane, Lanes
+from mcpgateway.hub.bridge.known_sessions import KnownSessions
 from mcpgateway.hub.bridge.levelled_sessions import LevelledSessions
 from mcpgateway.hub.client_requests import Questions
 from mcpgateway.hub.filters import reason
@@ -55,9 +56,9 @@ from mcpgateway.hub.slot import Slot
 from mcpgateway.hub.subscriptions.modern_clients import Ears
 from mcpgateway.interfaces import Request
 from mcpgateway.policy import routing
-from mcpgateway.policy.client_requests import Offer, offer_to, offers_something
+from mcpgateway.policy.client_requests import offer_to, offers_something
 from mcpgateway.policy.recorded_answers import told_at_handshake
-from mcpgateway.policy.sharing import variant_of
+from mcpgateway.policy.sharing import name_in_workspace, variant_of
 from mcpgateway.protocol import jsonrpc, legacy, modern, peek, translate
 from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 from mcpgateway.protocol.request_states import RequestStates, digest_of
@@ -100,16 +101,19 @@ class ToLegacy:
         self._levelled = LevelledSessions(pool, sessions)
         self._crossings: dict[Request, BridgedRequest] = {}  # by the client's request
         self._parked: Parking[BridgedRequest] = Parking(states, seconds)
+        self._known = KnownSessions(pool)
         self._askers: dict[tuple[str, str, str], None] = {}  # what was seen asking
 
     def refuse(self, server: ServerSpec) -> None:
         """A server is served no more: what waits for it is not to start it again."""
+        self._known.clear()
         for group in self.lanes:
             if group.server.name == server.name:
                 self._refuse_queue(group, UnknownServer(f"Unknown server: {server.name}"))
 
     def adopt(self, server: ServerSpec) -> None:
         """A server is defined otherwise from now on."""
+        self._known.clear()
         self.lanes.adopt(server)
 
     def submit(self, call: Request, peer: int) -> None:
@@ -138,7 +142,7 @@ class ToLegacy:
     def told(self, server: ServerSpec, meta: Envelope) -> str:
         """Names what a child of a server is told of the client of these ``_meta``, as the librarian does."""
         offer = offer_to(server, meta)
-        if not (offers_something(offer) and self._asks(server)):
+        if not (offers_something(offer) and self.lanes.asks(server)):
             return self._pool.told(server, offer)
         info = peek.mapping(meta, modern.INFO_KEY) or {"name": "mcpgateway"}
         said = {"protocolVersion": LATEST_LEGACY, "capabilities": offer, "clientInfo": info}
@@ -156,27 +160,36 @@ class ToLegacy:
     def _enter(self, call: Request, peer: int) -> None:
         if not self._is_open:
             raise ShuttingDown("the gateway is stopping")
+        known = self._known.find(call)
+        if known is not None:
+            self._begin(call, known, peer, None, can_be_asked=False)
+            return
         call.caller.server = self._current(call.caller.server)
         server, principal = call.caller.server, call.caller.principal
         if self._pool.keeps_state(server) and not peer:
-            raise SharedOtherwise(
-                f"{server.name} has a child for each client"
-            )  # that was found out meanwhile
+            # That was found out meanwhile.
+            raise SharedOtherwise(f"{server.name} has a child for each client")
         offer = offer_to(server, call.message.meta)
-        can_be_asked = offers_something(offer) and self._asks(server)
+        can_be_asked = offers_something(offer) and self.lanes.asks(server)
         group = None
         if can_be_asked or self._pool.keeps_state(server):
-            can = offer if self._asks(server) else {}
+            can = offer if self.lanes.asks(server) else {}
             group = self.lanes.group(server, principal, peer, can, call.message.meta or {})
             session = self.lanes.any_of(group).aside
         else:
-            session = self._shared(server, principal, call.level, offer)
+            session = self._levelled.session(server, principal, call.level, offer)
+            self._known.remember(call, session)
+        self._begin(call, session, peer, group, can_be_asked=can_be_asked)
+
+    def _begin(
+        self, call: Request, session: Session, peer: int, group: ChildGroup | None, *, can_be_asked: bool
+    ) -> None:
+        server, principal = call.caller.server, call.caller.principal
+        session.seen = self._sessions.now
         slot = session.slot
         if not isinstance(slot, Slot):
             slot = self._pool.slot_for(session)
-        learning = param_headers.check(
-            slot, call.message, call.caller.headers, has_to_know=legacy.has_tasks(slot.introduction)
-        )
+        learning = check_headers(call, slot)
         if learning is not None:
             self._later(learning, call, peer)
         elif call.method == modern.DISCOVER:
@@ -184,16 +197,10 @@ class ToLegacy:
         elif call.method == modern.LISTEN:
             self._ears.listen(call, slot, (variant_of(server), principal, peer))
         else:
-            key = (principal, place_of(server), call.method, digest_of(call.message.params or {}))
+            key = (principal, name_in_workspace(server), call.method, digest_of(call.message.params or {}))
             is_alone = can_be_asked and call.method in ASKING
             crossing = BridgedRequest.of(self, call, key, session)
             self._bring(crossing, call, group if is_alone else None, group)
-
-    def _asks(self, server: ServerSpec) -> bool:
-        pool = self._pool
-        if server.interactive or pool.reason(server) or pool.keeps_state(server):
-            return True
-        return pool.asks(server) and not pool.is_single(server)
 
     def _discover(self, call: Request, slot: Slot) -> None:
         def met(hello: Envelope) -> None:
@@ -201,11 +208,6 @@ class ToLegacy:
             call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, result))
 
         slot.introduce().addCallback(met).addErrback(self._not_entered, call)
-
-    def _shared(self, server: ServerSpec, principal: str, level: str | None, offer: Offer) -> Session:
-        if level is not None:
-            return self._levelled.session(server, principal, level, offer)
-        return self._sessions.anonymous(server, principal, LATEST_LEGACY, offer=offer)
 
     # Across
 
@@ -276,7 +278,7 @@ class ToLegacy:
         if self._pool.keeps_state(group.server):
             return group.lanes[0].aside
         offer, level = offer_to(group.server, crossing.message.meta), crossing.call.level
-        return self._shared(group.server, group.principal, level, offer)
+        return self._levelled.session(group.server, group.principal, level, offer)
 
     def _is_parked_at(self, beside: Session) -> bool:
         slot = beside.slot or self._pool.slot_for(beside)
@@ -398,7 +400,7 @@ class ToLegacy:
     def _resume(self, client: Request, peer: int) -> None:
         params = client.message.params or {}
         principal, server = client.caller.principal, client.caller.server
-        key = (principal, place_of(server), client.method, digest_of(params))
+        key = (principal, name_in_workspace(server), client.method, digest_of(params))
         crossing = self._parked.find(params, key)
         if crossing is None:
             raise InvalidParams(UNKNOWN)
@@ -522,10 +524,3 @@ class ToLegacy:
             self._refuse_queue(group, ShuttingDown("the gateway is stopping"))
         for crossing in self._parked:
             self._give_up(crossing, "the gateway is stopping")
-
-
-def place_of(server: ServerSpec) -> str:
-    """Names a server as it is run for whoever is asked something; a state is good there only."""
-    # What was asked in one workspace is not answered from another.  A value that has changed meanwhile is no reason to
-    # refuse an answer: the child that waits for it still runs.
-    return f"{server.name}\0{server.workspace}" if server.workspace else server.name

@@ -36,6 +36,7 @@ KNOWN_LIMIT = 1000  # servers, each as often as there are workspaces in which it
 class Eras:
     """What is known of all servers.
 
+    :ivar findings: how often anything has changed of what is known of them.
     :param bridge: whether clients of one era reach servers of the other, where a server's entry does not say.
     """
 
@@ -50,6 +51,7 @@ class Eras:
         self._seconds = seconds
         self._guessed: dict[Variant, float] = {}  # until when a silence is taken for an answer
         self._known: dict[Variant, KnownEras] = {}
+        self.findings = 0
         self._roads: dict[tuple[Variant, Era], tuple[KnownEras, EraPath | None]] = {}
         self._waiting: dict[tuple[Variant, Era], list[Deferred[None]]] = {}
 
@@ -67,6 +69,7 @@ class Eras:
 
     def _forget_roads(self, is_meant: Callable[[str], bool]) -> None:
         self._roads = {key: road for key, road in self._roads.items() if not is_meant(key[0][0])}
+        self.findings += 1
 
     def bridge(self, server: ServerSpec) -> Bridge:
         """Whether clients of one era reach this server in the other."""
@@ -111,6 +114,7 @@ class Eras:
         if server.protocol is not None or known.speaks(era) is speaks:
             return
         self._known[variant_of(server)] = known = known.learnt(era, speaks=speaks)
+        self.findings += 1
         if for_good:
             self._guessed.pop(variant_of(server), None)
             self._store.judge(_key(server), known.written())
@@ -127,6 +131,11 @@ class Eras:
         if self._guessed.pop(variant_of(server), None) is None and self.known(server) != KnownEras():
             self._store.judge(_key(server), "")
         self._known.pop(variant_of(server), None)
+        self.findings += 1
+
+    def is_guess(self, server: ServerSpec) -> bool:
+        """Whether it is only guessed which eras a server speaks, and is to be found out again in a while."""
+        return variant_of(server) in self._guessed
 
     def find_out(self, server: ServerSpec, era: Era) -> Deferred[None]:
         """Fires when it is known whether a server speaks an era.
