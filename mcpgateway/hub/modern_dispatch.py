@@ -357,8 +357,8 @@ class Stateless:
         key = (variant_of(server), principal, peer)
         session = self._of_peers.get(key)
         if session is None or self._sessions.named(session.id) is not session:
-            session = self._sessions.open_unlisted(server, principal, LATEST_MODERN, None)
-            session.era, session.is_apart, session.owner = Era.MODERN, True, peer
+            session = self._sessions.synthetic(server, principal, era=Era.MODERN, is_apart=True)
+            session.owner = peer
             self.claim(session, peer, 0)
             self._of_peers = {
                 at: each for at, each in self._of_peers.items() if self._sessions.named(each.id) is each

@@ -32,7 +32,7 @@ from mcpgateway.policy.sharing import Variant, variant_of
 from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.session_ids import SERIAL_BYTES, Issued, SessionIds
-from mcpgateway.protocol.versions import Era, can_resume
+from mcpgateway.protocol.versions import LATEST_LEGACY, LATEST_MODERN, Era, can_resume
 
 ANONYMOUS_LIMIT = 1000  # kinds of requests without an id: server, workspace, principal, revision
 HANDLE_CHARS = 12
@@ -346,12 +346,31 @@ class Sessions:
         """Let so many be in use; those that are too many stay until one more comes."""
         self._limit = limit
 
-    def open_unlisted(
-        self, server: ServerSpec, principal: str, version: str, params: Envelope | None
+    def synthetic(
+        self,
+        server: ServerSpec,
+        principal: str,
+        params: Envelope | None = None,
+        *,
+        era: Era = Era.LEGACY,
+        level: str | None = None,
+        is_apart: bool = False,
+        stands_for_many: bool = False,
     ) -> Session:
-        """Begin a session of the gateway's own, whose id nobody is told and which nothing outlives."""
+        """Begin a session for requests that have none; its id is told to no client, and it does not outlive a restart.
+
+        :param params: what the server is told at ``initialize``.
+        :param era: of the server; the session's revision is the latest of it.
+        :param level: from which log level on it hears messages; empty for none, None for the usual.
+        :param is_apart: it has a child of its own.
+        :param stands_for_many: its requests may be those of several clients.
+        """
         identifier = b"~" + secrets.token_hex(SERIAL_BYTES).encode()
-        session = Session(identifier, server, principal, version, None, self._new_epoch(), params)
+        version = LATEST_MODERN if era is Era.MODERN else LATEST_LEGACY
+        session = Session(identifier, server, principal, version, None, self._new_epoch(), params, era)
+        session.stands_for_many, session.is_apart = stands_for_many, is_apart
+        if level is not None:
+            session.level, session.has_level = level, bool(level)
         session.seen = self.now
         self._by_id[identifier] = session
         return session

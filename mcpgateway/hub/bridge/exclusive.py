@@ -222,8 +222,7 @@ class Lanes:
             "capabilities": jsonrpc.raw(group.offered),
             "clientInfo": group.info or jsonrpc.raw({"name": "mcpgateway", "version": __version__}),
         }
-        session = self._sessions.open_unlisted(server, group.principal, LATEST_LEGACY, params)
-        session.is_apart = True
+        session = self._sessions.synthetic(server, group.principal, params, is_apart=True)
         if group.peer:
             session.owner = group.peer
             self.claim(session, group.peer, 0)

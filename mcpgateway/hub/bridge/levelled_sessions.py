@@ -30,8 +30,7 @@ class LevelledSessions:
         session = self._kept.get(key)
         if session is None or self._sessions.named(session.id) is not session:
             params = {"capabilities": jsonrpc.raw(offer)}
-            session = self._sessions.open_unlisted(server, principal, LATEST_LEGACY, params)
-            session.level, session.has_level, session.stands_for_many = level, True, True
+            session = self._sessions.synthetic(server, principal, params, level=level, stands_for_many=True)
             self._kept[key] = session
             self._pool.slot_for(session)
         session.seen = self._sessions.now

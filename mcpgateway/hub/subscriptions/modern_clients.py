@@ -35,7 +35,6 @@ from mcpgateway.interfaces import Request
 from mcpgateway.policy.sharing import Variant
 from mcpgateway.protocol import jsonrpc, legacy, peek
 from mcpgateway.protocol.jsonrpc import Envelope
-from mcpgateway.protocol.versions import LATEST_LEGACY
 
 Whose = tuple[Variant, str, int]
 """A server, and for whom its children run: the principal, and the process where the server keeps state, else 0."""
@@ -150,8 +149,7 @@ class Ears:
         wanted = narrowed(read_filter(call.message.params))
         if sum(ear.slot is slot for ear in self._ears.values()) >= LISTENERS_LIMIT:
             raise Overloaded(f"{LISTENERS_LIMIT} requests listen to this server already")
-        session = self._sessions.open_unlisted(slot.server, principal, LATEST_LEGACY, None)
-        session.level = ""  # of log messages it hears nothing
+        session = self._sessions.synthetic(slot.server, principal, level="")
         listener = ClientListener(call, Filter(wanted.lists, wanted.uris), self._over)
         ear = self._ears[call] = self._by_whose[whose][call] = Ear(listener, session, slot, whose)
         call.holder = self
@@ -192,8 +190,7 @@ class Ears:
     def _hear_beside(self, ear: Ear, slot: Slot) -> None:
         if slot is ear.slot or slot in ear.beside or slot.replicas is not None:
             return
-        session = self._sessions.open_unlisted(slot.server, ear.whose[1], LATEST_LEGACY, None)
-        session.level = ""
+        session = self._sessions.synthetic(slot.server, ear.whose[1], level="")
         ear.beside[slot] = session
         slot.join(session)
 

@@ -1,0 +1,42 @@
+"""Sessions that the gateway begins itself, for requests that have none."""
+
+from __future__ import annotations
+
+import pytest
+
+from mcpgateway.protocol.versions import LATEST_LEGACY, LATEST_MODERN, Era
+from tests.support.gateway_in_memory import MemoryGateway
+
+
+@pytest.fixture
+def gateway() -> MemoryGateway:
+    """A gateway with shared servers."""
+    return MemoryGateway()
+
+
+class SyntheticTests:
+    """Sessions whose ids are told to no client."""
+
+    def test_versions(self, gateway: MemoryGateway) -> None:
+        """Its revision is the latest of its server's era."""
+        server = gateway.switchboard.server("shared")
+        sessions = [gateway.sessions.synthetic(server, "local", era=era) for era in Era]
+        assert {each.era: each.version for each in sessions} == {
+            Era.LEGACY: LATEST_LEGACY,
+            Era.MODERN: LATEST_MODERN,
+        }
+
+    def test_levels(self, gateway: MemoryGateway) -> None:
+        """It hears what it is begun for: the usual, what a request wants to hear, or nothing."""
+        server = gateway.switchboard.server("shared")
+        found = [gateway.sessions.synthetic(server, "local", level=level) for level in (None, "error", "")]
+        assert [(each.level, each.has_level) for each in found[1:]] == [("error", True), ("", False)]
+        assert not found[0].has_level
+
+    def test_not_on_record(self, gateway: MemoryGateway) -> None:
+        """It is in use, and nothing of it is put on record: after a restart there is none."""
+        server = gateway.switchboard.server("shared")
+        session = gateway.sessions.synthetic(server, "local", is_apart=True)
+        assert gateway.sessions.named(session.id) is session
+        gateway.sessions.park(session)
+        assert not gateway.sessions.knows(session.id, server, "local")
