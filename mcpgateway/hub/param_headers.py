@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from msgspec import Raw
 from twisted.internet import defer
@@ -11,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from mcpgateway.errors import GatewayError
+from mcpgateway.hub.probes.traits import all_tools
 from mcpgateway.hub.upstream import Learning, Upstream
 from mcpgateway.protocol import jsonrpc, param_headers, peek
 from mcpgateway.protocol.jsonrpc import Message
@@ -70,16 +70,10 @@ async def _ask_until_true(slot: Upstream, learning: Learning) -> dict[str, tuple
 async def _ask(slot: Upstream) -> dict[str, tuple[Param, ...]]:
     found: dict[str, tuple[Param, ...]] = {}
     tasked: frozenset[str] = frozenset()
-    params: dict[str, Any] = {}
-    for _ in range(PAGES_LIMIT):
-        result = peek.members(await slot.ask("tools/list", params), "result")
-        tools = result.get("tools", EMPTY_LIST)
+    for page in await all_tools(slot.ask, PAGES_LIMIT):
+        tools = peek.members({"result": page}, "result").get("tools", EMPTY_LIST)
         found |= param_headers.annotations(tools)
         tasked |= tools_of_tasks(tools)
-        cursor = peek.text(result, "nextCursor", jsonrpc.URI_LIMIT)
-        if cursor is None:
-            break
-        params = {"cursor": cursor}
     slot.tasked = tasked
     return found
 

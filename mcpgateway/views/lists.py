@@ -44,7 +44,6 @@ from mcpgateway.hub.sessions import Session
 from mcpgateway.hub.slot import slot_of
 from mcpgateway.interfaces import Request
 from mcpgateway.owntools.missing_servers import NOT_YET
-from mcpgateway.policy.recorded_answers import cursor_of
 from mcpgateway.protocol import jsonrpc, legacy
 from mcpgateway.protocol.jsonrpc import Envelope
 
@@ -324,25 +323,18 @@ class Lister:
                 librarian.outdate(server, kind.news, each)
 
     async def _pages(self, asked: Session, kind: ListKind) -> tuple[Raw, ...]:
-        pages: list[Raw] = []
-        params: Envelope = {}
-        size, limit = 0, self._registry.librarian.limit
-        while not _lacks(asked, kind):
+        async def ask(cursor: str | None) -> Raw | None:
+            if _lacks(asked, kind):
+                return None
+            params = {} if cursor is None else {"cursor": jsonrpc.raw(cursor)}
             reply = await self._request(asked, kind.method, params)
             if "error" in reply:
-                return _refused(reply["error"], asked, kind)
-            page = reply["result"]
-            size += len(bytes(page))
-            if not limit.admits(size, len(pages) + 1):
-                limit.exceeded(asked.server.name, kind.method)
-                break
-            pages.append(page)
-            cursor = cursor_of(page)
-            if cursor is None:
-                limit.fits(asked.server.name, kind.method)
-                break
-            params = {"cursor": jsonrpc.raw(cursor)}
-        return tuple(pages)
+                _check_absent(reply["error"], asked, kind)
+                return None
+            return reply["result"]
+
+        fetched = await self._registry.librarian.limit.fetch(asked.server.name, kind.method, ask)
+        return fetched.pages if not fetched.is_absent else ()
 
     def _request(self, asked: Session, method: str, params: Envelope) -> Deferred[Envelope]:
         registry = self._registry
@@ -367,11 +359,14 @@ def _lacks(session: Session, kind: ListKind) -> bool:
     return hello is not None and _DECLARED[kind] not in legacy.capabilities(hello)
 
 
-def _refused(error: Raw, asked: Session, kind: ListKind) -> tuple[Raw, ...]:
+def _check_absent(error: Raw, asked: Session, kind: ListKind) -> None:
+    """See whether an error says that a server has no such list.
+
+    :raise GatewayError: it says something else.
+    """
     body = jsonrpc.value(error, dict)
-    if body.get("code") == _UNKNOWN_METHOD or _lacks(asked, kind):
-        return ()  # it has no such list
-    raise GatewayError(of_server(asked.server.name, legacy.error_text(error)))
+    if body.get("code") != _UNKNOWN_METHOD and not _lacks(asked, kind):
+        raise GatewayError(of_server(asked.server.name, legacy.error_text(error)))
 
 
 def _let_go(why: Failure) -> None:

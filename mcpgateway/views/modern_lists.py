@@ -34,7 +34,6 @@ from mcpgateway.hub.catalog.listed import Librarian
 from mcpgateway.hub.filters import reason
 from mcpgateway.interfaces import Request
 from mcpgateway.owntools.missing_servers import NOT_YET
-from mcpgateway.policy.recorded_answers import cursor_of
 from mcpgateway.policy.sharing import Variant, variant_of
 from mcpgateway.protocol import jsonrpc, legacy, peek
 from mcpgateway.protocol.jsonrpc import Envelope
@@ -319,19 +318,10 @@ class Lists:
     async def _ask(self, server: ServerSpec, kind: ListKind, caller: Caller) -> None:
         librarian, told = self._librarian, self.told(server, caller)
         changes = librarian.changes.get(server.name)
-        pages: list[Raw] = []
-        cursor: str | None = None
-        size, limit = 0, librarian.limit
-        while (page := await self._page(kind, cursor, server, caller)) is not None:
-            size += len(bytes(page))
-            if not limit.admits(size, len(pages) + 1):
-                limit.exceeded(server.name, kind.method)
-                break
-            pages.append(page)
-            cursor = cursor_of(page)
-            if cursor is None:
-                limit.fits(server.name, kind.method)
-                break
+        fetched = await librarian.limit.fetch(
+            server.name, kind.method, lambda cursor: self._page(kind, cursor, server, caller)
+        )
+        pages = fetched.pages
         if len(self._terms) >= TERMS_LIMIT:
             self._terms.clear()
         # It may have shown meanwhile that it has the same child for all, or that it has not.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from attrs import define, field
 from twisted.logger import Logger
 
+from mcpgateway.hub.catalog.fetch import AskPage, FetchedList, fetch_list
 from mcpgateway.policy.recorded_answers import LIST_BYTES, LISTS, PAGES_LIMIT
 
 SERVERS_LIMIT = 1000
@@ -36,6 +37,15 @@ class ListLimit:
     def admits(self, size: int, pages: int) -> bool:
         """Whether a list that has so many bytes, on so many pages, is kept."""
         return size <= self.bytes and pages <= PAGES_LIMIT
+
+    async def fetch(self, server: str, method: str, ask: AskPage) -> FetchedList:
+        """Fetch a server's list as far as it is kept; the log says if it is longer."""
+        fetched = await fetch_list(ask, admits=self.admits, most=PAGES_LIMIT + 1)
+        if fetched.is_cut:
+            self.exceeded(server, method)
+        elif fetched.is_whole:
+            self.fits(server, method)
+        return fetched
 
     def exceeded(self, server: str, method: str) -> None:
         """A server's list is longer; the log says so once."""

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.errors import GatewayError
-from mcpgateway.policy.recorded_answers import NEWS, RecordedAnswer, cursor_of, entries_of
+from mcpgateway.policy.recorded_answers import NEWS, RecordedAnswer, entries_of
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.versions import Era
 
@@ -59,26 +59,18 @@ class Refreshing:
             self._compare(told, method, RecordedAnswer(pages).digest(method) if pages is not None else b"")
 
     async def _pages(self, told: str, method: str) -> tuple[Raw, ...] | None:
-        found: list[Raw] = []
         params: dict[str, Any] = {}
         if self.snapshot.slot.era is Era.MODERN:
             params["_meta"] = self.snapshot.clients.get(told, {})
-        size, limit, name = 0, self.snapshot.snapshots.limit, self.snapshot.slot.server.name
-        while True:
-            reply = await self.conversation.ask(method, params)
-            page = reply.get("result", jsonrpc.NULL)
-            if entries_of(method, page) is None:
-                return None  # it has no such list any more
-            size += len(bytes(page))
-            if not limit.admits(size, len(found) + 1):
-                limit.exceeded(name, method)
-                return None
-            found.append(page)
-            cursor = cursor_of(page)
-            if cursor is None:
-                limit.fits(name, method)
-                return tuple(found)
-            params["cursor"] = cursor
+
+        async def ask(cursor: str | None) -> Raw | None:
+            more = {} if cursor is None else {"cursor": cursor}
+            page = (await self.conversation.ask(method, params | more)).get("result", jsonrpc.NULL)
+            return page if entries_of(method, page) is not None else None
+
+        limit, name = self.snapshot.snapshots.limit, self.snapshot.slot.server.name
+        fetched = await limit.fetch(name, method, ask)
+        return fetched.pages if fetched.is_whole else None
 
     def _compare(self, told: str, method: str, digest: bytes) -> None:
         slot, misled = self.snapshot.slot, []

@@ -15,6 +15,7 @@ from attrs import define
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.reach_settings import Container, Rest
 from mcpgateway.errors import GatewayError
+from mcpgateway.hub.catalog.fetch import fetch_list
 from mcpgateway.interfaces import ISessionStore
 from mcpgateway.policy.known_servers import KnownServer, Trait, is_container, known_by_info, known_by_start
 from mcpgateway.policy.recorded_answers import HELLO, place_of
@@ -211,23 +212,19 @@ def tools_in(page: Raw) -> list[dict[str, Any]]:
     return [each for each in tools if isinstance(each, dict)]
 
 
-async def all_tools(ask: Callable[[str, dict[str, Any]], Deferred[Envelope]]) -> tuple[Raw, ...]:
-    """All pages of a server's list of tools.
+async def all_tools(
+    ask: Callable[[str, dict[str, Any]], Deferred[Envelope]], most: int = PAGES_LIMIT
+) -> tuple[Raw, ...]:
+    """All pages of a server's list of tools, but not more than so many.
 
     :raise GatewayError: it does not say.
     """
-    pages: list[Raw] = []
-    cursor: dict[str, Any] = {}
-    while len(pages) < PAGES_LIMIT:
-        reply = await ask(LIST_TOOLS, dict(cursor))
-        if "result" not in reply:
-            break
-        pages.append(reply["result"])
-        following = peek.text(peek.members(reply, "result"), "nextCursor")
-        if following is None:
-            break
-        cursor = {"cursor": following}
-    return tuple(pages)
+
+    async def page(cursor: str | None) -> Raw | None:
+        reply = await ask(LIST_TOOLS, {} if cursor is None else {"cursor": cursor})
+        return reply.get("result")
+
+    return (await fetch_list(page, most=most)).pages
 
 
 def _is_open(server: ServerSpec) -> bool:

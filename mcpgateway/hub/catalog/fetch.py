@@ -1,0 +1,56 @@
+"""Ask a server for all pages of one of its lists: the one place where the cursors of lists are followed."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from attrs import frozen
+from msgspec import Raw
+
+from mcpgateway.policy.recorded_answers import PAGES_LIMIT, cursor_of
+
+AskPage = Callable[[str | None], Awaitable[Raw | None]]
+"""Asks for the page behind a cursor, None for the first; gives its result, None where the server has no such list."""
+Admits = Callable[[int, int], bool]
+"""Whether a list of so many bytes, on so many pages, is kept."""
+
+
+@frozen
+class FetchedList:
+    """The pages of a list, in their order.
+
+    :ivar is_absent: the server has said that it has no such list, perhaps after some pages.
+    :ivar is_cut: the list is longer than what is kept.
+    """
+
+    pages: tuple[Raw, ...]
+    is_absent: bool = False
+    is_cut: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all pages are here."""
+        return not (self.is_absent or self.is_cut)
+
+
+async def fetch_list(ask: AskPage, *, most: int = PAGES_LIMIT, admits: Admits | None = None) -> FetchedList:
+    """Fetch a list, page after page.
+
+    :param most: so many pages are asked for.
+    :param admits: looks at what is kept with each page; None where any size is.
+    :raise GatewayError: as ``ask`` does.
+    """
+    found: list[Raw] = []
+    size = 0
+    cursor: str | None = None
+    while True:
+        page = await ask(cursor)
+        if page is None:
+            return FetchedList(tuple(found), is_absent=True)
+        size += len(bytes(page))
+        if admits is not None and not admits(size, len(found) + 1):
+            return FetchedList(tuple(found), is_cut=True)
+        found.append(page)
+        cursor = cursor_of(page)
+        if cursor is None or len(found) >= most:
+            return FetchedList(tuple(found), is_cut=cursor is not None)
