@@ -13,7 +13,7 @@ from mcpgateway.config.entry import Entry, Origin, Scope, read_program
 from mcpgateway.config.environment import FULL
 from mcpgateway.config.merge import Blueprint, names_of
 from mcpgateway.config.problems import Problem, Problems
-from mcpgateway.config.resolve import Building, World
+from mcpgateway.config.resolve import ServerBuilder, World
 from mcpgateway.config.settings import Settings
 
 # Behind every file that the gateway reads already.
@@ -105,7 +105,7 @@ def _pinned(blueprint: Blueprint) -> Entry:
 
 
 def _checked(name: str, entry: Entry, world: World) -> ServerNaming:
-    building = Building(name, entry, world, is_draft=True)
+    building = ServerBuilder(name, entry, world, is_draft=True)
     building.server()
     return ServerNaming(why=_why(building.problems)) if building.problems.errors else ServerNaming(name)
 

@@ -81,7 +81,7 @@ class _Expansion:
         if found["text"] is not None:
             return found["text"]
         if found["source"]:
-            return self._brought(f"{found['source']}:{found['what']}", found[0])
+            return self._external(f"{found['source']}:{found['what']}", found[0])
         name = found["name"] or found["env"]
         value = self.values.get(name)
         how = found["how"]
@@ -99,7 +99,7 @@ class _Expansion:
             self.unset.append(name)
         return found[0] if self.keep_unset else ""
 
-    def _brought(self, name: str, written: str) -> str:
+    def _external(self, name: str, written: str) -> str:
         value = self.values.get(name)
         if value is None:
             self.lacking.append(name)

@@ -80,7 +80,7 @@ class Files:
 
 
 @frozen(eq=False)
-class Setting:
+class Circumstances:
     """The circumstances in which settings are made.
 
     :ivar port: the port that outranks that of the files, or None.
@@ -93,25 +93,27 @@ class Setting:
 
 
 def compose(
-    files: Files, setting: Setting, problems: Problems, native: Native | None = None
+    files: Files, circumstances: Circumstances, problems: Problems, native: Native | None = None
 ) -> Settings | None:
     """Make settings of files; None where there is an error among the problems.
 
     :param native: the gateway's own files, where they have been read already.
     """
     native = native or read_native(files.native, problems)
-    gateway = native.gateway if setting.port is None else evolve(native.gateway, http_port=setting.port)
-    gateway = _secured(gateway, native, setting, problems)
+    gateway = (
+        native.gateway if circumstances.port is None else evolve(native.gateway, http_port=circumstances.port)
+    )
+    gateway = _secured(gateway, native, circumstances, problems)
     own = read_servers(native, problems)
     found = [read_client(document, rank, problems) for rank, document in enumerate(files.sources)]
     adopted = _adopted(files, native, gateway, problems)
     found += [each.found for each in adopted]
     entries = (*own, *(entry for each in found for entry in each.entries), *files.extra)
     values = {name: each.get("env", {}) for name, each in native.profiles.items()}
-    world = evolve(setting.world, profiles=values)
+    world = evolve(circumstances.world, profiles=values)
     assembled = assemble(entries, world, gateway.limits.servers, problems)
     _refuse_itself(assembled, own, gateway, problems)
-    workspaces = _workspaces(native, setting, problems)
+    workspaces = _workspaces(native, circumstances, problems)
     if problems.errors:
         return None
     return Settings(
@@ -134,7 +136,7 @@ def compose(
 
 
 def _secured(
-    gateway: GatewaySettings, native: Native, setting: Setting, problems: Problems
+    gateway: GatewaySettings, native: Native, circumstances: Circumstances, problems: Problems
 ) -> GatewaySettings:
     try:
         check_reach(gateway, native.address.where if native.address else None)
@@ -146,7 +148,7 @@ def _secured(
             here, "one of tls_cert_path and tls_key_path is missing", "name both files, or neither"
         )
     where = native.security.where if native.security else Where("settings.security")
-    world = setting.world
+    world = circumstances.world
     sources = {**world.login, **world.variables, **world.outside}
     return evolve(gateway, security=settled(gateway.security, sources, where, problems))
 
@@ -202,12 +204,12 @@ def _projects(sources: Sequence[Document]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(path for path in paths if path.startswith("/")))
 
 
-def _workspaces(native: Native, setting: Setting, problems: Problems) -> tuple[Workspace, ...]:
+def _workspaces(native: Native, circumstances: Circumstances, problems: Problems) -> tuple[Workspace, ...]:
     found: list[Workspace] = []
     for name, space in native.workspaces.items():
         path, place = space.path, space.place
         if path == "~" or path.startswith("~/"):
-            path = setting.world.home + path[1:]
+            path = circumstances.world.home + path[1:]
         if not path.startswith("/"):
             problems.append(place.at("path").wrong("an absolute directory").problem)
         for each in space.profiles:
@@ -216,7 +218,7 @@ def _workspaces(native: Native, setting: Setting, problems: Problems) -> tuple[W
                 problems.warn(
                     place.at("profiles").where, f"the profile '{printable(each)}' is not defined", hint
                 )
-        found.append(Workspace(name, setting.real(path), space.profiles))
+        found.append(Workspace(name, circumstances.real(path), space.profiles))
     return tuple(found)
 
 

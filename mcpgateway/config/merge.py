@@ -10,7 +10,7 @@ from mcpgateway.config.entry import Entry, Scope
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.names import RESERVED_AFTER_MCP, RESERVED_BEFORE_MCP, Candidate, assign, slug
 from mcpgateway.config.problems import Problems, Wrong
-from mcpgateway.config.resolve import Building, WorkspaceSpec, World
+from mcpgateway.config.resolve import ServerBuilder, WorkspaceSpec, World
 
 __all__ = ["Assembled", "Blueprint", "WorkspaceSpec", "World", "assemble", "specialise"]
 
@@ -59,7 +59,7 @@ def specialise(blueprint: Blueprint, workspace: WorkspaceSpec) -> ServerSpec:
 
     :raise ConfigError: a required value is missing, or a value has a line break or a NUL.
     """
-    building = Building(blueprint.name, blueprint.entry, blueprint.world, workspace)
+    building = ServerBuilder(blueprint.name, blueprint.entry, blueprint.world, workspace)
     server = building.server()
     for problem in building.problems.errors:
         raise Wrong(problem)
@@ -88,15 +88,15 @@ def assemble(entries: Sequence[Entry], world: World, limit: int, problems: Probl
         # One definition that two files share is off only where both have switched it off.
         entry = evolve(leader, enabled=name in wanted)
         if len(servers) >= limit:
-            _tell_left_out(entry, limit, problems)
+            _report_left_out(entry, limit, problems)
             continue
-        building = Building(name, entry, world, is_draft=True)
+        building = ServerBuilder(name, entry, world, is_draft=True)
         server = building.server()
         if building.problems.errors and not entry.origin.is_ours:
             problems.soften(building.problems, "this server is left out")
             continue
         problems += building.problems
-        _tell_about(name, entry, server, problems)
+        _warn_of_names(name, entry, server, problems)
         servers.append(server)
         # The place holds a whole file, which is not needed any more.
         blueprints[name] = Blueprint(name, evolve(entry, place=None), world)
@@ -166,7 +166,7 @@ def depends_on_place(entry: Entry) -> bool:
     return any(each in (".", "..") or each.startswith(RELATIVE) for each in entry.argv)
 
 
-def _tell_left_out(entry: Entry, limit: int, problems: Problems) -> None:
+def _report_left_out(entry: Entry, limit: int, problems: Problems) -> None:
     what = f"is left out; gateway.limits.servers allows {limit}"
     if entry.origin.is_ours:
         problems.error(entry.where(), what)
@@ -174,7 +174,7 @@ def _tell_left_out(entry: Entry, limit: int, problems: Problems) -> None:
         problems.warn(entry.where(), what)
 
 
-def _tell_about(name: str, entry: Entry, server: ServerSpec, problems: Problems) -> None:
+def _warn_of_names(name: str, entry: Entry, server: ServerSpec, problems: Problems) -> None:
     said = []
     if name != entry.title:
         said.append(f"is served under the name {name}")

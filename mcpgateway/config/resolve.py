@@ -79,7 +79,7 @@ class WorkspaceSpec:
 NOWHERE = WorkspaceSpec("")
 
 
-class Building:
+class ServerBuilder:
     """Builds the server of one entry, once.
 
     :ivar problems: its problems; with an error among them, the server is not to be used.
@@ -122,7 +122,9 @@ class Building:
         cwd = self._directory(self._text(entry.cwd, "cwd"))
         command = self._command()
         env = self._environment(cwd)
-        inject = {name: self._told_later(text, "inject_args", name) for name, text in entry.inject.items()}
+        inject = {
+            name: self._filled_by_calls(text, "inject_args", name) for name, text in entry.inject.items()
+        }
         rest_url = "" if isinstance(entry.reach, Rest) else self._url(entry.rest_url, "http", "rest_url")
         return ServerSpec(
             name=self._name,
@@ -284,7 +286,7 @@ class Building:
         self._used |= raised.items()
         return {**found, **raised}
 
-    def _told_later(self, text: str, *key: str) -> str:
+    def _filled_by_calls(self, text: str, *key: str) -> str:
         """Return a text with its variables expanded, but for those that each call has values of its own for."""
         return self._text(text, *key, values={**self._values, **OF_CALLS})
 
@@ -306,10 +308,10 @@ class Building:
         found = expand(text, values or self._values, keep_unset=keep)
         self._used |= found.used.items()
         if found.demanded or found.broken or found.unset or found.lacking:
-            self._tell(found, key, keep=keep)
+            self._report(found, key, keep=keep)
         return found.text
 
-    def _tell(self, found: Expanded, key: tuple[str, ...], *, keep: bool) -> None:
+    def _report(self, found: Expanded, key: tuple[str, ...], *, keep: bool) -> None:
         where = self._entry.where(*key)
         if found.lacking and keep:
             own = "counts in the gateway's own configuration only"

@@ -109,7 +109,7 @@ class Section:
                 if not key.is_served and member.value not in (key.default, "", [], {}, False):
                     problems.warn(member.where, "has no effect in this release")
         if not self.is_open:
-            self._tell_strange(place, problems)
+            self._warn_of_unknown_keys(place, problems)
         return found
 
     def only(self, *names: str) -> Section:
@@ -125,7 +125,7 @@ class Section:
             "additionalProperties": self.is_open,
         }
 
-    def _tell_strange(self, place: Place, problems: Problems) -> None:
+    def _warn_of_unknown_keys(self, place: Place, problems: Problems) -> None:
         for each in place.members():
             if each.key in self.keys or each.key == "$schema" or each.key.startswith(NOTE_PREFIXES):
                 continue

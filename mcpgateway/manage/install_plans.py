@@ -24,7 +24,7 @@ from mcpgateway.config.edit import permissions
 from mcpgateway.config.edit.edits import Edit, Put, Road, placed, rooted, same
 from mcpgateway.config.edit.file_text import edit, in_its_dialect
 from mcpgateway.config.environment import FULL, LISTED
-from mcpgateway.config.load import Setting, compose, place_of, road_of
+from mcpgateway.config.load import Circumstances, compose, place_of, road_of
 from mcpgateway.config.merge import Blueprint, World, specialise
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.problems import Problems
@@ -201,7 +201,7 @@ class InstallPlanner:
         native = [document if each.file == file else each for each in found.native]
         if document not in native:
             native.insert(0, document)
-        setting = Setting(self._world, reload.settings.gateway.http_port, os.path.realpath)
+        setting = Circumstances(self._world, reload.settings.gateway.http_port, os.path.realpath)
         return compose(evolve(found, native=tuple(native)), setting, problems)
 
     def foresee(self, name: str, changes: Sequence[Edit], root: str = "") -> tuple[ServerSpec, ...]:

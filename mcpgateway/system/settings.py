@@ -20,11 +20,11 @@ from mcpgateway.config.entry import Entry, Origin, Scope, read_server
 from mcpgateway.config.environment import LISTED
 from mcpgateway.config.external_values import wanted
 from mcpgateway.config.file_format import FileReading, Native, is_client_file, read_native
-from mcpgateway.config.load import EnrolledFile, Files, Setting, compose
+from mcpgateway.config.load import Circumstances, EnrolledFile, Files, compose
 from mcpgateway.config.model import ServerSpec, Share
 from mcpgateway.config.problems import Problem, Problems, Where, Wrong
 from mcpgateway.config.read import FileFinder, parse, with_includes
-from mcpgateway.config.resolve import Building, WorkspaceSpec, World
+from mcpgateway.config.resolve import ServerBuilder, WorkspaceSpec, World
 from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ConfigError
 from mcpgateway.policy.secrets.masking import is_token
@@ -269,7 +269,7 @@ class _Examination:
         if self.brought is not None:
             self.brought.tell(asked, self.problems)
         world = self._world(native)
-        setting = Setting(world, self.options.port, os.path.realpath)
+        setting = Circumstances(world, self.options.port, os.path.realpath)
         settings = compose(found, setting, self.problems, native)
         for each in native.workspaces.values():
             self._look(os.path.join(os.path.realpath(paths.absolute(each.path, self.environ)), ".env"))
@@ -295,7 +295,7 @@ class _Examination:
         problems = Problems()
         origin = Origin(Scope.NATIVE, place.document.file, os.getcwd(), env_policy=policy)
         entry = read_server(name, place, origin, problems)
-        building = Building(name, entry, world) if entry else None
+        building = ServerBuilder(name, entry, world) if entry else None
         server = building.server() if building else None
         for each in (*problems.errors, *(building.problems.errors if building else ())):
             raise Wrong(each)

@@ -11,7 +11,7 @@ from mcpgateway.config.gateway_settings import GATEWAY, GatewaySettings
 from mcpgateway.config.model import Bridge, Concurrency, Lazy, Project, ServerSettings, Share
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.reference import counts_of, known_keys, reference
-from mcpgateway.config.resolve import Building, World
+from mcpgateway.config.resolve import ServerBuilder, World
 from mcpgateway.config.section import (
     Counts,
     Key,
@@ -135,9 +135,9 @@ class DeclaredOnceTests:
     def test_from_the_entry_to_the_server(self, name):
         """Each setting of an entry is one of the server that is built of it."""
         entry = Entry(title="x", argv=("c",), origin=Origin(Scope.NATIVE, "f.yaml", "/"))
-        server = Building("x", evolve(entry, **{name: OTHERS[name]}), World({}, {}, "/home")).server()
+        server = ServerBuilder("x", evolve(entry, **{name: OTHERS[name]}), World({}, {}, "/home")).server()
         assert getattr(server, name) == OTHERS[name]
-        assert getattr(Building("x", entry, World({}, {}, "/home")).server(), name) != OTHERS[name]
+        assert getattr(ServerBuilder("x", entry, World({}, {}, "/home")).server(), name) != OTHERS[name]
 
     @pytest.mark.parametrize(("name", "how"), settings_of(ServerSettings).items())
     def test_keys(self, name, how):

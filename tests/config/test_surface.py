@@ -6,7 +6,7 @@ from mcpgateway.config.file_format import read_native, read_servers
 from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.config.problems import Problems
 from mcpgateway.config.read import parse
-from mcpgateway.config.resolve import Building
+from mcpgateway.config.resolve import ServerBuilder
 from mcpgateway.config.surface import Expose, FilterMode, Level, Order, ShieldLimits, ViewSettings
 from tests.support.configurations import WORLD
 
@@ -17,7 +17,7 @@ def read(*texts):
     documents = [parse(text, f"/g/{index}.yaml") for index, text in enumerate(texts)]
     native = read_native(documents, problems)
     entries = read_servers(native, problems)
-    servers = {each.title: Building(each.title, each, WORLD).server() for each in entries}
+    servers = {each.title: ServerBuilder(each.title, each, WORLD).server() for each in entries}
     return native.gateway, servers, [str(each) for each in problems]
 
 

@@ -6,7 +6,7 @@ from attrs import asdict
 from hypothesis import strategies as st
 
 from mcpgateway.config.gateway_settings import Circuit, GatewaySettings, Limits
-from mcpgateway.config.load import Files, Setting, compose
+from mcpgateway.config.load import Circumstances, Files, compose
 from mcpgateway.config.model import (
     UNLIMITED,
     WRITES,
@@ -341,7 +341,7 @@ def read(text, file, world=WORLD):
     except ConfigError as why:
         problems.catch(why, file)
         return None, problems
-    return compose(Files((document,)), Setting(world), problems), problems
+    return compose(Files((document,)), Circumstances(world), problems), problems
 
 
 def _concurrency(said):
