@@ -97,13 +97,14 @@ class Talk:
         found: Message = answer["result"]
         return found
 
-    async def meet(self, **capabilities: Any) -> None:
-        """Shake hands."""
+    async def meet(self, **capabilities: Any) -> Message:
+        """Shake hands; the server's answer."""
         info = {"name": "contract", "version": "1"}
         self.hello = await self.result(
             "initialize", protocolVersion="2025-06-18", capabilities=capabilities, clientInfo=info
         )
         self.notify("notifications/initialized")
+        return self.hello
 
     async def call(self, tool: str, **arguments: Any) -> str:
         """Call a tool; the text of its result."""
