@@ -54,7 +54,7 @@ from mcpgateway.system.watch import FileWatch, inotify
 if TYPE_CHECKING:
     from mcpgateway.config.load import Files
     from mcpgateway.frontends.manhole.listener import Manhole
-    from mcpgateway.owntools.status import Sight
+    from mcpgateway.owntools.status import GatewayStatus
     from mcpgateway.owntools.tool import Tool
     from mcpgateway.system.sd_notify import Notify
     from mcpgateway.system.secret_providers import ProvidedValues
@@ -141,7 +141,7 @@ class GatewayService(Service):
         self._heart = LoopingCall(self._tick)
         self._heart.clock = self.reactor
 
-    def _manage(self, sight: Sight, launcher: ILauncher, clock: Any) -> tuple[Tool, ...]:
+    def _manage(self, sight: GatewayStatus, launcher: ILauncher, clock: Any) -> tuple[Tool, ...]:
         from mcpgateway.manage.tools.family import (
             ManagementParts,
             managed,

@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from mcpgateway.observe.tracing import Tracer
     from mcpgateway.owntools.job_records import JobStore
     from mcpgateway.owntools.jobs import Jobs
-    from mcpgateway.owntools.status import Sight
+    from mcpgateway.owntools.status import GatewayStatus
     from mcpgateway.owntools.tool import Tool
     from mcpgateway.protocol.request_states import RequestStates
     from mcpgateway.views.modern import ViewDoor
@@ -393,7 +393,7 @@ def _caught_up() -> Deferred[None]:
     return succeed(None)
 
 
-def _none(sight: Sight, launcher: ILauncher, clock: Any) -> Iterable[Tool]:
+def _none(sight: GatewayStatus, launcher: ILauncher, clock: Any) -> Iterable[Tool]:
     return ()
 
 
@@ -429,7 +429,7 @@ class Hub:
     jobs: Jobs | None = None
     config: Callable[[], Mapping[str, Any]] = dict
     catch_up: Callable[[], Deferred[None]] = _caught_up
-    manage: Callable[[Sight, ILauncher, Any], Iterable[Tool]] = _none
+    manage: Callable[[GatewayStatus, ILauncher, Any], Iterable[Tool]] = _none
     usage: Usage | None = None
     vault: Vault | None = None
     tracer: Tracer | None = None

@@ -29,7 +29,7 @@ from mcpgateway.policy.proxies import NONE, Proxies
 if TYPE_CHECKING:
     from mcpgateway.backends.daemon import Daemons
     from mcpgateway.backends.http.client import Web
-    from mcpgateway.backends.oauth.flow import Accounts, Heard
+    from mcpgateway.backends.oauth.flow import AccountListener, Accounts
     from mcpgateway.backends.oauth.sign_ins import SignIn
     from mcpgateway.backends.remote_access import IAuthorizer
     from mcpgateway.errors import NeedsLogin
@@ -71,7 +71,7 @@ class Backends:
         self._accounts: Accounts | None = None
         self.own_ports: Collection[int] = ()
         self._proxies = NONE
-        self.make_heard: Callable[[], Heard] | None = None
+        self.make_heard: Callable[[], AccountListener] | None = None
 
     @property
     def web(self) -> Web:
@@ -187,9 +187,9 @@ class Backends:
 
                 return WebSocket(reactor, self.web.dialler, launch, remote, receiver)
             case Transport.STREAMABLE_HTTP if remote.is_guess:
-                from mcpgateway.backends.legacy_sse import Guessed
+                from mcpgateway.backends.legacy_sse import GuessedTransport
 
-                return Guessed(reactor, self.web, launch, remote, receiver, authorizer)
+                return GuessedTransport(reactor, self.web, launch, remote, receiver, authorizer)
             case Transport.STREAMABLE_HTTP:
                 from mcpgateway.backends.streamable import Streamable
 

@@ -22,7 +22,7 @@ STEADY_S = 5.0  # a stream that lasted so long did not fail
 PASSING = frozenset((408, 409, 425, 429))  # refusals that say nothing of whether there is such a stream
 
 
-class IHearer(Protocol):
+class IStreamListener(Protocol):
     """Receives the messages of a server's GET stream.
 
     :ivar server: the server's name.
@@ -53,7 +53,7 @@ class ServerStream:
 
     log = Logger()
 
-    def __init__(self, owner: IHearer) -> None:
+    def __init__(self, owner: IStreamListener) -> None:
         self.is_open = False
         self._owner = owner
         self._doing: Deferred[Any] | None = None

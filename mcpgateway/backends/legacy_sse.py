@@ -304,7 +304,7 @@ def _told(why: Failure) -> BackendError:
     return why.value
 
 
-class Guessed:
+class GuessedTransport:
     """A server of which only the URL is known: it is tried as Streamable HTTP, and as HTTP+SSE if it knows no POST.
 
     See MCP 2025-11-25, basic/transports, "Backwards Compatibility".

@@ -188,7 +188,7 @@ class Launcher:
         """
         if launch.told is None:
             return self._start(launch, receiver, is_server=True)
-        trial = Trial(receiver, launch.told)
+        trial = LaunchTrial(receiver, launch.told)
         try:
             trial.child = self._start(launch, trial, is_server=True)
         except LaunchFailed:
@@ -275,7 +275,7 @@ def _may_wrap(launch: Launch) -> bool:
     return launch.argv[0].rpartition("/")[2] in WRAPPERS
 
 
-class Trial:
+class LaunchTrial:
     """Stands between a child and its receiver until the child has said its first word.
 
     :ivar child: the child, once it runs.

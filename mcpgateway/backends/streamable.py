@@ -322,7 +322,7 @@ class Streamable:
             self._turns.is_held = False
             self._turns.go_on()
 
-    # The standing stream (`IHearer`)
+    # The standing stream (`IStreamListener`)
 
     def headers_to_listen(self, last_id: bytes) -> dict[str, str]:
         """Return the headers of the GET stream."""

@@ -45,7 +45,7 @@ from mcpgateway.frontends.http.batches import Batch, UnreadableMember, read_batc
 from mcpgateway.frontends.http.statuses import status_of
 from mcpgateway.frontends.http.streams import Accepted, Streams
 from mcpgateway.frontends.http.workspace_detection import (
-    Placing,
+    WorkspaceDetector,
     is_admin,
     is_dotted,
     known_id,
@@ -478,7 +478,7 @@ class StdioDoor:
     def __init__(
         self,
         streams: Streams,
-        placing: Placing,
+        placing: WorkspaceDetector,
         switchboard: Switchboard,
         owners: Owners,
         stateless: Callable[[], Stateless],

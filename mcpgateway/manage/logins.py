@@ -24,7 +24,7 @@ from mcpgateway.policy.ownership import can_sign_in, owner_of, person_of
 
 if TYPE_CHECKING:
     from mcpgateway.backends.oauth.account import Account
-    from mcpgateway.backends.oauth.flow import Accounts, Forgotten
+    from mcpgateway.backends.oauth.flow import Accounts, Revocation
 
 BEGIN_S = 60.0  # until a server has said whether it wants a sign-in
 
@@ -60,7 +60,7 @@ class PendingLogin:
 
 
 class Logins:
-    """Knows how principals stand with servers; told of it by their accounts (`mcpgateway.backends.oauth.flow.Heard`).
+    """The sign-in state of principals at servers, as an `mcpgateway.backends.oauth.flow.AccountListener`.
 
     :param accounts: makes what the gateway is at remote servers, for the first who asks.
     """
@@ -181,7 +181,7 @@ class Logins:
                 self._waiting = [each for each in self._waiting if each[1] is not done]
         return self.look(name, principal)
 
-    async def forget(self, name: str, principal: str, *, registration: bool) -> Forgotten:
+    async def forget(self, name: str, principal: str, *, registration: bool) -> Revocation:
         """Revoke the grant of a principal at a server, and end the connections that use it.
 
         :param registration: and what the gateway is registered as there.
@@ -197,9 +197,9 @@ class Logins:
             )
         return await self._give_back(account, registration=registration)
 
-    async def _give_back(self, account: Account, *, registration: bool) -> Forgotten:
+    async def _give_back(self, account: Account, *, registration: bool) -> Revocation:
         await self._health.sign_out(account.name, account.owner)  # which takes leave with the token
-        forgotten: Forgotten = await self._accounts().forget(account, registration=registration)
+        forgotten: Revocation = await self._accounts().forget(account, registration=registration)
         await self._health.sign_out(account.name, account.owner)  # also of a later sign-in
         return forgotten
 

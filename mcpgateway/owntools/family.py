@@ -17,8 +17,8 @@ from mcpgateway.owntools.invoke import CallTool, Invoke, Invoking
 from mcpgateway.owntools.invoke_later import InvokeAsync, InvokeStatus
 from mcpgateway.owntools.jobs import Jobs
 from mcpgateway.owntools.news import News
-from mcpgateway.owntools.search import Describe, DescribeTool, Finder, ListTools, Means, Search
-from mcpgateway.owntools.status import ListAllServers, ListServers, Sight, Status
+from mcpgateway.owntools.search import Describe, DescribeTool, Finder, ListTools, Search, SearchParts
+from mcpgateway.owntools.status import GatewayStatus, ListAllServers, ListServers, Status
 from mcpgateway.owntools.tool import Builtin, Tool
 
 if TYPE_CHECKING:
@@ -38,14 +38,14 @@ class OwnToolParts:
     librarian: ListSource
     vault: ResultStore | None
     jobs: Jobs
-    sight: Sight
+    sight: GatewayStatus
     clock: Any
     shield: Shield = unshielded
 
 
 def sight_of(
     switchboard: Switchboard, health: Health, librarian: ListSource, config: Callable[[], Mapping[str, Any]]
-) -> Sight:
+) -> GatewayStatus:
     """Return the view of the gateway and its servers for ``status`` tools."""
 
     def look(server: ServerSpec) -> Mapping[str, Any]:
@@ -59,7 +59,7 @@ def sight_of(
     def servers() -> Iterable[ServerSpec]:
         return switchboard.servers.values()
 
-    return Sight(servers, look, count, config, lambda: switchboard.sessions.now)
+    return GatewayStatus(servers, look, count, config, lambda: switchboard.sessions.now)
 
 
 def make_builtin(around: OwnToolParts, more: Iterable[Tool] = ()) -> Builtin:
@@ -71,7 +71,7 @@ def make_builtin(around: OwnToolParts, more: Iterable[Tool] = ()) -> Builtin:
     directory = Directory(around.librarian)
     news = News(directory)
     own.heard = news.heard
-    means = Means(directory, Finder(own, around.clock), around.sight, own, news, around.shield)
+    means = SearchParts(directory, Finder(own, around.clock), around.sight, own, news, around.shield)
     invoking = Invoking(means, around.clock)
     own.add(
         [

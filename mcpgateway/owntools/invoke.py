@@ -29,7 +29,7 @@ from mcpgateway.interfaces import Request
 from mcpgateway.owntools import answers, arguments
 from mcpgateway.owntools.arguments import Flaws
 from mcpgateway.owntools.deadline import Deadline, seconds_of
-from mcpgateway.owntools.search import Means
+from mcpgateway.owntools.search import SearchParts
 from mcpgateway.owntools.tool import RUN, Access, Tool, define_tool
 from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope
@@ -67,7 +67,7 @@ class CallTarget:
 
 
 @define(eq=False)
-class Attended(Between):
+class TimedCall(Between):
     """Ends a redirected call in time, and turns an error into a failed result.
 
     :ivar access: takes the call back where it takes too long.
@@ -148,7 +148,7 @@ class Invoking:
     :ivar clock: ends what takes too long.
     """
 
-    means: Means
+    means: SearchParts
     clock: Any
 
     def target(self, given: Envelope, access: Access) -> Deferred[CallTarget | Tool]:
@@ -207,7 +207,7 @@ class Invoking:
         if not isinstance(found, CallTarget):
             found.call(call, jsonrpc.read_object(arguments.given(given, "args", "arguments"), "args"), access)
             return
-        attended = Attended(call.sink, found, access, call, quiet_s)
+        attended = TimedCall(call.sink, found, access, call, quiet_s)
         call.sink = attended
         attended.begin(self.clock)
         target = (found.item.server, found.item.own)

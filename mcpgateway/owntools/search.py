@@ -20,7 +20,7 @@ from mcpgateway.owntools.answers import Shield, unshielded
 from mcpgateway.owntools.directory import SEPARATOR, Directory, UnknownTool
 from mcpgateway.owntools.missing_servers import hint as not_all
 from mcpgateway.owntools.news import News
-from mcpgateway.owntools.status import Sight
+from mcpgateway.owntools.status import GatewayStatus
 from mcpgateway.owntools.tool import OWN_NAME, READ, UNDERSCORED, Access, Builtin, Tool, define_tool
 from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope
@@ -189,7 +189,7 @@ def tier_of(item: Item) -> str:
 
 
 @define(eq=False)
-class Means:
+class SearchParts:
     """The parts that the search tools use.
 
     :ivar shield: cuts a list of all tools to its size.
@@ -197,7 +197,7 @@ class Means:
 
     directory: Directory
     finder: Finder
-    sight: Sight
+    sight: GatewayStatus
     own: Builtin
     news: News
     shield: Shield = unshielded
@@ -235,7 +235,7 @@ class Means:
 class Search:
     """Finds tools by what they do."""
 
-    means: Means
+    means: SearchParts
     name: ClassVar[str] = "search"
     tier: ClassVar[str] = READ
     definition: ClassVar[bytes] = define_tool(
@@ -297,7 +297,7 @@ class Search:
 class Describe:
     """Shows all there is to know of one tool."""
 
-    means: Means
+    means: SearchParts
     name: ClassVar[str] = "describe"
     tier: ClassVar[str] = READ
     definition: ClassVar[bytes] = define_tool(
@@ -340,7 +340,7 @@ def described(item: Item, identifier: str) -> dict[str, Any]:
 class DescribeTool:
     """Describes a tool by its server and own name, under S001's name."""
 
-    means: Means
+    means: SearchParts
     name: ClassVar[str] = "describe_tool"
     tier: ClassVar[str] = READ
     definition: ClassVar[bytes] = define_tool(
@@ -368,7 +368,7 @@ class DescribeTool:
 class ListTools:
     """Lists the tools of one server, or of all, as S003 does."""
 
-    means: Means
+    means: SearchParts
     name: ClassVar[str] = "list_tools"
     tier: ClassVar[str] = READ
     definition: ClassVar[bytes] = define_tool(

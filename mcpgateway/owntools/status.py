@@ -26,7 +26,7 @@ _HEALTH = {
 
 
 @frozen
-class Sight:
+class GatewayStatus:
     """The view of the gateway and its servers for ``status`` tools.
 
     :ivar servers: all that are configured.
@@ -72,7 +72,7 @@ def seen_by(access: Access) -> tuple[ServerSpec, ...]:
 class Status:
     """Shows what S004 shows of the gateway: which servers are connected, how many tools there are."""
 
-    sight: Sight
+    sight: GatewayStatus
     name: ClassVar[str] = "status"
     tier: ClassVar[str] = READ
     definition: ClassVar[bytes] = define_tool(
@@ -112,7 +112,7 @@ class Status:
 class ListServers:
     """Lists the servers that the caller may use, as S003 shows them."""
 
-    sight: Sight
+    sight: GatewayStatus
     name: ClassVar[str] = "list_servers"
     tier: ClassVar[str] = READ
     definition: ClassVar[bytes] = define_tool(
@@ -138,7 +138,7 @@ class ListServers:
 class ListAllServers:
     """Lists every server of the view, and whether the caller may use it."""
 
-    sight: Sight
+    sight: GatewayStatus
     name: ClassVar[str] = "list_all_servers"
     tier: ClassVar[str] = READ
     definition: ClassVar[bytes] = define_tool(

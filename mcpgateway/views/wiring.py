@@ -22,7 +22,7 @@ from mcpgateway.interfaces import ILauncher, Request
 from mcpgateway.owntools import family
 from mcpgateway.owntools.job_records import Nowhere
 from mcpgateway.owntools.jobs import Jobs
-from mcpgateway.owntools.status import Sight
+from mcpgateway.owntools.status import GatewayStatus
 from mcpgateway.owntools.tool import Access, Builtin, Tool
 from mcpgateway.views.results import Outcomes
 from mcpgateway.views.sessions import ViewSessions
@@ -42,7 +42,7 @@ class HubParts(Protocol):
     meters: Meters
     ways: ViewsConfig
     config: Callable[[], Mapping[str, Any]]
-    manage: Callable[[Sight, ILauncher, Any], Iterable[Tool]]
+    manage: Callable[[GatewayStatus, ILauncher, Any], Iterable[Tool]]
     jobs: Jobs | None
     usage: Usage | None
     vault: Vault | None

@@ -8,7 +8,7 @@ import pytest
 
 from mcpgateway.backends.http import event_stream
 from mcpgateway.backends.http.client import Web
-from mcpgateway.backends.legacy_sse import ENDPOINT_S, POST_S, QUEUE_LIMIT, Guessed, SseConnection
+from mcpgateway.backends.legacy_sse import ENDPOINT_S, POST_S, QUEUE_LIMIT, GuessedTransport, SseConnection
 from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import BackendGone, NeedsAuthorization, Overloaded
 from mcpgateway.protocol.versions import Era
@@ -271,7 +271,7 @@ class GuessTests:
     @pytest.mark.parametrize("status", [400, 404, 405])
     def test_old_server(self, status: int) -> None:
         """One that knows no such POST is asked for its stream."""
-        old = Old(kind=Guessed, is_guess=True)
+        old = Old(kind=GuessedTransport, is_guess=True)
 
         def answer(asked: Request) -> None:
             if asked.target.startswith("/sse"):
@@ -290,21 +290,21 @@ class GuessTests:
 
     def test_newer_server(self) -> None:
         """One that does is spoken with as it likes."""
-        old = Old(kind=Guessed, is_guess=True)
+        old = Old(kind=GuessedTransport, is_guess=True)
         old.answers("GET", lambda asked: asked.reply(405))
         old.answers("initialize", lambda asked: asked.result(HELLO, Mcp_Session_Id=SESSION)).met()
         assert old.begin().headers["mcp-session-id"] == SESSION
 
     def test_modern_server(self) -> None:
         """One that says that it is of the modern era is taken at its word."""
-        old = Old(kind=Guessed, is_guess=True)
+        old = Old(kind=GuessedTransport, is_guess=True)
         old.answers("initialize", lambda asked: asked.error(400, -32022, "only 2026-07-28")).met()
         assert "only 2026-07-28" in str(old.found[0].value)
         assert len(old.server.requests) == 1
 
     def test_neither(self) -> None:
         """One that knows neither says so for both."""
-        old = Old(kind=Guessed, is_guess=True)
+        old = Old(kind=GuessedTransport, is_guess=True)
         old.answers("initialize", lambda asked: asked.reply(404))
         old.answers("GET", lambda asked: asked.reply(404)).met()
         assert old.end == "HTTP 404 to POST, and then it answers with HTTP 404"

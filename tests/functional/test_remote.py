@@ -17,7 +17,7 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
 from mcpgateway.backends.http.client import Web
-from mcpgateway.backends.legacy_sse import Guessed, SseConnection
+from mcpgateway.backends.legacy_sse import GuessedTransport, SseConnection
 from mcpgateway.backends.streamable import Streamable
 from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import GatewayError
@@ -73,9 +73,9 @@ class ServerTests:
         ("kind", "path", "backend"),
         [
             ("streamableHttp", "mcp", Streamable),
-            ("streamableHttp", "mcp", Guessed),
+            ("streamableHttp", "mcp", GuessedTransport),
             ("sse", "sse", SseConnection),
-            ("sse", "sse", Guessed),
+            ("sse", "sse", GuessedTransport),
         ],
     )
     async def test_everything(self, web: Web, kind: str, path: str, backend: Any) -> None:

@@ -15,7 +15,7 @@ from mcpgateway.manage.tools.family import management
 from mcpgateway.owntools.family import OwnToolParts, make_builtin
 from mcpgateway.owntools.job_records import Nowhere
 from mcpgateway.owntools.jobs import Jobs
-from mcpgateway.owntools.status import Sight
+from mcpgateway.owntools.status import GatewayStatus
 from mcpgateway.owntools.tool import READ, RUN, SIX, WRITE, Builtin, Tool
 from tests.owntools.test_search import ScriptedLibrarian
 
@@ -25,7 +25,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "gateway-tools.rst"
 def family() -> Builtin:
     """All of them, with nothing to work on."""
     clock = Clock()
-    sight = Sight(tuple, lambda _: {}, lambda _: None)
+    sight = GatewayStatus(tuple, lambda _: {}, lambda _: None)
     return make_builtin(OwnToolParts(ScriptedLibrarian(), None, Jobs(clock, Nowhere()), sight, clock))
 
 

@@ -18,8 +18,8 @@ from mcpgateway.errors import InvalidParams, LaunchFailed
 from mcpgateway.owntools import search as finding
 from mcpgateway.owntools.directory import Directory
 from mcpgateway.owntools.news import News
-from mcpgateway.owntools.search import Describe, DescribeTool, Finder, ListTools, Means, Search
-from mcpgateway.owntools.status import Sight, Status
+from mcpgateway.owntools.search import Describe, DescribeTool, Finder, ListTools, Search, SearchParts
+from mcpgateway.owntools.status import GatewayStatus, Status
 from mcpgateway.owntools.tool import Builtin
 from mcpgateway.protocol import jsonrpc
 from tests.support.gateway_tools import ScriptedAccess, ask, spec
@@ -96,7 +96,7 @@ class World:
         self.access = ScriptedAccess((self.files, self.db))
         self.clock = Clock()
         self.made: list[WordIndex] = []
-        sight = Sight(
+        sight = GatewayStatus(
             lambda: self.access.servers,
             lambda server: {"status": "running" if server.name == "db" else "idle"},
             lambda _: None,
@@ -104,7 +104,7 @@ class World:
         self.own = Builtin([Status(sight)])
         self.finder = Finder(self.own, self.clock, self.make)
         directory = Directory(self.librarian)
-        self.means = Means(directory, self.finder, sight, self.own, News(directory))
+        self.means = SearchParts(directory, self.finder, sight, self.own, News(directory))
 
     def make(self) -> WordIndex:
         self.made.append(WordIndex())

@@ -6,20 +6,20 @@ import json
 from typing import Any
 
 from mcpgateway.config.model import Project, ServerSpec
-from mcpgateway.owntools.status import ListAllServers, ListServers, Sight, Status
+from mcpgateway.owntools.status import GatewayStatus, ListAllServers, ListServers, Status
 from mcpgateway.owntools.tool import Builtin
 from tests.support.gateway_tools import ScriptedAccess, ScriptedView, ask, spec
 
 CONFIG = {"files": ["/home/u/config.yaml"], "loaded_at": "2026-11-01T00:00:00+00:00", "problems": []}
 
 
-def sight(servers: tuple[ServerSpec, ...], **states: Any) -> Sight:
+def sight(servers: tuple[ServerSpec, ...], **states: Any) -> GatewayStatus:
     """Sees servers in these states, each with two tools."""
 
     def look(server: ServerSpec) -> dict[str, Any]:
         return {"status": states.get(server.name, "idle"), "transport": "stdio", "uptime_seconds": 5}
 
-    return Sight(lambda: servers, look, lambda _: 2, lambda: CONFIG, lambda: 60)
+    return GatewayStatus(lambda: servers, look, lambda _: 2, lambda: CONFIG, lambda: 60)
 
 
 class StatusTests:

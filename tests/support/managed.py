@@ -26,7 +26,7 @@ from mcpgateway.manage.install_plans import InstallPlanner, InstallWorkspaces
 from mcpgateway.manage.reload import Reload, ReloadState
 from mcpgateway.manage.tools.family import management
 from mcpgateway.manage.tools.tool import Management
-from mcpgateway.owntools.status import Sight
+from mcpgateway.owntools.status import GatewayStatus
 from mcpgateway.owntools.tool import Builtin
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.jsonrpc import own_request
@@ -143,7 +143,7 @@ class Managed:
             for each in self.reload.settings.servers
             if each.name not in [known.name for known in self.access.specs()]
         ]
-        sight = Sight(
+        sight = GatewayStatus(
             lambda: self.reload.settings.servers, lambda _: {}, lambda _: 1, self.reload.state.shown
         )
         self.builtin = Builtin(management(lambda: Management(sight, self.installing, self._visit)))

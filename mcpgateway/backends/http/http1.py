@@ -24,7 +24,7 @@ BODILESS = frozenset((204, 304))
 LOST = Failure(error.ConnectionLost())
 
 
-class ITaker(Protocol):
+class IResponseReceiver(Protocol):
     """Receives an HTTP response."""
 
     def began(self, status: int, headers: Mapping[bytes, bytes]) -> None:
@@ -61,7 +61,7 @@ class HttpConnection(TwistedProtocol):
         self.idle_s = 0.0
         self._freed = freed
         self._lost = lost
-        self._taker: ITaker | None = None
+        self._taker: IResponseReceiver | None = None
         self._parser = HttpResponseParser(self)
         self._is_paused = False
         self._reset()
@@ -89,7 +89,7 @@ class HttpConnection(TwistedProtocol):
         """Return whether the connection can take another request."""
         return self._taker is None and self.transport is not None and not self.transport.disconnecting
 
-    def send(self, request: bytes, taker: ITaker) -> None:
+    def send(self, request: bytes, taker: IResponseReceiver) -> None:
         """Send a request; its taker is told of the answer."""
         self._taker = taker
         _write(self.transport, request, is_secure=self.place.is_secure)
@@ -201,7 +201,7 @@ class HttpConnection(TwistedProtocol):
         if self._is_whole and self._taker is taker:
             self._finish(taker)
 
-    def _finish(self, taker: ITaker) -> None:
+    def _finish(self, taker: IResponseReceiver) -> None:
         self._taker = None
         keeps = self._keeps and not self._is_surplus
         self.idle_s = _promised(self._headers.get(b"keep-alive", b""))

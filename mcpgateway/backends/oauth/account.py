@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.oauth import authorization_server
 from mcpgateway.backends.oauth.account_store import AccountBook
-from mcpgateway.backends.oauth.authorization_server import Asking, AuthorizationServer
+from mcpgateway.backends.oauth.authorization_server import AuthorizationRequests, AuthorizationServer
 from mcpgateway.config.reach_settings import OAuth, Remote
 from mcpgateway.errors import BackendError
 from mcpgateway.interfaces import IGrants, OwnAddress
@@ -61,7 +61,7 @@ class Account:
             each.callback(result)
 
 
-class Introductions:
+class Registrations:
     """Finds the authorization server of each account, and has the gateway known there; keeps what comes of that.
 
     :ivar fresh: ids of clients that were registered since the gateway runs.
@@ -82,9 +82,9 @@ class Introductions:
         """Return the redirect address for browsers."""
         return self._where().redirect
 
-    def asking(self, account: Account) -> Asking:
+    def asking(self, account: Account) -> AuthorizationRequests:
         """Return the settings of requests for an account."""
-        return Asking(self._clock, self._web, account.remote)
+        return AuthorizationRequests(self._clock, self._web, account.remote)
 
     async def server(self, account: Account, told: Challenge) -> AuthServer:
         """The authorization server of an account, looked for once.

@@ -40,7 +40,7 @@ class NotReached(BackendError):
 
 
 @frozen
-class Asking:
+class AuthorizationRequests:
     """The settings of all requests for one remote server.
 
     :ivar remote: the server; what it names is judged by where it is itself.
@@ -106,7 +106,7 @@ class AuthorizationServer:
     scopes: tuple[str, ...] = ()
 
 
-async def find(asking: Asking, settings: OAuth, told: Challenge) -> AuthorizationServer:
+async def find(asking: AuthorizationRequests, settings: OAuth, told: Challenge) -> AuthorizationServer:
     """The authorization server of a remote server.
 
     :param told: by the server's refusal.
@@ -125,7 +125,7 @@ async def find(asking: Asking, settings: OAuth, told: Challenge) -> Authorizatio
     raise faults[0]
 
 
-async def _named(asking: Asking, told: Challenge) -> tuple[tuple[str, ...], tuple[str, ...]]:
+async def _named(asking: AuthorizationRequests, told: Challenge) -> tuple[tuple[str, ...], tuple[str, ...]]:
     # See Note [Places that are tried] in the rules; a document of another resource is none.
     url, fault = asking.remote.url, None
     for each in oauth.resource_metadata_urls(url, told.metadata):
@@ -141,7 +141,7 @@ async def _named(asking: Asking, told: Challenge) -> tuple[tuple[str, ...], tupl
     return (), ()
 
 
-async def _described(asking: Asking, issuer: str) -> AuthServer:
+async def _described(asking: AuthorizationRequests, issuer: str) -> AuthServer:
     fault: BackendError | None = None
     for each in oauth.server_metadata_urls(issuer):
         found, fault = await _document(asking, each, fault)
@@ -156,7 +156,7 @@ async def _described(asking: Asking, issuer: str) -> AuthServer:
     )
 
 
-async def _server_of(asking: Asking, issuer: str) -> AuthServer:
+async def _server_of(asking: AuthorizationRequests, issuer: str) -> AuthServer:
     # A server of 2025-03-26 is its own authorization server, whether it describes itself or not.
     own = oauth.undescribed_server(asking.remote.url)
     try:
@@ -168,7 +168,7 @@ async def _server_of(asking: Asking, issuer: str) -> AuthServer:
 
 
 async def _document(
-    asking: Asking, url: str, fault: BackendError | None
+    asking: AuthorizationRequests, url: str, fault: BackendError | None
 ) -> tuple[dict[str, Any] | None, BackendError | None]:
     # The document, or the first fault that may be gone by the next time.
     try:
@@ -180,7 +180,7 @@ async def _document(
     return (decoded(answer) or None) if answer.status == 200 else None, fault
 
 
-def _judged(asking: Asking, server: AuthServer) -> AuthServer:
+def _judged(asking: AuthorizationRequests, server: AuthServer) -> AuthServer:
     for each in server.endpoints:
         if not oauth.may_ask(each, asking.remote.url) or not oauth.may_name(each, server.issuer):
             raise BackendError(f"{place(each)} is no place to send the user or a token to")
@@ -191,7 +191,7 @@ def _judged(asking: Asking, server: AuthServer) -> AuthServer:
 
 
 async def register(
-    asking: Asking, server: AuthServer, redirect: str, scopes: tuple[str, ...]
+    asking: AuthorizationRequests, server: AuthServer, redirect: str, scopes: tuple[str, ...]
 ) -> Registration:
     """Register the gateway at an authorization server.
 
@@ -220,7 +220,7 @@ async def register(
     raise NeedsAuthorization(f"its authorization server does not register the gateway ({said})", WITHOUT)
 
 
-async def knows_client(asking: Asking, url: str) -> bool:
+async def knows_client(asking: AuthorizationRequests, url: str) -> bool:
     """Return whether an authorization endpoint accepts the request; it refuses an unknown client at once."""
     try:
         answer = await asking.get(url)
@@ -229,7 +229,7 @@ async def knows_client(asking: Asking, url: str) -> bool:
     return answer.status not in FORGOTTEN
 
 
-async def unregister(asking: Asking, registration: Registration) -> bool:
+async def unregister(asking: AuthorizationRequests, registration: Registration) -> bool:
     """Have a registration taken back (RFC 7592); false where that could not be said."""
     if not registration.manage_url or not registration.manage_token:
         return False
@@ -245,7 +245,7 @@ async def unregister(asking: Asking, registration: Registration) -> bool:
 
 
 async def ask_for_token(
-    asking: Asking, server: AuthServer, client: OAuthClient, form: Mapping[str, str]
+    asking: AuthorizationRequests, server: AuthServer, client: OAuthClient, form: Mapping[str, str]
 ) -> WebAnswer:
     """Ask the token endpoint, again and again for a moment while it is not well.
 
@@ -259,7 +259,9 @@ async def ask_for_token(
     return answer
 
 
-async def revoke(asking: Asking, server: AuthServer, client: OAuthClient, token: str, kind: str) -> bool:
+async def revoke(
+    asking: AuthorizationRequests, server: AuthServer, client: OAuthClient, token: str, kind: str
+) -> bool:
     """Have a token made worthless (RFC 7009); false where that could not be said.
 
     :param kind: ``access_token`` or ``refresh_token``.
@@ -292,7 +294,9 @@ def _proof(
     return {**JSON, **proof}, named
 
 
-async def _asked_again(asking: Asking, url: str, headers: Mapping[str, str], body: Body) -> WebAnswer:
+async def _asked_again(
+    asking: AuthorizationRequests, url: str, headers: Mapping[str, str], body: Body
+) -> WebAnswer:
     # Only where nothing can have come of it: a code and some refresh tokens are good once.
     for wait_s in AGAIN_S:
         try:

@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.backends.http.client import Web
 from mcpgateway.backends.oauth import authorization_server
-from mcpgateway.backends.oauth.account import Account, Introductions
+from mcpgateway.backends.oauth.account import Account, Registrations
 from mcpgateway.backends.oauth.authorization_server import decoded, error_of
 from mcpgateway.backends.oauth.sign_ins import Declined, SignIn, SignIns
 from mcpgateway.config.reach_settings import OAuth, Remote
@@ -39,7 +39,7 @@ FORGOTTEN = frozenset(("invalid_client", "unauthorized_client"))
 
 
 @frozen
-class Forgotten:
+class Revocation:
     """The outcome of revoking a grant and deleting a registration.
 
     :ivar was_granted: there was something to give back; ``was_registered``: to take back.
@@ -52,7 +52,7 @@ class Forgotten:
     unregistered: bool
 
 
-class Heard(Protocol):
+class AccountListener(Protocol):
     """Is notified of changes of accounts."""
 
     def wanted(self, server: str, owner: str) -> None:
@@ -62,7 +62,7 @@ class Heard(Protocol):
         """An owner has signed in."""
 
 
-class Unheard:
+class NoAccountListener:
     """Ignores changes of accounts."""
 
     def wanted(self, server: str, owner: str) -> None:
@@ -109,9 +109,9 @@ class Accounts:
         *,
         asks: bool = True,
     ) -> None:
-        self.heard: Heard = Unheard()
+        self.heard: AccountListener = NoAccountListener()
         self._clock = clock
-        self._known = Introductions(clock, web, grants, where)
+        self._known = Registrations(clock, web, grants, where)
         self._asks = asks
         self._accounts: dict[str, Account] = {}
         self._sign_ins = SignIns(clock)
@@ -383,14 +383,14 @@ class Accounts:
                 self._known.forget(why.sign_in.account, why.sign_in.client)  # the next one may ask for more
             raise NeedsAuthorization(f"the sign-in came to nothing: {why.message}", "begin it anew") from why
 
-    def forget(self, account: Account, *, registration: bool) -> Deferred[Forgotten]:
+    def forget(self, account: Account, *, registration: bool) -> Deferred[Revocation]:
         """Give back what the owner of an account was granted; fires with what its authorization server has said.
 
         :param registration: and what the gateway is registered as there.
         """
         return Deferred.fromCoroutine(self._forget(account, registration=registration))
 
-    async def _forget(self, account: Account, *, registration: bool) -> Forgotten:
+    async def _forget(self, account: Account, *, registration: bool) -> Revocation:
         grant, client, made = account.grant, account.client, self._known.registration(account)
         self._sign_ins.drop(account)
         self._known.keep(account, None)  # first of all, whatever the server says
@@ -401,7 +401,7 @@ class Accounts:
         if registration and made is not None:
             unregistered = await authorization_server.unregister(self._known.asking(account), made)
         self.log.info("a user has signed out at {server}", event="oauth.forgotten", server=account.name)
-        return Forgotten(grant is not None, revoked, registration and made is not None, unregistered)
+        return Revocation(grant is not None, revoked, registration and made is not None, unregistered)
 
     async def _revoke(self, account: Account, grant: Grant, client: OAuthClient | None) -> bool:
         try:

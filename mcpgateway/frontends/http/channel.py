@@ -51,7 +51,7 @@ from mcpgateway.frontends.http.request_head import (
     request_line,
 )
 from mcpgateway.frontends.http.shared_state import KNOWN_HEAD_LIMIT, SharedState
-from mcpgateway.frontends.http.write_buffer import Outlet
+from mcpgateway.frontends.http.write_buffer import WriteBuffer
 from mcpgateway.interfaces import IDoor
 from mcpgateway.system.process.processes import TOO_MANY, out_of_files
 
@@ -80,7 +80,7 @@ class Channel:
     shared: SharedState
     _connections: set[Channel]
     transport: Any = field(init=False)
-    outlet: Outlet = field(init=False)
+    outlet: WriteBuffer = field(init=False)
     caller: HttpPeer = field(init=False)
     secure: bool = field(init=False, default=False)
     is_last: bool = field(init=False)
@@ -114,7 +114,7 @@ class Channel:
         self.caller = self.shared.introduce(transport)
         self.secure = ISSLTransport.providedBy(transport)
         self._is_ready = not self.secure
-        self.outlet = Outlet(self, transport, self.shared.room, is_secure=self.secure)
+        self.outlet = WriteBuffer(self, transport, self.shared.room, is_secure=self.secure)
         no_delay = getattr(transport, "setTcpNoDelay", None)
         if no_delay is not None:
             # A Unix socket knows no such option, and a client may have gone by now.

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from mcpgateway.frontends.http.peers import HttpPeer
 from mcpgateway.frontends.http.request_head import Head
-from mcpgateway.frontends.http.write_buffer import LARGE, Outlet
+from mcpgateway.frontends.http.write_buffer import LARGE, WriteBuffer
 
 JSON = b"application/json"
 TOO_MUCH = "The gateway holds too many answers that you do not take: take these first"
@@ -54,7 +54,7 @@ class ExchangeConnection(Protocol):
     """
 
     transport: Any
-    outlet: Outlet
+    outlet: WriteBuffer
     caller: HttpPeer
     secure: bool
     is_last: bool

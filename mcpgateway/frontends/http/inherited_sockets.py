@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 
 
 @define(eq=False)
-class Heir:
+class InheritedSockets:
     """A reactor to those who bind addresses: where one is inherited already, that is adopted.
 
     :ivar sockets: what is left of the inheritance.

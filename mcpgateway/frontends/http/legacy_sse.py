@@ -33,7 +33,7 @@ from mcpgateway.frontends.http.batches import UnreadableMember, read_batch
 from mcpgateway.frontends.http.mcp import ALLOW_POST, accepted, is_json, refuse
 from mcpgateway.frontends.http.streams import Streams
 from mcpgateway.frontends.http.workspace_detection import (
-    Placing,
+    WorkspaceDetector,
     is_admin,
     known_id,
     said_owner,
@@ -200,7 +200,7 @@ class LegacySse:
         self.streams = streams
         self._switchboard = switchboard
         self._owners = owners
-        self._placing = Placing(switchboard.scopes, owners)
+        self._placing = WorkspaceDetector(switchboard.scopes, owners)
         self._links: dict[bytes, SseClient] = {}
 
     def listen(self, exchange: Any, server: ServerSpec, principal: str) -> None:

@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 
 from mcpgateway.config.gateway_settings import GatewaySettings
 from mcpgateway.errors import ConfigError, Misplaced
-from mcpgateway.frontends.http.inherited_sockets import Heir, adopt_connections
+from mcpgateway.frontends.http.inherited_sockets import InheritedSockets, adopt_connections
 from mcpgateway.system.process.processes import check_files
 
 BACKLOG = 512
@@ -118,7 +118,7 @@ def bind(
     :raise ConfigError: an address is taken, may not be used, or cannot be understood; or no connection could be taken.
     """
     listeners = Listeners([], 0)
-    heir = Heir(reactor, list(inherited[0]))
+    heir = InheritedSockets(reactor, list(inherited[0]))
     try:
         outer = _secured(reactor, settings, factory)
         _bind_main(heir, settings, outer, listeners)
@@ -156,14 +156,14 @@ def is_apart(description: str) -> bool:
 
 
 def _bind_main(
-    reactor: Heir, settings: GatewaySettings, factory: IProtocolFactory, listeners: Listeners
+    reactor: InheritedSockets, settings: GatewaySettings, factory: IProtocolFactory, listeners: Listeners
 ) -> None:
     listeners.ports += _bind_both(reactor, settings.bind_address, settings.http_port, factory, "")
     listeners.http_port = getattr(listeners.ports[0].getHost(), "port", settings.http_port)
 
 
 def _bind_further(
-    reactor: Heir, settings: GatewaySettings, factory: IProtocolFactory, listeners: Listeners
+    reactor: InheritedSockets, settings: GatewaySettings, factory: IProtocolFactory, listeners: Listeners
 ) -> None:
     for number in dict.fromkeys(settings.ports):
         if number != listeners.http_port:
@@ -171,7 +171,7 @@ def _bind_further(
 
 
 def _bind_both(
-    reactor: Heir, address: str, number: int, factory: IProtocolFactory, whose: str
+    reactor: InheritedSockets, address: str, number: int, factory: IProtocolFactory, whose: str
 ) -> list[IListeningPort]:
     where = f"port {number}{whose}"
     first = _bound(lambda: reactor.listenTCP(number, factory, BACKLOG, address), f"{address}, {where}")
@@ -189,7 +189,7 @@ def _bind_both(
 
 
 def _bind_socket(
-    reactor: Heir, home: str, factory: IProtocolFactory, listeners: Listeners, *, is_alone: bool
+    reactor: InheritedSockets, home: str, factory: IProtocolFactory, listeners: Listeners, *, is_alone: bool
 ) -> None:
     path = socket_path(home)
     if not reactor.has_unix(path):
@@ -265,7 +265,7 @@ def socket_path(home: str) -> str:
     return os.path.join(base, hashlib.sha256(os.fsencode(home)).hexdigest()[:16] + ".sock")
 
 
-def _bind_endpoint(reactor: Heir, description: str, factory: IProtocolFactory) -> IListeningPort:
+def _bind_endpoint(reactor: InheritedSockets, description: str, factory: IProtocolFactory) -> IListeningPort:
     try:
         endpoint = serverFromString(reactor, description)
     except Exception as why:  # the endpoint parsers raise whatever their arguments make them raise

@@ -21,7 +21,7 @@ from mcpgateway.errors import BackendGone, GatewayError, MalformedMessage, Unsup
 from mcpgateway.frontends.http.statuses import status_of
 from mcpgateway.frontends.http.streams import Accepted, PostStream, Streams
 from mcpgateway.frontends.http.workspace_detection import (
-    Placing,
+    WorkspaceDetector,
     is_admin,
     is_dotted,
     known_id,
@@ -74,7 +74,7 @@ class McpDoor:
 
     def __init__(self, switchboard: Switchboard, owners: Owners, stateless: Callable[[], Stateless]) -> None:
         self.streams = Streams(switchboard.sessions)
-        self.placing = Placing(switchboard.scopes, owners)
+        self.placing = WorkspaceDetector(switchboard.scopes, owners)
         self._stateless = stateless
         self.is_disabled = False
         self._modern: ModernDoor | None = None  # until the first of its messages

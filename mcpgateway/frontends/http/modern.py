@@ -25,13 +25,13 @@ from mcpgateway.protocol import jsonrpc, modern
 from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 
 
-class Nobody:
+class NoClient:
     """Stands for a session where there is none: what is lost on the way cannot be had again."""
 
     can_resume = False
 
 
-NOBODY = Nobody()
+NOBODY = NoClient()
 
 
 class ModernPost(PostStream):

@@ -62,7 +62,7 @@ class SiteMaker(Protocol):
 
 
 @frozen
-class Way:
+class RouteTarget:
     """The target of a path: its access class and, for MCP, its server and frontend.
 
     :ivar unknown: the name no server has.
@@ -77,13 +77,13 @@ class Way:
 
 
 @frozen
-class Admitted:
+class AdmittedRequest:
     """A request that the guard has admitted: its target, principal, rights and workspace.
 
     :ivar pending: fires when it can be judged, where that is still to be done.
     """
 
-    way: Way
+    way: RouteTarget
     principal: str
     is_admin: bool = False
     project: str = ""
@@ -123,27 +123,27 @@ class Root:
         self._sse: LegacySse | None = None
         self._servers: dict[str, ServerSpec] = {}
         self._views: dict[str, ServerSpec] = {}
-        self._ways: dict[bytes, Way] = {}
+        self._ways: dict[bytes, RouteTarget] = {}
         self.serve(servers)
 
     def serve(self, everything: tuple[ServerSpec, ...]) -> None:
         """Lead to these servers, and views of all of them, from now on, and to no others."""
         servers = [each for each in everything if not each.view]
         views = [each for each in everything if each.view]
-        ways: dict[bytes, Way] = {}
+        ways: dict[bytes, RouteTarget] = {}
         for server in servers:
-            ways[f"/{server.name}/sse".encode()] = Way(RouteClass.MCP, server, self._listen)
-            ways[f"/{server.name}/messages".encode()] = Way(RouteClass.MCP, server, self._say)
+            ways[f"/{server.name}/sse".encode()] = RouteTarget(RouteClass.MCP, server, self._listen)
+            ways[f"/{server.name}/messages".encode()] = RouteTarget(RouteClass.MCP, server, self._say)
         for server in servers:  # last: /mcp/sse is the server of that name
-            way = Way(RouteClass.MCP, server, self._mcp.handle)
+            way = RouteTarget(RouteClass.MCP, server, self._mcp.handle)
             ways[f"/{server.name}/mcp".encode()] = way
             if server.name not in RESERVED_AFTER_MCP:
                 ways[f"/mcp/{server.name}".encode()] = way
         for view in views:
-            ways[f"/{view.name}".encode()] = Way(RouteClass.MCP, view, self._mcp.handle)
+            ways[f"/{view.name}".encode()] = RouteTarget(RouteClass.MCP, view, self._mcp.handle)
             base = sse_base(view.name, is_view=True)  # longer than a server's paths, or shorter
-            ways[f"{base}/sse".encode()] = Way(RouteClass.MCP, view, self._listen)
-            ways[f"{base}/messages".encode()] = Way(RouteClass.MCP, view, self._say)
+            ways[f"{base}/sse".encode()] = RouteTarget(RouteClass.MCP, view, self._listen)
+            ways[f"{base}/messages".encode()] = RouteTarget(RouteClass.MCP, view, self._say)
         self._servers = {server.name: server for server in servers}
         self._views = {view.name: view for view in views}
         self._ways = ways
@@ -169,14 +169,14 @@ class Root:
             refuse(exchange, 405, "Method not allowed.")
             return 0
         if isinstance(verdict, Later):
-            exchange.route = Admitted(way, "", pending=verdict.known)
+            exchange.route = AdmittedRequest(way, "", pending=verdict.known)
         else:
-            exchange.route = Admitted(way, verdict.principal, verdict.is_admin, verdict.project)
+            exchange.route = AdmittedRequest(way, verdict.principal, verdict.is_admin, verdict.project)
         return self._limits.body_bytes if way.route is RouteClass.MCP else self._limits.rest_body_bytes
 
     def would_refuse(self, exchange: Any) -> bool:
         """Return whether an admitted request would now be refused, or count for another principal."""
-        admitted: Admitted = exchange.route
+        admitted: AdmittedRequest = exchange.route
         match self._guard.judge(exchange, admitted.way.route):
             case Pass(principal):
                 return bool(principal != admitted.principal)
@@ -202,7 +202,7 @@ class Root:
 
     def handle(self, exchange: Any) -> None:
         """Serve a judged request."""
-        admitted: Admitted = exchange.route
+        admitted: AdmittedRequest = exchange.route
         way = admitted.way
         if admitted.pending is not None:
             admitted.pending.addCallback(lambda _: self._judge_again(exchange, way))
@@ -238,7 +238,7 @@ class Root:
 
         render(exchange, self._site)
 
-    def _judge_again(self, exchange: Any, way: Way) -> None:
+    def _judge_again(self, exchange: Any, way: RouteTarget) -> None:
         if exchange.gone:
             return
         verdict = self._guard.judge(exchange, way.route)
@@ -247,7 +247,7 @@ class Root:
         if isinstance(verdict, Deny):
             self._turn_away(exchange, way, verdict)
             return
-        exchange.route = Admitted(way, verdict.principal, verdict.is_admin, verdict.project)
+        exchange.route = AdmittedRequest(way, verdict.principal, verdict.is_admin, verdict.project)
         self.handle(exchange)
 
     def _tell(self, exchange: Any) -> None:
@@ -257,7 +257,7 @@ class Root:
         else:
             exchange.answer(200, msgspec.json.encode(found), extra=NO_STORE)
 
-    def _turn_away(self, exchange: Any, way: Way, verdict: Deny) -> None:
+    def _turn_away(self, exchange: Any, way: RouteTarget, verdict: Deny) -> None:
         extra = self._guard.challenge(exchange, verdict)
         if verdict.wait_s:
             extra += b"Retry-After: %d\r\n" % verdict.wait_s
@@ -274,7 +274,7 @@ class Root:
         else:
             serve(exchange, server, principal)
 
-    def _once_more(self, exchange: Any, admitted: Admitted) -> None:
+    def _once_more(self, exchange: Any, admitted: AdmittedRequest) -> None:
         # The class of the road is the same, so the request needs no other judgement.
         way = self._ways.get(exchange.path) or self._find(exchange)
         if exchange.gone:
@@ -307,24 +307,28 @@ class Root:
         serve = self._listen if part == b"sse" else self._mcp.handle
         self._mcp.handle_own(exchange, name, lambda server: serve(exchange, server, principal))
 
-    def _find(self, exchange: Any) -> Way:
+    def _find(self, exchange: Any) -> RouteTarget:
         path: bytes = exchange.path
         if path == b"/" and _is_message(exchange):
-            return self._ways.get(b"/mcp", Way(RouteClass.NOTHING))
+            return self._ways.get(b"/mcp", RouteTarget(RouteClass.NOTHING))
         if path.startswith(WELL_KNOWN):
-            return Way(RouteClass.PUBLIC)
+            return RouteTarget(RouteClass.PUBLIC)
         if b"%" in path:
             known = self._ways.get(unquote_to_bytes(path))
             if known is not None:
                 return known
         route = class_of(exchange.method, path)
         if route is not RouteClass.NOTHING:
-            return Way(route)
+            return RouteTarget(route)
         parts = path.split(b"/")
         if len(parts) == 3 and (parts[1] == b"mcp" or parts[2] in MCP_PATHS):
             name = parts[2] if parts[1] == b"mcp" and parts[2] != b"mcp" else parts[1]
-            return Way(RouteClass.MCP, unknown=name[:NAME_SHOWN].decode(errors="replace") or "(none)")
-        return Way(RouteClass.MCP, is_astray=True) if is_of_mcp(path) else Way(RouteClass.NOTHING)
+            return RouteTarget(RouteClass.MCP, unknown=name[:NAME_SHOWN].decode(errors="replace") or "(none)")
+        return (
+            RouteTarget(RouteClass.MCP, is_astray=True)
+            if is_of_mcp(path)
+            else RouteTarget(RouteClass.NOTHING)
+        )
 
 
 def is_of_mcp(path: bytes) -> bool:

@@ -36,7 +36,7 @@ def said_trace(exchange: Any) -> tuple[str, str] | None:
     return parent.decode("latin-1"), exchange.headers.get(b"tracestate", b"").decode("latin-1")
 
 
-class Placing:
+class WorkspaceDetector:
     """Determines the workspaces of clients for all frontends."""
 
     log = Logger()

@@ -45,7 +45,7 @@ class BufferOwner(Protocol):
 
 
 @implementer(IPushProducer)
-class Outlet:
+class WriteBuffer:
     """Writes for a channel; the transport tells it how fast the client reads.
 
     :ivar is_direct: the transport is a naked socket.

@@ -263,7 +263,7 @@ class Health:
                     each.slot.close()
                 each.switched_off()
 
-    # Signing in (`mcpgateway.backends.oauth.flow.Heard`)
+    # Signing in (`mcpgateway.backends.oauth.flow.AccountListener`)
 
     def wanted(self, server: str, owner: str) -> None:
         """An owner has to sign in at a server; what runs of it may go on with what needs nobody."""

@@ -20,7 +20,7 @@ from mcpgateway.manage.install_plans import InstallPlanner, InstallWorkspaces
 from mcpgateway.manage.internal_client import InternalClient
 from mcpgateway.manage.reload import Reload
 from mcpgateway.manage.tools.tool import Management
-from mcpgateway.owntools.status import Sight
+from mcpgateway.owntools.status import GatewayStatus
 from mcpgateway.owntools.tool import Tool
 from mcpgateway.protocol import peek
 
@@ -34,7 +34,7 @@ class ManagementParts:
     :ivar home: the gateway's own directory.
     """
 
-    sight: Sight
+    sight: GatewayStatus
     reload: Reload
     switchboard: Switchboard
     home: str

@@ -31,7 +31,7 @@ from mcpgateway.interfaces import Request
 from mcpgateway.manage.install import Installer
 from mcpgateway.manage.install_plans import InstallPlanner, InstallWorkspaces
 from mcpgateway.owntools import answers, arguments
-from mcpgateway.owntools.status import Sight
+from mcpgateway.owntools.status import GatewayStatus
 from mcpgateway.owntools.tool import Access
 from mcpgateway.protocol.jsonrpc import Envelope
 
@@ -72,7 +72,7 @@ class Management:
     :ivar visit: lists the tools of a server that views may not show, for this principal.
     """
 
-    sight: Sight
+    sight: GatewayStatus
     installing: Installer
     visit: Visits
 

@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from mcpgateway.backends.http.client import Web
-from mcpgateway.backends.oauth.authorization_server import Asking, find
+from mcpgateway.backends.oauth.authorization_server import AuthorizationRequests, find
 from mcpgateway.config.reach_settings import OAuth, Remote
 from mcpgateway.errors import BackendError
 from mcpgateway.policy.oauth.client import Challenge
@@ -59,7 +59,7 @@ class World:
 
     def find(self, said: str = "") -> Any:
         """Look for the authorization server; what comes of it."""
-        asking = Asking(self.net, lambda: self.web, Remote(NEAR))
+        asking = AuthorizationRequests(self.net, lambda: self.web, Remote(NEAR))
         found: list[Any] = []
         Deferred.fromCoroutine(find(asking, OAuth(), Challenge(metadata=said))).addBoth(found.append)
         return getattr(found[0], "value", found[0])

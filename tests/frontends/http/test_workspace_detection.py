@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from attrs import define, field
 
-from mcpgateway.frontends.http.router import Admitted, Way
+from mcpgateway.frontends.http.router import AdmittedRequest, RouteTarget
 from mcpgateway.frontends.http.workspace_detection import is_admin
 from mcpgateway.policy.access import RouteClass
 
@@ -14,7 +14,7 @@ from mcpgateway.policy.access import RouteClass
 class Asked:
     """A request that has been judged, or not yet."""
 
-    route: Admitted | None
+    route: AdmittedRequest | None
     headers: dict[bytes, bytes] = field(factory=dict)
 
 
@@ -24,10 +24,12 @@ class AdministratorTests:
     @pytest.mark.parametrize("said", [True, False])
     def test_as_it_was_judged(self, *, said: bool) -> None:
         """A request is an administrator's where its judgement says so."""
-        assert is_admin(Asked(Admitted(Way(RouteClass.MCP), "local", said))) is said
+        assert is_admin(Asked(AdmittedRequest(RouteTarget(RouteClass.MCP), "local", said))) is said
         assert not is_admin(Asked(None))
 
     def test_what_a_client_on_stdio_says(self) -> None:
         """What the shim passes on over the socket is its client's word, and nobody else's."""
-        asked = Asked(Admitted(Way(RouteClass.MCP), "local", True), {b"x-mcpgateway-stdio": b"1"})
+        asked = Asked(
+            AdmittedRequest(RouteTarget(RouteClass.MCP), "local", True), {b"x-mcpgateway-stdio": b"1"}
+        )
         assert not is_admin(asked)

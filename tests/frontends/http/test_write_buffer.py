@@ -6,7 +6,7 @@ from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionLost
 from twisted.internet.tcp import Server
 
-from mcpgateway.frontends.http.write_buffer import STREAM_BACKLOG_LIMIT, Outlet
+from mcpgateway.frontends.http.write_buffer import STREAM_BACKLOG_LIMIT, WriteBuffer
 from mcpgateway.policy.fair_memory import ROOM_BYTES, FairMemory
 from tests.support.doors import MemoryTransport
 
@@ -53,9 +53,9 @@ class Owner:
         self.is_aborted = True
 
 
-def outlet_on(takes: int, *, is_secure: bool = False) -> tuple[Outlet, NakedTransport]:
+def outlet_on(takes: int, *, is_secure: bool = False) -> tuple[WriteBuffer, NakedTransport]:
     transport = NakedTransport(takes)
-    return Outlet(Owner(), transport, FairMemory(), is_secure=is_secure), transport
+    return WriteBuffer(Owner(), transport, FairMemory(), is_secure=is_secure), transport
 
 
 class SendingAtOnceTests:
@@ -106,7 +106,7 @@ class Reader:
     def __init__(self, room: FairMemory, peer: str = "one") -> None:
         self.owner = Owner(peer)
         self.transport = MemoryTransport(reads=False)
-        self.outlet = Outlet(self.owner, self.transport, room, is_secure=False)
+        self.outlet = WriteBuffer(self.owner, self.transport, room, is_secure=False)
         self.transport.registerProducer(self.outlet, True)
 
     def read_all(self) -> bytes:
