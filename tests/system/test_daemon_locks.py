@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from twisted.internet.defer import Deferred, succeed
-from zope.interface.verify import verifyObject
 
 from mcpgateway.interfaces import IDaemonLocks
 from mcpgateway.system.daemon_locks import DaemonLocks
@@ -25,7 +24,7 @@ def ours(inodes: Collection[int]) -> Deferred[dict[int, int]]:
 
 
 @pytest.fixture
-def locks(tmp_path: Path) -> DaemonLocks:
+def locks(tmp_path: Path) -> IDaemonLocks:
     """The locks of a home."""
     return DaemonLocks(str(tmp_path), str(tmp_path / "theirs"), ours)
 
@@ -33,9 +32,8 @@ def locks(tmp_path: Path) -> DaemonLocks:
 class LockTests:
     """Who holds a lock."""
 
-    def test_life(self, locks: DaemonLocks, tmp_path: Path) -> None:
+    def test_life(self, locks: IDaemonLocks, tmp_path: Path) -> None:
         """A lock is taken, names the process that serves, and is given back."""
-        verifyObject(IDaemonLocks, locks)
         path = tmp_path / "daemons" / "memory.lock"
         assert locks.find("memory", PORT) is None
         assert locks.claim("memory", PORT, "sse")
@@ -56,7 +54,7 @@ class LockTests:
         locks.release("memory")
         assert not path.exists()
 
-    def test_two(self, locks: DaemonLocks, tmp_path: Path) -> None:
+    def test_two(self, locks: IDaemonLocks, tmp_path: Path) -> None:
         """Only one of two gets a lock, and only who has it gives it back."""
         other = DaemonLocks(str(tmp_path), "", ours)
         assert locks.claim("memory", PORT, "sse")
@@ -80,7 +78,7 @@ class LockTests:
             "\udcff",
         ],
     )
-    def test_no_lock(self, locks: DaemonLocks, tmp_path: Path, content: str) -> None:
+    def test_no_lock(self, locks: IDaemonLocks, tmp_path: Path, content: str) -> None:
         """What is no lock is removed, but nobody else's."""
         for directory in ("daemons", "theirs"):
             (tmp_path / directory).mkdir()
@@ -89,7 +87,7 @@ class LockTests:
         assert not (tmp_path / "daemons" / "memory.lock").exists()
         assert (tmp_path / "theirs" / "memory.lock").exists()
 
-    def test_theirs(self, locks: DaemonLocks, tmp_path: Path) -> None:
+    def test_theirs(self, locks: IDaemonLocks, tmp_path: Path) -> None:
         """A lock of mcp-session-manager counts while its process runs."""
         (tmp_path / "theirs").mkdir()
         lock = tmp_path / "theirs" / "memory.lock"
@@ -134,7 +132,7 @@ class HolderTests:
             locks.holder(port).addCallback(found.append)
         assert found == [f"a\\x1b[31mprogram (pid {os.getpid()})", "", ""]
 
-    def test_this_machine(self, locks: DaemonLocks) -> None:
+    def test_this_machine(self, locks: IDaemonLocks) -> None:
         """The kernel tells it of a real socket."""
         with socket.create_server(("127.0.0.1", 0)) as listening:
             found: list[str] = []
