@@ -1,4 +1,4 @@
-"""What older gateways' command lines say, in words of this one.
+"""Command lines of older gateways, translated into this program's.
 
 None of it is in the lists of commands: it is for scripts, services and clients' entries that are there already.
 """
@@ -13,7 +13,7 @@ KLIPIDE, MCPCTL, HARSHAL = "klipide-mcp-gateway", "mcp-gateway", "harshal-mcp-pr
 
 
 class Alias(NamedTuple):
-    """What a command is called elsewhere.
+    """The translation of an older gateway's command.
 
     :ivar words: our own command.
     :ivar seed: the program whose users know it.

@@ -27,15 +27,15 @@ LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-class Away(Exception):
-    """Nobody has answered, or nobody who is a gateway; the text says why."""
+class NoGateway(Exception):
+    """No gateway has answered; the text tells the reason."""
 
 
-class Late(Away):
-    """Somebody is there who has not answered in time."""
+class GatewayLate(NoGateway):
+    """A gateway is there, and has not answered in time."""
 
 
-class Shut(Away):
+class SocketForbidden(NoGateway):
     """The way to the gateway is closed to this user."""
 
 
@@ -66,11 +66,11 @@ class GatewayClient:
         """Ask, and wait for the whole answer.
 
         :param headers: further ones.
-        :raise Away: there is none in time.
+        :raise NoGateway: there is none in time.
         """
         try:
             return self._fetched(self._connection(limit_s), path, method, body, limit_s, headers)
-        except Away:
+        except NoGateway:
             beside = self._beside_the_socket(limit_s)
             if beside is None:
                 raise
@@ -82,11 +82,11 @@ class GatewayClient:
         """Ask for what goes on, and return as soon as it begins.
 
         :param limit_s: the longest silence in it.
-        :raise Away: nobody answers.
+        :raise NoGateway: nobody answers.
         """
         try:
             connection = self._connection(limit_s)
-        except Away:
+        except NoGateway:
             beside = self._beside_the_socket(limit_s)
             if beside is None:
                 raise
@@ -148,7 +148,7 @@ class GatewayClient:
         """
         try:
             answer = self.ask(path, method=method, body=body, limit_s=limit_s, headers=headers)
-        except Away as why:
+        except NoGateway as why:
             self.unreachable(why)
         value = answer.value if isinstance(answer.value, dict) else {}
         if answer.status in (401, 403):
@@ -161,21 +161,21 @@ class GatewayClient:
             self.unreachable("what answers there is no gateway")
         return answer.value
 
-    def unreachable(self, why: Away | str) -> NoReturn:
+    def unreachable(self, why: NoGateway | str) -> NoReturn:
         """End the command, for want of a gateway.
 
         :raise Trouble: always.
         """
         fail(f"no gateway answers at {self.where}: {why}", self._hint(why), UNREACHABLE)
 
-    def _hint(self, why: Away | str) -> str:
-        if isinstance(why, Late) and self._url is None:
+    def _hint(self, why: NoGateway | str) -> str:
+        if isinstance(why, GatewayLate) and self._url is None:
             return f"{BUSY}; its log is {self._home}/logs/{LOG}"
-        if isinstance(why, Late):
+        if isinstance(why, GatewayLate):
             return "it is busy, or hangs"
         if self._url is not None:
             return "is the URL right? MCP_GATEWAY_URL and --url name it"
-        if isinstance(why, Shut):
+        if isinstance(why, SocketForbidden):
             return f"is {self._home} yours? --home names another"
         return "start it: mcpgateway start"
 
@@ -217,7 +217,7 @@ class GatewayClient:
         return _read_token(path, opener) if os.path.lexists(path) else ""
 
     def _is_of_this_home(self) -> bool:
-        # The token is shown to nobody but the gateway whose it is: at any other port anybody may listen.
+        # The token is sent only to its own gateway: at another port any program may listen.
         from mcpgateway.system.state import read_state
 
         assert self._url is not None
@@ -251,7 +251,7 @@ def _shown(url: _Url) -> str:
 
 
 def _given(name: str) -> str:
-    # Whoever names a gateway and sets these means them for it.
+    # Variables that are set where a URL names a gateway are meant for that gateway.
     variables = [VARIABLES[name], VARIABLES[TOKEN]]
     token = next((os.environ[each] for each in variables if os.environ.get(each)), "")
     if not token.isascii() or not token.isprintable() or " " in token:
@@ -277,13 +277,13 @@ def _said(answer: HttpReply) -> str:
     return str(error) if error else f"HTTP {answer.status}"
 
 
-def _away(why: Exception) -> Away:
+def _away(why: Exception) -> NoGateway:
     if isinstance(
         why, TimeoutError | BlockingIOError
     ):  # the latter where even the queue before the socket is full
-        return Late("it does not answer in time")
+        return GatewayLate("it does not answer in time")
     if isinstance(why, PermissionError):
-        return Shut(why.strerror or str(why))
+        return SocketForbidden(why.strerror or str(why))
     if isinstance(why, OSError):
-        return Away(why.strerror or str(why))
-    return Away("what answers there is no gateway")
+        return NoGateway(why.strerror or str(why))
+    return NoGateway("what answers there is no gateway")

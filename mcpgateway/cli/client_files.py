@@ -1,4 +1,4 @@
-"""What happens to clients' own files when the gateway is started and stopped."""
+"""Clients' files are enrolled when the gateway is started, and restored when it is stopped."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def enrol(globals_: Globals, adopt: str | None, options: list[str]) -> list[Repo
         if (adopt or _configured(globals_, environ)) == NEVER:
             return []
         reports = [_resumed(globals_, environ)]
-        # Where nobody can be asked, the gateway itself does what its configuration says.
+        # Without a terminal, the gateway itself does what its configuration says.
         if adopt == ALWAYS or _can_ask(globals_):
             reports.append(_others(globals_, environ, adopt))
     except ConfigError as why:
@@ -82,7 +82,7 @@ def enrol(globals_: Globals, adopt: str | None, options: list[str]) -> list[Repo
 
 
 def _configured(globals_: Globals, environ: Mapping[str, str]) -> str:
-    """What the configuration says; the usual, where no file was ever enrolled and nobody can be asked."""
+    """Read ``clients.adopt`` of the configuration; `ASK` where no file was ever enrolled and no terminal is there."""
     if not os.path.isdir(os.path.join(globals_.home, LEDGER)) and not _can_ask(globals_):
         return ASK
     from mcpgateway.clientfiles.machine import Machine

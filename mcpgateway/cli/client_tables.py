@@ -1,4 +1,4 @@
-"""What the commands for clients' files tell a person."""
+"""Tables and sentences of the commands for clients' files."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def tell_planned(plans: Sequence[FilePlan], behind: Mapping[str, Sequence[str]])
 
 
 def tell_report(report: Report) -> None:
-    """What was done with each file."""
+    """Print the changes of each file."""
     if report.rolled_back:
         say(f"all is as it was before: {visible(report.rolled_back)}", fg="red", err=True)
     for each in report.files:
@@ -93,7 +93,7 @@ def tell_report(report: Report) -> None:
 
 
 def tell_watched(found: DeadmanState) -> None:
-    """How long the gateway has been away, and what was done about it."""
+    """Print how long the gateway has been away, and the changes that followed."""
     if found.is_there:
         say("the gateway answers")
     elif found.away_s:

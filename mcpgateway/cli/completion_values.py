@@ -1,4 +1,4 @@
-"""What a shell is told of values that only this machine knows: clients, and the servers of a running gateway."""
+"""Completion of values: clients, and the servers and tools of a running gateway."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ def _items(names: Iterable[object], begun: str) -> list[CompletionItem]:
 
 
 def _asked(context: click.Context, path: str) -> Any:
-    """What the gateway says at a path; None where none answers in time."""
-    from mcpgateway.cli.client import Away, GatewayClient
+    """Ask the gateway; None where none answers in time."""
+    from mcpgateway.cli.client import GatewayClient, NoGateway
     from mcpgateway.cli.console import Trouble
     from mcpgateway.cli.context import Globals
 
     environ = locations.environment()
     said = context.find_root().params
     url = said.get("url") or environ.get(locations.URL_VARIABLE, "")
-    with suppress(Away, Trouble, locations.Unusable):
+    with suppress(NoGateway, Trouble, locations.Unusable):
         home = locations.gateway_home(environ, said.get("home"))
         globals_ = Globals(home, "", url, said.get("token_file") or "")
         return GatewayClient(globals_).ask(path, limit_s=ANSWER_S).value

@@ -1,4 +1,4 @@
-"""What a person sees, and what a program gets: one place decides which of the two is asking."""
+"""Output of commands: text and tables for a person, JSON for a program."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Trouble(click.ClickException):
         self.code = code
 
     def tell(self, *, as_json: bool) -> None:
-        """Say it in one line on stderr, and what to do in another; a program gets an object on stdout."""
+        """Print the error and its hint on stderr; as JSON, print an object on stdout."""
         if as_json:
             emit({"error": self.message, "hint": self.hint or HELP})
             return
@@ -109,7 +109,7 @@ def say(
     bold: bool = False,
     dim: bool = False,
 ) -> None:
-    """Write one line, whatever is in it: what does not print is escaped, whoever has written it.
+    """Write one line; characters that do not print are escaped.
 
     :param err: to stderr.
     :param nl: the line ends with it.

@@ -1,4 +1,4 @@
-"""What the options that stand before every command say."""
+"""The global options."""
 
 from __future__ import annotations
 

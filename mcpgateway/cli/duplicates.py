@@ -29,7 +29,7 @@ CLIENTS = frozenset(
     "claude claude-code claude-desktop cline code code-insiders codex codium continue copilot crush cursor"
     " gemini gemini-cli goose kiro opencode pi qwen roo vscode windsurf zed".split()
 )
-"""What the programs of clients are called, or the packages that they are in."""
+"""Names of clients' programs, and of their packages."""
 
 SUFFIXES = (".exe", ".js", ".mjs", ".cjs", ".py", ".sh", ".cmd")
 RUNNERS = frozenset(("npx", "pnpx", "bunx"))
@@ -106,7 +106,7 @@ def duplicates(commands: Mapping[str, Sequence[str]]) -> list[Duplicate]:
 
 
 def runs(words: Sequence[str], argv: Sequence[str]) -> bool:
-    """Whether a process with these words is what an entry says; an interpreter may stand before its program."""
+    """Tell whether a process runs the command of an entry; an interpreter may stand before the program."""
     if not words or not argv:
         return False
     program, arguments = argv[0], list(argv[1:])
@@ -175,7 +175,7 @@ def _kill(pid: int, began: int, number: signal.Signals) -> None:
 
 
 def _commands(home: str) -> dict[str, tuple[str, ...]]:
-    """What the entries that use the gateway would start, by their titles."""
+    """Return the original commands of enrolled entries, by their titles."""
     if not os.path.isdir(os.path.join(home, "ledger")):
         return {}
     from mcpgateway.clientfiles.formats.clients import DIALECTS

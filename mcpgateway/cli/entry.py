@@ -25,7 +25,7 @@ def command(argv: list[str]) -> str:
 
 
 def is_piped() -> bool:
-    """Whether a program has started us to talk with us, and neither a person nor a shell: stdin is a pipe."""
+    """Tell whether a client has started this program as a server: stdin is a pipe."""
     if COMPLETION in posix.environ:
         return False
     try:
@@ -35,7 +35,7 @@ def is_piped() -> bool:
 
 
 def asks_for_help(argv: list[str]) -> bool:
-    """Whether help is wanted, of this program and not of the one behind the ``--``."""
+    """Tell whether help of this program is wanted, not of the command behind the ``--``."""
     own = argv[: argv.index("--")] if "--" in argv else argv
     return "--help" in own or "-h" in own
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from time import sleep
 from typing import Any, NamedTuple
 
-from mcpgateway.cli.client import ANOTHER_WAY, Away, GatewayClient
+from mcpgateway.cli.client import ANOTHER_WAY, GatewayClient, NoGateway
 from mcpgateway.cli.console import fail
 from mcpgateway.protocol.sse_reader import SseReader
 from mcpgateway.system.control_http import decoded
@@ -59,7 +59,7 @@ class Following:
             try:
                 yield from self._connected()
                 why = "the stream has ended"
-            except Away as gone:
+            except NoGateway as gone:
                 if not self._has_begun:
                     self._remote.unreachable(gone)
                 why = str(gone)
@@ -84,14 +84,14 @@ class Following:
                 self._seen = event.identifier or self._seen
                 yield event
         except (OSError, http.client.HTTPException) as why:
-            raise Away(str(why) or "the connection has broken off") from why
+            raise NoGateway(str(why) or "the connection has broken off") from why
         finally:
             connection.close()
 
     def _refused(self, answer: http.client.HTTPResponse) -> None:
         """Say why; what is only too busy is tried again.
 
-        :raise Away: trying again may help.
+        :raise NoGateway: trying again may help.
         :raise Trouble: it does not.
         """
         said = _said(answer)
@@ -99,7 +99,7 @@ class Following:
         if answer.status in (401, 403):
             fail(f"the gateway at {self._remote.where} refuses: {message}", ANOTHER_WAY)
         if answer.status >= 500 and self._has_begun:
-            raise Away(message)
+            raise NoGateway(message)
         fail(message, str(said.get("hint") or ""))
 
 

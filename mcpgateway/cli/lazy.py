@@ -13,7 +13,7 @@ BEHIND = f"{__name__}.behind"
 
 
 class CommandInfo(NamedTuple):
-    """What is known of a command before it is loaded.
+    """A command before it is loaded.
 
     :ivar where: ``module:attribute``, the module within `mcpgateway.cli.commands`.
     :ivar short: one line for the list of commands.
@@ -87,6 +87,6 @@ class RawCommand(click.Command):
     """A command that gets its words as they are, ``--`` included: as ``ctx.args``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Leave all as it is."""
+        """Keep the words as they are."""
         ctx.args = list(args)
         return ctx.args

@@ -1,4 +1,4 @@
-"""Have the gateway of a home begin anew in its own process, so that nobody who uses it notices."""
+"""Restart the gateway of a home in its own process, so that its users do not notice."""
 
 from __future__ import annotations
 

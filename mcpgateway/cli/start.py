@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from time import monotonic, sleep
 from typing import NamedTuple, NoReturn
 
-from mcpgateway.cli.client import Away, GatewayClient
+from mcpgateway.cli.client import GatewayClient, NoGateway
 from mcpgateway.cli.console import fail, say
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.gateway_process import gateway_pid
@@ -17,7 +17,7 @@ from mcpgateway.shim import startup
 from mcpgateway.system.process.procfs import command_of
 
 POLL_S = 0.01
-LOOK_S = 0.1  # at the lock, which is held for a moment by whoever looks
+LOOK_S = 0.1  # at the lock, which each look holds for a moment
 ANSWER_S = 5.0
 # What is wrong with the home or the disk as a whole, rather than with one file.
 OUTSIDE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)
@@ -29,7 +29,7 @@ TAKEN = re.compile(r"cannot listen on (\S+), port (\d+): it is in use by another
 class Begun(NamedTuple):
     """A gateway that answers.
 
-    :ivar is_new: it was not there before; whoever started it.
+    :ivar is_new: it was not there before, even if another program has started it.
     :ivar is_ours: we have started it.
     """
 
@@ -66,13 +66,13 @@ def begin(globals_: Globals, options: list[str], wait_s: float) -> Begun:
 
 
 def answers(remote: GatewayClient) -> bool:
-    """Whether a gateway answers at the socket of the home.
+    """Tell whether a gateway answers at the socket of the home.
 
     :raise Trouble: it does, but serves nobody for want of descriptors.
     """
     try:
         answer = remote.ask("/healthz", limit_s=ANSWER_S)
-    except Away:
+    except NoGateway:
         return False
     if answer.status == 503:
         from mcpgateway.system.process.processes import RAISE_IT, TOO_MANY  # with much of the gateway
@@ -154,7 +154,7 @@ def described(pid: int) -> str:
 
 
 class StartLog:
-    """What is written to the gateway's log from now on.
+    """The part of the gateway's log that is written from now on.
 
     :ivar path: where it is.
     """

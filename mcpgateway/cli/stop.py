@@ -34,7 +34,7 @@ def end(home: str, pid: int, timeout_s: float) -> bool:
 
 
 def send(home: str, pid: int, number: signal.Signals) -> None:
-    """Send a signal to the gateway of a home, and to nobody else.
+    """Send a signal to the gateway of a home, and to no other process.
 
     :raise Trouble: it is another user's.
     """
@@ -65,7 +65,7 @@ def _is_over(pid: int, began: int, limit_s: float) -> bool:
 
 
 def unwanted(home: str) -> None:
-    """Put down that nobody is to start it again, but for somebody who comes anew."""
+    """Record that the gateway is stopped: only a new client or a person starts it again."""
     try:
         if os.path.isdir(home):
             startup.write_stopped(home)

@@ -24,7 +24,7 @@ UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_
 
 
 def pairs(said: Iterable[str], option: str, *, separator: str = "=") -> dict[str, str]:
-    """What ``NAME=VALUE`` and ``NAME`` give; see Note [Where secrets go].
+    """Return the values of ``NAME=VALUE`` and ``NAME``; see Note [Where secrets go].
 
     :raise Trouble: one of them is neither, or nobody knows its value.
     """
@@ -168,5 +168,5 @@ class Expanding:
         return escaped(made.text)
 
     def values(self, said: Mapping[str, str]) -> dict[str, str]:
-        """The same of several texts."""
+        """Expand several texts."""
         return {name: self.text(value) for name, value in said.items()}

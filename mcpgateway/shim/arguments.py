@@ -25,7 +25,7 @@ class Mistake(Exception):
 
 
 class Arguments:
-    """What a command line says.
+    """The options and words of a command line.
 
     :ivar command: one of `COMMANDS`.
     :ivar server: the name of the server; "" where all servers together are meant.

@@ -1,4 +1,4 @@
-"""Start a gateway that was killed again: at once, then with longer and longer pauses, while somebody wants it."""
+"""Start a killed gateway again: at once, then with longer and longer pauses, while it is wanted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ START_LIMIT_S = 120.0  # one that has not begun to listen by then hangs, and is 
 
 
 def revive(home: str, pauses: tuple[float, ...] = ()) -> None:
-    """Do so; returns when a gateway runs, or when nobody wants one any more."""
+    """Start the gateway; return when one runs, or when none is wanted any more."""
     _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)  # there are no children any more that it would lose
     pauses = pauses or (AT_ONCE_S, *startup.PAUSES_S)
     while True:
@@ -53,7 +53,7 @@ def _waited(home: str, record: startup.Record, pause_s: float) -> bool:
 
 
 def _is_still_away(home: str, found: startup.Record, pause_s: float) -> bool:
-    # Whoever starts a gateway says so in the file of the lock.  The lock itself is not tried: he might find it taken.
+    # A starter writes its record into the lock's file.  The lock itself is not tried: the starter might find it taken.
     ends = startup.clock() + pause_s * 1000
     while _is_wanted(home) and startup.record_of(home).at_ms == found.at_ms:
         left = ends - startup.clock()
@@ -78,7 +78,7 @@ def _was_started(home: str) -> bool:
 
 
 def _has_begun(home: str) -> bool:
-    """Whether the gateway listens, or another matter has taken its place; false where it has ended again."""
+    """Tell whether the started gateway listens; false where it has ended again."""
     ends = startup.clock() + START_LIMIT_S * 1000
     while startup.clock() < ends:
         if startup.record_of(home).word != startup.TRIED or not _is_wanted(home):

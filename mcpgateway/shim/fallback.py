@@ -158,7 +158,7 @@ class FallbackProcess:
                 self._pending += initialized.text + b"\n"
 
     def take(self, lines: list[Line], rest: bytes) -> None:
-        """What the client has said since, and the beginning of its next line."""
+        """Queue the client's later lines, and the beginning of its next line, for the child."""
         data = b"".join(line.text + b"\n" for line in lines) + rest
         self._requests.asked(data)
         self._pending += data

@@ -20,7 +20,7 @@ class Number(str):
 
 
 class _Rules:
-    """What the scanner is told."""
+    """The options of the scanner."""
 
     strict = False
     object_hook = None

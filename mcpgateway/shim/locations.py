@@ -21,7 +21,7 @@ TEMPORARY = ("/tmp", "/var/tmp", "/usr/tmp")  # noqa: S108  # where the library 
 
 
 class Unusable(Exception):
-    """What was said about the gateway's place cannot be used; the text tells why."""
+    """The gateway's home, URL or token cannot be used; the text tells the reason."""
 
 
 class GatewayAddress:
@@ -96,7 +96,7 @@ def _normal(path: str) -> str:
             parts.pop()
         elif part not in ("", ".", ".."):
             parts.append(part)
-    # POSIX leaves two slashes at the beginning to whoever wants them.
+    # POSIX leaves the meaning of two leading slashes to the system.
     root = "//" if path.startswith("//") and not path.startswith("///") else "/"
     return root + "/".join(parts)
 
@@ -116,7 +116,7 @@ def socket_path(environ: Mapping[str, str], home: str) -> str:
 
 
 def _is_private(directory: str) -> bool:
-    # Made here where it is missing, so that nobody can make it before we connect.
+    # Made here where it is missing, so that no other user can make it before the shim connects.
     try:
         posix.mkdir(directory, 0o700)
     except OSError:

@@ -28,7 +28,7 @@ class Timer:
         self.call: Callable[[], None] | None = call
 
     def cancel(self) -> None:
-        """It is not to happen."""
+        """Cancel the timer."""
         self.call = None
 
 
@@ -53,7 +53,7 @@ class Loop:
         self._poll.register(descriptor, events)
 
     def forget(self, descriptor: int) -> None:
-        """Nothing is wanted of a descriptor any more."""
+        """Stop watching a descriptor."""
         if self._watched.pop(descriptor, None) is not None:
             self._poll.unregister(descriptor)
 

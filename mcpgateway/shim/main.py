@@ -103,7 +103,7 @@ def _refuse(complaint: str, whole: str) -> None:
 
 
 def _nothing() -> None:
-    """Nobody has to know."""
+    """Ignore the event."""
 
 
 class Shim:
@@ -271,7 +271,7 @@ if TYPE_CHECKING:
 
 
 class ClientSide:
-    """What the pipe knows of the client: lines in, lines out, neither faster than the other side takes them.
+    """The pipe's side towards the client: lines in, lines out, neither faster than the other side takes them.
 
     :ivar fallback: the original, since it has taken the gateway's place.
     :ivar has_left: it has closed our stdin.
@@ -307,7 +307,7 @@ class ClientSide:
             self.pipe.hold(is_held=True)
 
     def hold(self, *, is_held: bool) -> None:
-        """Whether to read nothing from the client for now."""
+        """Pause or resume reading from the client."""
         if self.fallback is not None or not self._has_begun:
             return
         if is_held:
@@ -324,7 +324,7 @@ class ClientSide:
         self._shim.refused(status, why)
 
     def idle(self) -> None:
-        """Nothing is under way."""
+        """No request is under way."""
         if self.has_left:
             self._shim.leave()
 

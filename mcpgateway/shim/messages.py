@@ -1,4 +1,4 @@
-"""What the shim has to know of a line from its client."""
+"""Lines from the client, read as far as the shim needs to know them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Line:
     :ivar text: as it goes to the gateway.
     :ivar method: empty for a response, and for a batch.
     :ivar ids: of the requests in it, as text of JSON.
-    :ivar is_question: somebody waits for an answer.
+    :ivar is_question: the client waits for an answer.
     :ivar is_repeatable: nothing happens twice when it is sent twice; of two answers to one question the gateway takes
         the first.
     :ivar version: the revision that its envelope names; empty in the legacy era.
@@ -86,7 +86,7 @@ class Line:
         return self.place > taken if taken is not None else self.is_repeatable and not self.is_question
 
     def silent(self) -> Line:
-        """The same line, said by the shim."""
+        """A copy of the line that the shim sends by itself; its answer is not the client's."""
         line = Line(self.text)
         line.is_silent = True
         return line

@@ -43,10 +43,10 @@ if TYPE_CHECKING:
             """Tell the client one message."""
 
         def hold(self, *, is_held: bool) -> None:
-            """Whether to read nothing from the client for now."""
+            """Pause or resume reading from the client."""
 
         def idle(self) -> None:
-            """Nothing is under way."""
+            """No request is under way."""
 
         def deserted(self) -> None:
             """The gateway did not come back in time for what waits for it, or no longer knows the server."""
@@ -56,7 +56,7 @@ LINES_LIMIT = 512  # requests under way, and lines that wait; a client that has 
 BYTES_LIMIT = 16 * 1024 * 1024  # of lines that wait for the gateway
 SENT_LIMIT = 512  # lines that are kept until it is known that the gateway has taken them
 TRIES_LIMIT = 3  # of one line that gateways do not take
-# A gateway that is restarted by whoever runs it is back sooner than this; only then do we start one.
+# A gateway that is being restarted is back sooner than this; only then does the shim start one.
 START_AFTER_S = 3.0
 TICK_S = 0.25
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.02, 1.0
@@ -150,7 +150,7 @@ class Pipe:
         self._regulate()
 
     def _call_off(self, target: str) -> bool:
-        # Whether nobody else has to be told: the request has not been sent, or is not waited for any more.
+        # True if the gateway need not be told: the request has not been sent, or is not waited for any more.
         for line in self._queue:
             if target in line.ids and len(line.ids) == 1:
                 self._queue.remove(line)
@@ -160,7 +160,7 @@ class Pipe:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody waits for anything that has an end."""
+        """True if no request that has an end is under way."""
         is_waiting = any(not line.is_lasting for line in self._waiting.values())
         return not (self._queue or self._current or is_waiting)
 
@@ -350,7 +350,7 @@ class Pipe:
             self._loop.forget(self._descriptor)  # or the loop would be told of its end again and again
 
     def hold(self, *, is_held: bool) -> None:
-        """Whether to read nothing from the gateway for now, because the client is behind."""
+        """Pause or resume reading from the gateway, because the client is behind."""
         if is_held != self._is_held:
             self._is_held = is_held
             self._watch()

@@ -53,7 +53,7 @@ def restore(home: str, config: str, after_s: float) -> None:
 def _has_successor(home: str, due_ms: int) -> bool:
     """Whether a gateway of the home listens again; one that has begun meanwhile has more time."""
     while True:
-        # The lock is tried only when it counts: whoever starts a gateway might find it taken.
+        # The lock is tried only when it counts: a starter might find it taken.
         word, now = startup.record_of(home).word, startup.clock()
         if word == startup.UP and startup.is_held(home):
             return True

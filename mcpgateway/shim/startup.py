@@ -1,4 +1,4 @@
-"""Start the gateway when it is away: once, however many find it so, and detached, since it is nobody's child.
+"""Start the gateway when none runs: once, whatever the number of programs that need it, and detached from them.
 
 # Note [The lock that the daemon holds]
 Whoever starts a daemon first locks a file in the home, and the daemon inherits the lock for as long as it lives.  So a
@@ -14,7 +14,7 @@ word        who writes it, and when
 ``up``      the daemon, once it listens
 ``ended``   the daemon, when it ends in order
 
-# Note [A gateway that somebody wants]
+# Note [A wanted gateway]
 ``mcpgateway start`` leaves the options it was told in a file, and ``mcpgateway stop`` takes that away.  Whoever starts
 the gateway in between starts it with these options, on the port that clients know, and it stays until it is stopped.
 Without that file it is a gateway that a shim wanted, which ends when nobody uses it.  A shim that was there when it was
@@ -38,7 +38,7 @@ DESCRIPTORS = 65536
 TRIED, UP, ENDED = "tried", "up", "ended"
 # A daemon that fails is not tried again sooner than this, after the first failure, the second, and every other.
 PAUSES_S = (30.0, 60.0, 120.0)
-LIFE_S = 600.0  # whoever has lived for so long has not failed
+LIFE_S = 600.0  # a gateway that ran for so long has not failed
 RECORD_LIMIT = 128
 WANTED_LIMIT = 65_536
 TAIL_BYTES = 4096
@@ -58,7 +58,7 @@ LOGGER = "mcpgateway.system.logs.gateway_log.observer"
 
 
 class Record:
-    """What the file of the lock says; see Note [What the lock's file says].
+    """The record in the lock's file; see Note [What the lock's file says].
 
     :ivar at_ms: milliseconds since the machine was started.
     :ivar tries: starts in a row.
@@ -72,7 +72,7 @@ class Record:
         self.tries = tries
 
     def failures(self, now_ms: int) -> int:
-        """How many starts in a row have come to nothing; a gateway that lived and then was killed is the next."""
+        """The number of failed starts in a row; the end of a gateway that ran and was killed counts as the next."""
         if self.word == TRIED:
             return self.tries
         if self.word != UP or now_ms - self.at_ms >= LIFE_S * 1000:
@@ -80,7 +80,7 @@ class Record:
         return self.tries
 
     def pause_s(self, now_ms: int) -> float:
-        """How long nobody is to try on his own, counted from `at_ms`; a first end of what has run is no failure."""
+        """Seconds after `at_ms` without an automatic start; the first end of a gateway that ran is no failure."""
         failures = self.failures(now_ms) - (self.word == UP)
         return pause_after(failures)
 
@@ -91,7 +91,7 @@ def pause_after(failures: int) -> float:
 
 
 def read_record(descriptor: int) -> Record:
-    """What the file of the lock says; nothing where it cannot be understood, or is of an earlier run of the machine."""
+    """Read the record in the lock's file; an empty one where it is unreadable, or older than the machine's boot."""
     words = posix.pread(descriptor, RECORD_LIMIT, 0).decode("ascii", "replace").split()
     if len(words) != 3 or not (words[0].isdigit() and words[2].isdigit()):
         return Record()
@@ -107,7 +107,7 @@ def write_record(descriptor: int, word: str, tries: int = 0) -> None:
 
 
 def argv(home: str | None, options: list[str], *, logger: str = "") -> list[str]:
-    """How a gateway is started, with the interpreter that runs this program."""
+    """Return the command line of a gateway, with the interpreter that runs this program."""
     runner = sys.executable.rpartition("/")[0] + "/twistd"
     if posix.access(runner, posix.X_OK):
         started = [sys.executable, runner]
@@ -221,7 +221,7 @@ def open_lock(home: str) -> int:
 
 
 def take(lock: int) -> bool:
-    """Take the lock if nobody has it; whether that went well.
+    """Take the lock if it is free; return whether it was.
 
     :raise OSError: the file system knows no locks.
     """
@@ -235,7 +235,7 @@ def take(lock: int) -> bool:
 
 
 def is_held(home: str) -> bool:
-    """Whether a gateway of the home is alive, be it one that begins or ends; the lock is tried for a moment."""
+    """Tell whether a gateway of the home is alive, starting or ending included; the lock is tried for a moment."""
     try:
         lock = open_lock(home)
     except OSError:
@@ -249,7 +249,7 @@ def is_held(home: str) -> bool:
 
 
 def record_of(home: str) -> Record:
-    """What became of the gateway of a home last; nothing where that cannot be read."""
+    """Read the record of a home's gateway; an empty one where it cannot be read."""
     try:
         lock = open_lock(home)
     except OSError:
@@ -289,7 +289,7 @@ def write_wanted(home: str, options: list[str]) -> None:
 
 
 def write_stopped(home: str) -> None:
-    """Put down that the gateway is not wanted, from now on and for as long as nobody comes anew.
+    """Record that the gateway is stopped: shims that are running do not start it again.
 
     :raise OSError: it cannot be.
     """
@@ -330,13 +330,13 @@ def _write(home: str, name: str, content: str) -> None:
 
 
 def read_wanted(home: str) -> list[str] | None:
-    """What the gateway is wanted with; None where nobody has said so."""
+    """Read the options of the wanted gateway; None where no gateway is wanted."""
     text = _read(home, WANTED)
     return None if text is None else text.split("\0")[:-1]
 
 
 def stopped_at(home: str) -> int:
-    """When somebody stopped the gateway, in milliseconds since the machine was started; -1 where nobody did."""
+    """Return the time of the last stop, in milliseconds since the machine's boot; -1 where there was none."""
     text = _read(home, STOPPED) or ""
     return int(text) if text.isdigit() and int(text) <= clock() else -1
 
@@ -361,7 +361,7 @@ def read_own(path: str, limit: int) -> bytes:
 
 
 def opener(path: str, _flags: int) -> int:
-    """The same for ``open``."""
+    """Open a file for ``open``, as `read_own` does."""
     descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK | posix.O_NOFOLLOW)
     try:
         _check(descriptor, path)
@@ -439,7 +439,7 @@ def make_own(path: str) -> None:
 
 
 def detach(become: object) -> None:
-    """Run a program as nobody's child: in a session of its own, with the default signals; returns at once."""
+    """Run a program detached: in a session of its own, with the default signals; return at once."""
     import _signal  # type: ignore[import-not-found]  # the builtin half of signal
 
     child = posix.fork()

@@ -180,7 +180,7 @@ class Output:
 
 
 class Remarks:
-    """What a shim has to say to the person who runs it, on stderr, if somebody reads that."""
+    """The shim's messages to its user, on stderr; lost where stderr is not read."""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -62,7 +62,7 @@ class UpgradeAnswer:
 
 
 def read_answer(came: bytes) -> UpgradeAnswer | None:
-    """What has come, as an answer; None while it is not whole."""
+    """Parse the bytes received so far as an answer; None while they are not whole."""
     head, end, body = came.partition(b"\r\n\r\n")
     if not end:
         return UpgradeAnswer(0, {}, b"") if len(head) > HEAD_LIMIT else None
@@ -77,7 +77,7 @@ def read_answer(came: bytes) -> UpgradeAnswer | None:
 
 
 def refusal(body: bytes) -> str:
-    """What a gateway says in its refusal; empty when this is none of a gateway."""
+    """Return the message of a gateway's refusal; empty where the body is not a gateway's."""
     try:
         message = jsontext.decoded(body)
     except jsontext.Unreadable:

@@ -247,14 +247,14 @@ def enable(context: click.Context) -> None:
 
     Exit code 2 where no gateway answers; nothing is changed then.
     """
-    from mcpgateway.cli.client import Away, GatewayClient
+    from mcpgateway.cli.client import GatewayClient, NoGateway
     from mcpgateway.clientfiles import enrolment
 
     globals_: Globals = context.obj
     remote = GatewayClient(globals_)
     try:
         said = remote.ask("/health", limit_s=HEALTH_S).value
-    except Away as why:
+    except NoGateway as why:
         remote.unreachable(why)
     report = careful(lambda: enrolment.resume(globals_.home, os.environ, (enrolment.DISABLED,)))
     if not report.errors and isinstance(said, dict) and said.get("disabled"):
@@ -272,7 +272,7 @@ def _wanted(said: dict[str, Any]) -> EnrolRequest:
 
 
 class _Planned(NamedTuple):
-    """What would become of files, and of those that another gateway has left."""
+    """The plans for clients' files, and for files that another gateway has left behind."""
 
     plans: tuple[FilePlan, ...]
     behind: Mapping[str, Sequence[str]]

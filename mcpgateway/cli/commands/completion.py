@@ -27,7 +27,7 @@ def completion(globals_: Globals, *, shell: str) -> None:
 
 
 def script(shell: str) -> str:
-    """What a shell is to read, for all names of the program; it asks the program by the first of them."""
+    """Return the completion script of a shell for all names of the program; it asks the first of them."""
     from click.shell_completion import get_completion_class
 
     made = get_completion_class(shell)

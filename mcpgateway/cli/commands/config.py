@@ -52,7 +52,7 @@ def _done(work: Callable[[], int]) -> int:
     except ConfigError as why:
         fail(str(why))
     except BrokenPipeError:
-        # Whoever reads has seen enough; what is left unsaid must not be said at the end either.
+        # The reader has closed the pipe; the rest must not be written at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return DONE
 

@@ -32,11 +32,11 @@ def with_(context: click.Context) -> object:
 
 def _check(globals_: Globals, file: str) -> None:
     """See that no gateway of the home runs that does not read that file; it would be used, and serve others."""
-    from mcpgateway.cli.client import Away, GatewayClient
+    from mcpgateway.cli.client import GatewayClient, NoGateway
 
     try:
         said = GatewayClient(globals_).ask("/health").value
-    except Away:
+    except NoGateway:
         return
     config = said.get("config") if isinstance(said, dict) else None
     files = config.get("files", ()) if isinstance(config, dict) else ()

@@ -177,7 +177,7 @@ def _put(
 def _patching(globals_: Globals) -> Callable[[str, Mapping[str, Any]], ImportAnswer]:
     from urllib.parse import quote
 
-    from mcpgateway.cli.client import Away, GatewayClient
+    from mcpgateway.cli.client import GatewayClient, NoGateway
     from mcpgateway.credentials.commands import ImportAnswer
 
     remote = GatewayClient(globals_)
@@ -186,7 +186,7 @@ def _patching(globals_: Globals) -> Callable[[str, Mapping[str, Any]], ImportAns
         path = f"/api/v1/servers/{quote(name, safe='')}"
         try:
             said = remote.ask(path, method="PATCH", body=body, limit_s=PATCH_S)
-        except Away as why:
+        except NoGateway as why:
             remote.unreachable(why)
         value = said.value if isinstance(said.value, dict) else {}
         if said.status in REFUSALS:

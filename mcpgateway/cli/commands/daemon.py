@@ -1,4 +1,4 @@
-"""What mcp-ctl's users say to the gateway; each word is a command of this program."""
+"""The ``daemon`` commands of mcp-ctl; each word is a command of this program."""
 
 from __future__ import annotations
 

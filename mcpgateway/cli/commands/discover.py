@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from mcpgateway import escaping
-from mcpgateway.cli.client import Away, GatewayClient, Late, Shut
+from mcpgateway.cli.client import GatewayClient, GatewayLate, NoGateway, SocketForbidden
 from mcpgateway.cli.completion_values import server_names
 from mcpgateway.cli.console import DONE, FAILED, emit, fail, is_dumb, is_terminal, say, styled, table
 from mcpgateway.cli.context import Globals
@@ -71,8 +71,8 @@ def report(listed: list[dict[str, Any]], *, as_json: bool) -> int:
 def _is_there(globals_: Globals, remote: GatewayClient) -> bool:
     try:
         remote.ask("/healthz", limit_s=HEALTH_S)
-    except Away as why:
-        if globals_.url or isinstance(why, Late | Shut):
+    except NoGateway as why:
+        if globals_.url or isinstance(why, GatewayLate | SocketForbidden):
             remote.unreachable(why)
         return False
     return True
@@ -93,7 +93,7 @@ def _by_the_gateway(remote: GatewayClient, servers: list[str], limit_s: float, t
             time.sleep(POLL_S)
             found = remote.told(PATH)
         tell(found)
-        # Somebody else may have begun it, for other servers.
+        # Another program may have begun it, for other servers.
         if known.issuperset(servers):
             return {
                 **found,

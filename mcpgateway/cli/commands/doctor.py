@@ -1,4 +1,4 @@
-"""What is wrong on this machine, and what to do about it."""
+"""The ``doctor`` command: findings, repairs and advice."""
 
 from __future__ import annotations
 

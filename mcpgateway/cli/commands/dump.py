@@ -1,4 +1,4 @@
-"""What the gateway is doing, all of it; and its end."""
+"""Commands that dump the state of the gateway, and end it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mcpgateway.cli.client import Away, GatewayClient, Late
+from mcpgateway.cli.client import GatewayClient, GatewayLate, NoGateway
 from mcpgateway.cli.console import DONE, FAILED, answer, emit, say, spinner
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.queries import ask, rows_table, text
@@ -24,7 +24,7 @@ SLOTS = {"SLOT": text("server", "-")} | {
 @click.command()
 @click.pass_obj
 def dump(globals_: Globals) -> None:
-    """Print all that the gateway is doing, without secrets: for whoever looks for a fault, or reports one.
+    """Print the whole state of the gateway, without secrets, to find or report a fault.
 
     Slots, sessions, calls, timers, connections, descriptors and memory; on a terminal only how many.
     """
@@ -87,9 +87,9 @@ def _has_ended(remote: GatewayClient, limit_s: float) -> bool:
     while time.monotonic() < ends:
         try:
             remote.ask("/healthz", limit_s=ASK_S)
-        except Late:
+        except GatewayLate:
             pass  # it is busy with its end
-        except Away:
+        except NoGateway:
             return True
         time.sleep(POLL_S)
     return False

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 from click.core import ParameterSource
 
-from mcpgateway.cli.client import Away, GatewayClient
+from mcpgateway.cli.client import GatewayClient, NoGateway
 from mcpgateway.cli.client_files import (
     ADOPT,
     ALWAYS,
@@ -169,11 +169,11 @@ def options_of(words: list[str]) -> list[str]:
 
 
 def _told(globals_: Globals, begun: Begun) -> dict[str, Any]:
-    """What is to be said of a gateway that answers."""
+    """Return the facts of a gateway that answers."""
     try:
         said = GatewayClient(globals_).ask("/health", limit_s=HEALTH_S)
         body = said.value if said.status == 200 and isinstance(said.value, dict) else {}
-    except Away:
+    except NoGateway:
         body = {}
     state = read_state(globals_.home)
     pid = body.get("pid") or gateway_pid(globals_.home)
@@ -206,7 +206,7 @@ def _served(globals_: Globals) -> list[str]:
     """The names of what is served now, what clients' files have brought among it; none where it cannot be asked."""
     try:
         said = GatewayClient(globals_).ask(SERVED, limit_s=HEALTH_S)
-    except Away:
+    except NoGateway:
         return []
     shown = said.value if said.status == 200 and isinstance(said.value, list) else []
     return [str(each.get("name")) for each in shown]

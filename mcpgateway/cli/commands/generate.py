@@ -1,4 +1,4 @@
-"""Entries for clients' files, for whoever writes these files himself."""
+"""Commands that print entries for clients' files."""
 
 from __future__ import annotations
 

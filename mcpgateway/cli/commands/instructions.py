@@ -1,4 +1,4 @@
-"""What agents are told of the gateway."""
+"""Instructions for agents."""
 
 from __future__ import annotations
 

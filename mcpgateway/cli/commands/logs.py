@@ -1,4 +1,4 @@
-"""What servers say and what happens in the gateway, as it happens."""
+"""Commands that follow a server's log and the gateway's events."""
 
 from __future__ import annotations
 

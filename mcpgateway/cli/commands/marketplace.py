@@ -1,4 +1,4 @@
-"""What an older gateway has left in the plugins of Claude Code."""
+"""Directories that mcp-ctl has left in the plugins of Claude Code."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mcpgateway.cli.client import Away, GatewayClient, Shut
+from mcpgateway.cli.client import GatewayClient, NoGateway, SocketForbidden
 from mcpgateway.cli.completion_values import server_names
 from mcpgateway.cli.console import FAILED, answer, spinner, styled
 from mcpgateway.cli.context import Globals
@@ -77,9 +77,9 @@ def _wait_for_gateway(remote: GatewayClient, ends: float) -> None:
     while True:
         try:
             remote.ask("/healthz", limit_s=ASK_S)
-        except Shut as why:
+        except SocketForbidden as why:
             remote.unreachable(why)
-        except Away as why:
+        except NoGateway as why:
             if time.monotonic() + AGAIN_S > ends:
                 remote.unreachable(why)
             time.sleep(AGAIN_S)

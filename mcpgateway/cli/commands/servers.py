@@ -140,7 +140,7 @@ def _asked(found: dict[str, Any]) -> str:
 
 
 def _runs(config: Any) -> str:
-    """What a definition has run, or where it is; the gateway has left out what is secret."""
+    """Return the command or the address of a definition; the gateway has masked its secrets."""
     if not isinstance(config, dict):
         return ""
     command = config.get("command")
@@ -185,7 +185,7 @@ def start(globals_: Globals, name: str | None, *, is_all: bool, wait_s: float) -
 @_all
 @click.pass_obj
 def stop(globals_: Globals, name: str | None, *, is_all: bool) -> None:
-    """Stop one, or all. Whoever needs it next starts it again, unless it is switched off (disable)."""
+    """Stop one, or all. The next call starts it again, unless it is switched off (disable)."""
     is_one = _one(name, is_all=is_all)
     route = f"{SERVER}/stop" if is_one else f"{API}/stop"
     found = ask(globals_, route, method="POST", limit_s=STOP_S, waits="stopping", name=name)

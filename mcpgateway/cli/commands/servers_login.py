@@ -166,7 +166,7 @@ def _show(globals_: Globals, found: Mapping[str, Any], url: str, *, is_opened: b
 
 
 class _Wait:
-    """Waits until somebody has signed in, or pastes what the browser was sent to."""
+    """Waits until the user has signed in, or pastes the address that the browser was sent to."""
 
     def __init__(self, globals_: Globals, name: str) -> None:
         self._globals = globals_
@@ -181,7 +181,7 @@ class _Wait:
                 self._pasted.put(line.strip())
 
     def over(self, limit_s: float) -> dict[str, Any]:
-        """What has come of it in time."""
+        """Return the state of the sign-in when it has changed, or when the time is over."""
         ends = time.monotonic() + limit_s
         while True:
             found = self._look(min(POLL_S, max(0.1, ends - time.monotonic())))

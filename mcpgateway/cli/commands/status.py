@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mcpgateway.cli.client import BUSY, Away, GatewayClient
+from mcpgateway.cli.client import BUSY, GatewayClient, NoGateway
 from mcpgateway.cli.console import DONE, FAILED, answer, coloured, emit, format_duration, say, styled
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.gateway_process import gateway_pid
@@ -105,7 +105,7 @@ def look(globals_: Globals) -> _Found:
     pid = gateway_pid(globals_.home)
     try:
         said = GatewayClient(globals_).ask("/health", limit_s=HEALTH_S)
-    except Away:
+    except NoGateway:
         said = None
     body = said.value if said is not None and isinstance(said.value, dict) and said.status < 400 else {}
     if body or (said is not None and said.status in (401, 403)):
@@ -122,7 +122,7 @@ def look(globals_: Globals) -> _Found:
 
 
 def _left(home: str) -> list[dict[str, Any]]:
-    """What the ledger says of clients' files; nothing where it cannot be read, which `doctor` looks into."""
+    """Return the clients of the ledger; none where it cannot be read, which `doctor` reports."""
     if not os.path.isdir(f"{home}/{LEDGER}"):
         return []
     from mcpgateway.clientfiles.ledger import Ledger
@@ -187,7 +187,7 @@ def aggregate(body: dict[str, Any]) -> str:
 
 
 def problems(body: dict[str, Any]) -> list[dict[str, str]]:
-    """What is wrong with the gateway as a whole, each with ``code``, ``message`` and ``hint``."""
+    """Return the problems of the gateway as a whole, each with ``code``, ``message`` and ``hint``."""
     shown = body.get("problems")
     found = [each for each in shown if isinstance(each, dict)] if isinstance(shown, list) else []
     return [{name: str(each.get(name) or "") for name in ("code", "message", "hint")} for each in found]
@@ -201,7 +201,7 @@ def tell_problems(body: dict[str, Any]) -> None:
 
 
 def remarks(body: dict[str, Any]) -> list[str]:
-    """What is to be known of servers that run: which are stuck, and which calls take long."""
+    """Return remarks on running servers: stuck processes, and calls that take long."""
     made = []
     for each in body.get("backends", ()):
         name = each.get("name")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mcpgateway.cli.client import Away, GatewayClient
+from mcpgateway.cli.client import GatewayClient, NoGateway
 from mcpgateway.cli.console import DONE, FAILED, answer, confirm, fail, is_terminal, say
 from mcpgateway.cli.context import Globals
 from mcpgateway.cli.files import machine_of
@@ -91,7 +91,7 @@ def rotate(globals_: Globals, *, is_admin: bool, is_all: bool) -> None:
     remote = GatewayClient(globals_)
     try:
         remote.ask("/healthz")
-    except Away as why:
+    except NoGateway as why:
         if globals_.url:
             remote.unreachable(why)
         _rotate_files(globals_.home, which)

@@ -161,7 +161,7 @@ def _pairs(pairs: tuple[str, ...], schema: object) -> dict[str, Any]:
 
 
 def _value(name: str, text: str, schema: object) -> Any:
-    """What an argument is: text, unless the tool takes something else there."""
+    """Return the value of an argument: text, unless the tool takes another type there."""
     types = _types(schema)
     if not types & LITERALS:
         return text
@@ -245,7 +245,7 @@ def _shown(block: dict[str, Any]) -> str:
 
 
 def _size(data: object) -> str:
-    """How large what is written in base64 is."""
+    """Return the size of base64 data, in words."""
     text = data if isinstance(data, str) else ""
     number = len(text.rstrip("=")) * 3 // 4
     return f"{number} bytes" if number < 10_000 else f"{number / 1000:.0f} kB"

@@ -155,7 +155,7 @@ STRICT = {
     "qwen": "takes a url for SSE",
 }
 SAME = {("type", "http"): ("streamable-http",), ("type", "streamable-http"): ("http",)}
-"""What Claude Code takes for the same."""
+"""Values that Claude Code treats alike."""
 
 
 def wiring(world: DoctorContext) -> Iterator[DoctorFinding]:

@@ -1,4 +1,4 @@
-"""What is configured: whether it can be read, and started."""
+"""Checks of the configuration: it can be read, and its servers' programs exist."""
 
 from __future__ import annotations
 

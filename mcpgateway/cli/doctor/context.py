@@ -91,7 +91,7 @@ class DoctorContext:
 
     @cached_property
     def machine(self) -> Machine:
-        """The same as programs see it that change clients' files."""
+        """The machine as the programs see it that change clients' files."""
         return Machine(self.home, self.environ)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Whether the gateway of this home runs, and is the one that its port leads to."""
+"""Checks of the gateway of this home: it runs, answers, and owns its port."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ WELL = frozenset(("running", "stopped", "idle", "starting", "restarting"))
 
 
 def health(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """What the gateway says of itself and of each server."""
+    """Whether the gateway and each of its servers are well."""
     told = world.socket if world.socket.status else world.health
     if not told.status:
         yield AWAY.found(f"no gateway answers at port {world.port}: {told.why}")
@@ -220,7 +220,7 @@ CLOSED = note("ports.closed", "Nobody listens at the gateway's port.", START)
 
 
 def ports(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Who listens at the gateway's port."""
+    """Whether the gateway's port is its own."""
     found = world.holders(world.port)
     ours = {world.pid, world.health.body.get("pid") if world.pid else 0} - {0}
     others = [each for each in found if each.pid not in ours]

@@ -237,7 +237,7 @@ def _file_system(world: DoctorContext) -> str:
 
 
 def proxies(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether a reverse proxy runs here, whoever's it is."""
+    """Whether a reverse proxy of any user runs on this machine."""
     found = sorted(_names(world.proc) & PROXIES)
     if found:
         yield PROXIED.found(f"{some(found)} runs on this machine")

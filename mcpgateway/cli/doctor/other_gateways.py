@@ -15,7 +15,7 @@ PORTS = {8765: "mcp-gateway or harshal-mcp-proxy", 3199: "mcp-manager", 8989: "m
 """Where the gateways that this one can stand in for listen by default."""
 OTHERS = ("immorterm-mcp-gateway", "mcp-manager", "mcp-gateway", "harshal-mcp-proxy")
 NAMES = (*sorted(PROGRAMS), "mcp-gateway")
-"""What this program is installed as."""
+"""Names under which this program is installed."""
 ENTRY, SCRIPT_BYTES = b"mcpgateway.cli.entry", 4096
 RUNNERS = frozenset(("npx", "npm", "uvx", "uv", "pipx", "bunx", "pnpm", "yarn"))
 COMMON = frozenset(

@@ -20,12 +20,12 @@ from mcpgateway.policy.recorded_answers import Catalog, entries_of
 LONG = 46
 LIMIT = 64
 PREFIXES = {"claude-code": "mcp__{server}__"}
-"""What a client puts in front of a tool's name, where that is known."""
+"""Prefixes that clients put before a tool's name."""
 
 
 @frozen
 class Most:
-    """How many tools a client takes.
+    """The number of tools that a client takes.
 
     :ivar doubt: more than so many are too many for older releases; 0 where that is the same.
     """

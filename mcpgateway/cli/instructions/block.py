@@ -1,4 +1,4 @@
-"""A block of ours between two marks in somebody else's text file; taken out, nothing is left of it.
+"""The gateway's block between two marks in a user's text file; taken out, nothing is left of it.
 
 # Note [Byte for byte]
 The first mark says how many line ends before it are ours, and whether the file is.  So what is taken out is exactly
@@ -37,7 +37,7 @@ class FoundBlock:
 
 @frozen
 class Content:
-    """What a file is to hold; None where there is to be no file."""
+    """The content that a file is to have; None where the file is to be removed."""
 
     data: bytes | None = field(repr=False)
 
@@ -61,7 +61,7 @@ def put(data: bytes | None, text: str, front: str = "") -> bytes:
 
 
 def take_out(data: bytes, front: str = "") -> Content:
-    """What is left of a file without the block.
+    """Return a file without the block.
 
     :raise ConfigError: there is none, or its marks do not match.
     """

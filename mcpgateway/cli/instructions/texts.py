@@ -12,7 +12,7 @@ DIRECTORY = Path(__file__).parent
 
 @frozen
 class InstructionsFile:
-    """Somebody whose instructions are in a file.
+    """A client, and its file of instructions.
 
     :ivar title: what it is called among people.
     :ivar file: where it looks for them, relative to a project.
@@ -41,10 +41,10 @@ READERS: Mapping[str, InstructionsFile] = {
 
 
 def instructions(port: int) -> str:
-    """What agents are told."""
+    """Return the instructions for agents."""
     return (DIRECTORY / "agents.md").read_text("utf-8").replace("{port}", str(port))
 
 
 def setup() -> str:
-    """What a user gives an agent that is to set the gateway up."""
+    """Return the text for an agent that is to set up the gateway."""
     return (DIRECTORY / "setup.md").read_text("utf-8")

@@ -99,7 +99,7 @@ def _done(said: Namespace, home: str, environ: Mapping[str, str]) -> Any:
 
 
 def _released(report: Any, home: str) -> Any:
-    # Nobody reads what this program answers: the gateway that would have asked has gone.
+    # No program reads the answer: the gateway that would have asked has gone.
     for each in report.files:
         said = f"{each.path} is restored" if not each.error else each.error
         startup.write_log(home, "mcpgateway.clients", said)

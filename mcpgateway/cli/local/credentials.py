@@ -17,7 +17,7 @@ WRITTEN = "written in the configuration"
 
 @frozen
 class ServerCredentials:
-    """What one server is given.
+    """The variables and headers of one server.
 
     :ivar env_vars: by name, where each comes from.
     :ivar headers: the same.

@@ -12,7 +12,7 @@ from mcpgateway.system.settings import LoadOptions, config_file
 
 
 def init(options: LoadOptions, environ: Mapping[str, str], *, force: bool) -> int:
-    """Write the file, unless there is one and nobody insists.
+    """Write the file; an existing one is replaced only where `force` says so.
 
     :raise ConfigError: there is one, or it cannot be written.
     """

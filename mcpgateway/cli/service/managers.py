@@ -35,7 +35,7 @@ ELSEWHERE = (
 
 @frozen
 class ServiceState:
-    """How the service is.
+    """The state of the service.
 
     :ivar is_enabled: it starts when its user logs in.
     :ivar is_active: it runs.
@@ -56,7 +56,7 @@ class ServiceState:
 
 
 class Manager(Protocol):
-    """What both can do."""
+    """A service manager of a user."""
 
     name: str
 
@@ -76,7 +76,7 @@ class Manager(Protocol):
         """The files have gone."""
 
     def standing(self) -> ServiceState:
-        """How the service is."""
+        """The state of the service."""
 
 
 def find(environ: Mapping[str, str], platform: str, *, is_told: bool = True) -> Manager:
@@ -181,7 +181,7 @@ class Systemd(_Commands):
         self._ask(["systemctl", "--user", "reset-failed", self.service, self.deadman])
 
     def standing(self) -> ServiceState:
-        """How the service is."""
+        """The state of the service."""
         service, timer = self._shown(self.service), self._shown(self.timer)
         return ServiceState(
             service.get("UnitFileState") == "enabled",
@@ -249,7 +249,7 @@ class Launchd(_Commands):
         """An agent without a file is forgotten by itself."""
 
     def standing(self) -> ServiceState:
-        """How the agent is."""
+        """Return the state of the agent."""
         printed = self._ask(["launchctl", "print", f"{self._domain}/{SERVICE}"])
         state = re.search(r"^\s*state = (.+)$", printed.stdout, re.MULTILINE)
         pid = re.search(r"^\s*pid = (\d+)$", printed.stdout, re.MULTILINE)

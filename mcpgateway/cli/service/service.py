@@ -36,7 +36,7 @@ def _resume(home: str, environ: Mapping[str, str]) -> Report:
 
 @frozen
 class ServiceInstallation:
-    """What an installation came to.
+    """The outcome of an installation.
 
     :ivar manager: its name.
     :ivar units: the files of the service.
@@ -54,7 +54,7 @@ class ServiceInstallation:
 
 @frozen
 class Removed:
-    """What an uninstallation came to.
+    """The outcome of an uninstallation.
 
     :ivar removed: the paths of the files that were removed.
     :ivar left: those that have been changed since they were written.
@@ -66,7 +66,7 @@ class Removed:
 
 @frozen
 class ServiceStatus:
-    """How the service is.
+    """The state of the service.
 
     :ivar files: the paths of its files, each with one word: current, outdated, changed or missing.
     :ivar standing: what its manager says; None where nothing is installed.
@@ -78,7 +78,7 @@ class ServiceStatus:
 
     @property
     def is_installed(self) -> bool:
-        """Whether its file is there."""
+        """True if the service's file exists."""
         return next(iter(self.files.values())) != "missing"
 
 
@@ -152,7 +152,7 @@ class Service:
             )
 
     def status(self) -> ServiceStatus:
-        """How the service is, as far as that can be told: a manager that does not answer is named in the note."""
+        """Return the state of the service; the note names a manager that does not answer."""
         manager, units = self._units(is_told=False)
         found = {unit.path: _word(unit, _text(unit.path)) for unit in units}
         is_there = any(word != "missing" for word in found.values())
@@ -214,7 +214,7 @@ def _errors(report: Report) -> tuple[str, ...]:
 
 
 def _text(path: str) -> str | None:
-    """What stands in a file; None where there is none."""
+    """Read a file; None where it does not exist."""
     try:
         data = files.read_bytes(path, UNIT_LIMIT)
     except FileNotFoundError:
