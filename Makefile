@@ -18,7 +18,7 @@ PYPI_REMOTES := build/remotes-pypi/.made
 
 # Those that mostly wait begin with the longest ones, which would else be waited for at the end.  Each is named: pytest
 # leaves out a file of a folder that is named too.
-LONGEST := $(wildcard $(addprefix tests/functional/test_,lifecycle_commands.py outliving.py remote.py running.py restart.py shim.py))
+LONGEST := $(wildcard $(addprefix tests/functional/test_,lifecycle_commands.py client_file_crashes.py conformance.py attacks.py outliving.py chaos.py restart.py remote.py shim.py running.py))
 FUNCTIONAL := -m "not soak" $(LONGEST) $(filter-out $(LONGEST),$(sort $(wildcard tests/functional/test_*.py))) tests/contracts
 
 # Hundreds of processes import the same modules, which are compiled once.
