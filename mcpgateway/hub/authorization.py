@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 from msgspec import Raw
 
+from mcpgateway.bounded import Bounded
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.records import Item, ListKind, read_items
 from mcpgateway.errors import OutOfScope
@@ -51,7 +52,9 @@ class Permits:
     scopes: Mapping[str, TokenScope] = field(factory=dict)
     librarian: Callable[[], Librarian | None] = lambda: None
     on_refusal: Refused | None = None
-    _harmless: dict[Place, frozenset[str]] = field(factory=dict, init=False, repr=False)
+    _harmless: dict[Place, frozenset[str]] = field(
+        factory=lambda: Bounded(KNOWN_LIMIT), init=False, repr=False
+    )
 
     def of(self, principal: str) -> TokenScope | None:
         """What a principal may use; None for the gateway's own user, who may use everything."""
@@ -117,8 +120,6 @@ class Permits:
         said = frozenset(each.own for each in items if each.is_read_only)
         before = self._harmless.pop(place, frozenset())
         self._harmless[place] = said if is_first else before | said
-        if len(self._harmless) > KNOWN_LIMIT:
-            del self._harmless[next(iter(self._harmless))]
 
     def _known(self, server: ServerSpec) -> frozenset[str]:
         place = (server.name, server.workspace)

@@ -14,6 +14,7 @@ from typing import Any
 from attrs import evolve, frozen
 from twisted.logger import Logger
 
+from mcpgateway.bounded import Bounded
 from mcpgateway.clientfiles.reader import read_repository
 from mcpgateway.config.document import visible
 from mcpgateway.config.entry import Entry
@@ -63,7 +64,7 @@ class Approvals:
         self._read = read
         self._taken = taken
         self._now = now
-        self._seen: dict[str, None] = {}
+        self._seen: Bounded[str, None] = Bounded(SEEN_LIMIT)
         self._files: ParsedFile[Repository | None] = ParsedFile(self._file)
         self._approved = ParsedFile(lambda _: approvals.read(home))
         self._built: dict[tuple[str, str], _Built] = {}
@@ -72,8 +73,6 @@ class Approvals:
         """Somebody works in a workspace."""
         self._seen.pop(root, None)
         self._seen[root] = None
-        if len(self._seen) > SEEN_LIMIT:
-            del self._seen[next(iter(self._seen))]
 
     def server(self, name: str, root: str) -> ServerSpec:
         """A workspace's own server of that name, as it is run there.

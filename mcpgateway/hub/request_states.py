@@ -16,6 +16,7 @@ from collections.abc import Callable
 from attrs import define, field
 from msgspec import Raw
 
+from mcpgateway.bounded import Bounded
 from mcpgateway.errors import InvalidParams
 from mcpgateway.hub.filters import Between
 from mcpgateway.interfaces import ISessionStore, Request
@@ -64,7 +65,7 @@ class ServerStates:
     _states: RequestStates
     _store: ISessionStore
     _seconds: Callable[[], float]
-    _used: dict[bytes, None] = field(factory=dict, init=False, repr=False)
+    _used: dict[bytes, None] = field(factory=lambda: Bounded(USED_LIMIT), init=False, repr=False)
 
     def take(self, call: Request, principal: str, place: str) -> None:
         """A request is about to be sent to a server that may ask something in its answer.
@@ -93,8 +94,6 @@ class ServerStates:
         if self._store.find(carried.nonce) is not None:
             return False
         self._used[carried.nonce] = None
-        if len(self._used) > USED_LIMIT:
-            del self._used[next(iter(self._used))]
         self._store.end(carried.nonce, carried.issued)
         return True
 

@@ -21,6 +21,7 @@ from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from mcpgateway.bounded import Bounded
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import GatewayError
 from mcpgateway.hub.mailbox import Mailbox
@@ -211,7 +212,7 @@ class Sessions:
         self._lives = 0
         self._by_id: dict[bytes, Session] = {}
         self._inner: dict[bytes, Session] = {}  # they live and die with others, which count for them
-        self._ended: dict[bytes, None] = {}
+        self._ended: Bounded[bytes, None] = Bounded(ENDED_LIMIT)
         self._anonymous: dict[tuple[Variant, str, str, str, Era, str], Session] = {}
 
     def __len__(self) -> int:
@@ -463,8 +464,6 @@ class Sessions:
 
     def _end(self, issued: Issued) -> None:
         self._ended[issued.serial] = None
-        if len(self._ended) > ENDED_LIMIT:
-            del self._ended[next(iter(self._ended))]
         self.store.end(issued.serial, issued.issued)
 
 

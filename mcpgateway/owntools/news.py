@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 from attrs import define, frozen
 
+from mcpgateway.bounded import Bounded
 from mcpgateway.discovery.records import Item
 from mcpgateway.hub.filters import Between
 from mcpgateway.interfaces import Request
@@ -42,7 +43,7 @@ class News:
         self._added: deque[_Added] = deque(maxlen=KEPT)
         self._number = 0
         self._of_sessions: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
-        self._of_principals: dict[str, int] = {}
+        self._of_principals: Bounded[str, int] = Bounded(PRINCIPALS_LIMIT)
 
     def heard(self, session: Any) -> None:
         """A session has been given the list of tools, and knows all there are."""
@@ -87,8 +88,6 @@ class News:
             self._of_sessions[access.session] = self._number
             return
         self._of_principals[access.principal] = self._number
-        if len(self._of_principals) > PRINCIPALS_LIMIT:
-            del self._of_principals[next(iter(self._of_principals))]
 
 
 def said(names: list[str]) -> str:

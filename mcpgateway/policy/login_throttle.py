@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from attrs import define, field
 
+from mcpgateway.bounded import Bounded
+
 ATTEMPTS = 10  # wrong tokens from one address
 WINDOW_S = 60.0
 ADDRESSES_LIMIT = 1000  # a hostile network cannot make the memory grow
@@ -26,7 +28,7 @@ class Knocks:
     """
 
     seconds: Callable[[], float]
-    _counts: dict[str, _Count] = field(factory=dict)
+    _counts: dict[str, _Count] = field(factory=lambda: Bounded(ADDRESSES_LIMIT))
 
     def failed(self, address: str) -> int:
         """A wrong token has come from an address; the seconds it has to wait for now, or 0."""
@@ -36,8 +38,6 @@ class Knocks:
             count = _Count(now)
         count.failures += 1
         self._counts[key] = count  # the latest is last
-        if len(self._counts) > ADDRESSES_LIMIT:
-            del self._counts[next(iter(self._counts))]
         return self._wait(count, now)
 
     def wait(self, address: str) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from attrs import define, field
 
+from mcpgateway.bounded import Bounded
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.discovery.records import ListKind
 from mcpgateway.discovery.resources import Owned, prefixed, unprefixed
@@ -50,11 +51,11 @@ class Inners:
     view: View
     seen_at: int = 0
     sessions: dict[str, Session] = field(factory=dict)
-    tasks: dict[str, str] = field(factory=dict)
+    tasks: dict[str, str] = field(factory=lambda: Bounded(TASKS_LIMIT))
     listed: dict[ListKind, int | None] = field(factory=dict)
     private: set[str] = field(factory=set)
     heard: dict[str, dict[str, dict[str, None]]] = field(factory=dict)
-    used: dict[str, str] = field(factory=dict)
+    used: dict[str, str] = field(factory=lambda: Bounded(USED_LIMIT))
     goes_by_roots: bool = False
 
     @classmethod
@@ -72,8 +73,6 @@ class Inners:
     def began(self, task: str, server: str) -> None:
         """A server has begun a task."""
         self.tasks[task] = server
-        if len(self.tasks) > TASKS_LIMIT:
-            del self.tasks[next(iter(self.tasks))]
 
     def recall(self, records: Iterable[str]) -> None:
         """A session is back with its subscriptions."""
@@ -108,8 +107,6 @@ class Inners:
     def stick(self, uri: str, server: str) -> None:
         """A server has answered for a URI that nobody lists."""
         self.used[uri] = server
-        if len(self.used) > USED_LIMIT:
-            del self.used[next(iter(self.used))]
 
 
 def names_of(view: View, server: str, uri: str, heard: Mapping[str, Iterable[str]]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from mcpgateway.bounded import Bounded
 from mcpgateway.frontends.http.peers import Find, HttpPeer, Introduce, PeerGroups, by_address
 from mcpgateway.frontends.http.request_head import Head
 from mcpgateway.interfaces import IDoor
@@ -59,7 +60,7 @@ class SharedState:
         self._refusals = 0
         self.shortages = self._told_shortage_s = 0
         self.files_kept = files_limit() // TELLING
-        self.heads: dict[bytes, Head] = {}
+        self.heads: Bounded[bytes, Head] = Bounded(KNOWN_HEADS)
         self.is_draining = False
         self.is_parking = False
         self.date = b""
@@ -78,8 +79,6 @@ class SharedState:
         """Keep a head that was read; the oldest makes place for it."""
         if len(head.raw) > KNOWN_HEAD_LIMIT or not SECRETS.isdisjoint(head.headers):
             return
-        if len(self.heads) >= KNOWN_HEADS:
-            del self.heads[next(iter(self.heads))]
         self.heads[head.raw] = head
 
     def tick(self) -> None:

@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mcpgateway.bounded import Bounded
 from mcpgateway.config.model import ServerSpec
 from mcpgateway.errors import (
     BackendTimeout,
@@ -102,7 +103,7 @@ class ToLegacy:
         self._crossings: dict[Request, BridgedRequest] = {}  # by the client's request
         self._parked: Parking[BridgedRequest] = Parking(states, seconds)
         self._known = KnownSessions(pool)
-        self._askers: dict[tuple[str, str, str], None] = {}  # what was seen asking
+        self._askers: Bounded[tuple[str, str, str], None] = Bounded(ASKERS_LIMIT)  # what was seen asking
 
     def refuse(self, server: ServerSpec) -> None:
         """A server is served no more: what waits for it is not to start it again."""
@@ -381,8 +382,6 @@ class ToLegacy:
             if crossing.group is not None:
                 self._advance(crossing.group)
         self._askers[crossing.target] = None
-        if len(self._askers) > ASKERS_LIMIT:
-            del self._askers[next(iter(self._askers))]
         if crossing.lane is None and crossing.slot is not None:
             self._pool.saw_asking(crossing.slot.server, method)
         return True

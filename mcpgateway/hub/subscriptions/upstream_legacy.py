@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from mcpgateway.bounded import Bounded
 from mcpgateway.errors import BackendGone, GatewayError, Overloaded
 from mcpgateway.hub.filters import Between
 from mcpgateway.hub.sessions import Session
@@ -90,7 +91,7 @@ class Subscriptions:
         self._give_up = give_up
         self._changed = changed
         self._topics: dict[str, _Topic] = {}
-        self._former: dict[str, None] = {}
+        self._former: Bounded[str, None] = Bounded(FORMER_LIMIT)
         self._standing: dict[Request, _Topic] = {}  # those that wait for their turn
 
     def __len__(self) -> int:
@@ -216,8 +217,6 @@ class Subscriptions:
         # The server may still report a change before it hears of the farewell; nobody else is meant then.
         self._former.pop(uri, None)
         self._former[uri] = None
-        if len(self._former) > FORMER_LIMIT:
-            del self._former[next(iter(self._former))]
 
     def restore(self, session: Session) -> list[str]:
         """Count a session in that comes back with its resources; returns those the server has to be asked for."""
