@@ -36,10 +36,12 @@ help: ## list these commands
 
 venv: $(VENV) ## make .venv with the package (editable) and everything for working on it
 
+# Twisted imports all plugins to list them for the first time; what comes later reads the list.
 $(VENV): setup.cfg pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it with PYTHON=..." >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/twistd --help >/dev/null
 	touch $@
 
 servers: $(NPM_SERVERS) $(DUAL_SERVER) $(CONFORMANCE) $(PYPI_SERVERS) ## install what functional tests run: real MCP servers, and the conformance suite

@@ -156,12 +156,13 @@ class ForkServer:
         self._exits: dict[int, int] = {}
         self._pids: list[int] = []
         atexit.register(self.close)
+        self._is_ready = False
         with suppress(ConnectionResetError):  # it has ended
-            self._socket.recv(MESSAGE_BYTES)
+            self._is_ready = bool(self._socket.recv(MESSAGE_BYTES))
 
     def is_up(self) -> bool:
-        """Whether it runs."""
-        return self._process.poll() is None
+        """Whether it has imported all that programs need, and runs."""
+        return self._is_ready and self._process.poll() is None
 
     def start(
         self, argv: Sequence[str], environ: Mapping[str, str], directory: Path, streams: Sequence[int]
@@ -510,7 +511,7 @@ def _imports_ours() -> None:
     too_much = {"twisted.internet.reactor", "OpenSSL", "cryptography"} & {
         name for name, each in sys.modules.items() if each
     }
-    assert not too_much, f"{too_much} of {list(sys.modules)} with {sys.path}"
+    assert not too_much, f"{too_much} of {list(sys.modules)}"
 
 
 def _imports_sdk() -> None:
