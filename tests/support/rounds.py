@@ -15,6 +15,7 @@ from tests.support.http_client import REVISION, Answer, Client, message, tool_ca
 
 ROUNDS = int(os.environ.get("MCPGATEWAY_ROUNDS", "0")) or (1000 if IS_SOAK else 10)
 WARM_ROUNDS = 100 if IS_SOAK else 4  # many side by side need room that is kept for the next
+LEAKS = 3  # rounds of rounds that all have to grow before it is a leak
 GROWTH_KIB = 4_000
 HEAVY_KIB = (
     24_000  # where a round moves megabytes, freed memory stays in pieces; a leak would be five times as much
@@ -74,21 +75,28 @@ def costs_nothing(
     warm_rounds: int = WARM_ROUNDS,
     growth_kib: int = GROWTH_KIB,
 ) -> None:
-    """Let something happen: calls, sessions, processes, descriptors and memory do not grow with the rounds."""
+    """Let something happen: calls, sessions, processes, descriptors and memory do not grow with the rounds.
+
+    What leaks grows each time.  A heap that has made room for the largest messages once grows no more.
+    """
     asyncio.run(repeat(happen, warm_rounds, at_once))
     eventually(lambda: gateway.health()["calls"] == 0, "no call is left")
     sessions = gateway.health()["sessions"]
     processes, descriptors = len(gateway.children()), gateway.descriptors()
-    resident = gateway.resident_kib()
-    asyncio.run(repeat(happen, rounds, at_once))
-    eventually(lambda: gateway.health()["calls"] == 0, "no call is left")
-    eventually(lambda: gateway.health()["sessions"] <= sessions, "the sessions are as many as before")
-    eventually(lambda: len(gateway.children()) <= processes, "the processes are as many as before")
-    eventually(lambda: gateway.descriptors() <= descriptors + 1, "the descriptors are as many as before")
-    grown = gateway.resident_kib() - resident
+    growths = []
+    for _ in range(LEAKS):
+        resident = gateway.resident_kib()
+        asyncio.run(repeat(happen, rounds, at_once))
+        eventually(lambda: gateway.health()["calls"] == 0, "no call is left")
+        eventually(lambda: gateway.health()["sessions"] <= sessions, "the sessions are as many as before")
+        eventually(lambda: len(gateway.children()) <= processes, "the processes are as many as before")
+        eventually(lambda: gateway.descriptors() <= descriptors + 1, "the descriptors are as many as before")
+        growths.append(gateway.resident_kib() - resident)
+        if growths[-1] < growth_kib:
+            break
     if IS_SOAK:
-        print(f"{rounds} rounds, grown by {grown} KiB")
-    assert grown < growth_kib
+        print(f"{rounds} rounds, grown by {growths} KiB")
+    assert min(growths) < growth_kib
 
 
 @frozen
