@@ -1,4 +1,4 @@
-"""The seams: what the floors above and below agree on, and the records that cross them."""
+"""The interfaces between the layers of the gateway, and the records that pass between them."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from mcpgateway.protocol.versions import Era
 
 
 class ProbeListener(Protocol):
-    """Hears whether a program works."""
+    """Receives the result of a program's start."""
 
     def __call__(self, *, has_spoken: bool) -> None:
-        """The probed child has written its first message, or has ended before one."""
+        """Receive the result: true after the probed child's first message, false after its end without one."""
 
 
 @frozen
 class Launch:
     """The launch of one backend: its command and environment, or its address.
 
-    :ivar server: the server's name, for messages.
-    :ivar argv: program and arguments; the program may still have to be found on the child's ``PATH``.
-    :ivar env: the whole environment of the child, never inherited.
+    :ivar server: the server's name, for error messages and the log.
+    :ivar argv: program and arguments; a program without a slash is looked up on the child's ``PATH``.
+    :ivar env: the complete environment of the child, which inherits nothing from the gateway.
     :ivar cwd: an absolute directory.
-    :ivar reach: None for a program that is spoken with on its stdin and stdout.
-    :ivar era: which era it is spoken with in.
-    :ivar as_written: the program is started as it stands here, even if it only fetches another.
-    :ivar told: told once of a program that has been started: that it has spoken, or has ended before that.
-    :ivar connect_s: seconds it may take until it can be spoken with; 0: as usual.
-    :ivar is_heard: the program is of no use without its stdout, and is killed when it closes it.
-    :ivar principal: the one whose account is used at a remote server; empty for the gateway's own user.
+    :ivar reach: the address of a server that is reached over the network; None for a program on stdin and stdout.
+    :ivar era: the era of the protocol that the gateway uses with the server.
+    :ivar as_written: true if ``argv`` is started unchanged, even if it is a package runner that only fetches a program.
+    :ivar told: called once for each program that is started: at its first message, or at its end without one.
+    :ivar connect_s: timeout in seconds for the connection; 0: the default timeout.
+    :ivar is_heard: true if the program is useless without its stdout, and is killed when it closes stdout.
+    :ivar principal: the principal whose account is used at a remote server; empty for the gateway's own user.
     """
 
     server: str
@@ -58,9 +58,9 @@ class Launch:
 class Ran:
     """The outcome of a program that has run to its end.
 
-    :ivar code: its exit code; None when it was killed, as for running too long or saying too much.
-    :ivar output: what it printed.
-    :ivar complaint: the end of what it printed on stderr.
+    :ivar code: its exit code; None if it was killed, for example at the limit of time or of output.
+    :ivar output: its stdout.
+    :ivar complaint: the end of its stderr.
     """
 
     code: int | None
@@ -69,12 +69,12 @@ class Ran:
 
 
 class RunProgram(Protocol):
-    """Runs a program to its end, within limits."""
+    """Runs a program to its end, within limits of time and output."""
 
     def __call__(self, launch: Launch, *, is_idle: bool) -> Deferred[Ran]:
         """Run a program to its end and fire with the outcome; ``is_idle`` gives it low priority.
 
-        :raise LaunchFailed: (through the Deferred) it could not be started.
+        :raise LaunchFailed: (through the Deferred) the program could not be started.
         """
 
 
@@ -82,9 +82,9 @@ class RunProgram(Protocol):
 class Gone:
     """The end of a backend: an exit code or the number of a signal, and the end of its stderr.
 
-    :ivar fault: why we had it killed, or why it cannot be spoken with any more.
-    :ivar is_unreachable: nothing answers at its address: no name, no route, no listener.
-    :ivar error: what those are told who wait for it to begin, where that is known better than that it has ended.
+    :ivar fault: the reason why the gateway killed the child, or why the connection cannot be used any more.
+    :ivar is_unreachable: true if the address of the server does not answer: no such name, no route, no listener.
+    :ivar error: the error for requests that wait for the start, where it says more than that the backend has ended.
     """
 
     code: int | None = None
@@ -104,114 +104,120 @@ class ILineReceiver(Protocol):
     """Receives the messages of a backend."""
 
     def line_received(self, line: bytes) -> None:
-        """Receive one JSON-RPC message, or an array of them, without line end; it is never blank."""
+        """Receive one JSON-RPC message, or a batch (an array of them), without its line end; the line is not blank."""
 
     def line_overflowed(self, head: bytes, limit: int) -> None:
-        """The child exceeded ``limit`` bytes without a newline; ``head`` is how the line begins. It will be killed."""
+        """Record that the child wrote ``limit`` bytes without a newline, and is about to be killed.
+
+        :param head: the beginning of the line.
+        """
 
     def gone(self, why: Gone) -> None:
-        """The backend has ended: its process has exited (not: its pipes have closed), or the connection is lost.
+        """Handle the end of the backend: the exit of its process (not of its pipes), or the loss of its connection.
 
-        Called once, the last call of all; for a child also when it was stopped.
+        Called exactly once, after all other methods, and also for a child that was stopped.
         """
 
 
 class IBackend(Protocol):
-    """A running MCP server, however reached: JSON-RPC messages go in as lines, and come out to an `ILineReceiver`.
+    """A running MCP server, whatever its transport: JSON-RPC messages go in as lines, and out to an `ILineReceiver`.
 
-    It may still be connecting; what is written until then waits, within a bound.  A request that cannot be delivered
-    is answered in its place with a JSON-RPC error, so that its caller gets the reason.
+    Messages that are written before the connection stands are queued, up to a limit.  A request that cannot be
+    delivered is answered by the backend with a JSON-RPC error, so that its caller gets the reason.
     """
 
     @property
     def pid(self) -> int:
-        """The process id it was started with, also its process group and session; 0: no process of ours."""
+        """The process id of the child, also of its process group and session; 0 without a process of the gateway."""
 
     @property
     def heard(self) -> int:
-        """How often its processes have written to stdout and stderr: a sign of life; 0 where there are none of ours."""
+        """The number of reads from the stdout and stderr of its processes, a sign of life; 0 without such processes."""
 
     def write(self, line: bytes, *, now: bool = False) -> None:
-        """Send one message as a line (its newline included); ``now`` is for a child that has nothing to do.
+        """Send one message as a line (its newline included); ``now`` writes it at once if no line is queued.
 
-        :raise Overloaded: it has stopped reading and its queue is full.
-        :raise BackendGone: it has ended, or is being stopped.
+        :raise Overloaded: the server has stopped reading and its queue is full.
+        :raise BackendGone: the server has ended, or is being stopped.
         """
 
     def stop(self) -> Deferred[None]:
-        """End it in order; fires when nothing is left.
+        """Stop the server in order; the Deferred fires when no process and no connection is left.
 
-        A child climbs the stop ladder: close stdin, TERM the group, KILL the group. A remote session is deleted.
+        A child gets the stop ladder: close stdin, TERM the group, KILL the group.  A remote session is ended by a
+        DELETE.
         """
 
     def kill(self) -> None:
-        """End it now: KILL the whole group, drop the connections; ``gone`` follows."""
+        """End the server at once: KILL the whole process group, drop the connections; ``gone`` follows."""
 
     def stderr_tail(self) -> str:
-        """The last lines a child wrote to stderr, cut to a readable length; empty for a remote server."""
+        """Return the last lines of the child's stderr, cut to a readable length; empty for a remote server."""
 
 
 class ILauncher(Protocol):
     """Starts backends."""
 
     def prepare(self, launch: Launch) -> Deferred[Launch]:
-        """Find out how a launch is best carried out; fires with a launch that comes to the same.
+        """Prepare a launch (find the program of a package runner, fetch an image) and fire with the new launch.
 
-        It never fails, and takes no longer than the program would take to start as it is written.
+        The Deferred does not fail, and fires no later than the program as written would have started.
         """
 
     def launch(self, launch: Launch, receiver: ILineReceiver) -> IBackend:
         """Start a backend.
 
-        :raise LaunchFailed: the program is missing or may not be run; the text says which and why.
+        :raise LaunchFailed: the program is missing or not executable; the message says which program, and why.
         """
 
 
 class IResolver(Protocol):
-    """Finds the programs that package runners would start."""
+    """Finds the programs that package runners (npx, uvx and others) would start."""
 
     def resolve(self, launch: Launch, run: RunProgram) -> Deferred[Launch]:
-        """Fires with the launch of the program itself, or with the launch as it is; never fails.
+        """Return, through the Deferred, the launch of the program itself, or else the same launch; it does not fail.
 
-        :param run: runs the programs that have to be asked.
+        :param run: runs the programs that the resolver queries.
         """
 
 
 TIMED_OUT = "timed out"
-"""Why a call is taken back that has had its time: it has failed, all others that are taken back were given up."""
+"""The reason of a withdrawal at a timeout: the request counts as failed. With any other reason it was cancelled."""
 
 
 @define(eq=False)
 class Request:
     """One request under way.
 
-    :ivar session: the caller's session, as the hub knows it.
-    :ivar message: the request in the words of its caller, or of the server that it goes to; nothing of it is left once
+    :ivar session: the session of the client (`mcpgateway.hub.sessions.Session`), or None.
+    :ivar message: the request as its caller sent it, or as it was translated for the server; an empty placeholder once
         it has been sent.
-    :ivar token: the client's own progress token, as bytes, or None.
-    :ivar sink: who gets the answer; replaceable.
+    :ivar token: the client's own progress token, as JSON, or None.
+    :ivar sink: the receiver of the answer (`ICallSink`); filters replace it by themselves.
     :ivar method: the JSON-RPC method.
-    :ivar id: the client's own request id, as the bytes it was sent in.
-    :ivar holder: the part that has it now; its ``withdraw(request, reason)`` takes it back, and is false where it has
-        been answered.  None before any has it.
-    :ivar number: our id on the child's wire; 0 while it has not been sent.
-    :ivar progress: the parameters of the latest progress it was told of, or None.
-    :ivar lonely: for how many ticks no client has waited for its answer.
-    :ivar age: how many ticks of the gateway's heartbeat it has lived.
-    :ivar level: from which log level on the caller wants to hear messages; None if it wants none (modern era).
-    :ivar is_admin: it is a person's, or a program's that a person trusts with everything: it came with the admin token,
-        or by itself over the Unix socket.  What a client on stdio sends through it is a model's word.
-    :ivar is_dotted: its URL asks for the gateway's own tools under names with dots, where they are listed.
-    :ivar meter: what counts it when it ends (`mcpgateway.hub.meters.Row`); None where nothing does, or it has ended.
-    :ivar began: when it was brought to its server, by the stopwatch.
-    :ivar trace: what the headers of its request say of a trace, two texts, or None; once it is brought to its server,
-        where it stands in that (`mcpgateway.observe.tracing.Traced`).
-    :ivar principal: who asks, where there is no session that says it.
-    :ivar caller: all that a request of the modern era says of its client (`mcpgateway.hub.caller.Caller`); None in the
-        legacy era, where its session does.
-    :ivar is_verbatim: its result is passed on whatever it is, as on the endpoint of a single server; else it has to be
-        an object, as MCP wants it (most clients take a message with any other for none at all, and go on waiting).
-    :ivar sends_user: its client sends its user to a sign-in by itself, where a server wants that first.
+    :ivar id: the client's own request id, as JSON.
+    :ivar holder: the object that has the request now; its ``withdraw(request, reason)`` takes the request back, and
+        returns false if that has been answered.  None before the request has been passed on.
+    :ivar number: the request id on the child's connection; 0 before it has been sent.
+    :ivar progress: the parameters of the server's latest progress notification, or None.
+    :ivar lonely: ticks since a client last waited for the answer.
+    :ivar age: ticks since the request was sent to the server, or since its latest progress.
+    :ivar level: the lowest level of log messages that the caller asks for; None if it asks for none (modern era).
+    :ivar is_admin: true if the request came with the admin token, or without a shim over the Unix socket: from a
+        person, or from a program that a person trusts with everything.  A request through the shim is under a model's
+        control.
+    :ivar is_dotted: true if the URL asks for names with dots in the list of the gateway's own tools.
+    :ivar meter: the row of statistics that counts the request at its end (`mcpgateway.hub.meters.Row`); None if the
+        request is not counted, or has ended.
+    :ivar began: the time of the monotonic clock at which it reached its server's slot, in seconds.
+    :ivar trace: the trace context of its HTTP headers, two texts, or None; once the request has reached its server, its
+        span (`mcpgateway.protocol.trace_context.Traced`).
+    :ivar principal: the principal of a request without a session.
+    :ivar caller: the client's own description in a modern request (`mcpgateway.hub.caller.Caller`); None in the legacy
+        era, in which the session has it.
+    :ivar is_verbatim: true if the result is passed on whatever its type, as on the endpoint of a single server; else it
+        must be an object, as MCP demands (most clients ignore a response with another result, and go on waiting).
+    :ivar sends_user: true if the client can send its user to the URL of a sign-in that the server demands.
     """
 
     session: Any
@@ -237,16 +243,16 @@ class Request:
     sends_user: bool = False
 
     def follow(self, other: Request) -> None:
-        """Be made in another's place: for the same client and principal, within the same trace."""
+        """Copy client, principal and trace of the request that this one replaces."""
         self.trace, self.principal, self.caller = other.trace, other.principal, other.caller
         self.sends_user = other.sends_user
 
     def withdraw(self, reason: str) -> bool:
-        """Take it back from the part that has it; false where none does, or where it has been answered."""
+        """Take the request back from its holder; false without a holder, or if the request has been answered."""
         return self.holder is not None and bool(self.holder.withdraw(self, reason))
 
     def fail(self, why: GatewayError) -> None:
-        """End it: its server gives no answer."""
+        """End the request with an error of the gateway, because its server gives no answer."""
         if self.meter is not None:
             self.meter.failed(self, why)
         self.sink.failed(self, why)
@@ -257,77 +263,80 @@ class ICallSink(Protocol):
 
     @property
     def is_gone(self) -> bool:
-        """The client's connection has ended, though it may come back for the answer."""
+        """True if the client's connection has ended, though the client may reconnect for the answer."""
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """Receive the server's own response; its id is still the gateway's number."""
+        """Receive the server's response; its id is still the number on the child's connection."""
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """The gateway has to answer in the server's place."""
+        """Receive the error with which the gateway answers in the server's place."""
 
     def progressed(self, call: Request, message: bytes) -> None:
-        """Receive a progress notification of this request, a whole JSON-RPC message."""
+        """Receive a progress notification of this request, a complete JSON-RPC message."""
 
     def noticed(self, call: Request, message: bytes) -> bool:
-        """Receive a JSON-RPC message before the answer; return false without a reader."""
+        """Receive a JSON-RPC message that precedes the answer; return false if the client does not read the stream."""
 
 
 class INoticeListener(Protocol):
     """Receives the notifications and requests of a server.
 
-    ``backend`` is the conversation it was said in; above the hub's slots it is the slot.
+    ``backend`` is the conversation in which the message came; above the slots of the hub it is the slot.
     """
 
     def noticed(self, backend: Any, method: str, message: Envelope) -> None:
-        """A notification that names no call."""
+        """Handle a notification that names no request."""
 
     def asked(self, backend: Any, method: str, message: Envelope) -> None:
-        """A request of the server's own; it must be answered through ``backend.reply``."""
+        """Handle a request of the server; the answer goes through ``backend.reply``."""
 
     def progressed(self, backend: Any, number: int, params: Envelope, message: Envelope) -> None:
-        """Progress of a call that has been answered: what it started may still run, as a task."""
+        """Handle progress of a request that has been answered, but whose task may still run."""
 
     def refused(self, backend: Any, call: Request, error: Raw) -> None:
-        """A call is about to be answered with this error of the server's."""
+        """Handle an error response of the server, before the call is answered with it."""
 
 
 class ISlotListener(INoticeListener, Protocol):
     """Receives the messages of the servers of all slots, and changes of their state."""
 
     def warmed(self, slot: Any, sessions: Any) -> None:
-        """The slot's child runs, or is answered for, and to these sessions it may be another than the one they knew."""
+        """Handle the start of a slot's child, or a new snapshot: these sessions may have known another child."""
 
     def lost(self, slot: Any) -> None:
-        """The slot's child has ended."""
+        """Handle the end of a slot's child."""
 
     def changed(self, slot: Any, method: str, what: str | None) -> None:
-        """A child of the modern era has said that something has changed: a list, or what is named."""
+        """Handle the news of a modern child that a list or a resource has changed.
+
+        :param what: the URI of the resource; None for a list.
+        """
 
 
 class IMessageStream(Protocol):
-    """A way to tell a client something outside of its calls."""
+    """A stream on which a client gets messages that belong to no request."""
 
     def say(self, message: bytes) -> bool:
-        """Tell it one whole JSON-RPC message; false when it cannot be told."""
+        """Send one complete JSON-RPC message; false if the stream cannot take it."""
 
     def close(self) -> None:
         """End the stream in order."""
 
 
-PARAMS_LIMIT = 16_384  # bytes of a client's initialize parameters that are on record
+PARAMS_LIMIT = 16_384  # bytes of a client's initialize parameters in the journal
 
 
 @frozen
 class SessionRecord:
     """The record from which a session is restored.
 
-    :ivar serial: what its id is filed under.
-    :ivar params: the client's ``initialize`` parameters as JSON; empty where they are not known.
-    :ivar level: the log level its client set, or None.
-    :ivar owner: its owner's process id, or None.
-    :ivar uris: the resources it is subscribed to.
-    :ivar is_ended: its id must never be served again.
-    :ivar workspace: the directory that its server was run for; empty for none.
+    :ivar serial: the random part of the session id, the key of the record.
+    :ivar params: the client's ``initialize`` parameters as JSON; empty if unknown.
+    :ivar level: the log level that its client has set, or None.
+    :ivar owner: the process id of its owner, or None.
+    :ivar uris: the resources that the session is subscribed to.
+    :ivar is_ended: true if the id must never be served again.
+    :ivar workspace: the directory in which its server ran; empty without one.
     """
 
     serial: bytes = field(repr=False)
@@ -347,34 +356,37 @@ class ISessionStore(Protocol):
 
     @property
     def floor(self) -> int:
-        """Ids issued up to this second are good only while they are on record."""
+        """The time, in seconds since the epoch, up to which an id is valid only with a record."""
 
     def find(self, serial: bytes) -> SessionRecord | None:
-        """Return the record of a session."""
+        """Return the record of a session, or None."""
 
     def keep(self, record: SessionRecord, issued: int) -> None:
-        """Put a session on record, or change what is known of it; its subscriptions stay as they are."""
+        """Write or update the record of a session; its subscriptions stay as they are."""
 
     def subscribe(self, serial: bytes, uri: str) -> None:
-        """A session has subscribed to a resource."""
+        """Record that a session has subscribed to a resource."""
 
     def unsubscribe(self, serial: bytes, uri: str) -> None:
-        """A session has given up a subscription."""
+        """Record that a session has unsubscribed from a resource."""
 
     def end(self, serial: bytes, issued: int) -> None:
-        """A session has ended for good."""
+        """Record that a session has ended for good."""
 
     def verdict(self, launch: str) -> str | None:
-        """Why a server, known by the digest of how it is launched, needs a child per session; None if untold."""
+        """Return why a server needs a child for each session; empty if it can be shared, None if that is undecided.
+
+        :param launch: the digest of the server's launch.
+        """
 
     def judge(self, launch: str, why: str) -> None:
-        """Remember what was found out about a server: a reason, or nothing where it can be shared."""
+        """Record why a server needs a child for each session; empty if it can be shared."""
 
     def settle(self) -> None:
-        """Put on record what could not be written before; cheap where there is nothing."""
+        """Write the records that could not be written before; cheap without any."""
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
 
 
 class IWard(Protocol):
@@ -382,33 +394,33 @@ class IWard(Protocol):
 
     @property
     def instance(self) -> str:
-        """What marks every child of this gateway."""
+        """The value of `INSTANCE_MARKER` in the environment of every child of this gateway."""
 
     def spawning(self) -> AbstractContextManager[None]:
-        """The circumstances a spawn happens in: our own limits put back, the guardian awake."""
+        """Return a context for a spawn: with the original limit of open files, and a running guardian."""
 
     def added(self, pid: int, server: str) -> None:
-        """A child runs, leader of the process group of that number."""
+        """Record a child that runs, the leader of the process group ``pid``."""
 
     def removed(self, pid: int) -> None:
         """Record that no process of a child is left."""
 
     def signal_group(self, pgid: int, number: Signals) -> bool:
-        """Signal a whole process group; false when nothing is left of it."""
+        """Send a signal to a whole process group; false if the group has no process."""
 
     def group_is_alive(self, pgid: int) -> bool:
-        """Return whether a process group has a living process."""
+        """True if a process group has a living process."""
 
     def kill_bearing(self, marker: str) -> int:
-        """KILL every process whose environment holds this ``NAME=value`` entry; how many there were."""
+        """KILL every process whose environment has this ``NAME=value`` entry; return their number."""
 
 
 @frozen
 class GatewayRun:
-    """Which gateway something belongs to: its home, and which run of it.
+    """The identity of a gateway: its home, and the present run.
 
     :ivar home: the gateway's own directory.
-    :ivar instance: what marks the children of this run.
+    :ivar instance: the value of `INSTANCE_MARKER` in the children of this run.
     """
 
     home: str
@@ -417,10 +429,10 @@ class GatewayRun:
 
 @frozen
 class DaemonLock:
-    """The lock of a server with a port of its own: the process that holds it.
+    """The lock of a server that listens on a port of its own: the process that holds the lock.
 
-    :ivar pid: the process; 0 where it is not known.
-    :ivar start_time: when that process was started, in clock ticks since boot; 0 where it is not known.
+    :ivar pid: the process id; 0 if unknown.
+    :ivar start_time: the start of that process, in clock ticks since boot; 0 if unknown.
     """
 
     server: str
@@ -431,13 +443,13 @@ class DaemonLock:
 
 
 class IDaemonLocks(Protocol):
-    """Locks of servers with a port of their own."""
+    """Locks of servers that listen on a port of their own."""
 
     def find(self, server: str, port: int) -> DaemonLock | None:
-        """The lock of a server whose process runs, or None."""
+        """Return the lock of a server whose process runs, or None."""
 
     def claim(self, server: str, port: int, transport: str) -> bool:
-        """Take the lock before a start of the server; return false if another process holds it."""
+        """Take the lock before a start of the server; false if another process holds it."""
 
     def started(self, server: str, pid: int, port: int, transport: str) -> None:
         """Record this process as the running server, under the gateway's lock."""
@@ -446,54 +458,53 @@ class IDaemonLocks(Protocol):
         """Release the gateway's lock of a server that has ended."""
 
     def holder(self, port: int) -> Deferred[str]:
-        """Fires with the program that listens at a port, in words; empty where it cannot be told."""
+        """Return, through the Deferred, a description of the program that listens on a port; empty if unknown."""
 
 
 INSTANCE_MARKER = "MCPGATEWAY_INSTANCE"
-"""The environment variable every child of one gateway bears."""
+"""The environment variable that every child of one gateway has."""
 
 CHILD_MARKER = "MCPGATEWAY_CHILD"
-"""The environment variable of one child and its descendants."""
+"""The environment variable that one child and its descendants have."""
 
 
 class IProcessTable(Protocol):
     """Looks up other processes of this machine."""
 
     def is_alive(self, pid: int) -> bool:
-        """Return whether a process runs; false for a zombie, true if unknown."""
+        """True if a process runs, or if that is unknown; false for a zombie."""
 
 
 class IExitWatch(Protocol):
-    """Tells when processes end that are not our children."""
+    """Reports the end of processes that are not children of the gateway."""
 
     def watch(self, pid: int, on_exit: Callable[[int], None]) -> bool:
-        """Have ``on_exit(pid)`` called once when that process has ended; false where it cannot be told."""
+        """Call ``on_exit(pid)`` once when that process has ended; false if the process cannot be watched."""
 
     def forget(self, pid: int) -> None:
         """Stop watching a process."""
 
     def close(self) -> None:
-        """Stop watching all of them."""
+        """Stop watching all processes."""
 
 
 class IDoor(Protocol):
-    """Serves the requests of the HTTP channel."""
+    """Answers the requests of the HTTP channel."""
 
     def opened(self, exchange: Any) -> int:
-        """The header section of a request has arrived whole.
+        """Check a request by its head, before its body is read.
 
-        Judge it before its body is read: either return how many bytes of body are allowed, or answer the exchange
-        at once (a refusal) and return 0.
+        Return the number of body bytes that are allowed; or answer the exchange at once with a refusal, and return 0.
         """
 
     def handle(self, exchange: Any) -> None:
-        """The request has arrived whole and within its limit; answer it now or later."""
+        """Handle a complete request within its limit: answer the exchange now or later."""
 
     def refusal(self, method: bytes, path: bytes, why: str, data: dict[str, Any] | None = None) -> bytes:
-        """The JSON that a request is refused with by the channel itself, in the words of what the path leads to.
+        """Return the JSON body of a refusal by the channel itself, in the format of the endpoint at the path.
 
-        :param method: empty, like the path, where nothing has been read.
-        :param data: what a program may want to know beside the sentence.
+        :param method: empty, like the path, before the request line has been read.
+        :param data: details of the refusal for programs.
         """
 
 
@@ -501,8 +512,8 @@ class IDoor(Protocol):
 class OwnAddress:
     """The gateway's address for browsers and authorization servers.
 
-    :ivar redirect: where a browser comes back to from a sign-in.
-    :ivar document: the public URL that tells who the gateway is; empty where there is none.
+    :ivar redirect: the redirect URI of sign-ins.
+    :ivar document: the public URL of the client ID metadata document; empty without one.
     """
 
     redirect: str
@@ -511,11 +522,11 @@ class OwnAddress:
 
 @frozen
 class Returned:
-    """The outcome of a sign-in whose browser has returned.
+    """The outcome of a sign-in whose browser has returned to the redirect URI.
 
-    :ivar server: where it was.
-    :ivar owner: the principal it is for; empty for the gateway's own user.
-    :ivar key: what its user agrees with to that; empty where it is done.
+    :ivar server: the name of the server.
+    :ivar owner: the principal of the account; empty for the gateway's own user.
+    :ivar key: the key by which the user confirms that principal (`ISignIns.agreed`); empty if the sign-in is complete.
     """
 
     server: str
@@ -524,18 +535,18 @@ class Returned:
 
 
 class ISignIns(Protocol):
-    """Takes what browsers bring back from authorization servers."""
+    """Completes the sign-ins whose browsers return from authorization servers."""
 
     def returned(self, query: Mapping[str, str]) -> Deferred[Returned]:
-        """A browser has come back, with this query.
+        """Handle the return of a browser with this query.
 
-        :raise GatewayError: (through the Deferred) nobody asked, or nothing has come of it.
+        :raise GatewayError: (through the Deferred) no such sign-in was begun, or it has failed.
         """
 
     def agreed(self, key: str) -> Deferred[Returned]:
         """Confirm the principal of a sign-in.
 
-        :raise GatewayError: (through the Deferred) nobody asked, or nothing has come of it.
+        :raise GatewayError: (through the Deferred) no such sign-in waits for it, or it has failed.
         """
 
     def document(self) -> dict[str, Any] | None:
@@ -546,13 +557,13 @@ class IGrants(Protocol):
     """Stores tokens for remote servers; no method raises."""
 
     def read(self, key: str) -> dict[str, Any]:
-        """Return the value of a key; empty without one."""
+        """Return the value of a key; an empty dict without one."""
 
     def write(self, key: str, value: dict[str, Any]) -> None:
-        """Keep something, readable by this user alone."""
+        """Store the value of a key, readable by this user alone."""
 
     def erase(self, key: str) -> None:
-        """Keep nothing under a key."""
+        """Delete the value of a key."""
 
     def every(self) -> Iterator[dict[str, Any]]:
-        """All that is kept."""
+        """Iterate over all stored values."""

@@ -1,1 +1,1 @@
-"""Live state: what the rules decide is done here."""
+"""The part between frontends and backends: sessions, pool, slots, dispatch."""

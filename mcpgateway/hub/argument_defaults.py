@@ -1,7 +1,7 @@
-"""Add to calls what the entry of their server says, where a tool takes it and its caller did not give it.
+"""Adds to calls the arguments that the entry of their server sets, if the tool takes them and the caller omits them.
 
-What a tool takes stands in its server's list of tools: the latest that passed by, else the one on record.  Nothing is
-asked for, and a tool that nobody has listed is called as it was.
+The arguments of a tool are known from its server's list of tools: the latest that was passed on, else the recorded one.
+No list is requested for that, and a call of an unlisted tool stays unchanged.
 """
 
 from __future__ import annotations
@@ -29,33 +29,33 @@ Taker = Callable[[Request], bool]
 
 @define(eq=False)
 class _Reader(Between):
-    """Reads a list of tools as it passes by."""
+    """Reads a list of tools that is passed on."""
 
     injection: Injection
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The list, or an error."""
+        """Read the list, and pass the response on."""
         if "result" in reply:
             self.injection.learn(reply["result"])
         self.sink.answered(call, reply)
 
 
 class Injection:
-    """What is added to the calls of one slot.
+    """The added arguments of one slot's calls.
 
-    :param snapshot: what is known of its server while it does not run; None where nothing is kept.
-    :param others: who looks at the requests of some methods too, by method.
+    :param snapshot: the recorded answers of its server; None if none are kept.
+    :param others: the takers of other parts, by method, which get a request after this one.
     """
 
     def __init__(self, slot: Upstream, snapshot: Snapshot | None, others: Mapping[str, Taker]) -> None:
         self._slot = slot
         self._snapshot = snapshot
         self._others = others
-        self._takers: dict[str, frozenset[str]] = {}  # which arguments each tool takes, of those to be added
+        self._takers: dict[str, frozenset[str]] = {}  # the arguments of the entry that each tool takes
         self._latest = 0
 
     def takers(self) -> dict[str, Taker]:
-        """Who looks at the requests of which methods, the others included."""
+        """Return the takers of requests by method, the other parts' included."""
         return {**self._others, LIST: self._list, CALL: self._call}
 
     def _list(self, call: Request) -> bool:
@@ -87,7 +87,7 @@ class Injection:
             self.learn(page)
 
     def learn(self, result: Raw) -> None:
-        """A page of the server's list of tools has passed by."""
+        """Read a page of the server's list of tools."""
         mark = hash(bytes(result))
         if mark != self._latest:
             self._latest = mark

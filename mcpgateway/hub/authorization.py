@@ -1,12 +1,12 @@
-"""Sees to it that nobody uses more than his credential is for: the one place for both eras, all views, and REST.
+"""The check of every request against the scope of its credential, for both eras, all views, and REST.
 
-    a request to a server     `Permits.check`, wherever it comes from: views and the gateway's own tools end here, too
-    a list a client asks for  `Permits.narrow`: what may not be called is not in it
-    a view                    is a look at no more than may be used (`mcpgateway.views.view.View.scope`)
+    a request to a server      `Permits.check`, also for requests from views and from the gateway's own tools
+    a list for a client        `Permits.narrow` removes the tools that the client may not call
+    a view                     shows no more than the scope allows (`mcpgateway.views.view.View.scope`)
 
 # Note [What changes nothing]
-Whether a tool changes something is known by what its server says of it in its list.  Where nobody has asked for that
-yet, a tool counts as one that does: whoever may only read asks for the list first.
+The annotations in a server's list tell which tools only read.  Before the list is known, each tool counts as one that
+writes: a client with read-only access has to ask for the list first.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ if TYPE_CHECKING:
     from mcpgateway.hub.catalog.listed import Librarian
 
 CALL, LIST = "tools/call", "tools/list"
-KNOWN_LIMIT = 1000  # servers, as they are run in one place
+KNOWN_LIMIT = 1000  # servers, per workspace
 WHOLE = TokenScope()
 
 Place = tuple[str, str]
 Refused = Callable[[str, str, Request, str, str], None]
-"""Told of every request that was refused: who asked, of which server, what, which tool, and why."""
+"""Called with every refused request: its principal, its server, the request, the tool, and the reason."""
 
 
 @define(eq=False)
 class Permits:
-    """What principals may use.
+    """The rights of principals.
 
-    :ivar scopes: what they are limited to, by their names.
-    :ivar librarian: what knows the lists of servers; only asked where somebody may only read.
-    :ivar on_refusal: is told of requests that were refused.
+    :ivar scopes: the scopes of limited principals, by name.
+    :ivar librarian: returns the keeper of the servers' lists; needed for read-only scopes only.
+    :ivar on_refusal: called with refused requests; None without a listener.
     """
 
     scopes: Mapping[str, TokenScope] = field(factory=dict)
@@ -57,22 +57,22 @@ class Permits:
     )
 
     def of(self, principal: str) -> TokenScope | None:
-        """What a principal may use; None for the gateway's own user, who may use everything."""
+        """Return the scope of a principal; None for the gateway's own user, who has all rights."""
         return self.scopes.get(principal, WHOLE) if is_client(principal) else None
 
     def admit(self, principal: str, server: ServerSpec) -> None:
-        """See whether a principal may use a server at all.
+        """Check that a principal may use a server at all.
 
-        :raise OutOfScope: it may not.
+        :raise OutOfScope: the scope excludes the server.
         """
         scope = self.scopes.get(principal)
         if scope is not None and not server.view and not scope.admits_server(server.name):
             raise OutOfScope(f"this token may not use {server.name}", "ask for one whose scope has it")
 
     def check(self, principal: str, server: ServerSpec, call: Request) -> None:
-        """See whether a principal may send a request to a server.
+        """Check that a principal may send a request to a server.
 
-        :raise OutOfScope: it may not.
+        :raise OutOfScope: the scope excludes the server, the method or the tool.
         """
         scope = self.scopes.get(principal)
         if scope is None or server.view:
@@ -96,14 +96,14 @@ class Permits:
             raise OutOfScope(f"this token may not call {tool} of {server.name}", _hint(scope))
 
     def narrow(self, principal: str, server: ServerSpec, call: Request) -> None:
-        """Have a list of a server's tools, which a client itself has asked for, leave out what it may not call."""
+        """Remove from the answer to a client's ``tools/list`` the tools that it may not call."""
         scope = self.scopes.get(principal)
         if scope is not None and call.method == LIST and not server.view and scope.names_tools:
             is_first = "cursor" not in (call.message.params or {})
             call.sink = _Narrowed(call.sink, self, scope, server, is_first)
 
     def narrowed(self, scope: TokenScope, server: ServerSpec, items: Iterable[Item]) -> tuple[Item, ...]:
-        """Those of a server's tools that may be called."""
+        """Return those of a server's tools that the scope allows."""
         found = tuple(items)
         if scope.read_only:
             self.note(server, found)
@@ -112,9 +112,9 @@ class Permits:
         )
 
     def note(self, server: ServerSpec, items: Iterable[Item], *, is_first: bool = True) -> None:
-        """A server says of its tools what they do.
+        """Record which of a server's tools are read-only.
 
-        :param is_first: these are the first of its list, and what it has said before does not count any more.
+        :param is_first: true for the first page of a list, which replaces the earlier record.
         """
         place = (server.name, server.workspace)
         said = frozenset(each.own for each in items if each.is_read_only)
@@ -132,7 +132,7 @@ class Permits:
 
 @define(eq=False)
 class _Narrowed(Between):
-    """Leaves out of a list what may not be called."""
+    """Removes from a list the tools that the scope excludes."""
 
     permits: Permits
     scope: TokenScope
@@ -140,7 +140,7 @@ class _Narrowed(Between):
     is_first: bool
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The server's own response."""
+        """Pass the response on without the excluded tools."""
         if "result" in reply:
             reply = {**reply, "result": self._left(reply["result"])}
         self.sink.answered(call, reply)

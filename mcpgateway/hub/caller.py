@@ -1,4 +1,4 @@
-"""Who sends a request of the modern era, which says everything of itself."""
+"""The caller of a modern request, in which the client describes itself."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from mcpgateway.protocol.jsonrpc import Envelope
 
 @frozen
 class ModernClient:
-    """What a request says of its client.
+    """The description of a client in its request.
 
-    :ivar meta: the members of its ``_meta`` that say so.
-    :ivar key: the same for clients that can do the same and have one name.
+    :ivar meta: the members of its ``_meta`` that describe the client.
+    :ivar key: equal for clients with the same name and the same capabilities.
     """
 
     meta: Envelope = field(eq=False, repr=False)
@@ -25,15 +25,16 @@ class ModernClient:
 
 @define
 class Caller:
-    """Who sends a request, and how.
+    """The caller of a modern request.
 
-    :ivar server: where its request goes: the endpoint that it has named, or the server that this stands for.
+    :ivar server: the server or the view of the endpoint, or the server to which a view passes the request.
+    :ivar principal: the principal of the request.
     :ivar connection: the other end of its connection.
-    :ivar pid: the process that it says it is, or None.
-    :ivar has_tried: it was brought to its server before, and that had changed its era.
-    :ivar has_state: the state that it brings has been taken.
-    :ivar client: what it says of itself, where a list may depend on that; None where it says nothing.
-    :ivar headers: those of its request; None where it could not send the ones that repeat the body.
+    :ivar pid: the process id that the request names, or None.
+    :ivar headers: the HTTP headers; None if the client could not send those that repeat the body.
+    :ivar has_tried: true if the request was submitted before, to a server that had changed its era.
+    :ivar has_state: true if its state has been unwrapped.
+    :ivar client: the client's description, if a list may depend on it; else None.
     """
 
     server: ServerSpec

@@ -1,6 +1,6 @@
-"""The calls under way: where each of them is, whose it is, and how it is taken back.
+"""The calls under way: their holders, their sessions, and their cancellation.
 
-A call is with a slot, or between two requests to one (`mcpgateway.hub.bridge.to_modern`), or it waits on a view.
+A call is with a slot, or between two requests to a slot (`mcpgateway.hub.bridge.to_modern`), or it waits on a view.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ CUT_OFF = "the gateway was stopped or restarted before {name} answered; the call
 class Calls:
     """All calls under way.
 
-    :ivar views: serves the sessions of views; None until there is one.
-    :ivar bridge: the bridge to servers that speak only the modern era; None until a session needs it.
+    :ivar views: serves the sessions of views; None before the first.
+    :ivar bridge: the bridge to servers that speak only the modern era; None before its first use.
     """
 
     def __init__(self, pool: Pool, sessions: Sessions) -> None:
@@ -44,7 +44,7 @@ class Calls:
         return sum(len(holder.calls()) for holder in self.holders())
 
     def holders(self) -> list[Holder]:
-        """Everything that a call can be with."""
+        """Return everything that can hold a call."""
         # A call of a bridged session is with its slot, or between two requests to it.
         return [*self._views(), *self._pool, *self._bridges()]
 
@@ -65,27 +65,27 @@ class Calls:
         return [*views, slot, *(slot.replicas or ()), *self._bridges()]
 
     def awaited(self) -> int:
-        """How many of them have a client that waits for the answer."""
+        """Return the number of calls whose client waits for the answer."""
         return sum(not call.sink.is_gone for holder in self.holders() for call in holder.calls())
 
     def under_way(self) -> set[Request]:
-        """The calls that have a client that waits for the answer."""
+        """Return the calls whose client waits for the answer."""
         return {call for holder in self.holders() for call in holder.calls() if not call.sink.is_gone}
 
     def bridged(self) -> list[Session]:
-        """The sessions whose calls go over the bridge to a modern child."""
+        """Return the sessions of the calls that the bridge to the modern era holds."""
         return [call.session for bridge in self._bridges() for call in bridge.calls()]
 
     def busy(self) -> set[Session]:
-        """The sessions that have calls under way."""
+        """Return the sessions that have calls under way."""
         calls = (call for holder in self.holders() for call in holder.calls())
         sessions: set[Session] = {call.session for call in calls if call.session is not None}
         return sessions | {each.outer for each in sessions if each.outer is not None}
 
     def check_load(self, session: Session) -> None:
-        """See whether a session may have one more call.
+        """Check that a session may have one more call.
 
-        :raise Overloaded: it has as many as it may have.
+        :raise Overloaded: the session has `SESSION_CALLS_LIMIT` calls under way.
         """
         calls = (call for holder in self._holders_of(session) for call in holder.calls())
         if sum(each.session is session for each in calls) >= SESSION_CALLS_LIMIT:
@@ -94,10 +94,10 @@ class Calls:
     # Taking them back
 
     def cancel(self, session: Session, message: Message) -> None:
-        """Take back the call that a client's ``notifications/cancelled`` names."""
+        """Cancel the call that a client's ``notifications/cancelled`` names."""
         identifier = jsonrpc.identifier((message.params or {}).get("requestId"))
         if identifier is None or not session.id:
-            return  # without a session, ids are those of several clients
+            return  # without a session, ids may be those of several clients
         for holder in self._holders_of(session):
             for call in reversed(holder.calls()):
                 its: Session | None = call.session
@@ -108,14 +108,14 @@ class Calls:
                     return
 
     def end(self, session: Session, why: GatewayError) -> None:
-        """Take back all calls of a session that ends."""
+        """Cancel all calls of a session that ends."""
         for holder in self._holders_of(session):
             for call in holder.calls():
                 if call.session is session and call.withdraw("the session has ended"):
                     call.sink.failed(call, why)
 
     def tick(self) -> None:
-        """A second has passed: now and then take back the calls that no client has come back for."""
+        """Count one second; every `LONELY_STEP_TICKS` cancel the calls whose client has been gone for too long."""
         if self._sessions.now % LONELY_STEP_TICKS:
             return
         for holder in self.holders():
@@ -125,12 +125,12 @@ class Calls:
                     call.sink.failed(call, ClientGone("the client has gone"))
 
     def cut_off(self, calls: Iterable[Request] | None = None) -> None:
-        """Take back calls that have had their time; their clients are told what that may mean.
+        """End calls that run at a stop of the gateway; the error tells their clients that they may have had effects.
 
-        :param calls: None for all of them.
+        :param calls: None for all calls.
         """
         found = calls if calls is not None else (each for holder in self.holders() for each in holder.calls())
-        # Not left to the end of the servers: a server that ends because we say so has nothing to tell of it.
+        # Before the servers end: a server that the gateway stops does not know about the stop's effect on the call.
         for call in list(found):
             if self.views is not None and self.views.hurry(call):
                 continue
@@ -139,7 +139,7 @@ class Calls:
 
 
 def _called(call: Request) -> str:
-    # Whoever calls a tool of the gateway's own in the modern era has no session.
+    # A modern call of a tool of the gateway's own has no session.
     return str(call.session.server.name) if call.session is not None else "the tool"
 
 

@@ -1,7 +1,8 @@
-"""What servers ask their clients, and the way back of the answers.
+"""The questions of servers to their clients, and the answers on their way back.
 
-A question gets a number of the gateway's own, and only the session that was asked can answer it.  Nobody waits without
-end: a client that cannot be reached, or does not answer, is given up (`UNHEARD_TICKS`, `UNANSWERED_TICKS`).
+A question gets a number of the gateway's own, and only the session that was asked can answer it.  A server does not
+wait without end: a client that cannot be reached, or does not answer, is given up (`UNHEARD_TICKS`,
+`UNANSWERED_TICKS`).
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from mcpgateway.protocol.jsonrpc import Envelope, Message
 
 LIMIT = 100  # of one session at a time
 FIRST_LIMIT = 2**30  # some clients read a number into 32 bits
-UNHEARD_TICKS = 60  # until the client opens a stream on which it can be asked
-UNANSWERED_TICKS = 3600  # a human may have to decide
+UNHEARD_TICKS = 60  # until the client opens a stream for the question
+UNANSWERED_TICKS = 3600  # the time that a human may take to decide
 _TOKEN = "progressToken"  # noqa: S105 - the name of a member
 
 
@@ -32,13 +33,17 @@ _TOKEN = "progressToken"  # noqa: S105 - the name of a member
 class ClientQuestion:
     """One question under way.
 
-    :ivar slot: whose child asks.
-    :ivar backend: the conversation it is asked in; a later child of the slot knows nothing of it.
-    :ivar child_id: the question's id on the child's wire.
-    :ivar session: whose client is asked.
-    :ivar at: that client's session at the server itself; another where it uses a view of all servers.
-    :ivar call: the call it belongs to, where that is known; it is asked on that call's stream, and outlives the child.
-    :ivar token: the child's own progress token, where the client of a view of all servers was given another.
+    :ivar number: the id of the question on the client's connection.
+    :ivar slot: the slot whose child asks.
+    :ivar backend: the conversation of that child; a later child of the slot does not know the question.
+    :ivar child_id: the id of the question on the child's connection.
+    :ivar session: the session whose client is asked.
+    :ivar at: that client's session at the server: a member session, if the client uses a view; else the same.
+    :ivar call: the call that the question belongs to, if known; the question goes on its stream, and outlives the
+        child.
+    :ivar token: the child's own progress token, if the client of a view was given another one.
+    :ivar is_heard: true if the question was sent to the client.
+    :ivar ticks: ticks since the question was asked or sent.
     """
 
     number: int
@@ -55,18 +60,18 @@ class ClientQuestion:
 
     @property
     def key(self) -> Hashable:
-        """What it waits under in the mailbox of its session."""
+        """The key of the question in its session's mailbox."""
         return "question", self.number
 
 
 class Questions:
-    """The questions of all servers, by the number their clients know them under."""
+    """The questions of all servers, by the numbers that their clients know."""
 
     log = Logger()
 
     def __init__(self) -> None:
         self._asked: dict[int, ClientQuestion] = {}
-        # Sessions outlive the gateway: a late answer to what it asked in a former life must meet no question of this.
+        # Sessions outlive the gateway: a late answer to a question of a former run must match no question of this one.
         self._numbers = count(1 + secrets.randbelow(FIRST_LIMIT))
 
     def __len__(self) -> int:
@@ -83,9 +88,9 @@ class Questions:
     ) -> None:
         """Ask a session's client.
 
-        :param call: the call it belongs to, where that is known.
-        :raise Overloaded: it has too many questions before it.
-        :raise ClientGone: nobody can be asked now, or later.
+        :param call: the call that the question belongs to, if known.
+        :raise Overloaded: the client has too many unanswered questions.
+        :raise ClientGone: the client cannot be asked now, or later.
         """
         at, session = session, session.outer or session
         if sum(1 for each in self._asked.values() if each.session is session) >= LIMIT:
@@ -96,13 +101,14 @@ class Questions:
         if at is not session and call is None:
             message = _with_own_token(question, message)
         question.is_heard = self._say(question, jsonrpc.splice_id(dict(message), b"%d" % number))
-        # A session of the gateway's own can only be asked about its calls: nobody will ever listen for it.
+        # A session of the gateway's own can only be asked about its calls: it never has a standing stream.
         if not question.is_heard and session.issued is None and session.mailbox.withdraw(question.key):
             del self._asked[number]
             raise ClientGone(f"nobody can be asked {method} now")
 
     def _say(self, question: ClientQuestion, message: bytes) -> bool:
-        # On the stream of the call it belongs to, or most likely does; else on the session's own.
+        # On the stream of the call that it belongs to, or most likely belongs to; else on the session's standing
+        # stream.
         session = question.session
         call = question.call or question.slot.newest_calls().get(question.at)
         if call is not None and call.sink.noticed(call, message):
@@ -117,7 +123,7 @@ class Questions:
             )
 
     def answered(self, session: Session, message: Message) -> bool:
-        """Take an answer; false when nobody asked this session."""
+        """Pass a client's response on to the child; false if this session has no such question."""
         question = self._asked.get(jsonrpc.integer(Raw(message.id)) or 0)
         if question is None or question.session is not session:
             return False
@@ -126,7 +132,7 @@ class Questions:
         return True
 
     def cancelled(self, backend: Any, child_id: Raw, message: Envelope, params: Envelope) -> None:
-        """A server takes its question back."""
+        """Take back a question that its server cancels."""
         for question in list(self._asked.values()):
             if question.backend is backend and jsonrpc.same_identifier(
                 bytes(question.child_id), bytes(child_id)
@@ -145,25 +151,25 @@ class Questions:
         self._take_back(question, jsonrpc.encode(jsonrpc.notification("notifications/cancelled", params)))
 
     def called_off(self, backend: Any, reason: str) -> None:
-        """Nobody waits any more for the answers to what was asked in a conversation."""
+        """Take back the questions of a conversation whose answers are not needed any more."""
         for question in [each for each in self._asked.values() if each.backend is backend]:
             self._call_off(question, reason)
 
     def owns_token(self, session: Session) -> bool:
-        """Whether a session has a question before it, so that it may report progress."""
+        """True if a session has a question to answer, so that it may report progress."""
         return any(session in (each.session, each.at) for each in self._asked.values())
 
     def is_asked(self, session: Session) -> bool:
-        """Whether a question is before a session's client, in this session or in that of its view.
+        """True if a session's client has a question to answer, in this session or in that of its view.
 
-        Where a session stands for many clients it is not known which of them is asked.
+        It is false for a session that stands for several clients, because the asked one is unknown.
         """
         return not session.stands_for_many and any(
             self.owns_token(each) for each in (session, session.outer) if each is not None
         )
 
     def progressed(self, session: Session, message: Message) -> None:
-        """Bring a client's progress to the one server, of all those of its view, whose question it is about."""
+        """Pass a view's client's progress on to the server whose question it names."""
         params = message.params or {}
         question = self._asked.get(jsonrpc.integer(params.get(_TOKEN)) or 0)
         if question is None or question.session is not session or question.token is None:
@@ -172,12 +178,12 @@ class Questions:
         self._tell(question, message.envelope | {"params": said})
 
     def session_ended(self, session: Session) -> None:
-        """Answer in the place of a client that has gone."""
+        """Answer the questions of a client whose session has ended."""
         for question in [each for each in self._asked.values() if session in (each.session, each.at)]:
             self._stand_in(question)
 
     def give_up(self, session: Session, number: int) -> None:
-        """Answer one question in the place of a client that will not."""
+        """Answer one question in place of a client that does not."""
         question = self._asked.get(number)
         if question is not None and question.session is session:
             self._stand_in(question)
@@ -190,12 +196,12 @@ class Questions:
             self._refuse(question, ClientGone("the client has disconnected"))
 
     def backend_ended(self, slot: Any) -> None:
-        """Take back the questions of a child that has gone."""
+        """Take back the questions of a child that has ended."""
         for question in [each for each in self._asked.values() if each.slot is slot and each.call is None]:
             self._call_off(question, "the server has ended")
 
     def tick(self) -> None:
-        """A second has passed: give up clients that do not answer."""
+        """Count one second, and give up the clients that do not answer."""
         for question in list(self._asked.values()):
             session = question.session
             if not question.is_heard and session.has_stream and question.key not in session.mailbox:
@@ -216,7 +222,7 @@ class Questions:
 
 
 def _with_own_token(question: ClientQuestion, message: Envelope) -> Envelope:
-    # Several servers may use the same token; the question's number is nobody else's.
+    # Several servers may use the same token; the question's number is unique.
     params = peek.members(message, "params")
     meta = peek.members(params, "_meta")
     question.token = meta.get(_TOKEN)

@@ -1,17 +1,17 @@
-"""Identical calls that are under way at once are one call to the server.
+"""Identical calls at the same time become one call to the server.
 
 # Note [Which calls fly together]
-Only calls of tools whose server says that they change nothing and that a second call changes nothing more, from the
-same principal, to the same child, with the same arguments, however they are written.  Calls that may be asked something
-back (a retry with answers), that begin a task, or that want log messages of their own fly alone, and those that want
-progress do not fly with those that do not, because the server would tell none.  Where the answer asks something it is
-the first one's, and the others are made by themselves: each client answers for itself.
+Calls are joined if their server annotates the tool as read-only and idempotent, and if they come from the same
+principal, go to the same child and have the same arguments in any spelling.  A retry with answers, a call that begins a
+task and a call that asks for log messages are not joined.  Calls that ask for progress are not joined with those that
+do not, because the server would report none.  If the answer asks something, it goes to the first call only, and the
+others are sent by themselves: each client answers for itself.
 
 # Note [Whose call it is]
-The server is asked in the name of a call of the flight's own, whose session is that of its first passenger: it is the
-one that is asked, if the server asks, and hears what is said before the answer.  When the first leaves, for it cancels
-or its session ends, the call becomes the next one's, and the server notices nothing.  If the call has been lost with
-its session already, it is made once more for those who are left, which the annotations allow.
+The server gets a call of the flight's own, in the session of the first joined call, whose client gets the server's
+questions and the messages that precede the answer.  When the first call is cancelled, or its session ends, the flight
+passes to the next call's session, and the server notices nothing.  If the call has been lost with its session already,
+it is sent once more for the others, which the annotations allow.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ PARAMS_LIMIT = 65_536  # bytes of parameters that are compared
 PASSENGERS_LIMIT = 1000  # of one flight
 _VARYING = frozenset(
     ("progressToken", "traceparent", "tracestate", "baggage")
-)  # say nothing of what is asked
+)  # members that do not change the request
 _LOST = (
     UnknownSession,
     ShuttingDown,
     Cancelled,
     ClientGone,
-)  # what a call fails with when its session has gone
+)  # the errors of a call whose session has ended
 
 Submit = Callable[[Request], None]
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -50,7 +50,7 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 
 @frozen
 class _Key:
-    """What has to be the same; see Note [Which calls fly together]."""
+    """The parts in which joined calls are equal; see Note [Which calls fly together]."""
 
     where: Any
     principal: str
@@ -60,13 +60,13 @@ class _Key:
 
 @define(eq=False)
 class _Passenger:
-    """One caller's call."""
+    """One joined call, and the function that sends it by itself."""
 
     call: Request
     submit: Submit = field(repr=False)
 
     def go_alone(self) -> None:
-        """Be made by itself after all."""
+        """Send the call by itself."""
         try:
             self.submit(self.call)
         except GatewayError as why:
@@ -75,7 +75,7 @@ class _Passenger:
 
 @define(eq=False)
 class _Flight:
-    """One call to a server, and everybody whose call it is, the first being the one it is made for."""
+    """One call to a server, and the joined calls that wait for its answer; the server's questions go to the first."""
 
     flights: SingleFlight
     key: _Key
@@ -84,11 +84,11 @@ class _Flight:
 
     @property
     def is_gone(self) -> bool:
-        """Whether nobody waits any more."""
+        """True if no client waits any more."""
         return all(each.call.sink.is_gone for each in self.passengers)
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The answer, to each under its own id; one that asks something is the first one's alone."""
+        """Answer each joined call; if the answer asks something, only the first, and send the others by themselves."""
         passengers = self._land()
         asks = bool(passengers[1:]) and "result" in reply and _asks(reply["result"])
         for nth, each in enumerate(passengers):
@@ -98,7 +98,7 @@ class _Flight:
                 each.call.sink.answered(each.call, dict(reply))
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """There is no answer, for anybody; but what was lost with the first one's session is done for the others."""
+        """Fail all joined calls; if the first one's session has ended, fail that one and retry for the others."""
         if isinstance(why, _LOST) and len(self.passengers) > 1:
             self.flights.over(self)
             first = self.passengers.pop(0)
@@ -114,7 +114,7 @@ class _Flight:
         return passengers
 
     def progressed(self, call: Request, message: bytes) -> None:
-        """Progress, to each under its own token."""
+        """Pass progress on to each client under its own token."""
         envelope = jsonrpc.decode(message)
         for each in list(self.passengers):
             if each.call.token is not None and call.progress is not None:
@@ -123,23 +123,23 @@ class _Flight:
                 each.call.sink.progressed(each.call, jsonrpc.encode(envelope))
 
     def noticed(self, call: Request, message: bytes) -> bool:
-        """Something before the answer, such as a question: the first one's alone."""
+        """Pass a message that precedes the answer, such as a question, to the first client."""
         first = self.passengers[0].call if self.passengers else None
         return first is not None and bool(first.sink.noticed(first, message))
 
 
 class SingleFlight:
-    """All flights; the holder of the callers' calls, while the flights' own are with the slots."""
+    """All flights, as the holder of the joined calls; the flights' own calls are with the slots."""
 
     def __init__(self) -> None:
         self._flights: dict[_Key, _Flight] = {}
         self._by_call: dict[Request, _Flight] = {}
 
     def join(self, call: Request, item: Item | None, submit: Submit) -> bool:
-        """Let a call fly with its like, or be the first of them; false when it has to be submitted by itself.
+        """Join a call to an equal one, or begin a flight with it; false if the caller has to send it by itself.
 
-        :param submit: brings a call on its way; of the first one it is used at once.
-        :raise GatewayError: it goes nowhere, as ``submit`` says.
+        :param submit: sends a call to its server; called at once for the first call of a flight.
+        :raise GatewayError: the call is refused by ``submit``.
         """
         key = _key(call, item)
         if key is None:
@@ -159,7 +159,7 @@ class SingleFlight:
     def _take_off(self, key: _Key, passengers: list[_Passenger]) -> None:
         first = passengers[0]
         own = Request(first.call.session, first.call.message, first.call.token, None, level=first.call.level)
-        own.id = b""  # no client knows it, so none can cancel it
+        own.id = b""  # unknown to clients, so that none can cancel it
         own.follow(first.call)
         flight = own.sink = _Flight(self, key, passengers, own)
         self._flights[key] = flight
@@ -173,7 +173,7 @@ class SingleFlight:
             raise
 
     def again(self, flight: _Flight) -> None:
-        """Make a call that has ended once more, for those who are left."""
+        """Send a call that has ended once more, for the remaining joined calls."""
         passengers = flight.passengers
         try:
             self._take_off(flight.key, passengers)
@@ -182,18 +182,18 @@ class SingleFlight:
                 each.call.sink.failed(each.call, why)
 
     def over(self, flight: _Flight) -> None:
-        """A flight has ended."""
+        """Remove a flight that has ended."""
         if self._flights.get(flight.key) is flight:
             del self._flights[flight.key]
         for each in flight.passengers:
             self._by_call.pop(each.call, None)
 
     def calls(self) -> list[Request]:
-        """The callers' calls that are under way here; the flights' own are with the slots."""
+        """Return the joined calls."""
         return list(self._by_call)
 
     def withdraw(self, call: Request, reason: str) -> bool:
-        """Take a caller's call back; the others fly on. False when it is not, or no longer, under way."""
+        """Take a joined call back; the others stay.  False if it is not, or no longer, under way."""
         flight = self._by_call.pop(call, None)
         if flight is None:
             return False
@@ -225,7 +225,7 @@ def _key(call: Request, item: Item | None) -> _Key | None:
 
 
 def canonical(params: Envelope, meta: Envelope | None) -> bytes | None:
-    """What a call asks for, the same bytes however it is written; None where that cannot be told."""
+    """Return the request of a call as bytes that do not depend on its spelling; None if it is too long or invalid."""
     kept = {name: value for name, value in params.items() if name != "_meta"}
     rest = {name: value for name, value in (meta or {}).items() if name not in _VARYING}
     whole = jsonrpc.encode(kept | {"_meta": jsonrpc.raw(rest)})
@@ -235,7 +235,7 @@ def canonical(params: Envelope, meta: Envelope | None) -> bytes | None:
         read = json.loads(whole, parse_int=_number, parse_float=_number, object_pairs_hook=_members)
         return bytes(_encode(read))
     except (ValueError, RecursionError):
-        return None  # names that are there twice, or half characters
+        return None  # duplicate names, or lone surrogates
 
 
 def _number(text: str) -> Raw:

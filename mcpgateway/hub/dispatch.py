@@ -1,4 +1,4 @@
-"""Decide where each message of a client goes; the hot road's one crossing."""
+"""Decide on the destination of each message of a legacy client."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ if TYPE_CHECKING:
     from mcpgateway.hub.bridge.to_modern import ToModern
     from mcpgateway.hub.views import SessionViews, ViewsConfig
 
-# What a client asks that only looks at what there is: its server has nothing to remember of it.
+# Requests that only look at lists: the server keeps no state after them.
 LOOKING = frozenset(("ping", "tools/list", "prompts/list", "resources/list", "resources/templates/list"))
 
 
 @define(eq=False)
 class _Doubtful(Between):
-    """Waits for a child that nobody has shaken hands with yet, and that may not know how to."""
+    """Waits for a child without a handshake so far, whose server may not speak the legacy era."""
 
     switchboard: Switchboard
     message: Message
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """There is no answer; but if the handshake was refused, there may be one in the other era."""
+        """Pass the error on, or submit the request again: to another child, or in the other era."""
         call.sink = self.sink
         if isinstance(why, SharedOtherwise):
             call.message = self.message
@@ -69,12 +69,12 @@ class _Doubtful(Between):
 
 
 class Switchboard(Lifecycle):
-    """What a door asks: which session, and what becomes of a message.
+    """The entrance of legacy sessions and their messages, for the frontends.
 
-    Where a server may be run otherwise for each workspace, what is passed here is the variant for whoever asks.
+    If a server runs in a variant for each workspace, the parameter ``server`` of the methods is the caller's variant.
 
     :ivar sending_away: asks clients to send their users to sign-ins; set before the first request.
-    :ivar make_board: builds what serves the views of all servers; set before the first request.
+    :ivar make_board: builds the part that serves views; set before the first request.
     """
 
     log = Logger()
@@ -92,8 +92,8 @@ class Switchboard(Lifecycle):
     ) -> None:
         super().__init__(servers, pool, sessions, questions, eras)
         self._make_to_modern = make_to_modern
-        self._to_modern: ToModern | None = None  # until somebody needs it
-        self._board: SessionViews | None = None  # likewise
+        self._to_modern: ToModern | None = None  # built on first use
+        self._board: SessionViews | None = None  # built on first use
         self._here: dict[str, Callable[[Request], None]] = {
             "ping": _pong,
             "logging/setLevel": self._set_level,
@@ -104,9 +104,9 @@ class Switchboard(Lifecycle):
         }
 
     def server(self, name: str) -> ServerSpec:
-        """The server of that name.
+        """Return the server of a name.
 
-        :raise UnknownServer: there is none.
+        :raise UnknownServer: the configuration has no such server.
         """
         try:
             return self.servers[name]
@@ -114,9 +114,9 @@ class Switchboard(Lifecycle):
             raise UnknownServer(f"Unknown server: {name}") from None
 
     def current(self, server: ServerSpec) -> ServerSpec:
-        """The definition in force of a server that was looked up a while ago, for the same workspace.
+        """Return the current definition of a server that was looked up before, for the same workspace.
 
-        :raise UnknownServer: there is none any more.
+        :raise UnknownServer: the server was removed.
         :raise ConfigError: the values of the workspace cannot be used.
         """
         if server.view:
@@ -127,20 +127,20 @@ class Switchboard(Lifecycle):
         if known is not None:
             return self.scopes.current(known, server)
         if server.workspace:
-            return server  # a repository's own
+            return server  # defined by the workspace itself
         raise UnknownServer(f"Unknown server: {server.name}")
 
     def settle_views(self, ways: ViewsConfig) -> None:
-        """From now on show what these settings say."""
+        """Let the views use these settings from now on."""
         if self._board is not None:
             self._board.settle(ways)
 
     def adopt(self, change: Change) -> None:
-        """Serve other servers from now on; who uses those that have not changed notices nothing."""
+        """Take over a changed configuration; the sessions of unchanged servers go on."""
         self.servers = {server.name: server for server in change.servers}
         self.scopes.look_anew()
         for server in change.added:
-            self._drop(server)  # what may have been left behind by a former server of that name
+            self._drop(server)  # an earlier server of that name may have left a slot
         for server in change.removed:
             self._remove(server)
         for each in change.changed:
@@ -149,7 +149,7 @@ class Switchboard(Lifecycle):
             self._board.adopt(change)
 
     def show_anew(self) -> None:
-        """Views show other servers from now on."""
+        """Let the views show their present servers, and forget the former ones."""
         if self._board is not None:
             self._board.look_anew()
 
@@ -188,10 +188,11 @@ class Switchboard(Lifecycle):
     # Sessions
 
     def session(self, identifier: bytes | None, server: ServerSpec, principal: str) -> Session:
-        """The session a request belongs to, brought back if it was not in use.
+        """Return the session of a request, restored if it was not in use.
 
-        :raise UnknownSession: the id is not one of ours, of this server, or of this principal, or it was ended.
-        :raise SessionRequired: no id, and the server keeps state per session.
+        :raise UnknownSession: the id is not one of the gateway's, of this server, or of this principal, or the session
+            has ended.
+        :raise SessionRequired: the request has no id, and the server keeps state per session.
         """
         if identifier is not None:
             return self.sessions.find(identifier, server, principal) or self._revive(
@@ -209,7 +210,7 @@ class Switchboard(Lifecycle):
             )
 
     def again(self, call: Request) -> None:
-        """A request waited for a child that is not shared after all: bring it to the one that it belongs to."""
+        """Submit a request again whose child has proved not to be shared."""
         try:
             if not call.session.id:
                 self._check_anonymous(call.session.server)
@@ -218,7 +219,7 @@ class Switchboard(Lifecycle):
             call.fail(why)
 
     def slot_for(self, session: Session) -> Slot:
-        """The slot that a session uses, made on first use."""
+        """Return the slot of a session, created on first use."""
         slot = slot_of(session)
         if slot is not None:
             return slot
@@ -229,30 +230,30 @@ class Switchboard(Lifecycle):
 
     @property
     def to_modern(self) -> ToModern:
-        """The bridge to servers that speak only the modern era, built for the first session that needs it."""
+        """The bridge to servers that speak only the modern era, built on first use."""
         if self._to_modern is None:
             self._to_modern = self.calls.bridge = self._make_to_modern()
         return self._to_modern
 
     @property
     def board(self) -> SessionViews:
-        """What serves the views of all servers, built for the first request to one."""
+        """The part that serves views, built on first use."""
         if self._board is None:
             self._board = self.calls.views = self.make_board()
         return self._board
 
     def tick_bridge(self) -> None:
-        """A second has passed for the calls that wait for answers to questions."""
+        """Count one second for the calls that wait for answers to questions."""
         if self.calls.bridge is not None:
             self.calls.bridge.tick()
 
     def tick_views(self) -> None:
-        """A second has passed for those who see all servers at once."""
+        """Count one second for the views."""
         if self._board is not None:
             self._board.tick()
 
     def refused(self, call: Request, why: GatewayError) -> None:
-        """A request waited for a child that has refused the handshake: perhaps its server has none."""
+        """Probe the modern era after a refused handshake, and submit the request again if the server speaks it."""
         session: Session = call.session
 
         def found(has_it: bool) -> None:  # noqa: FBT001 - a callback
@@ -283,9 +284,9 @@ class Switchboard(Lifecycle):
     # Requests
 
     def submit(self, call: Request) -> None:
-        """Bring a request to its server; the call's sink hears what becomes of it.
+        """Pass a request to its server or view; the request's sink receives the outcome.
 
-        :raise GatewayError: it goes nowhere.
+        :raise GatewayError: the request is refused; its sink receives nothing.
         """
         session: Session = call.session
         if self.permits.scopes:
@@ -305,9 +306,9 @@ class Switchboard(Lifecycle):
             self._forward(call)
 
     def take(self, call: Request) -> None:
-        """Bring a request that a client has sent itself to its server; the call's sink hears what becomes of it.
+        """Pass on a request that comes from a client itself, not from a view; the request's sink receives the outcome.
 
-        :raise GatewayError: it goes nowhere.
+        :raise GatewayError: the request is refused; its sink receives nothing.
         """
         session: Session = call.session
         if not session.has_called:
@@ -363,17 +364,17 @@ class Switchboard(Lifecycle):
             slot.submit(call)
 
     def _set_level(self, call: Request) -> None:
-        # One level for all is what a shared server has, so it is set to what the most verbose session asked for.
+        # A shared child has one level for all sessions: the most verbose that any of them has set.
         session: Session = call.session
         level = routing.asked_level(call.message.params)
         slot = self.slot_for(session)
         if not slot.has_levels:
-            self._forward(call)  # it will say itself that it has none
+            self._forward(call)  # the server answers with its own error
             return
         session.level, session.has_level = level, True
-        self.sessions.remember(session)  # before the client is told, so that a kill in between loses nothing
+        self.sessions.remember(session)  # before the answer, so that a kill in between loses nothing
         if slot.is_resting:
-            call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))  # its child is told when there is one
+            call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))  # the next child gets the level
         else:
             slot.levels.wish(call)
         if slot.replicas is not None:
@@ -411,13 +412,13 @@ class Switchboard(Lifecycle):
     # Notifications and answers
 
     def heard(self, session: Session, message: Message) -> None:
-        """Take a notification of a client's."""
+        """Handle a notification of a client."""
         if message.method == "notifications/cancelled":
             self.calls.cancel(session, message)
         elif message.method == "notifications/initialized" or session.era is Era.MODERN:
             if session.inners is not None:
                 self.board.ask_roots(session)
-            return  # the gateway said it itself, once per child
+            return  # the gateway sends its own ``notifications/initialized``, once per child
         elif session.inners is not None and message.method == PROGRESS:
             self.questions.progressed(session, message)
         elif session.inners is not None:
@@ -433,12 +434,12 @@ class Switchboard(Lifecycle):
                 slot.conversation.notify(message.envelope)
 
     def answered(self, session: Session, message: Message) -> None:
-        """Take a client's answer to a question of a server's; what nobody asked is dropped."""
+        """Handle a client's response to a question of a server; one without a question is dropped."""
         if not self.questions.answered(session, message):
             self.log.debug("an answer to nothing", event="answer.stray")
 
     def close(self) -> Deferred[list[tuple[bool, None]]]:
-        """Take no more calls and stop every child."""
+        """Take no more calls and stop every child; the Deferred fires when none of their processes is left."""
         self.is_open = False
         self.calls.cut_off()
         if self.calls.bridge is not None:

@@ -1,4 +1,4 @@
-"""What stands between a call and whoever waits for its answer."""
+"""The base of the objects between a call and its sink, which change its answer or react to it."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ from mcpgateway.protocol.jsonrpc import Envelope
 
 @define(eq=False)
 class Between:
-    """Passes everything on; a subclass takes what concerns it first."""
+    """Passes everything on to the next sink; a subclass overrides the methods that it needs."""
 
     sink: Any
 
     @property
     def is_gone(self) -> bool:
-        """Whether the caller's connection has ended."""
+        """True if the caller's connection has ended."""
         return bool(self.sink.is_gone)
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The server's own response."""
+        """Pass the server's response on."""
         self.sink.answered(call, reply)
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """The gateway answers in the server's place."""
+        """Pass an error of the gateway on."""
         self.sink.failed(call, why)
 
     def progressed(self, call: Request, message: bytes) -> None:
-        """The call's own progress."""
+        """Pass progress of the call on."""
         self.sink.progressed(call, message)
 
     def noticed(self, call: Request, message: bytes) -> bool:
-        """Something before the answer."""
+        """Pass a message that precedes the answer on."""
         return bool(self.sink.noticed(call, message))
 
 
 def reason(why: Failure) -> GatewayError:
-    """The error that a call ends with which failed so."""
+    """Return the error of a call that has failed so; an unexpected one becomes an internal error."""
     return why.value if isinstance(why.value, GatewayError) else GatewayError("Internal error")
 
 
 def refuse(call: Request, why: GatewayError | Raw) -> None:
-    """End a call with a reason of the gateway's, or with a server's own error."""
+    """End a call with an error of the gateway, or with a server's own error."""
     if isinstance(why, GatewayError):
         call.sink.failed(call, why)
     else:

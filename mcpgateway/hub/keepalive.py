@@ -1,4 +1,4 @@
-"""Signs of life for a call whose client listens and whose server says nothing; see `mcpgateway.policy.progress`."""
+"""Progress that the gateway reports for a call while its server is silent; see `mcpgateway.policy.progress`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PROGRESS = "notifications/progress"
 
 
 def raise_above(params: Envelope, told: float) -> Envelope | None:
-    """The parameters of a server's progress with a value above one that was told; None where it is above."""
+    """Return a server's progress with a value raised above one that was reported; None if it is above already."""
     try:
         value = jsonrpc.value(params["progress"], float)
     except (KeyError, GatewayError):
@@ -24,9 +24,9 @@ def raise_above(params: Envelope, told: float) -> Envelope | None:
 
 
 class Signs:
-    """What one call is shown to live by.
+    """The gateway's progress notifications for one call.
 
-    :param token: the client's own progress token, as bytes.
+    :param token: the client's own progress token, as JSON.
     """
 
     __slots__ = ("_ours", "_quiet", "_theirs", "_token", "_told")
@@ -39,7 +39,7 @@ class Signs:
         self._quiet = 0
 
     def tick(self, theirs: Envelope | None) -> bytes | None:
-        """A second has passed; the message to send now, if it is time for one.
+        """Count one second; return the notification to send now, or None.
 
         :param theirs: the parameters of the server's latest progress, None before its first.
         """
@@ -51,7 +51,7 @@ class Signs:
         return self._sign()
 
     def follow(self, call: Request, message: bytes) -> bytes:
-        """The server has reported progress: the message to send, with a value above those that were ours."""
+        """Return a server's progress notification with a value above those that the gateway has reported."""
         if self._told is None or call.progress is None:
             return message
         raised = raise_above(call.progress, self._told)
@@ -65,7 +65,7 @@ class Signs:
         try:
             latest = jsonrpc.value(params["progress"], float) if params else None
         except (KeyError, GatewayError):
-            return None  # it is no number that one could go on from
+            return None  # the server's value is not a number
         value = next_value(latest, self._ours)
         if value is None:
             return None

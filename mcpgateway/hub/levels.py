@@ -1,4 +1,4 @@
-"""The log level of one child: it has one for all its sessions, what the most verbose of them asked for."""
+"""The log level of one child: the most verbose level that any of its sessions has set."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ SET_LEVEL = "logging/setLevel"
 
 @define(eq=False)
 class _Wish(Between):
-    """Sees whether the server agrees to a client's wish."""
+    """Records whether the server accepts a level that a client sets."""
 
     _levels: Levels
     _nth: int
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """It agrees, or does not."""
+        """Record the server's answer, and pass it on."""
         self._levels.answered(reply, self._nth)
         self.sink.answered(call, reply)
 
 
 class Levels:
-    """What the sessions of one slot wish for, and what its child was asked.
+    """The log levels of one slot's sessions, and the level of its child.
 
-    :param sessions: those of the slot; read each time.
-    :param submit: brings a client's request to the child.
+    :param sessions: the sessions of the slot; read each time.
+    :param submit: sends a client's request to the child.
     """
 
     log = Logger()
@@ -48,23 +48,23 @@ class Levels:
         self._submit = submit
         self._conversation: Conversation | None = None
         self._level: str | None = (
-            None  # what this child was last asked for; None while nobody has wished for any
+            None  # the level that the child was last asked to use; None before any session has set one
         )
-        self._asked = 0  # how often a child was asked
-        self._has_agreed = False  # this child, to the latest
+        self._asked = 0  # the number of requests for a level
+        self._has_agreed = False  # True if the child has accepted the latest level
 
     def begin(self, conversation: Conversation | None) -> None:
-        """There is a child whose level can be set, or none any more: the next one has to be asked anew."""
+        """Set the level of a new child; None for a child without log levels."""
         self._conversation = conversation
         self._level, self._has_agreed = None, False
         self.tune()
 
     def end(self) -> None:
-        """The child has gone; what it was asked for is what the calls that wait for the next one wish."""
+        """Handle the end of the child; its level stays the one that the waiting requests ask for."""
         self._conversation = None
 
     def wish(self, call: Request) -> None:
-        """Take a client's request, whose session knows its wish already."""
+        """Handle a client's ``logging/setLevel``, whose level its session has already."""
         wanted = self._wanted()
         is_set = self._conversation is not None and self._has_agreed and wanted == self._level
         if wanted is None or is_set or not call.session.id:
@@ -75,22 +75,22 @@ class Levels:
         self._submit(call)
 
     def update(self, message: Message) -> None:
-        """Have a client's request ask for the level that is wanted now: others may have wished since."""
+        """Change a client's request to the level of the most verbose session, which others may have set since."""
         if message.params is not None and self._level is not None:
             message.params["level"] = jsonrpc.raw(self._level)
 
     def joined(self, session: Session) -> None:
-        """A session is there, perhaps with a wish."""
+        """Handle a new session of the slot, which may have a level."""
         if session.has_level or (session.level and self._level not in (None, session.level)):
             self.tune()
 
     def left(self, session: Session) -> None:
-        """A session has gone; perhaps nobody else wants to hear so much."""
+        """Handle a session that has left the slot; the level may fall."""
         if self._level == session.level and all(each.level != self._level for each in self._sessions):
             self.tune()
 
     def tune(self) -> None:
-        """Have the child set to what its sessions want now."""
+        """Have the child use the most verbose level of its sessions."""
         wanted = self._wanted()
         if self._conversation is None or wanted is None or wanted == self._level:
             return
@@ -99,8 +99,8 @@ class Levels:
         asked.addCallback(self._told, nth).addErrback(self._lost)
 
     def _wanted(self) -> str | None:
-        # Who never wished for a level hears what the server chooses to say, and nobody knows what that is: it counts
-        # as the most verbose.  As long as nobody has wished for any, the server is left alone.
+        # A session without a level of its own gets the messages that the server sends by default, which is unknown, so
+        # it counts as the most verbose.  Before any session has set a level, the server's is left alone.
         if self._level is None and not any(each.has_level for each in self._sessions):
             return None
         return routing.most_verbose(each.level for each in self._sessions if each.level)
@@ -111,7 +111,7 @@ class Levels:
         return self._asked
 
     def answered(self, reply: Envelope, nth: int) -> None:
-        """The child has answered the nth wish; what it refused it is asked again by the next who wishes for it."""
+        """Record the child's answer to the nth request; a refused level is requested again by the next client."""
         self._has_agreed = self._has_agreed or (nth == self._asked and "result" in reply)
 
     def _told(self, reply: Envelope, nth: int) -> None:

@@ -1,4 +1,4 @@
-"""The lives of sessions: how they begin, are put aside and come back, and end with all that they hold."""
+"""The lives of sessions: how they begin, are parked and restored, and end."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ if TYPE_CHECKING:
 
 
 class Lifecycle(ABC):
-    """Begins and ends the sessions of all servers.
+    """Begins, parks, restores and ends the sessions of all servers.
 
     :ivar calls: all calls under way.
     :ivar is_open: false once the gateway is stopping.
-    :ivar scopes: knows which variant that is; set before the first request.
-    :ivar list_limit: how long lists may be that are kept.
-    :ivar permits: knows what each principal may use.
+    :ivar scopes: finds the variant of a server for a client; set before the first request.
+    :ivar list_limit: the limit on the length of the lists that are kept.
+    :ivar permits: the rights of each principal.
     """
 
     log = Logger()
@@ -72,25 +72,25 @@ class Lifecycle(ABC):
     @property
     @abstractmethod
     def board(self) -> SessionViews:
-        """Serves the views of all servers, built for the first request to one."""
+        """The part that serves views, built on first use."""
 
     @abstractmethod
     def current(self, server: ServerSpec) -> ServerSpec:
-        """The definition in force of a server that was looked up a while ago, for the same workspace.
+        """Return the current definition of a server that was looked up before, for the same workspace.
 
-        :raise UnknownServer: there is none any more.
+        :raise UnknownServer: the server was removed.
         """
 
     @abstractmethod
     def slot_for(self, session: Session) -> Slot:
-        """The slot that a session uses, made on first use."""
+        """Return the slot of a session, created on first use."""
 
     # The beginning
 
     def initialize(
         self, server: ServerSpec, principal: str, message: Message, owner: int | None
     ) -> Deferred[tuple[Session, Raw]]:
-        """Begin a session; fires with it and the ``InitializeResult`` for its client. Not on record yet.
+        """Begin a session, without a record yet; the Deferred fires with it and its ``InitializeResult``.
 
         :raise GatewayError: (through the Deferred) the server could not be started, or the gateway is stopping.
         """
@@ -105,7 +105,7 @@ class Lifecycle(ABC):
     ) -> Deferred[tuple[Session, Raw]]:
         if not self.is_open:
             raise ShuttingDown("the gateway is stopping")
-        server = self.current(server)  # it may have had to be found out first which era it speaks
+        server = self.current(server)  # the probe of its era may have taken a while
         self._make_room()
         requested = legacy.requested_version(message.params)
         era, version = self._era(server, principal, requested), negotiated(requested)
@@ -134,7 +134,7 @@ class Lifecycle(ABC):
     def _other_era(
         self, why: Failure, server: ServerSpec, principal: str, message: Message, owner: int | None
     ) -> Deferred[tuple[Session, Raw]] | Failure:
-        # A server that refuses the handshake may be one that has none.
+        # A server that refuses the handshake may speak the modern era, which has none.
         if not why.check(HandshakeRefused):
             return why
         return self._has_other_era(server).addCallback(
@@ -142,7 +142,7 @@ class Lifecycle(ABC):
         )
 
     def _has_other_era(self, server: ServerSpec) -> Deferred[bool]:
-        """Find out whether a server that has refused the handshake speaks the modern era."""
+        """Probe whether a server that has refused the handshake speaks the modern era."""
         self.eras.doubt(server)
 
         def found(_: None) -> bool:
@@ -154,7 +154,7 @@ class Lifecycle(ABC):
         return self.eras.find_out(server, Era.MODERN).addCallback(found)
 
     def _era(self, server: ServerSpec, principal: str, requested: str | None = None) -> Era:
-        # Which era a legacy client's child speaks: its own, unless it is known that the server does not.
+        # The era that a legacy client's child speaks: the legacy one, unless the server is known not to speak it.
         if server.view:
             return Era.LEGACY
         match self.eras.road(server, Era.LEGACY):
@@ -169,14 +169,14 @@ class Lifecycle(ABC):
         return Era.LEGACY
 
     def _is_taken(self, server: ServerSpec, era: Era, principal: str) -> bool:
-        # Few servers are known to speak both, and those only could have a child in each.
+        # Few servers are known to speak both eras, and only those could have a child in each.
         known = self.eras.known(server)
         return bool(known.modern and known.legacy is not False) and self.pool.is_taken(server, era, principal)
 
     def begin_inner(self, outer: Session, server: ServerSpec, identifier: bytes, uris: set[str]) -> Session:
-        """Begin the session of a view session's client at one server.
+        """Begin a member session at one server.
 
-        :raise GatewayError: too many others use the server.
+        :raise GatewayError: the server has too many slots already.
         """
         era = self._era(server, outer.principal)
         session = self.sessions.open_inner(outer, server, identifier)
@@ -189,10 +189,10 @@ class Lifecycle(ABC):
         return session
 
     def put_on_record(self, session: Session, message: Message) -> None:
-        """Keep what a client has said at ``initialize``; best just after its answer has left."""
+        """Record a client's ``initialize`` parameters; best just after the answer has been sent."""
         self.sessions.remember(session, self._recorded(session, message))
         if session.inners is not None:
-            session.params = None  # it is on record
+            session.params = None  # they are in the journal
 
     def _recorded(self, session: Session, message: Message) -> bytes:
         if message.params is None:
@@ -215,7 +215,7 @@ class Lifecycle(ABC):
             self.park(self.sessions.quietest(self.calls.busy()), "there are too many sessions")
 
     def park(self, session: Session, why: str) -> bool:
-        """Give back what a session holds; its id stays good. True when a child of its own is stopped."""
+        """Release all that a session holds; its id stays valid.  True if a child of its own is stopped."""
         self.sessions.park(session)
         self.log.info(
             "a session of {server} is put aside: {why}",
@@ -232,7 +232,7 @@ class Lifecycle(ABC):
         if recalled is None:
             raise UnknownSession("Session not found")
         self._make_room()
-        # It keeps the workspace that it was begun in, wherever its client says that it works now.
+        # The session keeps the workspace in which it was begun, whatever its client names now.
         known = server if server.view else self.servers.get(server.name, server)
         server = self.scopes.of_principal(self.scopes.again(known, recalled.record.workspace), principal)
         era = self._era(server, principal)
@@ -247,7 +247,7 @@ class Lifecycle(ABC):
     # The end
 
     def end(self, session: Session, why: str) -> bool:
-        """End a session for good: its calls are cancelled, its own child is stopped. True when a child is stopped."""
+        """End a session for good: its calls are cancelled, its own child is stopped.  True if a child is stopped."""
         self.sessions.forget(session)
         self.log.info(
             "a session of {server} ends: {why}", event="session.ended", server=session.server.name, why=why
@@ -255,12 +255,12 @@ class Lifecycle(ABC):
         return self._let_go(session, _ended(session, why))
 
     def end_inner(self, session: Session, why: GatewayError) -> bool:
-        """End such a session, as with its outer one; true when a child is stopped."""
+        """End a member session; true if a child is stopped."""
         self.sessions.forget(session)
         return self._let_go(session, why)
 
     def end_named(self, identifier: bytes) -> bool:
-        """End the session of that id, in use or not; true when a child is stopped."""
+        """End the session of an id, in use or not; true if a child is stopped."""
         session = self.sessions.named(identifier)
         if session is not None:
             return self.end(session, "somebody asked for it")
@@ -268,9 +268,10 @@ class Lifecycle(ABC):
         return False
 
     def delete(self, identifier: bytes, server: ServerSpec, principal: str) -> None:
-        """End a session because its client asks for it.
+        """End a session at the request of its client.
 
-        :raise UnknownSession: the id is not one of ours, of this server, or of this principal, or it was ended.
+        :raise UnknownSession: the id is not one of the gateway's, of this server, or of this principal, or the session
+            has ended.
         """
         session = self.sessions.find(identifier, server, principal)
         if session is not None:
@@ -296,13 +297,13 @@ class Lifecycle(ABC):
 
 
 def _met(hello: Envelope, era: Era, version: str) -> Raw:
-    from mcpgateway.protocol import translate  # what only the bridge needs
+    from mcpgateway.protocol import translate  # for the bridge only
 
     return legacy.hello_for(translate.hello_from_discovery(hello) if era is Era.MODERN else hello, version)
 
 
 def _unmet(why: Failure, session: Session, version: str) -> Raw | Failure:
-    # Clients take an endpoint that refuses this for a broken one, and do not come back when its user has signed in.
+    # Clients take an endpoint that refuses ``initialize`` for a broken one, and do not retry after the user's sign-in.
     refusal = why.value
     if not isinstance(refusal, NeedsLogin):
         return why
@@ -314,5 +315,5 @@ def _unmet(why: Failure, session: Session, version: str) -> Raw | Failure:
 def _ended(session: Session, why: str) -> GatewayError:
     if session.outer is None:
         return UnknownSession("Session has ended")
-    # Its client knows nothing of it, and its own session lives.
+    # The client does not know its member sessions, and its own session lives on.
     return BackendGone(f"{session.server.name} ended before it answered ({why})")

@@ -1,8 +1,8 @@
-"""What a session is to be told outside of its calls, while its client is not listening.
+"""The messages for a session that belong to no request, while its client reads no stream.
 
 # Note [What gives way]
-A mailbox holds so much and no more.  Messages without a key, which are mostly log messages, give way first and the
-oldest of them before the others; what has a key is news that the client has to act on, and gives way only to its like.
+A mailbox is limited.  Messages without a key, mostly log messages, are dropped first, the oldest before the others.  A
+message with a key is news that the client has to act on, and is dropped only if no message without a key is left.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ BYTES_LIMIT = 1024 * 1024
 
 
 class Mailbox:
-    """Messages in their order; those with the same key are one.
+    """The waiting messages in their order, at most one for each key.
 
-    :ivar stream: the session's standing stream (`IMessageStream`), or None while none is open.
-    :ivar lost: how many messages had to give way to others, see Note [What gives way].
+    :ivar stream: the session's standing stream (`IMessageStream`); None while none is open.
+    :ivar lost: the number of messages that were dropped, see Note [What gives way].
     """
 
     __slots__ = ("_on_lost", "_size", "_unnamed", "_waiting", "lost", "stream")
@@ -28,7 +28,7 @@ class Mailbox:
         self.stream: Any = None
         self.lost = 0
         self._waiting: dict[Hashable, bytes] = {}
-        self._on_lost: dict[Hashable, Callable[[], None]] = {}  # for the few whose loss matters to somebody
+        self._on_lost: dict[Hashable, Callable[[], None]] = {}  # for messages whose loss has to be reported
         self._unnamed: deque[Hashable] = deque()  # the keys given to messages without one, in their order
         self._size = 0
 
@@ -39,9 +39,9 @@ class Mailbox:
         return key in self._waiting
 
     def put(self, message: bytes, key: Hashable = None, on_lost: Callable[[], None] | None = None) -> None:
-        """Tell the client now, or keep the message for it; one with a key replaces what waits under that key.
+        """Send a message to the client, or keep it; one with a key replaces the waiting message of that key.
 
-        :param on_lost: called when the message has given way to others.
+        :param on_lost: called if the message is dropped for others.
         """
         if self.stream is not None and self.stream.say(message):
             return
@@ -69,19 +69,19 @@ class Mailbox:
             on_lost()
 
     def withdraw(self, key: Hashable) -> bool:
-        """Take back what waits under a key; false when nothing does."""
+        """Remove the waiting message of a key; false if none waits."""
         message = self._waiting.pop(key, None)
         if message is None:
             return False
         self._size -= len(message)
         if self._on_lost:
             self._on_lost.pop(key, None)
-        if self._unnamed and self._unnamed[0] is key:  # they only ever go in their order
+        if self._unnamed and self._unnamed[0] is key:  # messages without a key leave in their order
             self._unnamed.popleft()
         return True
 
     def attach(self, stream: Any) -> Any:
-        """Say everything that waits on a stream, and from now on whatever comes; returns the stream it replaces."""
+        """Send all waiting messages on a stream, and all later ones; return the stream that it replaces."""
         former, self.stream = self.stream, stream
         for key, message in list(self._waiting.items()):
             if not stream.say(message):

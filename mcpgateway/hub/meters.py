@@ -1,20 +1,20 @@
-"""Count what servers are asked: how often, for how long, and how it ended.
+"""Statistics of the requests to servers: their number, duration and outcome.
 
-A *request* is whatever a server is asked, a *call* is that of a tool (``tools/call``).  Here both are counted, and
-nowhere else: whoever shows numbers of either has them from here.
+Requests and calls (``tools/call``) are counted here and nowhere else: every page, metric and command that shows their
+numbers reads them here.
 
-A request is measured once, from when it is brought to its server's slot until it is answered, has failed or is taken
-back.  What waits for a start is measured too.  On the way only plain numbers are counted; everything else is worked out
-when somebody asks (`mcpgateway.observe.figures`).
+A request is measured once, from its arrival at its server's slot until it is answered, has failed or is cancelled.  The
+time in which it waits for a start is included.  A request costs a few additions; everything else is computed for a
+reader (`mcpgateway.observe.figures`).
 
 # Note [What a server does not have]
-A server that has no prompts may say so by answering ``prompts/list`` with -32601, whatever its capabilities are.  That
-is an answer as good as an empty list, and no error.
+A server without prompts may answer ``prompts/list`` with -32601, whatever its capabilities are.  That answer is as good
+as an empty list, and does not count as an error.
 
 # Note [Names that others make up]
-Tools are named by servers and asked for by clients, who may ask for what is not there, so there is a bound to the rows
-of one server and to those of all: what comes late is counted in its server's row `OTHER`.  So is a name that holds a
-secret, since names of rows are shown to everybody.
+Servers name tools, and clients may call tools that do not exist, so the rows of one server and those of all servers are
+limited: a name beyond the limit is counted in its server's row `OTHER`.  So is a name that holds a secret, since the
+names of rows are public.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from mcpgateway.protocol.jsonrpc import Envelope
 
 CALL_TOOL = "tools/call"
 OTHER = "(other)"
-RECENT = 100  # durations that are kept of each row
+RECENT = 100  # durations that are kept in each row
 ROWS_OF_SERVER = 500
 ROWS_LIMIT = 2500
 SERVERS_LIMIT = 1000
 NAME_CHARS = 128
-SPELLINGS_LIMIT = 1000  # of the names of one server's tools, as they stand in requests
+SPELLINGS_LIMIT = 1000  # of the JSON strings that name one server's tools
 METHODS = frozenset(
     (
         "completion/complete",
@@ -64,33 +64,33 @@ METHODS = frozenset(
 )
 LISTS = frozenset(each for each in METHODS if each.endswith("/list"))
 BOUNDS = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0)
-"""Seconds: the upper ends of the ranges that durations are counted in."""
+"""The upper bounds of the histogram's ranges, in seconds."""
 
 OK, ERROR, CANCELLED = "ok", "error", "cancelled"
 
-_EDGE = 512  # bytes at both ends of an answer that are looked at
+_EDGE = 512  # bytes at both ends of an answer that are searched
 _FAILED = b'"isError"'
-_USUAL = b'"isError":false}}'  # what most answers of the Python SDK end with
+_USUAL = b'"isError":false}}'  # the end of most answers of servers with the Python SDK
 
 Begun = Callable[[Request, "Row"], None]
-"""Told of every call that is brought to a server; its message may still be changed."""
+"""Called with every request that reaches a server; it may still change the message."""
 
 Ended = Callable[[Request, "Row", float, str, Any], None]
-"""Told of every call's end: its row, how many seconds it took, how it ended, and the response or the reason."""
+"""Called at the end of every request: its row, its duration in seconds, its outcome, and the response or the reason."""
 
 
 class Row:
-    """What is counted of one tool, or of one other method.
+    """The statistics of one tool, or of one other method.
 
     :ivar server: the server's name.
-    :ivar method: what was asked for.
-    :ivar tool: the tool's own name; empty for other methods.
-    :ivar requests: how many have ended; those of a tool are its calls.
-    :ivar errors: how many of them with an error, or a result that says it is one.
-    :ivar cancelled: how many of them were taken back.
-    :ivar total_s: how long all of them took together.
-    :ivar last_at: when the last of them ended, by the stopwatch.
-    :ivar recent: how long the last of them took.
+    :ivar method: the JSON-RPC method.
+    :ivar tool: the name that the server gives the tool; empty for other methods.
+    :ivar requests: the number of requests that have ended; those of a tool are its calls.
+    :ivar errors: the number of those with an error, or with a result that has ``isError``.
+    :ivar cancelled: the number of those that were cancelled.
+    :ivar total_s: the sum of their durations, in seconds.
+    :ivar last_at: the end of the last of them, by the monotonic clock.
+    :ivar recent: the durations of the latest of them, up to `RECENT`, in no order.
     """
 
     __slots__ = (
@@ -116,11 +116,14 @@ class Row:
         self.recent = array("f")
 
     def age(self, call: Request) -> float:
-        """For how many seconds a call of this row has been under way."""
+        """Return for how many seconds a request of this row has been under way."""
         return self._meter.seconds() - call.began
 
     def answered(self, call: Request, reply: Envelope, line: bytes = b"") -> None:
-        """There is an answer; ``line`` is how the server wrote it, where it was one."""
+        """Count a request that is answered.
+
+        :param line: the server's response as it was sent, if it is available.
+        """
         if "error" in reply:
             has_failed = not (self.method in LISTS and has_none(reply))
         else:
@@ -132,12 +135,12 @@ class Row:
             self._ended(call, OK, reply)
 
     def failed(self, call: Request, why: Any) -> None:
-        """There is no answer of the server's."""
+        """Count a request that the gateway answers with an error."""
         self.errors += 1
         self._ended(call, ERROR, why)
 
     def taken_back(self, call: Request, reason: str) -> None:
-        """Nobody waits for an answer any more."""
+        """Count a request that is cancelled, or has timed out."""
         if reason == TIMED_OUT:
             self.failed(call, reason)
         else:
@@ -164,12 +167,12 @@ class Row:
 
 @frozen
 class Totals:
-    """What was asked of a server, or of all of them.
+    """The number of requests to a server, or to all servers.
 
-    :ivar requests: how many requests have ended, the calls among them.
-    :ivar calls: how many calls.
-    :ivar errors: how many of the requests with an error, or a result that says it is one.
-    :ivar call_errors: how many of the calls.
+    :ivar requests: the requests that have ended, the calls among them.
+    :ivar calls: the calls that have ended.
+    :ivar errors: the requests with an error, or with a result that has ``isError``.
+    :ivar call_errors: the calls among those.
     """
 
     requests: int = 0
@@ -179,7 +182,7 @@ class Totals:
 
 
 def totals(rows: Iterable[Row]) -> Totals:
-    """What all of these come to."""
+    """Return the sums over all rows."""
     requests = calls = errors = call_errors = 0
     for row in rows:
         requests += row.requests
@@ -191,32 +194,32 @@ def totals(rows: Iterable[Row]) -> Totals:
 
 
 class Uncounted:
-    """Stands in a call that is a part of another, and is not counted by itself."""
+    """The row of a request that is a part of another one, and is not counted."""
 
     method = tool = ""
 
     def age(self, call: Request) -> float:
-        """It is the other's."""
+        """Return 0: the other request's row has its age."""
         return 0.0
 
     def answered(self, call: Request, reply: Envelope, line: bytes = b"") -> None:
-        """There is an answer."""
+        """Count nothing."""
 
     def failed(self, call: Request, why: Any) -> None:
-        """There is none."""
+        """Count nothing."""
 
     def taken_back(self, call: Request, reason: str) -> None:
-        """Nobody waits for one."""
+        """Count nothing."""
 
 
 UNCOUNTED = Uncounted()
 
 
 class Meter:
-    """What is counted of one server.
+    """The statistics of one server.
 
-    :ivar seconds: the stopwatch.
-    :ivar ranges: how many durations lie in each range of `BOUNDS`, the last being for those beyond.
+    :ivar seconds: the monotonic clock.
+    :ivar ranges: the number of durations in each range of `BOUNDS`; the last range is for those above all bounds.
     """
 
     __slots__ = ("_by_method", "_by_spelling", "_by_tool", "meters", "name", "ranges", "seconds")
@@ -238,7 +241,7 @@ class Meter:
         return len(self._by_tool) + len(self._by_method)
 
     def begin(self, call: Request) -> None:
-        """A call is brought to the server; from now on it is measured."""
+        """Begin to measure a request, which has reached the server's slot."""
         if call.method == CALL_TOOL:
             params = call.message.params
             name = params.get("name") if params is not None else None
@@ -253,7 +256,7 @@ class Meter:
             self.meters.on_begin(call, row)
 
     def begin_tool(self, call: Request, name: str) -> None:
-        """A call of a tool begins, by its own name, however it is written in the message."""
+        """Begin to measure a call of a tool of that name, whatever name its message has."""
         row = self.tool(name)
         call.meter = row
         call.began = self.seconds()
@@ -267,7 +270,7 @@ class Meter:
         return row
 
     def tool(self, name: str) -> Row:
-        """The row of a tool; see Note [Names that others make up]."""
+        """Return the row of a tool, a new one if needed; see Note [Names that others make up]."""
         row = self._by_tool.get(name)
         if row is None:
             if name != OTHER and not (self.meters.has_room(len(self)) and self.meters.redact(name) == name):
@@ -284,12 +287,12 @@ class Meter:
 
 
 class Meters:
-    """What is counted of all servers.
+    """The statistics of all servers.
 
-    :param seconds: the stopwatch, which never goes back.
-    :param redact: takes secrets out of a text; a name that has some is none that may be shown.
-    :ivar on_begin: told of calls that begin; None where nobody wants to know.
-    :ivar on_end: told of calls that end; likewise.  Neither may raise.
+    :param seconds: the monotonic clock.
+    :param redact: removes secrets from a text; a name that it changes is not shown.
+    :ivar on_begin: called for requests that begin; None without a listener.  It may not raise.
+    :ivar on_end: called for requests that end; None without a listener.  It may not raise.
     """
 
     def __init__(self, seconds: Callable[[], float], redact: Callable[[str], str] = str) -> None:
@@ -305,16 +308,16 @@ class Meters:
 
     @property
     def rows(self) -> list[Row]:
-        """All rows, oldest first; not to be changed."""
+        """All rows, the oldest first; the caller may not change the list."""
         return self._rows
 
     def totals(self, server: str) -> Totals:
-        """What was asked of a server so far."""
+        """Return the sums of a server."""
         found = self._meters.get(server)
         return totals(found) if found is not None else Totals()
 
     def of(self, server: str) -> Meter:
-        """What is counted of a server, from now on or before."""
+        """Return the statistics of a server, new ones if needed."""
         found = self._meters.get(server)
         if found is None:
             if len(self._meters) >= SERVERS_LIMIT and server != OTHER:
@@ -323,24 +326,26 @@ class Meters:
         return found
 
     def has_room(self, of_server: int) -> bool:
-        """Whether a server that has so many rows may have one more."""
+        """True if a server that has so many rows may have one more."""
         return of_server < ROWS_OF_SERVER and len(self._rows) < ROWS_LIMIT
 
     def filed(self, row: Row) -> Row:
-        """A new row, which is one of them from now on."""
+        """Add a new row; return it."""
         self._rows.append(row)
         return row
 
 
 def has_none(reply: Envelope) -> bool:
-    """Whether an error says that there is nothing to be listed; see Note [What a server does not have]."""
+    """True if an error means that the list is empty; see Note [What a server does not have]."""
     return jsonrpc.integer(peek.members(reply, "error").get("code")) == UnknownMethod.code
 
 
 def says_it_failed(reply: Envelope, line: bytes) -> bool:
-    """Whether the result of a tool, as it stands in this line, says that the tool has failed.
+    """True if the result of a tool has ``isError``.
 
-    Only both ends of it are looked at, where what says so stands in practice.
+    Only both ends of the line are searched, because servers write the member there.
+
+    :param line: the server's response as it was sent; empty if unavailable.
     """
     if not line:
         return _says_so(reply)
@@ -349,7 +354,7 @@ def says_it_failed(reply: Envelope, line: bytes) -> bool:
         at = line.find(_FAILED, 0, _EDGE)
     if at < 0:
         return False
-    return _says_so(reply)  # it may be a part of what the tool has answered
+    return _says_so(reply)  # the match may lie within the tool's content
 
 
 def _says_so(reply: Envelope) -> bool:

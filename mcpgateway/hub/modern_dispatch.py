@@ -1,15 +1,15 @@
-"""Bring the requests of the modern era to their servers (MCP 2026-07-28): each of them stands for itself.
+"""Pass the requests of the modern era to their servers (MCP 2026-07-28); each request is complete by itself.
 
-    request               goes to
+    request               destination
     server/discover       the server, if it is offered in this era; else the refusal that makes clients fall back
     subscriptions/listen  the slot's one upstream listen (`mcpgateway.hub.subscriptions.upstream_modern`)
-    tasks/*               the server, for the principal whose task it is
-    lists, resources/read what the server let be kept, else the server
+    tasks/*               the server, if the task belongs to the principal
+    lists, resources/read the result that the server allowed to cache, else the server
     anything else         the server
     anything to a view    `mcpgateway.views.modern`
 
-One child serves everybody; where a server keeps state for each client there is one for each process that calls.  A
-server that speaks only the other era is reached through `mcpgateway.hub.bridge.to_legacy`.
+One child serves all clients; a server that keeps state for each client has a child for each client process.  A server
+that speaks only the other era is reached through `mcpgateway.hub.bridge.to_legacy`.
 """
 
 from __future__ import annotations
@@ -66,14 +66,14 @@ if TYPE_CHECKING:
     from mcpgateway.hub.views import ModernViews, SingleServers
 
 TASK_METHODS = frozenset(("tasks/get", "tasks/update", "tasks/cancel"))
-PATHS_LIMIT = 1000  # servers and principals whose path is remembered
+PATHS_LIMIT = 1000  # pairs of server and principal whose path is kept
 ALONE = "{name} runs in the other era, may have one child only, and the gateway is not to translate for it"
 _MAY_BE_KEPT = re.compile(rb'ttlMs"[ \t\r\n]*:[ \t\r\n]*[1-9]')
 
 
 @define(eq=False)
 class _Keeper(Between):
-    """Keeps a result for the next who asks, if the server lets it be kept."""
+    """Stores a result in the cache, if the server allows it."""
 
     cache: ResultCache
     slot: Slot
@@ -81,12 +81,13 @@ class _Keeper(Between):
     changes: int
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The server's own response."""
+        """Store the result of the server's response, and pass the response on."""
         if "result" in reply:
             if call.method == modern.DISCOVER:
                 reply["result"] = modern.served_only(reply["result"])
             result = reply["result"]
-            # Most must not be kept, which is seen without decoding a long list; nor what may be from before a change.
+            # Most results must not be kept; the pattern shows it without decoding a long list.  A result that may be
+            # older than a change is not kept either.
             if self.changes == self.slot.changes and _MAY_BE_KEPT.search(bytes(result)):
                 self.cache.put(self.slot, call.method, self.params, call.session.principal, result)
             if call.method == "tools/list":
@@ -96,14 +97,14 @@ class _Keeper(Between):
 
 @define(eq=False)
 class _Doubtful(Between):
-    """Waits for a child that has not been spoken with; its server may have changed its era since it was asked."""
+    """Waits for a child without a handshake so far, whose server may have changed its era since the probe."""
 
     stateless: Stateless
     message: Message
     caller: Caller
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """There is no answer; but if the first words were refused, there may be one in the other era."""
+        """Pass the error on, or submit the request again: to another child, or in the other era."""
         call.sink = self.sink
         if isinstance(why, SharedOtherwise):
             call.message, call.caller = self.message, self.caller
@@ -121,12 +122,12 @@ class _Doubtful(Between):
 
 @frozen(eq=False)
 class _KnownPath:
-    """Where the requests of a principal to a server go, which is the same until something about the server changes.
+    """The path of a principal's requests to a server; it holds until the server's definition or traits change.
 
-    :ivar server: as it was when that was found out; another record is another definition.
-    :ivar moves: how often what is known of their sharing had changed by then (`mcpgateway.hub.pool.Pool.moves`).
-    :ivar findings: likewise of their eras (`mcpgateway.hub.probes.era.Eras.findings`).
-    :ivar session: stands for the principal's requests.
+    :ivar server: the definition when the path was found; another object is another definition.
+    :ivar moves: the value of `mcpgateway.hub.pool.Pool.moves` at that time.
+    :ivar findings: the value of `mcpgateway.hub.probes.era.Eras.findings` at that time.
+    :ivar session: the session that stands for the principal's requests.
     """
 
     server: ServerSpec
@@ -136,17 +137,18 @@ class _KnownPath:
 
 
 class Stateless:
-    """What a door asks for the modern era.
+    """The entrance of modern requests, for the frontends.
 
-    :ivar to_legacy: the bridge to servers that speak only the other era.
+    :ivar to_legacy: the bridge to servers that speak only the legacy era.
     :ivar is_open: false once the gateway is stopping.
-    :ivar current: the definition in force of a server (`mcpgateway.hub.dispatch.Switchboard.current`).
-    :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.owners.Owners.claim`).
-    :ivar direct: what shortens answers on the endpoints of servers that ask for it; set before the first request.
+    :ivar current: returns the current definition of a server (`mcpgateway.hub.dispatch.Switchboard.current`).
+    :ivar claim: watches the process that a session belongs to (`mcpgateway.hub.owners.owners.Owners.claim`).
+    :ivar direct: returns the part that shortens results on the endpoints of single servers; set before the first
+        request.
     :ivar sending_away: asks clients to send their users to sign-ins; set before the first request.
-    :ivar states: binds what servers let their clients hold; set before the first request.
-    :ivar make_views: makes what serves those endpoints that stand for all servers.
-    :ivar permits: knows what each principal may use.
+    :ivar states: binds the request states of servers to their requests; set before the first request.
+    :ivar make_views: builds the part that serves the endpoints of views; None without views.
+    :ivar permits: the rights of each principal.
     """
 
     log = Logger()
@@ -169,7 +171,7 @@ class Stateless:
         self.permits = Permits()
         self.claim: Claim = unclaimed
         self.make_views: Callable[[Stateless], ModernViews] | None = None
-        self._views: ModernViews | None = None  # until the first of their requests
+        self._views: ModernViews | None = None  # before the first request to a view
         self._pool = pool
         self._sessions = sessions
         self._eras = eras
@@ -181,7 +183,7 @@ class Stateless:
         self._paths: dict[tuple[str, str], _KnownPath] = {}  # by server and principal
 
     def adopt(self, change: Change) -> None:
-        """Serve other servers from now on."""
+        """Take over a changed configuration."""
         for server in change.removed:
             self.to_legacy.refuse(server)
         for each in change.changed:
@@ -190,14 +192,14 @@ class Stateless:
         self.show_anew()
 
     def show_anew(self) -> None:
-        """Views show other servers from now on."""
+        """Let the views show their present servers, and forget the former ones."""
         if self._views is not None:
             self._views.adopt()
 
     def submit(self, call: Request) -> None:
-        """Bring a request on its way; the call's sink hears what becomes of it.
+        """Pass a request to its server or view; the request's sink receives the outcome.
 
-        :raise GatewayError: it goes nowhere.
+        :raise GatewayError: the request is refused; its sink receives nothing.
         """
         if call.method in modern.REMOVED:
             raise UnknownMethod(f"Method not found: {call.method} (not in {LATEST_MODERN})")
@@ -218,7 +220,7 @@ class Stateless:
             return
         server = caller.server = self.current(
             caller.server
-        )  # it may have been a while since it was looked up
+        )  # the definition may have changed since the frontend has looked it up
         road = self._eras.road(server, Era.MODERN)
         if road is None and self._pool.is_taken(server, Era.MODERN, caller.principal):
             road = self._beside(server)  # not even a probe may run beside its child
@@ -232,9 +234,9 @@ class Stateless:
             self._go(road, call)
 
     def take(self, call: Request) -> None:
-        """Bring a request that a client has sent itself on its way; the call's sink hears what becomes of it.
+        """Pass on a request that comes from a client itself, not from a view; the request's sink receives the outcome.
 
-        :raise GatewayError: it goes nowhere.
+        :raise GatewayError: the request is refused; its sink receives nothing.
         """
         server = call.caller.server
         if self.permits.scopes:
@@ -246,7 +248,7 @@ class Stateless:
 
     @property
     def is_heard(self) -> bool:
-        """Whether clients listen to views."""
+        """True if a client listens to a view."""
         return self._views is not None and self._views.is_heard
 
     def _on_view(self, call: Request) -> None:
@@ -257,26 +259,26 @@ class Stateless:
         self._views.submit(call)
 
     def again(self, call: Request) -> None:
-        """A server does not speak the era that it was found to speak: find out once more, and go there."""
+        """Probe once more a server that has refused the era found before, and submit the request again."""
         call.caller.has_tried = True
         self._eras.doubt(call.caller.server)
         self.anew(call)
 
     def anew(self, call: Request) -> None:
-        """Bring a request on its way once more, since another than was thought is the right one."""
+        """Submit a request once more, after its path has proved wrong; an error goes to its sink."""
         try:
             self.submit(call)
         except GatewayError as why:
             call.fail(why)
 
     def road(self, server: ServerSpec) -> EraPath | None:
-        """How a request gets to a server; None while that has to be found out."""
+        """Return how a request reaches a server; None before that is known."""
         known = self._eras.road(server, Era.MODERN)
         is_beside = known in (None, EraPath.NATIVE) and self._pool.is_taken(server, Era.MODERN)
         return self._beside(server) if is_beside else known
 
     def _beside(self, server: ServerSpec) -> EraPath:
-        # It has a child of the other era, and may have no second one.
+        # The server has a child of the other era, and may have no second one.
         return EraPath.REFUSED if self._eras.bridge(server) is Bridge.OFF else EraPath.BRIDGED
 
     def _is_offered(self, road: EraPath, server: ServerSpec) -> bool:
@@ -329,7 +331,7 @@ class Stateless:
         self.to_legacy.submit(call, peer)
 
     def _known_session(self, caller: Caller) -> Session | None:
-        # Its child runs, so none of what is asked to find a path has another answer than before.
+        # While the child runs, the checks that found the path would have the same results.
         found = self._paths.get((caller.server.name, caller.principal))
         if found is None or found.server is not caller.server:
             return None
@@ -344,7 +346,7 @@ class Stateless:
     def _remember(self, caller: Caller, session: Session) -> None:
         server = caller.server
         if server.workspace or server.principal or self._eras.is_guess(server):
-            return  # what it is run with, or how it is spoken with, may be another with the next request
+            return  # the definition, or the era, may be different for the next request
         if len(self._paths) >= PATHS_LIMIT:
             self._paths.clear()
         found = _KnownPath(server, self._pool.moves, self._eras.findings, session)
@@ -368,7 +370,7 @@ class Stateless:
         return session
 
     def meeting(self, caller: Caller) -> Session | None:
-        """The session that a request will be of; None where that has to be found out, or is of the other era."""
+        """Return the session of a request; None if that is not known yet, or if the server needs the bridge."""
         known = self._known_session(caller)
         if known is not None and known.era is Era.MODERN:
             return known
@@ -410,7 +412,7 @@ class Stateless:
         _send(call, slot)
 
     def _take_state(self, call: Request) -> None:
-        # It is looked at once, whichever way the request goes then.
+        # The state is unwrapped once, even if the request is submitted again.
         if not call.caller.has_state:
             call.caller.has_state = True
             self.states.take(call, call.caller.principal, name_in_workspace(call.caller.server))
@@ -443,11 +445,11 @@ class Stateless:
     # The end
 
     def withdraw(self, call: Request, reason: str) -> bool:
-        """Take back a request that listens to a child; false when it does not."""
+        """Remove a listening client; false if the request does not listen."""
         return self._forget(call)
 
     def changed(self, slot: Slot, method: str, what: str | None) -> None:
-        """What was kept of a server is not true any more."""
+        """Drop the cached results that a change of a server makes invalid."""
         slot.changes += 1
         if method == TOOLS_CHANGED:
             slot.forget_mirrored()
@@ -455,16 +457,16 @@ class Stateless:
         self._cache.invalidate(slot, kind, what)
 
     def lost(self, slot: Slot) -> None:
-        """A child has ended; its successor may be another."""
+        """Drop the cached results of a child that has ended; the next child may be different."""
         self._cache.forget(slot)
 
     def warmed(self, slot: Slot) -> None:
-        """A child is there."""
+        """Handle the start of a child."""
         if self._views is not None:
             self._views.warmed(slot)
 
     def close(self) -> None:
-        """End whatever stands open, in order."""
+        """End all streams of listening clients in order, and take no more requests."""
         self.is_open = False
         if self._views is not None:
             self._views.close()
@@ -483,7 +485,7 @@ def _send(call: Request, slot: Slot) -> None:
 
 def _check_headers(call: Request, slot: Slot) -> Deferred[None] | None:
     if slot.mirrored == {} or call.caller.headers is None:
-        return None  # as of nearly all servers: no header repeats an argument
+        return None  # the usual case: no header repeats an argument
     return param_headers.check(slot, call.message, call.caller.headers)
 
 

@@ -1,4 +1,4 @@
-"""Whether the headers that repeat a tool's arguments agree with them; which those are stands in its server's list."""
+"""The check of headers that repeat a tool's arguments, as annotated in its server's list of tools."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _MARK = param_headers.ANNOTATION.encode()
 def check(
     slot: Upstream, message: Message, headers: Mapping[bytes, bytes] | None, *, has_to_know: bool = False
 ) -> Deferred[None] | None:
-    """Check a request; where the server has to be asked for its tools first, what fires when it can be checked.
+    """Check a request; if the list of tools is unknown, return a Deferred that fires when it can be checked.
 
-    :param headers: None where the client could send none.
-    :param has_to_know: the tools have to be known all the same.
-    :raise HeaderMismatch: a header says something else than the body.
+    :param headers: the headers of the request; None if its transport has none.
+    :param has_to_know: true if the list of tools is needed even without headers.
+    :raise HeaderMismatch: a header contradicts the body.
     """
     if message.method != "tools/call" or (headers is None and not has_to_know):
         return None
@@ -55,14 +55,14 @@ def _learn(slot: Upstream) -> Deferred[None]:
 
 
 def _unknown(why: Failure) -> dict[str, tuple[Param, ...]]:
-    why.trap(defer.TimeoutError)  # a call does not wait for ever to be checked
+    why.trap(defer.TimeoutError)  # a call does not wait for its check without end
     return {}
 
 
 async def _ask_until_true(slot: Upstream, learning: Learning) -> dict[str, tuple[Param, ...]]:
     found = await _ask(slot)
     if learning.is_outdated:
-        # Once more and not again: some servers say that their tools have changed whenever they are asked for them.
+        # Not a third time: some servers announce a change of their tools at each request for them.
         found = await _ask(slot)
     return found
 
@@ -90,7 +90,7 @@ def _over(why: Failure | None, slot: Upstream, learning: Learning) -> None:
 
 
 def tools_of_tasks(tools: Raw) -> frozenset[str]:
-    """The names of those among the ``tools`` of a list that run as tasks only."""
+    """Return the names of the tools in a list of ``tools`` that run as tasks only."""
     if b"taskSupport" not in bytes(tools):
         return frozenset()
     try:
@@ -102,7 +102,7 @@ def tools_of_tasks(tools: Raw) -> frozenset[str]:
 
 
 def learn_from(slot: Upstream, result: Raw) -> None:
-    """Read a list of tools that somebody has asked for: what it says of a tool goes before what was known of it."""
+    """Update the annotations of a slot's tools from a list that a client has requested."""
     if slot.mirrored is None or (not slot.mirrored and _MARK not in bytes(result)):
         return
     tools = peek.members({"result": result}, "result").get("tools", EMPTY_LIST)

@@ -1,8 +1,9 @@
-"""Calls of modern clients that wait for an answer of their client, each to be found by the state that the client holds.
+"""Calls of modern clients that wait for an answer of their client, found by the state that the client returns.
 
-A modern client is asked by the answer to its request: ``input_required``, with the questions and a sealed state.  The
-request that it sends next brings the answers and the state, and takes the parked call's place (MCP 2026-07-28, "Multi
-Round-Trip Requests").  A state is good once, for a while, and for the same principal, server, method and arguments.
+A question goes to a modern client in the answer to its request: ``input_required``, with the questions and a sealed
+state.  The next request of the client brings the answers and the state, and continues the parked call (MCP 2026-07-28,
+"Multi Round-Trip Requests").  A state is valid once, for `PARKED_TICKS`, and for the same principal, server, method and
+arguments.
 """
 
 from __future__ import annotations
@@ -18,18 +19,19 @@ from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.request_states import HANDLE_BYTES, RequestStates
 
-PARKED_TICKS = 600  # a human may have to decide
+PARKED_TICKS = 600  # the time that a human may take to decide
 PARKED_LIMIT = 1000
 PARKED_OF_PRINCIPAL = 100
 
 StateKey = tuple[str, str, str, bytes]
-"""Principal, server, method, digest of the arguments: a state is good for these only."""
+"""Principal, server, method, digest of the arguments: the binding of a state."""
 
 
 class ParkedCall(Protocol):
     """A call that can be parked.
 
-    :ivar handle: names it while it is parked.
+    :ivar key: the binding of its state.
+    :ivar handle: the random id of the parked call, sealed in its state.
     """
 
     key: StateKey
@@ -43,6 +45,7 @@ C = TypeVar("C", bound=ParkedCall)
 class Parking(Generic[C]):
     """The parked calls.
 
+    :ivar _states: seals and opens the states.
     :ivar _seconds: the wall clock.
     """
 
@@ -57,14 +60,14 @@ class Parking(Generic[C]):
         return iter(list(self._calls.values()))
 
     def has_room(self, call: C) -> bool:
-        """Whether a call may be parked beside those that are."""
+        """True if a call may be parked beside the others."""
         of_principal = sum(each.key[0] == call.key[0] for each in self._calls.values())
         return len(self._calls) < PARKED_LIMIT and of_principal < PARKED_OF_PRINCIPAL
 
     def park(self, call: C, client: Request | None, questions: Mapping[str, Any]) -> None:
-        """Park a call, and ask its client.
+        """Park a call, and send the questions to its client.
 
-        :param client: the client's request, which is answered with the questions; None where it has gone.
+        :param client: the client's request, which is answered with the questions; None if it has gone.
         """
         call.handle = secrets.token_bytes(HANDLE_BYTES)
         self._calls[call.handle] = call
@@ -78,11 +81,11 @@ class Parking(Generic[C]):
         client.sink.answered(client, jsonrpc.result(jsonrpc.NULL, result))
 
     def find(self, params: Envelope, key: StateKey) -> C | None:
-        """The parked call whose state these parameters bring back; it stays parked. None where there is none."""
+        """Return the parked call of the state in these parameters, which stays parked; None without one."""
         state = peek.text(params, "requestState", jsonrpc.URI_LIMIT) or ""
         handle = self._states.open(state, int(self._seconds()), *key)
         return self._calls.get(handle) if handle is not None else None
 
     def remove(self, call: C) -> None:
-        """Park a call no more."""
+        """Remove a parked call."""
         self._calls.pop(call.handle, None)

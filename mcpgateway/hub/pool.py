@@ -1,4 +1,4 @@
-"""All slots, by share key: which copy of a server a session uses."""
+"""All slots, by their keys: which child of a server a session uses."""
 
 from __future__ import annotations
 
@@ -37,18 +37,19 @@ if TYPE_CHECKING:
     from mcpgateway.hub.limits.call_limiters import Limiters
     from mcpgateway.hub.replicas import Replicas
 
-IDLE_TICKS = 1800  # how long the child of a workspace, a credential or a principal waits for the next session
+IDLE_TICKS = 1800  # time that the child of a workspace, a credential or a principal is kept without a session
 PLACES_LIMIT = 64  # workspaces, credentials or principals of one server that have a child at the same time
 
 
 @frozen
 class SlotKey:
-    """Which child of a server: no two sessions use the same one that differ in this.
+    """The key of a slot: sessions share a child if their keys are equal.
 
-    :ivar value: the id of the session whose own it is, or where the sessions that share it work, or with which values.
-    :ivar sharer: whose sessions share it, where those of others do not.
-    :ivar offer: names what their clients offer.
-    :ivar nth: which of several replicas.
+    :ivar value: the session id of a session's own child; else the workspace or credential that its sessions share, or
+        empty.
+    :ivar sharer: the principal whose sessions share the child; empty if all principals share it.
+    :ivar offer: a name for the capabilities that the clients offer.
+    :ivar nth: the number of the replica; 0 for the home.
     """
 
     server: str
@@ -62,15 +63,15 @@ class SlotKey:
 class Pool:
     """The slots of all servers, in each era: one for all sessions, for those of a workspace or credential, or for each.
 
-    A shared child is told what its clients offer, so there is one for each kind of client that comes.  It serves
-    several principals only where that is known to be right (`_sharer`).
+    A shared child learns its clients' capabilities in its handshake, so each kind of client has a child of its own.
+    One child serves several principals only if that is known to be safe (`_sharer`).
 
-    A server whose entry leaves it open moves from shared to one child per session when there is a reason to
-    (`move`); sessions that are open stay where they are.
+    A server whose entry leaves its scope open changes from a shared child to one for each session when a reason is
+    found (`move`); sessions that exist then keep their child.
 
-    :ivar moves: how often something has changed of how servers are shared, or of what they ask.
-    :ivar traits: what is known of servers.
-    :ivar params_of: what the client of a session has said at ``initialize``, as far as that is known.
+    :ivar moves: the number of changes of any server's scope, or of its habit to ask.
+    :ivar traits: the known properties of servers.
+    :ivar params_of: returns the ``initialize`` parameters of a session's client, or None if unknown.
     """
 
     log = Logger()
@@ -84,43 +85,43 @@ class Pool:
         self._reasons: dict[str, str | None] = {}
         self._asking: dict[str, bool] = {}
         self.moves = 0
-        # The slots of one workspace or credential, and for how many ticks nobody has used them.
+        # The slots of one workspace or credential, and the number of ticks since their last use.
         self._idle: dict[SlotKey, int] = {}
         self._replicated: list[Replicas] = []
-        # Slots that are one too many, and still have calls under way.
+        # Superfluous slots that still have calls under way.
         self._parting: list[Slot] = []
         self._probes: set[Slot] = set()
-        # Slots let go of, whose children still climb the stop ladder.
+        # The ends of closed slots, whose children may still be in the stop ladder.
         self._leaving: set[Deferred[None]] = set()
 
     @property
     def monitor(self) -> Monitor:
-        """Who watches over the lives of all children."""
+        """The observer of all children's lives."""
         return self._environment.monitor
 
     def __iter__(self) -> Iterator[Slot]:
         return iter(list(self._slots.values()))
 
     def others(self, slot: Upstream) -> int:
-        """How many other children of a slot's server run, those that get no new calls among them."""
+        """Return the number of other children of a slot's server, the retired ones included."""
         mine = [each for each in self if each.server.name == slot.server.name]
         retired = sum(len(each.retired) for each in mine if each.retired is not None)
         return retired + sum(each.pid is not None for each in mine if each is not slot)
 
     def scope(self, server: ServerSpec) -> Share:
-        """How widely a server is shared."""
+        """Return the scope of a server's child."""
         return Share.SESSION if self.reason(server) else scope_of(server)
 
     def reason(self, server: ServerSpec) -> str:
-        """Why a server has one child per session though its entry does not say so; empty where it has not."""
+        """Return why a server has one child per session although its entry does not demand it; else empty."""
         return self._found_out(server) or self.traits.state(server)
 
     def keeps_state(self, server: ServerSpec) -> bool:
-        """Whether a server keeps state for each client, as its entry says or as is known of it."""
+        """True if a server keeps state for each client, by its entry or by its known properties."""
         return server.share is Share.SESSION or bool(self.traits.state(server))
 
     def is_open_question(self, server: ServerSpec) -> bool:
-        """Whether it is still to be found out how widely a server may be shared."""
+        """True if the scope of a server's child is still to be found out."""
         return may_move(server) and self._found_out(server) is None and not self.traits.state(server)
 
     def _found_out(self, server: ServerSpec) -> str | None:
@@ -131,40 +132,40 @@ class Pool:
         return self._reasons[server.name]
 
     def is_writer(self, server: ServerSpec) -> bool:
-        """Whether a server is known to write, by its sources or from what was seen of it."""
+        """True if a server is known to write data, by its sources or by observation."""
         return bool(self.traits.writes(server))
 
     def is_single(self, server: ServerSpec) -> bool:
-        """Whether a server may have no second child at the same time, for whom it is shared by.
+        """True if a server may have no second child at the same time in its scope.
 
-        Neither a replica, nor a child of the other era, nor a fresh one beside a child that is stuck.
+        That excludes a replica, a child of the other era, and a fresh child beside a stuck one.
         """
         return is_single(server, self.scope(server), is_writer=self.is_writer(server))
 
     def settle(self, server: ServerSpec) -> None:
-        """It was found out that a server can be shared."""
+        """Record that a server has proved to be shareable."""
         if self._found_out(server) is None:
             self._reasons[server.name] = ""
             self._store.judge(launch_digest(server), "")
 
     def listed(self, slot: Upstream, pages: tuple[Raw, ...]) -> None:
-        """A slot's server lists these tools now."""
+        """Pass the tools that a slot's server lists now to the limiters."""
         if self._environment.limiters is not None:
             self._environment.limiters.listed(slot, pages)
 
     @property
     def limiters(self) -> Limiters | None:
-        """What limits the calls of servers; None where nothing does."""
+        """The limiters of the servers' calls; None without any."""
         return self._environment.limiters
 
     def set_limits(self, spawns: int, handshake_s: float) -> None:
-        """Let so many children start at once, each for so long."""
+        """Set the number of children that may start at once, and the time limit of each handshake in seconds."""
         if spawns != self._environment.start_limiter.limit:
             self._environment.start_limiter.set_limit(spawns)
         self._environment.handshake_s = handshake_s
 
     def move(self, server: ServerSpec, why: str) -> None:
-        """From now on give each new session a child of its own, if the server's entry leaves that open."""
+        """Give each new session of a server a child of its own from now on, if the server's entry leaves that open."""
         if not may_move(server) or self._found_out(server):
             return
         self._reasons[server.name] = why
@@ -173,9 +174,10 @@ class Pool:
         self.tell_moved(server, why)
 
     def asked_nobody(self, slot: Slot, why: str) -> None:
-        """A shared child has asked what nobody can be meant by: new sessions of its server get one of their own.
+        """Handle a question of a shared child that fits no session: new sessions of its server get their own child.
 
-        So do those that have asked nothing of it yet.  Where a server may have one child only, it stays as it is.
+        Sessions that have only looked at lists leave the child, too.  A server that may have one child only stays
+        shared.
         """
         if self.is_single(slot.server):
             return
@@ -188,20 +190,20 @@ class Pool:
                 slot.leave(session)
 
     def asks(self, server: ServerSpec) -> bool:
-        """Whether a server was seen asking a client something in the middle of a call."""
+        """True if a server was seen to send a question in the middle of a call."""
         if server.name not in self._asking:
             self._asking[server.name] = bool(self._store.verdict(_asking(server)))
         return self._asking[server.name]
 
     def saw_asking(self, server: ServerSpec, method: str) -> None:
-        """It did just now."""
+        """Record that a server has sent a question in the middle of a call."""
         if not self.asks(server):
             self._asking[server.name] = True
             self.moves += 1
             self._store.judge(_asking(server), method)
 
     def tell_moved(self, server: ServerSpec, why: str) -> None:
-        """Say that a server has one child for each new session from now on."""
+        """Log that a server has one child for each new session from now on."""
         self.log.warn(
             "{server} gets a child for each new session from now on, because {why}",
             event="server.moved",
@@ -210,7 +212,7 @@ class Pool:
         )
 
     def slot_for(self, session: Session) -> Slot:
-        """The slot a session uses, made on first use; only for a session that is back a child is started.
+        """Return the slot of a session, created on first use; a child is started only for a restored session.
 
         :raise Overloaded: too many workspaces, or credentials, use the server at the same time.
         """
@@ -225,31 +227,31 @@ class Pool:
             slot = self.shared(server, session.era, self._offer_of(session), session.principal)
             is_settled = not (self.traits.is_unknown(server) or self.is_open_question(server))
             if is_settled and (session.issued is not None or session.outer is not None):
-                session.params = None  # it is on record, and only a child of its own is told
+                session.params = None  # the journal has them, and only a child of its own needs them
         slot.join(session)
         return slot
 
     def told(self, server: ServerSpec, capabilities: Mapping[str, Any]) -> str:
-        """Names what a shared child in the legacy era is told of clients with these capabilities; empty where nothing.
+        """Return a name for the handshake of a shared legacy child for clients with these capabilities.
 
-        Empty, too, where one child serves all kinds of them.
+        It is empty if they offer nothing, or if one child serves all kinds of clients.
         """
         offer = {} if self.is_single(server) else _offer(server, capabilities)
         return _told(legacy.shared_params(__version__, offer)) if offer else ""
 
     def _offer_of(self, session: Session) -> Offer:
         if session.era is Era.MODERN:
-            return {}  # each request says it
+            return {}  # each request has its client's capabilities
         return _offer(session.server, peek.mapping(self.params_of(session), "capabilities"))
 
     def shared(
         self, server: ServerSpec, era: Era = Era.LEGACY, offer: Offer | None = None, principal: str = LOCAL
     ) -> Slot:
-        """The slot of a server that sessions share: all that are alike, or those of its workspace or credential.
+        """Return the slot that sessions of a server share: those with equal offers, workspaces or credentials.
 
-        :param offer: what their clients offer.
-        :param principal: whose session it is.
-        :raise Overloaded: there are too many kinds of them.
+        :param offer: the capabilities that their clients offer.
+        :param principal: the principal of the session.
+        :raise Overloaded: the server has children for too many workspaces, credentials, principals or kinds of clients.
         """
         offer = offer or {}
         key = self._shared_key(server, era, offer, principal)
@@ -282,12 +284,13 @@ class Pool:
         )
 
     def _sharer(self, server: ServerSpec, principal: str) -> str:
-        # What one principal has left in a server is not another's to meet, unless the entry says that it may be.
+        # The state that one principal has left in a server is hidden from others, unless the entry allows them to share
+        # it.
         is_left_open = server.share is Share.AUTO
         return sharer_of(principal) if is_left_open and not self.traits.is_stateless(server) else ""
 
     def _any_of(self, key: SlotKey) -> Slot | None:
-        # It may have become known only now that there is to be no second one.
+        # The server may have become known only now as one that may have no second child.
         found = [
             slot
             for each, slot in self._slots.items()
@@ -296,11 +299,11 @@ class Pool:
         return next((each for each in found if each.is_up), found[0] if found else None)
 
     def unite(self, server: ServerSpec, kept: Upstream | None = None) -> None:
-        """Leave a server that may have no second child one for all who share it, whatever they offer, in either era.
+        """Reduce a server that may have no second child to one slot for all clients, in either era.
 
-        Who uses another goes on with that one.  What has been sent to another is still answered by it.
+        The sessions of the other slots use that one from now on.  Calls that were sent to another child get its answer.
 
-        :param kept: the one that stays, of those that it is beside; else it is the one that has done most.
+        :param kept: the slot that stays; by default the one with the most calls, sessions and requests.
         """
         if not self.is_single(server):
             return
@@ -325,7 +328,7 @@ class Pool:
         slot.hand_back(SharedOtherwise(f"{key.server} has one child for all"))
         for session in sessions:
             if session.slot is None:
-                stays.join(session)  # it may be waiting to be told something
+                stays.join(session)  # it may wait for notifications
         self._let_part()
 
     def _let_part(self) -> None:
@@ -381,9 +384,9 @@ class Pool:
         return slot
 
     def is_running(self, server: ServerSpec, era: Era, principal: str | None = None) -> bool:
-        """Whether a child of a server speaks an era now, or is about to, in the same workspace if that matters.
+        """True if a child of a server in an era runs or is being started, in the same workspace where that matters.
 
-        :param principal: who would share it; None for anybody.
+        :param principal: the principal that would share the child; None for any.
         """
         place = self._place(server)
         sharer = None if principal is None else self._sharer(server, principal)
@@ -397,9 +400,9 @@ class Pool:
         )
 
     def is_taken(self, server: ServerSpec, era: Era, principal: str | None = None) -> bool:
-        """Whether a principal's child of a server speaks the other era, and may have no second one beside it.
+        """True if a server has a child in the other era, and may have no second one in this era.
 
-        :param principal: None for anybody.
+        :param principal: the principal that would share the child; None for any.
         """
         return (
             self.is_running(server, era.other, principal)
@@ -408,7 +411,7 @@ class Pool:
         )
 
     def release(self, session: Session) -> bool:
-        """Let go of a session's slot; true when that stops a child, which was its own."""
+        """Release a session's slot; true if that stops a child, which was the session's own."""
         slot = slot_of(session)
         if slot is None:
             return False
@@ -417,7 +420,7 @@ class Pool:
         if self._slots.get(key) is not slot:
             if slot.server.share is Share.ISOLATED and not slot.sessions:
                 self._hurry(slot)
-            return False  # it is shared, or another's who let it listen
+            return False  # the slot is shared, or belongs to another session
         del self._slots[key]
         running = slot.is_up
         if slot.listening is not None:
@@ -426,12 +429,12 @@ class Pool:
         return running
 
     def _hurry(self, slot: Slot) -> None:
-        # With the last session of its kind it has nothing to wait for; the next one gets a child that knows of nothing.
+        # Without its last session an isolated child has no use; the next session gets a fresh child, without any state.
         for key in [each for each in self._idle if self._slots[each] is slot]:
             self._idle[key] = IDLE_TICKS
 
     def tick(self) -> None:
-        """A second has passed: let go of the children that nobody of their kind uses any more."""
+        """Count one second: close the slots that have been without use for too long."""
         if self._environment.limiters is not None:
             self._environment.limiters.tick()
         for replicas in list(self._replicated):
@@ -443,7 +446,7 @@ class Pool:
                 self._let_go(key, "nobody uses it any more")
 
     def _has_twin(self, key: SlotKey) -> bool:
-        # The one child of a server that all share is kept, whatever that server keeps in it.
+        # The only child of a server in this era is kept, whatever the server keeps in it.
         return any((each.server, each.era) == (key.server, key.era) for each in self._idle if each != key)
 
     def _let_go(self, key: SlotKey, why: str) -> None:
@@ -467,18 +470,18 @@ class Pool:
         self._close(slot)
 
     def adopt(self, change: ChangedServer) -> None:
-        """A server is defined otherwise from now on; who uses its children stays with them."""
+        """Take over a changed definition of a server; its clients keep their slots."""
         self._forget(change.before)
         for slot in [each for key, each in self._slots.items() if key.server == change.before.name]:
             slot.becomes(change.of(slot.server), restarts=change.restarts)
 
     def has_variants(self, server: ServerSpec) -> bool:
-        """Whether a server has children that others than its own entry had a say in: workspaces, or credentials."""
+        """True if a server has slots for variants of its entry: for workspaces, credentials or principals."""
         mine = (slot for key, slot in self._slots.items() if key.server == server.name)
         return any(slot.server is not server for slot in mine)
 
     def drop(self, server: ServerSpec) -> None:
-        """A server is not to be run any more; its sessions have let go of it."""
+        """Close all slots of a server that is no longer run; its sessions have left them."""
         self._forget(server)
         for slot in [each for each in self._parting if each.server.name == server.name]:
             self._parting.remove(slot)
@@ -490,7 +493,7 @@ class Pool:
         self._idle = {key: ticks for key, ticks in self._idle.items() if key.server != server.name}
 
     def _forget(self, server: ServerSpec) -> None:
-        # What a throw-away child of the former definition would show is not true of the next.
+        # The result of a probe of the former definition does not hold for the next one.
         self._reasons.pop(server.name, None)
         self._asking.pop(server.name, None)
         self.traits.forget(server)
@@ -501,7 +504,7 @@ class Pool:
             self.dismiss(slot)
 
     def probe(self, server: ServerSpec, era: Era, limit_s: float = math.inf) -> Slot:
-        """A throw-away slot whose child shows whether its server speaks an era, within so many seconds at most."""
+        """Return a slot for a probe: its child shows whether the server speaks an era, within ``limit_s`` seconds."""
         params = legacy.shared_params(__version__) if era is Era.LEGACY else modern.own_meta(__version__)
         environment = evolve(
             self._environment,
@@ -515,7 +518,7 @@ class Pool:
         return slot
 
     def dismiss(self, slot: Slot) -> None:
-        """Stop a child that nobody has a use for."""
+        """Stop the child of a probe that has ended."""
         self._probes.discard(slot)
         self._close(slot)
 
@@ -531,7 +534,7 @@ class Pool:
         self.log.failure("a child could not be stopped", why, event="child.not_stopped")
 
     def close(self) -> Deferred[list[tuple[bool, None]]]:
-        """Stop every child; fires when nothing is left."""
+        """Stop every child; the Deferred fires when none of their processes is left."""
         for slot in list(self._probes):
             self.dismiss(slot)
         closing = [slot.close() for slot in (*self, *self._parting)]
@@ -551,7 +554,7 @@ def _said(session: Session) -> Envelope | None:
 
 
 def _offer(server: ServerSpec, capabilities: Mapping[str, Any]) -> Offer:
-    # Where the entry says that a server asks nothing, one child serves all kinds of clients.
+    # If the entry says that the server asks nothing, one child serves all kinds of clients.
     return {} if server.interactive is False else offer_of(capabilities)
 
 
@@ -565,5 +568,5 @@ def _told(params: dict[str, Any]) -> str:
 
 def _is_used(slot: Slot) -> bool:
     others = slot.replicas or ()
-    # Not by its load: what is overheard of it is no use of it.
+    # Not by its load: requests of the gateway's own do not count as use.
     return bool(slot.sessions or slot.calls() or slot.listening or any(each.load for each in others))

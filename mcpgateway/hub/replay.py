@@ -1,17 +1,17 @@
-"""The events a session has been sent on streams that can be resumed (MCP 2025-11-25, "Resumability").
+"""The events of a session on streams that can be resumed (MCP 2025-11-25, "Resumability").
 
 # Note [What is kept]
-The latest events of a session, up to `EVENTS_LIMIT` and `BYTES_LIMIT`, the oldest giving way.  A stream that ended is
-remembered for `KEPT_TICKS`, so that a client whose connection broke at the last moment still gets its answer; events of
-the standing stream are kept for as long, those of a request that is under way until it ends.
+A session keeps its latest events, up to `EVENTS_LIMIT` and `BYTES_LIMIT`, and drops the oldest first.  A stream that
+has ended is kept for `KEPT_TICKS`, so that a client whose connection broke at the last moment still gets its answer.
+Events of the standing stream are kept for the same time, those of a request under way until it ends.
 
-All sessions together keep no more than `TOTAL_LIMIT`.  Beyond it the sessions that keep most give way, so a chatty
-server costs the clients of others nothing.  What many sessions are told is one object and counts once.
+All sessions together keep at most `TOTAL_LIMIT`.  Above it the sessions that keep most drop events, so a chatty server
+costs the clients of others nothing.  A message that is sent to many sessions is one object and counts once.
 
 # Note [Ranks]
-To find a session that keeps most without looking at all of them, they stand in ranks, by the bit length of what they
-keep: two of one rank differ by less than a factor of two.  Recording changes a rank rarely, and the fullest is the
-first of the highest rank.
+To find a session that keeps most without a search of all sessions, each has a rank, the bit length of its size: two
+sessions of one rank differ by less than a factor of two.  A new event changes the rank rarely, and the fullest session
+is the first of the highest rank.
 """
 
 from __future__ import annotations
@@ -26,54 +26,54 @@ from mcpgateway.protocol.sse import EventId
 EVENTS_LIMIT = 256
 BYTES_LIMIT = 1024 * 1024
 TOTAL_LIMIT = 64 * 1024 * 1024
-TRAILS_LIMIT = 64  # ended streams that a session remembers
+TRAILS_LIMIT = 64  # ended streams that a session keeps
 KEPT_TICKS = 300
-EXPIRE_TICKS = 30  # so often all sessions are looked through for what is too old
+EXPIRE_TICKS = 30  # the interval of the search for expired events
 EVENT_COST = 128  # bytes that an event takes beside its message
 RANKS = (BYTES_LIMIT + EVENTS_LIMIT * EVENT_COST).bit_length() + 1
 STANDING = 0  # the number of the standing stream
 
 
 class Budget:
-    """What all sessions keep together.
+    """The events that all sessions keep together.
 
-    :ivar used: in bytes; see Note [What is kept].
+    :ivar used: their size in bytes; see Note [What is kept].
     """
 
     __slots__ = ("_keepers", "_ranks", "used")
 
     def __init__(self) -> None:
         self.used = 0
-        self._keepers: dict[int, int] = {}  # how often a message is kept, by the identity of its object
+        self._keepers: dict[int, int] = {}  # the number of sessions that keep a message, by its ``id()``
         self._ranks: list[OrderedDict[Replay, None]] = [OrderedDict() for _ in range(RANKS)]
 
     def kept(self, message: bytes) -> None:
-        """A session keeps a message."""
+        """Count a message that a session has kept."""
         keepers = self._keepers.get(id(message), 0)
         self._keepers[id(message)] = keepers + 1
         self.used += EVENT_COST if keepers else EVENT_COST + len(message)
 
     def dropped(self, message: bytes) -> None:
-        """A session keeps a message no more."""
+        """Count a message that a session has dropped."""
         keepers = self._keepers.pop(id(message)) - 1
         if keepers:
             self._keepers[id(message)] = keepers
         self.used -= EVENT_COST if keepers else EVENT_COST + len(message)
 
     def moved(self, replay: Replay, before: int, after: int) -> None:
-        """What a session keeps has changed its rank, see Note [Ranks]; 0 is to keep nothing."""
+        """Move a session to another rank, see Note [Ranks]; 0 is the rank of an empty one."""
         self._ranks[before].pop(replay, None)
         if after:
             self._ranks[after][replay] = None
 
     def relieve(self) -> None:
-        """Let the fullest give way until all is within the limit."""
+        """Let the fullest sessions drop events until the size is within the limit."""
         while self.used > TOTAL_LIMIT:
             fullest = next(rank for rank in reversed(self._ranks) if rank)
             next(iter(fullest)).drop_oldest()
 
     def tick(self, now: int) -> None:
-        """A second has passed."""
+        """Count one second."""
         if now % EXPIRE_TICKS == 0:
             for rank in self._ranks:
                 for replay in list(rank):
@@ -82,12 +82,12 @@ class Budget:
 
 @define(eq=False)
 class Trail:
-    """One stream, as far as it has been walked.
+    """One stream of a session.
 
     :ivar request: the id of the request that opened it.
-    :ivar place: the place of its latest event; -1 before the first.
-    :ivar sink: who carries the stream on, while it lasts.
-    :ivar ended: the tick it ended in, or None.
+    :ivar place: the position of its latest event; -1 before the first.
+    :ivar sink: the object that writes the stream, until its end.
+    :ivar ended: the tick of its end, or None.
     """
 
     number: int
@@ -99,7 +99,7 @@ class Trail:
 
 @define(eq=False)
 class SentEvent:
-    """What was said, where and when."""
+    """One event: its stream, its position there, its message and its tick."""
 
     trail: Trail
     place: int
@@ -110,7 +110,7 @@ class SentEvent:
 class Replay:
     """The events of one session.
 
-    :ivar epoch: names this life of the session.
+    :ivar epoch: the name of this life of the session, a part of its event ids.
     """
 
     __slots__ = ("_budget", "_events", "_next", "_rank", "_size", "_trails", "epoch")
@@ -126,7 +126,7 @@ class Replay:
 
     @property
     def standing(self) -> Trail:
-        """The stream of GET, which goes on from one connection to the next."""
+        """The standing stream, which continues over several connections."""
         return self._trails[STANDING]
 
     def open(self, request: bytes, sink: Any, now: int) -> Trail:
@@ -137,16 +137,16 @@ class Replay:
         return trail
 
     def find(self, number: int) -> Trail | None:
-        """The stream of that number, if it is remembered."""
+        """Return the stream of a number; None if it was dropped."""
         return self._trails.get(number)
 
     def mark(self, trail: Trail) -> EventId:
-        """The id of a stream's next event, one that says nothing and need not be kept."""
+        """Return the id of a stream's next event, an empty one that is not kept."""
         trail.place += 1
         return EventId(self.epoch, trail.number, trail.place, trail.request)
 
     def record(self, trail: Trail, message: bytes, now: int) -> EventId:
-        """Keep the next event of a stream; returns its id."""
+        """Keep the next event of a stream; return its id."""
         identifier = self.mark(trail)
         self._events.append(SentEvent(trail, trail.place, message, now))
         self._size += len(message)
@@ -158,7 +158,7 @@ class Replay:
         return identifier
 
     def after(self, trail: Trail, place: int) -> list[tuple[EventId, bytes]]:
-        """The kept events of a stream that follow a place."""
+        """Return the kept events of a stream after a position."""
         return [
             (EventId(self.epoch, trail.number, event.place, trail.request), event.message)
             for event in self._events
@@ -166,22 +166,22 @@ class Replay:
         ]
 
     def end(self, trail: Trail, now: int) -> None:
-        """A stream has said its last."""
+        """Record the end of a stream."""
         trail.ended, trail.sink = now, None
 
     def drop_oldest(self) -> None:
-        """Make room for others."""
+        """Drop the oldest event."""
         self._dropped(self._events.popleft())
         self._weigh()
 
     def clear(self) -> None:
-        """Give everything back."""
+        """Drop all events."""
         while self._events:
             self._dropped(self._events.popleft())
         self._weigh()
 
     def expire(self, now: int) -> None:
-        """Forget what nobody will ask for any more."""
+        """Drop the streams and events that have expired."""
         self._forget(now)
         if not self._events or now - self._events[0].tick <= KEPT_TICKS:
             return
@@ -194,7 +194,7 @@ class Replay:
         self._weigh()
 
     def _goes_on(self, trail: Trail) -> bool:
-        # A call may outlive its session: then its stream is none of those that are known here.
+        # A call may outlive its session's life here: then its stream is unknown to the new object.
         return trail.number != STANDING and trail.ended is None and self._trails.get(trail.number) is trail
 
     def _forget(self, now: int) -> None:

@@ -1,13 +1,13 @@
-"""Several children of one shared slot, so that calls run side by side.
+"""Several children of one shared slot, which take calls side by side.
 
 # Note [What goes where]
-Only plain calls of tools go to a replica: one call after which nothing is left.  Everything else - lists, reads,
-subscriptions, tasks, levels - goes to the slot the sessions know, its home, which is also the first to run.  A replica
-is started when all that run are busy, and let go of when it has had nothing to do for a while.
+Only plain calls of tools go to a replica, because they leave nothing behind.  All other requests (lists, reads,
+subscriptions, tasks, levels) go to the slot that the sessions have, the home, whose child also starts first.  A replica
+is started when all that run are busy, and closed when it has been idle for `IDLE_TICKS`.
 
 # Note [A change is told once]
-Each replica may say that a list has changed.  Lists are answered by the home, so what it says is told at once, and what
-a replica says waits for a moment: if the home says the same, that was the same change.
+Each replica may announce that a list has changed.  Lists come from the home, so its announcement is passed on at once.
+That of a replica waits for `NEWS_TICKS`: if the home announces the same change meanwhile, it is passed on once only.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from mcpgateway.interfaces import Request
 if TYPE_CHECKING:
     from mcpgateway.hub.upstream import Upstream
 
-IDLE_TICKS = 300  # how long a replica without calls is kept
-RESPITE_TICKS = 60  # after a replica could not be started, no other is
-NEWS_TICKS = 2  # within them, the same change is said by all who will say it
+IDLE_TICKS = 300  # how long an idle replica is kept
+RESPITE_TICKS = 60  # the time without new replicas after a failed start
+NEWS_TICKS = 2  # the time in which all children announce the same change
 
 
 @define(eq=False)
 class _Hopeful(Between):
-    """Waits for a replica that has to be started first; if it cannot be, others run."""
+    """Waits for a replica that has to be started first, and sends its call elsewhere if that fails."""
 
     _replicas: Replicas
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """There is no answer; a call that never left is sent to another."""
+        """Send a call that was not sent to another child; pass any other error on."""
         call.sink = self.sink
         if isinstance(why, LaunchFailed | HandshakeFailed):
             self._replicas.elsewhere(call)
@@ -46,9 +46,10 @@ class _Hopeful(Between):
 
 @define
 class _News:
-    """A change that all children may say.
+    """A change that all children may announce.
 
-    :ivar left: for how many ticks what they say is taken for the same change.
+    :ivar replicas: for a change that the home has announced, the replicas that have not; else those that have.
+    :ivar left: ticks in which further announcements count as the same change.
     """
 
     replicas: set[Upstream]
@@ -59,7 +60,7 @@ class _News:
 class Replicas:
     """The children of one slot; see Note [What goes where].
 
-    :ivar home: the slot the sessions know.
+    :ivar home: the slot that the sessions have.
     """
 
     home: Upstream
@@ -70,27 +71,27 @@ class Replicas:
     _others: dict[int, Upstream] = field(factory=dict)
     _idle: dict[int, int] = field(factory=dict)
     _respite: int = 0
-    _told: dict[str, _News] = field(factory=dict)  # what the home has said, and who has not said it yet
-    _held: dict[str, _News] = field(factory=dict)  # what the home has not said, and who has
+    _told: dict[str, _News] = field(factory=dict)  # changes that the home has announced, by method
+    _held: dict[str, _News] = field(factory=dict)  # changes that only replicas have announced, by method
 
     def __iter__(self) -> Iterator[Upstream]:
         return iter(list(self._others.values()))
 
     def submit(self, call: Request) -> None:
-        """Send a call to whichever child has least to do."""
+        """Send a call to the child with the fewest calls."""
         slot = self._least()
         if slot is not self.home and slot.conversation is None:
             call.sink = _Hopeful(call.sink, self)
         slot.submit(call)
 
     def holder(self, call: Request) -> Upstream | None:
-        """The slot of the child that a call is with."""
+        """Return the slot of the child that has a call."""
         return next((each for each in (self.home, *self) if call in each.calls()), None)
 
     def _least(self) -> Upstream:
         if self.home.conversation is None:
             return self.home
-        # Where one could not be started, those that do not run get no calls for a while.
+        # After a failed start only replicas that run get calls, for a while.
         others = (each for each in self._others.values() if each.is_up or not self._respite)
         least = min((self.home, *others), key=_load)
         if _load(least) and not self._respite and len(self._others) + 1 < self._limit:
@@ -99,18 +100,18 @@ class Replicas:
         return least
 
     def elsewhere(self, call: Request) -> None:
-        """A replica could not be started: whoever waits for it is served by those that run."""
+        """Send a call, whose replica could not be started, to a child that runs."""
         self._respite = RESPITE_TICKS
         running = [each for each in self._others.values() if each.conversation is not None]
         min((self.home, *running), key=_load).submit(call)
 
     def tune(self) -> None:
-        """What the sessions want to hear of the log may have changed."""
+        """Set the log levels of all replicas again, after a change of the sessions' levels."""
         for each in self._others.values():
             each.levels.tune()
 
     def is_news(self, slot: Upstream, method: str) -> bool:
-        """Whether what a child says has changed is to be told now; see Note [A change is told once]."""
+        """True if a child's announcement of a change is to be passed on now; see Note [A change is told once]."""
         if slot is self.home:
             held = self._held.pop(method, _News(set()))
             self._told[method] = _News(set(self._others.values()) - held.replicas)
@@ -123,12 +124,12 @@ class Replicas:
         return False
 
     def tick(self) -> None:
-        """A second has passed: tell what was held back, and let go of replicas that have nothing to do."""
+        """Count one second: pass on announcements that have waited, and close idle replicas."""
         self._respite = max(0, self._respite - 1)
         _over(self._told)
         for method in _over(self._held):
             self._tell(method)
-            self._told.pop(method, None)  # nobody else has to say it any more
+            self._told.pop(method, None)  # none of the children has to announce it any more
         for nth, slot in list(self._others.items()):
             self._idle[nth] = 0 if slot.load else self._idle.get(nth, 0) + 1
             if self._idle[nth] > IDLE_TICKS:
@@ -146,5 +147,5 @@ def _over(news: dict[str, _News]) -> list[str]:
 
 
 def _load(slot: Upstream) -> int:
-    # What the gateway itself asks, such as to be told of changes, keeps no call waiting.
+    # The gateway's own requests, such as a listen, delay no call.
     return len(slot.calls())

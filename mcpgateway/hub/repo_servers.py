@@ -1,8 +1,8 @@
-"""The servers that a workspace's own ``.mcp.json`` defines: known, but served to nobody until their user has approved.
+"""The servers that a workspace's own ``.mcp.json`` defines, which need the user's approval.
 
-Whoever checks out a repository gets its ``.mcp.json`` with it, and what it names would run with all that the user may
-do.  So a file is inert until the user has approved of it, byte for byte; a changed file is inert again.  An approved
-file's servers are there for the clients of its workspace alone.
+A checkout of a repository brings its ``.mcp.json`` along, and the programs that it names would run with all rights of
+the user.  So a file has no effect until the user has approved of it, byte for byte; a changed file needs a new
+approval.  The servers of an approved file exist for the clients of its workspace alone.
 """
 
 from __future__ import annotations
@@ -39,13 +39,14 @@ class _Built:
 
 
 class Approvals:
-    """What the files of all known workspaces define, and what of it may run.
+    """The servers that the files of all known workspaces define, and the approvals of those files.
 
-    :ivar projects: the directories that clients work in, besides those seen in use.
-    :param home: the gateway's own directory, where approvals are kept.
-    :param world: what entries are expanded in.
-    :param read: what a server is built with for a workspace.
-    :param taken: the names of the servers that are there for everybody.
+    :ivar projects: the directories of known projects, besides the workspaces in use.
+    :param home: the gateway's own directory, which has the approvals.
+    :param world: the surroundings in which entries are expanded.
+    :param read: returns the values for a workspace.
+    :param taken: returns the names of the servers that all clients may use.
+    :param now: returns the time in seconds since the epoch.
     """
 
     log = Logger()
@@ -70,15 +71,15 @@ class Approvals:
         self._built: dict[tuple[str, str], _Built] = {}
 
     def seen(self, root: str) -> None:
-        """Somebody works in a workspace."""
+        """Record that a client works in a workspace."""
         self._seen.pop(root, None)
         self._seen[root] = None
 
     def server(self, name: str, root: str) -> ServerSpec:
-        """A workspace's own server of that name, as it is run there.
+        """Return a workspace's own server of that name, as it runs there.
 
-        :raise UnknownServer: it has none.
-        :raise NeedsApproval: its user has not approved of the file as it is now.
+        :raise UnknownServer: the workspace has no such server.
+        :raise NeedsApproval: the user has not approved of the file as it is now.
         """
         repository = self._repository(root)
         entry = self._named(repository, root).get(name) if repository is not None else None
@@ -89,7 +90,7 @@ class Approvals:
         return self._server(name, entry, root)
 
     def servers(self, root: str) -> tuple[ServerSpec, ...]:
-        """All of a workspace's own servers that its user has approved of, as they are run there."""
+        """Return the variants of a workspace's own servers; none without the user's approval."""
         repository = self._repository(root)
         if repository is None or not self._is_approved(repository):
             return ()
@@ -102,7 +103,7 @@ class Approvals:
         return tuple(found)
 
     def approved(self) -> Mapping[str, str]:
-        """The digests that were approved of, by the paths of the files; none where that cannot be read."""
+        """Return the digests of the approved files, by path; empty if they cannot be read."""
         try:
             return self._approved.get(approvals.file_of(self._home))
         except ConfigError:
@@ -114,8 +115,9 @@ class Approvals:
         if built is None or built.entry is not entry or built.workspace is not workspace:
             found = specialise(Blueprint(name, entry, self._world), workspace)
             if scope_of(found) not in ISOLATING:
-                found = evolve(found, share=Share.WORKSPACE)  # another workspace has not approved of it
-            # Whatever of it is another after an edit: what runs is the child of what was approved of before.
+                found = evolve(found, share=Share.WORKSPACE)  # no approval in other workspaces
+            # Any edit of the launch changes the credential, so that the new definition does not use the child of the
+            # old one.
             credential = f"{found.credential} {launch_digest(found)}"
             built = _Built(evolve(found, workspace=root, credential=credential), entry, workspace)
             if len(self._built) >= SEEN_LIMIT:
@@ -124,7 +126,7 @@ class Approvals:
         return built.server
 
     def waiting(self) -> list[dict[str, Any]]:
-        """The files that are not approved of as they are, and the names of their servers."""
+        """Return the files that are not approved as they are now, and the names of their servers."""
         found = []
         for root in dict.fromkeys((*self._seen, *self.projects)):
             repository = self._repository(root)
@@ -133,17 +135,17 @@ class Approvals:
         return found
 
     def approve(self, path: str, digest: str) -> None:
-        """Let a file's servers run as long as its bytes have this digest.
+        """Approve of a file as long as its bytes have this digest.
 
-        :raise ConfigError: that cannot be kept, or is no digest.
+        :raise ConfigError: the approval cannot be stored, or ``digest`` is invalid.
         """
         approvals.approve(self._home, approvals.target(path), digest, self._now())
         self.log.info("{path} is approved of", event="repository.approved", path=path)
 
     def revoke(self, path: str) -> bool:
-        """Let a file's servers run no more; those that run go on until their sessions end. False: they were not let.
+        """Withdraw the approval of a file, whose servers run until their sessions end; false if it had none.
 
-        :raise ConfigError: that cannot be kept.
+        :raise ConfigError: the change cannot be stored.
         """
         was_approved = approvals.revoke(self._home, approvals.target(path))
         if was_approved:
@@ -161,7 +163,7 @@ class Approvals:
         return self._files.get(f"{root}/{REPOSITORY_FILE}", is_trusted=True)
 
     def _file(self, path: str) -> Repository | None:
-        # That it cannot be read is nobody's fault but the repository's.
+        # An unreadable file is an error of its repository, and does not concern the other servers.
         try:
             return read_repository(path, self._home)
         except FileNotFoundError:
@@ -171,7 +173,7 @@ class Approvals:
             return None
 
     def _named(self, repository: Repository, root: str) -> Mapping[str, Entry]:
-        # A name that means a server of everybody's never comes to mean one of a repository's.
+        # A server of all clients keeps its name: a repository's server of the same name gets another one.
         taken = [Candidate(name, 0, f"everybody's {name}") for name in self._taken()]
         own = [
             Candidate(each.title, 1, repr((each.argv, sorted(each.env.items()), each.cwd)), root, keeps=False)

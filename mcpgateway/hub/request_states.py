@@ -1,10 +1,10 @@
 """The request states of modern servers, on their way through clients (MCP 2026-07-28, "Multi Round-Trip Requests").
 
-A server that needs something of its client hands it a state, and gets it back with the answers.  Servers are to trust
-it as little as any other parameter; many do not look whose it is, nor how often it has been used.  So a client is given
-a state of ours that carries the server's own: it is good once, for a day, and only for the same principal, server,
-method and arguments.  It says all of itself, so it is good after a restart of the gateway, too; that one was used is on
-record with the sessions that have ended.
+A server that asks its client something sends a state along, and gets it back with the answers.  Servers should trust it
+as little as any other parameter, but many check neither its owner nor its repeated use.  So the client gets a state of
+the gateway that wraps the server's own: it is valid once, for a day, and only for the same principal, server, method
+and arguments.  The wrapped state is self-contained, so it is valid after a restart of the gateway, too; its use is
+recorded in the journal with the ended sessions.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ from mcpgateway.protocol.jsonrpc import Envelope, Message
 from mcpgateway.protocol.request_states import HANDLE_BYTES, Carried, RequestStates, digest_of
 
 LIFE_S = 86_400  # a human may have to sleep over it
-USED_LIMIT = (
-    10_000  # states that are known to be used without the store, which a full disk keeps from writing
-)
+USED_LIMIT = 10_000  # used states that are known without the journal, which a full disk keeps from writing
 STATE_LIMIT = 16 * 1024 * 1024  # characters; a request is never longer
 UNKNOWN = "Invalid params: requestState is not known: it was used, has expired, or belongs to another request"
 
@@ -35,12 +33,12 @@ _STATE = "requestState"
 _ASKS = re.compile(modern.INPUT_REQUIRED.encode())
 
 Key = tuple[str, str, str, bytes]
-"""Whose state it is, and of what: principal, server, method, digest of the arguments."""
+"""The binding of a state: principal, server, method, digest of the arguments."""
 
 
 @define(eq=False)
 class _Wrapping(Between):
-    """Puts a state of ours around the one in a server's answer."""
+    """Wraps the state in a server's answer."""
 
     states: ServerStates
     message: Message
@@ -48,7 +46,7 @@ class _Wrapping(Between):
     place: str
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The server's own response; nearly all of them hold none, which is seen without decoding them."""
+        """Wrap the state of the response; a pattern shows without decoding that most have none."""
         if "result" in reply and _ASKS.search(reply["result"]):
             key = (self.principal, self.place, call.method, digest_of(self.message.params or {}))
             reply = reply | {"result": self.states.wrapped(reply["result"], key)}
@@ -57,7 +55,7 @@ class _Wrapping(Between):
 
 @define(eq=False)
 class ServerStates:
-    """Wraps what servers give, and unwraps what clients bring back.
+    """Wraps the states that servers send, and unwraps them when clients return them.
 
     :param seconds: the wall clock.
     """
@@ -68,10 +66,10 @@ class ServerStates:
     _used: dict[bytes, None] = field(factory=lambda: Bounded(USED_LIMIT), init=False, repr=False)
 
     def take(self, call: Request, principal: str, place: str) -> None:
-        """A request is about to be sent to a server that may ask something in its answer.
+        """Prepare a request, whose answer may be a question: unwrap its state, and wrap that of the answer.
 
-        :param place: names the server, as it is run for the client.
-        :raise InvalidParams: it brings a state that is not good.
+        :param place: the name of the server's variant.
+        :raise InvalidParams: the state of the request is not valid.
         """
         params = call.message.params
         if params is not None and _STATE in params:
@@ -88,7 +86,7 @@ class ServerStates:
         return carried.state
 
     def _spend(self, carried: Carried) -> bool:
-        # A record of those that were used is kept for so long; what is older than it reaches may have been used.
+        # The journal records used states for a limited time; an older state may have been used.
         if carried.nonce in self._used or carried.issued <= self._store.floor:
             return False
         if self._store.find(carried.nonce) is not None:
@@ -98,7 +96,7 @@ class ServerStates:
         return True
 
     def wrapped(self, result: Raw, key: Key) -> Raw:
-        """A result whose state, if it has one, is good for this request only."""
+        """Return a result with its state, if it has one, wrapped for this request."""
         if translate.kind_of(result) != modern.INPUT_REQUIRED:
             return result
         members = jsonrpc.read_object(result, "result")

@@ -1,8 +1,8 @@
-"""Results that need not be asked for again, for as long as their server says (MCP 2026-07-28, "Caching").
+"""The cache of results, each for as long as its server allows (MCP 2026-07-28, "Caching").
 
 # Note [Who is given what]
-A result is for whoever asked, unless its server says it is for all; only then is another principal given it.  What a
-client can do matters as well: servers list to some what others could not use.
+A result is for the principal that asked; other principals get it only if its server declares it public.  The client's
+capabilities are a part of the key as well: servers may omit items that a client could not use.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mcpgateway.protocol.translate import CACHEABLE, COMPLETE, RETRIED, kind_of
 RESULTS_LIMIT = 1000
 BYTES_LIMIT = 8 * 1024 * 1024  # of all results
 RESULT_LIMIT = 1024 * 1024  # bytes; a longer one would drive out too many others
-KEPT_MS = 60 * 60 * 1000  # however long a server allows: its word is not always well considered
+KEPT_MS = 60 * 60 * 1000  # the limit, because some servers allow far too long
 
 READ = "resources/read"
 _CONCERNED = {
@@ -33,15 +33,15 @@ _CONCERNED = {
         "resources/list",
         "resources/templates/list",
         READ,
-    ),  # what is not listed any more may be gone
+    ),  # a resource that is not listed any more may be gone
 }
 
 
 @frozen
 class _Key:
-    """What a result answers.
+    """The key of a result.
 
-    :ivar owner: the principal it is for; None when it is for all.
+    :ivar owner: the principal that it is for; None if it is public.
     """
 
     server: Hashable
@@ -54,8 +54,8 @@ class _Key:
 class _Kept:
     """One result.
 
-    :ivar rest: what stands behind its ``ttlMs``, which is written anew each time.
-    :ivar uri: of the resource that was read; None for any other method.
+    :ivar rest: its JSON after ``ttlMs``, which is written anew each time.
+    :ivar uri: the resource that was read; None for any other method.
     """
 
     rest: bytes = field(repr=False)
@@ -64,15 +64,15 @@ class _Kept:
     uri: str | None
 
     def left_ms(self, now: float) -> int:
-        """For how much longer it may be used; 0 when it must not be any more."""
+        """Return the remaining time of its validity; 0 if it has expired."""
         age = ceil((now - self.since) * 1000)
         return self.ttl_ms - age if 0 <= age < min(self.ttl_ms, KEPT_MS) else 0
 
 
 class ResultCache:
-    """The results of all servers; the least recently used go first.
+    """The cached results of all servers; the least recently used go first.
 
-    :ivar size: of all results, in bytes.
+    :ivar size: the size of all results, in bytes.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -84,7 +84,7 @@ class ResultCache:
         return len(self._kept)
 
     def get(self, server: Hashable, method: str, params: Envelope | None, principal: str) -> Raw | None:
-        """The result of the same request, its ``ttlMs`` what is left of it; None when there is none."""
+        """Return the cached result of an equal request, with the remaining ``ttlMs``; None without one."""
         if not self._kept or not _is_cacheable(method, params):
             return None
         digest = _asked(params)
@@ -103,7 +103,7 @@ class ResultCache:
     def put(
         self, server: Hashable, method: str, params: Envelope | None, principal: str, result: Raw
     ) -> None:
-        """Keep a result, if it says that it may be kept."""
+        """Keep a result, if its server allows it."""
         if not _is_cacheable(method, params):
             return
         text = bytes(result)
@@ -125,10 +125,10 @@ class ResultCache:
             self._drop(next(iter(self._kept)))
 
     def invalidate(self, server: Hashable, kind: str, uri: str | None = None) -> None:
-        """Forget what a server says has changed.
+        """Forget results after a change that a server announces.
 
         :param kind: ``tools``, ``prompts`` or ``resources``.
-        :param uri: of the one resource that has changed, or of a part of it; None when it is the list.
+        :param uri: the resource that has changed, or a part of one; None if the list has changed.
         """
         methods = _CONCERNED.get(kind, ())
         for key, kept in list(self._kept.items()):
@@ -138,7 +138,7 @@ class ResultCache:
                 self._drop(key)
 
     def forget(self, server: Hashable) -> None:
-        """Forget everything of a server: the next child may answer otherwise."""
+        """Forget all results of a server, whose next child may answer otherwise."""
         for key in [each for each in self._kept if each.server == server]:
             self._drop(key)
 
@@ -153,7 +153,7 @@ def _is_cacheable(method: str, params: Envelope | None) -> bool:
 
 
 def _asked(params: Envelope | None) -> bytes:
-    # What is asked for, and what the client can do.
+    # The parameters and the client's capabilities.
     meta = peek.members(params, "_meta") if params is not None and "_meta" in params else {}
     can = {CAPABILITIES_KEY: meta[CAPABILITIES_KEY]} if CAPABILITIES_KEY in meta else {}
     return digest_of((params or {}) | can)

@@ -1,22 +1,22 @@
-"""Route what servers say unasked, message by message, to the sessions that may hear it (MCP 2025-11-25).
+"""Route the notifications and questions of servers to the sessions that may receive them (MCP 2025-11-25).
 
-    message                            goes to                                         on
+    message                            destination                                     stream
     logging                            the sessions with calls under way, else all     the newest call, or GET
-    resources/updated                  those subscribed                                GET, one per resource
+    resources/updated                  the subscribed sessions                         GET, one per resource
     tools|prompts|resources changed    all sessions of the child                       GET, one per list
     tasks/status                       the task's owner                                GET
-    elicitation/complete               whoever was sent there                          GET
-    cancelled                          whoever was asked                               where the question went
-    a question (request)               the only session it can be meant for            the newest call, or GET
+    elicitation/complete               the session that was sent to the URL            GET
+    cancelled                          the session that was asked                      that of the question
+    a question (request)               the only session it can be for                  the newest call, or GET
     anything else                      as logging                                      the newest call, or GET
 
 A message for GET waits in the session's mailbox until the client listens.
 
 # Note [Whose question it is]
-A question of a shared child is its task's owner's, where it names the task; else it is the only session's whose calls
-are under way, or were taken back and may still ask.  An owner is never guessed: a question that could be several
-clients', or that comes while no call is under way, is refused, and its server gets a child for each session from then
-on.
+A question of a shared child belongs to the owner of the task that it names.  Without a task it belongs to the only
+session with calls under way, or with cancelled calls that may still ask.  An owner is never guessed: a question that
+could be for several clients, or that comes while no call is under way, is refused, and its server gets a child for each
+session from then on.
 """
 
 from __future__ import annotations
@@ -44,45 +44,45 @@ TOOLS_CHANGED = "notifications/tools/list_changed"
 
 
 class ModernListener(Protocol):
-    """Who keeps what modern children have said."""
+    """Receives the news of modern children, and forgets cached results."""
 
     def changed(self, slot: Slot, method: str, what: str | None) -> None:
-        """Something is not what it was."""
+        """Handle the news that a list, or the named resource, has changed."""
 
     def lost(self, slot: Slot) -> None:
-        """A child has ended."""
+        """Handle the end of a child."""
 
     def warmed(self, slot: Slot) -> None:
-        """A child is there."""
+        """Handle the start of a child."""
 
 
 class ListListener(Protocol):
-    """Who keeps what servers list."""
+    """Receives the changes of servers' lists."""
 
     def lists_changed(self, slot: Slot, news: str) -> None:
-        """A list is not what it was."""
+        """Handle the news that a list has changed."""
 
     def lost(self, slot: Slot) -> None:
-        """A child has ended."""
+        """Handle the end of a child."""
 
 
 Move = Callable[[Slot, str], None]
 Said = Callable[[str, str, bytes], None]
-"""Told of what servers say for people to read: the server, the level, and what is said, as JSON."""
+"""Receives the log messages of servers: the server, the level, and the data as JSON."""
 
 
 def unkept(server: str, level: str, data: bytes) -> None:
-    """Nobody keeps it."""
+    """Drop a log message: the default."""
 
 
 class Notices:
-    """The road up.
+    """The router of the messages that servers send to clients.
 
-    :ivar unheard: how many notices nobody could be told.
-    :ivar said: told of what servers say for people to read.
-    :ivar modern: told of what modern children say has changed.
-    :ivar lists: told of the lists that have changed; None while nobody keeps any.
-    :ivar moved: told of every shared child that asked something which nobody could be asked, with what it asked.
+    :ivar unheard: the number of notifications without a recipient.
+    :ivar said: receives the log messages of servers.
+    :ivar modern: receives the changes that modern children announce.
+    :ivar lists: receives the changes of lists; None if no lists are kept.
+    :ivar moved: called for every shared child with a question that fits no session, with a description of the question.
     """
 
     log = Logger()
@@ -127,7 +127,7 @@ class Notices:
         )
 
     def _tell_the_one(self, slot: Slot, level: str, message: Envelope) -> None:
-        # Only calls that asked for messages get any, and nothing says whose one is where several have.
+        # Only calls that ask for messages get any; with several such calls the recipient is unknown.
         calls = [call for call in slot.calls() if call.level is not None]
         if len(calls) != 1 or not routing.admits(calls[0].level or "", level):
             return self._nobody(slot, "notifications/message")
@@ -142,7 +142,7 @@ class Notices:
         return routing.of_notice(slot.newest_calls(), slot.sessions) if named is None else named
 
     def _named(self, slot: Slot, message: Envelope) -> Iterable[Session] | None:
-        # Whose task a message of a shared child names; None where it names none.
+        # The owner of the task that a message of a shared child names; None if it names none.
         task = related(message) if slot.shared else None
         return None if task is None else self._only(slot, slot.tasks.owner(task))
 
@@ -186,7 +186,7 @@ class Notices:
         for session in hearers:
             call = calls.get(session)
             if not session.id and sum(each.session is session for each in slot.calls()) > 1:
-                continue  # requests without an id may be those of several clients
+                continue  # requests without an id may come from several clients
             if call is not None and call.sink.noticed(call, data):
                 is_heard = True
             elif session.id:
@@ -213,12 +213,12 @@ class Notices:
         )
 
     def progressed(self, backend: Slot, number: int, params: Envelope, message: Envelope) -> None:
-        """Progress of a task goes to whoever began it, under the token of the call that did."""
+        """Send the progress of a task to the session that began it, under the progress token of its call."""
         owner = backend.tasks.of_call(number)
         if owner is None or owner.token is None:
             return self._nobody(backend, "progress of a finished call")
         message["params"] = jsonrpc.raw(params | {"progressToken": Raw(owner.token)})
-        # A request without a session waits for its task by a call of its own.
+        # A request without a session waits for its task in a call of its own.
         waiting = (each for each in backend.newest_calls() if not each.id and owner.is_of(each))
         self._tell(backend, self._only(backend, owner.session) or waiting, message)
         return None
@@ -226,7 +226,7 @@ class Notices:
     # Questions
 
     def asked(self, backend: Slot, method: str, message: Envelope) -> None:
-        """Ask the one session it can be meant for; refuse in its place what it cannot answer."""
+        """Send a question to the only session it can be for; refuse it if that client cannot answer."""
         try:
             self._ask(backend, method, message)
         except GatewayError as why:
@@ -260,10 +260,10 @@ class Notices:
         named = self._named(slot, message)
         return slot.asker() if named is None else next(iter(named), None)
 
-    # What else is learnt
+    # Other events
 
     def refused(self, backend: Slot, call: Request, error: Raw) -> None:
-        """Remember who is sent to a URL, to tell that client when it is done there."""
+        """Record the session that an error sends to a URL, so that its client learns of the completion there."""
         if call.session is None or not call.session.id:
             return
         try:
@@ -279,26 +279,26 @@ class Notices:
                 _sent_elsewhere(backend, each, call.session)
 
     def warmed(self, slot: Slot, sessions: Iterable[Session]) -> None:
-        """Tell sessions that lists may have changed: the child is another than the one they knew, or there is none."""
+        """Tell sessions that lists may have changed: another child, or a snapshot, answers now."""
         if self.modern is not None and slot.era is Era.MODERN:
             self.modern.warmed(slot)
         methods = legacy.changing_lists(slot.introduction or {})
         for session in sessions:
-            # Who was told that it may have anything hears of all that it has.
+            # A client that was told of every capability before the sign-in learns of each list of the server.
             told = legacy.listed(slot.introduction or {}) if session.is_unmet else methods
             session.is_stale = session.is_unmet = False
             for method in told:
                 session.mailbox.put(jsonrpc.encode(jsonrpc.notification(method)), method)
 
     def changed(self, slot: Slot, method: str, what: str | None) -> None:
-        """What was kept of a modern child's answers may not be true any more."""
+        """Handle a change that a modern child announces: cached results and lists may be invalid."""
         if self.lists is not None:
             self.lists.lists_changed(slot, method)
         if self.modern is not None:
             self.modern.changed(slot, method, what)
 
     def lost(self, slot: Slot) -> None:
-        """Take back what the child had asked; what it has numbered means nothing to the next one."""
+        """Take back the questions of a child that has ended; its ids mean nothing to the next child."""
         self._questions.backend_ended(slot)
         if self.modern is not None and slot.era is Era.MODERN:
             self.modern.lost(slot)

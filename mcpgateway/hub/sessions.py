@@ -1,13 +1,13 @@
-"""The sessions of the legacy era: who is connected, to which server, under which id.
+"""The sessions of the legacy era: the client, the server and the id of each.
 
 # Note [A session is more than its object]
-What a session is stands in its signed id and in the store, so the object here can go at any time: with a killed
-gateway, or because the session was silent for long (`Sessions.park`).  `Sessions.revive` makes it anew from what is
-known.  Only `Sessions.forget` is for good.
+The signed id and the record in the journal define a session, so the object here can go at any time: when the gateway is
+killed, or when the session has been silent for long (`Sessions.park`).  `Sessions.revive` restores it from both.  Only
+`Sessions.forget` is final.
 
 # Note [A session's handle]
-Whoever knows the id of a session can speak in it, so it is shown to nobody but its client.  Everywhere else a session
-has a handle: the beginning of the id's digest, by which it is found and which opens nothing.
+The id of a session lets its bearer use the session, so it is shown to the session's client only.  Everywhere else a
+session has a handle: the beginning of the id's digest, which finds the session and gives no access to it.
 """
 
 from __future__ import annotations
@@ -37,83 +37,86 @@ from mcpgateway.protocol.versions import LATEST_LEGACY, LATEST_MODERN, Era, can_
 
 ANONYMOUS_LIMIT = 1000  # kinds of requests without an id: server, workspace, principal, revision
 HANDLE_CHARS = 12
-ENDED_LIMIT = 10_000  # ended sessions that are known without the store, which a full disk keeps from writing
+ENDED_LIMIT = 10_000  # ended sessions that are known without the journal, as its disk may be full
 
 
 class UsedSlot(Protocol):
-    """The slot that a session uses, as the session sees it (`mcpgateway.hub.slot.Slot`)."""
+    """The slot of a session, as far as the session uses it (`mcpgateway.hub.slot.Slot`)."""
 
     @property
     def is_over(self) -> bool:
-        """Whether nobody may use it any more."""
+        """True if the slot is closed, and may not be used any more."""
 
     @property
     def is_up(self) -> bool:
-        """Whether its child runs, or is about to."""
+        """True if its child runs, or is being started."""
 
     @property
     def shared(self) -> bool:
-        """Whether other sessions use it, too."""
+        """True if several sessions may use the slot."""
 
     @property
     def listening(self) -> object | None:
-        """True where somebody listens to its child, in the modern era."""
+        """The upstream listen of its child, in the modern era; true if a client listens."""
 
     def calls(self) -> list[Request]:
-        """The calls under way or waiting."""
+        """Return the calls under way or waiting."""
 
     def greet(self) -> Deferred[Envelope]:
-        """Fires with the first words of its child, which is started."""
+        """Start the child; the Deferred fires with its ``InitializeResult`` or ``DiscoverResult``."""
 
     def withdraw(self, call: Request, reason: str) -> bool:
-        """Take a call back; false when it has been answered."""
+        """Take a call back; false if it has been answered."""
 
 
 class Members(Protocol):
-    """The sessions that the session of a view has at single servers (`mcpgateway.views.members.Inners`).
+    """The member sessions of a view's session (`mcpgateway.views.members.Inners`).
 
-    :ivar sessions: by the names of their servers, or what stands for those.
-    :ivar goes_by_roots: its client has not said where it works, so that its roots count.
+    :ivar sessions: the member sessions, by server name, or by the key of a variant.
+    :ivar goes_by_roots: true if the client has not named its directory, so that its roots decide on its workspace.
     """
 
     sessions: dict[str, Session]
     goes_by_roots: bool
 
     def drop(self, session: Session) -> None:
-        """Forget one of them, which has ended."""
+        """Remove a member session that has ended."""
 
     def lost(self, outer: Session, server: str, uri: str) -> list[str]:
-        """Forget a subscription of the view's session at a server; returns the records of it."""
+        """Remove a subscription of the view's session at a server; return the URIs under which it was recorded."""
 
 
 @define(eq=False)
 class Session:
-    """One client of one server.
+    """One client at one endpoint.
 
     :ivar id: the ``Mcp-Session-Id``; empty for the anonymous session that requests without an id share.
-    :ivar server: as it is run for the session's workspace, for as long as the session lives.
-    :ivar issued: what the id says of itself; None for the anonymous session.
-    :ivar principal: whose session it is; nobody else can use its id.
-    :ivar epoch: names this life of the session; no other of this or any session has the same.
-    :ivar params: the client's ``initialize`` parameters, kept only where a child of its own is started with them.
-    :ivar era: which era its child speaks; the other than its own where the gateway translates.
-    :ivar stands_for_many: its requests may be those of several clients.
-    :ivar is_apart: it has a child of its own however widely its server is shared.
-    :ivar owner: the process that it belongs to, or None.
-    :ivar names_owner: its client has said which process it belongs to.
-    :ivar is_unclaimed: nobody has looked yet whether that process lives, or who else it may belong to.
-    :ivar is_on_record: what it is has been put on record.
-    :ivar is_left: whoever has begun it has gone, as far as could be seen.
-    :ivar has_called: it has been used for more than to look at what there is.
-    :ivar begun: the tick it was opened in, or brought back.
+    :ivar server: the variant of the server for the session's workspace, for as long as the session lives.
+    :ivar issued: the content of the signed id; None for the anonymous session.
+    :ivar principal: the principal of the session; only this one can use its id.
+    :ivar epoch: a name for this life of the session, unique over all lives of all sessions.
+    :ivar params: the client's ``initialize`` parameters, kept only if a child of the session's own may be started with
+        them.
+    :ivar era: the era that its child speaks; not the session's own if the gateway translates.
+    :ivar stands_for_many: true if its requests may come from several clients.
+    :ivar is_apart: true if it has a child of its own, however widely its server is shared.
+    :ivar owner: the process id of its owner, or None.
+    :ivar names_owner: true if the client has named its owner.
+    :ivar is_unclaimed: true until the life and the identity of its owner have been checked.
+    :ivar is_on_record: true if the session has a record in the journal.
+    :ivar is_left: true if the process that began it has ended, as far as the gateway can see.
+    :ivar has_called: true if it has sent more than requests for lists.
+    :ivar begun: the tick in which it was opened or restored.
     :ivar seen: the tick of its last request.
-    :ivar level: from which log level on its client hears messages; empty where it hears none.
-    :ivar uris: the resources it is subscribed to.
-    :ivar is_stale: what its client knows of the server may be out of date.
-    :ivar is_unmet: its client knows nothing of the server, which wanted its user to sign in first.
-    :ivar sends_user: its client sends its user to a sign-in by itself; None while nobody has looked.
-    :ivar inners: the sessions it has at single servers, where its own is a view of all of them; None elsewhere.
-    :ivar outer: the session that this is one of; None for all others.
+    :ivar level: the lowest level of log messages for its client; empty for none.
+    :ivar has_level: true if its client has set the level.
+    :ivar slot: its slot; None before the first use.
+    :ivar uris: the resources that it is subscribed to.
+    :ivar is_stale: true if its client's knowledge of the server may be out of date.
+    :ivar is_unmet: true if its client knows nothing of the server, which demanded a sign-in first.
+    :ivar sends_user: true if its client can send its user to a URL; None before that was checked.
+    :ivar inners: its member sessions, if it is the session of a view; else None.
+    :ivar outer: the session of the view, if it is a member session; else None.
     """
 
     id: bytes = field(repr=False)
@@ -148,33 +151,33 @@ class Session:
 
     @property
     def mailbox(self) -> Mailbox:
-        """What it is to be told outside of its calls."""
+        """The messages for its client that belong to no request."""
         if self._mailbox is None:
             self._mailbox = Mailbox()
         return self._mailbox
 
     @property
     def has_stream(self) -> bool:
-        """Whether its client is listening outside of its calls."""
+        """True if its client reads a stream for messages that belong to no request."""
         if self.is_apart and self.slot is not None and self.slot.listening:
             return True
         if self.outer is not None:
-            return self.outer.has_stream  # what is said to an inner one is always passed on
+            return self.outer.has_stream  # messages to a member session go to the view's session
         return self._mailbox is not None and self._mailbox.stream is not None
 
     @property
     def can_resume(self) -> bool:
-        """Whether its client understands event ids."""
+        """True if its revision has event ids, by which a client resumes a stream."""
         return bool(self.id) and can_resume(self.version)
 
     def replay(self, budget: Budget) -> Replay:
-        """The events it has been sent."""
+        """Return the events that it has been sent, within the budget of all sessions."""
         if self._replay is None:
             self._replay = Replay(self.epoch, budget)
         return self._replay
 
     def clear(self) -> None:
-        """Give back what it holds, and end its standing stream."""
+        """Drop its mailbox and its events, and end its standing stream."""
         mailbox, self._mailbox = self._mailbox, None
         replay, self._replay = self._replay, None
         if mailbox is not None and mailbox.stream is not None:
@@ -185,18 +188,19 @@ class Session:
 
 @frozen
 class Recalled:
-    """What is known of a session that is not in use."""
+    """The content of the id, and the record, of a session that is not in use."""
 
     issued: Issued
     record: SessionRecord
 
 
 class Sessions:
-    """All sessions in use, by id, and the way back for the others.
+    """All sessions in use, by id, and the means to restore the others.
 
-    :ivar now: the gateway's age in ticks; a tick is a second of running time, so a suspended machine ages nobody.
-    :ivar budget: what all sessions keep for replay.
-    :ivar wall: the time, in seconds since the epoch.
+    :ivar now: the gateway's age in ticks; a tick is a second of running time, so a suspended machine does not age
+        sessions.
+    :ivar budget: the events that all sessions keep for replay.
+    :ivar wall: returns the time in seconds since the epoch.
     """
 
     log = Logger()
@@ -211,7 +215,7 @@ class Sessions:
         self._boot = secrets.token_hex(6)
         self._lives = 0
         self._by_id: dict[bytes, Session] = {}
-        self._inner: dict[bytes, Session] = {}  # they live and die with others, which count for them
+        self._inner: dict[bytes, Session] = {}  # member sessions, not counted
         self._ended: Bounded[bytes, None] = Bounded(ENDED_LIMIT)
         self._anonymous: dict[tuple[Variant, str, str, str, Era, str], Session] = {}
 
@@ -222,7 +226,7 @@ class Sessions:
         return iter(list(self._by_id.values()))
 
     def open(self, server: ServerSpec, principal: str, version: str, params: Envelope | None) -> Session:
-        """Begin a session under a fresh id; the caller makes room first (`is_full`)."""
+        """Begin a session with a fresh id; the caller makes room before (`is_full`)."""
         serial, now = secrets.token_bytes(SERIAL_BYTES), int(self.wall())
         identifier = self._ids.issue(serial, now, server.name, principal, version)
         issued = self._ids.read(identifier)
@@ -239,17 +243,17 @@ class Sessions:
 
     @property
     def is_full(self) -> bool:
-        """Whether one more session needs another to make room first."""
+        """True if the limit of sessions is reached."""
         return len(self._by_id) >= self._limit
 
     def quietest(self, busy: Container[Session]) -> Session:
-        """The session that has been silent for longest; one that is in use only if there is no other."""
+        """Return the session that has been silent for longest; a busy one only if there is no other."""
         return min(self._by_id.values(), key=lambda each: (each in busy, each.has_stream, each.seen))
 
     def find(self, identifier: bytes, server: ServerSpec, principal: str) -> Session | None:
-        """The session of that id, if it is in use, of that server and that principal; it counts as heard of.
+        """Return the session of an id, if it is in use and belongs to that server and principal; renew its time of use.
 
-        It may use another variant of the server than the one that is named here.
+        The session may use another variant of the server than the given one.
         """
         session = self._by_id.get(identifier)
         if session is None or not _is_of(session, server) or session.principal != principal:
@@ -258,13 +262,14 @@ class Sessions:
         return session
 
     def knows(self, identifier: bytes, server: ServerSpec, principal: str) -> bool:
-        """Whether an id that is not in use is one of ours, was issued to this principal, and has not ended."""
+        """True if an id that is not in use was issued to this principal, and its session has not ended."""
         return self.recall(identifier, server, principal) is not None
 
     def recall(self, identifier: bytes, server: ServerSpec, principal: str) -> Recalled | None:
-        """What an id that `knows` would take says, and what is on record of its session; None of any other.
+        """Return the content and the record of an id that `knows` accepts; None for any other id.
 
-        :param server: as it is run for whoever names the id; where nothing is on record, it was so before.
+        :param server: the variant for the sender of the id; without a record, the session is taken to have used the
+            same one.
         """
         issued = self._ids.read(identifier)
         if issued is None or identifier in self._by_id or not issued.is_for(server.name, principal):
@@ -282,13 +287,13 @@ class Sessions:
         return Recalled(issued, record)
 
     def workspace_of(self, identifier: bytes, server: str) -> str:
-        """The workspace that the session of an id was begun in, at a server of that name; empty where none is known."""
+        """Return the workspace in which the session of an id was begun, at a server of that name; empty if unknown."""
         issued = self._ids.read(identifier)
         record = self.store.find(issued.serial) if issued is not None else None
         return record.workspace if record is not None and record.server == server else ""
 
     def revive(self, identifier: bytes, server: ServerSpec, recalled: Recalled) -> Session:
-        """Bring back a session that is not in use, from what was recalled of it; the caller makes room first."""
+        """Restore a session that is not in use from `recall`; the caller makes room before."""
         issued, record = recalled.issued, recalled.record
         session = Session(identifier, server, record.principal, issued.version, issued, self._new_epoch())
         session.params = _params(record)
@@ -311,9 +316,9 @@ class Sessions:
         era: Era = Era.LEGACY,
         offer: Offer | None = None,
     ) -> Session:
-        """The session that this principal's requests without an id share on a shared server.
+        """Return the session that the requests of a principal without an id share on a shared server.
 
-        :param offer: what their clients can be asked, where they have said it.
+        :param offer: the capabilities of their clients, if known.
         """
         key = (variant_of(server), server.workspace, principal, version, era, name_of(offer or {}))
         session = self._anonymous.get(key)
@@ -327,24 +332,24 @@ class Sessions:
         return session
 
     def _forget_anonymous(self) -> None:
-        # Nothing is lost with those that have no call under way: the next request begins another.
+        # A session without calls under way has no state: the next request creates it anew.
         idle = [key for key, each in self._anonymous.items() if each.slot is None or not each.slot.calls()]
         for key in idle[: max(1, len(idle) // 2)]:
             del self._anonymous[key]
 
     def of(self, server: ServerSpec) -> list[Session]:
-        """The sessions of a server that are in use, the anonymous and the inner ones among them."""
+        """Return the sessions of a server that are in use, with the anonymous and the member sessions."""
         everyone = (*self._by_id.values(), *self._inner.values(), *self._anonymous.values())
         return [each for each in everyone if _is_of(each, server)]
 
     def forget_anonymous(self, server: ServerSpec) -> None:
-        """Drop what stands for the requests to a server that name no session."""
+        """Remove the anonymous sessions of a server."""
         mine = [key for key, each in self._anonymous.items() if _is_of(each, server)]
         for key in mine:
             del self._anonymous[key]
 
     def set_limit(self, limit: int) -> None:
-        """Let so many be in use; those that are too many stay until one more comes."""
+        """Set the limit of sessions in use; those above it stay until one more begins."""
         self._limit = limit
 
     def synthetic(
@@ -358,13 +363,13 @@ class Sessions:
         is_apart: bool = False,
         stands_for_many: bool = False,
     ) -> Session:
-        """Begin a session for requests that have none; its id is told to no client, and it does not outlive a restart.
+        """Begin a session for requests without one; its id is sent to no client, and it does not outlive a restart.
 
-        :param params: what the server is told at ``initialize``.
-        :param era: of the server; the session's revision is the latest of it.
-        :param level: from which log level on it hears messages; empty for none, None for the usual.
-        :param is_apart: it has a child of its own.
-        :param stands_for_many: its requests may be those of several clients.
+        :param params: the parameters of the server's ``initialize``.
+        :param era: the era of the server; the session's revision is the latest of that era.
+        :param level: the lowest level of log messages for it; empty for none, None for the default.
+        :param is_apart: true if it has a child of its own.
+        :param stands_for_many: true if its requests may come from several clients.
         """
         identifier = b"~" + secrets.token_hex(SERIAL_BYTES).encode()
         version = LATEST_MODERN if era is Era.MODERN else LATEST_LEGACY
@@ -377,7 +382,7 @@ class Sessions:
         return session
 
     def open_inner(self, outer: Session, server: ServerSpec, identifier: bytes) -> Session:
-        """Begin a session of a view session's client at one server; it ends with the outer one."""
+        """Begin a member session at one server; it ends with the session of the view."""
         session = Session(identifier, server, outer.principal, outer.version, None, self._new_epoch())
         session.params = self.params_of(outer)
         session.outer, session.seen = outer, self.now
@@ -386,19 +391,19 @@ class Sessions:
         return session
 
     def named(self, identifier: bytes) -> Session | None:
-        """The session of that id, whoever's it is, if it is in use."""
+        """Return the session of an id, of any principal, if it is in use."""
         return self._by_id.get(identifier) or self._inner.get(identifier)
 
     def owned_by(self, pid: int) -> list[Session]:
-        """The sessions in use whose owner is that process."""
+        """Return the sessions in use whose owner is that process."""
         return [session for session in self._by_id.values() if session.owner == pid]
 
     def capabilities_of(self, session: Session) -> dict[str, Any]:
-        """The capabilities a session's client declared; empty where they are not known."""
+        """Return the capabilities that a session's client declared; empty if unknown."""
         return peek.mapping(self.params_of(session), "capabilities")
 
     def params_of(self, session: Session) -> Envelope | None:
-        """What a session's client said at ``initialize``; None where that is not known."""
+        """Return the ``initialize`` parameters of a session's client; None if unknown."""
         if session.params is None and session.outer is not None:
             return self.params_of(session.outer)
         if session.params is not None or session.issued is None:
@@ -407,7 +412,7 @@ class Sessions:
         return _params(record) if record is not None else None
 
     def remember(self, session: Session, params: bytes = b"") -> None:
-        """Put on record what a session is."""
+        """Write the record of a session."""
         issued = session.issued
         if issued is None:
             return
@@ -426,12 +431,10 @@ class Sessions:
         self.store.keep(record, issued.issued)
 
     def subscribed(self, session: Session, uri: str, is_on: bool) -> None:  # noqa: FBT001 - a plain callback
-        """A session has gained or lost a resource."""
+        """Record that a session has subscribed to, or unsubscribed from, a resource."""
         if session.outer is None:
             self.record(session, uri, is_on=is_on)
-        elif (
-            not is_on
-        ):  # what it gains is put on record as its client has written it, by whoever has brought that
+        elif not is_on:  # a new subscription is recorded with the client's URI by the view
             outer = session.outer
             for each in (
                 outer.inners.lost(outer, session.server.name, uri) if outer.inners is not None else ()
@@ -439,25 +442,25 @@ class Sessions:
                 self.record(outer, each, is_on=False)
 
     def record(self, session: Session, uri: str, *, is_on: bool) -> None:
-        """Put on record that a session has gained or lost a resource."""
+        """Record that a session, which is no member session, has subscribed to or unsubscribed from a resource."""
         if session.issued is not None:
             note = self.store.subscribe if is_on else self.store.unsubscribe
             note(session.issued.serial, uri)
 
     def park(self, session: Session) -> None:
-        """Drop the object; the id stays good."""
+        """Drop the object of a session; the id stays valid."""
         if self._by_id.pop(session.id, None) is not None:
             self.remember(session)
 
     def forget(self, session: Session) -> bool:
-        """Drop the session for good; false when it was dropped before."""
+        """End a session for good; false if it has ended before."""
         if session.issued is not None:
             self._end(session.issued)
         known = self._inner if session.outer is not None else self._by_id
         return known.pop(session.id, None) is not None
 
     def forget_parked(self, identifier: bytes) -> None:
-        """Drop a session that is not in use for good, if the id is one of ours."""
+        """End a session that is not in use for good, if the id was issued by the gateway."""
         issued = self._ids.read(identifier)
         if issued is not None:
             self._end(issued)
@@ -468,7 +471,7 @@ class Sessions:
 
 
 def handle(identifier: bytes) -> str:
-    """Name a session where its id is not shown; see Note [A session's handle]."""
+    """Return the name of a session where its id is not shown; see Note [A session's handle]."""
     return sha256(identifier).hexdigest()[:HANDLE_CHARS]
 
 

@@ -1,4 +1,4 @@
-"""One share key's record in the pool: its child, and who waits for it."""
+"""One slot of the pool: its child, and the requests that wait for it."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ if TYPE_CHECKING:
 
 
 class Slot(Upstream):
-    """One child at most, started when wanted, one start however many wait.
+    """The place of at most one child, which is started when a request needs it, once for all requests that wait.
 
-    A new child is brought to where the former was: its log level is set, its resources are subscribed to.  Whether a
-    lost child is replaced unasked is the watch's decision.
+    A new child gets the state of the former one: the log level is set, the resources are subscribed to.  The decision
+    to replace a lost child without a request is the watch's (`mcpgateway.hub.health.watch`).
 
-    :ivar replicas: the children that share its calls; None where there is only its own.
-    :ivar limiter: keeps calls of tools waiting while too many others are under way; None where nothing does.
-    :ivar snapshot: what is known of the server while it does not run; None where nothing is kept.
+    :ivar replicas: the children that share its calls; None without replicas.
+    :ivar limiter: queues calls of tools above the server's limit; None without a limit.
+    :ivar snapshot: the recorded answers of the server; None if none are kept.
     """
 
     log = Logger()
@@ -69,10 +69,10 @@ class Slot(Upstream):
         self.subscriptions = Subscriptions(self.submit, self._give_up, environment.subscribed)
         self._messages = ChildMessages(self, self, environment)
         self.listening = self._new_listening(params) if era is Era.MODERN else None
-        self._restoration: Restoration | None = None  # of this child
-        self._is_another = False  # its child is not its first
+        self._restoration: Restoration | None = None  # of the present child
+        self._is_another = False  # True if an earlier child has answered the handshake
         self._params = params
-        # Those of its next child, where that is told something else.
+        # The parameters for the next child, if they differ from those of the present one.
         self._next_params: dict[str, Any] | None = None
         self._environment = environment
         self.dismissed: Conversation | None = None
@@ -81,7 +81,7 @@ class Slot(Upstream):
         self._waiting = StartQueue()
         self._greeting: list[Deferred[Envelope]] = []
         self._resting: list[Deferred[None]] = []
-        # Stop ladders being climbed: a second one begins when a child is wanted, and unwanted, meanwhile.
+        # Stop ladders in progress: a second one begins if a child is wanted, and then unwanted, during the first.
         self._ladders = 0
         self.limiter: Limiter | None = None
         self._life = new_life(LifecycleMachine(self))
@@ -96,83 +96,83 @@ class Slot(Upstream):
 
     @property
     def offer(self) -> dict[str, Any]:
-        """What its next child is told of its clients, in the legacy era."""
+        """The client capabilities that the next legacy child gets in its handshake."""
         said: dict[str, Any] = (self._next_params or self._params).get("capabilities", {})
         return said
 
     def retell(self, params: dict[str, Any]) -> None:
-        """Tell its next child something else of its clients."""
+        """Set the parameters of the next child's handshake."""
         self._next_params = params
 
     def limit_anew(self) -> None:
-        """How many of its server's calls are under way at once is another question now."""
+        """Look up the limiter of the server's calls again, after a change of its limits."""
         self.limiter = self._environment.limiter_of(self)
         self._takers = self._environment.takers(self, self.snapshot, self.limiter)
 
     def _new_listening(self, meta: dict[str, Any]) -> Listening:
-        from mcpgateway.hub.subscriptions.upstream_modern import Listening  # what only the modern era needs
+        from mcpgateway.hub.subscriptions.upstream_modern import Listening  # for the modern era only
 
         return Listening(self.want, meta, self._messages.changed)
 
     @property
     def is_on(self) -> bool:
-        """Whether its server is switched on."""
+        """True if the server is switched on."""
         return self._environment.monitor.is_on(self.server)
 
     @property
     def is_up(self) -> bool:
-        """Whether a backend of its is running or about to, as a process of ours or elsewhere."""
+        """True if the slot has a backend that runs or is being started, as a process of the gateway or elsewhere."""
         return self._current is not None
 
     @property
     def is_awaited(self) -> bool:
-        """Whether somebody waits for its child's first words."""
+        """True if the child's handshake is awaited (`greet`)."""
         return bool(self._greeting)
 
     @property
     def may_give_way(self) -> bool:
-        """Whether its child may turn out to be one too many: calls of its server take turns, or may have to."""
+        """True if the child may prove superfluous: calls of its server take turns, or may have to."""
         return self.limiter is not None
 
     @property
     def load(self) -> int:
-        """How many requests are under way or waiting."""
+        """The number of requests under way or waiting."""
         retired = sum(1 for _ in self.retired.calls()) if self.retired is not None else 0
         waiting = len(self._waiting.requests) + (self.limiter.load(self) if self.limiter is not None else 0)
         return waiting + (self._current.load if self._current is not None else 0) + retired
 
     @property
     def has_levels(self) -> bool:
-        """Whether the server declared that its log level can be set; true until it has been asked."""
+        """True if the server declares the capability ``logging``, or has not answered the handshake yet."""
         known = self.introduction
         return known is None or "logging" in legacy.capabilities(known)
 
     @property
     def introduction(self) -> Envelope | None:
-        """The first words of its latest child, here or on record; None where none are known."""
+        """The ``InitializeResult`` or ``DiscoverResult`` of the latest child, or of the snapshot; else None."""
         if self.hello is not None or self.snapshot is None:
             return self.hello
         return self.snapshot.hello()
 
     @property
     def is_resting(self) -> bool:
-        """Whether it has no child, and its server is known well enough without."""
+        """True if the slot has no child, and a snapshot that can answer for it."""
         return self._current is None and self.snapshot is not None and self.snapshot.is_known
 
     def submit(self, call: Request) -> None:
-        """Send a request, now if the child is warm; its sink hears what becomes of it."""
+        """Send a request, at once if the child is warm; the request's sink receives the outcome."""
         call.holder = self
         take = self._takers.get(call.method)
         if take is None or not take(call):
             self.enter(call)
 
     def measure(self, call: Request) -> None:
-        """Count a request from now on, if it is not counted yet."""
+        """Count a request in the statistics from now on, unless it is counted already."""
         if call.meter is None:
             self._meter.begin(call)
 
     def enter(self, call: Request) -> None:
-        """Send a request that nobody has to look at any more."""
+        """Send a request past the snapshot, the limiter and the other takers of `submit`."""
         if call.meter is None:
             self._meter.begin(call)
         conversation = self.conversation
@@ -187,9 +187,9 @@ class Slot(Upstream):
         self._life.wanted()
 
     def greet(self) -> Deferred[Envelope]:
-        """Fires with the child's ``InitializeResult`` once it is warm.
+        """Return, through the Deferred, the child's ``InitializeResult`` or ``DiscoverResult`` once it is warm.
 
-        :raise GatewayError: (through the Deferred) it could not be started, or failed its handshake.
+        :raise GatewayError: (through the Deferred) the child could not be started, or failed its handshake.
         """
         if self.conversation is not None and self.hello is not None:
             return succeed(self.hello)
@@ -199,18 +199,21 @@ class Slot(Upstream):
         return greeting
 
     def introduce(self) -> Deferred[Envelope]:
-        """Fires with the server's first words, on record if it does not run and they are known; else as `greet`."""
+        """Return, through the Deferred, the server's ``InitializeResult`` or ``DiscoverResult``.
+
+        Without a child it comes from the snapshot; without both the child is started, as by `greet`.
+        """
         known = self.snapshot.hello() if self.conversation is None and self.snapshot is not None else None
         return succeed(known) if known is not None else self.greet()
 
     def want(self) -> None:
-        """Start the child if it does not run; a failure is in the log."""
+        """Start the child if it does not run; a failure is logged."""
         self._life.wanted()
 
     def ask(self, method: str, params: dict[str, Any]) -> Deferred[Envelope]:
-        """Ask the server something in the gateway's own name; fires with its response, which may be an error.
+        """Send a request of the gateway itself; the Deferred fires with the response, which may be an error.
 
-        :raise GatewayError: (through the Deferred) it could not be started, or ended.
+        :raise GatewayError: (through the Deferred) the child could not be started, or ended.
         """
         return self.greet().addCallback(lambda _: self._ask(method, params))
 
@@ -220,7 +223,7 @@ class Slot(Upstream):
         return self.conversation.ask(method, params)
 
     def join(self, session: Session) -> None:
-        """Count a session in, with what it had before it was put aside."""
+        """Add a session, with the log level and the subscriptions that it had before it was parked."""
         session.slot = self
         if not session.id:
             return
@@ -238,7 +241,7 @@ class Slot(Upstream):
                 self.want()
 
     def leave(self, session: Session) -> None:
-        """Count a session out; its calls have been cancelled."""
+        """Remove a session, whose calls have been cancelled before."""
         session.slot = None
         self.sessions.pop(session, None)
         if self.era is Era.MODERN:
@@ -258,20 +261,20 @@ class Slot(Upstream):
             self._restoration.add(uris)
 
     def newest_calls(self) -> dict[Session, Request]:
-        """Each session's newest call under way."""
+        """Return the newest call under way of each session."""
         # Calls stand in the order they were sent, so a session's last one is its newest.
         return {call.session: call for call in self._sent() if call.number}
 
     def asker(self) -> Session | None:
-        """The only session that a question of the child's can be meant for, where it names no task; else None.
+        """Return the only session that a question of the child can be for, if it names no task; else None.
 
-        That is the one whose calls are under way, or were taken back and may still ask, or began tasks.
+        It is the only session with calls under way, with cancelled calls that may still ask, or with tasks.
         """
         session: Session | None = self._current.only_session() if self._current is not None else None
         return session if session is not None and self.tasks.are_only_of(session) else None
 
     def withdraw(self, call: Request, reason: str) -> bool:
-        """Take a call back; false when it has been answered, or is with another."""
+        """Take a call back; false if it has been answered, or has another holder."""
         if self.subscriptions.withdraw(call):
             return True
         is_found = self._take_back(call, reason)
@@ -293,9 +296,9 @@ class Slot(Upstream):
         return self.retired is not None and self.retired.withdraw(call, reason)
 
     def calls(self) -> list[Request]:
-        """The calls under way or waiting, our own left out; those that wait for another's answer come first.
+        """Return the calls under way or waiting, without the gateway's own; first those that wait for another call.
 
-        So whoever takes all of them back does not have the server asked for what is taken back a moment later.
+        In this order a caller can take all of them back without causing a request that is cancelled a moment later.
         """
         retired = self.retired.calls() if self.retired is not None else ()
         behind = self.limiter.calls(self) if self.limiter is not None else ()
@@ -305,7 +308,7 @@ class Slot(Upstream):
         return self._current.calls() if self._current is not None else ()
 
     def close(self) -> Deferred[None]:
-        """Stop the child, and those that get no new calls; fires when nothing of them is left."""
+        """Stop the child and the retired ones; the Deferred fires when none of their processes is left."""
         done: Deferred[None] = Deferred()
         self._resting.append(done)
         self._why = ShuttingDown(f"{self.server.name} is being stopped")
@@ -315,9 +318,9 @@ class Slot(Upstream):
         return DeferredList([done, *self.retired.close()], consumeErrors=True).addCallback(_nothing)
 
     def retire(self, why: str) -> None:
-        """Give the child no new calls: it keeps those that it has been sent, and the next ones go to another.
+        """Send the child no new calls: it answers those that it has, and the next calls get a new child.
 
-        :param why: for whoever looks at it.
+        :param why: the reason, shown in the status.
         """
         conversation = self.conversation
         if conversation is None:
@@ -340,17 +343,17 @@ class Slot(Upstream):
             self.submit(call)
 
     def becomes(self, server: ServerSpec, *, restarts: bool) -> None:
-        """Run another definition of the server from now on.
+        """Take over another definition of the server.
 
-        :param restarts: a child of the former one is stopped; the next is started on use, or at once for those who wait
-            to be told of changes.
+        :param restarts: true if a child of the former definition has to be stopped; the next one is started on use, or
+            at once if a client listens or is subscribed.
         """
         self.server = server
         self.limit_anew()
         if not restarts:
             self.watch.becomes(server)
             return
-        # What the former definition has done wrong is not this one's fault.
+        # Failures of the former definition do not count for this one.
         self.watch = self._environment.monitor.watch(self)
         self._remember()
         if self.has_children:
@@ -361,7 +364,7 @@ class Slot(Upstream):
             self._environment.listener.warmed(self, list(self.sessions))
 
     def expire(self) -> None:
-        """One tick has passed: answer the calls that have waited for longer than the server's limit."""
+        """Count one tick, and answer the calls that have waited for longer than the server's time limit."""
         if self.conversation is not None:
             self.conversation.expire(self.server.timeout_s)
             if self._restoration is not None:
@@ -370,14 +373,14 @@ class Slot(Upstream):
             self.retired.expire(self.server.timeout_s)
 
     def abandon(self, why: GatewayError) -> None:
-        """Nothing has come of a start for too long: answer those who wait for it."""
+        """Fail a start that takes too long, and with it the requests that wait for the child."""
         if self._current is not None and self.conversation is None:
             self.give_up(self._current, why)
 
-    # What the machine asks for.
+    # The actions of the state machine
 
     def start(self) -> None:
-        """Spawn the child as soon as few enough others are being started."""
+        """Spawn the child as soon as the number of children being started allows it."""
         refusal = self.watch.refusal()
         if refusal is not None:
             self._why = refusal
@@ -388,7 +391,7 @@ class Slot(Upstream):
         self._start.begin()
 
     def spawning(self) -> tuple[Conversation, dict[str, Any]]:
-        """Begin a conversation with the next child; also returns what the child is told of its clients."""
+        """Begin a conversation with the next child; return it with the parameters of the child's handshake."""
         self.starts += 1
         if self._next_params is not None:
             self._params, self._next_params = self._next_params, None
@@ -402,7 +405,7 @@ class Slot(Upstream):
         return conversation, self._params
 
     def greeted(self, hello: Envelope, conversation: Conversation) -> None:
-        """The child has answered the handshake."""
+        """Handle the child's answer to the handshake."""
         if conversation is not self._current:
             return
         self._release()
@@ -422,7 +425,7 @@ class Slot(Upstream):
             self._life.ready()
 
     def give_up(self, conversation: Conversation, why: GatewayError) -> None:
-        """The child could not be started, or failed its handshake."""
+        """Handle a start or a handshake that has failed."""
         if conversation is not self._current:
             return
         self._current = None
@@ -443,7 +446,7 @@ class Slot(Upstream):
         if self._environment.locks is not None and self.conversation is not None:
             self._environment.locks.heard(
                 self, why.last_words
-            )  # what ends at its start was used by nobody yet
+            )  # a child that ends in its handshake has held no lock for a call
         self._answered += conversation.sent
         self._current = self.dismissed = self.conversation = None
         self.levels.end()
@@ -464,7 +467,7 @@ class Slot(Upstream):
             start.release()
 
     def serve(self) -> None:
-        """Bring the child to where its forerunner was, then send what has waited, in its order."""
+        """Give the child the state of its predecessor, then send the waiting requests in their order."""
         self.conversation = self._current
         if self.snapshot is not None and self.conversation is not None:
             self.snapshot.begun(self.hello or {})
@@ -478,19 +481,19 @@ class Slot(Upstream):
             self._send(lambda _: True)
             self._environment.listener.warmed(self, ())
             return
-        # A farewell to a resource that somebody else has come back with since must not follow upon the subscription to
-        # it.
+        # If one session has unsubscribed from a resource and another has subscribed to it since, the unsubscription
+        # must not follow the subscription.
         self._send(lambda call: call.method in {SUBSCRIBE, UNSUBSCRIBE})
         self.levels.begin(self.conversation if self.has_levels else None)
         self._restore(self.subscriptions.uris())
-        if not self.is_replica:  # what a client knows of the server it knows from another child
+        if not self.is_replica:  # clients know the server from the home's child
             anew = [each for each in self.sessions if self._is_another or each.is_stale]
             self._environment.listener.warmed(self, anew)
         self._send(lambda call: call.method not in {SUBSCRIBE, UNSUBSCRIBE})
 
     def _refresh(self, snapshot: Snapshot, conversation: Conversation) -> None:
         if snapshot.outdated():
-            from mcpgateway.hub.catalog.refresh import Refreshing  # only a server needs it that has been away
+            from mcpgateway.hub.catalog.refresh import Refreshing  # only for an outdated snapshot
 
             self.clock.callLater(0, Refreshing(snapshot, conversation).begin)
 
@@ -501,7 +504,7 @@ class Slot(Upstream):
             self.submit(each)
 
     def refuse(self) -> None:
-        """Answer what has waited with the reason why there is no child."""
+        """Answer the waiting requests with the reason why the slot has no child."""
         greeting, self._greeting = self._greeting, []
         for each in self._waiting.take():
             if self._may_go_on():
@@ -514,7 +517,7 @@ class Slot(Upstream):
             self.listening.refuse(self._why)
 
     def hand_back(self, why: GatewayError) -> None:
-        """Let go of all who use the child, before it is sent anything: they look for another."""
+        """Remove all sessions and fail all waiting calls, which have not been sent: they get another slot."""
         calls = self._waiting.take()
         if self.limiter is not None:
             calls += [each.call for each in self.limiter.leave(self)]
@@ -526,13 +529,14 @@ class Slot(Upstream):
             call.sink.failed(call, why)
 
     def _may_go_on(self) -> bool:
-        # Another child may be asked in its place, or the same server in the other era: it has not ended yet.
+        # Such a call is not counted as ended: its sink may send it to another child, or to the same server in the other
+        # era.
         if self.is_replica:
             return isinstance(self._why, LaunchFailed | HandshakeFailed)
         return isinstance(self._why, HandshakeRefused) and self.server.protocol is None
 
     def stop(self) -> None:
-        """Climb the stop ladder."""
+        """Stop the child by the stop ladder."""
         self.watch.stopping()
         conversation = self._current
         self.conversation = None
@@ -550,12 +554,12 @@ class Slot(Upstream):
     def _stopped(self, _: object, conversation: Conversation) -> None:
         self._ladders -= 1
         if conversation is self._current:
-            # There are processes that nothing can kill; whoever waits for the next child waits no longer for this one.
+            # Some processes cannot be killed; the requests for the next child do not wait any longer for this one.
             conversation.gone(Gone(fault="it was stopped, and does not end"))
         self.rest()
 
     def rest(self) -> None:
-        """Tell those who waited for the end, once the ladder has been climbed too."""
+        """Fire the Deferreds of `close`, once all stop ladders have ended."""
         if self._ladders:
             return
         resting, self._resting = self._resting, []
@@ -564,7 +568,7 @@ class Slot(Upstream):
 
 
 def slot_of(session: Session) -> Slot | None:
-    """The slot that a session uses; None where it uses none yet."""
+    """Return the slot of a session; None before it has one."""
     slot = session.slot
     return slot if isinstance(slot, Slot) else None
 
@@ -574,4 +578,4 @@ def _nothing(_: object) -> None:
 
 
 def _let_go(why: Failure) -> None:
-    why.trap(GatewayError)  # a child that has gone reports nothing any more either
+    why.trap(GatewayError)  # a child that has ended cannot report an error

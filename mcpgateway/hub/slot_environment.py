@@ -1,4 +1,4 @@
-"""The parts that the slots of all servers share, and the parts that look at a slot's requests first."""
+"""The parts that the slots of all servers share, and the parts that take a slot's requests first."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ if TYPE_CHECKING:
 CALL_TOOL = "tools/call"
 
 Take = Callable[[Request], bool]
-"""Looks at a request before it is sent; true where it has taken care of it."""
+"""Inspects a request before it is sent; true if it has answered the request, or sends it later."""
 
 
 @define
 class SlotEnvironment:
-    """The parts that every slot works with.
+    """The parts that every slot uses.
 
-    :ivar handshake_s: seconds a child may take to answer the handshake, where its entry does not say it.
-    :ivar hurry_s: and whatever its entry says, no more than this.
-    :ivar subscribed: told of every session that gained (true) or lost (false) a resource.
-    :ivar monitor: watches over the lives of children.
-    :ivar meters: what is counted of calls.
-    :ivar snapshots: what servers have answered before; None where nothing is kept.
-    :ivar locks: looks for what servers say is in use already; None where that is not wanted.
-    :ivar tapes: keep what is said to servers and by them; None where nothing is kept.
-    :ivar limiters: know how many calls of a server are under way at once; None where there is no limit.
-    :ivar meet: told of a child that has introduced itself; it is sent nothing before what that returns has fired.
+    :ivar handshake_s: the default time limit of a handshake, in seconds; an entry may set another.
+    :ivar hurry_s: an upper bound for the time limit of a handshake, in seconds, whatever the entry sets.
+    :ivar subscribed: called for every session that subscribes to (true) or unsubscribes from (false) a resource.
+    :ivar monitor: the observer of all children's lives.
+    :ivar meters: the statistics of requests.
+    :ivar snapshots: the recorded answers of servers; None if none are kept.
+    :ivar locks: the search for errors of servers that name a lock; None if it is off.
+    :ivar tapes: the recordings of messages from and to servers; None if none are kept.
+    :ivar limiters: the limits of servers' calls; None without limits.
+    :ivar meet: called after a child's handshake; the child gets no requests until the Deferred it returns has fired.
     """
 
     launcher: ILauncher
@@ -65,15 +65,15 @@ class SlotEnvironment:
     meet: Callable[[Upstream, Conversation, Envelope], Deferred[None] | None] = lambda *_: None
 
     def tape_of(self, server: str) -> Tape | None:
-        """The tape of a server; None where nothing is kept."""
+        """Return the tape of a server; None if none is kept."""
         return self.tapes.of(server) if self.tapes is not None else None
 
     def limiter_of(self, slot: Upstream) -> Limiter | None:
-        """The limiter of a slot's calls; None where it has no limit."""
+        """Return the limiter of a slot's calls; None without a limit."""
         return self.limiters.of(slot) if self.limiters is not None else None
 
     def takers(self, slot: Upstream, snapshot: Snapshot | None, limiter: Limiter | None) -> dict[str, Take]:
-        """By method: the part that looks at a slot's requests first, and may answer them."""
+        """Return, by method, the part that takes a slot's requests first, and may answer them."""
         takers: dict[str, Take] = {}
         if snapshot is not None:
             from mcpgateway.hub.catalog.recorded import ASKED

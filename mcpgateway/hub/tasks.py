@@ -1,7 +1,7 @@
-"""Whose task is whose on one child: ids learnt as the server gives them out.
+"""The owners of one child's tasks; the ids are learnt from the server's answers.
 
-In the legacy era a task is its session's (MCP 2025-11-25, basic/utilities/tasks); in the modern one, which has no
-sessions, its principal's (``io.modelcontextprotocol/tasks``).
+In the legacy era a task belongs to its session (MCP 2025-11-25, basic/utilities/tasks); in the modern era, which has no
+sessions, to its principal (``io.modelcontextprotocol/tasks``).
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ OWNED = frozenset(("tasks/get", "tasks/result", "tasks/cancel"))
 
 @frozen
 class TaskOwner:
-    """Whom a task belongs to.
+    """The owner of a task.
 
     :ivar session: the id of the session that began it; empty for a request without one.
-    :ivar principal: whose session that is.
-    :ivar token: that call's own progress token.
+    :ivar principal: the principal of that session.
+    :ivar token: the progress token of the call that began it.
     """
 
     session: bytes
@@ -35,26 +35,27 @@ class TaskOwner:
     token: bytes | None
 
     def is_of(self, session: Session) -> bool:
-        """Whether that is the session."""
+        """True if the session is the owner."""
         return (self.session, self.principal) == (session.id, session.principal)
 
 
 @define
 class Tasks:
-    """The tasks of one slot, by their ids; and by the number of the call that began them, for progress."""
+    """The owners of one slot's tasks, by task id; and by the number of the call that began the task, for progress."""
 
     _by_id: dict[str, TaskOwner]
     _by_number: dict[int, TaskOwner]
 
     @classmethod
     def none(cls) -> Tasks:
-        """No task has begun yet."""
+        """Return a record without tasks."""
         return cls({}, {})
 
     def learn(self, call: Request, reply: Envelope) -> None:
-        """Read a reply that may have begun a task."""
+        """Record the task that an answer begins, if it begins one."""
         result = peek.members(reply, "result")
-        # The legacy era has the task within the result, the extension of the modern one is the result.
+        # The legacy era has the task as a member of the result; in the extension of the modern era the result is the
+        # task.
         began = result if peek.text(result, "resultType") == "task" else peek.members(result, "task")
         identifier = peek.text(began, "taskId")
         if identifier is None:
@@ -69,24 +70,24 @@ class Tasks:
 
     @property
     def have_begun(self) -> bool:
-        """Whether this child has begun any, which may still run."""
+        """True if the present child has begun a task, which may still run."""
         return bool(self._by_number)
 
     def owner(self, identifier: str) -> bytes | None:
-        """The id of the session that a task belongs to."""
+        """Return the id of the session that owns a task; None if unknown."""
         found = self._by_id.get(identifier)
         return found.session if found is not None else None
 
     def child_ended(self) -> None:
-        """The next child's calls are numbered from the beginning."""
+        """Forget the numbers of calls, which start again with the next child."""
         self._by_number.clear()
 
     def of_call(self, number: int) -> TaskOwner | None:
-        """Whose task a call began."""
+        """Return the owner of the task that a call began; None without a task."""
         return self._by_number.get(number)
 
     def mine(self, session: Session, reply: Envelope) -> Envelope:
-        """The answer to ``tasks/list`` without the tasks of others."""
+        """Return the answer to ``tasks/list`` without the tasks of other owners."""
         try:
             result = jsonrpc.read_object(reply["result"], "result")
             found = result["tasks"]
@@ -95,21 +96,21 @@ class Tasks:
         try:
             tasks = jsonrpc.read_list(found, "tasks")
         except GatewayError:
-            tasks = []  # whatever it is, it may hold what is somebody else's
+            tasks = []  # an invalid list may hold other owners' tasks
         result["tasks"] = jsonrpc.raw([each for each in tasks if self.is_of(session, _task_id(each))])
         return reply | {"result": jsonrpc.raw(result)}
 
     def is_of(self, session: Session, identifier: str | None) -> bool:
-        """Whether a task is known to be that session's."""
+        """True if a task is known to belong to that session."""
         owner = self._by_id.get(identifier) if identifier is not None else None
         return owner is not None and owner.is_of(session)
 
     def are_only_of(self, session: Session) -> bool:
-        """Whether no other session has begun any with this child."""
+        """True if no other session has begun a task with the present child."""
         return all(each.is_of(session) for each in self._by_number.values())
 
     def has(self, identifier: str, principal: str) -> bool:
-        """Whether a task was begun here for a principal, in whichever of its sessions."""
+        """True if a task belongs to a principal, in any of its sessions."""
         owner = self._by_id.get(identifier)
         return owner is not None and owner.principal == principal
 
@@ -119,19 +120,19 @@ def _task_id(task: Raw) -> str | None:
 
 
 def related(message: Envelope) -> str | None:
-    """The task that a message says it belongs to."""
+    """Return the id of the task that a message names in its ``_meta``; None without one."""
     meta = peek.members(peek.members(message, "params"), "_meta")
     return peek.text(peek.members(meta, RELATED), "taskId")
 
 
 @define(eq=False)
 class Learner(Between):
-    """Reads a call's answer: a task it begins, or the list of all of them."""
+    """Records the task that an answer begins, or removes other owners' tasks from the answer to ``tasks/list``."""
 
     _tasks: Tasks
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """Learn, and pass on what is the caller's."""
+        """Record the task, or filter the list, and pass the answer on."""
         if call.method == "tasks/list":
             reply = self._tasks.mine(call.session, reply)
         else:

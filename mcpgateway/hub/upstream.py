@@ -1,7 +1,7 @@
-"""One server as it is run for those who share it: what is known of its child, and what can be asked of it.
+"""The place of one server's child for the clients that share it: its state, and the requests it takes.
 
-`mcpgateway.hub.slot.Slot` is the one that starts the child.  Whatever looks at requests on their way, at the child's
-health or at what the server lists needs no more than this, so that a slot may be put together of such parts.
+`mcpgateway.hub.slot.Slot` starts the child.  The parts that inspect requests, the child's health or the server's lists
+depend on this base class only, so that a slot can be built of such parts.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 
 class Learning:
-    """The server is being asked for its tools, once for however many calls wait.
+    """One pending request for the server's list of tools, shared by all calls that wait for it.
 
-    :ivar is_outdated: they have changed meanwhile.
+    :ivar is_outdated: true if the tools have changed since the request.
     """
 
     def __init__(self) -> None:
@@ -42,16 +42,16 @@ class Learning:
         self._waiting: list[Deferred[None]] = []
 
     def wait(self) -> Deferred[None]:
-        """Fires when the server has answered.
+        """Return a Deferred that fires when the server has answered.
 
-        :raise GatewayError: (through the Deferred) it cannot be asked.
+        :raise GatewayError: (through the Deferred) the list could not be requested.
         """
         done: Deferred[None] = Deferred()
         self._waiting.append(done)
         return done
 
     def over(self, why: Failure | None) -> None:
-        """Tell those who wait."""
+        """Fire all Deferreds, with the failure if there is one."""
         for done in self._waiting:
             if why is None:
                 done.callback(None)
@@ -60,29 +60,30 @@ class Learning:
 
 
 class Upstream(ABC):
-    """One child at most of one server, and those who use it.
+    """At most one child of one server, and the sessions that use it.
 
-    :ivar shared: whether several sessions use it.
-    :ivar era: which era its children speak.
-    :ivar clock: measures its waits.
-    :ivar is_replica: it is one of several that share the calls of another.
-    :ivar conversation: the warm child's conversation; None while there is none.
-    :ivar hello: the first level of the child's ``InitializeResult`` or ``DiscoverResult``; None before the first.
-    :ivar sessions: those that use it, the anonymous left out; a dict for its order.
-    :ivar levels: which log messages its sessions want to hear.
+    :ivar server: the definition of the server.
+    :ivar shared: true if several sessions may use it.
+    :ivar era: the era that its children speak.
+    :ivar clock: the clock of its timeouts.
+    :ivar is_replica: true if it is one of several that share the calls of another slot.
+    :ivar conversation: the warm child's conversation; None without one.
+    :ivar hello: the members of the latest child's ``InitializeResult`` or ``DiscoverResult``; None before the first.
+    :ivar sessions: its sessions without the anonymous ones; a dict for its order.
+    :ivar levels: the log levels of its sessions and of its child.
     :ivar subscriptions: the resources that its sessions are subscribed to, in the legacy era.
     :ivar listening: the upstream listen of its child, in the modern era.
     :ivar tasks: the owner of each task.
-    :ivar elicitations: the sessions that were sent elsewhere by an error, by the id of the elicitation.
-    :ivar retired: its children that get no new calls; None where there was none so far.
-    :ivar is_over: nobody may use it any more.
-    :ivar told: names what its child is told of its clients, where those of other clients are told something else.
-    :ivar mirrored: the arguments that headers have to repeat, by tool; None while that is not known.
-    :ivar tasked: the tools that run as tasks only, as far as they are known (MCP 2025-11-25).
-    :ivar learning: the server is being asked for both.
-    :ivar changes: how often its children have said that something has changed, in the modern era.
-    :ivar watch: is told of the life of its child.
-    :ivar starts: how often a child was spawned.
+    :ivar elicitations: the ids of the sessions that the server has sent to a URL, by the id of the elicitation.
+    :ivar retired: its children that get no new calls; None before the first.
+    :ivar is_over: true if it is closed, and may not be used any more.
+    :ivar told: a name for the handshake of its child, if that depends on the clients; else empty.
+    :ivar mirrored: the arguments that headers have to repeat, by tool; None while unknown.
+    :ivar tasked: the tools that run as tasks only, as far as known (MCP 2025-11-25).
+    :ivar learning: the pending request for both; None without one.
+    :ivar changes: the number of changes that its children have announced, in the modern era.
+    :ivar watch: the observer of its child's life.
+    :ivar starts: the number of children that were spawned.
     """
 
     levels: Levels
@@ -118,16 +119,16 @@ class Upstream(ABC):
         self.changes = 0
         self.starts = 0
         self._current: Conversation | None = None  # the child's, from spawn to exit
-        self._answered = 0  # requests, by its former children
+        self._answered = 0  # requests that former children were sent
 
     @property
     def speaking(self) -> Conversation | None:
-        """The conversation with the child, from its first word on."""
+        """The conversation with the child, from its spawn on."""
         return self._current
 
     @property
     def requests(self) -> int:
-        """How many requests its children have been sent."""
+        """The number of requests that its children have been sent."""
         return self._answered + (self._current.sent if self._current is not None else 0)
 
     @property
@@ -138,30 +139,30 @@ class Upstream(ABC):
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """The process ids of all its children, as far as they are processes of ours; that of the latest is first."""
+        """The process ids of all its children that are processes of the gateway, the latest first."""
         retired = (each.pid for each in self.retired or ())
         return tuple(pid for pid in (self.pid, *retired) if pid)
 
     @property
     def has_children(self) -> bool:
-        """Whether anything of its runs, or is about to."""
+        """True if one of its children runs, or is being started."""
         return self.is_up or bool(self.retired)
 
     @property
     def is_used(self) -> bool:
-        """Whether a child is of use beyond a call."""
+        """True if a session, a subscription or a listen needs the child beyond a call."""
         return bool(self.sessions or self.subscriptions or self.listening)
 
     def has_calls(self) -> bool:
-        """Whether the child that gets new calls has any."""
+        """True if the child that gets new calls has any."""
         return self._current is not None and next(iter(self._current.calls()), None) is not None
 
     def has_work(self) -> bool:
-        """Whether that child has anything to answer: a call, or what the gateway itself has asked."""
+        """True if the child that gets new calls has any request to answer, the gateway's own included."""
         return self._current is not None and self._current.has_work
 
     def forget_mirrored(self) -> None:
-        """The server's tools have changed, or it has ended: what is known of them, or about to be, may be wrong."""
+        """Forget the server's tools after a change or its end; a pending list of them is out of date."""
         self.mirrored = None
         if self.learning is not None:
             self.learning.is_outdated = True
@@ -169,80 +170,80 @@ class Upstream(ABC):
     @property
     @abstractmethod
     def is_on(self) -> bool:
-        """Whether its server is switched on."""
+        """True if the server is switched on."""
 
     @property
     @abstractmethod
     def is_up(self) -> bool:
-        """Whether a backend of its is running or about to, as a process of ours or elsewhere."""
+        """True if it has a backend that runs or is being started, as a process of the gateway or elsewhere."""
 
     @property
     @abstractmethod
     def offer(self) -> dict[str, Any]:
-        """What its next child is told of its clients, in the legacy era."""
+        """The client capabilities that the next legacy child gets in its handshake."""
 
     @property
     @abstractmethod
     def load(self) -> int:
-        """How many requests are under way or waiting."""
+        """The number of requests under way or waiting."""
 
     @abstractmethod
     def submit(self, call: Request) -> None:
-        """Send a request, now if the child is warm; its sink hears what becomes of it."""
+        """Send a request, at once if the child is warm; the request's sink receives the outcome."""
 
     @abstractmethod
     def enter(self, call: Request) -> None:
-        """Send a request that no part has to look at any more."""
+        """Send a request past the snapshot, the limiter and the other takers of `submit`."""
 
     @abstractmethod
     def measure(self, call: Request) -> None:
-        """Count a request from now on, if it is not counted yet."""
+        """Count a request in the statistics from now on, unless it is counted already."""
 
     @abstractmethod
     def calls(self) -> list[Request]:
-        """The calls under way or waiting, our own left out; those that wait for another's answer come first."""
+        """Return the calls under way or waiting, without the gateway's own; first those that wait for another call."""
 
     @abstractmethod
     def withdraw(self, call: Request, reason: str) -> bool:
-        """Take a call back; false when it has been answered, or is with another."""
+        """Take a call back; false if it has been answered, or has another holder."""
 
     @abstractmethod
     def ask(self, method: str, params: dict[str, Any]) -> Deferred[Envelope]:
-        """Ask the server something in the gateway's own name; fires with its response, which may be an error.
+        """Send a request of the gateway itself; the Deferred fires with the response, which may be an error.
 
-        :raise GatewayError: (through the Deferred) it could not be started, or ended.
+        :raise GatewayError: (through the Deferred) the child could not be started, or ended.
         """
 
     @abstractmethod
     def greet(self) -> Deferred[Envelope]:
-        """Fires with the child's ``InitializeResult`` once it is warm.
+        """Return, through the Deferred, the child's ``InitializeResult`` or ``DiscoverResult`` once it is warm.
 
-        :raise GatewayError: (through the Deferred) it could not be started, or failed its handshake.
+        :raise GatewayError: (through the Deferred) the child could not be started, or failed its handshake.
         """
 
     @abstractmethod
     def want(self) -> None:
-        """Start the child if it does not run; a failure is in the log."""
+        """Start the child if it does not run; a failure is logged."""
 
     @abstractmethod
     def abandon(self, why: GatewayError) -> None:
-        """Nothing has come of a start for too long: answer those who wait for it."""
+        """Fail a start that takes too long, and with it the requests that wait for the child."""
 
     @abstractmethod
     def retire(self, why: str) -> None:
-        """Give the child no new calls: it keeps those that it has been sent, and the next ones go to another.
+        """Send the child no new calls: it answers those that it has, and the next calls get a new child.
 
-        :param why: is shown with the child.
+        :param why: the reason, shown in the status.
         """
 
     @abstractmethod
     def hand_back(self, why: GatewayError) -> None:
-        """Let go of all who use the child, before it is sent anything: they look for another."""
+        """Remove all sessions and fail all waiting calls, which have not been sent: they get another slot."""
 
     @abstractmethod
     def close(self) -> Deferred[None]:
-        """Stop the child, and those that get no new calls; fires when nothing of them is left."""
+        """Stop the child and the retired ones; the Deferred fires when none of their processes is left."""
 
     @abstractmethod
     def limit_anew(self) -> None:
-        """How many of its server's calls are under way at once is another question now."""
+        """Look up the limiter of the server's calls again, after a change of its limits."""

@@ -1,12 +1,12 @@
-"""Asks clients to send their users to a sign-in that a server wants first (URL elicitation).
+"""Asks clients to send their users to the sign-in of a server (URL elicitation).
 
-    client                                 is asked by                  and hears afterwards
+    client                                 question                     after the sign-in
     legacy, 2025-11-25, elicitation.url    error -32042                 notifications/elicitation/complete
-    modern, elicitation.url                a result that asks           its next request is answered
+    modern, elicitation.url                an input_required result     its next request is answered
     any other                              the text of the error, and the member ``url`` of its data
 
-A modern client comes back as soon as its user has been shown the page, which is before the sign-in is done.  Its next
-request waits for that, for a while.
+A modern client retries as soon as it has shown the page to its user, before the sign-in is complete.  The retried
+request waits for the sign-in, up to `WAIT_S`.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ from mcpgateway.protocol.jsonrpc import Message
 from mcpgateway.protocol.versions import LATEST_LEGACY
 
 METHODS = frozenset(("tools/call", "prompts/get", "resources/read"))
-"""The requests whose answer may ask something first, in both eras."""
+"""The requests whose answer may be a question, in both eras."""
 
 COMPLETE = "notifications/elicitation/complete"
-SENT_LIMIT = 1000  # sessions that are to hear of the end of a sign-in
-WAITING_LIMIT = 100  # requests that wait for one
-WAIT_S = 50.0  # common clients give a request up after 60 s
+SENT_LIMIT = 1000  # sessions that are notified at the end of a sign-in
+WAITING_LIMIT = 100  # requests that wait for a sign-in
+WAIT_S = 50.0  # common clients cancel a request after 60 s
 QUESTION = "mcpgateway.sign-in"
-"""The key of the question that modern clients are asked."""
+"""The key of the question in ``inputRequests``, for modern clients."""
 
 
 def sends_users(version: str, capabilities: dict[str, Any]) -> bool:
-    """Whether a legacy client of a revision, with these capabilities, sends its user to a URL when it is asked to."""
+    """True if a legacy client of a revision, with these capabilities, can send its user to a URL."""
     return version == LATEST_LEGACY and shows_urls(capabilities)
 
 
 @define(eq=False)
 class SendingAway:
-    """Asks them, and says when it is done."""
+    """Sends the questions to clients, and reports the end of sign-ins."""
 
     _sessions: Sessions = field(repr=False)
     _clock: IReactorTime = field(repr=False)
@@ -57,23 +57,23 @@ class SendingAway:
     _waiting: list[tuple[str, str, Deferred[None]]] = field(factory=list, init=False, repr=False)
 
     def attend(self, call: Request) -> None:
-        """A legacy client, which sends its user to URLs, has made a call."""
+        """Prepare a call of a legacy client that can send its user to URLs."""
         if call.method in METHODS:
             call.sends_user = True
             call.sink = _Elicited(call.sink, self)
 
     def attend_modern(self, call: Request, again: Callable[[Request], None]) -> None:
-        """A modern client, which sends its user to URLs, has made a request.
+        """Prepare a request of a modern client that can send its user to URLs.
 
-        What the request brings of a sign-in is taken out of it.
+        An answer to the gateway's question is removed from the request.
 
-        :param again: brings it on its way once more.
+        :param again: submits the request once more.
         """
         if call.method not in METHODS:
             return
         action = _taken(call.message)
         if action is None and "requestState" in (call.message.params or {}):
-            return  # an answer of ours would take the place of the server's question, and its state be lost
+            return  # a question of the gateway would replace the server's question, and lose the server's state
         if action in (None, "accept"):
             call.sends_user = True
             call.sink = _Asked(
@@ -81,7 +81,7 @@ class SendingAway:
             )
 
     def sent(self, session: Session, why: NeedsLogin) -> SignInElicited:
-        """What a client is told whose user is to sign in; it hears of the end of that."""
+        """Return the error that sends a client's user to a sign-in; the client is notified at the end of that."""
         identifier = hashlib.sha256(why.url.encode()).hexdigest()[:32]
         if session.id:
             self._sent[why.server, session.id] = identifier
@@ -90,7 +90,7 @@ class SendingAway:
         return SignInElicited(why, identifier)
 
     def until_done(self, why: NeedsLogin, principal: str) -> Deferred[None] | None:
-        """Fires when a sign-in is done, or after a while; None where too many wait for one."""
+        """Return a Deferred that fires at the end of a sign-in or after `WAIT_S`; None if too many requests wait."""
         if len(self._waiting) >= WAITING_LIMIT:
             return None
         done: Deferred[None] = Deferred()
@@ -104,7 +104,7 @@ class SendingAway:
             self._waiting.remove(waiting)
 
     def done(self, server: ServerSpec, owner: str) -> None:
-        """An owner has signed in at a server."""
+        """Notify the clients of an owner that has signed in at a server, and continue their requests."""
         for name, identifier in [each for each in self._sent if each[0] == server.name]:
             session = self._sessions.named(identifier)
             if session is not None and owner_of(session.principal, server) != owner:
@@ -119,21 +119,21 @@ class SendingAway:
 
 @define(eq=False)
 class _Elicited(Between):
-    """Waits for the answer to a legacy client's call."""
+    """Sends a legacy client's user to a sign-in, if the server of its call demands one."""
 
     away: SendingAway
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """There is none."""
+        """Pass the error on; `NeedsLogin` becomes the error of URL elicitation."""
         call.sink = self.sink
         self.sink.failed(call, self.away.sent(call.session, why) if isinstance(why, NeedsLogin) else why)
 
 
 @define(eq=False)
 class _Asked(Between):
-    """Waits for the answer to a modern client's request.
+    """Sends a modern client's user to a sign-in, if the server of its request demands one.
 
-    :ivar has_agreed: its user has been sent to the sign-in already.
+    :ivar has_agreed: true if its user has been sent to the sign-in already.
     """
 
     away: SendingAway
@@ -143,7 +143,7 @@ class _Asked(Between):
     has_agreed: bool
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """There is none."""
+        """Pass the error on; at `NeedsLogin` ask the client, or wait for the sign-in and submit the request again."""
         call.sink = self.sink
         if not isinstance(why, NeedsLogin):
             self.sink.failed(call, why)
@@ -158,7 +158,7 @@ class _Asked(Between):
             done.addCallback(lambda _: self._go_on(call))
 
     def _go_on(self, call: Request) -> None:
-        call.sends_user = False  # it was asked once
+        call.sends_user = False  # asked once only
         if not self.sink.is_gone:
             call.message, call.caller = self.message, self.caller
             self.again(call)
@@ -171,7 +171,7 @@ def _question(why: NeedsLogin) -> dict[str, Any]:
 
 
 def _taken(message: Message) -> str | None:
-    # What the user has said to it; None where nobody was asked.
+    # The user's answer to the gateway's question; None without an answer.
     answers = peek.members(message.params, "inputResponses")
     if message.params is None or QUESTION not in answers:
         return None

@@ -1,4 +1,4 @@
-"""Count what tools are called and what tokens are spared, and keep it over a restart."""
+"""The counts of called tools and of saved tokens, which outlive a restart."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any, Protocol
 
 from mcpgateway.discovery.usage import Book, Saving
 
-WRITE_TICKS = 60  # between two writings; a minute of counts is what a crash may cost
+WRITE_TICKS = 60  # between two writes; a crash loses at most a minute of counts
 
 
 class UsageStore(Protocol):
-    """Where the book outlives the gateway; see `mcpgateway.system.usage.UsageFile`."""
+    """The storage of the counts; see `mcpgateway.system.usage.UsageFile`."""
 
     def read(self) -> Book:
-        """What was written last."""
+        """Return the counts of the last write."""
 
     def write(self, book: Book) -> bool:
-        """Keep it; false when that has to be tried again."""
+        """Write the counts; false if the write has to be repeated."""
 
 
 class Usage:
-    """The book of one gateway, read when it is first needed.
+    """The counts of one gateway, read on first use.
 
     :param seconds: the wall clock.
     """
@@ -41,32 +41,32 @@ class Usage:
         return self._read
 
     def called(self, server: str, own: str) -> None:
-        """A server's tool was called, by the name that the server gave it."""
+        """Count a call of a server's tool, by the name that the server gives it."""
         self._book.called(server, own)
         self._is_dirty = True
 
     def saved(self, saving: Saving, server: str, tokens: int) -> None:
-        """A model was spared tokens of a server's tools or answers."""
+        """Count tokens of a server's tools or results that a model was spared."""
         if tokens > 0:
             self._book.saved(saving, server, tokens, self._day())
             self._is_dirty = True
 
     def counts(self) -> dict[str, int]:
-        """How often each tool was called, by `mcpgateway.discovery.records.Item.id`; a copy, which stays as it is."""
+        """Return the number of calls of each tool, by `mcpgateway.discovery.records.Item.id`; the dict is a copy."""
         return self._book.counts()
 
     def spared(self) -> dict[str, int]:
-        """Tokens that were spared, by what."""
+        """Return the saved tokens by the kind of saving."""
         return {each.value: self._book.totals.get(each, 0) for each in Saving}
 
     def shown(self) -> dict[str, Any]:
-        """What is to be said of it in ``/health``: tokens that were spared, in all and today."""
+        """Return the saved tokens for ``/health``, in all and today."""
         book, spared = self._book, self.spared()
         today = sum(sum(counts.values()) for counts in book.days.get(self._day(), {}).values())
         return {**spared, "total": sum(spared.values()), "today": today}
 
     def days(self) -> dict[str, dict[str, dict[str, int]]]:
-        """Tokens that were spared, by day, server and by what."""
+        """Return the saved tokens by day, server and kind of saving."""
         return {
             day: {
                 server: {saving.value: tokens for saving, tokens in counts.items()}
@@ -76,13 +76,13 @@ class Usage:
         }
 
     def tick(self) -> None:
-        """A second has passed: write what has changed, but not more than once in a minute."""
+        """Count one second; write the counts if they have changed, at most once in `WRITE_TICKS`."""
         self._rest = max(0, self._rest - 1)
         if not self._rest and self._is_dirty:
             self._write()
 
     def close(self) -> None:
-        """Write what has changed."""
+        """Write the counts if they have changed."""
         if self._is_dirty:
             self._write()
 

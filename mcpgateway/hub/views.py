@@ -1,7 +1,6 @@
-"""What the hub asks of the views above it: the endpoints that stand for several servers.
+"""The interfaces of the views, the endpoints for several servers, as the hub uses them.
 
-The hub knows them by these interfaces only; `mcpgateway.views` implements them, and `mcpgateway.app` brings both
-together.
+`mcpgateway.views` implements them, and `mcpgateway.app` connects both; the hub imports neither.
 """
 
 from __future__ import annotations
@@ -28,9 +27,10 @@ if TYPE_CHECKING:
 
 @frozen
 class ViewsConfig:
-    """The settings that views go by.
+    """The settings of the views.
 
-    :ivar profiles: by name.
+    :ivar gateway: the settings of the gateway.
+    :ivar profiles: the profiles, by name.
     """
 
     gateway: GatewaySettings
@@ -38,23 +38,23 @@ class ViewsConfig:
 
 
 class Holder(Protocol):
-    """A place where calls can be that are not with a server's child."""
+    """A part of the gateway that can hold calls."""
 
     def calls(self) -> list[Request]:
-        """The calls that are here."""
+        """Return the calls that it holds."""
 
     def withdraw(self, call: Request, reason: str) -> bool:
-        """Take one of them back; false when it is not among them."""
+        """Take one of them back; false if it does not hold that call."""
 
 
 class SingleServers(Protocol):
-    """Shortens the results of single servers whose entries ask for it, and reads back their originals."""
+    """Shortens the results of single servers whose entries ask for it, and returns the originals."""
 
     def serves(self, call: Request) -> bool:
-        """Answer a request of a session, or have its result shortened; false where it goes on to its server."""
+        """Answer a request of a session, or prepare to shorten its result; false if the caller has to submit it."""
 
     def serves_modern(self, call: Request, server: ServerSpec, principal: str) -> bool:
-        """Answer a request of the modern era, or have its result shortened; false where it goes on to its server."""
+        """Answer a modern request, or prepare to shorten its result; false if the caller has to submit it."""
 
 
 class SessionViews(Holder, Protocol):
@@ -66,86 +66,86 @@ class SessionViews(Holder, Protocol):
 
     @property
     def direct(self) -> SingleServers:
-        """Serves the endpoints of single servers whose entries ask for shorter results."""
+        """The part that shortens results on the endpoints of single servers."""
 
     @property
     def catch_up(self) -> Callable[[], Deferred[None]]:
-        """Have edits of the configuration read; fires when they are in force."""
+        """Reads the configuration again; the Deferred fires when its edits are in force."""
 
     @property
     def is_on(self) -> Callable[[ServerSpec], bool]:
-        """Whether a server is switched on."""
+        """Returns true if a server is switched on."""
 
     # The configuration
 
     def settle(self, ways: ViewsConfig) -> None:
-        """Go by these settings from now on."""
+        """Use these settings from now on."""
 
     def adopt(self, change: Change) -> None:
-        """Show the servers of a changed configuration, and tell the sessions."""
+        """Take over a changed configuration, and tell the sessions."""
 
     def look_anew(self) -> None:
-        """Show other servers where what is shown may have changed, and tell the sessions."""
+        """Look up the servers of each view again, and tell the sessions."""
 
     def current(self, view: ServerSpec) -> ServerSpec:
-        """The entry of a view as it is today, for the same workspace.
+        """Return the present entry of a view, for the same workspace.
 
-        :raise UnknownServer: there is no such view any more.
+        :raise UnknownServer: the view was removed.
         """
 
     def members(self, view: ServerSpec) -> tuple[ServerSpec, ...]:
-        """The servers that a view shows, as their entries define them."""
+        """Return the servers that a view shows, as their entries define them."""
 
     # Sessions
 
     def begin(self, session: Session) -> Raw:
-        """Take in a new session; returns its ``InitializeResult``."""
+        """Begin a new session of a view; return its ``InitializeResult``."""
 
     def revived(self, session: Session) -> None:
-        """Take in a session that is back from the record."""
+        """Take over a session that was restored from its record."""
 
     def leave(self, session: Session, why: GatewayError) -> bool:
-        """End a session's sessions at single servers; true when a child is stopped with them."""
+        """End a session's member sessions; true if a child is stopped with them."""
 
     def ask_roots(self, session: Session) -> None:
         """Ask a session's client for its roots, if the view depends on them."""
 
     def missing(self, session: Session, kind: ListKind) -> Mapping[str, str]:
-        """The servers whose list a session was not shown, with the reason."""
+        """Return the servers whose list a session was not shown, with the reason."""
 
     # Requests
 
     def submit(self, call: Request) -> None:
-        """Bring a request on its way; the call's sink hears of its end.
+        """Pass a request on; its sink receives the outcome.
 
-        :raise GatewayError: it goes nowhere.
+        :raise GatewayError: the request is refused; its sink receives nothing.
         """
 
     def hurry(self, call: Request) -> bool:
-        """Answer a call at once if its result is here already; false where it is not."""
+        """Answer a call at once if its result is known already; false if not."""
 
     def tick(self) -> None:
-        """A second has passed."""
+        """Count one second."""
 
 
 class ModernViews(Protocol):
-    """Serves the requests of the modern era to views (`mcpgateway.views.modern.ViewDoor`)."""
+    """Serves the modern requests to views (`mcpgateway.views.modern.ViewDoor`)."""
 
     @property
     def is_heard(self) -> bool:
-        """Whether any client listens to a view."""
+        """True if a client listens to a view."""
 
     def submit(self, call: Request) -> None:
-        """Bring a request on its way; the call's sink hears of its end.
+        """Pass a request on; its sink receives the outcome.
 
-        :raise GatewayError: it goes nowhere.
+        :raise GatewayError: the request is refused; its sink receives nothing.
         """
 
     def adopt(self) -> None:
-        """Tell those who listen that the servers of their view may be others."""
+        """Tell the listening clients that the servers of their view may have changed."""
 
     def warmed(self, slot: Slot) -> None:
-        """Listen to the lists of a slot's child, which has just introduced itself."""
+        """Listen to the lists of a slot's child, which has just completed its handshake."""
 
     def close(self) -> None:
-        """End all that is open, in order."""
+        """End all open streams in order."""

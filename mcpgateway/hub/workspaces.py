@@ -1,19 +1,19 @@
-"""Who is asking, and from which workspace: what a server is run with may depend on it.
+"""The workspace and the principal of a client, on which the variant of a server may depend.
 
-    said by                              names
+    source                               content
     ``Mcp-Project-Path``, ``?project=``  a directory
     ``X-MCP-Project``                    a configured workspace, or a directory
     ``cwd`` in ``initialize``, ``_meta`` a directory
-    ``X-Client-Cwd``                     likewise
-    nobody                               the directory of the process at the other end of the connection
+    ``X-Client-Cwd``                     a directory
+    no header and no member              the directory of the process at the other end of the connection
 
-The first that says something counts, and where it is wrong, nothing else is asked instead.  An owner is never guessed:
-who works in no workspace gets the server as its entry says, without the values of any.
+The first source that is present counts; if it is invalid, the others are not tried.  An owner is never guessed: a
+client without a workspace gets the server as its entry defines it, without the values of any workspace.
 
 # Note [Servers of a project]
-What a project's own file defines, or Claude Code's file for one of its projects, is there for clients that work in that
-directory (`Scopes.may_see`).  For all others there is no such server: whoever asks for a variant of it hears that it is
-unknown, and views, which ask for a variant of each, are without it.
+The servers of a project's own file, or of a project in Claude Code's file, exist for clients that work in that
+directory (`Scopes.may_see`).  For all other clients they do not exist: a request for a variant of such a server fails
+with `UnknownServer`, and views leave the server out.
 """
 
 from __future__ import annotations
@@ -39,40 +39,43 @@ VARIANTS_LIMIT = 1000
 ELSEWHERE = "a server of a project is there for clients in its directory; the header Mcp-Project-Path says where one is"
 
 Variants = Callable[[ServerSpec, WorkspaceSpec], ServerSpec]
-"""Builds a server for a workspace; what it raises is a `ConfigError`.  Where that is all, it runs in the workspace."""
+"""Builds the variant of a server for a workspace, which at least runs in its directory.
+
+:raise ConfigError: the values of the workspace cannot be used.
+"""
 
 
 class Repositories(Protocol):
     """The servers that workspaces define themselves (`mcpgateway.hub.repo_servers`)."""
 
     def seen(self, root: str) -> None:
-        """Somebody works in a workspace."""
+        """Record that a client works in a workspace."""
 
     def server(self, name: str, root: str) -> ServerSpec:
-        """A workspace's own server of that name.
+        """Return a workspace's own server of that name.
 
-        :raise UnknownServer: it has none.
-        :raise NeedsApproval: its user has not approved of it.
+        :raise UnknownServer: the workspace has no such server.
+        :raise NeedsApproval: the user has not approved of it.
         """
 
     def servers(self, root: str) -> tuple[ServerSpec, ...]:
-        """All of a workspace's own servers that may run."""
+        """Return all of a workspace's own servers that the user has approved of."""
 
     def approved(self) -> Mapping[str, str]:
-        """What was approved of, in all workspaces."""
+        """Return the digests of the approved files of all workspaces, by path."""
 
     def waiting(self) -> list[dict[str, Any]]:
-        """The files that are not approved of, and the names of their servers."""
+        """Return the files without an approval, and the names of their servers."""
 
 
 @frozen
 class SaidPlace:
-    """What a request says of where its client works, as it was sent; all of it may be empty, or wrong.
+    """The place of a client as its request names it, unchecked; each part may be empty, or invalid.
 
-    :ivar path: of ``Mcp-Project-Path``, or of the URL.
-    :ivar project: of ``X-MCP-Project``.
-    :ivar cwd: of the message, or of ``X-Client-Cwd``.
-    :ivar pid: the process that it says it is, if that lives; else 0.
+    :ivar path: the value of ``Mcp-Project-Path``, or of the URL.
+    :ivar project: the value of ``X-MCP-Project``.
+    :ivar cwd: the directory of the message, or of ``X-Client-Cwd``.
+    :ivar pid: the process id that the request names, if that process lives; else 0.
     """
 
     path: str = ""
@@ -82,13 +85,13 @@ class SaidPlace:
 
     @property
     def is_explicit(self) -> bool:
-        """Whether it names a place, right or wrong."""
+        """True if the request names a place, valid or not."""
         return bool(self.path or self.project or self.cwd)
 
 
 @frozen
 class _Built:
-    """A server for a workspace, and what it was built of; no workspace where only its calls are told of it."""
+    """The variant of a server for a workspace, and its origin; without a workspace if only its calls depend on it."""
 
     server: ServerSpec
     of: ServerSpec
@@ -97,7 +100,7 @@ class _Built:
 
 @frozen
 class _OfPrincipal:
-    """A server for a principal, and what it was made of."""
+    """The variant of a server for a principal, and its origin."""
 
     server: ServerSpec
     of: ServerSpec
@@ -105,10 +108,10 @@ class _OfPrincipal:
 
 @frozen
 class Ground:
-    """What the configuration says of workspaces.
+    """The part of the configuration that concerns workspaces.
 
-    :ivar read: what a server is built with for a directory: the ``.env`` in it, and the profiles it uses.
-    :ivar takes_values: whether a server could be another with other values.
+    :ivar read: returns the values for a directory: its ``.env``, and the profiles it uses.
+    :ivar takes_values: true if a server could differ with other values.
     """
 
     places: WorkspaceFinder
@@ -120,12 +123,14 @@ class Ground:
 
 @frozen
 class _Placed:
-    """Whether the workspace matters to a server, as it was when so many others had been moved.
+    """The influence of the workspace on a server, as of one state of the pool.
 
-    :ivar is_varied: it is another for each; else it is only seen whether its client may use it.
-    :ivar is_built: its child depends on it; else only its calls are told of it.
-    :ivar is_of_directory: each directory in the workspace matters.
-    :ivar projects: the directories of the projects that it shows servers of, or is a server of.
+    :ivar moves: the value of `mcpgateway.hub.pool.Pool.moves` at that time.
+    :ivar is_varied: true if the server has a variant for each workspace; else a workspace only decides on its
+        visibility.
+    :ivar is_built: true if its child depends on the workspace; else only its calls do.
+    :ivar is_of_directory: true if each directory in the workspace has a variant.
+    :ivar projects: the directory of its project, or of the projects whose servers the view shows.
     """
 
     server: ServerSpec
@@ -137,15 +142,15 @@ class _Placed:
 
     @property
     def is_placed(self) -> bool:
-        """Whether it matters where its client works."""
+        """True if the server depends on its client's place."""
         return self.is_varied or bool(self.projects)
 
 
 class Scopes:
-    """Finds the variant of a server that a client is served with.
+    """Finds the variant of a server for a client.
 
-    :ivar repositories: the servers that workspaces define themselves; None where there are none.
-    :ivar members: the servers that a view shows, as their entries define them.
+    :ivar repositories: the servers that workspaces define themselves; None without any.
+    :ivar members: returns the servers that a view shows, as their entries define them.
     """
 
     def __init__(self, pool: Pool, neighbours: Neighbours, ground: Ground) -> None:
@@ -156,7 +161,7 @@ class Scopes:
         self.settle_on(ground)
 
     def settle_on(self, ground: Ground) -> None:
-        """From now on go by this configuration."""
+        """Use this configuration from now on."""
         self._places = ground.places
         self._projects = {each.name: each.path for each in ground.workspaces}
         self._read = ParsedFile(lambda path: ground.read(os.path.dirname(path)))
@@ -167,15 +172,15 @@ class Scopes:
         self._placed: dict[str, _Placed] = {}
 
     def is_placed(self, server: ServerSpec) -> bool:
-        """Whether it matters in which workspace a client of a server works; asked with many a request."""
+        """True if a server depends on the workspace of its client; cheap, as many requests ask for it."""
         return self._known(server).is_placed or bool(server.view and self.approved())
 
     def approved(self) -> Mapping[str, str]:
-        """What users have approved of in files of workspaces; where that is nothing, none defines a server."""
+        """Return the digests of the approved files of workspaces; if empty, no workspace defines a server."""
         return self.repositories.approved() if self.repositories is not None else {}
 
     def look_anew(self) -> None:
-        """Views show other servers from now on."""
+        """Forget the results for views, which may show other servers now."""
         self._placed.clear()
 
     def _known(self, server: ServerSpec) -> _Placed:
@@ -200,19 +205,19 @@ class Scopes:
         return _Placed(server, self._pool.moves, is_varied, is_built, by_directory, projects)
 
     def shows_projects(self, view: ServerSpec) -> bool:
-        """Whether a view is of servers of projects, for those who work there."""
+        """True if a view has servers of projects, which it shows to clients in their directories."""
         return bool(self._known(view).projects)
 
     def is_of_project(self, view: ServerSpec, place: WorkingDirectory) -> bool:
-        """Whether a place is in a project that a view is of servers of."""
+        """True if a place is in a project whose servers a view has."""
         return any(self._places.lies_in(place.directory, each) for each in self._known(view).projects)
 
     def may_see(self, server: ServerSpec, place: WorkingDirectory) -> bool:
-        """Whether a server is there for those who work at a place; see Note [Servers of a project]."""
+        """True if a server exists for clients at a place; see Note [Servers of a project]."""
         return not server.project or self._places.lies_in(place.directory, server.project)
 
     def place(self, said: SaidPlace, caller: Any) -> WorkingDirectory | None:
-        """Where a client works; None where its process has to be looked for first (`look_for`)."""
+        """Return a client's place; None if its process has to be looked for first (`look_for`)."""
         found = self._place(said, caller)
         if found is not None and found.root and self.repositories is not None:
             self.repositories.seen(found.root)
@@ -231,49 +236,49 @@ class Scopes:
         return self._places.of_process(pid) if pid else NOWHERE
 
     def place_of(self, cwd: str) -> WorkingDirectory:
-        """The place that a directory is in; nowhere where it is none that we may look into."""
+        """Return the place of a directory; `NOWHERE` if the gateway may not look into it."""
         return self._places.find(cwd)
 
     def place_of_process(self, pid: int) -> WorkingDirectory:
-        """The place that a process works in."""
+        """Return the place of a process."""
         return self._places.of_process(pid)
 
     def _named(self, path: str) -> WorkingDirectory:
-        # The shim writes a path as it stands in a URL, since a header cannot hold all that a path can.
+        # The shim encodes a path as in a URL, since a header cannot hold every character of a path.
         found = self._places.find(path)
         return self._places.find(unquote(path)) if found is NOWHERE and "%" in path else found
 
     def look_for(self, caller: Any) -> Deferred[None]:
-        """Fires when `place` knows."""
+        """Look for a client's process; the Deferred fires when `place` knows it."""
         return self._neighbours.look_for(caller)
 
     def workspace(self, root: str) -> WorkspaceSpec:
-        """What servers are built with for a workspace; the same object until its ``.env`` changes.
+        """Return the values for a workspace; the same object until its ``.env`` changes.
 
-        :raise ConfigError: that cannot be used.
+        :raise ConfigError: the file cannot be used.
         """
         return self._read.get(f"{root}/.env")
 
     def own(self, name: str, root: str) -> ServerSpec:
-        """The server of that name that a workspace itself defines.
+        """Return the server of that name that a workspace itself defines.
 
-        :raise UnknownServer: it has none, or there is no workspace.
-        :raise NeedsApproval: its user has not approved of it.
+        :raise UnknownServer: the workspace has no such server, or the client has no workspace.
+        :raise NeedsApproval: the user has not approved of it.
         """
         if self.repositories is None or not root:
             raise UnknownServer(f"Unknown server: {name}")
         return self.repositories.server(name, root)
 
     def defined_for(self, view: ServerSpec) -> tuple[ServerSpec, ...]:
-        """The servers that a workspace itself defines, for those who use a view there."""
+        """Return the servers that the workspace of a view's variant itself defines."""
         if self.repositories is None or not view.workspace:
             return ()
         return self.repositories.servers(self._places.find(view.workspace).root or view.workspace)
 
     def variant(self, server: ServerSpec, place: WorkingDirectory) -> ServerSpec:
-        """A server as it is run for those who work at a place.
+        """Return the variant of a server for clients at a place.
 
-        :raise UnknownServer: there is none for them.
+        :raise UnknownServer: the server does not exist for them.
         :raise ConfigError: the values of the workspace cannot be used.
         """
         if not server.workspace and not self.may_see(server, place):
@@ -281,7 +286,7 @@ class Scopes:
         return self.run_at(server, place)
 
     def run_at(self, server: ServerSpec, place: WorkingDirectory) -> ServerSpec:
-        """The same for those of whom it is known that they may use it.
+        """Return the variant of a server for clients at a place, without the check of `may_see`.
 
         :raise ConfigError: the values of the workspace cannot be used.
         """
@@ -305,26 +310,26 @@ class Scopes:
 
     def _path(self, server: ServerSpec, place: WorkingDirectory) -> str:
         known = self._known(server)
-        # Where each directory has a child of its own, that is its place.
+        # If each directory has a child of its own, the directory is its place.
         if known.is_of_directory and place.root:
             return place.directory
         if not server.view or place.directory == place.root:
             return place.root
-        # A project may lie within a workspace: what is shown there is more than in the rest of it.
+        # A project may lie within a workspace: a view shows more there than in the rest of it.
         within = (each for each in known.projects if self._places.lies_in(place.directory, each))
         return max((place.root, *(self._places.find(each).directory for each in within)), key=len)
 
     def shown_by(self, view: ServerSpec, server: ServerSpec) -> ServerSpec:
-        """A server as it is run for those who use a view, itself as it is for them.
+        """Return the variant of a server for the clients of a view's variant.
 
-        :raise UnknownServer: there is none for them.
+        :raise UnknownServer: the server does not exist for them.
         :raise ConfigError: the values of the workspace cannot be used.
         """
         serve = self.run_at if view.is_everywhere else self.variant
         return self.of_principal(serve(server, self._place_of(view)), view.principal)
 
     def is_shown_by(self, view: ServerSpec, server: ServerSpec) -> bool:
-        """Whether a server is there for those who use a view, itself as it is for them."""
+        """True if a server exists for the clients of a view's variant."""
         return view.is_everywhere or self.may_see(server, self._place_of(view))
 
     def _place_of(self, view: ServerSpec) -> WorkingDirectory:
@@ -334,7 +339,7 @@ class Scopes:
         return place if place.directory else WorkingDirectory(view.workspace, view.workspace)
 
     def of_principal(self, server: ServerSpec, principal: str) -> ServerSpec:
-        """A server as it is run for a principal: one of its own, where it uses an account of its own there."""
+        """Return the variant of a server for a principal: another one if it uses an account of its own there."""
         owner = owner_of(principal, server)
         if not owner or server.principal:
             return server
@@ -347,7 +352,7 @@ class Scopes:
         return known.server
 
     def _nowhere(self, server: ServerSpec) -> ServerSpec:
-        # As its entry says; but where that demands a value of a workspace, it is now known that there is none.
+        # The entry's own definition; an entry that demands a value of a workspace is refused here.
         built = self._built.get((server.name, ""))
         if self._known(server).is_built and (built is None or built.of is not server):
             self._variants(server, WorkspaceSpec(""))
@@ -355,9 +360,9 @@ class Scopes:
         return server
 
     def current(self, base: ServerSpec, server: ServerSpec) -> ServerSpec:
-        """A server as it is run today for the workspace that it was looked up for a while ago.
+        """Return the present variant of a server for the workspace of a former variant.
 
-        :param base: as its entry defines it.
+        :param base: the definition of its entry.
         :raise ConfigError: the values of the workspace cannot be used.
         """
         if server.principal:
@@ -370,18 +375,18 @@ class Scopes:
         return self.again(base, server.workspace)
 
     def again(self, server: ServerSpec, path: str) -> ServerSpec:
-        """A server as it is run today for the workspace, or the directory, that a session had it for.
+        """Return the present variant of a server for the workspace, or the directory, of a session.
 
         :raise ConfigError: the values of the workspace cannot be used.
         """
         place = self._places.find(path) if path else NOWHERE
         if path and not self._known(server).is_of_directory:
-            place = WorkingDirectory(path, path)  # whatever became of it, or of what lies above
+            place = WorkingDirectory(path, path)  # whatever has become of it, or of the directories above
         return self.run_at(server, place)
 
 
 def _key(server: ServerSpec) -> str:
-    # A server may have the name of a view, and a view is one for each principal.
+    # A server may have the name of a view, and a view has one for each principal.
     return f"{server.name}/{server.principal}" if server.view else server.name
 
 
@@ -390,7 +395,7 @@ def _none(view: ServerSpec) -> Iterable[ServerSpec]:
 
 
 def _within(server: ServerSpec, directory: str) -> ServerSpec:
-    # What would run in the workspace runs in the client's own directory.
+    # A server that would run in the workspace runs in the client's own directory.
     root, env = server.workspace, server.env
     if server.cwd != root:
         return evolve(server, workspace=directory)
