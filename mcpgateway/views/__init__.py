@@ -1,1 +1,1 @@
-"""The endpoints that give a client all servers at once."""
+"""The views: endpoints for several servers at once."""

@@ -1,4 +1,4 @@
-"""The extensions of the modern era that the servers of a view have between them."""
+"""The modern extensions of the servers of a view, merged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mcpgateway.protocol.versions import Era
 def extensions(
     servers: Iterable[ServerSpec], pool: Pool, snapshots: Snapshots | None
 ) -> dict[str, dict[str, Any]]:
-    """What any of these servers has said of its extensions; of two that say something of the same, the first counts."""
+    """Return the extensions that these servers declare; where two declare the same, the first one's settings."""
     found: dict[str, dict[str, Any]] = {}
     for server in servers:
         hello = met(server, pool, snapshots)
@@ -29,7 +29,7 @@ def extensions(
 
 
 def met(server: ServerSpec, pool: Pool, snapshots: Snapshots | None) -> Envelope | None:
-    """The first words of a server, of the modern era where it has said some in both; None where none are known."""
+    """Return a server's answer to the handshake, the modern one where both are known; None where none is."""
     found = None
     for slot in pool:
         if slot.server.name == server.name and slot.hello is not None:

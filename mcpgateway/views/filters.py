@@ -1,4 +1,4 @@
-"""What stands between a call on a view and its client, and what the gateway itself asks servers."""
+"""The filters between a call on a view and its client."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class TaskLearner(Between):
-    """Remembers which server has begun a task."""
+    """Remembers the server of a task that a call begins."""
 
     inners: Inners
     server: str
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The server's own response, which may name a task."""
+        """Take the server's response, which may name a task."""
         task = peek.text(peek.members(peek.members(reply, "result"), "task"), "taskId")
         if task is not None:
             self.inners.began(task, self.server)
@@ -36,12 +36,12 @@ class TaskLearner(Between):
 
 @define(eq=False)
 class Rewriter(Between):
-    """Has a result written otherwise on its way to the client."""
+    """Rewrites the result of a request on its way to the client."""
 
     rewrite: Callable[[Raw], Raw]
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The server's own response."""
+        """Take the server's response, and pass it on with its result rewritten."""
         if "result" in reply:
             reply = reply | {"result": self.rewrite(reply["result"])}
         self.sink.answered(call, reply)
@@ -49,13 +49,13 @@ class Rewriter(Between):
 
 @define(eq=False)
 class Limited(Between):
-    """Ends a call that takes too long, whatever progress it makes."""
+    """Ends a call after a fixed time, whatever progress it makes."""
 
     clock: IReactorTime
     _late: IDelayedCall | None = None
 
     def begin(self, call: Request, limit_s: float) -> None:
-        """Let the time run."""
+        """Start the timer."""
         self._late = self.clock.callLater(limit_s, self._expired, call, limit_s)
 
     def _expired(self, call: Request, limit_s: float) -> None:
@@ -71,11 +71,11 @@ class Limited(Between):
             late.cancel()
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """In time."""
+        """Pass the response on, and stop the timer."""
         self._stop()
         self.sink.answered(call, reply)
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """There is no answer."""
+        """Pass the error on, and stop the timer."""
         self._stop()
         self.sink.failed(call, why)

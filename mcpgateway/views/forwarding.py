@@ -1,6 +1,6 @@
-"""Brings requests on a view to the servers that they are for, once these are known.
+"""Forwarding of requests on a view to the servers that they are for, once these are known.
 
-The request becomes that of its client's session at the server, and keeps its client's sink.
+The request moves to its client's member session at the server, and keeps its client's sink.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from mcpgateway.views.view import View
 
 
 class Forwarder:
-    """Brings requests of views' sessions to servers.
+    """Forwards requests of views' sessions to servers.
 
-    :ivar lister: asks for the lists that are not known.
+    :ivar lister: fetches the lists that are not known.
     """
 
     def __init__(self, registry: ViewRegistry, lister: Lister) -> None:
@@ -51,15 +51,15 @@ class Forwarder:
         tool: Item | None = None,
         elsewhere: ServerSpec | None = None,
     ) -> None:
-        """Bring a request to a server, in its client's inner session there.
+        """Send a request to a server, in its client's member session there.
 
-        :param tool: what is called, where identical calls of it may be one.
-        :param elsewhere: the server as it is run for another directory, if it is to go there.
-        :raise GatewayError: it goes nowhere.
+        :param tool: the called tool, where identical calls of it may be merged.
+        :param elsewhere: the server as run for another directory, if the request is for that one.
+        :raise GatewayError: the request is refused, and not sent.
         """
         outer: Session = call.session
         if not outer.server.view:
-            self._met(call, outer, tool)  # it is there already
+            self._met(call, outer, tool)  # the session is at the server itself
             return
         inners = outer.inners
         inner = inners.sessions.get(server) if inners is not None else None
@@ -77,12 +77,12 @@ class Forwarder:
         level: Level | None,
         elsewhere: ServerSpec | None = None,
     ) -> None:
-        """Bring a call to a server's tool.
+        """Send a call to a server's tool.
 
         :param target: the server, and the tool's own name.
-        :param level: how its result is shielded; None for what the view says.
-        :param elsewhere: the server as it is run for another directory, if it is to go there.
-        :raise GatewayError: it goes nowhere.
+        :param level: the level at which its result is shortened; None for the view's.
+        :param elsewhere: the server as run for another directory, if the call is for that one.
+        :raise GatewayError: the call is refused, and not sent.
         """
         self._registry.outcomes.over(call, call.session.principal, view, target, level)
         self.go(call, target[0], view.tool(*target), elsewhere)
@@ -101,9 +101,9 @@ class Forwarder:
             submit(call)
 
     def ask(self, inner: Session, method: str, params: Envelope) -> Deferred[Envelope]:
-        """Ask a server something in an inner session; fires with its response, which may be an error.
+        """Send a request of the gateway's in a member session; fires with the response, which may be an error.
 
-        :raise GatewayError: (through the Deferred) it goes nowhere.
+        :raise GatewayError: (through the Deferred) the request is refused.
         """
         done: Deferred[Envelope] = Deferred()
         call = Request(inner, jsonrpc.own_request(method, params, b""), None, OwnQuestion(done))
@@ -114,13 +114,13 @@ class Forwarder:
         return done
 
     def learn_task(self, call: Request, inners: Inners, server: str) -> None:
-        """Remember which server begins a task."""
+        """Remember the server of the task that a call may begin."""
         call.sink = TaskLearner(call.sink, inners, server)
 
-    # What the gateway itself has
+    # Answers of the gateway
 
     def give(self, found: Deferred[dict[str, Any]], call: Request) -> None:
-        """Answer a call with what the gateway itself has, unless it was taken back until then."""
+        """Answer a call with a result of the gateway's, unless the call is cancelled before."""
         registry = self._registry
         registry.hold(call)
 
@@ -135,7 +135,7 @@ class Forwarder:
         found.addCallback(answer).addErrback(fail)
 
     def settled(self, call: Request, then: Callable[[], None]) -> None:
-        """Go on with a call once no edit of the configuration waits to be read."""
+        """Go on with a call once all edits of the configuration are in force."""
         caught_up = self._registry.catch_up()
         if caught_up.called:
             then()
@@ -144,7 +144,7 @@ class Forwarder:
             self.after(caught_up, call, then)
 
     def after(self, done: Deferred[None], call: Request, then: Callable[[], None]) -> None:
-        """Go on with a call that is held, unless it was taken back until then."""
+        """Go on with a held call when ``done`` fires, unless the call is cancelled before."""
 
         def go_on(_: object) -> None:
             if self._registry.release(call):
@@ -156,7 +156,7 @@ class Forwarder:
 
         done.addCallback(go_on).addErrback(broken)
 
-    # What nobody knows yet
+    # Names that are not known yet
 
     def seek(
         self,
@@ -166,9 +166,9 @@ class Forwarder:
         is_found: Callable[[View], bool],
         then: Callable[[], None],
     ) -> None:
-        """Go on with a call for what nobody knows, once it is known whether there is such a thing.
+        """Go on with a call for an unknown name once the lists that may have it are known.
 
-        :param whose: the servers that it says it is of, by name; empty where it does not say.
+        :param whose: returns the servers that the name says it belongs to; empty where it does not say.
         """
         self._registry.hold(call)
         sought = Deferred.fromCoroutine(self._seek(call.session, tuple(kinds), whose, is_found))
@@ -191,13 +191,13 @@ class Forwarder:
         if not named and not whose(view):
             await self.lister.wait(session, unknown)
             return
-        # Nobody can say anything of it but that server, which is called as at its own endpoint.
+        # Only the named server can have it, and is called as at its own endpoint.
         asked = [self.lister.ask(session, *each) for each in named]
         why = _failure(await DeferredList(asked, consumeErrors=True))
         if why is None or is_found(registry.anew(session)):
             return
         if isinstance(why, PASSING):
-            # It may have ended for an edit, which is not in force everywhere before this turn is over.
+            # The child may have been ended by an edit, which is not in force everywhere before this turn is over.
             await deferLater(registry.clock, 0)
             now = registry.anew(session).servers
             if any(each.name in now and now[each.name] is not each for each, _ in named):
@@ -206,7 +206,7 @@ class Forwarder:
         raise why
 
     async def settle(self, session: Session, kind: ListKind) -> dict[str, str]:
-        """Wait for the lists of all servers of a session's view; those that are missing then, and why."""
+        """Wait for the lists of all servers of a session's view; return the reasons of those that are missing."""
         registry = self._registry
         unknown = [(each, kind) for each in self.unknown_lists(session, registry.anew(session), kind)]
         if unknown:
@@ -215,9 +215,9 @@ class Forwarder:
         return self.lister.missing(session, kind)
 
     def unknown_lists(self, session: Session, view: View, kind: ListKind) -> list[ServerSpec]:
-        """The servers of a view that have to be asked for a list.
+        """Return the servers of a view that have to be asked for a list.
 
-        What is on record is good enough while its server does not run, which is not started for it.
+        A server that does not run is not started for a list that is recorded.
         """
         told = view.told
         return [each for each in view.to_ask(kind) if self._has_to_say(each, kind, told.get(each.name, ""))]
@@ -231,11 +231,11 @@ class Forwarder:
         return any(self._registry.switchboard.pool.is_running(server, era) for era in Era)
 
     def may_answer_soon(self, session: Session, server: ServerSpec) -> bool:
-        """Whether a child of a server runs that a session would ask for its lists."""
+        """True if a child that a session would ask for a server's lists is running."""
         inners = self._registry.inners(session)
         told = inners.view.told.get(server.name, "")
         if is_own(told) and server.name not in inners.sessions:
-            return False  # its child is this client's own, and is to be started first
+            return False  # the client's own child has to be started first
         slots = (each for each in self._registry.switchboard.pool if each.server.name == server.name)
         is_its = (
             is_own(told) or each.era is Era.MODERN or each.told == told for each in slots if each.conversation
@@ -245,7 +245,7 @@ class Forwarder:
     def unknown(
         self, session: Session, kind: ListKind, what: str, near: list[str], hint: str = ""
     ) -> InvalidParams:
-        """The error for a name that nobody has: the names that may have been meant, and who is not known yet."""
+        """Make the error for an unknown name, with similar names and the servers whose lists are missing."""
         missing = self.lister.missing(session, kind)
         said = [f"did you mean {', '.join(near)}?" if near else hint, not_all(missing)]
         return InvalidParams(what, "; ".join(filter(None, said)), {"missing": missing} if missing else None)

@@ -1,4 +1,4 @@
-"""What a client of a view is told first: no server is started for it."""
+"""The answer to a client's ``initialize`` at a view, for which no server is started."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mcpgateway.views.specs import ADMIN, FULL
 from mcpgateway.views.view import View
 
 ONE_LIMIT = 600  # characters of one server's instructions
-ALL_LIMIT = 4000  # of all of them; a model reads them with every conversation
+ALL_LIMIT = 4000  # of all servers; a model reads them with every conversation
 
 CAPABILITIES: dict[str, Any] = {
     "tools": {"listChanged": True},
@@ -35,7 +35,7 @@ _GUIDES = {
 
 
 def written(view: View, librarian: Librarian, version: str) -> Raw:
-    """The ``InitializeResult`` for a client of a view."""
+    """Return the ``InitializeResult`` for a client of a view."""
     return jsonrpc.raw(
         {
             "protocolVersion": version,
@@ -47,7 +47,7 @@ def written(view: View, librarian: Librarian, version: str) -> Raw:
 
 
 def instructions(view: View, librarian: Librarian) -> str:
-    """How to work with a view, and what its servers say of themselves, within a bound."""
+    """Return the instructions of a view and of its servers, cut to `ALL_LIMIT` characters."""
     names = ", ".join(view.servers)
     lines = [f"Many MCP servers at one address: {_cut(names, ONE_LIMIT)}. {_GUIDES.get(view.kind, _FIND)}"]
     room = ALL_LIMIT - len(lines[0])

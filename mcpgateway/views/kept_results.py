@@ -1,6 +1,6 @@
-"""Results that were shortened, as resources of every view: listed to whoever was given them, and read whole.
+"""The originals of shortened results, as resources of every view for their principals.
 
-Nobody is told that there is another: the result that was shortened names its own, and lists are asked for often enough.
+New ones are not notified: the shortened result names its own original, and lists are fetched often enough.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.translate import COMPLETE
 from mcpgateway.protocol.versions import Era
 
-READ_LIMIT = 16_777_216  # bytes of what is given in one answer; a larger one has pages
-# What a reference stands for does not change, as long as it stands for anything.
+READ_LIMIT = 16_777_216  # bytes of one answer; a larger original is read in pages
+# The original under a reference never changes while it is kept.
 OF_ERA: dict[Era, dict[str, Any]] = {
     Era.LEGACY: {},
     Era.MODERN: {"resultType": COMPLETE, "ttlMs": 60_000, "cacheScope": "private"},
 }
-"""What else stands in the result of a ``resources/read``."""
+"""Further members of the result of a ``resources/read``, by era."""
 TEMPLATE = jsonrpc.raw(
     {
         "uriTemplate": f"{URI}{{ref}}",
@@ -36,13 +36,13 @@ TEMPLATE = jsonrpc.raw(
 
 
 class KeptResults:
-    """What is kept, by URI."""
+    """The kept originals, by URI."""
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
 
     def entries(self, kind: ListKind, principal: str) -> list[Raw]:
-        """What a list of a view has of them."""
+        """Return their entries in a list of a view."""
         if kind is ListKind.TEMPLATE:
             return [TEMPLATE]
         if kind is ListKind.RESOURCE:
@@ -50,14 +50,14 @@ class KeptResults:
         return []
 
     def has(self, uri: str, principal: str) -> bool:
-        """Whether somebody can read a URI here."""
+        """True if a principal can read a URI here."""
         ref = ref_of(uri)
         return ref is not None and self._vault.size_of(ref, principal) is not None
 
     def read(self, uri: str, principal: str) -> Deferred[dict[str, Any]]:
-        """Fires with the result of a ``resources/read``.
+        """Read an original; fires with the result of a ``resources/read``.
 
-        :raise InvalidParams: (through the Deferred) there is none any more, or it is too large for one answer.
+        :raise InvalidParams: (through the Deferred) the original is not kept, or is too large for one answer.
         """
         ref = ref_of(uri) or ""
         size = self._vault.size_of(ref, principal) or 0
@@ -72,7 +72,7 @@ class KeptResults:
 
 
 def with_kept(listed: Raw, entries: list[Raw]) -> Raw:
-    """The result of a list with more entries; it may be long, so it is not read again."""
+    """Add entries to the result of a list; by bytes, since a list may be long to decode."""
     whole = bytes(listed)
     if not entries or all(bytes(each) in whole for each in entries):
         return listed
@@ -81,7 +81,7 @@ def with_kept(listed: Raw, entries: list[Raw]) -> Raw:
 
 
 def missing(uri: str) -> tuple[str, str]:
-    """What is said of a URI that nobody has, and what to do."""
+    """Return the message and the hint for a URI that is no resource."""
     ref = ref_of(uri)
     return (f"Resource not found: {uri}", "") if ref is None else vault.missing(ref)
 

@@ -1,4 +1,4 @@
-"""What the gateway's own tools may do in the name of a legacy client: all of it in that client's own sessions."""
+"""The access of the gateway's own tools to servers in the name of a legacy client, in its own sessions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NO_DIRECTORY = (
 class LegacyAccess:
     """An `mcpgateway.owntools.tool.Access`, made for one call.
 
-    :ivar is_elsewhere: it is to be as if the caller worked in another directory.
+    :ivar is_elsewhere: True if the caller is treated as working in another directory.
     """
 
     principal: str
@@ -49,23 +49,23 @@ class LegacyAccess:
     is_elsewhere: bool = False
 
     def specs(self) -> tuple[ServerSpec, ...]:
-        """The servers this caller may use."""
+        """Return the servers that this caller may use."""
         return tuple(self.view.servers.values())
 
     def anew(self) -> LegacyAccess:
-        """The same caller, after the configuration has changed."""
-        self._registry.tick()  # what has been approved of is seen now
+        """Return the access of the same caller by the current configuration."""
+        self._registry.tick()  # so that new approvals are in force
         return evolve(self, view=self._registry.view(self.session))
 
     def caught_up(self) -> Deferred[Access]:
-        """The same caller, once what was edited in the configuration is in force."""
+        """Fire with the access of the same caller once all edits of the configuration are in force."""
         done = self._registry.catch_up()
         if done.called:
             return succeed(self)
         return done.addCallback(lambda _: evolve(self, view=self._registry.anew(self.session)))
 
     def settle(self, kind: ListKind) -> Deferred[tuple[Access, Mapping[str, str]]]:
-        """Wait for the lists of its servers that are not known; those that are missing then, and why."""
+        """Wait for the unknown lists of the servers; fires with the access, and the reasons of missing lists."""
         return Deferred.fromCoroutine(self._settle(kind))
 
     async def _settle(self, kind: ListKind) -> tuple[Access, Mapping[str, str]]:
@@ -73,9 +73,9 @@ class LegacyAccess:
         return (self if self.is_elsewhere else evolve(self, view=self._registry.anew(self.session))), missing
 
     def within(self, cwd: str) -> LegacyAccess:
-        """The same caller, as if it worked in that directory.
+        """Return the access of the same caller as if it worked in a directory.
 
-        :raise GatewayError: nobody may work there.
+        :raise GatewayError: the caller may not choose a directory, or not this one.
         """
         if self.principal == REMOTE or self.view.scope is not None:
             raise InvalidParams(NO_DIRECTORY)
@@ -90,7 +90,7 @@ class LegacyAccess:
         limit_s: float,
         level: Any,
     ) -> None:
-        """Let a call become that of a server's tool."""
+        """Turn a call of the gateway's own tool into a call of a server's tool."""
         server, tool = target
         if server not in self.view.servers:
             raise UnknownServer(f"Unknown server: {server}")
@@ -99,8 +99,8 @@ class LegacyAccess:
         params = {"name": jsonrpc.raw(tool), "arguments": arguments, **meta}
         message = jsonrpc.own_request("tools/call", params, said.id, said.meta)
         if not self._registry.release(call):
-            return  # it was taken back meanwhile
-        call.meter = None  # it counts for that server
+            return  # the call was cancelled meanwhile
+        call.meter = None  # the call counts for that server
         if limit_s:
             call.sink = limited = Limited(call.sink, self._registry.clock)
             limited.begin(call, limit_s)
@@ -114,33 +114,33 @@ class LegacyAccess:
         return self._registry.switchboard.session(None, self._served(server), self.principal)
 
     def _served(self, server: str) -> ServerSpec:
-        # The view may be from before a change of the configuration: a job has waited for others, say.
+        # The view may be older than the configuration, as for a job that has waited.
         spec = self.view.servers.get(server)
         if spec is None:
             raise UnknownServer(f"Unknown server: {server}")
         return self._registry.switchboard.current(spec)
 
     def begin(self, server: str, tool: str, arguments: Raw, sink: Any) -> Request:
-        """Make a call of its own, which no client waits for."""
+        """Begin a call of the gateway's, for which no client waits."""
         spec = self._served(server)
-        # It has a token so that it hears of progress; which one is nobody's concern, since the sink is its own.
+        # The token asks for progress; its value does not matter, since the sink is the call's own.
         meta = {"progressToken": Raw(TOKEN)}
         params = {"name": jsonrpc.raw(tool), "arguments": arguments, "_meta": jsonrpc.raw(meta)}
         call = Request(self.session, jsonrpc.own_request("tools/call", params, b"", meta), TOKEN, sink)
         if self.is_elsewhere or self._registry.switchboard.pool.scope(spec) is not Share.SESSION:
-            # What was begun goes on when the client leaves, so it is nobody's session that it runs in.
+            # The call goes on after the client has left, so it runs in a session of no client.
             call.session = self._anonymous(server)
         self._registry.outcomes.called(server, tool)
         self._forwarder.go(call, server)
         return call
 
     def cancel(self, call: Request, why: str) -> None:
-        """Take a call back that was redirected or begun."""
+        """Cancel a call that was redirected or begun."""
         if call.withdraw(why):
             call.sink.failed(call, Cancelled(why))
 
     def list(self, server: str, kind: ListKind, *, is_look: bool = True) -> Deferred[tuple[Item, ...]]:
-        """What a server has of a kind, asked for if it must be."""
+        """Return a server's entries of a kind; fetch them where they are not known."""
         spec = self.view.servers.get(server)
         if spec is None:
             return maybeDeferred(_unknown, server)
@@ -156,7 +156,7 @@ class LegacyAccess:
         return asked.addCallback(known)
 
     def elicit(self, call: Request, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
-        """Ask the human at the caller's client."""
+        """Ask the user of the caller's client."""
         return maybeDeferred(self._elicit, call, params)
 
     def _elicit(self, call: Request, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
@@ -179,12 +179,12 @@ class _Named:
 
 @frozen(eq=False)
 class _Nobody:
-    """Stands where a server would be that asks."""
+    """The asker in a question of the gateway's, in the place of a server."""
 
     server: _Named = _Named()
 
     def newest_calls(self) -> dict[Session, Request]:
-        """None of its own."""
+        """Return no calls."""
         return {}
 
 
@@ -193,12 +193,12 @@ NOBODY = _Nobody()
 
 @frozen(eq=False)
 class OwnAsker:
-    """Takes the answer where a server's conversation would."""
+    """Takes the answer to a question, in the place of a conversation."""
 
     done: Deferred[dict[str, Any]]
 
     def notify(self, reply: Envelope) -> None:
-        """The client has answered, or cannot."""
+        """Take the client's answer, or its error."""
         if "error" in reply:
             self.done.errback(QuestionRefused(GatewayError.code, legacy.error_text(reply["error"])))
         else:

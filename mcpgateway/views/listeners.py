@@ -1,14 +1,14 @@
-"""Modern clients that listen to a view: one ``subscriptions/listen`` in front, one behind for each server that matters.
+"""Subscriptions of modern clients to a view: one ``subscriptions/listen`` at the gateway, one at each server concerned.
 
     asked for                   comes from
-    changes of lists            the librarian, which hears of them from whatever runs; nothing is started for it
-    updates of resources        the servers that they are of: each is listened to as by a client of its own
-    what becomes of tasks       the servers that run them, in the same way
+    changes of lists            the catalog, which follows all running servers; no server is started for it
+    updates of resources        the servers of the resources, each with a listening of its own
+    status of tasks             the servers that run them, in the same way
 
 # Note [What is acknowledged]
-The client is told once what it will hear: of all lists, and of those resources and tasks that their servers have agreed
-to.  A server that does not say so in time is left out.  One that stops telling afterwards ends the whole listening in
-order, since there is no way to take back a part of what was agreed to: the client listens anew.
+The client gets one acknowledgement: for all lists, and for those resources and tasks that their servers have
+acknowledged.  A server that does not acknowledge in time is left out.  A server that ends its listening later ends the
+whole listening regularly, since a part of an acknowledged filter cannot be revoked: the client listens again.
 """
 
 from __future__ import annotations
@@ -38,24 +38,24 @@ from mcpgateway.protocol.jsonrpc import Envelope, Message
 from mcpgateway.views.members import names_of
 from mcpgateway.views.view import View
 
-PATIENCE_S = 30.0  # as long as a server may take to start and to introduce itself
-DEBOUNCE_S = 0.1  # a server that is edited, or started, says that all its lists have changed
+PATIENCE_S = 30.0  # as long as a server may take to start
+DEBOUNCE_S = 0.1  # an edited or started server notifies changes of all its lists together
 
 
 class ListenDispatch(Protocol):
-    """What brings requests of the modern era on their way (`mcpgateway.hub.modern_dispatch.Stateless`)."""
+    """The dispatch of modern requests (`mcpgateway.hub.modern_dispatch.Stateless`)."""
 
     def submit(self, call: Request) -> None:
-        """Bring a request to its server."""
+        """Send a request to its server."""
 
 
 @frozen
 class ListenWish:
-    """What one server is to be listened to for.
+    """The notifications that are wanted of one server.
 
-    :ivar server: as it is run for the client.
-    :ivar filter: in the server's own words.
-    :ivar names: what the client calls the resources among them, by the server's own URIs.
+    :ivar server: the server, as run for the client.
+    :ivar filter: the filter, with the server's own URIs.
+    :ivar names: the client's URIs of the resources among them, by the server's own URIs.
     """
 
     server: ServerSpec
@@ -63,21 +63,21 @@ class ListenWish:
     names: Mapping[str, Collection[str]] = field(factory=dict)
 
     def called(self, uri: str, view: View) -> list[str]:
-        """What the client calls a resource of the server's."""
+        """Return the client's URIs of a resource of the server."""
         return names_of(view, self.server.name, uri, self.names)
 
 
 @define(eq=False)
 class ViewSubscription:
-    """One client that listens to a view.
+    """The listening of one client to a view.
 
-    :ivar listener: tells it.
-    :ivar view: what it listens to, as it is now.
-    :ivar open: what is asked of servers, and not answered yet.
-    :ivar honoured: what it will hear.
-    :ivar own: the servers its place has defined when it was last told.
-    :ivar is_nowhere: nobody knows where it works.
-    :ivar parts: where it listens.
+    :ivar listener: the client's request.
+    :ivar view: returns the current view.
+    :ivar open: the requests to servers that are not acknowledged yet.
+    :ivar honoured: the notifications that the client gets.
+    :ivar own: the servers that the client's workspace defined when it was last notified.
+    :ivar is_nowhere: True if the client's workspace is not known.
+    :ivar parts: the requests to servers.
     """
 
     owner: ViewEars
@@ -93,7 +93,7 @@ class ViewSubscription:
     news: dict[str, None] = field(factory=dict)
 
     def look(self) -> None:
-        """Acknowledge once every server has said what it will tell."""
+        """Acknowledge once every server has answered."""
         if self.open or self.is_acknowledged or not self.owner.knows(self):
             return
         self.is_acknowledged = True
@@ -103,7 +103,7 @@ class ViewSubscription:
             self.owner.hurry()
 
     def give_up(self) -> None:
-        """Those that have not answered are left out."""
+        """Leave out the servers that have not answered."""
         self.patience = None
         late, self.open = self.open, set()
         for call in late:
@@ -112,7 +112,7 @@ class ViewSubscription:
         self.look()
 
     def rest(self) -> None:
-        """Wait for nobody any more."""
+        """Stop the timer."""
         patience, self.patience = self.patience, None
         if patience is not None and patience.active():
             patience.cancel()
@@ -120,9 +120,9 @@ class ViewSubscription:
 
 @define(eq=False)
 class Part:
-    """What one server tells one client of a view.
+    """The listening of one client of a view to one server.
 
-    :ivar wish: what it is asked for.
+    :ivar wish: the notifications that are wanted of the server.
     """
 
     ear: ViewSubscription
@@ -130,7 +130,7 @@ class Part:
     is_gone: bool = False
 
     def noticed(self, call: Request, message: bytes) -> bool:
-        """Something it tells; the first is what it will."""
+        """Take a message of the server; the first one is its acknowledgement."""
         ear = self.ear
         if call not in ear.parts:
             return False
@@ -148,7 +148,7 @@ class Part:
 
     def _tell(self, method: str, said: Envelope) -> None:
         if method in KINDS:
-            return  # that comes from the librarian
+            return  # the catalog notifies of lists
         uri = peek.text(peek.members(said, "params"), "uri", jsonrpc.URI_LIMIT) if method == UPDATED else None
         if uri is None:
             self.ear.listener.told(method, said)
@@ -158,14 +158,14 @@ class Part:
             self.ear.listener.told(method, {**said, "params": jsonrpc.raw(params)})
 
     def progressed(self, call: Request, message: bytes) -> None:
-        """Listening makes no progress."""
+        """Ignore progress."""
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The server refuses to listen, or has stopped."""
+        """Take the server's refusal, or the end of its listening."""
         self._ended(call)
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """The server cannot be listened to."""
+        """Take the failure of the request."""
         self._ended(call)
 
     def _ended(self, call: Request) -> None:
@@ -181,25 +181,25 @@ class Part:
 
 @define(eq=False)
 class _Overhearing:
-    """Listens to what runs anyway: what it hears of is passed on where all news of a slot go."""
+    """Listens to a child that runs anyway; its news reach the catalog through the slot."""
 
     filter: Filter
 
     def acknowledged(self, honoured: Filter) -> None:
-        """The server tells what has changed."""
+        """Ignore the acknowledgement."""
 
     def told(self, method: str, message: Envelope) -> None:
-        """The slot tells everybody who keeps something of the server's."""
+        """Ignore the notification, which the slot passes to the catalog."""
 
     def refused(self, why: GatewayError | Raw) -> None:
-        """It does not."""
+        """Ignore the refusal."""
 
     def over(self, reply: Envelope) -> None:
-        """It does not any more."""
+        """Ignore the end."""
 
 
 class ViewEars:
-    """All that listen to views in the modern era."""
+    """All modern clients that listen to views."""
 
     def __init__(self, stateless: ListenDispatch, clock: IReactorTime) -> None:
         self.stateless = stateless
@@ -219,10 +219,10 @@ class ViewEars:
     ) -> None:
         """Let a client listen to a view.
 
-        :param wanted: all that it wants to hear of.
-        :param wishes: what of that has to be asked of servers.
-        :param view: what is listened to, as it is at any time.
-        :raise Overloaded: too many listen.
+        :param wanted: the client's filter.
+        :param wishes: the parts of it that servers have to be asked for.
+        :param view: returns the current view.
+        :raise Overloaded: `LISTENERS_LIMIT` requests listen to views.
         """
         if len(self._ears) >= LISTENERS_LIMIT:
             raise Overloaded(f"{LISTENERS_LIMIT} requests listen to views already")
@@ -248,15 +248,15 @@ class ViewEars:
             part.failed(call, why)
 
     def knows(self, ear: ViewSubscription) -> bool:
-        """Whether its client listens still."""
+        """True if the client still listens."""
         return self._ears.get(ear.listener.call) is ear
 
     def withdraw(self, call: Request, reason: str) -> bool:
-        """A client has hung up; false when it does not listen here."""
+        """End the listening of a client; return False when it does not listen here."""
         return self.end(call)
 
     def end(self, call: Request) -> bool:
-        """Forget a client that listens no more; false when it does not listen here."""
+        """Forget a client that listens no more; return False when it does not listen here."""
         ear = self._ears.pop(call, None)
         if ear is None:
             return False
@@ -267,24 +267,27 @@ class ViewEars:
             each.withdraw("its client has stopped listening")
         return True
 
-    # What changes
+    # Changes
 
     def changed(self, server: str, kind: ListKind) -> None:
-        """A list of a server's has changed: whoever listens to a view that shows it is told, once for many."""
+        """Notify listeners of views that show a changed list, once for several changes."""
         for ear in [each for each in self._ears.values() if KINDS[kind.news] in each.honoured.lists]:
             view = self._view(ear)
             if view is not None and server in view.servers and view.shows(kind):
                 self._note(ear, kind)
 
     def all_changed(self) -> None:
-        """The servers are others now, and so may the views be."""
+        """Notify all listeners of all lists, since the servers have changed."""
         for ear in list(self._ears.values()):
             if self._view(ear) is not None:
                 for kind in ListKind:
                     self._note(ear, kind)
 
     def look_around(self, *, has_news: bool) -> None:
-        """Workspaces may define other servers now: whoever listens there is told, as is who may work there."""
+        """Notify listeners whose workspaces define other servers now.
+
+        :param has_news: True if users have approved workspaces; then listeners without a workspace are notified, too.
+        """
         for ear in list(self._ears.values()):
             view = self._view(ear)
             if view is None or (view.own == ear.own and not (has_news and ear.is_nowhere)):
@@ -298,7 +301,7 @@ class ViewEars:
         try:
             return ear.view()
         except GatewayError:
-            ear.listener.over({})  # there is no such view any more
+            ear.listener.over({})  # the view no longer exists
             return None
 
     def _note(self, ear: ViewSubscription, kind: ListKind) -> None:
@@ -307,7 +310,7 @@ class ViewEars:
             self.hurry()
 
     def hurry(self) -> None:
-        """There is something to be told."""
+        """Schedule the notifications."""
         if self._due is None:
             self._due = self._clock.callLater(DEBOUNCE_S, self._flush)
 
@@ -315,24 +318,24 @@ class ViewEars:
         self._due = None
         for ear in list(self._ears.values()):
             if not ear.is_acknowledged:
-                continue  # what it is told comes after that
+                continue  # notifications follow the acknowledgement
             news, ear.news = ear.news, {}
             for method in news:
                 if self.knows(ear):
                     ear.listener.told(method, jsonrpc.notification(method))
 
     def overhear(self, slot: Slot) -> None:
-        """A child of the modern era runs: hear of changes of its lists for as long as it does."""
+        """Listen to the changes of a modern child's lists for as long as it runs."""
         lists = frozenset(KINDS[each] for each in legacy.changing_lists(slot.hello or {}) if each in KINDS)
         if slot.listening is None or not slot.shared or not lists:
             return
         try:
             slot.listening.overhear(_Overhearing(Filter(lists)))
         except Overloaded:
-            pass  # there are many that hear of the same
+            pass  # many others listen to the same
 
     def close(self) -> None:
-        """End all of them in order."""
+        """End all listening, with a response to each client."""
         due, self._due = self._due, None
         if due is not None:
             due.cancel()

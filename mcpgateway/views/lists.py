@@ -1,19 +1,19 @@
-"""Ask servers for the lists that are not known, as a client would, several at once.
+"""Fetches of the lists that are not known, from several servers at once, as a client would fetch them.
 
-A server that clients share is asked for all of them.  One that has a child for each client is asked in that client's
-own session.
+A list of a shared child is fetched once for all its clients.  A list of a client's own child is fetched in that
+client's own session.
 
 # Note [Who waits, and for how long]
-Whoever wants to see a list gets it at once, and only waits `LIST_S` for servers that run and may answer at once: some
-clients give up after a few seconds, and a server takes that long to start.  What comes later is announced.
+A client that asks for a list gets it at once, and waits only `LIST_S` for servers that run and may answer at once: some
+clients give up after a few seconds, and a server takes that long to start.  Later lists are notified.
 
-Whoever names something waits for the server that the name is of, and for no other, for as long as that takes: until
-then nobody can say whether there is such a thing.  Where a name does not say whose it is, all are waited for whose
-lists are not known, but no longer than `PATIENCE_S`; and once somebody has waited for one of them in vain, nobody does
-again until it has answered.
+A request that names a tool, prompt or resource waits for the server of the name, and for no other, as long as that
+takes: until then it is not known if the name exists.  Where a name does not tell its server, the request waits for all
+servers whose lists are not known, but at most `PATIENCE_S`; a list that one request has waited for in vain is not
+waited for again until the server has answered.
 
-A server that has failed to start is not started again for those who only look before its back-off is over: they are
-told what it has failed at.  Calls do not wait for that.
+A server that has failed to start is not started again for a list before its back-off is over: the client gets the
+failure as the reason.  Calls do not wait for that.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ from mcpgateway.protocol.jsonrpc import Envelope
 if TYPE_CHECKING:
     from mcpgateway.views.registry import ViewRegistry
 
-LIST_S = 0.08  # a list is there within a tenth of a second
-PATIENCE_S = 10.0  # a client waits no longer for servers that its request does not name
-SOON_S = 0.02  # to start a server keeps the answer that was just given from leaving
-ANSWER_S = 120.0  # a server that has not answered by then is asked again by the next who wants to know
-RESPITE_S = 30.0  # how long one is left alone that could not be asked
+LIST_S = 0.08  # for running servers, so that a list is answered within a tenth of a second
+PATIENCE_S = 10.0  # for servers that a request does not name
+SOON_S = 0.02  # starting a server would delay the answer that was just given
+ANSWER_S = 120.0  # a server that has not answered by then is asked again for the next request
+RESPITE_S = 30.0  # for which a server that could not be asked is left alone
 RESPITES_LIMIT = 1000
-TRIES = 3  # so often it is asked when it ends meanwhile: it was killed, or stopped by somebody
+TRIES = 3  # requests for one list to a server whose child ends meanwhile, as when it is killed
 PASSING = (BackendGone, ShuttingDown)
 _UNKNOWN_METHOD = -32601
 _DECLARED = {
@@ -67,17 +67,17 @@ _DECLARED = {
 }
 
 Key = tuple[str, str, ListKind, str]
-"""A server, how and where it is launched, and what its child is told of its client."""
+"""The server, its launch, the kind of list, and the ``told`` of its child."""
 
 Wanted = Iterable[tuple[ServerSpec, ListKind]]
 
 
 @define(eq=False)
 class _Asking:
-    """A list that is being asked for, and who waits for it.
+    """A list that is being fetched, and the sessions that wait for it.
 
-    :ivar is_missed: somebody has been shown something without it.
-    :ivar tries: how often the server has ended while it was asked.
+    :ivar is_missed: True if a request has waited for the list in vain.
+    :ivar tries: the number of times that the server's child has ended during the fetch.
     """
 
     waiting: dict[Deferred[None], Session] = field(factory=dict)
@@ -87,7 +87,7 @@ class _Asking:
 
 @frozen
 class _Respite:
-    """A server that could not be asked is left alone.
+    """The pause of a server that could not be asked.
 
     :ivar until: by the clock, in seconds.
     """
@@ -97,7 +97,7 @@ class _Respite:
 
 
 class Lister:
-    """Asks for lists, each once however many want to know."""
+    """Fetches lists, each once for all that wait for it."""
 
     log = Logger()
 
@@ -107,7 +107,7 @@ class Lister:
         self._respites: dict[Key, _Respite] = {}
 
     def waits(self, session: Session, server: str, kind: ListKind) -> bool:
-        """Whether a session waits for a list that is being asked for."""
+        """True if a session waits for a list that is being fetched."""
         return any(
             each is session
             for key, asking in self._asking.items()
@@ -116,12 +116,12 @@ class Lister:
         )
 
     def wait(self, session: Session, wanted: Wanted, patience_s: float = PATIENCE_S) -> Deferred[None]:
-        """Fires once all these lists are known, or so many seconds have passed; see Note [Who waits, and for how long].
+        """Fetch lists; fires once all are known, or after so many seconds; see Note [Who waits, and for how long].
 
-        What has been waited for in vain, and what could not be asked a moment ago, is not waited for.
+        Lists that a request has waited for in vain, and those of servers in a pause, are not waited for.
         """
         asked: list[Deferred[None]] = []
-        # To ask may mean to start many servers, which takes its time.
+        # A request may start many servers, which takes time.
         late = self._registry.clock.callLater(patience_s, self._impatient, asked, patience_s >= PATIENCE_S)
         for server, kind in wanted:
             key = self._key(session, server, kind)
@@ -135,12 +135,12 @@ class Lister:
         return defer.DeferredList(asked).addCallback(done)
 
     def begin(self, session: Session, wanted: Wanted) -> None:
-        """Have these lists asked for soon, though nobody waits for them: they are announced when they come."""
+        """Fetch lists soon, without waiting for them: their arrival is notified."""
         if found := deque(wanted):
             self._registry.clock.callLater(SOON_S, self._begin_next, session, found)
 
     def _begin_next(self, session: Session, wanted: deque[tuple[ServerSpec, ListKind]]) -> None:
-        # To ask may mean to start a server, which takes its time: others are served in between.
+        # A request may start a server, which takes time: other work goes on in between.
         if session.id and not self._is_there(session):
             return
         server, kind = wanted.popleft()
@@ -154,7 +154,7 @@ class Lister:
             self._registry.clock.callLater(0, self._begin_next, session, wanted)
 
     def missing(self, session: Session, kind: ListKind) -> dict[str, str]:
-        """The servers whose list the session's view is without, and why."""
+        """Return the servers whose list is missing in the session's view, with the reasons."""
         view, known = self._registry.inners(session).view, self._registry.librarian.known
         found = {}
         for server in view.to_ask(kind):
@@ -165,17 +165,17 @@ class Lister:
         return found
 
     def may_list(self, session: Session, server: ServerSpec) -> bool:
-        """Whether a server's list is any of a session's business: without an id there is no child to be asked."""
+        """True if a session may fetch a server's list: a session without an id has no child of its own."""
         return bool(session.id) or self._registry.switchboard.pool.scope(server) is not Share.SESSION
 
     def shown(self, session: Session, kind: ListKind) -> None:
-        """The session's client is given a list, also of what may not be true any more: it is to hear what is."""
+        """Note that a session's client is given a list, so that it is notified when a part turns out to be outdated."""
         view = self._registry.inners(session).view
         for server in view.to_ask(kind):
             self._registry.librarian.show(server, kind, view.told.get(server.name, ""))
 
     def _fault(self, key: Key, server: ServerSpec) -> GatewayError | None:
-        """Why a server is left alone by those who only look at it."""
+        """Return the failure for which a server is not asked for lists now; None where it may be asked."""
         found = self._respites.get(key)
         if found is not None and found.until > self._registry.clock.seconds():
             return found.why
@@ -190,7 +190,7 @@ class Lister:
             each.cancel()
 
     def _is_missed(self, key: Key) -> bool:
-        # Somebody has waited for it before, in vain; it is announced when it comes.
+        # A request has waited for it in vain; its arrival is notified.
         asking = self._asking.get(key)
         return asking is not None and asking.is_missed
 
@@ -208,10 +208,10 @@ class Lister:
         *,
         is_look: bool = False,
     ) -> Deferred[None]:
-        """Fires when a list is known; it may be cancelled, which stops nobody but whoever waits.
+        """Fetch a list; fires when it is known, and may be cancelled, which does not stop the fetch.
 
-        :param told: what its child is told of the client; None where it is the one that the session's view shows.
-        :param is_look: nobody calls anything, so a server that has just failed is not started for it.
+        :param told: the ``told`` of the child; None for that of the session's view.
+        :param is_look: True if no call needs the list, so that a server that has just failed is not started for it.
         :raise GatewayError: (through the Deferred) the server cannot be asked.
         """
         key = self._key(session, server, kind, told)
@@ -244,12 +244,12 @@ class Lister:
         waiting = self._asking[key].waiting.values() if has_left else ()
         heir = next((each for each in waiting if self._is_there(each)), None)
         if heir is not None:
-            # It was asked as the child of a client that has left; those of the others have to say the same.
+            # The child of a client that has left was asked; the children of the other waiting clients list the same.
             self._begin(heir, server, key)
             return
         asking = self._asking[key]
         if isinstance(why, Failure) and why.check(*PASSING) and self._is_current(server, key):
-            # Whatever has ended it need not end the next one, and without it its tools would be unknown for a while.
+            # The next child may answer, and without the list its tools would be unknown for a while.
             asking.tries += 1
             if asking.tries < TRIES:
                 self._begin(session, server, key)
@@ -268,7 +268,7 @@ class Lister:
                 done.callback(None)
 
     def _is_current(self, server: ServerSpec, key: Key) -> bool:
-        # What is defined otherwise now, or not at all, is not started again.
+        # A redefined or removed server is not started again.
         switchboard = self._registry.switchboard
         try:
             now = switchboard.current(server)
@@ -301,12 +301,12 @@ class Lister:
         return error
 
     def forget(self) -> None:
-        """The servers are others now."""
+        """End all pauses, since the servers have changed."""
         self._respites.clear()
 
     async def _learn(self, session: Session, server: ServerSpec, kind: ListKind, told: str) -> None:
         registry, librarian = self._registry, self._registry.librarian
-        # What is the same for all is asked in nobody's session, so that it comes whoever leaves.
+        # A list that is the same for all is fetched in no client's session, so that it comes even if the client leaves.
         if told:
             from mcpgateway.views.other_directories import meet
 
@@ -315,7 +315,7 @@ class Lister:
             asked = registry.switchboard.session(None, server, session.principal)
         changes = librarian.changes.get(server.name)
         pages = await self._pages(asked, kind)
-        # A child of the client's own that has said meanwhile that its list has changed is its client's alone since.
+        # A client's own child that has notified of a change meanwhile has a list of that client alone.
         own = registry.inners(session).view.told.get(server.name, told) if told else told
         for each in dict.fromkeys((told, own)):
             librarian.learn(server, kind, pages, each)
@@ -353,16 +353,16 @@ class Lister:
 
 
 def _lacks(session: Session, kind: ListKind) -> bool:
-    # Many servers list tools only, and need not be started to say so once more.
+    # Many servers declare tools only, and need not be started for other lists.
     slot = slot_of(session)
     hello = slot.introduction if slot is not None else None
     return hello is not None and _DECLARED[kind] not in legacy.capabilities(hello)
 
 
 def _check_absent(error: Raw, asked: Session, kind: ListKind) -> None:
-    """See whether an error says that a server has no such list.
+    """Check that an error stands for the absence of a list.
 
-    :raise GatewayError: it says something else.
+    :raise GatewayError: it is another error.
     """
     body = jsonrpc.value(error, dict)
     if body.get("code") != _UNKNOWN_METHOD and not _lacks(asked, kind):
@@ -370,4 +370,4 @@ def _check_absent(error: Raw, asked: Session, kind: ListKind) -> None:
 
 
 def _let_go(why: Failure) -> None:
-    why.trap(GatewayError)  # it is in the log, and the others are there
+    why.trap(GatewayError)  # logged; the other lists are not affected

@@ -1,7 +1,7 @@
-"""The sessions that one session of a view has at single servers: one at each, made when it is first needed.
+"""The member sessions of a view's session: one at each single server, made when it is first needed.
 
-An inner session is an ordinary session of its server, for the same client.  Nobody is told its id, and it ends with the
-outer one.  What it is told outside of calls is the outer session's to hear.
+A member session (here: inner) is an ordinary session of its server, for the same client.  Its id is sent to no client,
+and it ends with the session of the view (here: outer).  Its messages outside of calls go to the outer session.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from mcpgateway.hub.sessions import Session
     from mcpgateway.views.view import View
 
-TASKS_LIMIT = 1000  # of one session
+TASKS_LIMIT = 1000  # tasks of one session
 USED_LIMIT = 500  # URIs of one session
-SEPARATOR = " "  # in no name of a server
+SEPARATOR = " "  # occurs in no name of a server
 UPDATED = "notifications/resources/updated"
 TASK_STATUS = "notifications/tasks/status"
 LIST_CHANGED = b"/list_changed"
@@ -35,17 +35,17 @@ LIST_CHANGED = b"/list_changed"
 
 @define(eq=False)
 class Inners:
-    """The inner sessions of one session, and what is known of them.
+    """The member sessions of one session of a view, and its state.
 
-    :ivar view: what the session is shown.
-    :ivar seen_at: the tick that was found out in.
-    :ivar sessions: by the names of their servers, those elsewhere by `named_elsewhere`.
-    :ivar tasks: the servers of the tasks that it has begun, by their ids.
-    :ivar listed: the lists it has been given, so that it hears of it when they change, and what tells them from others.
-    :ivar private: servers whose lists its own children have changed for it alone.
-    :ivar heard: the URIs it has subscribed to as its client wrote them, by server and by what they are there.
-    :ivar used: the servers that have answered for URIs that nobody lists, which are asked for them from then on.
-    :ivar goes_by_roots: its client has not said where it works, so that its roots count.
+    :ivar view: the view that the session sees.
+    :ivar seen_at: the tick at which the view was determined.
+    :ivar sessions: the member sessions by the names of their servers, those elsewhere by `named_elsewhere`.
+    :ivar tasks: the servers of the tasks that the session has begun, by task id.
+    :ivar listed: the mark of each list that the client was given, so that it is notified of changes.
+    :ivar private: the servers whose lists its own children have changed for it alone.
+    :ivar heard: the subscribed URIs as its client wrote them, by server and by the server's own URI.
+    :ivar used: the servers that have answered for unlisted URIs, which get further requests for them.
+    :ivar goes_by_roots: True if its client has named no directory, so that its roots count.
     """
 
     view: View
@@ -60,32 +60,32 @@ class Inners:
 
     @classmethod
     def of(cls, session: Session) -> Self | None:
-        """The inner sessions of a session; None where it has none so far, or is no view's."""
+        """Return the state of a session; None where it has none so far, or is no view's."""
         found = session.inners
         return found if isinstance(found, cls) else None
 
     def drop(self, session: Session) -> None:
-        """An inner session has ended."""
+        """Forget a member session that has ended."""
         for name in (session.server.name, named_elsewhere(session.server)):
             if self.sessions.get(name) is session:
                 del self.sessions[name]
 
     def began(self, task: str, server: str) -> None:
-        """A server has begun a task."""
+        """Note the server of a task."""
         self.tasks[task] = server
 
     def recall(self, records: Iterable[str]) -> None:
-        """A session is back with its subscriptions."""
+        """Restore the subscriptions of a session that is back."""
         for each in records:
             owner, shown = _read(each)
             self.hear(owner, shown)
 
     def hear(self, owner: Owned, shown: str) -> None:
-        """It is subscribed to a resource, under a URI as its client wrote it."""
+        """Note a subscription, with the URI as its client wrote it."""
         self.heard.setdefault(owner.server, {}).setdefault(owner.uri, {})[shown] = None
 
     def subscription(self, shown: str) -> Owned | None:
-        """The resource that it is subscribed to under that URI."""
+        """Return the resource of a subscription by the client's URI; None where there is none."""
         for server, heard in self.heard.items():
             own = _own(server, shown)
             if shown in heard.get(own, ()):
@@ -93,7 +93,7 @@ class Inners:
         return None
 
     def lost(self, outer: Session, server: str, uri: str) -> list[str]:
-        """A session at a server has lost a resource; returns the records of it, which the outer one loses."""
+        """Remove the subscriptions that a member session has lost; return their records in the outer session."""
         shown = self.heard.get(server, {}).pop(uri, {uri: None})
         records = [written(server, each) for each in shown]
         if outer.uris is not None:
@@ -101,19 +101,19 @@ class Inners:
         return records
 
     def told_as(self, server: str, uri: str) -> list[str]:
-        """The URIs that it hears of a change under: those it has subscribed to, or parts of them."""
+        """Return the client's URIs for the notification of a change: those of its subscriptions, or parts of them."""
         return names_of(self.view, server, uri, self.heard.get(server, {}))
 
     def stick(self, uri: str, server: str) -> None:
-        """A server has answered for a URI that nobody lists."""
+        """Send further requests for an unlisted URI to the server that has answered for it."""
         self.used[uri] = server
 
 
 def names_of(view: View, server: str, uri: str, heard: Mapping[str, Iterable[str]]) -> list[str]:
-    """The URIs that a client hears of a change under.
+    """Return the client's URIs for the notification of a change.
 
-    :param uri: what has changed, as its server knows it.
-    :param heard: what the client has subscribed to at that server as it wrote it, by what it is there.
+    :param uri: the changed resource, by its server's own URI.
+    :param heard: the client's subscriptions at the server: the URIs as it wrote them, by the server's own URI.
     """
     if uri in heard:
         return list(heard[uri])
@@ -123,28 +123,28 @@ def names_of(view: View, server: str, uri: str, heard: Mapping[str, Iterable[str
 
 
 def is_relied_on(view: View, sessions: Iterable[Session]) -> bool:
-    """Whether any of these sessions has been listed the tools of a view."""
+    """True if any of these sessions was given the list of tools of a view."""
     inner = map(Inners.of, sessions)
     return any(each is not None and each.view is view and ListKind.TOOL in each.listed for each in inner)
 
 
 def inner_id(outer: Session, server: str) -> bytes:
-    """The id of a session's inner one: the same after it was put aside, so that its tasks are still its own."""
+    """Return the id of a member session: the same after it was put aside, so that its tasks are still its own."""
     return b"~" + hashlib.sha256(outer.id + b"\0" + server.encode()).hexdigest()[:32].encode()
 
 
 def named_elsewhere(server: ServerSpec) -> str:
-    """What the session at a server is called that is run for another directory; no server has such a name."""
+    """Return the key of a member session at a server run for another directory; no server has such a name."""
     return f"{server.name}{SEPARATOR}{server.workspace}"
 
 
 def written(server: str, shown: str) -> str:
-    """How a subscription of a session's is put on record, with its URI as the client wrote it."""
+    """Return the record of a subscription, with its URI as the client wrote it."""
     return f"{server}{SEPARATOR}{shown}"
 
 
 def _own(server: str, shown: str) -> str:
-    # A client writes a URI of a server's as it is there, or with the server's name.
+    # A client writes the server's own URI, or one prefixed with the server's name.
     owned = unprefixed(shown)
     return owned.uri if owned is not None and owned.server == server else shown
 
@@ -155,7 +155,7 @@ def _read(record: str) -> tuple[Owned, str]:
 
 
 def subscribed(outer: Session) -> dict[str, set[str]]:
-    """The resources a session is subscribed to, by the names of their servers."""
+    """Return the subscribed resources of a session, by the names of their servers."""
     found: dict[str, set[str]] = {}
     for each in outer.uris or ():
         owner, _ = _read(each)
@@ -164,7 +164,7 @@ def subscribed(outer: Session) -> dict[str, set[str]]:
 
 
 def gained(outer: Session, owner: Owned, shown: str) -> str:
-    """A session has subscribed to a resource; returns the record of it, or "" where there is one or no room."""
+    """Note a subscription of a session; return its record, or "" where there is one already or no room."""
     record = written(owner.server, shown)
     if outer.uris is None:
         outer.uris = set()
@@ -178,10 +178,10 @@ def gained(outer: Session, owner: Owned, shown: str) -> str:
 
 @define(eq=False)
 class Forward:
-    """Tells an outer session what an inner one is told.
+    """Passes the messages of a member session on to the outer session.
 
-    :ivar changed: told of every list that a child of the client's own has changed.
-    :ivar is_elsewhere: the lists of that server are not what the view shows.
+    :ivar changed: called with every list that a client's own child has changed.
+    :ivar is_elsewhere: True if the server is run for another directory, so that the view does not show its lists.
     """
 
     outer: Session
@@ -190,7 +190,7 @@ class Forward:
     is_elsewhere: bool = False
 
     def say(self, message: bytes) -> bool:
-        """Pass one message on, as the view has it."""
+        """Pass a message on, with the URIs of the view."""
         inners = Inners.of(self.outer)
         if inners is None:
             return False
@@ -202,7 +202,7 @@ class Forward:
         return True
 
     def _changed(self, message: bytes) -> bool:
-        # What a shared server says of its lists is told to all views at once; this is one that is the client's own.
+        # The catalog notifies all views of a shared child's lists; this child is the client's own.
         method = _method(message)
         slot = self.inner.slot
         if not method.endswith("/list_changed"):
@@ -226,7 +226,7 @@ class Forward:
         return True
 
     def close(self) -> None:
-        """The inner session has ended; there is nothing to close."""
+        """Do nothing at the end of the member session."""
 
 
 def _method(message: bytes) -> str:

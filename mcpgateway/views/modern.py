@@ -1,16 +1,16 @@
-"""Requests of the modern era to a view, which stands for all servers at once (MCP 2026-07-28).
+"""Modern requests to a view, which stands for all servers at once (MCP 2026-07-28).
 
     request                     is answered by
     server/discover             the gateway, at once: a view speaks both eras, whatever its servers speak
-    lists                       the gateway, with what the librarian knows (`mcpgateway.views.modern_lists`)
-    subscriptions/listen        the gateway, and the servers that matter (`mcpgateway.views.listeners`)
+    lists                       the gateway, from the catalog (`mcpgateway.views.modern_lists`)
+    subscriptions/listen        the gateway and the servers concerned (`mcpgateway.views.listeners`)
     tools/call                  the server of the tool, or a tool of the gateway's own
-    prompts/get, resources/read the server of the prompt, of the resource
-    completion/complete         the server of what is to be completed
+    prompts/get, resources/read the server of the prompt or the resource
+    completion/complete         the server of the prompt or the template
     tasks/*                     the server that runs the task
 
-What goes to a server goes by `mcpgateway.hub.modern_dispatch.Stateless.submit`, as if its client had sent it there:
-only the name is another, which is the server's own.
+A request to a server is sent by `mcpgateway.hub.modern_dispatch.Stateless.submit`, as if its client had sent it there:
+only the name is replaced by the server's own.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ from mcpgateway.views.view import KINDS, View
 if TYPE_CHECKING:
     from mcpgateway.hub.modern_dispatch import Stateless
 
-DISCOVERY_MS = 10_000  # what a view shows changes with the configuration, and whoever listens hears of that
+DISCOVERY_MS = 10_000  # a view changes with the configuration, of which listeners are notified
 
 
 class ViewDoor(ModernRegistry):
-    """Serves requests to views; a `mcpgateway.hub.views.ModernViews`."""
+    """Serves modern requests to views; a `mcpgateway.hub.views.ModernViews`."""
 
     log = Logger()
 
@@ -72,9 +72,9 @@ class ViewDoor(ModernRegistry):
             self.warmed(slot)
 
     def look_around(self, has_news: bool) -> None:  # noqa: FBT001 - a callback
-        """Workspaces may define other servers now: say so to whoever listens there.
+        """Notify the listeners whose workspaces define other servers now.
 
-        :param has_news: users have approved of others.
+        :param has_news: True if users have approved other workspaces.
         """
         if has_news:
             self._seen = {key: evolve(each, at=-math.inf) for key, each in self._seen.items()}
@@ -82,16 +82,16 @@ class ViewDoor(ModernRegistry):
 
     @property
     def is_heard(self) -> bool:
-        """Whether anybody listens."""
+        """True if a client listens to a view."""
         return bool(self._ears)
 
     def adopt(self) -> None:
-        """The servers, or what is to be shown of them, will be others in a moment: say so to whoever listens."""
+        """Notify all listeners and forget all views, since the servers or the settings of views change."""
         self._ears.all_changed()
         self.lists.forget()
         self._seen.clear()
 
-    # What the view itself answers
+    # Requests that the view answers
 
     def _discover(self, call: Request, view: View) -> None:
         capabilities = {name: each for name, each in introduction.CAPABILITIES.items() if name != "tasks"}
@@ -127,8 +127,8 @@ class ViewDoor(ModernRegistry):
         terms = self.lists.terms(servers, kind, call.caller)
         kept = self.kept.entries(kind, call.caller.principal) if self.kept is not None else []
         if kept and kind is ListKind.RESOURCE:
-            terms = evolve(terms, is_public=False)  # nobody else is shown them
-        # The list may be long: it is not read again.
+            terms = evolve(terms, is_public=False)  # the originals are of this principal only
+        # A list may be long, so it is not decoded again.
         result = jsonrpc.encode({"resultType": jsonrpc.raw(COMPLETE), **terms.written()})[:-1] + b","
         listed = with_kept(view.listed(kind, is_dotted=call.is_dotted), kept)
         whole = with_missing(Raw(result + bytes(listed)[1:]), self.lists.missing(unknown, kind, call.caller))
@@ -157,7 +157,7 @@ class ViewDoor(ModernRegistry):
         found: dict[str, Filter] = {}
         names: defaultdict[str, dict[str, list[str]]] = defaultdict(dict)
         for uri in sorted(wanted.uris):
-            # Where nobody lists it, each server that may have it is listened to: the one that has it tells of it.
+            # A listening for an unlisted resource goes to each server that may have it: one that has it notifies.
             for owner in view.owners(uri):
                 found[owner.server] = found.get(owner.server, Filter()) | Filter(uris=frozenset((owner.uri,)))
                 names[owner.server].setdefault(owner.uri, []).append(uri)
@@ -172,7 +172,7 @@ class ViewDoor(ModernRegistry):
             self._ears.changed(server, kind)
 
     def warmed(self, slot: Slot) -> None:
-        """A child of the modern era runs: hear of its lists, and see whether they are what views have shown."""
+        """Listen to the lists of a new modern child, and compare them with those that views have shown."""
         if slot.era is not Era.MODERN or slot.conversation is None or not slot.shared or slot.is_replica:
             return
         self._ears.overhear(slot)
@@ -181,6 +181,6 @@ class ViewDoor(ModernRegistry):
     # The end
 
     def close(self) -> None:
-        """End whatever stands open, in order."""
+        """End all listening, and give up the parked calls of the gateway's own tools."""
         self._ears.close()
         self.errands.close()

@@ -1,4 +1,4 @@
-"""What the gateway's own tools get to know of a caller of the modern era, and what they may do in its name."""
+"""The access of the gateway's own tools to servers in the name of a modern client."""
 
 from __future__ import annotations
 
@@ -36,25 +36,25 @@ if TYPE_CHECKING:
     from mcpgateway.views.modern_registry import ModernRegistry
 
 CALL_TOOL = "tools/call"
-TOKEN = Raw(b"0")  # whoever makes a call of its own hears of its progress by the call, not by the token
+TOKEN = Raw(b"0")  # the sink identifies the call, so the token's value does not matter
 
 
 @define(eq=False)
 class UnattendedCall(Between):
-    """A call of the gateway's own: nobody is there who could be asked anything.
+    """The sink of a call of the gateway's, whose client cannot be asked.
 
-    :ivar is_over: it has been answered, or taken back.
+    :ivar is_over: True if it has been answered or cancelled.
     """
 
     is_over: bool = False
 
     @property
     def is_gone(self) -> bool:
-        """Whether nobody waits for it any more."""
+        """True if no client waits for it any more."""
         return self.is_over or bool(self.sink.is_gone)
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The server's own response; one that asks something leads nowhere."""
+        """Take the server's response; one that asks for input is a failure."""
         if self.is_over:
             return
         if "result" in reply and translate.kind_of(reply["result"]) == modern.INPUT_REQUIRED:
@@ -64,7 +64,7 @@ class UnattendedCall(Between):
         self.sink.answered(call, reply)
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """There is no answer."""
+        """Take the error in the place of a response."""
         if not self.is_over:
             self.is_over = True
             self.sink.failed(call, why)
@@ -74,8 +74,8 @@ class UnattendedCall(Between):
 class ModernAccess:
     """An `mcpgateway.owntools.tool.Access`, for one call of a tool.
 
-    :ivar caller: who calls.
-    :ivar errand: the call, as the tool knows it.
+    :ivar caller: the caller of the tool.
+    :ivar errand: the record of the call.
     """
 
     door: ModernRegistry
@@ -86,29 +86,29 @@ class ModernAccess:
 
     @property
     def principal(self) -> str:
-        """Who calls."""
+        """The caller's principal."""
         return self.caller.principal
 
     def specs(self) -> tuple[ServerSpec, ...]:
-        """The servers this caller may use."""
+        """Return the servers that this caller may use."""
         return tuple(self.view.servers.values())
 
     def within(self, cwd: str) -> ModernAccess:
-        """The same caller, as if it worked in that directory.
+        """Return the access of the same caller as if it worked in a directory.
 
-        :raise GatewayError: nobody may work there.
+        :raise GatewayError: the caller may not choose a directory, or not this one.
         """
         if getattr(self.caller.connection, "reach", None) is Reach.REMOTE or self.view.scope is not None:
             raise InvalidParams(NO_DIRECTORY)
         return evolve(self, view=self.door.within(self.view, cwd, self.caller))
 
     def caught_up(self) -> Deferred[Access]:
-        """The same caller, once what was edited in the configuration is in force."""
+        """Fire with the access of the same caller once all edits of the configuration are in force."""
         done = self.door.board.catch_up()
         return succeed(self) if done.called else done.addCallback(lambda _: self.anew())
 
     def settle(self, kind: ListKind) -> Deferred[tuple[Access, Mapping[str, str]]]:
-        """Wait for the lists of its servers that are not known; those that are missing then, and why."""
+        """Wait for the unknown lists of the servers; fires with the access, and the reasons of missing lists."""
         return Deferred.fromCoroutine(self._settle(kind))
 
     async def _settle(self, kind: ListKind) -> tuple[Access, Mapping[str, str]]:
@@ -116,7 +116,7 @@ class ModernAccess:
         return self.anew(), missing
 
     def anew(self) -> ModernAccess:
-        """The same caller, after the configuration has changed."""
+        """Return the access of the same caller by the current configuration."""
         return evolve(self, view=self.door.look_anew(self.caller))
 
     def _spec(self, server: str) -> ServerSpec:
@@ -134,9 +134,9 @@ class ModernAccess:
         limit_s: float,
         level: Any,
     ) -> None:
-        """Let the call become that of a server's tool; what it has been asked and answered goes along.
+        """Turn the call into a call of a server's tool, with its request state and the client's answers.
 
-        :raise GatewayError: it goes nowhere.
+        :raise GatewayError: the call is refused, and not sent.
         """
         server, tool = target
         spec = self._spec(server)
@@ -146,9 +146,9 @@ class ModernAccess:
         call.message = Message(said.kind, dict(said.envelope), CALL_TOOL, said.id, params, meta)
         errands = self.door.errands
         errands.limit(self.errand, limit_s)
-        call.meter = None  # it counts for that server
+        call.meter = None  # the call counts for that server
         try:
-            # The headers repeat the arguments of the tool that was called, not of this one.
+            # The headers repeat the arguments of the gateway's tool, not of the server's.
             self.door.shield(call, self.principal, self.view, target, level)
             call.caller = evolve(self.caller, server=spec, headers=None)
             self.door.send(call)
@@ -157,9 +157,9 @@ class ModernAccess:
             raise
 
     def begin(self, server: str, tool: str, arguments: Raw, sink: Any) -> Request:
-        """Make a call of its own, in the gateway's name and for this principal.
+        """Begin a call in the gateway's name, for this principal.
 
-        :raise GatewayError: it goes nowhere.
+        :raise GatewayError: the call is refused, and not sent.
         """
         meta = {name: jsonrpc.raw(value) for name, value in modern.own_meta(__version__).items()}
         meta |= {"progressToken": TOKEN, modern.LEVEL_KEY: jsonrpc.raw("info")}
@@ -177,17 +177,17 @@ class ModernAccess:
         return call
 
     def cancel(self, call: Request, why: str) -> None:
-        """Take a call back that was redirected or begun; its sink hears that it is cancelled."""
+        """Cancel a call that was redirected or begun; its sink gets `Cancelled`."""
         if call.sink.is_gone:
             return
         call.withdraw(why)
         call.sink.failed(call, Cancelled(why))
 
     def list(self, server: str, kind: ListKind, *, is_look: bool = True) -> Deferred[tuple[Item, ...]]:
-        """What a server has of a kind, asked for if it must be.
+        """Return a server's entries of a kind; fetch them where they are not known.
 
-        :param is_look: nobody calls anything, so a server that has just failed is not started for it.
-        :raise GatewayError: (through the Deferred) it cannot be asked.
+        :param is_look: True if no call needs them, so that a server that has just failed is not started for it.
+        :raise GatewayError: (through the Deferred) the server cannot be asked.
         """
         librarian, spec = self.door.librarian, self.view.servers.get(server)
         if spec is None:
@@ -209,9 +209,9 @@ class ModernAccess:
         return self.view.narrowed(spec, items) if kind is ListKind.TOOL else items
 
     def elicit(self, call: Request, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
-        """Ask the human at the caller's client; see `mcpgateway.views.modern_own_tools`.
+        """Ask the user of the caller's client; see `mcpgateway.views.modern_own_tools`.
 
-        :raise QuestionRefused: (through the Deferred) the client cannot ask anybody.
+        :raise QuestionRefused: (through the Deferred) the client does not support the question.
         """
         if call is not self.errand.call:
             return fail(ClientGone("there is no client to be asked"))

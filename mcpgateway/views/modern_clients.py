@@ -1,10 +1,10 @@
-"""What a modern client says of itself, and what servers are told of that when a view asks them for their lists.
+"""The capabilities of modern clients, and the parts of them that servers get when a view fetches their lists.
 
 # Note [Lists that depend on the client]
-Some servers list a tool only to clients that can do what it needs.  A server of the modern era hears with each request
-what its client can do.  A legacy one is told when it is started, and so clients that can do something else have another
-child of it.  So a list is known for those who can do the same, and asked for in
-their words; where a server has the same child for all, it is known for all.
+Some servers list a tool only to clients with the capabilities that it needs.  A modern server gets these with each
+request.  A legacy server gets them at its handshake, so clients with other capabilities have another child of it.  So a
+list is kept for clients with equal capabilities, and fetched with their ``_meta``; where a server has the same child
+for all clients, the list is kept for all.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from mcpgateway.protocol.jsonrpc import Envelope
 
 CLIENTS_LIMIT = 1000
 OWN: Envelope = {name: jsonrpc.raw(value) for name, value in modern.own_meta(__version__).items()}
-"""What the gateway says of itself."""
+"""The ``_meta`` of the gateway's own requests."""
 
 
 class Clients:
-    """Reads what requests say of their clients, and knows what of it servers are told.
+    """Reads the client's ``_meta`` of requests, and derives the parts that servers get.
 
-    :param road: how a modern client gets to a server; None while that is not known.
-    :param told_of: names what the child of a legacy server is told of a client, by the client's ``_meta``.
+    :param road: returns the path of modern clients to a server; None while it is not known.
+    :param told_of: returns the ``told`` of a legacy server's child for a client's ``_meta``.
     """
 
     def __init__(
@@ -39,10 +39,10 @@ class Clients:
     ) -> None:
         self._road = road
         self._told_of = told_of
-        self._read: dict[bytes, ModernClient | None] = {}  # most requests say the same as the one before
+        self._read: dict[bytes, ModernClient | None] = {}  # requests repeat it
 
     def read(self, meta: Envelope | None) -> ModernClient | None:
-        """Who sends a request with this ``_meta``; None where the client can do nothing that a list may depend on."""
+        """Return the client with this ``_meta``; None where it has no capabilities that a list may depend on."""
         said = client_in(meta or {})
         key = b"\0".join(bytes(each) for each in said.values())
         if key not in self._read:
@@ -53,7 +53,7 @@ class Clients:
         return self._read[key]
 
     def told(self, server: ServerSpec, client: ModernClient | None) -> str:
-        """Names what a server is told of a client, as `mcpgateway.hub.catalog.listed` does; empty for nothing."""
+        """Return the ``told`` of a server for a client (`mcpgateway.hub.catalog.listed`); empty for none."""
         if client is None:
             return ""
         if self._road(server) is EraPath.BRIDGED:
@@ -61,9 +61,9 @@ class Clients:
         return told_in(self.words(server, client))
 
     def words(self, server: ServerSpec, client: ModernClient | None) -> Envelope:
-        """The ``_meta`` of a request by which a server is asked what it lists to a client."""
+        """Return the ``_meta`` of the gateway's request for a server's list for a client."""
         if client is None:
             return dict(OWN)
         if self._road(server) is EraPath.BRIDGED:
-            return dict(client.meta)  # it may be what its child is started with
+            return dict(client.meta)  # a child may be started with these capabilities
         return OWN | {modern.CAPABILITIES_KEY: client.meta[modern.CAPABILITIES_KEY]}

@@ -1,14 +1,13 @@
-"""The lists of servers, asked for when a modern client wants to see a view.
+"""Fetches of servers' lists for views of modern clients.
 
 # Note [Who is asked]
-A server is asked whose list is not known for clients that can do the same, and one that runs and has said that its list
-has changed (`mcpgateway.views.modern_clients`).  A server that does
-not run and whose list is on record is not started for it.  Who waits for the answer, and for how long, is as for legacy
-clients (`mcpgateway.views.lists`).
+The gateway asks a server whose list is not known for clients with equal capabilities, and a running server that has
+notified of a change of its list (`mcpgateway.views.modern_clients`).  A server that does not run and whose list is
+recorded is not started for it.  The time for which a request waits is as for legacy clients (`mcpgateway.views.lists`).
 
 # Note [How long a list of a view may be kept]
-For as long as the list of any of its servers may be, and by all only if each of them says so.  A server of the legacy
-era says nothing of it, so nothing it is in is kept.
+A view's list may be kept for the shortest time of the lists of its servers, and is public only if each of them is.  A
+legacy server declares no such time, so a list with its entries may not be kept.
 """
 
 from __future__ import annotations
@@ -40,32 +39,30 @@ from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.views.lists import PASSING, PATIENCE_S, SOON_S, TRIES
 from mcpgateway.views.modern_clients import Clients
 
-ASKING_S = (
-    60.0  # a server that has not said what it lists by then is asked again by the next who wants to know
-)
-RESPITE_S = 30.0  # how long a server is left alone that could not be asked
+ASKING_S = 60.0  # a server that has not answered by then is asked again for the next request
+RESPITE_S = 30.0  # for which a server that could not be asked is left alone
 TERMS_LIMIT = 10_000
-REFRESHED_LIMIT = 16  # kinds of clients for whom the lists of one server are asked for again when it runs
+REFRESHED_LIMIT = 16  # values of ``told`` for which the lists of one server are fetched again when it runs
 
 Submit = Callable[[Request], None]
 _Key = tuple[Variant, str, ListKind, str]
-"""A server, how and where it is launched, what it is asked for, and what it is told of the client."""
+"""The server, its launch, the kind of list, and its ``told`` of the client."""
 
 
 @frozen
 class Terms:
-    """For how long a result may be kept, and by whom."""
+    """The time for which a result may be kept, and its scope."""
 
     ttl_ms: int = 0
     is_public: bool = False
     since: float = 0.0
 
     def left(self, now: float) -> Terms:
-        """What is left of it."""
+        """Return the terms with the time that is left."""
         return Terms(max(0, self.ttl_ms - int((now - self.since) * 1000)), self.is_public, now)
 
     def written(self) -> Envelope:
-        """The members of a result that say so."""
+        """Return the members of a result that declare the terms."""
         scope = "public" if self.is_public else "private"
         return {"ttlMs": jsonrpc.raw(self.ttl_ms), "cacheScope": jsonrpc.raw(scope)}
 
@@ -75,7 +72,7 @@ NOT_AT_ALL = Terms()
 
 @frozen
 class _Respite:
-    """A server that could not be asked is left alone.
+    """The pause of a server that could not be asked.
 
     :ivar until: by the clock, in seconds.
     """
@@ -85,7 +82,7 @@ class _Respite:
 
 
 def most_careful(found: Iterable[Terms]) -> Terms:
-    """The terms that all agree to; see Note [How long a list of a view may be kept]."""
+    """Return the strictest of some terms; see Note [How long a list of a view may be kept]."""
     each = list(found)
     if not each:
         return NOT_AT_ALL
@@ -94,10 +91,10 @@ def most_careful(found: Iterable[Terms]) -> Terms:
 
 @define(eq=False)
 class _Asking:
-    """A server is being asked for a list, once for however many wait.
+    """The fetch of a list, one for all that wait for it.
 
-    :ivar is_missed: somebody has waited for it in vain.
-    :ivar why: why it could not be asked.
+    :ivar is_missed: True if a request has waited for the list in vain.
+    :ivar why: the error of a fetch that has failed.
     """
 
     waiting: list[Deferred[None]] = field(factory=list)
@@ -106,15 +103,15 @@ class _Asking:
 
 
 class Lists:
-    """Asks servers for their lists on behalf of views.
+    """Fetches servers' lists on behalf of views.
 
-    :param submit: brings a request to its server (`mcpgateway.hub.modern_dispatch.Stateless.submit`).
-    :param is_running: whether a child of a server runs, in either era.
-    :ivar pause: what a server has failed at, as long as it is not started for those who only look at it.
-    :ivar current: the definition in force of a server; `GatewayError` where there is none any more.
-    :param hello: the first words of a server; None where they are not known.
-    :param clients: knows what a server is told of a client.
-    :ivar learning: what is being learnt that nobody has been shown otherwise.
+    :param submit: sends a request to its server (`mcpgateway.hub.modern_dispatch.Stateless.submit`).
+    :param is_running: returns True if a child of a server runs, in either era.
+    :ivar pause: returns the failure for which a server is not started for a list now; None where it may be.
+    :ivar current: returns the definition in force of a server; raises `GatewayError` where it is removed.
+    :param hello: returns a server's answer to the handshake; None where it is not known.
+    :param clients: the capabilities of clients that servers get.
+    :ivar learning: the list that is being taken and that no client was shown otherwise.
     """
 
     log = Logger()
@@ -137,7 +134,7 @@ class Lists:
         self._clock = clock
         self._asking: dict[_Key, _Asking] = {}
         self._terms: dict[tuple[Variant, ListKind, str], Terms] = {}
-        self._askers: dict[Variant, dict[str, Caller]] = {}  # by what the server is told of them
+        self._askers: dict[Variant, dict[str, Caller]] = {}  # by ``told``
         self._respites: dict[_Key, _Respite] = {}
         self.current: Callable[[ServerSpec], ServerSpec] = _as_it_was
         self.pause: Callable[[ServerSpec], GatewayError | None] = lambda _: None
@@ -145,13 +142,13 @@ class Lists:
     def wait(
         self, wanted: Iterable[tuple[ServerSpec, ListKind]], caller: Caller, patience_s: float = PATIENCE_S
     ) -> Deferred[None]:
-        """Fires once these lists are known, or so many seconds have passed.
+        """Fetch lists; fires once all are known, or after so many seconds.
 
-        What has been waited for in vain, and what could not be asked a moment ago, is not waited for.
+        Lists that a request has waited for in vain are not waited for.
         """
         asked: list[Asked] = []
         done: Deferred[None] = Deferred()
-        # To ask may mean to start many servers, which takes its time.
+        # A request may start many servers, which takes time.
         late = self._clock.callLater(patience_s, self._late, asked, done, patience_s >= PATIENCE_S)
         for server, kind in wanted:
             each = self.ask(server, kind, caller)
@@ -167,12 +164,12 @@ class Lists:
         return done
 
     def begin(self, wanted: Iterable[tuple[ServerSpec, ListKind]], caller: Caller) -> None:
-        """Have these lists asked for soon, though nobody waits for them: they are announced when they come."""
+        """Fetch lists soon, without waiting for them: their arrival is notified."""
         if found := deque(wanted):
             self._clock.callLater(SOON_S, self._begin_next, found, caller)
 
     def _begin_next(self, wanted: deque[tuple[ServerSpec, ListKind]], caller: Caller) -> None:
-        # To ask may mean to start a server, which takes its time: others are served in between.
+        # A request may start a server, which takes time: other work goes on in between.
         server, kind = wanted.popleft()
         if self._key(server, kind, caller) not in self._asking and self.has_to_be_asked(server, kind, caller):
             self.ask(server, kind, caller)
@@ -180,7 +177,7 @@ class Lists:
             self._clock.callLater(0, self._begin_next, wanted, caller)
 
     def missing(self, servers: Iterable[ServerSpec], kind: ListKind, caller: Caller) -> dict[str, str]:
-        """Those of these servers whose list is not known, and why."""
+        """Return those of these servers whose list is not known, with the reasons."""
         found = {}
         for server in servers:
             if self._librarian.known(server, kind, self.told(server, caller)) is None:
@@ -189,11 +186,11 @@ class Lists:
         return found
 
     def told(self, server: ServerSpec, caller: Caller) -> str:
-        """Names what a server is told of a client."""
+        """Return the ``told`` of a server for a caller's client."""
         return self._clients.told(server, caller.client)
 
     def shown(self, servers: Iterable[ServerSpec], kind: ListKind, caller: Caller) -> None:
-        """A client is given a list without these servers, or what may not be true of them: it is to hear what is."""
+        """Note that a client is given a list with these servers missing or outdated, so that it is notified later."""
         for server in servers:
             self._librarian.show(server, kind, self.told(server, caller))
             self._remember(server, caller)
@@ -208,7 +205,7 @@ class Lists:
                 del known[next(iter(known))]
 
     def has_to_be_asked(self, server: ServerSpec, kind: ListKind, caller: Caller) -> bool:
-        """Whether a server has to be asked for a list; see Note [Who is asked]."""
+        """True if a server has to be asked for a list; see Note [Who is asked]."""
         librarian, told = self._librarian, self.told(server, caller)
         if librarian.is_fresh(server, kind, told) or self._resting(server, kind, caller) is not None:
             return False
@@ -230,12 +227,12 @@ class Lists:
         return _Respite(math.inf, pause.message) if pause is not None else None
 
     def _lacks(self, server: ServerSpec, kind: ListKind) -> bool:
-        # Many servers have tools only, and need not be started to say so once more.
+        # Many servers declare tools only, and need not be started for other lists.
         hello = self._hello(server)
         return hello is not None and _DECLARED[kind] not in legacy.capabilities(hello)
 
     def _learn(self, server: ServerSpec, kind: ListKind, pages: Iterable[Raw], told: str) -> None:
-        # Where nobody has been shown anything else, nobody need be told that it has changed.
+        # Where no client was shown another list, no client has to be notified.
         self.learning = None if self._librarian.is_shown(server, kind, told) else (server.name, kind)
         try:
             self._librarian.learn(server, kind, pages, told)
@@ -248,10 +245,10 @@ class Lists:
         done.callback(None)
 
     def ask(self, server: ServerSpec, kind: ListKind, caller: Caller, *, is_look: bool = False) -> Asked:
-        """Ask a server for a list, unless it is being asked; what it answers is learnt.
+        """Fetch a server's list, unless it is being fetched, and keep it.
 
-        :param caller: on whose behalf.
-        :param is_look: nobody calls anything, so a server that has just failed is not started for it.
+        :param caller: the caller on whose behalf it is fetched.
+        :param is_look: True if no call needs the list, so that a server that has just failed is not started for it.
         """
         key = self._key(server, kind, caller)
         asking = self._asking.get(key)
@@ -303,13 +300,13 @@ class Lists:
             except PASSING:
                 if not self._is_current(server):
                     raise
-                # Whatever has ended it need not end the next, and without it its tools would be unknown for a while.
+                # The next child may answer, and without the list its tools would be unknown for a while.
                 continue
             return
         await self._ask(server, kind, caller)
 
     def _is_current(self, server: ServerSpec) -> bool:
-        # What is defined otherwise now, or not at all, is not started again.
+        # A redefined or removed server is not started again.
         try:
             return self._librarian.place(self.current(server)) == self._librarian.place(server)
         except GatewayError:
@@ -324,12 +321,12 @@ class Lists:
         pages = fetched.pages
         if len(self._terms) >= TERMS_LIMIT:
             self._terms.clear()
-        # It may have shown meanwhile that it has the same child for all, or that it has not.
+        # The server may meanwhile turn out to have one child for all clients, or several.
         for each in dict.fromkeys((told, self.told(server, caller))):
             self._terms[variant_of(server), kind, each] = _terms(pages, self._clock.seconds())
             self._learn(server, kind, pages, each)
             if librarian.changes.get(server.name) != changes:
-                librarian.outdate(server, kind.news, each)  # what it has said may be from before that
+                librarian.outdate(server, kind.news, each)  # the list may be older than the change
 
     async def _page(
         self, kind: ListKind, cursor: str | None, server: ServerSpec, caller: Caller
@@ -356,13 +353,13 @@ class Lists:
         raise MalformedMessage(f"it answered with error {code}")
 
     def forget(self) -> None:
-        """The servers are others now."""
+        """Forget pauses, terms and callers, since the servers have changed."""
         self._respites.clear()
         self._terms.clear()
         self._askers.clear()
 
     def refresh(self, server: ServerSpec, caller: Caller) -> None:
-        """A child runs that may list something else than its forerunner: ask for what has been shown of it."""
+        """Fetch the lists that were shown of a server again, since a new child may list something else."""
         for each in (caller, *self._askers.pop(variant_of(server), {}).values()):
             for kind in ListKind:
                 told = self.told(server, each)
@@ -371,7 +368,7 @@ class Lists:
                     self.ask(server, kind, each)
 
     def terms(self, servers: Iterable[ServerSpec], kind: ListKind, caller: Caller) -> Terms:
-        """For how long what these servers list may be kept by whoever asks for all of it."""
+        """Return the terms of a list of all these servers together."""
         now = self._clock.seconds()
         return most_careful(
             self._terms.get((variant_of(server), kind, self.told(server, caller)), NOT_AT_ALL).left(now)
@@ -387,19 +384,19 @@ _DECLARED = {
 }
 
 _NO_SUCH_LIST = (-32601, -32602)
-"""How servers answer that have no list of a kind; some say that the parameters are wrong."""
+"""The error codes of servers without a list of a kind; some report invalid parameters."""
 
 
 @frozen
 class Asked:
-    """A server is being asked; ``wait`` fires when that is over, whatever has come of it."""
+    """A fetch under way; ``wait`` fires when it is over, with any outcome."""
 
     asking: _Asking
     wait: Deferred[None]
 
     @property
     def why(self) -> GatewayError | None:
-        """Why it could not be asked."""
+        """The error of a fetch that has failed; else None."""
         return self.asking.why
 
 

@@ -1,10 +1,10 @@
-"""Calls of the gateway's own tools by clients of the modern era.
+"""Calls of the gateway's own tools by modern clients.
 
 # Note [A tool that asks]
-A tool may ask the human at its caller's client while it runs.  In this era a client is asked by the answer to its
-request: the errand is parked, the client gets ``input_required`` with the question and a sealed state, and the request
-it sends next, with the answer, takes its place (`mcpgateway.hub.parking`).  The tool knows a call of
-its own, which stays the same whichever request waits for it.
+A tool may ask the user of its caller's client while it runs.  A modern client is asked by the result of its request:
+the call is parked, the client gets ``input_required`` with the question and a sealed state, and its next request, with
+the answer, takes the place of the first (`mcpgateway.hub.parking`).  The tool has a request of its own for the call,
+which stays the same while the client's requests change.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from mcpgateway.protocol.request_states import RequestStates, digest_of
 
 ELICIT = "elicitation/create"
 QUESTION = "gateway"
-"""The key of the one question a tool asks at a time."""
+"""The key of a tool's question; a tool asks one at a time."""
 
 
 @define(eq=False)
 class OwnToolCall:
     """One call of a tool of the gateway's own; see Note [A tool that asks].
 
-    :ivar client: the client's request, to be answered; None while it is parked, or has been taken back.
-    :ivar call: the same as the tool knows it.
+    :ivar client: the client's request, to be answered; None while the call is parked, or after it was cancelled.
+    :ivar call: the same request as the tool knows it.
     :ivar key: principal, view, method and digest of the arguments.
-    :ivar is_elsewhere: it has become the call of a server's tool.
-    :ivar question: what the client is asked, while it is parked.
-    :ivar answer: who waits for the answer.
-    :ivar timer: the end of its patience, or of the time that the call may take.
+    :ivar is_elsewhere: True if it has become the call of a server's tool.
+    :ivar question: the question to the client, while the call is parked.
+    :ivar answer: fires with the answer to the question; None while no question is open.
+    :ivar timer: the end of the parking, or of the time that the call may take.
     """
 
     owner: OwnToolCalls
@@ -61,11 +61,11 @@ class OwnToolCall:
 
     @property
     def is_gone(self) -> bool:
-        """Nobody waits for it, though the client of a parked one may come back."""
+        """True if its client has gone away; the client of a parked call may still return."""
         return bool(self.client.sink.is_gone) if self.client is not None else self.answer is None
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The tool has answered, or the server whose tool it has become."""
+        """Take the response of the tool, or of the server whose tool the call has become."""
         if call.meter is not None:
             call.meter.answered(call, reply)
         client = self._over()
@@ -73,7 +73,7 @@ class OwnToolCall:
             client.sink.answered(client, _typed(reply))
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """The gateway has to answer in the place of either."""
+        """Take the error in the place of a response."""
         if call.meter is not None:
             call.meter.failed(call, why)
         client = self._over()
@@ -87,17 +87,17 @@ class OwnToolCall:
         return client
 
     def progressed(self, call: Request, message: bytes) -> None:
-        """Its progress, for whoever waits now."""
+        """Pass a progress notification to the client's current request."""
         if self.client is not None:
             self.client.progress = self.call.progress
             self.client.sink.progressed(self.client, message)
 
     def noticed(self, call: Request, message: bytes) -> bool:
-        """Something before the answer."""
+        """Pass a message that precedes the answer to the client; return False where the call is parked."""
         return self.client is not None and bool(self.client.sink.noticed(self.client, message))
 
     def rest(self) -> None:
-        """Wait no longer."""
+        """Stop the timer."""
         timer, self.timer = self.timer, None
         if timer is not None and timer.active():
             timer.cancel()
@@ -107,7 +107,7 @@ class OwnToolCalls:
     """All calls of the gateway's own tools that are under way, or parked.
 
     :param states: makes and reads request states.
-    :param seconds: the wall clock, for them.
+    :param seconds: the wall clock, for request states.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class OwnToolCalls:
         return len(self._under_way) + len(self._parked)
 
     def begin(self, client: Request, principal: str, view: str) -> OwnToolCall:
-        """A client calls a tool."""
+        """Begin a client's call of a tool."""
         key = (principal, view, client.method, digest_of(client.message.params or {}))
         call = Request(None, client.message, client.token, None, is_admin=client.is_admin)
         call.follow(client)
@@ -135,9 +135,9 @@ class OwnToolCalls:
         return errand
 
     def resume(self, client: Request, principal: str, view: str) -> bool:
-        """A client may come back with the answer to what a tool has asked; false when it is no such answer.
+        """Resume a parked call by a request that brings its answer; return False when the request resumes none.
 
-        :raise InvalidParams: the answer cannot be read.
+        :raise InvalidParams: the answer is no object.
         """
         params = client.message.params or {}
         if "requestState" not in params:
@@ -159,16 +159,16 @@ class OwnToolCalls:
         return True
 
     def forget(self, errand: OwnToolCall, client: Request | None) -> None:
-        """Nobody waits for an errand any more."""
+        """Forget the client's request of a call."""
         if client is not None:
             self._under_way.pop(client, None)
 
     def calls(self) -> list[Request]:
-        """The requests of clients that wait for tools of the gateway's own."""
+        """Return the requests of clients that wait for the gateway's own tools."""
         return list(self._under_way)
 
     def withdraw(self, client: Request, reason: str) -> bool:
-        """A client takes its request back; false when it is not for a tool of the gateway's own."""
+        """Cancel a client's request; return False when it is none for a tool of the gateway's own."""
         errand = self._under_way.pop(client, None)
         if errand is None:
             return False
@@ -181,13 +181,13 @@ class OwnToolCalls:
         return True
 
     def limit(self, errand: OwnToolCall, limit_s: float) -> None:
-        """An errand has become the call of a server's tool, which may take so long."""
+        """Limit the time of a call that has become the call of a server's tool."""
         errand.is_elsewhere = True
         if limit_s > 0:
             errand.timer = self._clock.callLater(limit_s, self._late, errand, limit_s)
 
     def stay(self, errand: OwnToolCall) -> None:
-        """It has not become one after all."""
+        """Undo `limit`, since the call could not be sent."""
         errand.is_elsewhere = False
         errand.rest()
 
@@ -196,13 +196,14 @@ class OwnToolCalls:
         errand.call.withdraw(TIMED_OUT)
         errand.call.sink.failed(errand.call, BackendTimeout(f"the tool did not answer within {limit_s:g} s"))
 
-    # What is asked
+    # Questions
 
     def elicit(self, errand: OwnToolCall, params: dict[str, Any]) -> Deferred[dict[str, Any]]:
-        """Ask the human at an errand's client; fires with the ``ElicitResult``.
+        """Ask the user of a call's client; fires with the ``ElicitResult``.
 
-        :raise QuestionRefused: (through the Deferred) the client cannot ask anybody that.
-        :raise ClientGone: (through the Deferred) it is not there any more, or does not come back.
+        :raise QuestionRefused: (through the Deferred) the client does not support the question.
+        :raise ClientGone: (through the Deferred) the client has gone away, or does not resume the call in time.
+        :raise Overloaded: (through the Deferred) too many calls are parked.
         """
         offered = translate.client_capabilities_for_legacy(errand.call.message.meta or {})
         no = refusal(ELICIT, params, offered)
@@ -233,14 +234,14 @@ class OwnToolCalls:
             waiting.errback(ClientGone(why))
 
     def close(self) -> None:
-        """Nobody can come back for what is parked; whoever stops the gateway waits for the others, or cuts them off."""
+        """Give up the parked calls, since the gateway stops; calls under way are left to the shutdown."""
         self._is_open = False
         for errand in self._parked:
             self._give_up(errand, "the gateway is stopping")
 
 
 def _typed(reply: Envelope) -> Envelope:
-    # The gateway's own tools answer as both eras understand, but for what each result of this one has to say.
+    # The results of the gateway's own tools suit both eras, except for the ``resultType`` of the modern one.
     if "result" not in reply or "resultType" in peek.members(reply, "result"):
         return reply
     return reply | {"result": translate.modern_result("tools/call", reply["result"], None)}

@@ -1,6 +1,6 @@
-"""What views show to clients of the modern era, and what their requests are served with.
+"""The registry of views for modern requests: their contents, and the parts that serve requests.
 
-All parts that serve such requests look things up here; `mcpgateway.views.modern` puts them together.
+All parts that serve modern requests use this registry; `mcpgateway.views.modern` puts them together.
 """
 
 from __future__ import annotations
@@ -46,31 +46,31 @@ if TYPE_CHECKING:
     from mcpgateway.hub.modern_dispatch import Stateless
     from mcpgateway.protocol.request_states import RequestStates
 
-LOOK_S = 1.0  # the values of workspaces are looked at so often
-SEEN_LIMIT = 1000  # places
+LOOK_S = 1.0  # for which a view is used before it is looked up again
+SEEN_LIMIT = 1000  # views by place, principal, scope and client
 CALL_TOOL = "tools/call"
 Here = Callable[[Request, View], None]
 Submit = Callable[[Request], None]
 Flies = Callable[[Request, Item, Submit], bool]
-"""Whether a call is made together with others that are the same (`mcpgateway.hub.coalescing`)."""
+"""Merges a call with identical ones, and returns True; else False (`mcpgateway.hub.coalescing`)."""
 Shield = Callable[[Request, str, View, tuple[str, str], Any], None]
-"""Puts itself between a call and its sink.
+"""Puts a filter between a call and its sink.
 
-It is given the principal, the view, the server and the tool's own name, and the level.
+Its parameters: the call, the principal, the view, the server and the tool's own name, and the level.
 """
 
 _OF_ONE_SERVER = (UnsupportedVersion, UnservedRevision, UnknownServer, SessionRequired)
-"""What ends a client's talk with an endpoint, and is true of one server here and not of the view."""
+"""Errors by which a client would give up the endpoint, while they concern one server here and not the view."""
 
 
 @define(eq=False)
 class _OnView(Between):
-    """Has a server refuse its own requests only: a client would take some refusals for the whole view's."""
+    """Rewrites refusals of one server that a client would take for refusals of the whole view."""
 
     server: str
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """There is no answer."""
+        """Take the error in the place of a response."""
         if not isinstance(why, _OF_ONE_SERVER):
             self.sink.failed(call, why)
         elif call.method == CALL_TOOL:
@@ -82,7 +82,7 @@ class _OnView(Between):
 
 
 class Views(Protocol):
-    """What knows what views show (`mcpgateway.views.registry.ViewRegistry`)."""
+    """The registry of the views' contents (`mcpgateway.views.registry.ViewRegistry`)."""
 
     librarian: Librarian
     edition: int
@@ -95,22 +95,27 @@ class Views(Protocol):
         scope: TokenScope | None = None,
         told_of: Callable[[ServerSpec], str] | None = None,
     ) -> View:
-        """What a view shows, by its entry as it is for the place of whoever asks, and may use no more than this."""
+        """Return a view for a place, limited to a scope.
+
+        :param spec: the view's entry, as it is for the place.
+        :param scope: the permissions of the caller; None for all.
+        :param told_of: returns the ``told`` of a server for the client; None where that is empty for all.
+        """
 
     def within(
         self, view: View, cwd: str, session: None = None, told_of: Callable[[ServerSpec], str] | None = None
     ) -> View:
-        """The same view, as it looks from a directory."""
+        """Return the same view for a directory."""
 
 
 @frozen
 class ModernParts:
-    """What requests to views are served with.
+    """The objects that serve requests to views.
 
-    :ivar board: knows what views show.
+    :ivar board: the registry of the views' contents.
     :ivar states: makes and reads request states.
-    :ivar seconds: the wall clock, for them.
-    :ivar snapshots: what servers have answered before; None where nothing is kept.
+    :ivar seconds: the wall clock, for request states.
+    :ivar snapshots: the recorded answers of servers; None where none are kept.
     """
 
     board: Views
@@ -123,11 +128,13 @@ class ModernParts:
 
 @frozen
 class _Seen:
-    """A view as it was when a request was served.
+    """A cached view, as it was when a request was served.
 
-    :ivar asked: its entry as the request had it.
-    :ivar edition: of the configuration (`mcpgateway.views.registry.ViewRegistry.edition`).
+    :ivar asked: the view's entry in the request.
+    :ivar edition: the edition of the configuration (`mcpgateway.views.registry.ViewRegistry.edition`).
     :ivar spec: the entry in force.
+    :ivar moves: the value of `mcpgateway.hub.pool.Pool.moves` at that time.
+    :ivar at: the time, in seconds of the clock.
     """
 
     asked: ServerSpec
@@ -139,19 +146,19 @@ class _Seen:
 
 
 class ModernRegistry:
-    """What is known of views, and done to all requests of the modern era to them.
+    """The contents of views, and the parts common to all modern requests to them.
 
     :ivar errands: the calls of the gateway's own tools.
-    :ivar lists: asks servers what they list.
-    :ivar shield: told of each call of a server's tool before it is sent, to cut its result.
-    :ivar called: told of each call that no client waits for.
-    :ivar own: what is counted of the gateway's own tools; None where nothing is.
-    :ivar listed: told of each list of tools that a client is given.
-    :ivar kept: the originals of what was cut; None where none are kept.
-    :ivar may_fly: whether calls of a tool that are the same may be made together.
-    :ivar flies: whether a call is made together with others that are the same.
-    :ivar methods: what serves each method; filled by whoever puts the parts together.
-    :ivar clients: knows what servers are told of clients.
+    :ivar lists: fetches servers' lists.
+    :ivar shield: called with each call of a server's tool before it is sent, to shorten its result.
+    :ivar called: called for each call that no client waits for.
+    :ivar own: the numbers of the gateway's own tools; None where none are kept.
+    :ivar listed: called with each view whose list of tools a client is given.
+    :ivar kept: the originals of shortened results; None where none are kept.
+    :ivar may_fly: returns True if identical calls of a tool may be merged.
+    :ivar flies: merges a call with identical ones, and returns True; else False.
+    :ivar methods: the handler of each method; filled by `mcpgateway.views.modern.ViewDoor`.
+    :ivar clients: the capabilities of clients that servers get.
     """
 
     def __init__(self, stateless: Stateless, around: ModernParts) -> None:
@@ -184,16 +191,16 @@ class ModernRegistry:
         self.methods: dict[str, Here] = {}
 
     def use(self, outcomes: Outcomes) -> None:
-        """Have calls counted, and their answers shortened."""
+        """Have calls counted, their results shortened, and identical ones merged."""
         self.shield, self.kept = outcomes.over, outcomes.kept
         self.called, self.listed, self.own = outcomes.called, outcomes.listed, outcomes.own
         if outcomes.flights is not None:
             self.may_fly, self.flies = outcomes.may_fly, outcomes.flies
 
     def submit(self, call: Request) -> None:
-        """Answer a request to a view, or bring it on its way.
+        """Answer a request to a view, or send it to a server.
 
-        :raise GatewayError: it goes nowhere.
+        :raise GatewayError: the request is refused.
         """
         here = self.methods.get(call.method)
         if here is None:
@@ -202,9 +209,9 @@ class ModernRegistry:
         here(call, self.look(call.caller))
 
     def look(self, caller: Caller) -> View:
-        """What a view shows; with many servers that takes a while, and is the same for many requests.
+        """Return the view of a caller, cached for `LOOK_S`: with many servers it takes a while to make.
 
-        :raise UnknownServer: there is no such view any more.
+        :raise UnknownServer: the view no longer exists.
         """
         asked, principal = caller.server, caller.principal
         scope = self.stateless.permits.of(principal) if is_client(principal) else None
@@ -234,16 +241,16 @@ class ModernRegistry:
         return (lambda server: self.clients.told(server, client)) if client is not None else None
 
     def within(self, view: View, cwd: str, caller: Caller) -> View:
-        """The same view, as it looks from a directory.
+        """Return the same view for a directory.
 
-        :raise InvalidParams: there is no such directory.
+        :raise InvalidParams: the directory does not exist.
         """
         return self.board.within(view, cwd, None, self._told_of(caller))
 
     def look_anew(self, caller: Caller) -> View:
-        """What a view shows just now.
+        """Return the view of a caller, made anew.
 
-        :raise UnknownServer: there is no such view any more.
+        :raise UnknownServer: the view no longer exists.
         """
         self._seen.clear()
         return self.look(caller)
@@ -251,9 +258,9 @@ class ModernRegistry:
     # To a server
 
     def send(self, call: Request) -> None:
-        """Bring a request to one server, in the server's own words.
+        """Send a request to one server, under the server's own names.
 
-        :raise GatewayError: it goes nowhere.
+        :raise GatewayError: the request is refused, and not sent.
         """
         call.sink = refuses = _OnView(call.sink, call.caller.server.name)
         try:
@@ -264,7 +271,7 @@ class ModernRegistry:
     # Lists
 
     async def settle(self, caller: Caller, kind: ListKind) -> dict[str, str]:
-        """Wait for the lists of all servers of a view; those that are missing then, and why."""
+        """Wait for the lists of all servers of a view; return the reasons of those that are missing."""
         asked = self.look(caller).to_ask(kind)
         unknown = [(each, kind) for each in asked if self.lists.has_to_be_asked(each, kind, caller)]
         if unknown:
@@ -279,13 +286,13 @@ class ModernRegistry:
 
 
 def alone(call: Request, item: Item, submit: Submit) -> bool:
-    """Each call is made by itself."""
+    """Return False: identical calls are not merged."""
     return False
 
 
 def as_it_is(call: Request, principal: str, view: View, target: tuple[str, str], level: Any) -> None:
-    """Nothing is cut."""
+    """Leave the call's result unchanged."""
 
 
 def _uncounted(*what: object) -> None:
-    """Nobody counts."""
+    """Ignore the call."""

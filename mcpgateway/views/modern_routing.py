@@ -1,4 +1,4 @@
-"""Requests of the modern era to a view that go to one server, under the server's own names."""
+"""Routing of modern requests on a view to single servers, under the servers' own names."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _MIRRORED = ANNOTATION.encode()
 
 @define(eq=False)
 class _Next(Between):
-    """Reads a resource at the next server where one says that it has no such resource; a refusal is the answer."""
+    """Reads a resource at the next server after one that does not have it; any other error is the answer."""
 
     road: ModernRouting
     message: Message
@@ -52,7 +52,7 @@ class _Next(Between):
     owners: list[tuple[Owned, ServerSpec]]
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The server's own response."""
+        """Take the server's response; after "not found" ask the next server."""
         from mcpgateway.views.own_messages import is_not_found
 
         call.sink = self.sink
@@ -67,9 +67,9 @@ class _Next(Between):
 
 
 class ModernRouting:
-    """Brings requests to the servers that they are for.
+    """Routes modern requests on views to the servers that they are for.
 
-    :ivar here: what serves each method.
+    :ivar here: the handler of each method.
     """
 
     log = Logger()
@@ -127,7 +127,7 @@ class ModernRouting:
             self._run(call, view, found)
 
     def give_list(self, call: Request, kind: ListKind, then: Callable[[View], None]) -> None:
-        """Go on with a request for a list, at once or nearly so (`mcpgateway.views.lists`)."""
+        """Answer a request for a list after `LIST_S` at the latest (`mcpgateway.views.lists`)."""
         caught_up = self._door.board.catch_up()
         if caught_up.called:
             self._list_now(call, kind, then)
@@ -159,9 +159,9 @@ class ModernRouting:
         is_found: Callable[[View], bool],
         then: Callable[[View], None],
     ) -> None:
-        """Go on with a request for what nobody knows, once it is known whether there is such a thing.
+        """Go on with a request for an unknown name once the lists that may have it are known.
 
-        :param whose: the servers that it says it is of, by name; empty where it does not say.
+        :param whose: returns the servers that the name says it belongs to; empty where it does not say.
         """
         sought = Deferred.fromCoroutine(self._seek(tuple(kinds), call.caller, whose, is_found))
         self._later(sought, call, lambda: then(self._door.look(call.caller)))
@@ -183,14 +183,14 @@ class ModernRouting:
         if not named and not whose(view):
             await lists.wait([each for each in unknown if lists.has_to_be_asked(*each, caller)], caller)
             return
-        # Nobody can say anything of it but that server, which is called as at its own endpoint.
+        # Only the named server can have it, and is called as at its own endpoint.
         asked = [lists.ask(*each, caller) for each in named]
         await DeferredList([each.wait for each in asked])
         why = next((each.why for each in asked if each.why is not None), None)
         if why is None or is_found(door.look(caller)):
             return
         if isinstance(why, PASSING):
-            # It may have ended for an edit, which is not in force everywhere before this turn is over.
+            # The child may have been ended by an edit, which is not in force everywhere before this turn is over.
             await deferLater(door.clock, 0)
             now = door.look_anew(caller).servers
             if any(each.name in now and now[each.name] is not each for each, _ in named):
@@ -213,7 +213,7 @@ class ModernRouting:
         self._door.send(call)
 
     def _flies(self, call: Request, item: Item) -> bool:
-        # Only to a server that answers for itself, and where no header is to be compared with each caller's arguments.
+        # Only at a server of the same era, and where no header has to be compared with each caller's arguments.
         if not self._door.may_fly(item) or _MIRRORED in bytes(item.input_schema or b""):
             return False
         call.session = self._door.stateless.meeting(call.caller)
@@ -286,9 +286,9 @@ class ModernRouting:
         found.addCallback(answer).addErrback(self._broken, call)
 
     def read_at(self, call: Request, uri: str, owners: list[tuple[Owned, ServerSpec]]) -> None:
-        """Read a resource at the first server that it may be of, and at the next where that has no such resource.
+        """Read a resource at the first server that may have it, and at the next where that one does not.
 
-        :raise GatewayError: it goes nowhere.
+        :raise GatewayError: the request is refused, and not sent.
         """
         (owner, server), *others = owners
         if others:
@@ -338,8 +338,8 @@ class ModernRouting:
         self._door.send(call)
 
     def runner(self, view: View, principal: str, task: str) -> ServerSpec | None:
-        """The server that runs a task of a principal's."""
-        # Servers make up ids that nobody can guess, so no two of them make up the same.
+        """Return the server that runs a task of a principal; None where none does."""
+        # Task ids cannot be guessed, so no two servers make up the same.
         for slot in self._pool:
             if (
                 slot.server.name in view.servers

@@ -1,7 +1,7 @@
-"""The sessions of a view's client at servers as they are run for another directory, for calls that name one.
+"""Member sessions at servers that are run for another directory, for calls that name one.
 
-They are inner sessions like the others, so that what is said to one, and asked in one, finds its way; but they are not
-what the view shows, and there are only so many of them.
+They are member sessions like the others, so that messages and questions find their way; but the view does not show
+their lists, and one session has `LIMIT` of them at most.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from mcpgateway.views.members import Forward, inner_id, named_elsewhere
 if TYPE_CHECKING:
     from mcpgateway.views.registry import ViewRegistry
 
-LIMIT = 8  # of one session; those that nobody has called for the longest time make room
+LIMIT = 8  # of one session; the one that has been idle longest is ended for a new one
 
 
 def meet(registry: ViewRegistry, session: Session, spec: ServerSpec) -> Session:
-    """The session of a session's client at a server as it is run somewhere.
+    """Return the member session at a server as run for some workspace; a new one where there is none.
 
-    :raise GatewayError: there is none.
+    :raise GatewayError: the session cannot be opened.
     """
     inners = registry.inners(session)
     here = inners.view.servers.get(spec.name)
     if here is not None and here.workspace == spec.workspace:
-        return registry.meet(session, spec.name)  # it is the same there
+        return registry.meet(session, spec.name)  # the view runs the server for the same workspace
     name = named_elsewhere(spec)
     known = inners.sessions.pop(name, None)
     if known is not None:
-        inners.sessions[name] = known  # the latest again
+        inners.sessions[name] = known  # moved to the end, as the latest
         return known
     return _open(registry, session, spec)
 

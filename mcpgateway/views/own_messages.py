@@ -1,6 +1,6 @@
-"""What hardly any request to a view needs.
+"""Rewriting of messages on views that few requests need.
 
-A server's refusal as a result, a resource under another name, and whether a server has no such resource.
+A refusal of a server as a tool's result, the URI in a read resource, and the recognition of "not found" errors.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.translate import COMPLETE
 
 NOT_FOUND = -32002
-_MAY_BE_NOT_FOUND = (-32602, 0)  # the latest revision's, and what some libraries say of every exception
+_MAY_BE_NOT_FOUND = (-32602, 0)  # of the latest revision, and of libraries that use 0 for every exception
 _NOT_FOUND = re.compile(r"not found|not exist|(unknown|no such|no) resource", re.IGNORECASE)
 
 
 def unusable(server: str, why: GatewayError) -> Envelope:
-    """The result of a tool whose server this client cannot use: a text for whoever has called it."""
+    """Make the result of a tool whose server this client cannot use: a text for the caller."""
     text = f"{server} cannot be used here: {why.hint or why.message}"
     result = {"resultType": COMPLETE, "content": [{"type": "text", "text": text}], "isError": True}
     return jsonrpc.result(jsonrpc.NULL, result)
 
 
 def renamed(result: Raw, own: str, shown: str) -> Raw:
-    """The result of a ``resources/read``, in which a resource is called what the client calls it."""
+    """Replace the server's own URI in the result of a ``resources/read`` by the client's."""
     members = peek.members({"result": result}, "result")
     try:
         contents = jsonrpc.read_list(members["contents"], "contents")
@@ -45,7 +45,7 @@ def _renamed(content: Raw, own: str, shown: str) -> Raw:
 
 
 def is_not_found(error: Raw) -> bool:
-    """Whether an error says that there is no such resource, and neither a refusal nor a failure."""
+    """True if an error says that the resource does not exist; False for refusals and other failures."""
     members = peek.members({"error": error}, "error")
     code = jsonrpc.integer(members.get("code"))
     said = peek.text(members, "message", jsonrpc.URI_LIMIT) or ""

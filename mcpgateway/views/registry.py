@@ -1,10 +1,10 @@
-"""Which views there are, what each of them shows to whom, and the sessions that their clients have at single servers.
+"""The registry of views: their contents for each client, and their clients' member sessions at single servers.
 
-All parts that serve the sessions of views look things up here; `mcpgateway.views.sessions` puts them together.
+All parts that serve sessions of views use this registry; `mcpgateway.views.sessions` puts them together.
 
 # Note [What workspaces define themselves]
-A file of a workspace is looked at as long as somebody has a session there, and only once its user has ever approved of
-one: until then no workspace defines anything, and nobody has to be asked where he works.
+The configuration file of a workspace is read as long as a client has a session there, and only once the user has ever
+approved one: until then no workspace defines servers, and no client has to be asked for its directory.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ if TYPE_CHECKING:
 
 
 class ViewRegistry:
-    """What is known of views and of the sessions that see them.
+    """The contents of views and the member sessions of their sessions.
 
-    :ivar librarian: knows the lists of all servers.
-    :ivar edition: how often the configuration has changed.
-    :ivar clock: what waits are measured with.
-    :ivar outcomes: counts calls, and shortens their answers.
-    :ivar is_on: tells whether a server is switched on.
-    :ivar pause: what a server has failed at, as long as it is not started for those who only look at it.
-    :ivar catch_up: has what was edited in the configuration read, and fires when it is in force.
-    :ivar on_tick: told when workspaces may define other servers now, and whether users have approved of others.
+    :ivar librarian: the lists of all servers.
+    :ivar edition: the number of changes of the configuration.
+    :ivar clock: the clock of all waits.
+    :ivar outcomes: counts calls, and shortens their results.
+    :ivar is_on: returns True if a server is switched on.
+    :ivar pause: returns the failure for which a server is not started for a list now; None where it may be.
+    :ivar catch_up: has edits of the configuration read, and fires when they are in force.
+    :ivar on_tick: called when workspaces may define other servers, with True if users have approved others.
     """
 
     log = Logger()
@@ -84,7 +84,7 @@ class ViewRegistry:
         self._views: WeakValueDictionary[tuple[object, ...], View] = WeakValueDictionary()
         self._holders: defaultdict[str, ResourceOwners] = defaultdict(ResourceOwners)
         self._outer: dict[Session, None] = {}
-        # Calls that are with no server: they wait for lists, or one of the gateway's own tools is at them.
+        # Calls that no server has: they wait for lists, or for one of the gateway's own tools.
         self._held: dict[Request, Callable[[str], None] | None] = {}
         self._due: dict[Session, dict[str, None]] = {}
         self.on_tick: list[Callable[[bool], None]] = []
@@ -95,7 +95,7 @@ class ViewRegistry:
     # The configuration
 
     def settle(self, ways: ViewsConfig) -> None:
-        """From now on go by these settings."""
+        """Use changed settings."""
         self._is_resettled = ways.gateway.views != self.ways.gateway.views
         self.ways = ways
         self._specs = {each.name: each for each in specs.view_specs(ways)}
@@ -112,11 +112,11 @@ class ViewRegistry:
             self.outcomes.shielding.adopt(ways.gateway.shield)
 
     def members(self, view: ServerSpec) -> tuple[ServerSpec, ...]:
-        """The servers that a view shows, as their entries define them."""
+        """Return the servers that a view shows, as their entries define them."""
         return self._on(specs.concerned(view, self.switchboard.servers.values(), self.ways))
 
     def own(self, view: ServerSpec) -> tuple[ServerSpec, ...]:
-        """The servers that it shows because its place defines them, as they are run there."""
+        """Return the servers that a view's workspace defines, as they are run there."""
         scopes = self.switchboard.scopes
         own = tuple(scopes.of_principal(each, view.principal) for each in scopes.defined_for(view))
         return self._on(specs.concerned(view, own, self.ways))
@@ -125,9 +125,9 @@ class ViewRegistry:
         return tuple(each for each in servers if self.is_on(each))
 
     def current(self, view: ServerSpec) -> ServerSpec:
-        """A view as it is today, for the same workspace.
+        """Return the current entry of a view, for the same workspace.
 
-        :raise UnknownServer: there is none any more.
+        :raise UnknownServer: the view no longer exists.
         """
         if (known := self._specs.get(view.name)) is None:
             raise UnknownServer(f"Unknown server: {view.name}")
@@ -137,13 +137,13 @@ class ViewRegistry:
         return evolve(found, is_everywhere=True) if view.is_everywhere else found
 
     def at_place(self, view: ServerSpec, place: WorkingDirectory) -> ServerSpec:
-        """A view as it is today, for those who work at a place."""
+        """Return the current entry of a view for a working directory."""
         scopes = self.switchboard.scopes
         found = scopes.variant(self._specs.get(view.name, view), place)
         return scopes.of_principal(found, view.principal)
 
     def look_again(self, session: Session) -> None:
-        """What a session is shown may be something else now."""
+        """Make the view of a session anew, and end member sessions that no longer fit it."""
         if (inners := Inners.of(session)) is not None:
             inners.view = self.view(session)
             self._drop_strays(inners)
@@ -152,7 +152,7 @@ class ViewRegistry:
     # Workspaces
 
     def tick(self) -> None:
-        """A second has passed: look again at what workspaces define themselves, and tell those who work there."""
+        """Advance by one second: read the servers of workspaces again, and notify the sessions there of changes."""
         approved = self.switchboard.scopes.approved()
         has_news, self._approved = approved != self._approved, approved
         if not approved and not has_news:
@@ -171,7 +171,7 @@ class ViewRegistry:
             each(has_news)
 
     def locate(self, session: Session) -> None:
-        """Find out where a session's client works, if it matters by now and nobody has looked."""
+        """Find the working directory of a session's client, where it matters and is not known."""
         scopes = self.switchboard.scopes
         if session.server.workspace or not session.owner or not scopes.is_placed(session.server):
             return
@@ -180,16 +180,16 @@ class ViewRegistry:
             self.switchboard.sessions.remember(session)
 
     def _drop_strays(self, inners: Inners) -> None:
-        # Of everybody's servers the switchboard has told already.
+        # The switchboard has ended those at servers of the configuration.
         for name, inner in list(inners.sessions.items()):
             is_everybodys = name in self.switchboard.servers and not inner.server.project
             if not is_everybodys and inners.view.servers.get(name) != inner.server:
                 self.switchboard.end_inner(inner, BackendGone(f"{name} is not what it was any more"))
 
-    # What sessions see
+    # Views
 
     def view(self, session: Session) -> View:
-        """What a session is shown."""
+        """Return the view of a session."""
         scope = self.switchboard.permits.of(session.principal)
         return self._view(session.server, self._teller(session), scope)
 
@@ -233,10 +233,11 @@ class ViewRegistry:
         session: Session | None = None,
         told_of: Callable[[ServerSpec], str] | None = None,
     ) -> View:
-        """The same view, as it looks to those who work in a directory; `InvalidParams` where that is none.
+        """Return the same view for a directory.
 
-        :param session: whose client its own children are told of there; None where there is none.
-        :param told_of: what a server is told there of a client that has no session; None where that is nothing.
+        :param session: the session whose own children the view covers; None where there is none.
+        :param told_of: returns the ``told`` of a server for a client without a session; None where that is empty.
+        :raise InvalidParams: the path is no directory.
         """
         specs.check_directory(cwd)
         scopes = self.switchboard.scopes
@@ -251,23 +252,23 @@ class ViewRegistry:
         scope: TokenScope | None = None,
         told_of: Callable[[ServerSpec], str] | None = None,
     ) -> View:
-        """What a view shows to those who have no session with it, and may use no more than this.
+        """Return a view for a client without a session, limited to a scope.
 
-        :param told_of: names what a server is told of the client; None where that is nothing.
+        :param told_of: returns the ``told`` of a server for the client; None where that is empty for all.
         """
         return self._view(spec, told_of, scope)
 
     def _teller(self, session: Session) -> Callable[[ServerSpec], str]:
-        # They may have to be read from the record.
+        # The parameters may have to be read from the journal.
         params = cache(lambda: self.switchboard.sessions.params_of(session))
         return lambda server: self.told(session, server, params)
 
     def told(
         self, session: Session, server: ServerSpec, params_of: Callable[[], Envelope | None] | None = None
     ) -> str:
-        """Name what a session's child at a server is told of its client; empty where all are told the same.
+        """Return the ``told`` of a server for a session; empty where all clients are told the same.
 
-        :param params_of: reads the session's ``initialize`` parameters, where they have to be read only once.
+        :param params_of: returns the session's ``initialize`` parameters, so that they are read only once.
         """
         pool = self.switchboard.pool
         if not session.id:
@@ -282,30 +283,30 @@ class ViewRegistry:
 
     @property
     def builtin(self) -> Builtin | None:
-        """The gateway's own tools, built for the first who sees them."""
+        """The gateway's own tools, built when they are first needed."""
         if self._builtin is None:
             self._builtin = self._make_builtin()
         return self._builtin
 
     def inners(self, session: Session) -> Inners:
-        """What a session has at single servers."""
+        """Return the member sessions and the state of a session of a view."""
         now, inners = self.switchboard.sessions.now, session.inners
         if not isinstance(inners, Inners):
             inners = session.inners = Inners(self.view(session), now)
             inners.recall(session.uris or ())
         elif not session.id and inners.seen_at != now:
-            # It stands for all requests without an id, for as long as there are any.
+            # The session stands for all requests without an id, as long as such requests come.
             inners.view, inners.seen_at = self.view(session), now
         return inners
 
     def anew(self, session: Session) -> View:
-        """What a session is shown just now, after something may have changed.
+        """Return the view of a session, after something may have changed.
 
-        :raise UnknownServer: there is no such view any more.
+        :raise UnknownServer: the view no longer exists.
         """
         inners = self.inners(session)
         if not session.id:
-            # It stands for all requests without an id, those too that have waited for the change.
+            # The session stands for all requests without an id, also for those that have waited for the change.
             session.server = self.current(session.server)
             inners.view = self.view(session)
         return inners.view
@@ -313,7 +314,7 @@ class ViewRegistry:
     # Sessions
 
     def outer(self) -> list[Session]:
-        """The sessions of all views that have an id."""
+        """Return the sessions of all views that have an id."""
         return list(self._outer)
 
     def _restore(self, session: Session) -> None:
@@ -333,9 +334,9 @@ class ViewRegistry:
                     )
 
     def meet(self, session: Session, server: str) -> Session:
-        """The session of a session's client at one server.
+        """Return the member session at one server, or an anonymous one; a new one where there is none.
 
-        :raise GatewayError: there is none.
+        :raise GatewayError: the session cannot be opened.
         """
         inners = self.inners(session)
         known = inners.sessions.get(server)
@@ -346,9 +347,9 @@ class ViewRegistry:
         return self.open_now(session, server)
 
     def open_now(self, session: Session, server: str) -> Session:
-        """The session of a session's client at one server.
+        """Return the member session at one server; a new one where there is none.
 
-        :raise GatewayError: there is none.
+        :raise GatewayError: the session cannot be opened.
         """
         inners = self.inners(session)
         known = inners.sessions.get(server)
@@ -372,8 +373,8 @@ class ViewRegistry:
     # News
 
     def announce(self, session: Session, kind: ListKind) -> None:
-        """Tell a session that a list has changed."""
-        # Many servers may have news in one turn, as when all of them begin.
+        """Notify a session that a list has changed."""
+        # Many servers may have changes in one turn, as when all of them start.
         if not self._due:
             self.clock.callLater(0, self._tell)
         self._due.setdefault(session, {})[kind.news] = None
@@ -386,10 +387,10 @@ class ViewRegistry:
                     session.mailbox.put(jsonrpc.encode(jsonrpc.notification(each)), each)
 
     def is_given(self, session: Session, kind: ListKind) -> None:
-        """A session's client is given a list: what was still to be said of it is said by that."""
+        """Note that a session's client is given a list, and withdraw its pending notification."""
         inners = self.inners(session)
         inners.listed[kind] = inners.view.mark(kind)
-        # Two lists have the same news: what a client has of both is to be what it is now.
+        # Two lists have the same notification: it is withdrawn once the client has the current state of both.
         if all(
             mark == inners.view.mark(each) for each, mark in inners.listed.items() if each.news == kind.news
         ):
@@ -397,13 +398,13 @@ class ViewRegistry:
             self._due.get(session, {}).pop(kind.news, None)
 
     def announce_all(self, session: Session) -> None:
-        """All that a session is listed may be something else now."""
+        """Notify a session that all lists may have changed."""
         for kind in ListKind:
             if self.inners(session).view.shows(kind):
                 self.announce(session, kind)
 
     def privately_changed(self, session: Session, news: str) -> None:
-        """A child of one client's own says that a list has changed."""
+        """Take the notification of a client's own child that a list has changed."""
         if (outer := session.outer) is None or (inners := Inners.of(outer)) is None:
             return
         name = session.server.name
@@ -414,20 +415,20 @@ class ViewRegistry:
             inners.view = self.view(outer)
         self.librarian.outdate(session.server, news, own)
 
-    # Calls that wait
+    # Waiting calls
 
     def hold(self, call: Request, on_cancel: Callable[[str], None] | None = None) -> None:
-        """A call waits here."""
+        """Hold a call; ``on_cancel`` is called with the reason if it is cancelled."""
         self._held[call] = on_cancel
         call.holder = self
 
     def release(self, call: Request) -> bool:
-        """A call goes on; false when it was taken back."""
+        """Release a held call; return False when it was cancelled."""
         return self._held.pop(call, gone) is not gone
 
 
 def gone(reason: str) -> None:
-    """Stands for a call that is not here."""
+    """Stand for a call that is not held."""
 
 
 def _admitted(scope: TokenScope | None, servers: tuple[ServerSpec, ...]) -> tuple[ServerSpec, ...]:

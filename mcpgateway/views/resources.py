@@ -1,4 +1,4 @@
-"""Resources on a view: each is read and subscribed to where it is, under the URI that its server gave it."""
+"""Resources on a view: each is read and subscribed to at its own server, under the URI that its server gave it."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ READ = "resources/read"
 
 
 class UnknownResource(InvalidParams):
-    """No server of the view has that resource (MCP 2025-11-25, server/resources)."""
+    """No server of the view has the resource (MCP 2025-11-25, server/resources)."""
 
     code = -32002
 
 
 class Resources:
-    """Brings requests to the servers that resources are of."""
+    """Routes requests for resources to their servers."""
 
     def __init__(self, registry: ViewRegistry, forwarder: Forwarder) -> None:
         self._registry = registry
         self._forwarder = forwarder
 
     def read(self, call: Request, inners: Inners) -> None:
-        """Read one."""
+        """Read a resource."""
         uri = _uri(call.message)
         kept = self._kept(call, uri)
         if kept is not None:
@@ -58,16 +58,16 @@ class Resources:
         return kept if kept is not None and kept.has(uri, call.session.principal) else None
 
     def subscribe(self, call: Request, inners: Inners) -> None:
-        """Hear of its changes."""
+        """Subscribe to a resource."""
         _check_session(call)
         uri = _uri(call.message)
         if self._kept(call, uri) is not None:
-            call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))  # it never changes
+            call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))  # an original never changes
             return
         self._with_owner(call, inners, uri, lambda: self._subscribe(call, uri))
 
     def unsubscribe(self, call: Request, inners: Inners) -> None:
-        """Hear of them no more: at the server that was asked for them."""
+        """Unsubscribe from a resource, at the server that was subscribed to."""
         _check_session(call)
         uri = _uri(call.message)
         if self._kept(call, uri) is not None:
@@ -84,7 +84,7 @@ class Resources:
             then()
             return
 
-        # It may be new, or of a server that nobody has ever listed.
+        # The resource may be new, or of a server whose lists are not known yet.
         def is_found(_: View) -> bool:
             return bool(_owners(self._registry.inners(call.session), uri))
 
@@ -113,7 +113,7 @@ class Resources:
         if len(self._found(call.session, uri)) == 1:
             self._to(call, uri)
             return
-        # Many servers agree to subscriptions of what they do not have: it is the one's that has it to be read.
+        # Many servers accept subscriptions to resources that they do not have: the owner is the one that can be read.
         registry, done = self._registry, Deferred[Envelope]()
         probe = Request(
             call.session, jsonrpc.own_request(READ, {"uri": jsonrpc.raw(uri)}, b""), None, OwnQuestion(done)
@@ -136,9 +136,9 @@ class Resources:
     def _unsubscribe(self, call: Request, uri: str) -> None:
         inners, owner = self._registry.inners(call.session), self._found(call.session, uri)[0]
         if owner.uri in inners.heard.get(owner.server, {}):
-            _agree(call)  # that is the subscription of another URI, which stays
+            _agree(call)  # that subscription is of another URI, and stays
         else:
-            self.bring(call, uri, owner)  # it may be under way
+            self.bring(call, uri, owner)  # a subscription may be under way
 
     def _leave(self, call: Request, inners: Inners, uri: str, owner: Owned) -> None:
         names = inners.heard[owner.server][owner.uri]
@@ -152,7 +152,7 @@ class Resources:
         _agree(call)
 
     def answered(self, outer: Session, method: str, uri: str, owner: Owned) -> None:
-        """A server has done what it was asked."""
+        """Take the result of a request: note the server of an unlisted resource, or the subscription."""
         inners = Inners.of(outer)
         if not outer.id or inners is None:
             return
@@ -162,15 +162,15 @@ class Resources:
             self._registry.switchboard.sessions.record(outer, record, is_on=True)
 
     def bring(self, call: Request, uri: str, owner: Owned) -> None:
-        """Bring a request to the server that a resource may be of.
+        """Send a request to the server that may have a resource.
 
-        :raise GatewayError: it goes nowhere.
+        :raise GatewayError: the request is refused, and not sent.
         """
         if call.session.server.view and call.method != UNSUBSCRIBE:
             call.sink = _Done(call.sink, self, call.session, uri, owner)
         if owner.uri != uri:
             (call.message.params or {})["uri"] = jsonrpc.raw(owner.uri)
-            from mcpgateway.views.own_messages import renamed  # what hardly any request needs
+            from mcpgateway.views.own_messages import renamed  # few requests need it
 
             call.sink = Rewriter(call.sink, lambda result: renamed(result, owner.uri, uri))
         self._forwarder.go(call, owner.server)
@@ -178,7 +178,7 @@ class Resources:
 
 @define(eq=False)
 class _Done(Between):
-    """Sees which server has done what a client has asked."""
+    """Notes the server that has answered a request."""
 
     resources: Resources
     session: Session
@@ -186,7 +186,7 @@ class _Done(Between):
     owner: Owned
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The server's own response."""
+        """Take the server's response: note a result, and pass the response on."""
         if "result" in reply:
             self.resources.answered(self.session, call.method, self.uri, self.owner)
         self.sink.answered(call, reply)
@@ -194,7 +194,7 @@ class _Done(Between):
 
 @define(eq=False)
 class _Next(Between):
-    """Asks the next server where one says that it has no such resource; a refusal or a failure is the answer."""
+    """Asks the next server after one that does not have the resource; any other error is the answer."""
 
     resources: Resources
     session: Session
@@ -203,7 +203,7 @@ class _Next(Between):
     owners: list[Owned]
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The server's own response."""
+        """Take the server's response; after "not found" ask the next server."""
         is_last = not self.owners or "error" not in reply or not _is_not_found(reply)
         call.sink = self.sink if is_last else self
         if is_last:
@@ -219,7 +219,7 @@ class _Next(Between):
 
 
 def _is_not_found(reply: Envelope) -> bool:
-    from mcpgateway.views.own_messages import is_not_found  # what hardly any request needs
+    from mcpgateway.views.own_messages import is_not_found  # few requests need it
 
     return is_not_found(reply["error"])
 
@@ -232,7 +232,7 @@ def _uri(message: Message) -> str:
 
 
 def _owners(inners: Inners, uri: str) -> tuple[Owned, ...]:
-    # What one has answered for is not another's, whoever lists it since.
+    # A server that has answered for a URI stays its owner, even if another lists it later.
     owner, used = inners.subscription(uri), inners.used.get(uri)
     if owner is None and used is not None:
         owner = Owned(used, uri)

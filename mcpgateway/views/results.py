@@ -1,6 +1,6 @@
-"""What becomes of a call of a tool beside its answer: it is counted, and what is too much for a model is shortened.
+"""Counting of tool calls, shortening of their results, and merging of identical calls.
 
-Identical calls that change nothing fly together (`mcpgateway.hub.coalescing`).
+Identical calls that change nothing are merged (`mcpgateway.hub.coalescing`).
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ FLYING_LIMIT = 10_000  # tools whose annotations are remembered
 
 
 class Outcomes:
-    """Counts calls, shortens answers, lets identical calls fly together; each where there is something that does it.
+    """Counts calls, shortens their results, and merges identical ones; each as far as it is configured.
 
     :ivar kept: the originals of what was shortened; None where none are kept.
-    :param own: what is counted of the gateway's own tools.
+    :param own: the numbers of the gateway's own tools.
     """
 
     def __init__(
@@ -39,21 +39,21 @@ class Outcomes:
         self.shielding = shielding
         self.flights = flights
         self.kept = KeptResults(shielding.vault) if shielding is not None else None
-        # Annotations are slow to read, and read with every call.  What a newer list says takes the place of the former,
-        # or each list would be kept with its entries.
+        # Annotations are slow to read, and needed with every call.  The entry of a newer list replaces the former one,
+        # which would keep its whole list in memory.
         self._flying: dict[tuple[str, str], tuple[Item, bool]] = {}
 
     def counts(self) -> Mapping[str, int]:
-        """How often each tool was called."""
+        """Return the number of calls of each tool."""
         return self.usage.counts() if self.usage is not None else {}
 
     def called(self, server: str, tool: str) -> None:
-        """A server's tool is called, by its own name."""
+        """Count a call of a server's tool, by its own name."""
         if self.usage is not None:
             self.usage.called(server, tool)
 
     def listed(self, view: View) -> None:
-        """A client is given a view's list of tools."""
+        """Count the tokens that a view's list of tools saves, when a client is given it."""
         if self.usage is not None:
             for saving, server, tokens in view.spared():
                 self.usage.saved(saving, server, tokens)
@@ -67,12 +67,12 @@ class Outcomes:
         level: Level | None = None,
         item: Item | None = None,
     ) -> None:
-        """A call of a server's tool is on its way.
+        """Count a call of a server's tool, and have its result shortened.
 
-        :param principal: who calls.
+        :param principal: the caller's principal.
         :param target: the server, and the tool's own name.
         :param item: the tool as it is listed, where that is known.
-        :param level: how much of its answer is shown; None for what the tool, the server or the gateway is set to.
+        :param level: the level of shortening; None for that of the tool, the server or the gateway.
         """
         server, tool = target
         self.called(server, tool)
@@ -83,10 +83,10 @@ class Outcomes:
     def shield(
         self, spec: ServerSpec, call: Request, item: Item | None, level: Level | None, principal: str
     ) -> None:
-        """Have the answer of a call of the gateway's own shortened.
+        """Have the result of a call of the gateway's shortened.
 
         :param spec: the server whose settings count.
-        :param principal: who is given the answer.
+        :param principal: the principal that gets the result.
         """
         if self.shielding is not None:
             tool = item.own if item is not None else ""
@@ -94,16 +94,16 @@ class Outcomes:
             self.shielding.over(call, item, chosen, principal, is_own=item is None)
 
     def flies(self, call: Request, item: Item | None, submit: Callable[[Request], None]) -> bool:
-        """Whether a call flies together with its like; false where it has to be submitted by itself.
+        """Merge a call with identical ones; return False where it has to be submitted by itself.
 
-        :raise GatewayError: it goes nowhere.
+        :raise GatewayError: the call is refused.
         """
         if self.flights is None or item is None or not self.may_fly(item):
             return False
         return self.flights.join(call, item, submit)
 
     def may_fly(self, item: Item) -> bool:
-        """Whether a tool changes nothing, nor does a second call of it, as its server says."""
+        """True if a tool is read-only and idempotent by its annotations."""
         name = (item.server, item.own)
         known = self._flying.get(name)
         if known is None or known[0] is not item:

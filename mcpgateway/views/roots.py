@@ -1,7 +1,7 @@
-"""Asks clients of views for their roots: a program with windows works in what it shows, and not where its process does.
+"""The roots of views' clients: a program with windows works in its open folders, not in its process's directory.
 
-A client is asked once its session has begun, if it said nothing of where it works and there are servers of projects.
-Until it has answered, and where it has no roots, the directory of its process counts.
+A client is asked after its session has begun, if it has named no directory and workspaces define servers.  Until it
+has answered, and where it has no roots, the directory of its process counts.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 LIST = "roots/list"
 LIST_CHANGED = "notifications/roots/list_changed"
-ROOTS_LIMIT = 100  # that are looked at
+ROOTS_LIMIT = 100  # of one client; further ones are ignored
 
 
 class Roots:
-    """Asks, and has views show what is there for those who work in the roots."""
+    """Asks clients for their roots, and has views show the servers of those directories."""
 
     log = Logger()
 
@@ -36,7 +36,7 @@ class Roots:
         self._registry = registry
 
     def ask(self, session: Session) -> None:
-        """Ask a session's client, if its roots count."""
+        """Ask a session's client for its roots, if they count."""
         switchboard = self._registry.switchboard
         inners = session.inners
         if (
@@ -69,7 +69,7 @@ class Roots:
             registry.announce_all(session)
 
     def _chosen(self, places: list[WorkingDirectory], session: Session) -> WorkingDirectory | None:
-        # Of several, the one that something is there for.
+        # Of several roots, the first with servers of its own.
         scopes = self._registry.switchboard.scopes
         own = (each for each in places if scopes.is_of_project(session.server, each))
         return next(own, next(iter(places), None))
@@ -80,7 +80,7 @@ class Roots:
 
 
 def paths_in(result: dict[str, Any]) -> list[str]:
-    """The directories of this machine that a client has as roots, as it wrote them."""
+    """Return the local directories in a ``roots/list`` result, as the client wrote them."""
     listed = result.get("roots")
     roots = listed[:ROOTS_LIMIT] if isinstance(listed, list) else []
     uris = [each.get("uri") for each in roots if isinstance(each, dict)]

@@ -1,16 +1,16 @@
-"""Where each request on a view goes.
+"""Routing of the requests of legacy sessions on a view.
 
     request                       goes to
-    tools/call, prompts/get       the server that the name is of, under its own name
+    tools/call, prompts/get       the server of the name, under its own name
     completion/complete           the server of the prompt or the template
     resources/*                   the server of the URI
-    lists                         nobody, where all are known
-    logging/setLevel              all inner sessions, and those that are made later
+    lists                         no server, where all are known
+    logging/setLevel              all member sessions, also those that are made later
     tasks/*                       the server that has begun the task
-    ping, the gateway's own tools nobody
+    ping, the gateway's own tools no server
 
-Only the name is replaced, all else of the message stays as its client wrote it.  The call becomes the inner session's
-and keeps its client's sink, so the answer, and all that is said before it, takes no second hop.
+Only the name is replaced; the rest of the message stays as its client wrote it.  The call moves to the member session
+and keeps its client's sink, so the answer, and all messages before it, need no second hop.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ LIST_TASKS = "tasks/list"
 
 @define(eq=False)
 class Held(Between):
-    """Sees that a call of one of the gateway's own tools is answered once, and not after it was taken back.
+    """The sink of a call of the gateway's own tools: it is answered once, and not after its cancellation.
 
-    :ivar is_over: nobody waits for what the tool will answer.
+    :ivar is_over: True if the call is cancelled, so that the tool's answer is dropped.
     """
 
     registry: ViewRegistry
@@ -62,18 +62,18 @@ class Held(Between):
     is_answered: bool = False
 
     def take_back(self, reason: str) -> None:
-        """Whoever takes the call back says so to the client."""
+        """Note the cancellation; the canceller answers the client."""
         self.is_over = True
         if self.call.meter is not None:
             self.call.meter.taken_back(self.call, reason)
 
     @property
     def is_gone(self) -> bool:
-        """Whether nobody waits for the answer any more."""
+        """True if no client waits for the answer any more."""
         return self.is_over or bool(self.sink.is_gone)
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The tool's answer."""
+        """Take the tool's answer."""
         self.registry.release(call)
         if call.meter is not None:
             call.meter.answered(call, reply)
@@ -82,7 +82,7 @@ class Held(Between):
             self.sink.answered(call, reply)
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """There is no answer."""
+        """Take the error in the place of an answer."""
         self.registry.release(call)
         if call.meter is not None:
             call.meter.failed(call, why)
@@ -92,7 +92,7 @@ class Held(Between):
 
 
 class SessionRouting:
-    """Serves the requests of all views' sessions."""
+    """Routes the requests of all views' sessions."""
 
     def __init__(self, registry: ViewRegistry, lister: Lister) -> None:
         self._registry = registry
@@ -113,9 +113,9 @@ class SessionRouting:
         }
 
     def submit(self, call: Request) -> None:
-        """Bring a request on its way.
+        """Answer a request, or send it to a server.
 
-        :raise GatewayError: it goes nowhere.
+        :raise GatewayError: the request is refused.
         """
         registry = self._registry
         here = self._here.get(call.method)
@@ -176,7 +176,7 @@ class SessionRouting:
     # Tools
 
     def _call(self, call: Request, inners: Inners) -> None:
-        """Bring a call to the tool of that name."""
+        """Send a call to the tool of its name."""
         params = call.message.params
         name = peek.text(params, "name")
         if name is None or params is None:
@@ -205,7 +205,7 @@ class SessionRouting:
         self._forwarder.go(call, tool.server, tool)
 
     def _unknown_tool(self, call: Request, name: str, inners: Inners) -> None:
-        # It may be new, or of a server that nobody has ever listed.
+        # The tool may be new, or of a server whose lists are not known yet.
         def again() -> None:
             now = self._registry.inners(call.session)
             found, params = now.view.find(name), call.message.params or {}
@@ -243,7 +243,7 @@ class SessionRouting:
         except GatewayError as why:
             answers.failed_by(call, why)
 
-    # Prompts, and what completes arguments
+    # Prompts, and completion of arguments
 
     def _prompt(self, call: Request, inners: Inners) -> None:
         name, params = _named(call.message), call.message.params or {}
@@ -325,7 +325,7 @@ class SessionRouting:
         found = inners.tasks.get(task)
         if found is not None or not session.id:
             return found
-        # It may have begun it before it was put aside.
+        # The session may have begun the task before it was put aside.
         for slot in self._registry.switchboard.pool:
             name = slot.server.name
             if (
@@ -355,7 +355,7 @@ class SessionRouting:
 
 
 def _referred(view: View, name: str | None, uri: str | None) -> tuple[str, str] | None:
-    # The server of what is to be completed, and its own name there.
+    # The server of the prompt or resource, and its own name or URI there.
     if name is not None:
         item = view.prompt(name)
         return (item.server, item.own) if item is not None else None
@@ -374,4 +374,4 @@ def _pong(call: Request, inners: Inners) -> None:
 
 
 def _let_go(why: Failure) -> None:
-    why.trap(GatewayError)  # a server that has gone is told when it is back
+    why.trap(GatewayError)  # a server that has ended gets the level with its next child

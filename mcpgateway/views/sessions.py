@@ -1,12 +1,12 @@
-"""The sessions of the endpoints that give a client all servers at once: their beginning, news and end.
+"""The sessions of views: their begin, notifications and end.
 
-what                          is done by
-which servers a view shows    `mcpgateway.views.specs`
-what it lists, under names    `mcpgateway.views.view`, of what the librarian knows
-which view a session sees     `mcpgateway.views.registry`
+subject                       is handled by
+servers of a view             `mcpgateway.views.specs`
+contents and names of a view  `mcpgateway.views.view`, from the catalog
+view of a session             `mcpgateway.views.registry`
 lists that are not known      `mcpgateway.views.lists`
-requests                      `mcpgateway.views.routing`, which brings most to an inner session
-what servers say              inner sessions hear it (`mcpgateway.views.members`)
+requests                      `mcpgateway.views.routing`, which sends most to a member session
+messages of servers           member sessions (`mcpgateway.views.members`)
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ from mcpgateway.views.roots import Roots
 from mcpgateway.views.routing import SessionRouting
 from mcpgateway.views.single_server import Direct
 
-LEARNT_S = 0.1  # what comes within that is said together
+LEARNT_S = 0.1  # for which changes of lists are collected
 
 
 class ViewSessions(ViewRegistry):
-    """Serves the sessions of views; a `mcpgateway.hub.views.SessionViews`.
+    """The sessions of all views; a `mcpgateway.hub.views.SessionViews`.
 
-    :ivar lister: asks for the lists that are not known.
-    :ivar errands: the calls of the gateway's own tools by clients of the modern era; None until there is one.
-    :ivar roots: asks clients where they work.
-    :ivar direct: shortens answers on servers' own endpoints.
+    :ivar lister: fetches the lists that are not known.
+    :ivar errands: the calls of the gateway's own tools by modern clients; None until there is one.
+    :ivar roots: asks clients for their roots.
+    :ivar direct: shortens results on servers' own endpoints.
     """
 
     def __init__(
@@ -69,14 +69,14 @@ class ViewSessions(ViewRegistry):
     # The configuration
 
     def adopt(self, change: Change) -> None:
-        """The servers are others now: look anew, and say so to whoever is there."""
+        """Use a changed configuration: make all views anew, and notify their sessions."""
         for each in (*change.removed, *(changed.before for changed in change.changed)):
             self.librarian.forget(each.name)
         announces, self._is_resettled = bool(change) or self._is_resettled, False
         self.look_anew(announces=announces)
 
     def look_anew(self, *, announces: bool = True) -> None:
-        """Other servers are shown from now on, or may be: look at them, and say so to whoever is there."""
+        """Make all views anew, and notify their sessions, since other servers may be shown."""
         self._views.clear()
         self.edition += 1
         for name, holders in self._holders.items():
@@ -101,7 +101,7 @@ class ViewSessions(ViewRegistry):
     # Sessions
 
     def begin(self, session: Session) -> Raw:
-        """A session has begun; what its client is told first."""
+        """Begin a session; return the result of its ``initialize``."""
         view = self.inners(session).view
         if not is_relied_on(view, self._outer):
             view.refresh()
@@ -109,7 +109,7 @@ class ViewSessions(ViewRegistry):
         return introduction.written(view, self.librarian, session.version)
 
     def revived(self, session: Session) -> None:
-        """A session is back, and its client may know what is not true any more."""
+        """Restore a session that is back, and notify it that its lists may have changed."""
         self._outer[session] = None
         self.inners(session).listed.update(dict.fromkeys(ListKind))
         session.is_stale = False
@@ -117,7 +117,7 @@ class ViewSessions(ViewRegistry):
         self._restore(session)
 
     def leave(self, session: Session, why: GatewayError) -> bool:
-        """A session ends, or is put aside, and its inner ones with it; true when a child is stopped."""
+        """End the member sessions of a session that ends or is put aside; return True when a child is stopped."""
         self._outer.pop(session, None)
         inner = list(session.inners.sessions.values()) if session.inners is not None else []
         return any([self.switchboard.end_inner(each, why) for each in inner])  # noqa: C419 - all of them
@@ -127,13 +127,13 @@ class ViewSessions(ViewRegistry):
         self.roots.ask(session)
 
     def missing(self, session: Session, kind: ListKind) -> Mapping[str, str]:
-        """The servers whose list a session was not shown, with the reason."""
+        """Return the servers whose list was missing in a session's list, with the reasons."""
         return self.lister.missing(session, kind)
 
     # News
 
     def _news(self, server: str, kind: ListKind, told: str) -> None:
-        # Whoever is just waiting for that list need not hear that there is another.
+        # A session that waits for that list need not be notified of it.
         for session in self._outer:
             inners = self.inners(session)
             view = inners.view
@@ -150,7 +150,7 @@ class ViewSessions(ViewRegistry):
                     self.announce(session, kind)
 
     def _learnt_for(self, session: Session, kind: ListKind) -> None:
-        # When many servers begin they answer within a moment, and most of what they say changes nothing that is shown.
+        # Many servers that start answer within a moment, and most of their lists change nothing that is shown.
         if not self._learnt:
             self.clock.callLater(LEARNT_S, self._look_at_learnt)
         self._learnt.setdefault(session, {})[kind] = None
@@ -165,21 +165,21 @@ class ViewSessions(ViewRegistry):
                         self.announce(session, kind)
 
     def lists_changed(self, slot: Slot, news: str) -> None:
-        """A server says that a list has changed, to all who share its child."""
+        """Take a server's notification that a list has changed."""
         if slot.shared:
             self.librarian.changed(slot.server, news, _whose(slot), slot.told)
-        elif any(each.is_apart for each in slot.sessions):  # of clients of the modern era
+        elif any(each.is_apart for each in slot.sessions):  # lanes of modern clients
             self.librarian.changed(slot.server, news, Whose.TOLD)
 
     def lost(self, slot: Slot) -> None:
-        """A child has ended."""
+        """Note that a child has ended."""
         if slot.shared:
             self.librarian.lost(slot.server, _whose(slot), slot.told)
 
     # Requests
 
     def calls(self) -> list[Request]:
-        """The calls that wait here, or for the answer to another that is the same, or until theirs is shorter."""
+        """Return the calls that are held here, merged with an identical one, or whose results are being shortened."""
         found = (call for each in self._others() for call in each.calls())
         return list(dict.fromkeys((*self._held, *found)))
 
@@ -188,14 +188,14 @@ class ViewSessions(ViewRegistry):
         return [each for each in found if each is not None]
 
     def withdraw(self, call: Request, reason: str) -> bool:
-        """Take back a call that waits here; false when it does not."""
+        """Cancel a held call; return False when it is not held."""
         on_cancel = self._held.pop(call, gone)
         if on_cancel is not None:
             on_cancel(reason)
         return on_cancel is not gone
 
     def hurry(self, call: Request) -> bool:
-        """There is no more time: answer a call at once, if its answer is here; false where it is not."""
+        """Answer a call at once with its unshortened result, for lack of time; return False if that may not be."""
         shielding = self.outcomes.shielding
         return shielding is not None and shielding.hurry(call)
 

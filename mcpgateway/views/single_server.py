@@ -1,8 +1,8 @@
-"""What the endpoint of a single server does for whoever has asked for the shield in that server's entry.
+"""Shortening of results at the endpoints of single servers, where the server's entry asks for it.
 
 # Note [A schema that nobody knows]
-A client checks structured content against the schema that it was listed.  Where the gateway has not seen the list, such
-content stays whole, as if its schema allowed no cut.
+A client validates structured content by the schema in its list of tools.  Where the gateway does not know the list,
+such content stays whole, as if its schema allowed no cut.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _UNCUT = {"outputSchema": Raw(b'{"if":true}')}
 
 
 class Direct:
-    """Stands before servers whose entries ask for it.
+    """Shortens results of single servers, and serves the originals at their endpoints.
 
-    :param told: what a session's own child is told of it (`mcpgateway.hub.catalog.listed`).
+    :param told: returns the ``told`` of a server for a session (`mcpgateway.hub.catalog.listed`).
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Direct:
         self._told = told
 
     def serves(self, call: Request) -> bool:
-        """Take a request of a session's, or put the shield before it; false where it goes on to its server."""
+        """Answer a session's request for an original, or have a tool's result shortened; return True if answered."""
         session: Session = call.session
         server = session.server
         if call.method == "tools/call":
@@ -52,7 +52,7 @@ class Direct:
         return call.method == "resources/read" and self._reads(call, session.principal, Era.LEGACY)
 
     def serves_modern(self, call: Request, server: ServerSpec, principal: str) -> bool:
-        """The same for a request that is of no session."""
+        """Do the same for a modern request, which has no session."""
         if call.method == "tools/call":
             self._cover(call, server, "", principal)
         return call.method == "resources/read" and self._reads(call, principal, Era.MODERN)

@@ -1,4 +1,4 @@
-"""Which views there are, and which servers each of them shows."""
+"""The entries of all views, and the servers that each of them shows."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 MAIN = "mcp"
 ADMIN = "admin"
 FULL, SEARCH, HYBRID = Expose.FULL.value, Expose.SEARCH.value, Expose.HYBRID.value
-VIEWS_LIMIT = 1000  # whose entries are held
+VIEWS_LIMIT = 1000  # views whose entries are held
 _PROFILES = "mcp/p/"
 _FIXED = {"mcp/full": FULL, "mcp/search": SEARCH, "mcp/admin": ADMIN}
 
 
 @frozen
 class Keepers:
-    """What is kept of what happens on views; each None where nothing is.
+    """The storage of views' data; each None where nothing is kept.
 
-    :ivar jobs: where jobs outlive the gateway.
-    :ivar usage: makes what counts calls of tools.
-    :ivar vault: makes what keeps the originals of shortened answers.
+    :ivar jobs: stores jobs, which outlive the gateway.
+    :ivar usage: makes the counter of tool calls.
+    :ivar vault: makes the storage of originals of shortened results.
     """
 
     jobs: JobStore | None = None
@@ -46,7 +46,7 @@ NOTHING_KEPT = Keepers()
 
 
 def view_specs(ways: ViewsConfig) -> tuple[ServerSpec, ...]:
-    """The entries of all views; their names are their paths."""
+    """Return the entries of all views; their names are their paths."""
     kinds = {MAIN: ways.gateway.views.expose.value, **_FIXED}
     kinds.update({f"{_PROFILES}{each}": FULL for each in ways.profiles})
     return tuple(_entry(name, kind) for name, kind in kinds.items())
@@ -54,23 +54,23 @@ def view_specs(ways: ViewsConfig) -> tuple[ServerSpec, ...]:
 
 @lru_cache(maxsize=VIEWS_LIMIT)
 def _entry(name: str, kind: str) -> ServerSpec:
-    # The same object whoever asks, since what is known of servers is known of one entry.
+    # The same object each time, since facts about servers are kept by the identity of the entry.
     return ServerSpec(
         name, (), {}, "/", share=Share.GLOBAL, title=name, source="the gateway itself", view=kind
     )
 
 
 def concerned(view: ServerSpec, servers: Iterable[ServerSpec], ways: ViewsConfig) -> tuple[ServerSpec, ...]:
-    """The servers that a view is of, switched on or off: all, or those of its profile."""
+    """Return the servers of a view, switched on or off: all, or those of its profile."""
     name = view.name.removeprefix(_PROFILES)
     named = None if name == view.name else ways.profiles[name].servers if name in ways.profiles else ()
     return tuple(each for each in servers if named is None or each.name in named)
 
 
 def check_directory(cwd: str) -> None:
-    """Refuse what is no directory that somebody could work in.
+    """Check that a path is a directory that a client can work in.
 
-    :raise InvalidParams: it is none.
+    :raise InvalidParams: the path is not absolute, or no directory.
     """
     if not (os.path.isabs(cwd) and os.path.isdir(cwd)):
         raise InvalidParams(f"cwd is no directory: {printable(cwd)}", "pass the absolute path of one")

@@ -1,13 +1,13 @@
-"""What an endpoint for all servers shows to those who work in one place, and what stands behind each name.
+"""The contents of a view for one place, and the targets of its names.
 
-A view is shared by all sessions that it looks the same to.  It holds no processes and no sessions: it is a look at what
-the librarian knows, taken anew when that has changed.
+All sessions with equal contents share a view.  A view holds no processes and no sessions: it is derived from the
+catalog, and derived anew when the catalog has changed.
 
 # Note [When the order changes]
-What is listed may depend on how often tools are called.  The counts are read when a view is first looked at, and again
-when the tools of its servers or the configuration are others, which sessions are told of anyway, or when a session
-begins and no other has been given the list.  In between the same
-tools stand in the same order: models keep what they have read for as long as it begins with the same words.
+The listed tools may depend on the number of calls of each tool.  The counts are read when a view is first used, and
+again when the tools of its servers or the configuration have changed, of which sessions are notified anyway, or when a
+session begins and no other has been given the list.  Otherwise the tools keep their order: a model's prompt cache is
+valid as long as the prompt begins with the same text.
 """
 
 from __future__ import annotations
@@ -42,12 +42,13 @@ KINDS = {kind.method: kind for kind in ListKind}
 
 @frozen
 class Sources:
-    """What all views are looks at.
+    """The sources of all views.
 
+    :ivar librarian: the lists of all servers.
     :ivar builtin: the gateway's own tools; None where there are none.
-    :ivar usage: how often each tool was called, by `Item.id`.
-    :ivar permits: knows which tools change nothing.
-    :ivar holders: whose the URIs are that views have shown, by the names of these.
+    :ivar usage: returns the number of calls of each tool, by `Item.id`.
+    :ivar permits: the permissions of tokens, for limited views.
+    :ivar holders: the owners of the URIs that views have shown, by the names of the views.
     """
 
     librarian: Librarian
@@ -60,13 +61,13 @@ class Sources:
 
 @define(eq=False)
 class _Look:
-    """What was seen when the librarian's knowledge was of one generation.
+    """The contents of a view by one generation of the catalog.
 
-    :ivar calls: the tools of servers by the names that clients know them under; the hot road's one look.
-    :ivar listing: None until a tool is asked for.
-    :ivar results: those of lists, as they have been asked for.
-    :ivar marks: what tells each list from any other.
-    :ivar spared: what the list of tools spares whoever reads it; None until it is asked for.
+    :ivar calls: the tools of servers by the names that clients know; the only lookup of most calls.
+    :ivar listing: the listed tools; None until they are needed.
+    :ivar results: the results of lists that have been requested.
+    :ivar marks: a hash of each list, which tells it from others.
+    :ivar spared: the tokens that the list of tools saves; None until they are needed.
     """
 
     generation: int
@@ -80,15 +81,15 @@ class _Look:
 
 
 class View:
-    """One endpoint, as it looks from one place.
+    """One view, for one place.
 
-    :ivar spec: the view's own entry; `ServerSpec.view` says of which kind it is.
-    :ivar servers: the servers it shows, by name, as they are run for that place.
-    :ivar told: what a client's own child is told of it, by server; see `mcpgateway.hub.catalog.listed`.
-    :ivar own: those among its servers that the place itself defines.
-    :ivar exposure: what decides what it lists.
-    :ivar others: the servers it is of that it cannot show now, for most of all those that are switched off.
-    :ivar scope: what it is limited to for those who see it; None where they may use everything.
+    :ivar spec: the view's own entry; `ServerSpec.view` is its kind.
+    :ivar servers: the servers that it shows, by name, as they are run for that place.
+    :ivar told: the ``told`` of each server; see `mcpgateway.hub.catalog.listed`.
+    :ivar own: the servers that the place itself defines.
+    :ivar exposure: the rules of the listed tools.
+    :ivar others: servers of the view that it cannot show now, mostly because they are switched off.
+    :ivar scope: the limits of its clients' permissions; None where they may use everything.
     """
 
     def __init__(
@@ -128,17 +129,17 @@ class View:
         return tuple(each for each in found if self.admits_own(each.tool.name))
 
     def admits_own(self, name: str) -> bool:
-        """Whether one of the gateway's own tools may be used here."""
+        """True if one of the gateway's own tools may be used here."""
         return self.scope is None or name in OWN_TOOLS
 
     def narrowed(self, server: ServerSpec, items: tuple[Item, ...]) -> tuple[Item, ...]:
-        """Those of a server's tools that may be used here: the same ones for as long as its list is the same."""
+        """Return the tools of a server that may be used here: the same objects as long as its list is the same."""
         scope = self.scope
         if scope is None or not scope.names_tools:
             return items
         known = self._narrowed.get(server.name)
         if known is None or known[0] is not items:
-            # Entries of their own: whoever searches tells entries apart by what they are, not by what they say.
+            # New entries: the search tells entries apart by identity, not by content.
             left = tuple(evolve(each) for each in self._permits.narrowed(scope, server, items))
             known = self._narrowed[server.name] = (items, left)
         return known[1]
@@ -148,10 +149,10 @@ class View:
         """``full``, ``search``, ``hybrid``, ``meta`` or ``admin``."""
         return self.spec.view
 
-    # What stands behind a name
+    # Targets of names
 
     def find(self, name: str) -> Item | More | Tool | None:
-        """What is called by a name: a server's tool, one of the gateway's own, or None.
+        """Find the tool of a name: a server's, one of the gateway's own, or None.
 
         No name is both: `mcpgateway.discovery.naming` gives a server's tool none of the gateway's own.
         """
@@ -166,7 +167,7 @@ class View:
 
     @property
     def listing(self) -> ViewListing:
-        """What is listed of the servers' tools, and what is not."""
+        """The servers' tools: those that are listed, and those that are not."""
         look = self._look()
         return look.listing or self._look_at_tools().listing  # type: ignore[return-value]  # it is there then
 
@@ -186,16 +187,16 @@ class View:
         return look
 
     def refresh(self) -> None:
-        """Let what is used most today be listed; for when nobody has a list that this would make untrue."""
+        """Let the list follow today's use; only while no client has been given the list."""
         if self.kind == HYBRID and self._usage != self._sources.usage():
             self._seen, self._counted = _Look(-1), None
 
     def tool(self, server: str, own: str) -> Item | None:
-        """A server's tool by its own name."""
+        """Return a server's tool by its own name."""
         return self.listing.names.of(server, own)
 
     def prompt(self, name: str) -> Item | None:
-        """The prompt of a name."""
+        """Return the prompt of a name."""
         return self._prompts.find(name)
 
     @property
@@ -207,22 +208,22 @@ class View:
         return look.prompts
 
     def near(self, wrong: str, kind: ListKind) -> list[str]:
-        """The names that may have been meant."""
+        """Return names similar to a wrong one."""
         return (self._prompts if kind is ListKind.PROMPT else self.listing.names).near(wrong)
 
     def named(self, name: str) -> frozenset[str]:
-        """The servers that a name or an id says it is of, whether their lists are known or not."""
+        """Return the servers that a name or an id says it belongs to, whether their lists are known or not."""
         return servers_named(name, self.exposure.prefixes)
 
     def name_of(self, item: Item) -> str:
-        """The name that a server's tool or prompt is called by here, listed or not.
+        """Return the view's name of a server's tool or prompt, listed or not.
 
-        :raise KeyError: it has none.
+        :raise KeyError: the tool or prompt has no name here.
         """
         return (self._prompts if item.kind is ListKind.PROMPT else self.listing.names).name_of(item)
 
     def items(self, kind: ListKind) -> list[Item]:
-        """All entries of a list, as far as they are known."""
+        """Return all known entries of a list."""
         known, told = self._librarian.known, self.told
         shown = self.servers.values()
         if kind is ListKind.TOOL and self.scope is not None:
@@ -230,10 +231,10 @@ class View:
             return [item for each, items in lists for item in self.narrowed(each, items)]
         return [item for each in shown for item in known(each, kind, told.get(each.name, "")) or ()]
 
-    # What is listed
+    # Lists
 
     def to_ask(self, kind: ListKind) -> list[ServerSpec]:
-        """The servers whose list is not known, or not true any more."""
+        """Return the servers whose list is not known, or out of date."""
         is_fresh, told = self._librarian.is_fresh, self.told
         hidden = self.exposure.hidden if kind is ListKind.TOOL else ()
         return [
@@ -243,15 +244,15 @@ class View:
         ]
 
     def shows(self, kind: ListKind) -> bool:
-        """Whether what is listed depends on what servers list."""
+        """True if the view's list depends on the lists of servers."""
         if kind is ListKind.TOOL:
             return self.kind in (FULL, HYBRID)
         return self.kind != ADMIN
 
     def listed(self, kind: ListKind, *, is_dotted: bool = False) -> Raw:
-        """The result of a list.
+        """Return the result of a list.
 
-        :param is_dotted: with dots in the names of the gateway's own tools, for whoever asks for that.
+        :param is_dotted: True for dots in the names of the gateway's own tools, where the client asks for them.
         """
         results, key = self._look().results, (kind, is_dotted and kind is ListKind.TOOL)
         found = results.get(key)
@@ -260,7 +261,7 @@ class View:
         return found
 
     def mark(self, kind: ListKind) -> int:
-        """Tells what is listed now from what was listed before, as long as the gateway runs."""
+        """Return a hash of a list, which is comparable as long as the gateway runs."""
         marks = self._look().marks
         if kind not in marks:
             marks[kind] = hash(bytes(self.listed(kind)))
@@ -281,7 +282,7 @@ class View:
         yield from (Raw(definition(name, item, self.exposure)) for name, item in named)
 
     def spared(self) -> Spared:
-        """What a model is spared that is given the list of tools."""
+        """Return the tokens that the list of tools saves a model."""
         look = self._look()
         if look.spared is None:
             beside = sum(estimate(each.definition) for each in self._own)
@@ -289,14 +290,14 @@ class View:
         return look.spared
 
     def topology(self) -> str:
-        """Eight digits that change with what is listed."""
+        """Return eight digits that change with the list of tools."""
         return topology(bytes(each) for each in self._entries(ListKind.TOOL))
 
     # Resources keep their URIs
 
     @property
     def routes(self) -> Routes:
-        """Whose each resource is."""
+        """The owners of all resources and templates."""
         look = self._look()
         if look.routes is None:
             listed = [*self.items(ListKind.RESOURCE), *self.items(ListKind.TEMPLATE)]
@@ -312,20 +313,20 @@ class View:
             yield jsonrpc.raw(item.raw if is_its else item.raw | {kind.key: jsonrpc.raw(uri)})
 
     def owners(self, uri: str) -> tuple[Owned, ...]:
-        """The servers that a resource may be of, the likeliest first, and what it is called there."""
+        """Return the servers that may have a resource, the likeliest first, with its own URI at each."""
         found = self.routes.owners(uri, self.servers)
         if len(found) == 1 and found[0].uri == uri and uri in self.routes.resources.items:
             self._holders.keep(ListKind.RESOURCE, uri, found[0].server)
         return tuple(each for each in found if each.server in self.servers)
 
     def resource(self, uri: str) -> tuple[str, str] | None:
-        """The server that a resource is most likely of, and its own URI there."""
+        """Return the server that most likely has a resource, and its own URI there; None where none may."""
         return next(((each.server, each.uri) for each in self.owners(uri)), None)
 
     def template(self, uri: str) -> tuple[str, str] | None:
-        """The server that a template is of, and its own there."""
+        """Return the server of a template, and its own URI there; None where there is none."""
         return next(((each.server, each.uri) for each in self.routes.template_owners(uri)), None)
 
     def shown_uri(self, server: str, uri: str) -> str:
-        """How the view writes a URI of a server's."""
+        """Return the view's form of a server's URI."""
         return self.routes.resources.shown(server, uri)

@@ -1,4 +1,4 @@
-"""Wire what serves views, built for the first who comes to one."""
+"""The construction of the parts that serve views, with the first request to one."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from mcpgateway.hub.dispatch import Switchboard
     from mcpgateway.hub.health.health import Health
 
-OURS = ServerSpec("gateway", (), {}, "/")  # whose the answers are of the gateway's own tools
+OURS = ServerSpec("gateway", (), {}, "/")  # the server of the gateway's own tools
 
 
 class HubParts(Protocol):
-    """What keeps what is built here, and lets time pass for it (`mcpgateway.app.hub.Hub`)."""
+    """The owner of the parts that are built here, which drives their time (`mcpgateway.app.hub.Hub`)."""
 
     meters: Meters
     ways: ViewsConfig
@@ -50,9 +50,9 @@ class HubParts(Protocol):
 
 @frozen
 class Parts:
-    """What views are built of.
+    """The objects from which the views' parts are built.
 
-    :ivar mask: takes secrets out of the texts of results, and counts them.
+    :ivar mask: removes secrets from a text of a result, and counts them.
     """
 
     switchboard: Switchboard
@@ -65,7 +65,7 @@ class Parts:
 
 
 def board_of(hub: HubParts, parts: Parts) -> ViewSessions:
-    """What the switchboard hands over to where a session is one of all servers."""
+    """Build the sessions of views for the switchboard."""
     librarian = Librarian(parts.snapshots)
     librarian.servers = lambda: parts.switchboard.servers.values()  # noqa: PLW0108 - they are replaced
     librarian.limit = parts.switchboard.list_limit
@@ -101,7 +101,7 @@ def _builtin(hub: HubParts, parts: Parts, librarian: Librarian, outcomes: Outcom
     switchboard, clock = parts.switchboard, parts.clock
 
     def shield(call: Request, item: Item | None, level: Any, access: Access) -> None:
-        # As the caller's view has the server, which may be one of a workspace or of a repository.
+        # The entry in the caller's view, which may be one of a workspace or of a repository.
         name = item.server if item is not None else ""
         server = next((each for each in access.specs() if each.name == name), OURS)
         outcomes.shield(server, call, item, level, access.principal)

@@ -20,33 +20,36 @@ from mcpgateway.protocol import jsonrpc, legacy, peek, translate
 from mcpgateway.protocol.jsonrpc import Envelope, Message
 
 ASKING = frozenset(("tools/call", "prompts/get", "resources/read"))
-"""The requests during which a server may ask, and whose answers may ask (MCP 2026-07-28)."""
+"""The methods during which a server may ask its client, and whose results may hold questions (MCP 2026-07-28)."""
 
 LOG_MESSAGE = "notifications/message"
 
 
 class BridgeOwner(Protocol):
-    """The bridge that a request is on."""
+    """The bridge that carries a request (`mcpgateway.hub.bridge.to_legacy.ToLegacy`)."""
 
     def ended(self, crossing: BridgedRequest, outcome: Envelope | GatewayError) -> None:
-        """The server has answered, or will not."""
+        """Take the outcome of a request: the server's response, or the error in its place."""
 
     def asked(self, crossing: BridgedRequest, method: str, question: Envelope) -> bool:
-        """The server asks something; true when its client is, or will be, asked."""
+        """Take a question of the server.
+
+        :return: True if the client is asked, or is going to be; False if the bridge does not take the question.
+        """
 
 
 @define(eq=False)
 class BridgedRequest:
-    """One request on its way through the eras.
+    """One request of a modern client at a legacy server.
 
-    :ivar client: the client's request, to be answered; None while it is parked.
-    :ivar call: the same as the server knows it.
-    :ivar whose: tells its client from others: its process, where that is known, or its connection.
-    :ivar group: whose lanes it may use; None where it needs none.
-    :ivar lane: the one it has used last.
-    :ivar slot: where it was sent to; None before.
-    :ivar asked: the questions before the client, by the number they are known under.
-    :ivar held: the server's answer, while nobody waits for it.
+    :ivar client: the client's request, to be answered; None while the call is parked.
+    :ivar call: the same request as the server knows it.
+    :ivar whose: the key of the client: its process id where that is known, else its connection.
+    :ivar group: the group of exclusive children that the request may use; None where it needs none.
+    :ivar lane: the exclusive child that it has used last.
+    :ivar slot: the slot that it was sent to; None before.
+    :ivar asked: the open questions to the client, by the request id that the hub has given them.
+    :ivar held: the outcome of a parked call, kept until its client resumes the call.
     """
 
     owner: BridgeOwner
@@ -65,11 +68,11 @@ class BridgedRequest:
 
     @classmethod
     def of(cls, owner: BridgeOwner, client: Request, key: StateKey, session: Session) -> BridgedRequest:
-        """A client's request on its way.
+        """Make the record of a client's request, with the request that is sent to the server.
 
-        :param session: the one that the server sees it in.
+        :param session: the session in which the server gets the request.
         """
-        client.session = session  # what looks at its answer may want to know whose it is
+        client.session = session  # the filters of its answer may need the session
         call = Request(session, client.message, client.token, None)
         call.follow(client)
         call.level = client.level
@@ -80,40 +83,43 @@ class BridgedRequest:
 
     @property
     def target(self) -> tuple[str, str, str]:
-        """What it calls, gets or reads: the server, the method and the name."""
+        """The server, the method, and the name or URI that the request calls, gets or reads."""
         params = self.message.params
         name = peek.text(params, "name") or peek.text(params, "uri", jsonrpc.URI_LIMIT) or ""
         return (self.key[1], self.key[2], name)
 
     @property
     def is_gone(self) -> bool:
-        """The client waits for it no more; the client of a parked one may come back."""
+        """True if the client has gone away; the client of a parked call may still return."""
         return self.client is not None and bool(self.client.sink.is_gone)
 
     @property
     def may_ask(self) -> bool:
-        """Whether a question that came this way is this call's."""
-        # On the child that clients share a question came this way because there is no other call under way.
+        """True if a question of the child belongs to this call."""
+        # On a child that clients share a question gets here only while no other call is under way.
         if self.lane is not None:
             return self.lane.current is self
         return self.slot is not None and self.slot.shared and self.call.method in ASKING
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The server's own response."""
+        """Take the response of the server."""
         self.owner.ended(self, reply)
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """The gateway answers in the server's place."""
+        """Take the error that the gateway answers in the server's place."""
         self.owner.ended(self, why)
 
     def progressed(self, call: Request, message: bytes) -> None:
-        """Its progress, for the client's request of now."""
+        """Pass a progress notification to the client's current request."""
         if self.client is not None:
             self.client.progress = call.progress
             self.client.sink.progressed(self.client, message)
 
     def noticed(self, call: Request, message: bytes) -> bool:
-        """Something before the answer: a question parks the call."""
+        """Take a message that precedes the answer: a question parks the call, a notification goes to the client.
+
+        :return: True if the message is dealt with.
+        """
         said = jsonrpc.decode(message)
         method = peek.text(said, "method") or ""
         if "id" in said:
@@ -130,7 +136,7 @@ class BridgedRequest:
         return True
 
     def _is_for_it(self, method: str, said: Envelope) -> bool:
-        # Whose call it is of cannot be seen where several are under way.
+        # A notification does not name its call, so it is passed on only while a single call is under way.
         slot: Upstream | None = self.slot
         if self.slot is not None and self.slot.replicas is not None:
             slot = self.slot.replicas.holder(self.call)
@@ -141,9 +147,9 @@ class BridgedRequest:
 
 
 def answers_in(params: Envelope) -> Envelope:
-    """The answers of a client to what it was asked, by question.
+    """Read the answers of a client (``inputResponses``), by the key of their question.
 
-    :raise InvalidParams: they are none.
+    :raise InvalidParams: the member, or one of its members, is no object.
     """
     said = params["inputResponses"]
     answers = peek.members(params, "inputResponses")
@@ -153,7 +159,7 @@ def answers_in(params: Envelope) -> Envelope:
 
 
 def in_legacy_form(message: Message) -> Message:
-    """A request of the modern era as a legacy server understands it."""
+    """Translate a request of the modern era to the form of a legacy server."""
     params = translate.legacy_params(message.params)
     envelope = {key: value for key, value in message.envelope.items() if key != "params"}
     if params is not None:
@@ -164,14 +170,14 @@ def in_legacy_form(message: Message) -> Message:
 
 
 def can_show_pages(message: Message) -> bool:
-    """Whether the client of a request can be asked to open a page."""
+    """True if the client of a request supports elicitation by URL."""
     can = translate.client_capabilities_for_legacy(message.meta or {})
     offered = can.get("elicitation")
     return isinstance(offered, dict) and "url" in offered
 
 
 def page_questions(elicitations: list[dict[str, Any]]) -> dict[int, Envelope]:
-    """The questions of a server that has answered with pages to open; their numbers are below 0."""
+    """Make questions of the URL elicitations in a server's error; their keys are below 0."""
     return {
         -nth: {
             "method": jsonrpc.raw("elicitation/create"),
@@ -182,9 +188,10 @@ def page_questions(elicitations: list[dict[str, Any]]) -> dict[int, Envelope]:
 
 
 def check_headers(call: Request, slot: Slot) -> Deferred[None] | None:
-    """See whether the headers of a request repeat its arguments; what fires where its server has to be asked first.
+    """Check that the headers of a request repeat its arguments.
 
-    :raise HeaderMismatch: a header says something else than the body.
+    :return: None if that is checked; a Deferred where the server has to be asked for its tools first.
+    :raise HeaderMismatch: a header differs from the body.
     """
     headers = call.caller.headers
     if slot.mirrored is not None and (not slot.mirrored or headers is None):

@@ -1,24 +1,24 @@
-"""Children that are used by one call at a time, because they may ask something.
+"""Exclusive children: each serves one call at a time, because it may ask its client.
 
 # Note [One call in a lane]
-Nothing on the wire ties a question to the call it belongs to, so a child that may ask is used by one call at a time:
-its lane.  Lanes are kept apart by principal, by what the client can be asked, and by its process where the server keeps
-state; those that differ in nothing of that are a group, and a call takes whichever of them is free.  While a call is
-parked its lane is closed, and others get a lane of their own, up to `LANES_LIMIT`, of which one client closes no more
-than `SHARE`.
+A legacy server's question does not name the call that it belongs to, so a child that may ask serves one call at a
+time: the code calls it a lane.  Lanes are separate by principal, by what the client can be asked, and by the client's
+process where the server keeps state; lanes that differ in none of these are a group, and a call takes any free lane of
+its group.  A lane is closed while its call is parked; other calls then get further lanes, up to `LANES_LIMIT`, of which
+the parked calls of one client close at most `SHARE`.
 
 # Note [What questions hold up]
-A question may wait for long, and most calls ask nothing.  So a call of what has not been seen asking does not wait for
-parked ones, but goes beside the lanes: to the child that clients share, where a question reaches its client while no
-other call is under way.  Where the server keeps state there is only the one lane, and the call goes to its child: that
-has one client, whose own questions they are.
+A question may wait for long, and most calls ask nothing.  So a call whose target has not been seen asking does not
+wait for parked calls, but goes beside the lanes: to the child that clients share, where a question reaches its client
+as long as no other call is under way.  Where the server keeps state, the group has a single lane, and the call goes to
+that lane's child: the child has one client, so each of its questions is for that client.
 
-A question beside the lanes reaches nobody while another is open there.  So while one is, a call that would go there
-gets a lane that is more than its client's share; if it asks, the client's oldest question makes way.
+A question beside the lanes reaches no client while another is open there.  So while one is open, a call that would go
+there gets a lane beyond its client's share; if it asks, the client's oldest parked call is given up.
 
 # Note [What was taken back may still ask]
-A call that nobody waits for any more is cancelled, but some servers work on and ask all the same.  So its lane is used
-by no other call: its child is ended as soon as nothing else is under way on it.
+A call that its client has cancelled is cancelled at the server, but some servers work on and ask all the same.  So no
+other call uses its lane: the child is ended as soon as no other request is under way on it.
 """
 
 from __future__ import annotations
@@ -45,20 +45,20 @@ from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import LATEST_LEGACY
 
-LANES_LIMIT = 8  # of one group
-SHARE = 4  # of them that one client's parked calls may close
+LANES_LIMIT = 8  # lanes of one group
+SHARE = 4  # lanes of a group that the parked calls of one client may close
 LANES_OF_PRINCIPAL = (
-    64  # of one server; a client can say of itself what it likes, and each time another thing
+    64  # lanes of one principal at one server; a client may declare other capabilities with each request
 )
-SPARE_TICKS = 30  # how long a lane is kept beside another idle one
+SPARE_TICKS = 30  # ticks for which an idle lane is kept beside another idle one
 QUEUE_LIMIT = 100  # calls of one group that wait for a lane
 
 
 class Passenger(Protocol):
-    """A call in a lane.
+    """A call that may hold a lane.
 
     :ivar client: the client's request; None while it is parked.
-    :ivar whose: tells its client from others, as well as can be seen.
+    :ivar whose: the key of its client: a process id, or else a connection.
     """
 
     client: Request | None
@@ -67,10 +67,12 @@ class Passenger(Protocol):
 
 @define(eq=False)
 class Lane:
-    """A child that is used by one call at a time; see Note [One call in a lane].
+    """An exclusive child; see Note [One call in a lane].
 
-    :ivar session: whose child it is.
-    :ivar aside: stands for the requests that go to the same child and during which it asks nothing.
+    :ivar session: the gateway's session, which the child belongs to.
+    :ivar slot: the child's slot.
+    :ivar aside: the session of requests that go to the same child and during which the child may not ask.
+    :ivar current: the call that holds the lane, perhaps parked; None while the lane is free.
     """
 
     session: Session
@@ -80,16 +82,16 @@ class Lane:
 
     @property
     def is_closed(self) -> bool:
-        """Whether its call is parked."""
+        """True if its call is parked."""
         return self.current is not None and self.current.client is None
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody waits for anything of its child's."""
+        """True if no request is under way at its child, and no call is parked."""
         return self.current is None and not self.slot.calls()
 
     def set_level(self, level: str | None) -> None:
-        """Let its child log for a call; None where the call wants no log messages."""
+        """Set the log level of its child for a call; None where the call wants no log messages."""
         session = self.session
         if level is not None and (level != session.level or not session.has_level):
             session.level, session.has_level = level, True
@@ -98,9 +100,11 @@ class Lane:
 
 @define(eq=False)
 class ChildGroup:
-    """Lanes that differ in nothing, and the calls that wait for one of them.
+    """A group of equal exclusive children, and the calls that wait for one of them.
 
-    :ivar offered: what its clients can be asked, as they say it at ``initialize``.
+    :ivar offered: the client capabilities that its children get at ``initialize``.
+    :ivar info: the ``clientInfo`` that they get; None for the gateway's own.
+    :ivar queue: the calls that wait, in the order in which they came.
     """
 
     server: ServerSpec
@@ -114,7 +118,7 @@ class ChildGroup:
 
 
 class Lanes:
-    """All lanes.
+    """All exclusive children, in groups.
 
     :param end: ends a session of the gateway's own.
     """
@@ -134,7 +138,7 @@ class Lanes:
         return iter(list(self._groups.values()))
 
     def adopt(self, server: ServerSpec) -> None:
-        """A server is defined otherwise from now on."""
+        """Use a changed definition of a server for the groups that exist."""
         for group in self:
             if group.server.name == server.name:
                 group.server = server
@@ -142,7 +146,7 @@ class Lanes:
                     lane.aside.server = server
 
     def asks(self, server: ServerSpec) -> bool:
-        """Whether a server may ask something of the client of a call."""
+        """True if a server may ask the client of a call."""
         pool = self._pool
         if server.interactive or pool.reason(server) or pool.keeps_state(server):
             return True
@@ -151,7 +155,12 @@ class Lanes:
     def group(
         self, server: ServerSpec, principal: str, peer: int, offered: dict[str, Any], meta: Envelope
     ) -> ChildGroup:
-        """The lanes that a client may use."""
+        """Return the group of exclusive children that a client may use; a new one where it has none.
+
+        :param peer: the client's process, where the server keeps state for each; else 0.
+        :param offered: the client's capabilities, in the form of ``initialize``.
+        :param meta: the ``_meta`` of its request.
+        """
         key = (variant_of(server), principal, peer, json.dumps(offered, sort_keys=True))
         found = self._groups.get(key)
         if found is None:
@@ -161,19 +170,19 @@ class Lanes:
         return found
 
     def any_of(self, group: ChildGroup) -> Lane:
-        """A lane for a request during which nothing is asked.
+        """Return a lane for a request during which the server may not ask; a new one where the group has none.
 
-        :raise Overloaded: there are too many others.
+        :raise Overloaded: the principal has `LANES_OF_PRINCIPAL` lanes at the server, all in use.
         """
         lane = group.lanes[0] if group.lanes else self._new(group)
         lane.session.seen = self._sessions.now
         return lane
 
     def free(self, group: ChildGroup, whose: Any, *, past_share: bool = False) -> Lane | None:
-        """A lane for the next call of a client, or None if there is none now.
+        """Return a lane for the next call of a client; None if none is free and none may be added.
 
-        :param past_share: whether it may be one more than the client's share.
-        :raise Overloaded: there are too many others.
+        :param past_share: allow one lane more than the client's share.
+        :raise Overloaded: the principal has `LANES_OF_PRINCIPAL` lanes at the server, all in use.
         """
         self._check(group)
         if self.has_its_share(group, whose) and not past_share:
@@ -189,11 +198,11 @@ class Lanes:
         return lane
 
     def has_its_share(self, group: ChildGroup, whose: Any) -> bool:
-        """Whether a client's parked calls have closed as many lanes as they may."""
+        """True if the parked calls of a client close `SHARE` lanes of a group or more."""
         return self._closed_by(group, whose) >= SHARE
 
     def is_past_its_share(self, group: ChildGroup, whose: Any) -> bool:
-        """Whether a client's parked calls have closed more."""
+        """True if the parked calls of a client close more than `SHARE` lanes of a group."""
         return self._closed_by(group, whose) > SHARE
 
     def _closed_by(self, group: ChildGroup, whose: Any) -> int:
@@ -201,12 +210,12 @@ class Lanes:
         return len([each for each in closed if each is not None and each.whose == whose])
 
     def is_held_up(self, group: ChildGroup, whose: Any) -> bool:
-        """Whether a call that gets no lane would wait for parked ones; see Note [What questions hold up]."""
+        """True if a call without a lane would wait for parked calls; see Note [What questions hold up]."""
         are_closed = bool(group.lanes) and all(each.is_closed for each in group.lanes)
         return are_closed or self.has_its_share(group, whose)
 
     def _check(self, group: ChildGroup) -> None:
-        # Others may have ended the session of a lane meanwhile.
+        # The session of a lane may have been ended elsewhere meanwhile.
         for lane in [each for each in group.lanes if not self._is_open(each)]:
             group.lanes.remove(lane)
             self._ears.slot_ended(lane.slot)
@@ -254,10 +263,10 @@ class Lanes:
         self._ears.slot_ended(lane.slot)
 
     def retire(self, lane: Lane, group: ChildGroup) -> None:
-        """Use a lane no more; see Note [What was taken back may still ask]."""
+        """Give a lane no more calls; see Note [What was taken back may still ask]."""
         lane.current = None
         if lane not in group.lanes or self._pool.keeps_state(group.server):
-            return  # where the server keeps state, its only client is the one whose call it was
+            return  # the child of a server that keeps state has one client, the one whose call it was
         group.lanes.remove(lane)
         self._ears.slot_ended(lane.slot)
         self._leaving.append(lane)
@@ -272,7 +281,7 @@ class Lanes:
                 self._end(lane.session, "a call on it was taken back")
 
     def tick(self) -> None:
-        """A second has passed: end the lanes that are one too many."""
+        """Advance by one second: end the lanes that are to be retired or idle for `SPARE_TICKS` beside another."""
         self._let_go()
         for key, group in list(self._groups.items()):
             self._check(group)
@@ -288,7 +297,7 @@ class Lanes:
 
 
 def _info(meta: Envelope) -> Raw | None:
-    # All clients of a group have the handshake of the first, so what a server would refuse is left out.
+    # All clients of a group share the handshake of the first, so ``clientInfo`` that a server would refuse is left out.
     said = peek.members(meta, modern.INFO_KEY)
     is_sound = all(bytes(said.get(name, b""))[:1] == b'"' for name in ("name", "version"))
     return meta[modern.INFO_KEY] if is_sound else None

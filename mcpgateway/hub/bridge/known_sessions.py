@@ -1,4 +1,4 @@
-"""The sessions that requests of the modern era had at legacy servers, by what decides which it is."""
+"""A cache of the sessions that modern requests have at legacy servers."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from mcpgateway.hub.sessions import Session
 from mcpgateway.interfaces import Request
 from mcpgateway.protocol import modern
 
-KNOWN_LIMIT = 1000  # kinds of clients whose session is remembered
-CAPABILITIES_LIMIT = 4096  # bytes of the capabilities that tell them apart
+KNOWN_LIMIT = 1000  # entries of the cache; one for each server, principal, log level and capabilities
+CAPABILITIES_LIMIT = 4096  # bytes; requests with longer capabilities are not cached
 
 _Kind = tuple[str, str, str | None, bytes]
 
 
 @frozen(eq=False)
 class _Known:
-    """The session of the requests of a kind of client, which is the same until something about the server changes.
+    """One cached session, valid until the server's definition or what is known of servers changes.
 
-    :ivar server: as it was when that was found out; another record is another definition.
-    :ivar moves: how often what is known of servers had changed by then (`mcpgateway.hub.pool.Pool.moves`).
+    :ivar server: the server's definition at that time, compared by identity.
+    :ivar moves: the value of `mcpgateway.hub.pool.Pool.moves` at that time.
     """
 
     server: ServerSpec
@@ -30,16 +30,16 @@ class _Known:
 
 
 class KnownSessions:
-    """Remembers the session that the clients of a kind share: same server, principal, log level and capabilities."""
+    """Caches the session of requests with the same server, principal, log level and capabilities."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._known: dict[_Kind, _Known] = {}
 
     def find(self, request: Request) -> Session | None:
-        """The session of a request; None where that is to be found out.
+        """Find the session of a request; None where it is not cached, or its child does not run.
 
-        Its child runs, so none of what is asked to find a session has another answer than before.
+        While its child runs, the checks by which a session is chosen have the same result as before.
         """
         found = self._known.get(_kind(request))
         if found is None or found.server is not request.caller.server or found.moves != self._pool.moves:
@@ -48,7 +48,7 @@ class KnownSessions:
         return found.session if slot is not None and slot.is_up and not slot.is_over else None
 
     def remember(self, request: Request, session: Session) -> None:
-        """A request goes to a session that it shares with others of its kind."""
+        """Cache the session of a request, where requests of the same key share it."""
         kind, server = _kind(request), request.caller.server
         if (
             server.workspace
@@ -62,7 +62,7 @@ class KnownSessions:
         self._known[kind] = _Known(server, self._pool.moves, session)
 
     def clear(self) -> None:
-        """Servers are defined otherwise from now on."""
+        """Empty the cache, since definitions of servers have changed."""
         self._known.clear()
 
 

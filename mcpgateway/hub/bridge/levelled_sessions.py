@@ -1,4 +1,4 @@
-"""The sessions at legacy servers for requests of modern clients that want log messages."""
+"""Sessions at legacy servers for modern requests, one for each log level."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from mcpgateway.protocol.versions import LATEST_LEGACY
 
 @define(eq=False)
 class LevelledSessions:
-    """One session for each log level; it stands for all clients of a principal that can be asked the same."""
+    """The sessions of modern requests by log level; each is for all clients of a principal with equal capabilities."""
 
     _pool: Pool
     _sessions: Sessions
     _kept: dict[tuple[Variant, str, str, str], Session] = field(init=False, factory=dict)
 
     def session(self, server: ServerSpec, principal: str, level: str | None, offer: Offer) -> Session:
-        """The session of a request that wants the messages of a level, or none."""
+        """Return the session of a request with a log level; the anonymous one where ``level`` is None."""
         if level is None:
             return self._sessions.anonymous(server, principal, LATEST_LEGACY, offer=offer)
-        # The server has one level for all; what it is set to is what the most verbose of its sessions asks for.
+        # A server has one level for all its sessions: the most verbose that one of them asks for.
         key = (variant_of(server), principal, level, name_of(offer))
         session = self._kept.get(key)
         if session is None or self._sessions.named(session.id) is not session:

@@ -1,7 +1,7 @@
-"""Tools that a legacy server runs as tasks only, called by clients of the modern era, which has no such tasks.
+"""Calls of modern clients to tools that a legacy server runs only as tasks, which the modern era does not have.
 
 The server is asked to begin a task (MCP 2025-11-25, basic/utilities/tasks), and then for the task's result, which it
-gives once there is one: that is the answer to the call.  A call that is taken back takes its task back.
+sends when the task has ended: that result answers the call.  Cancelling the call cancels its task.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 
 CALL, RESULT, CANCEL = "tools/call", "tasks/result", "tasks/cancel"
-KEPT_MS = 3_600_000  # for how long the server is asked to keep a task; it may say otherwise
+KEPT_MS = 3_600_000  # the ``ttl`` that the gateway asks for; the server may choose another
 
 _log = Logger()
 
 
 @define(eq=False)
 class TaskCall(Between):
-    """A call that is run as a task; it stands between the call and its sink.
+    """The sink of a call that runs as a task, between the call and its own sink.
 
-    :ivar task: its id; empty before it has begun.
+    :ivar task: the task id; empty before the task has begun.
     """
 
     slot: Slot
     task: str = ""
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The task has begun, and its result is asked for; or this is the result, or a refusal."""
+        """Take a response: after the task has begun, ask for its result; pass a result or an error on."""
         began = peek.members(peek.members(reply, "result"), "task") if not self.task else {}
         identifier = peek.text(began, "taskId")
         if identifier is None:
@@ -53,9 +53,10 @@ class TaskCall(Between):
 
 
 def begin(slot: Slot, known: Iterable[Slot], call: Request) -> bool:
-    """Have a call of a server's tool run as a task, if the tool wants that; else leave it as it is, and be false.
+    """Turn a tool call into a task where the tool needs one.
 
-    :param known: any slots: those of the same server are asked for its tools in each other's place.
+    :param known: slots in which the server's list of tools may be known; those of other servers are ignored.
+    :return: True if the call runs as a task; False if it is unchanged.
     """
     params = call.message.params
     if params is None:
@@ -70,7 +71,7 @@ def begin(slot: Slot, known: Iterable[Slot], call: Request) -> bool:
 
 
 def take_back(call: Request) -> None:
-    """Nobody waits for a call any more: its task, if it has one, is not to go on."""
+    """Cancel the task of a cancelled call, if it has one."""
     errand = call.sink
     if isinstance(errand, TaskCall) and errand.task and errand.slot.conversation is not None:
         errand.slot.ask(CANCEL, {"taskId": errand.task}).addErrback(_not_taken_back, errand.slot.server.name)

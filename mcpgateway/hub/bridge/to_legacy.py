@@ -1,13 +1,13 @@
-"""Bring requests of the modern era to servers that speak only the legacy one.
+"""The bridge that brings modern requests to legacy servers.
 
 # Note [A question becomes an answer]
-A legacy server asks its client something while a call is under way; a modern client is asked by the answer to its
+A legacy server asks its client while a call is under way; a modern client gets the questions in the result of its
 request.  So the call is parked (`mcpgateway.hub.parking`), and the request that brings the answers takes its place.
 
 # Note [Whose question it is]
-Until a server has been seen asking, its calls run side by side on the child that clients share who offer the same, and
-a question is that of the only call under way (`mcpgateway.hub.server_messages`).  From then on each call that can be
-asked has a child for itself, its lane (`mcpgateway.hub.bridge.exclusive`).
+Until a server has been seen asking, its calls run side by side on the child that clients with the same capabilities
+share, and a question belongs to the only call under way (`mcpgateway.hub.server_messages`).  From then on each call
+whose client can be asked has an exclusive child, its lane (`mcpgateway.hub.bridge.exclusive`).
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ from mcpgateway.protocol.request_states import RequestStates, digest_of
 from mcpgateway.protocol.versions import LATEST_LEGACY, LATEST_MODERN
 
 PATIENCE_TICKS = (
-    60  # a parked call is given up after that, if others wait that ask, and there are no more lanes
+    60  # after so long a parked call is given up, if calls that may ask wait for a lane and none may be added
 )
 ASKERS_LIMIT = 1000
 
@@ -77,7 +77,7 @@ class ToLegacy:
     :param seconds: the wall clock, for request states.
     :param end: ends a session of the gateway's own.
     :param current: the definition in force of a server (`mcpgateway.hub.dispatch.Switchboard.current`).
-    :ivar lanes: the children that are used by one call at a time.
+    :ivar lanes: the exclusive children.
     """
 
     log = Logger()
@@ -103,25 +103,25 @@ class ToLegacy:
         self._crossings: dict[Request, BridgedRequest] = {}  # by the client's request
         self._parked: Parking[BridgedRequest] = Parking(states, seconds)
         self._known = KnownSessions(pool)
-        self._askers: Bounded[tuple[str, str, str], None] = Bounded(ASKERS_LIMIT)  # what was seen asking
+        self._askers: Bounded[tuple[str, str, str], None] = Bounded(ASKERS_LIMIT)  # targets that asked
 
     def refuse(self, server: ServerSpec) -> None:
-        """A server is served no more: what waits for it is not to start it again."""
+        """Refuse the calls that wait for a lane of a removed server, so that they do not start it again."""
         self._known.clear()
         for group in self.lanes:
             if group.server.name == server.name:
                 self._refuse_queue(group, UnknownServer(f"Unknown server: {server.name}"))
 
     def adopt(self, server: ServerSpec) -> None:
-        """A server is defined otherwise from now on."""
+        """Use a changed definition of a server."""
         self._known.clear()
         self.lanes.adopt(server)
 
     def submit(self, call: Request, peer: int) -> None:
-        """Bring a request to its server.
+        """Send a request to its server.
 
-        :param peer: the process it comes from, where the server keeps state for each; else 0.
-        :raise GatewayError: it goes nowhere.
+        :param peer: the client's process, where the server keeps state for each; else 0.
+        :raise GatewayError: the request is refused, and not sent.
         """
         if call.method.startswith("tasks/"):
             modern.check_tasks(call.message.meta)
@@ -137,11 +137,11 @@ class ToLegacy:
             self._resume(call, peer)
             return
         if call.method in ASKING and "inputResponses" in params:
-            answers_in(params)  # the server does not see them, so it cannot refuse what none can be
+            answers_in(params)  # the server does not get them, so the gateway has to check their form
         self._enter(call, peer)
 
     def told(self, server: ServerSpec, meta: Envelope) -> str:
-        """Names what a child of a server is told of the client of these ``_meta``, as the librarian does."""
+        """Return the key of what a server's child is told, at its handshake, of clients with these ``_meta``."""
         offer = offer_to(server, meta)
         if not (offers_something(offer) and self.lanes.asks(server)):
             return self._pool.told(server, offer)
@@ -168,7 +168,7 @@ class ToLegacy:
         call.caller.server = self._current(call.caller.server)
         server, principal = call.caller.server, call.caller.principal
         if self._pool.keeps_state(server) and not peer:
-            # That was found out meanwhile.
+            # The server was found to keep state only after the request had been routed.
             raise SharedOtherwise(f"{server.name} has a child for each client")
         offer = offer_to(server, call.message.meta)
         can_be_asked = offers_something(offer) and self.lanes.asks(server)
@@ -215,9 +215,9 @@ class ToLegacy:
     def _bring(
         self, crossing: BridgedRequest, client: Request, group: ChildGroup | None, around: ChildGroup | None
     ) -> None:
-        """Bring a request on its way, in a lane of a group where it has to be alone there.
+        """Send a request, through a lane of a group where it needs an exclusive child.
 
-        :param around: the group whose child it goes to all the same; None where that is the one that clients share.
+        :param around: the group whose child it goes to without holding a lane; None for the child that clients share.
         """
         if group is None:
             if around is not None:
@@ -249,7 +249,7 @@ class ToLegacy:
             group.is_advancing = False
 
     def _next(self, group: ChildGroup) -> BridgedRequest | None:
-        """Take the next call out of the queue that can go on, with its place: in a lane, or beside all of them."""
+        """Take the next call that can go on from the queue, and place it: in a lane, or beside the lanes."""
         for crossing in list(group.queue):
             lane = self._lane(group, crossing)
             beside: Session | None = None
@@ -314,12 +314,12 @@ class ToLegacy:
             slot.submit(call)
 
     def ended(self, crossing: BridgedRequest, outcome: Envelope | GatewayError) -> None:
-        """The server has answered, or will not."""
+        """Take the outcome of a request: answer the client, or keep it until the client of a parked call returns."""
         if crossing.group is not None and isinstance(outcome, LaunchFailed | HandshakeFailed):
             self._refuse_queue(crossing.group, outcome)  # each would only start it again, one after the other
         self._leave(crossing, is_done=not isinstance(outcome, BackendTimeout))
         if crossing.client is None:
-            crossing.held = outcome  # until its client comes back
+            crossing.held = outcome  # until its client resumes the call
         else:
             self._deliver(crossing, crossing.client, outcome)
 
@@ -355,7 +355,7 @@ class ToLegacy:
     def _sent_elsewhere(
         self, crossing: BridgedRequest, client: Request, elicitations: list[dict[str, Any]]
     ) -> None:
-        # The client is to open these and to ask again: nothing is under way meanwhile.
+        # The client has to open the pages and to repeat the request; no call is under way meanwhile.
         if not can_show_pages(crossing.message):
             why = GatewayError("the server wants its user to open a page, and the client cannot show one")
             client.sink.failed(client, why)
@@ -369,7 +369,10 @@ class ToLegacy:
     # Parking
 
     def asked(self, crossing: BridgedRequest, method: str, question: Envelope) -> bool:
-        """The server asks something; true when its client is, or will be, asked."""
+        """Park the call for a question of its server.
+
+        :return: False if the question belongs to no call, is of an unknown method, or the call cannot be parked.
+        """
         client = crossing.client
         number = jsonrpc.integer(question["id"])
         if number is None or method not in translate.QUESTIONS or not crossing.may_ask:
@@ -424,7 +427,7 @@ class ToLegacy:
         if crossing.held is not None:
             self._deliver(crossing, client, crossing.held)
         elif crossing.asked:
-            self._park(crossing, client)  # what it has not answered, or was asked meanwhile
+            self._park(crossing, client)  # with questions that are unanswered, or were asked meanwhile
 
     def _pass_on(self, crossing: BridgedRequest, answers: Envelope) -> None:
         for number in list(crossing.asked):
@@ -442,7 +445,7 @@ class ToLegacy:
         answers: Envelope,
         peer: int,
     ) -> None:
-        # The client has been where the server sent it, and now asks again.
+        # The client has opened the pages, and repeats its request.
         said = {number: peek.members(answers, f"q{number}") for number in crossing.asked}
         if any(action and peek.text(action, "action") != "accept" for action in said.values()):
             raise UserDeclined("the user did not go where the server wanted them to")
@@ -455,7 +458,7 @@ class ToLegacy:
     # The end
 
     def withdraw(self, client: Request, reason: str) -> bool:
-        """Take a client's request back; false when it has been answered."""
+        """Cancel a client's request; return False when it has been answered."""
         crossing = self._crossings.pop(client, None)
         if crossing is None:
             return False
@@ -480,10 +483,10 @@ class ToLegacy:
             self._questions.give_up(crossing.call.session, number)
 
     def tick(self) -> None:
-        """A second has passed: give up the calls whose clients do not come back, and lanes that are one too many."""
+        """Advance by one second: give up parked calls after `PARKED_TICKS`, and retire spare lanes."""
         for crossing in self._parked:
             crossing.ticks += 1
-            crossing.call.age = 0  # its server waits for its client, not the other way round
+            crossing.call.age = 0  # its server waits for the client, so the call may not time out
             if crossing.ticks > PARKED_TICKS:
                 self._give_up(crossing, "its client did not come back")
         for group in self.lanes:
@@ -492,7 +495,7 @@ class ToLegacy:
         self._ears.tick()
 
     def _make_way(self, group: ChildGroup) -> None:
-        # Who has not come back for longest will hardly come any more.
+        # The client that has been away for longest is the least likely to return.
         self._advance(group)
         waiting = next(iter(group.queue), None)
         if waiting is None:
@@ -516,7 +519,7 @@ class ToLegacy:
         self._drop(crossing, why)
 
     def close(self) -> None:
-        """End whatever stands open, in order; nobody can come back for what is parked."""
+        """Refuse all waiting calls and give up the parked ones, since the gateway stops."""
         self._is_open = False
         self._ears.close()
         for group in self.lanes:

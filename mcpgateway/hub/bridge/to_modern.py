@@ -1,16 +1,16 @@
-"""Bring the messages of legacy sessions to servers that speak only the modern era.
+"""The bridge that brings the messages of legacy sessions to modern servers.
 
     message                          becomes
-    a request                        the same, with what every modern request says of its client
-    ping, logging/setLevel           an answer of the gateway's own; the level travels in each request
-    resources/(un)subscribe          a change of what the session listens to
-    (`mcpgateway.hub.subscriptions.legacy_sessions`) an answer that asks something    questions to the client, then
-    the request once more, with the answers
+    a request                        the same, with the ``_meta`` of a modern request
+    ping, logging/setLevel           an answer of the gateway's own; the level is in the ``_meta`` of each request
+    resources/(un)subscribe          a change of the session's subscriptions
+                                     (`mcpgateway.hub.subscriptions.legacy_sessions`)
+    a result that asks for input     questions to the client, then the request once more, with the answers
 
 # Note [An answer becomes a question]
-A modern server that needs something of its client ends the request with the questions, and is sent the same request
-again with the answers.  A legacy client is asked while its call is under way, on the stream of that call, and never
-learns that there were several requests.  Between two of them the call is here and nowhere else: `ToModern.calls`.
+A modern server that needs input of its client ends the request with the questions, and gets the same request again
+with the answers.  A legacy client is asked while its call is under way, on the stream of that call, and sees one
+request only.  Between two of these requests the call is known to this bridge alone: `ToModern.calls`.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ from mcpgateway.protocol import jsonrpc, modern, peek, translate
 from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 from mcpgateway.protocol.translate import InputRequest
 
-ROUNDS_LIMIT = 8  # requests that follow upon one call's first
-ROUND_TICKS = 600  # a human may have to decide
-PAUSE_S = 0.05  # before a request that nobody was asked anything for; doubles with each
+ROUNDS_LIMIT = 8  # further requests that one call may lead to
+ROUND_TICKS = 600  # for the answers of one round; a human may have to decide
+PAUSE_S = 0.05  # before a repeated request for which the client was asked nothing; doubles with each
 CANCEL = jsonrpc.raw({"action": "cancel"})
 
 _FOREIGN = frozenset((modern.DISCOVER, modern.LISTEN))
@@ -58,14 +58,17 @@ _NOBODY = {key: jsonrpc.raw(value) for key, value in modern.own_meta(__version__
 
 @define(eq=False)
 class BridgedCall(Between):
-    """One request of a client's, and all that become of it; see Note [An answer becomes a question].
+    """One request of a legacy client, and the requests to the server that follow from it.
 
-    Its questions are asked in its name, so it takes the answers (`Questions.ask`).
+    See Note [An answer becomes a question].
+
+    It is the asker of its questions, so it takes their answers (`Questions.ask`).
 
     :ivar envelope: the client's message without its parameters.
     :ivar params: the parameters of the first request.
     :ivar open: the methods of the questions that have no answer yet, by the server's keys.
-    :ivar answers: what the client has answered in this round, by the same keys.
+    :ivar answers: the results of the client's answers in this round, by the same keys.
+    :ivar state: the server's ``requestState``, to be sent back.
     """
 
     owner: ToModern
@@ -82,19 +85,19 @@ class BridgedCall(Between):
     late: str = f"the client did not answer within {ROUND_TICKS} s"
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The server's response to one of its requests."""
+        """Take the server's response to one of the requests."""
         self.owner.answered(self, reply)
 
     def notify(self, answer: Envelope) -> None:
-        """The client's answer to one of its questions."""
+        """Take the client's answer to one of the questions."""
         self.owner.told(self, answer)
 
     def withdraw(self, call: Request, reason: str) -> None:
-        """Nobody waits any more."""
+        """Cancel the call: call off its questions, and send no further request."""
         self.owner.called_off(self, reason)
 
     def send(self, more: Envelope) -> None:
-        """Send its request, with more parameters than those of the first."""
+        """Send the request, with parameters in addition to those of the first."""
         params = self.params | more
         meta = peek.members(params, "_meta")
         call = self.call
@@ -109,7 +112,8 @@ class BridgedCall(Between):
 class Guest:
     """A legacy session at a modern server.
 
-    :ivar envelope: what its requests say of its client, once there was one.
+    :ivar hearing: its subscriptions.
+    :ivar envelope: the ``_meta`` of its requests, made with the first of them.
     """
 
     hearing: Hearing
@@ -133,7 +137,7 @@ class ToModern:
         }
 
     def join(self, session: Session) -> None:
-        """A session uses a modern child (``session.slot``): let it hear what it would hear of a legacy one."""
+        """Let a session of a modern child (``session.slot``) get the notifications that legacy children send."""
         slot = slot_of(session)
         if session.id and slot is not None:
             guest = Guest(Hearing(session, slot, self._sessions, self._settled))
@@ -141,15 +145,15 @@ class ToModern:
             guest.hearing.look()
 
     def leave(self, session: Session) -> None:
-        """A session ends, or is put aside; its calls have been cancelled."""
+        """Forget a session that ends or is put aside; its calls have been cancelled."""
         guest = self._guests.pop(session, None)
         if guest is not None:
             guest.hearing.leave()
 
     def submit(self, call: Request) -> None:
-        """Bring a request to the session's server; the call's sink hears what becomes of it.
+        """Send a request to the session's server, or answer it here; the call's sink gets the outcome.
 
-        :raise GatewayError: it goes nowhere.
+        :raise GatewayError: the request is refused, and not sent.
         """
         guest = self._guests.get(call.session)
         if guest is not None:
@@ -162,19 +166,19 @@ class ToModern:
         else:
             self._cross(call)
 
-    # The calls that are with no server
+    # Calls that no server has
 
     def calls(self) -> list[Request]:
-        """The calls that wait for something else than the server's answer to them."""
+        """The calls that wait for answers of their client, for a pause, or for a subscription."""
         return list(self._waiting)
 
     @property
     def load(self) -> int:
-        """How many these are."""
+        """The number of these calls."""
         return len(self._waiting)
 
     def withdraw(self, call: Request, reason: str) -> bool:
-        """Take one of them back; false when it is not among them."""
+        """Cancel one of them; return False when the call is none of them."""
         holder = self._waiting.pop(call, None)
         if holder is not None:
             holder.withdraw(call, reason)
@@ -184,7 +188,7 @@ class ToModern:
         return self._waiting.pop(call, None) is not None
 
     def tick(self) -> None:
-        """A second has passed: give up those that have waited for too long."""
+        """Advance by one second: fail the calls that have waited for longer than their ``patience``."""
         for call, holder in list(self._waiting.items()):
             call.age += 1
             if call.age > holder.patience and self.withdraw(call, "timed out"):
@@ -193,12 +197,12 @@ class ToModern:
             guest.hearing.tick()
 
     def close(self) -> None:
-        """Answer those that wait: the gateway is stopping."""
+        """Fail the waiting calls, since the gateway stops."""
         for call in self.calls():
             if self.withdraw(call, "the gateway is stopping"):
                 call.sink.failed(call, ShuttingDown("the gateway is stopping"))
 
-    # What is answered here
+    # Requests that the gateway answers
 
     def _set_level(self, call: Request) -> None:
         session: Session = call.session
@@ -208,7 +212,7 @@ class ToModern:
             raise UnknownMethod(f"Method not found: {SET_LEVEL} (the server sends no log messages)")
         if session.id:
             session.level, session.has_level = level, True
-            self._sessions.remember(session)  # before the client is told
+            self._sessions.remember(session)  # before the answer, so that a restart does not lose the level
         _agree(call)
 
     def _subscribe(self, call: Request) -> None:
@@ -235,7 +239,7 @@ class ToModern:
             raise InvalidParams('Invalid params: "uri" must be a string')
         return guest.hearing, uri
 
-    # Across
+    # Requests that the server answers
 
     def _cross(self, call: Request) -> None:
         session: Session = call.session
@@ -264,14 +268,14 @@ class ToModern:
         if session.server.interactive is False:
             declared = {name: value for name, value in declared.items() if name not in FULL}
         if isinstance(extensions := declared.get("extensions"), dict):
-            extensions.pop(modern.TASKS_EXTENSION, None)  # nothing of the legacy era could follow such a task
+            extensions.pop(modern.TASKS_EXTENSION, None)  # no legacy client could follow such a task
         said = modern.own_meta(__version__, declared)
         if info := peek.members(params, "clientInfo"):
             said[modern.INFO_KEY] = info
         return {key: jsonrpc.raw(value) for key, value in said.items()}
 
     def answered(self, crossing: BridgedCall, reply: Envelope) -> None:
-        """The server has responded: that is the answer, or it wants something first."""
+        """Take a response of the server: answer the client, or ask the client for the input that the server needs."""
         call = crossing.call
         kind = "error" if "error" in reply else translate.kind_of(reply["result"])
         match kind:
@@ -319,7 +323,7 @@ class ToModern:
             words = f"{crossing.slot.server.name} cannot go on without {method}: {no[1]}"
             raise QuestionRefused(GatewayError.code, words)
         if mode == {"mode": "url"} and "elicitationId" not in said:
-            said["elicitationId"] = jsonrpc.raw(secrets.token_hex(16))  # the later era has no such thing
+            said["elicitationId"] = jsonrpc.raw(secrets.token_hex(16))  # the modern era has no such id
         question = {"jsonrpc": jsonrpc.VERSION, "method": jsonrpc.raw(method)}
         return question | ({"params": jsonrpc.raw(said)} if said else {})
 
@@ -328,7 +332,7 @@ class ToModern:
         crossing.open = {key: peek.text(each, "method") or "" for key, each in questions.items()}
         for key, each in questions.items():
             if call not in self._waiting:
-                return  # what the client could not even be asked has ended it
+                return  # a question that could not be asked has ended the call
             question = {**each, "id": jsonrpc.raw(key)}
             try:
                 self._questions.ask(crossing.slot, crossing, call.session, crossing.open[key], question, call)
@@ -338,7 +342,7 @@ class ToModern:
                 return
 
     def told(self, crossing: BridgedCall, answer: Envelope) -> None:
-        """A client has answered a question, or somebody in its place."""
+        """Take the answer to a question, the client's or the gateway's own; after the last, repeat the request."""
         key = jsonrpc.value(answer["id"], str)
         method = crossing.open.pop(key, None)
         if method is None or self._waiting.get(crossing.call) is not crossing:
@@ -362,7 +366,7 @@ class ToModern:
         crossing.send(more)
 
     def called_off(self, crossing: BridgedCall, reason: str) -> None:
-        """Nobody waits for a call any more: nothing is sent again, and its client is not asked any more."""
+        """Call off a cancelled call's pause and its open questions; its request is not repeated."""
         crossing.open = {}
         pause, crossing.pause = crossing.pause, None
         if pause is not None:
@@ -371,8 +375,8 @@ class ToModern:
 
 
 def _own_params(message: Message) -> Envelope:
-    # What only modern clients say must not be forged by legacy ones: a message of a level that the gateway does not
-    # know of would be told to somebody else.
+    # A legacy client must not forge the members that only modern clients send: a message of a log level that the
+    # gateway does not know of would reach another session.
     params = {name: value for name, value in (message.params or {}).items() if name not in translate.RETRIED}
     if message.meta is not None and not translate.ENVELOPE_KEYS.isdisjoint(message.meta):
         meta = {key: value for key, value in message.meta.items() if key not in translate.ENVELOPE_KEYS}

@@ -10,17 +10,17 @@ from msgspec import Raw
 from mcpgateway.policy.recorded_answers import PAGES_LIMIT, cursor_of
 
 AskPage = Callable[[str | None], Awaitable[Raw | None]]
-"""Asks for the page behind a cursor, None for the first; gives its result, None where the server has no such list."""
+"""Asks for the page at a cursor, None for the first; its result, or None where the server has no such list."""
 Admits = Callable[[int, int], bool]
-"""Whether a list of so many bytes, on so many pages, is kept."""
+"""True if a list of so many bytes, on so many pages, is kept."""
 
 
 @frozen
 class FetchedList:
     """The pages of a list, in their order.
 
-    :ivar is_absent: the server has said that it has no such list, perhaps after some pages.
-    :ivar is_cut: the list is longer than what is kept.
+    :ivar is_absent: True if the server has answered that it has no such list, perhaps after some pages.
+    :ivar is_cut: True if the list is longer than the limit, and the pages are its beginning.
     """
 
     pages: tuple[Raw, ...]
@@ -29,16 +29,16 @@ class FetchedList:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all pages are here."""
+        """True if all pages of the list are present."""
         return not (self.is_absent or self.is_cut)
 
 
 async def fetch_list(ask: AskPage, *, most: int = PAGES_LIMIT, admits: Admits | None = None) -> FetchedList:
     """Fetch a list, page after page.
 
-    :param most: so many pages are asked for.
-    :param admits: looks at what is kept with each page; None where any size is.
-    :raise GatewayError: as ``ask`` does.
+    :param most: the largest number of pages to ask for.
+    :param admits: checks bytes and pages before each page is kept; None for no limit of size.
+    :raise GatewayError: as ``ask`` raises it.
     """
     found: list[Raw] = []
     size = 0

@@ -1,6 +1,6 @@
-"""How long a server's list may be that is kept, and which lists are longer.
+"""The limit of the size of a server's list, and the lists that exceed it.
 
-What is longer is still passed on to whoever asks the server itself; but it is not on record, and views and searches
+A client that asks the server itself still gets a longer list; but the list is not recorded, and views and searches
 know its first pages only.
 """
 
@@ -18,9 +18,9 @@ MEBIBYTE = 1_048_576
 
 @define(eq=False)
 class ListLimit:
-    """Knows it.
+    """The largest size of a kept list, and the lists of each server that exceed it.
 
-    :ivar bytes: of one list, all its pages together.
+    :ivar bytes: the limit of one list, all its pages together.
     """
 
     log = Logger()
@@ -29,17 +29,17 @@ class ListLimit:
     _over: dict[str, dict[str, None]] = field(factory=dict, repr=False)
 
     def set(self, most: int) -> None:
-        """Let lists be so long from now on; which are longer is seen when they are next asked for."""
+        """Set the limit; lists that exceed it are found when they are next fetched."""
         if most != self.bytes:
             self.bytes = most
             self._over.clear()
 
     def admits(self, size: int, pages: int) -> bool:
-        """Whether a list that has so many bytes, on so many pages, is kept."""
+        """True if a list of so many bytes, on so many pages, is kept."""
         return size <= self.bytes and pages <= PAGES_LIMIT
 
     async def fetch(self, server: str, method: str, ask: AskPage) -> FetchedList:
-        """Fetch a server's list as far as it is kept; the log says if it is longer."""
+        """Fetch a server's list up to the limit; log once if it is longer."""
         fetched = await fetch_list(ask, admits=self.admits, most=PAGES_LIMIT + 1)
         if fetched.is_cut:
             self.exceeded(server, method)
@@ -48,7 +48,7 @@ class ListLimit:
         return fetched
 
     def exceeded(self, server: str, method: str) -> None:
-        """A server's list is longer; the log says so once."""
+        """Note that a server's list exceeds the limit; log it once."""
         known = self._over.setdefault(server, {})
         if method in known:
             return
@@ -60,7 +60,7 @@ class ListLimit:
         )
 
     def fits(self, server: str, method: str) -> None:
-        """A server's list is no longer than that."""
+        """Note that a server's list is within the limit."""
         known = self._over.get(server)
         if known is not None and method in known:
             del known[method]
@@ -68,11 +68,11 @@ class ListLimit:
                 del self._over[server]
 
     def forget(self, server: str) -> None:
-        """A server is defined otherwise, or gone."""
+        """Forget the lists of a server that is redefined or removed."""
         self._over.pop(server, None)
 
     def said(self, server: str) -> str:
-        """Which of a server's lists are too long, in words; empty where none is."""
+        """Describe the lists of a server that exceed the limit; empty where none does."""
         known = self._over.get(server)
         return self._words(known) if known else ""
 

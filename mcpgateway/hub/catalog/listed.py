@@ -1,16 +1,17 @@
-"""What all servers offer, parsed: the lists as they pass by, and those on record of servers that do not run.
+"""The parsed lists of all servers: those that pass through the gateway, and the recorded ones.
 
 # Note [Whose list it is]
-Most servers list the same to everybody.  What a child of a client's own lists may depend on what it was told of that
-client, and changes with what the client does.  So a list is known for a server as it is launched in one place, and for
-whoever was told about alike: ``told`` is empty for children that clients share who offer nothing, and begins with a
-sign of its own (`mcpgateway.policy.recorded_answers.COMMON`) for those that clients share who offer the same.  For
-these, what is on record of other clients is good enough until their own child has been asked.
+Most servers list the same to every client.  The lists of one client's own child may depend on that client's
+capabilities, which the child gets at the handshake, and change with what the client does.  So a list is kept by the
+server's launch (its place) and by ``told``, the key of what its child is told of clients: ``told`` is empty for
+children that clients without capabilities share, and begins with a sign of its own
+(`mcpgateway.policy.recorded_answers.COMMON`) for children that clients with equal capabilities share.  For these, the
+record of other clients' lists is used until their own child has been asked.
 
 # Note [What is known without asking]
-A list on disk is good enough to show without starting its server.  It is asked for again once the server runs, and if
-it is another then, whoever was shown the former is told.  A server of the modern era hears of its client with each
-request, and few list something else for that: what it has told anybody is as good until it runs.
+A recorded list is shown without starting its server.  It is asked for again once the server runs; if it differs then,
+the clients that were shown the former one get a notification.  A modern server learns of its client with each request,
+and few servers list something else for that: a list that any client got is used until the server runs.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ from mcpgateway.protocol.versions import Era
 if TYPE_CHECKING:
     from mcpgateway.hub.catalog.recorded import Snapshots
 
-PLACES_LIMIT = 1000  # ways of launching servers whose lists are held
+PLACES_LIMIT = 1000  # places (ways of launching a server) whose lists are held
 INSTRUCTIONS_LIMIT = 100_000  # characters
-TOLD_LIMIT = 64  # kinds of clients of one of them
+TOLD_LIMIT = 64  # values of ``told`` for one of them
 
 OnChange = Callable[[str, ListKind], None]
 OnNews = Callable[[str, ListKind, str], None]
@@ -55,9 +56,10 @@ _KINDS = {kind.method: kind for kind in ListKind}
 class _List:
     """One list in memory.
 
-    :ivar items: None where nothing is known, on disk either.
-    :ivar is_fresh: its server has not said since that it has changed.
-    :ivar is_shown: somebody has been shown it since, and is to hear what it is now.
+    :ivar items: the parsed entries; None where the list is not known, on disk either.
+    :ivar digest: the digest of its pages.
+    :ivar is_fresh: True if the server has not notified of a change since.
+    :ivar is_shown: True if a client was shown it since, and has to be notified when it differs.
     """
 
     items: tuple[Item, ...] | None
@@ -67,16 +69,16 @@ class _List:
 
 
 class Whose(Enum):
-    """Whose lists have changed; see Note [Whose list it is]."""
+    """The clients whose lists have changed; see Note [Whose list it is]."""
 
     SHARED = "the list of a child that clients share"
     TOLD = "those of children that one client has for itself"
     ALL = "all: a server of the modern era has one child for them"
 
     def includes(self, told: str, shared: str) -> bool:
-        """Whether the list is meant that is known for those who were told about like this.
+        """True if the list kept for a value of ``told`` is among them.
 
-        :param shared: names what the child that clients share is told of these.
+        :param shared: the ``told`` of the child that clients share.
         """
         if self is Whose.ALL:
             return True
@@ -87,14 +89,14 @@ Shelf = dict[tuple[ListKind, str], _List]
 
 
 class Librarian:
-    """Knows the lists of all servers.
+    """The lists of all servers, in memory and from the records.
 
-    :ivar generation: changes with whatever is known.
-    :ivar on_change: told of every server whose list is another than it was, by its name.
-    :ivar on_news: told where those who have seen that list have to hear of it, and whose list it is.
-    :ivar changes: how often each server has said that a list has changed.
-    :ivar servers: the servers there are, as their entries define them.
-    :ivar limit: how long a list may be that is known whole.
+    :ivar generation: a counter that grows with each change of any list.
+    :ivar on_change: called with the name of each server whose list has changed, and the kind of list.
+    :ivar on_news: called where clients that have seen a list have to be notified, with the ``told`` of the list.
+    :ivar changes: the number of change notifications of each server, by its name.
+    :ivar servers: returns the current servers, as their entries define them.
+    :ivar limit: the limit of the size of a kept list.
     """
 
     def __init__(self, snapshots: Snapshots | None = None) -> None:
@@ -106,62 +108,62 @@ class Librarian:
         self.limit = ListLimit()
         self._snapshots = snapshots
         self._shelves: dict[tuple[str, str], Shelf] = {}
-        self._places: dict[str, tuple[ServerSpec, str]] = {}  # asked for often, and made of a digest
+        self._places: dict[str, tuple[ServerSpec, str]] = {}  # cached, because each is made of a digest
         self._shared = told_at_handshake(legacy.shared_params(__version__))
         own = modern.own_meta(__version__).items()
         self._modern = told_in({name: jsonrpc.raw(value) for name, value in own})
         if snapshots is not None:
             snapshots.kept = self._kept
 
-    # What is known
+    # Reading
 
     def known(self, server: ServerSpec, kind: ListKind, told: str = "") -> tuple[Item, ...] | None:
-        """What a server lists, as it was last heard or is on record; None where that is not known.
+        """Return a server's list as it was last received or recorded; None where it is not known.
 
-        :param told: names what its child is told of its client; empty for one that clients share.
+        :param told: the key of what the child is told of its client; empty for a child that clients share.
         """
         return self._list(server, kind, told).items
 
     def recall(self, server: ServerSpec, kind: ListKind, told: str = "") -> tuple[Item, ...] | None:
-        """The same; what no view has asked for yet may be on record by now, from whoever was at the server itself."""
+        """Return a server's list; where it is not known, look again at the record, which may have been filled since."""
         found = self.known(server, kind, told)
         return self._on_record(server, kind, told).items if found is None else found
 
     def tools(self, server: ServerSpec) -> tuple[Item, ...] | None:
-        """The tools a server is known to have, whether it runs or not; None where it was never asked for them.
+        """Return the known tools of a server, running or not; None where it was never asked for them.
 
-        Whoever counts tools, or shows them beside a server, asks here, so that all say the same.
+        All that count tools or show them beside a server use this, so that their numbers agree.
         """
         return self.recall(server, ListKind.TOOL)
 
     def is_fresh(self, server: ServerSpec, kind: ListKind, told: str = "") -> bool:
-        """Whether a list is known, and its server has not said since that it has changed."""
+        """True if a list is known, and its server has not notified of a change since."""
         found = self._list(server, kind, told)
         return found.is_fresh and found.items is not None
 
     def show(self, server: ServerSpec, kind: ListKind, told: str = "") -> None:
-        """Somebody is shown a list that may not be true any more."""
+        """Note that a client is shown a list that may be out of date."""
         self._list(server, kind, told).is_shown = True
 
     def is_shown(self, server: ServerSpec, kind: ListKind, told: str = "") -> bool:
-        """Whether somebody is shown a list, or none, who is to hear when it is another."""
+        """True if a client was shown a list, or an empty one, and has to be notified when it differs."""
         return self._list(server, kind, told).is_shown
 
     def _commons(self, server: ServerSpec) -> list[str]:
         return list(dict.fromkeys(told for _, told in self._shelf(server) if told.startswith(COMMON)))
 
     def place(self, server: ServerSpec) -> str:
-        """Names how a server is launched, and where: what it lists is known for that."""
+        """Return the key of how and where a server is launched; lists are kept by it."""
         return self._place(server)
 
     def everything(self) -> Iterator[Item]:
-        """Whatever the servers there are offer, as far as it is known."""
+        """Iterate over all known entries of the current servers."""
         for server in self.servers():
             for kind in ListKind:
                 yield from self.known(server, kind) or ()
 
     def instructions(self, server: ServerSpec) -> str:
-        """What a server has said of itself when it was last met; empty where that is not on record."""
+        """Return the recorded ``instructions`` of a server; empty where none are recorded."""
         if self._snapshots is None:
             return ""
         found = self._snapshots.newest(server.name, self._place(server), HELLO)
@@ -190,21 +192,21 @@ class Librarian:
         }
         for key, answer in found.items():
             if answer is not None and not answer.is_stale:
-                # Once the server runs it is seen whether this is still true.
+                # Once the server runs, the list is compared with its answer.
                 snapshots.shown.add((server.name, key, kind.method))
-                # Some modern servers list something else to clients that can do more.
+                # Some modern servers list more for clients with more capabilities.
                 is_its = not is_own(told) or key != modern_key or answer is exact
                 items = read_items(server.name, kind, answer.pages)
                 return _List(items, answer.digest(kind.method), is_fresh=is_its)
         answer = snapshots.newest(server.name, place, kind.method) if not is_own(told) else None
         if answer is None:
             return _List(None)
-        # Good to be found, and to be shown until the server runs and has been asked in its own name.
+        # This record serves searches, and clients until the server runs and is asked in its own name.
         snapshots.shown.add((server.name, legacy_key, kind.method))
         return _List(read_items(server.name, kind, answer.pages), answer.digest(kind.method), is_fresh=False)
 
     def _keys(self, place: str, told: str = "") -> tuple[AnswerKey, AnswerKey]:
-        # How a list is on record that is asked for in either era; what the gateway says of itself is the same for all.
+        # The keys of a list's record in either era; the gateway describes itself alike in all of them.
         legacy_told = told.removeprefix(COMMON) or self._shared
         modern_told = told if is_own(told) else self._modern
         return AnswerKey(place, Era.LEGACY, legacy_told), AnswerKey(place, Era.MODERN, modern_told)
@@ -227,10 +229,10 @@ class Librarian:
             known = self._places[key] = (server, place_of(server))
         return known[1]
 
-    # What is learnt
+    # Learning
 
     def learn(self, server: ServerSpec, kind: ListKind, pages: Iterable[Raw], told: str = "") -> None:
-        """A server has answered a request for a list."""
+        """Take the pages of a server's answer to a request for a list."""
         self._put(self._shelf(server), server.name, kind, told, tuple(pages))
 
     def _put(self, shelf: Shelf, name: str, kind: ListKind, told: str, pages: tuple[Raw, ...]) -> None:
@@ -242,14 +244,14 @@ class Librarian:
         found = shelf[kind, told] = _List(read_items(name, kind, pages), digest)
         self.generation += 1
         if not found.items and (known is None or known.items is None):
-            return  # it was shown without any, and has none
+            return  # an unknown list was shown as empty, and it is empty
         for heard in list(self.on_change):
             heard(name, kind)
-        if known is None or known.is_fresh or known.is_shown:  # else it was said when it changed
+        if known is None or known.is_fresh or known.is_shown:  # else they were notified before
             self.on_news(name, kind, told)
 
     def _kept(self, name: str, key: AnswerKey, method: str, pages: tuple[Raw, ...]) -> None:
-        # Whoever asked for it: it is what those are shown who share the child.
+        # A list that any client asked for is shown to all clients that share the child.
         kind, shelf = _KINDS.get(method), self._shelves.get((name, key.place))
         if kind is None or shelf is None:
             return
@@ -263,9 +265,11 @@ class Librarian:
         return self._snapshots is not None and self._snapshots.find(name, key, kind.method) is not None
 
     def changed(self, server: ServerSpec, news: str, whose: Whose = Whose.SHARED, told: str = "") -> None:
-        """A server says that a list has changed; what was known of it holds until somebody asks.
+        """Take a server's notification that a list has changed; the former list stays in use until it is fetched again.
 
-        :param told: names what the child is told of the clients that share it.
+        :param news: the method of the notification.
+        :param whose: the clients that it concerns.
+        :param told: the key of what a shared child is told of its clients.
         """
         sharers = {Whose.SHARED: [told], Whose.TOLD: [], Whose.ALL: ["", *self._commons(server)]}[whose]
         for kind in self._outdate(server, news, lambda each: whose.includes(each, told)):
@@ -275,7 +279,7 @@ class Librarian:
                 self.on_news(server.name, kind, each)
 
     def outdate(self, server: ServerSpec, news: str, told: str = "") -> list[ListKind]:
-        """A list is to be asked for again; returns what it is a list of."""
+        """Mark a list as out of date, and return the kinds of list that a notification's method concerns."""
         return self._outdate(server, news, lambda each: each == told)
 
     def _outdate(self, server: ServerSpec, news: str, is_meant: Callable[[str], bool]) -> list[ListKind]:
@@ -287,7 +291,7 @@ class Librarian:
         return kinds
 
     def lost(self, server: ServerSpec, whose: Whose = Whose.SHARED, told: str = "") -> None:
-        """A child that clients share has ended; the next one may list something else."""
+        """Note that a child has ended, since the next one may list something else."""
         for (kind, of), known in self._shelf(server).items():
             if known.items is None or not whose.includes(of, told):
                 continue
@@ -297,7 +301,7 @@ class Librarian:
             if self._snapshots is None:
                 known.is_fresh = False
             else:
-                # It is asked once it is there, and whoever was shown something else is told.
+                # The next child is asked, and clients that were shown another list are notified.
                 legacy_key, modern_key = self._keys(self._place(server), of)
                 is_modern = self._is_on_record(server.name, modern_key, kind) and not self._is_on_record(
                     server.name, legacy_key, kind
@@ -305,7 +309,7 @@ class Librarian:
                 self._snapshots.shown.add((server.name, modern_key if is_modern else legacy_key, kind.method))
 
     def lend(self, server: ServerSpec, former: str, told: str) -> None:
-        """One client's own child lists something else from now on; what it had is known until it is asked."""
+        """Copy the lists of one value of ``told`` to another, until the child has been asked for the new ones."""
         shelf = self._shelf(server)
         for kind in ListKind:
             known = shelf.get((kind, former))
@@ -313,7 +317,7 @@ class Librarian:
                 shelf[kind, told] = _List(known.items, known.digest, known.is_fresh)
 
     def forget(self, name: str) -> None:
-        """A server of that name is defined otherwise now, or not at all."""
+        """Forget the lists of a server that is redefined or removed."""
         for at in [each for each in self._shelves if each[0] == name]:
             del self._shelves[at]
         self.changes.pop(name, None)
@@ -321,4 +325,4 @@ class Librarian:
 
 
 def _unheard(name: str, kind: ListKind, told: str) -> None:
-    """Nobody sees anything."""
+    """Ignore the news."""

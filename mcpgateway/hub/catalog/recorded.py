@@ -1,13 +1,13 @@
-"""Answer for servers that do not run, with what they have said before.
+"""Answers for servers that do not run, from their recorded answers.
 
 # Note [What is kept]
-Nothing is asked for: what is kept is what passed by, the first words of a child and its answers to requests for lists.
-A list that its server says has changed is given to no client until somebody has asked for it again; what it said is
-still good for being counted, and found by a search.
+The gateway asks for nothing in order to record it: it keeps answers that pass through it, namely a child's answer to
+the handshake and its lists.  After a server's notification of a change, its list is given to no client until it has
+been asked for again; counts and searches still use the former list.
 
 # Note [What is held]
-A catalog is read when it is needed and held for a moment; all of them together are no more than `HELD_BYTES`.  It is
-written within a second after it has changed, and then not again for a while.
+A catalog is read when it is needed and held for `HELD_TICKS` after its last use; all catalogs in memory together take
+at most `HELD_BYTES`.  A catalog is written within a second after a change, and then not again for `REST_TICKS`.
 """
 
 from __future__ import annotations
@@ -50,32 +50,32 @@ if TYPE_CHECKING:
     from mcpgateway.hub.sessions import Session
     from mcpgateway.hub.upstream import Upstream
 
-HELD_BYTES = 8 * 1024 * 1024  # of all catalogs in memory
-HELD_TICKS = 60  # how long one is held that nobody asks for
+HELD_BYTES = 8 * 1024 * 1024  # of all catalogs in memory together
+HELD_TICKS = 60  # for which an unused catalog is held
 REST_TICKS = 5  # between two writings of one file
-RETRY_TICKS = 60  # until a file is tried again that could not be written
-CLIENTS_LIMIT = 32  # kinds of clients that one slot's lists are asked for anew
+RETRY_TICKS = 60  # until a file that could not be written is tried again
+CLIENTS_LIMIT = 32  # modern clients, by ``told``, for which one slot's lists are asked for again
 SEEN_LIMIT = 256
 
 LIST_TOOLS = "tools/list"
 ASKED = (*LISTS, modern.DISCOVER)
-"""The requests that may be answered from here."""
+"""The methods that may be answered from the records."""
 
 
 class CatalogStore(Protocol):
-    """Where catalogs outlive the gateway; see `mcpgateway.system.recorded_lists.RecordedListFiles`."""
+    """The storage of catalogs on disk; see `mcpgateway.system.recorded_lists.RecordedListFiles`."""
 
     def read(self, name: str) -> Catalog:
-        """What is on record of a server."""
+        """Return the recorded catalog of a server; an empty one where it has none."""
 
     def write(self, name: str, catalog: Catalog) -> bool:
-        """Put it on record; false when that has to be tried again."""
+        """Write a server's catalog; return False if that has to be tried again."""
 
     def erase(self, name: str) -> None:
-        """Forget it."""
+        """Remove a server's catalog."""
 
     def close(self) -> None:
-        """Put on record what is not yet there."""
+        """Write what is not yet on disk."""
 
 
 Kept = Callable[[str, AnswerKey, str, tuple[Raw, ...]], None]
@@ -86,8 +86,10 @@ Listed = Callable[["Upstream", tuple[Raw, ...]], None]
 class _Held:
     """A catalog in memory.
 
-    :ivar idle: ticks since somebody asked for it.
-    :ivar rest: ticks until it may be written.
+    :ivar size: its bytes.
+    :ivar idle: ticks since its last use.
+    :ivar rest: ticks until it may be written again.
+    :ivar is_dirty: True if it has changed since it was written.
     """
 
     catalog: Catalog
@@ -98,12 +100,12 @@ class _Held:
 
 
 class Snapshots:
-    """What is known of all servers, on disk and for a moment in memory; see Note [What is held].
+    """The recorded answers of all servers, on disk and for a while in memory; see Note [What is held].
 
-    :ivar kept: told of every list that is another than the one on record.
-    :ivar listed: told of every list of tools that a slot's server answers with.
-    :ivar shown: the lists on record that somebody was shown without asking for them, to be asked for again.
-    :ivar limit: how long a list may be that is kept.
+    :ivar kept: called with every list that differs from its record.
+    :ivar listed: called with every list of tools that a slot's server answers with.
+    :ivar shown: the recorded lists that were shown without asking the server, to be asked for again.
+    :ivar limit: the limit of the size of a kept list.
     :param seconds: the wall clock.
     """
 
@@ -115,18 +117,18 @@ class Snapshots:
         self.limit = ListLimit()
         self.shown: set[tuple[str, AnswerKey, str]] = set()
         self._held: dict[str, _Held] = {}  # in the order of their use
-        self._places: dict[str, frozenset[str]] = {}  # where each server is known
+        self._places: dict[str, frozenset[str]] = {}  # the launches of each server that have a record
 
     def of(self, slot: Upstream, params: dict[str, Any]) -> Snapshot:
-        """What is known of a slot's server.
+        """Return the recorded answers of a slot's server.
 
-        :param params: what its children are told at the handshake.
+        :param params: the parameters of its children's handshake.
         """
         return Snapshot(self, slot, params)
 
     @property
     def now(self) -> int:
-        """The time, as it is written down."""
+        """The wall-clock time in whole seconds, as it is recorded."""
         return int(self._seconds())
 
     @property
@@ -135,24 +137,24 @@ class Snapshots:
         return sum(each.size for each in self._held.values())
 
     def is_known(self, server: ServerSpec) -> bool:
-        """Whether clients can begin to talk with a server before it runs."""
+        """True if clients can be answered in the place of a server before it runs."""
         if server.name not in self._places:
             self._hold(server.name)
         return place_of(server) in self._places[server.name]
 
     def forget(self, name: str) -> None:
-        """Forget a server of that name, on disk too."""
+        """Forget the records of a server, on disk too."""
         self.limit.forget(name)
         self._held.pop(name, None)
         self._places.pop(name, None)
         self._store.erase(name)
 
     def find(self, name: str, key: AnswerKey, method: str) -> RecordedAnswer | None:
-        """What a server of that name answers; None where that is not known."""
+        """Find a recorded answer of a server; None where it is not recorded."""
         return self._hold(name).catalog.find(key, method)
 
     def keep(self, name: str, key: AnswerKey, method: str, pages: tuple[Raw, ...]) -> None:
-        """Keep what a server has answered."""
+        """Record a server's answer, unless the same was recorded within `FRESH_S`."""
         held, now = self._hold(name), self.now
         known = held.catalog.find(key, method)
         if known is not None and known.pages == pages and 0 <= now - known.at < FRESH_S:
@@ -163,16 +165,16 @@ class Snapshots:
             self.kept(name, key, method, pages)
 
     def keep_stale(self, name: str, key: AnswerKey, method: str, pages: tuple[Raw, ...]) -> None:
-        """Keep what a server has answered just before it has changed, unless a later answer is known."""
+        """Record an answer that was out of date when it came, unless another is recorded."""
         held = self._hold(name)
         if held.catalog.find(key, method) is None:
             held.catalog.put(key, method, RecordedAnswer(pages, self.now, is_stale=True))
             self._changed(name, held)
 
     def newest(self, name: str, place: str, method: str, era: Era | None = None) -> RecordedAnswer | None:
-        """What a server has answered last of all, to whomever; what has not changed since comes first.
+        """Find the latest answer of a server to any client; one that is not out of date comes first.
 
-        :param era: the one it was asked in; None for either.
+        :param era: the era of the request; None for either.
         """
         variants = self._hold(name).catalog.variants.items()
         found = [
@@ -183,7 +185,7 @@ class Snapshots:
         return max(found, key=lambda answer: (not answer.is_stale, answer.at), default=None)
 
     def outdate(self, name: str, place: str, era: Era, methods: tuple[str, ...]) -> None:
-        """Lists are not true any more."""
+        """Mark the recorded lists of a server as out of date."""
         held = self._hold(name)
         if held.catalog.outdate(place, era, methods):
             self._changed(name, held)
@@ -208,7 +210,7 @@ class Snapshots:
         return held
 
     def _make_room(self) -> None:
-        # The one in use is the last, and stays until it is idle.
+        # The catalog in use is the last, and stays until it is idle.
         for name in list(self._held)[:-1]:
             if self.held_bytes <= HELD_BYTES:
                 return
@@ -221,7 +223,7 @@ class Snapshots:
             held.rest = RETRY_TICKS if held.is_dirty else REST_TICKS
 
     def tick(self) -> None:
-        """A second has passed: write what has changed, let go of what nobody asks for."""
+        """Advance by one second: write changed catalogs, and release those that are not used."""
         for name, held in list(self._held.items()):
             held.idle += 1
             held.rest = max(0, held.rest - 1)
@@ -231,7 +233,7 @@ class Snapshots:
                 del self._held[name]
 
     def close(self) -> None:
-        """Write what has changed."""
+        """Write all changed catalogs, and close the store."""
         for name, held in self._held.items():
             self._write(name, held)
         self._held.clear()
@@ -240,7 +242,7 @@ class Snapshots:
 
 @define(eq=False)
 class _Keeper(Between):
-    """Keeps an answer for those who ask when its server does not run."""
+    """Records the answer of a request on its way to the client."""
 
     snapshot: Snapshot
     question: RecordableRequest
@@ -248,9 +250,9 @@ class _Keeper(Between):
     changes: int
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The server's own response."""
+        """Take the server's response: record its result, and pass it on."""
         if "result" in reply:
-            # What was asked for before a change may be from before it, too.
+            # A request that was sent before a change may have been answered from before it, too.
             is_stale = self.changes != self.snapshot.changes
             self.snapshot.heard(self.question, self.told, reply["result"], is_stale=is_stale)
         self.sink.answered(call, reply)
@@ -258,11 +260,11 @@ class _Keeper(Between):
 
 @define(eq=False)
 class Snapshot:
-    """What is known of the server of one slot.
+    """The recorded answers of one slot's server.
 
-    :ivar changes: how often its children have said that a list has changed.
-    :ivar given: which lists each session was given from here, by what they were told and asked for: their digests.
-    :ivar clients: what modern clients say of themselves, by the key of what was told.
+    :ivar changes: the number of change notifications of its children.
+    :ivar given: the digests of the lists that each session was given from the records, by ``told`` and method.
+    :ivar clients: the ``_meta`` of modern clients, by ``told``.
     """
 
     snapshots: Snapshots
@@ -273,14 +275,14 @@ class Snapshot:
         factory=WeakKeyDictionary, repr=False
     )
     clients: dict[str, Envelope] = field(factory=dict, repr=False)
-    _server: ServerSpec | None = None  # the one that these are of
+    _server: ServerSpec | None = None  # the definition that the following fields were made of
     _place: str = ""
     _told: str = ""
     _chains: dict[tuple[str, str], Chain] = field(factory=dict, repr=False)
     _seen: dict[tuple[str, RecordableRequest], tuple[int, int]] = field(factory=dict, repr=False)
 
     def _key(self, told: str = "") -> AnswerKey:
-        if self._server is not self.slot.server:  # its definition may change while sessions are open
+        if self._server is not self.slot.server:  # replaced by a reload, also while sessions are open
             self._server = self.slot.server
             self._place = place_of(self._server)
             is_legacy = self.slot.era is Era.LEGACY
@@ -288,31 +290,34 @@ class Snapshot:
         return AnswerKey(self._place, self.slot.era, told or self._told)
 
     def retell(self, params: dict[str, Any]) -> None:
-        """The slot's children are told something else from now on."""
+        """Set other parameters of the handshake of the slot's next children."""
         self.params, self._server = params, None
 
     def find(self, method: str, told: str = "") -> RecordedAnswer | None:
-        """What is known of the server's answer to whoever was told about like this; else like the slot's children."""
+        """Find a recorded answer for clients with this ``told``; by default that of the slot's handshake."""
         return self.snapshots.find(self.slot.server.name, self._key(told), method)
 
     def told(self, message: Message) -> str:
-        """What tells the client of a request from others."""
+        """Return the ``told`` of a request's client: of its ``_meta`` in the modern era, else of the handshake."""
         return told_in(message.meta or {}) if self.slot.era is Era.MODERN else self._key().told
 
     @property
     def is_known(self) -> bool:
-        """Whether the server can be introduced to clients without being started."""
+        """True if the server is switched on, and its answer to the handshake is recorded."""
         return self.slot.is_on and self.find(HELLO) is not None
 
     def hello(self) -> Envelope | None:
-        """The first words of the server; None where they are not known."""
+        """The recorded answer of the server to the handshake; None where there is none."""
         known = self.find(HELLO) if self.slot.is_on else None
         return jsonrpc.read_object(known.pages[0], HELLO) if known is not None else None
 
-    # What is asked
+    # Requests
 
     def take(self, call: Request) -> bool:
-        """Answer a request, if its server does not run and the answer is known; else have its answer kept."""
+        """Answer a request from the records if the server does not run; else have the server's answer recorded.
+
+        :return: True if the request is answered.
+        """
         question = question_of(self.slot.era, call.message)
         if question is None:
             return False
@@ -339,14 +344,14 @@ class Snapshot:
             if len(self.clients) > CLIENTS_LIMIT:
                 del self.clients[next(iter(self.clients))]
 
-    # What is said
+    # Answers and notifications
 
     def heard(self, question: RecordableRequest, told: str, result: Raw, *, is_stale: bool = False) -> None:
-        """The server has answered.
+        """Take a server's result, and record it when the list is complete.
 
-        :param is_stale: and has said meanwhile that it would answer otherwise now.
+        :param is_stale: the server has notified of a change since the request was sent.
         """
-        # To go over a long list costs as much as to pass it on, and it is hardly ever another than a moment ago.
+        # Comparing a long list costs as much as passing it on, so one that came within the same second is skipped.
         second, seen = self.snapshots.now, self._seen.get((told, question))
         if seen is not None and seen[0] == second:
             return
@@ -380,13 +385,13 @@ class Snapshot:
         return pages
 
     def keep(self, method: str, told: str, pages: tuple[Raw, ...]) -> None:
-        """Keep a whole answer."""
+        """Record a complete answer."""
         self.snapshots.keep(self.slot.server.name, self._key(told), method, pages)
         if method == LIST_TOOLS:
             self.snapshots.listed(self.slot, pages)
 
     def changed(self, method: str) -> None:
-        """The server says that something has changed; most of it is no list."""
+        """Take a notification of the server; if it tells of a changed list, mark the recorded one as out of date."""
         lists = CHANGES.get(method)
         if lists is not None:
             self.changes += 1
@@ -394,7 +399,7 @@ class Snapshot:
             self.snapshots.outdate(self.slot.server.name, self._key().place, self.slot.era, lists)
 
     def compared(self, told: str, method: str) -> None:
-        """A list was asked for again: what was shown of it is known to be true, or not to be."""
+        """Note that a list was asked for again, so that what was shown of it has been compared."""
         self.snapshots.shown.discard((self.slot.server.name, self._key(told), method))
 
     def _start_over(self) -> None:
@@ -402,12 +407,12 @@ class Snapshot:
         self._chains.clear()
 
     def begun(self, hello: Envelope) -> None:
-        """Keep the first words of a child that has introduced itself; what was `outdated` is to be asked of it."""
+        """Record the handshake's result of a new child; the lists of `outdated` are then asked of it."""
         self._start_over()
         self.keep(HELLO, self._key().told, (Raw(jsonrpc.encode(hello)),))
 
     def outdated(self) -> list[tuple[str, str]]:
-        """The lists that have to be asked for: those that sessions were given from here, and those that are old."""
+        """Return the lists to be asked for: those given to sessions from the records, and those older than `OLD_S`."""
         found = {asked: None for lists in self.given.values() for asked in lists}
         here = self._key()
         for name, key, method in self.snapshots.shown:
@@ -423,11 +428,11 @@ class Snapshot:
 
 
 def _unheard(name: str, key: AnswerKey, method: str, pages: tuple[Raw, ...]) -> None:
-    """Nobody wants to know."""
+    """Ignore the list."""
 
 
 def _unlisted(slot: Upstream, pages: tuple[Raw, ...]) -> None:
-    """Likewise."""
+    """Ignore the list of tools."""
 
 
 def _raw(members: dict[str, Any]) -> Envelope:

@@ -1,8 +1,7 @@
-"""Ask a child for what sessions were given while it did not run, and tell those that were given something else.
+"""Comparison of the lists that sessions were given from the records with the lists of the server's next child.
 
-A session that was answered from a snapshot may hold a list that is not true any more.  So once the server's child is
-there, and only then, the gateway asks that child for the same lists, and sessions that were given others are told that
-theirs have changed.
+A session that was answered from a snapshot may hold a list that is out of date.  So once a child of the server runs,
+the gateway asks it for the same lists, and notifies the sessions that were given other ones.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ from mcpgateway.protocol.versions import Era
 if TYPE_CHECKING:
     from mcpgateway.hub.catalog.recorded import Snapshot
 
-PATIENCE_S = 600.0  # a server that does one thing at a time may be at a long one
+PATIENCE_S = 600.0  # a server that handles one request at a time may be busy with a long one
 
 
 @define(eq=False)
 class Refreshing:
-    """One child is asked for the lists that are out of date."""
+    """The requests to one child for the lists that are out of date."""
 
     log = Logger()
 
@@ -38,7 +37,7 @@ class Refreshing:
     conversation: Conversation
 
     def begin(self) -> None:
-        """Ask for one list after the other; whatever fails is asked for again of the next child."""
+        """Ask for one list after the other; lists that cannot be fetched are asked of the next child."""
         if not self._is_current:
             return
         asked = Deferred.fromCoroutine(self._ask_for_all())
@@ -91,7 +90,8 @@ class Refreshing:
         )
         news = NEWS[method]
         message = jsonrpc.encode(jsonrpc.notification(news))
-        # Who has no session can only be told if it listens; across the eras that is done by sessions of our own.
+        # Clients without a session are notified on their listening streams; across the eras the gateway's own sessions
+        # pass the notification on.
         is_for_listeners = any(session not in slot.sessions for session in misled)
         for session in list(slot.sessions):
             if session in misled or (is_for_listeners and session.issued is None):

@@ -1,1 +1,1 @@
-"""The life of one server's child: what waits for it, its start, what it says, and what is left of it."""
+"""The child of one server: the queue before it, its start, its messages, and the former children that remain."""

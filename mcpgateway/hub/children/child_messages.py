@@ -1,4 +1,4 @@
-"""What a server's child says unasked, on its way from its conversation to the rest of the hub."""
+"""Notifications and questions of a server's child, on their way from its conversation to the rest of the hub."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TOOLS_CHANGED = "notifications/tools/list_changed"
 class SpeakingSlot(Protocol):
     """The parts of a slot that its child's messages concern.
 
-    :ivar dismissed: the conversation with the latest child that was told to end.
+    :ivar dismissed: the conversation with the latest child that was stopped.
     """
 
     dismissed: Conversation | None
@@ -41,7 +41,7 @@ class SpeakingSlot(Protocol):
 
 @define(eq=False)
 class ChildMessages:
-    """Passes on what the current child of a slot says; a former child is heard no more.
+    """Passes on the messages of a slot's current child; those of a former child are dropped.
 
     :ivar _upstream: the same slot, as the hub's listeners know it.
     """
@@ -51,7 +51,7 @@ class ChildMessages:
     _environment: SlotEnvironment
 
     def noticed(self, backend: Conversation, method: str, message: Envelope) -> None:
-        """A notification."""
+        """Take a notification of a child."""
         slot = self._slot
         if backend is not slot.speaking:
             return
@@ -62,7 +62,7 @@ class ChildMessages:
             self._environment.listener.noticed(self._upstream, method, message)
 
     def changed(self, method: str, what: str | None) -> None:
-        """A child of the modern era has said on its stream that something has changed."""
+        """Take a change that a modern child has notified on its subscription stream."""
         self._outdate(method)
         self._environment.listener.changed(self._upstream, method, what)
 
@@ -71,10 +71,10 @@ class ChildMessages:
             self._slot.limiter.outdate()
 
     def asked(self, backend: Conversation, method: str, message: Envelope) -> None:
-        """A question."""
+        """Take a question of a child; a former child's is refused."""
         if backend is self._slot.speaking:
             self._environment.listener.asked(self._upstream, method, message)
-            if self._slot.limiter is not None:  # not before it is told whose question it is
+            if self._slot.limiter is not None:  # only after the listener has found the question's call
                 self._slot.limiter.asks(self._upstream)
         elif backend is not self._slot.dismissed:
             backend.reply(
@@ -82,12 +82,12 @@ class ChildMessages:
             )
 
     def progressed(self, backend: Conversation, number: int, params: Envelope, message: Envelope) -> None:
-        """Progress of a call that has been answered."""
+        """Take progress of a call that has been answered."""
         if backend is self._slot.speaking:
             self._environment.listener.progressed(self._upstream, number, params, message)
 
     def refused(self, backend: Conversation, call: Request, error: Raw) -> None:
-        """A call is answered with an error of the child's."""
+        """Take the error with which a child has answered a call."""
         if self._environment.locks is not None:
             self._environment.locks.heard(self._upstream, legacy.error_text(error))
         self._environment.listener.refused(self._upstream, call, error)

@@ -1,4 +1,4 @@
-"""One start of a server's child: from its turn among all that start to its answer to the handshake."""
+"""The start of a server's child: from its turn among all starts to its answer to the handshake."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from mcpgateway.interfaces import Launch
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
 
-PERMIT_S = 5.0  # after that a child only waits, as for a download, and keeps no other from starting
+PERMIT_S = 5.0  # after that a starting child only waits, as for a download, and lets others start
 
 
 class StartOwner(Protocol):
     """The slot whose child is started.
 
-    :ivar dismissed: the conversation with the latest child that was told to end.
+    :ivar dismissed: the conversation with the latest child that was stopped.
     """
 
     server: ServerSpec
@@ -38,25 +38,25 @@ class StartOwner(Protocol):
         """The conversation with the child that is being started, or runs."""
 
     def spawning(self) -> tuple[Conversation, dict[str, Any]]:
-        """Begin a conversation with the next child; also returns what the child is told of its clients."""
+        """Begin a conversation with the next child; also return the parameters of its handshake."""
 
     def greeted(self, hello: Envelope, conversation: Conversation) -> None:
-        """The child has answered the handshake."""
+        """Take the child's answer to the handshake."""
 
     def give_up(self, conversation: Conversation, why: GatewayError) -> None:
-        """The child could not be started, or failed its handshake."""
+        """Take the failure of the start or the handshake."""
 
 
 @define(eq=False)
 class ChildStart:
-    """Starts one child for a slot, as soon as few enough others are being started.
+    """One start of a slot's child, as soon as the start limiter admits it.
 
-    A start whose child is not the slot's any more does nothing and reports nothing.
+    A start whose child is no longer the slot's does nothing and reports nothing.
     """
 
     _owner: StartOwner
     _environment: SlotEnvironment
-    _permit: IDelayedCall | None = field(init=False, default=None)  # to start; given back in time
+    _permit: IDelayedCall | None = field(init=False, default=None)  # its place among the starts
 
     log = Logger()
 
@@ -65,12 +65,12 @@ class ChildStart:
         self._environment.start_limiter.enter(self._spawn)
 
     def call_off(self) -> None:
-        """Spawn nothing, where nothing was spawned."""
+        """Call the start off, where the child is not yet spawned."""
         self._environment.start_limiter.withdraw(self._spawn)
         self.release()
 
     def release(self) -> None:
-        """Let the next child start: this one has started, or failed to."""
+        """Release the place among the starts, so that the next child may start."""
         permit, self._permit = self._permit, None
         if permit is not None:
             if permit.active():
@@ -98,7 +98,7 @@ class ChildStart:
     def _launch(self, launch: Launch, conversation: Conversation, params: dict[str, Any]) -> None:
         owner, environment = self._owner, self._environment
         if conversation is not owner.speaking:
-            return  # it was called off while it was found out how it is best started
+            return  # the start was called off while the launch was prepared
         owner.watch.launching(launch)
         try:
             conversation.backend = environment.launcher.launch(launch, conversation)
@@ -123,7 +123,7 @@ class ChildStart:
     def _refused(self, why: Failure, conversation: Conversation) -> None:
         why.trap(GatewayError)
         if conversation is self._owner.dismissed:
-            return  # a child that was told to end greets no more, which is no fault of its server
+            return  # a child that was stopped does not finish its handshake, which is no fault of its server
         kind = HandshakeRefused if why.check(HandshakeRefused) else HandshakeFailed
         text = of_server(self._owner.server.name, str(why.value))
         self._owner.give_up(conversation, kind(text, _last_words(conversation)))

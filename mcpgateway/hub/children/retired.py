@@ -1,7 +1,7 @@
-"""The children of one slot that get no new calls: each goes on with those it has, and is stopped after the last.
+"""Retired children of a slot: they get no new calls, go on with those they have, and are stopped after the last.
 
-A child that hangs must not take its server from others, and what it was asked must not be asked twice.  So the calls
-that it has stay with it until they are answered, taken back or out of time, and all others go to the next child.
+A child that hangs must not block its server for other calls, and its calls must not be sent twice.  So its calls stay
+with it until they are answered, cancelled or timed out, and all others go to the next child.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from twisted.logger import Logger
 from mcpgateway.backends.conversation import Conversation
 from mcpgateway.interfaces import Gone, Request
 
-LIMIT = 3  # of one slot; where more hang, the one that has hung for longest is ended
+LIMIT = 3  # of one slot; beyond that, the child that was retired first is given up
 
 
 @frozen(eq=False)
 class RetiredChild:
-    """One of them.
+    """A retired child.
 
-    :ivar why: what it gets no new calls for.
-    :ivar since: when that was found, in seconds of the slot's clock.
+    :ivar why: the reason for which it was retired.
+    :ivar since: the time of that, in seconds of the slot's clock.
     """
 
     conversation: Conversation
@@ -33,18 +33,18 @@ class RetiredChild:
 
     @property
     def pid(self) -> int:
-        """Its process id; 0 where it is no process of ours."""
+        """The process id; 0 where the child is no process of the gateway's."""
         backend = self.conversation.backend
         return backend.pid if backend is not None else 0
 
     def shown(self, now: float) -> dict[str, Any]:
-        """What is shown of it."""
+        """Return its members in the REST API."""
         calls = sum(1 for _ in self.conversation.calls())
         return {"pid": self.pid, "why": self.why, "seconds": round(now - self.since), "calls": calls}
 
 
 class Retired:
-    """All of one slot."""
+    """The retired children of one slot."""
 
     log = Logger()
 
@@ -60,22 +60,22 @@ class Retired:
         return len(self._children)
 
     def add(self, conversation: Conversation, why: str, now: float) -> None:
-        """One more gets no new calls."""
+        """Add a child; beyond `LIMIT` the oldest are given up."""
         self._children[conversation] = RetiredChild(conversation, why, now)
         others = [each.conversation for each in self if each.conversation not in self._stopping]
         for each in others[: max(0, len(others) - LIMIT)]:
             each.give_up("it was stuck, and so were others after it")
 
     def calls(self) -> Iterator[Request]:
-        """The calls that they still have."""
+        """Iterate over the calls that these children still have."""
         return (call for each in self for call in each.conversation.calls())
 
     def withdraw(self, call: Request, reason: str) -> bool:
-        """Take a call back from whichever has it."""
+        """Cancel a call at the child that has it; return False where none has."""
         return any(each.conversation.cancel(call, reason) for each in self)
 
     def expire(self, ticks: float) -> None:
-        """A tick has passed: answer the calls whose time is over, and stop those that have none any more."""
+        """Advance by some ticks: fail the calls that time out, and stop children without calls."""
         for each in self:
             conversation = each.conversation
             conversation.expire(ticks)
@@ -83,7 +83,7 @@ class Retired:
                 self._stop(conversation)
 
     def gone(self, conversation: Conversation, why: Gone) -> None:
-        """A conversation is over; perhaps it was that with one of them."""
+        """Forget the child of an ended conversation, if it is one of these."""
         self._stopping.discard(conversation)
         child = self._children.pop(conversation, None)
         if child is not None:
@@ -96,7 +96,7 @@ class Retired:
             )
 
     def close(self) -> list[Deferred[None]]:
-        """Stop all of them; each fires when nothing of it is left."""
+        """Stop all children; each Deferred fires when its child has ended."""
         return [self._stop(each.conversation) for each in self]
 
     def _stop(self, conversation: Conversation) -> Deferred[None]:
@@ -107,5 +107,5 @@ class Retired:
 
     def _stopped(self, _: object, conversation: Conversation) -> None:
         if conversation in self._children:
-            # There are processes that nothing can kill.
+            # Some processes cannot be killed, such as those in uninterruptible sleep.
             conversation.gone(Gone(fault="it was stopped, and does not end"))

@@ -1,4 +1,4 @@
-"""Let only so many children start at once."""
+"""The limit of the number of children that start at once."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 
 class StartLimiter:
-    """Counts the starts under way; others wait for their turn, first come first served.
+    """Counts the starts under way; others wait, first come first served.
 
-    :ivar limit: so many may be under way at once.
+    :ivar limit: the number of starts that may be under way at once.
     """
 
     def __init__(self, limit: int) -> None:
@@ -18,28 +18,28 @@ class StartLimiter:
         self._queue: deque[Callable[[], None]] = deque()
 
     def enter(self, go: Callable[[], None]) -> None:
-        """Call ``go`` as soon as there is room; it must lead to one `leave`."""
+        """Call ``go`` as soon as there is room; each call of it must be followed by one `leave`."""
         self._queue.append(go)
         self._admit()
 
     def leave(self) -> None:
-        """Make room."""
+        """End a start, and admit the next."""
         self._free += 1
         self._admit()
 
     def withdraw(self, go: Callable[[], None]) -> None:
-        """Leave the queue without having been in."""
+        """Remove a start that still waits from the queue."""
         if go in self._queue:
             self._queue.remove(go)
 
     def set_limit(self, limit: int) -> None:
-        """Let another number in at once; those that are in stay."""
+        """Change the limit; starts under way go on."""
         self.limit, more = limit, limit - self.limit
         self._free += more
         self._admit()
 
     def _admit(self) -> None:
-        # One that leaves at once, because its program is missing, lets the next in from here, not from its own stack.
+        # A start that ends at once, as for a missing program, lets the next in from here, not from its own stack.
         if self._is_admitting:
             return
         self._is_admitting = True

@@ -1,4 +1,4 @@
-"""What is wrong with the gateway as a whole; what is wrong with single servers is told of each of them."""
+"""Faults of the gateway as a whole; those of a server are shown with the server."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ DISK, CONFIGURATION, DISABLED = "disk", "configuration", "disabled"
 
 @frozen
 class Fault:
-    """Something that is wrong.
+    """A fault of the gateway.
 
-    :ivar code: what it is, for programs.
-    :ivar message: a sentence.
-    :ivar hint: what helps.
+    :ivar code: its name, for programs.
+    :ivar message: one sentence that describes it.
+    :ivar hint: the remedy.
     """
 
     code: str
@@ -23,17 +23,17 @@ class Fault:
     hint: str
 
     def shown(self) -> dict[str, str]:
-        """All of it, for programs."""
+        """Return its members in the REST API."""
         return asdict(self)
 
 
 @frozen
 class Faults:
-    """Finds out what is wrong, when somebody asks.
+    """Finds the faults of the gateway when called.
 
-    :ivar lack: why nothing can be written to the home; empty where it can.
-    :ivar problems: why the configuration as it is now is not in force; empty where it is.
-    :ivar is_disabled: whether the gateway is switched off softly.
+    :ivar lack: returns the reason why the home cannot be written to; empty where it can.
+    :ivar problems: returns the errors for which the current configuration is not in force; empty where it is.
+    :ivar is_disabled: returns True if the gateway is disabled (``mcpgateway disable``).
     """
 
     lack: Callable[[], str] = field(repr=False)
@@ -41,7 +41,7 @@ class Faults:
     is_disabled: Callable[[], bool] = field(repr=False)
 
     def __call__(self) -> list[Fault]:
-        """All of it, the worst first."""
+        """Return all faults, the worst first."""
         found = []
         if lack := self.lack():
             found.append(

@@ -1,4 +1,4 @@
-"""The health of all servers: who may be started, who is looked at, and what is shown of it."""
+"""The health of all servers: permission to start, checks, and the state that is shown."""
 
 from __future__ import annotations
 
@@ -51,20 +51,20 @@ def _unwatched(_: int) -> ProcessActivity | None:
 
 
 def _unasked(_: ServerSpec) -> None:
-    """Nobody has to sign in anywhere."""
+    """Return None: no user has to sign in."""
 
 
 @frozen
 class Instruments:
-    """What the health of servers is measured with.
+    """The measurements on which the health of servers depends.
 
-    :ivar chance: gives numbers from 0 to 1, at random.
-    :ivar fetch: asks a URL, and fires with the status of the answer, within seconds and without following redirects.
-    :ivar dial: fires when something answers where a URL leads, or fails within seconds.
-    :ivar weigh: the bytes that each of some children's process trees takes, as far as that can be told.
-    :ivar is_known: whether what a server offers is known without a child of its.
-    :ivar activity: what a child's whole process tree does; None where that cannot be told.
-    :ivar question: where the user of a server has to sign in; None where nothing is asked.
+    :ivar chance: returns a random number from 0 to 1.
+    :ivar fetch: requests a URL, and fires with the status of the answer within seconds; follows no redirects.
+    :ivar dial: fires when a connection to a URL's address succeeds, or fails within seconds.
+    :ivar weigh: returns the resident bytes of the process trees of some children, as far as they are known.
+    :ivar is_known: returns True if a server's catalog is known without a child.
+    :ivar activity: returns the activity of a child's whole process tree; None where it is not known.
+    :ivar question: returns the sign-in that a server needs of its user; None where it needs none.
     """
 
     chance: Callable[[], float]
@@ -85,7 +85,7 @@ def _unweighed(_: Collection[int]) -> Mapping[int, int]:
 
 
 def _unheard() -> None:
-    """Nobody is told."""
+    """Ignore the call."""
 
 
 def _in_bounds(_: str) -> str:
@@ -93,12 +93,12 @@ def _in_bounds(_: str) -> str:
 
 
 def unknown(_: ServerSpec) -> bool:
-    """Nothing is known of any server while it does not run."""
+    """Return False: no catalog of any server is known."""
     return False
 
 
 BLIND = Instruments(lambda: 0.5, _unseen, _unseen, _unweighed, unknown)
-"""For a world in which there is nothing to measure."""
+"""Instruments that measure nothing."""
 
 
 class Health:
@@ -106,11 +106,11 @@ class Health:
 
     :ivar now: the gateway's age in ticks.
     :ivar ping_s: seconds between two pings; 0 for none.
-    :ivar stuck_s: seconds without a sign of life after which a child is stuck that has calls to answer; 0: never.
-    :ivar checks: how many checks are under way.
-    :ivar histories: what has happened to all servers.
-    :ivar on_switch: told when an operator has switched a server on or off.
-    :ivar too_long: which of a server's lists are too long to be kept, in words (`mcpgateway.hub.catalog.list_limit`).
+    :ivar stuck_s: seconds without output after which a child with open calls is stuck; 0: never.
+    :ivar checks: the checks under way.
+    :ivar histories: the latest events of all servers.
+    :ivar on_switch: called when an operator has switched a server on or off.
+    :ivar too_long: describes which of a server's lists exceed the limit (`mcpgateway.hub.catalog.list_limit`).
     """
 
     log = Logger()
@@ -129,35 +129,35 @@ class Health:
         self._circuit = gateway.circuit
         self._instruments = instruments
         self._charts: dict[Variant, Chart] = {}
-        self._switches: dict[str, bool] = {}  # what operators have decided
+        self._switches: dict[str, bool] = {}  # the decisions of operators, by server
         self._open: set[Chart] = set()
         self._sizes: Mapping[int, int] = {}
         self._switchboard: Switchboard | None = None
 
     def attend(self, switchboard: Switchboard) -> None:
-        """Watch over the servers of this switchboard, and start those that do not wait until they are needed."""
+        """Watch over the servers of this switchboard."""
         self._switchboard = switchboard
 
     def adopt(self, gateway: GatewaySettings) -> None:
-        """Ask as often, and give up as soon, as these settings say."""
+        """Use changed settings for pings, stuck children and circuits."""
         self.ping_s, self.stuck_s = gateway.ping_s, gateway.limits.stuck_s
         if gateway.circuit != self._circuit:
             self._circuit = gateway.circuit
             for chart in self._charts.values():
                 chart.breaker.adopt(gateway.circuit, self.now)
 
-    # Who watches: a `mcpgateway.hub.health.observer.Monitor`.
+    # Watching: a `mcpgateway.hub.health.observer.Monitor`
 
     def watch(self, slot: Upstream) -> Instance:
-        """What a new slot is to tell of its life."""
+        """Make the watch of a new slot's child."""
         return Instance(slot, self.chart(slot.server), self)
 
     def refusal(self, server: ServerSpec) -> SwitchedOff | None:
-        """Why a server may not be started now by somebody who only wants to find something out about it."""
+        """Return the error for which a server may not be started for a probe now; None where it may."""
         return self.chart(server).refusal(self.now)
 
     def pause(self, server: ServerSpec) -> HandshakeFailed | None:
-        """What a server has failed at last, until it is tried again; None where it may be started for a look at it."""
+        """Return the last failure of a server while its pause lasts; None where a probe may start it."""
         chart = self.chart(server)
         left = chart.paused_until - self.now
         if left <= 0 or any(
@@ -171,7 +171,7 @@ class Health:
         return HandshakeFailed(chart.last_fault, hint)
 
     def question(self, server: ServerSpec) -> NeedsLogin | None:
-        """Where its user has to sign in before it is started; None where nothing is asked."""
+        """Return the sign-in that a server needs of its user before a start; None where it needs none."""
         asked = self._instruments.question(server)
         return (
             NeedsLogin(of_server(server.name, asked.message), asked.hint, asked.data)
@@ -180,7 +180,7 @@ class Health:
         )
 
     def chart(self, server: ServerSpec) -> Chart:
-        """What is known of a server; nothing if its entry has changed so that its children had to be replaced."""
+        """Return the chart of a server; a new one if its entry has changed so that its children had to be replaced."""
         key = _key(server)
         found = self._charts.get(key)
         if found is not None and found.server is server:
@@ -196,11 +196,11 @@ class Health:
     # Operators
 
     def is_on(self, server: ServerSpec) -> bool:
-        """Whether a server is switched on: as operators have said, or else as its entry says."""
+        """True if a server is switched on: by an operator's decision, else by its entry."""
         return self._switches.get(server.name, server.enabled)
 
     def reset(self, name: str) -> None:
-        """Forget what a server has done wrong, and start it if somebody uses it.
+        """Reset the circuit of a server, and start its child where a client uses it.
 
         :raise UnknownServer: there is none of that name.
         """
@@ -222,7 +222,7 @@ class Health:
         self._switch(name, is_on=False)
 
     def enable(self, name: str) -> None:
-        """Switch a server on, whatever it has done wrong before.
+        """Switch a server on, and reset its circuit.
 
         :raise UnknownServer: there is none of that name.
         """
@@ -231,7 +231,7 @@ class Health:
         self._switch(name, is_on=True)
 
     def follow(self, name: str) -> None:
-        """From now on a server is on or off as its entry says, whatever operators have said before.
+        """Let a server be on or off as its entry defines, and forget the decision of operators.
 
         :raise UnknownServer: there is none of that name.
         """
@@ -266,13 +266,13 @@ class Health:
     # Signing in (`mcpgateway.backends.oauth.flow.AccountListener`)
 
     def wanted(self, server: str, owner: str) -> None:
-        """An owner has to sign in at a server; what runs of it may go on with what needs nobody."""
+        """Note that an owner has to sign in at a server; a child that runs goes on with requests that need no user."""
         for chart in self._known(server, owner):
             chart.needs = AUTHORIZATION
             self.histories.of(server).add("server.needs_login", f"it wants {owner or 'its user'} to sign in")
 
     def granted(self, server: str, owner: str) -> None:
-        """An owner has signed in at a server."""
+        """Note that an owner has signed in at a server."""
         for chart in self._known(server, owner):
             chart.needs = ""
             self.histories.of(server).add("server.signed_in", f"{owner or 'its user'} has signed in")
@@ -280,7 +280,10 @@ class Health:
                 each.authorized()
 
     def sign_out(self, server: str, owner: str) -> Deferred[Any]:
-        """An owner gives back what a server has granted it: nothing goes on with that. Fires when nothing does."""
+        """End the children that run with an owner's sign-in, which is given up.
+
+        :return: fires when all of them have ended.
+        """
         closing = []
         for chart in self._known(server, owner):
             chart.needs = ""
@@ -296,7 +299,7 @@ class Health:
         ]
 
     def instances(self, name: str) -> list[Instance]:
-        """All instances of a server.
+        """Return the instances of a server.
 
         :raise UnknownServer: there is none of that name.
         """
@@ -311,7 +314,7 @@ class Health:
     def _charts_of(self, server: ServerSpec) -> list[Chart]:
         known = self._charts.get(_key(server))
         if known is None or not self._of(known):
-            self.chart(server)  # what a former entry of that name has done is not true of this one
+            self.chart(server)  # a former entry's failures do not count for this one
         return [each for each in self._charts.values() if each.server.name == server.name]
 
     def _on_again(self, chart: Chart) -> None:
@@ -324,7 +327,7 @@ class Health:
     # The start
 
     def begin(self, servers: Iterable[ServerSpec]) -> None:
-        """Start those of these servers that do not wait until they are needed."""
+        """Start the children of those servers that are not lazy, or are to be prewarmed."""
         for server in servers:
             lazy = server.lazy
             if server.enabled and (lazy.prewarm or not lazy.enabled):
@@ -333,7 +336,7 @@ class Health:
     def _warm(self, server: ServerSpec, *, is_kept: bool, era: Era | None = None) -> None:
         board = self._switchboard
         if board is None or _is_of_one(server):
-            return  # it is one client's, and that one is not here yet
+            return  # a child of one client starts with its client
         road = board.eras.road(server, Era.LEGACY)
         era = era or (Era.MODERN if road in (EraPath.BRIDGED, EraPath.REFUSED) else Era.LEGACY)
         slot = board.pool.shared(server, era)
@@ -342,7 +345,7 @@ class Health:
         self.warm(slot)
 
     def warm(self, slot: Upstream) -> None:
-        """Start a slot's child though nobody needs it yet, in the other era where it turns out to speak that only."""
+        """Start a slot's child before any request; in the modern era where the server turns out to speak only that."""
         slot.greet().addErrback(self._not_warm, slot)
 
     def _not_warm(self, why: Failure, slot: Upstream) -> None:
@@ -362,10 +365,10 @@ class Health:
                 each.is_kept = each.is_warming = False
             self._warm(slot.server, is_kept=not slot.server.lazy.enabled, era=Era.MODERN)
 
-    # What time brings
+    # Time
 
     def tick(self) -> None:
-        """A second has passed."""
+        """Advance by one second: run the checks that are due."""
         self.now += 1
         if self._switchboard is None:
             return
@@ -383,7 +386,7 @@ class Health:
                 self._guarded(self._check, chart)
 
     def _guarded(self, look: Callable[..., None], *what: Any) -> None:
-        # Trouble with one server must not keep the others from being looked after.
+        # An exception at one server must not keep the others from being looked after.
         try:
             look(*what)
         except Exception:  # noqa: BLE001 - the one catch-all of this road
@@ -429,36 +432,36 @@ class Health:
     def _instances(self) -> list[Instance]:
         return _watching(self._switchboard.pool if self._switchboard is not None else ())
 
-    # What instances ask: a `mcpgateway.hub.health.observer.HealthEnvironment`.
+    # The environment of instances: a `mcpgateway.hub.health.observer.HealthEnvironment`
 
     def has_calls(self, slot: Upstream) -> bool:
-        """Whether anything is under way that a slot's child is needed for."""
+        """True if a request that needs a slot's child is under way, at the child or in the bridge."""
         if slot.calls():
             return True
         board = self._switchboard
         return board is not None and any(session.slot is slot for session in board.calls.bridged())
 
     def is_known(self, slot: Upstream) -> bool:
-        """Whether what its server offers is known without a child."""
+        """True if the catalog of a slot's server is known without a child."""
         return self._instruments.is_known(slot.server)
 
     def resident(self, pid: int) -> int:
-        """The bytes that a child's whole process tree took when it was last looked at."""
+        """Return the resident bytes of a child's whole process tree, as last measured; 0 where it was not."""
         return self._sizes.get(pid, 0)
 
     def activity(self, slot: Upstream) -> ProcessActivity | None:
-        """What the processes of a slot's child do; None where they are not ours, or in a container."""
+        """Return the activity of a child's process tree; None where it is not the gateway's, or runs in a container."""
         is_seen = slot.pid and isinstance(slot.server.reach, Daemon | None)
         return self._instruments.activity(slot.pid) if is_seen and slot.pid else None
 
     def may_double(self, slot: Upstream) -> bool:
-        """Whether a slot may have a second child beside the one that runs."""
+        """True if a slot may have a second child beside the one that runs."""
         board, server = self._switchboard, slot.server
-        has_room = not isinstance(server.reach, Daemon)  # a port has room for one
+        has_room = not isinstance(server.reach, Daemon)  # only one process can listen on the port
         return has_room and board is not None and not board.pool.is_single(server)
 
     def opened(self, chart: Chart) -> None:
-        """A server has failed too often."""
+        """Note that a server's circuit has opened: it is given up, and its waiting instances are switched off."""
         if chart not in self._open:
             self._open.add(chart)
             self.log.error(
@@ -474,7 +477,7 @@ class Health:
                 each.switched_off()
 
     def dial(self, server: ServerSpec, dialled: Callable[[bool], None]) -> None:
-        """See whether the address of a server answers, and call back."""
+        """Try to connect to the address of a server, and call back with the result; True at once where it has none."""
         if not isinstance(server.reach, Remote | Daemon):
             dialled(True)
             return
@@ -486,18 +489,18 @@ class Health:
         tried.addCallback(dialled)
         tried.addErrback(self._broken).addBoth(done.callback)
 
-    # What is shown
+    # State
 
     def known(self, server: ServerSpec) -> list[Chart]:
-        """What is known of a server in every workspace."""
+        """Return the charts of a server, one for each workspace and set of credentials."""
         return self._charts_of(server)
 
     def runs(self, slots: Collection[Upstream]) -> bool:
-        """Whether a server answers calls at once."""
+        """True if a child behind these slots is ready for calls."""
         return any(each.state in UP for each in _watching(slots))
 
     def shown(self, server: ServerSpec, slots: Collection[Upstream]) -> dict[str, Any]:
-        """What is shown of a server's health; without values that its entry keeps secret."""
+        """Return a server's health for the REST API, without values that its entry keeps secret."""
         now, watching, charts = self.now, _watching(slots), self._charts_of(server)
         running = [now - each.ready_at for each in watching if each.ready_at is not None]
         tries = [each.next_try for each in watching if each.next_try is not None]
@@ -516,24 +519,24 @@ class Health:
 
     @property
     def charts(self) -> Collection[Chart]:
-        """What is known of each server, as it is run for each workspace."""
+        """All charts: one for each server, workspace and set of credentials."""
         return self._charts.values()
 
     def watching(self, slots: Iterable[Upstream]) -> list[Instance]:
-        """Those that watch over some slots."""
+        """Return the instances of some slots."""
         return _watching(slots)
 
     def state(self, server: ServerSpec, watching: list[Instance], charts: list[Chart]) -> HealthState:
-        """The worst state of those instances of a server that matter."""
+        """Return the state of a server: the worst state of its instances that are used."""
         if any(each.is_disabled(self.now) for each in charts if each.server.enabled == server.enabled):
             return HealthState.DISABLED
-        # Who else has to sign in is no matter of those who have.
+        # A sign-in that another principal needs does not change the state for this one.
         charts = [each for each in charts if each.server.principal == server.principal or not each.needs]
         state = self._of_instances(
             [each for each in watching if each.state is not HealthState.NEEDS_LOGIN or each.chart in charts]
         )
         if any(each.needs == AUTHORIZATION for each in charts):
-            # Whoever has to sign in is told so, though what runs may go on with what needs no user.
+            # The state shows the needed sign-in, though a child that runs may go on with requests that need no user.
             return (
                 HealthState.NEEDS_LOGIN
                 if state is None or state in UP

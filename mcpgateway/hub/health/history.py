@@ -1,4 +1,4 @@
-"""What has happened to each server lately, so that whoever asks why can be told how it came about."""
+"""The latest events of each server, which explain its present state."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ if TYPE_CHECKING:
     from mcpgateway.errors import GatewayError
     from mcpgateway.interfaces import Gone, Launch
 
-HAPPENINGS = 50  # of one server; the latest are kept
-SERVERS = 500  # whose histories are kept; those of a configuration are 100 at most
+HAPPENINGS = 50  # of one server; older ones are dropped
+SERVERS = 500  # with a history; a configuration has 100 at most
 TEXT_CHARS = 400
 
 
 @define(eq=False)
 class Happening:
-    """One thing that has happened, perhaps several times in a row.
+    """An event of a server, perhaps several times in a row.
 
-    :ivar at: when, in seconds since the epoch; the last time if it has happened several times.
-    :ivar event: the name it has in the log, where it is logged at all.
-    :ivar text: what, in a few words about the server.
+    :ivar at: its time, in seconds since the epoch; the last one if it is repeated.
+    :ivar event: its name in the log, where it is logged.
+    :ivar text: a few words that describe it.
+    :ivar times: the number of times in a row.
     """
 
     at: float
@@ -34,13 +35,13 @@ class Happening:
 
 @define(eq=False)
 class History:
-    """The latest happenings of one server, over all its children, the oldest first.
+    """The latest events of one server, over all its children, the oldest first.
 
-    :ivar launch: how its latest child was started, or was to be; None before the first.
-    :ivar launched_at: when, in seconds since the epoch.
-    :ivar fault: why the latest child could not be started, or failed its handshake; None after one that did not.
-    :ivar end: how the latest child ended unasked; None where it did not, or one that came after it failed to start.
-    :ivar words: the last words of the latest child that failed; empty after one that did not.
+    :ivar launch: the launch of its latest child; None before the first.
+    :ivar launched_at: the time of that, in seconds since the epoch.
+    :ivar fault: the error of the latest child's start or handshake; None after a child that has succeeded.
+    :ivar end: the end of the latest child, where it was unexpected and no failed start followed; else None.
+    :ivar words: the last stderr output of the latest child that failed; empty after one that did not.
     """
 
     _wall: Callable[[], float] = field(repr=False)
@@ -52,7 +53,7 @@ class History:
     _happenings: deque[Happening] = field(factory=lambda: deque(maxlen=HAPPENINGS), repr=False)
 
     def add(self, event: str, text: str) -> None:
-        """Something has happened; what happens again and again is one thing."""
+        """Add an event; one that equals the last counts as its repetition."""
         text = text[:TEXT_CHARS]
         last = self._happenings[-1] if self._happenings else None
         if last is not None and (last.event, last.text) == (event, text):
@@ -62,27 +63,31 @@ class History:
             self._happenings.append(Happening(self._wall(), event, text))
 
     def launching(self, launch: Launch) -> None:
-        """A child is about to be started like this."""
+        """Note the launch of a child."""
         self.launch, self.launched_at = launch, self._wall()
         self.add("child.launching", "it is started")
 
     def failed(self, why: GatewayError, text: str, words: str) -> None:
-        """It could not be started, or failed its handshake."""
+        """Note a failed start or handshake.
+
+        :param text: the event's description.
+        :param words: the last stderr output of the child.
+        """
         self.fault, self.end, self.words = why, None, words
         self.add("child.start_failed", text)
 
     def ended(self, why: Gone, text: str) -> None:
-        """It has ended unasked."""
+        """Note an unexpected end of the child."""
         self.fault, self.end, self.words = None, why, why.last_words
         self.add("child.gone", text)
 
     def ready(self, text: str) -> None:
-        """It runs."""
+        """Note that the child is ready."""
         self.fault, self.words = None, ""
         self.add("child.ready", text)
 
     def happenings(self) -> list[Happening]:
-        """All that is kept, the oldest first."""
+        """Return the kept events, the oldest first."""
         return list(self._happenings)
 
 
@@ -94,11 +99,11 @@ class Histories:
         self._known: dict[str, History] = {}
 
     def find(self, name: str) -> History | None:
-        """What has happened to a server; None where nothing has."""
+        """Return the history of a server; None where it has none."""
         return self._known.get(name)
 
     def of(self, name: str) -> History:
-        """What has happened to a server, also under former definitions of it."""
+        """Return the history of a server, under former definitions too; a new one where it has none."""
         found = self._known.get(name)
         if found is None:
             if len(self._known) >= SERVERS:

@@ -1,4 +1,4 @@
-"""One slot's child as its health is seen: what befalls it, and what is done about it."""
+"""The health of one slot's child: its events, and the actions that follow."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 MISSES_LIMIT = 3
 STUCK_TICKS = 60
-FETCH_TICKS = 330  # what has to be fetched before the start has limits of its own, of 300 s at most
+FETCH_TICKS = 330  # a download before the start has limits of its own, of 300 s at most
 PING_FAILED = "MCP ping failed"
 
 _WAITING = frozenset((HealthState.RESTARTING, HealthState.ERROR, HealthState.UNREACHABLE))
@@ -44,11 +44,11 @@ _WAITING = frozenset((HealthState.RESTARTING, HealthState.ERROR, HealthState.UNR
 class Instance:
     """Watches over one slot's child; a `mcpgateway.hub.health.watch.Watch`.
 
-    :ivar state: how it fares.
-    :ivar is_kept: it is to run whether anybody uses it or not.
-    :ivar is_warming: it is to be started though nobody needs it yet, and has not been so far.
-    :ivar is_wanted: an operator has started it: a lost child is replaced.
-    :ivar retry_at: when something is tried again, in ticks.
+    :ivar state: the state of the child's health.
+    :ivar is_kept: True if the child is to run whether a client uses it or not.
+    :ivar is_warming: True if the child is to be prewarmed, and has not been started yet.
+    :ivar is_wanted: True if an operator has started the child: a lost one is replaced.
+    :ivar retry_at: the tick of the next try; infinite for none.
     """
 
     log = Logger()
@@ -61,9 +61,9 @@ class Instance:
         self.retry_at = math.inf
         self._world = world
         self._condition = new_condition(HealthMachine(self))
-        self._run: Run | None = None  # of the child that is ready
-        self._is_try = False  # the one that an open breaker lets through
-        self._is_permanent = False  # there is no hope that it starts if it is tried unasked
+        self._run: Run | None = None  # of a child that is ready
+        self._is_try = False  # this start is the one try that an open breaker allows
+        self._is_permanent = False  # a start without a request would only fail again
         self._has_crashed = False
         self._stuck_at = math.inf
         self._started_at = 0
@@ -71,58 +71,58 @@ class Instance:
         self._probes = 0
         self._is_to_start = False
         self._is_replaced = False
-        self._why_stopped = ""  # with a colon before it
-        self._was_silent = False  # the child before was replaced because it answered no ping
+        self._why_stopped = ""  # preceded by a colon
+        self._was_silent = False  # the former child was replaced because it answered no ping
 
     @property
     def is_used(self) -> bool:
-        """Whether a lost child is replaced unasked."""
+        """True if a lost child is replaced without a request."""
         return self.is_expected or self.slot.is_used
 
     @property
     def is_expected(self) -> bool:
-        """Whether it is to be started though no client uses it."""
+        """True if the child is to be started though no client uses it."""
         return self.is_kept or self.is_warming or self.is_wanted
 
     @property
     def ready_at(self) -> int | None:
-        """Since when the child runs, in ticks; None where it does not."""
+        """The tick since which the child is ready; None where it is not."""
         return self._run.ready_at if self._run is not None else None
 
     @property
     def excess(self) -> str:
-        """Why it is to be replaced as soon as no call is under way; empty where it is not."""
+        """The reason to replace the child as soon as no call is under way; empty where there is none."""
         return self._run.upkeep.excess if self._run is not None else ""
 
     @property
     def stuck_for(self) -> str:
-        """Why it is stuck, where no other may take its place; empty where it is not."""
+        """The reason why the child is stuck, where no other may take its place; empty where it is not."""
         return self._run.stuck_for if self._run is not None else ""
 
     @property
     def next_try(self) -> float | None:
-        """When it is tried again without being asked, in ticks; None if it is not."""
+        """The tick of the next start without a request; None if none is due."""
         is_waiting = self.state in _WAITING and self.is_used and self.retry_at < math.inf
         return self.retry_at if is_waiting else None
 
     def becomes(self, server: ServerSpec) -> None:
-        """Its entry is another now, for which the child need not be replaced."""
+        """Use a changed entry, for which the child need not be replaced."""
         self.chart.becomes(server)
         self.is_kept = self.is_kept and not server.lazy.enabled
         self.is_warming = self.is_warming and server.lazy.prewarm
         self.look()
 
-    # What the slot tells: a `mcpgateway.hub.health.watch.Watch`.
+    # Events of the slot: a `mcpgateway.hub.health.watch.Watch`
 
     def refusal(self) -> GatewayError | None:
-        """Why the child may not be started now; None where it may."""
+        """Return the error for which the child may not be started now; None where it may."""
         refusal = self.chart.refusal(self._world.now)
         if refusal is None and self.chart.needs:
             return self._world.question(self.slot.server)
         return refusal
 
     def starting(self) -> None:
-        """It is about to be started."""
+        """Note the begin of a start."""
         self._is_try = not self.chart.breaker.is_closed
         self.chart.breaker.began()
         if self._has_crashed:
@@ -133,13 +133,13 @@ class Instance:
         self._condition.started()
 
     def launching(self, launch: Launch) -> None:
-        """It is started like this."""
+        """Note the launch of the child."""
         self.chart.history.launching(launch)
 
     def ready(self) -> None:
-        """It has done its handshake."""
+        """Note the end of the handshake: the child is ready."""
         if self.state is not HealthState.STARTING:
-            return  # it is being stopped
+            return  # the child is being stopped
         self._is_permanent = self._is_try = self.is_warming = False
         self._probes = 0
         self.chart.breaker.ready()
@@ -152,7 +152,7 @@ class Instance:
 
     def _begun(self) -> Run:
         world, now, conversation = self._world, self._world.now, self.slot.speaking
-        assert conversation is not None  # it has just said its first words
+        assert conversation is not None  # the child has just answered the handshake
         pulse = Pulse(conversation, self, world.checks, world.ping_s, world.chance, now)
         upkeep = Upkeep(self.slot, world, now)
         return Run(conversation, now, pulse, upkeep, StuckWatch(conversation, self._activity, now))
@@ -161,7 +161,7 @@ class Instance:
         return self._world.activity(self.slot)
 
     def failed(self, why: GatewayError) -> None:
-        """It could not be started, or failed its handshake."""
+        """Note a failed start or handshake."""
         if isinstance(why, NeedsAuthorization | NeedsApproval):
             self._is_refused(why)
             return
@@ -170,7 +170,7 @@ class Instance:
         self._not_started(why.message, is_unreachable=isinstance(why, Unreachable), is_permanent=lasts(why))
 
     def ended(self, why: Gone) -> None:
-        """It has ended."""
+        """Note an unexpected end of the child."""
         if isinstance(why.error, NeedsAuthorization):
             self._run_is_over()
             self._is_refused(why.error)
@@ -185,7 +185,7 @@ class Instance:
             self._crashed(why)
 
     def stopping(self) -> None:
-        """It is being stopped on purpose."""
+        """Note that the child is being stopped on purpose."""
         self._call_off()
         self._run_is_over()
         self.chart.history.add("server.stopped", f"it is stopped{self._why_stopped}")
@@ -196,7 +196,7 @@ class Instance:
             self._rest()
 
     def _call_off(self) -> None:
-        # The one try of an open breaker has shown nothing, and is still to be had.
+        # The one try of an open breaker is not used up, since it has shown nothing.
         if self._is_try:
             self._is_try = False
             self.chart.breaker.called_off()
@@ -208,7 +208,7 @@ class Instance:
             self._condition.stopped()
 
     def _is_refused(self, why: GatewayError) -> None:
-        # Its user has to do something first, which is no failure of the server's; nobody else can.
+        # The server's user has to act first, which is no failure of the server's.
         what = why.message
         if isinstance(why, NeedsLogin):
             what = f"{why.plain}: {login(self.slot.server.name)}"
@@ -270,10 +270,10 @@ class Instance:
             self.chart.run_s += self._world.now - run.ready_at
         self._stuck_at = math.inf
 
-    # What the machine asks for: `mcpgateway.policy.health.HealthActions`.
+    # Actions of the state machine: `mcpgateway.policy.health.HealthActions`
 
     def became(self, state: HealthState) -> None:
-        """It is in this state now."""
+        """Note the new state."""
         former, self.state = self.state, state
         self.log.debug(
             "{server} is now {state}, it was {former}",
@@ -298,7 +298,7 @@ class Instance:
             self.chart.history.add("server.condition", f"it is {state.value}: {why}")
 
     def wait(self) -> None:
-        """Have it tried again later, unless that is hopeless."""
+        """Schedule the next start, unless it would only fail again."""
         self.retry_at = math.inf
         if self._is_permanent and (self.chart.needs or not self.is_expected):
             return
@@ -315,19 +315,19 @@ class Instance:
             )
 
     def probe(self) -> None:
-        """Have its address looked at now and then."""
+        """Schedule the next look at the server's address."""
         self.retry_at = self._world.now + backoff.probe_delay_s(self._probes)
         self._probes += 1
         self.chart.history.add("server.unreachable", "its address is looked at now and then")
 
     def start(self) -> None:
-        """Try to start it: as soon as the machine is done, which would put off what comes of it."""
+        """Have the child started as soon as the machine is done, since the machine defers events meanwhile."""
         self._is_to_start = True
 
-    # What time brings
+    # Time
 
     def tick(self, now: int) -> None:
-        """A second has passed."""
+        """Advance by one second."""
         if now >= self.retry_at:
             self._try_again()
         if now >= self._stuck_at:
@@ -351,7 +351,7 @@ class Instance:
             self._retry()
 
     def dialled(self, answers: bool) -> None:  # noqa: FBT001 - a callback
-        """Its address was looked at."""
+        """Take the result of a look at the server's address."""
         if answers and self.state is HealthState.UNREACHABLE and self.refusal() is None:
             self._retry()
 
@@ -363,7 +363,7 @@ class Instance:
             self.begin()
 
     def begin(self) -> None:
-        """Start the child, which is a matter of nobody's call."""
+        """Start the child without a request."""
         if self.is_expected:
             self._world.warm(self.slot)
         else:
@@ -372,7 +372,7 @@ class Instance:
     def _is_stuck(self, now: int) -> None:
         speaking = self.slot.speaking
         if self.state is HealthState.STARTING and (speaking is None or speaking.backend is not None):
-            self._stuck_at = now + STUCK_TICKS  # it stands in line, or its handshake has a limit of its own
+            self._stuck_at = now + STUCK_TICKS  # waiting, or the handshake has its own limit
             return
         if self.state is HealthState.STARTING and now - self._started_at < FETCH_TICKS:
             self._stuck_at = self._started_at + FETCH_TICKS
@@ -380,7 +380,7 @@ class Instance:
         self._stuck_at = math.inf
         what = f"stuck in {self.state.value} state"
         self.chart.history.add("server.stuck", self.chart.note(what))
-        if self.state is HealthState.RESTARTING:  # else the slot tells that it has failed
+        if self.state is HealthState.RESTARTING:  # else the slot reports the failure
             self._condition.stuck()
         self.slot.abandon(HandshakeFailed(f"{self.slot.server.name}: {what}"))
 
@@ -413,14 +413,14 @@ class Instance:
             self._replace(fault)
 
     def _is_worth_a_try(self) -> bool:
-        # See `missed`: whoever has never answered one may not know what a ping is.
+        # See `missed`: a server that has never answered a ping may not support it.
         if self.chart.has_ponged or self.slot.era is Era.MODERN:
             return True
         was_silent, self._was_silent = self._was_silent, True
         return not (was_silent or self.chart.knows_no_ping)
 
     def _replace(self, fault: str) -> None:
-        """Have another child take the calls that come; the one that is stuck keeps those it has."""
+        """Let another child take new calls; the stuck one keeps those it has."""
         self._say_stuck(fault, "new calls go to another process")
         self._is_lost()
         self._condition.replaced()
@@ -456,19 +456,19 @@ class Instance:
         if again:
             self.slot.want()
 
-    # What operators want
+    # Operators
 
     def renew(self, why: str) -> None:
-        """Have the child that runs replaced by another."""
+        """Replace the running child by another."""
         self._stop(why, again=True)
 
     def forgive(self) -> None:
-        """Start it, when it is started next, as if it had never failed."""
+        """Forget former failures, so that the next start counts as the first."""
         self._has_crashed = False
         self._failures = self._probes = 0
 
     def authorized(self) -> None:
-        """Its user has signed in: start it if anybody waits for that; what runs was begun by somebody else."""
+        """Note that the user has signed in: replace a child that was started before, or start one that is needed."""
         self.chart.needs, self.chart.last_error = "", ""
         if self._run is not None:
             self._run.upkeep.replace("its user has signed in")
@@ -479,24 +479,24 @@ class Instance:
                 self.slot.want()
 
     def put_off(self) -> None:
-        """Try nothing unasked any more."""
+        """Start nothing without a request any more."""
         self.is_warming = self.is_wanted = False
         if self.state in _WAITING:
             self._rest()
 
-    # How it answers pings: a `mcpgateway.hub.health.ping.Checked`.
+    # Pings: a `mcpgateway.hub.health.ping.Checked`
 
     def is_busy(self) -> bool:
-        """Whether calls are under way."""
+        """True if calls are under way."""
         return self.slot.has_calls()
 
     def felt(self, *, by_ping: bool) -> None:
-        """It has answered a ping, or something else meanwhile."""
+        """Note an answer to a ping, or to another request meanwhile."""
         self.chart.has_ponged = self.chart.has_ponged or by_ping
         self.look()
 
     def missed(self) -> None:
-        """It did not answer a ping."""
+        """Note a missed ping: after `MISSES_LIMIT` in a row the child is given up, or the pings are."""
         run = self._run
         if run is None:
             return
@@ -508,7 +508,7 @@ class Instance:
             self._give_up_pings(run)
 
     def _give_up_pings(self, run: Run) -> None:
-        # Neither did the child before, so perhaps it is no sickness: the server does not know them.
+        # The child before answered none either, so the server perhaps does not support pings.
         self.chart.knows_no_ping = True
         run.give_up_pings()
         self.log.warn(
@@ -519,7 +519,7 @@ class Instance:
         self.look()
 
     def look(self) -> None:
-        """Judge how it fares, by its pings and by what its service says of itself."""
+        """Update the state by pings, by the service's health check, and by signs that the child is stuck."""
         run = self._run
         if run is not None and run.stuck_for:
             self.chart.note(f"it is stuck: {run.stuck_for}")
@@ -536,9 +536,9 @@ class Instance:
             self._condition.recovered()
 
     def switched_off(self) -> None:
-        """It may not be started any more."""
+        """Note that the child may not be started any more."""
         self._condition.disabled()
 
     def switched_on(self) -> None:
-        """It may be started again."""
+        """Note that the child may be started again."""
         self._condition.enabled()

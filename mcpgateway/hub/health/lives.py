@@ -1,4 +1,4 @@
-"""The lives of all servers in one look, for those who ask every few seconds."""
+"""The state of all servers in one pass, for readers that poll every few seconds."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from mcpgateway.policy.health import UP, HealthState
 
 @frozen
 class Life:
-    """How a server fares, over all its children.
+    """The state of a server over all its children.
 
-    :ivar sessions: how many sessions use it, those of views among them.
-    :ivar pids: its children that are processes of ours.
-    :ivar running: how many children it has, wherever they are.
-    :ivar starts: how often one was started.
-    :ivar restarts: how often one was started in the place of one that had ended unexpectedly.
-    :ivar uptime_s: how long the oldest of them has run.
-    :ivar mtbf_s: how long its children have run on average before they ended unexpectedly; 0 where none has.
-    :ivar last_crash: when that happened last, in seconds since the epoch.
-    :ivar failures: in a row.
+    :ivar sessions: the number of its sessions, those of views among them.
+    :ivar pids: the children that are processes of the gateway's.
+    :ivar running: the number of its running children, wherever they are.
+    :ivar starts: the number of starts.
+    :ivar restarts: the number of starts in the place of a child that had ended unexpectedly.
+    :ivar uptime_s: the seconds for which the oldest child has run.
+    :ivar mtbf_s: the mean seconds between unexpected ends of its children; 0 where none has ended so.
+    :ivar last_crash: the time of the last unexpected end, in seconds since the epoch.
+    :ivar failures: the number of failures in a row.
     """
 
     server: ServerSpec
@@ -43,12 +43,12 @@ class Life:
 
     @property
     def is_up(self) -> bool:
-        """Whether it answers calls at once."""
+        """True if a child is ready for calls."""
         return self.state in UP
 
 
 def lives(switchboard: Switchboard, health: Health) -> list[Life]:
-    """The lives of all servers, in the order of their entries."""
+    """Return the state of all servers, in the order of their entries."""
     slots: dict[str, list[Slot]] = defaultdict(list)
     for slot in switchboard.pool:
         slots[slot.server.name].append(slot)

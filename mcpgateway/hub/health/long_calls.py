@@ -1,4 +1,4 @@
-"""The calls that have been under way for long, by their names: nobody ends them, but somebody may want to."""
+"""The calls that have been under way for at least `LONG_S`: the gateway does not end them, but its operator may."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 LONG_S = 300.0
 LOOK_TICKS = 10
-SHOWN = 20  # of one server, the eldest first
-UNENDING = frozenset((modern.LISTEN,))  # without an answer for as long as there is something to hear
+SHOWN = 20  # of one server, the oldest first
+UNENDING = frozenset((modern.LISTEN,))  # requests that are answered only when the stream ends
 
 
 @frozen
 class LongCall:
-    """One of them.
+    """A call that has been under way for long.
 
     :ivar what: the name of the tool, or the method where it is no call of a tool.
-    :ivar seconds: since when it is under way.
+    :ivar seconds: the time for which it has been under way.
     """
 
     call: Request
@@ -36,7 +36,7 @@ class LongCall:
     seconds: float
 
     def shown(self) -> dict[str, Any]:
-        """What is shown of it: whose it is, by the handle of the session, and never what was sent."""
+        """Return its members in the REST API: tool, age and session handle, never its arguments."""
         session = self.call.session
         outer = session.outer or session if session is not None else None
         return {
@@ -47,7 +47,7 @@ class LongCall:
 
 
 def long_calls(slots: Iterable[Upstream]) -> list[LongCall]:
-    """Those that are with these slots, the eldest first."""
+    """Return the long calls of these slots, the oldest first."""
     found = [made for slot in slots for call in slot.calls() if (made := _long(slot, call)) is not None]
     return sorted(found, key=lambda each: -each.seconds)
 
@@ -61,7 +61,7 @@ def _long(slot: Upstream, call: Request) -> LongCall | None:
 
 
 class LongCalls:
-    """Tells of each of them once, in the log and in the history of its server."""
+    """Reports each long call once, in the log and in the history of its server."""
 
     log = Logger()
 
@@ -70,7 +70,7 @@ class LongCalls:
         self._told: set[Request] = set()
 
     def look(self, slots: Collection[Upstream]) -> None:
-        """Tell of those that are new."""
+        """Report the calls that are new."""
         found = long_calls(slots)
         for each in found:
             if each.call not in self._told:

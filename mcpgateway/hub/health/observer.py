@@ -1,4 +1,4 @@
-"""What a slot tells of its child's life and whom, and what is asked about the world around it."""
+"""The interfaces between slots and the watch over their children's health."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
 
 
 class Monitor(Protocol):
-    """Who watches over the slots of all servers."""
+    """The watch over the slots of all servers."""
 
     def watch(self, slot: Upstream) -> Watch:
-        """What a new slot is to tell of its life."""
+        """Make the watch of a new slot's child."""
 
     def refusal(self, server: ServerSpec) -> GatewayError | None:
-        """Why a server may not be started now by somebody who only wants to find something out about it."""
+        """Return the error for which a server may not be started for a probe now; None where it may."""
 
     def question(self, server: ServerSpec) -> GatewayError | None:
-        """Where its user has to sign in before it is started; None where nothing is asked."""
+        """Return the sign-in that a server needs of its user before a start; None where it needs none."""
 
     def is_on(self, server: ServerSpec) -> bool:
-        """Whether it is switched on."""
+        """True if a server is switched on."""
 
 
 class HealthEnvironment(Scales, Protocol):
-    """What an instance knows of the world around it.
+    """The environment of an instance.
 
     :ivar now: the gateway's age in ticks.
     :ivar ping_s: seconds between two pings; 0 for none.
-    :ivar stuck_s: for so long a child shows no sign of life before it is taken for stuck; 0: it never is.
+    :ivar stuck_s: seconds without output after which a child with open calls is stuck; 0: never.
     """
 
     now: int
@@ -51,53 +51,53 @@ class HealthEnvironment(Scales, Protocol):
     checks: Checks
 
     def chance(self) -> float:
-        """A number from 0 to 1, at random."""
+        """Return a random number from 0 to 1."""
 
     def wall(self) -> float:
-        """Seconds since the epoch."""
+        """Return the wall-clock time, in seconds since the epoch."""
 
     def is_known(self, slot: Upstream) -> bool:
-        """Whether what its server offers is known without a child."""
+        """True if the catalog of a slot's server is known without a child."""
 
     def activity(self, slot: Upstream) -> ProcessActivity | None:
-        """What the processes of a slot's child do; None where that cannot be told."""
+        """Return the activity of a child's process tree; None where it is not known."""
 
     def may_double(self, slot: Upstream) -> bool:
-        """Whether a slot may have a second child beside the one that runs."""
+        """True if a slot may have a second child beside the one that runs."""
 
     def warm(self, slot: Upstream) -> None:
-        """Start a slot's child though nobody needs it yet."""
+        """Start a slot's child before any request."""
 
     def opened(self, chart: Chart) -> None:
-        """A server has failed too often."""
+        """Note that a server's circuit has opened."""
 
     def question(self, server: ServerSpec) -> GatewayError | None:
-        """Where its user has to sign in before it is started; None where nothing is asked."""
+        """Return the sign-in that a server needs of its user before a start; None where it needs none."""
 
     def dial(self, server: ServerSpec, dialled: Callable[[bool], None]) -> None:
-        """See whether the address of a server answers, and call back."""
+        """Try to connect to the address of a server, and call back with the result."""
 
 
 @frozen
 class Visitors:
-    """Watches over throw-away slots: what becomes of their children says nothing about a server's health."""
+    """The monitor of a probe's temporary slots, whose children do not count for a server's health."""
 
     monitor: Monitor
 
     def watch(self, slot: Upstream) -> Watch:
-        """Nothing of it is counted."""
+        """Make a watch that counts nothing."""
         return _Visit(self.monitor, slot.server)
 
     def refusal(self, server: ServerSpec) -> GatewayError | None:
-        """The same holds as for everybody."""
+        """Return the refusal of the monitor."""
         return self.monitor.refusal(server)
 
     def question(self, server: ServerSpec) -> GatewayError | None:
-        """The same."""
+        """Return the sign-in that the monitor asks for."""
         return self.monitor.question(server)
 
     def is_on(self, server: ServerSpec) -> bool:
-        """The same."""
+        """True if the server is switched on for the monitor."""
         return self.monitor.is_on(server)
 
 

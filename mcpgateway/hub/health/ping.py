@@ -1,14 +1,14 @@
-"""Ping one child now and then, to see that it is still there.
+"""Pings of one child.
 
 # Note [No verdict]
-Many servers do one thing at a time, so while a call runs a ping without an answer says little: it is no miss, and only
-counted for whoever has other evidence (`mcpgateway.hub.health.stuck_calls`).  The same holds for a while after a call
-was taken back, since the server may well go on with it.  Whatever a server answers, be it an error or another call,
-shows that it lives.
+Many servers handle one request at a time, so an unanswered ping during a call says little: it is no miss, and is
+counted only as evidence beside other signs (`mcpgateway.hub.health.stuck_calls`).  The same holds for `LENIENT_TICKS`
+after a cancelled call, since the server may still work on it.  Any answer of the server, be it an error or the result
+of another request, shows that it lives.
 
 # Note [The modern era]
-It has no ping, so its children are only asked something when they are suspected of being stuck: ``server/discover``,
-which every server has to answer.
+The modern era has no ping, so its children are asked only when they are suspected of being stuck:
+``server/discover``, which every server has to answer.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import Era
 
 PATIENCE_TICKS = 5
-LENIENT_TICKS = 600  # so long a server may be at work on a call that was taken back
+LENIENT_TICKS = 600  # for which a server may work on a cancelled call
 SPREAD = 0.1
-CHECKS_LIMIT = 20  # of all servers, at once
+CHECKS_LIMIT = 20  # of all servers together, at once
 
 
 class Checks:
-    """How many checks are under way."""
+    """The number of checks that may still be begun; those under way are `CHECKS_LIMIT` at most."""
 
     def __init__(self) -> None:
         self.free = CHECKS_LIMIT
 
     def under(self, done: Deferred[None]) -> None:
-        """Count one that ends when this fires."""
+        """Count a check that ends when ``done`` fires."""
         self.free -= 1
         done.addBoth(self._over)
 
@@ -50,25 +50,25 @@ class Checks:
 
 
 class Checked(Protocol):
-    """Who is told of a pulse."""
+    """The owner of the pings of a child."""
 
     def is_busy(self) -> bool:
-        """Whether calls are under way."""
+        """True if calls are under way at the child."""
 
     def felt(self, *, by_ping: bool) -> None:
-        """It has answered a ping, or something else meanwhile."""
+        """Note an answer to a ping, or to another request meanwhile."""
 
     def missed(self) -> None:
-        """It did not answer a ping."""
+        """Note a missed ping."""
 
 
 class Pulse:
     """The pings of one child.
 
-    :param every_s: seconds between two of them, 0 for none; see also Note [The modern era].
-    :param chance: gives numbers from 0 to 1 at random, so that servers which start together are not asked together.
-    :ivar misses: how many pings in a row were not answered while there was nothing else to do.
-    :ivar unanswered: how many in a row were not answered, whatever there was to do.
+    :param every_s: seconds between two pings, 0 for none; see also Note [The modern era].
+    :param chance: returns a random number from 0 to 1, so that servers that start together are not pinged together.
+    :ivar misses: the number of pings in a row that were not answered while the child had no other work.
+    :ivar unanswered: the number of pings in a row that were not answered at all.
     """
 
     def __init__(
@@ -90,13 +90,13 @@ class Pulse:
         self._next = math.inf
         self._follow(every_s, now)
         self._ping: Deferred[None] | None = None  # fires with the verdict
-        self._late = 0  # when the one under way is too late
-        self._answered = 0  # how many answers there were when it was sent
+        self._late = 0  # the tick at which the ping under way is missed
+        self._answered = 0  # the number of answers when it was sent
         self._taken_back = 0
         self._lenient_until = 0
 
     def tick(self, now: int, every_s: float) -> None:
-        """A second has passed; ``every_s`` is what the settings say by now."""
+        """Advance by one second; ``every_s`` is the current setting."""
         if every_s != self._every_s:
             self._follow(every_s, now)
         if self._ping is not None:
@@ -112,14 +112,14 @@ class Pulse:
         self._next = now + every_s * (0.5 + self._chance() / 2) if is_due else math.inf
 
     def ask(self, now: int) -> None:
-        """Ping the child now, unless it has been, or is busy and has been often enough."""
+        """Ping the child now, unless a ping is under way, or the child is busy and has missed `PINGS` already."""
         if not self._every_s or self._ping is not None or not self._checks.free:
             return
         if self.unanswered < PINGS or not self.is_excused(now):
             self._send(now)
 
     def is_excused(self, now: int) -> bool:
-        """Whether the child may have something to do that keeps it from answering."""
+        """True if the child may have other work that keeps it from answering."""
         return self._owner.is_busy() or self._is_forgiven(now)
 
     def _send(self, now: int) -> None:
@@ -131,7 +131,7 @@ class Pulse:
         sent.addCallbacks(self._pong, self._not_sent)
 
     def _pong(self, _: Envelope) -> None:
-        # One that comes late shows as well that the server lives.
+        # A late answer, too, shows that the server lives.
         self._taken_back, self._lenient_until = self._conversation.cancelled, 0
         self._over()
         self._felt(by_ping=True)
@@ -140,7 +140,7 @@ class Pulse:
         why.trap(GatewayError)
         if why.check(BackendGone):
             self._over()
-        # Else it does not read, and is as late as one that does not answer.
+        # Else the child does not read, and the ping is missed as one without an answer.
 
     def _judge(self, now: int) -> None:
         self._over()
@@ -162,7 +162,7 @@ class Pulse:
         self._owner.felt(by_ping=by_ping)
 
     def close(self) -> None:
-        """There is nothing to ping any more."""
+        """End the pings."""
         self._over()
         self._next = math.inf
 

@@ -1,4 +1,4 @@
-"""What is known of a server's health, over all its instances."""
+"""The numbers of a server's health, over all its instances."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mcpgateway.hub.health.history import History
 from mcpgateway.policy.breaker import Breaker
 
 ERROR_CHARS = 300
-SECRET_CHARS = 4  # shorter values are found everywhere
+SECRET_CHARS = 4  # shorter values occur by chance
 _QUERY = re.compile(r"(\bhttps?://[^\s?]*)\?\S+", re.IGNORECASE)
 _SECRET = re.compile(r"TOKEN|KEY|SECRET|PASS|AUTH|CRED|COOKIE|DSN|URL", re.IGNORECASE)
 
@@ -26,22 +26,22 @@ _SECRET = re.compile(r"TOKEN|KEY|SECRET|PASS|AUTH|CRED|COOKIE|DSN|URL", re.IGNOR
 class Chart:
     """The numbers of one server, as it is run for one workspace with one set of credentials.
 
-    What a wrong token does in one of them is no reason to switch the server off in another.
+    A wrong token in one workspace is no reason to switch the server off in another.
 
-    :ivar history: what has happened to the server.
-    :ivar is_off: an operator has switched it off.
-    :ivar last_error: what has failed last; empty while it runs well.
-    :ivar last_fault: the same, kept.
-    :ivar restarts: how often a child was started in the place of one that had ended unexpectedly.
-    :ivar last_crash: when that happened last, in seconds since the epoch.
-    :ivar run_s: how long its children have run that do not run any more.
-    :ivar service_fault: what its own health check says; empty while it is well.
-    :ivar has_ponged: one of its children has answered a ping.
-    :ivar knows_no_ping: a child has answered no ping, and neither did the one that replaced it.
-    :ivar is_failing: no start has succeeded since the last one that failed.
-    :ivar paused_until: before, it is started for calls only, in ticks.
-    :ivar checked_at: when its own health check was asked last, in ticks.
-    :ivar needs: what its user has to give first (`mcpgateway.policy.readiness`); empty for nothing.
+    :ivar history: the latest events of the server.
+    :ivar is_off: True if the server is switched off, by an operator or by its entry.
+    :ivar last_error: the last failure; empty while the server runs well.
+    :ivar last_fault: the last failure, kept.
+    :ivar restarts: the number of starts in the place of a child that had ended unexpectedly.
+    :ivar last_crash: the time of the last unexpected end, in seconds since the epoch.
+    :ivar run_s: the seconds for which former children have run, together.
+    :ivar service_fault: the failure of the service's own health check; empty while it is well.
+    :ivar has_ponged: True if one of its children has answered a ping.
+    :ivar knows_no_ping: True if a child has answered no ping, and neither has the one that replaced it.
+    :ivar is_failing: True if no start has succeeded since the last one that failed.
+    :ivar paused_until: the tick before which only calls start it.
+    :ivar checked_at: the tick of the last health check of the service.
+    :ivar needs: the act that its user has to do first (`mcpgateway.policy.readiness`); empty for none.
     """
 
     server: ServerSpec
@@ -73,13 +73,13 @@ class Chart:
         self._secrets = tuple(each for each in values if len(each) >= SECRET_CHARS)
 
     def becomes(self, server: ServerSpec) -> None:
-        """Its entry is another now, for which its children need not be replaced."""
+        """Use a changed entry, for which the children need not be replaced."""
         if server.health_url != self.server.health_url:
             self.service_fault, self.checked_at = "", -math.inf
         self.server = server
 
     def note(self, what: str) -> str:
-        """Something has failed; what is to be shown of that, without values that its entry keeps secret."""
+        """Note a failure, and return the text that is shown of it, without values that the entry keeps secret."""
         for secret in self._secrets:
             what = what.replace(secret, "***")
         what = _QUERY.sub(r"\1?***", what)
@@ -87,19 +87,19 @@ class Chart:
         return self.last_fault
 
     def reset(self) -> None:
-        """An operator wants it tried again, as if nothing had happened: its restarts are counted from zero."""
+        """Reset the circuit, the pause and the count of restarts."""
         self.breaker.reset()
         self.is_failing = False
         self.restarts = self.run_s = 0
         self.paused_until = -math.inf
 
     def is_disabled(self, now: float) -> bool:
-        """Whether nothing of it may be started, and nothing is being tried."""
+        """True if no child may be started, and none is being tried."""
         breaker = self.breaker
         return self.is_off or not (breaker.allows(now) or breaker.is_trying)
 
     def refusal(self, now: float) -> SwitchedOff | None:
-        """Why it may not be started now; None where it may."""
+        """Return the error for which the server may not be started now; None where it may."""
         name = self.server.name
         if not self.server.enabled and self.is_off:
             return SwitchedOff(f"{name} is disabled", "its entry in the configuration says so")
@@ -121,16 +121,16 @@ class Chart:
         return f"{last}; {when}to try it at once, reset its circuit or restart the gateway"
 
     def shown_error(self) -> str:
-        """What is shown as its last error."""
+        """Return the text that is shown as its last error."""
         if self.breaker.is_closed:
             return self.last_error
         return f"{self.breaker.why}; last: {self.last_fault}"
 
 
 def numbers(charts: Sequence[Chart], running_s: int) -> dict[str, Any]:
-    """What is shown of a server beside its state, from what is known of it in each workspace.
+    """Return the numbers of a server's health for the REST API, from its charts of all workspaces.
 
-    :param running_s: how long those children have run that run now, together.
+    :param running_s: the seconds for which the running children have run, together.
     """
     restarts = sum(each.restarts for each in charts)
     crashes = [each.last_crash for each in charts if each.last_crash is not None]

@@ -1,6 +1,6 @@
-"""Watch one child while it has calls to answer, to see that it still works on them.
+"""The watch over a child with open calls, for signs that it still works on them.
 
-Nothing is read of its processes as long as it says something now and then.
+The gateway reads nothing of its processes as long as it sends output now and then.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mcpgateway.policy.stuck_calls import ProcessActivity, Stillness, look_s
 class StuckWatch:
     """The watch over one child, from its handshake to its end.
 
-    :param look: what the child's processes do; None where that cannot be told.
+    :param look: returns the activity of the child's processes; None where it is not known.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class StuckWatch:
         self._next_look = 0.0
 
     def tick(self, now: int, limit_s: float, pulse: Pulse | None, *, is_busy: bool) -> str:
-        """Why the child is stuck; empty while it is not, has nothing to do, or waits for its client's answer."""
+        """Return the reason why the child is stuck; empty while it is not, is idle, or waits for its client."""
         conversation, stillness = self._conversation, self._stillness
         backend = conversation.backend
         if not (limit_s and is_busy) or conversation.questions or backend is None:

@@ -1,4 +1,4 @@
-"""What one running child costs, and whether somebody uses it: when it is to be stopped, or replaced."""
+"""The resources and the use of one running child: the reasons to stop or to replace it."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ if TYPE_CHECKING:
 
 
 class Scales(Protocol):
-    """What is known of the world around a child."""
+    """The measurements of a child's use and memory."""
 
     def has_calls(self, slot: Upstream) -> bool:
-        """Whether anything is under way that a slot's child is needed for."""
+        """True if a request that needs a slot's child is under way."""
 
     def resident(self, pid: int) -> int:
-        """The bytes that a child's whole process tree took when it was last looked at."""
+        """Return the resident bytes of a child's whole process tree, as last measured."""
 
 
 @frozen
 class Stop:
-    """A child is to be stopped.
+    """The decision to stop a child.
 
-    :ivar again: and another started in its place, if somebody uses it.
+    :ivar why: the reason.
+    :ivar again: True if another child is started in its place, where a client uses it.
     """
 
     why: str
@@ -36,9 +37,9 @@ class Stop:
 
 
 class Upkeep:
-    """Looks at one child from its handshake to its end.
+    """The checks of one child's use and memory, from its handshake to its end.
 
-    :ivar excess: why it is to be replaced as soon as no call is under way; empty where it is not.
+    :ivar excess: the reason to replace the child as soon as no call is under way; empty where there is none.
     """
 
     log = Logger()
@@ -53,13 +54,13 @@ class Upkeep:
         self._idle_look = float(now)
 
     def replace(self, why: str) -> None:
-        """It is to be replaced as soon as no call is under way."""
+        """Have the child replaced as soon as no call is under way."""
         self._outdated = why
 
     def look(self, now: int, *, is_kept: bool) -> Stop | None:
-        """What is to be done about it.
+        """Decide about the child; None where it may go on.
 
-        :param is_kept: it is to run whether anybody uses it or not.
+        :param is_kept: True if the child is to run whether a client uses it or not.
         """
         if self._outdated and not self._scales.has_calls(self._slot):
             return Stop(self._outdated, again=True)

@@ -1,4 +1,4 @@
-"""What a slot tells of its child's life."""
+"""The interface by which a slot reports the events of its child."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ if TYPE_CHECKING:
 
 
 class Watch(Protocol):
-    """Who is told of the life of one slot's child, and may object to its start."""
+    """The observer of one slot's child, which may object to its start."""
 
     def refusal(self) -> GatewayError | None:
-        """Why it may not be started now; None where it may."""
+        """Return the error for which the child may not be started now; None where it may."""
 
     def becomes(self, server: ServerSpec) -> None:
-        """Its entry is another now, for which it need not be replaced."""
+        """Use a changed entry, for which the child need not be replaced."""
 
     def starting(self) -> None:
-        """It is about to be started."""
+        """Note the begin of a start."""
 
     def launching(self, launch: Launch) -> None:
-        """It is started like this."""
+        """Note the launch of the child."""
 
     def ready(self) -> None:
-        """It has done its handshake."""
+        """Note the end of the handshake: the child is ready."""
 
     def failed(self, why: GatewayError) -> None:
-        """It could not be started, or failed its handshake."""
+        """Note a failed start or handshake."""
 
     def ended(self, why: Gone) -> None:
-        """It has ended."""
+        """Note an unexpected end of the child."""
 
     def stopping(self) -> None:
-        """It is being stopped on purpose."""
+        """Note that the child is being stopped on purpose."""

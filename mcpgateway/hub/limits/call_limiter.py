@@ -1,21 +1,21 @@
-"""How many calls of a server are under way at once, whichever of its children they go to.
+"""The limit of the calls of a server that are under way at once, over all its children.
 
 # Note [Who takes a turn]
-A limit counts calls of tools.  One that is for writes only counts those of tools that may change something: a tool is
-taken for one until the server has said which tools it has.  Calls that come while as many are under way as may be wait
-in the queue of their session, and sessions take turns, so that nobody waits for all that another has sent.  A client
-that is asked something in the middle of its call does not wait for itself.
+A limit counts calls of tools.  A limit for writes counts only calls of tools that may change something: a tool is
+taken for one until the server has listed its tools.  Further calls wait in the queue of their session, and sessions
+take turns, so that no session waits for all the calls of another.  A client that is asked a question during its call
+may make further calls at once, since the answer may depend on them.
 
 # Note [What is taken back may still work]
-A call that its client has taken back, or that has had its time, is answered, but the server may still be at it and say
-nothing more.  Its turn ends a little later, so that the next call does not meet it at the same file; at once where the
-server is only watched, and was seen to write nothing.
+A call that its client has cancelled, or that has timed out, is answered, but the server may still work on it without
+further output.  Its turn ends `GRACE_TICKS` later, so that the next call does not meet it at the same file; it ends at
+once where the server is only watched, and was seen to write nothing.
 
 # Note [What waits for a person]
-A call whose server asks its client something may wait for hours.  While a server is only watched, and was not seen to
-write, such a call keeps nobody waiting but calls of the same tool: these would ask as well, and of a question that
-comes while calls of two sessions are under way nobody could tell whose it is.  At a server that is known to write it
-keeps its turn: nothing tells what it has read and is about to write back.
+A call whose server asks its client a question may wait for hours.  While a server is only watched, and was not seen to
+write, such a call holds up only calls of the same tool: these would ask as well, and a question during calls of two
+sessions cannot be assigned to one of them.  At a server that is known to write, such a call keeps its turn: the server
+may have read something that it is about to write back.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 WAITING_LIMIT = 2000  # calls of all sessions
 QUEUE_LIMIT = 500  # of one session
 GRACE_TICKS = 5  # see Note [What is taken back may still work]
-SIGN_TICKS = 5  # between two words of progress to a call that waits
+SIGN_TICKS = 5  # between two progress notifications to a waiting call
 NAME_CHARS = 128
 
 Take = Callable[[Request], bool]
@@ -56,14 +56,14 @@ Take = Callable[[Request], bool]
 
 @define(eq=False)
 class Turn(Between):
-    """A call that counts and is under way; its end lets the next one go.
+    """The turn of a call that counts and is under way; its end admits the next one.
 
-    :ivar slot: whose child has it.
-    :ivar tool: what it calls.
-    :ivar age: ticks since it was sent.
-    :ivar shown: the latest progress that it was told while it waited; None where it was told none.
-    :ivar is_asking: its client is, or was, asked something; see Note [What waits for a person].
-    :ivar left: ticks until it counts no more, though the server may still be at it; None while somebody waits for it.
+    :ivar slot: the slot whose child has the call.
+    :ivar tool: the name of the tool.
+    :ivar age: ticks since the call was sent.
+    :ivar shown: the latest progress that the gateway sent while the call waited; None for none.
+    :ivar is_asking: True once its client was asked a question; see Note [What waits for a person].
+    :ivar left: ticks until the ended call counts no more; None while its client waits for it.
     """
 
     limiter: Limiter
@@ -75,12 +75,12 @@ class Turn(Between):
     left: int | None = None
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The server's own response."""
+        """Take the server's response: end the turn, and pass the response on."""
         self.limiter.over(self, has_failed="error" in reply or _says_so(reply))
         self.sink.answered(call, reply)
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """The gateway answers in the server's place."""
+        """Take the gateway's error: end the turn, after a timeout with a delay."""
         if isinstance(why, BackendTimeout):
             self.limiter.linger(self)
         elif self.left is None:
@@ -88,7 +88,7 @@ class Turn(Between):
         self.sink.failed(call, why)
 
     def progressed(self, call: Request, message: bytes) -> None:
-        """The server's own progress, above what the call was told while it waited."""
+        """Pass the server's progress on, raised above the progress that the gateway sent while the call waited."""
         raised = None
         if self.shown is not None and call.progress is not None:
             raised = raise_above(call.progress, self.shown)
@@ -100,10 +100,11 @@ class Turn(Between):
 
 @define(eq=False)
 class Waiting:
-    """A call whose turn has not come.
+    """A call that waits for its turn.
 
-    :ivar go: sends it.
-    :ivar ticks: for how long it has waited.
+    :ivar go: sends the call.
+    :ivar ticks: the time for which it has waited.
+    :ivar shown: the latest progress that it was sent; None for none.
     """
 
     slot: Upstream
@@ -118,13 +119,13 @@ class Waiting:
 class Limiter:
     """The calls of one server, or of one for a workspace or a credential; see Note [Who takes a turn].
 
-    :ivar limit: how many are under way at once; what is unlimited is not brought here.
-    :ivar watch: looks at what calls write, while that is not known.
-    :ivar latest: where the call went that has ended last.
-    :ivar waited: how many calls have waited.
-    :ivar waited_ticks: for how many seconds, together.
-    :param is_asked: whether a session's client is asked something, which it may have to call a tool for.
-    :param readers: tells from a list of tools which of them only read.
+    :ivar limit: the number of calls under way at once; calls of an unlimited server do not come here.
+    :ivar watch: the watch over the writing of calls, while that is not known; else None.
+    :ivar latest: the slot of the call that has ended last.
+    :ivar waited: the number of calls that have waited.
+    :ivar waited_ticks: the seconds for which they have waited, together.
+    :param is_asked: returns True if the client of a session is asked a question, for which it may have to call a tool.
+    :param readers_in: returns the names of the tools of a list that only read.
     """
 
     server: ServerSpec
@@ -142,12 +143,12 @@ class Limiter:
     _is_asking: bool = False
     _is_advancing: bool = False
 
-    # What comes
+    # Calls that come
 
     def taker(self, slot: Upstream, inner: Take | None) -> Take:
-        """Who looks at the calls of a slot's tools first.
+        """Return the filter that calls of a slot's tools pass first; it returns True for a call that it has taken.
 
-        :param inner: who looks at them next.
+        :param inner: the filter after it.
         """
         self.slots.add(slot)
 
@@ -159,7 +160,7 @@ class Limiter:
             if (self._queues or not self._has_room(tool)) and not self._is_asked(call.session):
                 self._wait(slot, call, tool, inner)
                 if any(each.is_asking for each in self.turns):
-                    self.advance()  # what waits before it may be of another tool
+                    self.advance()  # a call before it may be of another tool
                 return True
             self._begin(slot, call, tool)
             return inner is not None and inner(call)
@@ -198,21 +199,21 @@ class Limiter:
         queue.append(Waiting(slot, call, tool, go))
         self.waited += 1
 
-    # What goes
+    # Calls that end
 
     def over(self, turn: Turn, *, has_failed: bool) -> None:
-        """A call has ended: the next one may go."""
+        """End the turn of a call, and admit the next one."""
         has_held = turn in self.turns
         if has_held:
             self.turns.remove(turn)
         self.latest = turn.slot
-        if self.watch is not None:  # it looks at those, too, that keep nobody waiting any more
+        if self.watch is not None:  # it also watches calls that hold up no other any more
             self.watch.end(turn, self.pids(), has_failed=has_failed)
         if has_held:
             self.advance()
 
     def asks(self, slot: Upstream) -> None:
-        """A child asks the client of its calls something; see Note [What waits for a person]."""
+        """Note that a child asks the client of a call; see Note [What waits for a person]."""
         watch = self.watch
         if watch is None:
             return
@@ -222,7 +223,7 @@ class Limiter:
         self.advance()
 
     def advance(self) -> None:
-        """Let go those whose turn it is."""
+        """Send the calls whose turn has come."""
         # A call that fails at once lets the next go from here, not from its own stack.
         if self._is_advancing:
             return
@@ -246,11 +247,11 @@ class Limiter:
         return waiting
 
     def _may_go(self, waiting: Waiting) -> bool:
-        # Or it does not count after all; it came before that was known.
+        # The call may also not count: it came before the tools were known.
         return self._has_room(waiting.tool) or not self._counts(waiting.slot, waiting.tool)
 
     def withdraw(self, call: Request, reason: str) -> bool:
-        """Take a call back that waits; false where it does not."""
+        """Cancel a waiting call; return False where it does not wait."""
         for session, queue in list(self._queues.items()):
             for each in queue:
                 if each.call is call:
@@ -263,7 +264,7 @@ class Limiter:
         return False
 
     def leave(self, slot: Upstream) -> list[Waiting]:
-        """Let go of the calls that wait to be sent to a slot's child, and return them."""
+        """Remove the calls that wait for a slot's child from the queues, and return them."""
         leaving = [each for each in self.line() if each.slot is slot]
         self._queues = {
             session: deque(left)
@@ -274,7 +275,7 @@ class Limiter:
         return leaving
 
     def taken_back(self, call: Request) -> None:
-        """A call is taken back; see Note [What is taken back may still work]."""
+        """End the turn of a cancelled call; see Note [What is taken back may still work]."""
         turn = self._turn_of(call)
         if turn is None or turn not in self.turns:
             return
@@ -284,7 +285,7 @@ class Limiter:
             self.over(turn, has_failed=True)
 
     def linger(self, turn: Turn) -> None:
-        """Nobody waits for a call any more, at which the server may still be; not so where it has written nothing."""
+        """End a turn `GRACE_TICKS` later, since the server may still work on it; at once where it wrote nothing."""
         if self.watch is not None and self.watch.is_quiet(turn, self.pids()):
             self.over(turn, has_failed=True)
         elif turn in self.turns:
@@ -296,27 +297,27 @@ class Limiter:
             sink = getattr(sink, "sink", None)
         return sink
 
-    # What is known
+    # Reading
 
     @property
     def waiting(self) -> int:
-        """How many calls wait."""
+        """The number of calls that wait."""
         return sum(map(len, self._queues.values()))
 
     def load(self, slot: Upstream) -> int:
-        """How many calls wait to be sent to a slot's child."""
+        """Return the number of calls that wait for a slot's child."""
         return sum(1 for _ in self.calls(slot)) if self._queues else 0
 
     def calls(self, slot: Upstream) -> Iterator[Request]:
-        """The calls that wait to be sent to a slot's child."""
+        """Iterate over the calls that wait for a slot's child."""
         return (each.call for queue in self._queues.values() for each in queue if each.slot is slot)
 
     def line(self) -> list[Waiting]:
-        """All that wait, each session's in order."""
+        """Return all waiting calls, each session's in order."""
         return [each for queue in self._queues.values() for each in queue]
 
     def pids(self) -> list[int]:
-        """The processes of all children."""
+        """Return the process ids of all children."""
         return [pid for slot in self.slots for pid in slot.pids]
 
     def _ask(self, slot: Upstream) -> None:
@@ -333,7 +334,7 @@ class Limiter:
         self._is_asking = False
 
     def learn(self, tools: list[Any]) -> None:
-        """The server lists these tools."""
+        """Take the server's list of tools."""
         self._is_asking = False
         self.readers = self._readers_in(tools)
         if self.watch is not None and all(each.get("name") in self.readers for each in tools):
@@ -341,13 +342,13 @@ class Limiter:
         self.advance()
 
     def outdate(self) -> None:
-        """What tools the server has may be another question now."""
+        """Forget the server's list of tools, which has changed."""
         self.readers, self._is_asking = None, False
 
     # Time
 
     def tick(self) -> None:
-        """A second has passed."""
+        """Advance by one second: end delayed turns, and fail calls that have waited for the server's timeout."""
         for turn in list(self.turns):
             turn.age += 1
             if turn.left is not None:

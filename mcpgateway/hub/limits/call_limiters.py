@@ -1,9 +1,9 @@
-"""Which servers' calls are limited, by their entries, by what is known of them, or while it is being found out.
+"""The limits of all servers: by their entries, by what is known of them, or while the gateway watches their writing.
 
 # Note [What cannot be watched]
-What a program writes is seen in ``/proc``.  What runs in a container, or on a system without ``/proc``, cannot be
-looked at, so it is taken for something that writes.  A server elsewhere, a program with a port of its own and a service
-without MCP were made for several clients at once, and are left alone.
+The gateway reads the bytes that a program has written in ``/proc``.  A program in a container, or on a system without
+``/proc``, cannot be watched, so it counts as one that writes.  A remote server, a program with a port of its own and a
+REST API were made for several clients at once, and are not limited.
 """
 
 from __future__ import annotations
@@ -28,19 +28,20 @@ if TYPE_CHECKING:
 
     from mcpgateway.hub.upstream import Upstream
 
-LOOK_TICKS = 10  # between two looks at what free servers have written
-SHOWN = 20  # of the calls that wait
-REST_TICKS = 600  # after a look that was for nothing
+LOOK_TICKS = 10  # between two looks at the bytes that unlimited servers have written
+SHOWN = 20  # waiting calls of a server, in the REST API
+REST_TICKS = 600  # after a watch has begun again, until the next may
 
 _Key = tuple[str, str]
 
 
 @define
 class _Look:
-    """What a free server had written when it was last looked at.
+    """The bytes that an unlimited server had written at the last look.
 
-    :ivar calls: how many of its calls might have changed something by then.
-    :ivar rest: ticks until it may be watched again.
+    :ivar calls: the number of its calls until then that might have changed something.
+    :ivar written: the bytes, by the process id of each child.
+    :ivar rest: ticks until a watch may begin again.
     """
 
     calls: int
@@ -49,31 +50,31 @@ class _Look:
 
 
 class SharedServers(Protocol):
-    """Who shares which servers, and what is known of these (`mcpgateway.hub.pool.Pool`)."""
+    """The sharing of servers, and the facts known of them (`mcpgateway.hub.pool.Pool`)."""
 
     @property
     def traits(self) -> Traits:
-        """What is known of all servers."""
+        """The facts known of all servers."""
 
     def __iter__(self) -> Iterator[Upstream]:
-        """All that is run of them."""
+        """Iterate over all slots."""
 
     def keeps_state(self, server: ServerSpec) -> bool:
-        """Whether a server keeps state for each client."""
+        """True if a server keeps state for each client."""
 
     def scope(self, server: ServerSpec) -> Share:
-        """How widely a server is shared."""
+        """Return the scope of a server."""
 
     def unite(self, server: ServerSpec, kept: Upstream | None = None) -> None:
-        """Leave a server that may have no second child one for all who share it."""
+        """Reduce a server that may have only one child to one slot for all its clients."""
 
 
 @define(eq=False)
 class Limiters:
     """The limiters of all servers.
 
-    :param is_asked: whether a session's client is asked something.
-    :param written: looks at what processes have written; None where nobody looks.
+    :param is_asked: returns True if the client of a session is asked a question.
+    :param written: returns the bytes that processes have written; None where that is not measured.
     """
 
     _pool: SharedServers
@@ -86,7 +87,7 @@ class Limiters:
     log = Logger()
 
     def of(self, slot: Upstream) -> Limiter | None:
-        """What limits the calls of a slot; None where nothing does."""
+        """Return the limiter of a slot's calls; None where they are unlimited."""
         server = slot.server
         if not self._is_limited(server):
             return None
@@ -105,21 +106,21 @@ class Limiters:
         return limiter
 
     def _is_limited(self, server: ServerSpec) -> bool:
-        # A server that has a child for each session by its entry, or since it keeps state, has what it had without a
-        # gateway.  One that has several because it asks something is shared all the same.
+        # A server with a child for each session, by its entry or since it keeps state, works as without a gateway.
+        # A server that has several children because it asks questions is shared all the same.
         if server.concurrency is not None:
             return True
         return scope_of(server) is not Share.SESSION and not self._pool.keeps_state(server)
 
     def _readers(self, server: ServerSpec) -> Any:
-        # An entry that says how it is to be does not mean names.
+        # With ``concurrency`` in the entry, the names of tools do not count as evidence.
         return partial(readers, by_name=server.concurrency is None)
 
     def _new_watch(self, key: _Key, written: Written) -> WriteWatch:
         return WriteWatch(written, partial(self._concluded, key))
 
     def _rule(self, server: ServerSpec) -> tuple[Concurrency, bool]:
-        """The limit, and whether it holds only until it is known what the server writes."""
+        """Return the limit, and True if it holds only until the server's writing is known."""
         if server.concurrency is not None:
             return server.concurrency, False
         if server.view:
@@ -133,7 +134,7 @@ class Limiters:
         limiter = self._limiters[key]
         server = limiter.server
         if found is ConcurrencyFinding.OPEN:
-            return  # it goes on as it was
+            return  # the watch goes on
         self._pool.traits.saw(server, "" if found is ConcurrencyFinding.FREE else words)
         if found is not ConcurrencyFinding.PERHAPS:
             limiter.watch = None
@@ -147,9 +148,7 @@ class Limiters:
         elif found is ConcurrencyFinding.FREE:
             self.log.info("{server} was seen to write nothing", event="server.quiet", server=server.name)
         self._apply(limiter)
-        self._pool.unite(
-            server, limiter.latest
-        )  # before the next call goes: only this child knows what it wrote
+        self._pool.unite(server, limiter.latest)  # before the next call: only this child knows what it wrote
 
     def _apply(self, limiter: Limiter) -> None:
         for slot in list(limiter.slots):
@@ -160,14 +159,14 @@ class Limiters:
         limiter.advance()
 
     def listed(self, slot: Upstream, pages: tuple[Raw, ...]) -> None:
-        """A server lists these tools now."""
+        """Take a server's list of tools."""
         key = (slot.server.name, scope_value(self._pool.scope(slot.server), slot.server))
         limiter = self._limiters.get(key)
         if limiter is not None:
             limiter.learn([tool for page in pages for tool in tools_in(page)])
 
     def forget(self, server: ServerSpec) -> None:
-        """A server is defined otherwise now, or not at all."""
+        """Forget a server that is redefined or removed."""
         for key in [each for each in self._limiters if each[0] == server.name]:
             self._looks.pop(key, None)
             if not self._limiters[key].waiting and not self._limiters[key].turns:
@@ -177,7 +176,7 @@ class Limiters:
         return iter(list(self._limiters.values()))
 
     def told(self, server: ServerSpec) -> dict[str, Any]:
-        """How many calls of a server are under way at once, why, which these are, and which wait."""
+        """Return the limit of a server for the REST API: its reason, the calls under way, and those that wait."""
         limit, is_open = self._rule(server) if self._is_limited(server) else (UNLIMITED, False)
         mine = [each for key, each in self._limiters.items() if key[0] == server.name]
         line = [each for limiter in mine for each in limiter.line()]
@@ -205,10 +204,10 @@ class Limiters:
     # Time
 
     def tick(self) -> None:
-        """A second has passed."""
+        """Advance by one second: the limiters, and every `LOOK_TICKS` the writing of unlimited servers."""
         for limiter in self:
             limiter.tick()
-            self._pool.unite(limiter.server)  # its entry may have been edited
+            self._pool.unite(limiter.server)  # since its entry may have changed
         self._ticks += 1
         if self._written is not None and self._ticks % LOOK_TICKS == 0:
             self._look_again(self._written)

@@ -1,1 +1,1 @@
-"""The processes that sessions belong to: how they are found, watched, and what their end ends."""
+"""The client processes that sessions belong to: how they are found and watched, and what their exit ends."""

@@ -1,16 +1,16 @@
-"""Whose sessions are whose: the process that a session belongs to, and that process's end.
+"""The owners of sessions: the client process that each belongs to, and that process's exit.
 
-An owner is what its client says (``X-Client-Pid``, ``clientInfo.pid``), else the process at the other end of the
-connection.
+The owner is the process that the client names (``X-Client-Pid``, ``clientInfo.pid``), else the process at the other
+end of the connection.
 
 # Note [When it is looked for]
-The kernel's list of open files is long, so one search goes on at a time.  It begins when ``initialize`` comes, since
-some programs live for a second; what comes while it goes on is searched for together, in the next second.
+The kernel's list of open files is long, so one search runs at a time.  It begins with ``initialize``, since some
+programs live for a second; sessions that come meanwhile are searched for together, in the next second.
 
 # Note [Programs that live for one request]
-A session may be used by one short program after the other.  So the end of a program ends its session only if that has
-called nothing yet, in which case nothing is lost, or if the program has lived for a while, or if the client has said
-that the session belongs to it.
+Several short programs may use a session one after the other.  So the exit of a program ends its session only if the
+session has called nothing yet, in which case nothing is lost, or if the program has lived for `BRIEF_TICKS`, or if the
+client has named it as the owner.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ Holders = Callable[[Collection[int]], Deferred[dict[int, int]]]
 Ended = Callable[[list[Session]], None]
 
 
-BRIEF_TICKS = 2  # a program that has ended by then may have lived for one request
-KNOWN_TICKS = 60  # for so long is remembered who was at the other end of a connection
+BRIEF_TICKS = 2  # a program that exits before may have lived for one request
+KNOWN_TICKS = 60  # for which the process at the other end of a connection is remembered
 KNOWN_LIMIT = 10_000
 
 
 @frozen
 class _Sought:
-    """A session whose owner is at the other end of its connection, a socket of this number."""
+    """A session whose owner is at the other end of its connection, a socket with this inode."""
 
     session: Session
     inode: int
@@ -45,10 +45,11 @@ class _Sought:
 
 @define(eq=False)
 class _End:
-    """Who is at the other end of one connection.
+    """The process at the other end of one connection.
 
-    :ivar pid: the process, 0 where none was found; None while it is searched for.
-    :ivar sessions: who waits for that.
+    :ivar since: the tick at which the search began.
+    :ivar pid: the process id, 0 where none was found; None during the search.
+    :ivar sessions: the sessions that wait for the result.
     """
 
     since: int
@@ -57,10 +58,10 @@ class _End:
 
 
 class Owners:
-    """Finds owners, and has them watched.
+    """Finds the owners of sessions, and has their exit watched.
 
-    :param holders: which process holds each of some sockets (`mcpgateway.system.process.socket_owners`).
-    :param ended: is told the sessions of an owner that has exited.
+    :param holders: finds the process that holds each of some sockets (`mcpgateway.system.process.socket_owners`).
+    :param ended: called with the sessions of an owner that has exited.
     """
 
     log = Logger()
@@ -79,21 +80,21 @@ class Owners:
         self._holders = holders
         self._ended = ended
         self._sought: list[_Sought] = []
-        self._ends: dict[int, _End] = {}  # by the number of the socket
+        self._ends: dict[int, _End] = {}  # by the inode of the socket
         self._watched: set[int] = set()
         self._is_searching = False
 
     def living(self, *pids: int | None) -> int | None:
-        """The first of these that can be an owner: a number of a process that has gone says nothing."""
+        """Return the first process that can be an owner, one that lives and is not the gateway; else None."""
         return next((pid for pid in pids if pid and self._is_other(pid)), None)
 
     def _is_other(self, pid: int) -> bool:
         return pid != os.getpid() and self._processes.is_alive(pid)
 
     def expect(self, inode: int) -> None:
-        """A session is about to begin at a connection: look at once who is at its other end.
+        """Search at once for the process at the other end of a connection, where a session is about to begin.
 
-        :param inode: the number of the socket there, 0 if it is not known.
+        :param inode: the inode of the socket there, 0 if it is not known.
         """
         if not inode or inode in self._ends or self._is_searching or len(self._ends) >= KNOWN_LIMIT:
             return
@@ -103,17 +104,17 @@ class Owners:
     def _looked(self, found: dict[int, int], inode: int) -> None:
         end = self._ends.get(inode)
         if end is None:
-            return  # nobody watches any more
+            return  # the owners are not watched any more
         end.pid = pid = found.get(inode, 0)
         sessions, end.sessions = end.sessions, []
         for each in sessions:
             self._settle(each, pid)
 
     def claim(self, session: Session, pid: int, inode: int) -> None:
-        """See whether a session's owner lives; else it belongs to whoever is at the other end of its connection.
+        """Keep the owner that the client has named, if it lives; else find the process at the connection's other end.
 
-        :param pid: that process, 0 if it is not known.
-        :param inode: the number of its socket, 0 if it is not known.
+        :param pid: the process at the other end, 0 if it is not known.
+        :param inode: the inode of its socket, 0 if it is not known.
         """
         session.is_unclaimed = False
         owner = self.living(session.owner)
@@ -140,7 +141,7 @@ class Owners:
             self._give(session, owner)
 
     def tick(self) -> None:
-        """A second has passed: look for the owners of the sessions that could not be looked for when they began."""
+        """Advance by one second: search for the owners of sessions that began during another search."""
         old = self._sessions.now - KNOWN_TICKS
         for inode in [inode for inode, end in self._ends.items() if end.pid is not None and end.since < old]:
             del self._ends[inode]
@@ -169,7 +170,7 @@ class Owners:
     def _give(self, session: Session, pid: int | None) -> None:
         if session.owner != pid:
             session.owner = pid
-            if session.is_on_record:  # else it is about to be, when its client has its answer
+            if session.is_on_record:  # else it is recorded when its client gets its answer
                 self._sessions.remember(session)
         if pid is not None and pid not in self._watched and self._watch.watch(pid, self._exited):
             self._watched.add(pid)
@@ -187,13 +188,13 @@ class Owners:
         return is_new and session.has_called and not session.names_owner
 
     def tidy(self) -> None:
-        """Stop watching the processes that own nothing any more."""
+        """Stop watching processes that own no session any more."""
         for pid in self._watched - {session.owner for session in self._sessions}:
             self._watched.discard(pid)
             self._watch.forget(pid)
 
     def close(self) -> None:
-        """Stop watching all of them."""
+        """Stop watching all processes, and forget the searches."""
         self._sought.clear()
         self._ends.clear()
         self._watched.clear()

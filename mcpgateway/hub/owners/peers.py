@@ -1,4 +1,4 @@
-"""Which process of this machine is at the other end of a connection, for servers that keep state for each."""
+"""The process at the other end of a local connection, for servers that keep state for each client process."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from twisted.internet.defer import Deferred
 from mcpgateway.hub.sessions import Session
 
 Claim = Callable[[Session, int, int], None]
-"""Has the process that a session belongs to watched (`mcpgateway.hub.owners.owners.Owners.claim`)."""
+"""Has the owner of a session found and watched (`mcpgateway.hub.owners.owners.Owners.claim`)."""
 
 Holders = Callable[[Collection[int]], Deferred[dict[int, int]]]
 
 
 class Neighbours:
-    """Finds them once for each connection.
+    """Finds the client process once for each connection.
 
-    :param holders: which process holds each of some sockets (`mcpgateway.system.process.socket_owners`).
+    :param holders: finds the process that holds each of some sockets (`mcpgateway.system.process.socket_owners`).
     """
 
     def __init__(self, holders: Holders) -> None:
@@ -27,7 +27,7 @@ class Neighbours:
         self._found: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 
     def process(self, caller: Any) -> int | None:
-        """The process that calls, 0 if it cannot be known; None where it has to be looked for first (`look_for`).
+        """Return the process of a caller, 0 if it cannot be known; None where `look_for` has to find it first.
 
         :param caller: the other end of a connection: its ``pid``, or the ``inode`` of its socket.
         """
@@ -36,7 +36,7 @@ class Neighbours:
         return self._found.get(caller)
 
     def look_for(self, caller: Any) -> Deferred[None]:
-        """Fires when `process` knows."""
+        """Search for the process of a caller; fires when `process` returns it."""
         return self._holders({caller.inode}).addCallback(self._take, caller)
 
     def _take(self, found: dict[int, int], caller: Any) -> None:
@@ -44,4 +44,4 @@ class Neighbours:
 
 
 def unclaimed(session: Session, pid: int, inode: int) -> None:
-    """Nobody watches over owners."""
+    """Ignore the session: owners are not watched."""

@@ -1,4 +1,4 @@
-"""Put aside the sessions whose owners have gone or gone silent; their ids stay good."""
+"""The reaper: it puts aside sessions whose owners have exited or are silent; their ids stay valid."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from mcpgateway.policy.reaping import IDLE_TICKS, EndReason, SessionFacts, judge
 
 
 class Reaper:
-    """Looks around every `Limits.reap_s` seconds: facts, verdicts, deeds.
+    """Judges all sessions every `Limits.reap_s` seconds, and puts aside those that are not used any more.
 
-    Dead children need no search: their exit is an event (`Slot`), and a call finds them gone.
+    Children that have exited need no search: their exit is an event (`Slot`), and a call finds them gone.
     """
 
     log = Logger()
@@ -24,9 +24,9 @@ class Reaper:
         self._processes = processes
 
     def look_around(self, idle_s: float = IDLE_TICKS) -> int:
-        """Put aside what is used no more; how many sessions that were.
+        """Put aside the sessions that are not used any more; return their number.
 
-        :param idle_s: how long a session may be silent whose process is not known.
+        :param idle_s: seconds for which a session without a known process may be silent.
         """
         verdicts = judge(self._facts(), idle_s)
         for verdict in verdicts:

@@ -1,13 +1,13 @@
-"""Which eras each server speaks: what its entry says, else what a probe on a throw-away child finds out.
+"""The eras that each server speaks: by its entry, else by a probe with a temporary child.
 
-A child speaks the era of its first request for as long as it lives, so no child that is used can be asked.  A probe
-runs only when somebody comes for whom it matters; what it finds is kept for the server's launch.
+A child speaks the era of its first request for its whole life, so a child that clients use cannot be asked.  A probe
+runs only when a client comes for whom the answer matters; its finding is recorded for the server's launch.
 
 # Note [What a silence says]
-Some servers that know nothing of an era do not say so: they end at the first request that is no handshake, or say
-nothing.  A server that is slow, or that cannot be started just now, does the same.  So such a server is asked in the
-other era, too: only one that answers there, and as soon as the first probe had time for, is taken not to speak this
-one.  One that takes longer is probed once more, with more time; of one that answers in neither nothing is learnt.
+Some servers that do not speak an era give no error: they exit at the first request that is no handshake, or do not
+answer.  A server that is slow, or that cannot be started just now, does the same.  So such a server is asked in the
+other era, too: if it answers there within half the time of the first probe, it is taken not to speak this era.  If it
+takes longer, it is probed once more, with more time; if it answers in neither era, nothing is learnt.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from mcpgateway.policy.sharing import Variant, launch_digest, variant_of
 from mcpgateway.protocol.versions import Era
 
 GUESS_S = 3600.0
-PROBE_S = 10.0  # some servers never answer what they do not know
-KNOWN_LIMIT = 1000  # servers, each as often as there are workspaces in which it is run with other values
+PROBE_S = 10.0  # some servers never answer a request that they do not know
+KNOWN_LIMIT = 1000  # servers, each counted once for each workspace in which it has other values
 
 
 class Eras:
-    """What is known of all servers.
+    """The eras known of all servers.
 
-    :ivar findings: how often anything has changed of what is known of them.
-    :param bridge: whether clients of one era reach servers of the other, where a server's entry does not say.
+    :ivar findings: a counter that grows with each change of what is known.
+    :param bridge: the bridging of clients of one era to servers of the other, where a server's entry does not set it.
     """
 
     log = Logger()
@@ -49,21 +49,21 @@ class Eras:
         self._store = store
         self._bridge = bridge
         self._seconds = seconds
-        self._guessed: dict[Variant, float] = {}  # until when a silence is taken for an answer
+        self._guessed: dict[Variant, float] = {}  # the time until which a silence counts as an answer
         self._known: dict[Variant, KnownEras] = {}
         self.findings = 0
         self._roads: dict[tuple[Variant, Era], tuple[KnownEras, EraPath | None]] = {}
         self._waiting: dict[tuple[Variant, Era], list[Deferred[None]]] = {}
 
     def forget(self, server: ServerSpec) -> None:
-        """A server is defined otherwise now, or not at all."""
+        """Forget a server that is redefined or removed."""
         for variant in [each for each in {*self._guessed, *self._known} if each[0] == server.name]:
             self._guessed.pop(variant, None)
             self._known.pop(variant, None)
         self._forget_roads(lambda name: name == server.name)
 
     def set_bridge(self, bridge: Bridge) -> None:
-        """Change what holds where a server's entry does not say."""
+        """Set the bridging for servers whose entry does not set it."""
         self._bridge = bridge
         self._forget_roads(lambda _: True)
 
@@ -72,11 +72,11 @@ class Eras:
         self.findings += 1
 
     def bridge(self, server: ServerSpec) -> Bridge:
-        """Whether clients of one era reach this server in the other."""
+        """Return the bridging of a server."""
         return server.bridge or self._bridge
 
     def known(self, server: ServerSpec) -> KnownEras:
-        """What is known of a server."""
+        """Return the eras known of a server."""
         variant = variant_of(server)
         if self._guessed and self._guessed.get(variant, math.inf) < self._seconds():
             self.doubt(server)
@@ -90,14 +90,14 @@ class Eras:
         return found
 
     def _forget_some(self) -> None:
-        # What was found out is on record, so the eldest cost a look at the disk when they come again.
+        # The findings are recorded, so the oldest ones only cost a look at the disk when they are needed again.
         for variant in list(self._known)[: KNOWN_LIMIT // 2]:
             del self._known[variant]
             for era in Era:
                 self._roads.pop((variant, era), None)
 
     def road(self, server: ServerSpec, era: Era) -> EraPath | None:
-        """How a client of an era gets to a server; None while that has to be found out (`find_out`)."""
+        """Return the path of a client of an era to a server; None until a probe has found it (`find_out`)."""
         known = self.known(server)
         key = (variant_of(server), era)
         found = self._roads.get(key)
@@ -106,9 +106,9 @@ class Eras:
         return found[1]
 
     def learn(self, server: ServerSpec, era: Era, *, speaks: bool, for_good: bool = True) -> None:
-        """A server has shown whether it speaks an era.
+        """Note that a server speaks an era, or does not.
 
-        :param for_good: it has said so itself, and will say the same as long as it is launched like this.
+        :param for_good: True if the server has answered so itself, which holds as long as its launch; else a guess.
         """
         known = self.known(server)
         if server.protocol is not None or known.speaks(era) is speaks:
@@ -125,7 +125,7 @@ class Eras:
         )
 
     def doubt(self, server: ServerSpec) -> None:
-        """Forget what was found out of a server: it has shown something else, or what was known was a guess."""
+        """Forget the finding for a server, which has behaved otherwise, or was only guessed."""
         if server.protocol is not None:
             return
         if self._guessed.pop(variant_of(server), None) is None and self.known(server) != KnownEras():
@@ -134,13 +134,13 @@ class Eras:
         self.findings += 1
 
     def is_guess(self, server: ServerSpec) -> bool:
-        """Whether it is only guessed which eras a server speaks, and is to be found out again in a while."""
+        """True if the eras of a server are only guessed, and are to be probed again after `GUESS_S`."""
         return variant_of(server) in self._guessed
 
     def find_out(self, server: ServerSpec, era: Era) -> Deferred[None]:
-        """Fires when it is known whether a server speaks an era.
+        """Find out if a server speaks an era; fires when it is known.
 
-        :raise GatewayError: (through the Deferred) it cannot be started, or has not answered in either era.
+        :raise GatewayError: (through the Deferred) the server cannot be started, or has not answered in either era.
         """
         if self.known(server).speaks(era) is not None:
             return succeed(None)
@@ -159,7 +159,7 @@ class Eras:
         self.learn(server, era, speaks=bool(found), for_good=found is not None)
 
     async def _look_closer(self, server: ServerSpec, era: Era) -> bool | None:
-        # See Note [What a silence says]; None where it does not speak the era, and does not say so.
+        # See Note [What a silence says]; None where the server does not speak the era, and gives no error.
         began = self._seconds()
         is_other = await self._meet(server, era.other)
         if is_other and self._seconds() - began <= PROBE_S / 2:
@@ -172,9 +172,9 @@ class Eras:
             return None
 
     async def _meet(self, server: ServerSpec, era: Era, limit_s: float = math.inf) -> bool:
-        """Whether a throw-away child speaks an era.
+        """Start a temporary child, and return True if it speaks an era.
 
-        :raise GatewayError: it cannot be started, or has not said so.
+        :raise GatewayError: the child cannot be started, or has not answered.
         """
         slot = self._pool.probe(server, era, limit_s)
         try:

@@ -1,4 +1,4 @@
-"""Hear it when a shared server says that something is in use already, and move it where that is what sharing did."""
+"""Errors of shared servers about resources in use, and the move of a server where sharing is their cause."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ _FAILED = b'"isError"'
 
 @define(eq=False)
 class _Overhears(Between):
-    """Looks at the result of a tool that has failed."""
+    """Reads the result of a tool call that has failed."""
 
     locks: Locks
     slot: Upstream
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The server's own response."""
+        """Take the server's response: read the text of a failure, and pass the response on."""
         result = reply.get("result", jsonrpc.NULL)
-        if memoryview(result).nbytes <= TEXT_LIMIT and _FAILED in bytes(result):  # what is long is not copied
+        if memoryview(result).nbytes <= TEXT_LIMIT and _FAILED in bytes(result):  # long ones are not copied
             self.locks.heard(self.slot, _failure(result))
         self.sink.answered(call, reply)
 
 
 class Locks:
-    """What servers say is in use already.
+    """The errors by which servers report that a resource is in use already.
 
-    :param move: gives new sessions of a slot's server a child each, and says why.
-    :param others: how many other children of a slot's server run.
+    :param move: gives each new session of a slot's server a child of its own, for a reason.
+    :param others: returns the number of other running children of a slot's server.
     """
 
     log = Logger()
@@ -54,10 +54,10 @@ class Locks:
         self._said: dict[tuple[str, str], None] = {}
 
     def of(self, slot: Upstream) -> Callable[[Request], bool]:
-        """Who looks at the calls of a slot."""
+        """Return the filter that calls of a slot pass."""
 
         def take(call: Request) -> bool:
-            # For a single session nothing would follow from what is heard.
+            # A child with a single session cannot be moved.
             if slot.conversation is not None and len(slot.sessions) > 1:
                 call.sink = _Overhears(call.sink, self, slot)
             return False
@@ -65,7 +65,7 @@ class Locks:
         return take
 
     def heard(self, slot: Upstream, text: str) -> None:
-        """A server has failed, with these words."""
+        """Take the error text of a server: move the server if sharing has caused it, else log it once."""
         if not slot.shared or not may_move(slot.server):
             return
         lock = reported_lock(text)

@@ -1,15 +1,15 @@
-"""Look at a new server before several clients share it: at its tools, and whether it asks something by itself.
+"""The probe of a new server before several clients share it: its tools, and its unprompted questions.
 
 # Note [The first two clients]
-Whether a server keeps state for its client is told by its tools, which are known once it has run.  So a child of which
-nothing is known is asked for them before it is sent anything: until then nobody has left anything in it, and whoever
-waits for it can still be given a child of its own.
+The tools of a server tell if it keeps state for its client, and are known once it has run.  So a child of an unknown
+server is asked for them before it gets any request: until then no client has left anything in it, and clients that
+wait for it can still get children of their own.
 
 # Note [What it asks by itself]
-Some servers ask their client something as soon as it is there, mostly for its roots, and go by the answer.
-Nobody can be meant by that where several share a child.  So a child that is told of clients which can be asked is given
-a moment, once for each launch; what it asks then moves its server (`mcpgateway.hub.server_messages`), before anybody
-uses it.
+Some servers ask their client a question right after the handshake, mostly for its roots, and act on the answer.  Such a
+question is for no particular client where several share a child.  So a child whose handshake offers that clients can be
+asked gets a moment (`SETTLE_S`), once for each launch; a question in that time moves its server
+(`mcpgateway.hub.server_messages`) before any client uses the child.
 """
 
 from __future__ import annotations
@@ -38,28 +38,31 @@ if TYPE_CHECKING:
 
     from mcpgateway.backends.conversation import Conversation
 
-SETTLE_S = 0.2  # what a server asks by itself it asks within moments of the handshake
-LOOK_S = 5.0  # a server that does not say in that time what tools it has is shared as it is
+SETTLE_S = 0.2  # for unprompted questions, which follow within moments of the handshake
+LOOK_S = 5.0  # a server that does not list its tools in that time is shared as it is
 
 
 @define(eq=False)
 class FirstLook:
-    """Told of every child that has introduced itself; see Note [The first two clients]."""
+    """The listener of every child's handshake; see Note [The first two clients]."""
 
     _pool: Pool
     _clock: IReactorTime
     log = Logger()
 
     def met(self, slot: Upstream, conversation: Conversation, hello: Envelope) -> Deferred[None] | None:
-        """A child has introduced itself; fires when it is known how its server is shared, None where it is."""
+        """Take a child's answer to the handshake.
+
+        :return: fires when the server's sharing is decided; None where it is decided already.
+        """
         traits = self._pool.traits
         traits.introduced(slot.server, hello)
         if not slot.shared or slot.is_replica:
             return None
-        # What it calls itself may have said that it may have no second child.
+        # The name in its ``serverInfo`` may tell that the server may have no second child.
         self._pool.unite(slot.server, slot)
         if not traits.is_unknown(slot.server) and not self._may_ask(slot):
-            self._part(slot)  # what it calls itself may have said it
+            self._part(slot)  # the name in its ``serverInfo`` may have told that it keeps state
             return None
         looked = Deferred.fromCoroutine(self._look(slot, conversation, hello))
         return looked.addTimeout(LOOK_S, self._clock).addErrback(self._not_seen, slot)
@@ -85,7 +88,7 @@ class FirstLook:
             self.log.failure("a look at the tools of {server} broke", why, server=slot.server.name)
 
     def _part(self, slot: Upstream) -> None:
-        """Have those who wait for a child that they cannot share look for one each."""
+        """Let clients that wait for a child that they cannot share look for one each."""
         state = self._pool.traits.state(slot.server)
         if state:
             self._pool.moves += 1
@@ -100,7 +103,7 @@ class FirstLook:
             slot.close().addErrback(lambda _: None)
 
     def listed(self, slot: Upstream, pages: tuple[Raw, ...]) -> None:
-        """A server lists these tools now, in so many pages."""
+        """Take the pages of a server's list of tools."""
         why = self._pool.traits.listed(slot.server, pages)
         self._pool.listed(slot, pages)
         if why:

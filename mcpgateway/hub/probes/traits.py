@@ -1,8 +1,7 @@
-"""What is known of each server beyond its entry: from its sources, from its own words, and from what was seen of it.
+"""The facts known of each server beyond its entry: from its sources, its own answers, and observation.
 
-What was found out is on record for the server's launch, so that it is found out once; see
-`mcpgateway.policy.known_servers` for what is known beforehand, `mcpgateway.policy.tool_names` for what the names of
-tools tell.
+Findings are recorded for the server's launch, so that each is made once; see `mcpgateway.policy.known_servers` for the
+facts that the gateway brings along, and `mcpgateway.policy.tool_names` for the evidence of tool names.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
 LIST_TOOLS = "tools/list"
 PAGES_LIMIT = 50
-KEPT_LIMIT = 1000  # servers, each as often as there are workspaces
+KEPT_LIMIT = 1000  # servers, each counted once for each workspace
 NAME_CHARS = 128
 IN_CONTAINER = "it runs in a container, where it cannot be seen what it writes"
 NO_SIGHT = "this system does not tell what programs write"
@@ -41,12 +40,12 @@ TOLD = "its tool {tool} keeps something for the client that calls it"
 
 @define
 class _Record:
-    """What is known of one launch; None is not known yet.
+    """The facts known of one launch; None stands for a fact that is not known yet.
 
-    :ivar why: why it keeps state for each client, by all that is known; empty where nothing says so.
+    :ivar why: the reason why it keeps state for each client, by all that is known; empty where there is none.
     :ivar state: the same, by its tools alone.
-    :ivar info: the name it introduces itself with.
-    :ivar writes: how it was seen to write; empty where it was not, though it was looked at.
+    :ivar info: the name in its ``serverInfo``.
+    :ivar writes: a description of its writing; empty where it was watched and did not write.
     """
 
     server: ServerSpec
@@ -57,18 +56,18 @@ class _Record:
     why: str = ""
 
     def conclude(self) -> None:
-        """Go by all that is known now."""
+        """Set ``why`` by all that is known now."""
         known = known_by_info(self.info)
         told = known.reason if Trait.STATE in known.traits else self.state or ""
         self.why = reason_of_state(self.server) or told
 
 
 class Traits:
-    """What is known of all servers.
+    """The facts known of all servers.
 
-    :param snapshots: what servers have answered before; None where nothing is kept.
-    :ivar looks: whether somebody looks at what servers write; what cannot be looked at is then taken for a writer.
-    :ivar sees: whether this system tells what programs write.
+    :param snapshots: the recorded answers of servers; None where none are kept.
+    :ivar looks: True if the gateway watches writing; servers that cannot be watched then count as writing.
+    :ivar sees: True if this system tells the bytes that programs write.
     """
 
     def __init__(self, store: ISessionStore, snapshots: Snapshots | None = None) -> None:
@@ -79,7 +78,7 @@ class Traits:
         self._records: dict[tuple[str, str], _Record] = {}
 
     def _of(self, server: ServerSpec) -> _Record:
-        # Asked with every request, so what was read for the same definition is kept; another is another launch.
+        # Needed with every request, so the record is kept for the same definition; another one is another launch.
         key = (server.name, server.workspace)
         found = self._records.get(key)
         if found is None or found.server is not server:
@@ -88,7 +87,7 @@ class Traits:
                 found.server = server
                 return found
             if len(self._records) >= KEPT_LIMIT:
-                self._records.clear()  # all of it is on record
+                self._records.clear()  # all of it is recorded on disk
             found = self._records[key] = self._read(server, digest)
         return found
 
@@ -107,7 +106,7 @@ class Traits:
         return found
 
     def _recall(self, record: _Record, snapshots: Snapshots) -> None:
-        # A server that ran before this was looked for, or whose record has become old, need not run for it again.
+        # The recorded answers of a server spare a start where no finding is recorded.
         name, place = record.server.name, place_of(record.server)
         hello, tools = (snapshots.newest(name, place, each) for each in (HELLO, LIST_TOOLS))
         if hello is not None:
@@ -116,27 +115,27 @@ class Traits:
             self._judge(record, tools.pages)
 
     def forget(self, server: ServerSpec) -> None:
-        """A server is defined otherwise now, or not at all."""
+        """Forget a server that is redefined or removed."""
         for key in [each for each in self._records if each[0] == server.name]:
             del self._records[key]
 
-    # What is known
+    # Reading
 
     def known(self, server: ServerSpec) -> KnownServer:
-        """What is known of a server from its sources, by what starts it or by its own name."""
+        """Return the facts known of a server from its sources, by its command or its own name."""
         found = known_by_start(server)
         return found if found.traits else known_by_info(self._of(server).info)
 
     def state(self, server: ServerSpec) -> str:
-        """Why a server keeps state for each client, where its entry leaves it open how it is shared; else empty."""
+        """Return the reason why a server keeps state for each client; empty if none is known or its entry decides."""
         return self._of(server).why if server.share is Share.AUTO else ""
 
     def is_stateless(self, server: ServerSpec) -> bool:
-        """Whether one client is known to meet nothing in a server that another has left."""
+        """True if a server is known to keep nothing of one client that another could meet."""
         return Trait.STATELESS in self.known(server).traits
 
     def writes(self, server: ServerSpec) -> str | None:
-        """How a server is known to write; empty where it was looked at and does not, None where that is not known."""
+        """Return a description of a server's writing; empty if it was seen not to write, None where unknown."""
         known = self.known(server)
         if Trait.WRITES in known.traits:
             return known.reason
@@ -144,20 +143,20 @@ class Traits:
         return seen or (self._unseen(server) if self.looks else "") or seen
 
     def _unseen(self, server: ServerSpec) -> str:
-        """Why it cannot be seen what a server writes; empty where it can, or need not."""
+        """Return the reason why a server's writing cannot be watched; empty where it can, or need not."""
         if isinstance(server.reach, Container) or is_container(server.command):
             return IN_CONTAINER
         return "" if self.sees or server.reach is not None else NO_SIGHT
 
     def is_unknown(self, server: ServerSpec) -> bool:
-        """Whether its tools have to be looked at before several sessions share a server."""
+        """True if a server's tools have to be read before several sessions share it."""
         record = self._of(server)
         return record.state is None and not record.why and _is_open(server)
 
-    # What is found out
+    # Findings
 
     def introduced(self, server: ServerSpec, hello: Envelope) -> None:
-        """A child has introduced itself."""
+        """Take a child's answer to the handshake."""
         self._introduce(self._of(server), hello)
 
     def _introduce(self, record: _Record, hello: Envelope) -> None:
@@ -171,7 +170,7 @@ class Traits:
             self._store.judge(f"info {record.digest}", name)
 
     def listed(self, server: ServerSpec, pages: Iterable[Raw]) -> str:
-        """A server lists these tools now; why it keeps state for each client, where that is news."""
+        """Take a server's list of tools; return a new reason why it keeps state for each client, else empty."""
         record = self._of(server)
         if not _is_open(server) or record.state:
             return ""
@@ -187,11 +186,11 @@ class Traits:
             self._store.judge(f"state {record.digest}", state)
 
     def unsee(self, server: ServerSpec) -> None:
-        """It is not known any more how a server writes; on record it is what it was, until that is known again."""
+        """Forget a server's writing; the record on disk stays until the next finding."""
         self._of(server).writes = None
 
     def saw(self, server: ServerSpec, writes: str) -> None:
-        """It was seen how a server writes; empty where it does not."""
+        """Record a description of a server's writing; empty where it does not write."""
         record = self._of(server)
         if writes != record.writes:
             record.writes = writes
@@ -199,12 +198,12 @@ class Traits:
 
 
 def tool_names(tools: Iterable[Any]) -> list[str]:
-    """The names of tools."""
+    """Return the names of tools; entries without one are left out."""
     return [each["name"] for each in tools if isinstance(each.get("name"), str)]
 
 
 def tools_in(page: Raw) -> list[dict[str, Any]]:
-    """The tools in one page of a list."""
+    """Return the tools in one page of a list; none if the page is malformed."""
     try:
         tools = jsonrpc.value(jsonrpc.read_object(page, "result").get("tools", jsonrpc.NULL), list)
     except GatewayError:
@@ -215,9 +214,9 @@ def tools_in(page: Raw) -> list[dict[str, Any]]:
 async def all_tools(
     ask: Callable[[str, dict[str, Any]], Deferred[Envelope]], most: int = PAGES_LIMIT
 ) -> tuple[Raw, ...]:
-    """All pages of a server's list of tools, but not more than so many.
+    """Fetch a server's list of tools, ``most`` pages at most.
 
-    :raise GatewayError: it does not say.
+    :raise GatewayError: the server does not answer.
     """
 
     async def page(cursor: str | None) -> Raw | None:
@@ -228,6 +227,6 @@ async def all_tools(
 
 
 def _is_open(server: ServerSpec) -> bool:
-    # A service without MCP has tools of the gateway's making, each of which is one request.
+    # The tools of a REST API are made by the gateway, and each is one request.
     is_open = server.share is Share.AUTO and scope_of(server) is Share.GLOBAL
     return is_open and not (server.view or isinstance(server.reach, Rest))

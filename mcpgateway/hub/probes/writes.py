@@ -1,4 +1,4 @@
-"""Watch what the first calls of a server write (see the notes of `mcpgateway.policy.concurrency`)."""
+"""The watch over the writing of a server's first calls (see the notes of `mcpgateway.policy.concurrency`)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from attrs import define, field
 from mcpgateway.policy.concurrency import ConcurrencyFinding, Tally, judge
 
 Written = Callable[[Collection[int]], Mapping[int, int]]
-"""The bytes that the process trees of some leaders have written, by leader; who cannot be looked at is left out."""
+"""Returns the bytes that the process trees of some leaders have written, by leader; unreadable ones are left out."""
 
-PATIENCE_TICKS = 10  # a call that has written nothing for so long keeps the others waiting no more
+PATIENCE_TICKS = 10  # after which a call that has written nothing holds up others no more
 TOOLS_LIMIT = 200
 
 
@@ -28,10 +28,10 @@ class WatchedCall(Protocol):
 
 @define(eq=False)
 class WriteWatch:
-    """Looks at what calls write, of one server.
+    """The watch over the writing of one server's calls.
 
-    :param written: looks at processes.
-    :param concluded: told what was found, and in which words.
+    :param written: returns the bytes that processes have written.
+    :param concluded: called with each new finding, and its description.
     :ivar last: the latest finding.
     """
 
@@ -40,29 +40,29 @@ class WriteWatch:
     last: ConcurrencyFinding = ConcurrencyFinding.OPEN
     _tallies: dict[str, Tally] = field(factory=dict)
     _before: dict[WatchedCall, Mapping[int, int]] = field(factory=dict)
-    _doubtful: set[WatchedCall] = field(factory=set)  # others were under way at the same time
+    _doubtful: set[WatchedCall] = field(factory=set)  # calls that ran beside others
 
     def begin(self, turn: WatchedCall, pids: Collection[int]) -> None:
-        """A call is sent."""
+        """Begin to watch a call that is sent."""
         if self._before:
             self._doubtful |= {turn, *self._before}
         self._before[turn] = self._written(pids) if pids else {}
 
     def spare(self) -> None:
-        """There is nothing to look at: no tool of the server may change anything."""
+        """Conclude that the server does not write, since none of its tools may change anything."""
         self._concluded(ConcurrencyFinding.FREE, "")
 
     def lets_go(self, turn: WatchedCall, pids: Collection[int]) -> bool:
-        """Whether a call has been at it for so long, without writing, that others need not wait for it."""
-        was_seen = bool(self._before.get(turn))  # one that came before its child ran was not
+        """True if a call has run for `PATIENCE_TICKS` without writing, so that others need not wait for it."""
+        was_seen = bool(self._before.get(turn))  # a call that came before its child ran was not watched
         return was_seen and turn.age >= PATIENCE_TICKS and self.is_quiet(turn, pids)
 
     def is_quiet(self, turn: WatchedCall, pids: Collection[int]) -> bool:
-        """Whether a call that is watched was seen to write nothing so far."""
+        """True if a watched call was seen to write nothing so far."""
         return turn in self._before and not self._since(turn, pids)
 
     def end(self, turn: WatchedCall, pids: Collection[int], *, has_failed: bool) -> None:
-        """A call has ended."""
+        """End the watch of a call, and judge by its writing."""
         if turn not in self._before:
             return
         written, was_seen = self._since(turn, pids), bool(self._before[turn])
@@ -71,7 +71,7 @@ class WriteWatch:
             self._doubtful.discard(turn)
             was_seen = bool(written)
         if not was_seen:
-            return  # it came before its child ran, or others were under way: that it wrote nothing says nothing
+            return  # it came before its child ran, or ran beside others: no writing is no evidence then
         if len(self._tallies) < TOOLS_LIMIT or turn.tool in self._tallies:
             self._tallies.setdefault(turn.tool, Tally()).count(written, has_failed=has_failed)
         self._conclude(f"its tool {turn.tool} wrote {written:,} bytes" if written else "")
@@ -83,7 +83,7 @@ class WriteWatch:
             self._concluded(found, words)
 
     def _since(self, turn: WatchedCall, pids: Collection[int]) -> int:
-        # Of those only that ran before: what a child writes at its start says nothing of the call.
+        # Only processes that ran before the call count: writing at a child's start does not belong to it.
         before = self._before[turn]
         now = self._written([each for each in pids if each in before]) if before else {}
         return sum(max(0, written - before[pid]) for pid, written in now.items())

@@ -1,10 +1,10 @@
-"""The originals of results that were shortened, for whoever was given the short form.
+"""The originals of shortened results, for the clients that got the short form.
 
 # Note [Where originals are]
-On disk (`mcpgateway.system.result_files`), so that they cost no memory and are still there after a restart; in memory
-is what is on record of them, and the one that was read last, for whoever reads page after page.  The oldest make
-room.  A reference cannot be guessed, and is good for its principal and whoever may read what is its
-(`mcpgateway.policy.access`).
+Originals are on disk (`mcpgateway.system.result_files`), so that they cost no memory and survive a restart; memory
+holds their records, and the original that was read last, for clients that read page after page.  The oldest are
+removed for new ones.  A reference cannot be guessed, and is valid for its principal and for principals that may read
+that one's results (`mcpgateway.policy.access`).
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from mcpgateway.truncation.queries import PageQuery
 PREFIX = "r_"
 REF_BYTES = 10  # sixteen characters
 URI = notes.KEPT
-HANDY_BYTES = 262_144  # what is no larger is written, read and paged at once: a few milliseconds
-RECENT_BYTES = 4_194_304  # of the original that was read last and is kept in memory
+HANDY_BYTES = 262_144  # originals up to that size are written, read and paged at once: a few milliseconds
+RECENT_BYTES = 4_194_304  # the largest original that is kept in memory after it was read
 RECENT_TICKS = 60
 
 Work = Callable[..., "Deferred[Any]"]
 
 
 class UnknownResult(InvalidParams):
-    """There is no such result, or it is somebody else's."""
+    """The reference names no result, or one that the principal may not read."""
 
 
 def _unknown(ref: str) -> UnknownResult:
@@ -46,7 +46,7 @@ def _unknown(ref: str) -> UnknownResult:
 
 
 def missing(ref: str) -> tuple[str, str]:
-    """What is said of a reference that is none, and what to do."""
+    """Return the message and the hint for a reference that names no result."""
     return (
         f"Result {ref[:100]} not found or expired",
         "Only so many results are kept, each for whoever asked for it; call the tool again for a new one",
@@ -56,11 +56,11 @@ def missing(ref: str) -> tuple[str, str]:
 class Vault:
     """Keeps originals under references.
 
-    :param spill: where they are kept.
-    :param keep: how many.
-    :param keep_bytes: how many bytes all of them may take there.
-    :param seconds: the time of day.
-    :param work: calls a function where it may take its time, and gives a Deferred with what it returns.
+    :param spill: their files.
+    :param keep: the number of originals that are kept at most.
+    :param keep_bytes: the bytes that all of them may take on disk.
+    :param seconds: the wall clock.
+    :param work: calls a function in a thread, and returns a Deferred of its result.
     """
 
     log = Logger()
@@ -78,14 +78,14 @@ class Vault:
         self._keep_bytes = keep_bytes
         self._seconds = seconds
         self._work = work
-        self._by_ref: dict[str, ResultRecord] | None = None  # the oldest first; None until somebody needs it
+        self._by_ref: dict[str, ResultRecord] | None = None  # the oldest first; None until it is needed
         self._by_digest: dict[str, str] = {}
         self._recent: tuple[str, bytes] | None = None
         self._idle = 0
         self._has_complained = False
 
     def set_limits(self, keep: int, keep_bytes: int) -> None:
-        """Keep more, or less, from now on."""
+        """Change the limits, and remove originals beyond them."""
         self._keep, self._keep_bytes = keep, keep_bytes
         if self._by_ref is not None:
             self._make_room()
@@ -99,11 +99,11 @@ class Vault:
         return self._by_ref
 
     def new_ref(self) -> str:
-        """A reference that nobody can guess."""
+        """Make a reference that cannot be guessed."""
         return PREFIX + base64.b32encode(secrets.token_bytes(REF_BYTES)).decode().lower()
 
     def known(self, principal: str, original: bytes) -> str | None:
-        """The reference of the very same result, if it is still kept."""
+        """Return the reference of an identical result of the principal, if it is still kept; else None."""
         kept = self._kept
         ref = self._by_digest.get(_digest(principal, original))
         if ref is None:
@@ -115,7 +115,7 @@ class Vault:
         return ref
 
     def keep(self, ref: str, principal: str, original: bytes, made_by: str) -> Deferred[bool]:
-        """Keep an original; fires with whether it is kept, and never fails."""
+        """Keep an original; fires with True if it is kept, and never fails."""
         digest = _digest(principal, original)
         record = ResultRecord(ref, principal, digest, len(original), made_by, self._seconds())
         if not self._keep:
@@ -124,7 +124,7 @@ class Vault:
         return done.addCallbacks(self._written, self._not_written, callbackArgs=(record,))
 
     def do(self, size: int, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
-        """Call a function with what is so large: at once, or where it may take its time."""
+        """Call a function with data of some size: at once up to `HANDY_BYTES`, else in a thread."""
         return maybeDeferred(function, *args) if size <= HANDY_BYTES else self._work(function, *args)
 
     def _written(self, stored: int, record: ResultRecord) -> bool:
@@ -171,16 +171,16 @@ class Vault:
         return record
 
     def size_of(self, ref: str, principal: str) -> int | None:
-        """How many bytes a result has; None where there is none of that reference, or it is somebody else's."""
+        """Return the bytes of a result; None where the principal may read none of that reference."""
         try:
             return self._record(ref, principal).size
         except UnknownResult:
             return None
 
     def find(self, ref: str, principal: str) -> bytes:
-        """The whole of a result, at once; what is large is better fetched.
+        """Read a whole result, blocking; `fetch` is for large ones.
 
-        :raise UnknownResult: there is none of that reference, or it is somebody else's.
+        :raise UnknownResult: the principal may read no result of that reference.
         """
         record = self._record(ref, principal)
         if self._recent is not None and self._recent[0] == ref:
@@ -192,9 +192,9 @@ class Vault:
             raise self._lost(record, str(why)) from None
 
     def fetch(self, ref: str, principal: str) -> Deferred[bytes]:
-        """Fires with the whole of a result.
+        """Read a whole result; fires with it.
 
-        :raise UnknownResult: (through the Deferred) there is none of that reference, or it is somebody else's.
+        :raise UnknownResult: (through the Deferred) the principal may read no result of that reference.
         """
         try:
             record = self._record(ref, principal)
@@ -220,9 +220,9 @@ class Vault:
         return _unknown(record.ref)
 
     def page(self, ref: str, principal: str, query: PageQuery) -> Deferred[dict[str, Any]]:
-        """Fires with a page of a result, its reference first.
+        """Read a page of a result; fires with its members, the reference first.
 
-        :raise InvalidParams: (through the Deferred) there is none, or it cannot be asked for that.
+        :raise InvalidParams: (through the Deferred) the reference names no result, or the query does not fit it.
         """
 
         def paged(original: bytes) -> Deferred[dict[str, Any]]:
@@ -231,11 +231,11 @@ class Vault:
         return self.fetch(ref, principal).addCallback(paged).addCallback(lambda found: {"ref": ref, **found})
 
     def listed(self, principal: str) -> Sequence[ResultRecord]:
-        """What is kept that somebody may read, the newest first."""
+        """Return the records of results that a principal may read, the newest first."""
         return [each for each in reversed(self._kept.values()) if may_read(principal, each.principal)]
 
     def resources(self, principal: str) -> list[dict[str, Any]]:
-        """What is kept that somebody may read, as entries of ``resources/list``."""
+        """Return the results that a principal may read, as entries of ``resources/list``."""
         return [
             {
                 "uri": URI + each.ref,
@@ -247,13 +247,13 @@ class Vault:
         ]
 
     def tick(self) -> None:
-        """A second has passed: let go of what nobody reads any more."""
+        """Advance by one second: release the original in memory after `RECENT_TICKS` without use."""
         self._idle += 1
         if self._idle > RECENT_TICKS:
             self._recent = None
 
     def close(self) -> None:
-        """Let go of everything in memory; what is on disk is there for the next gateway."""
+        """Release all memory; the files stay for the next gateway."""
         self._by_ref, self._by_digest, self._recent = None, {}, None
 
 
@@ -263,5 +263,5 @@ def _digest(principal: str, original: bytes) -> str:
 
 
 def ref_of(uri: str) -> str | None:
-    """The reference in the URI of a result; None for any other URI."""
+    """Return the reference in the URI of a result; None for any other URI."""
     return uri.removeprefix(URI) if uri.startswith(URI) else None

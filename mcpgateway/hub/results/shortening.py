@@ -1,4 +1,4 @@
-"""Stands between a tool and its caller, and shortens what is too much for a model to read."""
+"""The filter between a tool and its caller that shortens results too large for a model."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from mcpgateway.protocol.translate import COMPLETE, kind_of
 from mcpgateway.truncation.masking import Mask, masked
 from mcpgateway.truncation.results import Shortened, is_small, shorten, with_note
 
-PAGES = "/mcp"  # where whoever is at the endpoint of a single server is shown the rest
+PAGES = "/mcp"  # the endpoint at which clients of a single server's endpoint can read the rest
 Saved = Callable[[str, int, int], None]
-"""Told of every result that was shortened: its server (empty: the gateway itself), its bytes before and after."""
+"""Called with every shortened result: its server (empty: the gateway itself), its bytes before and after."""
 
 
 def _as_it_is(text: str) -> tuple[str, int]:
@@ -34,12 +34,12 @@ def _as_it_is(text: str) -> tuple[str, int]:
 
 
 def _unheard(server: str, before: int, after: int) -> None:
-    """Nobody counts."""
+    """Ignore the saving."""
 
 
 @define(eq=False)
 class _Shield(Between):
-    """Shortens one answer."""
+    """Shortens the answer to one call."""
 
     shielding: Shielding
     item: Item | None
@@ -47,13 +47,13 @@ class _Shield(Between):
     principal: str
     is_direct: bool
     is_own: bool
-    former: Any = None  # the holder of its call, which has it still where that is a tool of the gateway's own
+    former: Any = None  # the holder of its call before; still in charge of a tool of the gateway's own
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The server's own response, which the caller gets a short form of if it is too much."""
+        """Take the server's response, and pass it on, shortened if it is too large."""
         result = reply.get("result")
         if result is None or self.shielding.passes(result, self.level) or kind_of(result) != COMPLETE:
-            self.sink.answered(call, reply)  # an error, a question, or a task
+            self.sink.answered(call, reply)  # an error, an input request, or a task
             return
         self.shielding.hold(call, self, reply)
         done = self.shielding.shield(
@@ -68,18 +68,18 @@ class _Shield(Between):
             self.sink.answered(call, reply)
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """The gateway answers in the server's place."""
+        """Take the gateway's error, and pass it on."""
         self.shielding.release(call, self)
         self.sink.failed(call, why)
 
 
 class Shielding:
-    """Shortens answers, and keeps their originals.
+    """Shortens the answers to calls, and keeps their originals.
 
-    What is large takes a while, in a thread; meanwhile its call is under way here and nowhere else.
+    A large answer is shortened in a thread; meanwhile its call is under way here and nowhere else.
 
-    :ivar saved: told what that has saved.
-    :param mask: takes secrets out of a text, for where they are masked.
+    :ivar saved: called with the saving of each shortened result.
+    :param mask: removes secrets from a text, where they are to be masked.
     """
 
     log = Logger()
@@ -98,17 +98,17 @@ class Shielding:
         self._by_level = {each: evolve(limits, level=each) for each in Level}
 
     def passes(self, result: Raw, level: Level) -> bool:
-        """Whether a result is passed on as it is, as most are; asked with every call."""
+        """True if a result is passed on unchanged, as most are; needed with every call."""
         return not self._limits.mask_secrets and is_small(result, self._by_level[level])
 
     def adopt(self, limits: ShieldLimits) -> None:
-        """Work by other limits from now on."""
+        """Use changed limits."""
         self._limits = limits
         self._by_level = {each: evolve(limits, level=each) for each in Level}
         self.vault.set_limits(limits.keep, limits.keep_bytes)
 
     def level(self, server: ServerSpec, tool: str, asked: Level | None = None) -> Level:
-        """How much is shown: what the call asks for, else what its tool, its server or the gateway is set to."""
+        """Return the level of shortening: that of the call, else of its tool, its server or the gateway."""
         return asked or server.shield_tools.get(tool) or server.shield or self._limits.level
 
     def over(
@@ -121,12 +121,12 @@ class Shielding:
         is_direct: bool = False,
         is_own: bool = False,
     ) -> None:
-        """Put the shield between a call of a tool and whoever waits for its answer.
+        """Put the filter between a call of a tool and the call's sink.
 
         :param item: the tool; None for one of the gateway's own, and for one that no list has.
-        :param principal: who calls, for whom the original is kept.
-        :param is_direct: it is called at its server's own endpoint, where no tool of the gateway's is.
-        :param is_own: it is one of the gateway's own, whose lists keep whole items.
+        :param principal: the caller's principal, for whom the original is kept.
+        :param is_direct: True for a call at its server's own endpoint, which has no tools of the gateway.
+        :param is_own: True for a tool of the gateway's own, whose lists keep whole items.
         """
         if call.method == "tools/call" and (level is not Level.OFF or self._limits.mask_secrets):
             call.sink = _Shield(call.sink, self, item, level, principal, is_direct, is_own)
@@ -141,21 +141,21 @@ class Shielding:
         is_direct: bool = False,
         is_own: bool = False,
     ) -> Deferred[Raw]:
-        """Fires with what the caller is given; never fails, because a long result is better than none."""
+        """Shorten a result; fires with the result for the caller, unchanged after an error, and never fails."""
         elsewhere = PAGES if is_direct else ""
         shielded = self._shielded(result, item, level, principal, elsewhere, is_own=is_own)
         done = Deferred.fromCoroutine(shielded)
         return done.addErrback(self._broken, result)
 
-    # The answers that are being shortened
+    # Answers that are being shortened
 
     def hold(self, call: Request, shield: _Shield, reply: Envelope) -> None:
-        """An answer is here."""
+        """Hold the answer of a call while it is shortened."""
         self._held[call] = (shield, reply)
         shield.former, call.holder = call.holder, self
 
     def release(self, call: Request, shield: _Shield) -> Envelope | None:
-        """An answer goes on; None where its call was taken back."""
+        """Release the held answer of a call; None where the call was cancelled."""
         held = self._held.get(call)
         if held is None or held[0] is not shield:
             return None
@@ -163,18 +163,18 @@ class Shielding:
         return held[1]
 
     def calls(self) -> list[Request]:
-        """The calls whose answers are being shortened."""
+        """Return the calls whose answers are being shortened."""
         return list(self._held)
 
     def withdraw(self, call: Request, reason: str) -> bool:
-        """Take one of them back; false when it is not among them."""
+        """Cancel one of these calls; return False when it is none of them."""
         held = self._held.pop(call, None)
         if held is not None and held[0].former is not None:
             held[0].former.withdraw(call, reason)
         return held is not None
 
     def hurry(self, call: Request) -> bool:
-        """Pass an answer on as it is, because there is no more time; false where it may hold secrets."""
+        """Pass a held answer on unchanged, for lack of time; return False if secrets are to be masked."""
         if call not in self._held or self._limits.mask_secrets:
             return False
         shield, reply = self._held.pop(call)
@@ -209,7 +209,7 @@ class Shielding:
         ref = known or self.vault.new_ref()
         made_by = f"{item.server}__{item.own}" if item is not None else ""
         if known is None and not await self.vault.keep(ref, principal, whole, made_by):
-            return None  # what could not be had again is not cut
+            return None  # a result that is not kept is not shortened
         shown = found.written(ref, masked=count, is_repeat=known is not None, elsewhere=elsewhere)
         self.saved(item.server if item is not None else "", len(whole), len(bytes(shown)))
         return shown

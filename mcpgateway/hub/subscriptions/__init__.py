@@ -1,1 +1,1 @@
-"""Subscriptions of clients to what servers change."""
+"""Subscriptions of clients to changes of servers' lists and resources."""

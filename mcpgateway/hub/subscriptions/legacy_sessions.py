@@ -1,7 +1,7 @@
-"""Legacy sessions that listen to a modern child: what it says of its lists and resources, on their standing streams.
+"""Subscriptions of legacy sessions to a modern child, whose notifications go to the sessions' standing streams.
 
-A legacy client hears of the lists without asking, and subscribes to one resource after the other.  To the modern child
-(`mcpgateway.hub.subscriptions.upstream_modern`) that is one filter, which grows and shrinks.
+A legacy client gets notifications of lists without asking, and subscribes to one resource after the other.  To the
+modern child (`mcpgateway.hub.subscriptions.upstream_modern`) that is one filter, which grows and shrinks.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from mcpgateway.policy.backoff import delay_s
 from mcpgateway.protocol import jsonrpc, legacy, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 
-UNACKNOWLEDGED_TICKS = 60  # until a subscription that the server says nothing about is given up
+UNACKNOWLEDGED_TICKS = 60  # after which a subscription without an answer of the server is given up
 
 
 @define(eq=False)
 class Hearing:
-    """What one session hears of its child; a `mcpgateway.hub.subscriptions.upstream_modern.UpstreamListener`.
+    """The subscriptions of one session; a `mcpgateway.hub.subscriptions.upstream_modern.UpstreamListener`.
 
-    :ivar settled: takes a call off those that wait; false when it was taken off before.
-    :ivar filter: what it wants to hear of.
-    :ivar asked: the subscriptions that the server has not agreed to yet, each with its resource.
+    :ivar settled: removes a call from the bridge's waiting calls; returns False if it was removed before.
+    :ivar filter: the notifications that the session wants.
+    :ivar asked: the requests to subscribe that the server has not acknowledged yet, each with its resource.
     """
 
     session: Session
@@ -52,19 +52,19 @@ class Hearing:
     late: str = "the server did not say whether it reports changes of this resource"
     _lists: frozenset[str] = frozenset()
     _can_subscribe: bool = False
-    _is_meeting: bool = False  # it waits for the child to start
+    _is_meeting: bool = False  # while the child starts
     _is_listening: bool = False
-    _is_set: bool = False  # it listens, or there is nothing to hear
+    _is_set: bool = False  # it listens, or has nothing to listen to
     _is_over: bool = False
     _failures: int = 0
-    _rest: int = 0  # ticks until it tries again to listen
+    _rest: int = 0  # ticks until the next try to listen
 
     def look(self) -> None:
-        """See that the session hears what there is to hear, unless that has just been refused."""
+        """Subscribe to the notifications that the session wants, unless that has just been refused."""
         if self._is_set or self._is_meeting or self._rest:
             return
         if self.slot.is_resting and not self.asked and not self.session.uris:
-            return  # there is nothing to hear of a server that does not run
+            return  # a server that does not run sends no notifications
         self._is_meeting = True
         self.slot.greet().addCallbacks(self._met, self._not_met)
 
@@ -85,10 +85,10 @@ class Hearing:
             return
         known = reason(why)
         self._disappoint(known)
-        if self._is_listening:  # to whichever child comes next
+        if self._is_listening:  # to the next child
             self._is_set = True
             self._update()
-        elif not self._rest:  # else it has been told already
+        elif not self._rest:  # else it has got an answer already
             self.refused(known)
 
     def _update(self) -> None:
@@ -111,25 +111,25 @@ class Hearing:
                 self.refused(why)
 
     def leave(self) -> None:
-        """Its session ends, or is put aside."""
+        """End the subscription of a session that ends or is put aside."""
         self._is_over = True
         if self._is_listening and self.slot.listening is not None:
             self._is_listening = False
             self.slot.listening.remove(self)
 
     def tick(self) -> None:
-        """A second has passed: try again, if there is a child that could be asked."""
+        """Advance by one second: try again to listen, if a child runs."""
         if self._rest:
             self._rest -= 1
         elif not self._is_set and self.slot.conversation is not None:
             self.look()
 
-    # What the client asks for
+    # Requests of the client
 
     def subscribe(self, call: Request, uri: str) -> bool:
-        """Take a subscription; true when its answer has to wait for the server's.
+        """Take a request to subscribe; return True when its answer has to wait for the server's.
 
-        :raise Overloaded: there are too many.
+        :raise Overloaded: the session has `URIS_LIMIT` subscriptions already.
         """
         uris = self.session.uris or ()
         if uri in uris:
@@ -140,12 +140,12 @@ class Hearing:
         return True
 
     def bring(self) -> None:
-        """Have the server asked for what the client has just subscribed to."""
+        """Ask the server for the resource of the latest request to subscribe."""
         self._is_set, self._rest = False, 0
         self.look()
 
     def unsubscribe(self, uri: str) -> None:
-        """Hear no more of a resource from now on."""
+        """End the subscription to a resource."""
         if self.session.uris is not None and uri in self.session.uris:
             self.session.uris.discard(uri)
             self.sessions.subscribed(self.session, uri, is_on=False)
@@ -154,7 +154,7 @@ class Hearing:
         self._shrink()
 
     def withdraw(self, call: Request, reason: str) -> None:
-        """Nobody waits any more for the answer to a subscription."""
+        """Cancel a request to subscribe."""
         del self.asked[call]
         self._shrink()
 
@@ -162,10 +162,10 @@ class Hearing:
         if self._is_set and not self._is_over:
             self._update()
 
-    # What the server says
+    # Messages of the server
 
     def acknowledged(self, honoured: Filter) -> None:
-        """The server listens; those who asked for a resource learn whether for that too."""
+        """Take the server's acknowledgement, and answer the requests to subscribe by it."""
         self._failures = 0
         self._freshen()
         for call, uri in list(self.asked.items()):
@@ -187,14 +187,14 @@ class Hearing:
             call.sink.answered(call, jsonrpc.result(jsonrpc.NULL, {}))
 
     def _freshen(self) -> None:
-        # Whoever has not listened for a while has missed what changed meanwhile.
+        # A session that has not listened for a while has missed the changes meanwhile.
         if self.session.is_stale:
             self.session.is_stale = False
             for method in sorted(LISTS[kind] for kind in self._lists):
                 self.session.mailbox.put(jsonrpc.encode(jsonrpc.notification(method)), method)
 
     def told(self, method: str, message: Envelope) -> None:
-        """Something has changed: it waits in the mailbox until the client listens."""
+        """Put a notification into the session's mailbox, where it waits for the standing stream."""
         params = peek.members(message, "params")
         uri = peek.text(params, "uri", jsonrpc.URI_LIMIT)
         if method == UPDATED and not any(
@@ -212,7 +212,7 @@ class Hearing:
         self.session.mailbox.put(jsonrpc.encode(message), (method, uri) if method == UPDATED else method)
 
     def refused(self, why: GatewayError | Raw) -> None:
-        """It is not listened for this session now; it will be tried again."""
+        """Take a refusal: fail the requests to subscribe, and try again later."""
         self._is_listening = self._is_set = False
         self.session.is_stale = True
         self._failures += 1
@@ -220,7 +220,7 @@ class Hearing:
         self._disappoint(why)
 
     def over(self, reply: Envelope) -> None:
-        """The server has stopped to report changes."""
+        """Take the end of the server's notifications."""
         self.refused(BackendGone("the server has stopped to report changes"))
 
     def _disappoint(self, why: GatewayError | Raw) -> None:

@@ -1,10 +1,10 @@
-"""Modern clients that listen to a legacy child: each is a session of the gateway's own, subscribed like any other.
+"""Subscriptions of modern clients to legacy children: each has a session of the gateway's own, subscribed like others.
 
 # Note [Children beside]
-Requests of a modern client may say that it can do something else each time, and a server may have another child then.
-What a call changes in one of them is news for whoever listens, whatever the ``listen`` has said that its client can do.
-So a listener hears of all children of the server that run for its principal, and for its process where the server keeps
-state: the first is the one that its own request leads to, whose end is the end of the listening; others come and go.
+Each request of a modern client may declare other capabilities, and a server may have another child for each set.  A
+change that a call makes at one of them is news for every listener, whatever capabilities its ``listen`` has declared.
+So a listener gets the notifications of all children of the server that run for its principal, and for its process where
+the server keeps state: the first is the child of its own request, whose end ends the listening; others come and go.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ from mcpgateway.protocol import jsonrpc, legacy, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 
 Whose = tuple[Variant, str, int]
-"""A server, and for whom its children run: the principal, and the process where the server keeps state, else 0."""
+"""The key of a listener: the server, its principal, and its process where the server keeps state, else 0."""
 
 
 @define(eq=False)
 class Ear:
-    """One client that listens, as the standing stream of its session.
+    """The listening of one modern client, as the standing stream of its session.
 
-    :ivar slot: whose child it listens to.
-    :ivar whose: which children it hears of.
-    :ivar honoured: what it hears of.
-    :ivar beside: the other children that it hears of, each by a session of its own.
+    :ivar slot: the slot of its first child.
+    :ivar whose: the key of the children that it listens to.
+    :ivar honoured: the notifications that it gets.
+    :ivar beside: the other children that it listens to, each with a session of its own.
     """
 
     listener: ClientListener
@@ -58,41 +58,43 @@ class Ear:
     beside: dict[Slot, Session] = field(factory=dict)
 
     def say(self, message: bytes) -> bool:
-        """Pass on what its filter asks for."""
+        """Pass on a notification that its filter admits."""
         said = jsonrpc.decode(message)
         if "id" in said:
-            return False  # nobody is asked anything here
+            return False  # a question cannot be asked on this stream
         method = peek.text(said, "method") or ""
         if method == UPDATED or KINDS.get(method) in self.honoured.lists:
             self.listener.told(method, said)
         return True
 
     def close(self) -> None:
-        """Its session has ended."""
+        """End the listening, since its session has ended."""
         self.listener.over({})
 
 
 @define(eq=False)
 class _Beside:
-    """What a listener hears of another child than its own; see Note [Children beside]."""
+    """The listening to one of the other children; see Note [Children beside]."""
 
     ear: Ear
     slot: Slot
 
     def say(self, message: bytes) -> bool:
-        """Pass on what the listener's filter asks for."""
+        """Pass on a notification that the listener's filter admits."""
         return self.ear.say(message)
 
     def close(self) -> None:
-        """The child will not be there any more."""
+        """Forget a child that has ended."""
         self.ear.beside.pop(self.slot, None)
 
 
 @define(eq=False)
 class _Asked:
-    """Whether the server takes the subscriptions that a filter asks for.
+    """The requests to subscribe to the resources of a filter.
 
-    :ivar open: those it has not answered.
+    :ivar done: called with the acknowledged filter after the last answer.
+    :ivar open: the resources without an answer.
+    :ivar taken: the resources that the server has acknowledged.
     """
 
     done: Callable[[Filter], None]
@@ -102,12 +104,12 @@ class _Asked:
     is_gone: bool = False
 
     def look(self) -> None:
-        """Go on once all are answered."""
+        """Call ``done`` once all requests are answered."""
         if not self.open:
             self.done(self.honoured | Filter(uris=frozenset(self.taken)))
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The server takes one, or refuses it."""
+        """Take the server's answer to one request."""
         uri = _uri(call)
         self.open.discard(uri)
         if "result" in reply:
@@ -115,20 +117,20 @@ class _Asked:
         self.look()
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """The server cannot be asked."""
+        """Take a failure as the refusal of one request."""
         self.open.discard(_uri(call))
         self.look()
 
     def progressed(self, call: Request, message: bytes) -> None:
-        """A subscription makes no progress."""
+        """Ignore progress."""
 
     def noticed(self, call: Request, message: bytes) -> bool:
-        """Nothing is told here."""
+        """Take no message before the answer."""
         return False
 
 
 class Ears:
-    """All that listen across the eras.
+    """All modern clients that listen to legacy servers.
 
     :param end: ends a session of the gateway's own.
     """
@@ -141,9 +143,9 @@ class Ears:
         self._used: defaultdict[Whose, WeakSet[Slot]] = defaultdict(WeakSet)
 
     def listen(self, call: Request, slot: Slot, whose: Whose) -> None:
-        """Let a client listen to a child.
+        """Begin the listening of a client to a child.
 
-        :raise Overloaded: its filter is too large, or too many listen.
+        :raise Overloaded: the filter is too large, or `LISTENERS_LIMIT` requests listen to the child already.
         """
         principal = whose[1]
         wanted = narrowed(read_filter(call.message.params))
@@ -171,7 +173,7 @@ class Ears:
             ear.honoured = honoured
             if self._is_open(ear):
                 ear.listener.acknowledged(honoured)
-            if self._is_open(ear):  # it may not have taken that
+            if self._is_open(ear):  # the acknowledgement may have failed, and ended it
                 ear.session.mailbox.attach(ear)
                 for each in list(self._used[ear.whose]):
                     if each.conversation is not None:
@@ -182,7 +184,7 @@ class Ears:
     # See Note [Children beside].
 
     def used(self, slot: Slot, whose: Whose) -> None:
-        """A request goes to a child: whoever listens hears of that one, too."""
+        """Let listeners of the same key listen to the child that a request is sent to."""
         self._used[whose].add(slot)
         for ear in list(self._by_whose.get(whose, {}).values()):
             self._hear_beside(ear, slot)
@@ -227,15 +229,15 @@ class Ears:
         return True
 
     def withdraw(self, call: Request, reason: str) -> bool:
-        """A client has hung up; false when it did not listen here."""
+        """End the listening of a client; return False when it does not listen here."""
         return self._over(call)
 
     def listen_to(self, slot: Slot) -> bool:
-        """Whether anybody listens to a slot's child."""
+        """True if a client listens to a slot's child."""
         return any(ear.slot is slot for ear in self._ears.values())
 
     def slot_ended(self, slot: Slot) -> None:
-        """A slot will have no child any more: whoever listens to it may ask again."""
+        """End the listening to a slot that gets no child any more; clients may ask again."""
         for used in self._used.values():
             used.discard(slot)
         for ear in list(self._ears.values()):
@@ -245,18 +247,18 @@ class Ears:
                 self._leave_beside(ear, slot)
 
     def tick(self) -> None:
-        """A second has passed: forget whose children are not there any more."""
+        """Advance by one second: forget the keys whose children have ended."""
         for whose in [each for each, slots in self._used.items() if not slots]:
             del self._used[whose]
 
     def close(self) -> None:
-        """End all of them in order."""
+        """End all listening, with a response to each client."""
         for ear in list(self._ears.values()):
             ear.close()
 
 
 def _whatever(honoured: Filter) -> None:
-    """What another child agrees to was not asked for by anybody."""
+    """Ignore the filter that another child acknowledges, since no client has asked for it."""
 
 
 def _subscribe(session: Session, slot: Slot, uris: set[str], asked: _Asked) -> None:
@@ -275,7 +277,5 @@ def _uri(call: Request) -> str:
 def _subscription(session: Session, uri: str, sink: Any) -> Request:
     params: Envelope = {"uri": jsonrpc.raw(uri)}
     message = jsonrpc.own_request(SUBSCRIBE, params)
-    message.id = uri.encode(
-        errors="surrogatepass"
-    )  # so `_uri` knows what is asked for; the server has another
+    message.id = uri.encode(errors="surrogatepass")  # so that `_uri` can read it; the server gets another id
     return Request(session, message, None, sink)

@@ -1,9 +1,9 @@
-"""Which sessions of one child are subscribed to which resources: one subscription upstream, however many share it.
+"""The subscriptions of sessions to resources of one child: one subscription upstream, shared by all of them.
 
 # Note [One at a time]
-For each resource the requests of all clients stand in one line.  The first subscription and the last farewell are
-brought to the server, and whoever stands behind them waits for the outcome; everything between is answered here.  A
-server that refuses one may agree to the next; one that cannot be asked at all is asked once for all of them.
+For each resource the requests of all clients wait in one queue.  The first subscription and the last unsubscription go
+to the server, and requests behind them wait for the outcome; the gateway answers all others.  After a refusal the next
+request is sent to the server; after a failure, all waiting requests fail at once.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from mcpgateway.protocol.jsonrpc import Envelope
 SUBSCRIBE, UNSUBSCRIBE = "resources/subscribe", "resources/unsubscribe"
 TOPICS_LIMIT = 10_000  # resources of one child
 URIS_LIMIT = 1000  # resources of one session
-FORMER_LIMIT = 1000  # resources that nobody is subscribed to any more
-PORTION = 100  # resources a new child is asked for at a time; all of them may be more than its stdin holds
+FORMER_LIMIT = 1000  # resources without a subscription any more
+PORTION = 100  # resources that a new child is asked for at a time, so that its stdin holds the requests
 
 
 @define(eq=False)
 class _Topic:
-    """One resource.
+    """One resource, its subscribers and the requests for it.
 
-    :ivar holders: the sessions that are told of its changes; a dict for its order.
+    :ivar holders: the subscribed sessions; a dict for its order.
     :ivar line: the requests that wait for their turn.
-    :ivar asking: the call that has been brought to the server; None while there is none.
+    :ivar asking: the request that is at the server; None while there is none.
     """
 
     uri: str
@@ -48,37 +48,37 @@ class _Topic:
     asking: Request | None = None
 
     def calls(self) -> list[Request]:
-        """All that is asked for it, oldest first."""
+        """Return the requests for it, the oldest first."""
         asking = [self.asking] if self.asking is not None else []
         return asking + list(self.line)
 
     def wants(self) -> bool:
-        """Whether the server is being asked to report it."""
+        """True if a request to subscribe to it is at the server."""
         return self.asking is not None and self.asking.method == SUBSCRIBE
 
 
 @define(eq=False)
 class _Turn(Between):
-    """Sees what becomes of the call that has been brought to the server; the next one's turn comes after it."""
+    """The sink of the request that is at the server; after its outcome the next one's turn comes."""
 
     subscriptions: Subscriptions
     topic: _Topic
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The server agrees, or refuses."""
+        """Take the server's answer."""
         self.subscriptions.answered(self, call, reply)
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """The server cannot be asked."""
+        """Take the failure to ask the server."""
         self.subscriptions.failed(self, call, why)
 
 
 class Subscriptions:
     """The subscriptions of one slot.
 
-    :ivar ask: brings a client's request to the server.
-    :ivar give_up: tells the server, where it still matters, that nobody is left who wants to hear of a resource.
-    :ivar changed: told of every session that gained (true) or lost (false) a resource.
+    :param ask: sends a client's request to the server.
+    :param give_up: unsubscribes from a resource without subscribers, where the server still has the subscription.
+    :param changed: called with every session that has gained (True) or lost (False) a resource.
     """
 
     def __init__(
@@ -92,15 +92,15 @@ class Subscriptions:
         self._changed = changed
         self._topics: dict[str, _Topic] = {}
         self._former: Bounded[str, None] = Bounded(FORMER_LIMIT)
-        self._standing: dict[Request, _Topic] = {}  # those that wait for their turn
+        self._standing: dict[Request, _Topic] = {}  # the requests that wait for their turn
 
     def __len__(self) -> int:
         return sum(1 for topic in self._topics.values() if topic.holders)
 
     def submit(self, call: Request, uri: str) -> None:
-        """Take a client's request, either kind; its sink hears the outcome.
+        """Take a client's request to subscribe or unsubscribe; its sink gets the outcome.
 
-        :raise Overloaded: there are too many subscriptions.
+        :raise Overloaded: the session has `URIS_LIMIT` subscriptions, or the child `TOPICS_LIMIT` resources.
         """
         topic, uris = self._topics.get(uri), call.session.uris or ()
         is_one_more = call.method == SUBSCRIBE and uri not in uris
@@ -113,11 +113,11 @@ class Subscriptions:
         self._advance(topic)
 
     def waiting(self) -> Iterable[Request]:
-        """The calls whose turn has not come, oldest first."""
+        """Return the requests whose turn has not come, the oldest first."""
         return self._standing
 
     def withdraw(self, call: Request) -> bool:
-        """Take a call out of its line; false when it does not stand in any."""
+        """Cancel a waiting request; return False when it does not wait."""
         topic = self._standing.pop(call, None)
         if topic is None:
             return False
@@ -126,14 +126,14 @@ class Subscriptions:
         return True
 
     def cancelled(self, call: Request) -> None:
-        """Nobody waits for a call's answer any more, and the server has been told; whoever stands behind it is next."""
+        """End the turn of a request that was cancelled at the server, and begin the next one's."""
         turn = call.sink
         if not isinstance(turn, _Turn):
             return
         topic = turn.topic
         self._over(turn, call)
         self._advance(topic)
-        # It may have agreed to a subscription already, or not to a farewell.
+        # The server may have carried out a subscription already, or not carried out an unsubscription.
         if not topic.holders and topic.asking is None:
             self._put_by(topic.uri)
             self._give_up(topic.uri)
@@ -153,7 +153,7 @@ class Subscriptions:
             self._topics.pop(topic.uri, None)
 
     def _settle(self, call: Request, topic: _Topic) -> bool:
-        # What the server need not be asked about.
+        # Requests that the server need not see are answered here.
         session: Session = call.session
         if call.method == SUBSCRIBE:
             if not topic.holders:
@@ -167,7 +167,7 @@ class Subscriptions:
         return True
 
     def answered(self, turn: _Turn, call: Request, reply: Envelope) -> None:
-        """The server has answered the call whose turn it was."""
+        """Take the server's answer to the request at the server."""
         self._over(turn, call)
         if call.method == SUBSCRIBE and "result" in reply:
             self._join(call.session, turn.topic)
@@ -175,14 +175,14 @@ class Subscriptions:
         self._advance(turn.topic)
 
     def failed(self, turn: _Turn, call: Request, why: GatewayError) -> None:
-        """The server cannot be asked."""
+        """Take the failure to ask the server, for all requests that wait."""
         self._over(turn, call)
-        # Whoever stands behind would only start the server again, one after the other.
+        # The requests behind would only start the server again, one after the other.
         waiting, turn.topic.line = turn.topic.line, deque()
         for each in waiting:
             del self._standing[each]
         if call.method == SUBSCRIBE:
-            self._put_by(turn.topic.uri)  # it may agree after all, as one that was too slow
+            self._put_by(turn.topic.uri)  # a slow server may still carry it out
         for late in (call, *waiting):
             late.sink.failed(late, why)
         self._advance(turn.topic)
@@ -214,12 +214,12 @@ class Subscriptions:
             self._put_by(topic.uri)
 
     def _put_by(self, uri: str) -> None:
-        # The server may still report a change before it hears of the farewell; nobody else is meant then.
+        # The server may still report a change before it has read the unsubscription; that is for no other session.
         self._former.pop(uri, None)
         self._former[uri] = None
 
     def restore(self, session: Session) -> list[str]:
-        """Count a session in that comes back with its resources; returns those the server has to be asked for."""
+        """Add a session that comes back with its resources; return those that the server has to be asked for."""
         fresh = []
         for uri in sorted(session.uris or ()):
             topic = self._topics.setdefault(uri, _Topic(uri))
@@ -229,26 +229,26 @@ class Subscriptions:
         return fresh
 
     def release(self, session: Session) -> None:
-        """Count a session out; its calls have been cancelled."""
+        """Remove a session, whose calls have been cancelled."""
         for uri in sorted(session.uris or ()):
             held = self._topics.get(uri)
             if held is not None and session in held.holders:
                 self._drop(session, held)
-                # Where the server is just being asked for it, somebody else wants to hear of it.
+                # Where a request to subscribe is at the server, another session wants the resource.
                 if not held.holders and not held.wants():
                     self._give_up(uri)
                 self._tidy(held)
 
     def uris(self) -> list[str]:
-        """The resources that somebody is subscribed to."""
+        """Return the resources with subscribed sessions."""
         return [uri for uri, topic in self._topics.items() if topic.holders]
 
     def holders(self, uri: str) -> Iterable[Session]:
-        """The sessions that are told of a change of this resource.
+        """Return the sessions that get the notification of a change of this resource.
 
-        Those subscribed to it and those who are about to be (a server may report before it answers), else those
-        subscribed to something that contains it (a change may be reported of a sub-resource of what was subscribed to:
-        MCP 2025-11-25, server/resources), else whoever is subscribed at all.
+        These are the sessions subscribed to it and those about to be (a server may report before it answers), else
+        sessions subscribed to a resource that contains it (a server may report a change of a sub-resource of a
+        subscribed resource: MCP 2025-11-25, server/resources), else all subscribed sessions.
         """
         topic = self._topics.get(uri)
         if topic is not None:
@@ -261,17 +261,17 @@ class Subscriptions:
         return list(dict.fromkeys(session for each in chosen for session in each.holders))
 
     def is_held(self, uri: str) -> bool:
-        """Whether somebody is subscribed to a resource."""
+        """True if a session is subscribed to a resource."""
         topic = self._topics.get(uri)
         return topic is not None and bool(topic.holders)
 
 
 class Restoration:
-    """Asks one child, a portion at a time, for what sessions have brought with them.
+    """The subscription of a new child to the resources of the sessions that it serves, a portion at a time.
 
-    :param server: is named in the log.
-    :param ask: asks the child.
-    :param is_held: whether a session is still subscribed to a resource.
+    :param server: the server's name, for the log.
+    :param ask: sends a request to the child.
+    :param is_held: returns True if a session is still subscribed to a resource.
     """
 
     log = Logger()
@@ -287,15 +287,15 @@ class Restoration:
         self._is_held = is_held
         self._queue: deque[str] = deque()
         self._under_way = 0
-        self._is_full = False  # the child does not read as fast as it is written to
+        self._is_full = False  # the child reads too slowly
 
     def add(self, uris: Iterable[str]) -> None:
-        """Ask for these too, in their turn."""
+        """Add resources to the queue."""
         self._queue.extend(uris)
         self._go_on()
 
     def tick(self) -> None:
-        """A second has passed: the child may have read on."""
+        """Advance by one second: try again to write to the child."""
         self._is_full = False
         self._go_on()
 
@@ -321,7 +321,7 @@ class Restoration:
                 self._is_full = True
                 self._queue.appendleft(uri)
             case BackendGone():
-                self._queue.clear()  # its successor is asked for everything anew
+                self._queue.clear()  # its successor is asked again
             case GatewayError() as error:
                 self._lost(uri, error)
                 self._go_on()

@@ -1,15 +1,15 @@
-"""Who listens to one modern child: many filters in front, one ``subscriptions/listen`` behind (MCP 2026-07-28).
+"""The listeners of one modern child: many filters, one ``subscriptions/listen`` at the child (MCP 2026-07-28).
 
 # Note [One for all]
-The child has one open request whose filter is the union of all listeners' filters.  When that grows or shrinks a new
-request takes the former's place: the former is given up once the new one is acknowledged, so nothing falls between
-them.  Each listener is told what its own filter asks for, as far as the server honours it.  A child that ends takes
-no listener with it: its successor is asked again, and since nobody knows what has changed meanwhile, every list that is
-listened to is said to have changed.
+The child has one open request whose filter is the union of all listeners' filters.  When that grows or shrinks, a new
+request replaces the former, which is cancelled once the new one is acknowledged, so that no notification is lost in
+between.  Each listener gets the notifications of its own filter, as far as the server honours it.  The end of a child
+ends no listening: its successor is asked again, and since changes meanwhile are not known, all listened lists are
+notified as changed.
 
 # Note [Who is to blame]
-A server may refuse a filter, and then has refused the union of several.  Whoever has been listened for is listened for
-still; those that came anew are asked for one by one, until it shows whose filter it was.
+A server that refuses a filter has refused the union of several.  Former listeners keep their listening; the filters of
+new listeners are then asked for one by one, until the refused one is found.
 """
 
 from __future__ import annotations
@@ -30,11 +30,9 @@ from mcpgateway.policy import routing
 from mcpgateway.protocol import jsonrpc, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 
-LISTENERS_LIMIT = 10_000  # of one child; each session of a legacy client is one
-HURRIED_LIMIT = (
-    10  # requests in a row that give way to a newer one unacknowledged, or nobody's turn might come
-)
-URIS_LIMIT = 1000  # resources, and tasks, of one listener
+LISTENERS_LIMIT = 10_000  # listeners of one child; each session of a legacy client is one
+HURRIED_LIMIT = 10  # unacknowledged requests replaced in a row at most, so that an acknowledgement comes
+URIS_LIMIT = 1000  # resources of one listener; also its tasks
 
 LISTS = {
     "toolsListChanged": "notifications/tools/list_changed",
@@ -49,9 +47,9 @@ KINDS = {method: kind for kind, method in LISTS.items()}
 
 @frozen
 class Filter:
-    """What somebody wants to hear of.
+    """A filter of notifications.
 
-    :ivar lists: the kinds of lists whose changes matter, as members of ``notifications``.
+    :ivar lists: the kinds of lists whose changes are notified, as members of ``notifications``.
     :ivar uris: resources.
     :ivar tasks: tasks, by id (``io.modelcontextprotocol/tasks``).
     """
@@ -73,7 +71,7 @@ class Filter:
         return bool(self.lists or self.uris or self.tasks)
 
     def written(self) -> dict[str, Any]:
-        """The filter as the ``notifications`` member says it."""
+        """Return the filter in the form of the ``notifications`` member."""
         said: dict[str, Any] = dict.fromkeys(sorted(self.lists), True)
         if self.uris:
             said["resourceSubscriptions"] = sorted(self.uris)
@@ -86,7 +84,7 @@ EVERY_LIST = Filter(frozenset(LISTS))
 
 
 def read_filter(params: Envelope | None) -> Filter:
-    """The filter in a ``subscriptions/listen``, or in its acknowledgement; strange members are left out."""
+    """Read the filter of a ``subscriptions/listen`` or its acknowledgement; unknown members are left out."""
     said = peek.mapping(params, "notifications")
     return Filter(
         frozenset(kind for kind in LISTS if said.get(kind) is True),
@@ -102,31 +100,31 @@ def _texts(found: Any) -> frozenset[str]:
 
 
 class UpstreamListener(Protocol):
-    """Somebody who listens.
+    """A listener to a modern child.
 
-    :ivar filter: what it wants to hear of.
+    :ivar filter: the notifications that it wants.
     """
 
     filter: Filter
 
     def acknowledged(self, honoured: Filter) -> None:
-        """The server listens for it; ``honoured`` is what of its filter it will hear."""
+        """Take the acknowledgement; ``honoured`` is the part of the filter that the server honours."""
 
     def told(self, method: str, message: Envelope) -> None:
-        """Something that its filter asks for."""
+        """Take a notification that the filter asks for."""
 
     def refused(self, why: GatewayError | Raw) -> None:
-        """It cannot listen here: the gateway's reason, or the server's own error."""
+        """Take a refusal: the gateway's reason, or the server's own error."""
 
     def over(self, reply: Envelope) -> None:
-        """The server has ended the listening in order."""
+        """Take the regular end of the listening by the server."""
 
 
 @define(eq=False)
 class ClientListener:
     """One client's ``subscriptions/listen``.
 
-    :ivar ended: told once when it is over.
+    :ivar ended: called when the listening is over.
     """
 
     call: Request
@@ -134,12 +132,12 @@ class ClientListener:
     ended: Callable[[Request], object]
 
     def acknowledged(self, honoured: Filter) -> None:
-        """The first message is what of its filter it will hear."""
+        """Send the acknowledgement, the first message of the stream."""
         params = {"notifications": honoured.written()}
         self.told(modern.ACKNOWLEDGED, jsonrpc.notification(modern.ACKNOWLEDGED, params))
 
     def told(self, method: str, message: Envelope) -> None:
-        """Something it asked for."""
+        """Send a notification, with the id of the subscription."""
         params = peek.members(message, "params")
         params["_meta"] = jsonrpc.raw(peek.members(params, "_meta") | self._mark())
         message["params"] = jsonrpc.raw(params)
@@ -150,12 +148,12 @@ class ClientListener:
         return {modern.SUBSCRIPTION_KEY: Raw(self.call.id)}
 
     def refused(self, why: GatewayError | Raw) -> None:
-        """It cannot listen here."""
+        """Fail the request."""
         self.ended(self.call)
         refuse(self.call, why)
 
     def over(self, reply: Envelope) -> None:
-        """The end, in order."""
+        """Answer the request, which ends the listening."""
         self.ended(self.call)
         result = {"resultType": jsonrpc.raw("complete"), "_meta": jsonrpc.raw(self._mark())}
         self.call.sink.answered(self.call, jsonrpc.result(jsonrpc.NULL, result))
@@ -163,7 +161,7 @@ class ClientListener:
 
 @define(eq=False)
 class _Upstream:
-    """One ``subscriptions/listen`` of ours on the child's wire."""
+    """One ``subscriptions/listen`` of the gateway's at the child."""
 
     listening: Listening
     asked: Filter
@@ -176,18 +174,18 @@ class _Upstream:
         self.call = Request(None, self.message, None, self)
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The server has refused, or ended the listening."""
+        """Take the response: a refusal, or the end of the listening."""
         self.listening.ended(self, reply)
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """The server could not be asked, or has gone."""
+        """Take the failure: the request could not be sent, or the child has ended."""
         self.listening.lost(self, why)
 
     def progressed(self, call: Request, message: bytes) -> None:
-        """Listening makes no progress."""
+        """Ignore progress."""
 
     def noticed(self, call: Request, message: bytes) -> bool:
-        """Nothing is told here."""
+        """Take no message: notifications come through `Listening.noticed`."""
         return False
 
 
@@ -195,8 +193,8 @@ class Listening:
     """The listeners of one slot of the modern era; see Note [One for all].
 
     :param want: has the child started.
-    :param meta: the envelope of the gateway's own requests.
-    :param changed: told of every change that is heard of: the method, and the resource it is of.
+    :param meta: the ``_meta`` of the gateway's own requests.
+    :param changed: called with the method and the resource of every notified change.
     """
 
     log = Logger()
@@ -207,8 +205,8 @@ class Listening:
         self._want = want
         self._meta = meta
         self._changed = changed
-        self._listeners: dict[UpstreamListener, Filter] = {}  # and what each of them hears of
-        self._wanted: Counter[Filter] = Counter()  # most want the same
+        self._listeners: dict[UpstreamListener, Filter] = {}  # with the honoured part of each filter
+        self._wanted: Counter[Filter] = Counter()  # most filters are equal
         self._filed: dict[UpstreamListener, Filter] = {}
         self._fresh: dict[
             UpstreamListener, None
@@ -218,23 +216,23 @@ class Listening:
         self._coming: _Upstream | None = None
         self._was_open = False
         self._hurried = 0
-        self._is_careful = False  # those that are fresh are asked for one by one
-        self._quiet: set[UpstreamListener] = set()  # those that do not count
+        self._is_careful = False  # fresh filters are asked for one by one
+        self._quiet: set[UpstreamListener] = set()  # those that do not keep the child running
 
     def __len__(self) -> int:
         return len(self._listeners) - len(self._quiet)
 
     def overhear(self, listener: UpstreamListener) -> None:
-        """Let somebody listen for as long as this child runs: it is neither started nor kept running for that."""
+        """Add a listener for as long as this child runs, without starting it or keeping it running."""
         if self._conversation is None or listener in self._listeners:
             return
         self._quiet.add(listener)
         self.add(listener)
 
     def add(self, listener: UpstreamListener) -> None:
-        """Let somebody listen.
+        """Add a listener.
 
-        :raise Overloaded: too many do.
+        :raise Overloaded: the child has `LISTENERS_LIMIT` listeners.
         """
         if len(self._listeners) >= LISTENERS_LIMIT:
             raise Overloaded(f"{LISTENERS_LIMIT} requests listen to this server already")
@@ -246,7 +244,7 @@ class Listening:
         self._settle()
 
     def remove(self, listener: UpstreamListener) -> None:
-        """Somebody has stopped listening."""
+        """Remove a listener."""
         if self._drop(listener):
             self._settle()
 
@@ -257,7 +255,7 @@ class Listening:
         return self._listeners.pop(listener, None) is not None
 
     def refilter(self, listener: UpstreamListener) -> None:
-        """The filter of somebody who listens has changed."""
+        """Use the changed filter of a listener."""
         if listener in self._listeners:
             self._file(listener, listener.filter)
             self._fresh[listener] = None
@@ -274,7 +272,7 @@ class Listening:
             self._wanted[wanted] += 1
 
     def resume(self, conversation: Conversation) -> None:
-        """A child is there: have it asked, and say that everything may be another now."""
+        """Ask a new child, and notify all listeners that their lists and resources may have changed."""
         self._conversation = conversation
         if self._was_open:
             for method in LISTS.values():
@@ -284,14 +282,14 @@ class Listening:
         self._settle()
 
     def child_ended(self) -> None:
-        """The child has gone; its successor will be asked."""
+        """Note the end of the child; its successor is asked again."""
         self._conversation = self._open = self._coming = None
         self._is_careful = False
         for listener in list(self._quiet):
             self._drop(listener)
 
     def close(self) -> None:
-        """There will be no child any more: everybody's listening is over."""
+        """End the listening of all listeners, since the slot gets no child any more."""
         self.child_ended()
         self._end(list(self._listeners), {})
 
@@ -308,7 +306,7 @@ class Listening:
         return Filter(*(frozenset().union(*each) for each in zip(*parts, strict=True))) if parts else Filter()
 
     def _settle(self) -> None:
-        # Acknowledge those that the open request covers, and have it replaced if it is not what is wanted.
+        # Acknowledge listeners that the open request covers, and replace the request if the union differs.
         if self._conversation is None:
             return
         if self._coming is None and self._open is not None and self._union() <= self._open.asked:
@@ -350,7 +348,7 @@ class Listening:
         honoured = upstream.honoured or Filter()
         for listener in self._covered_by(upstream):
             if listener not in self._fresh:
-                continue  # one before it has changed something about it
+                continue  # removed or acknowledged through a listener before it
             self._no_longer_fresh(listener)
             self._listeners[listener] = mine = listener.filter & honoured
             listener.acknowledged(mine)
@@ -367,7 +365,7 @@ class Listening:
         return None
 
     def noticed(self, method: str, message: Envelope) -> bool:
-        """Take a notification of the child's; false when it is none of a listening."""
+        """Take a notification of the child; return False when it belongs to no listening."""
         if method == modern.ACKNOWLEDGED:
             self._heard_of(message)
         elif method == "notifications/cancelled":
@@ -392,7 +390,7 @@ class Listening:
         self._settle()
 
     def _news(self, method: str, message: Envelope) -> None:
-        # What the former of two says is said by the new one too, once that is acknowledged.
+        # A notification of a replaced request comes by the new one too, once that is acknowledged.
         if self._upstream(message) is None and modern.subscription(message) is not None:
             return
         params = peek.members(message, "params")
@@ -400,7 +398,7 @@ class Listening:
         self._tell(method, message, what)
 
     def announce(self, method: str) -> None:
-        """A list is another than those who listen may think."""
+        """Notify the listeners that a list has changed."""
         self._tell(method, jsonrpc.notification(method), None)
 
     def _tell(self, method: str, message: Envelope, what: str | None) -> None:
@@ -410,7 +408,7 @@ class Listening:
                 listener.told(method, dict(message))
 
     def _cancelled(self, message: Envelope) -> None:
-        # The server tears its listening down without an answer.
+        # The server ends its listening by cancelling the request, without a response.
         number = jsonrpc.integer(peek.members(message, "params").get("requestId"))
         for upstream in (self._open, self._coming):
             if upstream is not None and upstream.call.number == number and self._conversation is not None:
@@ -418,13 +416,13 @@ class Listening:
                 self.ended(upstream, {"result": Raw(b'{"resultType":"complete"}')})
 
     def ended(self, upstream: _Upstream, reply: Envelope) -> None:
-        """The server refuses to listen, or has stopped."""
+        """Take the end of a request: a refusal, or the end of the listening."""
         if upstream is self._coming:
             self._coming = None
             self._turned_down(upstream, reply)
         elif upstream is self._open:
             self._open = None
-            if self._coming is None:  # else that one takes its place
+            if self._coming is None:  # else that request replaces it
                 self._end(list(self._listeners), reply)
 
     def _turned_down(self, upstream: _Upstream, reply: Envelope) -> None:
@@ -445,14 +443,14 @@ class Listening:
                 listener.over(reply)
 
     def lost(self, upstream: _Upstream, why: GatewayError) -> None:
-        """The child could not be asked, or has gone; where there is one still, it does not read."""
+        """Take the failure of a request; where the child still runs, it does not read."""
         if upstream is not self._coming or self._conversation is None or self._conversation.ended is not None:
             return
         self._coming = None
         self.refuse(why)
 
     def refuse(self, why: GatewayError) -> None:
-        """There is no child, and will be none for now: those that have not begun to listen are told."""
+        """Refuse the listeners that wait to be acknowledged, since no child can be started now."""
         fresh, self._is_careful = list(self._fresh), False
         for listener in fresh:
             self._drop(listener)
@@ -465,16 +463,16 @@ def _asks_for(honoured: Filter, method: str, what: str | None) -> bool:
         return KINDS[method] in honoured.lists
     if method == TASK:
         return what in honoured.tasks
-    # A change may be reported of a part of what was subscribed to.
+    # A change may be reported of a part of a subscribed resource.
     return what is not None and (
         what in honoured.uris or any(routing.is_part(what, each) for each in honoured.uris)
     )
 
 
 def narrowed(filter_: Filter) -> Filter:
-    """The filter, if it is of bearable size.
+    """Return the filter unless it is too large.
 
-    :raise Overloaded: it names too much.
+    :raise Overloaded: it names more than `URIS_LIMIT` resources or tasks.
     """
     if len(filter_.uris) > URIS_LIMIT or len(filter_.tasks) > URIS_LIMIT:
         raise Overloaded(f"a request can listen to {URIS_LIMIT} resources at most")
