@@ -1,1 +1,1 @@
-"""Floor 4: how a server is reached."""
+"""Floor 4: the transports by which the gateway reaches servers."""

@@ -9,13 +9,13 @@ from mcpgateway.backends.http.post import PostRequest
 from mcpgateway.errors import Overloaded
 
 AT_ONCE = 256  # requests that wait for the server's answer; others wait for their turn
-QUEUE_LIMIT = 16 * 2**20  # bytes of those others
+QUEUE_LIMIT = 16 * 2**20  # bytes of the requests that wait for their turn
 
 
 class RequestLimit:
-    """The requests to one server.
+    """The requests to one server, of which at most `AT_ONCE` are under way.
 
-    :ivar is_held: nothing is sent, because the server has to know something else first.
+    :ivar is_held: no request is sent, because the server has to receive another message first.
     """
 
     def __init__(self, server: str, send: Callable[[PostRequest], None]) -> None:
@@ -27,9 +27,9 @@ class RequestLimit:
         self._under_way = 0
 
     def ask(self, post: PostRequest) -> None:
-        """Have a request sent, now or when it is its turn.
+        """Send a request, now or when its turn has come.
 
-        :raise Overloaded: too much waits already.
+        :raise Overloaded: the waiting requests have reached `QUEUE_LIMIT`.
         """
         if not self.is_held and not self._waiting and self._under_way < AT_ONCE:
             self._permit(post)
@@ -40,14 +40,14 @@ class RequestLimit:
         self._waiting.append(post)
 
     def release(self, post: PostRequest) -> None:
-        """A request waits for no answer any more; another has its turn."""
+        """Count out a request that waits for no answer any more, and send the next one."""
         if post.has_permit:
             post.has_permit = False
             self._under_way -= 1
             self.go_on()
 
     def withdraw(self, identifier: bytes) -> bool:
-        """Take a request back that waits; false where none of that id does."""
+        """Withdraw a waiting request; return false if no waiting request has that id."""
         for each in self._waiting:
             if each.id == identifier:
                 self._waiting.remove(each)
@@ -56,7 +56,7 @@ class RequestLimit:
         return False
 
     def go_on(self) -> None:
-        """Send what may be sent."""
+        """Send waiting requests as far as the limit allows."""
         while self._waiting and self._under_way < AT_ONCE and not self.is_held:
             post = self._waiting.popleft()
             self._waiting_bytes -= len(post.body)

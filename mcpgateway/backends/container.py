@@ -1,10 +1,10 @@
 """A server in a container: the command line of Docker or Podman is the child, and the container ends with it.
 
 # Note [Who ends a container]
-A container is no process of ours: whoever kills the command line leaves it running.  So each bears a name that nobody
-else gives, and is removed by that name once its command line has ended, however that came about.  Killed together with
-the gateway, the command line takes the container's stdin along, which ends every decent server; what is left even then
-bears our label, and is removed when the gateway starts again.
+A container is no child of the gateway: it goes on running when its command line is killed.  So each container has a
+name that no other program gives, and the gateway removes it by that name once its command line has ended.  When the
+command line is killed together with the gateway, the container's stdin closes, which ends every well-behaved server; a
+container that is left even then has the gateway's label, and is removed when the gateway starts again.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _NO_ENGINE = re.compile(
 VARIABLE = ("-e", "--env")
 OURS = frozenset("--interactive --tty --detach --rm --init --sig-proxy".split())
 OURS_WITH_VALUE = frozenset("--name --cidfile --attach -a --detach-keys --restart".split())
-"""What the gateway decides; a command that was written for a terminal may have the one or the other."""
+"""Options that the gateway sets itself; a command that was written for a terminal may contain them."""
 
 
 @frozen
@@ -65,7 +65,7 @@ class _Run:
 
 
 class ContainerBackend:
-    """A running container, spoken with through its command line."""
+    """A running container, whose messages pass through the stdin and stdout of its command line."""
 
     log = Logger()
 
@@ -98,11 +98,11 @@ class ContainerBackend:
         self._receiver.line_received(line)
 
     def line_overflowed(self, head: bytes, limit: int) -> None:
-        """The server does not end its line."""
+        """Report a line without an end to the receiver."""
         self._receiver.line_overflowed(head, limit)
 
     def gone(self, why: Gone) -> None:
-        """The command line has ended; the container has to follow it."""
+        """Remove the container: its command line has ended."""
         self._removing = Deferred.fromCoroutine(self._remove())
         if why.code == ENGINE_FAILED and not why.fault:
             why = evolve(why, fault=self._fault(why.last_words))
@@ -130,7 +130,7 @@ class ContainerBackend:
             )
 
     def stop(self) -> Deferred[None]:
-        """Let the command line climb the stop ladder, then see that the container has gone."""
+        """Stop the command line by the stop ladder, then remove the container if it is left."""
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
@@ -191,9 +191,9 @@ def _reach_of(launch: Launch) -> Container:
 
 
 def find_engine(launch: Launch) -> str:
-    """The command line that runs a launch's container: the one that is named, or the first that is installed.
+    """Return the path of the command line for a launch's container: the named engine, or the first installed one.
 
-    :raise LaunchFailed: it is not installed.
+    :raise LaunchFailed: the engine is not installed.
     """
     named = _reach_of(launch).engine
     if "/" in named:
@@ -225,7 +225,7 @@ def _leads(name: str) -> bool:
 
 
 def _options(written: tuple[str, ...], given: Mapping[str, str], env: dict[str, str]) -> Iterator[str]:
-    # What was written, without what is ours to decide.
+    # The options of the entry, without those that the gateway sets itself.
     for name, value in _variables(written):
         yield from _variable(name, given.get(name) if value is None else value, env)
     for option in _others(written):
@@ -291,7 +291,8 @@ def _init(engine: str, options: tuple[str, ...]) -> tuple[str, ...]:
 def prepare_container(reactor: Any, programs: ILauncher, launch: Launch) -> Deferred[Launch]:
     """Find an engine that answers, and have it fetch the image if it is not there; never fails.
 
-    To fetch an image may take minutes, which are no fault of the server's; so it is done before its handshake is due.
+    Fetching an image may take minutes, for which the server is not responsible; so it is done before the time limit of
+    the handshake begins.
     """
     return Deferred.fromCoroutine(_prepare(reactor, programs, launch)).addErrback(_unprepared, launch)
 
@@ -343,13 +344,13 @@ def _unprepared(why: Failure, launch: Launch) -> Launch:
         Logger().failure(
             "{server} could not be prepared", why, event="container.broken", server=launch.server
         )
-    return launch  # to launch it meets the same difficulty, and tells of it
+    return launch  # the launch fails for the same reason, and reports it
 
 
 def reap_containers(
     reactor: Any, programs: ILauncher, launches: Iterable[Launch], home: str, living: Iterable[str]
 ) -> Deferred[list[str]]:
-    """Remove what killed gateways of this home left behind; fires with what was found, in words.
+    """Remove containers that killed gateways of this home left behind; fires with a sentence for each.
 
     :param launches: of the servers in containers, whose engines are asked.
     :param living: the instances of gateways that still run, our own among them.

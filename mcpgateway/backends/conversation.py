@@ -1,14 +1,14 @@
-"""Speak JSON-RPC with one child: our ids down, the right caller's answer up.
+"""Speak JSON-RPC with one child: requests get ids of the gateway's, answers go to the caller of their request.
 
 # Note [A window for each session]
-Most servers work through their stdin one line after the other, so whoever writes a thousand calls there lets everybody
-else wait for all of them.  Of one session's calls only so many are sent, and each that is answered lets its next one
-go, to the end of the line: sessions take turns.
+Most servers handle the lines of their stdin one after the other, so a client that writes a thousand calls makes all
+other clients wait for them.  Of one session's calls at most `WINDOW` are sent; each answer lets the session's next call
+be sent, behind the calls of other sessions: sessions take turns.
 
 # Note [What may still ask]
-Nothing on the wire says which call a question belongs to.  A call that was taken back, or whose time is over, is not
-under way any more for its client, but servers may go on with it and ask.  So it counts among those that a question can
-belong to until the server has answered it; if it never does, as most, for the life of the child.
+No question of a legacy server names the call that it belongs to.  A cancelled or expired call is not under way any more
+for its client, but the server may go on with it and ask a question for it.  So the call counts among those that a
+question can belong to until the server has answered it; if it never does, as most servers, for the life of the child.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ from mcpgateway.protocol import jsonrpc, legacy, modern, peek
 from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 from mcpgateway.protocol.versions import Era, has_batches
 
-IN_FLIGHT_LIMIT = 10_000  # calls on one child; beyond it a caller is told instead of queued without end
+IN_FLIGHT_LIMIT = 10_000  # calls on one child; further calls fail instead of being queued without end
 WINDOW = 64  # of those a session may have sent; see Note [A window for each session]
 URGENT = frozenset(("tasks/cancel", "tasks/get", "tasks/result"))  # they end what fills a window
 STANDING = frozenset(
     ("ping", modern.DISCOVER, modern.LISTEN)
-)  # they ask for nothing that has to be worked on
-QUESTIONS_LIMIT = 1000  # of one child that are remembered
+)  # methods whose requests take the server no time
+QUESTIONS_LIMIT = 1000  # open questions of one child that are remembered
 LEFT_LIMIT = (
-    1000  # calls taken back of one child that are remembered; beyond them a question can belong to any client
+    1000  # cancelled calls of one child that are remembered; beyond them a question can belong to any client
 )
 CANCELLED = "notifications/cancelled"
 SHOWN = 200  # characters of a stray line in the log
-GARBAGE_SHOWN = 20  # such lines in a row; what follows is of the same kind
-GARBAGE_LIMIT = 10_000  # and then it is no MCP server
+GARBAGE_SHOWN = 20  # such lines in a row; the following ones are not logged
+GARBAGE_LIMIT = 10_000  # such lines in a row; then the child is killed, since it is no MCP server
 HEAD = b'{"jsonrpc":"2.0","id":'  # how practically every server begins a reply
 
 SENT = Message(MessageKind.REQUEST, {})
@@ -66,11 +66,11 @@ class OwnQuestion:
     is_gone: bool = False
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The server has answered."""
+        """Fire the Deferred with the server's response."""
         self.done.callback(reply)
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """The server is gone, or garbled its answer."""
+        """Fail the Deferred: the server has ended, or its answer cannot be read."""
         self.done.errback(why)
 
     def progressed(self, call: Request, message: bytes) -> None:
@@ -84,14 +84,14 @@ class OwnQuestion:
 class Conversation:
     """The requests under way on one child, each under a unique number of the gateway's.
 
-    :param tape: keeps what is said; None where nothing is kept.
+    :param tape: recorder of the lines in both directions; None if no line is recorded.
     :ivar pending: the calls sent and not answered, oldest first.
-    :ivar queued: those that wait, by session, until enough of its others are answered.
-    :ivar sent: how many requests this child has been sent by callers.
-    :ivar answered: how many requests it has answered, those of our own too.
-    :ivar cancelled: how many calls were taken back, at which it may still be working.
-    :ivar strays: how many lines were no use: not JSON-RPC, or answers to nothing.
-    :ivar questions: the ids of its own requests that have no answer yet.
+    :ivar queued: the calls that wait, by session, until enough of the session's other calls are answered.
+    :ivar sent: number of callers' requests that this child has been sent.
+    :ivar answered: number of requests that this child has answered, those of the gateway's own included.
+    :ivar cancelled: number of cancelled calls that the child may still be working on.
+    :ivar strays: number of lines that are neither JSON-RPC nor the answer to a request.
+    :ivar questions: the ids of the child's own requests that have no answer yet.
     """
 
     log = Logger()
@@ -109,10 +109,10 @@ class Conversation:
         self.backend: IBackend | None = None
         self.pending: dict[int, Request] = {}
         self.queued: dict[Any, deque[Request]] = {}
-        # Whose calls were taken back, by their numbers; see Note [What may still ask].
+        # Sessions of cancelled calls, by the numbers of the calls; see Note [What may still ask].
         self._left: dict[int, Any] = {}
         self._are_all_known = True  # of those that were taken back
-        self._flights: dict[Any, int] = {}  # how many of a session's calls are pending
+        self._flights: dict[Any, int] = {}  # number of pending calls, by session
         self.sent = 0
         self.answered = 0
         self.cancelled = 0
@@ -127,14 +127,14 @@ class Conversation:
         self._has_met = False  # the handshake is done
         self._has_batches = False
         self._garbage = 0  # lines in a row that are no messages
-        self._fault = ""  # why we had it killed
-        self._meta: dict[str, Any] = {}  # of our own requests, in the modern era
+        self._fault = ""  # reason for which the gateway had the child killed
+        self._meta: dict[str, Any] = {}  # of the gateway's own requests, in the modern era
 
     def meet(self, greeting: dict[str, Any]) -> Deferred[Envelope]:
-        """Say the first words, the handshake or ``server/discover``; fires with the first level of the answer.
+        """Send the first message, ``initialize`` or ``server/discover``; fires with the first level of the answer.
 
         :param greeting: the parameters of ``initialize``, or the envelope of the gateway's own requests.
-        :raise GatewayError: (through the Deferred) it refused, garbled its answer, or ended.
+        :raise GatewayError: (through the Deferred) the server refused, ended, or sent an answer that cannot be read.
         """
         if self.era is Era.MODERN:
             self._meta = {"_meta": greeting}
@@ -149,9 +149,9 @@ class Conversation:
         return hello
 
     def ask(self, method: str, params: dict[str, Any]) -> Deferred[Envelope]:
-        """Send a request of our own; fires with the server's response, which may be an error.
+        """Send a request of the gateway's own; fires with the server's response, which may be an error.
 
-        :raise GatewayError: (through the Deferred) it could not be sent, or the server ended.
+        :raise GatewayError: (through the Deferred) the request could not be sent, or the server ended.
         """
         done: Deferred[Envelope] = Deferred()
         number = self._take_number()
@@ -167,7 +167,7 @@ class Conversation:
         return done
 
     def request(self, call: Request) -> None:
-        """Send a caller's request, or have it wait while too many others of its session are under way.
+        """Send a caller's request, or queue it while too many others of its session are under way.
 
         :raise Overloaded: too many calls are under way, or the server has stopped reading.
         :raise BackendGone: the server has just ended.
@@ -206,7 +206,7 @@ class Conversation:
         return len(self.pending) + sum(map(len, self.queued.values()))
 
     def calls(self) -> Iterator[Request]:
-        """The calls of sessions under way or waiting; each session's in the order in which they came."""
+        """Return the sessions' calls under way or waiting; each session's calls in the order of their arrival."""
         waiting = (call for queue in self.queued.values() for call in queue)
         return (call for call in chain(self.pending.values(), waiting) if call.session is not None)
 
@@ -216,9 +216,9 @@ class Conversation:
         return any(call.method not in STANDING for call in self.pending.values())
 
     def only_session(self) -> Any:
-        """The only session whose calls may have made the server ask; None where there are several, or there is none.
+        """Return the only session whose calls may have caused a question; None if there are several, or none.
 
-        Where one stands for many clients, as that of requests without an id, it must be a single call.
+        A session that stands for many clients, such as that of modern requests, counts only with a single call.
         """
         pending = (call.session for call in self.pending.values())
         sessions = [each for each in chain(self._left.values(), pending) if each is not None]
@@ -227,7 +227,7 @@ class Conversation:
         return sessions[0] if len(sessions) == 1 or not sessions[0].stands_for_many else None
 
     def unsent(self) -> list[Request]:
-        """Take out the calls that wait for others of their session: the server knows nothing of them yet."""
+        """Remove and return the calls that wait for others of their session, and were not sent to the server yet."""
         queued, self.queued = self.queued, {}
         return [each for queue in queued.values() for each in queue]
 
@@ -265,24 +265,24 @@ class Conversation:
         return True
 
     def notify(self, envelope: Envelope) -> None:
-        """Send a notification, or a response to a question of the server's."""
+        """Send a notification, or a response to a server's question."""
         if self.questions and "id" in envelope:
             self.questions.discard(bytes(envelope["id"]))
         self._write(envelope)
 
     def reply(self, question: Envelope, value: Any) -> None:
-        """Answer a request of the server's own, with a result or a `GatewayError`, if it still listens."""
+        """Answer a server's question with a result or a `GatewayError`, unless the server is being stopped."""
         identifier = question["id"]
         self.questions.discard(bytes(identifier))
         is_refusal = isinstance(value, GatewayError)
         try:
             self._write(jsonrpc.error(identifier, value) if is_refusal else jsonrpc.result(identifier, value))
         except GatewayError as why:
-            # A child that is being stopped may well ask once more: its stdin has gone, its stdout has not.
+            # A child that is being stopped may still ask: its stdin is closed, its stdout is not.
             self.log.debug("{server} could not be answered: {why}", server=self.server, why=why)
 
     def cancel(self, call: Request, reason: str) -> bool:
-        """Forget a call and tell the server; its late answer will be dropped. False when it was not under way."""
+        """Forget a call and notify the server, whose late answer is dropped; return false if it was not under way."""
         was_queued = bool(self.queued) and self._withdraw(call)
         if not was_queued:
             if self.pending.get(call.number) is not call:
@@ -298,7 +298,7 @@ class Conversation:
             params = {"requestId": call.number, "reason": reason}
             self._write(jsonrpc.notification(CANCELLED, params))
         except GatewayError:
-            pass  # it does not read, or is gone
+            pass  # the server has stopped reading, or has ended
         return True
 
     def _leave(self, call: Request) -> None:
@@ -316,16 +316,16 @@ class Conversation:
         for call in list(self.pending.values()):
             call.age += 1
             if call.method == modern.LISTEN and call.session is None:
-                continue  # ours, and without an answer for as long as there is something to hear
+                continue  # the gateway's own request, which may stay open, such as that of a stream
             if call.age > ticks and self.cancel(call, TIMED_OUT):
                 call.sink.failed(call, BackendTimeout(f"{self.server} did not answer within {ticks:g} s"))
 
     def line_received(self, line: bytes) -> None:
-        """Take one line of the child's: a reply, a notification or a question, or several of them in an array."""
+        """Receive one line of the child's: a response, a notification or a question, or an array of several."""
         if self._tape is not None:
             self._tape.keep(-self._track, line)
         if self._garbage >= GARBAGE_LIMIT:
-            return  # it has been killed; to look at all that is left in its pipe would keep the others waiting
+            return  # it has been killed; reading the rest of its pipe would delay other children
         try:
             members = jsonrpc.read_batch(line) if self._has_batches else None
         except GatewayError as why:
@@ -367,7 +367,7 @@ class Conversation:
             call.sink.answered(call, envelope)
 
     def _only_call(self, envelope: Envelope) -> Request | None:
-        # An error without an id is of a message that the server could not read; of which, can be told if there is one.
+        # An error without an id belongs to a request that the server could not read: to the only one, if there is one.
         if envelope.get("id", jsonrpc.NULL) != jsonrpc.NULL or len(self.pending) != 1:
             return None
         return self._settle(next(iter(self.pending)))
@@ -389,7 +389,7 @@ class Conversation:
         elif method == "ping":
             self.reply(envelope, {})
         elif not self._has_met:
-            # Its client has no session id yet, nor an answer, and waits for both: it could not reply.
+            # The client has neither session id nor answer yet, and waits for both: it could not reply.
             self.reply(envelope, UnknownMethod(f"Method not found: {method} (the handshake is not over)"))
         else:
             if len(self.questions) < QUESTIONS_LIMIT:
@@ -441,7 +441,7 @@ class Conversation:
             self.give_up(f"it printed {GARBAGE_LIMIT} lines in a row that are not JSON-RPC")
 
     def give_up(self, fault: str) -> None:
-        """Have the server killed, and say why it has ended."""
+        """Kill the child, and keep the reason for the error of its callers."""
         self._fault = fault
         if self.backend is not None:
             self.backend.kill()
@@ -460,7 +460,7 @@ class Conversation:
             call.fail(BadReply(f"{self.server} sent an answer of more than {limit} bytes"))
 
     def gone(self, why: Gone) -> None:
-        """Answer every call under way with an error; none is ever replayed."""
+        """Answer every call under way with an error; no call is sent again."""
         if self._fault:
             why = evolve(why, fault=self._fault)
         self.ended = why
@@ -480,7 +480,7 @@ class Conversation:
         line = jsonrpc.line(envelope)
         if self._tape is not None:
             self._tape.keep(self._track, line)
-        # A busy child gets a whole turn's messages in one piece; an idle one gets its only one at once.
+        # A busy child gets the messages of a whole turn in one write; an idle child gets its only message at once.
         self.backend.write(line, now=not self.pending)
 
 

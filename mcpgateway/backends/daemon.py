@@ -1,13 +1,13 @@
-"""A program that serves MCP at a port of its own: started once, adopted where it runs, spoken with by its URL.
+"""A server with a port of its own: started once or adopted, shared by its sessions, and reached by its URL.
 
 # Note [Whose a daemon is]
-A daemon that this gateway starts ends with it, as every child does: the guardian sees to that even when the gateway is
-killed.  A daemon that was there before is adopted: it is used and never ended, nor anybody else who holds the port.
+A daemon that this gateway starts ends with it, as every child does: the guardian ends it even if the gateway is killed.
+A daemon that ran before is adopted: the gateway uses it and never ends it, nor any other process that holds the port.
 
 # Note [One port, one environment]
-A port has room for one process, and that has one environment.  Whoever comes with another command or other variables,
-such as the token of another workspace, is never given it: they wait for its end, as after a change of the
-configuration, and are refused where that does not come.
+A port has room for one process, and a process has one environment.  A launch with another command or other variables,
+such as the token of another workspace, never gets the running daemon: it waits for the daemon's end, as after a change
+of the configuration, and fails if the daemon does not end.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from mcpgateway.interfaces import Gone, IBackend, IDaemonLocks, ILauncher, ILine
 from mcpgateway.policy.secrets.masking import secrets_of
 from mcpgateway.policy.secrets.redaction import quoted
 
-CONNECT_S = 10.0  # from the launch of a daemon until its port answers, where its entry does not say it
-LOOK_S, LOOK_LIMIT_S = 0.05, 0.5  # between two looks at the port, more and more
-WAITING_LIMIT = 1000  # messages for a daemon that cannot be spoken with yet
+CONNECT_S = 10.0  # from the launch of a daemon until its port answers, if its entry does not say
+LOOK_S, LOOK_LIMIT_S = 0.05, 0.5  # between two attempts to connect to the port, increasing
+WAITING_LIMIT = 1000  # messages for a daemon that is not reached yet
 WAITING_BYTES = 16 * 2**20
-LINGER_S = 2.0  # a daemon is not ended between the question which era it speaks and the first session
-TAIL_LINES, TAIL_CHARS, TAIL_BYTES = 50, 500, 2048  # more than is shown: half a secret is not found
+LINGER_S = 2.0  # a daemon is kept running between the probe of its era and the first session
+TAIL_LINES, TAIL_CHARS, TAIL_BYTES = 50, 500, 2048  # more than is shown, since a cut secret is not recognised
 
 
 class ReachRemote(Protocol):
-    """Reaches a server by URL."""
+    """A function that reaches a server by URL."""
 
     def __call__(self, launch: Launch, receiver: ILineReceiver) -> IBackend:
-        """Begin a session there."""
+        """Begin a session at the URL of a launch."""
 
 
 def _nobody(*, has_spoken: bool) -> None:
@@ -50,9 +50,9 @@ def _nobody(*, has_spoken: bool) -> None:
 
 
 async def prepare_daemon(reactor: Any, programs: ILauncher, launch: Launch) -> Launch:
-    """Find the program that a package runner would start, where nothing serves at the port yet; the launch as it was.
+    """Find the program that a package runner would start, unless the port is already served; return the launch.
 
-    What has to be downloaded for that is no part of the time that the program may take to serve.
+    A download that this needs does not count in the time that the program has to open its port.
     """
     assert isinstance(launch.reach, Daemon)
     if not await is_open(reactor, launch.reach.url, launch.reach.port):
@@ -61,7 +61,7 @@ async def prepare_daemon(reactor: Any, programs: ILauncher, launch: Launch) -> L
 
 
 class Daemons:
-    """The daemons of one gateway, each of which any number of backends may use."""
+    """The daemons of one gateway, each shared by any number of backends."""
 
     def __init__(self, reactor: Any, programs: ILauncher, web: Web, locks: IDaemonLocks) -> None:
         self.reactor = reactor
@@ -71,7 +71,7 @@ class Daemons:
         self._running: list[_Daemon] = []  # the eldest first
 
     def of(self, launch: Launch, reach: Daemon) -> _Daemon:
-        """The daemon of a launch, started or not."""
+        """Return the daemon of a launch, started or not."""
         for each in self._running:
             if not each.is_over and each.is_of(launch, reach):
                 return each
@@ -80,12 +80,12 @@ class Daemons:
         return made
 
     def before(self, daemon: _Daemon) -> list[_Daemon]:
-        """The daemons that have, or are to have, the port of a younger one."""
+        """Return the older daemons that have the same port, or are to have it."""
         elder = self._running[: self._running.index(daemon)] if daemon in self._running else []
         return [each for each in elder if each.reach.port == daemon.reach.port and _same_server(each, daemon)]
 
     def forget(self, daemon: _Daemon) -> None:
-        """A daemon is over."""
+        """Forget a daemon that has ended."""
         if daemon in self._running:
             self._running.remove(daemon)
 
@@ -97,8 +97,8 @@ def _same_server(one: _Daemon, other: _Daemon) -> bool:
 class _Daemon:
     """One server with a port of its own, as far as this gateway uses it.
 
-    :ivar child: its process, where it is ours.
-    :ivar is_over: it is being stopped, or has ended.
+    :ivar child: its process, if the gateway has started it.
+    :ivar is_over: True once it is being stopped or has ended.
     """
 
     log = Logger()
@@ -133,9 +133,9 @@ class _Daemon:
         )
 
     def enter(self, user: DaemonBackend) -> Deferred[None]:
-        """Count a user in; fires when the daemon can be reached.
+        """Count a backend in; fires when the daemon can be reached.
 
-        :raise GatewayError: (through the Deferred) it does not get so far.
+        :raise GatewayError: (through the Deferred) the daemon does not start, or its port does not answer.
         """
         self._users.append(user)
         if self._is_up:
@@ -148,7 +148,7 @@ class _Daemon:
         return ready
 
     def leave(self, user: DaemonBackend) -> Deferred[None]:
-        """Count a user out; after the last one the gateway stops its own daemon, and this fires at its end."""
+        """Count a backend out; after the last one the gateway stops its own daemon, and this fires at its end."""
         if user in self._users:
             self._users.remove(user)
         if self._users and not self.is_over:
@@ -156,9 +156,10 @@ class _Daemon:
         return self.stop()
 
     def drop(self, user: DaemonBackend, *, is_well: bool) -> None:
-        """Count a user out without waiting: after the last one the gateway kills its own daemon.
+        """Count a backend out without waiting: after the last one the gateway kills its own daemon.
 
-        :param is_well: it has answered; whoever did not like the answer may be back with another question.
+        :param is_well: the daemon has answered: it is kept for `LINGER_S`, for a caller that asks again,
+            such as in the other era.
         """
         if user in self._users:
             self._users.remove(user)
@@ -231,13 +232,13 @@ class _Daemon:
 
     async def _start(self) -> None:
         locks, server, port = self._all.locks, self.launch.server, self.reach.port
-        # It was found out before (`prepare_daemon`), so that takes no time.
+        # `prepare_daemon` has found the program already, so this takes no time.
         prepared: Launch = await self._all.programs.prepare(evolve(self.launch, reach=None))
         works = prepared.told or _nobody
         try:
             launch = evolve(
                 prepared, is_heard=False, told=None
-            )  # what it prints says nothing of whether it works
+            )  # its output shows nothing of its health: it is a log
             self.child = self._all.programs.launch(launch, self)
         except GatewayError:
             self._unlock()
@@ -315,11 +316,11 @@ class _Daemon:
             self._all.locks.release(self.launch.server)
 
     def line_received(self, line: bytes) -> None:
-        """A line of its stdout, which is a log."""
+        """Receive a line of the daemon's stdout, which is a log."""
         self._output.append(line[:TAIL_BYTES])
 
     def line_overflowed(self, head: bytes, limit: int) -> None:
-        """A log without ends of lines; it is being killed."""
+        """Note that a line of the log has no end; the process is being killed."""
         self.log.error(
             "{server} wrote more than {limit} bytes without a newline and is stopped",
             event="child.line_too_long",
@@ -328,10 +329,10 @@ class _Daemon:
         )
 
     def gone(self, why: Gone) -> None:
-        """The process of the daemon has ended."""
+        """Note the end of the daemon's process."""
         self._ended = evolve(why, last_words=self.tail())
         if not self._is_up:
-            return  # the wait for its port finds out
+            return  # the wait for its port fails
         self.is_over = True
         users, self._users = self._users, []
         for each in users:
@@ -339,7 +340,7 @@ class _Daemon:
         self.stop()
 
     def tail(self) -> str:
-        """The last it wrote, to stdout and to stderr."""
+        """Return the last lines that the daemon wrote to stdout and stderr."""
         errors: str = self.child.stderr_tail() if self.child is not None else ""
         said = (quoted(each.decode(errors="replace"), self._hidden)[:TAIL_CHARS] for each in self._output)
         return "\n".join([*map(one_line, said), *([errors] if errors else [])])
@@ -368,7 +369,7 @@ class DaemonBackend:
 
     @property
     def pid(self) -> int:
-        """The daemon's process id, if the gateway has started it."""
+        """The daemon's process id, if the gateway has started it; else 0."""
         child = self._daemon.child
         return 0 if child is None else child.pid
 
@@ -397,10 +398,10 @@ class DaemonBackend:
         self._lose(Gone(None, None, _hint(why.value), why.getErrorMessage(), is_unreachable))
 
     def write(self, line: bytes, *, now: bool = False) -> None:
-        """Send one message, or keep it until the daemon can be spoken with.
+        """Send one message, or queue it until the daemon is reached.
 
-        :raise Overloaded: too much is waiting.
-        :raise BackendGone: it has ended, or is being stopped.
+        :raise Overloaded: too many messages wait.
+        :raise BackendGone: the daemon has ended, or is being stopped.
         """
         if self._is_stopping or self._is_told:
             raise BackendGone(f"{self.server} is not running")
@@ -413,32 +414,32 @@ class DaemonBackend:
         self._waiting.append(line)
 
     def line_received(self, line: bytes) -> None:
-        """A message of the daemon's."""
+        """Receive a message of the daemon's."""
         self._lines += 1
         if not self._is_told:
             self._receiver.line_received(line)
 
     def line_overflowed(self, head: bytes, limit: int) -> None:
-        """A message of the daemon's is too large."""
+        """Report a message of the daemon's that is too large."""
         if not self._is_told:
             self._receiver.line_overflowed(head, limit)
 
     def gone(self, why: Gone) -> None:
-        """The session is lost; the next user of a daemon without other sessions restarts it."""
+        """Report the loss of the session; the next user of a daemon without other sessions restarts it."""
         self._remote = None
         if not self._is_stopping:
             self._daemon.leave(self)
             self._tell(why)
 
     def daemon_gone(self, why: Gone) -> None:
-        """The daemon itself has ended."""
+        """Report the end of the daemon itself."""
         remote, self._remote = self._remote, None
         if remote is not None:
             remote.kill()
         self._tell(why)
 
     def stop(self) -> Deferred[None]:
-        """End the session, then the gateway's own daemon if it has no other user; fires when that is done."""
+        """End the session, then the gateway's own daemon if it has no other user; fires when both are done."""
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
@@ -467,7 +468,7 @@ class DaemonBackend:
             self._receiver.gone(why)
 
     def stderr_tail(self) -> str:
-        """The end of the daemon's stderr, if the gateway has started it."""
+        """Return the end of the daemon's stderr, if the gateway has started it; else an empty text."""
         return self._daemon.tail()
 
 

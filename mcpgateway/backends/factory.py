@@ -1,6 +1,6 @@
-"""Start or reach servers of every kind: each launch goes to the backend that knows how.
+"""Start or reach servers of every kind: each launch goes to the backend of its transport.
 
-What only some users need is loaded by the first server of its kind.
+The module of a transport that few servers use is loaded by the first of them.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ if TYPE_CHECKING:
 
 
 class Backends:
-    """All kinds of backends.
+    """The backends of all transports.
 
-    :param programs: starts children.
-    :param grants: where tokens for remote servers are kept.
-    :param where: where the gateway is for browsers, once it listens.
-    :param whose: which gateway this is.
-    :param asks: whether users are asked to sign in; a program beside the gateway uses what there is.
-    :param make_locks: makes what keeps programs with a port of their own from being started twice.
-    :ivar make_heard: makes what is told of who has to sign in at a server, and who has; None where nothing is.
-    :ivar own_ports: the TCP ports that the gateway itself listens on, which no server is reached at.
+    :param programs: launcher of children.
+    :param grants: store of the tokens for remote servers.
+    :param where: returns the gateway's address for browsers, once it listens.
+    :param whose: identity of this gateway's run.
+    :param asks: users may be asked to sign in; a program beside the gateway uses the stored tokens only.
+    :param make_locks: makes the locks that keep daemons from being started twice.
+    :ivar make_heard: makes the listener for requested and completed sign-ins; None for no listener.
+    :ivar own_ports: the TCP ports that the gateway itself listens on, at which no server is reached.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Backends:
 
     @property
     def web(self) -> Web:
-        """The HTTP client."""
+        """The HTTP client for remote servers."""
         if self._web is None:
             from mcpgateway.backends.http.client import Web
 
@@ -86,7 +86,7 @@ class Backends:
 
     @property
     def proxies(self) -> Proxies:
-        """Through which proxies requests go."""
+        """The settings of the proxies that requests pass through."""
         return self._proxies
 
     @proxies.setter
@@ -97,7 +97,7 @@ class Backends:
 
     @property
     def daemons(self) -> Daemons:
-        """The programs with ports of their own."""
+        """The servers with ports of their own."""
         if self._daemons is None:
             from mcpgateway.backends.daemon import Daemons
 
@@ -106,7 +106,7 @@ class Backends:
 
     @property
     def accounts(self) -> Accounts:
-        """The gateway's accounts at remote servers with a sign-in."""
+        """The gateway's accounts at remote servers with OAuth."""
         if self._accounts is None:
             from mcpgateway.backends.oauth.flow import Accounts
 
@@ -124,7 +124,7 @@ class Backends:
         return self._accounts.question(self._accounts.of(server.name, server.reach, server.principal))
 
     def returned(self, query: Mapping[str, str]) -> Deferred[Returned]:
-        """A browser has come back from an authorization server (`Accounts.answered`)."""
+        """Pass on a browser's return from an authorization server (`Accounts.answered`)."""
         return self.accounts.answered(query).addCallback(_returned)
 
     def document(self) -> dict[str, Any] | None:
@@ -139,7 +139,7 @@ class Backends:
         return self.accounts.agreed(key).addCallback(_returned)
 
     def prepare(self, launch: Launch) -> Deferred[Launch]:
-        """Find out how a launch is best carried out; it never fails."""
+        """Resolve the program, image or package of a launch; never fails."""
         match launch.reach:
             case None:
                 prepared: Deferred[Launch] = self._programs.prepare(launch)
@@ -158,7 +158,7 @@ class Backends:
     def launch(self, launch: Launch, receiver: ILineReceiver) -> IBackend:
         """Start or reach a backend.
 
-        :raise LaunchFailed: it cannot even be tried; the text says why.
+        :raise LaunchFailed: the server cannot be started or reached; the text says why.
         """
         match launch.reach:
             case None:

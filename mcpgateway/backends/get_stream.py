@@ -1,4 +1,4 @@
-"""The standing stream of a session: what the server says without having been asked (legacy era, GET)."""
+"""The standing stream of a session: the server's messages that belong to no request (legacy era, GET)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from mcpgateway.errors import BackendError, NeedsAuthorization, Unreachable
 from mcpgateway.protocol.sse_reader import MESSAGE, Event
 
 RETURN_S, LONGEST_RETURN_S = 1.0, 30.0  # until a lost stream is opened again; doubles with each failure
-SHORTEST_RETURN_S = 0.1  # whatever the server says
-TRIES = 10  # in a row that fail, and then it is taken to have none
-UNREACHABLE_TRIES = 3  # in a row, and then the whole server is
-STEADY_S = 5.0  # a stream that lasted so long did not fail
-PASSING = frozenset((408, 409, 425, 429))  # refusals that say nothing of whether there is such a stream
+SHORTEST_RETURN_S = 0.1  # the least, even if the server asks for less
+TRIES = 10  # failures in a row, after which the server is taken to have no standing stream
+UNREACHABLE_TRIES = 3  # failures in a row, after which the server is taken to be unreachable
+STEADY_S = 5.0  # a stream that lasted so long counts as no failure
+PASSING = frozenset((408, 409, 425, 429))  # refusals that may be temporary
 
 
 class IStreamListener(Protocol):
@@ -36,19 +36,19 @@ class IStreamListener(Protocol):
         """Return the headers of the GET request."""
 
     def hear_all(self, data: bytes) -> None:
-        """Receive one message, or several in an array."""
+        """Receive one message, or an array of several."""
 
     def forgotten(self) -> None:
-        """The server does not know the session any more."""
+        """Note that the server does not know the session any more."""
 
     def unreachable(self, why: Unreachable) -> None:
-        """The server has not answered for a while."""
+        """Note that the server has not been reachable for `UNREACHABLE_TRIES` attempts."""
 
 
 class ServerStream:
-    """The one stream of a session, opened again whenever it is lost.
+    """The standing stream of a session, opened again whenever it is lost.
 
-    :ivar is_open: it is there now.
+    :ivar is_open: True while the stream stands.
     """
 
     log = Logger()
@@ -61,7 +61,7 @@ class ServerStream:
         self._later: Any = None
         self._was_open = False
         self._since = 0.0
-        self._is_useful = False  # something has come since it was opened
+        self._is_useful = False  # an event has come since it was opened
         self._last_id = b""
         self._wait_s = RETURN_S
         self._failures = 0
@@ -109,7 +109,7 @@ class ServerStream:
         if status == 404 and self._was_open:
             self._owner.forgotten()
         elif status < 500 and status not in PASSING:
-            return  # it has none
+            return  # the server has none
         else:
             self._return()
 
@@ -119,7 +119,7 @@ class ServerStream:
             return
         why.trap(BackendError)
         if isinstance(why.value, NeedsAuthorization):
-            return  # what its user has to do first is told to those who call
+            return  # calls report the authorization that the user has to give
         if isinstance(why.value, Unreachable) and self._failures + 1 >= UNREACHABLE_TRIES:
             self._owner.unreachable(why.value)
         else:
@@ -151,7 +151,7 @@ class ServerStream:
             self._owner.hear_all(event.data)
 
     def ended(self, why: BackendError | None) -> None:
-        """The stream is lost, or the server has ended it."""
+        """Note that the stream has ended, or its connection is lost."""
         events, self._events = self._events, None
         self.is_open = False
         if self._is_closed or events is None:

@@ -1,4 +1,4 @@
-"""A server behind HTTP+SSE (MCP 2024-11-05): it speaks on one stream, and is spoken to at the endpoint it names there.
+"""A server behind HTTP+SSE (MCP 2024-11-05): one event stream from it, POST requests to the endpoint that it names.
 
 GET url                     event: endpoint, data: where to POST; then every message of the server's
 any message                 POST to that endpoint, 202; the answer comes on the stream
@@ -39,7 +39,7 @@ from mcpgateway.protocol.sse_reader import MESSAGE, Event
 from mcpgateway.protocol.versions import Era
 
 ENDPOINT = b"endpoint"
-ENDPOINT_S = 10.0  # until the stream has named it
+ENDPOINT_S = 10.0  # until the stream has named the endpoint
 POST_S = 30.0
 QUEUE_LIMIT = 16 * 2**20  # bytes that wait for the endpoint
 AT_ONCE = 1000  # messages under way
@@ -48,7 +48,7 @@ AT_ONCE = 1000  # messages under way
 class SseConnection:
     """The event stream of a server with HTTP+SSE, and the POST requests to its endpoint.
 
-    :param before: what has been tried in vain before, to begin a sentence with; empty for nothing.
+    :param before: the attempts that failed before, as the beginning of a sentence; empty for none.
     """
 
     log = Logger()
@@ -86,8 +86,8 @@ class SseConnection:
     def write(self, line: bytes, *, now: bool = False) -> None:
         """Send one message to the server.
 
-        :raise Overloaded: too much waits for the server.
-        :raise BackendGone: it is lost, or being left.
+        :raise Overloaded: too many messages wait for the server.
+        :raise BackendGone: the connection is lost, or being closed.
         """
         if self._has_ended or self._is_stopping:
             raise BackendGone(f"{self.server} is not connected")
@@ -106,7 +106,7 @@ class SseConnection:
             self._open()
 
     def stop(self) -> Deferred[None]:
-        """End the stream, and the session with it; fires when that is done."""
+        """End the stream, and the session with it; fires when it has ended."""
         if self._has_ended:
             return succeed(None)
         done: Deferred[None] = Deferred()
@@ -129,7 +129,7 @@ class SseConnection:
             self._clock.callLater(0, self._end, Gone(fault=why))
 
     def _decline(self, line: bytes) -> None:
-        # This transport has been given up before there was a revision of the modern era.
+        # This transport was deprecated before there was a revision of the modern era.
         envelope = jsonrpc.decode(line)
         if "id" in envelope and "method" in envelope:
             why = UnknownMethod("Method not found: HTTP+SSE servers speak revisions up to 2024-11-05")
@@ -170,7 +170,7 @@ class SseConnection:
         self._lose(BackendError(f"it does not say within {ENDPOINT_S:g} s where to send messages"))
 
     def event(self, event: Event) -> None:
-        """The endpoint, or a message."""
+        """Receive the endpoint, or a message."""
         if event.tail is not None:
             self._pass_over(event, event.tail)
         elif event.kind == MESSAGE:
@@ -180,7 +180,7 @@ class SseConnection:
             self._named(event.data)
 
     def _pass_over(self, event: Event, tail: bytes) -> None:
-        # All sessions have this one stream: what is too long on it is the failure of one call.
+        # All sessions share this stream: an event that is too long fails one call only.
         why = BadReply(f"{self.server} sent an answer of more than {EVENT_LIMIT} bytes")
         identifier = jsonrpc.id_at_ends(event.data, tail) if event.kind == MESSAGE else None
         self.log.error(
@@ -195,7 +195,7 @@ class SseConnection:
             self._hear(jsonrpc.error_bytes(identifier, why))
 
     def ended(self, why: BackendError | None) -> None:
-        """The stream is over, and the session with it."""
+        """Note the end of the stream, and with it of the session."""
         self._events = None
         if not self._has_ended and not self._is_stopping:
             self._lose(why or BackendError("it has ended the stream"))
@@ -232,7 +232,7 @@ class SseConnection:
         elif answer.status >= 400:
             self._fail(body, refusal(answer.status, error_in(answer)))
         elif answer.body.lstrip()[:1] in (b"{", b"["):
-            self._take(answer.body)  # some answer here and not on the stream
+            self._take(answer.body)  # some servers answer here and not on the stream
 
     def _take(self, body: bytes) -> None:
         for each in members(body):
@@ -305,7 +305,7 @@ def _told(why: Failure) -> BackendError:
 
 
 class GuessedTransport:
-    """A server of which only the URL is known: it is tried as Streamable HTTP, and as HTTP+SSE if it knows no POST.
+    """A server of which only the URL is known: tried as Streamable HTTP, and as HTTP+SSE if it refuses the POST.
 
     See MCP 2025-11-25, basic/transports, "Backwards Compatibility".
     """
@@ -333,7 +333,7 @@ class GuessedTransport:
         self._backend.write(line, now=now)
 
     def stop(self) -> Deferred[None]:
-        """End it in order."""
+        """End the session and its connections; fires when it has ended."""
         stopped: Deferred[None] = self._backend.stop()
         return stopped
 

@@ -1,8 +1,8 @@
 """The headers that repeat a part of a request's body, for servers of the modern era (MCP 2026-07-28, basic/transports).
 
-Which arguments of a tool are repeated stands in the server's list of tools, and is learnt from the lists that clients
-ask for.  Where a tool is called that no list has named here, the server may refuse the call for its missing headers,
-before anything is done: then the list is asked for, and the call sent once more.
+The server's list of tools says which arguments of a tool are repeated in headers; the gateway reads the lists of its
+clients.  When a client calls a tool of no list seen so far, the server may refuse the call for its missing headers,
+before it is carried out: then the gateway requests the list, and sends the call once more.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from mcpgateway.protocol.sse_reader import SseReader
 from mcpgateway.protocol.versions import LATEST_MODERN
 
 LISTING_S = 10.0
-PAGES_LIMIT = 100  # of a list of tools
-TOOLS_LIMIT = 100_000  # that are remembered of one server
+PAGES_LIMIT = 100  # pages of one list of tools
+TOOLS_LIMIT = 100_000  # tools that are remembered of one server
 BOTH = "application/json, text/event-stream"
 LIST, CALL = "tools/list", "tools/call"
 
@@ -57,7 +57,7 @@ class Mirror:
         return said
 
     def heard(self, answer: Envelope) -> None:
-        """A list of tools has come, or one page of it."""
+        """Take the parameter headers from a list of tools, or one page of it."""
         tools = peek.members(answer, "result").get("tools")
         if tools is None:
             return
@@ -67,9 +67,9 @@ class Mirror:
             self._params |= param_headers.annotations(tools)
 
     def learn(self, request: Envelope) -> Deferred[None]:
-        """Ask the server for its tools, once for however many calls wait; fires when that is done, however it went.
+        """Request the server's list of tools, once for all calls that wait; fires at the end, even of a failure.
 
-        :param request: the one that was refused; what it says of its client is said again.
+        :param request: the refused request; the list is requested with the same client information.
         """
         done: Deferred[None] = Deferred()
         self._waiting.append(done)
@@ -81,7 +81,7 @@ class Mirror:
         return done
 
     def _learnt(self, _: object) -> None:
-        # Whatever went wrong: the calls that wait are sent once more, and hear of the server what is the matter.
+        # After any failure: the calls that wait are sent once more, and get the server's own error.
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.callback(None)

@@ -26,9 +26,9 @@ BOTH = "application/json, text/event-stream"
 
 
 async def knock(reactor: Any, url: str, port: int = 0) -> None:
-    """Connect to where a URL leads, or to another port there, and hang up.
+    """Connect to the host of a URL, at its port or another one, and disconnect.
 
-    :raise Unreachable: no program answers.
+    :raise Unreachable: the port does not accept a connection.
     """
     parts = urlsplit(url)
     port = port or parts.port or PORTS.get(parts.scheme, 443)
@@ -36,18 +36,18 @@ async def knock(reactor: Any, url: str, port: int = 0) -> None:
     factory = Factory.forProtocol(Protocol)
     factory.noisy = False
     connecting = endpoint.connect(factory)
-    connecting.addTimeout(2 * KNOCK_S, reactor)  # a name of many addresses is not tried at all of them
+    connecting.addTimeout(2 * KNOCK_S, reactor)  # not all addresses of a name with many are tried
     try:
         connection: Any = await connecting
     except CancelledError:
         raise
     except Exception as why:  # refused, timed out, no such name
         raise Unreachable("nothing answers at its address") from why
-    connection.transport.loseConnection()  # in order: some servers complain of anything else
+    connection.transport.loseConnection()  # in order: some servers log an error for anything else
 
 
 async def is_open(reactor: Any, url: str, port: int) -> bool:
-    """Fire with whether the port of a URL's host is open."""
+    """Fire with True if the port of a URL's host is open."""
     try:
         await knock(reactor, url, port)
     except Unreachable:
@@ -56,9 +56,9 @@ async def is_open(reactor: Any, url: str, port: int) -> bool:
 
 
 async def speaks_mcp(reactor: Any, web: Web, reach: Daemon) -> bool:
-    """Fire with whether the program at a daemon's port speaks MCP.
+    """Fire with True if the program at a daemon's port speaks MCP.
 
-    A ping without a session leaves nothing behind; every MCP server answers it, if only with an error.
+    A ping without a session leaves no state at the server; every MCP server answers it, if only with an error.
     """
     try:
         if reach.transport is Transport.SSE:
@@ -73,7 +73,7 @@ async def speaks_mcp(reactor: Any, web: Web, reach: Daemon) -> bool:
         return "jsonrpc" in jsonrpc.decode(answer.body)
     except CancelledError:
         raise
-    except Exception:  # noqa: BLE001 - whatever it says, it is no MCP
+    except Exception:  # noqa: BLE001 - any failure means that it does not speak MCP
         return False
 
 

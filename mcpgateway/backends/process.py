@@ -1,4 +1,4 @@
-"""One child process: lines in, lines out, and an end of all its processes."""
+"""One child process: lines in, lines out, and the end of all its processes."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from mcpgateway.protocol.framing import LineFramer, LineTooLong
 LINE_LIMIT = 32 * 2**20  # bytes; screenshots and documents come as one line of base64
 STDIN_LIMIT = 16 * 2**20  # bytes queued for a child that does not read
 CLOSE_STDIN_S, TERM_S, KILL_S = 2.0, 5.0, 2.0  # the rungs of the stop ladder (product decision)
-MUTE_S = 1.0  # what closes its stdout is mostly about to exit, and its exit code says more
-LOOK_S = 0.05  # how often the ladder looks whether the group is empty
+MUTE_S = 1.0  # a child that closes its stdout is mostly about to exit, and its exit code says more
+LOOK_S = 0.05  # between two checks of the ladder whether the group is empty
 STDERR_LINES, STDERR_CHARS = 50, 500
-STDERR_BYTES = 2500  # of a line that are looked at: half a secret is not found
-DRAIN_BYTES = 64 * 2**20  # of what an exited child left in its stdout
+STDERR_BYTES = 2500  # of a line that are processed: a cut secret is not recognised
+DRAIN_BYTES = 64 * 2**20  # of the rest of an exited child's stdout
 DRAIN_STDERR_BYTES = 2**20
 DRAIN_PIECE = 262_144
 
@@ -40,7 +40,7 @@ def _as_it_is(text: str, shown: int) -> str:
 
 
 class ChildProtocol(ProcessProtocol):
-    """Twisted's side of a child: what arrives on its pipes, and its exit."""
+    """Twisted's protocol of a child: receives its output and its exit."""
 
     transport: Any
 
@@ -48,52 +48,52 @@ class ChildProtocol(ProcessProtocol):
         self._child = child
 
     def connectionMade(self) -> None:
-        """The process has started."""
+        """Note that the process has started."""
         self._child.connected(self.transport)
 
     def childBufferReceived(self, childFD: int, data: bytearray, size: int) -> None:
-        """Take bytes of stdout or stderr; the buffer is reused afterwards."""
+        """Receive bytes of stdout or stderr; the buffer is reused afterwards."""
         if childFD == 1:
             self._child.output(data, size)
         else:
             self._child.complained(bytes(data[:size]))
 
     def outConnectionLost(self) -> None:
-        """All processes have closed the child's stdout."""
+        """Note that all processes have closed the child's stdout."""
         self._child.muted()
 
     def processExited(self, reason: Failure) -> None:
-        """The process itself has gone; its pipes may still be held by a grandchild."""
+        """Note that the process itself has exited; a grandchild may still hold its pipes."""
         self._child.exited(reason)
 
     def pauseProducing(self) -> None:
-        """The queue to stdin is filling up; `Child.write` counts."""
+        """Ignore the pause: `Child.write` counts the queued bytes."""
 
     def resumeProducing(self) -> None:
-        """The child has read everything."""
+        """Reset the count: the child has read all bytes."""
         self._child.queued = 0
 
     def stopProducing(self) -> None:
-        """The pipe has closed."""
+        """Ignore that the pipe has closed."""
 
 
 class StderrSink(Protocol):
     """Receives the stderr of a child."""
 
     def heard(self, data: bytes) -> None:
-        """Take more of the stderr."""
+        """Receive bytes of the stderr."""
 
     def ended(self) -> None:
-        """The child has ended."""
+        """Note the end of the child."""
 
 
 class StderrTail:
     """Keeps the last lines of a child's stderr, within a bound.
 
-    They are kept as they came and decoded on demand, which is rare.
+    The bytes are kept as received and decoded on demand, which is rare.
 
-    :param hidden: what is left out of them.
-    :param redact: takes whatever else is secret out of a text of which so many characters are shown.
+    :param hidden: secrets that are left out of the lines.
+    :param redact: removes all other secrets from a text of which at most so many characters are shown.
     """
 
     def __init__(self, hidden: tuple[str, ...] = (), redact: Redact = _as_it_is) -> None:
@@ -103,17 +103,17 @@ class StderrTail:
         self._rest = b""
 
     def feed(self, data: bytes) -> None:
-        """Keep the end of what has come."""
+        """Keep the end of the received bytes."""
         keep = STDERR_LINES * STDERR_CHARS
         data = self._rest + data
         *lines, rest = data[-keep:].split(b"\n")
         if len(data) > keep:
-            lines = lines[1:]  # half a line may begin with half a secret
+            lines = lines[1:]  # the rest of a cut line may begin with the rest of a secret
         self._rest = rest[:STDERR_BYTES]
         self._lines.extend(line[:STDERR_BYTES] for line in lines[-STDERR_LINES:])
 
     def text(self) -> str:
-        """The lines, control characters escaped."""
+        """Return the lines, with control characters escaped."""
         rest = [self._rest] if self._rest.strip() else []
         return "\n".join(map(self._readable, (*self._lines, *rest)))
 
@@ -126,12 +126,12 @@ class Child:
     """A running child, leader of its own session and group.
 
     :ivar pid: its process id, also its group and session.
-    :ivar has_exited: whether its own process has gone.
+    :ivar has_exited: True once its own process has exited.
     :ivar queued: bytes written since its stdin was last empty.
-    :ivar heard: how often something has come on its stdout or stderr.
-    :ivar receiver: who is told of what it says, and of its end.
-    :ivar is_heard: it is killed when it closes its stdout.
-    :ivar hearing: what takes all of its stderr; None: only the end of it is kept.
+    :ivar heard: number of reads of its stdout and stderr.
+    :ivar receiver: receiver of its lines, and of its end.
+    :ivar is_heard: True if it is killed when it closes its stdout.
+    :ivar hearing: sink of all of its stderr; None: only the end of the stderr is kept.
     """
 
     log = Logger()
@@ -176,7 +176,7 @@ class Child:
         return self._climbing or self._is_killed
 
     def connected(self, transport: Any) -> None:
-        """The process has started, with these pipes."""
+        """Take the transport: the process has started."""
         self.pid = transport.pid
         self._pipes = transport.pipes
         self._pipes[0].registerProducer(self.protocol, True)
@@ -202,7 +202,7 @@ class Child:
             pipe.write(line)
 
     def output(self, data: bytes | bytearray, size: int) -> None:
-        """Take bytes of stdout; the buffer is reused afterwards."""
+        """Receive bytes of stdout; the buffer is reused afterwards."""
         self.heard += 1
         if self._overflowed:
             return
@@ -216,14 +216,14 @@ class Child:
             self.kill()
 
     def complained(self, data: bytes) -> None:
-        """Bytes of its stderr."""
+        """Receive bytes of stderr."""
         self.heard += 1
         self.stderr.feed(data)
         if self.hearing is not None:
             self.hearing.heard(data)
 
     def muted(self) -> None:
-        """The child has closed its stdout: it is killed unless it exits."""
+        """Kill the child unless it exits soon: it has closed its stdout."""
         if self.is_heard and not self.has_exited:
             self._mute = self._reactor.callLater(MUTE_S, self._is_mute)
 
@@ -255,7 +255,7 @@ class Child:
             self._clear_up()
 
     def _drain(self) -> None:
-        # What the child wrote before it exited is still in its pipes: its last answers, and why it left.
+        # The child's output before its exit is still in the pipes: its last answers, and the reason of its exit.
         for data in self._left_in(1, DRAIN_BYTES):
             self.output(data, len(data))
         for data in self._left_in(2, DRAIN_STDERR_BYTES):
@@ -281,7 +281,7 @@ class Child:
         self._ward.signal_group(self.pid, signal.SIGKILL)
 
     def stop(self) -> Deferred[None]:
-        """Climb the stop ladder: close stdin, TERM the group, KILL the group; fires when nothing is left."""
+        """Stop the child: close stdin, TERM the group, KILL the group; fires when no process is left."""
         if self._is_cleared:
             return succeed(None)
         done: Deferred[None] = Deferred()
@@ -309,7 +309,7 @@ class Child:
         self._reactor.callLater(LOOK_S, self._look, waited + LOOK_S, rung)
 
     def _clear_up(self) -> None:
-        # Those that left the group (a double fork, a session of their own) still bear the child's marker.
+        # Processes that left the group (a double fork, a session of their own) still have the child's marker.
         self._is_cleared = True
         self._ward.kill_bearing(self._marker)
         self._ward.removed(self.pid)
@@ -318,5 +318,5 @@ class Child:
             each.callback(None)
 
     def stderr_tail(self) -> str:
-        """The last lines of its stderr."""
+        """Return the last lines of the child's stderr."""
         return self.stderr.text()

@@ -1,10 +1,10 @@
 """Keep the addresses of configured servers, and judge by them the URLs that these servers name.
 
 # Note [A name is what it was]
-Whoever has a server's name says what it means, and can let it mean something else from one question to the next.  So a
-server that was reached on the Internet stays one of the Internet when it names something; and over plain HTTP, where
-nobody proves to be the server that was configured, its name leads nowhere nearer.  A connection of which TLS has proved
-whose it is says anew where the server is.
+The owner of a server's domain decides what its name resolves to, and may change that from one lookup to the next.  So a
+server that was reached on the Internet counts as one of the Internet when it names another URL; and over plain HTTP,
+where no certificate proves that the configured server answers, its name does not make nearer addresses permitted.  A
+connection whose certificate was verified sets the server's address anew.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class ReachedHosts:
         self._found: dict[str, Nearness] = {}
 
     def note(self, host: str, address: str, *, is_proved: bool) -> None:
-        """A configured host was reached there.
+        """Note the address at which a configured host was reached.
 
-        :param is_proved: its certificate was good.
+        :param is_proved: the certificate of the host was verified.
         """
         if is_proved or host not in self._found:
             if len(self._found) >= HOSTS:
@@ -35,9 +35,9 @@ class ReachedHosts:
             self._found[host] = urls.nearness(address)
 
     def near(self, host: str, addresses: Iterable[str]) -> list[Nearness]:
-        """Return how near a host is that names another one.
+        """Return the nearness of a host whose server names another URL.
 
-        :param addresses: what its name means now, which counts where it has not been reached yet.
+        :param addresses: the addresses that its name resolves to now, used if the host has not been reached yet.
         """
         known = self._found.get(host)
         return [urls.nearness(each) for each in addresses] if known is None else [known]
@@ -45,7 +45,7 @@ class ReachedHosts:
     def unmoved(self, place: UrlPlace, addresses: list[str]) -> list[str]:
         """Return the addresses that a configured host without TLS may have.
 
-        :raise BackendError: it has none of them.
+        :raise BackendError: none of the addresses is permitted.
         """
         known = self._found.get(place.host)
         found = addresses if known is None else urls.unmoved(addresses, known)

@@ -24,9 +24,9 @@ METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 @frozen
 class Sent:
-    """A request as it came.
+    """A request to relay, as received.
 
-    :ivar path: what stands behind the gateway's own part of it, still encoded.
+    :ivar path: the part behind the gateway's own prefix, still encoded.
     :ivar headers: names in lower case.
     """
 
@@ -39,7 +39,7 @@ class Sent:
 
 @frozen
 class Relayed:
-    """The answer of a server's REST API, as it is passed on."""
+    """The answer of a server's REST API, as the gateway relays it."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -50,18 +50,18 @@ class Relayed:
 class RestRelay:
     """Passes requests to the REST API of a server.
 
-    :ivar web: what they are sent with, loaded by the first.
+    :ivar web: the HTTP client, loaded by the first request.
     """
 
     web: Callable[[], Web] = field(repr=False)
     clock: Any = field(repr=False)
 
     async def pass_on(self, server: ServerSpec, sent: Sent) -> Relayed:
-        """Pass one request on, and bring back what is answered.
+        """Relay one request; return the answer.
 
-        :raise NotThere: the server's entry says nothing of such an API.
-        :raise InvalidParams: the path leads elsewhere, or too much is to be sent.
-        :raise BackendError: nothing answers there, not in time, too much, or with a redirect.
+        :raise NotThere: the server's entry names no such API.
+        :raise InvalidParams: the path leaves the API's base, or the body is too large.
+        :raise BackendError: no answer, a late or too large one, or a redirect.
         """
         base = base_of(server)
         if sent.method not in METHODS:
@@ -85,7 +85,7 @@ class RestRelay:
 def base_of(server: ServerSpec) -> str:
     """Return the base URL of a server's REST API.
 
-    :raise NotThere: its entry does not say.
+    :raise NotThere: the entry names no such API.
     """
     base = server.reach.base if isinstance(server.reach, Rest) else server.rest_url
     if not base:
@@ -96,7 +96,7 @@ def base_of(server: ServerSpec) -> str:
 
 
 def _configured(server: ServerSpec) -> tuple[Mapping[str, str], str, CertificateTrust]:
-    # The headers of its entry, the URL that they were written for, and whose certificates are believed there.
+    # The headers of the entry, the URL that they are for, and the certificates that are accepted there.
     match server.reach:
         case Rest(headers=headers):
             return headers, "", PLAIN
@@ -116,7 +116,7 @@ async def _answer(server: ServerSpec, sent: Sent, stream: WebStream) -> Relayed:
             f"{server.name} answers with a redirect (HTTP {status}), and none is followed",
             "ask for what it leads to, or correct the rest_url of its entry",
         )
-    if sent.method == "HEAD":  # there is no body, whatever the headers say
+    if sent.method == "HEAD":  # an answer to HEAD has no body, also with a Content-Length
         stream.abort()
         length = stream.headers.get(b"content-length", b"").decode("latin-1")
         told = {"Content-Length": length} if length.isascii() and length.isdigit() else {}

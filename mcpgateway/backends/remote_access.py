@@ -13,8 +13,8 @@ from mcpgateway.backends.http.response import WebAnswer, WebStream, take_whole
 from mcpgateway.config.reach_settings import Remote
 from mcpgateway.errors import BackendError, BadReply, LaunchFailed
 
-REFUSALS = 2  # of one request that are asked about: of an old token, and of the one in its place
-SHORT_LIMIT = 65_536  # bytes of an answer that is not read to its end
+REFUSALS = 2  # of one request that the authorizer handles: of an old token, and of its replacement
+SHORT_LIMIT = 65_536  # bytes of an answer that is not read completely
 
 
 class IAuthorizer(Protocol):
@@ -26,20 +26,20 @@ class IAuthorizer(Protocol):
     def refused(
         self, status: int, said: str, used: Mapping[str, str], *, again: bool, asks: bool
     ) -> Deferred[Mapping[str, str]]:
-        """A request was refused; fires with what it is to carry when it is tried once more.
+        """Handle a refused request; fires with the headers for its next attempt.
 
         :param said: the ``WWW-Authenticate`` header.
-        :param used: what the refused request carried.
-        :param again: it came of the first refusal of the same request.
-        :param asks: its user may be asked to sign in; else the request has no user.
-        :raise NeedsAuthorization: (through the Deferred) its user has to do something first.
+        :param used: the authorization headers of the refused request.
+        :param again: these headers came from the first refusal of the same request.
+        :param asks: the request has a user, who may be asked to sign in.
+        :raise NeedsAuthorization: (through the Deferred) the user has to sign in or act otherwise first.
         """
 
 
 class RemoteAccess:
-    """The way to one server.
+    """The access to one server.
 
-    :ivar url: where it is; after a redirect, where that led to.
+    :ivar url: the server's URL; after a redirect, the target of it.
     """
 
     def __init__(self, web: Web, server: str, remote: Remote, authorizer: IAuthorizer | None = None) -> None:
@@ -58,9 +58,9 @@ class RemoteAccess:
     ) -> Deferred[WebStream]:
         """Send a request; fires with its answer once the headers have come.
 
-        :param url: another than the server's, of the same origin.
+        :param url: another URL than the server's, of the same origin.
         :param asks: the request has a user, who may be asked to sign in.
-        :raise BackendError: (through the Deferred) there is none.
+        :raise BackendError: (through the Deferred) there is no answer.
         """
         if self._authorizer is None:
             return self._send(method, headers, body, url)
@@ -71,12 +71,12 @@ class RemoteAccess:
     ) -> Deferred[WebAnswer]:
         """Send a request whose answer is short; otherwise as `open`.
 
-        :raise BackendError: (through the Deferred) there is none.
+        :raise BackendError: (through the Deferred) there is no answer.
         """
         return self.open(method, headers, body, url, asks=asks).addCallback(take_whole, SHORT_LIMIT)
 
     def _send(self, method: str, headers: Mapping[str, str], body: bytes, url: str) -> Deferred[WebStream]:
-        # A header of the entry's gives way to ours, however it is written: twice, either of them may be believed.
+        # The gateway's header replaces the entry's, in any spelling: of two, the server might use either.
         ours = {name.lower() for name in headers}
         sent = {name: value for name, value in self._headers.items() if name.lower() not in ours} | dict(
             headers

@@ -1,4 +1,4 @@
-"""Programs that are run for what they say and do, and end by themselves."""
+"""Run programs that end by themselves, for their output and effect."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from mcpgateway.interfaces import Gone, IBackend, ILauncher, Launch
 
 LINES_LIMIT = 10_000
-TOO_LATE = -1  # in place of the exit code of what was killed
+TOO_LATE = -1  # exit code of a program that was killed for its time limit
 
 
 @frozen
@@ -27,21 +27,21 @@ class ProgramOutcome:
 
 @define(eq=False)
 class _Errand:
-    """Gathers what one program says."""
+    """Gathers the output of one program."""
 
     done: Deferred[ProgramOutcome]
     lines: list[str] = field(factory=list)
 
     def line_received(self, line: bytes) -> None:
-        """Take one line of the output."""
+        """Keep one line of the output."""
         if len(self.lines) < LINES_LIMIT:
             self.lines.append(line.decode(errors="replace"))
 
     def line_overflowed(self, head: bytes, limit: int) -> None:
-        """A line is too long: the program is killed."""
+        """Ignore a line that is too long: the program is killed."""
 
     def gone(self, why: Gone) -> None:
-        """The program has ended."""
+        """Fire with the outcome: the program has ended."""
         code = TOO_LATE if why.code is None or why.signal else why.code
         self.done.callback(ProgramOutcome(code, tuple(self.lines), why.last_words))
 
@@ -49,9 +49,9 @@ class _Errand:
 def run(
     reactor: Any, programs: ILauncher, launch: Launch, argv: tuple[str, ...], limit_s: float
 ) -> Deferred[ProgramOutcome]:
-    """Run a program in the surroundings of a launch; it is told nothing, and killed after a while.
+    """Run a program in the environment of a launch, without input; it is killed after ``limit_s`` seconds.
 
-    :raise LaunchFailed: the program is missing or may not be run.
+    :raise LaunchFailed: the program is missing or may not be executed.
     """
     done: Deferred[ProgramOutcome] = Deferred()
     errand = evolve(launch, argv=argv, reach=None, is_heard=False)

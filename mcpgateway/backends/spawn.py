@@ -1,9 +1,10 @@
 """Start children: find the program, start it in a session of its own, with no inherited descriptors.
 
 # Note [What spawnProcess leaves to us]
-Twisted 26.10 spawns fast only while the child's directory is ours, leaves the child in our process group, looks the
-program up on the daemon's PATH, and reports a missing program in two different ways.  So the program is found here, the
-directory is changed around the spawn, and `SessionProcess` asks ``posix_spawn`` for a session of the child's own.
+Twisted 26.10 uses ``posix_spawn`` only for a child in the gateway's own directory, leaves the child in the gateway's
+process group, searches the program on the daemon's PATH, and reports a missing program in two different ways.  So the
+program is found here, the directory is changed around the spawn, and `SessionProcess` asks ``posix_spawn`` for a
+session of the child's own.
 """
 
 from __future__ import annotations
@@ -48,11 +49,11 @@ WRAPPERS = frozenset(("npx", "npm", "uvx", "uv", "bunx", "bun", "pipx"))
 class PipeReader(ProcessReader):
     """Reads a child's output in large pieces, into one buffer that all children share."""
 
-    # Everything is copied out of it before the next read, and a fresh buffer for each read would be all page faults.
+    # All bytes are copied out of it before the next read; a fresh buffer for each read would cost page faults.
     buffer = bytearray(READ_BYTES)
 
     def doRead(self) -> BaseException | None:
-        """Read what there is, up to `READ_BYTES`."""
+        """Read the available bytes, up to `READ_BYTES`."""
         try:
             size = os.readv(self.fd, (self.buffer,))
         except BlockingIOError:
@@ -78,11 +79,11 @@ class PipeWriter(ProcessWriter):
         super(ProcessWriter, self).write(data)
 
     def write_now(self, data: bytes) -> None:
-        """Write at once if nothing is queued: an idle child is told a turn earlier, and the epoll set stays."""
+        """Write at once if nothing is queued: an idle child reads it a turn earlier, and the epoll set stays."""
         if not self.dataBuffer and not self._tempDataBuffer and self.connected:
             try:
                 sent = os.write(self.fd, data)
-            except OSError:  # full, or closed: the ordinary road finds out which
+            except OSError:  # full, or closed: the ordinary write finds out which
                 sent = 0
             if sent == len(data):
                 return
@@ -119,7 +120,7 @@ class SessionProcess(Process):
 
 @contextmanager
 def _directory(path: str) -> Iterator[None]:
-    # Only the reactor's thread spawns, and nothing else of ours depends on the working directory meanwhile.
+    # Only the reactor's thread spawns, and no other code of the gateway depends on the working directory meanwhile.
     back = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.chdir(path)
@@ -133,7 +134,7 @@ def _directory(path: str) -> Iterator[None]:
 
 @contextmanager
 def _out_of_the_way(fdmap: Mapping[int, int]) -> Iterator[Mapping[int, int]]:
-    # Where a standard descriptor of ours was closed, a pipe may have its number, and be overwritten by another one.
+    # If a standard descriptor of the gateway was closed, a pipe may have its number, and be overwritten by another one.
     moved = (
         {theirs: fcntl.fcntl(ours, fcntl.F_DUPFD_CLOEXEC, len(fdmap)) for theirs, ours in fdmap.items()}
         if min(fdmap.values()) < len(fdmap)
@@ -147,11 +148,11 @@ def _out_of_the_way(fdmap: Mapping[int, int]) -> Iterator[Mapping[int, int]]:
 
 
 class Launcher:
-    """Starts children, and tells the ward of each.
+    """Starts children, and registers each with the ward.
 
-    :param make_resolver: makes what finds the programs that package runners would start; None: they are always run.
-    :param hear: makes what takes the stderr of a new child, by the name of its server and the secrets it was given.
-    :param redactor: what takes secrets out of the last words of children.
+    :param make_resolver: makes the resolver of package runners' programs; None: the runners are always run.
+    :param hear: makes the sink for the stderr of a new child, by the name of its server and the secrets it was given.
+    :param redactor: removes secrets from the last lines of children.
     """
 
     def __init__(
@@ -173,7 +174,7 @@ class Launcher:
         self._count = 0
 
     def prepare(self, launch: Launch) -> Deferred[Launch]:
-        """Find the program that a package runner would start; every other is started as it is written."""
+        """Find the program that a package runner would start; a launch without a runner is returned unchanged."""
         if self._make_resolver is None or launch.as_written or not _may_wrap(launch):
             return succeed(launch)
         if self._resolver is None:
@@ -184,7 +185,7 @@ class Launcher:
     def launch(self, launch: Launch, receiver: ILineReceiver) -> Child:
         """Start a child.
 
-        :raise LaunchFailed: the program is missing or may not be run; the text says which and why.
+        :raise LaunchFailed: the program is missing or may not be executed; the text says which and why.
         """
         if launch.told is None:
             return self._start(launch, receiver, is_server=True)
@@ -234,11 +235,11 @@ class Launcher:
         return child
 
     def run(self, launch: Launch, *, is_idle: bool, limit_s: float = RUN_S) -> Deferred[Ran]:
-        """Run a program to its end with nothing on its stdin; it is a child like every other, and leaves nothing.
+        """Run a program to its end with an empty stdin; fires with its outcome when none of its processes is left.
 
-        It is stopped after so many seconds, and killed when it prints more than `RUN_BYTES`.
+        The program is stopped after ``limit_s`` seconds, and killed when it prints more than `RUN_BYTES`.
 
-        :param is_idle: it takes what the others leave of the processors.
+        :param is_idle: the program runs at a low priority.
         :raise LaunchFailed: (through the Deferred) as of `launch`.
         """
         return maybeDeferred(self._run, launch, is_idle=is_idle, limit_s=limit_s)
@@ -260,7 +261,7 @@ class Launcher:
 
         child.stop().addCallback(
             ended
-        )  # its stdin closes, and the ladder's first rung is as long as it may take
+        )  # its stdin closes, and the ladder's first rung lasts as long as the program may take
         return done
 
     def close(self) -> Deferred[Any]:
@@ -276,7 +277,7 @@ def _may_wrap(launch: Launch) -> bool:
 
 
 class LaunchTrial:
-    """Stands between a child and its receiver until the child has said its first word.
+    """Receives for a child's receiver until the child has sent its first message.
 
     :ivar child: the child, once it runs.
     """
@@ -292,19 +293,19 @@ class LaunchTrial:
             told(has_spoken=has_spoken)
 
     def line_received(self, line: bytes) -> None:
-        """The first that looks like a message ends the trial."""
+        """Pass a line on; the first one that looks like a message ends the trial."""
         if line.lstrip()[:1] in (b"{", b"["):
             self._tell(has_spoken=True)
-            if self.child is not None:  # it may be so quick that it has ended before we have it
+            if self.child is not None:  # a child may end before `launch` has returned it
                 self.child.receiver = self._receiver
         self._receiver.line_received(line)
 
     def line_overflowed(self, head: bytes, limit: int) -> None:
-        """A line is too long: the child is killed."""
+        """Report a line that is too long: the child is killed."""
         self._receiver.line_overflowed(head, limit)
 
     def gone(self, why: Gone) -> None:
-        """The child has ended without a message; that means nothing if the gateway stopped it."""
+        """Report the end of a child that has sent no message, unless the gateway has stopped it."""
         if self.child is None or not self.child.is_dismissed:
             self._tell(has_spoken=False)
         self._receiver.gone(why)
@@ -314,7 +315,7 @@ class ProgramOutput:
     """Collects what a program prints.
 
     :ivar child: the program.
-    :ivar ran: what became of it, once it has ended.
+    :ivar ran: its outcome, once it has ended.
     """
 
     def __init__(self) -> None:
@@ -332,19 +333,19 @@ class ProgramOutput:
             self.child.kill()
 
     def line_overflowed(self, head: bytes, limit: int) -> None:
-        """A line is too long: the program is killed."""
+        """Note a line that is too long: the program is killed."""
         self._is_full = True
 
     def gone(self, why: Gone) -> None:
-        """The program has ended."""
+        """Note that the program has ended."""
         code = None if self._is_full or why.signal is not None else why.code
         self.ran = Ran(code, self._text.decode(errors="replace"), why.last_words)
 
 
 def find_program(launch: Launch) -> str:
-    """The absolute path of a launch's program, found as the child itself would find it.
+    """Return the absolute path of a launch's program, searched as the child itself would.
 
-    :raise LaunchFailed: it is not there, or not executable.
+    :raise LaunchFailed: the program is missing, or not executable.
     """
     name = launch.argv[0]
     if "/" in name:

@@ -2,9 +2,9 @@
 
 initialize                  POST; the answer's Mcp-Session-Id goes with everything that follows
 notifications/initialized   POST, 202; what was asked meanwhile waits for it; then the standing stream is opened (GET)
-a request                   POST; JSON, or a stream that is read to its end
+notifications/initialized   POST, 202; other messages wait for it; then the standing stream is opened (GET)
 notifications/cancelled     POST, and the request's stream is dropped; in the modern era that alone says it
-the end                     DELETE
+notifications/cancelled     POST, and the request's stream is closed; in the modern era closing alone cancels it
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ from mcpgateway.protocol.versions import LEGACY, Era
 
 NOTICES_AT_ONCE = 1000  # notifications and responses under way
 NOTICE_S = 30.0  # for each of them
-LINGERING = 64  # streams that the server does not end behind the answer
+LINGERING = 64  # streams that the server does not end after the answer
 FAREWELL_S = 2.0
 SESSION_LIMIT = 1024  # characters
 
 INITIALIZE, INITIALIZED, CANCELLED = "initialize", "notifications/initialized", "notifications/cancelled"
 GREETINGS = frozenset((INITIALIZE, modern.DISCOVER))
-# Statuses that say nothing about what a server speaks: who asks, how often, or that it is not well.
+# Statuses that say nothing about a server's transport: they are about the caller, its rate, or the server's health.
 SILENT = frozenset((401, 403, 407, 408, 425, 429))
 AWAY = frozenset((502, 503, 504))
 NO_SUCH_ENDPOINT = frozenset((400, 404, 405))  # of a server of 2024-11-05 to a POST
@@ -62,11 +62,10 @@ class Streamable:
     """One session at a server over Streamable HTTP, or in the modern era its requests.
 
     :ivar server: the server's name.
-    :ivar clock: what waits are measured with.
-    :ivar access: how it is asked.
-    :param authorizer: who has tokens for it.
-    :param fall_back: who takes the handshake where the server seems to be of 2024-11-05; None where that is out of
-        the question.
+    :ivar clock: clock of its time limits.
+    :ivar access: access to the server: its address, headers and authorization.
+    :param authorizer: provider of tokens for the server.
+    :param fall_back: takes over the handshake if the server seems to be of 2024-11-05; None if the entry excludes that.
     """
 
     log = Logger()
@@ -105,8 +104,8 @@ class Streamable:
     def write(self, line: bytes, *, now: bool = False) -> None:
         """Send one message to the server.
 
-        :raise Overloaded: too much waits for the server's answers.
-        :raise BackendGone: it is lost, or being left.
+        :raise Overloaded: too many requests wait for the server's answers.
+        :raise BackendGone: the session is lost, or being ended.
         """
         if self._has_ended or self._is_stopping:
             raise BackendGone(f"{self.server} is not connected")
@@ -121,7 +120,7 @@ class Streamable:
             self._tell(method, envelope, body)
 
     def stop(self) -> Deferred[None]:
-        """Drop what is under way and end the session; fires when the server has been told, or does not listen."""
+        """Drop all requests and end the session; fires when the server has answered the DELETE, or does not answer."""
         if self._has_ended:
             return succeed(None)
         done: Deferred[None] = Deferred()
@@ -146,7 +145,7 @@ class Streamable:
 
     def _ask(self, post: PostRequest) -> None:
         if post.method == modern.LISTEN:
-            self._send(post)  # stays open for as long as there is something to hear
+            self._send(post)  # the stream of ``subscriptions/listen`` stays open
         else:
             self._turns.ask(post)
 
@@ -181,7 +180,7 @@ class Streamable:
         return self.headers_to_listen(last_id) if self._mirror is None else None
 
     def opened(self, post: PostRequest, stream: WebStream) -> None:
-        """The server takes a request; with the handshake it may begin a session."""
+        """Take the session id if the answer to the handshake has one."""
         if post.method != INITIALIZE:
             return
         session = stream.headers.get(b"mcp-session-id")
@@ -193,12 +192,12 @@ class Streamable:
         self._session = self._headers["Mcp-Session-Id"] = session.decode()
 
     def hear(self, message: bytes) -> None:
-        """A message has come."""
+        """Pass a message on to the receiver."""
         if not self._has_ended and not self._is_stopping:
             self._receiver.line_received(message)
 
     def answering(self, post: PostRequest, envelope: Envelope) -> bool:
-        """An answer has come."""
+        """Examine a response before it is passed on; return false to hold the request and send it once more."""
         if self._mirror is not None:
             if self._corrects(post, self._mirror, envelope):
                 return False
@@ -224,7 +223,7 @@ class Streamable:
         return True
 
     def refused(self, post: PostRequest, status: int, error: Envelope | None) -> None:
-        """The server does not take a request."""
+        """Answer a request that the server refuses."""
         if self._is_forgotten(status, error):
             self.forgotten()
         elif post.method in GREETINGS and (status >= 500 or status in SILENT):
@@ -254,7 +253,7 @@ class Streamable:
         return True
 
     def failed(self, post: PostRequest, why: BackendError) -> None:
-        """A request will get no answer."""
+        """Answer a request that gets no answer from the server."""
         if post.method in GREETINGS:
             self._lose(why)
             return
@@ -272,13 +271,13 @@ class Streamable:
         return any(each.is_open for each in self._posts.values() if each is not besides)
 
     def over(self, post: PostRequest) -> None:
-        """A request is complete."""
+        """Count out a completed request."""
         if self._posts.get(post.id) is post:
             del self._posts[post.id]
         self._lingering.pop(post, None)
         self._turns.release(post)
 
-    # Notifications, and responses to what the server has asked
+    # Notifications, and responses to the server's questions
 
     def _tell(self, method: str, envelope: Envelope, body: bytes) -> None:
         if self._mirror is not None and not method:
@@ -333,23 +332,23 @@ class Streamable:
         return headers
 
     def hear_all(self, data: bytes) -> None:
-        """A message has come that belongs to no request, or several in an array."""
+        """Receive a message that belongs to no request, or an array of several."""
         for each in members(data):
             self.hear(each)
 
     def forgotten(self) -> None:
-        """The server does not know the session any more."""
+        """End the session: the server does not know it any more."""
         self._session = ""
         self._end(Gone(fault="the server does not know its session any more"))
 
     def unreachable(self, why: Unreachable) -> None:
-        """The server has not answered for a while."""
+        """End the session: the server has not been reachable for a while."""
         self._lose(why)
 
     # The end
 
     def _lose(self, why: BackendError) -> None:
-        # Its name stands before whatever is said of its end, but not before what its callers are told.
+        # The error begins with the server's name, but not twice: the sentences for callers have it already.
         fault = why.plain if isinstance(why, NeedsLogin) else why.message
         self._end(Gone(fault=fault, is_unreachable=isinstance(why, Unreachable), error=self._named(why)))
 

@@ -1,9 +1,9 @@
-"""The flight recorder: the latest lines that a server was sent and has sent, as they were.
+"""The flight recorder: the latest lines between a server and the gateway, unchanged.
 
 # Note [What a line costs]
-Lines pass here on the road of every call.  So nothing is looked at: the bytes that exist already are kept, with the
-time, in a ring that holds so many lines and so many bytes.  Whoever exports the tape reads and redacts them.  Of a long
-line only the beginning is kept, or one screenshot would keep its megabytes in memory.
+Every message of every call passes here.  So no line is parsed: the existing bytes are kept, with the time, in a ring
+that is bounded in lines and in bytes.  The reader of the tape redacts them.  Of a long line only the beginning is kept,
+or one screenshot would keep its megabytes in memory.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ PIECE = 8192  # of one line
 SERVERS = 300
 
 Line = tuple[float, int, int, bytes]
-"""When, in seconds since the epoch; in which conversation, negative where the server has said it; its size; itself."""
+"""Epoch seconds; number of the conversation, negative for a line from the server; size; beginning of the line."""
 
 
 class Tape:
     """The latest lines of one server, over all its children.
 
-    :ivar conversations: how many there have been.
+    :ivar conversations: number of conversations that have begun.
     """
 
     __slots__ = ("_bytes", "_limit", "_lines", "_now", "_put", "conversations")
@@ -37,12 +37,12 @@ class Tape:
         self._put = self._lines.append
 
     def begin(self) -> int:
-        """A conversation begins; its number, by which its lines are kept."""
+        """Return the number of a new conversation, by which its lines are kept."""
         self.conversations += 1
         return self.conversations
 
     def keep(self, conversation: int, line: bytes) -> None:
-        """A line was sent; the number of its conversation is negative where the server has sent it."""
+        """Keep a line; the number of its conversation is negative if the server has sent it."""
         # See Note [What a line costs].
         size = len(line)
         if size > PIECE:
@@ -56,11 +56,11 @@ class Tape:
             self._bytes -= len(lines.popleft()[3])
 
     def lines(self) -> list[Line]:
-        """All that is kept, the oldest first."""
+        """Return all kept lines, the oldest first."""
         return list(self._lines)
 
     def stray(self) -> bytes:
-        """The latest line of the latest child that can be no message; empty if there is none."""
+        """Return the latest line of the latest child that cannot be a message; empty if there is none."""
         for _, conversation, _, line in reversed(self._lines):
             if conversation == -self.conversations and line.lstrip()[:1] not in (b"{", b"["):
                 return line
@@ -70,7 +70,7 @@ class Tape:
 class Tapes:
     """The tapes of all servers, by their names.
 
-    :param lines: how many lines of each are kept; 0: nothing is.
+    :param lines: number of lines of each server that are kept; 0 for none.
     """
 
     def __init__(self, now: Callable[[], float], lines: int = LINES) -> None:
@@ -79,11 +79,11 @@ class Tapes:
         self._tapes: dict[str, Tape] = {}
 
     def find(self, server: str) -> Tape | None:
-        """The tape of a server; None where nothing has been kept."""
+        """Return the tape of a server; None if no line of it has been kept."""
         return self._tapes.get(server)
 
     def of(self, server: str) -> Tape | None:
-        """The tape of a server, made for its first line; None where nothing is kept."""
+        """Return the tape of a server, created at its first line; None if no lines are kept."""
         found = self._tapes.get(server)
         if found is None and self._lines:
             if len(self._tapes) >= SERVERS:

@@ -1,9 +1,9 @@
 """Validate a server before its use: start it, list its tools, ping it, stop it.
 
 # Note [What connecting is]
-It begins when the server's program does, and ends with its first answer; a server that refuses one era is asked in the
-other within the same time.  Until a package or an image is there, its program cannot begin: that is a step of its own,
-which is told of where it takes a while.
+Connecting begins when the server's program starts, and ends with its first answer; a server that refuses one era is
+asked in the other within the same time limit.  The program cannot start before its package or image is there: the
+download is a step of its own, which is reported if it takes longer than `FETCH_SHOWN_S`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from mcpgateway.protocol.versions import LATEST_MODERN, Era
 
 CONNECT_S, LIST_S, PING_S, CLOSE_S = 10.0, 5.0, 5.0, 5.0
 TIMEOUT_S = 30.0
-FETCH_SHOWN_S = 1.0  # what takes no longer is told of with connecting
+FETCH_SHOWN_S = 1.0  # a faster download is reported as part of connecting
 STDERR_SHOWN = 10  # lines
 PAGES_LIMIT = 1000  # of a list that does not end
 
@@ -50,16 +50,16 @@ PROCESS, EXITED, UNREACHABLE, TIMED_OUT, POLLUTED, NEEDS_LOGIN, PROTOCOL = (
     "protocol error",
 )
 FAULTS = (PROCESS, EXITED, UNREACHABLE, TIMED_OUT, POLLUTED, NEEDS_LOGIN)
-"""What can be wrong with a server, as the words begin that a person is told; all else is a matter of the protocol."""
+"""The first words of the faults that users are told; every other fault counts as one of the protocol."""
 
 
 @frozen
 class ValidationStep:
     """One step of a validation.
 
-    :ivar detail: what was found, or what went wrong.
-    :ivar why: the error that it failed with, where that was one of the gateway's own.
-    :ivar fault: what kind of thing went wrong; empty where nothing did.
+    :ivar detail: the finding, or the fault.
+    :ivar why: the error of a failed step, if it was one of the gateway's own.
+    :ivar fault: kind of the fault; empty for a passed step.
     """
 
     name: str
@@ -92,8 +92,8 @@ def validate(
 ) -> Deferred[ValidationReport]:
     """Validate a server of any kind; fires with the report when none of its processes runs, and never fails.
 
-    :param timeout_s: seconds for everything but the end; each step has a limit of its own beside it.
-    :param connect_s: seconds that connecting may take; see Note [What connecting is].
+    :param timeout_s: seconds for all steps but the stop; each step has a limit of its own too.
+    :param connect_s: seconds for connecting; see Note [What connecting is].
     """
     return Deferred.fromCoroutine(_Trial(server, launcher, clock, timeout_s, connect_s).run())
 
@@ -125,7 +125,7 @@ class _Trial:
         self._gone: Gone | None = None
 
     async def run(self) -> ValidationReport:
-        """Go through the steps."""
+        """Run the steps; return the report."""
         fetched = await self._step("fetch", self._fetch)
         if fetched and self._steps[0].elapsed_s < FETCH_SHOWN_S:
             self._steps.clear()
@@ -174,14 +174,14 @@ class _Trial:
             return await self._meet(chosen)
         try:
             return await self._meet(Era.LEGACY)
-        except HandshakeFailed as why:  # it has answered, if only to say that it does not know the question
+        except HandshakeFailed as why:  # the server has answered, if only with an error for an unknown method
             first = why.message
         try:
             await self._connecting(_waited(self._leave()))
             return await self._meet(Era.MODERN)
         except GatewayError as why:
             second = self._explained(why)
-            is_told = second.startswith(FAULTS)  # it tells more than a refusal, and comes first
+            is_told = second.startswith(FAULTS)  # a named fault says more than a refusal, and comes first
             said = (
                 f"{second}; in the other era: {first}" if is_told else f"{first}; in the other era: {second}"
             )
@@ -277,7 +277,7 @@ class _Trial:
         if gone is not None and isinstance(gone.error, NeedsAuthorization):
             return f"{NEEDS_LOGIN}: {gone}{hint}"
         if gone is not None and (gone.is_unreachable or gone.error is not None):
-            return f"{UNREACHABLE} ({gone}){hint}"  # no program of ours, which could have ended
+            return f"{UNREACHABLE} ({gone}){hint}"  # not started by the gateway, so it has no exit code
         if gone is not None:
             tail = "\n".join(gone.last_words.splitlines()[-STDERR_SHOWN:])
             return f"{EXITED} ({gone})" + (f"\n{tail}" if tail else "")
@@ -289,7 +289,7 @@ class _Trial:
         if conversation is self._conversation:
             self._gone = why
 
-    # What it says unasked.
+    # Messages of the server that are no answers.
 
     def noticed(self, backend: Any, method: str, message: Envelope) -> None:
         """Ignore a notification."""
@@ -306,7 +306,7 @@ class _Trial:
 
 
 def _waited(work: Coroutine[Any, Any, None]) -> Deferred[None]:
-    # After its time the step goes on unattended.
+    # A step that has exceeded its time limit goes on in the background.
     done: Deferred[None] = Deferred()
     Deferred.fromCoroutine(work).addBoth(done.callback)
     return done

@@ -34,7 +34,7 @@ from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.sse_reader import END_BYTES
 
 OPEN_S = 10.0  # from the first packet to the end of the upgrade
-CLOSE_S = 2.0  # for the other side to close as well
+CLOSE_S = 2.0  # for the server's close frame
 MESSAGE_LIMIT = 32 * 2**20  # bytes
 QUEUE_LIMIT = 16 * 2**20  # bytes written and not yet taken by the connection
 SUBPROTOCOL = "mcp"
@@ -45,8 +45,8 @@ REFUSED = (401, 403)
 class _Wire(Protocol):
     """Twisted's side of the connection.
 
-    :ivar made: fires when it is connected.
-    :ivar secured: fires when TLS has proven who is at the other end; fails when it ends before that.
+    :ivar made: fires when the connection is open.
+    :ivar secured: fires when TLS has verified the server; fails if the connection ends before that.
     """
 
     transport: Any
@@ -89,10 +89,10 @@ class _Wire(Protocol):
 
 
 class WebSocket:
-    """One WebSocket connection to a server; messages before it is open wait.
+    """A WebSocket connection to a server; messages wait until it is open.
 
-    :ivar is_full: the connection takes no more for the moment.
-    :ivar queued: bytes written since then, or since the beginning.
+    :ivar is_full: True while the connection takes no more bytes.
+    :ivar queued: bytes written since it became full, or since the beginning.
     """
 
     pid = heard = 0
@@ -132,8 +132,8 @@ class WebSocket:
     def write(self, line: bytes, *, now: bool = False) -> None:
         """Send one message to the server.
 
-        :raise Overloaded: the connection takes no more, and much waits for it already.
-        :raise BackendGone: it has ended, or is being stopped.
+        :raise Overloaded: the connection takes no more bytes, and `QUEUE_LIMIT` wait already.
+        :raise BackendGone: the connection has ended, or is being closed.
         """
         if self._has_ended or self._is_stopping:
             raise BackendGone(f"{self._server} is not connected")
@@ -173,7 +173,7 @@ class WebSocket:
         """Return an empty text: a remote server has no stderr."""
         return ""
 
-    # What the connection tells
+    # Calls of `_Wire`
 
     def received(self, data: bytes) -> None:
         """Take bytes of the connection."""
@@ -185,7 +185,7 @@ class WebSocket:
             self._fail(BackendError(f"it does not speak WebSocket as it should: {why}"))
 
     def lost(self, why: Failure) -> None:
-        """The connection has ended; of one that never stood `_not_connected` is told more."""
+        """Report the end of the connection; `_not_connected` has the reason of one that was never open."""
         if self._transport is not None:
             self._ended(self._fault or _trouble(why))
 
@@ -227,7 +227,7 @@ class WebSocket:
         self._size += len(data)
         self._message.append(data)
         if self._size > MESSAGE_LIMIT:
-            # All sessions have this one connection: of what is too long only the ends are kept, to see whose it is.
+            # All sessions share this connection: of a message that is too long both ends are kept, to find its request.
             whole = b"".join(self._message)
             self._message = [whole[:END_BYTES], whole[-END_BYTES:]]
         if not event.message_finished:

@@ -1,7 +1,7 @@
 """Send HTTP requests: bounded, verified, redirected only where that is wanted and within one origin, never sent twice.
 
-Connections are kept for the next request to the same place for as long as the other end says that it keeps them, or a
-few seconds.  OpenSSL is loaded by the first ``https`` URL.
+A connection is kept for the next request to the same place for as long as the server announces, or a few seconds.
+OpenSSL is loaded by the first ``https`` URL.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from mcpgateway.policy.fair_memory import FairMemory
 from mcpgateway.policy.proxies import Proxy
 from mcpgateway.policy.urls import UrlPlace
 
-# Servers that do not say for how long they keep an idle connection mostly do for 5 s.  A request that crosses with its
-# end on the way is lost, because it may have been carried out and so is not sent again.
+# Servers that do not announce how long they keep an idle connection mostly keep it for 5 s.  A request that crosses
+# with the close of its connection is lost, because it may have been carried out and so is not sent again.
 IDLE_S = 4.0
 LONGEST_IDLE_S = 60.0
 IDLE_MARGIN_S = 1.0
-FRESH_S = 0.25  # no server ends what it has used so recently
+FRESH_S = 0.25  # no server closes a connection that was used so recently
 IDLE_LIMIT = 32  # connections kept for one place
 PLACES_LIMIT = 1000  # URLs whose parts are remembered
 SWEEP_S = 1.0
@@ -47,8 +47,8 @@ _Key = tuple[str, CertificateTrust, str, Proxy | None]
 class _Idle:
     """An idle connection.
 
-    :ivar since: when it was used last.
-    :ivar until: when it may be used for the last time.
+    :ivar since: time of its last use.
+    :ivar until: time after which it is not used any more.
     """
 
     connection: HttpConnection
@@ -59,9 +59,9 @@ class _Idle:
 class Web:
     """The HTTP client: sends requests over kept connections.
 
-    :ivar reactor: provides connections and time.
-    :ivar dialler: makes the connections.
-    :ivar room: what has come of answers that are not whole.
+    :ivar reactor: provider of connections and time.
+    :ivar dialler: maker of the connections.
+    :ivar room: shared bound of the memory for incomplete answers.
     """
 
     def __init__(self, reactor: Any) -> None:
@@ -95,9 +95,9 @@ class Web:
         """Send a request; fires with its answer once the headers have come. Cancel it to give up.
 
         :param follows: redirects are followed, within the URL's origin.
-        :param named_by: the configured URL of the server that has named this one: where it leads is judged then.
-        :raise Unreachable: (through the Deferred) nothing answers at that address.
-        :raise BackendError: (through the Deferred) the connection broke, or the URL may not be asked.
+        :param named_by: the configured URL of the server that has named this one; the address is judged by it.
+        :raise Unreachable: (through the Deferred) no connection to that address is possible.
+        :raise BackendError: (through the Deferred) the connection broke, or requests to the URL are not permitted.
         """
         return _Request(self, method, headers, body, trust, named_by, follows).send(url)
 
@@ -113,12 +113,12 @@ class Web:
         limit: int = ANSWER_LIMIT,
         named_by: str = "",
     ) -> Deferred[WebAnswer]:
-        """Send a request and take its answer whole.
+        """Send a request; fires with the complete answer.
 
-        :raise Unreachable: (through the Deferred) nothing answers at that address.
-        :raise BackendTimeout: (through the Deferred) it took longer than that.
-        :raise BackendError: (through the Deferred) the connection broke, the URL may not be asked, or the body is
-            larger than ``limit`` bytes.
+        :raise Unreachable: (through the Deferred) no connection to that address is possible.
+        :raise BackendTimeout: (through the Deferred) the answer was not complete within ``timeout_s``.
+        :raise BackendError: (through the Deferred) the connection broke, requests to the URL are not permitted, or the
+            body is larger than ``limit`` bytes.
         """
         opened = self.open(method, url, headers, body, trust, named_by=named_by)
         whole: Deferred[WebAnswer] = opened.addCallback(take_whole, limit)
@@ -136,12 +136,12 @@ class Web:
             self._sweep = None
         return succeed(None)
 
-    # What requests ask
+    # Calls of requests
 
     def place(self, url: str) -> UrlPlace:
         """Return the host, port and scheme of a URL.
 
-        :raise BackendError: nowhere.
+        :raise BackendError: the text is not a usable URL.
         """
         found = self._places.get(url)
         if found is None:
@@ -168,7 +168,7 @@ class Web:
         return None
 
     def dial(self, place: UrlPlace, trust: CertificateTrust, named_by: str) -> Deferred[HttpConnection]:
-        """A new connection to a place."""
+        """Open a new connection to a place."""
         key = self._key(place, trust, named_by)
 
         def freed(connection: HttpConnection) -> None:
@@ -181,14 +181,14 @@ class Web:
         return self.dialler.dial(place, lambda: HttpConnection(place, freed, lost), trust, by)
 
     def proxy(self, place: UrlPlace, named_by: str) -> Proxy | None:
-        """The proxy that a place is reached through; None for none.
+        """Return the proxy for connections to a place; None for a direct connection.
 
         :raise BackendError: the proxy cannot be used.
         """
         return self.dialler.proxies.of(place, self.place(named_by) if named_by else None)
 
     def _key(self, place: UrlPlace, trust: CertificateTrust, named_by: str) -> _Key:
-        # What has been judged for one server was not for another, and what one trusts is not what all do.
+        # A place permitted for one server may not be for another, and each entry has its own accepted certificates.
         return place.origin, trust if place.is_secure else PLAIN, named_by, self.proxy(place, named_by)
 
     def _keep(self, key: _Key, connection: HttpConnection) -> None:
@@ -222,7 +222,7 @@ class Web:
 
 
 def _has_ended(transport: Any) -> bool:
-    # Its end may have come without the reactor having been told; a request that is sent then is lost.
+    # The close may have arrived without the reactor having read it; a request that is sent then is lost.
     handle = getattr(transport, "socket", None)
     if handle is None:
         return False
@@ -236,7 +236,7 @@ def _has_ended(transport: Any) -> bool:
 
 
 class _Request:
-    """One request, with all its redirects."""
+    """A request, with all its redirects."""
 
     def __init__(
         self,
@@ -263,7 +263,7 @@ class _Request:
         self._done: Deferred[WebStream] = Deferred(lambda _: self._give_up())
 
     def send(self, url: str) -> Deferred[WebStream]:
-        """Send it; fires with the answer."""
+        """Send the request; fires with the answer once its head has come."""
         self._try(url)
         return self._done
 
@@ -301,7 +301,7 @@ class _Request:
 
     def _render(self, place: UrlPlace) -> bytes:
         proxy = None if place.is_secure else self._web.proxy(place, self._named_by)
-        # RFC 9112 section 3.2.2: a proxy is told the whole URL.
+        # RFC 9112 section 3.2.2: a request to a proxy has the whole URL.
         target = f"http://{place.authority}{place.target}" if proxy else place.target
         lines = [f"{self._method} {target} HTTP/1.1", f"Host: {place.authority}"]
         if proxy and proxy.credentials:
@@ -313,13 +313,13 @@ class _Request:
         head = "\r\n".join(lines)
         ends = len(lines) - 1
         if head.count("\n") != ends or head.count("\r") != ends or "\0" in head:
-            raise BackendError("a header has a line break in it")  # it would be two
+            raise BackendError("a header has a line break in it")  # the server would read two headers
         return f"{head}\r\n\r\n".encode() + self._body
 
-    # What the connection tells
+    # Calls of the connection (`IResponseReceiver`)
 
     def began(self, status: int, headers: Mapping[bytes, bytes]) -> None:
-        """The head of the answer has come."""
+        """Receive the head of the answer."""
         connection = self._connection
         assert connection is not None
         location = headers.get(b"location")
@@ -342,12 +342,12 @@ class _Request:
         self._try(url)
 
     def data(self, data: bytes) -> None:
-        """Some of the body."""
+        """Receive a part of the body."""
         assert self._stream is not None
         self._stream.data(data)
 
     def ended(self, why: BackendError | None) -> None:
-        """The answer is complete, or has failed."""
+        """Receive the end of the answer: None if it is complete."""
         if self._stream is not None:
             self._stream.ended(why)
         else:
@@ -355,9 +355,9 @@ class _Request:
 
 
 def check_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
-    """Headers that a user wants to be sent, together with the name of the gateway.
+    """Return the headers that a user has configured, together with the name of the gateway.
 
-    :raise BackendError: one of them cannot be a header, or would make another request of it; its value is not shown.
+    :raise BackendError: a header is invalid or would change the request itself; its value is not shown.
     """
     for name, value in headers.items():
         if not _NAME.fullmatch(name) or name.lower() in _OURS:

@@ -1,4 +1,4 @@
-"""Make connections: find the addresses of a name, judge them where a server has named it, try them, prove who answers.
+"""Make connections: resolve a name, check its addresses if a server has named it, try them, verify the certificate.
 
 Addresses are tried in the order that the system gives them, each next one when the one before has failed or has had
 a head start (RFC 8305).  OpenSSL is loaded by the first connection that needs it.
@@ -25,12 +25,12 @@ from mcpgateway.policy import urls
 from mcpgateway.policy.proxies import NONE, Proxies, Proxy
 from mcpgateway.policy.urls import UrlPlace
 
-DIAL_S = 3.0  # for the name and all of its addresses
-THROUGH_S = 10.0  # the same where a proxy does it for us
-SECURE_S = 5.0  # for TLS on top of it
+DIAL_S = 3.0  # for the lookup of the name and for all of its addresses
+THROUGH_S = 10.0  # the same through a proxy
+SECURE_S = 5.0  # for the TLS handshake
 HEAD_START_S = 0.3
-LOOPBACKS = ("127.0.0.1", "::1")  # what "localhost" means (RFC 6761), without a thread that looks it up
-SILENCE_S = 60  # then the system asks whether the other end is still there
+LOOPBACKS = ("127.0.0.1", "::1")  # the addresses of "localhost" (RFC 6761), without a lookup in a thread
+SILENCE_S = 60  # until the system probes whether the other end is still there
 PROBE_S, PROBES = 15, 4
 
 
@@ -52,8 +52,8 @@ PLAIN = CertificateTrust()
 class IDialled(Protocol):
     """A protocol for a connection that `Dialler` makes.
 
-    :ivar made: fires when it is connected.
-    :ivar secured: fires when TLS stands, fails when the connection ends before that.
+    :ivar made: fires when the connection is open.
+    :ivar secured: fires when the TLS handshake has succeeded; fails if the connection ends before that.
     """
 
     made: Deferred[None]
@@ -68,7 +68,7 @@ class Dialler:
     """Connects to hosts, by their addresses in turn.
 
     :ivar own_ports: the TCP ports that the gateway itself listens on.
-    :ivar proxies: what is said of proxies.
+    :ivar proxies: the settings of proxies.
     """
 
     def __init__(self, reactor: Any) -> None:
@@ -85,11 +85,11 @@ class Dialler:
         trust: CertificateTrust = PLAIN,
         named_by: UrlPlace | None = None,
     ) -> Deferred[D]:
-        """Connect to a place; fires with the protocol that was built, once TLS stands where there is any.
+        """Connect to a place; fires with the new protocol, after the TLS handshake if there is one.
 
-        :param named_by: the configured place whose server has named this one; None where the user has.
-        :raise Unreachable: (through the Deferred) nothing answers there.
-        :raise BackendError: (through the Deferred) it may not be connected to, or has a certificate that is not good.
+        :param named_by: the configured place whose server has named this one; None if the user has configured it.
+        :raise Unreachable: (through the Deferred) no connection is possible.
+        :raise BackendError: (through the Deferred) the place is not permitted, or its certificate is not accepted.
         """
         return Deferred.fromCoroutine(self._dial(place, build, trust, named_by))
 
@@ -129,8 +129,8 @@ class Dialler:
         except defer.TimeoutError:
             connection.transport.abortConnection()
             raise Unreachable(f"{place.address} does not speak TLS within {SECURE_S:g} s") from None
-        except Exception as why:  # OpenSSL's own, which nobody can name who has not loaded it
-            self._policies.pop(trust, None)  # the file of authorities may be another by the next time
+        except Exception as why:  # OpenSSL's own error, whose class has no name here before OpenSSL is loaded
+            self._policies.pop(trust, None)  # the file of authorities may have changed by the next time
             raise _insecure(place, creator.fault, why) from why
 
     def _creator(self, place: UrlPlace, trust: CertificateTrust) -> Any:
@@ -190,7 +190,7 @@ class Dialler:
         from mcpgateway.backends.http.tunnel import Tunnel  # few need it
 
         name, addresses = f"the proxy {proxy.address}", await self._resolve(proxy.host)
-        if place.scheme == "http":  # it is sent whole requests
+        if place.scheme == "http":  # such a proxy gets whole requests
             return await self._first(name, addresses, proxy.port, build, _as_it_is)
         tunnel = await self._first(name, addresses, proxy.port, lambda: Tunnel(proxy), _as_it_is)
         await tunnel.open(place)
@@ -199,7 +199,7 @@ class Dialler:
         return connection
 
     async def _judge_beyond(self, place: UrlPlace, named_by: UrlPlace) -> None:
-        # The proxy looks names up for itself.  One that nobody here knows is its to find, where the server's own is so.
+        # The proxy resolves names itself.  A name that is unknown here is permitted if the server's own is unknown too.
         found, theirs = await self._known(place.host), await self._known(named_by.host)
         near = self._reached.near(named_by.host, theirs)
         if len(urls.permitted(found, near)) < len(found) or (theirs and not found):
@@ -249,14 +249,14 @@ class _Resolution:
         self._found: list[str] = []
 
     def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
-        """They are being looked up."""
+        """Ignore the beginning of the lookup."""
 
     def addressResolved(self, address: Any) -> None:
-        """Here is one."""
+        """Keep an address."""
         self._found.append(address.host)
 
     def resolutionComplete(self) -> None:
-        """That were all."""
+        """Fire with all addresses."""
         if self.done.called:
             return  # no caller waits any more
         if self._found:
@@ -266,7 +266,7 @@ class _Resolution:
 
 
 class _Race:
-    """Tries addresses until one answers."""
+    """Tries addresses until one accepts a connection."""
 
     def __init__(
         self,
@@ -281,14 +281,14 @@ class _Race:
         self._port = port
         self._build = build
         self._wrap = wrap
-        self._pending: dict[_Attempt, Any] = {}  # and what connects each
+        self._pending: dict[_Attempt, Any] = {}  # each with its connector
         self._later: Any = None
         self._done: Deferred[Any] = Deferred(lambda _: self._call_off())
 
     def run(self) -> Deferred[Any]:
-        """Fires with the first protocol that is connected.
+        """Try the addresses; fires with the first protocol that is connected.
 
-        :raise ConnectError: (through the Deferred) no address answers.
+        :raise ConnectError: (through the Deferred) no address accepts a connection.
         """
         self._next()
         return self._done
@@ -305,17 +305,17 @@ class _Race:
             self._pending[attempt] = connector
 
     def won(self, attempt: _Attempt, protocol: Any) -> None:
-        """An address answers."""
+        """Fire with the connected protocol, and cancel the other attempts."""
         if self._pending.pop(attempt, self) is self:
-            protocol.transport.abortConnection()  # another was there first
+            protocol.transport.abortConnection()  # another address was connected first
             return
         self._call_off()
         self._done.callback(protocol)
 
     def lost(self, attempt: _Attempt, why: Failure) -> None:
-        """One does not."""
+        """Try the next address, or fail after the last."""
         if self._pending.pop(attempt, self) is self:
-            return  # it was called off
+            return  # it was cancelled
         if self._left:
             self._cancel_later()
             self._next()
@@ -335,7 +335,7 @@ class _Race:
 
 
 class _Attempt(ClientFactory):
-    """One address that is tried."""
+    """An attempt to connect to one address."""
 
     noisy = False
 
@@ -344,13 +344,13 @@ class _Attempt(ClientFactory):
         self._build = build
 
     def buildProtocol(self, addr: Any) -> Any:
-        """It answers, or is about to."""
+        """Make the protocol of the connection, which stands now."""
         protocol = self._build()
         protocol.made.addCallback(lambda _: self._race.won(self, protocol))
         return protocol
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
-        """It does not."""
+        """Report the failure of the attempt."""
         self._race.lost(self, reason)
 
 
@@ -380,7 +380,7 @@ def _reasons(why: BaseException) -> str:
 
 
 def _keep_alive(transport: Any) -> None:
-    # A stream may be silent for hours; that its other end is gone is noticed all the same.
+    # A stream may be silent for hours; the system's keepalive notices that its other end has gone.
     transport.setTcpNoDelay(True)
     transport.setTcpKeepAlive(True)
     handle = transport.getHandle()

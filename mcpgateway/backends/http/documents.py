@@ -1,8 +1,8 @@
-"""Ask for documents, tokens and the like through treq: whole answers of moderate size, seldom.
+"""Fetch documents, tokens and the like through treq: whole answers of moderate size, seldom.
 
-Authorization servers, key sets, descriptions of APIs, collectors of traces and health checks are asked here.  MCP
-itself has a client of its own (`mcpgateway.backends.http.client`), whose connections these requests use as well: a
-place is judged, verified, reached through a proxy and bounded in the same way.
+Requests to authorization servers, for key sets and descriptions of APIs, to collectors of traces and for health checks
+are made here.  MCP has an HTTP client of its own (`mcpgateway.backends.http.client`), whose connections these requests
+use as well: the same checks of places, certificates and proxies, and the same bounds, hold for them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mcpgateway.backends.http.connect import PLAIN, CertificateTrust
 from mcpgateway.backends.http.response import ANSWER_LIMIT, WebAnswer, WebStream
 from mcpgateway.errors import BackendError, BackendTimeout
 
-# treq asks for compressed answers, whose size is known only after they have taken their room.
+# treq accepts compressed answers, whose size is known only after they have been decompressed.
 _LEFT_OUT = frozenset((b"accept-encoding", b"content-encoding", b"content-length"))
 
 
@@ -42,18 +42,18 @@ def fetch(  # noqa: PLR0913 - as `Web.open`
     limit: int = ANSWER_LIMIT,
     named_by: str = "",
 ) -> Deferred[WebAnswer]:
-    """Send a request and take its answer whole; redirects are not followed, and no cookie is kept.
+    """Send a request; fires with the complete answer. Redirects are not followed, and no cookie is kept.
 
     :param body: a mapping is sent as a form.
     :param limit: bytes of the answer's body.
-    :param named_by: the configured URL of the server that has named this one: where it leads is judged then.
-    :raise Unreachable: (through the Deferred) nothing answers at that address.
-    :raise BackendTimeout: (through the Deferred) it took longer than that.
-    :raise BackendError: (through the Deferred) the connection broke, the URL may not be asked, or the body is larger
-        than ``limit`` bytes.
+    :param named_by: the configured URL of the server that has named this one; the address is judged by it.
+    :raise Unreachable: (through the Deferred) no connection to that address is possible.
+    :raise BackendTimeout: (through the Deferred) the answer was not complete within ``timeout_s``.
+    :raise BackendError: (through the Deferred) the connection broke, requests to the URL are not permitted, or the body
+        is larger than ``limit`` bytes.
     """
     try:
-        web.place(url)  # in words of our own where it is none
+        web.place(url)  # for the gateway's own error message where it is no URL
     except BackendError as why:
         return fail(why)
     client = HTTPClient(WebAgent(web, trust, named_by, limit), data_to_body_producer=BodyInMemory)
@@ -132,7 +132,7 @@ class BodyInMemory:
         self.length = len(body)
 
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        """Write it at once."""
+        """Write the body at once."""
         consumer.write(self.body)
         return succeed(None)
 
@@ -148,7 +148,7 @@ class BodyInMemory:
 
 @implementer(IResponse)
 class WebResponse:
-    """The answer to a request, as Twisted's agents have it.
+    """The answer to a request, in the interface of Twisted's agents.
 
     :param limit: bytes of its body.
     """
@@ -169,7 +169,7 @@ class WebResponse:
         self._protocol: Any = None
 
     def deliverBody(self, protocol: IProtocol) -> None:
-        """Hand on the body as it comes."""
+        """Pass the body on as it comes."""
         self._protocol = protocol
         self._stream.deliver(self)
 
@@ -178,13 +178,13 @@ class WebResponse:
         raise NotImplementedError("redirects are not followed")
 
     def abort(self) -> None:
-        """Drop the connection; the protocol hears no more."""
+        """Drop the connection; the protocol gets no further call."""
         self._stream.abort()
 
-    # What the stream tells
+    # Calls of the stream (`IBodyReceiver`)
 
     def data(self, data: bytes) -> None:
-        """Some of the body."""
+        """Receive a part of the body."""
         self._size += len(data)
         if self._size > self._limit:
             self._stream.abort()
@@ -194,5 +194,5 @@ class WebResponse:
         self._protocol.dataReceived(data)
 
     def ended(self, why: BackendError | None) -> None:
-        """The body is complete, or has failed."""
+        """Receive the end of the body: None if it is complete."""
         self._protocol.connectionLost(Failure(why or ResponseDone()))

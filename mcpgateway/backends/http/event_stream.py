@@ -1,4 +1,4 @@
-"""A body that is an event stream: bytes in, events out, and one end."""
+"""Read a body that is an event stream: bytes in, events out, and one end."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class IEventReceiver(Protocol):
         """Receive one event."""
 
     def ended(self, why: BackendError | None) -> None:
-        """The stream is over: None where it was ended in order, a `BadReply` where one event was too long.
+        """Receive the end of the stream: None if it ended in order, a `BadReply` if one event was too long.
 
-        Called once, the last call of all.
+        Called once, as the last call.
         """
 
 
@@ -30,7 +30,7 @@ class EventBody:
     """Reads the server-sent events of one response.
 
     :param skips: an event that is too long does not end the stream (`mcpgateway.protocol.sse_reader`).
-    :ivar reader: knows what it can be resumed behind, and when.
+    :ivar reader: parser of the stream, with the id and the delay for resuming it.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class EventBody:
         self._stream.deliver(self)
 
     def data(self, data: bytes) -> None:
-        """Some more of it."""
+        """Receive a part of the body."""
         try:
             events = self.reader.feed(data)
         except EventTooLong:
@@ -59,13 +59,13 @@ class EventBody:
             self._receiver.event(each)
 
     def ended(self, why: BackendError | None) -> None:
-        """The body is complete, or has failed."""
+        """Receive the end of the body: None if it is complete."""
         receiver, self._receiver = self._receiver, None
         if receiver is not None:
             receiver.ended(why)
 
     def abort(self) -> None:
-        """Drop it; the receiver hears no more."""
+        """Drop the stream; the receiver gets no further call."""
         self._receiver = None
         self._stream.abort()
 
@@ -76,5 +76,5 @@ def is_stream(stream: WebStream) -> bool:
 
 
 def content_type(headers: Mapping[bytes, bytes]) -> bytes:
-    """The type of a body, without its parameters."""
+    """Return the media type of a body, without its parameters."""
     return headers.get(b"content-type", b"").partition(b";")[0].strip().lower()

@@ -1,4 +1,4 @@
-"""HTTP/1.1, the client's half: one connection, for one request at a time (RFC 9112)."""
+"""HTTP/1.1, the client's side: one connection, for one request at a time (RFC 9112)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ from zope.interface import implementer
 from mcpgateway.errors import BackendError
 from mcpgateway.policy.urls import UrlPlace
 
-HEAD_LIMIT = (
-    65_536  # bytes of an answer that are none of its body: its head, the sizes of chunks, its trailer
-)
+HEAD_LIMIT = 65_536  # bytes of an answer that are not its body: its head, the sizes of chunks, its trailer
 BODILESS = frozenset((204, 304))
 LOST = Failure(error.ConnectionLost())
 
@@ -31,20 +29,20 @@ class IResponseReceiver(Protocol):
         """Receive the head; names are in lower case, values of repeated headers are joined by commas."""
 
     def data(self, data: bytes) -> None:
-        """Some of its body."""
+        """Receive a part of the body."""
 
     def ended(self, why: BackendError | None) -> None:
-        """The response has ended: None if it is complete. Called once, as the last call."""
+        """Receive the end of the response: None if it is complete. Called once, as the last call."""
 
 
 @implementer(IHandshakeListener)
 class HttpConnection(TwistedProtocol):
     """A connection to one place.
 
-    :ivar place: where it leads.
-    :ivar made: fires when it is connected.
-    :ivar secured: fires when TLS has proven who is at the other end; fails when it ends before that.
-    :ivar idle_s: how long it may be idle before the other end closes it, as far as that has said so; 0 for not at all.
+    :ivar place: the host and port at its other end.
+    :ivar made: fires when the connection is open.
+    :ivar secured: fires when TLS has verified the other end; fails if the connection ends before that.
+    :ivar idle_s: seconds that the other end keeps the connection idle, as far as announced; 0 for not at all.
     """
 
     transport: Any
@@ -70,7 +68,7 @@ class HttpConnection(TwistedProtocol):
         self._status = 0
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
-        self._has_begun = False  # the head has been told
+        self._has_begun = False  # the receiver has got the head
         self._is_whole = False
         self._keeps = False
         self._is_surplus = False
@@ -90,12 +88,12 @@ class HttpConnection(TwistedProtocol):
         return self._taker is None and self.transport is not None and not self.transport.disconnecting
 
     def send(self, request: bytes, taker: IResponseReceiver) -> None:
-        """Send a request; its taker is told of the answer."""
+        """Send a request, whose answer goes to ``taker``."""
         self._taker = taker
         _write(self.transport, request, is_secure=self.place.is_secure)
 
     def pause(self) -> None:
-        """Let the sender wait."""
+        """Pause reading, so that the sender waits."""
         if not self._is_paused and self._taker is not None:
             self._is_paused = True
             self.transport.pauseProducing()
@@ -112,10 +110,10 @@ class HttpConnection(TwistedProtocol):
         if self.transport is not None:
             self.transport.abortConnection()
 
-    # What Twisted tells
+    # Calls of Twisted
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes of the answer have come."""
+        """Receive bytes of the answer."""
         if self._taker is None:
             self.abort()  # bytes without a request are no answer
             return
@@ -149,10 +147,10 @@ class HttpConnection(TwistedProtocol):
     def _is_open_ended(self) -> bool:
         return b"content-length" not in self._headers and b"transfer-encoding" not in self._headers
 
-    # What the parser finds
+    # Calls of the parser
 
     def on_message_begin(self) -> None:
-        """Start a response."""
+        """Note the start of a response."""
         if self._is_whole:
             self._is_surplus = True
 
@@ -164,7 +162,7 @@ class HttpConnection(TwistedProtocol):
             self._headers[name] = value if known is None else known + b", " + value
 
     def on_headers_complete(self) -> None:
-        """The head is whole; what only says that an answer will come is none."""
+        """Take the status of the complete head; an interim response (1xx) is skipped."""
         status = self._parser.get_status_code()
         if status >= 200:
             self._status = status
@@ -172,16 +170,16 @@ class HttpConnection(TwistedProtocol):
             self._headers = {}
 
     def on_body(self, data: bytes) -> None:
-        """Some of the body."""
+        """Keep a part of the body."""
         self._body.append(data)
 
     def on_message_complete(self) -> None:
-        """The answer is whole."""
+        """Note that the answer is complete."""
         if self._status:
             self._is_whole = True
             self._keeps = self._parser.should_keep_alive()
 
-    # What is told of it
+    # Calls of the receiver
 
     def _tell(self) -> None:
         taker = self._taker
@@ -221,19 +219,19 @@ class HttpConnection(TwistedProtocol):
 
 
 def _write(transport: Any, data: bytes, *, is_secure: bool) -> None:
-    # What nothing waits before is written at once: it leaves a turn earlier, and the epoll set stays as it is.  TLS has
-    # a transport of its own, which lends the methods of the one below: nothing may be written past it.
+    # If nothing is queued, bytes are written at once: they leave a turn earlier, and the epoll set stays as it is.  TLS
+    # has a transport of its own, which has the methods of the one below: its encryption may not be bypassed.
     if isinstance(transport, Connection) and not is_secure and not _has_rest(transport):
         sent = transport.writeSomeData(data)
         if sent == len(data):
             return
-        if isinstance(sent, int):  # else it is why not, which the ordinary road finds out as well
+        if isinstance(sent, int):  # else the reason, which the ordinary write finds out as well
             data = data[sent:]
     transport.write(data)
 
 
 def _has_rest(transport: Any) -> bool:
-    return bool(transport.dataBuffer or transport._tempDataBuffer)  # noqa: SLF001 - all that waits is in these two
+    return bool(transport.dataBuffer or transport._tempDataBuffer)  # noqa: SLF001 - all queued bytes are in these two
 
 
 def _promised(header: bytes) -> float:
@@ -246,7 +244,7 @@ def _promised(header: bytes) -> float:
 
 
 def sentence(why: BaseException | None) -> str:
-    """Why a connection ended, in words."""
+    """Return the reason of a connection's end, in words."""
     if isinstance(why, error.ConnectionDone | error.ConnectionLost):
         return "it was closed before the answer was whole"
     return str(why).rstrip(".") or type(why).__name__

@@ -1,9 +1,9 @@
 """Send one request to a server as a POST and read its answer: JSON, or a stream that can be resumed.
 
 # Note [Nothing is sent twice]
-A request whose answer got lost may have been carried out.  So it is never repeated; where its stream had events with
-ids, the rest of that stream is fetched (MCP 2025-11-25, basic/transports, "Resumability"), and else its caller is told.
-The one exception has been refused before anything was done: see `mcpgateway.backends.param_headers`.
+A request whose answer got lost may have been carried out.  So it is never repeated; if its stream had events with ids,
+the rest of that stream is fetched (MCP 2025-11-25, basic/transports, "Resumability"), else its caller gets an error.
+The one exception is a request that was refused before it was carried out: see `mcpgateway.backends.param_headers`.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.sse_reader import MESSAGE, Event, SseReader
 
 RESUME_S, LONGEST_RESUME_S = 1.0, 30.0  # until a broken stream is resumed; doubles with each failure
-SHORTEST_RESUME_S = 0.1  # whatever the server says
+SHORTEST_RESUME_S = 0.1  # the least, even if the server asks for less
 RESUMPTIONS = 5  # in a row that fail
 JSON = b"application/json"
 
 
 class IOwner(Protocol):
-    """Sends the requests of one server, and receives their messages.
+    """The owner of a server's requests: sends them, and receives the messages that come back.
 
     :ivar server: the server's name.
-    :ivar clock: what waits are measured with.
+    :ivar clock: clock of delays.
     """
 
     server: str
@@ -46,34 +46,34 @@ class IOwner(Protocol):
         """Return the headers that resume a stream; None if it cannot be resumed."""
 
     def opened(self, post: PostRequest, stream: WebStream) -> None:
-        """The server takes it."""
+        """Note that the server has accepted the request."""
 
     def hear(self, message: bytes) -> None:
-        """A message has come, which may be the answer."""
+        """Receive a message, which may be the response."""
 
     def answering(self, post: PostRequest, envelope: Envelope) -> bool:
-        """The response has come; return false to hold the request and send it once more."""
+        """Receive the response; return false to hold the request and send it once more."""
 
     def refused(self, post: PostRequest, status: int, error: Envelope | None) -> None:
-        """The server does not take it: HTTP says so, and perhaps a JSON-RPC error too."""
+        """Receive a refusal: its HTTP status, and its JSON-RPC error if it has one."""
 
     def failed(self, post: PostRequest, why: BackendError) -> None:
-        """The request will get no answer."""
+        """Receive the failure of a request that gets no answer."""
 
     def over(self, post: PostRequest) -> None:
         """The request is complete. Called once, as the last call, unless the request was aborted."""
 
 
 class PostRequest:
-    """One POST request and its response.
+    """A POST request and its response.
 
-    :ivar id: its id, as the bytes it is sent in.
-    :ivar envelope: its first level.
-    :ivar body: the whole of it.
-    :ivar is_answered: whether its answer has come, if only in its place.
-    :ivar has_permit: it counts among those that are sent at once.
-    :ivar is_open: the server has begun to answer.
-    :ivar is_held: it will be sent once more, with other headers.
+    :ivar id: its JSON-RPC id, as encoded.
+    :ivar envelope: the first level of its body.
+    :ivar body: its complete body.
+    :ivar is_answered: True once its caller has got a response or an error.
+    :ivar has_permit: True while it counts among the requests under way.
+    :ivar is_open: True once the server has begun to answer.
+    :ivar is_held: True if it is going to be sent once more, with other headers.
     """
 
     log = Logger()
@@ -148,7 +148,7 @@ class PostRequest:
             failed(why.value)
 
     def _broken(self, why: Failure) -> None:
-        # A mistake of ours must not leave a caller without an answer.
+        # An unexpected exception must not leave a caller without an answer.
         self.log.failure("a request to {server} broke", why, event="remote.broken", server=self._owner.server)
         if not self._is_over:
             self._failed(BackendError("the gateway could not read the answer"))
@@ -195,7 +195,7 @@ class PostRequest:
         try:
             envelope = jsonrpc.decode(message)
         except GatewayError:
-            owner.hear(message)  # where it is counted and shown
+            owner.hear(message)  # counted and logged there
             return
         if "method" in envelope or self.is_answered:
             owner.hear(message)
@@ -207,9 +207,9 @@ class PostRequest:
         self.answer(envelope, message if identifier == self.id else None)
 
     def answer(self, envelope: Envelope, message: bytes | None = None) -> None:
-        """Take the head of the response.
+        """Take the first level of the response.
 
-        :param message: the bytes of it; None where its id is another, as where the server could not read the request.
+        :param message: its bytes; None if its id is another, as when the server could not read the request.
         """
         if not self._owner.answering(self, envelope):
             return
@@ -217,7 +217,7 @@ class PostRequest:
         self._owner.hear(jsonrpc.splice_id(envelope, self.id) if message is None else message)
 
     def fail(self, why: GatewayError) -> None:
-        """Answer it in the server's place."""
+        """Answer the request with an error in the server's place."""
         self.is_answered = True
         self._owner.hear(jsonrpc.error_bytes(self.id, why))
 
@@ -231,19 +231,19 @@ class PostRequest:
             self._is_over = True
             self._owner.over(self)
 
-    # Its stream
+    # The stream of the response
 
     def _read(self, stream: WebStream, last_id: bytes) -> None:
         self._events = EventBody(stream, self, last_id)
         self._events.begin()
 
     def event(self, event: Event) -> None:
-        """A message of its stream."""
+        """Receive a message of the stream."""
         if event.kind == MESSAGE:
             self._take_all(event.data)
 
     def ended(self, why: BackendError | None) -> None:
-        """The stream of the response has ended."""
+        """Receive the end of the stream, and resume it if it broke."""
         events, self._events = self._events, None
         if self._is_over or self.is_held or events is None:
             return
@@ -259,7 +259,7 @@ class PostRequest:
             self._failed(why or BackendError("it ended the stream before the answer"))
 
     def _end_listening(self) -> None:
-        # As a server on stdio says it.
+        # In the words used for a server on stdio.
         self.is_answered = True
         params = {"requestId": self.envelope["id"], "reason": "the stream has ended"}
         self._owner.hear(jsonrpc.encode(jsonrpc.notification("notifications/cancelled", params)))
@@ -298,7 +298,7 @@ class PostRequest:
 
 
 def members(data: bytes) -> list[bytes]:
-    """The messages of a body or an event: one, or the several of an array, each without line breaks."""
+    """Return the messages of a body or an event: one, or those of an array, each without line breaks."""
     try:
         found = jsonrpc.read_batch(data)
     except GatewayError:
@@ -307,7 +307,7 @@ def members(data: bytes) -> list[bytes]:
 
 
 def error_in(answer: WebAnswer) -> Envelope | None:
-    """The JSON-RPC error that an answer is, or None."""
+    """Return the JSON-RPC error in an answer; None if it has none."""
     try:
         envelope = jsonrpc.decode(answer.body)
     except GatewayError:

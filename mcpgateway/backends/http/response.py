@@ -1,7 +1,7 @@
-"""The answer to an HTTP request: as its body comes bit by bit, or whole.
+"""The answer to an HTTP request: its body in parts, or complete.
 
-What has come of bodies and events that are not whole is counted in the room that all requests of a gateway share, so
-that many large answers at once cannot take all memory.
+The bytes of incomplete bodies and events are counted in one bound that all requests of a gateway share, so that many
+large answers at once cannot take all memory.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mcpgateway.backends.http.http1 import HttpConnection
 from mcpgateway.errors import BackendError, BadReply
 from mcpgateway.policy.fair_memory import FairMemory
 
-ANSWER_LIMIT = 32 * 2**20  # bytes of a body that is taken whole
+ANSWER_LIMIT = 32 * 2**20  # bytes of a body that is collected
 TOO_MUCH = "too many large answers come from there at once; ask for less at a time"
 
 
@@ -25,15 +25,15 @@ class IBodyReceiver(Protocol):
     """Receives a response body in pieces."""
 
     def data(self, data: bytes) -> None:
-        """Some more of it."""
+        """Receive a part of the body."""
 
     def ended(self, why: BackendError | None) -> None:
-        """The body has ended: None if it is complete. Called once, as the last call."""
+        """Receive the end of the body: None if it is complete. Called once, as the last call."""
 
 
 @frozen
 class WebAnswer:
-    """A whole answer; header names are in lower case."""
+    """A complete answer; header names are in lower case."""
 
     status: int
     headers: Mapping[bytes, bytes] = field(repr=False)
@@ -42,9 +42,9 @@ class WebAnswer:
 
 @define(eq=False)
 class WebStream:
-    """An answer whose body comes bit by bit.
+    """An answer whose body comes in parts.
 
-    :ivar url: where it came from in the end.
+    :ivar url: the URL that has answered, after all redirects.
     """
 
     status: int
@@ -58,7 +58,7 @@ class WebStream:
     _why: BackendError | None = None
 
     def deliver(self, receiver: IBodyReceiver) -> None:
-        """Hand on the body as it comes."""
+        """Pass the body to a receiver as it comes."""
         self._receiver = receiver
         early, self._early = self._early, []
         for each in early:
@@ -70,7 +70,7 @@ class WebStream:
             self._connection.resume()
 
     def pause(self) -> None:
-        """Let the sender wait."""
+        """Pause reading, so that the sender waits."""
         if not self._has_ended:
             self._connection.pause()
 
@@ -80,17 +80,17 @@ class WebStream:
             self._connection.resume()
 
     def abort(self) -> None:
-        """Drop the connection; the receiver hears no more."""
+        """Drop the connection; the receiver gets no further call."""
         self._receiver = _NOBODY
         self._room.leave(self)
         if not self._has_ended:
             self._has_ended = True
             self._connection.abort()
 
-    # What is held of it
+    # The memory that the body takes
 
     def holds(self, size: int) -> None:
-        """So much is kept of it now, until it is whole."""
+        """Set the number of bytes that are held of an incomplete body."""
         held = self._room.of(self)
         if size > held:
             self._room.take(self, size - held)
@@ -99,25 +99,25 @@ class WebStream:
 
     @property
     def peer(self) -> str:
-        """The server whose memory the body counts for."""
+        """The server to which the memory of the body is counted."""
         return urlsplit(self.url).netloc
 
     @property
     def may_give_way(self) -> bool:
-        """Return whether the body can be dropped."""
+        """Return whether the body can be dropped to free memory."""
         return True
 
     def give_way(self) -> None:
-        """Drop it, and tell its receiver: there is no room for it."""
+        """Drop the body for want of memory; its receiver gets an error."""
         receiver = self._receiver
         self.abort()
         if receiver is not None:
             receiver.ended(BadReply(TOO_MUCH))
 
-    # What the connection tells
+    # Calls of the connection
 
     def data(self, data: bytes) -> None:
-        """Some of the body."""
+        """Receive a part of the body."""
         if self._receiver is not None:
             self._receiver.data(data)
         else:
@@ -125,7 +125,7 @@ class WebStream:
             self._connection.pause()
 
     def ended(self, why: BackendError | None) -> None:
-        """The body is complete, or has failed."""
+        """Receive the end of the body: None if it is complete."""
         self._has_ended, self._why = True, why
         self._room.leave(self)
         receiver = self._receiver
@@ -150,7 +150,7 @@ _NOBODY = _Nobody()
 def take_whole(stream: WebStream, limit: int) -> Deferred[WebAnswer]:
     """Return the complete body of a response.
 
-    :raise BackendError: (through the Deferred) it is larger than ``limit`` bytes, or the connection broke.
+    :raise BackendError: (through the Deferred) the body is larger than ``limit`` bytes, or the connection broke.
     """
     collector = _Collector(stream, limit)
     stream.deliver(collector)
@@ -158,7 +158,7 @@ def take_whole(stream: WebStream, limit: int) -> Deferred[WebAnswer]:
 
 
 class _Collector:
-    """Keeps a body until it is whole."""
+    """Collects a body until it is complete."""
 
     def __init__(self, stream: WebStream, limit: int) -> None:
         self.done: Deferred[WebAnswer] = Deferred(lambda _: stream.abort())
@@ -168,7 +168,7 @@ class _Collector:
         self._parts: list[bytes] = []
 
     def data(self, data: bytes) -> None:
-        """Some more of it."""
+        """Keep a part of the body."""
         self._size += len(data)
         self._parts.append(data)
         if self._size > self._limit:
@@ -178,7 +178,7 @@ class _Collector:
             self._stream.holds(self._size)
 
     def ended(self, why: BackendError | None) -> None:
-        """The body is complete, or has failed."""
+        """Fire with the body: None if it is complete."""
         if why is not None:
             self.done.errback(why)
         else:

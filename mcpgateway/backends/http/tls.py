@@ -3,16 +3,16 @@
 Importing this module loads OpenSSL, also where the gateway was started without it.
 
 # Note [Why certificates are looked at here]
-OpenSSL alone says "certificate verify failed".  The callback that it asks about every certificate is told which one and
-why, and is where service-identity compares the names, so the sentence that a person gets can name both.
+OpenSSL alone says "certificate verify failed".  Its callback for each certificate gets the certificate and the error,
+and service-identity compares the names there, so the message for the user can name both.
 """
 
 from __future__ import annotations
 
 import sys
 
-# A gateway without a use for OpenSSL keeps everybody from importing it (`mcpgateway.tap.leave_out_openssl`); now there
-# is one, as a server has turned up that is reached by TLS.
+# A gateway that does not need OpenSSL prevents its import (`mcpgateway.tap.leave_out_openssl`); this module is imported
+# because a server is reached by TLS.
 if sys.modules.get("OpenSSL", sys) is None:
     del sys.modules["OpenSSL"]
 
@@ -58,7 +58,7 @@ PUT_RIGHT = "put ca_file right in its entry: the file of the authorities that ar
 def policy(ca_file: str, *, insecure: bool) -> TlsPolicy:
     """Return the TLS policy of a server's accepted certificates.
 
-    :raise LaunchFailed: the file of authorities cannot be read, or holds none.
+    :raise LaunchFailed: the file of authorities cannot be read, or contains none.
     """
     if insecure:
         return TlsPolicy(ssl.CertificateOptions(verify=False).getContext(), is_blind=True)
@@ -82,7 +82,7 @@ def _authorities(ca_file: str) -> Any:
 
 @define(eq=False)
 class TlsPolicy:
-    """Makes connections of one trust."""
+    """Makes TLS connections with one set of accepted certificates."""
 
     _context: SSL.Context
     _is_blind: bool = False
@@ -95,9 +95,9 @@ class TlsPolicy:
 @implementer(IOpenSSLClientConnectionCreator)
 @define(eq=False)
 class Creator:
-    """Makes the TLS connection to one host.
+    """Makes the TLS connection to a host.
 
-    :ivar fault: what is wrong with the certificate that was shown; empty where nothing is.
+    :ivar fault: the fault of the certificate; empty for none.
     """
 
     _hostname: str
@@ -106,9 +106,9 @@ class Creator:
     fault: str = field(default="", init=False)
 
     def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
-        """A connection that says which host it is for, and believes only that host."""
+        """Return a connection that asks for the host by SNI, and accepts only certificates for it."""
         connection = SSL.Connection(self._context, None)
-        if not self._is_address:  # RFC 6066 section 3: an address is no name of a server
+        if not self._is_address:  # RFC 6066 section 3: no SNI for an address
             connection.set_tlsext_host_name(self._hostname.encode("ascii"))
         if not self._is_blind:
             connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._judge)
@@ -152,5 +152,5 @@ def _name(pattern: CertificatePattern) -> str:
 
 
 def over_tls(creator: Creator) -> Callable[[Any], Any]:
-    """Wrap the protocols of a factory in TLS."""
+    """Return a function that wraps the protocols of a factory in TLS."""
     return lambda factory: TLSMemoryBIOFactory(creator, True, factory)

@@ -1,4 +1,4 @@
-"""The way through a proxy: it is asked for a connection to a place, and is that from then on (RFC 9110, CONNECT)."""
+"""A connection through a proxy: CONNECT asks the proxy for it; then its bytes pass unchanged (RFC 9110, 9.3.6)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from mcpgateway.policy.urls import UrlPlace
 
 HEAD_LIMIT = 65_536  # bytes of the proxy's answer
 END = b"\r\n\r\n"
-AWAY = (502, 503, 504)  # the place, not the proxy
+AWAY = (502, 503, 504)  # statuses about the place, not about the proxy
 
 
 class Tunnel(Protocol):
     """A connection to a proxy.
 
-    :ivar made: fires when it is connected.
-    :ivar secured: never fires: what it carries may speak TLS.
+    :ivar made: fires when the connection to the proxy is open.
+    :ivar secured: never fires: the protocol inside may speak TLS.
     """
 
     transport: Any
@@ -36,7 +36,7 @@ class Tunnel(Protocol):
         self._inner: Any = None
 
     def open(self, place: UrlPlace) -> Deferred[None]:
-        """Ask for a connection to a place; fires when it stands.
+        """Ask the proxy for a connection to a place; fires when it stands.
 
         :raise BackendError: (through the Deferred) the proxy refuses, or does not answer.
         """
@@ -48,7 +48,7 @@ class Tunnel(Protocol):
         return self._opened
 
     def carry(self, inner: Any) -> None:
-        """Be the connection of a protocol."""
+        """Connect a protocol to this transport."""
         self._inner = inner
         inner.makeConnection(self.transport)
         rest, self._head = self._head, b""
@@ -60,7 +60,7 @@ class Tunnel(Protocol):
         self.made.callback(None)
 
     def dataReceived(self, data: bytes) -> None:
-        """The proxy answers, or what it carries comes."""
+        """Receive the answer of the proxy, or bytes for the protocol inside."""
         if self._inner is not None:
             self._inner.dataReceived(data)
             return

@@ -23,12 +23,12 @@ from mcpgateway.policy.oauth.client import AuthServer, Challenge, Grant, OAuthCl
 class Account:
     """The account of one owner at one remote server.
 
-    :ivar owner: the principal whose it is; empty for the gateway's own user.
-    :ivar key: names what is kept of it; ``base`` what all owners share.
+    :ivar owner: the owner's principal; empty for the gateway's own user.
+    :ivar key: key of the account's record; ``base`` is the key of the records that all owners share.
     :ivar client: the client that the grant was given to; None if it is unknown.
     :ivar found: the server's authorization server, once it was needed.
-    :ivar is_finishing: its owner has signed in, and the token is being fetched.
-    :ivar rests_until: the token endpoint is left alone till then, for the reason that is ``trouble``.
+    :ivar is_finishing: the owner has signed in, and the token is being requested.
+    :ivar rests_until: time until which no request goes to the token endpoint, for the reason ``trouble``.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Account:
     _waiting: list[Deferred[Any]] | None = field(default=None, repr=False)
 
     def once(self, do: Callable[[], Coroutine[Any, Any, None]]) -> Deferred[None]:
-        """Do something unless it is being done; fires when it is."""
+        """Run a coroutine unless it is under way for this account; fires at its end."""
         done: Deferred[None] = Deferred()
         if self._waiting is not None:
             self._waiting.append(done)
@@ -62,10 +62,10 @@ class Account:
 
 
 class Registrations:
-    """Finds the authorization server of each account, and has the gateway known there; keeps what comes of that.
+    """Finds the authorization server of each account, registers the gateway there, and stores both.
 
-    :ivar fresh: ids of clients that were registered since the gateway runs.
-    :param where: where the gateway is for browsers; a function, since the port is known late.
+    :ivar fresh: ids of clients that were registered during this run of the gateway.
+    :param where: returns the gateway's address for browsers, whose port is known late.
     """
 
     def __init__(
@@ -87,24 +87,24 @@ class Registrations:
         return AuthorizationRequests(self._clock, self._web, account.remote)
 
     async def server(self, account: Account, told: Challenge) -> AuthServer:
-        """The authorization server of an account, looked for once.
+        """Return the authorization server of an account, after one search.
 
-        :param told: by a refusal of the remote server.
-        :raise BackendError: there is none, or it cannot be found now.
+        :param told: the challenge of the remote server's refusal.
+        :raise BackendError: there is no authorization server, or it cannot be found now.
         """
         if account.found is None:
             account.found = await authorization_server.find(self.asking(account), account.settings, told)
         return account.found.server
 
-    # Who the gateway is there
+    # The gateway's client
 
     def client(
         self, account: Account, server: AuthServer, redirect: str = "", scope: str = ""
     ) -> OAuthClient | None:
         """Return the gateway's client registration; None before the gateway has registered.
 
-        :param redirect: where a browser is to come back to; empty where none does.
-        :param scope: what is to be asked for.
+        :param redirect: the redirect address for browsers; empty for a request without one.
+        :param scope: the scope that is going to be requested.
         """
         settings, document = account.settings, self._where().document
         if settings.client_id:
@@ -117,9 +117,9 @@ class Registrations:
         return kept.client
 
     async def register(self, account: Account, server: AuthServer, redirect: str, scope: str) -> OAuthClient:
-        """Register the gateway; what may be asked for later is asked for at once, so that a step up needs no other.
+        """Register the gateway, with every scope that may be requested later, so that a step-up needs no new registration.
 
-        :raise BackendError: the server does not, or cannot be asked.
+        :raise BackendError: the server refuses, or cannot be reached.
         """
         former = self.registration(account)
         before = former.scope.split() if former is not None and former.issuer == server.issuer else []
@@ -127,7 +127,7 @@ class Registrations:
         widest = _union(scope.split(), known, before)
         made = await authorization_server.register(self.asking(account), server, redirect, (widest, scope))
         self.fresh.add(made.client.id)
-        # A server that took no scope at registration decides about them later.
+        # A server without scopes in the registration decides about them in the authorization request.
         made = evolve(made, scope=_union(made.scope.split(), scope.split()))
         self._book.register(account.base, made)
         return made.client
@@ -137,20 +137,20 @@ class Registrations:
         return self._book.registration(account.base)
 
     def is_registered(self, account: Account, client: OAuthClient) -> bool:
-        """Return whether a client is the gateway's registration, and not one of the entry or an old one."""
+        """Return whether a client is the gateway's current registration, neither the entry's client nor an old one."""
         kept = self.registration(account)
         return kept is not None and kept.client == client
 
     def forget(self, account: Account, client: OAuthClient) -> None:
-        """The server does not know that client any more."""
+        """Delete a registration that the server does not know any more."""
         if self.is_registered(account, client):
             self.fresh.discard(client.id)
             self._book.register(account.base, None)
 
-    # What was granted
+    # The grant
 
     def read(self, account: Account) -> None:
-        """Take what is kept of an account."""
+        """Load the stored record of an account."""
         kept = self._book.read(account.key)
         account.grant, account.client = kept.grant, kept.client
 
@@ -166,11 +166,11 @@ class Registrations:
         self._book.keep(account.key, account.owner, grant, client)
 
     def erase(self, account: Account) -> None:
-        """Keep nothing of an account."""
+        """Delete the record of an account."""
         self._book.erase(account.key)
 
     def keys_of(self, is_meant: Callable[[str], bool]) -> list[str]:
-        """The accounts of which something is kept, by their owners."""
+        """Return the keys of the stored accounts, chosen by their owners."""
         return self._book.keys_of(is_meant)
 
 

@@ -1,6 +1,6 @@
 """Store the accounts at remote servers: grants, their clients, and the gateway's registrations.
 
-Each owner's account has a file of its own.  What all owners share, the registration, stands in that of the gateway's
+Each owner's account has a file of its own.  The registration, which all owners share, is in the file of the gateway's
 own user.
 """
 
@@ -28,10 +28,10 @@ class AccountRecord:
 
 @define(eq=False)
 class AccountBook:
-    """Reads and writes it."""
+    """Reads and writes the records of accounts."""
 
     _grants: IGrants
-    _pages: dict[str, dict[str, Any]] = field(factory=dict, init=False, repr=False)  # as they were seen last
+    _pages: dict[str, dict[str, Any]] = field(factory=dict, init=False, repr=False)  # as last read
 
     def read(self, key: str) -> AccountRecord:
         """Return the record of an account."""
@@ -45,7 +45,7 @@ class AccountBook:
         return kept if self._pages[key] not in (former, {}) else None
 
     def keep(self, key: str, owner: str, grant: Grant | None, client: OAuthClient | None) -> None:
-        """Keep what was granted, or that nothing is."""
+        """Store the grant of an account, or that it has none."""
         page = self._page(key)
         page |= {"key": key, "owner": owner}
         page["grant"] = asdict(grant) if grant is not None else None
@@ -57,7 +57,7 @@ class AccountBook:
         return _registration(self._page(base).get("client"))
 
     def register(self, base: str, made: Registration | None) -> None:
-        """Keep what it is registered as now, or that it is not."""
+        """Store the gateway's registration, or that it has none."""
         page = self._page(base)
         if made is None:
             page.pop("client", None)
@@ -68,19 +68,19 @@ class AccountBook:
         self._grants.write(base, page)
 
     def erase(self, key: str) -> None:
-        """Keep nothing of an account."""
+        """Delete the record of an account."""
         self._pages.pop(key, None)
         self._grants.erase(key)
 
     def keys_of(self, is_meant: Callable[[str], bool]) -> list[str]:
-        """The accounts of which something is kept, by their owners."""
+        """Return the keys of the stored accounts, chosen by their owners."""
         pages = list(self._grants.every())
         return [str(page["key"]) for page in pages if page.get("key") and is_meant(str(page.get("owner")))]
 
     def _page(self, key: str) -> dict[str, Any]:
         if key not in self._pages:
             self._pages[key] = self._grants.read(key)
-        # What was written to the disk is compared with what is read there, so it is not changed afterwards.
+        # The written record is compared with the one on the disk, so it is not changed afterwards.
         page = self._pages[key] = dict(self._pages[key])
         return page
 

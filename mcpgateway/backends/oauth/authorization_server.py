@@ -1,4 +1,4 @@
-"""Find the authorization server of a remote server, and ask it (`mcpgateway.policy.oauth.client` has the rules)."""
+"""Find the authorization server of a remote server, and send it requests (rules: `mcpgateway.policy.oauth.client`)."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from mcpgateway.policy.oauth.client import AuthServer, Challenge, OAuthClient, R
 
 ASK_S = 10.0  # for each request
 ANSWER_LIMIT = 1_048_576
-AGAIN_S = (0.5, 2.0, 4.0)  # until a token endpoint is asked again that is not well
-LONGEST_AGAIN_S = 10.0  # however long it says itself
+AGAIN_S = (0.5, 2.0, 4.0)  # delays before a failing token endpoint is asked again
+LONGEST_AGAIN_S = 10.0  # the limit of a Retry-After
 NOT_WELL = frozenset((429, 502, 503, 504))
 FORGOTTEN = frozenset((400, 401, 404))  # statuses of an authorization endpoint that does not know its client
 JSON = {"Accept": "application/json"}
@@ -34,7 +34,7 @@ WITHOUT = "give its entry a header Authorization, or a client of yours (oauth.cl
 
 
 class NotReached(BackendError):
-    """The authorization server does not answer; that is no fault of the remote server."""
+    """The authorization server does not answer; the remote server is not at fault."""
 
     retryable = True
 
@@ -43,7 +43,7 @@ class NotReached(BackendError):
 class AuthorizationRequests:
     """The settings of all requests for one remote server.
 
-    :ivar remote: the server; what it names is judged by where it is itself.
+    :ivar remote: the remote server; its own address decides which URLs it may name.
     """
 
     clock: Any
@@ -51,23 +51,23 @@ class AuthorizationRequests:
     remote: Remote
 
     async def get(self, url: str) -> WebAnswer:
-        """Ask for a document.
+        """Fetch a document.
 
-        :raise BackendError: there is no answer, or the URL may not be asked.
+        :raise BackendError: there is no answer, or requests to the URL are not permitted.
         """
         return await self._request("GET", url, JSON, b"")
 
     async def post(self, url: str, headers: Mapping[str, str], body: Body) -> WebAnswer:
         """Send a POST request.
 
-        :raise BackendError: there is no answer, or the URL may not be asked.
+        :raise BackendError: there is no answer, or requests to the URL are not permitted.
         """
         return await self._request("POST", url, headers, body)
 
     async def delete(self, url: str, headers: Mapping[str, str]) -> WebAnswer:
-        """Have something taken back.
+        """Send a DELETE request.
 
-        :raise BackendError: there is no answer, or the URL may not be asked.
+        :raise BackendError: there is no answer, or requests to the URL are not permitted.
         """
         return await self._request("DELETE", url, headers, b"")
 
@@ -92,14 +92,14 @@ class AuthorizationRequests:
             raise kind(f"{place(url)} cannot be asked for a token: {why.message}", why.hint) from why
 
 
-# Finding it
+# Discovery
 
 
 @frozen
 class AuthorizationServer:
     """The authorization server of a remote server.
 
-    :ivar scopes: those that the remote server says it knows.
+    :ivar scopes: the scopes that the remote server supports, as its metadata says.
     """
 
     server: AuthServer
@@ -107,11 +107,11 @@ class AuthorizationServer:
 
 
 async def find(asking: AuthorizationRequests, settings: OAuth, told: Challenge) -> AuthorizationServer:
-    """The authorization server of a remote server.
+    """Return the authorization server of a remote server.
 
-    :param told: by the server's refusal.
-    :raise NeedsAuthorization: it has none that could be used; the text says why.
-    :raise BackendError: it could not be asked for.
+    :param told: the challenge of the server's refusal.
+    :raise NeedsAuthorization: the server has no usable one; the text says why.
+    :raise BackendError: its metadata could not be fetched.
     """
     if settings.authorization_server:
         return AuthorizationServer(await _described(asking, settings.authorization_server))
@@ -126,7 +126,7 @@ async def find(asking: AuthorizationRequests, settings: OAuth, told: Challenge) 
 
 
 async def _named(asking: AuthorizationRequests, told: Challenge) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    # See Note [Places that are tried] in the rules; a document of another resource is none.
+    # See Note [Places that are tried] in the rules; a document of another resource is ignored.
     url, fault = asking.remote.url, None
     for each in oauth.resource_metadata_urls(url, told.metadata):
         found, fault = await _document(asking, each, fault)
@@ -157,7 +157,7 @@ async def _described(asking: AuthorizationRequests, issuer: str) -> AuthServer:
 
 
 async def _server_of(asking: AuthorizationRequests, issuer: str) -> AuthServer:
-    # A server of 2025-03-26 is its own authorization server, whether it describes itself or not.
+    # A server of 2025-03-26 is its own authorization server, with or without metadata.
     own = oauth.undescribed_server(asking.remote.url)
     try:
         return await _described(asking, issuer)
@@ -170,7 +170,7 @@ async def _server_of(asking: AuthorizationRequests, issuer: str) -> AuthServer:
 async def _document(
     asking: AuthorizationRequests, url: str, fault: BackendError | None
 ) -> tuple[dict[str, Any] | None, BackendError | None]:
-    # The document, or the first fault that may be gone by the next time.
+    # The document, or the first fault that may be temporary.
     try:
         answer = await asking.get(url)
     except BackendError as why:
@@ -187,7 +187,7 @@ def _judged(asking: AuthorizationRequests, server: AuthServer) -> AuthServer:
     return server
 
 
-# Being known to it
+# Registration
 
 
 async def register(
@@ -195,9 +195,9 @@ async def register(
 ) -> Registration:
     """Register the gateway at an authorization server.
 
-    :param scopes: what may be asked for later, the widest first; the next is tried where one is refused.
+    :param scopes: the scopes to register, the widest first; the next one is tried after a refusal.
     :raise NeedsAuthorization: the server registers no clients, or not the gateway.
-    :raise BackendError: it could not be asked.
+    :raise BackendError: the server could not be reached.
     """
     if not server.registration_endpoint:
         raise NeedsAuthorization(
@@ -225,12 +225,12 @@ async def knows_client(asking: AuthorizationRequests, url: str) -> bool:
     try:
         answer = await asking.get(url)
     except BackendError:
-        return True  # the user's browser may fare better
+        return True  # the user's browser may get an answer
     return answer.status not in FORGOTTEN
 
 
 async def unregister(asking: AuthorizationRequests, registration: Registration) -> bool:
-    """Have a registration taken back (RFC 7592); false where that could not be said."""
+    """Delete a registration (RFC 7592); return false if the server did not confirm that."""
     if not registration.manage_url or not registration.manage_token:
         return False
     headers = {"Authorization": f"Bearer {registration.manage_token}"}
@@ -247,9 +247,9 @@ async def unregister(asking: AuthorizationRequests, registration: Registration) 
 async def ask_for_token(
     asking: AuthorizationRequests, server: AuthServer, client: OAuthClient, form: Mapping[str, str]
 ) -> WebAnswer:
-    """Ask the token endpoint, again and again for a moment while it is not well.
+    """Send a request to the token endpoint, repeated a few times while the endpoint fails.
 
-    :raise BackendError: it has no answer that says anything about the request; asking later may help.
+    :raise BackendError: the endpoint does not answer the request itself; a later one may succeed.
     """
     headers, body = _proof(server, client, form)
     answer = await _asked_again(asking, server.token_endpoint, headers, body)
@@ -262,7 +262,7 @@ async def ask_for_token(
 async def revoke(
     asking: AuthorizationRequests, server: AuthServer, client: OAuthClient, token: str, kind: str
 ) -> bool:
-    """Have a token made worthless (RFC 7009); false where that could not be said.
+    """Revoke a token (RFC 7009); return false if the server did not confirm that.
 
     :param kind: ``access_token`` or ``refresh_token``.
     """
@@ -284,7 +284,10 @@ def _proof(
     method = client.method or (
         "client_secret_post" if "client_secret_post" in server.token_methods else "client_secret_basic"
     )
-    named = {**form, "client_id": client.id}  # the official SDK looks for it beside a header, too
+    named = {
+        **form,
+        "client_id": client.id,
+    }  # the official SDK expects it also beside the Authorization header
     if not client.secret:
         return JSON, named
     if method == "client_secret_post":
@@ -297,7 +300,7 @@ def _proof(
 async def _asked_again(
     asking: AuthorizationRequests, url: str, headers: Mapping[str, str], body: Body
 ) -> WebAnswer:
-    # Only where nothing can have come of it: a code and some refresh tokens are good once.
+    # Only if the request cannot have had an effect: a code and some refresh tokens are valid once.
     for wait_s in AGAIN_S:
         try:
             answer = await asking.post(url, headers, body)
@@ -320,7 +323,7 @@ def _said_wait(answer: WebAnswer) -> float:
 
 
 def decoded(answer: WebAnswer) -> dict[str, Any]:
-    """The object that an answer is; empty where it is none."""
+    """Return the JSON object in an answer; empty if it has none."""
     try:
         found = json.loads(answer.body)
     except (ValueError, RecursionError):
@@ -329,12 +332,12 @@ def decoded(answer: WebAnswer) -> dict[str, Any]:
 
 
 def error_of(answer: WebAnswer) -> str:
-    """The error that an answer names, as a word."""
+    """Return the error code in an answer, as a word."""
     return word(str(decoded(answer).get("error") or "no reason"))
 
 
 def word(text: str) -> str:
-    """Return a foreign text fit for a log and a page."""
+    """Return foreign text in a form that is safe for a log and a page."""
     return "".join(each for each in text[:100] if each.isalnum() or each in "_-. ")
 
 

@@ -1,12 +1,12 @@
-"""Get tokens for remote servers that want one (OAuth 2.1; `mcpgateway.policy.oauth.client` has the rules).
+"""Get tokens for remote servers that require one (OAuth 2.1; rules: `mcpgateway.policy.oauth.client`).
 
-Nobody is asked before a server has refused the gateway.  Then there is a URL for the user, whose browser comes back to
-the gateway's own callback; until that has happened every call is answered with that URL.
+No user is asked before a server has refused the gateway.  Then the user gets a URL, from which the browser returns to
+the gateway's own callback; until that has happened every call fails with that URL.
 
 # Note [Whose account it is]
-An account is what one owner is at one server: a principal, or with an empty name the gateway's own user.  Each has a
-grant of its own.  A registration is the gateway's, and all accounts at a server share the latest one; each keeps beside
-its grant the client that it was made for, since no other can renew it.
+An account belongs to one owner at one server: a principal, or with an empty name the gateway's own user.  Each account
+has a grant of its own.  A registration is the gateway's, and all accounts at a server share the latest one; each
+account keeps with its grant the client that the grant was made for, since no other client can renew it.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from mcpgateway.policy.oauth import client as oauth
 from mcpgateway.policy.oauth.client import Challenge, Grant, OAuthClient
 from mcpgateway.policy.readiness import login
 
-REST_S = 10.0  # between two tries of a token endpoint that is not well
-VERIFIED_S = 60.0  # a sign-in that was begun so lately need not be looked at again
+REST_S = 10.0  # between two attempts at a failing token endpoint
+VERIFIED_S = 60.0  # a sign-in that is younger is not verified again
 WANTED = "it wants its user to sign in"
 FORGOTTEN = frozenset(("invalid_client", "unauthorized_client"))
 
@@ -42,8 +42,8 @@ FORGOTTEN = frozenset(("invalid_client", "unauthorized_client"))
 class Revocation:
     """The outcome of revoking a grant and deleting a registration.
 
-    :ivar was_granted: there was something to give back; ``was_registered``: to take back.
-    :ivar revoked: the authorization server has said that it is worthless now; ``unregistered``: that it is gone.
+    :ivar was_granted: the account had a grant; ``was_registered``: the gateway had a registration.
+    :ivar revoked: the authorization server has confirmed the revocation; ``unregistered``: the deletion.
     """
 
     was_granted: bool
@@ -53,13 +53,13 @@ class Revocation:
 
 
 class AccountListener(Protocol):
-    """Is notified of changes of accounts."""
+    """A listener for requested and completed sign-ins."""
 
     def wanted(self, server: str, owner: str) -> None:
-        """An owner has to sign in at a server."""
+        """Note that an owner has to sign in at a server."""
 
     def granted(self, server: str, owner: str) -> None:
-        """An owner has signed in."""
+        """Note that an owner has signed in."""
 
 
 class NoAccountListener:
@@ -74,7 +74,7 @@ class NoAccountListener:
 
 @frozen
 class Authorizer:
-    """Gives the requests to one server what they carry (`mcpgateway.backends.remote_access.IAuthorizer`)."""
+    """Provides the authorization headers for one server (`mcpgateway.backends.remote_access.IAuthorizer`)."""
 
     _accounts: Accounts
     _account: Account
@@ -86,16 +86,16 @@ class Authorizer:
     def refused(
         self, status: int, said: str, used: Mapping[str, str], *, again: bool, asks: bool
     ) -> Deferred[Mapping[str, str]]:
-        """A request was refused; fires with what it is to carry when it is tried once more."""
+        """Handle a refused request; fires with the headers for its next attempt."""
         return self._accounts.refused(self._account, status, said, used, again=again, asks=asks)
 
 
 class Accounts:
     """The accounts at all remote servers.
 
-    :ivar heard: told of what becomes of them.
-    :param where: where the gateway is for browsers; a function, since the port is known late.
-    :param asks: whether users are asked; a program beside the gateway uses what there is.
+    :ivar heard: listener for requested and completed sign-ins.
+    :param where: returns the gateway's address for browsers, whose port is known late.
+    :param asks: users may be asked to sign in; a program beside the gateway uses the stored tokens only.
     """
 
     log = Logger()
@@ -117,7 +117,7 @@ class Accounts:
         self._sign_ins = SignIns(clock)
 
     def of(self, name: str, remote: Remote, owner: str = "") -> Account:
-        """The account of an owner at a server; what was granted is never used for another URL or client."""
+        """Return the account of an owner at a server; its grant is never used for another URL or client."""
         settings = remote.oauth or OAuth()
         parts = [name, oauth.resource_of(remote.url), settings.client_id, list(settings.scopes)]
         base = json.dumps(parts)
@@ -138,11 +138,11 @@ class Accounts:
         if known is not None:
             return known
         name, resource, client_id, scopes, *owner = json.loads(key)
-        # Its entry may be another by now, or have gone.
+        # Its entry may have been changed or removed.
         return self.of(name, Remote(resource, oauth=OAuth(client_id, scopes=tuple(scopes))), *owner)
 
     def erase(self, account: Account) -> None:
-        """Know nothing of an account from now on."""
+        """Delete an account."""
         if account.grant is None:
             self._accounts.pop(account.key, None)
             self._known.erase(account)
@@ -170,17 +170,17 @@ class Accounts:
         return self._known.redirect
 
     def begin(self, account: Account) -> Deferred[NeedsLogin]:
-        """Ask the owner of an account to sign in, though the server may not have asked for it; fires with where.
+        """Ask the owner of an account to sign in, also without a refusal; fires with the sign-in address.
 
-        :raise NeedsAuthorization: (through the Deferred) there is nowhere to sign in.
-        :raise BackendError: (through the Deferred) it could not be found out.
+        :raise NeedsAuthorization: (through the Deferred) the server has no authorization server.
+        :raise BackendError: (through the Deferred) the authorization server could not be found.
         """
         return Deferred.fromCoroutine(self._begun(account, anew=True))
 
     def verified(self, account: Account) -> Deferred[NeedsLogin]:
         """Return a valid sign-in address of an account's owner, a new one if the former has become invalid.
 
-        :raise BackendError: (through the Deferred) it could not be found out.
+        :raise BackendError: (through the Deferred) the authorization server could not be reached.
         """
         return Deferred.fromCoroutine(self._begun(account, anew=False))
 
@@ -203,7 +203,7 @@ class Accounts:
         if grant is None or grant.is_good(now) or not grant.refresh_token or now < account.rests_until:
             return succeed(_headers(account))
         renewed = account.once(lambda: self._renew(account))
-        # The server says whether the old one is still good.
+        # The server decides whether the old one is still valid.
         return renewed.addErrback(_forgive).addCallback(lambda _: _headers(account))
 
     def refused(
@@ -216,18 +216,18 @@ class Accounts:
         again: bool = False,
         asks: bool = True,
     ) -> Deferred[Mapping[str, str]]:
-        """A request was refused with 401 or 403; fires with the headers to try it with once more.
+        """Handle a request that was refused with 401 or 403; fires with the headers for its next attempt.
 
         :param said: the ``WWW-Authenticate`` header.
-        :param used: the headers it was tried with.
-        :param again: they are those that came of its first refusal; others of their kind would not help.
+        :param used: the authorization headers of the refused request.
+        :param again: these headers came from the first refusal; others of their kind would not help.
         :param asks: the request has a user, who may be asked to sign in.
-        :raise NeedsLogin: (through the Deferred) the owner has to sign in; the text says where.
+        :raise NeedsLogin: (through the Deferred) the owner has to sign in; the text has the address.
         :raise NeedsAuthorization: (through the Deferred) no sign-in would help; the text says what does.
-        :raise BackendError: (through the Deferred) a token cannot be had now.
+        :raise BackendError: (through the Deferred) no token can be fetched now.
         """
         if _headers(account) != used and account.grant is not None:
-            return succeed(_headers(account))  # there has come another meanwhile
+            return succeed(_headers(account))  # a newer one has been stored meanwhile
         told = oauth.challenge(said)
         if status == 403 and account.grant is not None:
             granted = account.grant.scope
@@ -249,15 +249,15 @@ class Accounts:
             await account.once(lambda: self._ask(account, told))
         return _headers(account)
 
-    # Renewing
+    # Renewal
 
     async def _renew(self, account: Account) -> None:
-        """Fetch the next token; where it can be had no more, there is none from then on.
+        """Fetch the next token; if it is refused for good, the account has none from then on.
 
-        :raise BackendError: it cannot be had now, and the old one is kept.
+        :raise BackendError: it cannot be fetched now, and the old token is kept.
         """
         former = account.grant
-        self._known.reread(account)  # a program beside the gateway may have been faster
+        self._known.reread(account)  # a program beside the gateway may have renewed it
         grant = account.grant
         if grant is None or (former is not None and grant.access_token != former.access_token):
             return
@@ -274,7 +274,7 @@ class Accounts:
         server = await self._known.server(account, Challenge())
         client = account.client or self._known.client(account, server)
         if server.issuer != grant.issuer or client is None:
-            # The server may name another one at any time; that one was never given anything by the user.
+            # The server may name another authorization server at any time, which the user has never granted anything.
             self.log.info(
                 "the token of {server} was given by another authorization server, and is not renewed",
                 event="oauth.lost",
@@ -299,7 +299,7 @@ class Accounts:
         self.log.info("the token of {server} can be renewed no more", event="oauth.lost", server=account.name)
         self._known.keep(account, None)
 
-    # Asking the user
+    # Sign-in
 
     async def _ask(self, account: Account, told: Challenge) -> None:
         found = self._sign_ins.of(account)
@@ -309,7 +309,7 @@ class Accounts:
         raise _asking(found)
 
     async def _begin(self, account: Account, told: Challenge) -> SignIn:
-        account.found = None  # it may be another by now
+        account.found = None  # it may have changed
         server = await self._known.server(account, told)
         granted = account.grant.scope if account.grant is not None else ""
         known = account.found.scopes if account.found is not None else ()
@@ -338,10 +338,11 @@ class Accounts:
         return sign_in
 
     def answered(self, query: Mapping[str, str]) -> Deferred[SignIn]:
-        """A browser has come back; fires with its sign-in, which waits for `agreed` if it has a key.
+        """Handle the return of a browser; fires with its sign-in, which waits for `agreed` if it has a key.
 
-        :param query: of the callback's URL.
-        :raise NeedsAuthorization: (through the Deferred) nobody asked, or the user or the server does not want to.
+        :param query: the query of the callback's URL.
+        :raise NeedsAuthorization: (through the Deferred) no sign-in is open for it, or the user or the server has
+            refused.
         :raise BackendError: (through the Deferred) the token could not be fetched.
         """
         return Deferred.fromCoroutine(self._answered(query))
@@ -354,7 +355,7 @@ class Accounts:
         return sign_in
 
     def agreed(self, key: str) -> Deferred[SignIn]:
-        """The user of a browser that has come back agrees; as `answered`."""
+        """Complete a returned sign-in that its user has confirmed; fires as `answered`."""
         return Deferred.fromCoroutine(self._agreed(key))
 
     async def _agreed(self, key: str) -> SignIn:
@@ -364,9 +365,9 @@ class Accounts:
         return sign_in
 
     def pasted(self, account: Account, words: str) -> Deferred[SignIn]:
-        """The owner of an account gives the address that a browser was sent to, or the code; as `answered`.
+        """Complete a sign-in with the pasted redirect address or code; fires as `answered`.
 
-        :raise InvalidParams: (through the Deferred) it is neither, or belongs to another sign-in.
+        :raise InvalidParams: (through the Deferred) the text is neither, or belongs to another sign-in.
         """
         return Deferred.fromCoroutine(self._pasted(account, words))
 
@@ -380,20 +381,22 @@ class Accounts:
             return take()
         except Declined as why:
             if why.message == "invalid_scope" and why.sign_in is not None:
-                self._known.forget(why.sign_in.account, why.sign_in.client)  # the next one may ask for more
+                self._known.forget(
+                    why.sign_in.account, why.sign_in.client
+                )  # the next registration may include more scopes
             raise NeedsAuthorization(f"the sign-in came to nothing: {why.message}", "begin it anew") from why
 
     def forget(self, account: Account, *, registration: bool) -> Deferred[Revocation]:
-        """Give back what the owner of an account was granted; fires with what its authorization server has said.
+        """Revoke the grant of an account; fires with the confirmations of its authorization server.
 
-        :param registration: and what the gateway is registered as there.
+        :param registration: delete the gateway's registration there, too.
         """
         return Deferred.fromCoroutine(self._forget(account, registration=registration))
 
     async def _forget(self, account: Account, *, registration: bool) -> Revocation:
         grant, client, made = account.grant, account.client, self._known.registration(account)
         self._sign_ins.drop(account)
-        self._known.keep(account, None)  # first of all, whatever the server says
+        self._known.keep(account, None)  # before the requests, which may fail
         if registration and made is not None:
             self._known.forget(account, made.client)
         revoked = grant is not None and await self._revoke(account, grant, client)

@@ -1,10 +1,10 @@
-"""The questions to users that are open: each is a URL of an authorization server, and what may come back from there.
+"""The open sign-ins of users: each has a URL of an authorization server, and a state that its callback returns.
 
 # Note [Whose sign-in it is]
-What a sign-in brings belongs to the principal that began it.  Its state cannot be guessed, and is told to nobody else.
-But whoever is given the URL may open it and sign in with an account of their own, which the principal would use from
-then on.  So where tokens tell people apart the browser that comes back is told for whom the account is to be used, and
-its user has to agree; and what is pasted counts for the principal's own sign-ins only.
+The account of a sign-in belongs to the principal that began it.  Its state cannot be guessed, and no other principal
+gets it.  But any person with the URL may open it and sign in with an account of their own, which the principal would
+use from then on.  So if tokens tell principals apart, the page after the callback names the principal, and the user of
+the browser has to confirm; and pasted text counts for the principal's own sign-ins only.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from mcpgateway.errors import InvalidParams, NeedsAuthorization
 from mcpgateway.policy.oauth import client as oauth
 from mcpgateway.policy.oauth.client import AuthServer, OAuthClient
 
-OPEN_S = 900.0  # how long a user may take, since the URL was shown last
+OPEN_S = 900.0  # how long a user may take, since the URL was last shown
 OPEN_LIMIT = 1000
 OF_OWNER_LIMIT = 100
-WORDS_LIMIT = 8192  # characters that are pasted
+WORDS_LIMIT = 8192  # characters of pasted text
 
 
 @define(eq=False)
 class SignIn:
-    """One sign-in under way.
+    """A sign-in under way.
 
-    :ivar account: the `mcpgateway.backends.oauth.flow.Account` that it is for.
-    :ivar url: where its user answers it.
-    :ivar until: when it is forgotten, in the clock's seconds.
-    :ivar begun: when it was made.
-    :ivar code: what has come back and waits for its user's word; empty before.
-    :ivar key: what that word has to be said with.
+    :ivar account: its `mcpgateway.backends.oauth.flow.Account`.
+    :ivar url: the address at which the user signs in.
+    :ivar until: the time at which it is forgotten, in the clock's seconds.
+    :ivar begun: the time at which it was made.
+    :ivar code: the returned code, which waits for the user's confirmation; empty before.
+    :ivar key: the key of the confirmation.
     """
 
     account: Any
@@ -54,7 +54,7 @@ class SignIn:
 
 
 class SignIns:
-    """All that are open, by their states."""
+    """All open sign-ins, by their states."""
 
     def __init__(self, clock: Any) -> None:
         self._clock = clock
@@ -63,7 +63,7 @@ class SignIns:
     def begin(
         self, account: Any, server: AuthServer, client: OAuthClient, redirect: str, scope: str
     ) -> SignIn:
-        """Ask the user of an account; what was asked before is asked no more."""
+        """Begin a sign-in for the owner of an account; an earlier one of the account ends."""
         self.drop(account)
         state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(64)
         challenge, resource = oauth.code_challenge(verifier), oauth.resource_of(account.remote.url)
@@ -75,7 +75,7 @@ class SignIns:
         return made
 
     def _make_room(self, owner: str) -> None:
-        # One who asks for many forgets their own.
+        # A principal with many sign-ins loses its own oldest one.
         theirs = [state for state, each in self._open.items() if each.account.owner == owner]
         for state in theirs[: max(0, len(theirs) - OF_OWNER_LIMIT)]:
             del self._open[state]
@@ -83,7 +83,7 @@ class SignIns:
             del self._open[next(iter(self._open))]
 
     def of(self, account: Any) -> SignIn | None:
-        """The question to the user of an account, who is shown it now; None where nothing is asked."""
+        """Return the open sign-in of an account, whose URL is shown now; None if there is none."""
         self._tidy()
         mine = (each for each in self._open.values() if each.account is account and not each.code)
         found = next(mine, None)
@@ -97,7 +97,7 @@ class SignIns:
         return any(each.code and each.account is account for each in self._open.values())
 
     def drop(self, account: Any) -> None:
-        """Ask the user of an account nothing any more; what has come back still waits for its word."""
+        """Forget the open sign-in of an account; one that has returned still waits for its confirmation."""
         self._open = {
             state: each for state, each in self._open.items() if each.code or each.account is not account
         }
@@ -106,12 +106,12 @@ class SignIns:
         now = self._clock.seconds()
         self._open = {state: each for state, each in self._open.items() if each.until > now}
 
-    # What comes back
+    # Callbacks
 
     def returned(self, query: Mapping[str, str]) -> SignIn:
-        """A browser has come back; its sign-in, with the code, which is asked no more.
+        """Return the sign-in of a browser's callback, with the code, and close it.
 
-        :raise NeedsAuthorization: nobody asked, or the user or the server does not want to.
+        :raise NeedsAuthorization: no such sign-in is open, or the user or the server has refused.
         """
         self._tidy()
         found = self._open.get(query.get("state", ""))
@@ -122,8 +122,8 @@ class SignIns:
     def pasted(self, account: Any, words: str) -> SignIn:
         """Take the redirect URL, its query, or the code, as pasted by the user.
 
-        :raise InvalidParams: it is none of these, or belongs to another sign-in.
-        :raise NeedsAuthorization: nobody asked, or the user or the server does not want to.
+        :raise InvalidParams: the text is none of these, or belongs to another sign-in.
+        :raise NeedsAuthorization: no such sign-in is open, or the user or the server has refused.
         """
         found = self.of(account)
         if found is None:
@@ -150,19 +150,19 @@ class SignIns:
         found.code = query["code"]
         return found
 
-    # The user's word; see Note [Whose sign-in it is]
+    # The user's confirmation; see Note [Whose sign-in it is]
 
     def hold(self, found: SignIn) -> SignIn:
-        """Wait for the user's word about what has come back."""
+        """Keep a returned sign-in until its user confirms it."""
         found.key = secrets.token_urlsafe(32)
         found.until = self._clock.seconds() + OPEN_S
         self._open[found.key] = found
         return found
 
     def agreed(self, key: str) -> SignIn:
-        """The user has said it.
+        """Return the sign-in that its user has confirmed.
 
-        :raise NeedsAuthorization: nothing waits for that.
+        :raise NeedsAuthorization: no sign-in waits for that key.
         """
         self._tidy()
         found = self._open.get(key)
@@ -173,7 +173,7 @@ class SignIns:
 
 
 class Declined(NeedsAuthorization):
-    """The user or the authorization server has said no; the message is the error's name."""
+    """The user or the authorization server has refused; the message is the OAuth error code."""
 
     def __init__(self, message: str, sign_in: SignIn | None = None) -> None:
         super().__init__(message)

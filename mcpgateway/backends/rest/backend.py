@@ -1,6 +1,6 @@
 """A service without MCP as an MCP server: its requests are tools.
 
-The server is in the gateway itself and speaks both eras; nothing runs, and nothing is kept between two calls.
+The server is in the gateway itself and speaks both eras; it has no process, and no state between two calls.
 """
 
 from __future__ import annotations
@@ -42,21 +42,23 @@ from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.versions import MODERN, Era, negotiated
 
 CALL_S = 30.0
-DOCUMENT_S = 20.0  # less than the handshake may take, so that the reason of a failure is still told
+DOCUMENT_S = (
+    20.0  # shorter than the limit of the handshake, so that the reason of a failure is still reported
+)
 DOCUMENT_LIMIT = 16 * 2**20
-ANSWER_LIMIT = 16 * 2**20  # bytes; base64 makes a third more of it, and a line may have 32 MiB
+ANSWER_LIMIT = 16 * 2**20  # bytes; base64 adds a third, and a line may have 32 MiB
 WAITING_LIMIT = 1000  # messages before the description has been read
 CALLS_LIMIT = 1000  # at once
 SKIPPED_SHOWN = 10
-LARGE = 65_536  # characters; less than that is read within some tens of milliseconds
+LARGE = 65_536  # characters; a smaller description is parsed within some tens of milliseconds
 
 
 @frozen
 class _Offer:
     """The tools of a REST API, as they are listed and called.
 
-    :ivar named_by: the URL of the description that names the base, where that is no part of the same service.
-    :ivar credentials: what the service is given.
+    :ivar named_by: the URL of the description that names the base, if the base is not of the same origin.
+    :ivar credentials: the credentials for the service.
     """
 
     base: str
@@ -68,7 +70,7 @@ class _Offer:
 
 
 class RestBackend:
-    """Answers for the service."""
+    """A server in the gateway that translates MCP requests to a REST API."""
 
     log = Logger()
     pid = heard = 0
@@ -87,7 +89,7 @@ class RestBackend:
         self._calls: dict[bytes, Deferred[Any]] = {}
         self._answers: list[bytes] = []
         self._is_ended = False
-        # In a turn of its own: the launching code has to get the reason of a failure, and does not listen yet.
+        # In a turn of its own: the caller of `launch` is not yet listening, and has to get the reason of a failure.
         self._reading: Deferred[Any] = deferLater(reactor, 0, lambda: Deferred.fromCoroutine(self._read()))
         self._reading.addCallbacks(self._has_read, self._cannot_read)
 
@@ -109,7 +111,7 @@ class RestBackend:
         return _Offer(base, found | tools, described.title, described.version, named_by, credentials)
 
     def _described(self, text: str, where: str, operations: Operations) -> Deferred[Described]:
-        # A large one takes a second or two, for which no other request may wait.
+        # A large description takes a second or two, during which the reactor would serve no other request.
         if len(text) < LARGE:
             return maybeDeferred(read_openapi, text, where, operations)
         from twisted.internet.threads import deferToThreadPool  # large descriptions are few
@@ -144,7 +146,7 @@ class RestBackend:
         )
 
     def _judge(self, base: str) -> str:
-        # A description from elsewhere must not send us, with the service's credentials, wherever it likes.
+        # A description from elsewhere must not direct the service's credentials to a host of its choice.
         where = self._rest.openapi
         if not is_url(where) or origin(where) == origin(base):
             return ""
@@ -207,10 +209,10 @@ class RestBackend:
         self._end(Gone(fault=fault, is_unreachable=kind is Unreachable, error=error))
 
     def write(self, line: bytes, *, now: bool = False) -> None:
-        """Take one message; its answer follows in a later turn.
+        """Receive one message; its answer follows in a later turn.
 
-        :raise Overloaded: too much is under way.
-        :raise BackendGone: it has ended.
+        :raise Overloaded: too many calls are under way.
+        :raise BackendGone: the server has ended.
         """
         if self._is_ended:
             raise BackendGone(f"{self.server} is not running")
@@ -267,7 +269,8 @@ class RestBackend:
         raise UnknownMethod(f"Method not found: {method}")
 
     def _kept(self, result: dict[str, Any]) -> dict[str, Any]:
-        # It changes only when the server is started again, of which a client with a cached list would not hear.
+        # The list changes only when the server is restarted, of which a client with a cached list would not be
+        # notified.
         return result | {"ttlMs": 0, "cacheScope": "private"} if self._is_modern else result
 
     def _info(self, offer: _Offer) -> dict[str, str]:
@@ -338,13 +341,13 @@ class RestBackend:
                 self._receiver.line_received(line)
 
     def stop(self) -> Deferred[None]:
-        """Take back what is under way; there is nothing to stop."""
+        """Cancel all calls; the server has no process to stop."""
         if self._take_back():
             self._receiver.gone(Gone(0))
         return succeed(None)
 
     def kill(self) -> None:
-        """Stop the backend at once."""
+        """End the server at once."""
         self._end(Gone(0))
 
     def _end(self, why: Gone) -> None:

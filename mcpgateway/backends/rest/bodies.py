@@ -1,6 +1,6 @@
-"""The body of a request to a service, as its description says that it is written: JSON, a form, parts, or bytes.
+"""Encode the body of a request to a service in the media type of its description: JSON, a form, parts, or bytes.
 
-Bytes come as base64, since arguments are JSON.
+Bytes are base64 in the arguments, since these are JSON.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mcpgateway.errors import InvalidParams
 
 @frozen
 class _Field:
-    """One argument that is a part of the body."""
+    """An argument that is a part of the body."""
 
     kind: str
     name: str
@@ -42,8 +42,8 @@ class Body:
     def add(self, kind: str, name: str, value: Any) -> None:
         """Add an argument.
 
-        :param kind: its place: ``body…`` for a property of the body, ``whole-body…`` for all of it.
-        :raise InvalidParams: it is to be base64, and is not.
+        :param kind: its place: ``body…`` for a property of the body, ``whole-body…`` for the complete body.
+        :raise InvalidParams: the value has to be base64, and is not.
         """
         value = _decoded(name, value) if kind.endswith("-base64") else value
         if kind.startswith("whole-body"):

@@ -1,7 +1,7 @@
-"""A tool's arguments to an HTTP request, and its answer to the tool's result.
+"""Translate a tool's arguments to an HTTP request, and the HTTP answer to the tool's result.
 
-A request never leaves the service: its host is that of the base, and no argument can name another path than the
-tool's own.
+A request never leaves the service: its host is that of the base, and no argument can change the path beyond the tool's
+own template.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mcpgateway.config.reach_settings import RestTool
 from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.protocol import jsonrpc
 
-FAULT_SHOWN = 4000  # characters of the body of a refusal; whole pages have been seen
+FAULT_SHOWN = 4000  # characters of the body of an error; some services send whole pages
 BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 READING = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 FORBIDDEN = frozenset("host content-length transfer-encoding connection upgrade te trailer".split())
@@ -38,7 +38,7 @@ _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
 
 @frozen
 class RestRequest:
-    """One HTTP request to the REST API."""
+    """An HTTP request to the REST API."""
 
     method: str
     url: str = field(repr=False)
@@ -47,7 +47,7 @@ class RestRequest:
 
 
 def listed(tool: RestTool) -> dict[str, Any]:
-    """The tool as ``tools/list`` shows it."""
+    """Return the tool as ``tools/list`` shows it."""
     is_reading = tool.method in READING
     hints = {"readOnlyHint": is_reading, "openWorldHint": True}
     if not is_reading:
@@ -65,10 +65,10 @@ def request_of(
     arguments: Mapping[str, Any],
     given: RequestCredentials = NONE,
 ) -> RestRequest:
-    """The request that a call of a tool comes to.
+    """Return the HTTP request of a tool's call.
 
     :param headers: sent with every request; no argument replaces one of them, nor one of the credentials.
-    :raise InvalidParams: an argument is missing or cannot be sent; the text is for the caller.
+    :raise InvalidParams: an argument is missing or cannot be encoded; the text is for the caller.
     """
     check(tool.schema, arguments)
     parts = _Parts(Body(tool))
@@ -98,14 +98,14 @@ def _with(pairs: list[tuple[str, str]], given: Mapping[str, str]) -> list[tuple[
 
 @frozen
 class _Place:
-    """The place of an argument in a request, and its name there."""
+    """The location of an argument in a request, and its name there."""
 
     kind: str
     name: str
 
     @classmethod
     def of(cls, tool: RestTool, argument: str) -> _Place:
-        """The place of an argument; where none is said, that which is usual."""
+        """Return the location of an argument; without a declared one, the default."""
         kind, _, name = tool.places.get(argument, "").partition(":")
         if not kind:
             in_path = f"{{{argument}}}" in tool.path
@@ -115,7 +115,7 @@ class _Place:
 
 @frozen
 class Offered:
-    """A tool that is offered, without holding its schemas apart from what is listed of it.
+    """A tool with its encoded definition, which holds its schemas only there.
 
     :ivar definition: as ``tools/list`` shows it, encoded.
     """
@@ -125,19 +125,19 @@ class Offered:
 
     @classmethod
     def of(cls, tool: RestTool) -> Offered:
-        """Return the offer of a tool."""
+        """Encode the definition of a tool."""
         return cls(jsonrpc.raw(listed(tool)), evolve(tool, description="", schema={}, output=None))
 
     @property
     def tool(self) -> RestTool:
-        """The tool, with its schemas."""
+        """The tool, with its decoded schemas."""
         shown = jsonrpc.value(self.definition, dict)
         return evolve(self._tool, schema=shown["inputSchema"], output=shown.get("outputSchema"))
 
 
 @define
 class _Parts:
-    """The parts of a request, argument by argument."""
+    """The parts of a request, assembled argument by argument."""
 
     body: Body
     path: dict[str, str] = field(factory=dict)
@@ -146,7 +146,7 @@ class _Parts:
     cookies: list[tuple[str, str]] = field(factory=list)
 
     def add(self, place: _Place, value: Any) -> None:
-        """Put one argument in its place."""
+        """Add one argument at its location."""
         kind, name = place.kind, place.name
         if kind.startswith("path"):
             self.path[name] = segment(kind, name, value)
@@ -179,9 +179,9 @@ def _path(template: str, values: Mapping[str, str]) -> str:
 def result_of(
     tool: RestTool, url: str, status: int, headers: Mapping[bytes, bytes], body: bytes
 ) -> dict[str, Any]:
-    """The result of a call: what the service has answered, as content of its kind.
+    """Return the result of a call: the service's answer, as content of its media type.
 
-    :param url: where it was asked; only its path is told.
+    :param url: the URL of the request; only its path is shown.
     """
     kind, _, parameters = headers.get(b"content-type", b"").decode("latin-1").partition(";")
     kind = kind.strip().lower()
@@ -219,18 +219,18 @@ def _content(url: str, status: int, kind: str, parameters: str, body: bytes) -> 
 
 def _json_result(body: bytes, text: str) -> dict[str, Any]:
     found = said_as_text(text)
-    with suppress(GatewayError):  # it is a list, or only says that it is JSON
+    with suppress(GatewayError):  # it may be a list, or no JSON despite its media type
         found["structuredContent"] = jsonrpc.raw(jsonrpc.decode(body))
     return found
 
 
 def said_as_text(text: str) -> dict[str, Any]:
-    """A result of one text."""
+    """Return a result with one text."""
     return {"content": [{"type": "text", "text": text}], "isError": False}
 
 
 def failed(text: str) -> dict[str, Any]:
-    """The result of a call that has failed."""
+    """Return the result of a failed call."""
     return {"content": [{"type": "text", "text": text}], "isError": True}
 
 

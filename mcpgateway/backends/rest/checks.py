@@ -7,13 +7,13 @@ from typing import Any
 
 from mcpgateway.errors import InvalidParams
 
-SHOWN = 300  # characters of what is wrong; it may name a whole argument
+SHOWN = 300  # characters of a fault, which may quote a whole argument
 
 
 def check(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
     """Check the arguments of a call.
 
-    :raise InvalidParams: one is missing, or unknown, or of another kind; the text is for the caller.
+    :raise InvalidParams: an argument is missing, unknown, or of the wrong type; the text is for the caller.
     """
     missing = [name for name in schema.get("required", ()) if name not in arguments]
     if missing:
@@ -34,15 +34,15 @@ def check(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
 def fault(schema: Mapping[str, Any], value: Any) -> str:
     """Return the clearest fault of a value, in words; empty if it conforms to the schema.
 
-    A schema that cannot be understood is one that everything agrees with.
+    Every value conforms to an invalid schema.
     """
-    # Only callers of REST APIs need it, and it takes a while to load.
+    # Only callers of REST APIs need it, and its import is slow.
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
 
     try:
         found = best_match(Draft202012Validator(dict(schema)).iter_errors(value))
-    except Exception:  # noqa: BLE001 - of a schema that somebody else has written, whatever is in it
+    except Exception:  # noqa: BLE001 - the schema is foreign, and its faults are of many types
         return ""
     if found is None:
         return ""

@@ -1,4 +1,4 @@
-"""The credentials of an entry, as the description of its service says that they are sent."""
+"""The credentials of an entry, sent as the security schemes of its service's description demand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHOWN = 10  # names of schemes in an error
 
 @frozen
 class RequestCredentials:
-    """Credentials that go along with one request, where arguments never replace them."""
+    """Credentials of one request, which no argument replaces."""
 
     headers: Mapping[str, str] = field(factory=dict, repr=False)
     query: Mapping[str, str] = field(factory=dict, repr=False)
@@ -35,10 +35,10 @@ class Credentials:
 
     @classmethod
     def of(cls, schemes: Mapping[str, Scheme], values: Mapping[str, str]) -> Credentials:
-        """Take those that an entry has.
+        """Assign the values of an entry to the schemes of the description.
 
         :param values: by the names of their schemes.
-        :raise ConfigError: the description does not say where one of them goes, or it cannot go there.
+        :raise ConfigError: a value's scheme is not described, or its value cannot be sent there.
         """
         for name, value in values.items():
             scheme = schemes.get(name)
@@ -64,8 +64,8 @@ class Credentials:
         return RequestCredentials(headers, query, cookies)
 
     def _chosen(self, tool: RestTool) -> Collection[str]:
-        # The first way in which nothing is missing; the rest of another may be among the headers of the entry.
-        if tool.security is None:  # many descriptions name their schemes and never say where these hold
+        # The first requirement with all its values; the entry's headers may satisfy a part of another one.
+        if tool.security is None:  # many descriptions name their schemes and never require them
             return self._values
         had: list[Collection[str]] = [[name for name in way if name in self._values] for way in tool.security]
         whole = [mine for mine, way in zip(had, tool.security, strict=True) if mine and len(mine) == len(way)]

@@ -1,4 +1,4 @@
-"""Find the description of a service whose entry names nothing but its address, and see whether it is there at all."""
+"""Find the description of a service whose entry has only its address, and check that the service answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mcpgateway.config.openapi.tools import Described
 from mcpgateway.config.reach_settings import Operations, Rest
 from mcpgateway.errors import BackendError, ConfigError, Unreachable
 
-NAME = "openapi.json"  # where frameworks that describe themselves have it
+NAME = "openapi.json"  # the usual name in frameworks that publish one
 LOOK_S = 10.0
 DOCUMENT_LIMIT = 16 * 2**20
 
@@ -24,9 +24,9 @@ log = Logger()
 
 @frozen
 class Description:
-    """A description that was found.
+    """The description of a service.
 
-    :ivar base: what its paths are below.
+    :ivar base: the base URL of its paths.
     """
 
     base: str
@@ -38,9 +38,9 @@ Read = Callable[[str, str, Operations], Deferred[Described]]
 
 
 async def find(web: Web, rest: Rest, server: str, read: Read) -> Description | None:
-    """The description beside a service's address, or else at the root of its host; None where there is none.
+    """Return the description below a service's address, or at the root of its host; None if there is none.
 
-    :raise Unreachable: nothing answers there.
+    :raise Unreachable: the service does not answer.
     """
     for where in places_of(rest.base):
         try:
@@ -66,14 +66,14 @@ async def find(web: Web, rest: Rest, server: str, read: Read) -> Description | N
 async def knock(web: Web, rest: Rest) -> None:
     """Check whether the address of a REST API answers at all.
 
-    :raise Unreachable: it does not answer.
+    :raise Unreachable: the address does not answer.
     """
     try:
         await fetch(web, "HEAD", rest.base, dict(rest.headers), timeout_s=LOOK_S, limit=DOCUMENT_LIMIT)
     except Unreachable:
         raise
     except BackendError:
-        return  # it may be slow, and not like to be asked like this
+        return  # it may be slow, or refuse such a request
 
 
 def places_of(base: str) -> Iterator[str]:

@@ -7,7 +7,7 @@
     form            p=1,2                  p=a,1                   p=1&p=2         a=1
     deepObject      -                      p[a]=1
 
-What is no scalar within a list or an object is written as JSON, since nothing says how else.
+A list or an object inside a list or an object is written as JSON, since the specification leaves it undefined.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Pairs = Iterator[tuple[str, str]]
 
 
 def text(value: Any) -> str:
-    """A value by itself, in the style "simple"."""
+    """Return a value in the style "simple"."""
     if isinstance(value, str):
         return value
     if isinstance(value, list) and not any(isinstance(each, dict | list) for each in value):
@@ -40,7 +40,7 @@ def segment(kind: str, name: str, value: Any) -> str:
     """Serialise a path parameter, which never leaves its segment of the path.
 
     :param kind: ``path``, ``path-label`` or ``path-matrix``, with `EXPLODED` behind it or not.
-    :raise InvalidParams: it would lead out of its place.
+    :raise InvalidParams: the value would change the path beyond its segment.
     """
     style = kind.removesuffix(EXPLODED)
     mark, is_exploded = _MARKS[style], kind.endswith(EXPLODED)
@@ -57,7 +57,7 @@ def segment(kind: str, name: str, value: Any) -> str:
 
 
 def _members(value: Any) -> Iterator[tuple[str, str]]:
-    # Values, each with its name where it has one.
+    # Values, each with its name if the style has names.
     if isinstance(value, dict):
         yield from ((str(key), text(each)) for key, each in value.items())
     elif isinstance(value, list):
@@ -76,7 +76,7 @@ def _flat(pairs: list[tuple[str, str]], *, is_exploded: bool) -> Iterator[tuple[
 
 
 def _quoted(name: str, parts: tuple[str, ...]) -> str:
-    # A service that decodes a segment before it looks for the ends of segments must find no way up in it.
+    # A service may decode a segment before it splits the path, so the decoded segment must not contain "..".
     for each in parts:
         if not each or "\0" in each or any(step in (".", "..") for step in _UP.split(each)):
             raise InvalidParams(
@@ -86,7 +86,7 @@ def _quoted(name: str, parts: tuple[str, ...]) -> str:
 
 
 def exploded(name: str, value: Any) -> Pairs:
-    """The style "form", exploded, which is what holds where nothing is said."""
+    """Return pairs in the exploded style "form", which is the default."""
     if isinstance(value, list):
         yield from ((name, text(each)) for each in value)
     elif isinstance(value, dict):
@@ -132,4 +132,4 @@ WAYS: dict[str, Callable[[str, Any], Pairs]] = {
     "body-deep": _deep,
     "body-json": _as_json,
 }
-"""How the pairs of a query, and of a form, are written, by the place of an argument."""
+"""The separators of pairs in a query and in a form, by the location of an argument."""

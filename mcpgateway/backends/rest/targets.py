@@ -1,7 +1,7 @@
 """The targets of a REST API's tools: their URLs, with headers and credentials.
 
-Most go to the base of the service; an operation may be described to be at a server of its own, such as one for uploads.
-A description from elsewhere must not send the service's credentials wherever it likes.
+Most requests go to the base of the service; an operation may have a server of its own, such as one for uploads.  A
+description from elsewhere must not direct the service's credentials to a host of its choice.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from mcpgateway.config.reach_settings import Rest, RestTool
 class RestTarget:
     """The target of a request.
 
-    :ivar headers: those of the configuration that go with it.
-    :ivar is_trusted: credentials go there, too.
-    :ivar named_by: the URL of the description that names the place, where it does not belong to it.
+    :ivar headers: the configured headers that are sent there.
+    :ivar is_trusted: the credentials are sent there, too.
+    :ivar named_by: the URL of the description that names the target, if the target is not of the same origin.
     """
 
     base: str
@@ -30,9 +30,9 @@ class RestTarget:
 
 
 def placed(tool: RestTool, rest: Rest, described: str) -> RestTool:
-    """A tool with the whole URL of its own server, if it has one.
+    """Return a tool with the absolute URL of its own server, if it has one.
 
-    :param described: the base that the description names, which may be relative to where it is.
+    :param described: the base that the description names, which may be relative to the description's URL.
     """
     if not tool.base:
         return tool
@@ -41,14 +41,16 @@ def placed(tool: RestTool, rest: Rest, described: str) -> RestTool:
     if not is_url(base):
         return evolve(tool, base="")
     if rest.base and origin(base) == origin(urljoin(where, described)):
-        base = urljoin(rest.base, urlsplit(base).path)  # the service is somewhere else than it is described
+        base = urljoin(
+            rest.base, urlsplit(base).path
+        )  # the service is at another address than its description says
     return evolve(tool, base=base)
 
 
 def target_of(tool: RestTool, rest: Rest, base: str, named_by: str) -> RestTarget:
     """Return the target of a tool's call.
 
-    :param base: the service's base, and `named_by` the description that has named it.
+    :param base: the service's base, and ``named_by`` the description that has named it.
     """
     if not tool.base or origin(tool.base) == origin(base):
         return RestTarget(tool.base or base, rest.headers, named_by)
