@@ -1,1 +1,1 @@
-"""The wiring: settings in, a running gateway out."""
+"""The composition root: builds a running gateway from its settings."""

@@ -1,4 +1,4 @@
-"""Who is let in, and to which servers: the parts in front of the hub, as the settings say it."""
+"""Apply the settings to the parts in front of the hub: the guard, the views and the router."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from mcpgateway.views.specs import view_specs
 
 @frozen
 class Admission:
-    """The parts in front of the hub that follow the settings: who is let in, and to which servers.
+    """The parts in front of the hub that follow the settings: access of clients, and routes to servers.
 
-    :ivar reroute: sends requests of the gateway through the proxies that the settings name.
-    :ivar leaving: revokes the grants of principals that have departed.
+    :ivar reroute: applies the settings of proxies to the gateway's own requests.
+    :ivar leaving: revokes the grants of principals without a credential.
     """
 
     root: Root
@@ -41,12 +41,12 @@ class Admission:
     log = Logger()
 
     def tick(self) -> None:
-        """One second has passed."""
+        """Tick the parts; called once a second."""
         if self.guard.access_tokens is not None:
             self.guard.access_tokens.tick()
 
     def adopt(self, ways: ViewsConfig, servers: tuple[ServerSpec, ...]) -> None:
-        """Put other settings into force."""
+        """Apply other settings."""
         gateway = ways.gateway
         self.callers.adopt(trusts_others=gateway.trust_other_users)
         self.bearers.admit_keys(gateway.security.api_keys, gateway.security.project_tokens)
@@ -62,7 +62,7 @@ class Admission:
 
 
 def policy_of(settings: GatewaySettings) -> AccessPolicy:
-    """The access policy that the settings describe."""
+    """Return the access policy that the settings describe."""
     host, origin = place_of_public(settings.public_url)
     return AccessPolicy(
         frozenset(each.lower().encode() for each in (*settings.allowed_hosts, *host)),
@@ -77,7 +77,7 @@ def policy_of(settings: GatewaySettings) -> AccessPolicy:
 
 
 def place_of_public(url: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The host and the origin of the gateway's public address, as browsers send them; nothing without one."""
+    """Return the host and the origin of the gateway's public address, as browsers send them; empty without one."""
     if not url:
         return (), ()
     from urllib.parse import urlsplit

@@ -85,7 +85,7 @@ if TYPE_CHECKING:
     from mcpgateway.system.reexec import ReexecCommand
     from mcpgateway.system.sd_notify import Notify
 
-# Seconds, for callers that cannot wait.
+# Seconds, for callers that cannot await a Deferred.
 PAUSES_VARIABLE, RESTORE_VARIABLE = "MCPGATEWAY_REVIVAL_PAUSES", "MCPGATEWAY_RESTORE_AFTER"
 
 
@@ -93,7 +93,7 @@ def service_manager() -> Notify | None:
     """Return the service manager that expects notifications, such as systemd."""
     if "NOTIFY_SOCKET" not in os.environ:
         return None
-    from mcpgateway.system.sd_notify import Notify  # few are started by one
+    from mcpgateway.system.sd_notify import Notify  # few gateways are started by one
 
     return Notify.taken(os.environ, os.getpid())
 
@@ -106,15 +106,15 @@ def make_gateway(
     command: ReexecCommand | None = None,
     observation: Observation | None = None,
 ) -> GatewayService:
-    """Build the whole house and bind its addresses.
+    """Build the gateway with all its parts, and bind its addresses.
 
-    :param origin: where the settings come from; without it they stay as they are.
-    :param command: how this process was started, where it may begin anew by itself.
-    :param observation: what observes the log, where it begins before the gateway.
+    :param origin: source of the settings, for reading them again; None: they stay as they are.
+    :param command: command line of this process, if it may restart itself.
+    :param observation: observer of the log, if it was made before the gateway.
     :raise ConfigError: an address or the home directory cannot be used.
     """
     sockets = reexec.inherited(os.environ)
-    manager = service_manager()  # first, so that nothing is started with what is meant for us
+    manager = service_manager()  # first, so that no child inherits variables that are for this process
     claim = _claim_of(home)
     observation = observation or Observation()
     bearers, keys = _secrets_of(home, settings.gateway.security, reactor, observation.redactor)
@@ -182,7 +182,7 @@ def make_gateway(
     enrolment = Enrolment(helper.ask, reactor, reload.read_own)
 
     def make_clients() -> ClientFiles:
-        from mcpgateway.manage.client_files import ClientFiles  # few ask for them
+        from mcpgateway.manage.client_files import ClientFiles  # few requests need it
 
         return ClientFiles(helper.ask, reload, root.switch, listeners.http_port)
 
@@ -253,7 +253,7 @@ def make_gateway(
     leaving = DepartedPrincipals(
         bearers, guard.trusts, OAuthTokenFiles(home).every, logins, settings.gateway.security.oauth.issuer
     )
-    # Whose credential is limited is limited everywhere, and whose is not good any more hears nothing more.
+    # A principal's limits hold everywhere, and its open streams end when its credential is revoked.
     switchboard.permits.scopes, bearers.gone = bearers.scopes, _parting(factory, leaving)
     guard.changed = lambda: factory.hang_up_where(root.would_refuse)
     trust = trusting(settings.gateway.security.oauth, guard, backends, reactor, factory)
@@ -295,7 +295,7 @@ def _parting(factory: ChannelFactory, leaving: DepartedPrincipals) -> Callable[[
 def _logins_of(hub: Hub, clock: Any, backends: Backends) -> Callable[[], Logins]:
     @cache
     def make() -> Logins:
-        from mcpgateway.manage.logins import Logins  # where there are remote servers
+        from mcpgateway.manage.logins import Logins  # only with remote servers
 
         return Logins(hub.switchboard, hub.health, clock, lambda: backends.accounts)
 
@@ -305,15 +305,15 @@ def _logins_of(hub: Hub, clock: Any, backends: Backends) -> Callable[[], Logins]
 def own_address(public_url: str, port: int) -> OwnAddress:
     """Return the gateway's address for browsers and authorization servers."""
     base = public_url or f"http://127.0.0.1:{port}"
-    # Who a client is can be fetched over https only.
+    # A client metadata document can be fetched over https only.
     document = f"{public_url}/oauth/client.json" if public_url.startswith("https://") else ""
     return OwnAddress(f"{base}/oauth/callback", document)
 
 
 def _claim_of(home: str) -> InstanceLock:
-    """Be the one gateway of the home, before anything is written there.
+    """Lock the home for this gateway, before any file is written there.
 
-    :raise ConfigError: there is another one, or the home cannot be used.
+    :raise ConfigError: another gateway has it, or the home cannot be used.
     """
     try:
         files.make_home(home)
@@ -323,7 +323,7 @@ def _claim_of(home: str) -> InstanceLock:
 
 
 def _auth_of(gateway: GatewaySettings) -> str:
-    # What `/health` says of whether clients of this machine need a token: for all, for changes only, or for nothing.
+    # The value in `/health` for the need of a token on this machine: for all requests, for changes only, or for none.
     if gateway.auth_mcp_transport == "bearer-required":
         return "enabled"
     return "disabled" if gateway.open_loopback_admin else "loopback-trusted"
@@ -347,7 +347,7 @@ def _secrets_of(
 
 
 def rerouting(backends: Backends, settings: Settings) -> Callable[[Settings], None]:
-    """Let requests go through the proxies that the settings name, and return what has them follow others."""
+    """Use the proxies of the settings for requests; return a function that applies other settings."""
 
     def reroute(settings: Settings) -> None:
         backends.proxies = proxies_of(settings)
@@ -359,9 +359,9 @@ def rerouting(backends: Backends, settings: Settings) -> Callable[[Settings], No
 def trusting(
     issuer: Issuer, guard: Guard, backends: Backends, clock: Any, factory: ChannelFactory
 ) -> Callable[[Issuer], None]:
-    """Let a guard take the tokens of an authorization server; what is returned lets it take those of another.
+    """Let a guard verify the tokens of an authorization server; return a function that replaces that server.
 
-    :raise ConfigError: (both) what judges them is not installed.
+    :raise ConfigError: (both) the library for verifying them is not installed.
     """
 
     def document(url: str, named_by: str) -> Any:
@@ -412,7 +412,9 @@ def _in_thread(reactor: Any) -> Callable[..., Deferred[Any]]:
     """Return a function that runs blocking work in a thread."""
 
     def work_in_thread(work: Callable[..., Any], *words: Any) -> Deferred[Any]:
-        from twisted.internet.threads import deferToThreadPool  # for few values, and for lists of several MiB
+        from twisted.internet.threads import (
+            deferToThreadPool,
+        )  # for a few values, and for lists of several MiB
 
         return deferToThreadPool(reactor, reactor.getThreadPool(), work, *words)
 
@@ -420,7 +422,7 @@ def _in_thread(reactor: Any) -> Callable[..., Deferred[Any]]:
 
 
 def make_reload(settings: Settings, origin: SettingsOrigin, clock: Any) -> Reload:
-    """Build what keeps the settings at what the files say."""
+    """Build the part that applies changed configuration files."""
     from mcpgateway.system.fingerprint import Fingerprints
 
     begun = ReloadState(origin.read_at, origin.files)
@@ -438,13 +440,13 @@ def make_reload(settings: Settings, origin: SettingsOrigin, clock: Any) -> Reloa
 
 
 def _restorer(home: str, origin: SettingsOrigin) -> tuple[str, ...]:
-    # What the guardian becomes when this gateway is ended; see `mcpgateway.shim.restore_main`.
+    # The program that the guardian becomes when this gateway has ended; see `mcpgateway.shim.restore_main`.
     config = origin.config_file if os.path.exists(origin.config_file) else ""
     return (*_beside("restore_main"), home, config, *os.environ.get(RESTORE_VARIABLE, "").split())
 
 
 def _afterwards(home: str, claim: InstanceLock) -> tuple[str, ...]:
-    # What the guardian becomes when this gateway is killed; see `mcpgateway.shim.revive_main`.
+    # The program that the guardian becomes when this gateway is killed; see `mcpgateway.shim.revive_main`.
     if claim.started_by != START:
         return ()
     return (*_beside("revive_main"), home, *os.environ.get(PAUSES_VARIABLE, "").split())

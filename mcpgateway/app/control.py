@@ -44,26 +44,26 @@ if TYPE_CHECKING:
 class ControlParts:
     """The parts of the control plane's operations.
 
-    :ivar sign_ins: takes what browsers bring back from authorization servers.
-    :ivar logins: makes what knows how principals stand with servers.
-    :ivar clients: makes what answers about clients' files.
-    :ivar limits: the bounds of the moment.
+    :ivar sign_ins: completes sign-ins when browsers return from authorization servers.
+    :ivar logins: makes the manager of principals' sign-ins at servers.
+    :ivar clients: makes the manager of clients' files.
+    :ivar limits: returns the current bounds.
     :ivar census: counts what runs.
-    :ivar connections: the open ones.
-    :ivar events: what has happened.
-    :ivar figures: makes what tells of numbers.
+    :ivar connections: the open connections.
+    :ivar events: feed of events.
+    :ivar figures: makes the source of numbers.
     :ivar home: the gateway's own directory.
-    :ivar is_disabled: whether the whole gateway is switched off softly.
-    :ivar issuing: makes what manages tokens.
-    :ivar launcher: tries servers out.
-    :ivar savings: what the gateway saves.
-    :ivar logs: what servers have said.
-    :ivar problems: what is wrong with the configuration.
-    :ivar redact: takes out of a text whatever is secret.
-    :ivar reload: keeps what is served at what the files say.
-    :ivar stop: ends the gateway, in order.
-    :ivar tag_key: what tags of entries are made with.
-    :ivar web: what HTTP requests are sent with.
+    :ivar is_disabled: returns True while the whole gateway is switched off softly.
+    :ivar issuing: makes the manager of tokens.
+    :ivar launcher: launcher for validations.
+    :ivar savings: the savings of the gateway.
+    :ivar logs: the logs of servers.
+    :ivar problems: returns the problems of the configuration.
+    :ivar redact: removes all secrets from a text.
+    :ivar reload: applies changed configuration files.
+    :ivar stop: shuts the gateway down.
+    :ivar tag_key: key of entries' entity tags.
+    :ivar web: returns the HTTP client.
     """
 
     switchboard: Switchboard
@@ -93,7 +93,7 @@ class ControlParts:
 
     @cached_property
     def operating(self) -> ServerOperations:
-        """Starts and stops servers for operators."""
+        """The operator's starts and stops of servers."""
         from mcpgateway.manage.servers import ServerOperations
 
         return ServerOperations(self.switchboard, self.hub.health, self.clock)
@@ -114,8 +114,8 @@ class ControlParts:
 
 
 def make_site(parts: ControlParts) -> Site:
-    """The control plane as a site for the channel."""
-    from mcpgateway.frontends.rest.site import ControlPlane  # Klein is loaded by the first who looks
+    """Return the control plane as a site for the channel."""
+    from mcpgateway.frontends.rest.site import ControlPlane  # Klein is loaded for the first request
 
     tracer = parts.hub.tracer
     audit = tracer.activity.managed if tracer is not None and tracer.activity is not None else None
@@ -247,7 +247,7 @@ def _servers(parts: ControlParts) -> Any:
     )
 
     def entries() -> Entries:
-        from mcpgateway.manage.entries import Entries  # who only looks at all does without
+        from mcpgateway.manage.entries import Entries  # reading needs no editor
         from mcpgateway.system.classification import classify
 
         return Entries(

@@ -1,4 +1,4 @@
-"""The running gateway: what is done when it starts, with every second, and when it stops."""
+"""The running gateway: its start, its work of every second, and its stop."""
 
 from __future__ import annotations
 
@@ -64,19 +64,19 @@ TICK_S = 1.0
 
 @frozen
 class SettingsOrigin:
-    """Where the settings come from, so that they can be read again.
+    """The source of the settings, so that they can be read again.
 
     :ivar examine: reads all files.
-    :ivar files: those that were read at the start.
-    :ivar read_at: when that began, in seconds since the epoch.
-    :ivar busy_files: those that their owners write all the time.
-    :ivar config_file: the one that new servers are written to; it need not be there.
-    :ivar gather: reads the files and no more.
-    :ivar adopts: whether clients are enrolled, in place of what the settings say.
-    :ivar command: how the program was started.
-    :ivar brought: what values take from outside of all files, so that it can be asked for again.
-    :ivar is_managed: whoever runs the gateway starts it again when it ends.
-    :ivar port: the one that was named on its command line.
+    :ivar files: the files that were read at the start.
+    :ivar read_at: time at which that began, in epoch seconds.
+    :ivar busy_files: files that their owners write frequently.
+    :ivar config_file: the file for new servers; it need not exist.
+    :ivar gather: reads the files without examining them.
+    :ivar adopts: True or False if the command line decides whether clients' files are enrolled; None: the settings do.
+    :ivar command: command line of this process.
+    :ivar brought: values from outside of all files, so that they can be resolved again.
+    :ivar is_managed: True if a service manager restarts the gateway when it ends.
+    :ivar port: the port on the command line.
     """
 
     examine: Callable[[], ExaminedSettings]
@@ -96,8 +96,7 @@ class SettingsOrigin:
 class GatewayService(Service):
     """The running gateway: phases up in `startService`, the same phases down in `stopService`.
 
-    :ivar restorer: the command that restores clients' files after its end; nothing where a service manager starts
-        it again.
+    :ivar restorer: command that restores clients' files after its end; empty if a service manager starts it again.
     """
 
     log = Logger()
@@ -130,7 +129,7 @@ class GatewayService(Service):
 
     @property
     def switchboard(self) -> Switchboard:
-        """What the doors of the legacy era ask."""
+        """The dispatch of legacy requests."""
         return self.hub.switchboard
 
     def __attrs_post_init__(self) -> None:
@@ -145,7 +144,7 @@ class GatewayService(Service):
         from mcpgateway.manage.tools.family import (
             ManagementParts,
             managed,
-        )  # few let a model manage their servers
+        )  # few users let a model manage their servers
 
         tools = managed(ManagementParts(sight, self.reload, self.switchboard, self.home, launcher, clock))
         tracer = self.hub.tracer
@@ -156,7 +155,7 @@ class GatewayService(Service):
         return audited(tools, tracer.activity.managed)
 
     def startService(self) -> None:
-        """Clear up after a gateway that was killed, then let time pass."""
+        """Clean up after a killed gateway, then start the clocks and servers."""
         super().startService()
         self._observe()
         if self.observation.logs is not None:
@@ -164,7 +163,7 @@ class GatewayService(Service):
         self.observation.begin()
         self._started_at = self.reactor.seconds()
         if self.manager is not None:
-            self.reactor.callLater(0, self._say_ready)  # when the reactor runs, whoever connects is answered
+            self.reactor.callLater(0, self._say_ready)  # connections are answered once the reactor runs
         for what in reap_leftovers(self.home):
             self.log.warn("killed a leftover of an earlier gateway: {what}", event="orphan.reaped", what=what)
         for warning in self.settings.warnings:
@@ -178,7 +177,7 @@ class GatewayService(Service):
         self._announce()
         self.claim.up()
         if self.claim.started_by == START:
-            self.ward.guardian.start()  # a gateway that is wanted is started again even when it dies without children
+            self.ward.guardian.start()  # the guardian restarts a killed gateway, also without children
         self.hub.health.begin(self.settings.servers)
         self.admission.leaving.begin()
         self._reap_containers()
@@ -187,12 +186,12 @@ class GatewayService(Service):
         self.renewal.offer(self)
         self._open_manhole()
         self.say_that_it_runs()
-        # When the reactor runs: what is started now would find nobody who answers.
+        # Once the reactor runs: a client started earlier would get no answer.
         self.reactor.callLater(0, self._enrol)
         self.reactor.callLater(0, self._heed_terminations)
 
     def adopt(self, settings: Settings, change: Change) -> None:
-        """Put other settings into force, as far as that can be done while the gateway runs."""
+        """Apply other settings, as far as that is possible while the gateway runs."""
         if self.manager is not None:
             self.manager.reloading()
         before, self.settings = self.settings, settings
@@ -219,7 +218,7 @@ class GatewayService(Service):
         if self._manhole is None and self.settings.manhole == ManholeSettings():
             return
         if self._manhole is None:
-            from mcpgateway.frontends.manhole.listener import Manhole  # hardly anybody looks inside
+            from mcpgateway.frontends.manhole.listener import Manhole  # rarely used
 
             self._manhole = Manhole(self.reactor, self.home, self._inside)
         self._manhole.adopt(self.settings.manhole)
@@ -233,15 +232,15 @@ class GatewayService(Service):
         self.observation.adopt(self.settings.gateway.log_level)
 
     def _heed_terminations(self) -> None:
-        # Twisted's runners end themselves by the signal once more, as if it had killed them; whoever ends in order has
-        # not failed. Renewal puts its own handler before this one for a while.
+        # Twisted's runners exit by the signal once more, as if it had killed them; an orderly end is no failure.
+        # Renewal replaces this handler for a while.
         signal.signal(signal.SIGTERM, lambda *_: self.reactor.callFromThread(self._end))
-        # A terminal that is closed ends what runs in it; that is no reason to leave anything behind.
+        # A closed terminal ends its programs; the gateway then shuts down in order, too.
         if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
             signal.signal(signal.SIGHUP, lambda *_: self.reactor.callFromThread(self._end))
 
     def _end(self) -> None:
-        with suppress(ReactorNotRunning):  # it ends already
+        with suppress(ReactorNotRunning):  # the reactor is stopping already
             self.reactor.stop()
 
     def _enrol(self) -> None:
@@ -249,7 +248,7 @@ class GatewayService(Service):
             self.enrolment.begin(self.settings, adopts=self.origin.adopts)
 
     def say_that_it_runs(self) -> None:
-        """Leave word in the home."""
+        """Write the state file in the home."""
         listeners, renewal = self.listeners, self.renewal
         running = state.myself(
             listeners.http_port, __version__, self._started_at, self.origin.command, listeners.words
@@ -342,7 +341,7 @@ class GatewayService(Service):
         for beat in beats:
             try:
                 beat()
-            except Exception:  # noqa: BLE001 - the one catch-all of this road
+            except Exception:  # noqa: BLE001 - the one catch-all of this clock
                 self.log.failure("a beat of the heart failed", event="heartbeat.failed")
 
     def _say_ready(self) -> None:
@@ -377,7 +376,7 @@ class GatewayService(Service):
             self.housekeeping.look_around()
 
     def _leave(self) -> None:
-        # A gateway that a client's program has started is nobody's to stop.
+        # A gateway that a shim has started has no operator to stop it.
         limit = self.settings.gateway.limits.idle_exit_s
         if self.claim.started_by != SHIM or not limit or self._vacancy.tick() < limit:
             return
@@ -392,7 +391,7 @@ class GatewayService(Service):
         self.reactor.stop()
 
     def stopService(self) -> Deferred[None]:
-        """Refuse and drain, then stop the children, then forget them; fires when nothing is left."""
+        """Drain and refuse requests, then stop the children, then clean up; fires when no child is left."""
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
@@ -421,7 +420,7 @@ class GatewayService(Service):
         self.observation.end()
 
     def _bequeath(self) -> None:
-        # When this process has ended, or is killed before that, no other would restore clients' files.
+        # When this process has ended, or is killed before that, no other process would restore clients' files.
         if not self.restorer or self.renewal.is_due or self.claim.is_stopped():
             return
         if not uses_gateway_now(self.home, self.settings, is_enrolling=self.enrolment.is_running):
@@ -433,9 +432,9 @@ class GatewayService(Service):
         self.ward.guardian.bequeath(self.restorer)
 
     def forget(self) -> None:
-        """Take away what was said of us: we have ended in order."""
+        """Remove the state file: the gateway has ended in order."""
         state.remove(self.home, os.getpid())
-        self.listeners.close_now()  # those that were to be kept, if any
+        self.listeners.close_now()  # ports that were kept open until now
         self.claim.ended()
 
     async def _refuse(self) -> None:

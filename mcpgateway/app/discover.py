@@ -1,4 +1,4 @@
-"""``mcpgateway discover`` where no gateway runs, in the process that the command becomes."""
+"""``mcpgateway discover`` without a running gateway, in the process that the command becomes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from mcpgateway.system.process.orphans import ChildRegistry
 from mcpgateway.system.process.socket_owners import SocketSearch
 from mcpgateway.system.recorded_lists import RecordedListFiles
 
-NOWHERE = OwnAddress("")  # no browser comes back to this program
+NOWHERE = OwnAddress("")  # no browser returns to this program
 S002_HOME = os.path.expanduser("~/.mcp-session-manager")
 TELL_S = 0.2
 
@@ -50,8 +50,8 @@ Tell = Callable[[dict[str, Any]], None]
 class DiscoveryRequest:
     """The servers whose lists are to be read.
 
-    :ivar servers: by name; all where there are none.
-    :ivar limit_s: for each of them.
+    :ivar servers: names; empty for all servers.
+    :ivar limit_s: seconds for each server.
     """
 
     servers: tuple[str, ...]
@@ -60,7 +60,7 @@ class DiscoveryRequest:
 
 
 def main() -> int:
-    """Ask the servers that the command was asked for, and print what has become of each; the exit code."""
+    """Read the lists of the requested servers, print the outcome of each, and return the exit code."""
     said = request_of()
     return guarded(lambda: _told(said), as_json=said["as_json"])
 
@@ -76,7 +76,7 @@ def _told(said: dict[str, Any]) -> int:
 
 
 def discover(machine: Machine, request: DiscoveryRequest) -> dict[str, Any]:
-    """Ask the servers, and say what has become of each, as the gateway would.
+    """Read the servers' lists; return the outcome of each, in the gateway's format.
 
     :raise ConfigError: the configuration cannot be used, or has no such server.
     """
@@ -97,9 +97,9 @@ def discover(machine: Machine, request: DiscoveryRequest) -> dict[str, Any]:
 
 
 def chosen(servers: Sequence[ServerSpec], names: Sequence[str]) -> list[ServerSpec]:
-    """The servers of these names, or all that are switched on.
+    """Return the servers of these names, or all that are switched on.
 
-    :raise ConfigError: there is none of that name.
+    :raise ConfigError: no server has one of the names.
     """
     known = {each.name: each for each in servers}
     for each in names:
@@ -124,7 +124,7 @@ async def _run(
     ward = ChildGuard(ChildRegistry(home, instance), Guardian(reactor, instance))
     launcher = Launcher(reactor, ward, lambda: Resolver(home, reactor.seconds))
     holders = SocketSearch(reactor)
-    # Tokens that the gateway has are used; users sign in through a gateway that runs.
+    # The gateway's tokens are used; users sign in through a running gateway.
     backends = Backends(
         reactor,
         launcher,
@@ -141,7 +141,7 @@ async def _run(
     telling.clock = reactor
     try:
         asked = discovery.begin(servers, request.limit_s)
-        telling.start(TELL_S).addErrback(lambda _: None)  # it only shows how far it is
+        telling.start(TELL_S).addErrback(lambda _: None)  # its failure only ends the display of progress
         await asked
         shown.append(discovery.shown())
     finally:
@@ -156,7 +156,7 @@ async def _run(
 
 def _hub_of(reactor: Any, home: str, settings: Settings, backends: Backends, holders: SocketSearch) -> Hub:
     snapshots = Snapshots(RecordedListFiles(f"{home}/catalogs", reactor.seconds), reactor.seconds)
-    # Nothing of these sessions outlives this program.
+    # No file of these sessions is kept after the end of this program.
     store = Journal(":memory:", reactor.seconds)
     keys = Keys(secrets.token_urlsafe(32))
     hub = make_hub(settings, Outside(backends, reactor, keys, store, holders, snapshots=snapshots))

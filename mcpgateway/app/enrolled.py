@@ -1,4 +1,4 @@
-"""Whether clients' own files use the gateway, so that it is in use though no client is connected."""
+"""Find out if clients' own files use the gateway, which then stays in use without a connected client."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from mcpgateway.config.settings import Settings
 from mcpgateway.errors import ConfigError
 from mcpgateway.system.settings import LEDGER
 
-FAIL_OPEN = "fail-open"  # such a file does without the gateway
+FAIL_OPEN = "fail-open"  # a file with this mode works without the gateway
 
 
 def uses_gateway(settings: Settings) -> bool:
-    """Whether a client's file uses the gateway, as the settings were last read."""
+    """Return whether a client's file uses the gateway, as of the last reading of the settings."""
     return any(each.mode != FAIL_OPEN and not each.suspended for each in settings.adopted)
 
 
 def uses_gateway_now(home: str, settings: Settings, *, is_enrolling: bool) -> bool:
-    """The same, with what was done to clients' files since the settings were read.
+    """Return whether a client's file uses the gateway, with changes since the last reading of the settings.
 
-    :param is_enrolling: a file is being written at this moment.
+    :param is_enrolling: True while a file is being written.
     """
     if not os.path.isdir(os.path.join(home, LEDGER)):
         return False
-    from mcpgateway.clientfiles.ledger import Ledger  # few have enrolled a client's file
+    from mcpgateway.clientfiles.ledger import Ledger  # rarely used
 
     try:
         files = Ledger(home).read().files.values()

@@ -75,28 +75,28 @@ if TYPE_CHECKING:
     from mcpgateway.views.modern import ViewDoor
     from mcpgateway.views.sessions import ViewSessions
 
-CHECK_S = 5.0  # until a service has said how it is
+CHECK_S = 5.0  # limit of a request for a service's health
 CHECK_BYTES = 1_048_576
-EXPORT_S = 10.0  # until the collector has taken some spans
+EXPORT_S = 10.0  # limit of an export of spans to the collector
 
 
 def instruments_of(reactor: Any, backends: Backends, snapshots: Snapshots) -> Instruments:
     """Return the clocks and process tables for the health of servers."""
 
     def health(url: str) -> Deferred[int]:
-        from mcpgateway.backends.http.documents import fetch  # few servers have a health of their own
+        from mcpgateway.backends.http.documents import fetch  # few servers have a health check of their own
 
         asked = fetch(backends.web, "GET", url, {}, timeout_s=CHECK_S, limit=CHECK_BYTES)
         return asked.addCallback(lambda answer: answer.status)
 
     def dial(url: str) -> Deferred[None]:
-        from mcpgateway.backends.probe import knock  # few servers are elsewhere
+        from mcpgateway.backends.probe import knock  # few servers are remote
 
         try:
             proxy = backends.proxies.of(urls.read(url))
         except BackendError as why:
             return fail(why)
-        # What lies behind a proxy is not ours to knock at.
+        # A service behind a proxy is not probed.
         return Deferred.fromCoroutine(knock(reactor, f"http://{proxy.address}/" if proxy else url))
 
     chance = secrets.SystemRandom().random
@@ -106,7 +106,7 @@ def instruments_of(reactor: Any, backends: Backends, snapshots: Snapshots) -> In
 def usage_of(seconds: Callable[[], float], home: str) -> Usage:
     """Return the counter of tools' calls, with its file."""
     from mcpgateway.hub.usage import Usage
-    from mcpgateway.system.usage import UsageFile  # what only clients of views need
+    from mcpgateway.system.usage import UsageFile  # only clients of views need it
 
     return Usage(UsageFile(f"{home}/usage.json"), seconds)
 
@@ -121,7 +121,7 @@ def vault_of(reactor: Any, home: str, limits: ShieldLimits) -> Vault:
     from twisted.internet.threads import deferToThreadPool
 
     from mcpgateway.hub.results.originals import Vault
-    from mcpgateway.system.result_files import ResultFiles  # what only clients of views need
+    from mcpgateway.system.result_files import ResultFiles  # only clients of views need it
 
     work = partial(deferToThreadPool, reactor, reactor.getThreadPool())
     return Vault(ResultFiles(f"{home}/results"), limits.keep, limits.keep_bytes, reactor.seconds, work)
@@ -132,7 +132,7 @@ def tracer_of(
 ) -> Tracer:
     """Return the tracer of calls.
 
-    :param said: what the settings say of it; without a collector in them, the environment may name one.
+    :param said: the trace settings; without a collector in them, the environment may name one.
     """
     from mcpgateway.observe.activity import ActivityLog
     from mcpgateway.observe.tracing import Tracer
@@ -164,15 +164,15 @@ def tracer_of(
 class Outside:
     """The parts that the hub uses and does not build.
 
-    :ivar holders: tells which process holds each of some sockets.
-    :ivar snapshots: what servers have answered before; None where nothing is to be kept.
-    :ivar keepers: what is kept of what happens on views.
-    :ivar said: told of what servers say for people to read.
-    :ivar stopwatch: measures calls, in seconds, and never goes back.
-    :ivar tracer: what follows calls; None where nothing does.
-    :ivar redactor: takes out of a text whatever is secret.
-    :ivar written: looks at what processes have written; None without a watch.
-    :ivar looks: whether new servers are asked for their tools before several clients share them.
+    :ivar holders: finds the processes that hold sockets.
+    :ivar snapshots: recorded answers of servers; None if no snapshot is kept.
+    :ivar keepers: stores of usage, results and jobs of views.
+    :ivar said: receiver of servers' log messages.
+    :ivar stopwatch: monotonic clock that measures calls, in seconds.
+    :ivar tracer: tracer of calls; None without tracing.
+    :ivar redactor: removes secrets from texts.
+    :ivar written: checks the files that processes have written; None without a watch.
+    :ivar looks: True if new servers are asked for their tools before several clients share them.
     """
 
     launcher: ILauncher
@@ -222,7 +222,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
     eras = Eras(pool, store, gateway.bridge, clock.seconds)
 
     def make_to_modern() -> ToModern:
-        from mcpgateway.hub.bridge.to_modern import ToModern  # sessions at servers that know none are few
+        from mcpgateway.hub.bridge.to_modern import ToModern  # few sessions are at modern servers
 
         return ToModern(sessions, questions, clock)
 
@@ -233,7 +233,7 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
 
     @cache
     def make_board() -> ViewSessions:
-        # A gateway with clients of single servers only does without.
+        # Not built for a gateway whose clients use single servers only.
         from mcpgateway.views.wiring import Parts, board_of
 
         parts = Parts(switchboard, health, launcher, clock, snapshots, outside.keepers, outside.redactor.mask)
@@ -242,11 +242,11 @@ def make_hub(settings: Settings, outside: Outside) -> Hub:
         return made
 
     switchboard.make_board = make_board
-    scopes.members = lambda view: switchboard.board.members(view)  # noqa: PLW0108 - not built before it is asked
+    scopes.members = lambda view: switchboard.board.members(view)  # noqa: PLW0108 - it is built when it is first used
     health.attend(switchboard)
 
     def make_stateless() -> Stateless:
-        # A gateway with legacy clients only does without half a megabyte.
+        # A gateway with legacy clients only saves half a megabyte.
         from mcpgateway.hub.bridge.to_legacy import ToLegacy
         from mcpgateway.hub.modern_dispatch import Stateless
         from mcpgateway.hub.request_states import ServerStates
@@ -304,7 +304,7 @@ def _views_of(stateless: Stateless, board: ViewSessions, outside: Outside) -> Vi
 def savings_of(hub: Hub, outside: Outside) -> Savings:
     """Return the sum of the gateway's savings."""
     pool, read = hub.switchboard.pool, outside.keepers.usage
-    on_record = cache(read) if read is not None else None  # until the first client of a view
+    on_record = cache(read) if read is not None else None  # loaded for the first client of a view
 
     def usage() -> Usage | None:
         return hub.usage or (on_record() if on_record is not None else None)
@@ -318,14 +318,14 @@ def savings_of(hub: Hub, outside: Outside) -> Savings:
 
 def figures_of(hub: Hub, census: Census) -> ServerFigures:
     """Return the source of all numbers."""
-    from mcpgateway.observe.figures import ServerFigures  # few ask for them
+    from mcpgateway.observe.figures import ServerFigures  # rarely used
 
     return ServerFigures(hub.meters, hub.timeline, census)
 
 
 def exposition_of(hub: Hub, census: Census) -> Exposition:
     """Return the exposition of metrics for Prometheus."""
-    from mcpgateway.frontends.http.metrics import Exposition  # likewise
+    from mcpgateway.frontends.http.metrics import Exposition  # rarely used
 
     return Exposition(hub.meters, census, hub.savings)
 
@@ -352,7 +352,7 @@ def ground_of(settings: Settings, seconds: Callable[[], float]) -> Ground:
 
 
 def settle(switchboard: Switchboard, settings: Settings, home: str, clock: Any) -> None:
-    """Let workspaces be what the settings say, and repositories what their users have approved of."""
+    """Apply the settings of workspaces, and the approvals of users for repositories."""
     scopes = switchboard.scopes
     scopes.settle_on(ground_of(settings, clock.seconds))
     world = _world(settings)
@@ -363,7 +363,7 @@ def settle(switchboard: Switchboard, settings: Settings, home: str, clock: Any) 
 
 
 def proxies_of(settings: Settings) -> Proxies:
-    """Through which proxies requests go: those of the entries, else those of the gateway's values and of the login."""
+    """Return the proxies for requests: those of entries, else those of the gateway's values and of the login."""
     world, said = _world(settings), {}
     for server in settings.servers:
         match server.reach:
@@ -374,7 +374,7 @@ def proxies_of(settings: Settings) -> Proxies:
             case _:
                 continue
         for each in named:
-            with suppress(BackendError):  # no URL, which its first request reports
+            with suppress(BackendError):  # not a URL, which the first request through it reports
                 said[urls.read(each).origin] = proxy
     return from_levels((world.login, world.variables), said)
 
@@ -401,20 +401,20 @@ def _none(sight: GatewayStatus, launcher: ILauncher, clock: Any) -> Iterable[Too
 class Hub:
     """The hub with its parts.
 
-    :ivar switchboard: what the doors of the legacy era ask.
-    :ivar health: watches over the servers.
-    :ivar meters: what is counted of calls.
-    :ivar timeline: the same, by the minute.
-    :ivar savings: what the gateway saves.
-    :ivar snapshots: what servers have answered before; None where nothing is kept.
-    :ivar ways: what the settings say of views.
-    :ivar tapes: what was said to servers, and by them.
+    :ivar switchboard: the dispatch of legacy requests.
+    :ivar health: the watch over servers.
+    :ivar meters: counters of calls.
+    :ivar timeline: the same counters, by the minute.
+    :ivar savings: the savings of the gateway.
+    :ivar snapshots: recorded answers of servers; None if no snapshot is kept.
+    :ivar ways: the settings of views.
+    :ivar tapes: the recorded messages to and from servers.
     :ivar jobs: calls in the background; None until the first client that could make one.
-    :ivar tracer: what follows calls; None where nothing does.
-    :ivar config: what is to be said of the configuration.
-    :ivar catch_up: has what was edited in the configuration read, and fires when it is in force.
-    :ivar manage: makes the tools that manage servers.
-    :ivar claim: has the process that a session belongs to watched (`mcpgateway.hub.owners.owners.Owners.claim`).
+    :ivar tracer: tracer of calls; None without tracing.
+    :ivar config: returns the state of the configuration.
+    :ivar catch_up: reads configuration files that were edited; fires when they are in force.
+    :ivar manage: makes the own tools that manage servers.
+    :ivar claim: watches the process that owns a session (`mcpgateway.hub.owners.owners.Owners.claim`).
     """
 
     switchboard: Switchboard
@@ -477,13 +477,13 @@ class Hub:
         switchboard.adopt(change)
 
     def show_anew(self) -> None:
-        """Views show other servers from now on: say so to all who look at one."""
+        """Notify all clients of views that other servers are shown from now on."""
         if self._stateless is not None:
             self._stateless.show_anew()
         self.switchboard.show_anew()
 
     def tick(self) -> None:
-        """A second has passed."""
+        """Tick all parts; called once a second."""
         if self._stateless is not None:
             self._stateless.to_legacy.tick()
         self.switchboard.tick_bridge()
@@ -493,7 +493,7 @@ class Hub:
                 each.tick()
 
     def follow(self, tracer: Tracer | None) -> None:
-        """Have all calls followed from now on, or none of them."""
+        """Trace all calls from now on, or none of them."""
         self.tracer, meters = tracer, self.meters
         meters.on_begin = tracer.begun if tracer is not None else None
         meters.on_end = tracer.ended if tracer is not None else None
@@ -518,18 +518,18 @@ class Keys:
     _key: str = field(repr=False)
 
     def session_ids(self) -> SessionIds:
-        """The maker of session ids; the key names the node too, for as long as each node has its own."""
+        """Return the maker of session ids; the key names the node too, for as long as each node has its own."""
         return SessionIds(self._key.encode(), self._node())
 
     def request_states(self) -> RequestStates:
-        """The maker of request states, with a key of its own."""
-        from mcpgateway.protocol.request_states import RequestStates  # what only the bridge needs
+        """Return the maker of request states, with a key of its own."""
+        from mcpgateway.protocol.request_states import RequestStates  # only the bridge needs it
 
         key = hashlib.sha256(b"request states " + self._key.encode()).digest()
         return RequestStates(key, self._node())
 
     def tag_key(self) -> bytes:
-        """The key of entity tags, so that they reveal nothing of an entry."""
+        """Return the key of entity tags, so that they reveal nothing of an entry."""
         return hashlib.sha256(b"entry tags " + self._key.encode()).digest()
 
     def _node(self) -> bytes:

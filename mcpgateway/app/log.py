@@ -1,13 +1,13 @@
 """The one observer of all log events: it redacts, then passes on to the log, event streams and servers' logs.
 
-Twisted's programs each choose observers of their own, ``twistd`` to stdout or by ``--logger``, ``twist`` by its
-options; this one stands in front of all of them.  What they get is an event whose text is one line without secrets,
-whatever the values in it are.
+Twisted's programs each choose observers of their own, ``twistd`` stdout or the one of ``--logger``, ``twist`` by its
+options; this one is in front of all of them.  They get an event whose text is one line without secrets, with values of
+any kind.
 
 # Note [Where our observer comes in]
-``twistd`` asks for its observer by ``--logger`` only, ``twist`` not at all.  Both give theirs to the beginner of logs,
-once, after our service was made; so that is where they are taken.  What was logged before then is told to us as well,
-since the beginner keeps it.
+``twistd`` gets its observer by ``--logger`` only, ``twist`` not at all.  Both pass theirs to the beginner of logs,
+once, after the gateway's service was made; so they are intercepted there.  Earlier events reach this observer as well,
+since the beginner keeps them.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ from mcpgateway.observe.server_logs import GATEWAY, LogFile, ServerLogs, stamp
 from mcpgateway.policy.secrets.redaction import LONGEST, Redactor
 from mcpgateway.policy.secrets.shapes import MASK, is_secret
 
-TEXT_CHARS = 8192  # of an event that are shown
+TEXT_CHARS = 8192  # of an event's text in the log
 VALUE_CHARS = 1000  # of one value in it
 TRACEBACK_CHARS = 32_768
-EVENTS, EVENTS_CHARS = 1000, 524_288  # that are kept for those who come back
+EVENTS, EVENTS_CHARS = 1000, 524_288  # that are kept for clients that reconnect
 RANKS = {level.name: rank for rank, level in enumerate(LogLevel.iterconstants())}
 USUAL = "info"
 # Debug events that all event streams get nevertheless.
 FOLLOWED = frozenset(("server.state", "session.opened"))
 KEPT = frozenset(("log_time", "log_level", "log_namespace", "log_system", "time", "system", "isError"))
-# What is in every event and says nothing of it.
+# Keys that every event has, and that are no values of its own.
 PLUMBING = frozenset(
     ("format", "time", "system", "namespace", "message", "isError", "why", "event", "failure")
 )
 
 
 class LoggedFailure:
-    """A failure as it may be shown: its traceback, without secrets.
+    """A failure whose traceback has no secrets.
 
-    It stands where `twisted.logger` looks for the failure of an event.
+    It is in the place where `twisted.logger` expects the failure of an event.
     """
 
     def __init__(self, text: str) -> None:
@@ -65,12 +65,12 @@ class LoggedFailure:
 @implementer(ILogObserver)
 @define(eq=False)
 class Observation:
-    """Takes every event, and tells what may be told of it.
+    """Receives every event, redacts it, and passes it on.
 
-    :ivar redactor: what takes secrets out.
-    :ivar events: what is told to those who follow.
-    :ivar logs: the servers' logs; None until there are some.
-    :ivar pinned: the level that was named when the program was started; empty: the settings say it.
+    :ivar redactor: removes secrets.
+    :ivar events: feed for followers of events.
+    :ivar logs: the servers' logs; None until `serve`.
+    :ivar pinned: the level on the command line; empty: the level of the settings holds.
     """
 
     redactor: Redactor = field(factory=Redactor, repr=False)
@@ -91,11 +91,11 @@ class Observation:
         return self.pinned or self._level
 
     def adopt(self, level: str) -> None:
-        """Log from this level on, unless another was named when the program was started."""
+        """Log from this level on, unless the command line names another."""
         self._level = level
 
     def lead(self, beginner: Any = globalLogBeginner) -> None:
-        """Stand in front of the observers that logging will begin with; see Note [Where our observer comes in]."""
+        """Get in front of the observers that logging begins with; see Note [Where our observer comes in]."""
         begin: Callable[..., None] = beginner.beginLoggingTo
 
         def began(observers: Any, *words: Any, **named: Any) -> None:
@@ -106,7 +106,7 @@ class Observation:
         self._is_led = True
 
     def begin(self) -> None:
-        """Observe, where logging has begun without us."""
+        """Observe, if logging has begun without this observer."""
         if not self._is_led:
             globalLogPublisher.addObserver(self)
 
@@ -133,7 +133,7 @@ class Observation:
             globalLogPublisher.removeObserver(self)
 
     def __call__(self, event: dict[str, Any]) -> None:
-        """Take one log event."""
+        """Receive a log event."""
         level = getattr(event.get("log_level"), "name", USUAL)
         name = event.get("event")
         is_logged = RANKS[level] >= RANKS[self.level]
@@ -162,7 +162,7 @@ class Observation:
         if failure is not None:
             traceback = self._traceback(failure)
             made["log_failure"] = LoggedFailure(traceback)
-            made["traceback"] = traceback  # for observers that write values
+            made["traceback"] = traceback  # for observers that format values
         for each in self._sinks:
             each(made)
 
@@ -188,7 +188,7 @@ class Observation:
             return MASK
         try:
             text = value if isinstance(value, str) else str(value)
-        except Exception:  # noqa: BLE001 - a value that cannot be told must not keep the others from it
+        except Exception:  # noqa: BLE001 - a value that cannot be formatted must not hide the others
             return "?"
         return self._shown(text, VALUE_CHARS)
 
@@ -200,7 +200,7 @@ class Observation:
             text = failure.getTraceback()
         except Exception:  # noqa: BLE001 - as above
             text = "(its traceback cannot be told)"
-        # What is wrong stands at its end.
+        # The cause is at the end of a traceback.
         lines = self.redactor.redact(text[-TRACEBACK_CHARS:]).split("\n")
         return "\n".join(one_line(each) for each in lines)
 

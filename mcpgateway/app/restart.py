@@ -1,16 +1,16 @@
 """Restart the gateway within its process, unnoticed by clients.
 
 # Note [How it begins anew]
-phase            what happens                                                        what ends it early
-``waiting``      all are served; what was under way when it began may end            SIGTERM: it stops
-``pausing``      nobody new is accepted, but waits in the kernel's queue; the        SIGTERM: it stops
-                 answers that are under way go out, streams end in order
-``over``         the reactor shuts down: servers are stopped, files are closed       SIGTERM: it ends, and does
-                                                                                     not come back
+phase            actions                                                             end by a signal
+``waiting``      all requests are served; those under way at the beginning may end   SIGTERM: it stops
+``pausing``      new connections wait in the kernel's queue; the answers under way   SIGTERM: it stops
+                 are sent, streams end in order
+``over``         the reactor shuts down: servers are stopped, files are closed       SIGTERM: it ends, without
+                                                                                     a restart
 then             the program is executed again, with the listening sockets
 
-What can be examined is examined first, and the program is tried: it may be another release by now.  Where it could not
-start, this one goes on.
+All preconditions are checked first, and the program is loaded for a test: it may be another release by now.  If it
+could not start, this process goes on.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from mcpgateway.system.reexec import ReexecCommand
 
 POLL_S = 0.02
 READING_S = 2.0  # a client may take so long to send the rest of its request, or to read its answer
-PAUSE_S = 10.0  # what has begun meanwhile has so long at least, and new clients wait
+PAUSE_S = 10.0  # the least time for requests that begin meanwhile, while new clients wait
 LOGGED_LIMIT = 20  # problems
 TRIAL_S = 20.0
 PLUGIN = "mcpgateway"
@@ -45,8 +45,8 @@ NOT_ASKED, WAITING, PAUSING, OVER, STOPPED = range(5)
 class Renewal:
     """The restart on SIGHUP.
 
-    :ivar command: what is executed; None where that cannot be.
-    :ivar refused: how often it was to be begun anew, and was not.
+    :ivar command: the command line to execute; None if that is not possible.
+    :ivar refused: number of restarts that were requested and refused.
     """
 
     log = Logger()
@@ -69,7 +69,7 @@ class Renewal:
         return self._phase == OVER
 
     def offer(self, service: Any) -> None:
-        """Do it on SIGHUP from now on, where it can be done."""
+        """Restart on SIGHUP from now on, if a restart is possible."""
         if self.command is None or self.command.pid != os.getpid():
             return
         self._service = service
@@ -113,7 +113,7 @@ class Renewal:
         return [str(each) for each in examined.problems if each.is_error] or ["there are no settings"]
 
     async def _tried(self) -> list[str]:
-        """Load the program as it is now, and have it read its options; what it says against that."""
+        """Load the program as it is now, and let it parse its options; return its objections."""
         assert self.command is not None
         words = self.command.argv
         at = words.index(PLUGIN) + 1 if PLUGIN in words else len(words)
@@ -132,7 +132,7 @@ class Renewal:
         service = self._service
         limit = service.settings.gateway.limits.drain_s
         switchboard = service.switchboard
-        # A SIGTERM that came together with the SIGHUP has been heard by then.
+        # A SIGTERM that came together with the SIGHUP has been handled by then.
         await deferLater(self.reactor, POLL_S)
         if self._phase != WAITING or not switchboard.is_open:
             return
@@ -157,13 +157,13 @@ class Renewal:
         if service.manager is not None:
             service.manager.reloading()
         service.listeners.pause()
-        service.observation.dismiss()  # they come back; those who follow would be waited for else
+        service.observation.dismiss()  # followers reconnect; the restart would wait for them otherwise
         service.mcp.streams.close()
         service.hub.close()
         service.factory.park()
         switchboard.calls.cut_off(
             before & switchboard.calls.under_way()
-        )  # they have had their time, and no client waits for them
+        )  # their time is over, and no client waits for them
         rest = max(ends - self.reactor.seconds(), min(limit, PAUSE_S))
         await self._until(lambda: not service.factory.is_busy, min(rest, READING_S))
         await self._until(lambda: not (service.factory.is_answering or switchboard.calls.awaited()), rest)

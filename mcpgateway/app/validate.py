@@ -1,4 +1,4 @@
-"""``mcpgateway validate``, in the process that the command becomes: try a server before it is configured."""
+"""``mcpgateway validate``, in the process that the command becomes: validate a server before it is configured."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ from mcpgateway.system.process.orphans import ChildRegistry
 from mcpgateway.system.process.socket_owners import SocketSearch
 from mcpgateway.system.settings import LoadOptions, look, server_of
 
-FILE_LIMIT = 1_048_576  # of values
-NOWHERE = OwnAddress("")  # no browser comes back to this program
+FILE_LIMIT = 1_048_576  # of the file with values
+NOWHERE = OwnAddress("")  # no browser returns to this program
 S002_HOME = os.path.expanduser("~/.mcp-session-manager")
 
 
@@ -47,11 +47,11 @@ S002_HOME = os.path.expanduser("~/.mcp-session-manager")
 class ValidationRequest:
     """The server to validate, and the settings of the validation.
 
-    :ivar command: the command, where it is not one of a configuration.
-    :ivar env: what it is given beyond the usual environment, as ``NAME=VALUE``.
-    :ivar home: the gateway's own directory where it was named, or "".
+    :ivar command: the command line, if the server is not in a configuration.
+    :ivar env: variables beside the usual environment, as ``NAME=VALUE``.
+    :ivar home: the gateway's own directory if it was named, or "".
     :ivar env_file: a file of values, in place of the home's own, or None.
-    :ivar as_json: the report is for programs.
+    :ivar as_json: True for a report for programs.
     """
 
     command: tuple[str, ...]
@@ -66,7 +66,7 @@ class ValidationRequest:
 
 
 def main() -> int:
-    """Try the server that the command was asked for, and print a report; the exit code."""
+    """Validate the requested server, print a report, and return the exit code."""
     said = request_of()
     request = ValidationRequest(**{**said, "command": tuple(said["command"]), "env": tuple(said["env"])})
     return guarded(lambda: _told(request), as_json=request.as_json)
@@ -81,9 +81,9 @@ def _told(request: ValidationRequest) -> int:
 
 
 def try_server(request: ValidationRequest) -> int:
-    """Try a server and print a report; the exit code.
+    """Validate a server, print a report, and return the exit code.
 
-    :raise ConfigError: there is no such server, or it cannot be understood.
+    :raise ConfigError: no such server is configured, or its definition is malformed.
     """
     home = paths.gateway_home(os.environ, request.home or None)
     server, proxies = (_written(request, home), NONE) if request.command else _configured(request, home)
@@ -117,7 +117,7 @@ async def _run(
     instance = secrets.token_hex(8)
     ward = ChildGuard(ChildRegistry(home, instance), Guardian(reactor, instance))
     launcher = Launcher(reactor, ward, lambda: Resolver(home, reactor.seconds))
-    # Tokens that the gateway has are used; users sign in through a gateway that runs.
+    # The gateway's tokens are used; users sign in through a running gateway.
     locks = DaemonLocks(home, S002_HOME, SocketSearch(reactor))
     backends = Backends(
         reactor,
@@ -137,7 +137,7 @@ async def _run(
 
 
 def _without_secrets(report: ValidationReport, server: ServerSpec) -> ValidationReport:
-    # What a server writes at its end is often all that it was given.
+    # The last lines of a server's stderr often repeat its environment.
     reach = server.reach
     headers = dict(reach.headers) if isinstance(reach, Remote | Rest) else {}
     if isinstance(reach, Rest):
@@ -151,7 +151,7 @@ def _without_secrets(report: ValidationReport, server: ServerSpec) -> Validation
 
 
 def lines_of(report: ValidationReport) -> list[str]:
-    """The report for a person."""
+    """Return the lines of the report for a person."""
     lines: list[str] = []
     for step in report.steps:
         verdict = "PASS" if step.passed else "FAIL"
@@ -184,7 +184,7 @@ def _written(request: ValidationRequest, home: str) -> ServerSpec:
             raise ConfigError(f"--env: found {name!r}; expected NAME=VALUE")
         env[name] = value
     cwd = paths.absolute(request.cwd, os.environ) if request.cwd else os.getcwd()
-    # The shell has put its values in already.
+    # The shell has expanded its values already.
     definition = {
         "command": [escaped(each) for each in request.command],
         "env": {name: escaped(value) for name, value in env.items()},
@@ -203,7 +203,7 @@ def _values(path: str) -> dict[str, str]:
 
 
 def _configured(request: ValidationRequest, home: str) -> tuple[ServerSpec, Proxies]:
-    from mcpgateway.app.hub import proxies_of  # a command needs none of it
+    from mcpgateway.app.hub import proxies_of  # a command needs no part of it
 
     sources = () if request.config else None
     options = LoadOptions(request.config, sources, home, env_file=request.env_file, enrolled=enrolled_files)
@@ -217,7 +217,7 @@ def _configured(request: ValidationRequest, home: str) -> tuple[ServerSpec, Prox
 
 
 def _order(server: ServerSpec) -> tuple[bool, str]:
-    # Who names none means a program, and the first by name (mcp-ctl).
+    # Without a name, the first local program in alphabetical order is meant (mcp-ctl).
     return (server.reach is not None, server.name)
 
 

@@ -1,4 +1,4 @@
-"""The requests of one client's connection whose answers are under way, where one connection carries many of them."""
+"""The requests under way on a client's connection that carries many of them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from mcpgateway.protocol import jsonrpc
 
 @define(eq=False)
 class _UnderWay:
-    """A request, and the signs of life that its client gets meanwhile."""
+    """A request, and the progress notifications that its client has got."""
 
     call: Request
     signs: Signs | None = None
 
 
 class RequestsUnderWay:
-    """Finds them by the ids that their client has given them; has their connection ticked while there are any.
+    """Finds the requests under way by their clients' ids; has the connection ticked while there are any.
 
     :param connection: the client's connection.
     """
@@ -43,28 +43,28 @@ class RequestsUnderWay:
         return iter([each.call for each in self._by_id.values()])
 
     def find(self, identifier: bytes) -> Request | None:
-        """The request of an id, as its client wrote it; None where none is under way."""
+        """Return the request with an id, as its client wrote it; None if none is under way."""
         found = self._by_id.get(_key(identifier))
         return found.call if found is not None else None
 
     def add(self, call: Request) -> None:
-        """A request is on its way."""
+        """Add a request that is under way."""
         self._by_id[_key(call.id)] = _UnderWay(call)
         self._streams.waiting.add(self._connection)
 
     def remove(self, call: Request) -> None:
-        """A request has its answer, or waits for none."""
+        """Remove a request that has its answer, or needs none."""
         self._by_id.pop(_key(call.id), None)
         if not self._by_id:
             self._streams.waiting.discard(self._connection)
 
     def progress(self, call: Request, message: bytes) -> bytes:
-        """A call's progress as its client is told of it: it never goes back behind the signs of life before."""
+        """Return a call's progress notification for its client, never lower than the notifications before."""
         found = self._by_id.get(_key(call.id))
         return message if found is None or found.signs is None else found.signs.follow(call, message)
 
     def signs(self) -> Iterator[bytes]:
-        """The signs of life of the silent calls; one second has passed since the last ones."""
+        """Yield progress notifications for the silent calls; called once a second."""
         for each in list(self._by_id.values()):
             if each.call.token is not None:
                 each.signs = each.signs or Signs(each.call.token)
@@ -74,12 +74,12 @@ class RequestsUnderWay:
 
 
 def error_for(call: Request, why: GatewayError) -> bytes:
-    """The answer that tells why there is none; empty where the client has cancelled its request, and waits for none."""
+    """Return the error response; empty if the client has cancelled its request, and waits for none."""
     return b"" if isinstance(why, Cancelled) else jsonrpc.error_bytes(call.id, why)
 
 
 def _key(identifier: bytes) -> bytes:
-    # The same string can be written in several ways; an integer cannot.
+    # A string has several spellings in JSON; an integer has one.
     if b"\\" not in identifier:
         return identifier
     try:

@@ -1,23 +1,23 @@
-"""Clients on standard input and output: a shim's connection carries their JSON-RPC, one message in a line, both ways.
+"""Clients on standard input and output: a shim's connection carries their JSON-RPC, one message on each line.
 
 GET     the endpoint of a server or a view, with ``Connection: Upgrade`` and ``Upgrade: mcp-stdio``
         101     the session of ``Mcp-Session-Id`` goes on, or none has begun yet; from then on lines
         404     that session, or that server, is not known
 
 # Note [What is said to the shim]
-Lines that begin with ``#``, as no message does, are for the shim, which keeps them from its client:
+Lines that begin with ``#``, as no message does, are for the shim, which does not pass them to its client:
 
-    #session ID      the session that begins; another connection brings it back with ``Mcp-Session-Id``
-    #closing COUNT   the gateway closes, and has taken so many lines; the others can be sent again
+        #session ID      the session has begun; another connection resumes it by ``Mcp-Session-Id``
+        #closing COUNT   the gateway closes, and has read COUNT lines; the others can be sent again
 
 # Note [How a session ends here]
 A shim that closes its connection ends its session, as a DELETE does.  A connection that breaks, or that the gateway
-closes, ends none: the shim comes back with it, or its process is seen to end (`mcpgateway.hub.owners.owners`).
+closes, ends none: the shim resumes it on another one, or its process ends (`mcpgateway.hub.owners.owners`).
 
 # Note [Back pressure]
-Nothing more is taken from a client that does not read what it is told, has `CALLS_LIMIT` requests under way, or whose
-session is about to begin; at most a chunk of its lines is held.  Its answers wait in the room that all connections
-share; what it is told beside them is lost while more than `BEHIND_LIMIT` bytes wait.
+The gateway reads no more from a client that does not read its messages, has `CALLS_LIMIT` requests under way, or whose
+session is about to begin; at most a chunk of its lines is held.  Its answers wait in the memory bound that all
+connections share; notifications to it are lost while more than `BEHIND_LIMIT` bytes wait.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 from mcpgateway.protocol.versions import LATEST_LEGACY, LATEST_MODERN, has_batches
 
 PROTOCOL = b"mcp-stdio"
-CALLS_LIMIT = 512  # requests under way; a client that has more waits
+CALLS_LIMIT = 512  # requests under way; further requests of the client wait
 BEHIND_LIMIT = 4 * 1024 * 1024  # bytes that wait for a client before it misses notifications
 INITIALIZE, INITIALIZED, CANCELLED = "initialize", "notifications/initialized", "notifications/cancelled"
 WHOLE = Accepted(json=True, sse=False)
@@ -81,7 +81,7 @@ class _NotTaken(Exception):
 
 
 class _BatchAnswer:
-    """Takes the answer to a batch, as an exchange does."""
+    """Receives the answer to a batch, as an exchange does."""
 
     on_gone: Any = None
     streaming = answered = False
@@ -91,11 +91,11 @@ class _BatchAnswer:
 
     @property
     def gone(self) -> bool:
-        """Whether the client's connection has ended."""
+        """True once the client's connection has ended."""
         return self._pipe.is_gone
 
     def answer(self, status: int, body: bytes = b"") -> None:
-        """Tell the client all the answers at once."""
+        """Send the client all answers at once."""
         self.answered = True
         if body:
             self._pipe.say(body)
@@ -103,9 +103,9 @@ class _BatchAnswer:
 
 @implementer(IPushProducer)
 class ShimConnection:
-    """One shim's connection.
+    """A shim's connection.
 
-    :ivar session: the session that its client has begun; None before, and where it needs none.
+    :ivar session: the session that its client has begun; None before, and for requests that need none.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class ShimConnection:
         exchange.on_gone = self.gone
 
     def open(self) -> None:
-        """Answer the request, and go on with the session that it names."""
+        """Answer the request, and resume the session that it names."""
         self._exchange.upgrade(
             PROTOCOL, self._came, self, b"X-Mcpgateway-Line-Limit: %d\r\n" % self._exchange.limit
         )
@@ -159,7 +159,7 @@ class ShimConnection:
         return busy or self._is_congested or self._is_last or self.is_gone
 
     def _go_on(self) -> None:
-        """Take what may be taken; see Note [Back pressure]."""
+        """Read as many lines as permitted; see Note [Back pressure]."""
         if self._is_taking:
             return
         self._is_taking = True
@@ -209,7 +209,7 @@ class ShimConnection:
         try:
             known = switchboard.session(session.id, session.server, self._principal)
         except (UnknownSession, UnknownServer):
-            raise _NotTaken from None  # what the shim is told when it comes back is what counts
+            raise _NotTaken from None  # the answer to the shim's next connection has the reason
         if known is not session:
             self.session = known
             self._listen(known)
@@ -288,11 +288,11 @@ class ShimConnection:
 
     def _hear(self, message: Message) -> None:
         call = self._cancelled(message) if message.method == CANCELLED else None
-        if call is not None and call.caller is not None:  # of the modern era
+        if call is not None and call.caller is not None:  # a modern request
             self._cancel_modern(call, "cancelled by the client")
             return
         if modern.is_modern(message, None):
-            return  # no notification of that era means anything else
+            return  # no other notification of the modern era has a meaning
         try:
             session = self._session()
             if message.kind is MessageKind.NOTIFICATION:
@@ -313,11 +313,11 @@ class ShimConnection:
         call.withdraw(why)
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """Give the answer to the client, under its own id."""
+        """Send the response to the client, under the client's own id."""
         self._settle(call, jsonrpc.splice_id(reply, call.id))
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """Tell the client why there is no answer; a client that has cancelled a request waits for none."""
+        """Send an error as the response, unless the client has cancelled the request."""
         self._settle(call, error_for(call, why))
 
     def _settle(self, call: Request, body: bytes) -> None:
@@ -326,23 +326,23 @@ class ShimConnection:
             self._write(body)
         self._go_on()
 
-    # What the client is told
+    # Messages to the client
 
     @property
     def is_gone(self) -> bool:
-        """Whether the client's connection has ended."""
+        """True once the client's connection has ended."""
         return bool(self._exchange.gone or self._exchange.answered)
 
     def progressed(self, call: Request, message: bytes) -> None:
-        """Tell a call's progress."""
+        """Send a call's progress."""
         self.say(self._requests.progress(call, message))
 
     def noticed(self, call: Request, message: bytes) -> bool:
-        """Say something before a call's answer; false when the client cannot be told."""
+        """Send a message before a call's response; return false if the client cannot receive it."""
         return self.say(message)
 
     def say(self, message: bytes) -> bool:
-        """Tell the client; false when it is not there, or too far behind."""
+        """Send a message; return false if the client is gone, or too far behind."""
         return self._waiting_size <= BEHIND_LIMIT and self._write(message)
 
     def _write(self, message: bytes) -> bool:
@@ -354,24 +354,24 @@ class ShimConnection:
         self._write(b"#" + what)
 
     def pauseProducing(self) -> None:
-        """The client does not read."""
+        """Stop reading lines: the client does not read its messages."""
         self._is_congested = True
         self._exchange.hold(is_held=True)
 
     def resumeProducing(self) -> None:
-        """The client has read everything."""
+        """Read lines again: the client has read all messages."""
         self._is_congested = False
         self._waiting_size = 0
         self._go_on()
 
     def stopProducing(self) -> None:
-        """The connection has ended, which `gone` is told as well."""
+        """Ignore the end of the connection, which `gone` handles."""
 
     def beat(self) -> None:
-        """Nothing has to show that the connection lives: its other end is a program that does not ask."""
+        """Send nothing: a shim needs no sign that the connection lives."""
 
     def tick(self) -> None:
-        """A second has passed: show that the silent calls live."""
+        """Send progress for the silent calls; called once a second."""
         for sign in self._requests.signs():
             self.say(sign)
 
@@ -397,13 +397,13 @@ class ShimConnection:
             door.switchboard.end(session, "its client did not wait for it")
             return
         self.session = session
-        # Claimed first: an owner that ends as soon as it has its answer is watched by then.
+        # Claimed first, so that the owner is watched even if it ends as soon as it has its answer.
         door.owners.claim(session, exchange.caller.pid, exchange.caller.inode)
         if session.inners is not None:
             session.inners.goes_by_roots = door.placing.goes_by_roots(exchange)
         self._tell_shim(b"session " + session.id)
         self._write(jsonrpc.splice_id(jsonrpc.result(jsonrpc.NULL, hello), call.id))
-        # The client does not wait for the disk: until then the session is good by its id's signature.
+        # The client does not wait for the disk: until the session is stored, its id is valid by its signature.
         door.switchboard.put_on_record(session, call.message)
         self._over_with(call)
 
@@ -436,7 +436,7 @@ class ShimConnection:
     # The end
 
     def close(self) -> None:
-        """End the connection in order, after the answers that are under way."""
+        """End the connection in order, after the answers under way."""
         self._is_last = True
         self._go_on()
 
@@ -448,7 +448,7 @@ class ShimConnection:
         self._exchange.finish()
 
     def gone(self) -> None:
-        """The shim has left, or was cut off; see Note [How a session ends here]."""
+        """Note that the shim has disconnected; see Note [How a session ends here]."""
         self._over()
         if self._exchange.hung_up:
             self._leave("its client has left")
@@ -492,7 +492,7 @@ class StdioDoor:
         self.is_disabled = is_disabled
 
     def open(self, exchange: Any, server: ServerSpec, principal: str) -> None:
-        """Serve one request that asks for such a connection."""
+        """Serve a request that asks for such a connection."""
         identifier = exchange.headers.get(b"mcp-session-id", b"")
         try:
             session = self.switchboard.session(identifier, server, principal) if identifier else None

@@ -117,7 +117,7 @@ class Registrations:
         return kept.client
 
     async def register(self, account: Account, server: AuthServer, redirect: str, scope: str) -> OAuthClient:
-        """Register the gateway, with every scope that may be requested later, so that a step-up needs no new registration.
+        """Register the gateway with every scope that may be requested later, so that a step-up needs no other.
 
         :raise BackendError: the server refuses, or cannot be reached.
         """

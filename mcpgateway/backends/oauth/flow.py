@@ -383,7 +383,7 @@ class Accounts:
             if why.message == "invalid_scope" and why.sign_in is not None:
                 self._known.forget(
                     why.sign_in.account, why.sign_in.client
-                )  # the next registration may include more scopes
+                )  # the next one may include more scopes
             raise NeedsAuthorization(f"the sign-in came to nothing: {why.message}", "begin it anew") from why
 
     def forget(self, account: Account, *, registration: bool) -> Deferred[Revocation]:

@@ -132,4 +132,4 @@ WAYS: dict[str, Callable[[str, Any], Pairs]] = {
     "body-deep": _deep,
     "body-json": _as_json,
 }
-"""The separators of pairs in a query and in a form, by the location of an argument."""
+"""The functions that write the pairs of a query and of a form, by the location and style of an argument."""

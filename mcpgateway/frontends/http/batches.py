@@ -22,9 +22,9 @@ class UnreadableMember:
 
 
 def read_batch(body: bytes) -> list[Message | UnreadableMember] | None:
-    """The members of a batch; None when the body is no JSON array.
+    """Return the members of a batch; None if the body is no JSON array.
 
-    :raise MalformedMessage: it is empty, too large, or one of them begins a session.
+    :raise MalformedMessage: the array is empty or too large, or a member is an ``initialize``.
     """
     members = jsonrpc.read_batch(body)
     if members is None:
@@ -44,7 +44,7 @@ def _read(member: bytes) -> Message | UnreadableMember:
 
 @define(eq=False)
 class BatchMember:
-    """One request of a batch."""
+    """A request of a batch."""
 
     _batch: Batch
     _nth: int
@@ -59,7 +59,7 @@ class BatchMember:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the client's connection is closed."""
+        """True once the client's connection has closed."""
         return self._batch.is_gone
 
     def progressed(self, call: Request, message: bytes) -> None:
@@ -72,7 +72,7 @@ class BatchMember:
 
 
 class Batch:
-    """The requests of one POST, answered together; or each by itself, once something had to be said before."""
+    """The requests of a POST, answered in one array; or each in its own event, once a message had to be sent before."""
 
     def __init__(self, streams: Streams, exchange: Any, takes: Accepted) -> None:
         self._streams = streams
@@ -87,22 +87,22 @@ class Batch:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the client's connection is closed."""
+        """True once the client's connection has closed."""
         return bool(self._exchange.gone)
 
     def member(self) -> BatchMember:
-        """The sink of one more request."""
+        """Return the sink of one more request."""
         self._answers.append(None)
         self._open += 1
         return BatchMember(self, len(self._answers) - 1)
 
     def refused(self, body: bytes) -> None:
-        """A member that is no message, or goes nowhere, is answered with this."""
+        """Add an error as the response to a member that is no valid message, or whose endpoint is unknown."""
         self.member()
         self.answered(len(self._answers) - 1, body)
 
     def whole(self) -> None:
-        """All members have been read."""
+        """Note that all members have been read."""
         self._is_whole = True
         self._look()
 
@@ -142,7 +142,7 @@ class Batch:
                 self._exchange.send(sse.event(body))
 
     def noticed(self, message: bytes) -> bool:
-        """Say something before the answers; false when the client only takes JSON or has gone."""
+        """Send a message before the responses; return false if the client accepts JSON only, or is gone."""
         if not self._takes.sse or self._exchange.gone:
             return False
         if not self._exchange.streaming:
@@ -151,7 +151,7 @@ class Batch:
         return bool(self._exchange.send(sse.event(message)))
 
     def tick(self) -> None:
-        """A second has passed: lose patience, or show that the connection lives."""
+        """Begin a stream after `PATIENCE_TICKS`, or send a sign of life; called once a second."""
         exchange = self._exchange
         if exchange.gone or exchange.answered or not self._takes.sse:
             return
@@ -163,5 +163,5 @@ class Batch:
             exchange.send(sse.PING)
 
     def gone(self) -> None:
-        """The client has disconnected: the batch is not answered."""
+        """Note that the client has disconnected: the batch is not answered."""
         self._streams.waiting.discard(self)

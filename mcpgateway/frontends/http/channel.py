@@ -1,9 +1,9 @@
 """The one HTTP/1.1 server: a listener's protocol for TCP, TLS and Unix sockets (RFC 9112).
 
 # Note [One exchange at a time]
-A request is read whole, handed to the door, and answered, before a byte of the next one is looked at.  Bytes that come
-early are held raw and reading is paused, so pipelining is answered in order and costs one chunk of memory.  While
-nothing is held, reading goes on, because that is how a disconnect is noticed.
+A request is read completely, passed to the frontend, and answered, before a byte of the next one is parsed.  Bytes that
+come early are held raw and reading is paused, so pipelining is answered in order and costs one chunk of memory.  While
+no bytes are held, reading goes on, because that is how a disconnect is noticed.
 
 # Note [Known heads]
 A client repeats itself: the head of its next request mostly is, byte for byte, the head of its last one.  Equal bytes
@@ -12,14 +12,14 @@ clients that open a connection for each request, or share one, the latest heads 
 (`mcpgateway.frontends.http.shared_state`).
 
 # Note [What a connection holds]
-The body of a request, a head that comes in pieces, bytes that came early, and an answer that its client does not take
-are counted in the room that all connections share (`mcpgateway.policy.fair_memory`).  Where it is full, the greediest
-peer gives way: its request is refused, its answer is not begun, or its connection is cut.  A call that is under way
-is left alone. What fits into one chunk of reading or of the transport's buffer is not counted.
+The body of a request, a head that comes in pieces, bytes that came early, and an answer that its client does not read
+are counted in the memory bound that all connections share (`mcpgateway.policy.fair_memory`).  When it is reached, the
+peer with the most memory gives way: its request is refused, its answer is not begun, or its connection is aborted.  A
+call under way is not affected.  One chunk of reading or of the transport's buffer is not counted.
 
 # Note [Ticks]
-There is no timer here.  `mcpgateway.frontends.http.channel_factory.ChannelFactory.sweep` is called once a second and
-counts the age of each phase, so a suspended machine or a corrected clock ends nothing.
+This module has no timer.  `mcpgateway.frontends.http.channel_factory.ChannelFactory.sweep` runs once a second and
+counts the age of each phase, so a suspended machine or a corrected clock ends no connection.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ from mcpgateway.interfaces import IDoor
 from mcpgateway.system.process.processes import TOO_MANY, out_of_files
 
 CONNECTIONS_LIMIT = 10_000
-REFUSALS_LIMIT = 256  # connections beyond the limit that are still told why; the rest is cut
+REFUSALS_LIMIT = 256  # connections beyond the limit that get an error answer; further ones are aborted
 FULL = "The gateway holds too much for you already: others need the room"
 RETRY = b"Retry-After: 5\r\n"
-# Bytes of an unwanted body that are read so that the refusal is not lost to a reset: several times a body's limit.
+# Bytes of an unwanted body that are read so that a reset does not destroy the refusal: several times a body's limit.
 LINGER_LIMIT = 16 * 1024 * 1024
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -68,11 +68,11 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 @implementer(IProtocol, IHandshakeListener)
 @define(eq=False, repr=False, weakref_slot=False)
 class Channel:
-    """One connection.
+    """An HTTP connection.
 
     :ivar age: ticks since the phase began.
-    :ivar is_last: no request is taken after the current one.
-    :ivar outlet: the writing half.
+    :ivar is_last: True if no request is read after the current one.
+    :ivar outlet: its write buffer.
     """
 
     log: ClassVar[Logger] = Logger()
@@ -106,10 +106,10 @@ class Channel:
         self._door = self.shared.door
         self.is_last = self.shared.is_draining
 
-    # The connection
+    # The connection's beginning and end
 
     def makeConnection(self, transport: Any) -> None:
-        """Get ready for the first request."""
+        """Prepare for the first request."""
         self.transport = transport
         self.caller = self.shared.introduce(transport)
         self.secure = ISSLTransport.providedBy(transport)
@@ -117,13 +117,13 @@ class Channel:
         self.outlet = WriteBuffer(self, transport, self.shared.room, is_secure=self.secure)
         no_delay = getattr(transport, "setTcpNoDelay", None)
         if no_delay is not None:
-            # A Unix socket knows no such option, and a client may have gone by now.
+            # A Unix socket has no such option, and the client may have disconnected.
             with contextlib.suppress(OSError):
                 no_delay(True)
         self.connectionMade()
 
     def connectionMade(self) -> None:
-        """Count the connection in, or turn it away."""
+        """Count the connection, or refuse it."""
         self.transport.registerProducer(self.outlet, True)
         present = len(self._connections)
         self._connections.add(self)
@@ -136,12 +136,12 @@ class Channel:
             self._refuse(503, TOO_MANY, b"Retry-After: 10\r\n")
 
     def handshakeCompleted(self) -> None:
-        """TLS is ready: the client has all of its time from now on."""
+        """Start the time limit of the first request: the TLS handshake is over."""
         self.age = 0
         self._is_ready = True
 
     def connectionLost(self, reason: Failure) -> None:
-        """The client has gone, or was cut off."""
+        """Clean up: the client has disconnected, or was cut off."""
         self._connections.discard(self)
         self.shared.peers.forget(self.caller)
         self.phase = CLOSED
@@ -161,14 +161,14 @@ class Channel:
             return
         try:
             on_gone()
-        except Exception:  # noqa: BLE001  # the door's fault must not keep the connection from ending
+        except Exception:  # noqa: BLE001  # an exception of the frontend must not keep the connection from ending
             self.log.failure("the end of a connection was not handled", event="http.gone_failed")
 
-    # What it holds, see Note [What a connection holds]
+    # Its memory, see Note [What a connection holds]
 
     @property
     def peer(self) -> Hashable:
-        """Whose bytes it holds."""
+        """The peer whose bytes it holds."""
         exchange = self._exchange
         if exchange is not None:
             self._principal = exchange.principal
@@ -176,11 +176,11 @@ class Channel:
 
     @property
     def may_give_way(self) -> bool:
-        """Whether its request may still be refused."""
+        """True while the request that is being read may be refused."""
         return self.phase in (HEAD, BODY)
 
     def give_way(self) -> None:
-        """Refuse the request that is being read: there is no room for it."""
+        """Refuse the request that is being read, for want of memory."""
         self._refuse(503, FULL, RETRY)
 
     def _hold_more(self, size: int) -> bool:
@@ -190,10 +190,10 @@ class Channel:
     # Reading
 
     def dataReceived(self, data: bytes) -> None:
-        """Serve what has arrived, or hold it until its turn."""
+        """Parse received bytes, or hold them while a request is under way."""
         phase = self.phase
         if phase == IDLE and len(data) == self._known_size and data.startswith(self._known_raw):
-            # The hot road: one known head with its whole body, see Note [Known heads].
+            # The most frequent case: one known head with its complete body, see Note [Known heads].
             self._serve(self._known, data[len(self._known_raw) :])  # type: ignore[arg-type]  # its size is known
         elif phase < BUSY:
             self._turn(data)
@@ -203,7 +203,7 @@ class Channel:
             self._linger(data)
 
     def _turn(self, data: bytes) -> None:
-        """Take requests for as long as each is answered at once; a loop, because a chunk may hold hundreds."""
+        """Serve requests for as long as each is answered at once; a loop, because a chunk may hold hundreds."""
         self._is_turning = True
         while data and self.phase < BUSY:
             if self.phase == BODY:
@@ -234,11 +234,11 @@ class Channel:
     def _pass_on(self, exchange: Exchange, on_data: Callable[[bytes], None], data: bytes) -> None:
         try:
             on_data(data)
-        except Exception:  # noqa: BLE001  # the catch-all of this road, where another protocol has the connection
+        except Exception:  # noqa: BLE001  # the catch-all for another protocol on the connection
             self._confess(exchange)
 
     def upgraded(self) -> None:
-        """Another protocol has the connection: what came early is its, and no other request is."""
+        """Pass early bytes on to the protocol that the connection was upgraded to; no further request is read."""
         self.is_last = True
         data, self._held = self._held, b""
         if self._is_counted:
@@ -248,7 +248,7 @@ class Channel:
             self._hold(data)
 
     def hold(self, *, is_held: bool) -> None:
-        """Whether to read nothing for now."""
+        """Pause reading, or resume it."""
         if not is_held:
             self._resume()
         elif not self._is_paused:
@@ -280,7 +280,7 @@ class Channel:
         return self._opened(head, data[end:])
 
     def _take_head(self, data: bytes) -> bytes:
-        """Take a piece of a head that comes in pieces; the parser sees each at once, to refuse early."""
+        """Add a piece of a head; each piece is parsed at once, so that a bad head is refused early."""
         partial = self._partial
         if partial is None:
             partial = self._partial = PartialHead()
@@ -303,7 +303,7 @@ class Channel:
         self._known_size = len(head.raw) + head.length
 
     def _opened(self, head: Head, rest: bytes) -> bytes:
-        """A head has been read; take its body as far as it is there."""
+        """Begin a request whose head has been read; take its body as far as received."""
         length = head.length
         if 0 <= length <= len(rest):
             self._serve(head, rest[:length])
@@ -322,7 +322,7 @@ class Channel:
         return rest
 
     def _serve(self, head: Head, body: bytes) -> None:
-        """A request has arrived in one piece."""
+        """Serve a request that has arrived in one piece."""
         self.age = 0
         self.phase = BUSY
         exchange = self._exchange = Exchange(self, head)
@@ -361,7 +361,7 @@ class Channel:
         return body.rest
 
     def hang_up(self, is_over: Callable[[Exchange], bool]) -> None:
-        """Cut the connection where there is a stream on it that has to end."""
+        """Close the connection if it carries a stream for which the predicate is true."""
         exchange = self._exchange
         if exchange is not None and exchange.streaming and is_over(exchange):
             self.abort()
@@ -380,7 +380,7 @@ class Channel:
             self._confess(exchange)
 
     def _confess(self, exchange: Exchange) -> None:
-        """The door has failed: the caller gets a number, the log the story."""
+        """Answer an exception of the frontend: the client gets a number, the log the traceback."""
         full = out_of_files(sys.exc_info()[1] or Exception())
         if full is not None and not exchange.answered and not exchange.streaming:
             self.shared.shortages += 1
@@ -394,10 +394,10 @@ class Channel:
             data = {"incident": incident}
             exchange.answer(500, self._door.refusal(exchange.method, exchange.path, "Internal error", data))
 
-    # Answering
+    # Answers
 
     def refusal(self, why: str) -> bytes:
-        """What the current request is refused with, as its client understands it."""
+        """Return the body of an error answer, in the format of the current request's clients."""
         return self._door.refusal(*self._asked(), why)
 
     def _asked(self) -> tuple[bytes, bytes]:
@@ -408,14 +408,14 @@ class Channel:
         return request_line(partial.raw if partial is not None else b"")
 
     def connection_line(self) -> bytes:
-        """What is said about the connection in the answer that now begins."""
+        """Return the ``Connection`` header line of the answer that now begins; empty where HTTP implies it."""
         exchange = self._exchange
         if self.is_last or self.phase == BODY:
             return CLOSE
         return KEEP_ALIVE if exchange is not None and exchange.version == b"1.0" else b""
 
     def answer_done(self) -> None:
-        """The answer has been given; go on with the next request once it is out."""
+        """Note that the answer is finished; read the next request once its bytes are sent."""
         is_behind = self.outlet.is_behind
         if is_behind and self._exchange is not None:
             self._principal = self._exchange.principal
@@ -423,7 +423,7 @@ class Channel:
         if self._is_counted:
             self._let_go()
         if self.phase >= CLOSING:
-            return  # it was cut while this was said
+            return  # it was aborted while the answer was sent
         if self.phase == BODY:
             self._close(is_read=False)
         elif is_behind:
@@ -438,7 +438,7 @@ class Channel:
             self._hold_more(len(self._held))
 
     def drained(self) -> None:
-        """The client has read everything that was said to it."""
+        """Note that the client has read all sent bytes."""
         if self.phase == FLUSHING:
             self._go_on()
 
@@ -462,9 +462,9 @@ class Channel:
     def _refuse(
         self, status: int, why: str, extra: bytes = b"", asked: tuple[bytes, bytes] | None = None
     ) -> bytes:
-        """Answer in the door's place, and take nothing more from this client.
+        """Answer in the frontend's place, and read no further request.
 
-        :param asked: method and path of a request whose head was not read to its end.
+        :param asked: method and path of a request whose head was not read completely.
         """
         asked = asked or self._asked()
         self._tell_gone()
@@ -476,10 +476,10 @@ class Channel:
         self._close(is_read=False)
         return b""
 
-    # Ending
+    # The end
 
     def abort(self) -> None:
-        """Cut the connection."""
+        """Close the connection at once."""
         if self._exchange is not None:
             self._exchange.gone = True
         if self.phase != CLOSED:
@@ -487,8 +487,8 @@ class Channel:
             self.transport.abortConnection()
 
     def park(self) -> None:
-        """Read no further request, and stay as it is; a request that comes is read by whoever gets the connection."""
-        if self.secure:  # what has been agreed on with the client cannot be passed on
+        """Read no further request, but stay open; the process that inherits the connection reads the next one."""
+        if self.secure:  # the state of TLS cannot be passed on
             self.close_when_idle()
         elif self.is_parked and not self._is_paused:
             self._is_paused = True
@@ -496,11 +496,11 @@ class Channel:
 
     @property
     def is_parked(self) -> bool:
-        """Whether nothing is under way, and nothing is read."""
+        """True if no request is under way, and no bytes are read."""
         return self.phase == IDLE and self.shared.is_parking and not (self.is_last or self._held)
 
     def close_when_idle(self) -> None:
-        """Take no further request."""
+        """Read no further request, and close after the one under way."""
         self.is_last = True
         if self.phase == IDLE:
             self._resume()
@@ -517,8 +517,8 @@ class Channel:
         if is_read or not self.outlet.is_direct:
             transport.loseConnection()
         else:
-            # Closing with bytes unread makes a reset, which would destroy the answer on its way; so our end is closed,
-            # and theirs is read for a while (RFC 9112 section 9.6).
+            # A close with unread bytes makes a reset, which would destroy the answer on its way; so only the sending
+            # side is closed, and the rest is read for a while (RFC 9112 section 9.6).
             transport.loseWriteConnection()
 
     def _forget(self) -> None:
@@ -535,7 +535,7 @@ class Channel:
             self.abort()
 
     def tick(self) -> None:
-        """One second has passed: end what has lasted for too long."""
+        """End the connection if its phase has exceeded its limit; called once a second."""
         self.age += 1
         phase = self.phase
         if phase == CLOSING or self.outlet.is_congested:

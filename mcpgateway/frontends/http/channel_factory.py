@@ -1,4 +1,4 @@
-"""All connections of the HTTP server: each is made here, told of each second, and shut down."""
+"""Make all connections of the HTTP server, tick them once a second, and shut them down."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from mcpgateway.frontends.http.phases import BUSY, CLOSING
 from mcpgateway.frontends.http.shared_state import SharedState
 from mcpgateway.interfaces import IDoor
 
-PARKED_LIMIT = 500  # connections that are passed on; a program may be begun with 1024 files
+PARKED_LIMIT = 500  # connections that are passed on; a program may be started with 1024 files
 
 
 @implementer(IProtocolFactory)
 class ChannelFactory:
-    """Makes a channel for each connection, and tells all of them the time.
+    """Makes a channel for each connection, and ticks all of them.
 
     :param introduce: identifies the client of a new connection.
     :param find: finds the processes that hold sockets.
-    :ivar connections: the open ones.
-    :ivar shared: the state that they share.
+    :ivar connections: the open connections.
+    :ivar shared: the state that all connections share.
     """
 
     def __init__(
@@ -41,29 +41,29 @@ class ChannelFactory:
         return (each.caller for each in self.connections)
 
     def doStart(self) -> None:
-        """A port has begun to listen."""
+        """Ignore that a port listens."""
 
     def doStop(self) -> None:
-        """A port has stopped listening."""
+        """Ignore that a port has closed."""
 
     def buildProtocol(self, addr: IAddress | None) -> Channel:
-        """A channel for a new connection."""
+        """Return a channel for a new connection."""
         return Channel(self.shared, self.connections)
 
     def sweep(self) -> None:
-        """One second has passed."""
+        """Tick the shared state and all connections; called once a second."""
         self.shared.tick()
         for channel in list(self.connections):
             channel.tick()
 
     @property
     def is_answering(self) -> bool:
-        """Whether a request waits for its answer."""
+        """True if a request waits for its answer."""
         return any(channel.phase == BUSY for channel in self.connections)
 
     @property
     def is_busy(self) -> bool:
-        """Whether a request is being read, answered, or about to be."""
+        """True if a request is being read or answered, or received bytes wait to be parsed."""
         return any(channel.phase < CLOSING and not channel.is_parked for channel in self.connections)
 
     def park(self) -> None:
@@ -76,11 +76,11 @@ class ChannelFactory:
                 channel.close_when_idle()
 
     def parked(self) -> list[int]:
-        """The descriptors of the connections that are kept."""
+        """Return the descriptors of the connections that stay open."""
         return [each.transport.fileno() for each in self.connections if each.is_parked]
 
     def drain(self) -> None:
-        """Close the idle connections now, and each other one after its answer."""
+        """Close the idle connections now, and each other connection after its answer."""
         self.shared.is_parking = False
         self.shared.is_draining = True
         for channel in list(self.connections):
@@ -91,12 +91,12 @@ class ChannelFactory:
         self.hang_up_where(lambda exchange: exchange.principal in principals)
 
     def hang_up_where(self, is_over: Callable[[Exchange], bool]) -> None:
-        """End the streams of which this is true."""
+        """End the streams for which the predicate is true."""
         for channel in list(self.connections):
             channel.hang_up(is_over)
 
     def abort_all(self) -> None:
-        """Cut every connection, but for those that are kept for the next process."""
+        """Close every connection at once, except those that stay open for the next process."""
         for channel in list(self.connections):
             if not channel.is_parked:
                 channel.abort()

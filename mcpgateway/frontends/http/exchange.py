@@ -1,4 +1,4 @@
-"""One HTTP request and its answer."""
+"""An HTTP request and its answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mcpgateway.frontends.http.write_buffer import LARGE, WriteBuffer
 JSON = b"application/json"
 TOO_MUCH = "The gateway holds too many answers that you do not take: take these first"
 CLOSE = b"Connection: close\r\n"
-KEEP_ALIVE = b"Connection: keep-alive\r\n"  # what HTTP/1.0 has to be told
+KEEP_ALIVE = b"Connection: keep-alive\r\n"  # HTTP/1.0 closes the connection by default
 
 UNSHARED = {
     b"x-content-type-options": b"X-Content-Type-Options: nosniff\r\n",
@@ -46,11 +46,11 @@ class Dated(Protocol):
 
 
 class ExchangeConnection(Protocol):
-    """The connection that an exchange stands on (`mcpgateway.frontends.http.channel.Channel`).
+    """The connection of an exchange (`mcpgateway.frontends.http.channel.Channel`).
 
-    :ivar transport: the connection's own.
+    :ivar transport: the connection's transport.
     :ivar outlet: its write buffer.
-    :ivar is_last: it is closed after this answer.
+    :ivar is_last: True if it is closed after this answer.
     """
 
     transport: Any
@@ -73,7 +73,7 @@ class ExchangeConnection(Protocol):
         """The answer is finished: the next request is read, or the connection closed."""
 
     def upgraded(self) -> None:
-        """Another protocol has the connection from now on."""
+        """Pass the connection to another protocol."""
 
     def hold(self, *, is_held: bool) -> None:
         """Pause reading, or resume it."""
@@ -83,23 +83,23 @@ class ExchangeConnection(Protocol):
 
 
 class Exchange:
-    """A request that has arrived, and the one answer it gets.
+    """A received request, and its one answer.
 
     :ivar path: as sent, without the query.
     :ivar query: as sent, without its question mark.
     :ivar version: ``1.0`` or ``1.1``.
     :ivar headers: by lower-case name; shared between requests, so never changed.
-    :ivar caller: who is at the other end.
+    :ivar caller: the peer of the connection.
     :ivar channel: the connection.
-    :ivar body: empty until the request has arrived whole.
-    :ivar route: free for the door.
+    :ivar body: empty until the request has arrived completely.
+    :ivar route: for the frontend's own use.
     :ivar on_gone: called once if the client disconnects before the answer is finished.
-    :ivar gone: the client cannot be told anything any more.
-    :ivar answered: the answer is finished.
-    :ivar streaming: the answer is an event stream, or another protocol has the connection.
-    :ivar limit: how many bytes of a body, or of a message of another protocol, the door takes.
-    :ivar on_data: takes the client's bytes where another protocol has the connection; else None.
-    :ivar hung_up: the client has closed the connection in order.
+    :ivar gone: True once no bytes can be sent to the client.
+    :ivar answered: True once the answer is finished.
+    :ivar streaming: True while the answer is an event stream, or another protocol has the connection.
+    :ivar limit: the number of bytes of a body, or of a message of another protocol, that the frontend accepts.
+    :ivar on_data: receives the client's bytes while another protocol has the connection; else None.
+    :ivar hung_up: True once the client has closed the connection in order.
     """
 
     __slots__ = (
@@ -145,14 +145,14 @@ class Exchange:
 
     @property
     def principal(self) -> str:
-        """The principal that the door has found out; empty while it is not known."""
+        """The principal that the guard has determined; empty before."""
         found: str = getattr(self.route, "principal", "")
         return found
 
     def answer(self, status: int, body: bytes = b"", content_type: bytes = JSON, extra: bytes = b"") -> None:
-        """Give the whole answer; ``extra`` is more header lines, each with its line end.
+        """Send the complete answer; ``extra`` is more header lines, each with its line end.
 
-        :raise RuntimeError: there is an answer already.
+        :raise RuntimeError: an answer was begun already.
         """
         if self.answered or self.streaming:
             raise RuntimeError("this exchange has an answer already")
@@ -173,7 +173,7 @@ class Exchange:
     def begin_stream(self, extra: bytes = b"") -> None:
         """Begin an answer that is a stream of events.
 
-        :raise RuntimeError: there is an answer already.
+        :raise RuntimeError: an answer was begun already.
         """
         if self.answered or self.streaming:
             raise RuntimeError("this exchange has an answer already")
@@ -191,11 +191,11 @@ class Exchange:
     def upgrade(
         self, protocol: bytes, on_data: Callable[[bytes], None], producer: Any, extra: bytes = b""
     ) -> None:
-        """Give the connection to another protocol (RFC 9110 section 7.8); what is said from now on is not framed.
+        """Upgrade the connection to another protocol (RFC 9110 section 7.8), whose bytes are not framed.
 
-        :param on_data: takes the client's bytes.
-        :param producer: is told to pause while the client does not read (`IPushProducer`).
-        :raise RuntimeError: there is an answer already.
+        :param on_data: receives the client's bytes.
+        :param producer: paused while the client does not read (`IPushProducer`).
+        :raise RuntimeError: an answer was begun already.
         """
         if self.answered or self.streaming:
             raise RuntimeError("this exchange has an answer already")
@@ -216,7 +216,7 @@ class Exchange:
         return not self.gone
 
     def hold(self, *, is_held: bool) -> None:
-        """Return whether to read nothing from the client for now."""
+        """Pause reading from the client, or resume it."""
         if not self.gone and not self.answered:
             self.channel.hold(is_held=is_held)
 
@@ -229,7 +229,7 @@ class Exchange:
         if self.version == b"1.1":
             data = b"%x\r\n%b\r\n" % (len(data), data)
         if self.channel.outlet.write_stream(data):
-            return not self.gone  # it may have been too much
+            return not self.gone  # the bytes may have exceeded the bound
         self.channel.abort()
         return False
 
@@ -250,7 +250,7 @@ class Exchange:
         channel.answer_done()
 
     def abort(self) -> None:
-        """Cut the connection; nothing more is said and ``on_gone`` is not called."""
+        """Close the connection at once; ``on_gone`` is not called."""
         self.on_gone = None
         if not self.gone:
             self.channel.abort()

@@ -1,10 +1,10 @@
-"""Gather the facts of a request and have them judged, before its body is read.
+"""Collect the facts of a request and judge it by the access policy, before its body is read.
 
 # Note [Wrong tokens]
-From other machines so many wrong tokens are heard within a minute, and then none, right or wrong.  From this machine a
-right one is always heard: all of its clients share an address, and one that has lost its mind must not lock the others
-out; where none is needed here, wrong ones are not counted either.  Whoever a proxy speaks for is counted by what the
-proxy says, which can only do harm to whoever says so.
+From other machines a limited number of wrong tokens is checked within a minute, and then no token, right or wrong.
+From this machine a right token is always accepted: all of its clients share an address, and a faulty one must not lock
+the others out; if no token is needed on this machine, wrong ones are not counted either.  The client of a proxy is
+counted by the address that the proxy names, so a false address only harms the proxy's own clients.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     from mcpgateway.manage.access_tokens import AccessTokens
 
 SAFE_METHODS = frozenset((b"GET", b"HEAD", b"OPTIONS"))
-REMEMBERED = 64  # Host names seen to pass; a hostile client cannot make the memory grow
+REMEMBERED = (
+    64  # Host names that were accepted; bounded, so that a hostile client cannot make the memory grow
+)
 BAD = (PresentedCredential.WRONG, PresentedCredential.OVER)
 SOMEBODY = CredentialHolder(PresentedCredential.CLIENT, "somebody ")
 INVALID = "invalid_token"
@@ -53,29 +55,29 @@ _PLAIN_PATH = re.compile(rb"(?:/[A-Za-z0-9._~-]+)*/?")
 
 
 def plain_path(path: bytes) -> str:
-    """A path as it may stand in a header and in a URL; empty where it may not."""
+    """Return a path that is safe in a header and in a URL; empty if it is not."""
     return path.decode() if _PLAIN_PATH.fullmatch(path) and len(path) <= PATH_LIMIT else ""
 
 
 @frozen
 class Later:
-    """A verdict that needs a wait for the caller's identity.
+    """A verdict that waits for the caller's identity.
 
-    :ivar known: fires when that can be judged.
+    :ivar known: fires when the request can be judged.
     """
 
     known: Deferred[None]
 
 
 def _unheard() -> None:
-    """Ignore a change of rights."""
+    """Ignore a change of the policy."""
 
 
 class Guard:
     """Judges every request before its body is read.
 
-    :ivar access_tokens: judges the tokens of an authorization server; None where there is none.
-    :ivar changed: told when it begins to judge otherwise, so that streams can be judged again.
+    :ivar access_tokens: verifier of an authorization server's tokens; None without an authorization server.
+    :ivar changed: called when the policy changes, so that streams are judged again.
     """
 
     def __init__(self, policy: AccessPolicy, bearers: CredentialStore) -> None:
@@ -98,7 +100,7 @@ class Guard:
         return is_among(address, self._policy.trusted)
 
     def judge(self, exchange: Any, route: RouteClass) -> Verdict | Later:
-        """Pass or refuse, or not yet; a request with nothing but a Host header is remembered by it."""
+        """Admit or refuse a request, or return `Later`; the verdict for one with only a Host header is remembered."""
         reach = exchange.caller.reach
         if exchange.head.is_telling or (exchange.query and IN_QUERY.search(exchange.query)):
             return self._judge(exchange, route)
@@ -107,7 +109,7 @@ class Guard:
         if known is not None:
             return known
         verdict = self._judge(exchange, route)
-        # Other machines are told apart by their addresses.
+        # Clients on other machines are distinguished by their addresses.
         if isinstance(verdict, Pass) and reach is not Reach.REMOTE and len(self._plain) < REMEMBERED:
             self._plain[key] = verdict
         return verdict
@@ -126,7 +128,7 @@ class Guard:
         if shows and reach is Reach.REMOTE and (wait := self._knocks.wait(knocker)):
             return too_many(wait)
         found = self._holder(exchange)
-        # A request that no caller may make is refused without a look at its token.
+        # A request that no caller may make is refused without a check of its token.
         holder = found if isinstance(found, CredentialHolder) else SOMEBODY
         facts = RequestFacts(
             route,
@@ -150,7 +152,7 @@ class Guard:
             )
         if isinstance(verdict, Pass):
             return evolve(verdict, project=holder.project) if holder.project else verdict
-        # A token that was good, as the gateway knows by now, was no guess.
+        # A token that was valid, as the gateway knows by now, was no guess.
         is_guess = holder.credential in BAD and not holder.name and verdict.status == 401
         is_counted = reach is Reach.REMOTE or self._policy.bearer_required
         if is_guess and is_counted and (wait := self._knocks.failed(knocker)):
@@ -158,7 +160,7 @@ class Guard:
         return verdict
 
     def challenge(self, exchange: Any, verdict: Deny) -> bytes:
-        """The header of a refusal that tells a client how to be let in."""
+        """Return the ``WWW-Authenticate`` header of a refusal."""
         issuer = self.access_tokens.issuer if self.access_tokens is not None else None
         if verdict.status != 401 and not (issuer is not None and verdict.error):
             return b""
@@ -185,9 +187,7 @@ class Guard:
     def _holder(self, exchange: Any) -> CredentialHolder | Deferred[None] | None:
         headers = exchange.headers
         if IN_QUERY.search(exchange.query):
-            return (
-                WRONG  # URLs are kept in logs and histories: none is taken from there (RFC 6750 section 5.3)
-            )
+            return WRONG  # URLs are kept in logs and histories: no token is accepted there (RFC 6750 section 5.3)
         authorization, key = headers.get(b"authorization"), headers.get(b"x-api-key")
         holder = self._bearers.judge(authorization, key)
         if authorization is not None and key is not None:

@@ -23,7 +23,7 @@ SHAPES: Mapping[bytes, Callable[[Census], dict[str, Any]]] = {
 
 
 class HealthDoor:
-    """Answers ``GET /health`` with numbers, ``GET /healthz`` with a word or two, and ``GET /metrics`` for Prometheus.
+    """Answers ``GET /health`` with numbers, ``GET /healthz`` with one word or two, and ``GET /metrics`` for Prometheus.
 
     :param make_metrics: makes the exposition of metrics, for the first request.
     """
@@ -38,7 +38,7 @@ class HealthDoor:
         return path in (ALIVE, METRICS, *HEALTH)
 
     def handle(self, exchange: Any) -> None:
-        """Answer; ``?shape=`` gives the numbers in the body of an older gateway."""
+        """Answer a request; with ``?shape=`` the numbers have the format of an older gateway."""
         if exchange.path == METRICS:
             self._metrics = self._metrics or self._make_metrics()
             exchange.answer(200, self._metrics.text(), PROMETHEUS, UNSTORED)

@@ -1,4 +1,4 @@
-"""Listen on sockets that the program before us has left open; for all else the reactor is asked."""
+"""Listen on sockets that the previous program has left open; bind all others through the reactor."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 
 @define(eq=False)
 class InheritedSockets:
-    """A reactor to those who bind addresses: where one is inherited already, that is adopted.
+    """A reactor for code that binds addresses: an inherited socket is adopted in place of a new one.
 
-    :ivar sockets: what is left of the inheritance.
+    :ivar sockets: the inherited sockets that were not adopted yet.
     """
 
     _reactor: Any
@@ -28,7 +28,7 @@ class InheritedSockets:
     def listenTCP(
         self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = ""
     ) -> IListeningPort:
-        """Listen on a TCP port; any number that is inherited does for 0."""
+        """Listen on a TCP port; for port 0, any inherited TCP socket is adopted."""
         found = self._take_tcp(port, interface)
         if found is None:
             self._make_way(port, interface)
@@ -48,7 +48,7 @@ class InheritedSockets:
         interface: str = "",
     ) -> IListeningPort:
         """Listen on a TCP port for TLS."""
-        from twisted.protocols.tls import TLSMemoryBIOFactory  # who says ssl: has OpenSSL
+        from twisted.protocols.tls import TLSMemoryBIOFactory  # an entry with ssl: has loaded OpenSSL
 
         return self.listenTCP(port, TLSMemoryBIOFactory(contextFactory, False, factory), backlog, interface)
 
@@ -86,7 +86,7 @@ class InheritedSockets:
         return None
 
     def _make_way(self, port: int, interface: str) -> None:
-        # The same port of another address would be in the way of, or behind, one of all addresses.
+        # The same port of one address would conflict with a socket for all addresses, or be hidden by it.
         family = socket.AF_INET6 if ":" in interface else socket.AF_INET
         for each in list(self.sockets):
             if port and each.family == family and each.getsockname()[1] == port:
@@ -94,7 +94,7 @@ class InheritedSockets:
                 each.close()
 
     def take_unix(self, address: str) -> socket.socket | None:
-        """The socket of that path, if it is inherited and still the one that is found there."""
+        """Return the inherited socket of a path, if it is still the one that the path leads to."""
         for each in self.sockets:
             if each.family == socket.AF_UNIX and os.fsencode(each.getsockname()) == os.fsencode(address):
                 self.sockets.remove(each)
@@ -122,9 +122,9 @@ class InheritedSockets:
 
 
 def adopt_connections(reactor: Any, connections: Iterable[socket.socket], factory: IProtocolFactory) -> None:
-    """Serve connections that the program before us has served."""
+    """Serve connections that the previous program has served."""
     for each in connections:
-        with each, suppress(OSError):  # its client may have gone meanwhile
+        with each, suppress(OSError):  # its client may have disconnected
             reactor.adoptStreamConnection(each.fileno(), each.family, factory)
 
 
@@ -138,7 +138,7 @@ def _numeric(interface: str) -> str:
 
 
 def _forget_own_lock(path: str) -> None:
-    # Twisted's lock is a link that names a process; it would find the one that runs, which is ourselves.
+    # Twisted's lock is a link that names a process; after the restart that is this process itself.
     with suppress(OSError):
         if os.readlink(path) == str(os.getpid()):
             os.unlink(path)

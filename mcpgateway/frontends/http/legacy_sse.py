@@ -1,12 +1,12 @@
-"""HTTP with SSE, for clients that know nothing newer (MCP 2024-11-05, basic/transports).
+"""HTTP+SSE, for clients of the oldest revision (MCP 2024-11-05, basic/transports).
 
-GET     /{server}/sse           one stream for all that a client is told; its first event names where to post
-POST    /{server}/messages      one JSON-RPC message, or a batch (2025-03-26): 202, and the rest comes on the stream
+GET     /{server}/sse           one stream of all messages to a client; its first event names the address for POST
+POST    /{server}/messages      one JSON-RPC message, or a batch (2025-03-26): 202; the answer comes on the stream
 
 # Note [A session that lives as long as its stream]
-The id in the POST's address is the stream's own, because it is given out before a client has said ``initialize``, and
-that of the hub's session is told to nobody.  When the connection ends, so does the session: nothing could bring it
-back, so nothing of it is on record.  No event has an id, whatever the revision.
+The id in the POST's address is the stream's own, because a client gets it before it has sent ``initialize``; the id of
+the hub's session is not published.  When the connection ends, so does the session: no other connection could resume it,
+so it is not recorded.  No event has an id, in any revision.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ ALLOW_GET = b"Allow: GET\r\n"
 
 
 class SseClient:
-    """The stream of one client, and the session that lives as long as the stream.
+    """The stream of a client, and the session that lives as long as the stream.
 
-    :ivar server: as it is run for its client's workspace.
-    :ivar requests: those whose answers are under way.
-    :ivar session: the hub's session; None until its client has said ``initialize``.
+    :ivar server: the variant of the server for its client's workspace.
+    :ivar requests: the requests under way.
+    :ivar session: the hub's session; None until its client has sent ``initialize``.
     """
 
     __slots__ = (
@@ -94,21 +94,21 @@ class SseClient:
         exchange.on_gone = self.gone
 
     def open(self) -> None:
-        """Send the head, and where to post."""
+        """Send the head, and the address for POST."""
         self._exchange.begin_stream()
         base = quote(sse_base(self.server.name, is_view=bool(self.server.view)))
         address = b"%b/messages?sessionId=%b" % (base.encode(), self.id)
         self._exchange.send(b"event: endpoint\ndata: " + address + b"\n\n")
 
-    # What is under way
+    # Requests under way
 
     @property
     def is_beginning(self) -> bool:
-        """Whether an ``initialize`` is under way."""
+        """True while an ``initialize`` is under way."""
         return any(each.method == INITIALIZE for each in self.requests)
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """Give the answer to the client, under its own id."""
+        """Send the response to the client, under the client's own id."""
         self._settle(call, jsonrpc.splice_id(reply, call.id))
 
     def failed(self, call: Request, why: GatewayError) -> None:
@@ -122,60 +122,60 @@ class SseClient:
         if self._is_last and not self.requests:
             self._end("the gateway is stopping")
 
-    # What is said
+    # Messages to the client
 
     @property
     def is_gone(self) -> bool:
-        """Whether the client's connection is closed."""
+        """True once the client's connection has closed."""
         return bool(self._exchange.gone or self._exchange.answered)
 
     def progressed(self, call: Request, message: bytes) -> None:
-        """Tell a call's progress."""
+        """Send a call's progress."""
         self.say(self.requests.progress(call, message))
 
     def noticed(self, call: Request, message: bytes) -> bool:
-        """Say something before a call's answer; false when the client is not there."""
+        """Send a message before a call's response; return false if the client is gone."""
         return self.say(message)
 
     def say(self, message: bytes) -> bool:
-        """Tell the client; false when it is not there."""
+        """Send a message; return false if the client is gone."""
         return bool(self._exchange.send(sse.event(message)))
 
     def beat(self) -> None:
-        """Show that the connection lives."""
+        """Send a comment that shows that the connection lives."""
         self._exchange.send(sse.PING)
 
     def tick(self) -> None:
-        """A second has passed: show that the silent calls live."""
+        """Send progress for the silent calls; called once a second."""
         for sign in self.requests.signs():
             self.say(sign)
 
     # The session
 
     def begun(self, session: Session, call: Request, hello: Raw) -> None:
-        """The hub has begun a session: its client is told, and from now on of all that concerns it."""
+        """Take the session that the hub has begun, and send the client its response and all its messages."""
         self.session = session
-        # Before its client hears of it: an owner that exits a moment later has to be watched by then.
+        # Claimed first, so that the owner is watched even if it exits as soon as it has its answer.
         self._door.claim(session, self._exchange.caller)
         self.answered(call, jsonrpc.result(jsonrpc.NULL, hello))
         if self.session is session:
             session.mailbox.attach(self)
 
     def leave(self, why: str) -> None:
-        """End the session, and go on without."""
+        """End the session; the stream goes on without one."""
         session, self.session = self.session, None
         if session is not None:
             session.mailbox.detach(self)
             self._door.end(session, why)
 
     def close(self) -> None:
-        """End the stream in order: at once if its session has ended, else after the answers that are under way."""
+        """End the stream in order: at once if its session has ended, else after the answers under way."""
         self._is_last = True
         if not self.requests or self._door.has_lost(self.session):
             self._end("the gateway is stopping")
 
     def gone(self) -> None:
-        """The client has disconnected, and nothing can bring it back."""
+        """End the session: the client has disconnected, and cannot resume the stream."""
         self._end("its client has gone")
 
     def _end(self, why: str) -> None:
@@ -186,7 +186,7 @@ class SseClient:
         self._exchange.on_gone = None
         self._exchange.finish()
         self.leave(why)
-        for call in self.requests:  # those without a session
+        for call in self.requests:  # requests without a session
             self.requests.remove(call)
             call.withdraw(why)
 
@@ -204,7 +204,7 @@ class LegacySse:
         self._links: dict[bytes, SseClient] = {}
 
     def listen(self, exchange: Any, server: ServerSpec, principal: str) -> None:
-        """Serve one request to a server's ``/sse``."""
+        """Serve a request to a server's ``/sse``."""
         if exchange.method != b"GET":
             refuse(exchange, 405, "Method not allowed.", ALLOW_GET)
         elif not accepted(exchange.headers.get(b"accept")).sse:
@@ -223,7 +223,7 @@ class LegacySse:
         return link is not None and link.endpoint.name == server
 
     def post(self, exchange: Any, server: str, principal: str, *, is_view: bool = False) -> None:
-        """Serve one request to the ``/messages`` of a server of that name, or of a view."""
+        """Serve a request to the ``/messages`` of a server of that name, or of a view."""
         if exchange.method != b"POST":
             refuse(exchange, 405, "Method not allowed.", ALLOW_POST)
             return
@@ -240,7 +240,7 @@ class LegacySse:
             exchange.answer(404, jsonrpc.error_bytes(b"null", UnknownSession("Session not found")))
             return
         try:
-            link.server = self._switchboard.current(link.server)  # it may be another by now
+            link.server = self._switchboard.current(link.server)  # its definition may have changed
             messages = _read(exchange.body, link)
             self._placing.refine(exchange, link)
         except GatewayError as why:
@@ -326,10 +326,10 @@ class LegacySse:
             error = GatewayError("Internal error: the session could not be begun")
         call.sink.failed(call, error)
 
-    # What a link needs
+    # Calls of a client's stream
 
     def claim(self, session: Session, caller: Any) -> None:
-        """Find out whose a session is; its stream's connection is the one that lasts."""
+        """Determine the owner of a session, by the process of its stream's connection."""
         self._owners.claim(session, caller.pid, caller.inode)
 
     def has_lost(self, session: Session | None) -> bool:
@@ -342,7 +342,7 @@ class LegacySse:
             self._switchboard.end(session, why)
 
     def ended(self, link: SseClient, spoke: int) -> None:
-        """A stream has ended."""
+        """Remove a stream that has ended."""
         self._links.pop(link.id, None)
         self.streams.dropped(link, spoke)
         self.streams.waiting.discard(link)
@@ -369,7 +369,7 @@ def _read(body: bytes, link: SseClient) -> list[Message | UnreadableMember]:
 
 
 def _is_modern(message: Message, header: bytes | None) -> bool:
-    # This transport ended before that era began; a client of both eras falls back.
+    # This transport was replaced before the modern era began; a client of both eras falls back.
     return message.method == modern.DISCOVER or modern.is_modern(message, header)
 
 

@@ -1,7 +1,7 @@
-"""Bind the addresses the gateway is reached at, before the reactor runs.
+"""Bind the gateway's addresses before the reactor runs.
 
-A failure must be one clear line and exit code 1 under `twistd` and `twist` alike, so binding happens while the service
-is made, where raising still ends the program.
+A failure has to result in one clear line and exit code 1 under `twistd` and `twist` alike, so binding happens while the
+service is made, where an exception still ends the program.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Listeners:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Return the addresses of the gateway, for people and programs."""
+        """The addresses of the gateway, for people and programs."""
         return tuple(_word(port.getHost()) for port in self.ports)
 
     def pause(self) -> None:
@@ -70,23 +70,23 @@ class Listeners:
             port.stopReading()
 
     def close_now(self) -> None:
-        """Close what still listens; for when the reactor has ended."""
+        """Close the ports that still listen, after the reactor has ended."""
         for port in self._sockets:
             if port.connected:
                 port.connectionLost(None)
 
     @property
     def descriptors(self) -> list[int]:
-        """The sockets that listen."""
+        """Return the descriptors of the listening sockets."""
         return [port.fileno() for port in self._sockets]
 
     @property
     def _sockets(self) -> list[Any]:
-        # A port of some other kind, as of an endpoint that a plugin brings, is bound anew.
+        # A port of another kind, as from a plugin's endpoint, is bound anew.
         return [port for port in self.ports if hasattr(port, "stopReading") and hasattr(port, "socket")]
 
     def close(self) -> list[Any]:
-        """Stop listening; what each port returns, to be awaited."""
+        """Stop listening; return the results of each port, which the caller awaits."""
         return [port.stopListening() for port in self.ports]
 
 
@@ -111,11 +111,11 @@ def bind(
     is_alone: bool = False,
     inherited: Inheritance = NOTHING,
 ) -> Listeners:
-    """Bind the main port on both loopback families, further ones, the Unix socket, and every further endpoint.
+    """Bind the main port on both loopback families, further ports, the Unix socket, and every further endpoint.
 
-    :param is_alone: no other gateway of this home runs, or is about to; what one has left may be taken away at once.
-    :param inherited: sockets that listen already, of which the unused ones are closed, and connections.
-    :raise ConfigError: an address is taken, may not be used, or cannot be understood; or no connection could be taken.
+    :param is_alone: no other gateway of this home runs or starts; files that one has left are removed at once.
+    :param inherited: connections, and listening sockets, of which the unused ones are closed.
+    :raise ConfigError: an address is taken, not permitted, or malformed; or no connection could be accepted.
     """
     listeners = Listeners([], 0)
     heir = InheritedSockets(reactor, list(inherited[0]))
@@ -177,7 +177,7 @@ def _bind_both(
     first = _bound(lambda: reactor.listenTCP(number, factory, BACKLOG, address), f"{address}, {where}")
     if address != LOOPBACK_V4:
         return [first]
-    # "localhost" is ::1 first for many clients; a machine without IPv6 is fine.
+    # "localhost" is ::1 first for many clients; a machine without IPv6 is no error.
     try:
         found = getattr(first.getHost(), "port", number)
         return [first, reactor.listenTCP(found, factory, BACKLOG, LOOPBACK_V6)]
@@ -198,7 +198,7 @@ def _bind_socket(
     try:
         listeners.ports.append(reactor.listenUNIX(path, factory, backlog=BACKLOG, mode=0o600, wantPID=True))
     except (CannotListenError, OSError) as refused:
-        # TCP is what a gateway is for; that another has the socket, or that the home is full, does not stop it.
+        # TCP is the main frontend; a socket that is taken, or a full home, does not stop the gateway.
         why = getattr(refused, "socketError", refused)
         if isinstance(why, OSError):
             Logger().warn(
@@ -216,15 +216,16 @@ def _bind_socket(
 
 
 def _refuse_other(path: str) -> None:
-    # Commands and the programs of clients look for the gateway there, and would wait for it in vain.
+    # Commands and shims connect to that path, and would wait for it in vain.
     with suppress(OSError):
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             raise Misplaced(f"{path}: is not a socket")
 
 
 def _clear_dead_socket(path: str, now: float, age_s: float) -> None:
-    # A gateway that was killed leaves its socket, and a lock that names its pid; in a container, or after a restart of
-    # the machine, that may be the pid of any other process, or of ourselves.  Who really has it answers.
+    # A killed gateway leaves its socket, and a lock that names its pid; in a container, or after a restart of the
+    # machine, that may be the pid of any other process, or of this one.  Only a process that has the socket open
+    # accepts connections.
     lock = f"{path}.lock"
     try:
         if age_s and now - os.lstat(lock).st_mtime < age_s:
@@ -238,7 +239,7 @@ def _clear_dead_socket(path: str, now: float, age_s: float) -> None:
         except (ConnectionRefusedError, FileNotFoundError):
             pass
         except OSError:
-            return  # it is no socket, or not ours to judge
+            return  # it is no socket, or belongs to another user
         else:
             return
     for leftover in (path, lock):
@@ -250,7 +251,7 @@ def _clear_dead_socket(path: str, now: float, age_s: float) -> None:
 def socket_path(home: str) -> str:
     """Return the path of the Unix socket: in the home, or in a short private directory if that is too long.
 
-    :raise ConfigError: that directory is not ours, so another user may take the socket's place.
+    :raise ConfigError: another user owns that directory, and may replace the socket.
     """
     path = os.path.join(home, "gateway.sock")
     if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
@@ -268,7 +269,7 @@ def socket_path(home: str) -> str:
 def _bind_endpoint(reactor: InheritedSockets, description: str, factory: IProtocolFactory) -> IListeningPort:
     try:
         endpoint = serverFromString(reactor, description)
-    except Exception as why:  # the endpoint parsers raise whatever their arguments make them raise
+    except Exception as why:  # the endpoint parsers raise many types of exceptions
         raise ConfigError(f"--listen {description}: not a Twisted endpoint: {_first_line(why)}") from why
     results: list[Any] = []
     listening: Deferred[IListeningPort] = endpoint.listen(factory)
@@ -326,7 +327,7 @@ def is_near(host: object) -> bool:
 
 
 def unusable(address: str, number: int) -> list[str]:
-    """Why a port could not be listened on now; nothing where it could."""
+    """Return the reasons why a port could not be bound now; empty if it could."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

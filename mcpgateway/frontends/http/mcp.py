@@ -3,7 +3,7 @@
 POST    one JSON-RPC message    request -> 200 JSON, or SSE once something has to be said first
                                 notification, response -> 202
         a batch (2025-03-26)    the answers in one array, or as events
-GET     the standing stream     SSE; with Last-Event-ID the stream of that event goes on
+GET     the standing stream     SSE; with Last-Event-ID the stream of that event is resumed
         with ``Upgrade: mcp-stdio``  101, and from then on lines both ways (`mcpgateway.frontends.stdio`)
 DELETE  ends the session        200, then 404 for its id
 """
@@ -65,9 +65,9 @@ NO_BATCHES = MalformedMessage(f"Invalid Request: {LATEST_MODERN} has no batches"
 class McpDoor:
     """Translates between exchanges and the switchboard.
 
-    :ivar streams: the ways back that are open.
-    :ivar placing: finds out which variant of a server a request is for.
-    :ivar is_disabled: whether the messages of shims are refused, as requests are.
+    :ivar streams: the open streams to clients.
+    :ivar placing: determines the variant of a server for a request.
+    :ivar is_disabled: True if shims' messages are refused, as all requests are.
     """
 
     log = Logger()
@@ -77,16 +77,16 @@ class McpDoor:
         self.placing = WorkspaceDetector(switchboard.scopes, owners)
         self._stateless = stateless
         self.is_disabled = False
-        self._modern: ModernDoor | None = None  # until the first of its messages
+        self._modern: ModernDoor | None = None  # until its first request
         self._stdio: StdioDoor | None = None  # until the first shim
         self._switchboard = switchboard
         self._owners = owners
         self._accepts: dict[bytes, Accepted] = {}
 
     def handle(self, exchange: Any, server: ServerSpec, principal: str) -> None:
-        """Serve one request to a server's endpoint."""
+        """Serve a request to a server's endpoint."""
         identifier = exchange.headers.get(b"mcp-session-id", b"")
-        # A session that is in use has its place; of another server, or somebody else's, it says nothing.
+        # A known session has its place; the id of another server's or another principal's session has no effect.
         if identifier and self._switchboard.sessions.find(identifier, server, principal) is not None:
             self._serve(exchange, server, principal)
         else:
@@ -120,7 +120,7 @@ class McpDoor:
         return ModernDoor(self.streams, self._stateless())
 
     def _make_stdio(self) -> StdioDoor:
-        from mcpgateway.frontends.stdio import StdioDoor  # where no client has a shim, it is not needed
+        from mcpgateway.frontends.stdio import StdioDoor  # not needed without shims
 
         return StdioDoor(
             self.streams,
@@ -168,7 +168,7 @@ class McpDoor:
             return
         if message.kind is MessageKind.REQUEST:
             sink = PostStream(self.streams, exchange, session, message.id, takes)
-            exchange.body = b""  # a large request is kept once, on its way to the child
+            exchange.body = b""  # a large request is kept once, until the child has read it
             sink.token = self._submit(exchange, session, message, sink)
         else:
             self._take(session, message)
@@ -185,7 +185,7 @@ class McpDoor:
         return session
 
     def _submit(self, exchange: Any, session: Session, message: Message, sink: Any) -> bytes | None:
-        """Bring a request on its way; the client's progress token."""
+        """Submit a request; return the client's progress token."""
         call = Request(session, message, None, sink, is_admin=is_admin(exchange))
         call.is_verbatim = not session.server.view
         call.is_dotted = is_dotted(exchange)
@@ -207,10 +207,10 @@ class McpDoor:
             self.log.debug("a notification was lost: {why}", event="notification.lost", why=why)
 
     def _batch(self, exchange: Any, server: ServerSpec, principal: str, takes: Accepted) -> bool:
-        """Serve the body as a batch, if it is one and the session's revision has them; false otherwise."""
+        """Serve the body as a batch, if it is one and the session's revision has batches; return false otherwise."""
         if not exchange.body.lstrip().startswith(b"["):
             return False
-        from mcpgateway.frontends.http.batches import Batch, read_batch  # hardly any client sends one
+        from mcpgateway.frontends.http.batches import Batch, read_batch  # hardly any client sends a batch
 
         try:
             members, fault = read_batch(exchange.body), None
@@ -221,7 +221,7 @@ class McpDoor:
         headers = exchange.headers
         version = of_request(headers.get(b"mcp-protocol-version"))
         if fault is not None and not headers.get(b"mcp-session-id"):
-            # What is wrong with the batch itself is said first: a session would not mend it.
+            # The error of the batch itself comes first: a session would not mend it.
             return has_batches(version) and _malformed(exchange, fault)
         try:
             session = self._session(exchange, server, principal)
@@ -277,13 +277,13 @@ class McpDoor:
         replay = self.streams.replay(session)
         is_current = place.epoch == replay.epoch
         if place.stream == STANDING:
-            # A client that names a former life of its session has no events of this one.
+            # A client that names an earlier life of its session has no events of this one.
             missed = replay.after(replay.standing, place.place if is_current else -1)
             self.streams.stand(exchange, session, missed)
             return
         trail = replay.find(place.stream) if is_current else None
         missed = replay.after(trail, place.place) if trail is not None else []
-        # A part of what is told before an answer may be missing; the answer itself may not.
+        # Messages before an answer may be lost; the answer itself may not.
         if trail is None or (trail.ended is not None and not missed and trail.place > place.place):
             _give_up(exchange, place)
         elif trail.ended is not None and not missed:
@@ -312,12 +312,12 @@ class McpDoor:
             return
         reply = jsonrpc.result(jsonrpc.NULL, hello)
         header = b"Mcp-Session-Id: " + session.id + b"\r\n"
-        # Claimed first: an owner that ends as soon as it has its answer is watched by then.
+        # Claimed first, so that the owner is watched even if it ends as soon as it has its answer.
         self._owners.claim(session, exchange.caller.pid, exchange.caller.inode)
         if session.inners is not None:
             session.inners.goes_by_roots = self.placing.goes_by_roots(exchange)
         exchange.answer(200, jsonrpc.splice_id(reply, message.id), extra=header)
-        # The client does not wait for the disk: until then its id is good by its signature.
+        # The client does not wait for the disk: until the session is stored, its id is valid by its signature.
         self._switchboard.put_on_record(session, message)
 
     def _not_begun(self, why: Failure, exchange: Any, message: Message) -> None:
@@ -331,7 +331,7 @@ class McpDoor:
     def _delete(self, exchange: Any, server: ServerSpec, principal: str) -> None:
         identifier = exchange.headers.get(b"mcp-session-id")
         try:
-            if identifier:  # who names no session has none to be ended, as immorterm-mcp-gateway says
+            if identifier:  # without an id, no session has to be ended: the answer of immorterm-mcp-gateway
                 self._switchboard.delete(identifier, server, principal)
         except GatewayError as why:
             _fail(exchange, why)
@@ -350,9 +350,9 @@ class McpDoor:
 
 
 def accepted(header: bytes | None) -> Accepted:
-    """Which forms of an answer an ``Accept`` header allows; without one, all."""
+    """Return the media types that an ``Accept`` header allows; all, without one."""
     if header is None:
-        return EITHER  # Claude Code has shipped without it
+        return EITHER  # Claude Code has been released without it
     kinds = [kind.split(b";")[0].strip().lower() for kind in header.split(b",")]
     return Accepted(any(kind in JSON_TYPES for kind in kinds), any(kind in SSE_TYPES for kind in kinds))
 
@@ -374,7 +374,7 @@ def _malformed(exchange: Any, why: GatewayError) -> bool:
 
 
 def refuse(exchange: Any, status: int, why: str, extra: bytes = b"") -> None:
-    """Answer in the SDKs' words, for what is wrong with the HTTP request rather than its message."""
+    """Refuse an HTTP request, as opposed to its message, with the error text of the SDKs."""
     exchange.answer(status, _refusal(why), extra=extra)
 
 
@@ -383,10 +383,10 @@ def _refusal(why: str) -> bytes:
 
 
 def _give_up(exchange: Any, place: sse.EventId) -> None:
-    # A client of an unknown stream learns at least that no event will come on it.
+    # A client of an unknown stream gets an error, so that it does not wait for an event.
     lost = "the answer is lost: the gateway was restarted, or could not keep it; nothing is sent twice"
     if not place.request:
-        # Its id was too long to travel along.  A 204 is silence to some SDKs; all of them report a refusal.
+        # The request id was too long for an event id.  Some SDKs ignore a 204; all of them report a refusal.
         refuse(exchange, 400, f"Bad Request: {lost}")
         return
     why = BackendGone(lost)

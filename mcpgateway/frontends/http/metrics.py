@@ -1,7 +1,7 @@
 """The numbers for Prometheus, in its text format (https://prometheus.io/docs/instrumenting/exposition_formats/).
 
-Written by hand, since everybody waits while it is written: of the thousands of tools that there may be few are called
-between two scrapes, so the lines of each are kept until it is.
+Written without a library, since the reactor serves no request meanwhile: of possibly thousands of tools few are called
+between two scrapes, so the lines of each tool are kept until its next call.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 @frozen
 class Family:
-    """One metric family: its name, type, labels and meaning.
+    """A metric family: its name, type, labels and meaning.
 
-    :ivar labels: what tells its numbers apart.
+    :ivar labels: the names of its labels.
     """
 
     name: str
@@ -155,7 +155,7 @@ _Sample = tuple[str, Number]
 
 
 class _Told:
-    # The lines of one tool, as they were after so many of its calls had ended.
+    # The lines of each tool, with the number of its completed calls when they were written.
 
     __slots__ = ("_labels", "calls", "of", "seconds")
 
@@ -184,7 +184,7 @@ class Exposition:
         self._tools: dict[Row, _Told] = {}
 
     def text(self) -> bytes:
-        """The numbers of this moment."""
+        """Return the current numbers as text."""
         return "".join(self._lines()).encode()
 
     def _lines(self) -> Iterator[str]:
@@ -213,7 +213,7 @@ class Exposition:
         try:
             yield from _family(OPEN_FDS, [("", len(os.listdir(FDS)))])
         except OSError:
-            return  # the system does not tell
+            return  # the system does not provide it
 
     def _of_servers(self, living: list[Life]) -> Iterator[str]:
         labels = {each.server.name: _labels(server=each.server.name) for each in living}
@@ -328,5 +328,5 @@ def _labels(**labels: str) -> str:
 
 
 def escaped(value: str) -> str:
-    """A label's value as it stands between quotes; a lone half of a character is written as a question mark."""
+    """Escape a label's value for its quotes; a lone surrogate becomes a question mark."""
     return value.translate(_ESCAPES).encode(errors="replace").decode()

@@ -1,12 +1,12 @@
 """Streamable HTTP of the modern era for one server (MCP 2026-07-28, basic/transports).
 
-POST    one request    JSON, or SSE once something has to be said first; hanging up takes the request back
-        a notification 202; none means anything over HTTP
-GET, DELETE            405: there are no sessions
+POST    a request      JSON, or SSE once a message has to be sent before the response; a disconnect cancels the request
+        a notification 202; no notification has an effect over HTTP
+GET, DELETE            405: the modern era has no sessions
 
 # Note [Checked in this order]
-Envelope, headers, revision, then everything else: a client finds out what it speaks wrong before anything is looked at
-that depends on it, and two programs between it and us cannot be made to read two different requests.
+Envelope, headers, revision, then all other checks: a client gets the error of its protocol before any error that
+depends on it, and two proxies between the client and the gateway cannot be made to read two different requests.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mcpgateway.protocol.jsonrpc import Envelope, Message, MessageKind
 
 
 class NoClient:
-    """Stands for a session where there is none: what is lost on the way cannot be had again."""
+    """The session of requests without one; a lost message cannot be fetched again."""
 
     can_resume = False
 
@@ -35,7 +35,7 @@ NOBODY = NoClient()
 
 
 class ModernPost(PostStream):
-    """One POST of a modern request; a client that disconnects cancels it."""
+    """The POST of a modern request; a client that disconnects cancels it."""
 
     __slots__ = ("_call", "_stateless")
 
@@ -45,18 +45,18 @@ class ModernPost(PostStream):
         self._call: Request | None = call
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """Give the answer to the client; some errors have a status of their own."""
+        """Send the response to the client; some errors have a status of their own."""
         self._call = None
         status = modern_status(reply["error"]) if "error" in reply else 200
         self._say(status, jsonrpc.splice_id(reply, call.id))
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """Tell the client why there is no answer."""
+        """Send an error as the response."""
         self._call = None
         self._say(modern_status_of(why), jsonrpc.error_bytes(call.id, why))
 
     def gone(self) -> None:
-        """The client has disconnected, which takes the request back."""
+        """Cancel the request: the client has disconnected."""
         super().gone()
         call, self._call = self._call, None
         if call is not None:
@@ -81,12 +81,12 @@ class ModernDoor:
     ) -> None:
         """Serve one message; see Note [Checked in this order].
 
-        :param pid: the process that the client says it is.
+        :param pid: the client's process, as the client declares it.
         """
         if message.kind is MessageKind.NOTIFICATION:
             exchange.answer(202, b"")
             return
-        # What relays a client on stdio says nothing twice, so there is nothing to disagree.
+        # A shim sends the envelope only, without the headers that repeat it.
         headers = None if RELAYED in exchange.headers else exchange.headers
         try:
             if message.kind is MessageKind.RESPONSE:
@@ -116,7 +116,7 @@ class ModernDoor:
             self._stateless, call, self._streams, exchange, NOBODY, message.id, takes
         )
         sink.token = token
-        exchange.body = b""  # a large request is kept once, on its way to the child
+        exchange.body = b""  # a large request is kept once, until the child has read it
         try:
             self._stateless.take(call)
         except GatewayError as why:

@@ -23,9 +23,9 @@ ROOT = 0
 
 @frozen
 class HttpPeer:
-    """The other end of one connection.
+    """The other end of a connection.
 
-    :ivar pid: its process, where the kernel tells it at once (Unix sockets); else 0.
+    :ivar pid: its process, if the kernel reports it with the connection (Unix sockets); else 0.
     :ivar inode: its socket's number, by which its process can be found; else 0.
     """
 
@@ -45,11 +45,11 @@ def by_address(transport: Any) -> HttpPeer:
 
 
 class Callers:
-    """Asks the kernel about the callers on this machine; about 25 µs for each connection.
+    """Identifies callers on this machine through the kernel; about 25 µs for each connection.
 
-    Root is admitted.  Where the kernel tells nothing (macOS), every user of the machine is.
+    Root is accepted as the gateway's own user.  Where the kernel has no such information (macOS), every user is.
 
-    :param trusts_others: whether other users of this machine are let in as we are.
+    :param trusts_others: other users of this machine are accepted as the gateway's own user.
     """
 
     log = Logger()
@@ -66,7 +66,7 @@ class Callers:
         self._peer_of = peer_of
 
     def adopt(self, *, trusts_others: bool) -> None:
-        """Let other users in from now on, or not."""
+        """Accept other users of this machine from now on, or refuse them."""
         self._trusts_others = trusts_others
 
     def __call__(self, transport: Any) -> HttpPeer:
@@ -99,14 +99,14 @@ Find = Callable[[Collection[int]], Deferred[dict[int, int]]]
 
 
 class PeerGroups:
-    """Tells apart those who hold memory: programs of this machine, other machines, and their principals.
+    """Groups the connections that hold memory: by programs of this machine, other machines, and principals.
 
-    Which process a connection on loopback belongs to is looked for when memory becomes scarce; until that is known, all
-    that are not known are one.  Where there is no room at all, it is seen at once whether they belong to a process that
-    is known by then.
+    The process of a loopback connection is searched when memory becomes scarce; until it is known, all connections of
+    unknown processes are one group.  When no memory is left, they are compared at once with the processes known by
+    then.
 
-    :param find: looks for processes; None: connections on loopback are not told apart.
-    :param sockets_of: the sockets of a process.
+    :param find: searches processes by their sockets; None: loopback connections are one group.
+    :param sockets_of: returns the sockets of a process.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class PeerGroups:
         return "process", caller.pid or self._pids.get(caller.inode, 0), principal
 
     def look_for(self, callers: Iterable[HttpPeer]) -> None:
-        """Look up the processes of some connections, unless they are known or the search is under way."""
+        """Search the processes of some connections, unless they are known or being searched."""
         if self._find is None or self._is_looking:
             return
         inodes = self._unknown(callers)
@@ -133,7 +133,7 @@ class PeerGroups:
             self._find(inodes).addBoth(self._found, inodes)
 
     def recognise(self, callers: Iterable[HttpPeer]) -> None:
-        """See at once which of these belong to processes that are known."""
+        """Assign connections to processes that are known already, at once."""
         unknown = self._unknown(callers)
         for pid in set(self._pids.values()) if unknown else ():
             if pid:
@@ -150,12 +150,12 @@ class PeerGroups:
             self._pids.update({each: found.get(each, 0) for each in inodes})
 
     def forget(self, caller: HttpPeer) -> None:
-        """A connection has ended."""
+        """Forget a connection that has ended."""
         self._pids.pop(caller.inode, None)
 
 
 def has_unread(transport: Any) -> bool:
-    """Whether the peer has sent bytes that were not read yet."""
+    """Return whether the socket has received bytes that were not read yet."""
     connection = getattr(transport, "socket", None)
     if connection is None:
         return False

@@ -24,10 +24,10 @@ class BadChunk(Exception):
 class CountedBody:
     """A body whose length was announced.
 
-    :ivar body: what has arrived.
-    :ivar size: how long it will be.
-    :ivar is_done: the end has been read.
-    :ivar rest: what came after the end.
+    :ivar body: the received bytes.
+    :ivar size: the announced length.
+    :ivar is_done: True once the end has been read.
+    :ivar rest: the bytes after the end.
     """
 
     __slots__ = ("body", "is_done", "rest", "size")
@@ -39,7 +39,7 @@ class CountedBody:
         self.rest = b""
 
     def feed(self, data: bytes, limit: int) -> None:
-        """Take the next bytes; the announced length has been held against the limit before."""
+        """Take the next bytes; the announced length has been checked against the limit before."""
         missing = self.size - len(self.body)
         if len(data) < missing:
             self.body += data
@@ -49,15 +49,15 @@ class CountedBody:
             self.is_done = True
 
 
-_SIZE, _DATA_END, _TRAILER = range(3)  # which kind of line comes next
+_SIZE, _DATA_END, _TRAILER = range(3)  # kind of the next line
 
 
 class ChunkedBody:
     """A body in the chunked coding.
 
-    :ivar body: what has been decoded; one buffer, because tiny chunks as objects would cost fifty times their size.
-    :ivar is_done: the end has been read.
-    :ivar rest: what came after the end.
+    :ivar body: the decoded bytes; one buffer, because tiny chunks as objects would cost fifty times their size.
+    :ivar is_done: True once the end has been read.
+    :ivar rest: the bytes after the end.
     """
 
     __slots__ = ("_left", "_line", "_next", "_trailers", "body", "is_done", "rest")
@@ -79,7 +79,7 @@ class ChunkedBody:
     def feed(self, data: bytes, limit: int) -> None:
         """Take the next bytes; decoding stops once `size` exceeds ``limit``.
 
-        :raise BadChunk: it breaks the grammar.
+        :raise BadChunk: the bytes violate the grammar.
         """
         position, end = 0, len(data)
         while position < end and not self.is_done:

@@ -1,16 +1,16 @@
-"""Read one request head: bytes up to the blank line become a `Head`, or the status it is refused with.
+"""Read a request head: bytes up to the blank line become a `Head`, or the status of a refusal.
 
 # Note [Two judges]
-llhttp parses, and an expression of our own must agree with what it let pass: llhttp takes RTSP, HTTP/0.9, several
-spaces, fragments, `gzip, chunked`, and chunked bodies in HTTP/1.0.  What one of the two refuses is refused, so a
-request that means two things to two parsers is never served.
+llhttp parses, and a regular expression has to match the accepted head too: llhttp accepts RTSP, HTTP/0.9, several
+spaces, fragments, `gzip, chunked`, and chunked bodies in HTTP/1.0.  A head that either of the two rejects is refused,
+so no request is served that two parsers could read as two different ones.
 
     head   = method SP target SP "HTTP/1." ("0" | "1") CRLF *( token ":" value CRLF ) CRLF
     target = "/" *( %x21-22 | %x24-7E ) | "*"        (origin form; "*" is for OPTIONS)
     value  = *( HTAB | %x20-7E | %x80-FF )
 
-llhttp takes an `Upgrade` header or CONNECT for the end of HTTP.  It is asked for heads only, one parser for each, so
-an unknown upgrade (`curl --http2` sends one with a body) changes nothing.
+llhttp takes an `Upgrade` header or CONNECT for the end of HTTP.  It parses heads only, one parser for each, so an
+unknown upgrade (`curl --http2` sends one with a body) has no effect.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _BLANK = b" \t"
 
 
 class BadHead(Exception):
-    """A request that is refused by its head, and with which status."""
+    """A request that is refused by its head, and the status of the refusal."""
 
     def __init__(self, status: int, why: str, extra: bytes = b"") -> None:
         super().__init__(why)
@@ -53,14 +53,14 @@ class BadHead(Exception):
 class Head:
     """A request line with its headers.
 
-    :ivar raw: the bytes it was read from, the blank line included.
+    :ivar raw: its bytes, the blank line included.
     :ivar target: path and query as sent.
     :ivar headers: by lower-case name; repeated ones are joined, those that repeat the body by NUL, so that they match
         nothing. Shared, never changed.
     :ivar length: of the body, or `CHUNKED`.
-    :ivar is_last: the client will send no other request on this connection.
-    :ivar expects: the client waits for a ``100 Continue``.
-    :ivar is_telling: it has headers that tell who asks, and from where.
+    :ivar is_last: True if the client sends no other request on this connection.
+    :ivar expects: True if the client waits for a ``100 Continue``.
+    :ivar is_telling: True if it has headers about the client's identity or location.
     """
 
     raw: bytes = field(repr=False)
@@ -77,7 +77,7 @@ class Head:
 
 
 class HeadReader:
-    """Reads one head, fed in pieces; the last one ends with the blank line."""
+    """Reads one head, fed in pieces; the last piece ends with the blank line."""
 
     __slots__ = ("_headers", "_is_complete", "_parser", "_target")
 
@@ -90,7 +90,7 @@ class HeadReader:
     def feed(self, piece: bytes) -> None:
         """Take the next piece.
 
-        :raise BadHead: this can not become a request any more.
+        :raise BadHead: the bytes cannot become a request.
         """
         try:
             self._parser.feed_data(piece)
@@ -102,11 +102,12 @@ class HeadReader:
             raise BadHead(400, "Malformed request") from why
 
     def finish(self, raw: bytes) -> Head:
-        """The head, whose bytes are all fed and also given whole.
+        """Return the head, whose bytes were all fed.
 
-        :raise BadHead: it is refused.
+        :param raw: the complete bytes.
+        :raise BadHead: the head is refused.
         """
-        self._parser = None  # it holds our methods
+        self._parser = None  # it holds bound methods of this object
         if len(raw) > HEAD_LIMIT or raw.count(b"\r\n") > HEADERS_LIMIT + 2:
             raise too_long(raw)
         if raw[: raw.find(b" ")] in _UNSERVED:
@@ -117,23 +118,23 @@ class HeadReader:
         return _checked(raw, gate, self._headers)
 
     def on_url(self, piece: bytes) -> None:
-        """The parser has read a part of the target."""
+        """Receive a part of the target from the parser."""
         self._target += piece
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """llhttp has read a header."""
+        """Receive a header from the parser."""
         _take(self._headers, name.lower(), value.rstrip(_BLANK))
 
     def on_headers_complete(self) -> None:
-        """The parser has read the blank line."""
+        """Note that the parser has read the blank line."""
         self._is_complete = True
 
 
 class PartialHead:
-    """A head that comes in pieces: the parser sees each at once, so that a bad one is refused early.
+    """A head that comes in pieces; each piece is parsed at once, so that a bad head is refused early.
 
-    :ivar raw: the bytes of the head that have been read.
-    :ivar rest: the bytes behind it, once it is whole.
+    :ivar raw: the bytes of the head, as far as received.
+    :ivar rest: the bytes after it, once it is complete.
     """
 
     __slots__ = ("_reader", "raw", "rest")
@@ -143,14 +144,14 @@ class PartialHead:
         self._reader: HeadReader | None = None
 
     def feed(self, data: bytes) -> Head | None:
-        """Take the next bytes; returns the head once they hold its end.
+        """Take the next bytes; return the head once it is complete.
 
-        :raise BadHead: it is refused.
+        :raise BadHead: the head is refused.
         """
         read = len(self.raw)
         raw = self.raw = self.raw + data
         if self._reader is None:
-            # An empty line before a request is what some clients send after a body (RFC 9112 section 2.2).
+            # Some clients send an empty line after a body, before the next request (RFC 9112 section 2.2).
             while raw.startswith(b"\r\n"):
                 raw = self.raw = raw[2:]
             if raw in {b"", b"\r"}:
@@ -168,22 +169,22 @@ class PartialHead:
 
 
 class _Judge:
-    """Makes llhttp read without telling: its verdict is all that is wanted, and each callback costs."""
+    """A receiver without callbacks for llhttp: only the verdict is needed, and each callback costs time."""
 
 
 _JUDGE = _Judge()
 
 
 def read_head(raw: bytes) -> Head:
-    """Read a whole head, its blank line included.
+    """Read a complete head, its blank line included.
 
-    :raise BadHead: it is refused.
+    :raise BadHead: the head is refused.
     """
     if len(raw) > HEAD_LIMIT:
         raise too_long(raw)
     gate = _GATE.fullmatch(raw)
     if gate is None or gate[1] in _UNSERVED or raw.count(b"\r\n") > HEADERS_LIMIT + 2:
-        reader = HeadReader()  # the slow road knows why
+        reader = HeadReader()  # the slower reader knows the reason
         reader.feed(raw)
         return reader.finish(raw)
     try:
@@ -207,7 +208,7 @@ def _take(headers: dict[bytes, bytes], name: bytes, value: bytes) -> None:
     if name not in headers:
         headers[name] = value
     elif name in _ROUTING or name.startswith(b"mcp-param-"):
-        headers[name] += b"\0" + value  # only who knows the request's id can refuse it as its client expects
+        headers[name] += b"\0" + value  # the frontend refuses it, with the request's id in the error
     elif name in _ONCE or name.startswith(b"mcp-"):
         raise BadHead(400, "Repeated header")
     else:
@@ -232,13 +233,13 @@ def _checked(raw: bytes, gate: re.Match[bytes], headers: dict[bytes, bytes]) -> 
 
 
 def request_line(raw: bytes) -> tuple[bytes, bytes]:
-    """Method and path of a head that is refused, as far as they can be told; empty where they cannot."""
+    """Return the method and path of a refused head, as far as they can be read; else empty."""
     found = _LINE.match(raw)
     return (found[1].upper(), found[2]) if found is not None else (b"", b"")
 
 
 def too_long(raw: bytes | bytearray) -> BadHead:
-    """Which refusal an overlong head gets: the one for its target, or the one for its headers."""
+    """Return the refusal of an overlong head: for its target, or for its headers."""
     if raw.find(b"\r\n", 0, HEAD_LIMIT) < 0:
         return BadHead(414, "Request target too long")
     return BadHead(431, "Request headers too large")

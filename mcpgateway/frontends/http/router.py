@@ -1,4 +1,4 @@
-"""Route requests: MCP paths to their frontend, all others to Klein, each after the guard."""
+"""Route requests: MCP paths to their frontend, all others to Klein; the guard judges each one first."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
 MESSAGING = frozenset((b"POST", b"DELETE"))
-MCP_PATHS = frozenset((b"mcp", b"sse", b"messages"))  # behind the name of a server
+MCP_PATHS = frozenset((b"mcp", b"sse", b"messages"))  # the second segment, behind the name of a server
 ALLOW_ALL = b"Allow: GET, HEAD, POST, DELETE\r\n"
 NOT_FOUND = b'{"error":"Not found","hint":"GET /api/v1/openapi.json lists what there is"}'
 NOT_SO = b'{"error":"Method not allowed","hint":"it answers to %b"}'
@@ -43,7 +43,7 @@ REMEDIES = {
     "Request target too long": "ask for less in one URL",
     "The request took too long": "send it faster, or less at once",
 }
-"""What helps where a request was refused before it was understood."""
+"""The hint of a request that was refused before it was parsed."""
 
 PLAIN = "send a plain HTTP/1.1 request, with Host and Content-Length"
 ASTRAY = "Not found: there is no MCP endpoint at this path"
@@ -58,15 +58,15 @@ class SiteMaker(Protocol):
     """Builds the control plane for its first request; Klein costs memory and start-up time."""
 
     def __call__(self) -> Site:
-        """The site of everything that is not MCP."""
+        """Return the site of all paths that are not MCP."""
 
 
 @frozen
 class RouteTarget:
     """The target of a path: its access class and, for MCP, its server and frontend.
 
-    :ivar unknown: the name no server has.
-    :ivar is_astray: the path has no endpoint, but its clients speak MCP.
+    :ivar unknown: the name in the path, if no server has it.
+    :ivar is_astray: True if the path has no endpoint, but looks like one of MCP.
     """
 
     route: RouteClass
@@ -80,7 +80,7 @@ class RouteTarget:
 class AdmittedRequest:
     """A request that the guard has admitted: its target, principal, rights and workspace.
 
-    :ivar pending: fires when it can be judged, where that is still to be done.
+    :ivar pending: fires when the request can be judged; None if it has been.
     """
 
     way: RouteTarget
@@ -91,11 +91,11 @@ class AdmittedRequest:
 
 
 class Root:
-    """The root of all paths, behind the channel.
+    """The root of all paths, called by the channel.
 
-    :ivar look_again: looks whether the configuration names more servers by now.
-    :ivar settle: the same for the control plane, which does not wait for long.
-    :ivar is_disabled: whether the gateway is disabled: all requests to servers are refused.
+    :ivar look_again: reads the configuration again, which may name more servers by now.
+    :ivar settle: the same for the control plane, with a short wait.
+    :ivar is_disabled: True while the gateway is disabled: all requests to servers are refused.
     """
 
     log = Logger()
@@ -127,21 +127,21 @@ class Root:
         self.serve(servers)
 
     def serve(self, everything: tuple[ServerSpec, ...]) -> None:
-        """Lead to these servers, and views of all of them, from now on, and to no others."""
+        """Serve these servers, and views of all of them, from now on, and no others."""
         servers = [each for each in everything if not each.view]
         views = [each for each in everything if each.view]
         ways: dict[bytes, RouteTarget] = {}
         for server in servers:
             ways[f"/{server.name}/sse".encode()] = RouteTarget(RouteClass.MCP, server, self._listen)
             ways[f"/{server.name}/messages".encode()] = RouteTarget(RouteClass.MCP, server, self._say)
-        for server in servers:  # last: /mcp/sse is the server of that name
+        for server in servers:  # the last, so that /mcp/sse is the server of that name
             way = RouteTarget(RouteClass.MCP, server, self._mcp.handle)
             ways[f"/{server.name}/mcp".encode()] = way
             if server.name not in RESERVED_AFTER_MCP:
                 ways[f"/mcp/{server.name}".encode()] = way
         for view in views:
             ways[f"/{view.name}".encode()] = RouteTarget(RouteClass.MCP, view, self._mcp.handle)
-            base = sse_base(view.name, is_view=True)  # longer than a server's paths, or shorter
+            base = sse_base(view.name, is_view=True)  # longer or shorter than a server's path
             ways[f"{base}/sse".encode()] = RouteTarget(RouteClass.MCP, view, self._listen)
             ways[f"{base}/messages".encode()] = RouteTarget(RouteClass.MCP, view, self._say)
         self._servers = {server.name: server for server in servers}
@@ -149,15 +149,15 @@ class Root:
         self._ways = ways
 
     def set_limits(self, limits: Limits) -> None:
-        """Let bodies be so long from now on."""
+        """Set the limit of bodies."""
         self._limits = limits
 
-    def switch(self, is_disabled: bool) -> None:  # noqa: FBT001 - it is all there is to say
+    def switch(self, is_disabled: bool) -> None:  # noqa: FBT001 - FBT001 - the only argument
         """Enable or disable all requests to servers."""
         self.is_disabled = self._mcp.is_disabled = is_disabled
 
     def opened(self, exchange: Any) -> int:
-        """Judge a request by its headers; the number of body bytes it may have."""
+        """Judge a request by its head; return the number of body bytes that it may have."""
         way = self._ways.get(exchange.path)
         if way is None:
             way = self._find(exchange)
@@ -186,7 +186,7 @@ class Root:
     def refusal(self, method: bytes, path: bytes, why: str, data: dict[str, Any] | None = None) -> bytes:
         """Return the body of a refusal: JSON-RPC on MCP paths, JSON on others.
 
-        Where nothing has been read, that is who it is most likely of.
+        Without a readable path, the more likely format is used.
         """
         if not path or self._speaks_mcp(method, path):
             return jsonrpc.error_bytes(b"null", Refused(why, data=data))
@@ -201,7 +201,7 @@ class Root:
         return class_of(method, path) is RouteClass.NOTHING and is_of_mcp(path)
 
     def handle(self, exchange: Any) -> None:
-        """Serve a judged request."""
+        """Serve a request that the guard has admitted."""
         admitted: AdmittedRequest = exchange.route
         way = admitted.way
         if admitted.pending is not None:
@@ -210,7 +210,7 @@ class Root:
         elif self.is_disabled and way.route is RouteClass.MCP:
             exchange.answer(503, DISABLED)
         elif way.server is not None and way.serve is not None:
-            # Its definition may have changed while the body was on its way.
+            # The server's definition may have changed while the body was received.
             self._serve(exchange, way.serve, way.server, admitted.principal)
         elif way.unknown or way.is_astray:
             looked = self.look_again()
@@ -223,7 +223,7 @@ class Root:
         elif self._health.serves(exchange.path):
             self._health.handle(exchange)
         else:
-            # What was saved before a question is in its answer, such as which servers there are.
+            # The answer to a request reflects every change saved before it, such as the servers of a view.
             looked = self.settle()
             looked.addBoth(lambda _: self._to_web(exchange))
             looked.addErrback(self._broken, exchange)
@@ -275,7 +275,7 @@ class Root:
             serve(exchange, server, principal)
 
     def _once_more(self, exchange: Any, admitted: AdmittedRequest) -> None:
-        # The class of the road is the same, so the request needs no other judgement.
+        # The access class of the target is the same, so the request needs no other verdict.
         way = self._ways.get(exchange.path) or self._find(exchange)
         if exchange.gone:
             return
@@ -335,12 +335,12 @@ def is_of_mcp(path: bytes) -> bool:
     """Return whether an unknown path looks like an MCP endpoint."""
     first, *rest = path.strip(b"/").split(b"/")
     if b"/.well-known/" in path:
-        return False  # clients look there for an authorization server, and read any other answer as one
+        return False  # clients search metadata of an authorization server there, and would read another answer as such
     return first == b"mcp" or (len(rest) == 1 and rest[0] in MCP_PATHS) or (not rest and first in MCP_PATHS)
 
 
 def _is_message(exchange: Any) -> bool:
-    # A client with the bare address speaks MCP there too; a browser asks for a page.
+    # At the bare address, a client speaks MCP; a browser requests a page.
     return exchange.method in MESSAGING or (
         exchange.method == b"GET" and exchange.headers.get(b"accept", b"").startswith(b"text/event-stream")
     )

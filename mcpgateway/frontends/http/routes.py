@@ -1,12 +1,12 @@
-"""The one table of the control plane's routes; what does not stand here does not exist.
+"""The table of the control plane's routes; no other route exists.
 
-From it come who may ask (`class_of`), what answers (`mcpgateway.frontends.rest.site`), the OpenAPI description and the
-reference page.
+From it come the access class of each route (`class_of`), its operation (`mcpgateway.frontends.rest.site`), the OpenAPI
+description and the reference page.
 
 # Note [As it is judged]
-A path is judged as it was sent, and what answers is found by Klein, which decodes it first.  A slash that was encoded
-would be a part of a name to the one and lead to another route with the other.  So a path leads to a route only where it
-does so in both spellings, and `mcpgateway.frontends.rest.site` lets no route answer that another class was judged for.
+The guard judges a path as it was sent, while Klein decodes a path before it finds the route.  An encoded slash would be
+part of a name for the guard, and lead to another route in Klein.  So a path leads to a route only if it does so in both
+spellings, and `mcpgateway.frontends.rest.site` refuses a route whose access class is not the one that was judged.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Media(Enum):
 
 @frozen
 class Query:
-    """One parameter of a query.
+    """A parameter of a query.
 
-    :ivar type: as JSON Schema calls it.
+    :ivar type: its type in JSON Schema.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Query:
 
 @frozen
 class Header:
-    """One header of a route, besides the common ones."""
+    """A header of a route, besides the common ones."""
 
     name: str
     what: str
@@ -55,18 +55,18 @@ class Header:
 
 @frozen
 class Route:
-    """One route of the control plane.
+    """A route of the control plane.
 
-    :ivar path: with places such as ``{name}``, a part of a path, and ``{id:path}``, one that may hold slashes.
-    :ivar access: what it lets its caller do.
-    :ivar operation: ``group.method``: what answers.
+    :ivar path: with placeholders such as ``{name}``, a part of a path, and ``{id:path}``, a part that may have slashes.
+    :ivar access: its access class.
+    :ivar operation: its operation, as ``group.method``.
     :ivar summary: one sentence for the reference.
-    :ivar gives: the names of the schemas of its good answers, by status.
-    :ivar takes: the name of the schema of its body; empty where it has none.
-    :ivar heeds: the headers that matter to it.
-    :ivar is_tagged: its good answers have an ``ETag``, which says what an entry of the configuration is now.
-    :ivar media: what its good answers consist of; those that are events take no turn.
-    :ivar is_light: served without Klein, by `mcpgateway.frontends.http.health`.
+    :ivar gives: the names of the schemas of its successful answers, by status.
+    :ivar takes: the name of the schema of its body; empty for none.
+    :ivar heeds: the request headers that it uses.
+    :ivar is_tagged: True if its answers have an ``ETag``, which identifies the state of an entry.
+    :ivar media: the media type of its successful answers; event streams are not queued.
+    :ivar is_light: True if `mcpgateway.frontends.http.health` serves it, without Klein.
     """
 
     method: str
@@ -92,12 +92,12 @@ class Route:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The methods it answers to."""
+        """Its HTTP methods."""
         return ("GET", "HEAD") if self.method == "GET" else (self.method,)
 
     @property
     def places(self) -> tuple[str, ...]:
-        """The names of what stands in its path."""
+        """The names of the placeholders in its path."""
         return tuple(name for name, _ in PLACE.findall(self.path))
 
     def leads(self, path: bytes) -> bool:
@@ -148,7 +148,7 @@ ROUTES: tuple[Route, ...] = (
           "Restarts and uptimes of servers, and the token costs of their tools.", {200: "Metrics"}),
     Route("GET", "/api/v1/savings", WATCH, "figures.savings", "The savings of sharing: processes, memory, tokens.",
           {200: "Savings"}),
-    # Clients' own files; the servers in a file that is enrolled are run by the gateway from then on
+    # Clients' own files; the gateway runs the servers of a file once it is enrolled
     Route("GET", "/clients", READ, "clients.listed", "The clients' files that use the gateway.", {200: "Clients"}),
     Route("GET", "/clients/detect", READ, "clients.detect", "The clients that this machine has.", {200: "Detected"}),
     Route("POST", "/clients/register", ADMIN, "clients.register", "Enrol a client's files.",
@@ -180,7 +180,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/api/sessions/{id}/kill", MUTATE, "sessions.kill_named",
           "End a session.", {200: "EndedNamed"}),
     Route("POST", "/api/sessions/kill-all", MUTATE, "sessions.kill_all", "End all sessions.", {200: "EndedSome"}),
-    # As immorterm-mcp-gateway has them
+    # The routes of immorterm-mcp-gateway
     Route("POST", "/api/servers/install", ADMIN, "older.install",
           "Try a server, and write it into the configuration when it works.", {200: "Installed"}, takes="Install"),
     Route("POST", "/api/servers/{name}/reconnect", MUTATE, "older.reconnect",
@@ -189,7 +189,7 @@ ROUTES: tuple[Route, ...] = (
           "Restore a server's entries in clients' files, or disable the server.", {200: "ServerSwitched"}),
     Route("POST", "/api/servers/{name}/enable", MUTATE, "older.enable",
           "Enrol the entries of a server again, or enable the server.", {200: "ServerSwitched"}),
-    # As mcp-session-manager has them; a daemon is a server whose entry has a port
+    # The routes of mcp-session-manager; a daemon is a server whose entry has a port
     Route("GET", "/ping", WATCH, "daemons.ping", "Whether the gateway answers.", {200: "Pong"}),
     Route("GET", "/status", READ, "daemons.status", "The state of each daemon.", {200: "Daemons"}),
     Route("POST", "/start", MUTATE, "daemons.start", "Start a daemon.", {200: "Daemon"}, takes="NamedDaemon"),
@@ -198,7 +198,7 @@ ROUTES: tuple[Route, ...] = (
           takes="NamedDaemon"),
     Route("POST", "/start-all", MUTATE, "daemons.start_all", "Start all daemons.", {200: "Daemons"}),
     Route("POST", "/stop-all", MUTATE, "daemons.stop_all", "Stop all daemons.", {200: "Daemons"}),
-    # The servers' own APIs; what is asked there is asked with what the entry of the server says
+    # The servers' own APIs; requests have the credentials of the server's entry
     *(
         Route(method, f"/api/v1/servers/{{name}}/rest/{below}", MUTATE, "relay.pass_on",
               f"A request to the server's own REST API, {where} the rest_url of its entry.", {200: OK},
@@ -206,7 +206,7 @@ ROUTES: tuple[Route, ...] = (
         for below, where in (("", "at"), ("{path:path}", "below"))
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
     ),
-    # Servers; who says what is run can do whatever the gateway's user can
+    # Servers; a caller that defines commands has the rights of the gateway's user
     Route("GET", "/api/v1/servers", READ, "servers.listed", "Every server, and its tools as far as they are known.",
           {200: "Servers"}, query=(Query("tools", "false: without them, for frequent requests", "boolean"),)),
     Route("POST", "/api/v1/servers", ADMIN, "servers.add", "Add a server, and start it.",
@@ -245,7 +245,7 @@ ROUTES: tuple[Route, ...] = (
           "Restart a server, or start it.", {200: "Operated"}, query=WAIT),
     Route("POST", "/api/v1/servers/{name}/reset-circuit", MUTATE, "servers.reset_circuit",
           "Close the circuit breaker of a server.", {200: "Operated"}),
-    # Tools; who calls a tool can do whatever the tool does
+    # Tools; a caller has the rights of the tools
     Route("GET", "/api/v1/tools", LOOK, "tools.listed", "All tools, those of a server, or the best matches.",
           {200: "Tools"}, query=(
               Query("server", "only of this server"),
@@ -321,11 +321,11 @@ ROUTES: tuple[Route, ...] = (
 )  # fmt: skip
 
 API, VERSIONED = b"/api/", b"/api/v1/"
-"""What stands in front of the routes of programs, and what may be left out of that."""
+"""The prefix of programs' routes, without the version and with it."""
 
 
 def leading_to(path: bytes) -> Iterator[Route]:
-    """Return the routes of a path, of any method; those of its versioned path if it has none."""
+    """Yield the routes of a path, of any method; those of its versioned path if it has none."""
     found = False
     plain = _decoded(path)
     for route in ROUTES:
@@ -333,12 +333,12 @@ def leading_to(path: bytes) -> Iterator[Route]:
             found = True
             yield route
     if not found and path.startswith(API) and not path.startswith(VERSIONED):
-        # It is told where that is, if it may go there.
+        # An admitted caller gets the versioned path.
         yield from leading_to(VERSIONED + path.removeprefix(API))
 
 
 def _decoded(path: bytes) -> bytes:
-    # Nothing leads anywhere that is no text when decoded.
+    # No route has a path whose decoded bytes are not UTF-8.
     plain = unquote_to_bytes(path) if b"%" in path else path
     try:
         plain.decode()
@@ -348,11 +348,11 @@ def _decoded(path: bytes) -> bytes:
 
 
 def class_of(method: bytes, path: bytes) -> RouteClass:
-    """The class of a request to the control plane; ``NOTHING`` where no route is declared."""
+    """Return the access class of a request to the control plane; ``NOTHING`` if it has no route."""
     name = method.decode("ascii", "replace")
     return next((each.access for each in leading_to(path) if name in each.methods), RouteClass.NOTHING)
 
 
 def methods_of(path: bytes) -> tuple[str, ...]:
-    """The methods that a path answers to; empty where there is nothing."""
+    """Return the HTTP methods of a path; empty if it has no route."""
     return tuple(sorted({method for each in leading_to(path) for method in each.methods}))

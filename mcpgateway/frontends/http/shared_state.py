@@ -1,4 +1,4 @@
-"""The state that all HTTP connections share: memory, known heads, peers, the date, and how far they are shut down."""
+"""The state that all HTTP connections share: memory, known heads, peers, the date, and the phase of a shutdown."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from mcpgateway.policy.fair_memory import FairMemory
 from mcpgateway.system.process.processes import RAISE_IT, TELLING, files_left, files_limit
 
 SECRETS = frozenset((b"authorization", b"x-api-key"))  # not kept beyond the connection
-KNOWN_HEADS = 8192  # of all connections together; about 1.5 KB each, given back when nobody is served
+KNOWN_HEADS = 8192  # of all connections together; about 1.5 KB each, freed when no connection is open
 KNOWN_HEAD_LIMIT = 2048  # bytes of the head that each connection may keep
-TELL_AGAIN_S = 60  # after it was said that connections are refused
+TELL_AGAIN_S = 60  # until refused connections are logged again
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 class SharedState:
-    """What each connection reads and counts up.
+    """The state that each connection reads and updates.
 
-    :param callers: the clients of all open connections.
+    :param callers: returns the clients of all open connections.
     :ivar introduce: identifies the client of a new connection.
     :ivar room: bytes held for clients (`mcpgateway.frontends.http.channel`, Note [What a connection holds]).
-    :ivar peers: groups of clients that share a part of the room.
-    :ivar files_kept: so many files must stay free for a new connection to be served.
-    :ivar shortages: connections and requests refused for want of files since that was last logged.
+    :ivar peers: groups of clients that share a part of the memory.
+    :ivar files_kept: number of descriptors that must stay free for a new connection to be served.
+    :ivar shortages: connections and requests refused for want of descriptors since the last log event of it.
     :ivar heads: the latest heads, by their bytes.
-    :ivar is_draining: no connection takes another request.
-    :ivar is_parking: no connection reads another request, but all stay open.
+    :ivar is_draining: True once no connection takes another request.
+    :ivar is_parking: True once no connection reads another request, but all stay open.
     :ivar date: the ``Date`` line of this second; empty without a clock (RFC 9110 section 6.6.1).
     """
 
@@ -68,7 +68,7 @@ class SharedState:
         self._set_date()
 
     def files_left(self, transport: Any) -> float:
-        """How many more files may be opened beside a new connection; a shortage is counted."""
+        """Return how many more files may be opened beside a new connection; count a shortage."""
         fileno = getattr(transport, "fileno", None)
         left = inf if fileno is None else files_left(fileno())
         if left < self.files_kept:
@@ -76,13 +76,13 @@ class SharedState:
         return left
 
     def remember(self, head: Head) -> None:
-        """Keep a head that was read; the oldest makes place for it."""
+        """Keep a head that was read; the oldest one is dropped for it."""
         if len(head.raw) > KNOWN_HEAD_LIMIT or not SECRETS.isdisjoint(head.headers):
             return
         self.heads[head.raw] = head
 
     def tick(self) -> None:
-        """One second has passed: set the date, log what was refused."""
+        """Set the date, and log refusals; called once a second."""
         self._set_date()
         if self.room.refusals != self._refusals:
             self.log.warn(
@@ -106,6 +106,6 @@ class SharedState:
     def _set_date(self) -> None:
         if self._clock is not None:
             now = datetime.fromtimestamp(self._clock.seconds(), UTC)
-            # strftime would speak the user's language.
+            # strftime would use the user's language.
             day, month = DAYS[now.weekday()], MONTHS[now.month - 1]
             self.date = f"Date: {day}, {now.day:02} {month} {now:%Y %H:%M:%S} GMT\r\n".encode()

@@ -1,4 +1,4 @@
-"""The one table from what went wrong to an HTTP status."""
+"""The table from errors to HTTP statuses."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ STATUSES: dict[type[GatewayError], int] = {
 """All else is a JSON-RPC error in a good HTTP answer: clients show its text, and take a 5xx for a dead server."""
 
 MODERN_STATUSES = {-32601: 404, -32020: 400, -32021: 400, -32022: 400}
-"""What the modern era adds, by JSON-RPC code (MCP 2026-07-28, basic/transports)."""
+"""The statuses of the modern era, by JSON-RPC code (MCP 2026-07-28, basic/transports)."""
 
 
 def status_of(why: GatewayError) -> int:
-    """The HTTP status a failed request is answered with, as long as nothing has been said yet."""
+    """Return the HTTP status of a failed request, as long as no part of its answer has been sent."""
     return STATUSES.get(type(why), 200)
 
 
@@ -46,11 +46,11 @@ CONTROL_STATUSES: dict[type[GatewayError], int] = {
     errors.BackendTimeout: 504,
     errors.BackendError: 502,
 }
-"""On the control plane, the first that fits; whatever does not is the gateway's own trouble."""
+"""The statuses of the control plane, of which the first match holds; any other error is a 500."""
 
 
 def control_status_of(why: GatewayError) -> int:
-    """The HTTP status of a request to the control plane that was not carried out."""
+    """Return the HTTP status of a failed request to the control plane."""
     return next((status for kind, status in CONTROL_STATUSES.items() if isinstance(why, kind)), 500)
 
 
@@ -60,6 +60,6 @@ def modern_status_of(why: GatewayError) -> int:
 
 
 def modern_status(error: Raw) -> int:
-    """The HTTP status of a server's own error, in the modern era."""
+    """Return the HTTP status of a server's own error, in the modern era."""
     code = jsonrpc.integer(peek.members({"error": error}, "error").get("code"))
     return MODERN_STATUSES.get(code or 0, 200)

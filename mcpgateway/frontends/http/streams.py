@@ -1,14 +1,14 @@
-"""The ways back to a client: the answer to one POST, and the standing stream of GET.
+"""The messages to a client: the answer to one POST, and the standing stream of GET.
 
 # Note [JSON or SSE by deferral]
-Nothing is sent until there is something to say.  The answer comes as JSON if it is the first thing; a notification, or
-`PATIENCE_TICKS` of silence, commits the response to SSE, because Claude Code gives up on response headers after 60 s.
+No byte is sent before the first message.  The answer is JSON if the response comes first; a notification, or
+`PATIENCE_TICKS` of silence, commits it to SSE, because Claude Code gives up on response headers after 60 s.
 
 # Note [Streams that outlive their connection]
-For a client that understands event ids (`Session.can_resume`) a committed stream leaves a trail in the session's
-replay store.  When its connection breaks the call goes on, its messages are kept, and a GET with ``Last-Event-ID``
-carries it on (MCP 2025-11-25, basic/transports, "Resumability and Redelivery").  For older clients a broken connection
-is the end.
+For a client that understands event ids (`Session.can_resume`) the events of a committed stream are kept in the
+session's replay store.  When its connection breaks the call goes on, its messages are kept, and a GET with
+``Last-Event-ID`` resumes it (MCP 2025-11-25, basic/transports, "Resumability and Redelivery").  For older clients a
+broken connection ends the stream.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from mcpgateway.protocol.jsonrpc import Envelope
 
 PATIENCE_TICKS = 30
 HEARTBEAT_TICKS = 15
-RETRY_MS = 1000  # how soon a client comes back for the rest
-NO_SESSION = 404  # a client whose request names a session takes this for its end, whatever is unknown
+RETRY_MS = 1000  # delay before a client resumes
+NO_SESSION = 404  # a client whose request names a session takes any 404 for the session's end
 
 
 @frozen
 class Accepted:
-    """Which forms of an answer a client takes."""
+    """The media types of an answer that a client accepts."""
 
     json: bool
     sse: bool
 
 
 class Streams:
-    """All open ways back, and the time that passes for them.
+    """All open streams, and their ticks.
 
     :ivar waiting: the POSTs whose answers are under way.
     """
@@ -49,7 +49,7 @@ class Streams:
     def __init__(self, sessions: Sessions) -> None:
         self.waiting: set[Any] = set()
         self.sessions = sessions
-        # A standing stream is looked after once in so many ticks, and they are spread over them.
+        # A standing stream is ticked once in a number of ticks, and the streams are spread over them.
         self._wheel: list[set[Any]] = [set() for _ in range(HEARTBEAT_TICKS)]
         self._turn = 0
 
@@ -62,7 +62,7 @@ class Streams:
         return session.replay(self.sessions.budget)
 
     def stand(self, exchange: Any, session: Session, replayed: list[tuple[sse.EventId, bytes]]) -> None:
-        """Make an exchange the session's standing stream, in the place of the one it may have."""
+        """Make an exchange the session's standing stream, and close a former one."""
         stream = GetStream(self, exchange, session, self._turn)
         self.keep(stream)
         stream.begin(replayed)
@@ -71,16 +71,16 @@ class Streams:
             former.close()
 
     def keep(self, stream: Any) -> int:
-        """Look after a standing stream from now on; where it stands is what `dropped` is told."""
+        """Tick a standing stream from now on; return its place, the argument of `dropped`."""
         self._wheel[self._turn].add(stream)
         return self._turn
 
     def dropped(self, stream: Any, spoke: int) -> None:
-        """A standing stream has ended."""
+        """Remove a standing stream that has ended."""
         self._wheel[spoke].discard(stream)
 
     def tick(self) -> None:
-        """A second has passed."""
+        """Tick the POSTs under way and a part of the standing streams; called once a second."""
         self.sessions.budget.tick(self.sessions.now)
         for each in list(self.waiting):
             each.tick()
@@ -96,9 +96,9 @@ class Streams:
 
 
 class PostStream:
-    """One POST whose answer is under way.
+    """A POST whose answer is under way.
 
-    :ivar token: the client's progress token, as bytes; None where it wants no progress.
+    :ivar token: the client's progress token, as bytes; None if the client wants no progress.
     """
 
     __slots__ = (
@@ -131,11 +131,11 @@ class PostStream:
         streams.waiting.add(self)
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """Give the answer to the client, under its own id."""
+        """Send the response to the client, under the client's own id."""
         self._say(200, jsonrpc.splice_id(reply, call.id))
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """Tell the client why there is no answer."""
+        """Send an error as the response."""
         status = 200 if isinstance(why, Cancelled) else status_of(why)
         if status == NO_SESSION and self._has_session:
             status = 200
@@ -175,18 +175,18 @@ class PostStream:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the client's connection is closed; with kept events the client may resume."""
+        """True once the client's connection has closed; with kept events the client may resume."""
         return bool(self._exchange.gone)
 
     def progressed(self, call: Request, message: bytes) -> None:
-        """Tell the call's own progress, or keep it for a client that may come back."""
+        """Send the call's progress, or keep it for a client that may resume."""
         if self._signs is not None:
             message = self._signs.follow(call, message)
         self._progress = call.progress
         self._speak(message)
 
     def noticed(self, call: Request, message: bytes) -> bool:
-        """Say something before the answer; false when the client only takes JSON, or is not there now."""
+        """Send a message before the response; return false if the client accepts JSON only, or is not connected."""
         return not self._exchange.gone and self._speak(message)
 
     def _speak(self, message: bytes) -> bool:
@@ -204,7 +204,7 @@ class PostStream:
         return True
 
     def tick(self) -> None:
-        """A second has passed: lose patience, or show that the connection lives."""
+        """Begin a stream after `PATIENCE_TICKS`, or send a sign of life; called once a second."""
         exchange = self._exchange
         if exchange.gone or exchange.answered:
             if self._trail is None:
@@ -223,19 +223,19 @@ class PostStream:
             self._signs = self._signs or Signs(self.token)
             sign = self._signs.tick(self._progress)
             if sign is not None:
-                self._exchange.send(sse.event(sign))  # nothing that a client would come back for
+                self._exchange.send(sse.event(sign))  # not worth keeping
         self.silent += 1
         if self.silent >= HEARTBEAT_TICKS:
             self.silent = 0
             self._exchange.send(sse.PING)
 
     def gone(self) -> None:
-        """The client has disconnected; in the legacy era that cancels nothing."""
+        """Note that the client has disconnected; in the legacy era that cancels no call."""
         if self._trail is None:
             self._streams.waiting.discard(self)
 
     def carry_on(self, exchange: Any) -> None:
-        """Go on where the client comes to listen again; it has been told what it missed."""
+        """Continue on the connection of a client that has resumed; missed events were sent before."""
         former, self._exchange = self._exchange, exchange
         exchange.on_gone = self.gone
         self.silent = 0
@@ -245,7 +245,7 @@ class PostStream:
 
 
 class GetStream:
-    """The stream of a GET: what a session is told outside of its calls."""
+    """The stream of a GET: a session's messages that belong to no call."""
 
     __slots__ = ("_exchange", "_session", "_spoke", "_streams")
 
@@ -257,36 +257,36 @@ class GetStream:
         exchange.on_gone = self.gone
 
     def begin(self, replayed: list[tuple[sse.EventId, bytes]]) -> None:
-        """Send the head, and what the client has missed."""
+        """Send the head, and the events that the client has missed."""
         self._exchange.begin_stream()
-        opening = b": stream\n\n"  # some clients take a stream for open only when something has come
+        opening = b": stream\n\n"  # for some clients a stream is open only after its first bytes
         if self._session.can_resume:
             replay = self._streams.replay(self._session)
             opening = sse.primer(replay.mark(replay.standing), RETRY_MS)
-        # The primer comes last: a client that has read its id has read everything before it.
+        # The primer is sent last: a client that has read its id has read everything before it.
         self._exchange.send(b"".join(sse.event(message, place) for place, message in replayed) + opening)
 
     def say(self, message: bytes) -> bool:
-        """Tell the client; false when it is not there."""
+        """Send a message; return false if the client is not connected."""
         if self._exchange.gone or self._exchange.answered:
             return False
         if not self._session.can_resume:
             return bool(self._exchange.send(sse.event(message)))
         replay = self._streams.replay(self._session)
-        # From here on it is the client's to ask for, should it be lost on the way.
+        # From here on the client can fetch the message, should the connection lose it.
         place = replay.record(replay.standing, message, self._streams.sessions.now)
         self._exchange.send(sse.event(message, place))
         return True
 
     def beat(self) -> None:
-        """Show that the connection lives."""
+        """Send a comment that shows that the connection lives."""
         if self._exchange.gone or self._exchange.answered:
             self.gone()
         else:
             self._exchange.send(sse.PING)
 
     def gone(self) -> None:
-        """The client has disconnected."""
+        """Remove the stream: the client has disconnected."""
         self._streams.dropped(self, self._spoke)
         self._session.mailbox.detach(self)
 

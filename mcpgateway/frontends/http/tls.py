@@ -1,9 +1,9 @@
-"""TLS in front of the channel, with the files of the settings; loaded only where they name some.
+"""TLS in front of the channel, with the certificate of the settings; loaded only if they name one.
 
 # Note [Both on one port]
-Clients' files on this machine lead to ``http://localhost:9100``, and what they say never leaves it.  So a port with a
-certificate looks at the first byte of a connection: 22 begins a TLS handshake, and no HTTP.  From this machine both are
-taken, from elsewhere only TLS.
+Clients' files on this machine have URLs with ``http://localhost:9100``, whose traffic never leaves the machine.  So a
+port with a certificate examines the first byte of a connection: 22 begins a TLS handshake, and no HTTP.  Clients on
+this machine may use both, others only TLS.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mcpgateway.backends.http import tls  # lets OpenSSL in, where it was left out
+from mcpgateway.backends.http import tls  # loads OpenSSL, which may have been left out
 from mcpgateway.errors import ConfigError
 from mcpgateway.frontends.batched_timer import batched_timer
 from mcpgateway.frontends.http.exchange import STATUS_LINES
@@ -36,7 +36,7 @@ PLAIN = (
 def options_of(cert_path: str, key_path: str) -> Any:
     """Return the TLS options with the gateway's certificate.
 
-    :raise ConfigError: the files cannot be used, or not together.
+    :raise ConfigError: the files cannot be used, or do not belong together.
     """
     from OpenSSL import SSL, crypto
     from twisted.internet import ssl
@@ -86,7 +86,7 @@ def _read(path: str) -> bytes:
 @implementer(IProtocolFactory)
 @define(eq=False)
 class TlsOrPlain:
-    """Makes what serves connections of a port with a certificate; see Note [Both on one port]."""
+    """Makes the protocols of a port with a certificate; see Note [Both on one port]."""
 
     _factory: Any
     _options: Any
@@ -101,10 +101,10 @@ class TlsOrPlain:
         self._timer = batched_timer(self._clock)
 
     def doStart(self) -> None:
-        """A port has begun to listen."""
+        """Ignore that a port listens."""
 
     def doStop(self) -> None:
-        """A port has stopped listening."""
+        """Ignore that a port has closed."""
 
     def buildProtocol(self, addr: IAddress) -> IProtocol:
         """Return a protocol that chooses TLS or plain HTTP by the first byte."""
@@ -112,7 +112,7 @@ class TlsOrPlain:
 
 
 class _First(Protocol):
-    """Waits for the first byte of a connection, and hands the connection on."""
+    """Waits for the first byte of a connection, and passes the connection on."""
 
     def __init__(self, plain: Any, secured: Any, address: IAddress, timer: Any) -> None:
         self._plain = plain
@@ -121,13 +121,13 @@ class _First(Protocol):
         self._silence: Any = timer.call_later(SILENCE_S, self._give_up)
 
     def connectionMade(self) -> None:
-        """Wait, unless this takes what the gateway's own parts need."""
+        """Wait for the first byte, unless that would take the descriptors that the gateway needs itself."""
         transport: Any = self.transport
         if self._plain.shared.files_left(transport) < 0:
             transport.abortConnection()
 
     def dataReceived(self, data: bytes) -> None:
-        """Find out what is spoken."""
+        """Choose the protocol by the first byte."""
         self._heard()
         transport: Any = self.transport
         if data[0] == HANDSHAKE:
@@ -143,7 +143,7 @@ class _First(Protocol):
         chosen.dataReceived(data)
 
     def connectionLost(self, reason: Failure = ...) -> None:  # type: ignore[assignment]  # as Twisted has it
-        """The client has disconnected before the first byte."""
+        """Note that the client has disconnected before the first byte."""
         self._heard()
 
     def _heard(self) -> None:

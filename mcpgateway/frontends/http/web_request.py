@@ -1,8 +1,8 @@
-"""Let a real `twisted.web` request be answered on an exchange.
+"""Answer a `twisted.web` request on an exchange.
 
 # Note [Playing the channel]
-`twisted.web.http.Request` talks to its channel through about a dozen members that are nowhere written down.  HTTP/2
-plays that part in Twisted itself (`H2Stream`), this does the same.  The members are pinned by a contract test.
+`twisted.web.http.Request` calls its channel through about a dozen members that no interface declares.  HTTP/2 in
+Twisted itself implements them (`H2Stream`), and so does this module.  A contract test lists the members.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from io import BytesIO
 from typing import Any
 
-from twisted.internet._producer_helpers import _PullToPush  # what twisted.web itself wraps pull producers in
+from twisted.internet._producer_helpers import _PullToPush  # used by twisted.web itself for pull producers
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IConsumer, ITransport
 from twisted.python.failure import Failure
@@ -21,7 +21,7 @@ from zope.interface import implementer
 
 from mcpgateway.frontends.http.exchange import UNSHARED, Exchange, ExchangeConnection, status_line
 
-UNSAID = (b"connection", b"server")  # the channel sets the one, and the other is not published
+UNSAID = (b"connection", b"server")  # the channel sets the first, and the second is not published
 EVENTS = b"text/event-stream"
 
 
@@ -29,10 +29,10 @@ EVENTS = b"text/event-stream"
 class WebChannel:
     """The channel of a `twisted.web.server.Request`.
 
-    :ivar site: where the request finds its resource.
-    :ivar factory: none, because an access log line would be formatted for it.
-    :ivar transport: the connection's own.
-    :ivar exchange: what is answered: it tells who asks.
+    :ivar site: the site in which the request finds its resource.
+    :ivar factory: None, because Twisted would format an access log line for it.
+    :ivar transport: the connection's transport.
+    :ivar exchange: the exchange, with its caller.
     """
 
     factory = None
@@ -46,7 +46,7 @@ class WebChannel:
         self._pull: Any = None
 
     def begin(self) -> None:
-        """Make the request and have it rendered; nothing parses its body unasked."""
+        """Make the request and have it rendered; its body is parsed on demand only."""
         exchange = self._exchange
         request = self._request = self.site.requestFactory(self)
         for name, value in exchange.headers.items():
@@ -64,7 +64,7 @@ class WebChannel:
         if request is not None:
             request.connectionLost(Failure(ConnectionDone()))
 
-    # What the request calls
+    # Calls of the request
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
         """Send the head of the answer."""
@@ -73,7 +73,7 @@ class WebChannel:
         is_framed = headers.hasHeader(b"content-length") or headers.hasHeader(b"transfer-encoding")
         has_body = self._exchange.method != b"HEAD" and int(code) not in NO_BODY_CODES
         if has_body and not is_framed:
-            channel.is_last = True  # HTTP/1.0 knows no chunks; the end of the connection ends the body
+            channel.is_last = True  # HTTP/1.0 has no chunks; the end of the connection ends the body
         lines = [status_line(int(code), reason)]
         for name, values in headers.getAllRawHeaders():
             if name.lower() not in UNSAID and name.lower() not in UNSHARED:
@@ -92,7 +92,7 @@ class WebChannel:
             self._channel.outlet.write(b"".join(data))
 
     def requestDone(self, request: Any) -> None:
-        """The answer is complete."""
+        """Finish the answer."""
         self._request = None
         exchange = self._exchange
         exchange.on_gone = None
@@ -101,7 +101,7 @@ class WebChannel:
             self._channel.answer_done()
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:  # noqa: FBT001  # as Twisted calls it
-        """Let a producer write as long as the connection takes it."""
+        """Let a producer write as fast as the client reads."""
         if self._channel.outlet.producer is not None:
             raise RuntimeError("there is a producer already")
         if not streaming:
@@ -113,7 +113,7 @@ class WebChannel:
             producer.pauseProducing()
 
     def unregisterProducer(self) -> None:
-        """The producer has nothing more to write."""
+        """Note that the producer has written everything."""
         pull, self._pull = self._pull, None
         if pull is not None:
             pull.stopStreaming()
@@ -145,5 +145,5 @@ class WebChannel:
 
 
 def render(exchange: Exchange, site: Site) -> None:
-    """Let ``site`` answer; it must have been made with ``parsePOSTFormSubmission=False``."""
+    """Render the answer of ``site``, which must have been made with ``parsePOSTFormSubmission=False``."""
     WebChannel(exchange, exchange.channel, site).begin()

@@ -1,4 +1,4 @@
-"""Which variant of a server a request is for, found out before it is served."""
+"""Determine the variant of a server for a request, before the request is served."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ class WorkspaceDetector:
         self._owners = owners
 
     def find(self, exchange: Any, server: ServerSpec, serve: Callable[[ServerSpec], None]) -> None:
-        """Go on with the variant of a server that an exchange is for, or refuse the exchange."""
+        """Pass the variant of a server that an exchange is for to ``serve``, or refuse the exchange."""
         if not self._scopes.is_placed(server):
             serve(self._noted(exchange, server))
             return
         self.locate(exchange, lambda place: serve(self._scopes.variant(server, place)))
 
     def _noted(self, exchange: Any, server: ServerSpec) -> ServerSpec:
-        # On a view it may matter later where a client works: a workspace may come to define servers.  So what is said
-        # of it is kept in mind, but nobody is looked for.
+        # On a view the workspace may matter later, if it comes to define servers.  So declared facts are kept, but no
+        # process is searched.
         if not server.view or not _may_say(exchange):
             return server
         said = said_place(exchange, self._owners)
@@ -62,7 +62,7 @@ class WorkspaceDetector:
         return self._scopes.variant(server, place) if place is not None else server
 
     def own(self, exchange: Any, name: str, sessions: Sessions, serve: Callable[[ServerSpec], None]) -> None:
-        """Go on with a server that the client's own workspace defines, or refuse the exchange."""
+        """Pass a server that the client's own workspace defines to ``serve``, or refuse the exchange."""
         identifier = exchange.headers.get(b"mcp-session-id", b"")
         session = sessions.named(identifier)
         if session is not None and session.server.name == name:
@@ -99,7 +99,7 @@ class WorkspaceDetector:
             link.server = self._scopes.variant(link.endpoint, place)
 
     def locate(self, exchange: Any, serve: Callable[[WorkingDirectory], None]) -> None:
-        """Go on with where an exchange's client works; an error of its own that ``serve`` raises is the answer."""
+        """Pass the working directory of an exchange's client to ``serve``; errors of `serve` are answered."""
         said = said_place(exchange, self._owners)
         place = self._scopes.place(said, exchange.caller)
         if place is not None:
@@ -120,7 +120,7 @@ class WorkspaceDetector:
         try:
             serve(place)
         except GatewayError as why:
-            # Whatever it was: it is none of the messages of a server that does not exist.
+            # The error of an unknown server has the id null: no server has received the message.
             identifier = b"null" if isinstance(why, UnknownServer) else known_id(exchange.body)
             exchange.answer(status_of(why), jsonrpc.error_bytes(identifier, why))
 
@@ -137,12 +137,12 @@ def _refuse(_: WorkingDirectory) -> None:
 def said_place(exchange: Any, owners: Owners) -> SaidPlace:
     """Return the directory that a request declares; only the user's own programs may name any path.
 
-    A path of another machine's means nothing here.  Another user, or whoever has a credential of his own, chooses no
-    directory of this one: where his process works is asked of the kernel.
+    A path on another machine has no meaning here.  Other users, and callers with a credential of their own, cannot
+    choose a directory of this machine: the kernel reports where their process works.
     """
     headers = exchange.headers
     if exchange.route is not None and exchange.route.project:
-        return SaidPlace(project=exchange.route.project)  # its token is for that one
+        return SaidPlace(project=exchange.route.project)  # the token is for that project
     project = _text(headers.get(b"x-mcp-project"))
     if exchange.caller.reach in STRANGERS or _is_bound(exchange):
         return SaidPlace(project="" if unquote(project).startswith("/") else project)  # `Scopes` reads both
@@ -151,12 +151,12 @@ def said_place(exchange: Any, owners: Owners) -> SaidPlace:
     pid = owners.living(said_pid(exchange, _pid_in(body)))
     cwd = _cwd_in(body)
     if not cwd and (found := headers.get(b"x-client-cwd", b"")).startswith(b"/"):
-        cwd = _text(found)  # else what it was to be made of is a variable that its client does not have
+        cwd = _text(found)  # otherwise a variable of the header's template is not set in the client
     return SaidPlace(path, project, cwd, pid or 0)
 
 
 def _is_bound(exchange: Any) -> bool:
-    # A caller with a credential of its own.
+    # Callers with a credential of their own.
     return exchange.route is not None and is_client(exchange.route.principal)
 
 
@@ -170,7 +170,7 @@ def _may_say(exchange: Any) -> bool:
 
 
 def _project_in(query: bytes) -> str:
-    # Of a client whose entries have no headers.
+    # For a client whose entries have no headers.
     if b"project=" not in query:
         return ""
     return next((value for name, value in parse_qsl(query.decode("latin-1")) if name == "project"), "")
@@ -184,7 +184,7 @@ def _params(body: bytes) -> Envelope | None:
     try:
         return peek.members(jsonrpc.decode(body), "params") if body else None
     except GatewayError:
-        return None  # a batch, or no message at all: the frontend will say so
+        return None  # a batch, or no message: the frontend refuses it
 
 
 def _speakers(params: Envelope | None) -> tuple[Envelope, ...]:
@@ -205,9 +205,9 @@ def _pid_in(params: Envelope | None) -> int | None:
 
 
 def said_pid(exchange: Any, said: int | None) -> int | None:
-    """The process that a request says it comes from; its header goes before what its body has ``said``."""
-    # S000's two ways of saying whose session it is; a wrong number must never fail an initialize, and a number of
-    # another machine's means nothing here.
+    """Return the process that a request comes from; its header precedes ``said``, the value in its body."""
+    # Two older ways to declare a session's owner; a wrong number must never fail an initialize, and a number of another
+    # machine has no meaning here.
     if exchange.caller.reach is Reach.REMOTE:
         return None
     header = exchange.headers.get(b"x-client-pid")
@@ -217,7 +217,7 @@ def said_pid(exchange: Any, said: int | None) -> int | None:
 
 
 def said_owner(message: Message) -> int | None:
-    """The process that an ``initialize`` says its session belongs to."""
+    """Return the process that an ``initialize`` declares as the owner of its session."""
     return jsonrpc.integer(peek.members(message.params, "clientInfo").get("pid"))
 
 
@@ -232,7 +232,7 @@ def is_dotted(exchange: Any) -> bool:
 
 
 def known_id(body: bytes) -> bytes:
-    """The id of what is no message, as far as it has one that can be answered; else null."""
+    """Return the id in a body that is no valid message, if it can be read; else null."""
     try:
         return jsonrpc.identifier(jsonrpc.decode(body).get("id")) or b"null"
     except GatewayError:

@@ -1,17 +1,17 @@
-"""The writing half of a connection: send at once where possible, and bound what a slow reader costs.
+"""The write buffer of a connection: send at once where possible, and bound the memory of slow readers.
 
 # Note [Sending at once]
 `transport.write` only queues: the bytes leave one reactor turn and two `epoll_ctl` later, which costs as much as
 reading the request.  So while nothing is queued, bytes go to the socket at once, and what it does not take is queued.
-Only on naked TCP and Unix sockets: the transport of TLS passes unknown calls on to the socket below, where they would
-leave in the clear.
+Only on TCP and Unix sockets without TLS: the transport of TLS passes unknown calls on to the socket below, which would
+send the bytes in the clear.
 
 # Note [What slow readers cost]
-What a reader has yet to take is counted, in the transport and beyond it, and bounded twice: the reader of a stream may
-be `STREAM_BACKLOG_LIMIT` behind, and all that is held for all of them shares one room
-(`mcpgateway.policy.fair_memory`).  Where that is full, readers of the greediest peer are cut off; what they were told
-on a stream is kept for them to come back for (`mcpgateway.hub.replay`).  The last part of a stream, which is the
-answer, may be of any size and its reader slow, as long as there is room: it is what the call was made for.
+All bytes that a reader has yet to read are counted, in the transport and beyond it, and bounded twice: the reader of a
+stream may be `STREAM_BACKLOG_LIMIT` behind, and the bytes for all readers share one bound
+(`mcpgateway.policy.fair_memory`).  When it is reached, readers of the peer with the most memory are cut off; events of
+a stream are kept for their return (`mcpgateway.hub.replay`).  The last part of a stream, which is the answer, may be of
+any size and its reader slow, as long as there is memory: it is the purpose of the call.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from zope.interface import implementer
 from mcpgateway.policy.fair_memory import FairMemory
 
 STREAM_BACKLOG_LIMIT = 4 * 1024 * 1024  # bytes a stream's reader may be behind, beyond the transport's buffer
-FLUSH_PIECE = 256 * 1024  # bytes of a backlog that the transport is given at once
-LARGE = 64 * 1024  # a body from here on is handed over as it is, not copied behind its head
+FLUSH_PIECE = 256 * 1024  # bytes of a backlog that are passed to the transport at once
+LARGE = 64 * 1024  # a larger body is passed on as it is, not copied behind its head
 
 
 class BufferOwner(Protocol):
@@ -38,18 +38,18 @@ class BufferOwner(Protocol):
         """The group that the buffer's memory counts for."""
 
     def drained(self) -> None:
-        """Everything that was said has left."""
+        """Note that all bytes have been sent."""
 
     def abort(self) -> None:
-        """Cut the connection: the reader is too far behind."""
+        """Close the connection at once: the reader is too far behind."""
 
 
 @implementer(IPushProducer)
 class WriteBuffer:
-    """Writes for a channel; the transport tells it how fast the client reads.
+    """Writes for a channel; the transport pauses and resumes it at the client's speed.
 
-    :ivar is_direct: the transport is a naked socket.
-    :ivar is_congested: the transport's buffer is full.
+    :ivar is_direct: True if the transport is a socket without TLS.
+    :ivar is_congested: True while the transport's buffer is full.
     :ivar producer: produces an answer at the speed of the client, if any.
     """
 
@@ -77,27 +77,27 @@ class WriteBuffer:
         self._backlog: list[bytes] = []
         self._backlog_size = 0
         self._room = room
-        self._handed = 0  # bytes that the transport was given and that still count
+        self._handed = 0  # bytes that were passed to the transport and still count
         self._last = b""
         self._stalled = 0
         self._seen = (0, 0)
 
     @property
     def is_behind(self) -> bool:
-        """Whether the reader has to take bytes before more may be sent."""
+        """True while the reader has to read before more bytes may be sent."""
         return self.is_congested or bool(self._backlog or self._last)
 
     def write(self, data: bytes) -> None:
         """Send bytes; see Note [Sending at once]."""
         transport = self._transport
-        # What is queued shows in two places of Twisted's FileDescriptor; one of them is not public.
+        # Queued bytes are in two attributes of Twisted's FileDescriptor, one of which is private.
         if self.is_direct and not transport._tempDataLen and not transport.dataBuffer:  # noqa: SLF001
             sent = transport.writeSomeData(data)
             if sent == len(data):
                 return
             if isinstance(sent, int):
                 data = data[sent:]
-            # Otherwise the connection is lost, and the transport finds that out in its own way.
+            # Otherwise the connection is lost, which the transport notices itself.
         transport.write(data)
         if self.is_congested:
             self._count(len(data))
@@ -107,7 +107,7 @@ class WriteBuffer:
         return self._room.take(self, size)
 
     def is_too_much(self, size: int) -> bool:
-        """Return whether there is no room for an answer of a size, and its reader holds most of the memory."""
+        """Return whether an answer of that size exceeds the memory bound, and its reader holds most of it."""
         return size >= LARGE and self._room.would_refuse(self, size)
 
     def write_answer(self, head: bytes, body: bytes) -> None:
@@ -121,7 +121,7 @@ class WriteBuffer:
                 self._count(len(body))
 
     def write_stream(self, data: bytes) -> bool:
-        """Send a part of a stream, or keep it until the reader has caught up; false when it is too far behind."""
+        """Send a part of a stream, or keep it until the reader has caught up; return false if it is too far behind."""
         if not self.is_behind:
             self.write(data)
             return True
@@ -140,7 +140,7 @@ class WriteBuffer:
             self.write(data)
 
     def stalled_ticks(self) -> int:
-        """A second has passed; for how many in a row the reader has taken nothing."""
+        """Return for how many seconds in a row the reader has read nothing; called once a second."""
         transport = self._transport
         seen = (len(getattr(transport, "dataBuffer", b"")), getattr(transport, "offset", 0))
         self._stalled = self._stalled + 1 if seen == self._seen else 0
@@ -148,10 +148,10 @@ class WriteBuffer:
         return self._stalled
 
     def clear(self) -> None:
-        """Forget what was not sent; the connection has ended.
+        """Forget the unsent bytes: the connection has ended.
 
-        The owner too: a circle of references would keep the transport, and megabytes that it could not send, until the
-        garbage collector comes by.
+        The owner is forgotten too: a reference cycle would keep the transport, and megabytes that it could not send,
+        until the garbage collector runs.
         """
         self._owner = None
         self._forget()
@@ -163,11 +163,11 @@ class WriteBuffer:
 
     @property
     def may_give_way(self) -> bool:
-        """Whether the connection may be closed to free memory."""
+        """True if the connection may be closed to free memory."""
         return True
 
     def give_way(self) -> None:
-        """End the connection of a reader that costs too much."""
+        """Close the connection, to free its memory."""
         self._forget()
         if self._owner is not None:
             self._owner.abort()
@@ -179,14 +179,14 @@ class WriteBuffer:
         self._room.leave(self)
 
     def pauseProducing(self) -> None:
-        """The transport's buffer is full."""
+        """Note that the transport's buffer is full."""
         self.is_congested = True
         self._stalled = 0
         if self.producer is not None:
             self.producer.pauseProducing()
 
     def resumeProducing(self) -> None:
-        """The transport's buffer is empty again."""
+        """Send the backlog: the transport's buffer is empty."""
         self.is_congested = False
         self._taken()
         while (self._backlog or self._last) and not self.is_congested:
@@ -200,7 +200,7 @@ class WriteBuffer:
             self._owner.drained()
 
     def stopProducing(self) -> None:
-        """The transport has gone; the protocol is told in `connectionLost`."""
+        """Ignore the transport's end, which the protocol gets in `connectionLost`."""
         if self.producer is not None:
             self.producer.stopProducing()
 

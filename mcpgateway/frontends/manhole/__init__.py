@@ -1,1 +1,1 @@
-"""A Python prompt inside of the running gateway, for its owner."""
+"""A Python prompt inside the running gateway, for its owner."""

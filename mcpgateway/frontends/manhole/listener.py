@@ -1,4 +1,4 @@
-"""Opens and closes the manhole as the settings say."""
+"""Open and close the manhole as configured."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LOOPBACK = "127.0.0.1"
 class Manhole:
     """Listens for logins to the manhole.
 
-    :param namespace: what they find there.
+    :param namespace: the names that are defined at the prompt.
     """
 
     log = Logger()
@@ -101,7 +101,7 @@ def _beneath(path: str, home: str) -> str:
 
 @contextmanager
 def _private() -> Iterator[None]:
-    # Between its creation and its mode no other user must be able to connect.
+    # Between the socket's creation and its mode no other user may be able to connect.
     former = os.umask(0o177)
     try:
         yield

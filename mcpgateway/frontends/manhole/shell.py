@@ -1,4 +1,4 @@
-"""The prompt itself, and the Unix socket at which it is had."""
+"""The prompt, and the Unix socket that serves it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-CONNECTIONS = 4  # a person needs one, and another while the first hangs
+CONNECTIONS = 4  # one for a user, and another while the first hangs
 Namespace = Callable[[], Mapping[str, Any]]
 
 
 class Shell(ColoredManhole):
-    """A prompt for one person.
+    """A prompt for one user.
 
-    :ivar way: how they have come.
+    :ivar way: the transport of the login, for the log.
     """
 
     log = Logger()
@@ -34,7 +34,7 @@ class Shell(ColoredManhole):
         self.setInsertMode()
 
     def lineReceived(self, line: bytes) -> None:
-        """Run a line; who says ``exit()`` means the prompt, and not the gateway."""
+        """Run a line; ``exit()`` leaves the prompt, and does not end the gateway."""
         try:
             super().lineReceived(line)
         except SystemExit:
@@ -56,7 +56,7 @@ class ShellFactory(Factory):
         self._open: set[Protocol] = set()
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
-        """Give another person a prompt, unless there are too many."""
+        """Return another prompt, unless too many are open."""
         if len(self._open) >= CONNECTIONS:
             return None
         return Counted(self._open, Shell, dict(self._namespace()))
@@ -65,11 +65,11 @@ class ShellFactory(Factory):
         """Close all logins."""
         for each in tuple(self._open):
             if each.transport is not None:
-                each.transport.abortConnection()  # type: ignore[attr-defined]  # every stream has it
+                each.transport.abortConnection()  # type: ignore[attr-defined]  # every stream transport has it
 
 
 class Counted(ServerProtocol):
-    """A terminal that is known to be open as long as it is."""
+    """A terminal that is counted as long as it is open."""
 
     def __init__(self, known: set[Protocol], *words: Any) -> None:
         super().__init__(*words)

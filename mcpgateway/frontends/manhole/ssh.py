@@ -1,4 +1,4 @@
-"""The prompt over SSH: for those whose public key is in a file, on loopback; it needs ``twisted[conch]``."""
+"""The prompt over SSH, on loopback, for the owners of the public keys in a file; needs ``twisted[conch]``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WIDTH, HEIGHT = 80, 24
 
 @implementer(IAuthorizedKeysDB)
 class AuthorizedKeys:
-    """The keys in a file, which is read at each login."""
+    """The accepted keys, from a file that is read at each login."""
 
     log = Logger()
 
@@ -66,7 +66,7 @@ class AuthorizedKeys:
 
 
 class KeyLogin(SSHUserAuthServer):
-    """Accepts a login by an accepted key, within a time."""
+    """Accepts a login by an accepted key, within a time limit."""
 
     loginTimeout = LOGIN_S
     attemptsBeforeDisconnect = ATTEMPTS
@@ -104,7 +104,7 @@ class PromptSession(TerminalSession):
         super().openShell(proto)
 
     def windowChanged(self, newWindowSize: Any) -> None:
-        """The prompt does not mind."""
+        """Ignore the size of the terminal."""
 
     def eofReceived(self) -> None:
         """End the session after the received lines have run."""
@@ -119,7 +119,7 @@ class SshShell(Shell):
 
 
 class PromptTransport(SSHServerTransport):
-    """A counted connection, which is closed without a login in time."""
+    """A counted connection, which is closed if its login takes too long."""
 
     _timer: IDelayedCall | None = None
 
@@ -172,7 +172,7 @@ class SshFactory(ConchFactory):
         self.publicKeys, self.privateKeys = keys
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        """Answer another connection, unless there are too many."""
+        """Serve another connection, unless too many are open."""
         return super().buildProtocol(addr) if len(self._open) < CONNECTIONS else None
 
     def end(self) -> None:
@@ -182,9 +182,9 @@ class SshFactory(ConchFactory):
 
 
 def host_key(path: str, make: Callable[[], Ed25519PrivateKey] = Ed25519PrivateKey.generate) -> Key:
-    """Return the gateway's own key, which is made once and which only its owner can read.
+    """Return the gateway's own host key, which is made once and readable by its owner only.
 
-    :raise ConfigError: it can be neither read nor made.
+    :raise ConfigError: the key can be neither read nor made.
     """
     directory = os.path.dirname(path)
     home_files.make_directory(directory)
@@ -192,10 +192,10 @@ def host_key(path: str, make: Callable[[], Ed25519PrivateKey] = Ed25519PrivateKe
         with files.locked(directory):
             if not os.path.lexists(path):
                 home_files.keep(path, Key(make()).toString("openssh"))
-        os.close(home_files.open_to_write(path))  # which makes it its owner's alone
+        os.close(home_files.open_to_write(path))  # readable by the owner only
         key: Key = Key.fromString(home_files.read(path, HOST_KEY_LIMIT))
     except ConfigError:
         raise
-    except Exception as why:  # noqa: BLE001 - the parser's own, of many kinds
+    except Exception as why:  # noqa: BLE001 - the parser raises many types
         raise ConfigError(f"{path}: cannot be used as a host key ({type(why).__name__})") from None
     return key

@@ -1,1 +1,1 @@
-"""The control plane over HTTP: one module for each group of routes, and what all of them share."""
+"""The control plane over HTTP: one module for each group of routes, and their common parts."""

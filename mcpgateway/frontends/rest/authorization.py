@@ -1,7 +1,7 @@
 """The return pages of sign-ins at remote servers (OAuth 2.1), and the gateway's client metadata.
 
-A sign-in for somebody who is told apart by a token is not done yet when the browser is back: whoever has signed in is
-asked whether the account is to be used for that one (Note [Whose sign-in it is] in
+If tokens tell principals apart, a sign-in is not complete yet when the browser returns: the user of the browser has to
+confirm that the account is to be used for the principal (Note [Whose sign-in it is] in
 `mcpgateway.backends.oauth.sign_ins`).
 """
 
@@ -35,21 +35,21 @@ GUARDED = {
     "content-security-policy": (
         "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
-    "referrer-policy": "same-origin",  # the address of this page holds the code
+    "referrer-policy": "same-origin",  # the address of this page has the code
     "x-frame-options": "DENY",
 }
 
 
 @frozen
 class Authorization:
-    """Tells browsers how it went."""
+    """The pages for browsers that return from an authorization server."""
 
     log = Logger()
 
     _sign_ins: ISignIns
 
     async def let_in(self, asked: OperationRequest) -> OperationAnswer:
-        """A user's browser comes back."""
+        """Complete the sign-in of a browser that has returned."""
         return await self._told(self._sign_ins.returned(asked.query))
 
     async def agree(self, asked: OperationRequest) -> OperationAnswer:
@@ -71,7 +71,7 @@ class Authorization:
             returned = await wait
         except GatewayError as why:
             return _page(_text(why.message), 400)
-        except Exception:  # noqa: BLE001 - whatever it was, its traceback is not the browser's
+        except Exception:  # noqa: BLE001 - any exception: a browser gets no traceback
             self.log.failure("an answer of an authorization server broke", event="oauth.broken")
             return _page(_text("Something went wrong in the gateway; its log says what."), 400)
         if returned.key:

@@ -1,4 +1,4 @@
-"""Clients' own files: which use the gateway, which there are, and enrolling them."""
+"""Clients' own files: the files that use the gateway, the detected ones, and enrolling them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ EXPECTED = 'such as {"configPath": "/…/.mcp.json"}'
 
 @frozen
 class ClientRoutes:
-    """Answers what is asked about clients' files."""
+    """The operations on clients' files."""
 
     _files: Files
 
     async def listed(self, _: OperationRequest) -> Any:
-        """The files that use the gateway."""
+        """Return the files that use the gateway."""
         return {"clients": self._files.listed()}
 
     async def detect(self, _: OperationRequest) -> Any:
-        """The clients that this machine has."""
+        """Return the clients that are installed on this machine."""
         return {"detected": await self._files.detect()}
 
     async def register(self, asked: OperationRequest) -> Any:
@@ -39,11 +39,11 @@ class ClientRoutes:
         return await self._files.register_project(said.get("configPath"))
 
     async def disable(self, _: OperationRequest) -> Any:
-        """Switch the gateway off softly: clients use their own servers, and it goes on running."""
+        """Switch the gateway off softly: clients' own servers are restored, and the gateway goes on running."""
         return await self._files.disable()
 
     async def enable(self, _: OperationRequest) -> Any:
-        """Switch it on again."""
+        """Switch the gateway on again."""
         return await self._files.enable()
 
     async def config(self, _: OperationRequest) -> Any:

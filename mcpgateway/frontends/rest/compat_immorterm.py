@@ -1,4 +1,4 @@
-"""The routes of immorterm-mcp-gateway that change servers, in its words."""
+"""The routes of immorterm-mcp-gateway that change servers, with its bodies and answers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ListTools = Callable[[ServerSpec, str], Awaitable[Sequence[str]]]
 
 @frozen
 class Older:
-    """Restarts servers, gives them to their clients and takes them in again, and installs them."""
+    """Restarts servers, restores them to their clients or enrols them again, and installs them."""
 
     _switchboard: Switchboard
     _operating: ServerOperations
@@ -34,13 +34,13 @@ class Older:
     _list_tools: ListTools
 
     async def reconnect(self, asked: OperationRequest) -> Any:
-        """Replace what runs of a server; its entry stays as it is."""
+        """Replace the children of a server; its entry stays as it is."""
         name = asked.path["name"]
         await self._operating.restart(name, RECONNECT_S)
         return {"ok": True, "server": name}
 
     async def disable(self, asked: OperationRequest) -> Any:
-        """Restore a server's own entries, or switch the server off where no client uses the gateway for it."""
+        """Restore clients' own entries of a server, or switch the server off if no client uses the gateway for it."""
         name = asked.path["name"]
         self._switchboard.server(name)
         if self._clients.is_led_here(name):
@@ -66,7 +66,7 @@ class Older:
         return {"ok": True, "server": name, "enabled": True}
 
     async def install(self, asked: OperationRequest) -> Any:
-        """Try a server, and write it into the configuration when it works."""
+        """Validate a server, and add it to the configuration if it works."""
         said = asked.said(EXPECTED)
         name = said.get("name")
         if not isinstance(name, str) or not name or not said.get("command"):

@@ -1,4 +1,4 @@
-"""The routes of mcp-session-manager's manager, in its words."""
+"""The routes of mcp-session-manager's manager, with its bodies and answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EXPECTED = 'such as {"name": "memory"}'
 
 @frozen
 class DaemonRoutes:
-    """Answers about daemons; its errors are {error}, with a hint."""
+    """The operations on daemons; errors are {error}, with a hint."""
 
     _book: Book
 
@@ -28,7 +28,7 @@ class DaemonRoutes:
         return {"daemons": await self._book.listed()}
 
     async def start(self, asked: OperationRequest) -> Any:
-        """Start one daemon."""
+        """Start a daemon."""
         try:
             return await self._book.start(_name(asked))
         except CallerError:
@@ -37,11 +37,11 @@ class DaemonRoutes:
             return OperationAnswer(500, {"error": why.message, "hint": why.advice})
 
     async def stop(self, asked: OperationRequest) -> Any:
-        """Stop one daemon."""
+        """Stop a daemon."""
         return await self._book.stop(_name(asked))
 
     async def ensure(self, asked: OperationRequest) -> Any:
-        """Start one daemon unless it runs."""
+        """Start a daemon unless it runs."""
         try:
             return await self._book.ensure(_name(asked))
         except CallerError:
@@ -50,11 +50,11 @@ class DaemonRoutes:
             return OperationAnswer(500, {"running": False, "error": why.message, "hint": why.advice})
 
     async def start_all(self, _: OperationRequest) -> Any:
-        """Start all of them."""
+        """Start all daemons."""
         return {"daemons": await self._book.start_all()}
 
     async def stop_all(self, _: OperationRequest) -> Any:
-        """Stop all of them."""
+        """Stop all daemons."""
         return {"daemons": await self._book.stop_all()}
 
 

@@ -12,7 +12,7 @@ from mcpgateway.frontends.rest.operation import OperationRequest
 
 @define(slots=False)
 class Describing:
-    """Gives the OpenAPI document, made when it is first asked for."""
+    """Serves the OpenAPI document, which is made for the first request."""
 
     @cached_property
     def _document(self) -> dict[str, Any]:
@@ -21,5 +21,5 @@ class Describing:
         return document()
 
     async def openapi(self, _: OperationRequest) -> Any:
-        """This API, as OpenAPI 3.1."""
+        """Return this API as OpenAPI 3.1."""
         return self._document

@@ -1,12 +1,12 @@
-"""Streams of server-sent events: what is known, then what happens, for readers of any speed.
+"""Streams of server-sent events: past entries, then new ones, at each reader's speed.
 
 # Note [Slow readers]
-Nothing is written while the connection takes nothing more.  What happens meanwhile waits in a buffer of `BUFFER`
-entries; beyond that the oldest are left out, and the reader is told how many.
+No byte is written while the connection is congested.  New entries wait in a buffer of `BUFFER` entries; when it is
+full, the oldest are dropped, and the reader gets the number of dropped ones.
 
 # Note [Fair streams]
-There are only so many streams, and one caller may have all of them while nobody else wants any.  When somebody does,
-the caller with the most has his latest ended, unless he who comes has nearly as many.
+The number of streams is bounded, and one caller may have all of them while no other wants one.  When another caller
+comes, the caller with the most streams loses its latest one, unless the new caller would have nearly as many.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mcpgateway.observe.event_feed import FeedEntry
 
 BUFFER = 64
 HEARTBEAT_S = 15.0
-RETRY_MS = 1000  # how soon a client comes back
+RETRY_MS = 1000  # delay before a client reconnects
 PIECE = 50  # entries that are written at once
 PUT_OFF = b": this stream ends, because others want to read, too\n\n"
 Follow = Callable[["StreamReader"], Callable[[], None]]
@@ -37,10 +37,10 @@ Follow = Callable[["StreamReader"], Callable[[], None]]
 @implementer(IPushProducer)
 @define(eq=False)
 class StreamReader:
-    """One reader of a stream; see Note [Slow readers].
+    """A reader of a stream; see Note [Slow readers].
 
     :param timer: txaio's batched timer, which all readers share.
-    :param wants: whether an entry is for this reader.
+    :param wants: predicate that selects the entries for this reader.
     """
 
     _request: Any = field(repr=False)
@@ -56,7 +56,7 @@ class StreamReader:
     _beat: Any = field(init=False, default=None)
 
     def read(self, known: Iterable[FeedEntry], *, goes_on: bool) -> Deferred[None]:
-        """Write what is known, and then what it is told; fires when there is nothing more to say."""
+        """Write past entries, and then new ones if ``goes_on``; fires at the end of the stream."""
         self._known = iter(known)
         self._is_last = not goes_on
         self._done = Deferred()
@@ -68,7 +68,7 @@ class StreamReader:
         return done
 
     def close(self) -> None:
-        """The client has gone, or everything was said."""
+        """Stop reading: the client has disconnected, or all entries were written."""
         beat, self._beat = self._beat, None
         if beat is not None:
             beat.cancel()
@@ -119,7 +119,7 @@ class StreamReader:
         if self._is_last and not (self._is_paused or self._known or self._waiting):
             done, self._done = self._done, None
             if done is not None:
-                self._request.unregisterProducer()  # where the client has gone, the request has done that
+                self._request.unregisterProducer()  # after a disconnect, the request has done that
                 done.callback(None)
 
     def _piece(self) -> Iterator[bytes]:
@@ -136,7 +136,7 @@ class StreamReader:
             yield written(self._waiting.popleft())
 
     def pauseProducing(self) -> None:
-        """The connection takes nothing more for now."""
+        """Pause writing: the connection is congested."""
         self._is_paused = True
 
     def resumeProducing(self) -> None:
@@ -145,21 +145,21 @@ class StreamReader:
         self._pump()
 
     def stopProducing(self) -> None:
-        """Stop to write: the reader is gone; `close` follows."""
+        """Stop writing: the reader is gone; `close` follows."""
         self._is_paused = True
 
 
 def written(entry: FeedEntry) -> bytes:
-    """An entry as an event."""
+    """Return an entry as an event."""
     kind = f"event: {entry.kind}\n" if entry.kind else ""
     return f"id: {entry.identifier}\n{kind}data: {entry.text}\n\n".encode(errors="replace")
 
 
 @define(eq=False)
 class Readers:
-    """All that read, and how many may; see Note [Fair streams].
+    """All readers, within a bound; see Note [Fair streams].
 
-    :param most: the bound of the moment.
+    :param most: returns the current bound.
     """
 
     _clock: IReactorTime = field(repr=False)
@@ -177,7 +177,7 @@ class Readers:
     def check(self, caller: str) -> None:
         """Make room for a caller's stream, by ending one of a caller with too many, or refuse it.
 
-        :raise Overloaded: there is none.
+        :raise Overloaded: no room can be made.
         """
         number = len(self)
         if number < self._most():
@@ -199,9 +199,9 @@ class Readers:
         follow: Follow | None,
         wants: Callable[[FeedEntry], bool] = lambda _: True,
     ) -> None:
-        """Write to a request what is known, and then what happens, until that ends or the client goes.
+        """Write past entries to a request, and then new ones, until the stream ends or the client disconnects.
 
-        :param follow: None: what is known was all.
+        :param follow: None: the stream ends after the past entries.
         """
         reader = StreamReader(request, self._timer, wants)
         self._reading.setdefault(caller, []).append(reader)

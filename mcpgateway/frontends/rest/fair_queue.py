@@ -1,9 +1,10 @@
 """Limit concurrent and waiting requests, with fair turns for the waiting callers.
 
 # Note [Fair turns]
-One caller with a thousand requests must not keep another's single one waiting: callers take turns, and where the queue
-is full the caller with most in it gives up his last place to one who has fewer.  And since a call of a tool may take
-minutes, nobody has all that run at once: otherwise nothing could be done meanwhile, not even take his token back.
+A caller with a thousand requests must not delay another's only one: callers take turns, and when the queue is full the
+caller with the most waiting requests loses its last place to a caller with fewer.  And since a call of a tool may take
+minutes, no caller may have all running places: otherwise no other request could be served meanwhile, not even the
+revocation of that caller's token.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from twisted.internet.interfaces import IReactorTime
 from mcpgateway.config.gateway_settings import Limits
 from mcpgateway.errors import Overloaded
 
-SHARE = 9  # times what is left for others may one caller have: 91 of 100
+SHARE = 9  # a caller may have this multiple of the places left for others: 91 of 100
 
 Work = Callable[[], Coroutine[Any, Any, Any]]
 
@@ -28,7 +29,7 @@ Work = Callable[[], Coroutine[Any, Any, Any]]
 class FairQueue:
     """Runs a bounded number of requests at once, and lets a bounded number wait.
 
-    :ivar limits: the bounds of the moment.
+    :ivar limits: the current bounds.
     """
 
     limits: Callable[[], Limits]
@@ -41,9 +42,9 @@ class FairQueue:
         return {"running": self._running.total(), "waiting": sum(map(len, self._waiting.values()))}
 
     async def take(self, caller: str, work: Work) -> Any:
-        """Do the work when it is its turn.
+        """Run a request's work when its turn has come.
 
-        :raise Overloaded: too many wait already, or that takes too long.
+        :raise Overloaded: too many requests wait already, or this one has waited too long.
         """
         limits = self.limits()
         if not self._may_begin(caller, limits):

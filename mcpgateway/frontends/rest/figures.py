@@ -1,4 +1,4 @@
-"""The numbers of the gateway: for S000's dashboard, in S003's shape, and what sharing saves."""
+"""The numbers of the gateway: for S000's dashboard, in S003's format, and the savings of sharing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class FigureRoutes:
     _savings: Savings
 
     async def stats(self, asked: OperationRequest) -> dict[str, Any]:
-        """All that S000's dashboard is made of."""
+        """Return all numbers for S000's dashboard."""
         return self._figures.stats()
 
     async def metrics(self, asked: OperationRequest) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The gateway itself: its version, whether servers are ready, what it is doing, and its end."""
+"""The gateway itself: its version, the readiness of servers, a dump of its state, and its shutdown."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ EXPECTED = 'such as {"servers": ["github"], "timeout_ms": 20000}'
 
 @frozen
 class GatewayRoutes:
-    """Answers for the gateway as a whole."""
+    """The operations on the gateway as a whole."""
 
     _readiness: Readiness
     _dump: Dump
     _ending: GatewayShutdown
 
     async def version(self, _: OperationRequest) -> Any:
-        """Which release this is."""
+        """Return the release of the gateway."""
         return {"version": __version__}
 
     async def preflight(self, asked: OperationRequest) -> Any:
-        """Return whether servers could be called now, without starting any."""
+        """Return whether servers are ready for calls, without starting any."""
         names = [each.strip() for each in asked.query.get("need", "").split(",")]
         return self._readiness.look(names)
 
     async def wait(self, asked: OperationRequest) -> Any:
-        """Start servers, and wait until they can be called."""
+        """Start servers, and wait until they are ready for calls."""
         said = asked.said(EXPECTED)
         servers, limit_ms = said.get("servers"), said.get("timeout_ms", WAIT_S * 1000)
         if not isinstance(servers, list) or not all(isinstance(each, str) for each in servers):
@@ -48,5 +48,5 @@ class GatewayRoutes:
         return self._dump.told()
 
     async def shutdown(self, _: OperationRequest) -> Any:
-        """Have the gateway end."""
+        """Shut the gateway down."""
         return {"status": self._ending.begin()}

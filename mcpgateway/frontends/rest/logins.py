@@ -14,13 +14,13 @@ from mcpgateway.manage import logins
 EXPECTED = (
     'an object such as {}, {"again": true} or {"answer": "http://127.0.0.1:9100/oauth/callback?code=…"}'
 )
-WAIT_S = 60.0  # the most that a request waits; a client that waits longer asks again
+WAIT_S = 60.0  # the most that a request waits; a client that has to wait longer sends another
 TRUE = frozenset(("true", "1", "yes"))
 
 
 @frozen
 class LoginRoutes:
-    """Answers what is asked about that."""
+    """The operations on sign-ins."""
 
     _logins: logins.Logins
 
@@ -30,7 +30,7 @@ class LoginRoutes:
         return found.shown()
 
     async def login(self, asked: OperationRequest) -> Any:
-        """Find out where the caller signs in, or take what its browser was sent back with."""
+        """Return the address at which the caller signs in, or complete a sign-in with the pasted redirect."""
         said = asked.said(EXPECTED) if asked.body.strip() else {}
         again, answer = said.get("again", False), said.get("answer")
         if not isinstance(again, bool):
@@ -43,7 +43,7 @@ class LoginRoutes:
         return (await self._logins.begin(name, principal, again=again)).shown()
 
     async def logout(self, asked: OperationRequest) -> Any:
-        """Give back what the caller was granted, and on demand the registration."""
+        """Revoke the caller's grant, and on demand delete the registration."""
         registration = asked.query.get("forget", "").lower() in TRUE
         name = asked.path["name"]
         found = await self._logins.forget(name, asked.principal, registration=registration)

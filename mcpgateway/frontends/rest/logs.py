@@ -28,7 +28,7 @@ class Logs:
     _readers: Readers
 
     async def of_server(self, asked: OperationRequest) -> Any:
-        """The log of a server: its last lines, then what is added to it."""
+        """Stream the log of a server: its last lines, then new ones."""
         name = asked.path["name"]
         if not self._logs.is_known(name):
             raise UnknownServer(
@@ -40,7 +40,7 @@ class Logs:
         self._readers.check(asked.principal)
 
         def run(request: IRequest) -> Deferred[None]:
-            """Write it, until there is nothing more to say."""
+            """Write the log to the request; fires at its end."""
             follow = log.follow if follows else None
             return ensureDeferred(
                 self._readers.serve(request, asked.principal, lambda: log.history(tail, after), follow)
@@ -63,11 +63,11 @@ class Logs:
 
         def known() -> list[FeedEntry]:
             """Return the past events."""
-            # Without following, what has happened is all that can be told.
+            # Without following, the stream has past events only.
             return list(events.after(after or "")) if after is not None or not follows else []
 
         def run(request: IRequest) -> Deferred[None]:
-            """Write it, until there is nothing more to say."""
+            """Write the events to the request; fires at their end."""
             follow = events.follow if follows else None
             return ensureDeferred(self._readers.serve(request, asked.principal, known, follow, wants))
 
@@ -75,13 +75,13 @@ class Logs:
 
 
 def _last(asked: OperationRequest) -> str | None:
-    # What is no id of ours says nothing of what was seen, as when none is said.
+    # An id that is none of the gateway's counts as no id.
     said = asked.header(LAST_ID)
     return said if said and _is_time(said) else None
 
 
 def _is_time(text: str) -> bool:
-    return text[0].isdigit()  # a date, or less than any: 0 for all there is
+    return text[0].isdigit()  # a date, or less than any: 0 for all entries
 
 
 def _flag(asked: OperationRequest, name: str) -> bool:

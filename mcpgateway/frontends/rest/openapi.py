@@ -98,7 +98,7 @@ def _operation(route: Route) -> dict[str, Any]:
 
 
 def _identifier(route: Route) -> str:
-    # One operation may stand at several paths; ids are unique.
+    # One operation may have several paths; ids are unique.
     same = [each for each in ROUTES if each.operation == route.operation]
     return route.operation if len(same) == 1 else f"{route.operation}.{same.index(route) + 1}"
 
@@ -130,7 +130,7 @@ def _good(route: Route, name: str) -> dict[str, Any]:
 def _bad(route: Route, text: str) -> dict[str, Any]:
     content: dict[str, Any] = {"application/json": {"schema": _ref("Error")}}
     if route.media is Media.PAGE:
-        content[route.media.value] = {}  # it is people who read it there
+        content[route.media.value] = {}  # made for human readers
     return {"description": text, "content": content}
 
 

@@ -26,7 +26,7 @@ class OperationAnswer:
     """An answer that is more than a value with status 200.
 
     :ivar value: becomes JSON.
-    :ivar body: instead of that, these bytes.
+    :ivar body: bytes that are sent in place of the value.
     """
 
     status: int = 200
@@ -38,9 +38,9 @@ class OperationAnswer:
 
 @frozen
 class Feed:
-    """An answer that goes on: events, one after the other.
+    """An answer of indefinite length, such as an event stream.
 
-    :ivar run: writes to the request until there is nothing more to say; cancelled when the client goes.
+    :ivar run: writes to the request until the stream ends; cancelled when the client disconnects.
     """
 
     run: Run
@@ -49,9 +49,9 @@ class Feed:
 
 @define(eq=False, slots=False)
 class OperationRequest:
-    """One request to an operation.
+    """A request to an operation.
 
-    :ivar path: what stands in the places of the route's path.
+    :ivar path: the values of the placeholders in the route's path.
     """
 
     request: Any = field(repr=False)
@@ -77,33 +77,33 @@ class OperationRequest:
 
     @property
     def is_admin(self) -> bool:
-        """Whether the request has admin rights."""
+        """True if the request has admin rights."""
         return is_admin(self.exchange)
 
     @cached_property
     def query(self) -> dict[str, str]:
-        """The parameters of the query; of one that is given again, all values with commas, as lists are written."""
+        """The parameters of the query; the values of a repeated one are joined by commas, as lists are written."""
         return {
             name.decode(errors="replace"): b",".join(values).decode(errors="replace")
             for name, values in self.request.args.items()
         }
 
     def header(self, name: str) -> str | None:
-        """A header of the request; None without it."""
+        """Return a header of the request; None if it has none of that name."""
         found: bytes | None = self.exchange.headers.get(name.lower().encode())
         return None if found is None else found.decode("latin-1")
 
     @cached_property
     def body(self) -> bytes:
-        """The body, as it came."""
+        """The body, as received."""
         found: bytes = self.request.content.read()
         return found
 
     def members(self, expected: str = "") -> Mapping[str, Raw]:
-        """The members of the object that the body is, undecoded; none of an empty body.
+        """Return the members of the JSON object in the body, undecoded; none for an empty body.
 
-        :param expected: what would have been right, for the error.
-        :raise InvalidParams: it is no JSON object.
+        :param expected: description of a valid body, for the error.
+        :raise InvalidParams: the body is no JSON object.
         """
         try:
             return jsonrpc.decode(self.body) if self.body.strip() else {}
@@ -111,10 +111,10 @@ class OperationRequest:
             raise InvalidParams("the body: expected a JSON object", expected) from None
 
     def said(self, expected: str = "") -> dict[str, Any]:
-        """The object that the body is, decoded.
+        """Return the JSON object in the body, decoded.
 
-        :param expected: what would have been right, for the error.
-        :raise InvalidParams: it is no JSON object.
+        :param expected: description of a valid body, for the error.
+        :raise InvalidParams: the body is no JSON object.
         """
         try:
             found = msgspec.json.decode(self.body)
@@ -126,9 +126,9 @@ class OperationRequest:
 
 
 def number(name: str, text: str) -> int:
-    """A whole number in a query.
+    """Return a whole number from a query.
 
-    :raise InvalidParams: it is none.
+    :raise InvalidParams: the text is no whole number.
     """
     if not (text.isascii() and text.isdigit() and len(text) < 16):
         raise InvalidParams(f'"{name}" must be a whole number')

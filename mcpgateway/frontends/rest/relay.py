@@ -1,4 +1,4 @@
-"""A server's own REST API, below the gateway."""
+"""A server's own REST API, at a path of the gateway's."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from mcpgateway.backends.relay import Sent
 from mcpgateway.frontends.rest.operation import OperationAnswer, OperationRequest
 from mcpgateway.hub.dispatch import Switchboard
 
-SLASHES = 6  # in front of what is passed on: /api/v1/servers/NAME/rest/
+SLASHES = 6  # before the relayed part: /api/v1/servers/NAME/rest/
 
 
 @frozen
 class RelayRoutes:
-    """Passes requests on to the address that a server's entry names."""
+    """Relays requests to the address in a server's entry."""
 
     _switchboard: Switchboard
     _relaying: Relaying
 
     async def pass_on(self, asked: OperationRequest) -> Any:
-        """Pass one on; what comes back is the service's own answer."""
+        """Relay a request; the answer is the service's own."""
         server = self._switchboard.server(asked.path["name"])
-        target: bytes = asked.request.uri  # as it came: what is encoded stays so
+        target: bytes = asked.request.uri  # as received: encoded characters stay encoded
         way, _, query = target.partition(b"?")
         path = way.split(b"/", SLASHES)[SLASHES]
         exchange = asked.exchange

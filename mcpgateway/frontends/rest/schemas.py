@@ -13,7 +13,7 @@ OBJECT: dict[str, Any] = {"type": "object"}
 
 
 def listing(of: dict[str, Any]) -> dict[str, Any]:
-    """A list of these."""
+    """Return the schema of a list."""
     return {"type": "array", "items": of}
 
 
@@ -23,7 +23,7 @@ def made_of(needed: dict[str, Any], **may: Any) -> dict[str, Any]:
 
 
 def ref(name: str) -> dict[str, str]:
-    """The schema of that name."""
+    """Return a reference to the schema of that name."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
@@ -304,4 +304,4 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 PARAMETERS: dict[str, dict[str, Any]] = {
     "pid": {"type": "integer", "minimum": 1, "maximum": 4_294_967_295},
 }
-"""What stands in the places of paths, where it is no text."""
+"""The schemas of the placeholders in paths that are no plain text."""

@@ -1,9 +1,9 @@
-"""Servers: which there are, how they are; adding, changing and removing them; starting and stopping what runs of them.
+"""Servers: their list and state; adding, changing and removing them; starting and stopping their children.
 
 # Note [Who may say what is run]
-Whoever says what is run, or what it is given, can do whatever the gateway's user can.  So new and other definitions
-need the admin token or the Unix socket, and so do the variables and headers in a PATCH; for all else the usual token
-does.
+A caller that defines a server's command, or its environment, has the rights of the gateway's user.  So adding and
+replacing definitions needs the admin token or the Unix socket, and so do the variables and headers in a PATCH; all
+other operations need the usual token.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from mcpgateway.policy.remote_policy import check_may_run
 if TYPE_CHECKING:
     from mcpgateway.manage.entries import Entries, EntryChange
 
-WAIT_S = 60.0  # the most that a request waits for a server; a client that waits longer asks again
+WAIT_S = 60.0  # the most that a request waits for a server; a client that has to wait longer sends another
 OFF = ("false", "0")
 RUNS = frozenset(("running", "degraded", "restarting", "starting"))
 
 
 class Servers:
-    """Answers what is asked about servers.
+    """The operations on servers.
 
-    :param make_entries: makes what changes their entries, for the first who asks for that.
-    :param settings: those of the gateway that are in force.
+    :param make_entries: makes the editor of their entries, for the first operation that needs it.
+    :param settings: returns the settings in force.
     """
 
     def __init__(
@@ -64,10 +64,10 @@ class Servers:
             self._made = self._make_entries()
         return self._made
 
-    # Looking
+    # Reading
 
     async def listed(self, asked: OperationRequest) -> Any:
-        """Every server, and its tools unless they are not wanted."""
+        """Return every server, with its tools unless the query excludes them."""
         return self._roster.views(with_tools=asked.query.get("tools") not in OFF)
 
     async def shown(self, asked: OperationRequest) -> OperationAnswer:
@@ -77,10 +77,10 @@ class Servers:
         config = self._entries.shown(name)
         return self._tagged(name, 200, {**view, "config": config})
 
-    # Changing
+    # Writing
 
     async def add(self, asked: OperationRequest) -> OperationAnswer:
-        """Add one, and have it started unless it is switched off."""
+        """Add a server, and start it unless it is switched off."""
         said = asked.said(DEFINED)
         limit_s = _limit(asked)
         name, definition = read_name(said), read_definition(said)
@@ -88,7 +88,7 @@ class Servers:
         return await self._added(self._entries.add(name, definition), definition, limit_s)
 
     async def put(self, asked: OperationRequest) -> OperationAnswer:
-        """Let one be defined so, whether it is there already or not."""
+        """Add a server, or replace its definition."""
         said = asked.said(DEFINED)
         limit_s, name, definition = _limit(asked), asked.path["name"], read_definition(said)
         if said.get("name", name) != name:
@@ -103,7 +103,7 @@ class Servers:
         return self._tagged(name, 200, {"status": status, **self._more(changed, limit_s)})
 
     async def patch(self, asked: OperationRequest) -> OperationAnswer:
-        """Switch one on or off, change any of its keys, its variables or its headers, or call it by another name."""
+        """Switch a server on or off, change its keys, variables or headers, or rename it."""
         patch = read_patch(asked.said(EXPECTED))
         if patch.gives and not asked.is_admin:
             raise NotEntitled(
@@ -127,15 +127,15 @@ class Servers:
         return self._tagged(changed.name, 200, {**status, **self._more(changed, limit_s)})
 
     async def remove(self, asked: OperationRequest) -> Any:
-        """Take one out of the configuration; what it was is kept in a file."""
+        """Remove a server from the configuration; its former entry is kept in a file."""
         condition = read_condition(asked.header("if-match"), None)
         kept, hint = self._entries.remove(asked.path["name"], condition)
         return {"status": "removed", "kept": kept, **({"hint": hint} if hint else {})}
 
-    # Operating
+    # Operation
 
     async def start(self, asked: OperationRequest) -> OperationAnswer:
-        """Start one server."""
+        """Start a server."""
         name, limit_s = asked.path["name"], _limit(asked)
         await self._operating.begin(name, limit_s)
         return OperationAnswer(200 if limit_s else 202, {"status": "started", **self._view(name, limit_s)})
@@ -145,26 +145,26 @@ class Servers:
         return OperationAnswer(202, {"status": "started", "servers": self._operating.start_all()})
 
     async def stop(self, asked: OperationRequest) -> Any:
-        """Stop what runs of one; the next who needs it starts it again."""
+        """Stop the children of a server; the next request to it starts it again."""
         await self._operating.stop(asked.path["name"])
         return {"status": "stopped"}
 
     async def stop_all(self, _: OperationRequest) -> Any:
-        """Stop what runs of every server."""
+        """Stop the children of every server."""
         return {"status": "stopped", "servers": await self._operating.stop_all()}
 
     async def restart(self, asked: OperationRequest) -> Any:
-        """Replace what runs of one by new children, or start it."""
+        """Replace the children of a server by new ones, or start it."""
         name, limit_s = asked.path["name"], _limit(asked)
         await self._operating.restart(name, limit_s)
         return {"status": "restarted", **self._view(name, limit_s)}
 
     async def reset_circuit(self, asked: OperationRequest) -> Any:
-        """Forget what one has done wrong."""
+        """Reset the circuit breaker of a server."""
         self._operating.reset_circuit(asked.path["name"])
         return {"status": "circuit reset"}
 
-    # What is said
+    # Answers
 
     async def _added(
         self, changed: EntryChange, definition: Mapping[str, Any], limit_s: float
@@ -182,7 +182,7 @@ class Servers:
             try:
                 await self._operating.begin(name, limit_s)
             except Conflict:
-                pass  # it is not to run, which its state tells
+                pass  # it is not meant to run, as its state says
 
     async def _started_anew(self, name: str, limit_s: float) -> float:
         await self._settled(name, limit_s, starts=True)
@@ -211,7 +211,7 @@ def _place(name: str) -> dict[str, str]:
 def _limit(asked: OperationRequest) -> float:
     """Return the time that a request waits.
 
-    :raise InvalidParams: it does not say that so that it can be understood.
+    :raise InvalidParams: the time in the request is malformed.
     """
     said = asked.query.get("wait")
     if said is None:

@@ -1,4 +1,4 @@
-"""Sessions: which there are, and ending them."""
+"""Sessions: their list, and ending them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class SessionRoutes:
     _book: SessionDirectory
 
     async def listed(self, asked: OperationRequest) -> Any:
-        """The sessions in use, the one that was heard of last first."""
+        """Return the sessions in use, the one with the latest message first."""
         said = asked.query
         pid = _pid(said["pid"]) if "pid" in said else None
         limit = number("limit", said["limit"]) if "limit" in said else LISTED_LIMIT
@@ -52,12 +52,12 @@ class SessionRoutes:
         return _told(self._book.end_owned_by(_pid(asked.path["pid"])))
 
     async def end(self, asked: OperationRequest) -> Any:
-        """End one session, by its whole id; an unknown one ends nothing, and that is no error."""
+        """End one session, by its complete id; an unknown id ends none, without an error."""
         killed = self._switchboard.end_named(asked.path["id"].encode(errors="replace"))
         return {"ok": True, "killed": int(killed)}
 
     async def kill_named(self, asked: OperationRequest) -> Any:
-        """End one session, as immorterm-mcp-gateway has it."""
+        """End one session, in the format of immorterm-mcp-gateway."""
         name = asked.path["id"]
         ended = self._book.end(name)
         if not ended.sessions:

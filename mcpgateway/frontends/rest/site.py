@@ -1,6 +1,6 @@
-"""The control plane on Klein, made of the table of routes.
+"""The control plane on Klein, made from the table of routes.
 
-Imported when it is first asked for: Klein costs 4 MB and a tenth of a second.
+Imported for its first request: Klein costs 4 MB and a tenth of a second.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from mcpgateway.frontends.rest.operation import Feed, OperationAnswer, Operation
 from mcpgateway.system.process.processes import out_of_files
 
 Groups = Mapping[str, Callable[[], Any]]
-"""What makes each group of operations, when the first of them is asked for."""
+"""The makers of the groups of operations, each called for the first request to its group."""
 
 Audit = Callable[[str, str, int, str, str], str]
 """Writes down an operation, its request, the status, who asked, and the server it was about; gives its id."""
 
-CALLS = "tools."  # they are written down as calls of servers
+CALLS = "tools."  # logged as calls of servers
 RETRY_S = "1"
 ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 BROKEN = "Something went wrong in the gateway; its log says what."
 
 
 class ControlPlane:
-    """Answers what is not MCP, by the table of routes.
+    """Serves all paths that are not MCP, by the table of routes.
 
-    :param audit: told of every request that may have changed something; None without an activity log.
+    :param audit: called for every request that may have changed state; None without an activity log.
     """
 
     log = Logger()
@@ -53,7 +53,7 @@ class ControlPlane:
         self._turns = turns
 
     def site(self) -> Site:
-        """The site for requests of the channel; forms are parsed on demand only."""
+        """Return the site for requests of the channel; forms are parsed on demand only."""
         return Site(self.app.resource(), parsePOSTFormSubmission=False)
 
     def serve(self, request: IRequest, route: Route, path: Mapping[str, str]) -> Deferred[bytes]:

@@ -11,7 +11,7 @@ from mcpgateway.frontends.rest.operation import OperationAnswer, OperationReques
 from mcpgateway.manage.tokens import OWN, TokenIssuer
 
 EXPECTED = 'such as {"name": "build", "servers": ["github"], "read_only": true, "expires_in": 86400}'
-TOO_LONG_S = 1e12  # more than any token lasts
+TOO_LONG_S = 1e12  # more than the life of any token
 MEMBERS = frozenset(("name", "servers", "tools", "read_only", "expires_in"))
 
 
@@ -21,18 +21,18 @@ class NotWritten(GatewayError):
 
 @frozen
 class Tokens:
-    """Manages tokens; only the answer to a token's creation contains it."""
+    """The operations on tokens; only the answer to a token's creation contains it."""
 
     _issuing: TokenIssuer
 
     async def listed(self, _: OperationRequest) -> Any:
-        """The tokens of agents."""
+        """Return the tokens of agents."""
         return {"required": self._issuing.is_required, "tokens": self._issuing.listed()}
 
     async def create(self, asked: OperationRequest) -> Any:
         """Make a token for an agent."""
         said = asked.said(EXPECTED)
-        # A limit that is not understood must not be left out.
+        # A malformed limit must not make a token without a limit.
         strange = sorted(said.keys() - MEMBERS)
         if strange:
             raise InvalidParams(f"{strange[0][:40]!r} is not known here", EXPECTED)
@@ -51,7 +51,7 @@ class Tokens:
         return {"revoked": found.id, "name": found.name}
 
     async def rotate(self, asked: OperationRequest) -> Any:
-        """Replace the gateway's own."""
+        """Replace the gateway's own tokens."""
         said = asked.said('such as {"which": ["auth"]}') if asked.body.strip() else {}
         which = _texts(said, "which") or ["auth"]
         if not set(which) <= OWN.keys():
@@ -61,7 +61,7 @@ class Tokens:
         return {"rotated": which}
 
     async def require(self, asked: OperationRequest) -> Any:
-        """Let clients on this machine need a token, or not."""
+        """Require tokens from clients on this machine, or not."""
         said = asked.said('such as {"required": true}')
         if not isinstance(said.get("required"), bool):
             raise InvalidParams('"required" must be true or false')

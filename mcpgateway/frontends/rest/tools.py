@@ -1,7 +1,7 @@
-"""Tools over plain HTTP, for scripts: what there is, what fits, how it is called, and having all servers asked.
+"""Tools over plain HTTP, for scripts: listing, searching, describing and calling them, and reading all servers' lists.
 
-Whoever calls a tool can do whatever that tool does, so calls are of the class that changes things: they need the token
-or the Unix socket.  A client that hangs up takes its call back.
+A caller of a tool has the rights of that tool, so calls have the access class of changes: they need the token or the
+Unix socket.  A client that disconnects cancels its call.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mcpgateway.policy.access import is_client
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.system.workspaces import WorkingDirectory
 
-CALL_S = 600.0  # the most that a call may take; clients hang up earlier
+CALL_S = 600.0  # the longest time limit of a call; clients disconnect earlier
 FOUND, FOUND_MOST = 10, 50
 WHOLE_NUMBERS = frozenset(("offset", "limit", "head", "tail", "context"))
 FLAGS = frozenset(("shape", "raw"))
@@ -47,18 +47,18 @@ class ToolCaller:
     _owners: Owners = field(repr=False)
 
     def placed(self, server: ServerSpec) -> Deferred[ServerSpec]:
-        """The variant of a server or view for where the caller works."""
+        """Return the variant of a server or view for the caller's workspace."""
         scopes = self._switchboard.scopes
         if not scopes.is_placed(server):
             return succeed(server)
         if is_client(self.principal):
             return self._place().addCallback(lambda place: scopes.variant(server, place))
-        # The gateway's own user uses the servers of all projects, from wherever that is.
+        # The gateway's own user may use the servers of all projects from any directory.
         placed = self._place().addCallback(lambda place: scopes.run_at(server, place))
         return placed.addCallback(lambda found: evolve(found, is_everywhere=True) if found.view else found)
 
     def own(self, name: str) -> Deferred[ServerSpec]:
-        """The server of that name that the caller's workspace itself defines."""
+        """Return the server of that name that the caller's workspace itself defines."""
         return self._place().addCallback(lambda place: self._switchboard.scopes.own(name, place.root))
 
     def _place(self) -> Deferred[WorkingDirectory]:
@@ -90,7 +90,7 @@ class ToolRoutes:
         return await self._toolbox.search(caller, said["q"], _limit(said), server)
 
     async def describe(self, asked: OperationRequest) -> Any:
-        """All there is to know of one tool."""
+        """Return the complete description of a tool."""
         return await self._toolbox.describe(self._caller(asked), asked.path["id"])
 
     async def call_by_id(self, asked: OperationRequest) -> Any:
@@ -110,7 +110,7 @@ class ToolRoutes:
         )
 
     async def result(self, asked: OperationRequest) -> Any:
-        """A part of a result that was too long to be shown."""
+        """Return a part of a result that was shortened."""
         return await self._toolbox.result(self._caller(asked), asked.path["ref"], _part(asked.query))
 
     async def discovered(self, _: OperationRequest) -> Any:
@@ -118,7 +118,7 @@ class ToolRoutes:
         return self._discovery.shown()
 
     async def discover(self, asked: OperationRequest) -> Any:
-        """Have servers asked for their lists; who comes while that is done is told how far it is."""
+        """Read the lists of servers; a request during a discovery gets the progress of the running one."""
         said = asked.members(EXPECTED)
         servers, limit_s = self._named(said), _seconds(said, LIMIT_S)
         if not self._discovery.is_running:
@@ -145,7 +145,7 @@ EXPECTED = 'such as {"tool": "read_file", "arguments": {"path": "notes.txt"}}'
 class CallBody:
     """The body of a call.
 
-    :ivar tool: its own name; empty where it stands in the path.
+    :ivar tool: the tool's own name; empty if the path has it.
     """
 
     tool: str
@@ -182,7 +182,7 @@ def _limit(said: Mapping[str, str]) -> int:
 
 
 def _part(said: Mapping[str, str]) -> dict[str, Any]:
-    """The arguments of ``get_result`` in a query, which knows only texts."""
+    """Return the arguments of ``get_result`` from a query, whose values are texts."""
     made: dict[str, Any] = {}
     for name, text in said.items():
         if name in WHOLE_NUMBERS:

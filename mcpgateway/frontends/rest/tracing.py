@@ -14,7 +14,7 @@ MEMBERS = ("id", "server", "tool", "outcome", "principal", "kind")
 
 
 class Tracing:
-    """Answers about what has happened."""
+    """The operations for diagnosis."""
 
     def __init__(self, why: Diagnoser, recording: Recording, activity: ActivityLog | None) -> None:
         self._activity = activity
@@ -22,7 +22,7 @@ class Tracing:
         self._recording = recording
 
     async def why(self, asked: OperationRequest) -> Any:
-        """Why a server is as it is."""
+        """Return the diagnosis of a server."""
         return self._why.tell(asked.path["name"])
 
     async def record(self, asked: OperationRequest) -> Any:
