@@ -1,6 +1,6 @@
 """Command lines of older gateways, translated into this program's.
 
-None of it is in the lists of commands: it is for scripts, services and clients' entries that are there already.
+They are in no list of commands: they are for existing scripts, services and clients' entries.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ KLIPIDE, MCPCTL, HARSHAL = "klipide-mcp-gateway", "mcp-gateway", "harshal-mcp-pr
 class Alias(NamedTuple):
     """The translation of an older gateway's command.
 
-    :ivar words: our own command.
-    :ivar seed: the program whose users know it.
+    :ivar words: this program's command.
+    :ivar seed: the older program.
     """
 
     words: tuple[str, ...]
@@ -48,9 +48,9 @@ WITH = "with"
 
 
 def meant(words: list[str], *, is_piped: bool) -> list[str]:
-    """Say a command line, without its global options, in words of this one.
+    """Translate a command line, without its global options, to this program's commands.
 
-    :param is_piped: a client has started this program as a server.
+    :param is_piped: True if a client has started this program as a server.
     """
     for length in (2, 1):
         alias = ALIASES.get(tuple(words[:length]))

@@ -1,4 +1,4 @@
-"""Talk to a running gateway: over the Unix socket in its home, or over TCP where a URL was named."""
+"""Send requests to a running gateway: over the Unix socket in its home, or over TCP if a URL was named."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class NoGateway(Exception):
-    """No gateway has answered; the text tells the reason."""
+    """No gateway has answered; the text has the reason."""
 
 
 class GatewayLate(NoGateway):
-    """A gateway is there, and has not answered in time."""
+    """The gateway accepts connections, and has not answered in time."""
 
 
 class SocketForbidden(NoGateway):
-    """The way to the gateway is closed to this user."""
+    """This user may not connect to the gateway."""
 
 
 class GatewayClient:
-    """The gateway that the global options lead to.
+    """The gateway that the global options name.
 
     :ivar where: its address, in words.
-    :param is_admin: what is asked needs the token of administrators, where it is not asked over the socket.
+    :param is_admin: requests need the admin token, unless they go over the socket.
     """
 
     def __init__(self, globals_: Globals, *, is_admin: bool = False) -> None:
@@ -63,10 +63,10 @@ class GatewayClient:
         limit_s: float = LIMIT_S,
         headers: Mapping[str, str] | None = None,
     ) -> HttpReply:
-        """Ask, and wait for the whole answer.
+        """Send a request, and wait for the complete answer.
 
-        :param headers: further ones.
-        :raise NoGateway: there is none in time.
+        :param headers: further request headers.
+        :raise NoGateway: no gateway has answered in time.
         """
         try:
             return self._fetched(self._connection(limit_s), path, method, body, limit_s, headers)
@@ -79,10 +79,10 @@ class GatewayClient:
     def stream(
         self, path: str, headers: Mapping[str, str], limit_s: float
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-        """Ask for what goes on, and return as soon as it begins.
+        """Send a request for a stream, and return as soon as its head has come.
 
-        :param limit_s: the longest silence in it.
-        :raise NoGateway: nobody answers.
+        :param limit_s: the longest silence of the stream.
+        :raise NoGateway: no gateway answers.
         """
         try:
             connection = self._connection(limit_s)
@@ -102,7 +102,7 @@ class GatewayClient:
             raise _away(why) from why
 
     def _beside_the_socket(self, limit_s: float) -> http.client.HTTPConnection | None:
-        # A gateway may have had to do without its socket, where the home is full for instance.
+        # A gateway may lack its socket, for instance when the home is full.
         if self._url is not None:
             return None
         from mcpgateway.system.state import is_gateway, read_state
@@ -142,9 +142,9 @@ class GatewayClient:
         limit_s: float = LIMIT_S,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        """Ask, and return the body of the answer; a refusal is told in the gateway's own words, with its hint.
+        """Send a request, and return the body of the answer; a refusal ends the command in the gateway's words.
 
-        :raise Trouble: there is no answer, or it is a refusal.
+        :raise Trouble: no gateway answers, or it refuses the request.
         """
         try:
             answer = self.ask(path, method=method, body=body, limit_s=limit_s, headers=headers)
@@ -152,7 +152,7 @@ class GatewayClient:
             self.unreachable(why)
         value = answer.value if isinstance(answer.value, dict) else {}
         if answer.status in (401, 403):
-            # Which token it takes is known here better than there; what one may not do with it, there.
+            # This program knows which token the request needs; the gateway knows what the token may not do.
             hint = str(value.get("hint") or ANOTHER_WAY) if answer.status == FORBIDDEN else ANOTHER_WAY
             fail(f"the gateway at {self.where} refuses: {_said(answer)}", hint)
         if answer.status >= 400:
@@ -162,7 +162,7 @@ class GatewayClient:
         return answer.value
 
     def unreachable(self, why: NoGateway | str) -> NoReturn:
-        """End the command, for want of a gateway.
+        """End the command: no gateway answers.
 
         :raise Trouble: always.
         """
@@ -185,7 +185,7 @@ class GatewayClient:
 
     def _connection(self, limit_s: float) -> http.client.HTTPConnection:
         if self._url is None:
-            # Where there is no socket, nothing is loaded that could speak to one.
+            # Without a socket, no module for requests over it is loaded.
             try:
                 os.stat(self._path)
             except OSError as why:
@@ -197,7 +197,7 @@ class GatewayClient:
 
         if self._url.scheme == "https":
             return http.client.HTTPSConnection(self._url.host, self._url.port, timeout=limit_s)
-        # The gateway listens on both families, but not where the machine has only one.
+        # The gateway listens on both address families, unless the machine has only one.
         host = "127.0.0.1" if self._url.host == "localhost" else self._url.host
         return http.client.HTTPConnection(host, self._url.port, timeout=limit_s)
 
@@ -217,7 +217,7 @@ class GatewayClient:
         return _read_token(path, opener) if os.path.lexists(path) else ""
 
     def _is_of_this_home(self) -> bool:
-        # The token is sent only to its own gateway: at another port any program may listen.
+        # The token is sent only to its own gateway: at another port any other program may listen.
         from mcpgateway.system.state import read_state
 
         assert self._url is not None
@@ -251,7 +251,7 @@ def _shown(url: _Url) -> str:
 
 
 def _given(name: str) -> str:
-    # Variables that are set where a URL names a gateway are meant for that gateway.
+    # Variables that are set together with a URL are meant for the gateway at that URL.
     variables = [VARIABLES[name], VARIABLES[TOKEN]]
     token = next((os.environ[each] for each in variables if os.environ.get(each)), "")
     if not token.isascii() or not token.isprintable() or " " in token:
@@ -280,7 +280,7 @@ def _said(answer: HttpReply) -> str:
 def _away(why: Exception) -> NoGateway:
     if isinstance(
         why, TimeoutError | BlockingIOError
-    ):  # the latter where even the queue before the socket is full
+    ):  # the latter when even the backlog of the socket is full
         return GatewayLate("it does not answer in time")
     if isinstance(why, PermissionError):
         return SocketForbidden(why.strerror or str(why))

@@ -1,4 +1,4 @@
-"""Clients' files are enrolled when the gateway is started, and restored when it is stopped."""
+"""Enrol clients' files when the gateway is started, and restore them when it is stopped."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mcpgateway.clientfiles.report import Report
 
 ADOPT = ASK, ALWAYS, NEVER = "ask", "always", "never"
-NO_ADOPT = "--no-adopt"  # what the daemon is told
+NO_ADOPT = "--no-adopt"  # an option for the daemon
 CONFIG_VARIABLE = "MCPGATEWAY_CONFIG"
 NAMING = ("--config", "-c", "--source")
 STOPPED = "stopped"
@@ -30,10 +30,10 @@ HINT = "mcpgateway clients plan shows how, and apply enrols them"
 
 
 def restore(globals_: Globals) -> Report | None:
-    """Put the clients' own entries back, until the gateway is started again; None where nothing uses the gateway.
+    """Restore the clients' own entries until the gateway is started again; None if no file uses the gateway.
 
     A file that cannot be changed at the moment, perhaps because its client is writing it, is tried again for a while.
-    What goes wrong in the end stands in the report.
+    The report has the files that could not be changed.
     """
     if not os.path.isdir(os.path.join(globals_.home, LEDGER)):
         return None
@@ -60,10 +60,10 @@ def _restored(globals_: Globals) -> Report:
 
 
 def enrol(globals_: Globals, adopt: str | None, options: list[str]) -> list[Report]:
-    """Enrol clients at the gateway that runs: those that were enrolled before, and others where that is wanted.
+    """Enrol clients at the running gateway: those that were enrolled before, and others if that is wanted.
 
-    :param adopt: what was said on the command line, in place of the configuration.
-    :param options: of the gateway, which may have a configuration of its own.
+    :param adopt: the value on the command line, in place of the configuration's.
+    :param options: the gateway's options, which may name a configuration of its own.
     :raise Trouble: the configuration or the ledger cannot be used.
     """
     from mcpgateway.errors import ConfigError
@@ -73,7 +73,7 @@ def enrol(globals_: Globals, adopt: str | None, options: list[str]) -> list[Repo
         if (adopt or _configured(globals_, environ)) == NEVER:
             return []
         reports = [_resumed(globals_, environ)]
-        # Without a terminal, the gateway itself does what its configuration says.
+        # Without a terminal, the gateway itself applies its configuration.
         if adopt == ALWAYS or _can_ask(globals_):
             reports.append(_others(globals_, environ, adopt))
     except ConfigError as why:
@@ -82,7 +82,7 @@ def enrol(globals_: Globals, adopt: str | None, options: list[str]) -> list[Repo
 
 
 def _configured(globals_: Globals, environ: Mapping[str, str]) -> str:
-    """Read ``clients.adopt`` of the configuration; `ASK` where no file was ever enrolled and no terminal is there."""
+    """Return ``clients.adopt`` of the configuration; `ASK` if no file was ever enrolled and there is no terminal."""
     if not os.path.isdir(os.path.join(globals_.home, LEDGER)) and not _can_ask(globals_):
         return ASK
     from mcpgateway.clientfiles.machine import Machine
@@ -91,7 +91,7 @@ def _configured(globals_: Globals, environ: Mapping[str, str]) -> str:
 
 
 def environment_of(options: list[str]) -> Mapping[str, str]:
-    """The environment in which the configuration is found that a gateway with these options has."""
+    """Return the environment in which a gateway with these options finds its configuration."""
     for at, word in enumerate(options):
         name, equals, value = word.partition("=")
         if name in ("--config", "-c"):
@@ -101,14 +101,14 @@ def environment_of(options: list[str]) -> Mapping[str, str]:
 
 
 def named_in(options: list[str]) -> frozenset[str]:
-    """The files that the options of a gateway name for it, as real paths."""
+    """Return the files that the options of a gateway name, as real paths."""
     pairs = ((each.partition("="), options[at + 1 : at + 2]) for at, each in enumerate(options))
     found = [value if equals else "".join(rest) for (name, equals, value), rest in pairs if name in NAMING]
     return frozenset(os.path.realpath(each) for each in found if each)
 
 
 def follow(globals_: Globals, options: list[str]) -> Report | None:
-    """Rewrite enrolled entries to the port that the gateway has now; None where nothing uses the gateway.
+    """Change the port in enrolled entries to the gateway's present one; None if no file uses the gateway.
 
     :raise Trouble: the configuration or the ledger cannot be used.
     """
@@ -142,7 +142,7 @@ def _others(globals_: Globals, environ: Mapping[str, str], adopt: str | None) ->
     from mcpgateway.clientfiles import enrolment
     from mcpgateway.clientfiles.plan import EnrolRequest
 
-    if adopt != ALWAYS:  # else what cannot be enrolled is to be told as well
+    if adopt != ALWAYS:  # else the report has the files that cannot be enrolled, too
         found = enrolment.adoptable(globals_.home, environ)
         adopt = adopt or found.adopt
         if not found.servers or adopt == NEVER:
@@ -157,7 +157,7 @@ def _can_ask(globals_: Globals) -> bool:
 
 
 def _is_agreed(globals_: Globals, servers: Mapping[str, tuple[str, ...]]) -> bool:
-    """Ask, once for the same entries; after that, say how it is done."""
+    """Ask the user, once for the same entries; afterwards only print the command that enrols them."""
     known = _asked(globals_.home)
     new = {
         path: [each for each in titles if each not in known.get(path, ())] for path, titles in servers.items()
@@ -196,21 +196,21 @@ def _keep(home: str, servers: Mapping[str, tuple[str, ...]]) -> None:
     from mcpgateway.system.home_files import keep
 
     text = json.dumps({path: list(titles) for path, titles in servers.items()})
-    with suppress(ConfigError):  # then it is asked again
+    with suppress(ConfigError):  # the user is asked again
         keep(os.path.join(home, ASKED), text.encode(), lasting=False)
 
 
 def tell(
     reports: list[Report], write: Callable[[Report], None] | None = None, *, is_whole: bool = False
 ) -> None:
-    """Tell a person what was done with the files.
+    """Print for a person what was done with the files.
 
-    :param is_whole: also where nothing was, and why.
+    :param is_whole: True to include the unchanged files, with the reasons.
     """
     from mcpgateway.cli.client_tables import tell_report
     from mcpgateway.clientfiles.report import together
 
-    # What an earlier step has done or left is not to be told again as something that had not to be done.
+    # A file that an earlier step has changed or left is not reported again as one without a need for a change.
     for each in together(reports):
         if each.is_changed or each.errors or each.rolled_back or (is_whole and each.files):
             (write or tell_report)(each)

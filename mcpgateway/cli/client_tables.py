@@ -19,7 +19,7 @@ KINDS = {"program": "programs", "ours": "enrolled", "remote": "URLs", "off": "of
 
 
 def tell_detected(found: Sequence[Mapping[str, Any]]) -> None:
-    """A line for each file of each client."""
+    """Print a line for each file of each client."""
     rows: list[list[str]] = []
     for client in found:
         for file in client["files"]:
@@ -38,7 +38,7 @@ def tell_detected(found: Sequence[Mapping[str, Any]]) -> None:
 
 
 def tell_listed(found: Mapping[str, Any]) -> None:
-    """A line for each file that uses the gateway."""
+    """Print a line for each file that uses the gateway."""
     rows = [
         [
             each["client"],
@@ -60,7 +60,7 @@ def tell_listed(found: Mapping[str, Any]) -> None:
 
 
 def tell_planned(plans: Sequence[FilePlan], behind: Mapping[str, Sequence[str]]) -> None:
-    """A diff of each file, and below it what stays as it is.
+    """Print a diff of each file, and below it the entries that stay as they are.
 
     :param behind: the titles of the entries that another gateway has left, by the path of their file.
     """

@@ -11,13 +11,13 @@ from click.shell_completion import CompletionItem
 
 from mcpgateway.shim import locations
 
-ANSWER_S = 1.0  # somebody has pressed a key
+ANSWER_S = 1.0  # a user waits after pressing a key
 
 
 def client_names(
     context: click.Context, parameter: click.Parameter | None, begun: str
 ) -> list[CompletionItem]:
-    """The clients that are known."""
+    """Complete the names of known clients."""
     from mcpgateway.clientfiles.formats.clients import DIALECTS
 
     return [CompletionItem(each, help=DIALECTS[each].title) for each in DIALECTS if each.startswith(begun)]
@@ -26,14 +26,14 @@ def client_names(
 def server_names(
     context: click.Context, parameter: click.Parameter | None, begun: str
 ) -> list[CompletionItem]:
-    """The servers of the gateway, where one answers."""
+    """Complete the names of the gateway's servers, if a gateway answers."""
     found = _asked(context, "/health")
     servers = found.get("backends", ()) if isinstance(found, dict) else ()
     return _items((each.get("name") for each in servers if isinstance(each, dict)), begun)
 
 
 def tool_ids(context: click.Context, parameter: click.Parameter | None, begun: str) -> list[CompletionItem]:
-    """The ids of all tools, where a gateway answers."""
+    """Complete the ids of all tools, if a gateway answers."""
     found = _asked(context, "/api/v1/tools")
     tools = found if isinstance(found, list) else []
     return _items((each.get("name") for each in tools if isinstance(each, dict)), begun)
@@ -44,7 +44,7 @@ def _items(names: Iterable[object], begun: str) -> list[CompletionItem]:
 
 
 def _asked(context: click.Context, path: str) -> Any:
-    """Ask the gateway; None where none answers in time."""
+    """Send a request to the gateway; None if none answers in time."""
     from mcpgateway.cli.client import GatewayClient, NoGateway
     from mcpgateway.cli.console import Trouble
     from mcpgateway.cli.context import Globals

@@ -30,9 +30,9 @@ HELP = "mcpgateway COMMAND --help says what a command takes, mcpgateway doctor l
 
 
 class Trouble(click.ClickException):
-    """Something that ends a command: what is wrong, and what to do next.
+    """The reason that ends a command, and the advice for the user.
 
-    :ivar hint: what to do; empty where nothing can be said.
+    :ivar hint: the advice; empty for none.
     :ivar code: the exit code.
     """
 
@@ -69,23 +69,23 @@ def fail(message: str, hint: str = "", code: int = FAILED) -> NoReturn:
 
 
 def is_terminal() -> bool:
-    """Whether a person reads what is written."""
+    """Return whether stdout is a terminal."""
     return sys.stdout.isatty() and not os.environ.get("MCPGATEWAY_PLAIN")
 
 
 def is_dumb() -> bool:
-    """Whether the terminal shows letters and nothing else."""
+    """Return whether the terminal shows letters only."""
     return os.environ.get("TERM") == "dumb"
 
 
 def colour() -> bool | None:
-    """False where nothing is to be written in colour; None where that depends on who reads it."""
+    """Return False if no output may be coloured; None if that depends on the output being a terminal."""
     is_plain = os.environ.get("NO_COLOR") or os.environ.get("MCPGATEWAY_PLAIN") or is_dumb()
     return False if is_plain else None
 
 
 class Styled(NamedTuple):
-    """A part of a line, as a terminal shows it."""
+    """A part of a line with its style."""
 
     text: str
     fg: str | None = None
@@ -97,7 +97,7 @@ Part = str | Styled
 
 
 def styled(text: str, fg: str | None = None, *, bold: bool = False, dim: bool = False) -> Styled:
-    """A part of a line or the cell of a table, in a colour or otherwise conspicuous."""
+    """Return a part of a line, or the cell of a table, in a colour or style."""
     return Styled(text, fg, bold, dim)
 
 
@@ -111,15 +111,15 @@ def say(
 ) -> None:
     """Write one line; characters that do not print are escaped.
 
-    :param err: to stderr.
-    :param nl: the line ends with it.
+    :param err: True for stderr.
+    :param nl: True if a line end follows.
     """
     dressed = (_dressed(each if isinstance(each, Styled) else Styled(each, fg, bold, dim)) for each in parts)
     click.echo("".join(dressed), err=err, nl=nl, color=colour())
 
 
 def paragraph(*parts: Part, err: bool = False, fg: str | None = None) -> None:
-    """Write a sentence that may quote several lines: these are indented, so that none is taken for one of ours."""
+    """Write a sentence that may quote several lines: these are indented, so that they differ from the program's own."""
     *before, last = parts
     first, *more = (last.text if isinstance(last, Styled) else last).split("\n")
     say(*before, first, err=err, fg=fg)
@@ -128,7 +128,7 @@ def paragraph(*parts: Part, err: bool = False, fg: str | None = None) -> None:
 
 
 def show(text: str, *, fg: str | None = None, nl: bool = True) -> None:
-    """Write a text of several lines, such as a result; what does not print is escaped."""
+    """Write a text of several lines, such as a result; characters that do not print are escaped."""
     shown = escaping.lines(text)
     click.echo(click.style(shown, fg=fg) if fg else shown, nl=nl, color=colour())
 
@@ -139,7 +139,7 @@ def _dressed(part: Styled) -> str:
 
 
 def confirm(text: str, *, default: bool | None = False, abort: bool = False, err: bool = False) -> bool:
-    """Ask a person who can say no."""
+    """Ask the user for a yes or no."""
     return click.confirm(escaping.one_line(text), default=default, abort=abort, err=err)
 
 
@@ -149,12 +149,12 @@ def emit(value: Any) -> None:
 
 
 def in_json(value: Any, indent: int | None = 2) -> str:
-    """A value as JSON whose every character prints; those that would not are escaped."""
+    """Return a value as JSON; characters that do not print are escaped."""
     return escaping.in_json(json.dumps(value, indent=indent, ensure_ascii=False))
 
 
 def answer(globals_: Globals, value: Any, tell: Callable[[], None]) -> None:
-    """Give a result: as JSON to a program, in words to a person."""
+    """Print a result: as JSON for a program, in words for a person."""
     if globals_.as_json:
         emit(value)
     else:
@@ -162,7 +162,7 @@ def answer(globals_: Globals, value: Any, tell: Callable[[], None]) -> None:
 
 
 def format_duration(seconds: float) -> str:
-    """A time as people say it: ``42s``, ``3m 5s``, ``7h 12m``."""
+    """Return a duration in words: ``42s``, ``3m 5s``, ``7h 12m``."""
     whole = int(seconds)
     if whole < 60:
         return f"{whole}s"
@@ -172,7 +172,7 @@ def format_duration(seconds: float) -> str:
 
 
 def local_time(at: str) -> str:
-    """A time of the gateway's (ISO 8601) in this machine's zone: ``11-23 06:20:00``; other texts stay as they are."""
+    """Return a time of the gateway's (ISO 8601) in local time: ``11-23 06:20:00``; other texts are unchanged."""
     from datetime import datetime
 
     try:
@@ -188,7 +188,7 @@ def heading(text: str) -> None:
 
 
 def coloured(state: str) -> Styled:
-    """The state of a server, in its colour."""
+    """Return the state of a server, in its colour."""
     return styled(state, fg=STATE_COLOURS.get(state))
 
 
@@ -221,7 +221,7 @@ def _rich(cell: Styled) -> str:
 
 @contextmanager
 def spinner(text: str) -> Iterator[None]:
-    """Show a person that something slow is going on; nothing is written to a pipe."""
+    """Show a person that the command is at work; a pipe gets no output."""
     if is_dumb() or not (sys.stderr.isatty() and is_terminal()):
         yield
         return

@@ -9,10 +9,10 @@ class Globals(NamedTuple):
     """The global options.
 
     :ivar home: the gateway's own directory, absolute.
-    :ivar named_home: the same where it was named on the command line or in the environment; empty where not.
-    :ivar url: where the gateway is; empty for the Unix socket in the home.
-    :ivar token_file: the file that holds the token; empty for the one in the home.
-    :ivar as_json: whether results are for programs.
+    :ivar named_home: the home if the command line or the environment names it; else empty.
+    :ivar url: the gateway's URL; empty for the Unix socket in the home.
+    :ivar token_file: the file of the token; empty for the one in the home.
+    :ivar as_json: True for results as JSON.
     """
 
     home: str

@@ -1,7 +1,7 @@
-"""Servers that running clients have started for themselves, and that the gateway serves them now.
+"""Find and end servers that running clients have started themselves, and that the gateway serves now.
 
-A client reads its file when it begins, and keeps what it has started until it ends.  Such a server is a process whose
-command line is that of an entry that uses the gateway now, and whose parent is a client.
+A client reads its file when it starts, and keeps its servers until it ends.  A duplicate is a process whose command
+line is that of an entry that uses the gateway now, and whose parent is a client.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ POLL_S = 0.05
 class Duplicate(NamedTuple):
     """A server process that is not needed.
 
-    :ivar began: when, so that its number stays its own.
-    :ivar title: the entry whose command it runs.
-    :ivar client: the process that has started it.
-    :ivar tree: itself and all that it has started.
+    :ivar began: start time of the process, which identifies it together with its number.
+    :ivar title: title of the entry whose command it runs.
+    :ivar client: the client process that has started it.
+    :ivar tree: the process and all its descendants.
     """
 
     pid: int
@@ -55,7 +55,7 @@ class Duplicate(NamedTuple):
 
 
 def offer(globals_: Globals, *, is_sure: bool) -> dict[str, object]:
-    """Look for them, and end them after a yes; what was found and done, for programs."""
+    """Search for duplicates, and end them with the user's consent; return what was found and done, for programs."""
     found = duplicates(_commands(globals_.home))
     told = [
         {"pid": each.pid, "server": each.title, "client": each.client, "rss_kib": each.rss_kib}
@@ -89,7 +89,7 @@ def _is_agreed(globals_: Globals) -> bool:
 
 
 def duplicates(commands: Mapping[str, Sequence[str]]) -> list[Duplicate]:
-    """The processes that run one of these commands for a client.
+    """Return the processes that run one of these commands for a client.
 
     :param commands: program and arguments, by the title of the entry.
     """
@@ -106,7 +106,7 @@ def duplicates(commands: Mapping[str, Sequence[str]]) -> list[Duplicate]:
 
 
 def runs(words: Sequence[str], argv: Sequence[str]) -> bool:
-    """Tell whether a process runs the command of an entry; an interpreter may stand before the program."""
+    """Return whether a process runs the command of an entry, directly or through an interpreter."""
     if not words or not argv:
         return False
     program, arguments = argv[0], list(argv[1:])
@@ -114,7 +114,7 @@ def runs(words: Sequence[str], argv: Sequence[str]) -> bool:
         if list(words[at + 1 :]) == arguments and _is_same(words[at : at + 1], program):
             return True
     if _stem(program) in RUNNERS:
-        # npm calls itself by what it runs, in one word, without the options that were for itself.
+        # npm sets its process title to one word with the command that it runs, without npm's own options.
         rest = [each for each in arguments if each not in ("-y", "--yes", "-q", "--quiet")]
         return " ".join(words).rstrip() == " ".join(("npm", "exec", *rest))
     return False
@@ -136,7 +136,7 @@ def _stem(path: str) -> str:
 
 
 def client_of(words: Sequence[str]) -> str:
-    """The client that a process is, by its name or the package it is in; "" where it is none."""
+    """Return the client that a process is, by its name or its package; "" if it is none."""
     for word in words[:2]:
         for part in reversed(word.split("/")):
             name = _stem(part).lower()
@@ -153,7 +153,7 @@ def _tree(pid: int, parents: Mapping[int, int]) -> tuple[int, ...]:
 
 
 def end(found: Iterable[Duplicate]) -> None:
-    """End them with all that they have started: in order if they can, in time."""
+    """End the duplicates with all their descendants: by TERM, then by KILL."""
     living = [
         (pid, start_time(pid)) for each in found if start_time(each.pid) == each.began for pid in each.tree
     ]

@@ -1,20 +1,20 @@
-"""Where the programs `mcpgateway`, `mcp-ctl`, `mcpg` and `mcp-gateway` begin: the shim at once, all else later."""
+"""The entry point of `mcpgateway`, `mcp-ctl`, `mcpg` and `mcp-gateway`; the shim starts without loading the rest."""
 
 import posix
 import sys
 from _signal import SIG_IGN, SIGINT, getsignal, signal  # type: ignore[import-not-found]  # builtin, unlike signal
 
 SHIM = frozenset(("connect", "proxy", "stdio"))
-ALL = "stdio"  # all servers together
-DAEMON = "mcp-gateway"  # the program that is the gateway itself where it is told no command, as elsewhere
-PIPES = (0o010000, 0o140000)  # types of files: FIFO and socket; clients start their servers with either
+ALL = "stdio"  # the endpoint of all servers
+DAEMON = "mcp-gateway"  # this program name without a command means the gateway itself, as in other gateways
+PIPES = (0o010000, 0o140000)  # file types: FIFO and socket; clients start their servers with either
 TYPE = 0o170000
-COMPLETION = b"_MCPGATEWAY_COMPLETE"  # by this a shell asks how a word goes on
+COMPLETION = b"_MCPGATEWAY_COMPLETE"  # set by a shell that requests completion
 VALUES = frozenset(("--home", "--url", "--api-url", "--token-file", "--patience", "--project"))
 
 
 def command(argv: list[str]) -> str:
-    """The first word that is no global option; empty when there is none."""
+    """Return the first word that is no global option; empty if there is none."""
     words = iter(argv)
     for word in words:
         if word in VALUES:
@@ -25,24 +25,24 @@ def command(argv: list[str]) -> str:
 
 
 def is_piped() -> bool:
-    """Tell whether a client has started this program as a server: stdin is a pipe."""
+    """Return whether a client has started this program as a server: stdin is a pipe."""
     if COMPLETION in posix.environ:
         return False
     try:
         return posix.fstat(0).st_mode & TYPE in PIPES
     except OSError:
-        return False  # it is closed
+        return False  # stdin is closed
 
 
 def asks_for_help(argv: list[str]) -> bool:
-    """Tell whether help of this program is wanted, not of the command behind the ``--``."""
+    """Return whether help of this program is requested, not of the command behind ``--``."""
     own = argv[: argv.index("--")] if "--" in argv else argv
     return "--help" in own or "-h" in own
 
 
 def relay(arguments: list[str]) -> None:
-    """Become the shim; this program is no more."""
-    # Clients interrupt a whole group of processes; a session is not to end by that, not even at its beginning.
+    """Replace this program by the shim."""
+    # Clients interrupt a whole process group; that must not end a session, not even at its start.
     interrupts = "ignored" if getsignal(SIGINT) is SIG_IGN else "default"
     signal(SIGINT, SIG_IGN)
     program = __file__.rpartition("/")[0].rpartition("/")[0] + "/shim/shim_main.py"
@@ -50,7 +50,7 @@ def relay(arguments: list[str]) -> None:
 
 
 def main() -> int:
-    """Be the shim, or run one of the other commands; its exit code."""
+    """Run the shim, or one of the other commands; return its exit code."""
     arguments = sys.argv[1:]
     word = command(arguments)
     if not word and COMPLETION not in posix.environ and sys.argv[0].rpartition("/")[2] == DAEMON:

@@ -1,4 +1,4 @@
-"""Follow an event stream of the gateway, and connect again when it breaks off."""
+"""Follow an event stream of the gateway, and reconnect when the connection breaks."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from mcpgateway.cli.console import fail
 from mcpgateway.protocol.sse_reader import SseReader
 from mcpgateway.system.control_http import decoded
 
-SILENCE_S = 60.0  # the gateway gives a sign of life every 15 s
+SILENCE_S = 60.0  # the gateway sends a comment every 15 s
 FIRST_S, LONGEST_S, RETRIES = 1.0, 300.0, 10
 EVENT_LIMIT = 1_048_576  # bytes
 
 
 class StreamEvent(NamedTuple):
-    """One event of a stream.
+    """An event of a stream.
 
-    :ivar identifier: where the stream is resumed behind it.
+    :ivar identifier: the id by which the stream is resumed after it.
     """
 
     identifier: str
@@ -29,9 +29,9 @@ class StreamEvent(NamedTuple):
 
 
 class Following:
-    """One stream, however often its connection breaks off.
+    """A stream, over all its connections.
 
-    :param again: told of each new try: why, and in how many seconds; None: there are none.
+    :param again: called before each new attempt with the reason and the delay in seconds; None: no further attempts.
     """
 
     def __init__(
@@ -51,9 +51,9 @@ class Following:
         self._has_begun = False
 
     def events(self) -> Iterator[StreamEvent]:
-        """Every event, until the stream ends for good.
+        """Yield every event, until the stream ends for good.
 
-        :raise Trouble: it was refused, or nobody answers any more.
+        :raise Trouble: the gateway refuses the stream, or does not answer any more.
         """
         while True:
             try:
@@ -89,10 +89,10 @@ class Following:
             connection.close()
 
     def _refused(self, answer: http.client.HTTPResponse) -> None:
-        """Say why; what is only too busy is tried again.
+        """Raise the reason of a refusal; a busy gateway is tried again.
 
-        :raise NoGateway: trying again may help.
-        :raise Trouble: it does not.
+        :raise NoGateway: another attempt may succeed.
+        :raise Trouble: no attempt would.
         """
         said = _said(answer)
         message = str(said.get("error") or f"HTTP {answer.status}")
@@ -112,7 +112,7 @@ def _events(answer: http.client.HTTPResponse) -> Iterator[StreamEvent]:
     reader = SseReader(EVENT_LIMIT, skips=True)
     while line := answer.readline(EVENT_LIMIT):
         for event in reader.feed(line):
-            if event.tail is None:  # it is whole
+            if event.tail is None:  # the event is complete
                 text = event.data.decode(errors="replace")
                 yield StreamEvent(
                     reader.last_id.decode(errors="replace"), event.kind.decode(errors="replace"), text

@@ -1,4 +1,4 @@
-"""Commands that work on files of this machine: the machine they work on, and files that cannot be used."""
+"""The common parts of commands that work on files of this machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def machine_of(globals_: Globals) -> Machine:
 
 
 def careful(work: Callable[[], T]) -> T:
-    """Work on files; a file that cannot be used ends the command with its reason and hint.
+    """Run work on files; a file that cannot be used ends the command with its reason and hint.
 
     :raise Trouble: `work` has raised a `ConfigError`.
     """

@@ -1,4 +1,4 @@
-"""The process that is the gateway of a home."""
+"""Find the gateway process of a home."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from mcpgateway.system.process.procfs import PROC, command_of
 from mcpgateway.system.state import is_gateway, read_state
 
 CONNECT_S = 1.0
-LOCAL_PEERPID = 0x002  # of macOS, with the level 0
+LOCAL_PEERPID = 0x002  # the option of macOS, for level 0
 
 
 def gateway_pid(home: str) -> int:
-    """The process that is the gateway of a home, whether it answers or not; 0 where there is none.
+    """Return the process that is the gateway of a home, even if it does not answer; 0 if there is none.
 
-    Its number alone proves nothing, since it may be a stranger's by now.  The kernel tells who listens on the Unix
-    socket; failing that, the process that the state names must be as old as it says or hold the lock of the home.
+    The pid in the state file alone is no proof, since another process may have it by now.  The kernel reports the
+    process that listens on the Unix socket; without that, the process in the state file must have the recorded start
+    time, or hold the lock of the home.
     """
     state = read_state(home)
     listener = _listener(locations.socket_path(locations.environment(), home))
-    # A socket may have been made by another program, and handed over.
+    # Another program may have made the socket and passed it on.
     if listener and (
         listener == state.pid or "mcpgateway" in command_of(listener) or not os.path.exists(PROC)
     ):
@@ -32,7 +33,7 @@ def gateway_pid(home: str) -> int:
 
 def _listener(path: str) -> int:
     with socket.socket(socket.AF_UNIX) as caller:
-        # One that hangs has no room for us after a while; it is not worth a wait.
+        # The backlog of a gateway that hangs is full after a while; a wait would be in vain.
         caller.settimeout(CONNECT_S)
         try:
             caller.connect(path)

@@ -1,4 +1,4 @@
-"""Commands that need the whole gateway's code: this program becomes another one, which is built of it."""
+"""Replace this program by another one, for commands that need the whole gateway's code."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, NoReturn
 
 
 def hand_over(module: str, request: Mapping[str, Any]) -> NoReturn:
-    """Become ``python -m module`` in the same process; it reads the request with `request_of`.
+    """Execute ``python -m module`` in the same process; it reads the request with `request_of`.
 
-    The request goes by stdin: it may hold secrets, and every program of the machine reads command lines.
+    The request goes by stdin: it may contain secrets, and every program of the machine can read command lines.
 
-    :param request: anything that JSON can say.
+    :param request: any value that JSON can represent.
     """
     with tempfile.TemporaryFile() as file:
         file.write(json.dumps(request).encode())
@@ -23,10 +23,10 @@ def hand_over(module: str, request: Mapping[str, Any]) -> NoReturn:
         os.dup2(file.fileno(), 0)
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-P", "-m", module])  # noqa: S606 - there is to be no shell
+    os.execv(sys.executable, [sys.executable, "-P", "-m", module])  # noqa: S606 - without a shell
 
 
 def request_of() -> dict[str, Any]:
-    """The request that this program was started with."""
+    """Return the request of the command that has started this program."""
     request: dict[str, Any] = json.load(sys.stdin)
     return request

@@ -1,4 +1,4 @@
-"""Groups of commands that load a command when it is named: help and completion of all cost the import of none."""
+"""Groups of commands that are loaded when they are named: help and completion of the groups import none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class CommandInfo(NamedTuple):
 
     :ivar where: ``module:attribute``, the module within `mcpgateway.cli.commands`.
     :ivar short: one line for the list of commands.
-    :ivar section: the heading it stands under; empty for one that no list has, since it is another program's.
+    :ivar section: the heading in the list; empty for a command that is not listed, such as an older program's.
     """
 
     where: str
@@ -26,14 +26,14 @@ class CommandInfo(NamedTuple):
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are told of in a table."""
+    """A group whose commands are declared in a table."""
 
     def __init__(self, *args: Any, table: Mapping[str, CommandInfo], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.table = table
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, in the order of the table."""
+        """Return the names, in the order of the table."""
         return [name for name, told in self.table.items() if told.section]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -47,7 +47,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that is meant; one that does not exist is told with the nearest that does."""
+        """Find a command by its name; the error for an unknown name has the nearest known one."""
         name = args[0]
         if name not in self.table and not name.startswith("-") and not ctx.resilient_parsing:
             near = get_close_matches(name, self.list_commands(ctx), 1, 0.5)
@@ -68,25 +68,25 @@ class LazyGroup(click.Group):
 
 
 class PassthroughCommand(click.Command):
-    """A command that takes words of another's behind ``--``; `behind` finds them."""
+    """A command that takes another command line behind ``--``; `behind` returns it."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keep what stands behind the first ``--`` from being read as options of ours."""
+        """Keep the words behind the first ``--`` from being parsed as options."""
         at = args.index("--") if "--" in args else len(args)
         ctx.meta[BEHIND] = args[at + 1 :]
         return super().parse_args(ctx, args[:at])
 
 
 def behind(ctx: click.Context) -> list[str]:
-    """The words behind ``--``."""
+    """Return the words behind ``--``."""
     words: list[str] = ctx.meta[BEHIND]
     return words
 
 
 class RawCommand(click.Command):
-    """A command that gets its words as they are, ``--`` included: as ``ctx.args``."""
+    """A command that gets its words unparsed, ``--`` included, as ``ctx.args``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keep the words as they are."""
+        """Keep the words unparsed."""
         ctx.args = list(args)
         return ctx.args

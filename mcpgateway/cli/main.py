@@ -1,4 +1,4 @@
-"""The command line: what all commands share, and where each of them is."""
+"""The command line: the options and error handling of all commands, and the table of commands."""
 
 from __future__ import annotations
 
@@ -109,9 +109,9 @@ COMMANDS = {
     "version": CommandInfo("version:version", "say which release this is", PROGRAM),
     "help": CommandInfo("version:help_", "list the commands", PROGRAM),
 }
-# These may also stand behind the command.
+# These options may also follow the command.
 ANYWHERE: tuple[str, ...] = ("--home", "--url", "--api-url", "--token-file", "--auth-token-file")
-OWN_URL = ["servers", "add"]  # behind these words, --url is the server's, and --api-url the gateway's
+OWN_URL = ["servers", "add"]  # after these words, --url is the server's, and --api-url the gateway's
 
 
 @click.group(
@@ -161,14 +161,14 @@ def program(
         as_json,
     )
     if context.invoked_subcommand is None:
-        # A client that has started us as a server never gets here: see mcpgateway.cli.entry.
+        # A client that has started this program as a server never gets here: see mcpgateway.cli.entry.
         show(context.get_help())
 
 
 def run(argv: list[str], *, is_piped: bool = False) -> int:
-    """Run one command; its exit code.
+    """Run a command; return its exit code.
 
-    :param is_piped: stdin is a pipe, as where a client has started this program as a server.
+    :param is_piped: stdin is a pipe, as when a client has started this program as a server.
     """
     _open_what_is_closed()
     first, rest = _options_first(argv)
@@ -179,7 +179,7 @@ def run(argv: list[str], *, is_piped: bool = False) -> int:
 
 
 def guarded(work: Callable[[], Any], *, as_json: bool) -> int:
-    """Do the work of a command, and tell what ends it; the exit code."""
+    """Run the work of a command, and report its error; return the exit code."""
     try:
         code = work()
     except (click.ClickException, click.exceptions.Abort, locations.Unusable) as why:
@@ -187,7 +187,7 @@ def guarded(work: Callable[[], Any], *, as_json: bool) -> int:
         trouble.tell(as_json=as_json)
         return trouble.code
     except OSError as why:
-        # stdout takes no more, as on a full disk; the buffer is not flushed again at exit.
+        # stdout takes no more bytes, as on a full disk; the buffer is not flushed again at exit.
         sys.stdout = _nowhere("w")
         Trouble(str(why)).tell(as_json=False)
         return FAILED
@@ -195,7 +195,7 @@ def guarded(work: Callable[[], Any], *, as_json: bool) -> int:
 
 
 def _open_what_is_closed() -> None:
-    # The caller may have closed one of them (<&-); commands expect files, not None.
+    # The caller may have closed a stream (<&-); commands expect files, not None.
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, _nowhere(mode))
@@ -214,7 +214,7 @@ def _as_trouble(why: Exception) -> Trouble:
 
 
 def _options_first(argv: list[str]) -> tuple[list[str], list[str]]:
-    """Global options may stand anywhere before a ``--``; click wants them first, and the rest behind them."""
+    """Move the global options, which may stand anywhere before ``--``, to the front, where click expects them."""
     first: list[str] = []
     rest: list[str] = []
     words = iter(argv)

@@ -1,8 +1,8 @@
-"""Commands that ask a route of the gateway, as rows of data.
+"""Commands that send a request to a route of the gateway, as rows of data.
 
-row            says
-`TableQuery`   the route, the columns of the table, the sentence for no rows
-`RouteVerb`    the route, what is sent, the sentence that reports success
+row            contents
+`TableQuery`   the route, the columns of the table, the sentence for an empty list
+`RouteVerb`    the route, the request body, the sentence that reports success
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ def ask(  # noqa: PLR0913 - each is a part of the request
 
 
 class TableQuery(NamedTuple):
-    """A question whose answer is a list of rows.
+    """A request whose answer is a list of rows.
 
     :ivar route: the path; ``{name}`` stands for an argument.
     :ivar columns: the cell of each column, by its title.
-    :ivar key: the member of the answer that holds the rows; empty where the answer is the rows.
-    :ivar none: the sentence that stands for no rows.
+    :ivar key: the member of the answer with the rows; empty if the answer is the list itself.
+    :ivar none: the sentence for an empty list.
     :ivar waits: the text of the spinner; empty for no spinner.
     """
 
@@ -129,11 +129,11 @@ class TableQuery(NamedTuple):
 
 
 class RouteVerb(NamedTuple):
-    """A request that changes something, and the sentence that reports its success.
+    """A request that changes state, and the sentence that reports its success.
 
     :ivar route: the path; ``{name}`` stands for an argument.
     :ivar done: the sentence; it may name arguments (``{name}``) and members of the answer (``{found[id]}``).
-    :ivar body: what is sent; None sends no body.
+    :ivar body: the request body; None for none.
     :ivar is_admin: the request needs the admin token, unless it goes over the socket.
     """
 
@@ -152,7 +152,7 @@ class RouteVerb(NamedTuple):
         params: Mapping[str, object] | None = None,
         **names: Any,
     ) -> Any:
-        """Send the request, print what has been done, and return the answer.
+        """Send the request, report its success, and return the answer.
 
         :param body: in place of the row's own.
         :raise Trouble: no gateway answers, or it refuses.
@@ -181,8 +181,8 @@ class RouteVerb(NamedTuple):
         """Make a command of this row.
 
         :param says: the help text.
-        :param parameters: the command's arguments and options; the route and the sentence know them by name.
-        :param body: makes what is sent from all of them but ``name``.
+        :param parameters: the command's arguments and options, by whose names the route and the sentence refer to them.
+        :param body: makes the request body from all of them but ``name``.
         """
 
         @click.pass_obj
@@ -197,7 +197,7 @@ class RouteVerb(NamedTuple):
 
 
 def report(sentence: str, found: Any) -> None:
-    """Say what has been done, and the hint that the gateway adds to its answer."""
+    """Print the sentence of success, and the hint in the gateway's answer."""
     paragraph(sentence)
     hint = found.get("hint") if isinstance(found, dict) else ""
     if hint:
@@ -210,13 +210,13 @@ def rows_table(columns: Mapping[str, Cell], rows: list[dict[str, Any]]) -> None:
 
 
 def text(key: str, absent: str = "") -> Cell:
-    """Make a cell that shows a member as it is.
+    """Make a cell that shows a member unchanged.
 
-    :param absent: shown where the member is missing or empty.
+    :param absent: shown if the member is missing or empty.
     """
     return lambda row: str(row.get(key) or absent)
 
 
 def number(key: str) -> Cell:
-    """Make a cell that shows a number, its thousands apart."""
+    """Make a cell that shows a number with separated thousands."""
     return lambda row: f"{row.get(key) or 0:,}"

@@ -1,4 +1,4 @@
-"""Restart the gateway of a home in its own process, so that its users do not notice."""
+"""Restart the gateway of a home in its own process, without an interruption for its clients."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ POLL_S = 0.02
 
 
 def renew(globals_: Globals, pid: int, limit_s: float) -> Begun | None:
-    """Have it begin anew, and wait until it answers; None where it cannot, or has not in time.
+    """Have the gateway restart itself, and wait until it answers; None if it cannot, or has not in time.
 
-    :raise Trouble: it goes on as it was, since it could not start again.
+    :raise Trouble: it has refused the restart, since it could not start again, and goes on.
     """
     home = globals_.home
     before = read_state(home)
@@ -47,6 +47,6 @@ def renew(globals_: Globals, pid: int, limit_s: float) -> Begun | None:
 def _can(state: GatewayState, pid: int) -> bool:
     if not state.renews:
         return False
-    # One that this program starts is to run as this program does, which may have been installed elsewhere since.
+    # A gateway that this program starts has to run this program's code, which may have been installed elsewhere since.
     words = command_of(pid)
     return f"--logger={startup.LOGGER}" not in words or words[:1] == [sys.executable]

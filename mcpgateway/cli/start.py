@@ -17,20 +17,20 @@ from mcpgateway.shim import startup
 from mcpgateway.system.process.procfs import command_of
 
 POLL_S = 0.01
-LOOK_S = 0.1  # at the lock, which each look holds for a moment
+LOOK_S = 0.1  # between two checks of the lock, each of which holds it for a moment
 ANSWER_S = 5.0
-# What is wrong with the home or the disk as a whole, rather than with one file.
+# Errors of the home or the disk as a whole, rather than of one file.
 OUTSIDE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)
 LINES, TAIL_BYTES = 10, 65_536
-PROGRAM_CHARACTERS = 80  # of a program's name, as it is shown
+PROGRAM_CHARACTERS = 80  # of a program's name in messages
 TAKEN = re.compile(r"cannot listen on (\S+), port (\d+): it is in use by another program")
 
 
 class Begun(NamedTuple):
     """A gateway that answers.
 
-    :ivar is_new: it was not there before, even if another program has started it.
-    :ivar is_ours: we have started it.
+    :ivar is_new: True if it has been started during this command, also by another program.
+    :ivar is_ours: True if this command has started it.
     """
 
     is_new: bool
@@ -39,9 +39,9 @@ class Begun(NamedTuple):
 
 
 def begin(globals_: Globals, options: list[str], wait_s: float) -> Begun:
-    """Start it unless it runs, and wait until it answers.
+    """Start the gateway unless it runs, and wait until it answers.
 
-    :raise Trouble: it could not be started, or does not answer.
+    :raise Trouble: the gateway could not be started, or does not answer.
     """
     began = monotonic()
     remote = GatewayClient(globals_)
@@ -57,7 +57,7 @@ def begin(globals_: Globals, options: list[str], wait_s: float) -> Begun:
             _give_up(globals_, wait_s)
         if now >= next_look:
             next_look = now + LOOK_S
-            # Two that begin at once: one of them starts it, and if that comes to nothing the other one tries.
+            # Of two commands at the same time, one starts the gateway; if that fails, the other one tries.
             if is_ours and _is_gone(globals_.home):
                 _failed(log)
             is_ours = is_ours or _started(starter, globals_.home, options)
@@ -66,16 +66,16 @@ def begin(globals_: Globals, options: list[str], wait_s: float) -> Begun:
 
 
 def answers(remote: GatewayClient) -> bool:
-    """Tell whether a gateway answers at the socket of the home.
+    """Return whether a gateway answers at the socket of the home.
 
-    :raise Trouble: it does, but serves nobody for want of descriptors.
+    :raise Trouble: the gateway refuses connections for want of descriptors.
     """
     try:
         answer = remote.ask("/healthz", limit_s=ANSWER_S)
     except NoGateway:
         return False
     if answer.status == 503:
-        from mcpgateway.system.process.processes import RAISE_IT, TOO_MANY  # with much of the gateway
+        from mcpgateway.system.process.processes import RAISE_IT, TOO_MANY  # imports much of the gateway
 
         if TOO_MANY in str(answer.value):
             fail(TOO_MANY, RAISE_IT)
@@ -90,7 +90,7 @@ def _started(starter: startup.Starter, home: str, options: list[str]) -> bool:
 
 
 def unusable(home: str, why: OSError) -> NoReturn:
-    """End with what is wrong with the home, or with a file in it that the gateway cannot do without."""
+    """End the command with the fault of the home, or of a file in it that the gateway needs."""
     if why.errno in OUTSIDE:
         fail(
             f"{home}: cannot be used as the gateway's home: {why.strerror}",
@@ -143,20 +143,20 @@ def _told_of(address: str, port: int) -> str:
 
 
 def described(pid: int) -> str:
-    """A process for people: its number, and its program or the home of the gateway that it is."""
+    """Return the name of a process for people: its pid, and its program or its gateway's home."""
     words = command_of(pid)
     if "mcpgateway" in words:
         home = words[words.index("--home") + 1 :][:1] if "--home" in words else []
         return f"pid {pid}, the gateway of " + (home[0] if home else "another home")
-    # Only the program: the arguments may be secret.
+    # Without the arguments, which may contain secrets.
     name = os.path.basename(words[0])[:PROGRAM_CHARACTERS] if words else ""
     return f"pid {pid} ({name})" if name else f"pid {pid}"
 
 
 class StartLog:
-    """The part of the gateway's log that is written from now on.
+    """The part of the gateway's log after the start of this command.
 
-    :ivar path: where it is.
+    :ivar path: path of the log.
     """
 
     def __init__(self, home: str) -> None:
@@ -167,11 +167,11 @@ class StartLog:
             self._at = 0
 
     def lines(self) -> Sequence[str]:
-        """The last of its lines."""
+        """Return the last lines."""
         try:
             with open(self.path, "rb", opener=startup.opener) as file:
                 size = file.seek(0, os.SEEK_END)
-                at = self._at if self._at <= size else 0  # it was rotated
+                at = self._at if self._at <= size else 0  # the log was rotated
                 file.seek(max(at, size - TAIL_BYTES))
                 text = file.read().decode(errors="replace")
         except OSError:

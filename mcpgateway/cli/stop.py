@@ -1,4 +1,4 @@
-"""End the gateway of a home, and clear up after one that has ended otherwise."""
+"""End the gateway of a home, and clean up after one that was killed."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ KILLED_S = 10.0
 
 
 def end(home: str, pid: int, timeout_s: float) -> bool:
-    """End a gateway, in order if it can do that in time; false when it had to be killed.
+    """End a gateway, in order if it ends in time; return false if it had to be killed.
 
-    :raise Trouble: it cannot be ended.
+    :raise Trouble: the process cannot be ended.
     """
     began = start_time(pid)
     send(home, pid, signal.SIGTERM)
     if _is_over(pid, began, timeout_s):
         return True
-    # Its guardian ends what it leaves.
+    # Its guardian ends the children that it leaves.
     send(home, pid, signal.SIGKILL)
     if not _is_over(pid, began, KILLED_S):
         fail(f"the gateway (pid {pid}) cannot be ended", "it waits for the kernel; look at its disk")
@@ -36,13 +36,13 @@ def end(home: str, pid: int, timeout_s: float) -> bool:
 def send(home: str, pid: int, number: signal.Signals) -> None:
     """Send a signal to the gateway of a home, and to no other process.
 
-    :raise Trouble: it is another user's.
+    :raise Trouble: the gateway is another user's.
     """
     try:
         if not hasattr(os, "pidfd_open"):
             os.kill(pid, number)
             return
-        # The number could be given to another process; the descriptor cannot.
+        # The pid could be reused by another process; the descriptor cannot.
         descriptor = os.pidfd_open(pid)
         try:
             if gateway_pid(home) in (pid, 0):
@@ -65,7 +65,7 @@ def _is_over(pid: int, began: int, limit_s: float) -> bool:
 
 
 def unwanted(home: str) -> None:
-    """Record that the gateway is stopped: only a new client or a person starts it again."""
+    """Record that the gateway is stopped: only a new client or the user starts it again."""
     try:
         if os.path.isdir(home):
             startup.write_stopped(home)
@@ -74,11 +74,11 @@ def unwanted(home: str) -> None:
 
 
 def clear_up(home: str) -> list[str]:
-    """Take away what a gateway has left that was killed; what was found, in words."""
+    """Clean up after a killed gateway; return a sentence for each thing found."""
     found = []
     if os.path.isdir(f"{home}/children"):
         from mcpgateway.system.process.orphans import (
-            reap_leftovers,  # nobody else needs the gateway's code here
+            reap_leftovers,  # no other part of this program needs the gateway's code
         )
 
         found = [f"killed {each}" for each in reap_leftovers(home)]

@@ -1,8 +1,8 @@
-"""Values that are given to a command: on its line, in its environment, in a file, or on stdin.
+"""Values of a command: on its line, in its environment, in a file, or on stdin.
 
 # Note [Where secrets go]
-What stands in a command line is read by every program of the machine, and stays in the shell's history.  So a value can
-be left out of it: the name alone takes it from the environment, or else from whoever types it or writes it to stdin.
+Every program of the machine can read a command line, and it stays in the shell's history.  So a value can be left out
+of it: the name alone takes the value from the environment, or else from a prompt or stdin.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_
 def pairs(said: Iterable[str], option: str, *, separator: str = "=") -> dict[str, str]:
     """Return the values of ``NAME=VALUE`` and ``NAME``; see Note [Where secrets go].
 
-    :raise Trouble: one of them is neither, or nobody knows its value.
+    :raise Trouble: a text has neither form, or no value was given for its name.
     """
     found: dict[str, str] = {}
     asked: list[str] = []
@@ -62,9 +62,9 @@ def _typed(name: str) -> str:
 
 
 def of_file(path: str) -> dict[str, str]:
-    """The values that a file holds as ``NAME=VALUE`` lines; ``-`` is stdin.
+    """Return the values of a file with ``NAME=VALUE`` lines; ``-`` is stdin.
 
-    :raise Trouble: it cannot be read.
+    :raise Trouble: the file cannot be read.
     """
     from mcpgateway.config.dotenv import parse_dotenv
     from mcpgateway.errors import ConfigError
@@ -87,10 +87,10 @@ def of_file(path: str) -> dict[str, str]:
 
 
 class TimeOption(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
-    """An option's time, in seconds: ``500ms``, ``30s``, ``12h``, ``8w``; a bare number is of seconds.
+    """A time in seconds, as an option's value: ``500ms``, ``30s``, ``12h``, ``8w``; a bare number means seconds.
 
     :param longest_s: the limit.
-    :param example: times that an error names.
+    :param example: examples for the error message.
     """
 
     name = "time"
@@ -100,7 +100,7 @@ class TimeOption(click.ParamType):  # type: ignore[type-arg]  # generic in newer
         self._example = example
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read the text of an option."""
+        """Parse the text of an option."""
         text = str(value)
         unit = next((each for each in UNITS if text.endswith(each)), "")
         try:
@@ -113,9 +113,9 @@ class TimeOption(click.ParamType):  # type: ignore[type-arg]  # generic in newer
 
 
 def json_object(text: str, option: str, example: str) -> dict[str, Any]:
-    """The JSON object that an option gives: itself, ``@FILE``, or ``-`` for stdin.
+    """Return the JSON object of an option: literal, ``@FILE``, or ``-`` for stdin.
 
-    :raise Trouble: the file cannot be read, or holds no object; its text, which may hold secrets, is not shown.
+    :raise Trouble: the file cannot be read, or has no object; its text, which may contain secrets, is not shown.
     """
     try:
         if text == STDIN:
@@ -134,9 +134,9 @@ def json_object(text: str, option: str, example: str) -> dict[str, Any]:
 
 
 class Expanding:
-    """Puts the values of this command's environment in for ``${NAME}``.
+    """Replaces ``${NAME}`` by the values of this command's environment.
 
-    :param is_on: false leaves all as it is, for the gateway to put its own values in.
+    :param is_on: False leaves all references for the gateway to replace.
     """
 
     def __init__(self, environ: Mapping[str, str], *, is_on: bool) -> None:
@@ -144,9 +144,9 @@ class Expanding:
         self._is_on = is_on
 
     def text(self, said: str) -> str:
-        """A text with its values; nothing in them is put in once more by the gateway.
+        """Return a text with its references replaced by values in which the gateway replaces none.
 
-        :raise Trouble: a variable has no value here.
+        :raise Trouble: a variable is not set here.
         """
         if not self._is_on or "{" not in said:
             return said

@@ -45,7 +45,7 @@ def clients() -> None:
 
 
 def chooses(command: Command) -> Command:
-    """Options that say which files and servers are meant."""
+    """Add the options that select files and servers."""
     for option in (
         click.option(
             "--file", type=click.Path(), metavar="PATH", default="", help="One file, wherever it is."
@@ -79,7 +79,7 @@ def chooses(command: Command) -> Command:
 
 
 def how_to_enrol(command: Command) -> Command:
-    """Options that say how entries are to use the gateway."""
+    """Add the options for the form of enrolled entries."""
     for option in (
         click.option(
             "--headers-helper",
@@ -258,7 +258,7 @@ def enable(context: click.Context) -> None:
         remote.unreachable(why)
     report = careful(lambda: enrolment.resume(globals_.home, os.environ, (enrolment.DISABLED,)))
     if not report.errors and isinstance(said, dict) and said.get("disabled"):
-        # What the ledger says is read by and by; where no client uses the gateway, it says nothing.
+        # The ledger's data is read on demand; it is empty if no client uses the gateway.
         remote.told("/api/gateway/enable", method="POST")
     context.exit(_told(globals_, report))
 

@@ -1,4 +1,4 @@
-"""Let a shell complete the words of this program."""
+"""Print the completion script for a shell."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def script(shell: str) -> str:
     made = get_completion_class(shell)
     assert made is not None
     text = made(click.Command("mcpgateway"), {}, NAMES[0], VARIABLE)
-    # The class itself would first ask which bash there is; whoever has an older one sees that by its message.
+    # The class itself would first run bash for its version; an outdated bash reports that itself.
     written = text.source_template % text.source_vars()
     return written.rstrip("\n") + "\n" + "".join(_also(shell, name) for name in NAMES[1:])
 

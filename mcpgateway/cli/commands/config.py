@@ -1,4 +1,4 @@
-"""Commands that look at the configuration, check it, and change it: they work on the files here, without a gateway."""
+"""Commands that show, check and change the configuration: they work on the files here, without a gateway."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def config(context: click.Context) -> None:
 
 
 def _verb(name: str, says: str, *parameters: Callable[[Any], Any]) -> Callable[[Callable[..., int]], Any]:
-    """A verb with its own parameters, and those that all have."""
+    """Declare a verb with its own parameters, and the common ones."""
 
     def made(carry_out: Callable[..., int]) -> click.Command:
         told: Any = carry_out
@@ -44,7 +44,7 @@ def _verb(name: str, says: str, *parameters: Callable[[Any], Any]) -> Callable[[
 
 
 def _done(work: Callable[[], int]) -> int:
-    """Carry out what the gateway's code does, and end as all commands end."""
+    """Run code of the gateway, with the exit code and errors of a command."""
     from mcpgateway.errors import ConfigError
 
     try:
@@ -58,7 +58,7 @@ def _done(work: Callable[[], int]) -> int:
 
 
 def _said(globals_: Globals, work: Callable[[], int]) -> int:
-    """Carry out what speaks to people; a program gets what it says as lines."""
+    """Run code whose output is for people; with --json, print an object with its lines."""
     if not globals_.as_json:
         return _done(work)
     from contextlib import redirect_stdout

@@ -1,4 +1,4 @@
-"""Another command, with a configuration that is named for it: what a file in place of a command means."""
+"""Run another command with a named configuration: the meaning of a file in place of a command."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def with_(context: click.Context) -> object:
 
 
 def _check(globals_: Globals, file: str) -> None:
-    """See that no gateway of the home runs that does not read that file; it would be used, and serve others."""
+    """Check that no gateway of the home runs with another configuration, which the command would use instead."""
     from mcpgateway.cli.client import GatewayClient, NoGateway
 
     try:

@@ -1,4 +1,4 @@
-"""The ``daemon`` commands of mcp-ctl; each word is a command of this program."""
+"""The ``daemon`` commands of mcp-ctl, each of which is a command of this program."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ PATH = "/api/v1/discover"
 POLL_S = 0.25
 OVER = ("done", "failed")
 TIMEOUT = "1m"
-AROUND_S = 60.0  # for what is beside the servers' own time
+AROUND_S = 60.0  # beyond the servers' own time limits
 HEALTH_S = 5.0
 
 Tell = Callable[[dict[str, Any]], None]
@@ -60,7 +60,7 @@ def discover(globals_: Globals, servers: tuple[str, ...], timeout: float) -> int
 
 
 def report(listed: list[dict[str, Any]], *, as_json: bool) -> int:
-    """Print what has become of each server; the exit code."""
+    """Print the outcome of each server; return the exit code."""
     if as_json:
         emit({"servers": listed})
     else:
@@ -93,7 +93,7 @@ def _by_the_gateway(remote: GatewayClient, servers: list[str], limit_s: float, t
             time.sleep(POLL_S)
             found = remote.told(PATH)
         tell(found)
-        # Another program may have begun it, for other servers.
+        # Another program may have started the discovery, for other servers.
         if known.issuperset(servers):
             return {
                 **found,
@@ -103,7 +103,7 @@ def _by_the_gateway(remote: GatewayClient, servers: list[str], limit_s: float, t
 
 @contextmanager
 def progress() -> Iterator[Tell]:
-    """Show a person how far it is; nothing is written to a pipe."""
+    """Show a person the progress; a pipe gets no output."""
     import sys
 
     if is_dumb() or not (sys.stderr.isatty() and is_terminal()):

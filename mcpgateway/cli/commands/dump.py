@@ -88,7 +88,7 @@ def _has_ended(remote: GatewayClient, limit_s: float) -> bool:
         try:
             remote.ask("/healthz", limit_s=ASK_S)
         except GatewayLate:
-            pass  # it is busy with its end
+            pass  # it is shutting down
         except NoGateway:
             return True
         time.sleep(POLL_S)

@@ -1,4 +1,4 @@
-"""Commands that tell of numbers: which tools are called, how servers fare, what sharing saves."""
+"""Commands that print numbers: the calls of tools, the state of servers, the savings of sharing."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def savings(globals_: Globals) -> None:
 
 
 def tell_savings(found: dict[str, Any]) -> None:
-    """Print what is saved, and by which servers."""
+    """Print the savings, and the servers that they come from."""
     processes, memory, tokens = found["processes"], found["memory"], found["tokens"]
     say(
         f"Processes: {processes['saved']} saved: {processes['running']} run,"
@@ -155,13 +155,13 @@ def tell_savings(found: dict[str, Any]) -> None:
 
 
 def milliseconds(value: float) -> str:
-    """A duration as people read it: ``0.4 ms``, ``35 ms``, ``2.1 s``."""
+    """Return a duration in words: ``0.4 ms``, ``35 ms``, ``2.1 s``."""
     if value >= 1000:
         return f"{value / 1000:.1f} s"
     return f"{value:.0f} ms" if value >= 10 else f"{value:.1f} ms"
 
 
 def spark(values: list[int]) -> str:
-    """Numbers as a row of bars; a dot stands for none."""
+    """Return numbers as a row of bars, with a dot for zero."""
     most = max(values, default=0)
     return "".join(BARS[(each * len(BARS) - 1) // most] if each else "·" for each in values)

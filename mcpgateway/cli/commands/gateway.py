@@ -43,10 +43,10 @@ FOUND_NOTHING = "Gateway is not running (no state file found)."
 
 
 class _Seconds(click.FloatRange):
-    """A number of seconds, with or without an ``s`` behind it."""
+    """A number of seconds, with or without the unit ``s``."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Read it."""
+        """Parse the text of an option."""
         bare: Any = value.removesuffix("s") if isinstance(value, str) else value
         return super().convert(bare, param, ctx)
 
@@ -58,7 +58,7 @@ def _seconds(name: str, usual: float, says: str) -> Callable[[Command], Command]
 
 
 def _options(port: int | None, config: str | None, more: list[str]) -> list[str]:
-    # The daemon runs in / and is started again there.
+    # The daemon runs in / and is restarted there.
     made = ["--port", str(port)] if port is not None else []
     made += ["--config", os.path.abspath(os.path.expanduser(config))] if config is not None else []
     return made + more
@@ -125,21 +125,21 @@ def start(
     ended = offer(globals_, is_sure=end_duplicates)
     if globals_.as_json:
         emit({**value, "clients": [each.as_json() for each in reports], "duplicates": ended})
-    # Another client's file that cannot be used is no failure of the start, as it keeps the gateway from nothing.
+    # A client's file that cannot be used is no failure of the start, since the gateway works without it.
     named = named_in(options)
     failed = {os.path.realpath(file.path) for each in reports for file in each.files if file.error}
     return FAILED if named & failed or any(each.rolled_back for each in reports) else DONE
 
 
 def _stay(globals_: Globals, options: list[str], adopt: str | None, others: dict[str, bool]) -> NoReturn:
-    """Become the gateway; what this program does with one that runs elsewhere cannot be done then."""
+    """Replace this program by the gateway; work that follows a start elsewhere is not possible then."""
     for name, is_said in others.items():
         if is_said:
             _remark(f"{name} has no meaning with --foreground")
     if adopt == ASK:
         _remark("--adopt ask has no meaning with --foreground: clients.adopt of the configuration counts")
     words = startup.argv(globals_.home, ["--adopt", *options] if adopt == ALWAYS else options)
-    os.execv(words[0], words)  # noqa: S606 - no shell is wanted
+    os.execv(words[0], words)  # noqa: S606 - without a shell
 
 
 def _remark(text: str) -> None:
@@ -147,14 +147,14 @@ def _remark(text: str) -> None:
 
 
 def _keep(home: str) -> None:
-    # One that a client's program has started is to stay, now that a person wants it.
+    # A gateway that a shim has started is to stay, now that the user has started it.
     words = command_of(gateway_pid(home))
     if f"--logger={startup.LOGGER}" in words and startup.read_wanted(home) is None:
         startup.write_wanted(home, options_of(words))
 
 
 def options_of(words: list[str]) -> list[str]:
-    """The options that a gateway was started with, but for its home."""
+    """Return the options that a gateway was started with, without its home."""
     rest = words[words.index("mcpgateway") + 1 :] if "mcpgateway" in words else []
     options: list[str] = []
     at = 0
@@ -203,7 +203,7 @@ def _tell_servers(value: dict[str, Any]) -> None:
 
 
 def _served(globals_: Globals) -> list[str]:
-    """The names of what is served now, what clients' files have brought among it; none where it cannot be asked."""
+    """Return the names of the served servers, those of clients' files included; empty if no gateway answers."""
     try:
         said = GatewayClient(globals_).ask(SERVED, limit_s=HEALTH_S)
     except NoGateway:
@@ -282,7 +282,7 @@ def restart(
         begun = renew(globals_, pid, wait + timeout) if pid and not chosen else None
         if begun is None:
             begun = _begun_again(globals_, options, wait, timeout)
-    # With other options it may be at another port.
+    # With other options the port may be another.
     enrolled = follow(globals_, options) if chosen or not pid else None
     value = _told(globals_, begun)
 
@@ -303,7 +303,7 @@ def _begun_again(globals_: Globals, options: list[str], wait: float, timeout: fl
 
 
 def _former(home: str, pid: int) -> list[str]:
-    # A process tells by itself what it was started with, wherever that was; the file is for one that was killed.
+    # The kernel has the command line of a running process; the file is for a killed one.
     if pid and (words := command_of(pid)):
         return options_of(words)
     return startup.read_wanted(home) or []

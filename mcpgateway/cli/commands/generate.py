@@ -120,7 +120,7 @@ def snippet(globals_: Globals, client: str, servers: tuple[str, ...], form: str 
         fail(str(why))
 
     def tell() -> None:
-        # What is pasted is what comes on stdout, and nothing else.
+        # stdout gets the text to paste, and nothing else.
         say(f"{dialect.title}: into {file}", err=True, dim=True)
         show(text, nl=False)
 

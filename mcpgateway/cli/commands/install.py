@@ -1,4 +1,4 @@
-"""Entries for the gateway's servers in Claude Code."""
+"""Enter the gateway's servers in Claude Code's configuration."""
 
 from __future__ import annotations
 

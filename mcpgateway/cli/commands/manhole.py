@@ -1,4 +1,4 @@
-"""The prompt inside of the running gateway."""
+"""The prompt inside the running gateway."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mcpgateway.shim import locations
 
 PIECE = 65_536
 CTRL_D = b"\x04"
-# What moves the cursor, chooses colours, or sets what a terminal does.
+# Control sequences of cursor, colour and terminal modes.
 CONTROL = re.compile(rb"\x1b(?:\[[0-9;?]*[A-Za-z]|[()][A-Z0-9]|[A-Za-z=>])")
 ERASED = b"\x1b[2K"
 OPEN_IT = "open it: manhole: {socket: true} in the gateway's configuration"
@@ -47,14 +47,14 @@ def manhole(globals_: Globals, *, path: str | None) -> None:
 
 
 def _usual(home: str) -> str:
-    # As mcpgateway.frontends.manhole.listener has it.
+    # The same path as in mcpgateway.frontends.manhole.listener.
     path = locations.socket_path(locations.environment(), home)
     return f"{path.removesuffix('gateway.sock').removesuffix('.sock')}manhole.sock"
 
 
 @contextmanager
 def _raw() -> Iterator[bool]:
-    """Let every key go to the prompt as it is, if there are keys."""
+    """Pass every key to the prompt unchanged, if stdin is a terminal."""
     if not sys.stdin.isatty():
         yield False
         return
@@ -63,7 +63,7 @@ def _raw() -> Iterator[bool]:
 
     former = termios.tcgetattr(0)
     try:
-        tty.setraw(0, termios.TCSADRAIN)  # what was typed ahead is not lost
+        tty.setraw(0, termios.TCSADRAIN)  # keys typed before are not lost
         yield True
     finally:
         termios.tcsetattr(0, termios.TCSADRAIN, former)
@@ -105,9 +105,9 @@ def _received(line: socket.socket) -> bytes:
 
 
 class Screen:
-    """Where what the prompt says is shown: as it is on a terminal; elsewhere line by line, without control sequences.
+    """The output of the prompt: unchanged on a terminal; elsewhere line by line, without control sequences.
 
-    A line is written anew with each key that is typed; what has been erased is not shown.
+    The prompt writes a line anew with each key that is typed; erased text is not shown.
     """
 
     def __init__(self) -> None:
@@ -115,7 +115,7 @@ class Screen:
         self._line = b""
 
     def show(self, said: bytes) -> None:
-        """Show more of it."""
+        """Show more output."""
         if self._is_terminal:
             _write(said)
             return
@@ -123,7 +123,7 @@ class Screen:
         _write(b"".join(_plain(each) + b"\n" for each in lines))
 
     def end(self) -> None:
-        """Show what is left."""
+        """Show the rest of the output."""
         _write(_plain(self._line))
 
 

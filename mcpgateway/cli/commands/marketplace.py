@@ -1,4 +1,4 @@
-"""Directories that mcp-ctl has left in the plugins of Claude Code."""
+"""Remove directories that mcp-ctl has left among the plugins of Claude Code."""
 
 from __future__ import annotations
 

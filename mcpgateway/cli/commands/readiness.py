@@ -1,4 +1,4 @@
-"""Waiting for servers, and looking beforehand what is in the way; the exit code says which of it."""
+"""Wait for servers, and check their readiness beforehand; the exit code has the reason of a failure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mcpgateway.cli.values import TimeOption
 WAIT_S = "20s"
 AGAIN_S = 0.2
 ASK_S = 2.0
-MARGIN_S = 5.0  # so that it is the gateway that says what took too long
+MARGIN_S = 5.0  # so that the gateway reports its own timeout
 COLOURS = {0: "green", 10: "cyan", 11: "yellow", 12: "red"}
 CODES = "Exit codes: 0 ready, 10 not running yet, 11 needs somebody (approval, authorization, switched off), 12 failed"
 

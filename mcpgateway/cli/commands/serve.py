@@ -55,14 +55,14 @@ def serve(context: click.Context) -> int:
     only_here(globals_, "serve")
     if not _yields(globals_):
         words = argv(globals_.named_home or None, context.args)
-        os.execv(words[0], words)  # noqa: S606 - no shell is wanted
+        os.execv(words[0], words)  # noqa: S606 - without a shell
     return DONE
 
 
 def _refuse_unknown(context: click.Context) -> None:
-    """Refuse what the daemon does not take, before it says so with the help of another program.
+    """Refuse options that the daemon does not have, before Twisted refuses them with its own help.
 
-    :raise click.UsageError: an option that there is not, one without its value, or a word that is no option.
+    :raise click.UsageError: an unknown option, one without its value, or a word that is no option.
     """
     parser = context.command.make_parser(context)
     _, rest, _ = parser.parse_args(list(context.args))

@@ -1,4 +1,4 @@
-"""Servers: which there are, how they are; starting, stopping and switching them."""
+"""Servers: their list and state; starting, stopping and switching them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from mcpgateway.cli.values import TimeOption
 
 API = "/api/v1/servers"
 SERVER = f"{API}/{{name}}"
-MARGIN_S = 10.0  # so that it is the gateway that says what took too long
+MARGIN_S = 10.0  # so that the gateway reports its own timeout
 STOP_S = 60.0
 RUNS = frozenset(("running", "degraded"))
-WORKS = frozenset(("idle", "stopped"))  # it was seen to run, and is started by the next who needs it
+WORKS = frozenset(("idle", "stopped"))  # it has run, and the next request starts it
 COMES = frozenset(("starting", "restarting"))
 VERBS = {
     "list": CommandInfo("servers:list_", "list all servers, and how they are"),
@@ -225,13 +225,13 @@ def _operate(globals_: Globals, name: str, verb: str, wait_s: float) -> int:
     return told_of(globals_, found, name)
 
 
-# What is said
+# Output
 
 
 def told_of(globals_: Globals, found: dict[str, Any], name: str, did: str = "") -> int:
-    """Tell what has become of a server that is to run; the exit code.
+    """Report the state of a server that is meant to run; return the exit code.
 
-    :param did: what was done with it before.
+    :param did: what was done with it before, as the beginning of the report.
     """
     server = found.get("server")
     state = str(server.get("status")) if isinstance(server, dict) else ""
@@ -252,7 +252,7 @@ def _sentence(name: str, did: str, state: str, server: Mapping[str, Any]) -> str
         return f"{joined} works; it is started by whoever needs it."
     if state in COMES:
         return f"{joined} is still starting: mcpgateway servers get {name} tells how it is."
-    from mcpgateway.errors import without_name  # where something is wrong
+    from mcpgateway.errors import without_name  # only for a fault
 
     why = without_name(name, str(server.get("last_error") or state))
     return f"{begin}, but does not run: {why}" if did else f"{name} does not run: {why}"

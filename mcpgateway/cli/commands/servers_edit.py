@@ -126,7 +126,7 @@ def _is_there(globals_: Globals, name: str) -> bool:
 
 
 def _program(word: str) -> str:
-    """A program as the gateway finds it, which does not work in this directory."""
+    """Return an absolute path of a program, since the gateway works in another directory."""
     word = os.path.expanduser(word)
     return os.path.abspath(word) if "/" in word else word
 

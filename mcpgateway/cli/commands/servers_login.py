@@ -1,4 +1,4 @@
-"""Servers: signing in at remote ones, and out."""
+"""Sign in at remote servers, and out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mcpgateway.cli.context import Globals
 from mcpgateway.cli.queries import ask
 from mcpgateway.cli.values import TimeOption
 
-BEGIN_S = 70.0  # the gateway may have to find out a lot
+BEGIN_S = 70.0  # the gateway may have to find the authorization server first
 POLL_S = 2.0
 LOGIN = f"{SERVER}/login"
 
@@ -118,9 +118,9 @@ def _tell_left(name: str, found: Mapping[str, Any]) -> None:
 
 
 def _address(found: Mapping[str, Any]) -> str:
-    """Where to sign in; what could be anything else than a web page is nothing to be opened.
+    """Return the address at which to sign in, if it is a web page and no other kind of URL.
 
-    :raise Trouble: it is no such address.
+    :raise Trouble: it is no http or https URL.
     """
     url = str(found.get("url") or "")
     try:
@@ -134,7 +134,7 @@ def _address(found: Mapping[str, Any]) -> str:
 
 
 def _open(url: str) -> bool:
-    """Open a browser where there is a screen to show it on; false where there is none."""
+    """Open a browser if there is a screen; return false if there is none."""
     if not sys.stdout.isatty():
         return False
     if sys.platform.startswith("linux") and not any(os.environ.get(each) for each in GRAPHICAL):
@@ -142,7 +142,7 @@ def _open(url: str) -> bool:
     import webbrowser
 
     try:
-        return webbrowser.open(url)  # as an argument of a program, never by a shell
+        return webbrowser.open(url)  # as an argument of a program, never in a shell
     except (OSError, webbrowser.Error):
         return False
 
@@ -151,7 +151,7 @@ def _show(globals_: Globals, found: Mapping[str, Any], url: str, *, is_opened: b
     is_program = globals_.as_json
     said = f"A browser shows where to sign in at {found.get('server')}:" if is_opened else ""
     say(said or f"Sign in at {found.get('server')} in a browser:", err=True)
-    say(url, err=is_program)  # alone on its line, for whoever reads a pipe
+    say(url, err=is_program)  # alone on its line, for a program that reads a pipe
     redirect = urlsplit(str(found.get("redirect") or ""))
     place = f"{redirect.scheme}://{redirect.netloc}"
     say(f"Afterwards the browser is sent to {place}, which is the gateway.", err=True)

@@ -1,4 +1,4 @@
-"""The sessions in use: which there are, and ending them."""
+"""The sessions in use: their list, and ending them."""
 
 from __future__ import annotations
 

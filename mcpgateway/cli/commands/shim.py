@@ -1,4 +1,4 @@
-"""The shim's place in the list of commands: the entry runs it without any of this."""
+"""The shim's entry in the list of commands; `mcpgateway.cli.entry` runs it without this module."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ It is started by a client, and speaks MCP on stdin and stdout.
 
 
 class _OfServer(RawCommand):
-    """A command whose first word is a server, or stands behind the option that names one."""
+    """A command whose first word is a server, or follows the option that names one."""
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """The servers there are, where one is to be named."""
+        """Complete the names of servers."""
         words = ctx.args
         if words and words[-1] == VIEW:
             return [CompletionItem(each) for each in VIEWS if each.startswith(incomplete)]

@@ -1,4 +1,4 @@
-"""Commands that tell how the gateway is."""
+"""Commands that report the state of the gateway."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ def status(globals_: Globals) -> int:
 
 
 class _Found:
-    """What is to be said.
+    """The state of the gateway, as found.
 
-    :ivar body: what the gateway itself says; empty where it says nothing.
-    :ivar returns_in: in how many seconds its guardian starts it again; None where nobody is to.
-    :ivar restores_in: in how many seconds its guardian restores clients' files; None where none is to.
-    :ivar clients: those whose files use it, or would if they had not been restored.
+    :ivar body: the gateway's own answer; empty without one.
+    :ivar returns_in: seconds until its guardian restarts it; None if no restart is due.
+    :ivar restores_in: seconds until its guardian restores clients' files; None if no restoration is due.
+    :ivar clients: the clients whose files use it, or would if they had not been restored.
     """
 
     def __init__(self, state: str, pid: int, left: GatewayState, body: dict[str, Any]) -> None:
@@ -95,12 +95,12 @@ class _Found:
 
     @property
     def uptime(self) -> float:
-        """Seconds."""
+        """Its age in seconds."""
         return float(self.body.get("uptime") or age(self.pid))
 
 
 def look(globals_: Globals) -> _Found:
-    """Find out how the gateway of the home is."""
+    """Return the state of the gateway of the home."""
     left = read_state(globals_.home)
     pid = gateway_pid(globals_.home)
     try:
@@ -122,7 +122,7 @@ def look(globals_: Globals) -> _Found:
 
 
 def _left(home: str) -> list[dict[str, Any]]:
-    """Return the clients of the ledger; none where it cannot be read, which `doctor` reports."""
+    """Return the clients of the ledger; none if it cannot be read, which `doctor` reports."""
     if not os.path.isdir(f"{home}/{LEDGER}"):
         return []
     from mcpgateway.clientfiles.ledger import Ledger
@@ -181,7 +181,7 @@ def _value(found: _Found) -> dict[str, Any]:
 
 
 def aggregate(body: dict[str, Any]) -> str:
-    """Where all servers together are served; empty where they are not."""
+    """Return the address of the endpoint of all servers; empty if there is none."""
     port = body.get("port")
     return f"http://localhost:{port}/mcp" if body.get("aggregate") is True and port else ""
 
@@ -194,7 +194,7 @@ def problems(body: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def tell_problems(body: dict[str, Any]) -> None:
-    """Say it."""
+    """Print the problems."""
     for each in problems(body):
         say("Problem: ", styled(each["message"], fg="red"))
         say(f"         {each['hint']}")
@@ -220,9 +220,9 @@ def remarks(body: dict[str, Any]) -> list[str]:
 
 
 def clients(body: dict[str, Any]) -> list[dict[str, Any]]:
-    """The clients whose files use the gateway, or did, each with a name and its number of servers.
+    """Return the clients whose files use the gateway, or did, each with a name and its number of servers.
 
-    Restored files have a word for why.
+    Restored files have the reason in one word.
     """
     shown = body.get("clients")
     if not isinstance(shown, list):

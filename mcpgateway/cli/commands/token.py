@@ -173,7 +173,7 @@ def disable(globals_: Globals) -> int:
 
 
 def _cut_off(globals_: Globals) -> tuple[CutOff, ...]:
-    # What is known of files is known of this machine's only.
+    # Only this machine's files are known.
     if globals_.url or not os.path.isdir(os.path.join(globals_.home, LEDGER)):
         return ()
     from mcpgateway.clientfiles import reroute

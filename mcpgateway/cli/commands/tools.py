@@ -1,4 +1,4 @@
-"""All servers' tools: which there are, which fits, what one takes, and calling one."""
+"""All servers' tools: listing, searching, describing and calling them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from mcpgateway.cli.values import TimeOption, json_object
 
 API = "/api/v1"
 TOOL = f"{API}/tools/{{tool}}"
-LIST_S = 60.0  # servers that were never asked for their tools are asked first
+LIST_S = 60.0  # servers whose tools are unknown are asked first
 CALL = "10m"
-MARGIN_S = 5.0  # so that it is the gateway that says what took too long
+MARGIN_S = 5.0  # so that the gateway reports its own timeout
 SHOWN = 72  # characters of a description in a table
 LITERALS = frozenset(("integer", "number", "boolean", "array", "object", "null"))
 KINDS = {"image": "image", "audio": "audio"}
@@ -184,7 +184,7 @@ def _types(schema: object) -> set[str]:
     return found
 
 
-# What is shown
+# Output
 
 
 def _tell_tool(found: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Commands that tell how it came about: why a server is as it is, and what was said."""
+"""Commands for diagnosis: the reasons of a server's state, and its recorded messages."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from mcpgateway.cli.context import Globals
 from mcpgateway.cli.queries import ask
 
 EXPORT_S = 30.0
-HISTORY = 20  # happenings that are shown to a person
-WORDS = 8  # lines of stderr, likewise
+HISTORY = 20  # events that are shown to a person
+WORDS = 8  # lines of stderr that are shown to a person
 GOOD = frozenset(("child.ready", "server.enabled", "server.reset"))
 BAD = frozenset(("child.start_failed", "child.gone", "server.given_up", "server.disabled", "server.stuck"))
 

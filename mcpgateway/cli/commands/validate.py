@@ -1,4 +1,4 @@
-"""Try a server before it is put into a configuration."""
+"""Validate a server before it is added to a configuration."""
 
 from __future__ import annotations
 
@@ -79,9 +79,9 @@ def validate(  # noqa: PLR0913 - one for each option
 
 
 def command_of(words: list[str], command: str | None, args: str | None) -> list[str]:
-    """The words of a command, however it was given; none where it was not.
+    """Return the words of a command, given in either form; empty if none was given.
 
-    :raise UsageError: it was given twice, or by halves.
+    :raise UsageError: a command was given in both forms, or arguments without a command.
     """
     if words and (command or args):
         raise click.UsageError("a command is given twice: by --command and behind --")

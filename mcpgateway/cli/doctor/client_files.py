@@ -1,4 +1,4 @@
-"""Clients' files: the entries that use the gateway, and whether they reach it."""
+"""Checks of clients' files: the entries that use the gateway, and whether they reach it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ READABLE = note(
 
 
 def clients(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """How many entries of each client's file use the gateway."""
+    """Report for each client's file how many entries use the gateway."""
     for seen in world.seen:
         title, path = seen.site.dialect.title, visible(seen.site.path)
         if seen.trouble:
@@ -100,7 +100,7 @@ NONE = note("tools.none", "No AI client has a file here.")
 
 
 def tools(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Which AI clients are on this machine."""
+    """Report the AI clients on this machine."""
     adopted = world.records.files if world.records is not None else {}
     lines = []
     for each in world.detected:
@@ -143,7 +143,7 @@ NO_PROGRAM = problem(
     "An entry starts the gateway's program by a path where there is none, as after it was installed anew.",
     "mcpgateway clients apply writes the path of today",
 )
-# Clients that take entries in one form only, and what they do with others.
+# Clients that accept one form of entries only, and their reaction to others.
 STRICT = {
     "claude-code": "passes over a URL without a type",
     "windsurf": "connects to nothing but a serverUrl",
@@ -159,7 +159,7 @@ SAME = {("type", "http"): ("streamable-http",), ("type", "streamable-http"): ("h
 
 
 def wiring(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether each entry that uses the gateway gets there."""
+    """Check that each entry that uses the gateway reaches it."""
     number = 0
     bad = False
     for seen in world.seen:
@@ -186,13 +186,13 @@ def _dead(world: DoctorContext, seen: FileContents, entries: list[ClientEntry]) 
         text = f"{seen.site.dialect.title}: {titles} of {visible(seen.site.path)} lead to port {world.port}"
         known = _entries_known(world, seen)
         lost = [each.title for each in dead if each.road not in known]
-        # What the ledger does not know cannot be restored either.
+        # Entries that are not in the ledger cannot be restored either.
         advice = f"mcpgateway start; where it does not have {some(lost)}, {WRITE_ANEW}" if lost else ""
         yield DEAD.found(f"{text}, where nobody answers", advice=advice)
 
 
 def _entries_known(world: DoctorContext, seen: FileContents) -> Container[tuple[str, ...]]:
-    """The roads of the entries of a file that the ledger knows."""
+    """Return the paths of a file's entries that the ledger has."""
     files = world.records.files if world.records is not None else {}
     adopted = files.get(os.path.realpath(seen.site.path))
     return adopted.entries if adopted is not None else ()
@@ -203,7 +203,7 @@ def _misled(world: DoctorContext, seen: FileContents) -> Iterator[DoctorFinding]
     for each in seen.listed:
         if each.kind is EntryKind.REMOTE and (port := _other_port(each)) and not world.holders(port):
             text = f"{seen.site.dialect.title}: {visible(each.title)} leads to port {port} of this machine"
-            # `clients apply` rewrites only entries that the ledger knows.
+            # `clients apply` rewrites only entries that the ledger has.
             advice = (
                 ""
                 if each.road in known
@@ -213,7 +213,7 @@ def _misled(world: DoctorContext, seen: FileContents) -> Iterator[DoctorFinding]
 
 
 def _other_port(listed: ClientEntry) -> int:
-    """The port of an entry whose URL looks like one of a gateway on this machine; 0 of others."""
+    """Return the port of an entry whose URL looks like one of a gateway on this machine; 0 for others."""
     try:
         parts = urlsplit(url_of(listed.value))
         port = parts.port or 0
@@ -245,7 +245,7 @@ def _entry(world: DoctorContext, seen: FileContents, listed: ClientEntry) -> Ite
 
 
 def _wrong(seen: FileContents, listed: ClientEntry, url: str) -> list[str]:
-    """What the client wants and the entry lacks."""
+    """Return the properties that the client requires and the entry lacks."""
     try:
         wanted = seen.site.dialect.by_url(listed, url)
     except ConfigError:
@@ -266,7 +266,7 @@ def _said(key: str, value: Any) -> str:
 
 
 def url_of(value: Any) -> str:
-    """The URL of an entry, which may stand one level deeper; empty where it has none."""
+    """Return the URL of an entry, which may be nested one level deeper; empty if it has none."""
     if not isinstance(value, Mapping):
         return ""
     inner = value.get("transport")
@@ -305,7 +305,7 @@ UNAPPROVED = note(
 
 
 def claude(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether Claude Code's own records keep it from the gateway's servers."""
+    """Check that Claude Code's own records do not disable the gateway's servers."""
     found = [*_needs_auth(world), *_claude_lock(world), *_unapproved(world)]
     yield from found or [fine("claude", "Claude Code has nothing against the gateway's servers")]
 
@@ -388,7 +388,7 @@ WAITING = note(
 
 
 def approvals(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Which repositories wait for the user's approval."""
+    """Report the repositories that wait for the user's approval."""
     waiting = [each for each in world.socket.body.get("approvals", ()) if isinstance(each, dict)]
     for each in waiting:
         path = visible(str(each.get("path") or each.get("file") or "?"))

@@ -27,7 +27,7 @@ DOUBTFUL = note(
 
 
 def configuration(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether the configuration can be used."""
+    """Check that the configuration can be used."""
     found = world.examined
     for each in found.problems:
         kind = BROKEN if each.is_error else DOUBTFUL
@@ -57,7 +57,7 @@ NO_DIRECTORY = problem(
 
 
 def commands(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether each server's program is there."""
+    """Check that each server's program exists."""
     checked = wrong = 0
     for server in _servers(world):
         if not server.enabled or not (server.reach is None or isinstance(server.reach, Daemon | Container)):

@@ -1,4 +1,4 @@
-"""The machine that the checks look at; each part is read once, when the first check needs it."""
+"""The machine under examination; each part is read once, when the first check needs it."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from mcpgateway.system.settings import ExaminedSettings, LoadOptions, examine
 class UserProcess:
     """A process of this user.
 
-    :ivar argv: its command line; it may hold secrets, so it is never shown.
-    :ivar is_of_gateway: whether a gateway has started it.
-    :ivar home: the gateway's home that its environment names; empty where it names none.
+    :ivar argv: its command line; it may contain secrets, so it is never shown.
+    :ivar is_of_gateway: True if a gateway has started it.
+    :ivar home: the gateway's home in its environment; empty for none.
     """
 
     pid: int
@@ -45,12 +45,12 @@ class UserProcess:
 
 
 def user_processes(proc: str = procfs.PROC) -> Iterator[UserProcess]:
-    """Every process of this user but our own."""
+    """Yield every process of this user except this one."""
     for pid in procfs.pids(proc):
         if pid == os.getpid() or not procfs.is_own(pid, proc):
             continue
         parent = procfs.parent(pid, proc)
-        if parent:  # it may have ended by now
+        if parent:  # 0 if it has ended
             environ = procfs.environment_of(pid, proc)
             home = environ.get(HOME_VARIABLE.encode(), b"").decode(errors="replace")
             argv = tuple(procfs.command_of(pid, proc))
@@ -59,12 +59,12 @@ def user_processes(proc: str = procfs.PROC) -> Iterator[UserProcess]:
 
 @define(eq=False, slots=False)
 class DoctorContext:
-    """One machine, seen from one gateway's home.
+    """A machine, from the view of one gateway's home.
 
     :ivar home: the gateway's own directory, absolute.
-    :ivar now: seconds since the epoch.
-    :ivar clients: the names of the clients to look at; empty for all.
-    :ivar proc: where the processes are shown.
+    :ivar now: epoch seconds.
+    :ivar clients: the names of the clients to examine; empty for all.
+    :ivar proc: mount point of procfs.
     """
 
     home: str
@@ -74,7 +74,7 @@ class DoctorContext:
     proc: str = "/proc"
 
     def in_home(self, *names: str) -> str:
-        """A path below the gateway's own directory."""
+        """Return a path below the gateway's own directory."""
         return os.path.join(self.home, *names)
 
     @cached_property
@@ -84,14 +84,14 @@ class DoctorContext:
 
     @cached_property
     def examined(self) -> ExaminedSettings:
-        """The configuration, and what is wrong with it."""
+        """The configuration, and its problems."""
         return examine(
             as_it_runs(LoadOptions(home=self.home, enrolled=enrolled_files), self.home), self.environ
         )
 
     @cached_property
     def machine(self) -> Machine:
-        """The machine as the programs see it that change clients' files."""
+        """The machine in the form that the programs for clients' files use."""
         return Machine(self.home, self.environ)
 
     @cached_property
@@ -100,7 +100,7 @@ class DoctorContext:
         told = self.socket.body.get("port")
         if isinstance(told, int) and told > 0:
             return told
-        # Where it has crashed, the clients' entries lead to the port that it had.
+        # After a crash, the clients' entries have the port of the crashed gateway.
         with suppress(ConfigError):
             left = state.read(self.home)
             if left is not None and left.port:
@@ -116,18 +116,18 @@ class DoctorContext:
 
     @cached_property
     def health(self) -> HealthReply:
-        """The health of the gateway that answers at the port."""
+        """The health of a gateway that answers at the port."""
         return ask_port(self.port)
 
     @cached_property
     def pid(self) -> int:
-        """The process of the gateway of this home; 0 where none answers."""
+        """The process of the gateway of this home; 0 if none answers."""
         told = self.socket.body.get("pid")
         return told if isinstance(told, int) else 0
 
     @cached_property
     def records(self) -> LedgerRecords | None:
-        """The records of the ledger; None where it cannot be read."""
+        """The records of the ledger; None if it cannot be read."""
         try:
             return self.machine.records
         except (ConfigError, OSError):
@@ -135,12 +135,12 @@ class DoctorContext:
 
     @cached_property
     def base(self) -> LocalGateway:
-        """The addresses that make a URL the gateway's."""
+        """The addresses by which a URL is recognised as the gateway's."""
         return evolve(self.machine.base, port=self.port)
 
     @cached_property
     def seen(self) -> tuple[FileContents, ...]:
-        """The clients' files, and what they list."""
+        """The clients' files, with their entries."""
         sites = chosen(
             FileChoice(self.clients), self.environ, self.records or LedgerRecords(), with_projects=True
         )
@@ -155,7 +155,7 @@ class DoctorContext:
 
     @cached_property
     def served(self) -> frozenset[str] | None:
-        """The names of the servers there are; None where that cannot be told."""
+        """The names of the servers; None if they are unknown."""
         told = self.socket.body.get("backends")
         if isinstance(told, list):
             return frozenset(str(each.get("name")) for each in told if isinstance(each, dict))
@@ -181,5 +181,5 @@ class DoctorContext:
         return tuple(user_processes(self.proc))
 
     def holders(self, port: int) -> tuple[PortHolder, ...]:
-        """The processes that listen at a port."""
+        """Return the processes that listen at a port."""
         return tuple(port_holders(port, self.proc))

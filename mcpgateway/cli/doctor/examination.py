@@ -47,11 +47,11 @@ BROKEN = problem(
 
 
 def examine(world: DoctorContext, checks: Iterable[Check] = CHECKS) -> Iterator[DoctorFinding]:
-    """Make the checks, one after the other; one that breaks is a finding too."""
+    """Run the checks, one after the other; a check that fails is a finding too."""
     for check in checks:
         try:
             yield from check.look(world)
-        except Exception as why:  # noqa: BLE001 - whatever is broken here, the other checks are still of use
+        except Exception as why:  # noqa: BLE001 - a failed check must not prevent the others
             yield BROKEN.found(f"{check.title} could not be looked at: {type(why).__name__}: {_said(why)}")
 
 
@@ -68,7 +68,7 @@ def kinds() -> tuple[FindingKind, ...]:
 class Mended:
     """The outcome of a repair.
 
-    :ivar why: why it did not work; empty where it did, or was only tried out.
+    :ivar why: the reason of its failure; empty if it succeeded, or was only listed.
     """
 
     finding: DoctorFinding
@@ -90,13 +90,13 @@ def mend(findings: Iterable[DoctorFinding], *, is_dry: bool) -> Iterator[Mended]
 
 
 def verdict(findings: Sequence[DoctorFinding]) -> tuple[int, int]:
-    """The number of checks that passed, and of problems."""
+    """Return the number of checks that passed, and of problems."""
     levels = [each.level for each in findings]
     return levels.count(Severity.OK), levels.count(Severity.PROBLEM)
 
 
 def as_json(findings: Sequence[DoctorFinding]) -> dict[str, Any]:
-    """The findings, for programs."""
+    """Return the findings, for programs."""
     passed, issues = verdict(findings)
     return {
         "ok": not issues,

@@ -25,7 +25,7 @@ class Repair:
     """A repair that needs no decision of the user.
 
     :ivar what: the sentence that announces it, such as ``remove PATH``.
-    :ivar do: does it; it may raise `OSError` or `ConfigError`.
+    :ivar do: carries it out; may raise `OSError` or `ConfigError`.
     """
 
     what: str
@@ -36,11 +36,11 @@ class Repair:
 class DoctorFinding:
     """A finding.
 
-    :ivar id: names the kind of it, for programs; the docs list them all.
-    :ivar text: what is so, in one line.
-    :ivar advice: what to do about it; empty where nothing needs to be done.
-    :ivar repair: how ``--fix`` puts it right; None where that is for a person to do.
-    :ivar more: lines below it.
+    :ivar id: identifies its kind, for programs; the docs list all kinds.
+    :ivar text: the fact, in one line.
+    :ivar advice: the advice for the user; empty for none.
+    :ivar repair: the repair by ``--fix``; None if the user has to decide.
+    :ivar more: further lines.
     """
 
     id: str
@@ -55,9 +55,9 @@ class DoctorFinding:
 class FindingKind:
     """A kind of finding.
 
-    :ivar means: what it means, for the docs.
-    :ivar advice: what to do, where the finding says nothing better.
-    :ivar is_fixable: whether ``--fix`` may put it right.
+    :ivar means: the meaning, for the docs.
+    :ivar advice: the advice for findings without their own.
+    :ivar is_fixable: True if ``--fix`` may repair it.
     """
 
     id: str
@@ -79,7 +79,7 @@ def problem(name: str, means: str, advice: str, *, fixable: bool = False) -> Fin
 
 
 def note(name: str, means: str, advice: str = "", *, fixable: bool = False) -> FindingKind:
-    """Declare a kind of note: worth knowing, and no fault."""
+    """Declare a kind of note: information, not a fault."""
     return FindingKind(name, Severity.NOTE, means, advice, fixable)
 
 
@@ -87,10 +87,10 @@ def note(name: str, means: str, advice: str = "", *, fixable: bool = False) -> F
 class Check:
     """A check.
 
-    :ivar name: the id of what it finds where all is well, and the first word of the ids of everything else.
-    :ivar title: what is looked at.
-    :ivar look: looks.
-    :ivar kinds: what else it can find.
+    :ivar name: the id of its finding when all is well, and the first word of all its other ids.
+    :ivar title: the object of the check.
+    :ivar look: runs the check.
+    :ivar kinds: the kinds of its other findings.
     """
 
     name: str

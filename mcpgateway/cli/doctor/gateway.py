@@ -31,7 +31,7 @@ MUTE = problem(
 
 
 def lock(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether a gateway holds the lock of this home."""
+    """Check that a gateway holds the lock of this home."""
     path = world.in_home(LOCK)
     try:
         is_held = _is_held(path)
@@ -77,7 +77,7 @@ DAMAGED = problem(
 
 
 def state(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether the state on disk is that of a living gateway."""
+    """Check that the state file is that of a living gateway."""
     try:
         found = running_state.read(world.home)
     except ConfigError as why:
@@ -106,11 +106,11 @@ def _has_holder(world: DoctorContext) -> bool:
     except FileNotFoundError:
         return False
     except OSError:
-        return True  # nobody knows
+        return True  # unknown
 
 
 def _remove_state(world: DoctorContext) -> None:
-    # A gateway may have been started since it was looked at.
+    # A gateway may have been started since the check.
     if not _has_holder(world):
         with suppress(FileNotFoundError):
             os.unlink(running_state.file_of(world.home))
@@ -142,7 +142,7 @@ WELL = frozenset(("running", "stopped", "idle", "starting", "restarting"))
 
 
 def health(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether the gateway and each of its servers are well."""
+    """Check the health of the gateway and each of its servers."""
     told = world.socket if world.socket.status else world.health
     if not told.status:
         yield AWAY.found(f"no gateway answers at port {world.port}: {told.why}")
@@ -171,7 +171,7 @@ def health(world: DoctorContext) -> Iterator[DoctorFinding]:
 
 
 def _stranger(world: DoctorContext) -> int:
-    """The process of a gateway that answers at the port and is none of this home; 0 where it is the right one."""
+    """Return the process of a gateway at the port that is none of this home; 0 if it is the right one."""
     told = world.health.body.get("pid")
     pid = told if isinstance(told, int) else 0
     if world.pid:
@@ -220,7 +220,7 @@ CLOSED = note("ports.closed", "Nobody listens at the gateway's port.", START)
 
 
 def ports(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether the gateway's port is its own."""
+    """Check that the gateway's port is its own."""
     found = world.holders(world.port)
     ours = {world.pid, world.health.body.get("pid") if world.pid else 0} - {0}
     others = [each for each in found if each.pid not in ours]

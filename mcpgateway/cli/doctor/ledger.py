@@ -1,4 +1,4 @@
-"""The ledger of clients' files: whether it is whole, and agrees with the files."""
+"""Checks of the ledger of clients' files: its integrity, and its agreement with the files."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ UNSETTLED = problem(
 
 
 def ledger(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether the ledger is whole."""
+    """Check the integrity of the ledger."""
     held = Ledger(world.home)
     repair = Repair(
         "settle the ledger, and restore it from its backup or the backup from it",
@@ -108,7 +108,7 @@ UNKNOWN = note(
 
 
 def entries(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether the ledger agrees with what stands in the files."""
+    """Check that the ledger agrees with the files."""
     if world.records is None:
         return
     by_path = {os.path.realpath(each.site.path): each for each in world.seen}
@@ -132,7 +132,7 @@ def _disagreements(
         yield GONE.found(f"{visible(path)} is not there any more")
         return
     if seen.trouble:
-        return  # which is told already
+        return  # another check has reported it
     listed = {each.road: each for each in seen.listed}
     if adopted.suspended:
         ours = [each.title for each in listed.values() if each.kind is EntryKind.ENROLLED]
@@ -153,12 +153,12 @@ def _disagreements(
 def _changed(
     adopted: FileRecord, listed: Mapping[tuple[str, ...], ClientEntry]
 ) -> tuple[list[str], list[str]]:
-    """The titles of entries that are the client's own again, and of those that are nowhere."""
+    """Return the titles of entries that are the client's own again, and of those that are missing."""
     served = {each.served for each in listed.values() if each.kind is EntryKind.ENROLLED}
     reverted, removed = [], []
     for road, enrolled in adopted.entries.items():
         if enrolled.replaced.ours is None:
-            continue  # one of those in whose place the one entry for all stands
+            continue  # one of the originals that the one entry for all servers replaces
         now = listed.get(road)
         if now is None and enrolled.name not in served:
             removed.append(enrolled.replaced.title)
@@ -176,9 +176,9 @@ def _unknown(seen: FileContents, known: Mapping[tuple[str, ...], object]) -> Ite
 
 
 def _sync(home: str) -> None:
-    """Have the files made to agree with the ledger, by the program that the gateway itself has do it.
+    """Run the program that makes the files agree with the ledger, as the gateway itself does.
 
-    :raise ConfigError: it did not work.
+    :raise ConfigError: it has failed.
     """
     environ = {**os.environ, HOME_VARIABLE: home}
     argv = [sys.executable, "-P", "-m", "mcpgateway.cli.local", "clients", "sync"]

@@ -1,4 +1,4 @@
-"""The machine: its clock, its limits, its disk; homes of other gateways and reverse proxies on it."""
+"""Checks of the machine: its clock, limits and disk; homes of other gateways and reverse proxies on it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ JUMPED = note(
 
 
 def clock(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether the clock can be believed."""
+    """Check that the clock is plausible."""
     late = [each for each in _dated(world) if each[1] - world.now > SLACK_S]
     if late:
         yield FUTURE.found(f"dated in the future: {some(os.path.basename(path) for path, _ in late)}")
@@ -66,7 +66,7 @@ def _dated(world: DoctorContext) -> Iterator[tuple[str, float]]:
 
 
 def _drift(world: DoctorContext) -> float:
-    """Seconds that the clock has gone on beyond what the gateway has lived through."""
+    """Return the seconds by which the clock has advanced more than the gateway's monotonic time."""
     body = world.socket.body
     try:
         started = datetime.fromisoformat(body["started_at"]).timestamp()
@@ -88,7 +88,7 @@ FEW_TASKS = problem(
 
 
 def limits(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether the limits of processes leave enough room."""
+    """Check that the limits of processes are high enough."""
     _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
     tasks, _ = resource.getrlimit(resource.RLIMIT_NPROC)
     used = _tasks(world) if tasks != resource.RLIM_INFINITY else 0
@@ -122,7 +122,7 @@ FEW_INSTANCES = problem(
 
 
 def inotify(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether files can be watched."""
+    """Check that files can be watched."""
     most = _kernel(world, "max_user_instances")
     if most is None:
         yield fine("inotify", "no inotify here: files are looked at every second")
@@ -160,7 +160,7 @@ FULL = problem(
 
 
 def disk(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether there is room where the files are."""
+    """Check the free space of the file systems in use."""
     seen: dict[int, str] = {}
     for path in (world.home, world.user_home):
         with suppress(OSError):
@@ -199,7 +199,7 @@ PROXIED = note(
 
 
 def homes(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether this home is this gateway's alone."""
+    """Check that no other gateway uses this home."""
     own = _key(world.home)
     copied = [home for home in homes_of_others(world) if own and _key(home) == own]
     for home in copied:
@@ -218,7 +218,7 @@ def _key(home: str) -> bytes:
 
 
 def _file_system(world: DoctorContext) -> str:
-    """What the home is on; "" where that cannot be told."""
+    """Return the type of the home's file system; "" if it is unknown."""
     home = os.path.realpath(world.home)
     found = ("", "")
     with (
@@ -237,7 +237,7 @@ def _file_system(world: DoctorContext) -> str:
 
 
 def proxies(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether a reverse proxy of any user runs on this machine."""
+    """Check if a reverse proxy of any user runs on this machine."""
     found = sorted(_names(world.proc) & PROXIES)
     if found:
         yield PROXIED.found(f"{some(found)} runs on this machine")

@@ -1,4 +1,4 @@
-"""Other gateways on this machine, and servers that run although the gateway shares them."""
+"""Checks for other gateways on this machine, and for servers that run although the gateway shares them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mcpgateway.clientfiles import immorterm
 from mcpgateway.config.ours import PROGRAMS, original_of
 
 PORTS = {8765: "mcp-gateway or harshal-mcp-proxy", 3199: "mcp-manager", 8989: "mcpg", 3100: "a memory server"}
-"""Where the gateways that this one can stand in for listen by default."""
+"""The default addresses of the gateways that this one can replace."""
 OTHERS = ("immorterm-mcp-gateway", "mcp-manager", "mcp-gateway", "harshal-mcp-proxy")
 NAMES = (*sorted(PROGRAMS), "mcp-gateway")
 """Names under which this program is installed."""
@@ -20,7 +20,7 @@ ENTRY, SCRIPT_BYTES = b"mcpgateway.cli.entry", 4096
 RUNNERS = frozenset(("npx", "npm", "uvx", "uv", "pipx", "bunx", "pnpm", "yarn"))
 COMMON = frozenset(
     ("mcp", "mcp-server", "server", "cli", "index.js", "cli.js")
-)  # which tell no server from another
+)  # which do not distinguish servers
 INTERPRETERS = frozenset(("node", "python", "python3", "bun", "deno", "sh", "bash"))
 
 ANOTHER = note(
@@ -36,7 +36,7 @@ AT_PORT = note(
 
 
 def gateways(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether other gateways run on this machine."""
+    """Check if other gateways run on this machine."""
     found = list(_others(world))
     pids = {pid for pid, _ in found}
     for pid, what in found:
@@ -64,7 +64,7 @@ LEADS = note(
 
 
 def of_immorterm(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether clients' files use immorterm-mcp-gateway, dead or alive."""
+    """Check if clients' files use immorterm-mcp-gateway, running or not."""
     found = immorterm.stranded(world.machine) if world.records is not None else ()
     kind = LEADS if found and immorterm.runs(world.environ) else LEFT
     for each in found:
@@ -87,7 +87,7 @@ def _others(world: DoctorContext) -> Iterator[tuple[int, str]]:
 
 
 def homes_of_others(world: DoctorContext) -> tuple[str, ...]:
-    """The homes of other gateways that run on this machine, each once."""
+    """Return the homes of other gateways that run on this machine, each once."""
     found = (
         _home(each, world)
         for each in world.programs
@@ -115,7 +115,7 @@ TWICE = note(
 
 
 def duplicates(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether clients run servers that the gateway serves too."""
+    """Check if clients run servers that the gateway serves too."""
     settings = world.examined.settings
     found: dict[str, list[int]] = {}
     for server in settings.servers if settings is not None and world.socket.status else ():
@@ -132,7 +132,7 @@ def duplicates(world: DoctorContext) -> Iterator[DoctorFinding]:
 
 
 def essence(command: tuple[str, ...]) -> tuple[str, ...]:
-    """The words of a command that are there however it is started: by a package runner, by node, or by itself."""
+    """Return the words of a command that do not depend on its start: by a package runner, by node, or directly."""
     words = [each for each in command if each not in ("-y", "--yes", "-q", "--quiet")]
     while words and os.path.basename(words[0]) in RUNNERS | INTERPRETERS | {"exec", "run", "tool", "--"}:
         words = words[1:]
@@ -155,13 +155,13 @@ def _is(program: UserProcess, wanted: tuple[str, ...]) -> bool:
         return False
     found = essence(program.argv)
     if not found or os.path.basename(program.argv[0]) in RUNNERS:
-        return False  # the runner waits for the server, which is what counts
+        return False  # the runner waits for the server, which is the process that counts
     is_named = found[0] in (wanted[0], wanted[0].rpartition("/")[2]) and found[0] not in COMMON
     return found[1:] == wanted[1:] and (is_named or _is_of(program, wanted[0]))
 
 
 def _is_of(program: UserProcess, package: str) -> bool:
-    # npm starts a package by a link to one of its files, which may be called anything.
+    # npm starts a package by a link to one of its files, whose name may be any.
     within = os.path.join("", "node_modules", package, "")
     return any(within in os.path.realpath(word) for word in program.argv[:2] if word.startswith("/"))
 
@@ -174,7 +174,7 @@ FOREIGN = note(
 
 
 def programs(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether the names of this program lead to it."""
+    """Check that the names of this program lead to it."""
     found = {name: path for name in NAMES if (path := shutil.which(name, path=world.environ.get("PATH", "")))}
     foreign = [path for path in found.values() if not _is_ours(path)]
     for path in foreign:
@@ -184,12 +184,12 @@ def programs(world: DoctorContext) -> Iterator[DoctorFinding]:
 
 
 def _is_ours(path: str) -> bool:
-    # A script that pip or pipx has made, whichever installation it is of.
+    # A script of pip or pipx, of any installation.
     try:
         with open(path, "rb") as file:
             return ENTRY in file.read(SCRIPT_BYTES)
     except OSError:
-        return True  # nothing can be said of it
+        return True  # unknown
 
 
 CHECKS = (

@@ -1,4 +1,4 @@
-"""The gateway's own files: their modes, locks and sizes, and what was left behind."""
+"""Checks of the gateway's own files: their modes, locks and sizes, and leftovers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mcpgateway.system.paths import immorterm_classification
 from mcpgateway.system.process.procfs import is_alive
 from mcpgateway.system.token_files import CHARACTERS
 
-FILES_LIMIT = 20_000  # entries of the home that are looked at
+FILES_LIMIT = 20_000  # entries of the home that are examined
 OTHERS = 0o077
 LOGS_MB = 50
 ABANDONED_S = 3600.0
@@ -45,7 +45,7 @@ READ_ONLY = problem(
 
 
 def home(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether the home can be used."""
+    """Check that the home can be used."""
     try:
         found = os.stat(world.home)
     except OSError as why:
@@ -81,7 +81,7 @@ SECRETS = frozenset(
 
 
 def permissions(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether the home and what is in it is the user's alone."""
+    """Check that only the user can access the home and its files."""
     if not os.path.isdir(world.home):
         return
     every = [world.home, *_below(world.home)]
@@ -114,7 +114,7 @@ def _below(directory: str) -> Iterator[str]:
 
 
 def _mode(path: str) -> int | None:
-    # A link has no mode of its own, and what it leads to is not ours to change.
+    # A link has no mode of its own, and its target is not the gateway's to change.
     try:
         found = os.lstat(path)
     except OSError:
@@ -139,7 +139,7 @@ NO_TOKEN = problem(
 
 
 def token(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether the tokens are there that a gateway makes at its first start."""
+    """Check that the tokens exist that a gateway makes at its first start."""
     if not os.path.exists(world.in_home(LOCK)):
         return
     bad = [name for name in TOKENS if not _has_token(world.in_home(name))]
@@ -153,7 +153,7 @@ def _has_token(path: str) -> bool:
     try:
         return len(read_text(path, LOCK_BYTES).strip()) >= CHARACTERS
     except (ConfigError, OSError):
-        return os.path.exists(path) and not os.access(path, os.R_OK)  # another check says so
+        return os.path.exists(path) and not os.access(path, os.R_OK)  # another check reports it
 
 
 STALE = problem(
@@ -165,7 +165,7 @@ STALE = problem(
 
 
 def locks(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether the locks of servers at ports of their own are those of living processes."""
+    """Check that the locks of daemons are those of living processes."""
     directory = world.in_home(DIRECTORY)
     names = [each for each in _listed(directory) if each.endswith(".lock")]
     stale = [path for each in names if not _runs(path := os.path.join(directory, each))]
@@ -180,13 +180,13 @@ def _runs(path: str) -> bool:
     try:
         return runs(read_lock(path, ""))
     except FileNotFoundError:
-        return True  # it has just been given back
-    except Exception:  # noqa: BLE001 - whatever is in there, it is no lock
+        return True  # it has just been released
+    except Exception:  # noqa: BLE001 - any other content is no lock
         return False
 
 
 def _remove_lock(path: str) -> None:
-    # A server may have been started since it was looked at.
+    # A server may have been started since the check.
     if not _runs(path):
         _unlink(path)
 
@@ -200,7 +200,7 @@ LEFT = note(
 
 
 def leftovers(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether half-written files lie about."""
+    """Check for files that were not written completely."""
     found = [path for path in _below(world.home) if _is_left(path, world.now)]
     if found:
         names = some(os.path.relpath(path, world.home) for path in found)
@@ -238,7 +238,7 @@ BAD_CACHE = note(
 
 
 def launch_cache(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """How many programs of package runners are known."""
+    """Report the number of known programs of package runners."""
     try:
         entries = json.loads(read_text(world.in_home(CACHE), CACHE_BYTES))["entries"]
         old = sum(world.now - float(each.get("checked_at", 0)) > WEEK_S for each in entries.values())
@@ -261,7 +261,7 @@ BAD_CLASSES = problem(
 
 
 def classification(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Which servers are classified by hand."""
+    """Report the servers that are classified by hand."""
     modes: dict[str, str] = {}
     for path in (immorterm_classification(world.environ), world.in_home("classification.json")):
         try:
@@ -294,7 +294,7 @@ LARGE = problem(
 
 
 def logs(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """How large the logs are."""
+    """Report the size of the logs."""
     sizes = []
     for path in _below(world.in_home("logs")):
         with suppress(OSError):
@@ -319,7 +319,7 @@ NEWER = note("catalogs.newer", "The record was written by a newer release, and i
 
 
 def catalogs(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether what servers offer is on record, and how old that is."""
+    """Check that servers' catalogs are recorded, and report their age."""
     directory = world.in_home("catalogs")
     names = [each for each in _listed(directory) if each.endswith(".json")]
     old = []

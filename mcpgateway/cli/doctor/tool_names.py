@@ -1,6 +1,6 @@
-"""Names and numbers of tools, beside what clients and their models take.
+"""Checks of the names and numbers of tools, against the limits of clients and their models.
 
-The tools are those on record: what each server said when it last ran.
+The tools are those in the snapshots: each server's list of its last run.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ PREFIXES = {"claude-code": "mcp__{server}__"}
 
 @frozen
 class Most:
-    """The number of tools that a client takes.
+    """The number of tools that a client accepts.
 
-    :ivar doubt: more than so many are too many for older releases; 0 where that is the same.
+    :ivar doubt: the lower limit of older releases; 0 if it is the same.
     """
 
     most: int
@@ -50,7 +50,7 @@ LONGISH = note(
 
 
 def names(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether the names of tools are short enough."""
+    """Check that the names of tools are short enough."""
     tools = {name: tools_of(catalog) for name, catalog in world.catalogs.items()}
     longish = {name: [tool for tool in said if len(tool) > LONG] for name, said in tools.items()}
     found = [
@@ -92,7 +92,7 @@ MANY = note(
 
 
 def budget(world: DoctorContext) -> Iterator[DoctorFinding]:
-    """Whether each client takes as many tools as it gets."""
+    """Check that no client gets more tools than it accepts."""
     told = False
     for name, limit in LIMITS.items():
         served = {
@@ -111,7 +111,7 @@ def budget(world: DoctorContext) -> Iterator[DoctorFinding]:
 
 
 def tools_of(catalog: Catalog) -> frozenset[str]:
-    """The names of a server's tools, as it told any client."""
+    """Return the names of a server's tools, of the lists for all clients."""
     found: set[str] = set()
     for answers in catalog.variants.values():
         answer = answers.get("tools/list")

@@ -1,1 +1,1 @@
-"""Instructions for agents: texts that are put into a user's files and taken out again."""
+"""Instructions for agents: texts that are inserted into a user's files and removed again."""

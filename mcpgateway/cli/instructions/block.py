@@ -1,8 +1,8 @@
-"""The gateway's block between two marks in a user's text file; taken out, nothing is left of it.
+"""The gateway's block between two marks in a user's text file, which can be removed without a trace.
 
 # Note [Byte for byte]
-The first mark says how many line ends before it are ours, and whether the file is.  So what is taken out is exactly
-what was put in, whatever the file ended with; everything before and behind the block is bytes that nobody looks into.
+The first mark records how many line ends before it belong to the block, and whether the file does.  So exactly the
+inserted bytes are removed, for any end of the file; the bytes before and after the block are not parsed.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ ANY = re.compile(rb"<!-- mcpgateway (begin|end)")
 
 @frozen
 class FoundBlock:
-    """Where the block is.
+    """The position of the block.
 
-    :ivar start: where what is ours begins, with the line ends before the mark.
-    :ivar lead: how many line ends that are.
-    :ivar line_end: what its lines end with.
-    :ivar is_new: the file was made for it.
+    :ivar start: start of the inserted bytes, with the line ends before the mark.
+    :ivar lead: number of these line ends.
+    :ivar line_end: the line end of its lines.
+    :ivar is_new: True if the file was made for it.
     """
 
     start: int
@@ -37,17 +37,17 @@ class FoundBlock:
 
 @frozen
 class Content:
-    """The content that a file is to have; None where the file is to be removed."""
+    """The new content of a file; None if the file is to be removed."""
 
     data: bytes | None = field(repr=False)
 
 
 def put(data: bytes | None, text: str, front: str = "") -> bytes:
-    """A file with the block: in the place of the one that it has, else at its end.
+    """Return a file with the block: in place of an existing block, else at the end.
 
-    :param data: None where there is no such file.
-    :param front: what a new file begins with.
-    :raise ConfigError: its marks do not match.
+    :param data: None if the file does not exist.
+    :param front: beginning of a new file.
+    :raise ConfigError: the marks in the file do not match.
     """
     if data is None:
         return front.encode() + _block(text, b"\n", 0, is_new=True)
@@ -63,7 +63,7 @@ def put(data: bytes | None, text: str, front: str = "") -> bytes:
 def take_out(data: bytes, front: str = "") -> Content:
     """Return a file without the block.
 
-    :raise ConfigError: there is none, or its marks do not match.
+    :raise ConfigError: the file has no block, or its marks do not match.
     """
     found = find(data)
     if found is None:
@@ -73,9 +73,9 @@ def take_out(data: bytes, front: str = "") -> Content:
 
 
 def find(data: bytes) -> FoundBlock | None:
-    """Where the block is; None where there is none.
+    """Return the position of the block; None if the file has none.
 
-    :raise ConfigError: its marks do not match.
+    :raise ConfigError: the marks in the file do not match.
     """
     marks = ANY.findall(data)
     begin = BEGIN.search(data)

@@ -1,4 +1,4 @@
-"""Put the instructions into a file of the user's, and take them out."""
+"""Insert the instructions into a user's file, and remove them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIMIT = 4 * 2**20
 
 
 def write(path: str, text: str, front: str = "") -> bool:
-    """Put the block into a file, or bring it up to date; false where it is there as it should be.
+    """Insert or update the block in a file; return false if it is current already.
 
     :raise ConfigError: the file cannot be used.
     """
@@ -30,9 +30,9 @@ def write(path: str, text: str, front: str = "") -> bool:
 
 
 def remove(path: str, front: str = "") -> bool:
-    """Take the block out of a file; whether the file is gone with it, because it was made for it.
+    """Remove the block from a file; return true if the file was made for it and is removed too.
 
-    :raise ConfigError: there is none, or the file cannot be used.
+    :raise ConfigError: the file has no block, or cannot be used.
     """
     data = _read(path)
     if data is None:

@@ -1,4 +1,4 @@
-"""The texts, for the file that each client reads."""
+"""The instructions for agents, and the file of each client for them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ DIRECTORY = Path(__file__).parent
 class InstructionsFile:
     """A client, and its file of instructions.
 
-    :ivar title: what it is called among people.
-    :ivar file: where it looks for them, relative to a project.
-    :ivar front: what stands at the beginning of a file of its own.
+    :ivar title: its name for people.
+    :ivar file: its file, relative to a project.
+    :ivar front: beginning of a file of the gateway's own.
     """
 
     title: str

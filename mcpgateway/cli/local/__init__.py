@@ -1,1 +1,1 @@
-"""Programs that work on the files of this machine, rather than ask a gateway that runs."""
+"""Programs that work on the files of this machine, without a running gateway."""

@@ -6,7 +6,7 @@ import sys
 
 
 def main(argv: list[str]) -> int:
-    """Run a command; its exit code."""
+    """Run a command; return its exit code."""
     match argv[:1]:
         case ["clients"]:
             from mcpgateway.cli.local import clients

@@ -1,4 +1,4 @@
-"""``config approve``: let the servers of a repository's own file run, once it is seen what would."""
+"""``config approve``: approve the servers of a repository's own file, after showing their commands."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from mcpgateway.system.settings import LoadOptions
 def approve(
     options: LoadOptions, environ: Mapping[str, str], named: str, *, digest: str | None, is_sure: bool
 ) -> int:
-    """Show what a file would run, and approve of it as it is; 1 where its user says no.
+    """Show the commands of a file, and approve the file as it is; return 1 if its user refuses.
 
-    :param digest: what the file is expected to have.
-    :param is_sure: its user need not be asked.
-    :raise ConfigError: there is nothing to approve of, it is another file than expected, or nobody can be asked.
+    :param digest: the expected digest of the file.
+    :param is_sure: approve without asking.
+    :raise ConfigError: the file needs no approval, has another digest, or the user cannot be asked.
     """
     home = paths.gateway_home(environ, options.home or None)
     repository = _read(_target(named, environ), home)
@@ -43,9 +43,9 @@ def approve(
 
 
 def revoke(options: LoadOptions, environ: Mapping[str, str], named: str) -> int:
-    """Approve of a file no more, whether it is still there or not.
+    """Withdraw the approval of a file, which may have been removed.
 
-    :raise ConfigError: it was not approved of.
+    :raise ConfigError: the file was not approved.
     """
     path = _target(named, environ)
     home = paths.gateway_home(environ, options.home or None)
@@ -65,7 +65,7 @@ def _target(named: str, environ: Mapping[str, str]) -> str:
         raise ConfigError(
             f"{visible(path)}: found another file; expected a repository, or its {REPOSITORY_FILE}"
         )
-    # A repository that has gone can still be named.
+    # A repository that was removed can still be named.
     return approvals.target(f"{path.rstrip('/')}/{REPOSITORY_FILE}")
 
 

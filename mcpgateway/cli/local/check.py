@@ -1,4 +1,4 @@
-"""``config check``: everything that is wrong with a configuration, one line for each."""
+"""``config check``: print every problem of a configuration, on one line each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mcpgateway.system.settings import ExaminedSettings, LoadOptions, examine
 
 
 def check(options: LoadOptions, environ: Mapping[str, str], *, as_json: bool) -> int:
-    """Say what is wrong; 1 where the configuration cannot be used."""
+    """Print the problems; return 1 if the configuration cannot be used."""
     found = examine(options, environ)
     if as_json:
         printing.put_json(_said(found))

@@ -1,4 +1,4 @@
-"""``clients`` for programs: the same verbs as on the command line, with JSON for an answer."""
+"""``clients`` for programs: the same verbs as on the command line, with answers in JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Parser(ArgumentParser):
 
 
 def run(argv: list[str], environ: Mapping[str, str]) -> int:
-    """Carry out one verb; 0 where all of it was done."""
+    """Run a verb; return 0 if it was done completely."""
     try:
         said = _parser().parse_args(argv)
         value, code = _answer(said, environ)
@@ -41,7 +41,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--mode", default="")
     parser.add_argument("--after", type=float, default=120.0)
     parser.add_argument("--headers-helper", action="store_true")
-    for name in ("--json", "--yes"):  # which nothing else is possible here
+    for name in ("--json", "--yes"):  # the only possible form here
         parser.add_argument(name, action="store_true")
     return parser
 
@@ -99,7 +99,7 @@ def _done(said: Namespace, home: str, environ: Mapping[str, str]) -> Any:
 
 
 def _released(report: Any, home: str) -> Any:
-    # No program reads the answer: the gateway that would have asked has gone.
+    # No program reads the answer: the gateway that has started this one has ended.
     for each in report.files:
         said = f"{each.path} is restored" if not each.error else each.error
         startup.write_log(home, "mcpgateway.clients", said)
@@ -115,5 +115,5 @@ def _wanted(said: Namespace) -> Any:
 
 
 def main(argv: list[str]) -> int:
-    """Carry out one verb in the environment of this program."""
+    """Run a verb in the environment of this program."""
     return run(argv, os.environ)

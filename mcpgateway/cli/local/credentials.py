@@ -1,4 +1,4 @@
-"""Which variables and headers servers are given, and where each comes from; never what it is."""
+"""List the variables and headers of servers, and the source of each; never their values."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ WRITTEN = "written in the configuration"
 class ServerCredentials:
     """The variables and headers of one server.
 
-    :ivar env_vars: by name, where each comes from.
-    :ivar headers: the same.
+    :ivar env_vars: source of each, by name.
+    :ivar headers: source of each, by name.
     """
 
     name: str
@@ -28,12 +28,12 @@ class ServerCredentials:
     headers: Mapping[str, str]
 
     def shown(self) -> dict[str, object]:
-        """Its names, for programs."""
+        """Return the names, for programs."""
         return {"name": self.name, "env_vars": sorted(self.env_vars), "headers": sorted(self.headers)}
 
 
 def held(options: LoadOptions, environ: Mapping[str, str]) -> Iterator[ServerCredentials]:
-    """Iterate over all servers that are given anything.
+    """Yield the credentials of all servers that have any.
 
     :raise ConfigError: the configuration cannot be used.
     """

@@ -1,4 +1,4 @@
-"""``config explain``: what a key is for, which values it takes, and what holds without it."""
+"""``config explain``: the purpose of a key, its values, and its default."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from mcpgateway.system import printing
 
 
 def explain(asked: str, *, as_json: bool = False) -> int:
-    """Say what there is to say of a key; of its bare name, of all keys of that name.
+    """Print the description of a key; for a bare name, of all keys of that name.
 
-    :raise ConfigError: there is no such key.
+    :raise ConfigError: no such key exists.
     """
     known = list(known_keys())
     steps = tuple(asked.strip(".").split("."))

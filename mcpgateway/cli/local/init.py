@@ -12,9 +12,9 @@ from mcpgateway.system.settings import LoadOptions, config_file
 
 
 def init(options: LoadOptions, environ: Mapping[str, str], *, force: bool) -> int:
-    """Write the file; an existing one is replaced only where `force` says so.
+    """Write the file; an existing one is replaced only with ``force``.
 
-    :raise ConfigError: there is one, or it cannot be written.
+    :raise ConfigError: the file exists, or cannot be written.
     """
     path = config_file(options, environ)
     if os.path.lexists(path) and not force:

@@ -1,4 +1,4 @@
-"""``config show``: what counts in the end, and where each value comes from."""
+"""``config show``: the effective settings, and the source of each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mcpgateway.system import printing
 from mcpgateway.system.settings import LoadOptions, examine, gather
 
 DEFAULT = "default"
-PORT = "--port"  # of the gateway that runs
+PORT = "--port"  # of the running gateway
 VARIABLE_KEYS = ("env", "environment", "headers", "credentials")
 ALIAS = "The same as "
 WIDTH = 60
@@ -33,10 +33,10 @@ OUTSIDE = {"cmd": "what a command prints", "keyring": "from the keyring"}
 
 @frozen
 class ShownValue:
-    """One value.
+    """A setting.
 
     :ivar key: its dotted name.
-    :ivar source: file and line, ``default``, or the variable it is taken from.
+    :ivar source: file and line, ``default``, or the variable of its value.
     """
 
     key: str
@@ -49,7 +49,7 @@ def show(
 ) -> int:
     """Show all settings, or those of one server.
 
-    :raise ConfigError: the configuration cannot be used, or there is no such server.
+    :raise ConfigError: the configuration cannot be used, or has no such server.
     """
     found = examine(options, environ)
     if found.settings is None:
@@ -123,7 +123,7 @@ def _server_rows(server: ServerSpec, blueprint: Blueprint, place: Place | None) 
 
 
 def _effective(server: ServerSpec) -> dict[str, Any]:
-    # What holds for a server of which its entry says nothing.
+    # The defaults of a server's entry.
     found: dict[str, Any] = {
         "cwd": server.cwd,
         "share": server.share.value,
@@ -142,7 +142,7 @@ def _line(place: Place) -> str:
 
 
 def origins(value: Any, blueprint: Blueprint) -> str:
-    """Where the variables of a value come from, each behind a comma."""
+    """Return the sources of the variables in a value, each after a comma."""
     names: dict[str, None] = {}
     for text in _texts(value):
         names |= dict.fromkeys(each["name"] or each["env"] for each in VARIABLE.finditer(text))

@@ -1,4 +1,4 @@
-"""The service managers of users: systemd, and launchd on macOS; each is asked through its own command line."""
+"""The service managers of users: systemd, and launchd on macOS; each is used through its own command line."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from mcpgateway.cli.service.units import (
 from mcpgateway.errors import ConfigError
 from mcpgateway.system import paths
 
-ANSWER_S = 15.0  # a question
-START_S = 120.0  # until the gateway has said that it is ready: the manager itself gives up after 90 s
+ANSWER_S = 15.0  # for a query
+START_S = 120.0  # until the gateway has reported its readiness: the manager itself gives up after 90 s
 STOP_S = 90.0  # the gateway drains its calls for 30 s and stops its servers
 UNKNOWN = "unknown"
 ELSEWHERE = (
@@ -37,13 +37,13 @@ ELSEWHERE = (
 class ServiceState:
     """The state of the service.
 
-    :ivar is_enabled: it starts when its user logs in.
-    :ivar is_active: it runs.
-    :ivar state: the manager's word, or `UNKNOWN` where it does not answer.
+    :ivar is_enabled: True if it starts when its user logs in.
+    :ivar is_active: True if it runs.
+    :ivar state: the manager's word, or `UNKNOWN` if it does not answer.
     :ivar pid: its process, or 0.
-    :ivar says: what it has told of itself.
-    :ivar has_deadman: something looks each minute whether it is there.
-    :ivar note: what its user should know.
+    :ivar says: the status text that it has reported.
+    :ivar has_deadman: True if a timer checks every minute that it runs.
+    :ivar note: a remark for the user.
     """
 
     is_enabled: bool
@@ -61,30 +61,30 @@ class Manager(Protocol):
     name: str
 
     def units(self, place: ServiceSettings) -> tuple[Unit, ...]:
-        """The files that it wants."""
+        """Return the files that it needs."""
 
     def enable(self) -> None:
-        """Read the files anew, and have the service start whenever its user logs in."""
+        """Reload the files, and start the service at every login from now on."""
 
     def start(self, *, anew: bool) -> None:
-        """Start the service, with an end of the one that runs where it is to begin anew."""
+        """Start the service; with ``anew``, stop a running one first."""
 
     def stop(self, files: Sequence[str]) -> None:
-        """End what these files describe, and have it start no more."""
+        """Stop the services of these files, and start them no more."""
 
     def forget(self) -> None:
-        """The files have gone."""
+        """Note that the files have been removed."""
 
     def standing(self) -> ServiceState:
-        """The state of the service."""
+        """Return the state of the service."""
 
 
 def find(environ: Mapping[str, str], platform: str, *, is_told: bool = True) -> Manager:
-    """The service manager of this user.
+    """Return the service manager of this user.
 
-    :param platform: as `sys.platform` says.
-    :param is_told: it will be told to do something, and has to be there.
-    :raise ConfigError: there is none that works here; the hint says what to do.
+    :param platform: value of `sys.platform`.
+    :param is_told: True if commands will follow, so that the manager has to be running.
+    :raise ConfigError: no manager works here; the hint has the advice.
     """
     if platform == "darwin":
         return Launchd(environ)
@@ -136,14 +136,14 @@ class Systemd(_Commands):
     def __init__(self, environ: Mapping[str, str]) -> None:
         super().__init__(environ)
         runtime = f"/run/user/{os.getuid()}"
-        # `su` and `sudo` leave the variable out, by which the user's own systemd is found.
+        # `su` and `sudo` remove the variable by which the user's own systemd is found.
         if not environ.get("XDG_RUNTIME_DIR") and os.path.isdir(runtime):
             self._environ["XDG_RUNTIME_DIR"] = runtime
 
     def greet(self) -> None:
-        """See whether it is there.
+        """Check that systemd answers.
 
-        :raise ConfigError: it is not.
+        :raise ConfigError: systemd does not answer.
         """
         done = self._ask(["systemctl", "--user", "show-environment"])
         if done.returncode:
@@ -153,35 +153,35 @@ class Systemd(_Commands):
             )
 
     def units(self, place: ServiceSettings) -> tuple[Unit, ...]:
-        """The files below the user's configuration."""
+        """Return the files below the user's configuration."""
         base = self._environ.get("XDG_CONFIG_HOME") or os.path.join(paths.user_home(self._environ), ".config")
         return systemd_units(place, os.path.join(base, "systemd", "user"))
 
     def enable(self) -> None:
-        """Read the files anew, and have the service start whenever its user logs in."""
+        """Reload the files, and start the service at every login from now on."""
         self._systemctl("daemon-reload")
         self._systemctl("enable", self.service, self.timer)
 
     def start(self, *, anew: bool) -> None:
-        """Start the service; it has told that it is ready when this returns."""
+        """Start the service; return after it has reported its readiness."""
         hint = f"`journalctl --user -u {SERVICE} -n 20` says why"
         self._ask(["systemctl", "--user", "reset-failed", self.service])
         self._systemctl("restart" if anew else "start", self.service, limit_s=START_S, hint=hint)
         self._systemctl("restart" if anew else "start", self.timer)
 
     def stop(self, files: Sequence[str]) -> None:
-        """End what these files describe, and have it start no more."""
-        # The timer first: it is to find no gateway that has been sent home.
+        """Stop the services of these files, and start them no more."""
+        # The timer first: it must not find the gateway stopped.
         for name in sorted(files, key=lambda each: each != self.timer):
             self._systemctl("disable", "--now", name, limit_s=STOP_S)
 
     def forget(self) -> None:
-        """Read the files anew, which have gone; that the service once failed is of no interest any more."""
+        """Reload the files after their removal, and forget a failure of the service."""
         self._systemctl("daemon-reload")
         self._ask(["systemctl", "--user", "reset-failed", self.service, self.deadman])
 
     def standing(self) -> ServiceState:
-        """The state of the service."""
+        """Return the state of the service."""
         service, timer = self._shown(self.service), self._shown(self.timer)
         return ServiceState(
             service.get("UnitFileState") == "enabled",
@@ -222,11 +222,11 @@ class Launchd(_Commands):
         self._directory = os.path.join(paths.user_home(environ), "Library", "LaunchAgents")
 
     def units(self, place: ServiceSettings) -> tuple[Unit, ...]:
-        """The user's agents."""
+        """Return the user's agents."""
         return launchd_agents(place, self._directory)
 
     def enable(self) -> None:
-        """Have the agents start whenever their user logs in, which they do by being there."""
+        """Start the agents at every login from now on, for which their files suffice."""
         for label in (SERVICE, DEADMAN):
             self._do(["launchctl", "enable", f"{self._domain}/{label}"])
 
@@ -240,13 +240,13 @@ class Launchd(_Commands):
                 self._do(["launchctl", "bootstrap", self._domain, path], START_S)
 
     def stop(self, files: Sequence[str]) -> None:
-        """End what these files describe."""
+        """Unload the agents of these files."""
         for label in (DEADMAN, SERVICE):
             if f"{label}.plist" in files:
                 self._unload(label)
 
     def forget(self) -> None:
-        """An agent without a file is forgotten by itself."""
+        """Do nothing: launchd forgets an agent without a file."""
 
     def standing(self) -> ServiceState:
         """Return the state of the agent."""
@@ -271,7 +271,7 @@ class Launchd(_Commands):
         if not self._is_loaded(label):
             return
         self._ask(["launchctl", "bootout", f"{self._domain}/{label}"], STOP_S)
-        # It returns before a gateway that drains has ended, and until then nothing can be loaded in its place.
+        # The command returns before a draining gateway has ended, and until then no agent can be loaded in its place.
         for _ in range(round(STOP_S)):
             if not self._is_loaded(label):
                 return

@@ -1,4 +1,4 @@
-"""Have the gateway run as a service of its user, and no longer; and see whether it does."""
+"""Install the gateway as a service of its user, uninstall it, and report its state."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def _resume(home: str, environ: Mapping[str, str]) -> Report:
 class ServiceInstallation:
     """The outcome of an installation.
 
-    :ivar manager: its name.
+    :ivar manager: name of the service manager.
     :ivar units: the files of the service.
-    :ivar written: the paths of those that had to be written.
-    :ivar is_started: whether the service was started, or started anew.
-    :ivar warnings: what has not worked, and is not needed.
+    :ivar written: the paths of the files that had to be written.
+    :ivar is_started: True if the service was started or restarted.
+    :ivar warnings: optional steps that have failed.
     """
 
     manager: str
@@ -57,7 +57,7 @@ class Removed:
     """The outcome of an uninstallation.
 
     :ivar removed: the paths of the files that were removed.
-    :ivar left: those that have been changed since they were written.
+    :ivar left: the paths of files that were changed since they were written.
     """
 
     removed: tuple[str, ...]
@@ -69,7 +69,7 @@ class ServiceStatus:
     """The state of the service.
 
     :ivar files: the paths of its files, each with one word: current, outdated, changed or missing.
-    :ivar standing: what its manager says; None where nothing is installed.
+    :ivar standing: the manager's report; None if no service is installed.
     """
 
     manager: str
@@ -88,7 +88,7 @@ class Service:
 
     :ivar home: the gateway's own directory.
     :ivar suspend: restores clients' files.
-    :ivar resume: has them use the gateway again, as far as they did when they were given them back.
+    :ivar resume: enrols clients' files again, as far as they were before `suspend`.
     """
 
     home: str
@@ -98,11 +98,11 @@ class Service:
     resume: Callable[[str, Mapping[str, str]], Report] = field(default=_resume, repr=False)
 
     def install(self, *, is_dry: bool = False, starts: bool = True) -> ServiceInstallation:
-        """Write the files, and start the service; what is as it should be is left alone.
+        """Write the files, and start the service; current files are not rewritten.
 
-        :param is_dry: only tell what would be written.
-        :param starts: whether it is started now, and not only when its user logs in.
-        :raise ConfigError: it cannot be done, and nothing was written; or it was written, and does not start.
+        :param is_dry: only report the files that would be written.
+        :param starts: start the service now, and not only at the next login.
+        :raise ConfigError: no file could be written; or the service does not start.
         """
         manager, units = self._units(is_told=not is_dry)
         if is_dry:
@@ -124,11 +124,11 @@ class Service:
         )
 
     def uninstall(self, *, is_dry: bool = False, anyway: bool = False) -> Removed:
-        """Restore clients' files, end the service, and remove what was written for it.
+        """Restore clients' files, stop the service, and remove its files.
 
-        :param is_dry: only tell what would be removed.
-        :param anyway: even where a client's file goes on naming the gateway, since it cannot be changed.
-        :raise ConfigError: it cannot be done.
+        :param is_dry: only report the files that would be removed.
+        :param anyway: uninstall even if a client's file cannot be restored.
+        :raise ConfigError: the service cannot be uninstalled.
         """
         manager, units = self._units(is_told=not is_dry)
         found = {unit.path: text for unit in units if (text := _text(unit.path)) is not None}
@@ -195,7 +195,7 @@ class Service:
         )
 
     def _keep_login(self) -> tuple[str, ...]:
-        # A service has no login shell: its servers get the environment of the shell that this is called from.
+        # A service has no login shell: its servers get the environment of the shell that runs this command.
         from mcpgateway.system.settings import keep_login
 
         return tuple(keep_login(self.home, self.environ))

@@ -1,4 +1,4 @@
-"""What a service manager is given to read: the packaged files, for this installation and this home."""
+"""The files for service managers: packaged templates, filled in for this installation and this home."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from mcpgateway.system.settings import CONFIG_VARIABLES, ENV_FILE_VARIABLES
 SERVICE, DEADMAN = "mcpgateway", "mcpgateway-deadman"
 SYSTEMD = (f"{SERVICE}.service", f"{DEADMAN}.service", f"{DEADMAN}.timer")
 LAUNCHD = (f"{SERVICE}.plist", f"{DEADMAN}.plist")
-# What the gateway itself looks for in its environment and names files; a service manager does not know it.
+# Variables of the gateway's environment that name files; a service manager does not pass them on.
 VARIABLES = (*CONFIG_VARIABLES, *ENV_FILE_VARIABLES, "CLAUDE_CONFIG_DIR")
 SEAL = re.compile(r"\n(?:# |<!-- )Written by mcpgateway service install: (\w{16})/(\w{64})(?: -->)?\n\Z")
 
 
 @frozen
 class ServiceSettings:
-    """For whom units are made.
+    """The settings of the service's files.
 
     :ivar home: the gateway's own directory.
     :ivar python: the interpreter that runs the gateway.
-    :ivar environ: the variables that it has to be given.
+    :ivar environ: the variables that the service needs.
     """
 
     home: str
@@ -38,9 +38,9 @@ class ServiceSettings:
 
     @classmethod
     def here(cls, home: str, environ: Mapping[str, str]) -> ServiceSettings:
-        """This interpreter, and what the environment says of the gateway's files.
+        """Return the settings for this interpreter, and this environment.
 
-        :raise ConfigError: a path cannot be written into such a file.
+        :raise ConfigError: a path cannot be written into a service's file.
         """
         named = {key: paths.absolute(environ[key], environ) for key in VARIABLES if environ.get(key)}
         for path in (home, sys.executable, *named.values()):
@@ -49,28 +49,28 @@ class ServiceSettings:
         return cls(home, sys.executable, named)
 
     def gateway(self) -> list[str]:
-        """How the gateway is started: as ``twist mcpgateway``."""
+        """The command line of the gateway, ``twist mcpgateway``."""
         return [
             *(self.python, "-P", "-m", "twisted", "--log-format=text"),
             *("mcpgateway", "--home", self.home),
         ]
 
     def deadman(self) -> list[str]:
-        """How the command is started that restores clients' files."""
+        """The command line that restores clients' files."""
         program = os.path.join(os.path.dirname(self.python), "mcpgateway")
         words = ["--home", self.home, "clients", "deadman"]
         if os.access(program, os.X_OK):
             return [program, *words]
-        # Installed for the user, or by a distribution, the program lies elsewhere than its interpreter.
+        # In a user's or a distribution's installation, the program is in another directory than the interpreter.
         code = "import sys; from mcpgateway.cli.entry import main; sys.exit(main())"
         return [self.python, "-P", "-c", code, *words]
 
 
 @frozen
 class Unit:
-    """One file for a service manager.
+    """A file for a service manager.
 
-    :ivar text: all of it, with the seal at its end by which we know it again.
+    :ivar text: its complete text, with a seal at the end that marks it as the gateway's.
     """
 
     path: str
@@ -78,13 +78,13 @@ class Unit:
 
 
 def template(name: str) -> str:
-    """The text of a packaged file."""
+    """Return the text of a packaged file."""
     with open(os.path.join(os.path.dirname(__file__), "templates", name), encoding="utf-8") as stream:
         return stream.read()
 
 
 def systemd_units(place: ServiceSettings, directory: str) -> tuple[Unit, ...]:
-    """The files for a user's systemd."""
+    """Return the files for a user's systemd."""
     started = {SYSTEMD[0]: place.gateway(), SYSTEMD[1]: place.deadman()}
     return tuple(
         _sealed(os.path.join(directory, name), _systemd_text(name, started.get(name, []), place), place.home)
@@ -93,7 +93,7 @@ def systemd_units(place: ServiceSettings, directory: str) -> tuple[Unit, ...]:
 
 
 def launchd_agents(place: ServiceSettings, directory: str) -> tuple[Unit, ...]:
-    """The files for macOS."""
+    """Return the files for macOS."""
     started = zip(LAUNCHD, (place.gateway(), place.deadman()), strict=True)
     return tuple(
         _sealed(os.path.join(directory, name), _launchd_text(name, argv, place), place.home)
@@ -103,7 +103,7 @@ def launchd_agents(place: ServiceSettings, directory: str) -> tuple[Unit, ...]:
 
 def _systemd_text(name: str, argv: Sequence[str], place: ServiceSettings) -> str:
     lines = template(name).split("\n")
-    # The comment on top is for who copies the file by hand.
+    # The comment at the top is for users who copy the file by hand.
     lines = lines[next(at for at, line in enumerate(lines) if line.startswith("[")) :]
     variables = [f'Environment="{_escaped(f"{key}={value}")}"' for key, value in place.environ.items()]
     started = "\n".join([_exec_start(argv), *variables]) if argv else ""
@@ -112,7 +112,7 @@ def _systemd_text(name: str, argv: Sequence[str], place: ServiceSettings) -> str
 
 
 def _exec_start(argv: Sequence[str]) -> str:
-    # Variables are put into arguments, but not into the name of the program.
+    # Variables are replaced in arguments, but not in the name of the program.
     words = [_escaped(argv[0]), *(_escaped(word).replace("$", "$$") for word in argv[1:])]
     return "ExecStart=" + " ".join(
         word if re.fullmatch(r"[\w@%+=:,./$-]+", word) else f'"{word}"' for word in words
@@ -137,13 +137,13 @@ def _sealed(path: str, text: str, home: str) -> Unit:
 
 
 def is_ours(text: str) -> bool:
-    """Whether we wrote this, and nobody has changed it since."""
+    """Return whether a file was written by this program, and not changed since."""
     found = SEAL.search(text)
     return found is not None and found[2] == _digest(text[: found.start()] + "\n")
 
 
 def serves(text: str, home: str) -> bool:
-    """Whether what we wrote was for this home; a file without a seal is for any."""
+    """Return whether a file of this program's is for this home; a file without a seal is for any."""
     found = SEAL.search(text)
     return found is None or found[1] == _home_mark(home)
 
