@@ -1,9 +1,9 @@
 """Access tokens of an authorization server: JWTs (RFC 9068), checked with its public keys; loaded where one is named.
 
 # Note [When keys are fetched]
-Once at the first token, then when they are an hour old, and for a token with an unknown key, so that a key
-that was just rolled is known at once; but never more often than every half minute, whatever tokens come.  Old keys are
-good while new ones cannot be had, for a day at most.
+Keys are fetched at the first token, then when they are an hour old, and for a token with an unknown key, so that a
+rotated key is known at once; but at most once in half a minute, for any number of tokens.  Old keys are used while new
+ones cannot be fetched, for a day at most.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ AGAIN_S, FRESH_S, GOOD_S = 30.0, 3600.0, 86400.0
 KEYS_LIMIT, TOKENS_LIMIT, TOKEN_CHARACTERS = 100, 1000, 16_384
 GRACE_S = 60.0
 NEEDED = ("exp", "iss", "aud")
-OPTIONS: Any = {  # what is not verified there is judged here: by our clock, and by more than one name
+OPTIONS: Any = {  # the rest is verified below: times by the gateway's clock, and the audience by several names
     "require": list(NEEDED),
     **dict.fromkeys(("verify_aud", "verify_exp", "verify_nbf", "verify_iat"), False),
 }
@@ -50,9 +50,9 @@ Fetch = Callable[[str, str], Deferred[FetchedDocument]]
 
 @frozen
 class _Known:
-    """A token that was checked.
+    """A verified token.
 
-    :ivar until: when it ends.
+    :ivar until: the time of its expiry.
     """
 
     holder: CredentialHolder
@@ -61,10 +61,10 @@ class _Known:
 
 @define(eq=False)
 class AccessTokens:
-    """Judges the tokens of one authorization server.
+    """Verifies the tokens of one authorization server.
 
-    :ivar issuer: it, and what its tokens need.
-    :ivar gone: told of principals whose last token has ended.
+    :ivar issuer: the authorization server, and the requirements for its tokens.
+    :ivar gone: called with the principals whose last token has expired.
     """
 
     log = Logger()
@@ -82,11 +82,11 @@ class AccessTokens:
     _ends: dict[str, float] = field(factory=dict, init=False, repr=False)
 
     def takes(self, token: bytes) -> bool:
-        """Whether a token may be one of an authorization server's."""
+        """Return whether a token may be one of an authorization server's."""
         return token.count(b".") == 2 and len(token) <= TOKEN_CHARACTERS
 
     def judge(self, token: bytes) -> CredentialHolder | Deferred[None] | None:
-        """Return the holder of a token, or a Deferred of it where keys are fetched first; else None."""
+        """Return the holder of a token, or a Deferred if keys have to be fetched first; else None."""
         now, digest = self._seconds(), hashlib.sha256(token).digest()
         known = self._seen.get(digest)
         if known is not None:
@@ -106,7 +106,7 @@ class AccessTokens:
         return WRONG if self._are_good(now) else None
 
     def tick(self) -> None:
-        """A second has passed: some tokens may have ended."""
+        """Forget expired tokens; called once a second."""
         now = self._seconds()
         over = frozenset(name for name, until in self._ends.items() if until <= now)
         for each in over:
@@ -115,7 +115,7 @@ class AccessTokens:
             self.gone(over)
 
     def dismiss(self) -> None:
-        """No token of this authorization server is good any more."""
+        """Forget all tokens: this authorization server is not trusted any more."""
         over = frozenset(self._ends)
         self._ends.clear()
         if over:
@@ -207,7 +207,7 @@ class AccessTokens:
             raise BackendError(f"{_shown(url)} has no key that could be used")
         said = json.dumps(listed, sort_keys=True)
         if said != self._said:
-            self._seen.clear()  # a key that was taken back is good for nothing any more
+            self._seen.clear()  # no token of a withdrawn key is valid any more
             self._said = said
         self._keys, self._fetched_at = keys, self._seconds()
 
@@ -252,7 +252,7 @@ def _header(token: bytes) -> dict[str, Any] | None:
 
 
 def _issuer_said(token: bytes) -> Any:
-    # What a token says of itself; it is good for nothing but for passing over those of others.
+    # The unverified claims of a token; used only to pass over tokens of other issuers.
     try:
         payload = token.split(b".")[1]
         found = json.loads(urlsafe_b64decode(payload + b"=" * (-len(payload) % 4)))
@@ -262,7 +262,7 @@ def _issuer_said(token: bytes) -> Any:
 
 
 def _usable(found: Any) -> Any:
-    # A key for something else, or of an algorithm that shares secrets, is none.
+    # A key for another use, or of an algorithm with a shared secret, is not used.
     if not isinstance(found, dict) or found.get("use", "sig") != "sig" or found.get("kty") == "oct":
         return None
     if found.get("alg") not in (None, *resource.ALGORITHMS):

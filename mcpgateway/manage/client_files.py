@@ -28,18 +28,18 @@ class SettingsSource(Protocol):
 
     @property
     def settings(self) -> Settings:
-        """Those in force."""
+        """The settings in force."""
 
     def read_own(self) -> None:
-        """Read at once what has just been written."""
+        """Read a file at once that the gateway has just written."""
 
 
 @define(eq=False)
 class ClientFiles:
-    """Answers questions about clients' files; the helper program makes all changes of them.
+    """The operations on clients' files; the helper program makes all changes of them.
 
     :ivar switch: switches the transparent endpoints off, or on again.
-    :ivar port: of the gateway.
+    :ivar port: the gateway's port.
     """
 
     log = Logger()
@@ -51,28 +51,28 @@ class ClientFiles:
     _is_off: bool = field(default=False, init=False)
 
     def listed(self) -> list[dict[str, Any]]:
-        """The files that use the gateway."""
+        """Return the files that use the gateway."""
         return [shown(each) for each in self._source.settings.adopted]
 
     def check_may_run(self, principal: str) -> None:
-        """Check that a principal may decide whose servers run here.
+        """Check that a principal may decide which servers run here.
 
-        :raise NotEntitled: it may not.
+        :raise NotEntitled: the principal may not.
         """
         check_may_run(principal, self._source.settings.gateway)
 
     def detect(self) -> Deferred[Any]:
-        """Look which clients this machine has.
+        """Return the clients of this machine.
 
-        :raise ClientFilesFailed: (through the Deferred) that could not be done.
+        :raise ClientFilesFailed: (through the Deferred) the helper program has failed.
         """
         return self._ask("detect").addCallback(_detected)
 
     def register_project(self, path: object) -> Deferred[dict[str, Any]]:
         """Enrol the file of a project.
 
-        :raise InvalidParams: that is no path, or not that of a file.
-        :raise ClientFilesFailed: (through the Deferred) that could not be done.
+        :raise InvalidParams: the path is malformed, or that of a file.
+        :raise ClientFilesFailed: (through the Deferred) the helper program has failed.
         """
         file = _path(path, "configPath")
         if not os.path.isfile(file):
@@ -84,10 +84,10 @@ class ClientFiles:
         return self._apply(("--file", file)).addCallback(lambda _: self._registered(file))
 
     def register(self, tool: object, path: object) -> Deferred[dict[str, Any]]:
-        """Enrol the files of a client, or one file that is named.
+        """Enrol the files of a client, or one named file.
 
-        :raise InvalidParams: that is no client, or no path.
-        :raise ClientFilesFailed: (through the Deferred) that could not be done.
+        :raise InvalidParams: the client is unknown, or the path malformed.
+        :raise ClientFilesFailed: (through the Deferred) the helper program has failed.
         """
         name = _tool(tool)
         file = "" if path is None else _path(path, "configPath")
@@ -106,37 +106,37 @@ class ClientFiles:
     def disable(self) -> Deferred[dict[str, Any]]:
         """Restore all clients' files, and refuse requests on transparent endpoints meanwhile.
 
-        :raise ClientFilesFailed: (through the Deferred) that could not be done; nothing is switched off then.
+        :raise ClientFilesFailed: (through the Deferred) the helper program has failed; the endpoints stay switched on.
         """
         return self._done("disable").addCallback(lambda _: self._switched(is_off=True))
 
     def enable(self) -> Deferred[dict[str, Any]]:
         """Enrol the clients' files again.
 
-        :raise ClientFilesFailed: (through the Deferred) that could not be done.
+        :raise ClientFilesFailed: (through the Deferred) the helper program has failed.
         """
         return self._done("enable").addCallback(lambda _: self._switched(is_off=False))
 
     def is_led_here(self, server: str) -> bool:
-        """Whether clients' files use the gateway for a server."""
+        """Return whether clients' files use the gateway for a server."""
         return any(server in each.servers for each in self._source.settings.adopted)
 
     def is_given_back(self, server: str) -> bool:
-        """Whether a server is opted out, and so stays its clients' own."""
+        """Return whether a server is opted out: clients keep their own entries of it."""
         return any(each.rpartition(":")[2] == server for each in self._source.settings.clients.opt_out)
 
     def give_back(self, server: str) -> Deferred[Any]:
-        """Give clients their own entries of one server back; it stays theirs.
+        """Restore clients' own entries of one server, which stays opted out.
 
-        :raise ClientFilesFailed: (through the Deferred) that could not be done.
+        :raise ClientFilesFailed: (through the Deferred) the helper program has failed.
         """
         enrolled = [each.client for each in self._source.settings.adopted if server in each.servers]
         return self._done("undo", f"--server={server}", *_of(enrolled))
 
     def take_in(self, server: str) -> Deferred[Any]:
-        """Enrol clients again for a server that was restored: those it was given to, and those that are enrolled.
+        """Enrol clients again for a restored server: those with its own entries, and those that are enrolled.
 
-        :raise ClientFilesFailed: (through the Deferred) that could not be done.
+        :raise ClientFilesFailed: (through the Deferred) the helper program has failed.
         """
         settings = self._source.settings
         given = [each.rpartition(":") for each in settings.clients.opt_out]
@@ -144,7 +144,7 @@ class ClientFiles:
         return self._apply((f"--server={server}", *_of([*its, *(each.client for each in settings.adopted)])))
 
     def _switched(self, *, is_off: bool) -> dict[str, Any]:
-        # Where no client uses the gateway, the ledger has nothing to say it with.
+        # If no client uses the gateway, the ledger cannot record the opt-out.
         self._is_off = is_off and not self._source.settings.adopted
         is_off = self._source.settings.is_disabled or self._is_off
         self.switch(is_off)
@@ -155,7 +155,7 @@ class ClientFiles:
 
     @property
     def is_disabled(self) -> bool:
-        """Whether the gateway is switched off softly."""
+        """Return whether the gateway is switched off softly."""
         return self._source.settings.is_disabled or self._is_off
 
     def config(self) -> dict[str, Any]:
@@ -188,7 +188,7 @@ class ClientFiles:
 
 
 def shown(file: ClientFile) -> dict[str, Any]:
-    """A client's file as ``GET /clients`` shows it: in immorterm-mcp-gateway's words, and in our own."""
+    """Return a client's file as ``GET /clients`` shows it: with immorterm-mcp-gateway's keys, and the gateway's own."""
     return {
         **immorterm.client(file),
         "name": file.client,
@@ -232,14 +232,14 @@ def _in_their_words(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _path(value: object, key: str) -> str:
-    # It becomes a word of a command line, in which one that begins with a dash would be an option.
+    # The text becomes a word of a command line, in which a leading dash would make it an option.
     if not isinstance(value, str) or not value.startswith("/") or len(value) > PATH_LIMIT or "\0" in value:
         raise InvalidParams(f"{key}: expected the absolute path of a client's file")
     return os.path.normpath(value)
 
 
 def _tool(value: object) -> str:
-    from mcpgateway.clientfiles.formats.clients import DIALECTS  # rarely asked for
+    from mcpgateway.clientfiles.formats.clients import DIALECTS  # rarely needed
 
     is_name = isinstance(value, str) and len(value) <= NAME_LIMIT
     name = immorterm.NAMES.get(str(value), value) if is_name else None

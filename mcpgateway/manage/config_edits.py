@@ -15,11 +15,11 @@ from mcpgateway.system.write_back import write_back
 
 
 def carry_out(reload: Reload, *changes: Edit) -> None:
-    """Change a file, and take the changes back if what it says then cannot be used.
+    """Change a file, and undo the changes if its new content cannot be used.
 
-    :param changes: of one server; they are written at once, or none of them is.
-    :raise ConfigError: nothing was changed; the text says why.
-    :raise UnknownServer: there is no such server.
+    :param changes: of one server; all are written at once, or none.
+    :raise ConfigError: no file was changed; the text says why.
+    :raise UnknownServer: no server has that name.
     """
     for each in changes:
         permissions.check(each)
@@ -37,9 +37,9 @@ def carry_out(reload: Reload, *changes: Edit) -> None:
 
 
 def set_in_config(reload: Reload, change: Edit) -> None:
-    """Change a setting of the gateway itself in the file of the configuration, unless that could not be used then.
+    """Change a setting of the gateway itself in the configuration file, and undo that if it cannot be used.
 
-    :raise ConfigError: nothing was changed; the text says why.
+    :raise ConfigError: no file was changed; the text says why.
     """
     if not reload.config_file:
         raise NotOurs("this gateway has no configuration file that could be changed")

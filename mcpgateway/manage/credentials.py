@@ -40,7 +40,7 @@ class CredentialStore:
 
     :ivar scopes: the scopes of principals, by their names; a principal without one has no limit.
     :ivar seconds: the time of day, in seconds since the epoch.
-    :ivar gone: called with the principals whose credentials are valid no more.
+    :ivar gone: called with the principals whose credentials have ended.
     """
 
     _bearer: bytes = field(repr=False)
@@ -63,13 +63,13 @@ class CredentialStore:
             self._bearer = digest_of(bearer.encode())
         if admin:
             self._admin = digest_of(admin.encode())
-        # Which of the two tokens admitted these sessions is not known any more.
+        # It is not recorded which of the two tokens admitted these sessions.
         self.gone(frozenset((TOKEN, REMOTE)))
 
     def admit_keys(self, keys: Iterable[str], projects: Mapping[str, str]) -> None:
         """Replace all keys.
 
-        :param projects: the workspace that each token of a project is for.
+        :param projects: the workspace of each token for a project.
         """
         holders = {_digest_in(each): _client(KEY, each) for each in keys}
         holders.update((_digest_in(each), _client(PROJECT, each, to)) for each, to in projects.items())
@@ -78,23 +78,23 @@ class CredentialStore:
         self._tell_gone(before - {each.name for each in holders.values()})
 
     def admit_agents(self, tokens: Iterable[AgentToken]) -> None:
-        """From now on these tokens of agents are good, and no others."""
+        """Accept these tokens of agents from now on, and no others."""
         self._agents = {bytes.fromhex(each.digest): each for each in tokens}
         self._look()
 
     def knows(self, principal: str) -> bool:
-        """Whether a credential of a principal's is good: of an agent, or a key of the settings."""
+        """Return whether a principal has a valid credential: an agent's token, or a key of the settings."""
         now = self.seconds()
         agents = (each.principal for each in self._agents.values() if not each.is_over(now))
         return principal in agents or any(each.name == principal for each in self._keys.values())
 
     @property
     def agents(self) -> tuple[AgentToken, ...]:
-        """The tokens of agents, those whose time is over among them."""
+        """The tokens of agents, expired ones included."""
         return tuple(self._agents.values())
 
     def tick(self) -> None:
-        """A second has passed: some tokens may be over."""
+        """Drop expired tokens; called once a second."""
         if self.seconds() >= self._next_end:
             self._look()
 
@@ -103,7 +103,7 @@ class CredentialStore:
         good = {each.principal: each.scope for each in self._agents.values() if not each.is_over(now)}
         ends = (each.expires for each in self._agents.values() if each.expires > now)
         self._next_end = min(ends, default=math.inf)
-        # What a principal has begun may still be under way when its token is not good any more.
+        # Requests of a principal may still be under way when its token has expired.
         gone = {each for each, scope in self.scopes.items() if each not in good and not scope.is_void}
         self.scopes.update((principal, NOTHING) for principal in gone)
         self.scopes.update(good)
@@ -131,7 +131,7 @@ class CredentialStore:
 
 
 def token_in(header: bytes) -> bytes | None:
-    """The token of an ``Authorization`` header; None where it has none."""
+    """Return the token of an ``Authorization`` header; None if it has none."""
     scheme, _, token = header.partition(b" ")
     return token.strip() if scheme.lower() == b"bearer" else None
 

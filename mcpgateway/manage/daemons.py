@@ -1,8 +1,8 @@
-"""The programs with ports of their own, as mcp-session-manager's manager has them: which run, start, stop.
+"""The operations on daemons for the routes of mcp-session-manager: list, start and stop them.
 
-Its daemons are the servers whose entries have a port.  What it does otherwise: a program that holds such a port, and
-was not started here, is used if it speaks MCP, and is never ended.  So one may run while the gateway has nothing to do
-with it, before it is asked for and after it was stopped, and then its port is asked.
+Its daemons are the servers whose entries have a port.  One difference: a program that holds such a port, and was not
+started by the gateway, is adopted if it speaks MCP, and is never ended.  So it may run without a backend of the
+gateway's, before the first request and after a stop; then its port is probed.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from mcpgateway.manage.servers import ServerOperations
 from mcpgateway.policy.health import UP
 
 IsServed = Callable[[Daemon], Awaitable[bool]]
-"""Whether a server answers MCP at the port of a daemon."""
+"""A predicate, awaited: a server answers MCP at the port of a daemon."""
 
 
 @frozen
 class DaemonOperations:
-    """Tells of them, starts them and stops them."""
+    """Lists, starts and stops daemons."""
 
     switchboard: Switchboard = field(repr=False)
     health: Health = field(repr=False)
@@ -37,37 +37,37 @@ class DaemonOperations:
     is_served: IsServed = field(repr=False)
 
     async def listed(self) -> list[dict[str, Any]]:
-        """How each of them is."""
+        """Return the state of each daemon."""
         return await gatherResults(ensureDeferred(self._status(each)) for each in self._all().values())
 
     async def start(self, name: str) -> dict[str, Any]:
-        """Start one that does not run; how it is then.
+        """Start a daemon unless it runs; return its state.
 
-        :raise NotThere: there is none of that name.
+        :raise NotThere: no daemon has that name.
         :raise GatewayError: it could not be started.
         """
         server = self._named(name)
         if await self._runs(server):
             self.operating.keep_up(name)
         else:
-            if self._is_up(server):  # it was there before, and has ended since it was last asked how it is
+            if self._is_up(server):  # it was adopted, and has ended since its state was last read
                 await self.operating.stop(name)
             await self.operating.start(name, stays=True)
         return await self._status(server)
 
     async def stop(self, name: str) -> dict[str, Any]:
-        """Stop one, and wait until it has ended; how it is then.
+        """Stop a daemon, and wait for its end; return its state.
 
-        :raise NotThere: there is none of that name.
+        :raise NotThere: no daemon has that name.
         """
         server = self._named(name)
         await self.operating.stop(name)
         return await self._status(server)
 
     async def ensure(self, name: str) -> dict[str, Any]:
-        """Have one run; where it serves.
+        """Start a daemon unless it runs; return its address.
 
-        :raise NotThere: there is none of that name.
+        :raise NotThere: no daemon has that name.
         :raise GatewayError: it could not be started.
         """
         await self.start(name)
@@ -75,13 +75,13 @@ class DaemonOperations:
         return {"running": True, "port": reach.port if isinstance(reach, Daemon) else 0}
 
     async def start_all(self) -> list[dict[str, Any]]:
-        """Start all that may be started; how each is then."""
+        """Start all daemons that may be started; return the state of each."""
         wanted = [name for name, each in self._all().items() if self.health.refusal(each) is None]
         await DeferredList([self.operating.start(each, stays=True).addErrback(_passed) for each in wanted])
         return await self.listed()
 
     async def stop_all(self) -> list[dict[str, Any]]:
-        """Stop all of them; how each is then."""
+        """Stop all daemons; return the state of each."""
         await DeferredList([self.operating.stop(each) for each in self._all()])
         return await self.listed()
 
@@ -106,7 +106,7 @@ class DaemonOperations:
         made: dict[str, Any] = {"name": server.name, "running": is_up or is_others}
         if is_up:
             pids = [pid for slot in slots for pid in slot.pids]
-            made |= {"pid": pids[0]} if pids else {}  # none where it was there before
+            made |= {"pid": pids[0]} if pids else {}  # none of an adopted daemon
             made["uptime"] = shown["uptime_seconds"]
         if isinstance(reach, Daemon):
             made["port"] = reach.port
@@ -115,7 +115,7 @@ class DaemonOperations:
         return made
 
     async def _runs(self, server: ServerSpec) -> bool:
-        # One that was there before has no process here whose end is told, so its port is asked.
+        # An adopted daemon has no child here that reports its end, so its port is probed.
         if not self._is_up(server):
             return False
         is_ours = any(slot.pids for slot in self._slots(server))
@@ -132,4 +132,4 @@ _UP = frozenset(each.value for each in UP)
 
 
 def _passed(why: Any) -> None:
-    why.trap(GatewayError)  # its status says it
+    why.trap(GatewayError)  # its state has the error

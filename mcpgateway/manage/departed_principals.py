@@ -1,4 +1,4 @@
-"""Principals whose credentials have ended: their grants at remote servers are revoked."""
+"""Revoke the grants at remote servers of principals whose credentials have ended."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class DepartedPrincipals:
     """Revokes the grants of principals whose credentials have ended.
 
-    :ivar issuer: the authorization server whose subjects are let in; empty for none.
-    :param trusts: whether clients at an address need no credential.
-    :param kept: the saved grants, each with its ``owner``.
+    :ivar issuer: the authorization server whose subjects are admitted; empty for none.
+    :param trusts: predicate: clients at an address need no credential.
+    :param kept: returns the stored grants, each with its ``owner``.
     """
 
     _bearers: CredentialStore
@@ -34,7 +34,7 @@ class DepartedPrincipals:
     def begin(self) -> None:
         """Revoke the grants of agents whose tokens have ended while no gateway ran.
 
-        Only agents: a principal that the settings leave out may be let in again.
+        Of agents only: a principal that the settings do not name now may be admitted again.
         """
         self._give_back(lambda principal: principal.startswith(f"{AGENT} ") and self.is_over(principal))
 
@@ -47,9 +47,9 @@ class DepartedPrincipals:
             self._logins().leave(is_over)
 
     def is_over(self, principal: str) -> bool:
-        """Whether no credential admits a principal any more.
+        """Return whether no credential admits a principal any more.
 
-        A principal whose token of an authorization server has ended comes again with another.
+        A principal whose token of an authorization server has expired returns with another one.
         """
         kind, _, who = principal.partition(" ")
         if kind in (AGENT, KEY, PROJECT):

@@ -1,7 +1,7 @@
-"""Ask every server for its lists, so that its tools can be found when nothing runs.
+"""Read the lists of every server, so that its tools can be found while no server runs.
 
-What servers answer is put on record as it passes by (`mcpgateway.hub.catalog.recorded`); all that is done here is to
-have them asked.  A server that was not running before is stopped again.
+The catalog records lists as they pass by (`mcpgateway.hub.catalog.recorded`); this module only requests them.  A server
+that was not running before is stopped again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mcpgateway.manage.internal_client import InternalClient, RefusedRequest
 from mcpgateway.protocol.versions import Era
 
 AT_ONCE = 4  # servers that are started at the same time
-LIMIT_S = 60.0  # for one server; a package that has to be fetched first takes most of it
+LIMIT_S = 60.0  # for one server; most of it is for a package that has to be downloaded first
 LISTS = (
     ("tools", "tools/list", "tools"),
     ("prompts", "prompts/list", "prompts"),
@@ -39,10 +39,10 @@ class DiscoveredServer:
     """The outcome for one server.
 
     :ivar state: `WAITS`, `ASKED`, `DONE` or `FAILED`.
-    :ivar tools: how many it has.
-    :ivar entries: how many prompts, resources and resource templates it has.
-    :ivar error: why it could not be asked.
-    :ivar note: what else is to be said of its lists.
+    :ivar tools: number of its tools.
+    :ivar entries: number of its prompts, resources and resource templates.
+    :ivar error: the reason of a failure.
+    :ivar note: a remark on its lists.
     """
 
     server: str
@@ -54,7 +54,7 @@ class DiscoveredServer:
     note: str = ""
 
     def shown(self) -> dict[str, Any]:
-        """Return it as JSON."""
+        """Return the outcome as JSON."""
         made = {"name": self.server, "state": self.state, "tools": self.tools, "entries": self.entries}
         said = {name: words for name, words in (("error", self.error), ("note", self.note)) if words}
         return {**made, "took_s": round(self.took_s, 3), **said}
@@ -62,9 +62,9 @@ class DiscoveredServer:
 
 @define(eq=False)
 class Discovery:
-    """One going round, or the latest.
+    """The discovery under way, or the latest.
 
-    :ivar found: what has become of each server, in their order.
+    :ivar found: the outcome for each server, in their order.
     """
 
     log = Logger()
@@ -76,17 +76,17 @@ class Discovery:
 
     @property
     def is_running(self) -> bool:
-        """Whether servers are being asked."""
+        """True while servers are being asked."""
         return self._is_running
 
     def shown(self) -> dict[str, Any]:
-        """How far it is, for programs."""
+        """Return the progress, for programs."""
         return {"running": self.is_running, "servers": [each.shown() for each in self.found]}
 
     def begin(
         self, servers: Sequence[ServerSpec], limit_s: float = LIMIT_S
     ) -> Deferred[list[DiscoveredServer]]:
-        """Ask these servers, a few at a time; fires with what has become of each, and never fails.
+        """Read the lists of these servers, a few at a time; fires with the outcome for each, and never fails.
 
         :param limit_s: for one server.
         """
@@ -113,7 +113,7 @@ class Discovery:
                 found.state, found.error = FAILED, f"it did not answer within {limit_s:g} s"
             except GatewayError as why:
                 found.state, found.error = FAILED, why.message
-            except Exception:  # noqa: BLE001 - one server is not to keep the others from being asked
+            except Exception:  # noqa: BLE001 - one server must not keep the others from being asked
                 self.log.failure("a server could not be discovered", event="discovery.broken")
                 found.state, found.error = FAILED, "something went wrong in the gateway; its log says what"
             found.took_s = self._clock.seconds() - began
@@ -126,14 +126,14 @@ class Discovery:
         slot = slot_of(visit.session)
         try:
             if slot is not None:
-                await slot.greet()  # what is on record is what is to be seen anew
+                await slot.greet()  # recorded lists are to be renewed
             for capability, method, member in LISTS:
                 if visit.offers(capability):
                     await self._count(visit, method, member, found)
         finally:
             visit.end("all its lists were asked for")
             if slot is not None and not was_up and not _is_kept(slot):
-                # The next who needs it starts it again.
+                # the next request starts it again
                 slot.close().addErrback(lambda why: why.trap(GatewayError))
 
     async def _count(self, visit: InternalClient, method: str, member: str, found: DiscoveredServer) -> None:
@@ -142,7 +142,7 @@ class Discovery:
         except RefusedRequest:
             if member == "tools":
                 raise
-            return  # many a server declares resources, and knows no templates
+            return  # many servers declare resources, and have no templates
         if member == "tools":
             found.tools = number
         else:

@@ -1,14 +1,14 @@
-"""Notice when clients' own files that use the gateway are not as they were left, and have them gone through.
+"""Notice changes of clients' own files that use the gateway, and run the helper program on them.
 
-what happens                                       what becomes of it
+event                                              action
 a client adds a server to such a file              `clients sync` enrols it, too
-one of our entries has vanished, or come back      `clients sync` takes note of it
+an enrolled entry is removed, or comes back        `clients sync` records it
 no gateway ran, and the files were restored        `clients sync` enrols them again
 `--adopt`, or ``clients.adopt: always``            `clients apply` when the gateway starts
 
 # Note [Once for every thing]
-What cannot be enrolled stays as it is, so that a thing is in the file says nothing of whether the helper has been
-there.  It is started for what it has not seen: every unsettled thing once, until it goes away and comes back.
+An entry that cannot be enrolled stays as it is, so its presence does not show that the helper has processed it.  The
+helper is run for new facts only: once for every unsettled entry, until the entry is removed and comes back.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ from mcpgateway.policy.backoff import delay_s
 
 SYNC = ("sync",)
 APPLY = ("apply", "--yes")
-TRIES = 5  # then only with the next change
-AWAY = "away"  # why a file was restored by the timer that watches whether the gateway is there
+TRIES = 5  # then only at the next change
+AWAY = "away"  # reason of a restoration by the timer that checks that the gateway runs
 
 
 class FileChecker(Protocol):
-    """Has an errand done, as `mcpgateway.manage.helper.Helper.ask` does."""
+    """Runs the helper program, as `mcpgateway.manage.helper.Helper.ask` does."""
 
     def __call__(self, *words: str) -> Deferred[Any]:
-        """Fires with what it answers."""
+        """Run a command of the program; fires with its answer."""
 
 
 class TimerSource(Protocol):
-    """The part of the reactor that is used."""
+    """The used part of the reactor."""
 
     def callLater(self, delay: float, call: Callable[[], None]) -> IDelayedCall:
-        """Do something later."""
+        """Call a function later."""
 
 
 class Enrolment:
-    """Has clients' files gone through, one errand at a time.
+    """Runs the helper program on clients' files, one command at a time.
 
-    :param read: reads everything again, since the helper has changed it.
+    :param read: reads the configuration again, after a change by the helper.
     """
 
     log = Logger()
@@ -68,9 +68,9 @@ class Enrolment:
         self._again: IDelayedCall | None = None
 
     def begin(self, settings: Settings, *, adopts: Adopt | None = None) -> None:
-        """The gateway listens.
+        """Enrol files once the gateway listens.
 
-        :param adopts: what it was told on its command line, in place of what the settings say.
+        :param adopts: the value of the command line, in place of the settings'.
         """
         self._is_open, self._adopts = True, adopts
         if (adopts or settings.clients.adopt) is Adopt.ALWAYS:
@@ -79,7 +79,7 @@ class Enrolment:
             self.look(settings)
 
     def look(self, settings: Settings) -> None:
-        """Have gone through what is not as it was left; see Note [Once for every thing]."""
+        """Run the helper on files that have changed; see Note [Once for every thing]."""
         clients = settings.clients
         adopted = settings.adopted if (self._adopts or clients.adopt) is not Adopt.NEVER else ()
         found = {each.path: _things(each, follows=clients.watch) for each in adopted}
@@ -89,11 +89,11 @@ class Enrolment:
 
     @property
     def is_running(self) -> bool:
-        """Whether files are being gone through."""
+        """True while the helper runs."""
         return self._is_running
 
     def close(self) -> None:
-        """Start nothing any more."""
+        """Start no further helper."""
         self._is_open = False
         self._wait_no_more()
 
@@ -130,7 +130,7 @@ class Enrolment:
         if self._failures < TRIES:
             self._again = self._clock.callLater(delay_s(self._failures - 1), lambda: self._start(words))
         else:
-            self._failures = 0  # until there is news
+            self._failures = 0  # until the next change
         self._read()
         self._go()
 

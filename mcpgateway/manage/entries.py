@@ -1,7 +1,7 @@
 """Edits of servers' entries by operators: written back to the file that defines each.
 
-The way to the file is that of the management tools (`mcpgateway.manage.install`); a person who holds the admin token,
-or the Unix socket, is asked nothing.
+Files are written by the same code as for the management tools (`mcpgateway.manage.install`), but without asking a
+human: the caller holds the admin token, or uses the Unix socket.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ Classify = Callable[[str, Mapping[str, Any]], str]
 class EntryChange:
     """The outcome of a change.
 
-    :ivar name: what the server is called now.
-    :ivar is_other: something is another than before.
-    :ivar is_new: there was no such server.
-    :ivar hint: what else there is to know of it.
+    :ivar name: the present name of the server.
+    :ivar is_other: True if the entry was changed.
+    :ivar is_new: True if no server had that name.
+    :ivar hint: a remark for the caller.
     """
 
     name: str
@@ -58,11 +58,11 @@ class EntryChange:
 
 @frozen
 class Entries:
-    """Changes entries.
+    """Changes the entries of servers.
 
-    :ivar installing: writes them.
-    :ivar key: keeps tags from telling anything of what they stand for.
-    :ivar classify: says how a server is used whose own file cannot say it; None where nothing is to be written.
+    :ivar installing: writer of the files.
+    :ivar key: key of the tags, so that they reveal nothing of an entry.
+    :ivar classify: writes the sharing of a server whose own file has no place for it; None to write none.
     """
 
     installing: Installer
@@ -72,17 +72,17 @@ class Entries:
     classify: Classify | None = None
 
     def tag(self, name: str) -> str:
-        """The tag of an entry as it stands in its file now.
+        """Return the tag of an entry in its present form.
 
-        :raise UnknownServer: there is none of that name.
+        :raise UnknownServer: no server has that name.
         """
         self.roster.server(name)
         return self._tag(self.installing.plans.definition_of(name))
 
     def shown(self, name: str) -> Any:
-        """The entry as it may be shown; None where it stands in no file.
+        """Return the entry without secrets; None if no file has it.
 
-        :raise UnknownServer: there is none of that name.
+        :raise UnknownServer: no server has that name.
         """
         self.roster.server(name)
         return without_values(self.installing.plans.definition_of(name))
@@ -90,7 +90,7 @@ class Entries:
     def add(self, name: str, definition: Mapping[str, Any]) -> EntryChange:
         """Write a new entry.
 
-        :raise GatewayError: it may not be written, or there is one of that name; nothing was changed.
+        :raise GatewayError: the entry is not permitted, or its name is taken; no file was changed.
         """
         _check(name, definition)
         plan = self.installing.plans.plan(name, definition)
@@ -100,13 +100,13 @@ class Entries:
                 "PUT (servers add --replace) replaces it, PATCH (servers set-env and its like) changes it",
             )
         self.installing.put(plan)
-        self.operating.follow(name)  # what was said of a former server of that name is not said of this one
+        self.operating.follow(name)  # switches of a former server of that name do not hold for this one
         return EntryChange(name, is_new=True)
 
     def put(self, name: str, definition: Mapping[str, Any], condition: EditCondition) -> EntryChange:
-        """Let an entry be this, whether there is one or not; where it is so already, nothing is written.
+        """Add or replace an entry; an equal entry is not written.
 
-        :raise GatewayError: it may not be written, or the condition does not hold; nothing was changed.
+        :raise GatewayError: the entry is not permitted, or the condition does not hold; no file was changed.
         """
         _check(name, definition)
         plans = self.installing.plans
@@ -128,7 +128,7 @@ class Entries:
     def patch(self, name: str, patch: Patch, condition: EditCondition) -> EntryChange:
         """Change a part of an entry.
 
-        :raise GatewayError: it may not be changed so, or the condition does not hold; nothing was changed.
+        :raise GatewayError: the change is not permitted, or the condition does not hold; no file was changed.
         """
         server = self.roster.server(name)
         entry = self.installing.plans.definition_of(name)
@@ -163,9 +163,9 @@ class Entries:
         return EntryChange(now, is_other=bool(edits), hint=_words_of(served, now))
 
     def remove(self, name: str, condition: EditCondition) -> tuple[str, str]:
-        """Take an entry out; the file that keeps what it was, and what else there is to know.
+        """Remove an entry; return the file that keeps it, and a remark.
 
-        :raise GatewayError: it may not be taken out, or the condition does not hold; nothing was changed.
+        :raise GatewayError: it may not be removed, or the condition does not hold; no file was changed.
         """
         self.roster.server(name)
         condition.check(self._tag(self.installing.plans.definition_of(name)))

@@ -1,7 +1,7 @@
-"""The program that changes clients' own files for the daemon: started for one errand, and gone when that is done.
+"""Run the helper program, which changes clients' own files for the daemon, one process for each command.
 
-The daemon never writes such a file itself: to lock, read, write and sync takes as long as a disk takes, and what that
-needs would stay in memory for ever.
+The daemon never writes such a file itself: locking, reading, writing and syncing take as long as the disk takes, and
+the modules for it would stay in memory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from mcpgateway.errors import ClientFilesFailed, LaunchFailed, Overloaded
 from mcpgateway.interfaces import Launch, Ran
 
-LIMIT_S = 30.0  # a client that holds its lock for longer has died with it
+LIMIT_S = 30.0  # a client that holds its lock for longer has hung
 WAITING_LIMIT = 20
 SHOWN_CHARACTERS = 300
 PROGRAM = (sys.executable, "-P", "-m", "mcpgateway.cli.local")
@@ -28,18 +28,18 @@ class RunHelper(Protocol):
     """Runs a program to its end, as `mcpgateway.backends.spawn.Launcher.run` does."""
 
     def __call__(self, launch: Launch, *, is_idle: bool, limit_s: float) -> Deferred[Ran]:
-        """Fires with what became of it.
+        """Run a program; fires with its outcome.
 
-        :raise LaunchFailed: (through the Deferred) it could not be started.
+        :raise LaunchFailed: (through the Deferred) the program could not be started.
         """
 
 
 class Helper:
-    """Runs one errand at a time.
+    """Runs one command at a time.
 
     :param home: the gateway's own directory.
-    :param environ: what the program is started with.
-    :param program: how it is started, in front of the words of an errand.
+    :param environ: environment of the program.
+    :param program: command line of the program, without the words of a command.
     """
 
     def __init__(
@@ -52,10 +52,10 @@ class Helper:
         self._turn = DeferredLock()
 
     def ask(self, *words: str) -> Deferred[Any]:
-        """Run an errand when its turn comes; fires with what it answers.
+        """Run a command when its turn has come; fires with its answer.
 
-        :raise ClientFilesFailed: (through the Deferred) it has failed, and why.
-        :raise Overloaded: (through the Deferred) too many wait already.
+        :raise ClientFilesFailed: (through the Deferred) it has failed; the text says why.
+        :raise Overloaded: (through the Deferred) too many commands wait already.
         """
         if len(self._turn.waiting) >= WAITING_LIMIT:
             return fail(Overloaded("too much is being done with clients' files; try again in a minute"))
@@ -66,7 +66,7 @@ class Helper:
 
 
 def _where_we_are(environ: Mapping[str, str]) -> dict[str, str]:
-    # A checkout is not where an isolated Python looks.
+    # An isolated Python does not search a source checkout.
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     if os.path.basename(root) in ("site-packages", "dist-packages"):
         return {}

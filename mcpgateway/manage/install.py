@@ -1,10 +1,10 @@
-"""Put a server into a configuration so that it is there: tried first, written then, listed at last.
+"""Install a server into a configuration: validate it, write its entry, list its tools.
 
 # Note [Nothing is there by halves]
-An installation has succeeded when the new server has listed its tools, on the same path as calls.  So the server is
-tried before anything is written, under the definition that it would have, and connected clients see nothing of a
-server that does not work.  What was written is taken back when it turns out not to work after all: byte for byte,
-unless another program has written to the file meanwhile, whose changes then stay.
+An installation has succeeded when the new server has listed its tools, through the same code as calls.  So the server
+is validated before any file is written, with its future definition, and connected clients never see a server that does
+not work.  A written entry is removed again when the server fails after all: byte for byte, unless another program has
+written to the file meanwhile, whose changes then stay.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ from mcpgateway.system.removed_servers import keep
 from mcpgateway.system.write_back import write_back
 
 INSTALL_S = 300.0  # a large package on a slow line
-CONNECT_S = 120.0  # a runner that has to fetch its package says nothing before it has
-WAITING_LIMIT = 20  # installations one behind the other
+CONNECT_S = 120.0  # a runner that has to download its package sends no message before
+WAITING_LIMIT = 20  # installations that wait for each other
 
 TryOut = Callable[[ServerSpec], Deferred[ValidationReport]]
 """Tries a server and ends it; fires with what was found, and never fails (`mcpgateway.backends.validation`)."""
@@ -56,8 +56,8 @@ ListTools = Callable[[ServerSpec], Awaitable[Sequence[str]]]
 class InstallOutcome:
     """The outcome of an installation.
 
-    :ivar tools: what the server's tools are called.
-    :ivar was_there: nothing was changed.
+    :ivar tools: names of the server's tools.
+    :ivar was_there: True if no file was changed.
     """
 
     plan: InstallPlan
@@ -67,9 +67,9 @@ class InstallOutcome:
 
 @frozen
 class _Written:
-    """A change of a file that can be taken back.
+    """A change of a file that can be undone.
 
-    :ivar before: its text; None where there was no file.
+    :ivar before: the file's former text; None if it did not exist.
     """
 
     file: str
@@ -81,8 +81,8 @@ class _Written:
 class Installer:
     """Installs servers one after the other, and changes what is installed.
 
-    :ivar plans: finds out what is to be written.
-    :param try_out: tries a server before it is served.
+    :ivar plans: planner of the installations.
+    :param try_out: validates a server before its installation.
     """
 
     log = Logger()
@@ -96,14 +96,14 @@ class Installer:
     def check_may_run(self, principal: str, definition: Mapping[str, Any]) -> None:
         """Check that a principal may decide which programs this machine runs.
 
-        :raise NotEntitled: he may not.
+        :raise NotEntitled: the principal may not.
         """
         check_may_run(principal, self._reload.settings.gateway, is_run_here=runs_here(definition))
 
     def install(self, plan: InstallPlan, list_tools: ListTools) -> Deferred[InstallOutcome]:
-        """Carry a plan out; fires when the server's tools are listed, or fails when nothing has changed.
+        """Carry out a plan; fires when the server's tools are listed, or fails with all files unchanged.
 
-        :raise GatewayError: (through the Deferred) it does not work; the text says why.
+        :raise GatewayError: (through the Deferred) the server does not work; the text says why.
         """
         if len(self._lock.waiting) >= WAITING_LIMIT:
             raise Overloaded("too many installations are waiting", "try again when some of them are done")
@@ -114,7 +114,7 @@ class Installer:
         return self._lock.run(install)
 
     async def _install(self, plan: InstallPlan, list_tools: ListTools) -> InstallOutcome:
-        # Others may have been installed since it was planned.
+        # Other servers may have been installed since the plan was made.
         plan = self.plans.plan(plan.name, plan.definition, plan.root)
         if plan.is_there:
             return InstallOutcome(plan, tuple(await list_tools(plan.spec)), was_there=True)
@@ -135,9 +135,9 @@ class Installer:
         return InstallOutcome(plan, tools)
 
     def put(self, plan: InstallPlan) -> None:
-        """Carry a plan out without trying the server first.
+        """Carry out a plan without validating the server.
 
-        :raise GatewayError: it cannot be written; nothing was changed.
+        :raise GatewayError: the entry cannot be written; no file was changed.
         """
         self._write(plan)
         self.log.info("{server} was added to {file}", event="server.added", server=plan.name, file=plan.file)
@@ -185,10 +185,10 @@ class Installer:
         write_back(written.file, restored)
 
     def change(self, changes: Sequence[Edit], root: str = "") -> str:
-        """Change the entry of a server, in the configuration or in a workspace's own file; the file.
+        """Change the entry of a server, in the configuration or in a workspace's own file; return the file.
 
-        :param changes: all at once; their roads begin with the server's name.
-        :raise GatewayError: it stands nowhere where it could be changed, or cannot be changed so; nothing was changed.
+        :param changes: all at once; their paths begin with the server's name.
+        :raise GatewayError: no changeable file has the entry, or the change is not permitted; no file was changed.
         """
         name = changes[0].road[0]
         if root:
@@ -200,9 +200,9 @@ class Installer:
         return file
 
     def remove(self, name: str, root: str = "") -> tuple[str, str]:
-        """Take a server out; the file that it stood in, and the one that keeps what stood there.
+        """Remove a server; return its file, and the file that keeps the removed entry.
 
-        :raise GatewayError: it cannot be taken out; nothing was changed.
+        :raise GatewayError: it cannot be removed; no file was changed.
         """
         kept = keep(self.plans.home, name, self.plans.definition_of(name, root))
         try:

@@ -1,10 +1,10 @@
 """Plans of installations, worked out without writing anything.
 
 # Note [Where a workspace's servers stand]
-Global servers stand in the configuration file, those of a workspace in its own ``.mcp.json``, which the clients that
-work there read too.  Such a file counts when its user has approved of it, byte for byte.  Who installs into it has a
-yes of the user to that very command, so the file is approved of as it is then, but only if it was before, or is new:
-no other entry is approved by the way.
+Global servers are in the configuration file, those of a workspace in its own ``.mcp.json``, which the clients of that
+directory read too.  Such a file is used if its user has approved it, byte for byte.  The user agrees to the very
+command of an installation into it, so the new content is approved, but only if the file was approved before, or is new:
+no other entry is approved along with it.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ class InstallPlan:
     """The entry that an installation writes, and the file, once the user has agreed.
 
     :ivar file: the file it is written to.
-    :ivar root: the workspace that it is for; empty for everybody.
-    :ivar spec: the server that it makes.
-    :ivar is_there: the very same stands there already.
+    :ivar root: root of its workspace; empty for a global server.
+    :ivar spec: the server that the entry defines.
+    :ivar is_there: True if the file has the same entry already.
     """
 
     name: str
@@ -75,7 +75,7 @@ class InstallPlan:
 
 @define
 class InstallWorkspaces:
-    """The workspaces, as installations into them need them.
+    """The workspaces, in the form that installations need.
 
     :ivar scopes: a `mcpgateway.hub.workspaces.Scopes`, with its repositories.
     """
@@ -83,7 +83,7 @@ class InstallWorkspaces:
     scopes: Any
 
     def root_of(self, cwd: str) -> str:
-        """The root of the workspace that a directory lies in; empty where it is none."""
+        """Return the root of the workspace that contains a directory; empty if it is in none."""
         place = self.scopes.place(SaidPlace(cwd=cwd), None)
         return "" if place is None else str(place.root)
 
@@ -92,19 +92,19 @@ class InstallWorkspaces:
         return self.scopes.workspace(root)
 
     def own(self, name: str, root: str) -> ServerSpec:
-        """A server that a workspace defines itself."""
+        """Return a server that a workspace defines itself."""
         found: ServerSpec = self.scopes.own(name, root)
         return found
 
     def approve(self, root: str, digest: str) -> None:
-        """Let the servers of a workspace's file run as long as its bytes have this digest."""
+        """Approve a workspace's file as long as its bytes have this digest."""
         if self.scopes.repositories is None:
             raise ConfigError("this gateway serves no servers of workspaces")
         self.scopes.repositories.approve(root, digest)
 
 
 class InstallPlanner:
-    """Makes plans of what would be written where.
+    """Plans installations.
 
     :ivar home: the gateway's own directory.
     """
@@ -115,10 +115,10 @@ class InstallPlanner:
         self._reload = reload
 
     def knows(self, root: str) -> Callable[[str], bool]:
-        """Whether the entries of a scope are given values for variables, by name."""
+        """Return a predicate for the variables that the entries of a scope may refer to."""
         world = self._world
         own = self.workspaces.workspace(root).variables if root else {}
-        # A repository's entries get the whole login, as the clients that read them would give them.
+        # A repository's entries get the whole login environment, as from the clients that read them.
         policy = FULL if root else LISTED
         login = policy.sources(world.login, world.is_token)
         return lambda name: bool(own.get(name) or world.variables.get(name) or login.get(name))
@@ -129,10 +129,10 @@ class InstallPlanner:
         return world if world is not None else World({}, {}, os.path.expanduser("~"))
 
     def plan(self, name: str, definition: Mapping[str, Any], root: str = "") -> InstallPlan:
-        """Find out what a definition would make, without writing anything.
+        """Plan the installation of a definition, without writing any file.
 
-        :param root: of the workspace that it is for; empty for everybody.
-        :raise GatewayError: it cannot be installed like this; nothing was changed.
+        :param root: root of its workspace; empty for a global server.
+        :raise GatewayError: the definition cannot be installed; no file was changed.
         """
         permissions.check(Put((name,), dict(definition)))
         return self._plan_own(name, definition, root) if root else self._plan_global(name, definition)
@@ -156,9 +156,9 @@ class InstallPlanner:
         return InstallPlan(name, definition, file, "", self._draft(name, definition))
 
     def served(self, plan: InstallPlan) -> ServerSpec:
-        """The server of a plan that has been carried out, as it is served.
+        """Return the server of a plan that has been carried out.
 
-        :raise GatewayError: it is not.
+        :raise GatewayError: it is not served.
         """
         if plan.root:
             return self.workspaces.own(plan.name, plan.root)
@@ -175,7 +175,7 @@ class InstallPlanner:
         return next(each for each in self._reload.settings.servers if each.name == name)
 
     def _draft(self, name: str, definition: Mapping[str, Any]) -> ServerSpec:
-        """The server that an entry would make, in the configuration as it would be."""
+        """Return the server that an entry would define, in the configuration with that entry."""
         file = self._reload.config_file
         text = read_text(file) or ""
         problems = Problems()
@@ -193,7 +193,7 @@ class InstallPlanner:
         return next(each for each in settings.servers if each.name == name)
 
     def _composed(self, file: str, text: str, problems: Problems) -> Settings | None:
-        """The settings as they would be if this were the text of that file."""
+        """Return the settings with this text in place of that file's."""
         reload = self._reload
         assert reload.gather is not None
         found = reload.gather()
@@ -205,10 +205,10 @@ class InstallPlanner:
         return compose(evolve(found, native=tuple(native)), setting, problems)
 
     def foresee(self, name: str, changes: Sequence[Edit], root: str = "") -> tuple[ServerSpec, ...]:
-        """Find out whether an entry could be changed so, without writing anything.
+        """Check that an entry could be changed, without writing any file.
 
-        :return: the servers that would be served then and are not now, under whatever name.
-        :raise GatewayError: it could not.
+        :return: the servers that the change would add or alter.
+        :raise GatewayError: the change is not permitted.
         """
         if root:
             path = self.own_of(name, changes, root).path
@@ -237,9 +237,9 @@ class InstallPlanner:
         return tuple(each for each in settings.servers if each.enabled and _nameless(each) not in known)
 
     def own_of(self, name: str, changes: Sequence[Edit], root: str) -> Repository:
-        """The workspace's file that an entry stands in, which may be changed so.
+        """Return the workspace's file with an entry, if the entry may be changed.
 
-        :raise GatewayError: it may not, or does not define it.
+        :raise GatewayError: it may not, or the file does not define it.
         """
         for each in changes:
             permissions.check(each)
@@ -281,9 +281,9 @@ class InstallPlanner:
         return InstallPlan(name, definition, path, root, evolve(spec, workspace=root))
 
     def approved(self, path: str, root: str) -> Repository | None:
-        """Read the file of a workspace, which its user has to have approved of.
+        """Read the file of a workspace, which its user must have approved.
 
-        :raise NeedsApproval: not as it is now.
+        :raise NeedsApproval: the present content is not approved.
         """
         if os.path.realpath(path) != path:
             raise ConfigError(f"{visible(path)}: leads out of its workspace and is not written to")
@@ -299,10 +299,10 @@ class InstallPlanner:
         return repository
 
     def home_of(self, name: str) -> str:
-        """The configuration file that defines a server.
+        """Return the configuration file that defines a server.
 
-        :raise UnknownServer: there is none of that name.
-        :raise ConfigError: a client's own file defines it, which is its client's to change.
+        :raise UnknownServer: no server has that name.
+        :raise ConfigError: a client's own file defines it, which belongs to the client.
         """
         blueprint = self._reload.settings.blueprints.get(name)
         if blueprint is None:
@@ -315,7 +315,7 @@ class InstallPlanner:
         return blueprint.entry.origin.words
 
     def definition_of(self, name: str, root: str = "") -> Any:
-        """The entry of a server as it is written; None where it stands in no file."""
+        """Return the entry of a server as written; None if no file has it."""
         if root:
             path = approvals.target(root)
             listed = parse(read_text(path) or "", path, strict=False).value.get("mcpServers")
@@ -328,7 +328,7 @@ class InstallPlanner:
 
 
 def read_text(path: str) -> str | None:
-    """The text of a file; None where there is none."""
+    """Return the text of a file; None if it does not exist."""
     try:
         return files.read_text(path, FILE_LIMIT)
     except FileNotFoundError:
@@ -336,14 +336,14 @@ def read_text(path: str) -> str | None:
 
 
 def edited(text: str, file: str, changes: Sequence[Edit], road: Road) -> str:
-    """A file's text after all these changes of the entry at a road."""
+    """Return a file's text after changes of the entry at a path."""
     for each in changes:
         text = edit(text, file, rooted(each, road))
     return text
 
 
 def with_entry(text: str | None, path: str, name: str, definition: Mapping[str, Any]) -> str:
-    """The text of a workspace's file with an entry in it."""
+    """Return the text of a workspace's file with a new entry."""
     held = text if text is not None and text.strip() else EMPTY_REPOSITORY
     return edit(held, path, Put(("mcpServers", name), dict(definition)))
 
@@ -360,7 +360,7 @@ def _taken(name: str) -> NameTaken:
 
 
 def words_of(plan: InstallPlan) -> str:
-    """Describe a plan word by word, for the user who is asked."""
+    """Describe a plan in detail, for the user who is asked."""
     said = plan.definition
     lines = []
     if said.get("command") is not None:
@@ -377,7 +377,7 @@ def words_of(plan: InstallPlan) -> str:
 
 
 def words_of_served(servers: Sequence[ServerSpec]) -> str:
-    """Describe the servers that would be served from then on, for the user who is asked."""
+    """Describe the servers that would be served then, for the user who is asked."""
     lines = []
     for each in servers:
         runs = shlex.join(masked(list(each.command), "args"))

@@ -1,7 +1,7 @@
-"""Short sessions of the gateway's own, at a server or a view, for those who ask without being MCP clients.
+"""Short sessions of the gateway's own at a server or a view, for callers that are no MCP clients.
 
-A visit is a session like any other, of a client that offers nothing, so a server that keeps state per session starts a
-child for it.  Ending it takes back whatever is under way, and stops such a child.
+Such a session is like any other, of a client without capabilities, so a server that keeps state per session starts a
+child for it.  Its end cancels all requests under way, and stops such a child.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ class RefusedRequest(GatewayError):
 
 @frozen(eq=False)
 class InternalClient:
-    """One session, from its beginning on.
+    """A session of the gateway's own.
 
-    :ivar hello: what the server or view said at its beginning.
-    :ivar is_admin: the caller has the rights of an administrator.
+    :ivar hello: the result of its ``initialize``.
+    :ivar is_admin: True if the caller has admin rights.
     """
 
     session: Session
@@ -56,7 +56,7 @@ class InternalClient:
     async def begin(
         cls, switchboard: Switchboard, server: ServerSpec, principal: str, *, is_admin: bool = False
     ) -> InternalClient:
-        """Begin one.
+        """Begin a session.
 
         :raise GatewayError: the server could not be started, or the gateway is stopping.
         """
@@ -70,10 +70,11 @@ class InternalClient:
         return cls(session, jsonrpc.read_object(hello, "result"), switchboard, is_admin)
 
     def ask(self, method: str, params: Mapping[str, Any], *, counts: bool = True) -> Deferred[Raw]:
-        """Ask something; fires with the result.
+        """Send a request; fires with the result.
 
-        :param counts: whether this is the caller's own request, and not a part of one.
-        :raise GatewayError: (through the Deferred) there is none; `RefusedRequest` where the server says so.
+        :param counts: True for the caller's own request, False for a part of one.
+        :raise GatewayError: (through the Deferred) the request failed; `RefusedRequest` for an error of the server's
+            own.
         """
         done: Deferred[Raw] = Deferred()
         call = Request(self.session, _request(method, params), None, _Waiting(done), is_admin=self.is_admin)
@@ -86,14 +87,14 @@ class InternalClient:
         return done
 
     async def list(self, method: str, member: str) -> list[Raw]:
-        """All entries of a list, as far as its pages go.
+        """Return all entries of a list, of all its pages.
 
-        :raise GatewayError: they could not be asked for.
+        :raise GatewayError: the list could not be read.
         """
         found: list[Raw] = []
         params: dict[str, Any] = {}
         size = 0
-        for _ in range(PAGES_LIMIT):  # as many as are put on record
+        for _ in range(PAGES_LIMIT):  # the same limit as for recorded lists
             page = jsonrpc.read_object(await self.ask(method, params), "result")
             size += sum(len(bytes(each)) for each in page.values())
             found += jsonrpc.read_list(page.get(member, Raw(b"[]")), member)
@@ -104,23 +105,23 @@ class InternalClient:
         return found
 
     def offers(self, what: str) -> bool:
-        """Whether the server has declared such a capability."""
+        """Return whether the server has declared a capability."""
         return what in legacy.capabilities(self.hello)
 
     def end(self, why: str) -> None:
-        """Leave; what is under way is taken back."""
+        """End the session; requests under way are cancelled."""
         self._switchboard.end(self.session, why)
 
 
 @define(eq=False)
 class _Waiting:
-    """Turns the answer to a call into a Deferred; one that was cancelled hears nothing more."""
+    """Turns the answer to a call into a Deferred; a cancelled one gets no further call."""
 
     done: Deferred[Raw]
     is_gone: bool = False
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The server's own response, which may be an error."""
+        """Fire with the server's own response, which may be an error."""
         if self.done.called:
             return
         if "error" in reply:
@@ -131,15 +132,15 @@ class _Waiting:
             self.done.callback(reply.get("result", jsonrpc.EMPTY))
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """Return None: this client has no stream."""
+        """Fire with the gateway's error."""
         if not self.done.called:
             self.done.errback(why)
 
     def progressed(self, call: Request, message: bytes) -> None:
-        """Drop progress, which this client does not ask for."""
+        """Drop progress, which this client does not request."""
 
     def noticed(self, call: Request, message: bytes) -> bool:
-        """Drop notifications, which this client does not listen to."""
+        """Drop notifications, which this client does not receive."""
         return False
 
 

@@ -1,4 +1,4 @@
-"""Signing in at remote servers: start it, look whether it is done, and sign out."""
+"""Sign-ins at remote servers: begin one, report its state, and sign out."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from mcpgateway.backends.oauth.account import Account
     from mcpgateway.backends.oauth.flow import Accounts, Revocation
 
-BEGIN_S = 60.0  # until a server has said whether it wants a sign-in
+BEGIN_S = 60.0  # until a server has shown that it requires a sign-in
 
 
 class SignInState(Enum):
-    """How a principal stands with a server."""
+    """The sign-in state of a principal at a server."""
 
     SIGNED_IN = "signed in"
     NEEDS_LOGIN = "needs login"
@@ -40,10 +40,10 @@ class SignInState(Enum):
 
 @frozen
 class PendingLogin:
-    """A sign-in that is under way, with the URL to open.
+    """A sign-in with its state, and the URL to open.
 
-    :ivar url: where to sign in; empty where there is nothing to do.
-    :ivar redirect: where the browser is sent to afterwards.
+    :ivar url: address at which to sign in; empty if no sign-in is needed.
+    :ivar redirect: address to which the browser returns.
     """
 
     server: str
@@ -52,7 +52,7 @@ class PendingLogin:
     redirect: str = ""
 
     def shown(self) -> dict[str, Any]:
-        """As a program reads it."""
+        """Return the sign-in in the form for programs."""
         found: dict[str, Any] = {"server": self.server, "state": self.standing.value}
         if self.url:
             found |= {"url": self.url, "redirect": self.redirect}
@@ -62,7 +62,7 @@ class PendingLogin:
 class Logins:
     """The sign-in state of principals at servers, as an `mcpgateway.backends.oauth.flow.AccountListener`.
 
-    :param accounts: makes what the gateway is at remote servers, for the first who asks.
+    :param accounts: makes the gateway's accounts at remote servers, for the first request.
     """
 
     log = Logger()
@@ -80,14 +80,14 @@ class Logins:
         self._accounts = accounts
         self._waiting: list[tuple[tuple[str, str], Deferred[None]]] = []
 
-    # What accounts tell
+    # Calls of the accounts
 
     def wanted(self, server: str, owner: str) -> None:
-        """An owner has to sign in at a server."""
+        """Note that an owner has to sign in at a server."""
         self._health.wanted(server, owner)
 
     def granted(self, server: str, owner: str) -> None:
-        """An owner has signed in."""
+        """Note that an owner has signed in."""
         self._health.granted(server, owner)
         known = self._switchboard.servers.get(server)
         if known is not None:
@@ -97,14 +97,14 @@ class Logins:
         for done in woken:
             done.callback(None)
 
-    # What people ask
+    # Operations
 
     def look(self, name: str, principal: str) -> PendingLogin:
-        """How a principal stands with a server.
+        """Return the sign-in state of a principal at a server.
 
-        :raise UnknownServer: there is none of that name.
-        :raise OutOfScope: it is none of the principal's business.
-        :raise Conflict: the server takes no sign-in.
+        :raise UnknownServer: no server has that name.
+        :raise OutOfScope: the principal may not use the server.
+        :raise Conflict: the server has no sign-in.
         """
         _, account = self._of(name, principal)
         return self._standing(name, account)
@@ -124,10 +124,10 @@ class Logins:
         return PendingLogin(name, SignInState.NEEDS_LOGIN, question.url, self._accounts().redirect)
 
     async def begin(self, name: str, principal: str, *, again: bool = False) -> PendingLogin:
-        """Find out where a principal signs in at a server.
+        """Return the address at which a principal signs in at a server.
 
-        :param again: also where it has, or need not.
-        :raise OutOfScope: also where it has, it is an account that others use, too.
+        :param again: begin a sign-in even if the principal has signed in, or need not.
+        :raise OutOfScope: with ``again``: other principals use the same account, too.
         :raise GatewayError: as `look`; or the server could not be asked.
         """
         server, account = self._of(name, principal)
@@ -140,7 +140,7 @@ class Logins:
         try:
             await self._within(Deferred.fromCoroutine(self._meet(server, principal)))
         except NeedsLogin:
-            pass  # which is what was to be found out
+            pass  # the expected error
         return self._standing(name, account, ran=True)
 
     async def _within(self, wait: Deferred[Any]) -> Any:
@@ -159,9 +159,9 @@ class Logins:
             visit.end("it was asked whether it wants a sign-in")
 
     async def answer(self, name: str, principal: str, words: str) -> PendingLogin:
-        """Take what a principal's browser was sent back with, where that could not come here by itself.
+        """Complete a sign-in with the pasted redirect address, if the browser could not return to the gateway.
 
-        :raise GatewayError: as `look`; it is of no use, or no token could be had for it.
+        :raise GatewayError: as `look`; the text is invalid, or no token could be fetched for it.
         """
         _, account = self._of(name, principal)
         await self._accounts().pasted(account, words)
@@ -184,8 +184,8 @@ class Logins:
     async def forget(self, name: str, principal: str, *, registration: bool) -> Revocation:
         """Revoke the grant of a principal at a server, and end the connections that use it.
 
-        :param registration: and what the gateway is registered as there.
-        :raise OutOfScope: others use that, too.
+        :param registration: delete the gateway's registration there, too.
+        :raise OutOfScope: other principals use the registration, too.
         :raise GatewayError: as `look`.
         """
         _, account = self._of(name, principal)
@@ -198,9 +198,11 @@ class Logins:
         return await self._give_back(account, registration=registration)
 
     async def _give_back(self, account: Account, *, registration: bool) -> Revocation:
-        await self._health.sign_out(account.name, account.owner)  # which takes leave with the token
+        await self._health.sign_out(
+            account.name, account.owner
+        )  # ends the sessions while their token is valid
         forgotten: Revocation = await self._accounts().forget(account, registration=registration)
-        await self._health.sign_out(account.name, account.owner)  # also of a later sign-in
+        await self._health.sign_out(account.name, account.owner)  # sessions of a later sign-in, too
         return forgotten
 
     def leave(self, is_over: Callable[[str], bool]) -> None:
@@ -238,7 +240,7 @@ class Logins:
 
 
 def _check_change(principal: str, account: Account) -> None:
-    # A principal that may use the gateway's own account may sign in where it has no grant; other accounts stay.
+    # A principal that may use the gateway's own account may sign in where that has no grant; other accounts stay.
     if person_of(principal) != account.owner:
         raise OutOfScope(
             f"all clients use one account at {account.name}, which only the gateway's own user changes"

@@ -1,10 +1,10 @@
 """Return memory to the system after a load, when no call is under way.
 
 # Note [Memory that can be returned]
-The C library keeps what was freed, for later; giving it back costs milliseconds, so it is only done where that helps.
-How large the process is does not tell: after a load it is large whether its buffers are full or were freed.  So what
-counts is the difference between its size and what is in use.  A part of it can never be returned, and that is the
-difference that was left the last time; it only has to be looked at when the process is larger than it once was.
+The C library keeps freed memory for later use; returning it costs milliseconds, so it is done only if it helps.  The
+size of the process does not show that: after a load it is large with its buffers full or freed.  The difference between
+its size and the memory in use shows it.  A part of that can never be returned, which is the difference after the last
+attempt; it is computed only while the process is larger than its smallest size.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from mcpgateway.hub.dispatch import Switchboard
 from mcpgateway.system.process.memory import allocated_bytes, give_back, resident_bytes
 
 EVERY_TICKS = 5
-WORTHWHILE = 0.05  # of the process: less is not worth the milliseconds
+WORTHWHILE = 0.05  # of the process; less is not worth the milliseconds
 
 
 class MemoryUpkeep:
-    """Looks every few seconds whether there is memory to return."""
+    """Checks every few seconds for memory to return."""
 
     def __init__(self, switchboard: Switchboard, forget: Callable[[], None]) -> None:
         self._switchboard = switchboard
         self._forget = forget
         self._smallest = resident_bytes()  # the size of the process when it was smallest
-        self._unused: int | None = None  # bytes that cannot be returned; None until that was tried
+        self._unused: int | None = None  # bytes that cannot be returned; None until the first attempt
 
     def look_around(self) -> None:
         """Return memory if there is enough of it and no call is under way; see Note [Memory that can be returned]."""
@@ -34,7 +34,7 @@ class MemoryUpkeep:
         size = resident_bytes()
         self._smallest = min(self._smallest, size)
         if size - self._smallest > WORTHWHILE * size and self._is_worthwhile(size):
-            self._forget()  # what was only kept because it may come again
+            self._forget()  # drops caches first
             give_back()
             self._unused = resident_bytes() - allocated_bytes()
 

@@ -1,4 +1,4 @@
-"""Waiting until servers can be called, and saying beforehand what is in the way."""
+"""Wait until servers are ready for calls, and report beforehand if they are not."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from mcpgateway.policy.readiness import APPROVAL, AUTHORIZATION, Code, Readiness
 
 NAMES_LIMIT = 100
 WAITING_LIMIT = 20
-AGAIN_S = 1.0  # between two tries to reach what is not there yet
+AGAIN_S = 1.0  # between two attempts to reach a server
 WAIT_S, WAIT_MOST_S = 20.0, 600.0
 OURSELVES = "local"
 WORKS = Verdict(Code.READY, "each session starts a process of its own, and one has been seen to work")
@@ -40,12 +40,12 @@ GATEWAY_OFF = Verdict(Code.NEEDS_YOU, "the whole gateway is switched off", "mcpg
 
 @define(eq=False)
 class Readiness:
-    """Tells how ready servers are, and starts those that a caller waits for.
+    """Reports the readiness of servers, and starts those that a caller waits for.
 
-    A server that keeps state per session has no process that could wait for its clients: it is started once, to see
-    that it works, and ended again.
+    A server that keeps state per session has no child that could wait for its clients: it is started once, as a test,
+    and stopped again.
 
-    :ivar is_disabled: whether the whole gateway is switched off softly.
+    :ivar is_disabled: returns True while the whole gateway is switched off softly.
     """
 
     switchboard: Switchboard = field(repr=False)
@@ -55,17 +55,17 @@ class Readiness:
     _waiting: int = field(default=0, init=False)
 
     def look(self, names: Sequence[str]) -> dict[str, Any]:
-        """How ready servers of these names are, and together; nothing is started.
+        """Return the readiness of servers of these names, each and together; no server is started.
 
-        :raise InvalidParams: there are too many names, or none.
+        :raise InvalidParams: too many names, or none.
         """
         found = {name: self._judge(name) for name in _checked(names)}
         return _told(found)
 
     async def wait(self, names: Sequence[str], limit_s: float = WAIT_S) -> dict[str, Any]:
-        """The same, once all of them have been started, or could not be, or that has taken too long.
+        """Start servers, and return their readiness once each has started or failed, or the time is over.
 
-        :raise InvalidParams: there are too many names, or none.
+        :raise InvalidParams: too many names, or none.
         :raise Overloaded: too many callers wait already, each with a connection of its own.
         """
         limit_s = min(limit_s, WAIT_MOST_S)
@@ -141,7 +141,7 @@ class Readiness:
         visit = await InternalClient.begin(self.switchboard, server, OURSELVES)
         try:
             if visit.session.slot is not None:
-                await visit.session.slot.greet()  # what is on record may have been enough so far
+                await visit.session.slot.greet()  # its recorded lists may have sufficed so far
         finally:
             visit.end("it was waited for")
 

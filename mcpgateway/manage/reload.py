@@ -1,9 +1,9 @@
-"""Keep what is served at what the files say, for as long as the gateway runs.
+"""Apply changes of the configuration files while the gateway runs.
 
-what happens                      what becomes of it
-a file changes                    all is examined; what is different is applied, what is the same is left alone
-an error is among it              nothing is applied; the problems stand in the log and in ``/health``
-what it takes from outside        is asked for anew, in a thread; until it is there, what was known before counts
+event                             action
+a file changes                    all files are examined; changed settings are applied, the others are left alone
+an error is among it              no change is applied; the problems are in the log and in ``/health``
+values from outside of the files  are resolved anew, in a thread; until then the former values hold
 a request for an unknown server   waits for a change that has not been read yet, if there is one
 an edit through the gateway       is written to the file that defines the server, and read like any edit
 """
@@ -38,11 +38,11 @@ Apply = Callable[[Settings, Change], None]
 
 @define
 class ReloadState:
-    """How the configuration stands.
+    """The state of the configuration.
 
-    :ivar loaded_at: when what runs was read, in seconds since the epoch.
-    :ivar problems: why the files as they are now are not what runs; empty where they are.
-    :ivar restart: the settings that only count from the next start on.
+    :ivar loaded_at: time at which the settings in force were read, in epoch seconds.
+    :ivar problems: the reasons why the present files are not in force; empty if they are.
+    :ivar restart: the settings that take effect at the next start only.
     """
 
     loaded_at: float
@@ -64,26 +64,26 @@ class ReloadState:
 
 
 def _clients_files(settings: Settings) -> tuple[str, ...]:
-    # They are their clients' to write, and what is half-written in them counts as it was.
+    # Clients write them, and a file that is half-written keeps its former content here.
     return tuple(each.path for each in settings.adopted)
 
 
 def _nobody(settings: Settings, change: Change) -> None:
-    """Nothing is served yet."""
+    """Do nothing: no server is served yet."""
 
 
 @define(eq=False)
 class Reload:
     """Reads the configuration again when it has changed.
 
-    :ivar settings: those in force.
-    :ivar config_file: where new servers are written to.
-    :ivar gather: reads the files and no more, to find where in them a server is defined.
-    :ivar apply: puts settings into force; of the servers only what is in the change.
-    :ivar brought: what values take from outside of all files; None where nothing can be asked for.
-    :ivar in_thread: does work that blocks.
+    :ivar settings: the settings in force.
+    :ivar config_file: the file for new servers.
+    :ivar gather: reads the files without examining them, to find the definition of a server.
+    :ivar apply: applies settings; of the servers only those in the change.
+    :ivar brought: values from outside of all files; None if none can be resolved.
+    :ivar in_thread: runs blocking work in a thread.
     :param examine: reads all files.
-    :param essences: the files of which hardly anything matters.
+    :param essences: extract the relevant part of files of which most is irrelevant.
     """
 
     log = Logger()
@@ -113,12 +113,12 @@ class Reload:
         watch.follow(self.state.files, int(self.state.loaded_at * 1e9), _clients_files(self.settings))
 
     def tick(self) -> None:
-        """A second has passed."""
+        """Check files for changes; called once a second."""
         if self._watch is not None:
             self._watch.tick()
 
     def close(self) -> None:
-        """Leave it at what is served now."""
+        """Stop watching; the settings in force stay."""
         if self._watch is not None:
             self._watch.close()
             self._watch = None
@@ -126,7 +126,7 @@ class Reload:
         self._release()
 
     def look_again(self) -> Deferred[None]:
-        """Fires when no file holds anything that has not been read."""
+        """Read changed files; fires when all changes have been read."""
         if self._watch is None or not self._watch.is_due():
             return succeed(None)
         done: Deferred[None] = Deferred()
@@ -141,7 +141,7 @@ class Reload:
         return looked
 
     def look(self) -> None:
-        """Read what has changed."""
+        """Read the files that have changed."""
         if self._watch is not None and self._essences.is_other(self._watch.changes()):
             self.read()
         if not self._asking:
@@ -153,14 +153,14 @@ class Reload:
             done.callback(None)
 
     def read_own(self) -> None:
-        """Read at once what the gateway has just written."""
+        """Read a file at once that the gateway has just written."""
         if self._watch is not None:
-            self._watch.changes()  # or it would be read a second time
+            self._watch.changes()  # otherwise it would be read a second time
         self.read()
         self._release()
 
     def read(self) -> None:
-        """Read everything, and put it into force unless there is an error in it."""
+        """Read all files, and apply them unless one has an error."""
         try:
             self._read()
         except Exception:  # noqa: BLE001 - the one catch-all of this road
@@ -174,7 +174,7 @@ class Reload:
             self._follow(examined, since)
         else:
             self._take(examined, since)
-        # With other errors in the files, there is no need for it yet.
+        # With other errors in the files, the values are not needed yet.
         if brought is not None and examined.wanted and (examined.settings is not None or brought.failures):
             self._ask(brought, examined.wanted)
 
@@ -186,7 +186,7 @@ class Reload:
             self._accept(examined.settings, examined.problems, since)
 
     def _ask(self, brought: ProvidedValues, wanted: tuple[str, ...]) -> None:
-        """Ask for what comes from outside; then what the files say counts with that."""
+        """Resolve values from outside; then apply the files with them."""
         if self._asking:
             self._asks_again = True
             return
@@ -214,7 +214,7 @@ class Reload:
         self._release()
 
     def _follow(self, examined: ExaminedSettings, since: float) -> None:
-        # What has not been reached for an error counts as before.
+        # A value that could not be resolved keeps its former one.
         self.state.files = tuple(dict.fromkeys(examined.files or self.state.files))
         if self._watch is not None:
             quick = _clients_files(examined.settings or self.settings)

@@ -1,9 +1,8 @@
 """Operations on servers: start, stop, restart, enable and disable them, and reset their failures.
 
 # Note [What a start is]
-A server is started by a short session of the gateway's own, which has its tools listed, so that they can be found
-from then on.  A server of which each session has a child of its own is started, listed and left again: nothing of it
-would serve any client.
+A server is started by a short session of the gateway's own, which lists its tools, so that they can be found from then
+on. A server with a child for each session is started, listed and stopped again: that child would serve no client.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from mcpgateway.manage.discovery import OURSELVES
 from mcpgateway.manage.internal_client import InternalClient
 from mcpgateway.observe.roster import named
 
-START_S = 300.0  # a package that has to be fetched first takes most of it
+START_S = 300.0  # most of it is for a package that has to be downloaded first
 
 
 class ServerOperations:
@@ -41,9 +40,9 @@ class ServerOperations:
     def start(self, name: str, *, stays: bool = False) -> Deferred[None]:
         """Start a server; fires when it runs.
 
-        :param stays: it is started again when it ends, until it is stopped.
-        :raise UnknownServer: there is none of that name.
-        :raise Conflict: it may not be started; the hint says what to do.
+        :param stays: restart the server when it ends, until it is stopped.
+        :raise UnknownServer: no server has that name.
+        :raise Conflict: it may not be started; the hint has the advice.
         :raise GatewayError: (through the Deferred) it could not be started.
         """
         server = self._startable(name)
@@ -60,15 +59,15 @@ class ServerOperations:
         return done
 
     def keep_up(self, name: str) -> None:
-        """Have what runs of a server started again when it ends, until it is stopped.
+        """Restart the children of a server when they end, until it is stopped.
 
-        :raise UnknownServer: there is none of that name.
+        :raise UnknownServer: no server has that name.
         """
         for each in self._health.instances(name):
             each.is_wanted = each.slot.is_up
 
     def start_all(self) -> tuple[str, ...]:
-        """Start every server that clients share and that may be started; their names."""
+        """Start every server that clients share and that may be started; return their names."""
         pool = self._switchboard.pool
         shared = [each for each in self._servers() if pool.scope(each) is Share.GLOBAL]
         wanted = [each.name for each in shared if self._health.refusal(each) is None]
@@ -77,17 +76,17 @@ class ServerOperations:
         return tuple(wanted)
 
     def begin(self, name: str, limit_s: float = 0.0) -> Deferred[None]:
-        """Start a server and wait a while; fires when that has come to something, or the time is over, and never fails.
+        """Start a server; fires when it has started or failed, or after ``limit_s``; never fails.
 
-        :raise UnknownServer: there is none of that name.
-        :raise Conflict: it may not be started; the hint says what to do.
+        :raise UnknownServer: no server has that name.
+        :raise Conflict: it may not be started; the hint has the advice.
         """
         return self._waited(self.start(name), limit_s)
 
     def stop(self, name: str) -> Deferred[None]:
-        """Stop what runs of a server; the next who needs it starts it again. Fires when nothing of it runs.
+        """Stop the children of a server; the next request to it starts it again. Fires when none of them runs.
 
-        :raise UnknownServer: there is none of that name.
+        :raise UnknownServer: no server has that name.
         """
         named(self._switchboard.servers, name)
         running = []
@@ -105,16 +104,16 @@ class ServerOperations:
         return DeferredList(running, consumeErrors=True).addCallback(_nothing)
 
     def stop_all(self) -> Deferred[tuple[str, ...]]:
-        """Stop every server; fires with the names of those that ran when nothing of them runs."""
+        """Stop every server; fires with the names of those that ran, when none of their children runs."""
         running = [each.name for each in self._servers() if self._is_up(each)]
         stopped = DeferredList([self.stop(each.name) for each in self._servers()], consumeErrors=True)
         return stopped.addCallback(lambda _: tuple(running))
 
     def restart(self, name: str, limit_s: float = 0.0) -> Deferred[None]:
-        """Replace what runs of a server by new children, or start it where nothing does; fires as `begin` does.
+        """Replace the children of a server by new ones, or start it if it does not run; fires as `begin` does.
 
-        :raise UnknownServer: there is none of that name.
-        :raise Conflict: it may not be started; the hint says what to do.
+        :raise UnknownServer: no server has that name.
+        :raise Conflict: it may not be started; the hint has the advice.
         """
         server = self._startable(name)
         running = [each for each in self._health.instances(name) if each.slot.has_children]
@@ -127,17 +126,17 @@ class ServerOperations:
         return self.begin(name, limit_s)
 
     def reset_circuit(self, name: str) -> None:
-        """Forget what a server has done wrong.
+        """Reset the circuit breaker of a server.
 
-        :raise UnknownServer: there is none of that name.
+        :raise UnknownServer: no server has that name.
         """
         named(self._switchboard.servers, name)
         self._health.reset(name)
 
     def switch(self, name: str, *, on: bool) -> None:
-        """Switch a server on or off until the gateway ends, whatever its entry says.
+        """Switch a server on or off until the gateway ends, regardless of its entry.
 
-        :raise UnknownServer: there is none of that name.
+        :raise UnknownServer: no server has that name.
         """
         named(self._switchboard.servers, name)
         if on:
@@ -146,9 +145,9 @@ class ServerOperations:
             self._health.disable(name)
 
     def follow(self, name: str) -> None:
-        """From now on a server is on or off as its entry says.
+        """Switch a server on or off by its entry from now on.
 
-        :raise UnknownServer: there is none of that name.
+        :raise UnknownServer: no server has that name.
         """
         self._health.follow(name)
 
@@ -169,7 +168,7 @@ class ServerOperations:
         visit = await InternalClient.begin(self._switchboard, server, OURSELVES)
         try:
             if visit.session.slot is not None:
-                await visit.session.slot.greet()  # what is on record needs no child
+                await visit.session.slot.greet()  # its recorded lists need no child
             self._wake(server.name, None)
             if visit.offers("tools"):
                 await visit.list("tools/list", "tools")
@@ -207,7 +206,7 @@ class ServerOperations:
 
 
 def _passed_over(why: Failure) -> None:
-    why.trap(GatewayError)  # it is in the log, and the server shows it
+    why.trap(GatewayError)  # the log and the server's state have it
 
 
 def _no_more_time(why: Failure) -> None:

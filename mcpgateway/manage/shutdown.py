@@ -10,7 +10,7 @@ from twisted.logger import Logger
 
 from mcpgateway.hub.dispatch import Switchboard
 
-SOON_S = 0.05  # the answer to the request leaves first
+SOON_S = 0.05  # the answer to the request is sent first
 BEGUN, ALREADY = "shutting_down", "already_shutting_down"
 
 
@@ -18,7 +18,7 @@ BEGUN, ALREADY = "shutting_down", "already_shutting_down"
 class GatewayShutdown:
     """Ends the gateway as a signal would: calls under way may end, and its guardian restores clients' files.
 
-    :param stop: has the service stopped, and the process end then.
+    :param stop: stops the service, and then the process.
     """
 
     log = Logger()
@@ -29,7 +29,7 @@ class GatewayShutdown:
     _has_begun: bool = field(default=False, init=False)
 
     def begin(self) -> str:
-        """End the gateway soon; return whether that had begun already."""
+        """Begin the shutdown soon; return its state."""
         if self._has_begun or not self._switchboard.is_open:
             return ALREADY
         self._has_begun = True

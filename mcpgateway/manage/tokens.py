@@ -1,4 +1,4 @@
-"""Makes tokens, lists them, and takes them back; loaded by the first who manages them."""
+"""Make, list and revoke tokens; loaded for the first operation on them."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class TokenNotSaved(GatewayError):
 
 
 def _unlearnt(tokens: Iterable[str]) -> None:
-    """Hide no texts."""
+    """Ignore the texts."""
 
 
 @define(eq=False)
 class TokenIssuer:
     """Manages the tokens of the gateway itself, and those of agents.
 
-    :ivar learn: told of every token that is made, so that it is shown in no log.
+    :ivar learn: called with every new token, so that no log shows it.
     """
 
     log = Logger()
@@ -54,7 +54,7 @@ class TokenIssuer:
 
     @property
     def is_required(self) -> bool:
-        """Whether clients on this machine need a token, too."""
+        """True if clients on this machine need a token, too."""
         return self._reload.settings.gateway.auth_mcp_transport == REQUIRED
 
     def create(
@@ -66,11 +66,11 @@ class TokenIssuer:
         read_only: bool = False,
         lasts_s: float = 0.0,
     ) -> tuple[AgentToken, str]:
-        """Make a token; what is returned beside its description is told once, and kept nowhere.
+        """Make a token; return its description and its text, which is not stored.
 
-        :param lasts_s: how long it is good; 0: until it is revoked.
-        :raise InvalidParams: it cannot be such a token.
-        :raise NotKept: it cannot be kept.
+        :param lasts_s: seconds until it expires; 0: it is valid until it is revoked.
+        :raise InvalidParams: the name or a limit is invalid.
+        :raise TokenNotSaved: the token cannot be stored.
         """
         fault = agent_tokens.check_name(name) or permissions.fault_of([*servers, *tools])
         if fault:
@@ -103,10 +103,10 @@ class TokenIssuer:
         return made, secret
 
     def revoke(self, named: str) -> AgentToken:
-        """Take a token back, by its id or its name: it is good no more, and its bearer's streams end.
+        """Revoke a token, by its id or its name; its bearer's streams end.
 
-        :raise NotThere: there is none.
-        :raise NotKept: that cannot be kept, so it is still good.
+        :raise NotThere: no such token exists.
+        :raise TokenNotSaved: the change cannot be stored, so the token is still valid.
         """
         known = self._bearers.agents
         found = next((each for each in known if named in (each.id, each.name)), None)
@@ -119,11 +119,11 @@ class TokenIssuer:
         return found
 
     def rotate(self, which: Sequence[str]) -> None:
-        """Make new tokens of the gateway's own; those that were are good no more.
+        """Replace the gateway's own tokens; the former ones are valid no more.
 
         :param which: ``auth``, ``admin``, or both.
-        :raise InvalidParams: the gateway's environment says what it is.
-        :raise NotKept: a new one cannot be kept, so the former is still good.
+        :raise InvalidParams: the gateway's environment sets the token.
+        :raise TokenNotSaved: a new one cannot be stored, so the former is still valid.
         """
         for each in which:
             if self._files.environ.get(VARIABLES[OWN[each]]):
@@ -144,9 +144,9 @@ class TokenIssuer:
             self.log.info("the {which} token was replaced", event="token.rotated", which=each)
 
     def require(self, *, is_required: bool) -> None:
-        """Let clients on this machine need a token from now on, or not; it is written into the configuration.
+        """Require a token from clients on this machine from now on, or not; the configuration is changed.
 
-        :raise ConfigError: it cannot be written there.
+        :raise ConfigError: the file cannot be written.
         """
         if is_required is self.is_required:
             return

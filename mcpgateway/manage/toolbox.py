@@ -1,7 +1,7 @@
-"""All servers' tools for those who are no MCP clients: found, described, called, by way of the view of all servers.
+"""All servers' tools for callers that are no MCP clients: search, describe and call, through the view of all servers.
 
-Each question is asked through an `InternalClient`, so a caller from here is a client as any other: the same scopes,
-shared children and kept results.
+Each request goes through an `InternalClient`, so the caller is treated as a client: the same scopes, shared children
+and stored results.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ COMMANDS = {
     "list_tools": "tools list",
     "list_servers": "status",
 }
-_TOLD = re.compile(rf"\b{OWN}_(\w+)(?= (?:finds|shows|names|answers)\b)")  # else it is an id
+_TOLD = re.compile(rf"\b{OWN}_(\w+)(?= (?:finds|shows|names|answers)\b)")  # otherwise it is an id
 
 FOUND_MOST = 50  # by one search
-LISTING_S = 30.0  # servers that were never asked for their tools are asked now, and are given ten
+LISTING_S = 30.0  # time for servers whose tools are unknown; each is given ten
 
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ class ToolboxCaller(Protocol):
     """The caller of a tool.
 
     :ivar principal: the caller's name.
-    :ivar is_admin: whether the caller is an administrator.
+    :ivar is_admin: True if the caller is an administrator.
     """
 
     @property
@@ -69,18 +69,18 @@ class ToolboxCaller(Protocol):
 
     @property
     def is_admin(self) -> bool:
-        """Whether the caller is an administrator."""
+        """True if the caller is an administrator."""
 
     def placed(self, server: ServerSpec) -> Deferred[ServerSpec]:
-        """The variant of a server or view for where the caller works.
+        """Return the variant of a server or view for the caller's workspace.
 
-        :raise GatewayError: (through the Deferred) there is none.
+        :raise GatewayError: (through the Deferred) the workspace has none.
         """
 
     def own(self, name: str) -> Deferred[ServerSpec]:
-        """The server of that name that the caller's workspace itself defines.
+        """Return the server of that name that the caller's workspace itself defines.
 
-        :raise GatewayError: (through the Deferred) it has none, or it may not run.
+        :raise GatewayError: (through the Deferred) it defines none, or the server may not run.
         """
 
 
@@ -88,7 +88,7 @@ class ToolboxCaller(Protocol):
 class ToolList:
     """A list of tools.
 
-    :ivar missing: the servers that it is without, and why.
+    :ivar missing: the servers whose tools it lacks, with the reasons.
     """
 
     tools: list[dict[str, Any]]
@@ -96,7 +96,7 @@ class ToolList:
 
 
 class OwnToolFailed(BackendError):
-    """One of the gateway's own tools has failed; its words say why."""
+    """One of the gateway's own tools has failed; the message says why."""
 
 
 @define(eq=False)
@@ -107,14 +107,14 @@ class Toolbox:
     _clock: IReactorTime = field(repr=False)
 
     async def tools(self, caller: ToolboxCaller, server: str = "") -> ToolList:
-        """All tools, or those of one server; servers that were never asked for them are asked.
+        """Return all tools, or those of one server; servers with unknown tools are asked.
 
-        :raise GatewayError: there is no such server, it is switched off, or it could not be asked.
+        :raise GatewayError: the server is unknown, switched off, or could not be asked.
         """
         await self._check_listed(server, caller)
 
         async def listed(visit: InternalClient) -> ToolList:
-            """List them, and say which are missing."""
+            """Return the tools, and the missing servers."""
             found = await self._listed(visit, server)
             views = self._switchboard.board
             return ToolList(found, views.missing(visit.session, ListKind.TOOL) if not server else {})
@@ -122,7 +122,7 @@ class Toolbox:
         return await self._visit(FULL, caller, LISTING_S, listed)
 
     async def _listed(self, visit: InternalClient, server: str) -> list[dict[str, Any]]:
-        whole = {"shield": "off"}  # a program reads it
+        whole = {"shield": "off"}  # a program reads the result
         found = await self._own(visit, "list_tools", {"server": server, **whole} if server else whole)
         return [
             {
@@ -140,10 +140,10 @@ class Toolbox:
     ) -> list[dict[str, Any]]:
         """Search tools by a description of a task; the best first, each with its score.
 
-        :raise GatewayError: there is no such server, it is switched off, or the search failed.
+        :raise GatewayError: the server is unknown, switched off, or the search failed.
         """
         await self._check_listed(server, caller)
-        # The gateway's own tools are found too, and are not what is asked for here.
+        # The search also finds the gateway's own tools, which are left out here.
         asked: dict[str, Any] = {
             "query": query,
             "limit": FOUND_MOST,
@@ -151,7 +151,7 @@ class Toolbox:
         }
 
         async def found(visit: InternalClient) -> list[dict[str, Any]]:
-            """Search, and look up what was found."""
+            """Search, and look up the hits."""
             hits = (await self._own(visit, "search", asked))["results"]
             known = {each["name"]: each for each in await self._listed(visit, "")}
             fitting = [hit for hit in hits if hit["id"] in known][:limit]
@@ -160,7 +160,7 @@ class Toolbox:
         return await self._visit(FULL, caller, LISTING_S, found)
 
     async def describe(self, caller: ToolboxCaller, identifier: str) -> Any:
-        """All there is to know of one tool.
+        """Return the complete description of a tool.
 
         :raise NotThere: no tool has that id.
         """
@@ -173,14 +173,14 @@ class Toolbox:
             raise NotThere(why.message, why.hint, why.data) from None
 
     async def result(self, caller: ToolboxCaller, ref: str, query: Mapping[str, Any]) -> Any:
-        """A part of a result that was kept.
+        """Return a part of a stored result.
 
-        :raise NotThere: nothing is kept under that reference, for this caller.
-        :raise InvalidParams: the part cannot be found out.
+        :raise NotThere: this caller has no result of that reference.
+        :raise InvalidParams: the part is malformed.
         """
 
         async def kept(visit: InternalClient) -> Any:
-            """Ask for the part."""
+            """Request the part."""
             try:
                 return await self._own(visit, "get_result", {**query, "ref": ref})
             except OwnToolFailed as why:
@@ -193,24 +193,24 @@ class Toolbox:
     async def call(
         self, caller: ToolboxCaller, server: str, tool: str, arguments: Raw, limit_s: float
     ) -> Raw:
-        """Call a tool of a server by its own name; the result as the server gave it.
+        """Call a tool of a server by its own name; return the server's result unchanged.
 
-        :param limit_s: how long it may take.
-        :raise GatewayError: there is no such server or tool, or there is no answer in time.
+        :param limit_s: time limit of the call.
+        :raise GatewayError: the server or tool is unknown, or has not answered in time.
         """
         spec = await self._served(caller, server)
         params = {"name": tool, "arguments": arguments}
 
         async def called(visit: InternalClient) -> Raw:
-            """Call it."""
+            """Call the tool."""
             return await self._called(visit, params)
 
         return await self._visit(spec, caller, limit_s, called)
 
     async def call_by_id(self, caller: ToolboxCaller, identifier: str, arguments: Raw, limit_s: float) -> Raw:
-        """Call a tool by its id, in whatever spelling.
+        """Call a tool by its id, in any spelling.
 
-        :raise GatewayError: there is no such tool, or there is no answer in time.
+        :raise GatewayError: the tool is unknown, or has not answered in time.
         """
         server, tool = self._never_listed(identifier) or ("", "")
         if not server:
@@ -221,13 +221,13 @@ class Toolbox:
         params = {"name": f"{OWN}_{tool}", "arguments": arguments}
 
         async def called(visit: InternalClient) -> Raw:
-            """Call it."""
+            """Call the tool."""
             return await visit.ask("tools/call", params)
 
         return await self._visit(FULL, caller, limit_s, called)
 
     def _never_listed(self, identifier: str) -> tuple[str, str] | None:
-        # Nothing is known of such a server's tools, and to look for them does not start one that has just failed.
+        # The tools of such a server are unknown, and searching them does not start one that has just failed.
         known, librarian = self._switchboard.servers, self._switchboard.board.librarian
         for server, tool in read_id(identifier):
             if server in known and librarian.tools(known[server]) is None:
@@ -246,7 +246,7 @@ class Toolbox:
         return result
 
     async def _check(self, visit: InternalClient, tool: str) -> None:
-        """See whether the tool is there at all; what a server says of one that is not differs from server to server."""
+        """Check that the tool exists, since servers report an unknown one in different ways."""
         try:
             entries = await visit.list("tools/list", "tools")
         except GatewayError:
@@ -266,19 +266,18 @@ class Toolbox:
             try:
                 return await caller.own(name)
             except UnknownServer:
-                pass  # it is said below, with a hint
+                pass  # reported below, with a hint
         return self.server(name, caller)
 
     def server(self, name: str, caller: ToolboxCaller | None = None) -> ServerSpec:
-        """The server of that name.
+        """Return the server of that name.
 
-        :param caller: None where all servers may be used.
-
-        :raise UnknownServer: there is none that the caller may use.
+        :param caller: None: all servers may be used.
+        :raise UnknownServer: the caller may use no server of that name.
         """
         known = self._switchboard.servers
         if caller is not None and (scope := self._switchboard.permits.of(caller.principal)) is not None:
-            # The caller's directory is checked at the call; until then servers of projects are not named.
+            # The caller's directory is checked at the call; until then errors do not name projects' servers.
             known = {
                 each: spec
                 for each, spec in known.items()
@@ -287,12 +286,12 @@ class Toolbox:
         return named(known, name)
 
     async def _catch_up(self, name: str) -> None:
-        # It may have been added a moment ago.
+        # The server may have been added a moment ago.
         if name not in self._switchboard.servers:
             await self._switchboard.board.catch_up()
 
     async def _check_listed(self, name: str, caller: ToolboxCaller) -> None:
-        # Views leave out disabled servers; a caller that names one is told that it is disabled, not that it is unknown.
+        # Views leave out disabled servers; the error for one that is named says that it is disabled, not unknown.
         if name:
             await self._catch_up(name)
         if not name:
@@ -335,12 +334,12 @@ class Toolbox:
 
 
 def in_shell(hint: str) -> str:
-    """A hint to one of the gateway's own tools, for those who have commands in their place."""
+    """Translate a hint that names one of the gateway's own tools into one that names a command."""
     return _TOLD.sub(lambda found: f"mcpgateway {COMMANDS.get(found[1], f'tools call {found[0]}')}", hint)
 
 
 def is_error(result: Raw) -> bool:
-    """Whether the result of a call says that its tool has failed."""
+    """Return whether the result of a call reports a failure."""
     return bytes(_members(result).get("isError", b"")) == b"true"
 
 

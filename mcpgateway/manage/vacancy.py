@@ -1,4 +1,4 @@
-"""How long the gateway has been idle."""
+"""Measure how long the gateway has been idle."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def _is_not() -> bool:
 class IdleTime:
     """Counts the seconds in which the gateway is idle.
 
-    A session, a stream and a call are use for as long as they last; a call that came and went between two looks was use
-    as well, and is seen by the number of requests that servers have been sent.
+    A session, a stream and a call are use for as long as they last; a call between two ticks is use as well, and is
+    noticed by the number of requests that servers have been sent.
 
-    :param is_heard: whether a stream is open that belongs to no single server.
+    :param is_heard: returns True while a stream is open that belongs to no single server.
     """
 
     _switchboard: Switchboard
@@ -29,7 +29,7 @@ class IdleTime:
     _requests: int = -1
 
     def tick(self) -> int:
-        """Count a second, and return for how many the gateway has been idle."""
+        """Count a second; return for how many seconds the gateway has been idle."""
         requests = sum(slot.requests for slot in self._switchboard.pool)
         is_used = requests != self._requests or self._is_used()
         self._requests = requests
@@ -46,5 +46,5 @@ class IdleTime:
         )
 
     def begin(self) -> None:
-        """Count from zero."""
+        """Restart the count."""
         self._ticks = 0

@@ -1,4 +1,4 @@
-"""Calls of the gateway's own tools that change something, written down as changes."""
+"""Record calls of the gateway's own tools that change state in the activity log."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ NAME_CHARS = 128
 
 
 def audited(tools: Iterable[Tool], audit: Audit) -> tuple[Tool, ...]:
-    """Management tools whose outcomes are recorded in the activity log."""
+    """Wrap management tools, so that their outcomes are recorded in the activity log."""
     return tuple(each if each.tier == READ else Audited(each, audit) for each in tools)
 
 
 @frozen
 class Audited:
-    """A tool whose calls are written down."""
+    """A tool whose calls are recorded."""
 
     _tool: Tool
     _audit: Audit
@@ -40,7 +40,7 @@ class Audited:
 
     @property
     def definition(self) -> bytes:
-        """How it is listed, as JSON."""
+        """The list entry of the tool, as JSON."""
         return self._tool.definition
 
     @property
@@ -49,7 +49,7 @@ class Audited:
         return self._tool.tier
 
     def call(self, call: Request, arguments: Envelope, access: Access) -> None:
-        """Have the call served, and written down when it has ended.
+        """Serve the call, and record its outcome.
 
         :raise GatewayError: it cannot be served; the caller answers with a failed result.
         """
@@ -65,7 +65,7 @@ class Audited:
 
 @define(eq=False)
 class _Outcome(Between):
-    """Looks how a call has ended."""
+    """Records the outcome of a call."""
 
     ended: Callable[[int], None]
 

@@ -45,7 +45,7 @@ class ListCatalog:
     )
 
     def call(self, call: Request, said: Envelope, access: Access) -> None:
-        """Answer with those that fit, best first."""
+        """Answer with the servers that match, best first."""
         answer_later(call, self._listed(said, access))
 
     async def _listed(self, said: Envelope, access: Access) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def _installed(recipe: Recipe, servers: Iterable[ServerSpec]) -> str:
 
 @define(eq=False)
 class GetHealth:
-    """Shows how the gateway and the servers of its caller are."""
+    """Shows the health of the gateway and of the caller's servers."""
 
     _make: Callable[[], Management]
     name: ClassVar[str] = "get_health"
@@ -124,7 +124,7 @@ class GetHealth:
     )
 
     def call(self, call: Request, said: Envelope, access: Access) -> None:
-        """Answer with a line for each."""
+        """Answer with a line for each server."""
         made = self._make()
         name = arguments.text(said, "server")
         seen = seen_by(access)
@@ -153,7 +153,7 @@ class GetHealth:
 
 @frozen
 class Topic:
-    """One thing that the documentation tells about."""
+    """A topic of the documentation."""
 
     title: str
     text: str
@@ -161,7 +161,7 @@ class Topic:
 
 @define(eq=False)
 class Docs:
-    """Searches what the gateway says of itself; it needs no network."""
+    """Searches the gateway's own documentation; needs no network."""
 
     _make: Callable[[], Management]
     name: ClassVar[str] = "docs"
@@ -174,7 +174,7 @@ class Docs:
     )
 
     def call(self, call: Request, said: Envelope, access: Access) -> None:
-        """Answer with the topics and keys that fit best."""
+        """Answer with the topics and keys that match best."""
         query = arguments.text(said, "search", "query", "topic")
         known = tuple(topics(package_data.topics()))
         if not query:
@@ -194,7 +194,7 @@ class Docs:
 
 
 def topics(text: str) -> Iterator[Topic]:
-    """The topics of a text: each begins with a line ``# title``."""
+    """Yield the topics of a text: each begins with a line ``# title``."""
     for part in re.split(r"^# ", text, flags=re.MULTILINE)[1:]:
         title, _, body = part.partition("\n")
         yield Topic(title.strip(), body.strip())
@@ -218,8 +218,8 @@ def _fit(word: str, words: list[str], weight: int) -> int:
 
 
 def _keys(query: str) -> Iterator[dict[str, str]]:
-    """The keys of the configuration that are asked about."""
-    from mcpgateway.config.reference import SECTIONS  # what few ask for
+    """Yield the keys of the configuration that match a query."""
+    from mcpgateway.config.reference import SECTIONS  # rarely needed
 
     words, dotted = _words(query), query.strip().lower()
     ranked: list[tuple[int, str, Mapping[str, str]]] = []

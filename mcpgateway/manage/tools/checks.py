@@ -22,13 +22,13 @@ from mcpgateway.policy.secrets.shapes import MASK, is_secret
 
 NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{NAME_CHARACTERS - 1}}}")
 RESERVED = RESERVED_AFTER_MCP | RESERVED_BEFORE_MCP | {OWN_NAME}
-# A program is named, never described in a shell's words.
+# A program has to be named, not started by a shell.
 SHELL = re.compile(r"[;&|<>`$\"'(){}*?\\\n\r\0]")
 WORDS_CHARACTERS = 8192
 SHELLS = frozenset("sh bash zsh dash ksh fish ash csh tcsh env sudo doas nohup xargs eval".split())
 VARIABLES = ("env", "environment")
 URLS = ("url", "httpUrl", "serverUrl", "baseUrl")
-# What a tool may not say, even with a yes: it weakens what protects the user, or is hard to see through.
+# Options that a tool may not set, even with consent: they weaken the user's protection, or hide their effect.
 BY_HAND = frozenset(
     "env_policy insecure tls_verify ca_file proxy auth openapi rest_url tools health_endpoint headersHelper".split()
 )
@@ -37,9 +37,9 @@ BAD_NEARNESS = (urls.Nearness.SPECIAL, urls.Nearness.LINK)
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that a server cannot have, or that something of the gateway's own has.
+    """Check that a server may have a name: valid, and not one of the gateway's own.
 
-    :raise InvalidParams: it is refused.
+    :raise InvalidParams: it may not.
     """
     if not NAME.fullmatch(name) or "__" in name:
         raise InvalidParams(
@@ -55,11 +55,11 @@ def check_name(name: str) -> None:
 def check_definition(
     definition: Mapping[str, Any], *, may_hold_secrets: bool, is_by_hand: bool = False
 ) -> None:
-    """Refuse a definition that may not be written, also with the user's consent.
+    """Refuse a definition that may not be written, even with the user's consent.
 
-    :param may_hold_secrets: values of secrets may stand in it as they are, and not as ``${NAME}`` only.
-    :param is_by_hand: the caller could write it into the file as well.
-    :raise InvalidParams: it is refused.
+    :param may_hold_secrets: True if secrets may be literal, and not only ``${NAME}``.
+    :param is_by_hand: True if the caller could write into the file as well.
+    :raise InvalidParams: the definition is refused.
     """
     check_keys(definition)
     if not is_by_hand and (held := sorted(BY_HAND & definition.keys())):
@@ -151,10 +151,10 @@ def _check_words(definition: Mapping[str, Any]) -> None:
 
 
 def check_secrets(values: Mapping[str, Any], *, are_all: bool = False) -> None:
-    """Refuse values of secrets: they belong into a file that no model reads.
+    """Refuse literal secrets: they belong into a file that no model reads.
 
-    :param are_all: each of them is one, whatever its name.
-    :raise InvalidParams: there is one.
+    :param are_all: True if every value is a secret, under any name.
+    :raise InvalidParams: a value is a secret.
     """
     for name, value in values.items():
         text = str(value)
@@ -172,9 +172,9 @@ def _variable(name: str) -> str:
 
 
 def check_url(url: Any) -> None:
-    """Refuse what leads nowhere, or where a cloud keeps its machine's keys.
+    """Refuse a URL that is malformed, or leads to the metadata service of a cloud.
 
-    :raise InvalidParams: it is refused.
+    :raise InvalidParams: the URL is refused.
     """
     if not isinstance(url, str) or "${" in url or "{env:" in url:
         raise InvalidParams("url must be a text without variables")
@@ -196,7 +196,7 @@ def check_url(url: Any) -> None:
 
 
 def runs_a_shell(definition: Mapping[str, Any]) -> bool:
-    """Tell whether a command hands its words to another program, so that they have to be read with care."""
+    """Return whether a command runs its arguments as another command, so that the user has to read them with care."""
     command = definition.get("command")
     first = command if isinstance(command, str) else next(iter(command or ()), "")
     return str(first).rpartition("/")[2] in SHELLS

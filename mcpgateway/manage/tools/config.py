@@ -96,7 +96,7 @@ class GetServerConfig:
     )
 
     def call(self, call: Request, said: Envelope, access: Access) -> None:
-        """Answer with it."""
+        """Answer with the entry."""
         answer_later(call, self._shown(said, access))
 
     async def _shown(self, said: Envelope, access: Access) -> dict[str, Any]:
@@ -104,9 +104,9 @@ class GetServerConfig:
 
 
 def entry_of(said: Envelope, access: Access, made: Management) -> dict[str, Any]:
-    """The entry of the server that a call names, as it may be shown.
+    """Return the entry of the server that a call names, without secrets.
 
-    :raise InvalidParams: there is none.
+    :raise InvalidParams: no such server exists.
     """
     cwd = arguments.text(said, "cwd")
     root = made.plans.workspaces.root_of(cwd) if cwd else ""
@@ -125,7 +125,7 @@ def entry_of(said: Envelope, access: Access, made: Management) -> dict[str, Any]
 
 
 def without_values(definition: Any) -> Any:
-    """A definition without its secrets: for the value of a variable or a header that is no reference stands a mask."""
+    """Return a definition with masks for the values of variables and headers that are no references."""
     return masked(dict(definition)) if isinstance(definition, Mapping) else None
 
 
@@ -133,8 +133,8 @@ def without_values(definition: Any) -> Any:
 class _Change:
     """The outcome of an action.
 
-    :ivar edits: all at once.
-    :ivar words: the question to the user, whose line breaks are all the gateway's own; empty where none is asked.
+    :ivar edits: the edits of the file, made at once.
+    :ivar words: the question to the user, with line breaks of the gateway's only; empty for none.
     """
 
     edits: tuple[Edit, ...]
@@ -143,7 +143,7 @@ class _Change:
 
 @define(eq=False)
 class ManageConfig:
-    """Looks at the configuration and changes the entries of servers."""
+    """Shows the configuration, and changes the entries of servers."""
 
     _make: Callable[[], Management]
     name: ClassVar[str] = "manage_config"
@@ -170,7 +170,7 @@ class ManageConfig:
     )
 
     def call(self, call: Request, said: Envelope, access: Access) -> None:
-        """Answer with what is there, or what has been changed."""
+        """Answer with the configuration, or the change."""
         answer_later(call, self._done(call, said, access))
 
     async def _done(self, call: Request, said: Envelope, access: Access) -> dict[str, Any]:
@@ -191,7 +191,7 @@ class ManageConfig:
                 access.principal, {**(entry if isinstance(entry, Mapping) else {}), **added}
             )
         if change.edits:
-            served = made.plans.foresee(name, change.edits, place.root)  # before the user is asked
+            served = made.plans.foresee(name, change.edits, place.root)  # checked before the user is asked
             if action == "rename" and served:
                 renamed = visible(arguments.text(said, "new_name"))
                 words = f"Call the server {visible(name)} {renamed}?\n{words_of_served(served)}"

@@ -24,7 +24,7 @@ from mcpgateway.owntools.status import GatewayStatus
 from mcpgateway.owntools.tool import Tool
 from mcpgateway.protocol import peek
 
-LISTING_S = 60.0  # the server has just been seen to work
+LISTING_S = 60.0  # the server has just been validated
 
 
 @frozen
@@ -43,7 +43,7 @@ class ManagementParts:
 
 
 def managed(parts: ManagementParts) -> tuple[Tool, ...]:
-    """The management tools, in the order they are listed in."""
+    """Return the management tools, in the order of their list."""
     switchboard, clock = parts.switchboard, parts.clock
 
     def visit(server: ServerSpec, principal: str) -> Awaitable[Sequence[str]]:
@@ -59,7 +59,7 @@ def managed(parts: ManagementParts) -> tuple[Tool, ...]:
 def installing_of(
     reload: Reload, switchboard: Switchboard, home: str, launcher: ILauncher, clock: IReactorTime
 ) -> Installer:
-    """The installer and the entries of the configuration."""
+    """Return the installer for the configuration's entries."""
 
     def try_out(server: ServerSpec) -> Deferred[ValidationReport]:
         return validate(server, launcher, clock, INSTALL_S, CONNECT_S)
@@ -70,9 +70,9 @@ def installing_of(
 async def list_tools(
     switchboard: Switchboard, clock: IReactorTime, server: ServerSpec, principal: str
 ) -> Sequence[str]:
-    """Ask a server for its tools' names.
+    """Return the names of a server's tools.
 
-    :raise GatewayError: it could not be asked, or takes too long.
+    :raise GatewayError: the server could not be asked, or takes too long.
     """
     visited = ensureDeferred(_tools(switchboard, server, principal))
     visited.addTimeout(LISTING_S, clock)
@@ -95,7 +95,7 @@ async def _tools(switchboard: Switchboard, server: ServerSpec, principal: str) -
 
 
 def management(make: Callable[[], Management]) -> tuple[Tool, ...]:
-    """All management tools, in the order they are listed in; what they work with is made for the first call."""
+    """Return all management tools, in the order of their list; their parts are made for the first call."""
     from mcpgateway.manage.tools.catalog import Docs, GetHealth, ListCatalog
     from mcpgateway.manage.tools.config import GetServerConfig, ManageConfig
     from mcpgateway.manage.tools.install import InstallServer, RemoveServer

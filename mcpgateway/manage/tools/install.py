@@ -49,8 +49,8 @@ from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.system import package_data
 
 LISTS = ("mcpServers", "servers")
-TALE_CHARACTERS = 200  # of what the author says
-DULL = frozenset("mcp www api com org net io dev app ai co".split())  # in the name of a host
+TALE_CHARACTERS = 200  # of the author's description
+DULL = frozenset("mcp www api com org net io dev app ai co".split())  # in a host name
 
 
 @define(eq=False)
@@ -165,7 +165,7 @@ class RemoveServer:
     )
 
     def call(self, call: Request, said: Envelope, access: Access) -> None:
-        """Answer when it is gone."""
+        """Answer when the server is removed."""
         answer_later(call, self._remove(call, said, access))
 
     async def _remove(self, call: Request, said: Envelope, access: Access) -> dict[str, Any]:
@@ -175,7 +175,7 @@ class RemoveServer:
 async def removed(
     tool: str, call: Request, said: Envelope, access: Access, made: Management
 ) -> dict[str, Any]:
-    """Take a server out of the configuration, with a yes of its user; what has become of it."""
+    """Remove a server from the configuration, with the user's consent; return the outcome."""
     place = where(said, made.plans.workspaces)
     name = known_name(said, access, place)
     served = made.plans.foresee(name, (Remove((name,)),), place.root)
@@ -190,9 +190,9 @@ async def removed(
 
 
 def known_name(said: Envelope, access: Access, place: ChangeTarget | None = None) -> str:
-    """The server that a call names, which its view shows or its workspace defines.
+    """Return the name of the server that a call names, which its view shows or its workspace defines.
 
-    :raise InvalidParams: there is none of that name; the hint says which may have been meant.
+    :raise InvalidParams: no server has that name; the hint has the nearest names.
     """
     name = arguments.needed(said, "server", "list_all_servers says which there are")
     known = [each.name for each in seen_by(access)]
@@ -206,9 +206,9 @@ def known_name(said: Envelope, access: Access, place: ChangeTarget | None = None
 
 
 def recipe_of(server: Any, prefer: str = "") -> Recipe:
-    """The recipe that is meant: of the catalogue, a package, an address, an entry or a registry's server.json.
+    """Return the recipe in a call: of the catalog, a package, a URL, an entry or a registry's server.json.
 
-    :raise InvalidParams: none; the hint says what may have been meant.
+    :raise InvalidParams: the call has no recipe; the hint has the nearest one.
     """
     if isinstance(server, str) and server.lstrip().startswith("{"):
         server = mapping({"server": Raw(server.encode("utf-8", "surrogatepass"))}, "server")
@@ -250,10 +250,10 @@ def _of_object(found: Mapping[str, Any], prefer: str) -> Recipe:
 
 
 class _Given(Recipe):
-    """A definition that is taken as it was written."""
+    """A definition that is used as written."""
 
     def entry(self, filling: Filling) -> dict[str, Any]:
-        """The definition, and the variables that are passed beside it."""
+        """Return the definition, with the variables that the call passes beside it."""
         definition = dict(self.keys)
         env = definition.pop("environment", None) or definition.get("env") or {}
         if isinstance(env, list):
@@ -299,7 +299,7 @@ def _values(said: Envelope) -> dict[str, list[str]]:
 
 
 def _question(plan: InstallPlan, recipe: Recipe) -> str:
-    # What runs comes first, and what strangers have written last: a long tale must not hide it.
+    # The command comes first, and foreign text last: a long description must not hide the command.
     said = [words_of(plan), f"Install the MCP server {visible(plan.name)}?"]
     if runs_a_shell(plan.definition):
         said.append("Beware: this program runs whatever its arguments say.")
@@ -321,6 +321,6 @@ async def _tools(made: Management, access: Access, spec: ServerSpec) -> Sequence
         try:
             return names.name_of(item)
         except KeyError:
-            return shown(item.server, item.own)  # the view is about to learn of it
+            return shown(item.server, item.own)  # the view does not have it yet
 
     return [listed(each) for each in items]

@@ -1,14 +1,14 @@
-"""The management tools: what they have in common, and how a human is asked.
+"""The common parts of the management tools, and the question to the human.
 
 # Note [A model's word]
-What a model says may have been put into its mouth by a page that it has read.  So a call that would have a new command
-run, or change what a server is given (variables, headers, directory, address), is only carried out for a person: it
-came with the admin token or by itself over the Unix socket (`Request.is_admin`), or the human at the client says yes to
-the very words of what would happen.  A client that cannot ask gets the command that its human can type.
+A page that a model has read may have caused its call.  So a call that would run a new command, or change the variables,
+headers, directory or address of a server, is only carried out for a person: the call has the admin token or comes over
+the Unix socket by itself (`Request.is_admin`), or the human at the client agrees to the exact text of the change.  A
+client without elicitation gets the command for its human to type.
 
 # Note [Scope is said out loud]
-What counts for everybody is only changed where the call says ``scope: "global"``; else its ``cwd`` names the workspace
-whose own file is changed.  Neither is ever guessed.
+A global change needs ``scope: "global"`` in the call; else its ``cwd`` names the workspace whose own file is changed.
+Neither is ever guessed.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ FORM: dict[str, Any] = {
     },
     "required": ["confirm"],
 }
-QUESTION_CHARACTERS = 20_000  # no user reads more, and a text that was cut cannot be agreed to
+QUESTION_CHARACTERS = 20_000  # no user reads more, and a shortened text cannot be agreed to
 _log = Logger()
 
 Visits = Callable[[ServerSpec, str], Awaitable[Sequence[str]]]
@@ -68,7 +68,7 @@ Visits = Callable[[ServerSpec, str], Awaitable[Sequence[str]]]
 class Management:
     """The parts that the management tools use.
 
-    :ivar sight: how the gateway and its servers are seen.
+    :ivar sight: status of the gateway and its servers.
     :ivar visit: lists the tools of a server that views may not show, for this principal.
     """
 
@@ -93,7 +93,7 @@ class ChangeTarget:
 
 
 def answer_later(call: Request, work: Coroutine[Deferred[Any], Any, Any]) -> None:
-    """Answer a call with what some work comes to."""
+    """Answer a call with the result of a coroutine."""
     done = Deferred.fromCoroutine(work)
     done.addCallback(lambda value: answers.text(call, value))
     done.addErrback(_failed, call)
@@ -111,7 +111,7 @@ def _failed(why: Failure, call: Request) -> None:
 def where(said: Envelope, workspaces: InstallWorkspaces) -> ChangeTarget:
     """Read the target of a call; see Note [Scope is said out loud].
 
-    :raise GatewayError: it does not say, or names no directory.
+    :raise GatewayError: the call has no target, or its directory does not exist.
     """
     scope, cwd = arguments.text(said, "scope").lower(), arguments.text(said, "cwd")
     if scope == GLOBAL:
@@ -132,10 +132,10 @@ def where(said: Envelope, workspaces: InstallWorkspaces) -> ChangeTarget:
 
 
 async def agreed(call: Request, access: Access, question: str, retry: str) -> None:
-    """Go on only with a person's yes; see Note [A model's word].
+    """Return only with a person's consent; see Note [A model's word].
 
-    :param retry: the command with which a human does the same.
-    :raise GatewayError: there is none; nothing has been changed.
+    :param retry: the command with which a human makes the same change.
+    :raise GatewayError: consent was refused or is not possible; no file was changed.
     """
     if call.is_admin:
         return
@@ -154,14 +154,14 @@ async def agreed(call: Request, access: Access, question: str, retry: str) -> No
 
 
 def retry_of(tool: str, said: Envelope) -> str:
-    """The command with which a human makes the same call."""
+    """Return the command with which a human makes the same call."""
     given = {name: json.loads(bytes(raw)) for name, raw in said.items()}
     words = ["mcpgateway", "tools", "call", f"gateway_{tool}", "--json-args", json.dumps(given)]
     return visible(shlex.join(words))
 
 
 def mapping(said: Envelope, name: str) -> dict[str, Any]:
-    """An argument that is an object; also one in a string, or as a list of ``NAME=value``."""
+    """Return an argument that is an object, also one in a string, or as a list of ``NAME=value``."""
     found = arguments.value(said, name)
     if isinstance(found, str) and found.strip():
         found = (
@@ -188,7 +188,7 @@ def texts(said: Envelope, name: str) -> dict[str, str]:
 
 
 def names(said: Envelope, name: str) -> list[str]:
-    """An argument that lists names."""
+    """Return an argument that is a list of names."""
     found = arguments.value(said, name)
     if isinstance(found, str):
         found = [each.strip() for each in found.split(",") if each.strip()]
