@@ -15,22 +15,22 @@ COLUMNS = {
     "name": 8,
     "title": 4,
     "lead": 3,  # the first sentence of the description
-    "description": 0.6,  # the rest of it
+    "description": 0.6,  # the rest of the description
     "server": 4,
-    "parameters": 0.6,  # their names
-    "notes": 0.2,  # what is said of them
+    "parameters": 0.6,  # the names of parameters
+    "notes": 0.2,  # the descriptions of parameters
 }
 """The weight of a word in each column."""
 
-TEXT_LIMIT = 4000  # characters of one text; what a description says after that finds nothing but itself
-DEPTH_LIMIT = 6  # of schemas in schemas
+TEXT_LIMIT = 4000  # characters of one text; the rest of a longer description is not indexed
+DEPTH_LIMIT = 6  # of nested schemas
 PARAMETERS_LIMIT = 200
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s|\n")
 
 
 def columns(item: Item) -> Indexed:
-    """The words of an entry for each of `COLUMNS`; the same for the same entry, whenever it is asked."""
+    """Return the words of an entry for each of `COLUMNS`; equal entries always have equal ones."""
     schema = _value(item.input_schema)
     parameters: list[tuple[str, str]] = []
     _parameters(schema, DEPTH_LIMIT, parameters)

@@ -1,4 +1,4 @@
-"""Compressed definitions of tools: a sentence for a description, a schema without examples."""
+"""Compress definitions of tools: the first sentence of the description, the schema without examples."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _SENTENCE_END = re.compile(r"\.(?=\s|\Z)")
 
 
 def first_sentence(description: str) -> str:
-    """The first sentence of a description, with its full stop; without one, its first 80 characters."""
+    """Return the first sentence of a description, with its full stop; without one, its first 80 characters."""
     end = _SENTENCE_END.search(description)
     return description[: end.end()] if end else description[:DESCRIPTION_CHARACTERS]
 
 
 def without_examples(schema: Raw) -> Raw:
-    """A schema without the examples that it has on its first level; every other value as it was written."""
+    """Return a schema without the examples on its first level; every other value is unchanged."""
     if EXAMPLES.encode() not in bytes(schema) and b"\\u" not in bytes(schema):
         return schema
     try:

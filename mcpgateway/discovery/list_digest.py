@@ -11,7 +11,7 @@ DIGITS = 8
 def topology(listed: Iterable[bytes]) -> str:
     """Return eight hexadecimal digits for the list of a view, in any order.
 
-    :param listed: the definitions of all that is listed, as JSON.
+    :param listed: the definitions of all listed entries, as JSON.
     """
     digests = sorted(sha256(each).digest() for each in listed)
     return sha256(b"".join(digests)).hexdigest()[:DIGITS]

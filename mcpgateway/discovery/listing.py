@@ -1,17 +1,17 @@
-"""Which tools a view lists, and how each is written.
+"""Select the tools that a view lists, and write their definitions.
 
 # Note [Hidden and cut]
 A server whose tools are not offered (``expose_tools: false``, the filter's modes) is *hidden*: its tools are on no
-list, are not found and cannot be called on views, only at the server's own endpoint.  That is what somebody asks for
-who says that tools are not to be offered.  A tool that does not fit into a budget is *cut*: it is not listed, because
-a list costs tokens, but it is found, and whoever knows its name calls it.  The gateway's own tools are never cut.
+list, are not found and cannot be called on views, only at the server's own endpoint, as that setting demands.  A tool
+that exceeds a budget is *cut*: it is not listed, because a list costs tokens, but it is found, and can be called by its
+name.  The gateway's own tools are never cut.
 
 # Note [The order]
-Hidden servers go first.  Of each server that has more tools than its budget, the first are taken, and the others can
-become one tool that calls them.  Of all that are left, the first are taken that fit into the budget of the view.  Which
-are first is said by ``budget_order``; pinned tools are before all others.  What was taken is listed in the order of the
-servers and of their lists (or by name, where that is the order), so that a list does not change with every call: models
-keep what they have read for as long as it begins with the same words.
+Hidden servers are removed first.  Of each server that has more tools than its budget, the first are taken, and the
+others can become one tool that calls them.  Of all that are left, the first that fit into the budget of the view are
+taken.  The order for that is ``budget_order``; pinned tools precede all others.  The taken tools are listed in the
+order of the servers and of their lists (or by name, if that is the order), so that a list does not change with every
+call: a model's cache of its prompt is valid for as long as the prompt begins with the same words.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from mcpgateway.protocol.jsonrpc import Envelope
 HYBRID_TOOLS = 20
 HYBRID_TOKENS = 2000
 MORE = "more_tools"
-MORE_NAMES = 10  # that are named in the description of what calls the others
+MORE_NAMES = 10  # names in the description of the tool that calls the others
 TOOL_NAME_LIMIT = 128  # characters
 
 
 class UnlistedReason(Enum):
-    """Why a tool is not listed under its own name."""
+    """The reason why a tool is not listed under its own name."""
 
     SERVER_BUDGET = "per_server_budget"
     CONSOLIDATED = "consolidate_excess"
@@ -59,15 +59,15 @@ class Unlisted:
 
 @frozen
 class More:
-    """The tools of one server that are over its budget, as one tool."""
+    """The tools of one server that exceed its budget, as one tool."""
 
     server: str
     items: tuple[Item, ...]
 
     def choose(self, arguments: Mapping[str, Raw]) -> tuple[Item, Raw]:
-        """The tool that is meant by the arguments of a call, and its own arguments.
+        """Return the tool in the arguments of a call, and its own arguments.
 
-        :raise InvalidParams: it is not one of these.
+        :raise InvalidParams: it is not one of these tools.
         """
         try:
             name = jsonrpc.read_string(arguments.get("tool_name", jsonrpc.NULL), "tool_name", TOOL_NAME_LIMIT)
@@ -89,12 +89,12 @@ class More:
 class Exposure:
     """The settings and facts that decide the list of a view.
 
-    :ivar expose: the tools that the view lists.
-    :ivar prefixes: of the servers, by name.
+    :ivar expose: selection of the tools that the view lists.
+    :ivar prefixes: prefixes of the servers, by name.
     :ivar hidden: the servers whose tools are not offered; see Note [Hidden and cut].
-    :ivar pinned: ids of the tools that come before all others, as they are configured.
+    :ivar pinned: ids of the tools that precede all others, as configured.
     :ivar reserved: names that no server's tool may have.
-    :ivar beside: how many of the gateway's own tools are listed beside; they count where there is a budget.
+    :ivar beside: number of the gateway's own listed tools, which count in a budget.
     """
 
     expose: Expose = Expose.FULL
@@ -115,9 +115,9 @@ class Exposure:
         reserved: Iterable[str] = (),
         beside: int = 0,
     ) -> Exposure:
-        """Read it from the configuration.
+        """Return the exposure of the settings.
 
-        :param expose: the tools that the view lists, where the settings do not hold.
+        :param expose: selection of the tools, in place of the settings'.
         """
         listed = list(servers)
         return cls(
@@ -136,8 +136,8 @@ class ViewListing:
     """The tools of a view.
 
     :ivar tools: the listed tools, by name.
-    :ivar names: all that can be called, by name, listed or not.
-    :ivar cut: tools that are not listed for want of room; see Note [Hidden and cut].
+    :ivar names: all tools that can be called, by name, listed or not.
+    :ivar cut: tools that are not listed because of a budget; see Note [Hidden and cut].
     :ivar further: the tools that call others, by name, listed or not.
     """
 
@@ -155,7 +155,7 @@ def listing(items: Sequence[Item], exposure: Exposure, usage: Mapping[str, int])
     """Decide the list of a view; see Note [The order].
 
     :param items: the tools of all servers, in the order of the servers and of their lists.
-    :param usage: how often each tool was called, by `Item.id`.
+    :param usage: number of calls of each tool, by `Item.id`.
     """
     offered = [each for each in items if each.server not in exposure.hidden]
     names = Names(named(offered, exposure.prefixes, exposure.reserved), exposure.prefixes)
@@ -172,7 +172,7 @@ def listing(items: Sequence[Item], exposure: Exposure, usage: Mapping[str, int])
 
 
 def definition(name: str, item: Item | More, exposure: Exposure) -> bytes:
-    """The JSON of one entry as it is listed: its name there, its server in its description, all else as it was."""
+    """Return the JSON of a listed entry: its name on the view, its server in the description, the rest unchanged."""
     if isinstance(item, More):
         return jsonrpc.encode(_more(name, item))
     said, members = item.description, dict(item.raw)
@@ -221,8 +221,8 @@ Rank = tuple[Any, ...]
 class _Ranks:
     """The order of tools: the smallest rank comes first.
 
-    :ivar pinned: the names of the tools that come before all others.
-    :ivar places: of all tools in the order of the servers and of their lists, by name.
+    :ivar pinned: the names of the tools that precede all others.
+    :ivar places: places of all tools in the order of the servers and of their lists, by name.
     """
 
     order: Order
@@ -242,9 +242,9 @@ class _Ranks:
         return (name not in self.pinned, -count, name if self.order is Order.NAME else self.places[name])
 
     def of_more(self, name: str, last: int) -> Rank:
-        """Where the tool comes that calls others: behind the last one of its server, or by its name.
+        """Return the rank of the tool that calls others: behind the last one of its server, or by its name.
 
-        Where use decides, it comes before all that are not pinned, since many tools are not listed without it.
+        If the order is by use, it precedes all that are not pinned, since many tools are not listed without it.
 
         :param last: the place of the last tool of its server.
         """
@@ -255,14 +255,14 @@ class _Ranks:
 
 @frozen
 class _Budgets:
-    """Takes the tools that there is room for; see Note [The order]."""
+    """Selects the tools within the budgets; see Note [The order]."""
 
     exposure: Exposure
     names: Names
     ranks: _Ranks
 
     def full(self) -> ViewListing:
-        """All tools but those that are over a budget."""
+        """Return all tools except those that exceed a budget."""
         entries: dict[str, Item | More] = {}
         ranks: dict[str, Rank] = {}
         cut: list[Unlisted] = []
@@ -297,7 +297,7 @@ class _Budgets:
         return found
 
     def hybrid(self) -> ViewListing:
-        """The pinned tools and those that were called most, as far as they fit."""
+        """Return the pinned and the most frequently called tools, as far as they fit."""
         ranked = sorted(
             (self.ranks.of_item(name, item), name)
             for name, item in self.names.items.items()
@@ -341,7 +341,7 @@ class _Budgets:
 
     def _name_of_more(self, server: str) -> str:
         name = shown(server, MORE)
-        # A tool that has this name of its own keeps it.
+        # A tool whose own name this is keeps it.
         return marked(server, f"{MORE} of the gateway") if name in self.names.items else name
 
     def _over_budget(self, names: list[str], more: More | None) -> Iterable[Unlisted]:
@@ -363,7 +363,7 @@ class _Budgets:
 
 
 def _with(cut: Iterable[Unlisted], fallen: Mapping[str, Item | More]) -> Iterable[Unlisted]:
-    """Return all tools that are cut once these are over the view's budget, with those that they stand for."""
+    """Return all tools that are cut when these exceed the view's budget, with those that they stand for."""
     gone = {each.server for each in fallen.values() if isinstance(each, More)}
     for each in cut:
         is_gone = each.why is UnlistedReason.CONSOLIDATED and each.item.server in gone

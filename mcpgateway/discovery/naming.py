@@ -1,19 +1,18 @@
 """The names of tools and prompts of many servers on one endpoint.
 
 # Note [Names and ids]
-A name that somebody has seen must never come to mean another tool, whatever servers are added, taken away or not
-running.  So a name tells by itself what it means:
+A name that a client has seen must never come to mean another tool, when servers are added, removed or do not run.  So a
+name alone determines its tool:
 
-* ``<prefix>__<own>`` is used as it is where it has its first ``__`` behind the prefix, so that no other prefix and name
-  make the same one, where it has at most 46 characters, all of which every model takes, and where it does not end like
-  the names of the next kind, nor begin like those of the gateway's own tools, listed or not.
-* All others end with an underscore and six digits of a digest of the server and the tool's own name, behind as much of
-  both as there is room for.
+* ``<prefix>__<own>`` is used unchanged if its first ``__`` is the one behind the prefix, so that no other prefix and
+name result in the same one, if it has at most 46 characters, all of which every model accepts, and if it neither ends
+like the names of the next kind, nor begins like those of the gateway's own tools, listed or not. * All others end with
+an underscore and six digits of a digest of the server and the tool's own name, behind as much of both as fits.
 
-What is left is that servers share a prefix by configuration, above all the empty one, and have a tool of the same
-name.  Then *all* of these tools get their digits, none keeps the plain name: if the first one kept it, the name would
-mean another tool as soon as a server was put in front of it.  A name with digits stays good for ever (`Names.find`).
-So which others are known only decides whether a plain name is there at all, never which tool it is.
+One case is left: servers that share a prefix by configuration, above all the empty one, and have a tool of the same
+name. Then *all* of these tools get their digits, and none keeps the plain name: if the first one kept it, the name
+would mean another tool as soon as a server was put before it.  A name with digits is valid for ever (`Names.find`).  So
+the other known tools only decide if a plain name exists at all, never which tool it means.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from attrs import field, frozen
 from mcpgateway.discovery.records import Item
 
 NAME_LIMIT = (
-    46  # characters; clients put up to 18 of their own in front, and models refuse names of more than 64
+    46  # characters; clients add up to 18 of their own before it, and models refuse names of more than 64
 )
 JOIN = "__"
 OURS = "gateway_"
@@ -42,10 +41,8 @@ OUR_PREFIX = "gateway"
 DIGITS = (6, 12, 24, 40)
 """How many digits of the digest are used; the later ones are for names that are the same all the same."""
 
-OWN_ROOM = 20  # characters that are left to a tool's own name where the prefix is long
-ID_LIMIT = (
-    2200  # characters of an id that is worth reading: a server's and a tool's name, and what is between them
-)
+OWN_ROOM = 20  # characters that are left for a tool's own name after a long prefix
+ID_LIMIT = 2200  # characters of an id that is parsed: a server's and a tool's name, and the separator
 ID_SPLITS = 32  # at each of the separators
 SEPARATORS = ("::", JOIN, "/", ":")
 
@@ -59,7 +56,7 @@ def shown(prefix: str, own: str, server: str | None = None) -> str:
     """Return the name of a tool or prompt; see Note [Names and ids].
 
     :param prefix: of its server; empty: its own name alone.
-    :param server: the server's name, where it is not the prefix.
+    :param server: the server's name, if it is not the prefix.
     """
     name = f"{prefix}{JOIN}{own}" if prefix else own
     return name if _is_plain(prefix, name) else marked(prefix, own, server)
@@ -81,8 +78,8 @@ def named(
 ) -> dict[str, Item]:
     """Return the items by their names, in their order; see Note [Names and ids].
 
-    :param prefixes: of the servers, by name; a server that is not among them has its name as its prefix.
-    :param reserved: names that none may have.
+    :param prefixes: of the servers, by name; a server without one has its name as its prefix.
+    :param reserved: names that no item may have.
     """
     found = list(items)
     names = [shown(prefixes.get(each.server, each.server), each.own, each.server) for each in found]
@@ -95,7 +92,7 @@ def named(
             names[index] = marked(prefixes.get(each.server, each.server), each.own, each.server, digits)
     shown_as: dict[str, Item] = {}
     for name, each in zip(names, found, strict=True):
-        shown_as.setdefault(name, each)  # they are the same only where an item is there twice
+        shown_as.setdefault(name, each)  # they are equal only if an item is listed twice
     return shown_as
 
 
@@ -103,8 +100,8 @@ def named(
 class Names:
     """The tools or prompts of all servers by their names, and by every other spelling of these.
 
-    :ivar items: by name, in their order.
-    :ivar prefixes: of the servers, by name.
+    :ivar items: the items by name, in their order.
+    :ivar prefixes: prefixes of the servers, by name.
     """
 
     items: Mapping[str, Item]
@@ -125,7 +122,7 @@ class Names:
         return {name: tuple(servers) for name, servers in owners.items()}
 
     def find(self, text: str) -> Item | None:
-        """Return the item of a name, with or without digits, or of an id (`read_id`) that one item only has."""
+        """Return the item of a name, with or without digits, or of an id (`read_id`) that is unique; else None."""
         found = self.items.get(text)
         if found is not None or len(text) > ID_LIMIT:
             return found
@@ -136,13 +133,13 @@ class Names:
         return self._names[item.server, item.own]
 
     def of(self, server: str, own: str) -> Item | None:
-        """Return the items of a server by a name; the prefix may stand for the server where no other has it."""
+        """Return the item of a server by its own name; a unique prefix may stand for the server."""
         owners = self._owners.get(server, ())
         found = (self._names.get((each, own)) for each in owners if each == server or len(owners) == 1)
         return next((self.items[each] for each in found if each is not None), None)
 
     def near(self, wrong: str, most: int = 3) -> list[str]:
-        """The names that may have been meant."""
+        """Return the nearest known names."""
         return did_you_mean(wrong, self.items, most)
 
     def _read(self, text: str) -> Item | None:
@@ -160,9 +157,9 @@ class Names:
 
 
 def read_id(text: str) -> list[tuple[str, str]]:
-    """The servers and tools that an id may mean, the likeliest first: ``server__tool``, ``::``, ``:`` and ``/`` too.
+    """Return the servers and tools that an id may mean, likeliest first: ``server__tool``, ``::``, ``:`` and ``/`` too.
 
-    Names of servers and tools may have all of these in them, so one id may be read in several ways.
+    Names of servers and tools may contain all of these separators, so one id may have several readings.
     """
     if len(text) > ID_LIMIT:
         return []
@@ -171,14 +168,14 @@ def read_id(text: str) -> list[tuple[str, str]]:
 
 
 def servers_named(text: str, prefixes: Mapping[str, str]) -> frozenset[str]:
-    """The servers that a name or an id says it is of, by their names or prefixes; none where it does not say.
+    """Return the servers that a name or an id names, by their names or prefixes; empty if it names none.
 
-    :param prefixes: of the servers, by name.
+    :param prefixes: prefixes of the servers, by name.
     """
     heads = {head for head, _ in read_id(text)}
     found = {server for server, prefix in prefixes.items() if server in heads or (prefix and prefix in heads)}
     if _DIGITS.fullmatch(text):
-        # Of a name with digits the prefix may be cut, or missing.
+        # In a name with digits the prefix may be cut, or missing.
         head = text[: text.rindex("_")].partition(JOIN)[0]
         found |= {
             server for server, prefix in prefixes.items() if not prefix or _slug(prefix).startswith(head)
@@ -187,10 +184,10 @@ def servers_named(text: str, prefixes: Mapping[str, str]) -> frozenset[str]:
 
 
 def did_you_mean(wrong: str, known: Iterable[str], most: int = 3) -> list[str]:
-    """The known names that are most like a wrong one, the likest first.
+    """Return the known names that are most similar to a wrong one, the most similar first.
 
-    Pairs of letters are compared, without regard to case and separators, of names and of what is behind the prefix; of
-    short words the letters, because one slip leaves hardly any pair as it was.
+    Pairs of letters are compared, without regard to case and separators, of names and of their parts behind the prefix;
+    of short words the letters, because one typing error leaves hardly any pair unchanged.
     """
     asked = _Shape.of(wrong[:ID_LIMIT])
     scored = ((max(asked.likeness(each) for each in _parts(name)), name) for name in known)
@@ -198,15 +195,15 @@ def did_you_mean(wrong: str, known: Iterable[str], most: int = 3) -> list[str]:
     return [name for _, name in near[:most]]
 
 
-SHORT = 8  # letters; of longer words a slip leaves most pairs as they were
-SHORTEST = 3  # letters; fewer are near to too many others
+SHORT = 8  # letters; in longer words a typing error leaves most pairs unchanged
+SHORTEST = 3  # letters; shorter words are similar to too many others
 TWO_SLIPS_FROM = 5  # letters
-NEAR = 0.5  # the likeness from which on a name may have been meant; 1 is the same
+NEAR = 0.5  # the least similarity of a suggested name; 1 is equality
 
 
 @frozen
 class _Shape:
-    """A name as it is compared with others."""
+    """A name in the form for comparison."""
 
     letters: str
     pairs: frozenset[str]
@@ -226,7 +223,7 @@ class _Shape:
 
 
 def _slipped(wrong: str, right: str) -> float:
-    # How like two short words are of which one is a slip of the other; 0 where it is none.
+    # The similarity of two short words that differ by one typing error; 0 if they differ by more.
     longest, shortest = max(len(wrong), len(right)), min(len(wrong), len(right))
     reach = 2 if shortest >= TWO_SLIPS_FROM else 1
     if longest > SHORT or shortest < SHORTEST or longest - shortest > reach:
@@ -236,7 +233,7 @@ def _slipped(wrong: str, right: str) -> float:
 
 
 def slips(wrong: str, right: str) -> int:
-    """How many letters were left out, added, mistaken, or swapped with the next."""
+    """Return the number of letters that were left out, added, replaced, or swapped with the next."""
     before: list[int] = []
     row = list(range(len(right) + 1))
     for i, letter in enumerate(wrong, 1):
@@ -283,6 +280,6 @@ def _slug(text: str) -> str:
 
 
 def _digest(server: str, own: str) -> str:
-    # The length in front of the name, so that no other two texts are the same together.
+    # The length precedes the name, so that no other two texts result in the same one.
     data = server.encode("utf-8", "surrogatepass")
     return sha256(b"%d:%s%s" % (len(data), data, own.encode("utf-8", "surrogatepass"))).hexdigest()

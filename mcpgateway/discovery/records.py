@@ -1,8 +1,8 @@
 """The entries of servers' lists: tools, prompts, resources and templates, as they were written.
 
 # Note [Content of an entry]
-An entry keeps its members as the bytes they came in, which are slices of the list they came in.  So thousands of them
-cost little more than that list, and a member that nobody looks at, or that we do not know, reaches clients unchanged.
+An entry keeps its members as the bytes that the server sent, which are slices of the list.  So thousands of them cost
+little more than that list, and a member that is not used or unknown here reaches clients unchanged.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class ListKind(Enum):
     """The kind of a list's entries.
 
     :ivar method: the request for the list.
-    :ivar member: of its result, that holds the entries.
+    :ivar member: the member of its result with the entries.
     :ivar key: the member that identifies an entry.
     :ivar news: the notification that the list has changed.
     """
@@ -48,10 +48,10 @@ class ListKind(Enum):
 
 @frozen
 class Item:
-    """One entry of a server's list.
+    """An entry of a server's list.
 
     :ivar own: its name, URI or URI template as the server wrote it.
-    :ivar raw: its members as they were written.
+    :ivar raw: its members as the server wrote them.
     """
 
     server: str
@@ -61,7 +61,7 @@ class Item:
 
     @property
     def id(self) -> str:
-        """Its key in counts: the server's name and its own."""
+        """Its key in counts: the server's name and its own name."""
         return f"{self.server}__{self.own}"
 
     @property
@@ -86,22 +86,22 @@ class Item:
 
     @property
     def is_read_only(self) -> bool:
-        """Whether the server says that a tool changes nothing; it does not where it says nothing."""
+        """True if the server declares that a tool changes nothing; the default is False."""
         return self._hint("readOnlyHint", default=False)
 
     @property
     def is_idempotent(self) -> bool:
-        """Whether the server says that a second call changes nothing more."""
+        """True if the server declares that a second call changes nothing more."""
         return self._hint("idempotentHint", default=False)
 
     @property
     def is_destructive(self) -> bool:
-        """Whether a tool may destroy something; the protocol's default is that it may, unless it is read-only."""
+        """True if a tool may destroy something; the protocol's default is True, unless the tool is read-only."""
         return not self.is_read_only and self._hint("destructiveHint", default=True)
 
     @property
     def is_open_world(self) -> bool:
-        """Whether a tool works with systems outside of its server, which is the protocol's default."""
+        """True if a tool works with systems outside of its server, which is the protocol's default."""
         return self._hint("openWorldHint", default=True)
 
     @property
@@ -148,7 +148,7 @@ def _text(raw: Raw | None) -> str:
     except msgspec.ValidationError:
         return ""
     except msgspec.DecodeError:
-        # Half a surrogate pair, as JavaScript writes it where it has cut a text.
+        # A lone surrogate, as JavaScript writes it after cutting a text.
         found = json.loads(bytes(raw))
         return found.encode("utf-8", "replace").decode() if isinstance(found, str) else ""
 

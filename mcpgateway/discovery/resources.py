@@ -1,24 +1,23 @@
-"""Resources of several servers on one endpoint: their URIs stay as they are, and tell their servers.
+"""Resources of several servers on one endpoint: their URIs are unchanged, and determine their servers.
 
-    URI                      of whom
-    as a server lists it     that server; where two list the same, the one that had it first
-    mcpgateway:NAME/URI      the server NAME, which knows it as URI; this is how the others' are listed, and all that
-                             begin with mcpgateway: as their servers list them
-    any other                servers with a template that it fits, the one with the most fixed characters first; then
-                             servers that list something with its scheme; each as it is
+    URI                      server as a server lists it     that server; if two list the same, the one that had it
+    first mcpgateway:NAME/URI      the server NAME, with its own URI; the form in which the others' are listed, and all
+    that begin with mcpgateway: in a server's own list any other                servers with a template that matches,
+    the one with the most fixed characters first; then servers that list a URI with its scheme; each with the unchanged
+    URI
 
 # Note [First owner]
-Servers come and go, and their order may change.  A URI that has been shown as one server's would be another's then, and
-nobody who reads it would notice.  So `ResourceOwners` remembers whose each URI was when it was shown or asked for: it
-stays that server's for as long as the view has that server, whether it lists it at the moment or not, and others that
-list the same have theirs with their names.  Nothing of that is on record: after a restart the order of the
-configuration decides, of those that list the same.
+Servers come and go, and their order may change.  A URI that was shown as one server's could then become another's,
+which no reader would notice.  So `ResourceOwners` remembers the server of each URI when it was shown or requested: the
+URI stays that server's for as long as the view has that server, listed at the moment or not, and other servers with the
+same URI have theirs with their names.  This is not stored: after a restart the order of the configuration decides
+between servers that list the same.
 
 # Note [Templates]
-A template (RFC 6570) fits more than what it expands to: clients do not always escape what they put in, so ``{x}``
-stands for everything up to the next ``/``, ``?`` or ``#``.  Whoever reads is told by the server itself when there is no
-such resource.  A template comes from a server and a URI from a client, so neither may make the other expensive: what
-fits is found by the places that can be reached from the left, never by going back.
+A template (RFC 6570) matches more than its expansions: clients do not always escape the values, so ``{x}`` stands for
+everything up to the next ``/``, ``?`` or ``#``.  If the resource does not exist, the server itself answers with an
+error. A template comes from a server and a URI from a client, so neither may make the other expensive: a match is found
+by the positions that can be reached from the left, without backtracking.
 """
 
 from __future__ import annotations
@@ -43,14 +42,14 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 @frozen
 class Owned:
-    """A URI as one server knows it."""
+    """A URI in the form that one server uses."""
 
     server: str
     uri: str
 
 
 def prefixed(server: str, uri: str) -> str:
-    """The URI or template by which a server's own one is known beside others that are the same."""
+    """Return the URI or template that distinguishes a server's own one from equal ones of other servers."""
     return f"{SCHEME}:{quote(server, safe='')}/{uri}"
 
 
@@ -65,7 +64,7 @@ def unprefixed(uri: str) -> Owned | None:
 
 
 def owner_named(uri: str | None) -> frozenset[str]:
-    """Return the server that a URI names; None where it names none."""
+    """Return the server that a URI names; empty if it names none."""
     found = unprefixed(uri) if uri is not None else None
     return frozenset((found.server,)) if found is not None else frozenset()
 
@@ -77,7 +76,7 @@ class ResourceOwners:
     _servers: dict[tuple[ListKind, str], str] = field(factory=dict, repr=False)
 
     def of(self, kind: ListKind, uri: str, servers: Container[str]) -> str | None:
-        """The server that had it first, if that is one of these."""
+        """Return the server that had it first, if that is one of these; else None."""
         found = self._servers.get((kind, uri))
         return found if found in servers else None
 
@@ -87,7 +86,7 @@ class ResourceOwners:
             del self._servers[next(iter(self._servers))]
 
     def retain(self, servers: Container[str]) -> None:
-        """There are only these servers now."""
+        """Forget the URIs of all other servers."""
         self._servers = {key: server for key, server in self._servers.items() if server in servers}
 
 
@@ -95,7 +94,7 @@ class ResourceOwners:
 class Roof:
     """The resources, or the templates, of all servers.
 
-    :ivar items: by the URI or template that they are listed under, in the order of the servers and of their lists.
+    :ivar items: the entries by the URI or template that they are listed under, in the order of servers and their lists.
     """
 
     items: Mapping[str, Item]
@@ -112,7 +111,7 @@ class Roof:
         listed: dict[str, Item] = {}
         shown: dict[tuple[str, str], str] = {}
         for each in items:
-            # A server's own URI that looks like one of another server is not taken at its word.
+            # A server's own URI in the form of another server's is listed with the server's own name.
             is_kept = each.own not in listed and not each.own.startswith(f"{SCHEME}:")
             if is_kept and holders is not None:
                 is_kept = holders.of(each.kind, each.own, servers) in (None, each.server)
@@ -122,7 +121,7 @@ class Roof:
         return cls(listed, shown)
 
     def shown(self, server: str, uri: str) -> str:
-        """Return the URI on the view of a server's own URI; one that is not listed stays as it is."""
+        """Return the URI on the view of a server's own URI; one that is not listed is unchanged."""
         return self._shown.get((server, uri), uri)
 
 
@@ -167,9 +166,9 @@ class Routes:
         )
 
     def owners(self, uri: str, servers: Collection[str] = ()) -> tuple[Owned, ...]:
-        """Return the servers that a URI may be of, the likeliest first, each with its own URI.
+        """Return the servers that may own a URI, the likeliest first, each with its own URI.
 
-        :param servers: all there are, which may be asked though they list nothing.
+        :param servers: all servers, which may be asked though they list no resource.
         """
         if len(uri) > URI_LIMIT:
             return ()
@@ -187,7 +186,7 @@ class Routes:
         return tuple(Owned(each, uri) for each in dict.fromkeys((*fitting, *others)))
 
     def template_owners(self, template: str) -> tuple[Owned, ...]:
-        """Return the server of a template that a completion names; empty where there is none."""
+        """Return the server of the template in a completion; empty if no server has it."""
         item = self.templates.items.get(template)
         owned = Owned(item.server, item.own) if item is not None else unprefixed(template)
         return (owned,) if owned is not None and owned.server in self._known else ()
@@ -197,15 +196,15 @@ class Routes:
 class _Gap:
     """The values of an expression.
 
-    :ivar first: how it begins unless it is empty; "": it is not empty, and begins with anything it has.
-    :ivar ends: the characters that are not in it.
+    :ivar first: its first character unless it is empty; "": it is not empty, and begins with any permitted character.
+    :ivar ends: the characters that it does not contain.
     """
 
     first: str
     ends: str
 
     def reached(self, uri: str, starts: Iterable[int]) -> set[int]:
-        """The places in a URI where it may end that has begun at one of these."""
+        """Return the positions in a URI where a value may end that begins at one of these positions."""
         found: set[int] = set()
         for start in sorted(starts):
             at = start
@@ -217,7 +216,7 @@ class _Gap:
             while at < len(uri) and uri[at] not in self.ends:
                 at += 1
                 if at in found:
-                    break  # whatever is behind was reached from an earlier start
+                    break  # all positions behind it were reached from an earlier start
                 found.add(at)
         return found
 
@@ -232,15 +231,15 @@ _GAPS = {
     "?": _Gap("?", "#"),
     "&": _Gap("&", "#"),
 }
-_WHOLE = _Gap("", "")  # ``{path*}``, as servers write what may have slashes in it
+_WHOLE = _Gap("", "")  # ``{path*}``, for values that may contain slashes
 
 
 @frozen
 class Pattern:
-    """A template as it is compared with URIs; see Note [Templates].
+    """A template in the form for matching URIs; see Note [Templates].
 
     :ivar parts: fixed texts and the expressions between them; empty for an unknown kind of template.
-    :ivar fixed: how many characters are fixed.
+    :ivar fixed: number of fixed characters.
     """
 
     parts: tuple[str | _Gap, ...]
@@ -248,14 +247,14 @@ class Pattern:
 
     @classmethod
     def of(cls, template: str) -> Pattern:
-        """Read a template."""
+        """Parse a template."""
         parts = tuple(_parts(template))
         if len(parts) > PARTS_LIMIT or any(isinstance(each, str) and set(each) & set("{}") for each in parts):
             return cls(())
         return cls(parts, sum(len(each) for each in parts if isinstance(each, str)))
 
     def fits(self, uri: str) -> bool:
-        """Whether a URI may be one that the template expands to."""
+        """Return whether a URI may be an expansion of the template."""
         places: set[int] = {0} if self.parts else set()
         for part in self.parts:
             if isinstance(part, str):

@@ -1,14 +1,14 @@
 """Full-text search for entries of lists.
 
 # Note [Ranking]
-SQLite's FTS5 ranks by BM25, one word of the question at a time.  A word counts with the best of what may stand for it:
-itself, words that begin with it, everyday words for the same, a known word that it is a slip of.  So a word with many
-stand-ins counts no more than one that has none.  What is found for the words is added up; an entry that answers to more
-of them, and whose name has little else in it, is before others.
+SQLite's FTS5 ranks by BM25, one word of the query at a time.  A word counts with the best of its alternatives: itself,
+words that begin with it, synonyms, a known word of which it is a misspelling.  So a word with many alternatives counts
+no more than one with none.  The scores of the words are added; an entry that matches more of them, and whose name has
+few other words, precedes others.
 
 # Note [Kept texts]
-The index holds no texts.  To take an entry out again, SQLite is told what it was indexed with, which is read from the
-entry a second time: entries do not change.
+The index stores no texts.  To remove an entry, SQLite needs its indexed texts, which are computed from the entry a
+second time: entries do not change.
 """
 
 from __future__ import annotations
@@ -27,32 +27,34 @@ from mcpgateway.discovery.vocabulary import WordIndex
 from mcpgateway.discovery.words import Indexed, Word, asked, indexed
 from mcpgateway.errors import GatewayFault
 
-MOST = 50  # hits of one search; more is a list, not an answer
+MOST = 50  # hits of one search; a longer answer would be a list
 
-# The knobs were set with one half of the questions in tests/search; docs/explanation/search.rst has the figures.
-BEGINNING = 0.4  # what a word counts that only begins as the one that was typed
-RELATED = 0.35  # an everyday word for the same
-SLIP = 0.6  # a word that was typed with a slip
-SHARE_ASKED = 0.3  # the exponent of the share of the question's words that an entry answers to
-SHARE_NAMED = 0.6  # how much an entry gains whose name has no word that was not asked for
-AT_LEAST = 0.1  # for a word that so many entries have that BM25 gives nothing for it, as in a small catalog
+# The weights were set with one half of the queries in tests/search; docs/explanation/search.rst has the figures.
+BEGINNING = 0.4  # weight of a word that only begins with the typed one
+RELATED = 0.35  # weight of a synonym
+SLIP = 0.6  # weight of a misspelt word
+SHARE_ASKED = 0.3  # exponent of the share of the query's words that an entry matches
+SHARE_NAMED = 0.6  # gain of an entry whose name has no other words than the query's
+AT_LEAST = (
+    0.1  # least score of a word that so many entries have that BM25 returns none, as in a small catalog
+)
 
-SHORTEST_BEGINNING = 3  # letters; fewer begin too many words
+SHORTEST_BEGINNING = 3  # letters; fewer are the beginning of too many words
 # A word of many entries distinguishes none, and takes time: this share of them is many, above a few.
-RARE = 16  # a word of fewer entries may be the beginning of the one that was meant
-COMMON = 8  # an everyday word of more entries is not looked for
+RARE = 16  # a word of fewer entries may be the beginning of the intended one
+COMMON = 8  # a synonym of more entries is not searched
 FEW = 16
 
 
 class SearchUnavailable(GatewayFault):
-    """Entries cannot be searched by this installation of Python."""
+    """This installation of Python cannot search entries."""
 
 
 @frozen
 class SearchHit:
-    """An entry that was found.
+    """A search result.
 
-    :ivar score: the higher the better; 0 where nothing was asked for.
+    :ivar score: the higher the better; 0 for an empty query.
     """
 
     item: Item
@@ -60,7 +62,7 @@ class SearchHit:
 
 
 class SearchIndex:
-    """Entries of servers, found by their words; those of a server come and go together.
+    """The index of servers' entries by their words; entries of a server are added and removed together.
 
     :raise SearchUnavailable: SQLite was built without FTS5.
     """
@@ -75,7 +77,7 @@ class SearchIndex:
                 f"Tools cannot be searched: the SQLite {sqlite3.sqlite_version} of this Python has no FTS5 ({why}).",
                 hint="Use a Python whose SQLite has it, as those of python.org, Linux distributions and Homebrew have.",
             ) from None
-        # Never committed: a database in memory loses nothing by that, and each commit would have SQLite sort anew.
+        # Never committed: a database in memory loses nothing by that, and each commit would make SQLite sort anew.
         self._file.execute("BEGIN")
         self._items: dict[int, Item] = {}
         self._servers: dict[str, range] = {}
@@ -86,7 +88,7 @@ class SearchIndex:
         return len(self._items)
 
     def replace(self, server: str, items: Sequence[Item]) -> None:
-        """Index the entries of a server in place of those it had."""
+        """Index the entries of a server, in place of its former ones."""
         self.remove(server)
         added = range(self._next, self._next + len(items))
         self._next = added.stop
@@ -99,7 +101,7 @@ class SearchIndex:
             self._servers[server] = added
 
     def remove(self, server: str) -> None:
-        """Forget the entries of a server; nothing happens where it has none."""
+        """Remove the entries of a server, if it has any."""
         removed = self._servers.pop(server, range(0))
         texts = [columns(self._items.pop(row)) for row in removed]
         self._write(_DELETE, removed, texts)
@@ -107,9 +109,9 @@ class SearchIndex:
             self._vocabulary.remove(text.words)
 
     def search(self, query: str, limit: int = 10, server: str = "") -> list[SearchHit]:
-        """The entries that answer best to a query, which may be any text; all of them to an empty one.
+        """Return the entries that match a query best; all of them for an empty one.
 
-        :param limit: how many there may be, up to `MOST`.
+        :param limit: the number of hits, up to `MOST`.
         :param server: the server of the entries; empty for any.
         """
         limit = max(1, min(limit, MOST))
@@ -131,7 +133,7 @@ class SearchIndex:
         mine = self._rows_of(server)
         shares = {count: (count / len(words)) ** SHARE_ASKED for count in set(answered.values())}
         scores = {row: score * shares[answered[row]] for row, score in sums.items() if row in mine}
-        # Names are looked at only where that can bring an entry among the best.
+        # Names are compared only if that can move an entry among the best.
         enough = min(heapq.nlargest(limit, scores.values()), default=0.0) / (1 + SHARE_NAMED)
         return {
             row: score * (1 + SHARE_NAMED * _share(self._items[row].own, meant))
@@ -143,7 +145,7 @@ class SearchIndex:
         return self._servers.get(server, range(0)) if server else self._items
 
     def _found(self, word: Word, meant: set[str]) -> dict[int, float]:
-        """Return the rows that match one word; the words taken for it are added to ``meant``."""
+        """Return the rows that match one word; its matching alternatives are added to ``meant``."""
         whole = word.whole
         found = self._matching([whole])
         meant.update(forms(whole), word.parts)
@@ -166,7 +168,7 @@ class SearchIndex:
         return count <= max(FEW, len(self._items) // share)
 
     def _matching(self, phrases: Iterable[str], mark: str = "") -> dict[int, float]:
-        # Only letters, digits and spaces are in a phrase (see `words`), and quoted they are nothing but text.
+        # A phrase has letters, digits and spaces only (see `words`), and is plain text in quotes.
         expression = " OR ".join(f'"{phrase}"{mark}' for phrase in phrases)
         return dict(self._file.execute(_SEARCH, (expression,))) if expression else {}
 
@@ -179,13 +181,13 @@ def _place(item: Item) -> tuple[str, str, str]:
 
 
 def _share(name: str, meant: set[str]) -> float:
-    """How much of a name is meant."""
+    """Return the share of a name's words that are meant."""
     parts = indexed([name]).words
     return sum(part in meant for part in parts) / len(parts) if parts else 0.0
 
 
 def _raise(best: dict[int, float], found: dict[int, float], share: float) -> None:
-    """Let each row count with its better rank."""
+    """Set the score of each row to the better one of two."""
     for row, score in found.items():
         if score * share > best.get(row, 0.0):
             best[row] = score * share
@@ -198,7 +200,7 @@ _CREATE = (
     f"CREATE VIRTUAL TABLE entries USING fts5({_NAMES},"
     " content='', tokenize='porter unicode61 remove_diacritics 2')"
 )
-# Only the gateway's own names and numbers are put into the statements; all other values are bound.
+# Only the gateway's own names and numbers are inserted into the statements; all other values are bound.
 _INSERT = f"INSERT INTO entries(rowid, {_NAMES}) VALUES (?, {_VALUES})"  # noqa: S608
 _DELETE = f"INSERT INTO entries(entries, rowid, {_NAMES}) VALUES ('delete', ?, {_VALUES})"  # noqa: S608
 _SEARCH = f"SELECT rowid, {AT_LEAST} - bm25(entries, {_WEIGHTS}) FROM entries WHERE entries MATCH ?"  # noqa: S608

@@ -1,7 +1,7 @@
-"""Everyday words of people who ask for a tool: stop words, and synonyms.
+"""The everyday words of queries for tools: stop words, and synonyms.
 
-The tables know no tool.  A pair belongs here when a developer would use one word for the other whatever the server is,
-and when a file is called by the ending of its name.
+The tables are independent of any tool.  A pair is included if a developer would use one word for the other with any
+server, and if a file is called by the ending of its name.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Tokens that a view's list spares a model, compared with the lists of the same servers.
+"""The tokens that a view's list saves a model, compared with the complete lists of the same servers.
 
 # Note [Counted tokens]
-Tokens of schemas and descriptions, as they are estimated everywhere here.  What is not listed is deferred; the tools of
-the gateway, which the model reads instead, are taken off that.  What is listed shorter than its server wrote it is
-compressed.  Servers whose tools are not offered at all spare nothing, since nobody has asked for them.
+The tokens of schemas and descriptions, as estimated everywhere in the gateway.  Tools that are not listed are deferred;
+the gateway's own tools, which the model reads instead, are subtracted.  Definitions that are shorter than their
+server's are compressed.  Servers whose tools are not offered at all save nothing, since no client has requested them.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ Spared = tuple[tuple[Saving, str, int], ...]
 
 
 def spared(listing: ViewListing, exposure: Exposure, beside: int) -> Spared:
-    """Return the tokens that one answer to ``tools/list`` spares; see Note [Counted tokens].
+    """Return the tokens that one answer to ``tools/list`` saves; see Note [Counted tokens].
 
-    :param beside: the tokens of the gateway's own tools that are listed.
+    :param beside: the tokens of the gateway's own listed tools.
     """
     deferred: dict[str, int] = {}
     compressed: dict[str, int] = {}

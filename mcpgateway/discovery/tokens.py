@@ -1,4 +1,4 @@
-"""Estimate how many tokens a text costs a model: a quarter of its characters."""
+"""Estimate the tokens of a text: a quarter of its characters."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ CHARACTERS_PER_TOKEN = 4
 class Cost:
     """The size of tools' definitions in a model's context, in tokens.
 
-    :ivar tools: how many there are.
-    :ivar schema: for their schemas.
-    :ivar description: that of their descriptions.
+    :ivar tools: number of tools.
+    :ivar schema: tokens of their schemas.
+    :ivar description: tokens of their descriptions.
     """
 
     tools: int = 0
@@ -26,12 +26,12 @@ class Cost:
 
     @property
     def total(self) -> int:
-        """For both."""
+        """The tokens of schemas and descriptions."""
         return self.schema + self.description
 
 
 def estimate(text: str | bytes) -> int:
-    """How many tokens a text has, or one in UTF-8."""
+    """Return the estimated tokens of a text, or of its UTF-8 bytes."""
     return _characters(text) // CHARACTERS_PER_TOKEN
 
 

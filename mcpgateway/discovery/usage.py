@@ -1,4 +1,4 @@
-"""Counts of calls of each tool, and of tokens that models were spared."""
+"""Counts of calls of each tool, and of tokens that models were saved."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ SERVERS_LIMIT = 100  # of one day
 OTHERS = ""
 """Stands for all servers beyond the limit."""
 
-COUNT_LIMIT = 2**53  # what every reader of JSON takes
+COUNT_LIMIT = 2**53  # the largest number that every JSON parser reads exactly
 
 
 class Saving(Enum):
-    """The means by which a model was spared tokens."""
+    """The means by which tokens were saved."""
 
     DEFERRAL = "deferral"
     SHIELDING = "shielding"
@@ -35,11 +35,11 @@ class NewerUsageFormat(Exception):
 
 @define(eq=False)
 class Book:
-    """The counts.
+    """The book of counts.
 
-    :ivar calls: by server and tool.
-    :ivar days: tokens, by day and server; the latest days only.
-    :ivar totals: tokens, since the book was begun.
+    :ivar calls: calls by server and tool.
+    :ivar days: saved tokens, by day and server; the latest days only.
+    :ivar totals: saved tokens since the book was begun.
     """
 
     calls: dict[str, dict[str, int]] = field(factory=dict)
@@ -47,7 +47,7 @@ class Book:
     totals: dict[Saving, int] = field(factory=dict)
 
     def called(self, server: str, own: str) -> None:
-        """A tool was called."""
+        """Count a call of a tool."""
         if len(own) > NAME_LIMIT or len(server) > NAME_LIMIT:
             return
         tools = self.calls.setdefault(server, {})
@@ -57,9 +57,9 @@ class Book:
         tools[own] = min(tools.get(own, 0) + 1, COUNT_LIMIT)
 
     def saved(self, saving: Saving, server: str, tokens: int, day: str) -> None:
-        """A model was spared tokens.
+        """Count saved tokens.
 
-        :param day: as ``2026-07-28``, so that days are in order as texts.
+        :param day: as ``2026-07-28``, so that days sort as texts.
         """
         if tokens <= 0:
             return
@@ -73,17 +73,17 @@ class Book:
 
     @property
     def tools(self) -> int:
-        """How many tools are counted."""
+        """The number of counted tools."""
         return sum(map(len, self.calls.values()))
 
     def counts(self) -> dict[str, int]:
-        """How often each tool was called, by `mcpgateway.discovery.records.Item.id`."""
+        """Return the number of calls of each tool, by `mcpgateway.discovery.records.Item.id`."""
         return {
             f"{server}__{own}": count for server, tools in self.calls.items() for own, count in tools.items()
         }
 
     def written(self) -> bytes:
-        """Return the counts as a file has them."""
+        """Return the counts in the format of the file."""
         days = {
             day: {server: _named(counts) for server, counts in servers.items()}
             for day, servers in self.days.items()
@@ -104,8 +104,8 @@ class Book:
 def read(text: str) -> Book:
     """Read counts; invalid members are left out.
 
-    :raise ValueError: it is none.
-    :raise NewerFormat: it was written by a newer gateway.
+    :raise ValueError: the text is no book.
+    :raise NewerUsageFormat: a newer gateway has written it.
     """
     try:
         found = json.loads(text)

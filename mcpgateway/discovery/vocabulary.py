@@ -1,4 +1,4 @@
-"""The indexed words, and those of them that a mistyped one may mean."""
+"""The indexed words, and the search for those that a misspelt word may mean."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 from attrs import define, field
 
-SHORTEST = 4  # letters of a word that is taken for a slip; shorter ones are near too many others
-LONGEST = 24  # letters; what is longer is an identifier, and nobody types it letter by letter
-TWICE_FROM = 8  # letters; a word this long may have two slips
+SHORTEST = 4  # letters of a misspelt word; shorter ones are similar to too many others
+LONGEST = 24  # letters; a longer word is an identifier, which is not typed letter by letter
+TWICE_FROM = 8  # letters; a word of this length may have two errors
 
 
 @define
 class WordIndex:
-    """Counts words, and knows which of them are alike."""
+    """Counts words, and finds similar ones."""
 
     _counts: Counter[str] = field(factory=Counter)
     # By length; the value is the set of a word's letters as bits, which excludes most others at once.
@@ -30,7 +30,7 @@ class WordIndex:
         return iter(self._counts)
 
     def count(self, word: str) -> int:
-        """How often the word was added and not removed."""
+        """Return how often the word was added and not removed."""
         return self._counts[word]
 
     def add(self, words: set[str]) -> None:
@@ -49,7 +49,7 @@ class WordIndex:
                 self._letters.get(len(word), {}).pop(word, None)
 
     def near(self, word: str, most: int = 4) -> list[str]:
-        """Known words that become this one by one slip, or by two in a long word; the nearest and commonest first."""
+        """Return known words that differ by one error, or two in a long word; the nearest and most frequent first."""
         if not SHORTEST <= len(word) <= LONGEST or word.isdigit():
             return []
         reach = 2 if len(word) >= TWICE_FROM else 1
@@ -58,7 +58,7 @@ class WordIndex:
             (slips, -self._counts[known], known)
             for length in range(len(word) - reach, len(word) + reach + 1)
             for known, others in self._letters.get(length, {}).items()
-            # A slip changes at most two of the letters that occur.
+            # An error changes at most two of the occurring letters.
             if (letters ^ others).bit_count() <= 2 * reach
             and (slips := slips_between(word, known, reach)) <= reach
         ]
@@ -67,7 +67,7 @@ class WordIndex:
 
 
 def slips_between(one: str, other: str, most: int) -> int:
-    """How many letters have to be left out, put in, replaced or exchanged with their neighbour; ``most + 1`` if more.
+    """Return the number of letters left out, added, replaced or swapped with the next; ``most + 1`` if more.
 
     (The optimal string alignment distance.)
     """

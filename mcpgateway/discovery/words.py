@@ -1,4 +1,4 @@
-"""The words of names and of prose, as they are indexed and as they are asked for."""
+"""Split names and prose into words, for the index and for queries."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from attrs import frozen
 
 from mcpgateway.discovery.stopwords import SAYS_NOTHING
 
-LONGEST_QUERY = 1000  # characters; a question that a person types has a tenth
+LONGEST_QUERY = 1000  # characters; a typed query has a tenth
 MOST_WORDS = 24  # different ones; each costs a few look-ups
 REMEMBERED = 2048  # words whose parts are known: the tools of one server have many words in common
 
-# Underscores part words, as everything else does that is neither letter nor digit; lone surrogates are neither.
+# Underscores separate words, as all characters do that are neither letters nor digits; lone surrogates are neither.
 _WHOLE = re.compile(r"[^\W_]+")
 _SPACED = {code: " " for code in range(128) if not chr(code).isalnum()}
 _ASCII_PARTS = re.compile(r"[A-Z]+s?(?![a-z])|[A-Z]?[a-z]+(?:[0-9]+[a-z]*)*|[0-9]+[a-z]*|[A-Z]+")
-# Scripts without spaces: Han, kana and Thai are indexed letter by letter, and asked for as phrases.
+# Scripts without spaces: Han, kana and Thai are indexed letter by letter, and searched as phrases.
 _UNSPACED = re.compile("([\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])")
 
 
@@ -26,8 +26,8 @@ _UNSPACED = re.compile("([\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])
 class Word:
     """A word as it was written.
 
-    :ivar whole: in small letters.
-    :ivar parts: its parts, where capitals in its midst or its script separate them; otherwise empty.
+    :ivar whole: in lower case.
+    :ivar parts: its parts, if capitals or its script separate them; otherwise empty.
     """
 
     whole: str
@@ -36,9 +36,9 @@ class Word:
 
 @frozen
 class Indexed:
-    """Texts as they are given to the index, which parts words as we do.
+    """Texts in the form for the index, whose tokenizer splits words in the same way.
 
-    :ivar words: all that they are found by, in small letters.
+    :ivar words: all indexed words, in lower case.
     """
 
     texts: tuple[str, ...]
@@ -46,7 +46,7 @@ class Indexed:
 
 
 def words(text: str) -> list[Word]:
-    """The words of a text in their order: ``readFile`` is one of two parts, ``read_file`` is two words."""
+    """Return the words of a text in their order: ``readFile`` is one of two parts, ``read_file`` is two words."""
     return [Word(written.lower(), _parts(written)) for written in _whole(text)]
 
 
@@ -68,12 +68,12 @@ def indexed(texts: Sequence[str]) -> Indexed:
 
 def _with_parts(text: str, odd: Mapping[str, Sequence[str]]) -> str:
     if not any(written in text for written in odd):
-        return text  # most are, and it takes longer to look at their words
+        return text  # most texts have no such words, which are slower to process
     return " ".join([text, *(part for written in _whole(text) for part in odd.get(written, ()))])
 
 
 def _whole(text: str) -> list[str]:
-    # The short way takes a third of the time, and nearly all texts go it.
+    # The short way takes a third of the time, and is sufficient for nearly all texts.
     return text.translate(_SPACED).split() if text.isascii() else _WHOLE.findall(text)
 
 
@@ -89,7 +89,7 @@ def _parts(written: str) -> tuple[str, ...]:
 
 
 def asked(query: str) -> list[Word]:
-    """The different words of a query that say something; all of them where none does."""
+    """Return the different significant words of a query; all of them if none is significant."""
     found = list({word.whole: word for word in words(query[:LONGEST_QUERY])}.values())
     telling = [word for word in found if word.whole not in SAYS_NOTHING]
     return (telling or found)[:MOST_WORDS]

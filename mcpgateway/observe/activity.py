@@ -1,13 +1,13 @@
-"""Write down what was asked of servers and of the gateway itself: who, what, when, for how long, and how it ended.
+"""The activity log: who has sent which request to a server or the gateway itself, when, how long it took, its outcome.
 
-The ``kind`` of a record is ``call`` for the call of a tool, ``request`` for whatever else a server is asked, and
-``management`` for what is asked of the gateway itself.
+The ``kind`` of a record is ``call`` for a tool's call, ``request`` for any other request to a server, and
+``management`` for a request to the gateway itself.
 
-No arguments and no answers: those are in the flight recorder, for a while (`mcpgateway.observe.recorder`).
+It has neither arguments nor answers: those are in the flight recorder, for a while (`mcpgateway.observe.recorder`).
 
 # Note [Off the road]
-On the road of a call one tuple is kept.  It becomes a line of JSON when a second has passed, or when so many wait that
-the next would make a call wait.  Where lines cannot be written, they are counted and dropped.
+While a call is served, one tuple is kept.  It becomes a line of JSON within a second, or earlier when so many wait that
+writing them would delay a call.  Lines that cannot be written are counted and dropped.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from mcpgateway.protocol.trace_context import Traced
 
 AT_ONCE = 256
 ERROR_CHARS = 200
-SEARCHED = 20_000  # lines that are looked through for one that is asked for
+SEARCHED = 20_000  # lines that are searched for a record
 SHOWN, SHOWN_MOST = 50, 1000
 REFUSED = "refused"
-NUMBER_DIGITS = 19  # of ids of requests, which are counted, or times to the nanosecond
+NUMBER_DIGITS = 19  # of request ids that are counters, or times in nanoseconds
 REASON = "the tool says that it has failed"
 
 _encode_lines = msgspec.json.Encoder().encode_lines
 
 
 class ActivityRecord(msgspec.Struct, omit_defaults=True, gc=False):
-    """One request to a server, as it is written down.
+    """The record of a request to a server.
 
-    :ivar at: when it ended.
+    :ivar at: time of its end.
     :ivar id: the gateway's own id of it, which is that of its span.
     :ivar request: the client's id of it.
-    :ivar number: the id that its server has seen, as in the flight recorder; 0 where it was never sent.
-    :ivar session: a digest that stands for the id of its session, which is secret.
+    :ivar number: the id that its server has got, as in the flight recorder; 0 if it was never sent.
+    :ivar session: a digest of the session's id, which is secret.
     :ivar parent: the client's span.
     """
 
@@ -70,7 +70,7 @@ class ActivityRecord(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 class ManagementRecord(msgspec.Struct, omit_defaults=True, gc=False):
-    """One request to the gateway itself, as it is written down."""
+    """The record of a request to the gateway itself."""
 
     at: str
     id: str
@@ -83,25 +83,25 @@ class ManagementRecord(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 class ActivityLines(Protocol):
-    """Where lines are kept."""
+    """The storage of lines."""
 
     def append(self, lines: list[str]) -> None:
         """Add lines.
 
-        :raise ConfigError: they cannot be written.
+        :raise ConfigError: the lines cannot be written.
         """
 
     def tail(self, number: int) -> list[str]:
-        """The last lines, the oldest first."""
+        """Return the last lines, the oldest first."""
 
 
 @define(eq=False)
 class ActivityLog:
-    """The log of what was done.
+    """The activity log.
 
-    :param new_id: gives the ids of what has none yet.
-    :param redact: takes out of a text whatever is secret.
-    :ivar dropped: how many lines could not be written.
+    :param new_id: makes ids for requests without one.
+    :param redact: removes all secrets from a text.
+    :ivar dropped: number of lines that could not be written.
     """
 
     log = Logger()
@@ -116,7 +116,7 @@ class ActivityLog:
     _done: list[ActivityRecord | ManagementRecord] = field(factory=list, init=False, repr=False)
 
     def ended(self, call: Request, row: Row, spent_s: float, outcome: str, said: Any) -> None:
-        """A call has ended; see Note [Off the road]."""
+        """Record the end of a call; see Note [Off the road]."""
         why = said_of(said) if outcome == ERROR else None
         self._ended.append(
             (
@@ -136,7 +136,7 @@ class ActivityLog:
             self.flush()
 
     def refused(self, principal: str, server: str, call: Request, tool: str, why: str) -> None:
-        """A call was not brought to its server: whose token it came with may not use that."""
+        """Record a call that was refused, since its token may not use the server or tool."""
         record = ActivityRecord(
             written(self._now()),
             self._new_id(),
@@ -156,7 +156,7 @@ class ActivityLog:
             self.flush()
 
     def managed(self, operation: str, request: str, status: int, principal: str, server: str) -> str:
-        """Something was asked of the gateway itself; the id under which that is written down."""
+        """Record a request to the gateway itself; return the id of the record."""
         identifier = self._new_id()
         self._done.append(
             ManagementRecord(
@@ -173,12 +173,12 @@ class ActivityLog:
         return identifier
 
     def tick(self) -> None:
-        """A second has passed."""
+        """Write the waiting records; called once a second."""
         if self._ended or self._done:
             self.flush()
 
     def flush(self) -> None:
-        """Write down what has ended."""
+        """Write the waiting records."""
         ended, self._ended = self._ended, []
         done, self._done = self._done, []
         sessions: dict[bytes, str] = {}
@@ -226,7 +226,7 @@ class ActivityLog:
         return record
 
     def _shown(self, text: str, names: dict[str, str]) -> str:
-        # Callers choose these; few are long or no numbers, and of those most are the same.
+        # Clients choose these; few are long or not numbers, and most of those are equal.
         if len(text) < SHORTEST or (text.isdecimal() and len(text) <= NUMBER_DIGITS):
             return text
         found = names.get(text)
@@ -235,9 +235,9 @@ class ActivityLog:
         return found
 
     def find(self, most: int = SHOWN, **wanted: str) -> list[dict[str, Any]]:
-        """The latest of what is written down, the oldest first.
+        """Return the latest matching records, the oldest first.
 
-        :param wanted: what its members have to be; ``id`` is that of a call, of a trace or of a session.
+        :param wanted: values of members; ``id`` may be that of a call, a trace or a session.
         """
         self.flush()
         identifier = wanted.pop("id", "")
@@ -248,7 +248,7 @@ class ActivityLog:
             try:
                 record = msgspec.json.decode(line)
             except msgspec.DecodeError:
-                continue  # it was not written to its end
+                continue  # an incomplete line
             if not isinstance(record, dict) or any(
                 record.get(name) != value for name, value in wanted.items()
             ):
@@ -272,7 +272,7 @@ def _digest(identifier: bytes) -> str:
 
 
 def said_of(said: Any) -> tuple[int | None, str]:
-    """Why a call has failed: the code and the words of an error."""
+    """Return the code and the message of the error of a failed call."""
     if isinstance(said, GatewayError):
         return said.code, said.message
     if isinstance(said, str):

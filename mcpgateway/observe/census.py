@@ -24,22 +24,22 @@ from mcpgateway.policy.access import LOCAL, is_client
 from mcpgateway.protocol.versions import Era
 from mcpgateway.system.process.memory import resident_bytes
 
-GRACE_TICKS = 15  # S000 calls a gateway without servers "starting" for so long
+GRACE_TICKS = 15  # how long S000 calls a gateway without servers "starting"
 
 
 @frozen
 class Census:
-    """Numbers about the gateway, taken when asked for.
+    """Numbers about the gateway, computed on request.
 
-    :ivar lives: watches over the servers.
-    :ivar meters: counts what servers are asked.
-    :ivar started_at: seconds since the epoch.
-    :ivar auth: whether clients of this machine need a token: for everything, for changes, or for nothing.
-    :ivar config: what is to be said of the configuration.
-    :ivar clients: the clients' files that use the gateway.
-    :ivar is_disabled: whether the whole gateway is switched off softly.
-    :ivar saved: the tokens that models were spared; empty where no view was used since the gateway runs.
-    :ivar faults: what is wrong with the gateway as a whole.
+    :ivar lives: health of the servers.
+    :ivar meters: counters of requests to servers.
+    :ivar started_at: epoch seconds.
+    :ivar auth: need of a token on this machine: for everything, for changes, or for nothing.
+    :ivar config: returns the state of the configuration.
+    :ivar clients: returns the clients' files that use the gateway.
+    :ivar is_disabled: returns True while the whole gateway is switched off softly.
+    :ivar saved: returns the tokens saved for models; empty if no view was used during this run.
+    :ivar faults: returns the problems of the gateway as a whole.
     """
 
     switchboard: Switchboard
@@ -55,13 +55,13 @@ class Census:
     faults: Callable[[], Sequence[Fault]] = tuple
 
     def tools(self, server: ServerSpec) -> Sequence[Item] | None:
-        """The tools a server is known to have, whether it runs or not; None where it was never asked for them."""
+        """Return the known tools of a server, running or not; None if it was never asked."""
         return self.switchboard.board.librarian.tools(server)
 
     def health(self, principal: str = LOCAL) -> dict[str, Any]:
-        """The union of the seeds' bodies: S003's and S004's numbers, and every server in ``backends``.
+        """Return the union of the older gateways' bodies: S003's and S004's numbers, and every server in ``backends``.
 
-        :param principal: the caller; only the gateway's own user is told where that user signs in.
+        :param principal: the caller; only the gateway's own user gets that user's sign-in addresses.
         """
         is_user = not is_client(principal)
         slots = self._slots()
@@ -109,12 +109,12 @@ class Census:
         return "degraded" if faults else "ok"
 
     def server(self, server: ServerSpec) -> dict[str, Any]:
-        """Numbers of one server, for the gateway's own user."""
+        """Return the numbers of one server, for the gateway's own user."""
         slots = [each for each in self.switchboard.pool if each.server.name == server.name]
         return self._backend(server, slots) | self._way(server)
 
     def _way(self, server: ServerSpec) -> dict[str, Any]:
-        # Whole: elsewhere queries are masked, and this URL does not work without its own.
+        # With its query, which is masked elsewhere: this URL does not work without it.
         question = self.lives.question(server)
         return {"login_url": question.url} if question is not None else {}
 
@@ -124,7 +124,7 @@ class Census:
 
     def _backend(self, server: ServerSpec, slots: list[Slot]) -> dict[str, Any]:
         pids = [pid for slot in slots for pid in slot.pids]
-        # Those that the sessions of views have there are its own too, though not further clients of the gateway.
+        # The member sessions of views count for the server too, though not as further clients of the gateway.
         sessions = sum(1 for session in self.switchboard.sessions.of(server) if session.id)
         asked = self.meters.totals(server.name)
         return {
@@ -152,7 +152,7 @@ class Census:
         return {era.value: known.speaks(era) for era in Era}
 
     def immorterm(self) -> dict[str, Any]:
-        """S000's body."""
+        """Return the body of S000."""
         slots = self._slots()
         servers = [
             self._immorterm_server(each, slots[each.name]) for each in self.switchboard.servers.values()
@@ -171,7 +171,7 @@ class Census:
         }
 
     def harshal(self) -> dict[str, Any]:
-        """S004's body: its ``servers`` are those that are connected, and ``timestamp`` is in milliseconds."""
+        """Return the body of S004: ``servers`` are the connected ones, and ``timestamp`` is in milliseconds."""
         slots, servers = self._slots(), self.switchboard.servers.values()
         sessions = self.switchboard.sessions
         return {

@@ -1,6 +1,6 @@
-"""The whole state of the gateway in one answer, to find faults by: bounded, and without secret values.
+"""The state of the gateway in one answer, for finding faults: bounded, and without secret values.
 
-What users and clients have sent is not in it: of a call its method, of a session its handle
+It has no data of users and clients: of a call it has the method, of a session the handle
 (`mcpgateway.observe.sessions`), of the configuration the names in it.
 """
 
@@ -38,12 +38,12 @@ SETTINGS_SHOWN = ("bridge", "auth_mcp_transport", "allow_remote", "trust_other_u
 
 @frozen
 class Dump:
-    """Tells everything.
+    """Dumps the state of the gateway.
 
-    :ivar settings: those in force.
-    :ivar connections: the open ones, each with its phase.
-    :ivar redact: takes secrets out of a text.
-    :ivar control: how many requests the control plane carries out, and how many wait for it or read its streams.
+    :ivar settings: returns the settings in force.
+    :ivar connections: returns the open connections, each with its phase.
+    :ivar redact: removes secrets from a text.
+    :ivar control: returns the numbers of running and waiting requests, and of open streams, of the control plane.
     """
 
     switchboard: Switchboard = field(repr=False)
@@ -137,28 +137,28 @@ class Dump:
 
 
 def _bounded(entries: Iterable[Any], count: int) -> dict[str, Any]:
-    """So many of them, and how many there are."""
+    """Return the first entries, and the number of all."""
     return {"count": count, "shown": list(islice(entries, LIMIT))}
 
 
 def _memory() -> dict[str, Any]:
     return {
         "resident_bytes": resident_bytes(),
-        "blocks": sys.getallocatedblocks(),  # of Python: what is in use, however many pieces it lies in
+        "blocks": sys.getallocatedblocks(),  # of Python's allocator: blocks in use
         "collector": gc.get_count(),
         "tracked": gc.get_stats()[2],
     }
 
 
 def _descriptors() -> dict[str, Any]:
-    """How many of each kind are open; where the system does not tell, nothing."""
+    """Return the number of open descriptors of each kind; empty if the system does not provide it."""
     counted: Counter[str] = Counter()
     with suppress(OSError):
         for name in os.listdir("/proc/self/fd"):
             try:
                 where = os.readlink(f"/proc/self/fd/{name}")
             except OSError:
-                continue  # it was that of the directory itself
+                continue  # the descriptor of the directory itself
             kind = (
                 where.partition(":")[0] if where.startswith(("socket:", "pipe:", "anon_inode:")) else "file"
             )
@@ -232,7 +232,7 @@ def _server(server: ServerSpec) -> dict[str, Any]:
 
 
 def _origin(url: str) -> str:
-    # Behind the host there may be a secret, in the path too.
+    # The path of a URL may contain a secret, too.
     try:
         return urls.read(url).origin
     except BackendError:

@@ -11,12 +11,12 @@ from attrs import define, field, frozen
 
 @frozen
 class FeedEntry:
-    """One thing that has happened.
+    """An entry of a feed.
 
-    :ivar identifier: names the entry, so that a follower can resume behind it; later ones of a feed are greater.
+    :ivar identifier: id of the entry, after which a follower can resume; later entries have greater ones.
     :ivar text: one line.
-    :ivar kind: what kind of thing; empty where there is only one.
-    :ivar server: whose it is; empty for the gateway's own.
+    :ivar kind: kind of the entry; empty if the feed has only one.
+    :ivar server: its server; empty for the gateway's own entries.
     """
 
     identifier: str
@@ -32,16 +32,16 @@ class Follower(Protocol):
         """Take a new entry."""
 
     def ended(self) -> None:
-        """There will be no more."""
+        """Note the end of the feed."""
 
 
 @define(eq=False)
 class EventHistory:
-    """Entries, told to all who follow.
+    """A feed that keeps its latest entries.
 
-    :ivar kept: the last of them.
-    :param most: how many are kept.
-    :param most_chars: how long all that are kept may be together.
+    :ivar kept: the latest entries.
+    :param most: number of entries that are kept.
+    :param most_chars: length of all kept entries together.
     """
 
     most: int
@@ -51,28 +51,28 @@ class EventHistory:
     _followers: list[Follower] = field(init=False, factory=list)
 
     def add(self, entry: FeedEntry) -> None:
-        """Keep it, and tell it."""
+        """Keep an entry, and pass it to the followers."""
         self.keep(entry)
         self.tell(entry)
 
     def keep(self, entry: FeedEntry) -> None:
-        """Keep it instead of the oldest."""
+        """Keep an entry in place of the oldest."""
         self.kept.append(entry)
         self._chars += len(entry.text)
         while len(self.kept) > self.most or (self._chars > self.most_chars and len(self.kept) > 1):
             self._chars -= len(self.kept.popleft().text)
 
     def tell(self, entry: FeedEntry) -> None:
-        """Tell it to all who follow."""
+        """Pass an entry to the followers."""
         for each in tuple(self._followers):
             each.told(entry)
 
     def after(self, identifier: str) -> Iterator[FeedEntry]:
-        """Those that are kept and came after the one of that identifier."""
+        """Yield the kept entries after the one of that identifier."""
         return (each for each in tuple(self.kept) if each.identifier > identifier)
 
     def follow(self, follower: Follower) -> Callable[[], None]:
-        """Tell him of every entry from now on; returns what ends that."""
+        """Pass every entry to a follower from now on; return a function that ends that."""
         self._followers.append(follower)
 
         def leave() -> None:
@@ -82,7 +82,7 @@ class EventHistory:
         return leave
 
     def close(self) -> None:
-        """Tell all who follow that this was all."""
+        """End the feed for all followers."""
         followers, self._followers = self._followers, []
         for each in followers:
             each.ended()

@@ -1,7 +1,7 @@
-"""The numbers of the gateway: for dashboards in S000's shape, for scripts in S003's.
+"""The numbers of the gateway: for dashboards in S000's format, for scripts in S003's.
 
-Calls are counted in `mcpgateway.hub.meters`, lives in `mcpgateway.hub.health.health`; here they are only brought
-together, on request.
+Calls are counted in `mcpgateway.hub.meters`, children in `mcpgateway.hub.health.health`; this module combines the
+numbers on request.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class ServerFigures:
     meters: Meters
     timeline: Timeline
     census: Census
-    _slowest: dict[Row, tuple[int, float]] = field(factory=dict, init=False)  # by how many calls there were
+    _slowest: dict[Row, tuple[int, float]] = field(factory=dict, init=False)  # by the number of calls
     _costs: dict[str, tuple[Sequence[Item], Cost]] = field(
         factory=dict, init=False
-    )  # of what was listed then
+    )  # of the tools listed then
 
     # S000: GET /api/health/stats
 
@@ -56,7 +56,7 @@ class ServerFigures:
             "totalCallErrors": asked.call_errors,
             "toolStats": self._tool_stats(),
             "activeConnections": sum(each.running for each in living),
-            # S000 looks for another program at a fixed port; this gateway asks no program of its own accord.
+            # S000 connects to another program at a fixed port; this gateway connects to none unasked.
             "memoryServiceHealthy": False,
             "servers": [self._server(each) for each in living],
             "sessions": self._sessions(),
@@ -67,7 +67,7 @@ class ServerFigures:
         }
 
     def _tool_stats(self) -> dict[str, dict[str, Any]]:
-        # Several servers may have a tool of one name; then the server's name stands before it.
+        # If several servers have a tool of one name, the server's name precedes it.
         rows = [each for each in self.meters.rows if each.tool and each.requests]
         named = Counter(each.tool for each in rows)
         return {
@@ -88,7 +88,7 @@ class ServerFigures:
         }
 
     def _p99(self, row: Row) -> float:
-        # Asked for every few seconds, for thousands of tools of which hardly any was called meanwhile.
+        # Requested every few seconds, for thousands of tools of which hardly any was called meanwhile.
         calls, found = self._slowest.get(row, (0, 0.0))
         if calls != row.requests:
             found = percentile(row.recent, 0.99)
@@ -96,7 +96,7 @@ class ServerFigures:
         return found
 
     def _at(self, moment: float) -> int:
-        # Milliseconds since the epoch: the stopwatch knows no date.
+        # Epoch milliseconds, computed from the age: the stopwatch has no date.
         return round((self.timeline.wall() - (self.meters.seconds() - moment)) * 1000)
 
     def _server(self, life: Life) -> dict[str, Any]:
@@ -112,14 +112,14 @@ class ServerFigures:
             "totalCalls": asked.calls,
             "status": "running" if life.is_up else "error" if life.state in _FAILING else "idle",
             "enabled": life.state is not HealthState.DISABLED,
-            "command": server.command[0] if server.command else "",  # what follows may be secret
+            "command": server.command[0] if server.command else "",  # the arguments may be secret
             "lastActivityAt": self._at(max(ended)) if ended else 0,
             "source": "project" if server.workspace else "global",
             "configPath": files[0].path if files else "",
         }
 
     def _sessions(self) -> list[dict[str, Any]]:
-        # Only those that have children of their own, as S000 does; the handle leads to a session and opens nothing.
+        # Only sessions with children of their own, as in S000; the handle identifies a session and gives no access.
         sessions, now = self.census.switchboard.sessions, self.timeline.wall()
         return [
             {
@@ -181,19 +181,19 @@ def _life(life: Life) -> dict[str, Any]:
 
 
 def percentile(values: Collection[float], part: float) -> float:
-    """The smallest of some values that so large a part of them does not exceed; 0 of none."""
+    """Return the smallest value that this part of the values does not exceed; 0 for no values."""
     if not values:
         return 0.0
     return sorted(values)[max(0, math.ceil(len(values) * part) - 1)]
 
 
 def written(seconds: float) -> str:
-    """A moment, in seconds since the epoch, as it is written."""
+    """Return a time in epoch seconds as text."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def duration(seconds: float) -> str:
-    """A time in the way that Go writes it, such as ``1h2m3s``."""
+    """Return a duration in Go's notation, such as ``1h2m3s``."""
     minutes, left = divmod(max(0, int(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

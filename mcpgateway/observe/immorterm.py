@@ -1,4 +1,4 @@
-"""The names of clients in immorterm-mcp-gateway, and its shape of an enrolled client."""
+"""The names of clients in immorterm-mcp-gateway, and its format of an enrolled client."""
 
 from __future__ import annotations
 

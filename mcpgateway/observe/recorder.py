@@ -1,4 +1,4 @@
-"""Read the flight recorder: the tape of a server and its history, in one row, without secrets."""
+"""Read the flight recorder: the tape of a server and its history, merged by time, without secrets."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from mcpgateway.backends.tape import PIECE, Line, Tapes
 from mcpgateway.hub.health.history import Happening, Histories
 from mcpgateway.policy.secrets.scrubbing import scrubbed
 
-AT_ONCE = 25  # lines, so that no other client waits
-DOUBTFUL = 1024  # bytes before the end of what was cut: half a secret is not found
+AT_ONCE = 25  # lines between two turns of the reactor, so that no client waits
+DOUBTFUL = 1024  # bytes before the end of a cut line: a cut secret is not recognised
 
 
 @frozen
 class Recording:
-    """Exports what was said to servers, and by them.
+    """Exports the recorded messages to and from servers.
 
-    :ivar redact: takes out of a text whatever is secret.
+    :ivar redact: removes all secrets from a text.
     """
 
     tapes: Tapes
@@ -35,7 +35,7 @@ class Recording:
     async def export(self, name: str, most: int | None = None) -> list[dict[str, Any]]:
         """Return the recorded lines of a server, the oldest first; none of an unknown one.
 
-        :param most: only so many of the latest lines.
+        :param most: the number of lines, of which the latest are returned.
         """
         tape, history = self.tapes.find(name), self.histories.find(name)
         taken = [(each[0], self._said, each) for each in (tape.lines() if tape is not None else ())]
@@ -78,7 +78,7 @@ class Recording:
 
 
 def written(seconds: float) -> str:
-    """A time, in UTC and to the microsecond."""
+    """Return a time in UTC, to the microsecond."""
     whole = int(seconds)
     return f"{_second(whole)}.{int((seconds - whole) * 1_000_000):06d}Z"
 

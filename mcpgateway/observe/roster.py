@@ -1,6 +1,6 @@
-"""All servers as they are shown to people and programs: how they are, what they offer, how they are defined.
+"""All servers as people and programs see them: their state, their lists, their definitions.
 
-Of variables and headers only the names are shown, never a value.
+Of variables and headers only the names are included, never a value.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ def _not_known(_: ServerSpec) -> None:
 
 @frozen
 class Roster:
-    """Shows servers.
+    """Describes servers.
 
-    :ivar servers: all that are configured, by name.
-    :ivar look: the numbers of a server (`mcpgateway.observe.census.Census.server`).
-    :ivar blueprints: what they are built from, by name.
-    :ivar tools: those that a server is known to have (`mcpgateway.hub.catalog.listed.Librarian.tools`).
+    :ivar servers: the configured servers, by name.
+    :ivar look: returns the numbers of a server (`mcpgateway.observe.census.Census.server`).
+    :ivar blueprints: their definitions, by name.
+    :ivar tools: returns the known tools of a server (`mcpgateway.hub.catalog.listed.Librarian.tools`).
     """
 
     servers: Callable[[], Mapping[str, ServerSpec]]
@@ -42,20 +42,20 @@ class Roster:
     tools: Callable[[ServerSpec], Sequence[Item] | None] = _not_known
 
     def server(self, name: str) -> ServerSpec:
-        """The server of that name.
+        """Return the server of that name.
 
-        :raise UnknownServer: there is none; the hint says which may have been meant.
+        :raise UnknownServer: no server has it; the hint has the nearest names.
         """
         return named(self.servers(), name)
 
     def views(self, *, with_tools: bool = True) -> list[dict[str, Any]]:
-        """Every server, with its tools or only with their number."""
+        """Return every server, with its tools or only with their number."""
         return [self._view(each, with_tools=with_tools) for each in self.servers().values()]
 
     def view(self, name: str) -> dict[str, Any]:
-        """One server, with its tools as far as they are known.
+        """Return one server, with its known tools.
 
-        :raise UnknownServer: there is none of that name.
+        :raise UnknownServer: no server has that name.
         """
         return self._view(self.server(name))
 
@@ -97,9 +97,9 @@ class Roster:
 
 
 def named(servers: Mapping[str, ServerSpec], name: str) -> ServerSpec:
-    """The server of that name.
+    """Return the server of that name.
 
-    :raise UnknownServer: there is none; the hint says which may have been meant.
+    :raise UnknownServer: no server has it; the hint has the nearest names.
     """
     if name not in servers:
         near = did_you_mean(name, servers)

@@ -1,10 +1,9 @@
 """The savings by sharing: processes, memory and tokens.
 
 # Note [What it is compared with]
-Without the gateway each client starts its own child of each server that it uses.  So a server that runs as programs of
-this machine would run once for each of its sessions, each as large as those that run are on average.  The gateway's own
-memory is what that costs, and is taken off.  Clients of the modern era have no sessions: all of them count as one.
-Servers that are elsewhere save nothing here.
+Without the gateway each client starts its own child of each server that it uses.  So a local server would have a child
+for each of its sessions, each as large as the average of the present ones.  The gateway's own memory is the cost, and
+is subtracted.  Clients of the modern era have no sessions: all of them count as one.  Remote servers save nothing here.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 MB = 2**20
 LOOK_TICKS = 60
 WEIGH_TICKS = 30  # while metrics are scraped
-WANTED_TICKS = 300  # after that they are taken for not scraped any more
+WANTED_TICKS = 300  # without a request for so long, metrics count as not scraped
 
 Weigh = Callable[[Collection[int]], Mapping[int, int]]
 """The bytes that each of some children's process trees takes, as far as that can be told."""
@@ -35,7 +34,7 @@ Weigh = Callable[[Collection[int]], Mapping[int, int]]
 class TokenWeights:
     """The memory of children, measured now and then for readers that must not wait for it.
 
-    :ivar weigh: goes through all processes of the machine.
+    :ivar weigh: measures the processes; it reads all processes of the machine.
     """
 
     weigh: Weigh
@@ -55,7 +54,7 @@ class TokenWeights:
         return self.weigh(pids) if pids else {}
 
     def tick(self) -> None:
-        """A second has passed."""
+        """Measure when it is due; called once a second."""
         if self._left:
             self._left -= 1
             if self._left % WEIGH_TICKS == WEIGH_TICKS - 1:
@@ -66,9 +65,9 @@ class TokenWeights:
 class ServerSavings:
     """The savings by sharing one server.
 
-    :ivar without: how many processes there would be without the gateway.
-    :ivar running: how many there are.
-    :ivar size: what these take, in bytes.
+    :ivar without: number of its processes without the gateway.
+    :ivar running: number of its processes.
+    :ivar size: memory of its processes, in bytes.
     """
 
     server: str
@@ -79,17 +78,17 @@ class ServerSavings:
 
     @property
     def saved(self) -> int:
-        """How many processes that saves."""
+        """The number of saved processes."""
         return self.without - self.running
 
     @property
     def saved_bytes(self) -> int:
-        """How much memory."""
+        """The saved memory, in bytes."""
         return self.saved * self.size // self.running if self.running else 0
 
 
 def entry_of(life: Life, sizes: Mapping[int, int]) -> ServerSavings:
-    """The entry of one server; see Note [What it is compared with]."""
+    """Return the savings of one server; see Note [What it is compared with]."""
     running = len(life.pids)
     without = max(life.sessions, running) if running else 0
     return ServerSavings(
@@ -101,7 +100,7 @@ def entry_of(life: Life, sizes: Mapping[int, int]) -> ServerSavings:
 class Savings:
     """The savings of the gateway.
 
-    :ivar usage: the book of what tokens were spared; None where none is kept.
+    :ivar usage: the book of saved tokens; None if there is none.
     """
 
     _switchboard: Switchboard
@@ -111,7 +110,7 @@ class Savings:
     _process_s: int = field(default=0, init=False)
 
     def tick(self) -> None:
-        """A second has passed."""
+        """Tick the measurement; called once a second."""
         self.weights.tick()
         if self._switchboard.sessions.now % LOOK_TICKS == 0:
             self._process_s += LOOK_TICKS * sum(each.saved for each in self.entries({}))

@@ -1,11 +1,11 @@
-"""The logs of the servers: what a child writes to its stderr, what its server says over MCP, what we log about it.
+"""The logs of the servers: the stderr of children, the log messages of MCP, the gateway's log events on the server.
 
-Lines are redacted before anything keeps them, and whatever they hold, each stays one line:
-``2026-11-22T03:43:24.123456Z stderr text``.  The time is never the same twice in one log, so it names its line.
+Lines are redacted before they are kept, and each is kept as one line: ``2026-11-22T03:43:24.123456Z stderr text``.  The
+times in one log differ, so a time identifies its line.
 
 # Note [A server that floods us]
-Redaction costs some 50 µs a line.  What comes faster than `BATCH` lines in `PAUSE_S` waits, in a queue with a bound
-beyond which lines are left out, and the log says how many.
+Redaction costs some 50 µs a line.  Lines beyond `BATCH` in `PAUSE_S` wait in a bounded queue; when it is full, lines
+are dropped, and the log has their number.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from mcpgateway.policy.secrets.redaction import LONGEST, Redactor, is_telling
 from mcpgateway.policy.secrets.shapes import without
 
 HISTORY = 1000  # lines
-LINE_CHARS = 2000  # of a line that are shown
-LINE_BYTES = LINE_CHARS * 4 + LONGEST  # of a line that are looked at: half a secret is not found
-UNWRITTEN_CHARS = 131_072  # of lines that could not be written to the disk
+LINE_CHARS = 2000  # of a line in the log
+LINE_BYTES = LINE_CHARS * 4 + LONGEST  # of a line that are processed: a cut secret is not recognised
+UNWRITTEN_CHARS = 131_072  # of lines that wait for the disk
 BATCH, PAUSE_S = 100, 0.05
 QUEUE_LINES, QUEUE_BYTES = 5000, 2 * 1_048_576
 LEVEL_CHARS = 20
@@ -38,16 +38,16 @@ STDERR, GATEWAY, MESSAGE = "stderr", "gateway", "message"
 
 
 class LogFile(Protocol):
-    """Where the lines of a server are kept (`mcpgateway.system.logs.server_log.ServerLogFile`)."""
+    """The storage of a server's lines (`mcpgateway.system.logs.server_log.ServerLogFile`)."""
 
     def append(self, lines: list[str]) -> None:
         """Add lines.
 
-        :raise ConfigError: they cannot be.
+        :raise ConfigError: the lines cannot be written.
         """
 
     def tail(self, number: int) -> list[str]:
-        """The last lines."""
+        """Return the last lines."""
 
 
 class StderrLines:
@@ -107,7 +107,7 @@ class ServerLog:
         self._chronicle = EventHistory(HISTORY, UNWRITTEN_CHARS)
 
     def queue(self, source: str, lines: list[bytes]) -> None:
-        """Lines of the server's own; see Note [A server that floods us]."""
+        """Queue lines of the server's own; see Note [A server that floods us]."""
         for line in lines:
             if not line.strip():
                 continue
@@ -139,7 +139,7 @@ class ServerLog:
         self._keep(made)
 
     def settle(self) -> None:
-        """Write what is waiting: nothing more will come."""
+        """Write the waiting lines; no further ones follow."""
         drain, self._drain = self._drain, None
         if drain is not None:
             drain.cancel()
@@ -147,7 +147,7 @@ class ServerLog:
             self._take(len(self._queue))
 
     def say(self, source: str, text: str) -> None:
-        """Add a line that is not a child's."""
+        """Add a line that is not of a child's stderr."""
         self._keep([self._entry(source, text[:LINE_BYTES])])
 
     def _entry(self, source: str, text: str) -> FeedEntry:
@@ -156,7 +156,7 @@ class ServerLog:
         return FeedEntry(self._last, f"{self._last} {source} {shown}", server=self.server)
 
     def _newest(self) -> str:
-        # Of a gateway before us, whose clock may have been ahead.
+        # A line of an earlier gateway, whose clock may have been ahead.
         return next((line.partition(" ")[0] for line in self._file.tail(1)), "")
 
     def _keep(self, entries: list[FeedEntry]) -> None:
@@ -168,7 +168,7 @@ class ServerLog:
                 self._chronicle.keep(each)
             if not self._is_broken:
                 self._is_broken = True
-                # Not with the server's name: what is logged about a server ends up here.
+                # Without the server's name: events on a server are added to this log.
                 self.log.warn(
                     "the log of {name} cannot be written: {why}",
                     event="log.unwritten",
@@ -179,7 +179,7 @@ class ServerLog:
             self._chronicle.tell(each)
 
     def history(self, number: int = HISTORY, after: str = "") -> list[FeedEntry]:
-        """The last lines, the oldest first; with ``after`` only those that came after it."""
+        """Return the last lines, the oldest first; with ``after`` only those that came after it."""
         written = (
             FeedEntry(line.partition(" ")[0], line, server=self.server) for line in self._file.tail(HISTORY)
         )
@@ -188,7 +188,7 @@ class ServerLog:
         return found[-number:] if number else []
 
     def follow(self, follower: Follower) -> Callable[[], None]:
-        """Tell him of every line from now on; returns what ends that."""
+        """Pass every line to a follower from now on; return a function that ends that."""
         return self._chronicle.follow(follower)
 
     def close(self) -> None:
@@ -201,8 +201,8 @@ class ServerLog:
 class ServerLogs:
     """The logs of all servers.
 
-    :param make_file: where the log of a server is kept.
-    :ivar is_served: whether there is a server of that name.
+    :param make_file: makes the storage for a server's log.
+    :ivar is_served: predicate: a server has that name.
     """
 
     redactor: Redactor = field(repr=False)
@@ -212,11 +212,11 @@ class ServerLogs:
     _logs: dict[str, ServerLog] = field(init=False, factory=dict)
 
     def is_known(self, server: str) -> bool:
-        """Whether there is a server of that name, or was one that has said something."""
+        """Return whether a server of that name exists, or existed and has a log."""
         return server in self._logs or self.is_served(server)
 
     def of(self, server: str) -> ServerLog:
-        """The log of a server, which may have said nothing yet."""
+        """Return the log of a server, which may be empty."""
         found = self._logs.get(server)
         if found is None:
             found = self._logs[server] = ServerLog(
@@ -230,14 +230,14 @@ class ServerLogs:
     def hearing(self, server: str, secrets: tuple[str, ...] = ()) -> StderrLines:
         """Return the receiver for the stderr of a new child of a server.
 
-        :param secrets: what this child was given.
+        :param secrets: the secrets in the child's environment.
         """
         self.redactor.learn(secrets)
-        # What is too short or common to be taken out of all logs is still taken out of this one.
+        # Secrets too short or common to be removed from all logs are still removed from this one.
         return StderrLines(self.of(server), tuple(each for each in secrets if not is_telling(each)))
 
     def said(self, server: str, level: str, data: bytes) -> None:
-        """A server has said something by ``notifications/message``: JSON, of whatever size."""
+        """Log a server's ``notifications/message``: JSON, of any size."""
         text = data[:LINE_BYTES]
         if data[:1] == b'"' and len(data) < LINE_BYTES:
             with suppress(msgspec.DecodeError):
@@ -245,26 +245,26 @@ class ServerLogs:
         self.of(server).queue(MESSAGE, [b"[%b] %b" % (level[:LEVEL_CHARS].encode(errors="replace"), text)])
 
     def forget(self, server: str) -> None:
-        """The server is gone; what it said stays on the disk."""
+        """Close the log of a removed server; its file stays on the disk."""
         found = self._logs.pop(server, None)
         if found is not None:
             found.close()
 
     def close(self) -> None:
-        """The gateway stops."""
+        """Close all logs: the gateway stops."""
         for each in self:
             each.close()
 
 
 def stamp(seconds: float, after: str = "") -> str:
-    """A time as it stands in front of a line: UTC, with microseconds, later than that of the line before it."""
+    """Return the time stamp of a line: UTC, with microseconds, later than that of the line before it."""
     made = _written(datetime.fromtimestamp(seconds, UTC))
     if made > after:
         return made
     try:
         former = datetime.fromisoformat(after)
     except ValueError:
-        return made  # what was there before is no line of ours
+        return made  # the text before is no line of this format
     return _written(former + timedelta(microseconds=1))
 
 

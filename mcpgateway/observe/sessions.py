@@ -1,6 +1,6 @@
-"""The sessions in use, for people and programs: whose each is, what it does, and ending it.
+"""The sessions in use, for people and programs: their owners and activity, and ending them.
 
-Ending a session takes its id or its handle (`mcpgateway.hub.sessions.handle`).
+A session is ended by its id or its handle (`mcpgateway.hub.sessions.handle`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mcpgateway.hub.sessions import HANDLE_CHARS, Session, handle
 from mcpgateway.protocol import peek
 
 LISTED_LIMIT = 1000  # sessions in one answer
-NAME_CHARS = 100  # of what a client calls itself
+NAME_CHARS = 100  # of a client's own name
 ID_LIMIT = 512  # bytes
 
 
@@ -27,8 +27,8 @@ ID_LIMIT = 512  # bytes
 class EndedSession:
     """The outcome of a request to end sessions.
 
-    :ivar sessions: how many have ended.
-    :ivar killed: how many processes were stopped with them.
+    :ivar sessions: number of ended sessions.
+    :ivar killed: number of children that were stopped with them.
     """
 
     sessions: int = 0
@@ -37,9 +37,9 @@ class EndedSession:
 
 @frozen
 class SessionDirectory:
-    """Tells of the sessions in use, and ends them.
+    """Lists the sessions in use, and ends them.
 
-    :ivar wall: seconds since the epoch.
+    :ivar wall: returns epoch seconds.
     """
 
     switchboard: Switchboard = field(repr=False)
@@ -48,7 +48,7 @@ class SessionDirectory:
     def listed(
         self, *, server: str = "", pid: int | None = None, limit: int = LISTED_LIMIT
     ) -> list[dict[str, Any]]:
-        """The sessions in use, the one that was heard of last first.
+        """Return the sessions in use, the one with the latest message first.
 
         :param server: only those of this server, or this view.
         :param pid: only those of this process.
@@ -95,7 +95,7 @@ class SessionDirectory:
         }
 
     def end(self, name: str) -> EndedSession:
-        """End a session, by its handle or its id; an id that is not in use is good for nothing afterwards."""
+        """End a session, by its handle or its id; an id that is not in use cannot be used afterwards."""
         found = self._find(name)
         if found is not None:
             return self._end([found], "it was ended on request")

@@ -1,7 +1,7 @@
 """Export the spans of calls: OTLP over HTTP, with JSON as its encoding (OpenTelemetry protocol 1.x).
 
-Spans wait in a queue with a bound and are sent a batch at a time, never two at once.  Where the collector does not take
-them they wait, ever longer, and the oldest are dropped: calls never wait for the collector.
+Spans wait in a bounded queue and are sent in batches, never two at once.  If the collector refuses them they are sent
+again after increasing delays, and the oldest are dropped: calls never wait for the collector.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from mcpgateway.protocol.trace_context import Traced
 QUEUE_LIMIT = 4096
 BATCH = 512
 EVERY_TICKS = 5
-LONGEST_TICKS = 60  # between two tries
+LONGEST_TICKS = 60  # between two attempts
 SERVER_KIND = 2
 FAILED = 2
 TRACES = "/v1/traces"
-PASSING = frozenset((408, 429, 502, 503, 504))  # it may take the same spans later (OTLP specification)
+PASSING = frozenset((408, 429, 502, 503, 504))  # it may accept the same spans later (OTLP specification)
 
 _encode = msgspec.json.Encoder().encode
 
 
 def endpoint_of(base: str) -> str:
-    """Where spans are sent, of a base URL or of the whole one."""
+    """Return the URL for spans, from a base URL or a complete one."""
     return base if base.endswith(TRACES) else base.rstrip("/") + TRACES
 
 
 def headers_of(text: str) -> dict[str, str]:
-    """Headers as ``OTEL_EXPORTER_OTLP_HEADERS`` has them: ``name=value`` with commas between them, as in a URL."""
+    """Parse headers in the form of ``OTEL_EXPORTER_OTLP_HEADERS``: ``name=value``, with commas, URL-encoded."""
     pairs = (each.partition("=") for each in text.split(",") if "=" in each)
     return {unquote(name.strip()): unquote(value.strip()) for name, _, value in pairs}
 
@@ -53,9 +53,9 @@ class Spans:
     """Sends spans of calls to a collector.
 
     :param send: posts a body; fires with the status of the answer.
-    :param now: seconds since the epoch.
-    :param redact: takes out of a text whatever is secret.
-    :ivar dropped: how many spans were dropped.
+    :param now: returns epoch seconds.
+    :param redact: removes all secrets from a text.
+    :ivar dropped: number of dropped spans.
     """
 
     log = Logger()
@@ -65,13 +65,13 @@ class Spans:
     _redact: Callable[[str], str] = field(repr=False)
     dropped: int = 0
     _queue: deque[dict[str, Any]] = field(factory=deque, init=False, repr=False)
-    _under_way: int = 0  # of the first in the queue
+    _under_way: int = 0  # number of spans at the head of the queue that are being sent
     _wait: int = EVERY_TICKS
     _ticks: int = 0
     _is_failing: bool = False
 
     def ended(self, call: Request, row: Row, spent_s: float, outcome: str, said: Any) -> None:
-        """A call has ended that belongs to a trace."""
+        """Queue the span of a call that belongs to a trace."""
         traced: Traced = call.trace
         end = self._now()
         span: dict[str, Any] = {
@@ -90,12 +90,12 @@ class Spans:
             span["attributes"].append(_attribute("error.type", "tool_error" if code is None else str(code)))
             span["status"] = {"code": FAILED, "message": self._redact(text)[:ERROR_CHARS]}
         if len(self._queue) >= QUEUE_LIMIT:
-            del self._queue[self._under_way]  # the oldest that is not just being sent
+            del self._queue[self._under_way]  # the oldest that is not being sent
             self.dropped += 1
         self._queue.append(span)
 
     def tick(self) -> None:
-        """A second has passed."""
+        """Send a batch when it is due; called once a second."""
         self._ticks += 1
         is_due = self._ticks >= self._wait or (len(self._queue) >= BATCH and not self._is_failing)
         if self._queue and is_due and not self._under_way:
@@ -143,7 +143,7 @@ class Spans:
 
 
 def _attributes(call: Request, row: Row, outcome: str) -> Iterator[dict[str, Any]]:
-    # The names of OpenTelemetry's semantic conventions for MCP, where it has one.
+    # The names of OpenTelemetry's semantic conventions for MCP, as far as it has them.
     yield _attribute("mcp.method.name", row.method)
     yield _attribute("mcpgateway.server", row.server)
     yield _attribute("jsonrpc.request.id", call.id.decode(errors="replace"))

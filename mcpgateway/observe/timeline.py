@@ -1,7 +1,7 @@
 """The requests to servers in each minute of the last day.
 
-Nothing is counted here with a request: once a minute it is looked at by how much the counts have grown.  Minutes in
-which nothing happened take no room.
+A request costs nothing here: once a minute the growth of the counters is recorded.  Minutes without requests take no
+memory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MINUTE_S = 60
 
 @frozen
 class _Counts:
-    """The counts of requests until some moment.
+    """The counts of requests at one moment.
 
     :ivar by_server: the number of requests of each server, by its place.
     """
@@ -37,7 +37,7 @@ class _Minute:
     """The requests in one minute.
 
     :ivar at: its number since the epoch.
-    :ivar shares: the place of each server that was asked, and how often it was, in turns.
+    :ivar shares: place and number of requests of each used server, alternating.
     """
 
     at: int
@@ -51,7 +51,7 @@ class _Minute:
 class Timeline:
     """The minutes of the last day.
 
-    :ivar wall: seconds since the epoch.
+    :ivar wall: returns epoch seconds.
     """
 
     _meters: Meters
@@ -62,7 +62,7 @@ class Timeline:
     _at: int = field(default=0, init=False)
 
     def tick(self) -> None:
-        """A second has passed."""
+        """Record a minute when it is over; called once a second."""
         now = int(self.wall() // MINUTE_S)
         if now == self._at:
             return
@@ -75,7 +75,7 @@ class Timeline:
         self._at = now
 
     def shown(self, minutes: int) -> list[dict[str, Any]]:
-        """The latest minutes in S000's shape, oldest first; the last is the one that has begun."""
+        """Return the latest minutes in S000's format, oldest first; the last is the current one."""
         now = int(self.wall() // MINUTE_S)
         known = {each.at: each for each in self._minutes}
         current = self._grown(self._counted())

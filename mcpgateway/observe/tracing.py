@@ -1,8 +1,8 @@
-"""Follow calls: each gets an id, keeps its place in its client's trace, and is told of when it ends.
+"""Trace calls: each gets an id, keeps its place in its client's trace, and is recorded at its end.
 
-A client says in ``params._meta`` which trace a request belongs to, or in the headers of its HTTP request.  The server
-is told in ``_meta``: the same, unless spans are exported from here, because then the gateway's own span stands between
-the two.  Where the caller names no trace, one is begun if that is wanted.
+A client names the trace of a request in ``params._meta``, or in the headers of its HTTP request.  The server gets it in
+``_meta``: unchanged, unless the gateway exports spans, because then the gateway's own span is between the two.  If the
+caller names no trace, one is begun if the settings say so.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ NUMBERS = 0xFFFFFFFF
 
 @define(eq=False)
 class Tracer:
-    """Is told of the beginning and the end of every call; its methods are hooks of `mcpgateway.hub.meters.Meters`.
+    """Hooks of `mcpgateway.hub.meters.Meters` for the beginning and the end of every call.
 
-    :ivar begins: a trace is begun where a client has said nothing of one.
-    :ivar activity: writes down what has ended; None where that is not wanted.
-    :ivar spans: exports what has ended; likewise.
-    :param token: gives so many random bytes as hexadecimal digits.
+    :ivar begins: True if a trace is begun for calls without one.
+    :ivar activity: records ended calls; None without an activity log.
+    :ivar spans: exports ended calls; None without a collector.
+    :param token: returns random bytes as hexadecimal digits.
     """
 
     _token: Callable[[int], str] = field(repr=False)
@@ -48,17 +48,17 @@ class Tracer:
         self._next = count(1).__next__
 
     def new_id(self) -> str:
-        """The id of the next call or request; no two have the same."""
+        """Return the id of the next call or request, which is unique."""
         return f"{self._boot}{self._next() & NUMBERS:08x}"
 
     def begun(self, call: Request, _: Row) -> None:
-        """A call is brought to a server, which is told of the trace."""
+        """Add the trace to a call before it is sent to the server."""
         said, meta = call.trace, call.message.meta
         is_in_body = meta is not None and PARENT in meta
         if said is None and not is_in_body and not self.begins and self.spans is None:
             return
         if isinstance(said, Traced):
-            return  # it is tried once more
+            return  # it is sent once more
         context, state = self._found(said, call.message, is_in_body=is_in_body)
         parent = context.span if context is not None else ""
         if context is None:
@@ -83,27 +83,27 @@ class Tracer:
         return trace_context.read(parent), trace_context.read_state(state)
 
     def ended(self, call: Request, row: Row, spent_s: float, outcome: str, said: Any) -> None:
-        """A call has been answered, has failed or was taken back."""
+        """Record a call that was answered, has failed or was cancelled."""
         if self.activity is not None:
             self.activity.ended(call, row, spent_s, outcome, said)
         if self.spans is not None and isinstance(call.trace, Traced) and call.trace.context.is_sampled:
             self.spans.ended(call, row, spent_s, outcome, said)
 
     def tick(self) -> None:
-        """A second has passed."""
+        """Tick the log and the spans; called once a second."""
         if self.activity is not None:
             self.activity.tick()
         if self.spans is not None:
             self.spans.tick()
 
     def close(self) -> None:
-        """Nothing more will end."""
+        """Write and send what waits; no further call ends."""
         if self.activity is not None:
             self.activity.flush()
 
 
 def _tell(message: Message, parent: str, state: str) -> None:
-    # It is put into the envelope with the gateway's own id: `mcpgateway.protocol.jsonrpc.splice_request`.
+    # It is inserted into the envelope with the gateway's own id: `mcpgateway.protocol.jsonrpc.splice_request`.
     if message.params is None:
         message.params = {}
     if message.meta is None:

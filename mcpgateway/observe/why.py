@@ -1,6 +1,6 @@
-"""Tell why a server is as it is: what is known of it, what has happened, what that means and what helps.
+"""Diagnose a server: the known facts, its history, their meaning and advice.
 
-Loaded by the first who asks.
+Loaded for the first request.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from mcpgateway.policy.diagnosis import Advice, ConcurrencyFacts, Failure, Serve
 from mcpgateway.policy.health import HealthState
 from mcpgateway.policy.secrets.masking import address, arguments
 
-WORDS_LINES = 20  # of what it has printed last
+WORDS_LINES = 20  # of its last output
 STRAY_CHARS = 120
 
 _FAILURES: tuple[tuple[type[GatewayError], Failure], ...] = (
@@ -58,10 +58,10 @@ _FAILURES: tuple[tuple[type[GatewayError], Failure], ...] = (
 
 @frozen
 class Diagnoser:
-    """Answers why a server is as it is.
+    """Diagnoses servers.
 
-    :ivar problems: what is wrong with the configuration.
-    :ivar redact: takes out of a text whatever is secret.
+    :ivar problems: returns the problems of the configuration.
+    :ivar redact: removes all secrets from a text.
     """
 
     switchboard: Switchboard
@@ -73,14 +73,14 @@ class Diagnoser:
     def tell(self, name: str) -> dict[str, Any]:
         """Diagnose a server.
 
-        :raise UnknownServer: nothing is known of that name.
+        :raise UnknownServer: the name is unknown.
         """
         slots = [each for each in self.switchboard.pool if each.server.name == name]
         server = self.switchboard.servers.get(name) or next((each.server for each in slots), None)
         if server is None or server.view:
             return self._masked(self._not_served(name))
         question = self.health.question(server)
-        # What leads its user to the sign-in is shown to those who may ask this, and stands nowhere else.
+        # The sign-in address is included for callers that may request this, and in no other answer.
         way = {"login_url": question.url} if question is not None else {}
         return self._masked(self._told(server, slots)) | way
 
@@ -88,7 +88,7 @@ class Diagnoser:
         return {key: self._redacted(each) for key, each in found.items()}
 
     def is_known(self, name: str) -> bool:
-        """Whether there is a server of that name."""
+        """Return whether a server has that name."""
         return name in self.switchboard.servers or any(
             each.server.name == name for each in self.switchboard.pool
         )
@@ -252,10 +252,10 @@ class Diagnoser:
 
 @frozen
 class _Launched:
-    """How a server is started.
+    """The launch of a server.
 
-    :ivar program: the first word of its command; empty for what is no program.
-    :ivar found: where that is now; empty where it is not to be found.
+    :ivar program: the first word of its command; empty for a server without a program.
+    :ivar found: path of the program; empty if it is not found.
     """
 
     server: ServerSpec
@@ -274,7 +274,7 @@ class _Launched:
             return cls(server, history, launch.argv[0], "")
 
     def shown(self) -> dict[str, Any]:
-        """Return the launch of a server without secrets; of variables the names only."""
+        """Return the launch of a server without secrets, with the names of its variables only."""
         server, launch = self.server, self.history.launch
         made: dict[str, Any] = {}
         if where := _address(server):
@@ -333,7 +333,7 @@ def _words(slots: list[Slot], history: History) -> str:
 
 
 def _hint(history: History) -> str:
-    # That of a failed handshake is what the program has printed.
+    # The reason of a failed handshake is in the program's output.
     why = history.fault or (history.end.error if history.end is not None else None)
     return why.hint if why is not None and not isinstance(why, HandshakeFailed) else ""
 

@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 
 def text(call: Request, value: Any, *more: Raw) -> None:
-    """Answer with a value as JSON, and more content behind it."""
+    """Answer with a value as JSON, followed by further content."""
     call.sink.answered(call, _reply(value, more))
 
 
 def failed(call: Request, message: str, hint: str = "", **more: Any) -> None:
-    """Answer that the tool has failed, why, and what its caller can do now; a model reads this, and may do so."""
+    """Answer with a failed result: the reason, and a hint that a model can act on."""
     body: dict[str, Any] = {"error": message, "hint": hint or GatewayError.remedy}
     body |= {key: value for key, value in more.items() if value}
     call.sink.answered(call, _reply(body, is_error=True))
 
 
 def failed_by(call: Request, why: GatewayError) -> None:
-    """Answer that the tool has failed for a reason that was found elsewhere."""
+    """Answer with a failed result for an error."""
     if call.sends_user and isinstance(why, NeedsLogin):
         call.sink.failed(call, why)  # its client has its user sign in, and calls again
         return
@@ -42,7 +42,7 @@ def failed_by(call: Request, why: GatewayError) -> None:
 
 
 def later(done: Coroutine[Any, Any, None], call: Request) -> None:
-    """Let a tool answer once what it has to wait for is there; what goes wrong is its answer."""
+    """Answer with the result of a coroutine; its exception becomes a failed result."""
 
     def broken(why: Failure) -> Failure | None:
         failed_by(call, reason(why))
@@ -65,7 +65,7 @@ def is_failed(reply: Envelope) -> bool:
 
 
 def with_note(reply: Envelope, note: str) -> Envelope:
-    """The response with one text more behind what its result holds, which stays as it is."""
+    """Return the response with one more text at the end of its content, which is unchanged otherwise."""
     result = peek.members(reply, "result")
     try:
         content = jsonrpc.read_list(result["content"], "content")
@@ -83,4 +83,4 @@ It is given the call, its tool (None for what is the gateway's own), the level (
 
 
 def unshielded(call: Request, item: Item | None, level: Any, access: Access) -> None:
-    """Let answers be as large as they are."""
+    """Exempt a call's answer from shortening."""

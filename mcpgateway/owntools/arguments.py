@@ -1,4 +1,4 @@
-"""Reads what a model has put into a call, forgivingly, and says what is wrong with it in words it can act on."""
+"""Read the arguments of a model's call, tolerantly; errors are worded for models."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from mcpgateway.errors import GatewayError, InvalidParams
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.jsonrpc import Envelope
 
-NAMED = 8  # arguments that a hint names
+NAMED = 8  # arguments that are listed in a hint
 
 
 def value(arguments: Envelope, name: str) -> Any:
-    """An argument as a value; None where it is absent or null."""
+    """Return the value of an argument; None if it is absent or null."""
     raw = arguments.get(name)
     if raw is None:
         return None
@@ -30,13 +30,13 @@ def value(arguments: Envelope, name: str) -> Any:
     except (msgspec.DecodeError, RecursionError):
         pass
     try:
-        return json.loads(bytes(raw))  # half a surrogate pair is JSON too
+        return json.loads(bytes(raw))  # a lone surrogate is valid JSON too
     except (ValueError, RecursionError):
         raise InvalidParams(f'"{name}" cannot be read') from None
 
 
 def text(arguments: Envelope, *names: str) -> str:
-    """The first of these arguments that is there, which must be a string; empty where none is."""
+    """Return the first of these arguments that is present, which must be a string; empty if none is."""
     for name in names:
         found = value(arguments, name)
         if found is not None:
@@ -47,7 +47,7 @@ def text(arguments: Envelope, *names: str) -> str:
 
 
 def needed(arguments: Envelope, name: str, hint: str) -> str:
-    """An argument that must be there and be a string with something in it."""
+    """Return a required argument, which must be a non-empty string."""
     found = text(arguments, name)
     if not found:
         raise InvalidParams(f'"{name}" is missing', hint)
@@ -55,7 +55,7 @@ def needed(arguments: Envelope, name: str, hint: str) -> str:
 
 
 def whole(arguments: Envelope, name: str, default: int, least: int, most: int) -> int:
-    """An argument that must be a whole number; moved into its limits.  A number in quotes will do."""
+    """Return an argument that must be a whole number, moved into its limits; a number in quotes is accepted."""
     found = value(arguments, name)
     if found is None:
         return default
@@ -72,9 +72,9 @@ def whole(arguments: Envelope, name: str, default: int, least: int, most: int) -
 
 
 def given(arguments: Envelope, *names: str) -> Raw:
-    """The arguments for a tool, under the first of these names: an object, or a string that holds the JSON of one.
+    """Return the arguments for a tool, under the first of these names: an object, or a string with a JSON object.
 
-    :raise InvalidParams: it is something else, which no tool can take.
+    :raise InvalidParams: the argument is of another type.
     """
     raw = next((arguments[name] for name in names if name in arguments), None)
     if raw is None or raw == jsonrpc.NULL:
@@ -93,7 +93,7 @@ def given(arguments: Envelope, *names: str) -> Raw:
 
 
 def level(arguments: Envelope, name: str = "shield") -> Level | None:
-    """Return the level of shortening that a call asks for; None for that of the view."""
+    """Return the level of shortening in a call; None for the view's level."""
     said = text(arguments, name).lower()
     if not said:
         return None
@@ -109,7 +109,7 @@ class Flaws:
     """The differences between the arguments of a call and the schema of its tool.
 
     :ivar missing: arguments that the schema requires.
-    :ivar unknown: arguments that it does not know, and the ones that may have been meant.
+    :ivar unknown: arguments that it does not have, with the nearest ones that it has.
     """
 
     missing: tuple[str, ...] = ()
@@ -120,7 +120,7 @@ class Flaws:
         return bool(self.missing or self.unknown)
 
     def __str__(self) -> str:
-        # The names are their server's and the caller's, the words around them are ours.
+        # The names are quoted, since they come from the server and the caller.
         said = []
         if self.missing:
             said.append(f"missing: {_listed(self.missing)}")
@@ -138,7 +138,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def flaws(arguments: Raw, schema: Raw | None) -> Flaws:
-    """Compare the names of arguments with those of a schema; a schema that cannot be read finds nothing."""
+    """Compare the names of arguments with those of a schema; an unreadable schema has no flaws."""
     try:
         names = set(jsonrpc.read_object(arguments, "args"))
         described = jsonrpc.value(schema, dict) if schema is not None else {}

@@ -9,7 +9,7 @@ from mcpgateway.errors import InvalidParams
 
 
 class Deadline:
-    """Ends a wait: after so long without a word of progress, or after so long in all.
+    """Ends a wait: after a time without progress, or after the limit of the whole call.
 
     :param over: called once, unless `stop` was.
     """
@@ -27,7 +27,7 @@ class Deadline:
             self._timer.reset(max(0.0, min(self._quiet_s, self._ends_at - self._clock.seconds())))
 
     def stop(self) -> None:
-        """The wait is over by itself."""
+        """Stop the timeout: the wait has ended."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
@@ -38,9 +38,9 @@ class Deadline:
 
 
 def seconds_of(value: Any, default_s: float, most_s: float) -> float:
-    """The seconds that a ``timeoutMs`` asks for, within a limit.
+    """Return the seconds of a ``timeoutMs``, within a limit.
 
-    :raise InvalidParams: it is no number of milliseconds.
+    :raise InvalidParams: the value is no number of milliseconds.
     """
     if value is None:
         return default_s

@@ -1,6 +1,6 @@
-"""Finds the tool that a caller names: by the id that search and lists show, or by its server and its own name.
+"""Find the tool that a caller names: by the id in searches and lists, or by its server and its own name.
 
-Nothing is started for that where the server's list is known, from a former run or from now.
+No server is started for that if its list is known, from an earlier run or the present one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ListSource(Protocol):
     def known(self, server: ServerSpec, kind: ListKind, told: str = "") -> tuple[Item, ...] | None:
         """Return a server's list, from memory or from its record; None if it is unknown.
 
-        :param told: names what its child is told of its client; empty for one that clients share.
+        :param told: key of a client's own child; empty for a shared child.
         """
 
 
@@ -39,19 +39,19 @@ class UnknownTool(CallerError):
 
 @define(eq=False)
 class Directory:
-    """The tools of all servers, as one caller may use them."""
+    """The tools of all servers that a caller may use."""
 
     librarian: ListSource
 
     def id_of(self, item: Item, access: Access) -> str:
-        """The id of a tool: the name that it is listed under."""
+        """Return the id of a tool: the name that it is listed under."""
         try:
             return access.view.listing.names.name_of(item)
         except KeyError:
-            return shown(item.server, item.own)  # the view is about to learn of it
+            return shown(item.server, item.own)  # the view does not have it yet
 
     def known(self, spec: ServerSpec, access: Access) -> tuple[Item, ...] | None:
-        """The tools of a server, as far as they are known without asking it."""
+        """Return the tools of a server, if they are known without a request to it; else None."""
         told = _told(spec, access)
         found = self.librarian.known(spec, ListKind.TOOL, told)
         if found is None and told:
@@ -59,7 +59,7 @@ class Directory:
         return None if found is None else access.view.narrowed(spec, found)
 
     def lists(self, access: Access) -> dict[str, tuple[Item, ...]]:
-        """The tools that are known of each of the caller's servers, by its name and what else makes its list."""
+        """Return the known tools of each of the caller's servers, by the server's name and the variant of its list."""
         found = {}
         for spec in self._specs(access).values():
             items = self.known(spec, access)
@@ -69,10 +69,10 @@ class Directory:
         return found
 
     def find(self, identifier: str, access: Access, *, is_look: bool = True) -> Deferred[Item]:
-        """The tool of an id, in any spelling.
+        """Return the tool of an id, in any spelling.
 
-        :param is_look: it is not about to be called.
-        :raise UnknownTool: (through the Deferred) there is none.
+        :param is_look: False if the tool is about to be called.
+        :raise UnknownTool: (through the Deferred) no tool has that id.
         """
         found = access.view.find(identifier)
         specs = self._specs(access)
@@ -86,9 +86,9 @@ class Directory:
         return Deferred.fromCoroutine(self._ask(identifier, pairs, access, is_look=is_look))
 
     def find_own(self, server: str, tool: str, access: Access) -> Deferred[Item]:
-        """The tool that a server calls so, to be called.
+        """Return the tool of a server's own name, for a call.
 
-        :raise UnknownTool: (through the Deferred) there is no such server, or it has none of that name.
+        :raise UnknownTool: (through the Deferred) the server is unknown, or has no tool of that name.
         """
         spec = self._specs(access).get(server)
         item = _named((self.known(spec, access) or ()) if spec is not None else (), tool)
@@ -100,7 +100,7 @@ class Directory:
     async def _ask(
         self, identifier: str, pairs: Sequence[tuple[str, str]], access: Access, *, is_look: bool
     ) -> Item:
-        # A server that was never listed is asked now; one that was, has said that it has no such tool.
+        # A server without a known list is asked now; one with a known list has no such tool.
         specs = self._specs(access)
         for server, tool in pairs:
             if self.known(specs[server], access) is None:
@@ -118,13 +118,13 @@ class Directory:
                 f"Unknown server: {server}", near, "gateway_list_servers shows the servers you may use"
             )
         known = {self.id_of(item, access): item for item in self.tools(access, server)}
-        # The name alone may have been remembered, and the server forgotten.
+        # The name may have been remembered without its server.
         own = [listed for listed, item in known.items() if item.own == identifier]
         near = own[:SUGGESTED] or did_you_mean(identifier, known, SUGGESTED)
         return _not_found(f"Tool not found: {identifier}", near, "gateway_search finds the ids of tools")
 
     def tools(self, access: Access, server: str = "") -> list[Item]:
-        """The tools that are known of the caller's servers, or of one of them, in order."""
+        """Return the known tools of the caller's servers, or of one of them, in order."""
         return [
             item
             for spec in self._specs(access).values()

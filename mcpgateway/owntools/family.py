@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 class OwnToolParts:
     """The parts of the gateway that its own tools use.
 
-    :ivar vault: where the originals of results are; None where none are kept.
-    :ivar clock: ends what takes too long.
-    :ivar shield: cuts what is large.
+    :ivar vault: store of the originals of results; None if none are stored.
+    :ivar clock: clock of time limits.
+    :ivar shield: shortens large results.
     """
 
     librarian: ListSource
@@ -65,7 +65,7 @@ def sight_of(
 def make_builtin(around: OwnToolParts, more: Iterable[Tool] = ()) -> Builtin:
     """Return all own tools, in the order of their list.
 
-    :param more: those that manage servers.
+    :param more: the tools that manage servers.
     """
     own = Builtin(())
     directory = Directory(around.librarian)

@@ -1,4 +1,4 @@
-"""The tool that gets at what was cut from a result."""
+"""The tool that returns the parts of a shortened result."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mcpgateway.owntools.tool import READ, Access, define_tool
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.jsonrpc import Envelope
 
-URI = "gateway://results/"  # what a reference is the end of, where it is a resource
+URI = "gateway://results/"  # prefix of a reference in the URI of a resource
 
 
 class ResultStore(Protocol):
     """The originals of shortened results (`mcpgateway.hub.results.originals.Vault`)."""
 
     def page(self, ref: str, principal: str, query: Any) -> Deferred[dict[str, Any]]:
-        """Fires with a page of a result, its reference first.
+        """Return a page of a result, with its reference first.
 
         :raise InvalidParams: (through the Deferred) the caller has no such result, or the result has no such part.
         """
@@ -31,9 +31,9 @@ class ResultStore(Protocol):
 
 @define(eq=False)
 class GetResult:
-    """Shows a page of a result that was cut, or what it is made of.
+    """Returns a page of a shortened result, or its structure.
 
-    :ivar vault: where the originals are; None where none are kept.
+    :ivar vault: store of the originals; None if none are stored.
     """
 
     vault: ResultStore | None
@@ -61,8 +61,8 @@ class GetResult:
     )
 
     def call(self, call: Request, given: Envelope, access: Access) -> None:
-        """Answer with the page; as a table where that is asked for."""
-        from mcpgateway.truncation.queries import read_query  # a gateway without paging does without
+        """Answer with the page; as a table if the call requests one."""
+        from mcpgateway.truncation.queries import read_query  # loaded on the first use
 
         ref = arguments.needed(given, "ref", "a result that was cut names it").removeprefix(URI)
         style = arguments.text(given, "format") or "json"
@@ -80,7 +80,7 @@ class GetResult:
 
 
 def table(data: Raw) -> dict[str, Any]:
-    """A list of objects with each name said once; what is no such list stays as it is."""
+    """Return a list of objects with each name once; other data is unchanged."""
     try:
         rows = [jsonrpc.read_object(each, "item") for each in jsonrpc.read_list(data, "data")]
     except GatewayError:

@@ -1,4 +1,4 @@
-"""The tools that call other tools, now: the call becomes that of the tool, and its result is passed as it is."""
+"""The tools that call other tools at once: the call is redirected to the tool, and its result is passed unchanged."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from mcpgateway.owntools.tool import RUN, Access, Tool, define_tool
 from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 
-QUIET_S, WHOLE_S = 60.0, 600.0  # until a call that makes no progress, or any call, is given up
+QUIET_S, WHOLE_S = 60.0, 600.0  # timeouts of a call without progress, and of any call
 SHOWN_CHARACTERS = 200
-CALLERS = frozenset(("invoke", "invoke_async", "call"))  # what is not called by itself
+CALLERS = frozenset(("invoke", "invoke_async", "call"))  # tools that cannot call themselves
 _OURS = (Cancelled, ClientGone, ShuttingDown, UnknownSession)
 """What has become of the caller or the gateway, and says nothing of the tool."""
 
@@ -52,7 +52,7 @@ class CallTarget:
     """The tool that a call is for.
 
     :ivar identifier: its id, for messages.
-    :ivar item: as its server lists it.
+    :ivar item: its entry in the server's list.
     :ivar given: the arguments for it.
     """
 
@@ -68,9 +68,9 @@ class CallTarget:
 
 @define(eq=False)
 class TimedCall(Between):
-    """Ends a redirected call in time, and turns an error into a failed result.
+    """Limits the time of a redirected call, and turns an error into a failed result.
 
-    :ivar access: takes the call back where it takes too long.
+    :ivar access: cancels the call when its time is over.
     """
 
     target: CallTarget
@@ -85,13 +85,13 @@ class TimedCall(Between):
         self.deadline = Deadline(clock, self.quiet_s, WHOLE_S, self._too_late)
 
     def end(self) -> None:
-        """Stop the timeout: the call has ended otherwise."""
+        """Stop the timeout: the call has ended."""
         self.is_over = True
         if self.deadline is not None:
             self.deadline.stop()
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The server's own response; an error of the protocol is a failure of the tool to its caller."""
+        """Pass the server's response on; a protocol error becomes a failed result."""
         if self.is_over:
             return
         self.end()
@@ -103,7 +103,7 @@ class TimedCall(Between):
         self.sink.answered(call, answers.with_note(reply, f"hint: {flaws}") if flaws else reply)
 
     def failed(self, call: Request, why: GatewayError) -> None:
-        """The gateway has to answer in the server's place."""
+        """Answer with a failed result in the server's place."""
         if self.is_over:
             return
         self.end()
@@ -116,7 +116,7 @@ class TimedCall(Between):
             )
 
     def progressed(self, call: Request, message: bytes) -> None:
-        """The call's own progress, which gives it more time."""
+        """Pass progress on, and restart the timeout."""
         if self.deadline is not None:
             self.deadline.progressed()
         self.sink.progressed(call, message)
@@ -142,19 +142,19 @@ class TimedCall(Between):
 
 @define(eq=False)
 class Invoking:
-    """Calls tools for other tools.
+    """Redirects calls to tools.
 
-    :ivar means: what finds them.
-    :ivar clock: ends what takes too long.
+    :ivar means: the search for tools.
+    :ivar clock: clock of time limits.
     """
 
     means: SearchParts
     clock: Any
 
     def target(self, given: Envelope, access: Access) -> Deferred[CallTarget | Tool]:
-        """The tool that a call names, of a server or the gateway's own, by an id or by a server and a name.
+        """Return the tool that a call names, of a server or the gateway's own, by an id or by a server and a name.
 
-        :raise GatewayError: (also through the Deferred) there is none, or the arguments are no arguments.
+        :raise GatewayError: (also through the Deferred) the tool is unknown, or the arguments are malformed.
         """
         inner = arguments.given(given, "args", "arguments")
         server = arguments.text(given, "backend", "server")
@@ -186,7 +186,7 @@ class Invoking:
         return found.addCallback(lambda item: CallTarget(self.means.id_of(item, access), item, inner))
 
     def invoke(self, call: Request, given: Envelope, access: Access) -> None:
-        """Let a call become that of the tool it names."""
+        """Redirect a call to the tool that it names."""
         quiet_s = seconds_of(arguments.value(given, "timeoutMs"), QUIET_S, WHOLE_S)
         level = arguments.level(given)
         answers.later(self._go(call, given, access, quiet_s, level), call)
@@ -196,14 +196,14 @@ class Invoking:
     ) -> Coroutine[Any, Any, tuple[Access, CallTarget | Tool]]:
         """Find the tool of a call, and its caller, after a pending edit of the configuration if needed.
 
-        :raise GatewayError: there is none, or the arguments are no arguments.
+        :raise GatewayError: the tool is unknown, or the arguments are malformed.
         """
         return self.means.sought(access, lambda each: maybeDeferred(self.target, given, each))
 
     async def _go(self, call: Request, given: Envelope, access: Access, quiet_s: float, level: Any) -> None:
         access, found = await self.sought(given, access)
         if call.sink.is_gone:
-            return  # its list had to be read first, and the caller waits no more
+            return  # the list had to be read first, and the caller has left meanwhile
         if not isinstance(found, CallTarget):
             found.call(call, jsonrpc.read_object(arguments.given(given, "args", "arguments"), "args"), access)
             return
@@ -219,7 +219,7 @@ class Invoking:
 
 @define(eq=False)
 class Invoke:
-    """Calls a tool, and passes its result as it is."""
+    """Calls a tool, and passes its result unchanged."""
 
     invoking: Invoking
     name: ClassVar[str] = "invoke"
@@ -232,7 +232,7 @@ class Invoke:
     )
 
     def call(self, call: Request, given: Envelope, access: Access) -> None:
-        """The call becomes that of the tool."""
+        """Redirect the call to the tool."""
         self.invoking.invoke(call, given, access)
 
 
@@ -257,7 +257,7 @@ class CallTool:
     )
 
     def call(self, call: Request, given: Envelope, access: Access) -> None:
-        """The call becomes that of the tool."""
+        """Redirect the call to the tool."""
         if not arguments.text(given, "tool", "id"):
             raise InvalidParams('"tool" is missing', "list_tools shows the tools of a server")
         cwd = arguments.text(given, "cwd")

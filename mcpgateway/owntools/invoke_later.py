@@ -20,7 +20,7 @@ from mcpgateway.protocol import jsonrpc, peek
 from mcpgateway.protocol.jsonrpc import Envelope
 
 PRIORITY_LIMIT = 1_000_000
-_BLOCKS = ("image", "audio")  # what a text cannot hold
+_BLOCKS = ("image", "audio")  # content that a text cannot contain
 
 
 @define(eq=False)
@@ -67,7 +67,7 @@ class InvokeAsync:
 
 @define(eq=False)
 class InvokeStatus:
-    """Shows what has become of a job, and gives one up."""
+    """Shows the state of a job, or cancels it."""
 
     jobs: Jobs
     name: ClassVar[str] = "invoke_status"
@@ -80,7 +80,7 @@ class InvokeStatus:
     )
 
     def call(self, call: Request, given: Envelope, access: Access) -> None:
-        """Answer with what S004 shows of a job; images and audio follow as they are."""
+        """Answer with the job in S004's format; images and audio follow as content of their own."""
         name = arguments.needed(given, "jobId", "gateway_invoke_async answers with one")
         wants_end = arguments.value(given, "cancel") is True
         find = self.jobs.cancel if wants_end else self.jobs.find
@@ -90,7 +90,7 @@ class InvokeStatus:
 
 
 def show(call: Request, record: JobRecord, result: Raw) -> None:
-    """Answer with a job, and its result unless that is the null of JSON."""
+    """Answer with a job, and its result unless that is JSON's null."""
     shown = record.shown()
     if result == jsonrpc.NULL:
         answers.text(call, shown)
@@ -100,7 +100,7 @@ def show(call: Request, record: JobRecord, result: Raw) -> None:
 
 
 def without_blocks(result: Raw) -> tuple[Any, list[Raw]]:
-    """A result with a word in place of what no text can hold, and that apart."""
+    """Return a result with placeholders for images and audio, and these separately."""
     members = peek.members({"result": result}, "result")
     try:
         content = jsonrpc.read_list(members["content"], "content")

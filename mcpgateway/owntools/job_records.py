@@ -28,7 +28,7 @@ UNFINISHED = frozenset((JobStatus.QUEUED, JobStatus.RUNNING))
 
 
 class UnknownJob(CallerError):
-    """No job of the caller's has that id."""
+    """The caller has no job of that id."""
 
     code = -32602
 
@@ -37,20 +37,20 @@ class JobStore(Protocol):
     """Stores jobs over restarts (`mcpgateway.system.job_files.JobFiles`); no method raises."""
 
     def names(self) -> list[str]:
-        """The ids of all jobs on record, in any order."""
+        """Return the ids of all recorded jobs, in any order."""
 
     def read(self, name: str) -> bytes | None:
         """Return the record of a job."""
 
     def write(self, name: str, data: bytes) -> bool:
-        """Put a job on record; false where it cannot be."""
+        """Store the record of a job; return false if it cannot be stored."""
 
     def remove(self, name: str) -> None:
         """Delete the record of a job."""
 
 
 class Nowhere:
-    """No place for jobs: they live as long as the gateway."""
+    """A store without storage: jobs live as long as the gateway."""
 
     def names(self) -> list[str]:
         """Return no jobs."""
@@ -69,11 +69,11 @@ class Nowhere:
 
 @define(kw_only=True)
 class JobRecord:
-    """A job as it is kept; times are seconds since the epoch, and what is not there is the null of JSON.
+    """The record of a job; times are epoch seconds, and absent JSON values are null.
 
     :ivar job: its id.
     :ivar tool: the id of its tool.
-    :ivar ref: what its result is kept under, where that is too large for the record.
+    :ivar ref: reference of its result, if that is too large for the record.
     """
 
     principal: str
@@ -92,7 +92,7 @@ class JobRecord:
     progress: Raw = field(default=jsonrpc.NULL, repr=False)
 
     def shown(self) -> dict[str, Any]:
-        """Return the job as S004 shows it, without its result."""
+        """Return the job in S004's format, without its result."""
         shown: dict[str, Any] = {
             "jobId": self.job,
             "status": self.status.value,

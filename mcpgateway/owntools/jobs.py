@@ -1,11 +1,11 @@
-"""Jobs: calls in the background, queued, run a few at a time, with results that are kept.
+"""Jobs: calls in the background, queued, run a few at a time, with results that are stored.
 
 # Note [What is kept where]
-A job that waits or runs lives in memory, and its file says that it does.  One that has ended lives in its file, which
-names the reference of a result that is too large for it: that is kept with the originals of results
-(`mcpgateway.hub.results.originals`), for as long as those are.  In memory is what could be written to neither.  So
-whoever asks after the gateway was started anew finds the results of those that had ended, and of the others that they
-were interrupted, or never begun.  The arguments of a call are in no file.
+A waiting or running job is in memory, and its file records its state.  An ended one is in its file, which has the
+reference of a result that is too large for it: such a result is with the originals of results
+(`mcpgateway.hub.results.originals`), for as long as those are kept.  Results that could be written to neither are in
+memory.  So after a restart of the gateway a client finds the results of ended jobs, and of the others that they were
+interrupted, or never begun.  The arguments of a call are in no file.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 
 AT_ONCE = 3
 KEPT = 200
-KEPT_BYTES = 16_777_216  # of results in memory, of jobs that have ended
-FILE_BYTES = 131_072  # a shielded result has half of that
+KEPT_BYTES = 16_777_216  # of results of ended jobs in memory
+FILE_BYTES = 131_072  # a shortened result has half of that
 LOG_LINES, LOG_CHARACTERS = 50, 300
-QUIET_S, WHOLE_S = 600.0, 3600.0  # until a job that makes no progress, or any job, is given up
-TAKEN_BACK = "notifications/cancelled"  # what a server says of a question
+QUIET_S, WHOLE_S = 600.0, 3600.0  # timeouts of a job without progress, and of any job
+TAKEN_BACK = "notifications/cancelled"  # a server's notification that cancels its question
 INTERRUPTED = "the gateway was stopped before it ended; it may have had effects"
 NOT_BEGUN = "the gateway was stopped before it began; the tool was not called"
 
@@ -52,7 +52,7 @@ class Job:
     """An unfinished job, which is the sink of its call.
 
     :ivar item: the tool that is called.
-    :ivar level: how its result is shielded; None for what the view says.
+    :ivar level: level of shortening of its result; None for the view's level.
     """
 
     jobs: Jobs = field(repr=False)
@@ -64,10 +64,10 @@ class Job:
     quiet_s: float = QUIET_S
     call: Request | None = None
     deadline: Deadline | None = None
-    is_gone: bool = field(default=False, init=False)  # who has asked for it may come back
+    is_gone: bool = field(default=False, init=False)  # a client may ask for the job later
 
     def answered(self, call: Request, reply: Envelope) -> None:
-        """The server's own response."""
+        """End the job with the server's own response."""
         if "result" not in reply:
             said = peek.members(reply, "error")
             self.jobs.ended(
@@ -93,7 +93,7 @@ class Job:
             self.jobs.ended(self, JobStatus.FAILED, why.message, why.advice)
 
     def progressed(self, call: Request, message: bytes) -> None:
-        """The call's own progress."""
+        """Keep the call's progress."""
         if self.deadline is not None:
             self.deadline.progressed()
         params = peek.members(jsonrpc.decode(message), "params")
@@ -117,9 +117,9 @@ class Job:
 class Jobs:
     """All jobs; a few run at a time, those of higher priority first, and of one priority the oldest.
 
-    :param store: where they are on record.
-    :param shield: has the result of a job's call cut to its size.
-    :param vault: keeps results that are too large for a file; None where nothing does.
+    :param store: storage of their records.
+    :param shield: shortens the result of a job's call.
+    :param vault: store for results that are too large for a file; None for none.
     """
 
     def __init__(
@@ -132,9 +132,11 @@ class Jobs:
         self._is_open = True
         self._serial = 0
         self._waiting: list[tuple[int, int, Job]] = []
-        self._jobs: dict[str, Job] = {}  # those that are not over
-        self._over: dict[str, JobRecord] = {}  # those that are, and are not in a file as a whole
-        self._kept: dict[str, None] | None = None  # all of them, the oldest first; None until it is looked up
+        self._jobs: dict[str, Job] = {}  # unfinished jobs
+        self._over: dict[str, JobRecord] = {}  # ended jobs that are not completely in a file
+        self._kept: dict[str, None] | None = (
+            None  # ids of all jobs, the oldest first; None until they are read
+        )
         self._running = 0
 
     def add(
@@ -150,8 +152,8 @@ class Jobs:
     ) -> JobRecord:
         """Queue a call.
 
-        :param identifier: the tool's id, as its caller knows it.
-        :raise Overloaded: there are too many that are not over.
+        :param identifier: the tool's id, as its caller uses it.
+        :raise Overloaded: too many jobs are unfinished.
         :raise ShuttingDown: the gateway is stopping.
         """
         if not self._is_open:
@@ -168,7 +170,7 @@ class Jobs:
         self._write(record)
         self._serial += 1
         heappush(self._waiting, (-priority, self._serial, job))
-        self._clock.callLater(0, self._go_on)  # the caller is told first that it is queued
+        self._clock.callLater(0, self._go_on)  # the caller first gets the answer that it is queued
         return record
 
     def _all(self) -> dict[str, None]:
@@ -197,7 +199,7 @@ class Jobs:
         record.status, record.started = JobStatus.RUNNING, self._clock.seconds()
         self._running += 1
         if not self._write(record):
-            self._store.remove(record.job)  # which says that it has not begun
+            self._store.remove(record.job)  # which records it as not begun
         job.deadline = Deadline(
             self._clock, job.quiet_s, max(WHOLE_S, job.quiet_s), lambda: self._too_late(job)
         )
@@ -219,7 +221,7 @@ class Jobs:
             job.access.cancel(call, why)
 
     def ended(self, job: Job, status: JobStatus, error: str = "", hint: str = "") -> None:
-        """A job is over; what is said of it afterwards is not heard."""
+        """End a job; later messages of its call are ignored."""
         record = job.record
         if self._jobs.pop(record.job, None) is None:
             return
@@ -233,7 +235,7 @@ class Jobs:
         self._clock.callLater(0, self._go_on)
 
     def _put_by(self, record: JobRecord) -> bool:
-        # Its file names the reference at once, as the gateway may end before the result is written.
+        # Its file has the reference at once, as the gateway may end before the result is written.
         if self._vault is None or len(msgspec.json.encode(record)) <= FILE_BYTES:
             return False
         whole = bytes(record.result)
@@ -256,7 +258,7 @@ class Jobs:
             self._over.pop(record.job, None)
 
     def _write(self, record: JobRecord) -> bool:
-        # True where the file holds all of it.
+        # True if the file has the complete result.
         data = msgspec.json.encode(record)
         if len(data) <= FILE_BYTES:
             return self._store.write(record.job, data)
@@ -293,9 +295,9 @@ class Jobs:
         try:
             record = msgspec.json.decode(data, type=JobRecord)
         except msgspec.MsgspecError:
-            return None  # half a file, or one of a newer gateway
+            return None  # an incomplete file, or one of a newer gateway
         if record.status in UNFINISHED:
-            # Of a former gateway; should that still run, and end it in order, its file will say so.
+            # A job of an earlier gateway; should that still run, and end it in order, its file will have the outcome.
             why = NOT_BEGUN if record.status is JobStatus.QUEUED else INTERRUPTED
             record.status, record.error = JobStatus.INTERRUPTED, why
         elif record.status is JobStatus.COMPLETED and record.result == jsonrpc.NULL and not record.ref:
@@ -303,7 +305,7 @@ class Jobs:
         return record
 
     def result(self, record: JobRecord) -> Deferred[Raw]:
-        """Fires with a job's result; the null of JSON where it has none, or it is kept no longer."""
+        """Return a job's result; JSON's null if it has none, or the result has expired."""
         if record.result != jsonrpc.NULL or not record.ref or self._vault is None:
             return succeed(record.result)
 
@@ -315,7 +317,7 @@ class Jobs:
         return self._vault.fetch(record.ref, record.principal).addCallbacks(Raw, lost)
 
     def cancel(self, name: str, principal: str) -> JobRecord:
-        """Give a job up; one that is over stays as it is.
+        """Cancel a job; an ended one stays as it is.
 
         :raise UnknownJob: the caller has no job of that id.
         """

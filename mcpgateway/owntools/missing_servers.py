@@ -1,7 +1,8 @@
 """The servers with unknown lists, which a list of a view names in its ``_meta``.
 
-A list is answered from what is known, so it may be shorter than it will be.  Who is missing stands in the ``_meta`` of
-the result, and in the error of a name that is not found: a client that reads a list once knows that it is not whole.
+A view answers a list from the known lists of servers, so it may be incomplete.  The missing servers are in the
+``_meta`` of the result, and in the error for an unknown name: a client that reads a list once knows that it is
+incomplete.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ Missing = Mapping[str, str]
 
 
 def with_missing(listed: Raw, missing: Missing) -> Raw:
-    """The result of a list that says who is missing; it may be long, so it is not read again.
+    """Return the result of a list with the missing servers in it; it is not parsed, as it may be long.
 
-    :param listed: an object with something in it, and without ``_meta``.
+    :param listed: a non-empty object without ``_meta``.
     """
     if not missing:
         return listed

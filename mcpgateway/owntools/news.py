@@ -1,4 +1,4 @@
-"""Says once which tools were added since a caller has last looked; some clients never read a list a second time."""
+"""Tell each caller once which tools were added since its last list; some clients never read a list a second time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mcpgateway.owntools.directory import Directory
 from mcpgateway.owntools.tool import Access
 from mcpgateway.protocol.jsonrpc import Envelope
 
-KEPT = 200  # tools that were added, and not all have heard of
+KEPT = 200  # added tools of which not all sessions have been notified
 NAMED = 5
 PRINCIPALS_LIMIT = 1000
 LISTS_LIMIT = 2000
@@ -33,8 +33,8 @@ class _Added:
 class News:
     """New tools, and the sessions that were notified of them.
 
-    A session hears of what was added since it was first seen here, or last listed its tools; where there are no
-    sessions, all clients of one name count as one.
+    A session is notified of tools added since its first call here, or its last list of tools; without sessions, all
+    clients of one name count as one.
     """
 
     def __init__(self, directory: Directory) -> None:
@@ -46,16 +46,16 @@ class News:
         self._of_principals: Bounded[str, int] = Bounded(PRINCIPALS_LIMIT)
 
     def heard(self, session: Any) -> None:
-        """A session has been given the list of tools, and knows all there are."""
+        """Note that a session has got the list of tools."""
         self._of_sessions.pop(session, None)
 
     def tell(self, call: Request, access: Access) -> None:
-        """Have the call's answer say what the caller has not heard yet."""
+        """Add the tools that are new for the caller to the call's answer."""
         lists = self._look(access)
         since = self._seen(access)
         self._mark(access)
         if since is None or since == self._number:
-            return  # it is seen for the first time, or has just listed them, or there is nothing new
+            return  # its first call here, or it has just listed them, or no tool is new
         added = [each.item for each in self._added if each.number > since and each.key in lists]
         if added:
             names = [self._directory.id_of(item, access) for item in added]
@@ -64,7 +64,7 @@ class News:
     def _look(self, access: Access) -> dict[str, tuple[Item, ...]]:
         lists = self._directory.lists(access)
         if len(self._lists) > LISTS_LIMIT:
-            self._lists.clear()  # and no session was notified, so that no old tool is news
+            self._lists.clear()  # and no session was notified, so that no old tool is reported as new
             self._of_sessions.clear()
             self._of_principals.clear()
         for key, items in lists.items():
@@ -91,7 +91,7 @@ class News:
 
 
 def said(names: list[str]) -> str:
-    """The sentence about tools of these names."""
+    """Return the sentence about tools of these names."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     what = "1 tool" if len(names) == 1 else f"{len(names)} tools"
     return f"{what} added: {', '.join(names[:NAMED])}{more}; call through gateway_invoke"
@@ -99,7 +99,7 @@ def said(names: list[str]) -> str:
 
 @define(eq=False)
 class _Telling(Between):
-    """Adds the sentence to the answer."""
+    """Adds the sentence to an answer."""
 
     _said: str
 

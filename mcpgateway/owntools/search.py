@@ -1,4 +1,4 @@
-"""The tools that find tools: by what they do, by their ids, or all of a server's."""
+"""The tools that find tools: by a description, by their ids, or all of a server's."""
 
 from __future__ import annotations
 
@@ -28,10 +28,8 @@ from mcpgateway.protocol.jsonrpc import Envelope
 FOUND, FOUND_MOST = 10, 50
 DESCRIPTION_CHARACTERS = 120
 LISTS_LIMIT = 1000
-IDLE_S = 900.0  # an index is made anew in a fraction of a second, and takes megabytes
-OWN_SHARE = (
-    0.4  # of its score that a tool of the gateway's own keeps where the question is about something else
-)
+IDLE_S = 900.0  # an index is rebuilt in a fraction of a second, and takes megabytes
+OWN_SHARE = 0.4  # share of its score that an own tool keeps for a query about another subject
 _ABOUT_US = re.compile(
     r"\b(?:mcp|gateway|(?:server|tool|backend|plugin|extension|connector|profile|integration)s?)\b",
     re.IGNORECASE,
@@ -62,18 +60,18 @@ class Index(Protocol):
     """A search index (`mcpgateway.discovery.search.SearchIndex`)."""
 
     def replace(self, server: str, items: Sequence[Item]) -> None:
-        """Let these be all of a server's."""
+        """Replace the entries of a server."""
 
     def remove(self, server: str) -> None:
         """Remove the entries of a server."""
 
     def search(self, query: str, limit: int = FOUND, server: str = "") -> list[Any]:
-        """The best that is found, best first."""
+        """Return the best hits, best first."""
 
 
 def make_index() -> Index:
     """Return an empty index."""
-    from mcpgateway.discovery.search import SearchIndex  # a gateway without searches does without its words
+    from mcpgateway.discovery.search import SearchIndex  # loaded for the first search
 
     made: SearchIndex = SearchIndex()
     return made
@@ -83,10 +81,11 @@ class Finder:
     """Searches all known tools, with an index that the first search builds and an idle time drops.
 
     # Note [What is indexed]
-    One index serves all clients.  A server that is run otherwise for a workspace, or lists otherwise to one client, is
-    in it once more, under a key of its own, unless it lists the same; what is found under others' keys is left out.
+    One index serves all clients.  A server with a variant for a workspace, or with another list for one client, is in
+    it once more, under a key of its own, unless the lists are equal; hits under other clients' keys are left out.
 
-    :param own: the gateway's own tools, which are found too.
+
+    :param own: the gateway's own tools, which are searched too.
     """
 
     def __init__(self, own: Builtin, clock: Any, make: Callable[[], Index] = make_index) -> None:
@@ -94,23 +93,23 @@ class Finder:
         self._clock = clock
         self._make = make
         self._index: Index | None = None
-        self._lists: dict[str, tuple[Item, ...]] = {}  # what is indexed, by key, the latest used last
+        self._lists: dict[str, tuple[Item, ...]] = {}  # indexed lists, by key, the most recently used last
         self._timer: Any = None
 
     def search(
         self, query: str, limit: int, lists: Mapping[str, tuple[Item, ...]], server: str = ""
     ) -> list[Hit]:
-        """The best hits among the tools of these lists, and the gateway's own.
+        """Return the best hits among the tools of these lists, and the gateway's own.
 
-        Those come before others where the question is about servers or tools, or where they are clearly better.
+        Own tools precede the others if the query is about servers or tools, or if they match clearly better.
 
-        :param lists: the tools of each server, by its name, and what makes its list another than others' (a key as
-            `Directory.lists` makes it).
-        :param server: only this one's.
+        :param lists: the tools of each server, by its name and the variant of its list (a key as `Directory.lists`
+            makes it).
+        :param server: the server of the tools; empty for all.
         """
         if server or _ABOUT_US.search(query):
             return self._found(query, limit, lists, server)
-        # Some of the gateway's own may be among the first, and make room for others then.
+        # Some own tools may be among the first hits, and are removed then.
         hits = self._found(query, FOUND_MOST, lists)
         return sorted(map(_own_last, hits), key=lambda hit: -hit.score)[:limit]
 
@@ -124,12 +123,12 @@ class Finder:
             return _best(index, query, limit, keys)
         if len(keys) == len(self._lists) + 1:
             return index.search(query, limit)
-        # Others may use more than this caller: theirs are found too, and left out.
+        # Other callers may use more servers: their hits are found too, and left out.
         hits = index.search(query, FOUND_MOST)
         mine = {id(item) for key in keys for item in self._lists.get(key, ())}
         found = [each for each in hits if each.item.server == OWN_NAME or id(each.item) in mine]
         if len(found) < limit and len(hits) >= FOUND_MOST:
-            return _best(index, query, limit, keys)  # theirs have left no room for this caller's
+            return _best(index, query, limit, keys)  # other callers' hits have left no room for this caller's
         return found[:limit]
 
     def _ready(self) -> Index:
@@ -143,7 +142,7 @@ class Finder:
         return self._index
 
     def _indexed(self, index: Index, key: str, items: tuple[Item, ...]) -> str:
-        # The key that these are indexed under.
+        # The key under which these are indexed.
         if self._lists.get(key) is items:
             self._lists[key] = self._lists.pop(key)
             return key
@@ -160,7 +159,7 @@ class Finder:
         return key
 
     def forget(self) -> None:
-        """Give the index back."""
+        """Free the index."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = self._index = None
@@ -192,7 +191,7 @@ def tier_of(item: Item) -> str:
 class SearchParts:
     """The parts that the search tools use.
 
-    :ivar shield: cuts a list of all tools to its size.
+    :ivar shield: shortens a list of all tools.
     """
 
     directory: Directory
@@ -203,13 +202,13 @@ class SearchParts:
     shield: Shield = unshielded
 
     def id_of(self, item: Item, access: Access) -> str:
-        """The id of a tool of a server's, or of the gateway's own."""
+        """Return the id of a tool of a server's, or of the gateway's own."""
         if item.server == OWN_NAME:
             return UNDERSCORED + item.own
         return self.directory.id_of(item, access)
 
     def find(self, identifier: str, access: Access) -> Deferred[Item]:
-        """The tool of an id, also one of the gateway's own."""
+        """Return the tool of an id, also one of the gateway's own."""
         tool = self.own.find(identifier)
         if tool is not None:
             found: Deferred[Item] = Deferred()
@@ -220,7 +219,7 @@ class SearchParts:
     async def sought(self, access: Access, find: Callable[[Access], Deferred[T]]) -> tuple[Access, T]:
         """Find a tool and its caller, after a pending edit of the configuration if needed.
 
-        :raise GatewayError: there is none.
+        :raise GatewayError: the tool is unknown.
         """
         try:
             return access, await find(access)
@@ -233,7 +232,7 @@ class SearchParts:
 
 @define(eq=False)
 class Search:
-    """Finds tools by what they do."""
+    """Finds tools by a description of a task."""
 
     means: SearchParts
     name: ClassVar[str] = "search"
@@ -247,7 +246,7 @@ class Search:
     )
 
     def call(self, call: Request, given: Envelope, access: Access) -> None:
-        """Answer with the best hits; with all tools, unranked, where nothing is asked for."""
+        """Answer with the best hits; with all tools, unranked, for an empty query."""
         query = arguments.text(given, "query")
         limit = arguments.whole(given, "limit", FOUND, 1, FOUND_MOST)
         server = arguments.text(given, "server", "backend")
@@ -295,7 +294,7 @@ class Search:
 
 @define(eq=False)
 class Describe:
-    """Shows all there is to know of one tool."""
+    """Shows the complete description of a tool."""
 
     means: SearchParts
     name: ClassVar[str] = "describe"
@@ -366,7 +365,7 @@ class DescribeTool:
 
 @define(eq=False)
 class ListTools:
-    """Lists the tools of one server, or of all, as S003 does."""
+    """Lists the tools of one server, or of all, in S003's format."""
 
     means: SearchParts
     name: ClassVar[str] = "list_tools"
@@ -379,7 +378,7 @@ class ListTools:
     )
 
     def call(self, call: Request, given: Envelope, access: Access) -> None:
-        """Answer with the tools by server; those of servers that were never asked are asked for."""
+        """Answer with the tools by server; servers with unknown tools are asked."""
         server = arguments.text(given, "server", "backend")
         style = arguments.text(given, "format") or "json"
         if style not in ("json", "table"):
@@ -449,17 +448,17 @@ def not_found(why: Failure, call: Request) -> None:
 
 
 def camel_case(name: str) -> str:
-    """A tool's name as S004 shows it: ``get_issue`` as ``getIssue``."""
+    """Return a tool's name in S004's spelling: ``get_issue`` as ``getIssue``."""
     return _WORD_BREAKS.sub(lambda found: (found[1] or "").upper(), name)
 
 
 def shortened(description: str) -> str:
-    """The beginning of a description."""
+    """Return the beginning of a description."""
     if len(description) <= DESCRIPTION_CHARACTERS:
         return description
     return description[:DESCRIPTION_CHARACTERS].rstrip() + "..."
 
 
 def field_names(schema: Raw | None) -> list[str]:
-    """The names of a tool's arguments."""
+    """Return the names of a tool's arguments."""
     return list(peek.members(peek.members({"schema": schema}, "schema"), "properties")) if schema else []

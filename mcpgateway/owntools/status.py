@@ -1,4 +1,4 @@
-"""The tools that show what there is: the gateway itself, its servers, and which of them the caller may use."""
+"""The tools that show the state of the gateway, its servers, and the caller's access to them."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _HEALTH = {
 class GatewayStatus:
     """The view of the gateway and its servers for ``status`` tools.
 
-    :ivar servers: all that are configured.
-    :ivar look: what is shown of a server (`mcpgateway.observe.census.Census.server`).
-    :ivar count: how many tools of a server are known; None where it was never asked.
-    :ivar config: what is to be said of the configuration (`mcpgateway.manage.reload.ReloadState.shown`).
-    :ivar uptime: seconds since the gateway has started.
+    :ivar servers: returns all configured servers.
+    :ivar look: returns the numbers of a server (`mcpgateway.observe.census.Census.server`).
+    :ivar count: returns the number of a server's known tools; None if it was never asked.
+    :ivar config: returns the state of the configuration (`mcpgateway.manage.reload.ReloadState.shown`).
+    :ivar uptime: returns the seconds since the gateway's start.
     """
 
     servers: Callable[[], Iterable[ServerSpec]]
@@ -47,7 +47,7 @@ class GatewayStatus:
         return self.look(server).get("status") in UP
 
     def shown(self, server: ServerSpec) -> dict[str, Any]:
-        """Return a server as S003 shows it."""
+        """Return a server in S003's format."""
         found = self.look(server)
         status = found.get("status", "stopped")
         shown = {
@@ -64,13 +64,13 @@ class GatewayStatus:
 
 
 def seen_by(access: Access) -> tuple[ServerSpec, ...]:
-    """The servers that a caller's view is of: those that it may use, and those that cannot be used now."""
+    """Return the servers of a caller's view: those that it may use, and those that cannot be used now."""
     return (*access.specs(), *access.view.others)
 
 
 @define(eq=False)
 class Status:
-    """Shows what S004 shows of the gateway: which servers are connected, how many tools there are."""
+    """Shows the gateway in S004's format: the connected servers, and the number of tools."""
 
     sight: GatewayStatus
     name: ClassVar[str] = "status"
@@ -110,7 +110,7 @@ class Status:
 
 @define(eq=False)
 class ListServers:
-    """Lists the servers that the caller may use, as S003 shows them."""
+    """Lists the servers that the caller may use, in S003's format."""
 
     sight: GatewayStatus
     name: ClassVar[str] = "list_servers"
@@ -123,7 +123,7 @@ class ListServers:
     )
 
     def call(self, call: Request, arguments: Envelope, access: Access) -> None:
-        """Answer with one entry for each."""
+        """Answer with one entry for each server."""
         cwd = text(arguments, "cwd")
 
         answers.later(self._show(call, access, cwd), call)
@@ -136,7 +136,7 @@ class ListServers:
 
 @define(eq=False)
 class ListAllServers:
-    """Lists every server of the view, and whether the caller may use it."""
+    """Lists every server of the view, with the caller's access to it."""
 
     sight: GatewayStatus
     name: ClassVar[str] = "list_all_servers"
@@ -149,7 +149,7 @@ class ListAllServers:
     )
 
     def call(self, call: Request, arguments: Envelope, access: Access) -> None:
-        """Answer with one entry for each."""
+        """Answer with one entry for each server."""
         usable = {each.name for each in access.specs()}
         order = {each.name: at for at, each in enumerate(self.sight.servers())}
         seen = sorted(seen_by(access), key=lambda each: order.get(each.name, len(order)))

@@ -1,7 +1,7 @@
-"""The gateway's own tools: what one is, what it gets to know of its caller, and which of them a view lists.
+"""The gateway's own tools: their interface, the interface of their caller, and the selection in each view.
 
-A tool called ``search`` is listed as ``gateway_search``, and found as that, as ``gateway.search``, and, where a view
-says so, by its bare name.  All views find all of them: a view only chooses what it lists.
+A tool called ``search`` is listed as ``gateway_search``, and found as that, as ``gateway.search``, and, if the view
+says so, by its bare name.  All views find all own tools: a view only selects the listed ones.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mcpgateway.policy.permissions import TokenScope
 from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.jsonrpc import Envelope
 
-OWN_NAME = "gateway"  # the server that the gateway's own tools are shown to be of
+OWN_NAME = "gateway"  # the server name under which the gateway's own tools are shown
 UNDERSCORED = "gateway_"
 _SPELLINGS = (UNDERSCORED, "gateway.", "gateway__", "gateway::", "gateway:", "gateway/")
 
@@ -54,7 +54,7 @@ class Tool(Protocol):
     """One of the gateway's own tools.
 
     :ivar name: its bare name, such as ``search``.
-    :ivar definition: how it is listed, as the JSON of a tool of that bare name (`define_tool`).
+    :ivar definition: its list entry, as the JSON of a tool of that bare name (`define_tool`).
     :ivar tier: `READ`, `WRITE` or `RUN`.
     """
 
@@ -78,19 +78,19 @@ class Tool(Protocol):
 
 
 class OwnToolView(Protocol):
-    """The view that a tool is called on, as the tool knows it (`mcpgateway.views.view.View`).
+    """The view of a call, in the form that a tool uses (`mcpgateway.views.view.View`).
 
     :ivar kind: ``full``, ``search``, ``hybrid``, ``meta`` or ``admin``.
-    :ivar told: what a client's own child is told of it, by server.
-    :ivar listing: what it offers, under which names.
-    :ivar exposure: what decides that.
-    :ivar others: the servers it is of that cannot be used now, for most of all those that are switched off.
-    :ivar scope: what it is limited to for those who see it; None where they may use everything.
+    :ivar told: keys of the client's own children, by server.
+    :ivar listing: its tools, by their names on the view.
+    :ivar exposure: the settings of the selection.
+    :ivar others: its servers that cannot be used now, mostly those that are switched off.
+    :ivar scope: the limits of its principal; None for none.
     """
 
     @property
     def kind(self) -> str:
-        """Which view it is."""
+        """The kind of the view."""
 
     @property
     def told(self) -> Mapping[str, str]:
@@ -106,7 +106,7 @@ class OwnToolView(Protocol):
 
     @property
     def others(self) -> tuple[ServerSpec, ...]:
-        """The servers it is of that it cannot show now."""
+        """The servers of the view that it cannot show now."""
 
     def narrowed(self, server: ServerSpec, items: tuple[Item, ...]) -> tuple[Item, ...]:
         """Return the tools of a server that may be used on the view."""
@@ -125,9 +125,9 @@ class OwnToolView(Protocol):
 class Access(Protocol):
     """The caller of an own tool, made for each call.
 
-    :ivar principal: who calls.
-    :ivar view: the view that is called on.
-    :ivar session: the caller's session with the view; None in the modern era, which knows none.
+    :ivar principal: the caller's principal.
+    :ivar view: the view of the call.
+    :ivar session: the caller's session with the view; None in the modern era, which has none.
     """
 
     @property
@@ -143,7 +143,7 @@ class Access(Protocol):
         """The session of the caller; None without one."""
 
     def specs(self) -> tuple[ServerSpec, ...]:
-        """The servers this caller may use."""
+        """Return the servers that the caller may use."""
 
     def anew(self) -> Access:
         """Return the caller after a change of the configuration during the call."""
@@ -152,9 +152,9 @@ class Access(Protocol):
         """Return the caller after pending edits of the configuration; the same object without any."""
 
     def settle(self, kind: ListKind) -> Deferred[tuple[Access, Mapping[str, str]]]:
-        """Fires once its servers' lists of a kind are known, or were waited for long enough.
+        """Wait until the servers' lists of a kind are known, or for long enough.
 
-        It fires with the same caller, who may be shown something else now, and why each server is missing that is.
+        Fires with the caller, whose view may have changed, and the reason for each missing server.
         """
 
     def within(self, cwd: str) -> Access:
@@ -172,22 +172,22 @@ class Access(Protocol):
         limit_s: float,
         level: Any,
     ) -> None:
-        """Let a call become that of a server's tool: its sink hears what becomes of it.
+        """Redirect a call to a server's tool, whose answer goes to the call's sink.
 
         :param target: the server and the tool's own name.
-        :param limit_s: when it ends unanswered, whatever progress it makes; 0: never.
-        :param level: how its result is shielded; None for what the view says.
-        :raise GatewayError: it goes nowhere.
+        :param limit_s: timeout of the whole call, which progress does not extend; 0 for none.
+        :param level: level of shortening of its result; None for the view's level.
+        :raise GatewayError: the target is unknown or cannot be used.
         """
 
     def begin(self, server: str, tool: str, arguments: Raw, sink: Any) -> Request:
-        """Make a call of its own, which no client waits for; the sink hears everything.
+        """Begin a call of the tool's own, for which no client waits; all its messages go to the sink.
 
-        :raise GatewayError: it goes nowhere.
+        :raise GatewayError: the target is unknown or cannot be used.
         """
 
     def cancel(self, call: Request, why: str) -> None:
-        """Take a call back that was redirected or begun, and has not been answered; its sink may hear of that."""
+        """Cancel a call that was redirected or begun, and is unanswered; its sink may be called with the error."""
 
     def list(self, server: str, kind: ListKind, *, is_look: bool = True) -> Deferred[tuple[Item, ...]]:
         """Return a list of a server, read from the server if needed.
@@ -235,7 +235,7 @@ def _nobody(session: Any) -> None:
 class Builtin:
     """All of the gateway's own tools, in the order of their list.
 
-    :ivar heard: to be told of a session that has just been given a list with all tools of its servers.
+    :ivar heard: called with a session that has just got a list with all tools of its servers.
     """
 
     _tools: dict[str, Tool] = field(converter=_by_name)
@@ -245,17 +245,17 @@ class Builtin:
         return iter(self._tools.values())
 
     def add(self, tools: Iterable[Tool]) -> None:
-        """Have more of them."""
+        """Add tools."""
         self._tools.update(_by_name(tools))
 
     def tools(self, kind_of_view: str, *, is_dotted: bool = False) -> tuple[ListedTool, ...]:
         """Return the own tools of a view: ``search``, ``hybrid``, ``full``, ``meta`` or ``admin``; others as full.
 
-        :param is_dotted: in the spelling with dots.
+        :param is_dotted: True for the spelling with dots.
         """
         prefix = f"{OWN_NAME}." if is_dotted else UNDERSCORED
         if kind_of_view == "meta":
-            # What was cut from a result says how to get it, under the one name this has everywhere.
+            # A shortened result names the tool for its rest, which has this one name everywhere.
             return (*self._listed("", _BARE), *self._listed(prefix, ("get_result",)))
         names = self._tools if kind_of_view == "admin" else _LISTED.get(kind_of_view, _LISTED["full"])
         return self._listed(prefix, names)
@@ -264,7 +264,7 @@ class Builtin:
         return tuple(ListedTool(prefix + name, self._tools[name]) for name in names if name in self._tools)
 
     def find(self, name: str, kind_of_view: str = "") -> Tool | None:
-        """The tool of a name as a client writes it; bare names are known where they are listed."""
+        """Return the tool of a name as a client writes it; bare names are found only where they are listed."""
         for prefix in _SPELLINGS:
             if name.startswith(prefix) and name[len(prefix) :] in self._tools:
                 return self._tools[name[len(prefix) :]]
@@ -278,7 +278,7 @@ def define_tool(
     required: Iterable[str] = (),
     **annotations: bool,
 ) -> bytes:
-    """The JSON of a tool.
+    """Return the JSON of a tool.
 
     :param properties: the JSON schema of each argument.
     :param annotations: the hints of MCP, such as ``readOnlyHint``.
