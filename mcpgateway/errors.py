@@ -1,7 +1,8 @@
-"""What can go wrong, in the words a person is shown.
+"""The errors of the gateway, in the words that users are shown.
 
-Three families say whose fault it is.  Each class carries the JSON-RPC code it is answered with and
-whether the caller can hope for better by trying again.
+Three families distinguish faults of the caller, of a server and of the gateway.  Each class has the JSON-RPC code of
+its
+answer, and tells whether another try may succeed.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from typing import Any
 
 
 class GatewayError(Exception):
-    """Something went wrong on the way of a call; ``str()`` is the sentence for the caller.
+    """An error on the path of a request; ``str()`` is the sentence for the caller.
 
     :cvar code: the JSON-RPC error code (JSON-RPC 2.0 section 5.1; MCP SDK practice for -32000 ff.).
     :cvar retryable: true when the same call may succeed later.
-    :cvar remedy: what helps as a rule, true wherever the error is raised.
-    :ivar hint: what helps in this case; empty where nothing more is known than that.
-    :ivar data: what a program may want to know beside the sentence; None when there is nothing.
+    :cvar remedy: the usual remedy, true wherever the error is raised.
+    :ivar hint: the remedy in this case; empty where no better one than the usual is known.
+    :ivar data: details for programs; None for none.
     """
 
     code = -32603
@@ -76,13 +77,13 @@ class InvalidParams(CallerError):
 
 
 class NameTaken(InvalidParams):
-    """The name is in use."""
+    """The requested name is in use."""
 
     remedy = "choose another name, or change the one that is there"
 
 
 class MissingEnvelope(InvalidParams):
-    """A request of the modern era does not say what every one of them has to."""
+    """A request of the modern era lacks members that every one must have."""
 
     remedy = "say the revision, the client and its capabilities in _meta of the parameters, as MCP 2026-07-28 has it"
 
@@ -95,14 +96,14 @@ class UnsupportedVersion(CallerError):
 
 
 class HeaderMismatch(CallerError):
-    """A header that repeats a part of the body is missing, or says something else (MCP 2026-07-28)."""
+    """A header that repeats a part of the body is missing, or contradicts it (MCP 2026-07-28)."""
 
     code = -32020
     remedy = "send the header that says what the body says, as MCP 2026-07-28 has it"
 
 
 class UnservedRevision(CallerError):
-    """The request is of a revision that is not served; the error names those that are (MCP 2026-07-28)."""
+    """The request is of a revision that is not served; the error names the served ones (MCP 2026-07-28)."""
 
     code = -32022
     remedy = 'speak one of the revisions in "supported"'
@@ -125,7 +126,7 @@ class MissingCapability(CallerError):
 
 
 class UnknownMethod(CallerError):
-    """No server here has that method."""
+    """No server here has the requested method."""
 
     code = -32601
     remedy = "ask for what the capabilities in the answer to initialize offer"
@@ -139,7 +140,7 @@ class UnknownServer(CallerError):
 
 
 class NotThere(CallerError):
-    """There is no such tool, or no such result."""
+    """The requested tool, result or other object does not exist."""
 
     remedy = "list what there is, and ask for something of that"
 
@@ -157,13 +158,13 @@ class Outdated(CallerError):
 
 
 class NeedsCondition(CallerError):
-    """The edit has to name the definition that it replaces, so that no other edit is lost."""
+    """The edit must name the definition that it replaces, so that no other edit is lost."""
 
     remedy = "send If-Match with the ETag of what is to be replaced"
 
 
 class NotEntitled(CallerError):
-    """The caller may do a part of this, but not all of it."""
+    """The caller may do a part of the request, but not all of it."""
 
     remedy = "ask with a credential that may do all of it, or over the Unix socket of the gateway"
 
@@ -190,18 +191,18 @@ class Refused(CallerError):
 
 
 class OutOfScope(Refused):
-    """The caller's token is not for this."""
+    """The scope of the caller's token does not include the request."""
 
 
 class ClientGone(CallerError):
-    """A server asked a client that is not there any more."""
+    """A server asked a client that has gone."""
 
     code = -32000
     remedy = "begin a session anew"
 
 
 class UserDeclined(CallerError):
-    """A server needs its user to do something, and the user does not want to."""
+    """A server needs its user to act, and the user declines."""
 
     code = -32000
     remedy = "ask the user what is to be done instead"
@@ -251,7 +252,7 @@ class HandshakeRefused(HandshakeFailed):
 
 
 class SharedOtherwise(BackendError):
-    """The child that a request waits for is not shared after all: the request goes to another."""
+    """The child that a request waits for is not shared after all: the request is sent to another."""
 
     retryable = True
 
@@ -279,11 +280,11 @@ class NeedsAuthorization(BackendError):
 
 
 class NeedsLogin(NeedsAuthorization):
-    """The server wants its user to sign in first; ``data["url"]`` is where."""
+    """The server wants its user to sign in first; ``data["url"]`` is the URL for that."""
 
     @property
     def url(self) -> str:
-        """The address of the sign-in."""
+        """The URL of the sign-in."""
         return str((self.data or {}).get("url", ""))
 
     @property
@@ -297,7 +298,7 @@ class NeedsLogin(NeedsAuthorization):
         return str((self.data or {}).get("server", ""))
 
     def __str__(self) -> str:
-        return self.plain  # what is written anywhere is read by others, too
+        return self.plain  # texts that are written anywhere have other readers, too
 
 
 class SignInElicited(NeedsLogin):
@@ -316,7 +317,7 @@ class SignInElicited(NeedsLogin):
 
 
 class NeedsApproval(BackendError):
-    """The server is defined by a repository, and its user has not approved of that."""
+    """A repository defines the server, and the user has not approved of its file."""
 
     remedy = "mcpgateway config approve FILE lets the servers of a repository run"
 
@@ -341,7 +342,7 @@ class BadReply(BackendError):
 
 
 class GatewayFault(GatewayError):
-    """The gateway itself is at fault, full or going away."""
+    """The gateway itself is at fault, overloaded or stopping."""
 
 
 class Overloaded(GatewayFault):

@@ -1,7 +1,7 @@
-"""Texts of strangers that neither forge a line nor speak to a terminal: what does not print is written out.
+"""Escaping of foreign texts, so that they neither forge a line nor control a terminal.
 
-C0 and C1, DEL, marks of direction and whatever else Unicode does not show is escaped as Python writes it.  Every line
-that the gateway prints, logs or keeps goes through here; JSON has escapes of its own.
+C0 and C1, DEL, marks of direction and all other characters that are not printable are escaped as Python writes them.
+Every line that the gateway prints, logs or keeps is escaped here; JSON has escapes of its own.
 """
 
 from __future__ import annotations
@@ -10,26 +10,26 @@ _BREAKS = "\u2028\u2029"
 
 
 def one_line(text: str) -> str:
-    """A text as one line."""
+    """Return a text as one line."""
     return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
 
 
 def lines(text: str) -> str:
-    """A text of several lines; line ends, tabs and spaces of all widths stay, and of two characters one line end."""
+    """Return a text of several lines, in which line ends, tabs and spaces of all widths stay; CR LF becomes LF."""
     if text.isprintable():
         return text
     return "".join(c if _stays(c) else _escaped(c) for c in text.replace("\r\n", "\n"))
 
 
 def in_json(text: str) -> str:
-    """A text of JSON of the same value, with escapes for whatever would not print; its own line ends stay."""
+    """Return a JSON text of the same value, with escapes for characters that are not printable; its line ends stay."""
     if text.isprintable() or (text.isascii() and "\x7f" not in text):
         return text
     return "".join(c if c.isprintable() or c == "\n" else _json_escaped(c) for c in text)
 
 
 def json_bytes(data: bytes) -> bytes:
-    """The same of JSON as bytes."""
+    """Return JSON bytes with the same escapes as `in_json`."""
     if data.isascii() and b"\x7f" not in data:
         return data
     return in_json(data.decode(errors="replace")).encode(errors="replace")

@@ -155,9 +155,9 @@ class Options(usage.Options):
 
 
 def _check_opening(settings: Settings | None, environ: Mapping[str, str], *, is_open: bool) -> None:
-    """See that somebody who lets other machines in as well has thought of that.
+    """Check that opening the gateway to this machine's programs and to other machines at once is intended.
 
-    :raise ConfigError: he does not say so.
+    :raise ConfigError: the environment does not confirm it.
     """
     if is_open and settings is not None and settings.gateway.allow_remote and environ.get(SURE) != "1":
         raise ConfigError(
@@ -167,7 +167,7 @@ def _check_opening(settings: Settings | None, environ: Mapping[str, str], *, is_
 
 
 def needs_openssl(settings: Settings) -> bool:
-    """Whether TLS is spoken: an endpoint of the gateway's own does, or a server is reached by it."""
+    """True if TLS is spoken: by an endpoint of the gateway, or with a server."""
     urls = [url for server in settings.servers for url in _urls(server.reach)]
     return (
         bool(settings.gateway.tls_cert_path)
@@ -187,9 +187,10 @@ def _urls(reach: Reach | None) -> tuple[str, ...]:
 
 
 def leave_out_openssl() -> None:
-    """Keep the reactor from importing OpenSSL: 15 MB that a gateway on loopback has no use for.
+    """Keep the reactor from importing OpenSSL: 15 MB that a gateway on loopback does not need.
 
-    Only works before the reactor is imported; harmless afterwards. `mcpgateway.backends.http.tls` lets it in again.
+    The function works only before the reactor is imported; it is harmless afterwards. `mcpgateway.backends.http.tls`
+    allows the import again.
     """
     if "OpenSSL" not in sys.modules and "twisted.internet.reactor" not in sys.modules:
         sys.modules["OpenSSL"] = None  # type: ignore[assignment]  # the documented way to block an import
@@ -202,9 +203,9 @@ def _adopts(options: Options) -> Adopt | None:
 
 
 def makeService(options: Options) -> IService:
-    """The gateway as a service, its addresses bound.
+    """Return the gateway as a service, with its addresses bound.
 
-    :raise SystemExit: with one line, where it cannot be started.
+    :raise SystemExit: the gateway cannot be started; the text is one line.
     """
     from twisted.internet import reactor
 
@@ -237,6 +238,6 @@ def makeService(options: Options) -> IService:
 
 
 def _told(why: ConfigError) -> str:
-    # One line, which whoever has started the gateway looks for in its log; see `mcpgateway.shim.startup.SAYS`.
+    # One line, which the starter of the gateway looks for in its log; see `mcpgateway.shim.startup.SAYS`.
     hint = why.advice if isinstance(why, Misplaced) else why.hint
     return f"mcpgateway: {why}; {hint}" if hint else f"mcpgateway: {why}"

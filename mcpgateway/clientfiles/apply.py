@@ -1,4 +1,4 @@
-"""Plans for clients' files are carried out: all of them, or none.  What was enrolled is restored."""
+"""Carry out plans for clients' files, all of them or none, and restore enrolled files."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ NOT_THERE = "the file is not there any more"
 
 @contextmanager
 def ledger_locked(machine: Machine) -> Iterator[None]:
-    """Keep other programs from changing clients' files and the ledger; settle the changes of killed programs first.
+    """Lock clients' files and the ledger against other programs; settle the changes of killed programs first.
 
-    :raise ConfigError: another program has the ledger for too long, or it cannot be used.
+    :raise ConfigError: another program has the ledger for too long, or the ledger cannot be used.
     """
     with machine.ledger.locked():
         machine.ledger.recover()
@@ -44,7 +44,7 @@ def carry_out(
 ) -> Report:
     """Change the files; where one cannot be changed, restore those before it.
 
-    :param is_all_or_none: false where each file is for itself.
+    :param is_all_or_none: false to keep the other files changed where one cannot be.
     """
     done: list[FileChange] = []
     reports: list[FileReport] = []
@@ -72,10 +72,10 @@ def carry_out(
 
 @define(eq=False)
 class FileChange:
-    """One file that is enrolled, and how it is restored if another cannot be.
+    """The change that enrols one file, and that restores it if another file cannot be changed.
 
     :ivar record: its record before.
-    :ivar create: whether the file is made where there is none.
+    :ivar create: the file is made where it does not exist.
     """
 
     machine: Machine
@@ -89,8 +89,8 @@ class FileChange:
     def carry_out(self, planned: FilePlan) -> FileReport:
         """Change the file.
 
-        :raise FileNotFoundError: there is no such file, and none is to be made.
-        :raise ConfigError: it cannot be changed, and is as it was.
+        :raise FileNotFoundError: the file does not exist, and is not to be made.
+        :raise ConfigError: the file cannot be changed, and is unchanged.
         """
         changed = self.machine.ledger.change(
             self.site.path, self._edit, lock=self.site.lock, create=self.create
@@ -154,7 +154,7 @@ def _approve(machine: Machine, site: FileLocation) -> None:
     if not site.project or os.path.basename(site.path) != REPOSITORY_FILE:
         return
     path = approvals.target(site.path)
-    digest = read_repository(path, machine.home).digest  # of what it is without us
+    digest = read_repository(path, machine.home).digest  # of the file without enrolled entries
     if approvals.read(machine.home).get(path) != digest:
         files.make_home(machine.home)
         approvals.approve(machine.home, path, digest, DISK.now())
@@ -168,10 +168,10 @@ class RestoreEdit:
     """The edit that restores the entries of a file.
 
     :param servers: titles or names of the entries to restore; none means all.
-    :param why: the file is restored for now, for this reason, and is to use the gateway again later; "" for ever.
+    :param why: the reason for which the file is restored for now, and is to be enrolled again later; "" for good.
     :ivar given: the restored text, and the fate of each entry.
     :ivar is_exact: the file is as it was before it was enrolled, to the byte.
-    :ivar again: the restored entries that had been rebuilt, and from which source.
+    :ivar again: the restored entries that had been rebuilt, with the source of each.
     """
 
     machine: Machine
@@ -183,9 +183,9 @@ class RestoreEdit:
     again: dict[str, str] = field(factory=dict)
 
     def __call__(self, text: str, record: FileRecord | None) -> EditResult:
-        """Work out the edit for a text and the record of its file.
+        """Return the edited text for a text and the record of its file.
 
-        :raise ConfigError: the text is not of its form, or cannot be changed.
+        :raise ConfigError: the text is malformed, or cannot be changed.
         """
         self.given, self.is_exact, self.again = rewrite.RestoredText(text), False, {}
         if record is None:
@@ -195,11 +195,11 @@ class RestoreEdit:
         chosen = {road: each for road, each in record.entries.items() if self._is_meant(each)}
         rest = {road: each for road, each in record.entries.items() if road not in chosen}
         if not any(each.name for each in rest.values()):
-            chosen, rest = dict(record.entries), {}  # the one entry for all has nothing left behind it
+            chosen, rest = dict(record.entries), {}  # the single entry for all has no original
         exact = None if rest else unwound(record, text)
         if exact is not None:
             titles = dict.fromkeys(each.replaced.title for each in chosen.values())
-            # A file that was made for our entries stays, and a client can read it.
+            # A file that was made for the gateway's entries stays, and a client can read it.
             is_made = not exact and self.site.path.endswith(".json")
             self.given = rewrite.RestoredText(NOTHING if is_made else exact, tuple(titles))
             self.is_exact = not is_made

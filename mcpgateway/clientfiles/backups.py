@@ -2,7 +2,7 @@
 
 # Note [One at a time]
 A program that changes a user's file locks the directory of the ledger.  So two programs of one home never do so at
-once, and a half-done change found there was left by one that is dead.
+once, and an unfinished change found there was left by a killed program.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CHUNK_BYTES = 4 * 1_048_576
 
 
 def digest_of(data: bytes) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal digits."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -40,7 +40,7 @@ class Backups:
     """The displaced versions that one gateway home keeps, and the lock of its ledger.
 
     :param home: the gateway's own directory.
-    :ivar needed: the digests of versions that have to stay, however old.
+    :ivar needed: the digests of versions that must not be removed, however old.
     """
 
     home: str
@@ -50,7 +50,7 @@ class Backups:
 
     @property
     def ledger(self) -> str:
-        """The directory of the ledger, which is what is locked."""
+        """The directory of the ledger, which is locked."""
         return os.path.join(self.home, LEDGER)
 
     @property
@@ -60,9 +60,9 @@ class Backups:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other programs from changing users' files meanwhile; see Note [One at a time].
+        """Lock users' files against changes by other programs; see Note [One at a time].
 
-        :raise ConfigError: another has it for too long, or the directory cannot be made.
+        :raise ConfigError: another program has the lock for too long, or the directory cannot be made.
         """
         if self._depth:
             self._depth += 1
@@ -85,7 +85,7 @@ class Backups:
     def put(self, data: bytes) -> str:
         """Keep a version, and return its digest.
 
-        :raise OSError: it cannot be written.
+        :raise OSError: the version cannot be written.
         """
         digest = digest_of(data)
         path = self._path(digest)
@@ -107,7 +107,7 @@ class Backups:
         return digest
 
     def get(self, digest: str) -> bytes | None:
-        """Return a version; None where it is not kept, or is damaged."""
+        """Return a version; None where it is missing or damaged."""
         try:
             data = read_file(self.disk, self._path(digest))
         except OSError:
@@ -115,7 +115,7 @@ class Backups:
         return data if digest_of(data) == digest else None
 
     def trim(self) -> None:
-        """Remove the oldest versions beyond the limits; never the last one, and none that is needed."""
+        """Remove the oldest versions beyond the limits, but never the latest one or a needed one."""
         found = []
         for name in self.disk.names(self.directory):
             with suppress(OSError):
@@ -170,7 +170,7 @@ class Backups:
 def read_file(disk: Disk, path: str, limit: int | None = None) -> bytes:
     """Read a regular file whole.
 
-    :raise OSError: it cannot be read, is none, or is larger than the limit.
+    :raise OSError: the file cannot be read, is not regular, or is larger than the limit.
     """
     descriptor = disk.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     try:
@@ -183,7 +183,7 @@ def read_file(disk: Disk, path: str, limit: int | None = None) -> bytes:
 def check_regular(disk: Disk, descriptor: int, path: str) -> None:
     """Check that an open file is a regular one.
 
-    :raise OSError: it is not.
+    :raise OSError: the file is not regular.
     """
     if not stat.S_ISREG(disk.fstat(descriptor).st_mode):
         raise OSError(errno.EINVAL, "is not a regular file", path)
@@ -192,7 +192,7 @@ def check_regular(disk: Disk, descriptor: int, path: str) -> None:
 def read_open(disk: Disk, descriptor: int, limit: int | None = None) -> bytes:
     """Read the rest of an open file.
 
-    :raise OSError: it cannot be read, or is larger than the limit.
+    :raise OSError: the file cannot be read, or is larger than the limit.
     """
     parts = []
     total = 0
@@ -205,9 +205,9 @@ def read_open(disk: Disk, descriptor: int, limit: int | None = None) -> bytes:
 
 
 def write_all(disk: Disk, descriptor: int, data: bytes) -> None:
-    """Write all of it, however little is taken at a time.
+    """Write all of the data, in as many steps as that takes.
 
-    :raise OSError: it cannot be written.
+    :raise OSError: the data cannot be written.
     """
     rest = memoryview(data)
     while rest:
@@ -220,7 +220,7 @@ def write_all(disk: Disk, descriptor: int, data: bytes) -> None:
 def write_new(disk: Disk, path: str, data: bytes) -> None:
     """Make a private file that does not exist yet, and wait until it is on the disk.
 
-    :raise OSError: it cannot be written.
+    :raise OSError: the file cannot be written.
     """
     descriptor = disk.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)
     try:
@@ -231,7 +231,7 @@ def write_new(disk: Disk, path: str, data: bytes) -> None:
 
 
 def sync_directory(disk: Disk, directory: str) -> None:
-    """Wait until the names in a directory are on the disk; some file systems refuse, and are content without."""
+    """Wait until the names in a directory are on the disk; the refusal of some file systems is ignored."""
     with suppress(OSError):
         descriptor = disk.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         try:

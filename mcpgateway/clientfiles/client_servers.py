@@ -36,8 +36,8 @@ FROM_VARIABLES, FROM_VARIABLE = "env_http_headers", "bearer_token_env_var"
 class ClientServersReader:
     """Reads the servers of one file.
 
-    :ivar base: tells the gateway's own URLs.
-    :ivar project: the directory of the project it lies in, or "".
+    :ivar base: the gateway's own URLs.
+    :ivar project: the directory of the project that the file lies in, or "".
     :ivar is_enrolled: the file is enrolled, so the gateway serves the originals of its entries.
     """
 
@@ -48,7 +48,7 @@ class ClientServersReader:
     is_enrolled: bool = False
 
     def entries(self, value: Any, problems: Problems) -> Iterator[Entry]:
-        """Read the entries of a file; those that cannot be used are reported to the problems.
+        """Iterate over the usable entries of a file; the others are added to the problems.
 
         :param value: the value of the file; see `mcpgateway.clientfiles.formats.syntax.read`.
         """
@@ -76,7 +76,7 @@ class ClientServersReader:
     def _said(self, listed: ClientEntry) -> dict[str, Any]:
         """Return an entry in the keys of the gateway's configuration.
 
-        :raise ConfigError: the gateway could not serve it.
+        :raise ConfigError: the gateway could not serve the entry.
         """
         match listed.kind:
             case EntryKind.PROGRAM if listed.program is not None:

@@ -1,7 +1,7 @@
-"""Restore clients' files when the gateway stays away; run every minute by a timer of the user's.
+"""Restore clients' files when the gateway stays away; run every minute by a timer of the user.
 
-How long it has been away is in ``<home>/away.json``.  A look that comes much later than the one before says nothing of
-the time between: the machine may have slept, or the timer been off, so the waiting begins anew.
+The time since the gateway went away is in ``<home>/away.json``.  A check that comes much later than the one before says
+nothing of the time between: the machine may have slept, or the timer been off, so the waiting begins anew.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from mcpgateway.errors import ConfigError
 from mcpgateway.system import home_files
 
 AFTER_S = 120.0
-GAP_S = 180.0  # three looks
+GAP_S = 180.0  # three checks
 FILE = "away.json"
 FILE_LIMIT = 4096
 
 
 @frozen
 class DeadmanState:
-    """The outcome of one look.
+    """The outcome of one check.
 
-    :ivar is_there: whether the gateway answers.
-    :ivar away_s: for how long it has not, as far as that is known.
+    :ivar is_there: the gateway answers.
+    :ivar away_s: the seconds for which it has not answered, as far as known.
     :ivar report: the outcome for the files; None where none had to be changed.
     """
 
@@ -40,7 +40,7 @@ class DeadmanState:
     report: Report | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the outcome for programs."""
         report = self.report.as_json() if self.report is not None else None
         return {"is_there": self.is_there, "away_s": self.away_s, "report": report}
 
@@ -48,9 +48,9 @@ class DeadmanState:
 def deadman(
     home: str, environ: Mapping[str, str], after_s: float = AFTER_S, disk: Disk = DISK
 ) -> DeadmanState:
-    """Look once whether the gateway answers, and restore or enrol files by that.
+    """Check once whether the gateway answers, and restore or enrol files accordingly.
 
-    :raise ConfigError: the ledger cannot be used, or the home not be written.
+    :raise ConfigError: the ledger cannot be used, or the home cannot be written to.
     """
     machine = machine_of(home, environ)
     known = machine.records.files.values()

@@ -1,9 +1,9 @@
-"""What a change of a client's file looks like: a unified diff of the lines that change, without secrets.
+"""The difference that a change makes in a client's file: a unified diff of the changed lines, without secrets.
 
 # Note [Nothing that is not ours to show]
 A client's file holds more than servers: tokens, accounts, histories.  Of the lines around a change only the keys are
-shown.  In the lines that change only those texts are that stand in an entry and are no secret there.  Where a line is
-long, as in a file without line ends, it is not shown at all.
+shown.  In the changed lines only texts are shown that belong to a server's entry and are no secret there.  Of a long
+line, as in a file without line ends, nothing is shown.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mcpgateway.policy.secrets.shapes import MASK, is_secret
 
 CONTEXT_LINES = 3
 LINE_CHARACTERS = 1000
-# A shorter text is hidden only where it stands alone, since it may well be a part of other words.
+# A shorter secret is hidden only where it stands alone, since it may well be a part of other words.
 LONG_CHARACTERS = 6
 HIDDEN = "…"
 HUNK = re.compile(r"@@ -(\d+)(,\d+)? \+(\d+)(,\d+)? @@")
@@ -40,10 +40,10 @@ PLAIN = re.compile(
 
 @frozen
 class Vocabulary:
-    """What the entries of a file say.
+    """The texts in the entries of a file.
 
-    :ivar secrets: what is never shown: values of variables and headers, queries of URLs, passwords.
-    :ivar known: what may be.
+    :ivar secrets: the texts that are never shown: values of variables and headers, queries of URLs, passwords.
+    :ivar known: the texts that may be shown.
     """
 
     secrets: frozenset[str] = field(repr=False)
@@ -51,7 +51,7 @@ class Vocabulary:
 
 
 def vocabulary(values: Iterable[Any]) -> Vocabulary:
-    """What is said in entries."""
+    """Return the texts in these entries."""
     secrets: set[str] = set()
     known: set[str] = set()
     for each in values:
@@ -60,9 +60,9 @@ def vocabulary(values: Iterable[Any]) -> Vocabulary:
 
 
 def diff(path: str, before: str, after: str, words: Vocabulary) -> Iterator[str]:
-    """The lines of a unified diff, none of which can make a terminal do anything."""
+    """Iterate over the lines of a unified diff, in which control characters are escaped."""
     old, new = before.splitlines(), after.splitlines()
-    # What is the same at both ends of a long file is nothing that the slow comparison has to see.
+    # Common lines at both ends of a long file are left out of the slow comparison.
     head = _same(zip(old, new, strict=False))
     most = min(len(old), len(new)) - head
     tail = min(most, _same(zip(reversed(old), reversed(new), strict=False)))

@@ -1,4 +1,4 @@
-"""The operations that a change of a user's file consists of, in one place, so that a test can fail each of them.
+"""The operations of which a change of a user's file consists, in one place, so that a test can make each of them fail.
 
 Everything here blocks; it is for short-lived programs, never for the gateway itself.
 """
@@ -20,18 +20,18 @@ from urllib.parse import quote
 
 from mcpgateway.system.process.procfs import is_alive
 
-AT_FDCWD = -100  # fcntl.h: paths are meant from the current directory
+AT_FDCWD = -100  # fcntl.h: paths are relative to the current directory
 EXCHANGE = 2  # linux/fs.h RENAME_EXCHANGE; sys/stdio.h RENAME_SWAP has the same value
-BUSY_S = 5.0  # a reader is done with a database of this size long before
-# The error numbers of a file system that has no exchange of names, or no leases.
+BUSY_S = 5.0  # far longer than a reader of a database of this size needs
+# The error numbers of a file system that cannot exchange names, or has no leases.
 UNSUPPORTED = frozenset((errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTTY))
 
 
 class Disk:
-    """The disk and the clock, as they are."""
+    """The real disk and clock."""
 
     def open(self, path: str, flags: int, mode: int = 0o600) -> int:
-        """A descriptor of a file or a directory, closed in children."""
+        """Return a descriptor of a file or a directory, which children do not inherit."""
         return os.open(path, flags | os.O_CLOEXEC, mode)
 
     def read(self, descriptor: int, size: int) -> bytes:
@@ -39,7 +39,7 @@ class Disk:
         return os.read(descriptor, size)
 
     def write(self, descriptor: int, data: bytes | memoryview) -> int:
-        """Write a part of the data, and return its size."""
+        """Write a part of the data, and return the part's size."""
         return os.write(descriptor, data)
 
     def truncate(self, descriptor: int, size: int) -> None:
@@ -47,7 +47,7 @@ class Disk:
         os.ftruncate(descriptor, size)
 
     def sync(self, descriptor: int) -> None:
-        """Wait until a file is on the disk, where it outlives a failure of the power."""
+        """Wait until a file is on the disk, where it outlives a power failure."""
         os.fsync(descriptor)
 
     def close(self, descriptor: int) -> None:
@@ -71,7 +71,7 @@ class Disk:
         os.fchown(descriptor, user, group)
 
     def attributes(self, descriptor: int) -> dict[str, bytes]:
-        """The extended attributes of a file, access control lists among them."""
+        """Return the extended attributes of a file, access control lists among them."""
         if not hasattr(os, "listxattr"):
             return {}
         try:
@@ -86,13 +86,13 @@ class Disk:
         os.setxattr(descriptor, name, value)
 
     def rename(self, source: str, target: str) -> None:
-        """Give a file another name, in the place of any file that has it."""
+        """Rename a file, in the place of any file of that name."""
         os.rename(source, target)
 
     def exchange(self, one: str, other: str) -> None:
         """Exchange the names of two files in one step.
 
-        :raise OSError: also where the system or the file system cannot, see `UNSUPPORTED`.
+        :raise OSError: the exchange failed; also where the system or the file system cannot, see `UNSUPPORTED`.
         """
         if _exchange()(os.fsencode(one), os.fsencode(other)) != 0:
             code = ctypes.get_errno()
@@ -103,7 +103,7 @@ class Disk:
         os.link(source, target)
 
     def unlink(self, path: str) -> None:
-        """Take a name away."""
+        """Remove a name of a file."""
         os.unlink(path)
 
     def names(self, directory: str) -> list[str]:
@@ -111,7 +111,7 @@ class Disk:
         return os.listdir(directory)
 
     def make_directory(self, path: str, mode: int = 0o700) -> None:
-        """Make a directory that is not there."""
+        """Make a directory that does not exist."""
         os.mkdir(path, mode)
 
     def remove_directory(self, path: str) -> None:
@@ -123,7 +123,7 @@ class Disk:
         os.utime(path)
 
     def lock(self, descriptor: int) -> bool:
-        """Lock a file or directory for this program alone; false where another has it locked."""
+        """Lock a file or directory for this program alone; false where another program has locked it."""
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -131,9 +131,9 @@ class Disk:
         return True
 
     def is_being_written(self, descriptor: int) -> bool:
-        """Whether a program has the file open for writing; false where the system does not tell.
+        """True if a program has the file open for writing; false where the system does not tell.
 
-        :param descriptor: open for reading only.
+        :param descriptor: a descriptor that is open for reading only.
         """
         if not hasattr(fcntl, "F_SETLEASE"):
             return False
@@ -148,9 +148,9 @@ class Disk:
         return False
 
     def connect(self, path: str) -> sqlite3.Connection:
-        """Open a SQLite database that is there; what it commits outlives a failure of the power.
+        """Open an existing SQLite database; its committed transactions outlive a power failure.
 
-        :raise sqlite3.Error: it cannot be opened.
+        :raise sqlite3.Error: the database cannot be opened.
         """
         name = quote(os.fsencode(path))
         database = sqlite3.connect(f"file:{name}?mode=rw", timeout=BUSY_S, isolation_level=None, uri=True)
@@ -165,19 +165,19 @@ class Disk:
         database.execute("COMMIT")
 
     def user(self) -> int:
-        """The effective user id."""
+        """Return the effective user id."""
         return os.geteuid()
 
     def is_alive(self, pid: int) -> bool:
-        """Whether a process runs, as `mcpgateway.system.process.procfs.is_alive` says."""
+        """True if a process runs, as `mcpgateway.system.process.procfs.is_alive` says."""
         return is_alive(pid)
 
     def now(self) -> float:
-        """Seconds since 1970, as files have them."""
+        """Return the seconds since the epoch, as in the times of files."""
         return time.time()
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for so many seconds."""
         time.sleep(seconds)
 
 

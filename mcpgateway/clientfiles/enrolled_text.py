@@ -1,7 +1,8 @@
-"""Clients' files that use the gateway, read as they would be without it.
+"""Reading clients' enrolled files as they would be without the gateway.
 
-Loaded only where there are such files.  An enrolled entry counts as its original, with the changes that its client has
-made in it since.  A file that cannot be read at the moment counts as it was last.
+The module is loaded only where there are such files.  An enrolled entry counts as its original, with the changes that
+its
+client has made in it since.  A file that cannot be read at the moment counts as it was last.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from mcpgateway.errors import ConfigError
 
 SINGLE = "single"
 SWITCHES = ("disabled", "enabled")
-DIGEST_CHARACTERS = 12  # to tell one version of an entry from another
+DIGEST_CHARACTERS = 12  # enough to distinguish versions of an entry
 
 
 KEPT = "the servers that it listed when it was enrolled are served until it can be read"
@@ -40,15 +41,15 @@ KEPT = "the servers that it listed when it was enrolled are served until it can 
 
 @frozen(eq=False)
 class EnrolledFileReader:
-    """A client's file that uses the gateway, and its record.
+    """A client's enrolled file, and its record.
 
-    :ivar value: what it holds; `MISSING` where it cannot be read at the moment.
+    :ivar value: its content; `MISSING` where it cannot be read at the moment.
     :ivar entries: the enrolled entries, by their key paths.
-    :ivar project: the directory of the project it lies in, or "".
-    :ivar is_watched: whether what is added to it is to be enrolled, too.
-    :ivar is_trusted: whether what others than the user may have written in it may run.
+    :ivar project: the directory of the project that it lies in, or "".
+    :ivar is_watched: entries that are added to it are to be enrolled, too.
+    :ivar is_trusted: entries that other users may have written may run.
     :ivar opted_out: the servers that stay their client's own.
-    :ivar registered_at: when it was first enrolled, in seconds since the epoch; 0 where that was not recorded.
+    :ivar registered_at: the time of its first enrolment, in seconds since the epoch; 0 where unknown.
     """
 
     path: str
@@ -69,7 +70,7 @@ class EnrolledFileReader:
         """Read its servers as they would be without the gateway.
 
         :param opted_out: the servers that stay their clients' own.
-        :param rank: orders the files of one scope.
+        :param rank: the rank of the file among those of its scope.
         """
         base = LocalGateway(gateway.http_port, frozenset((gateway.bind_address, *gateway.allowed_hosts)))
         return read_enrolled(evolve(self, opted_out=opted_out), base, rank, problems)
@@ -85,7 +86,7 @@ def read_enrolled(
 def also_former(
     base: LocalGateway, dialect: ClientDialect, entries: Mapping[Road, EnrolledEntry]
 ) -> LocalGateway:
-    """Return the gateway's addresses, former ports of enrolled entries included."""
+    """Return the gateway's addresses, with the former ports of enrolled entries."""
     target = (dialect.target_of(road, each.replaced.ours) for road, each in entries.items())
     ports = {port_of(each[0]) for each in target if len(each) == 1 and "://" in each[0]}
     return evolve(base, former=base.former | {each for each in ports if each is not None})
@@ -110,7 +111,7 @@ def newcomers(
     base: LocalGateway,
     project: str = "",
 ) -> frozenset[str]:
-    """Return the titles of the programs in a file without entries of ours that were not there when it was enrolled."""
+    """Return the titles of the programs in a file without enrolled entries that were added since its enrolment."""
     listed = [each for each in dialect.listed(value, base, project) if each.kind is EntryKind.PROGRAM]
     return frozenset(
         each.title
@@ -143,12 +144,12 @@ def _enrolled(
 ) -> EnrolledEntry | None:
     here = entries.get(listed.road)
     if here is not None and same(listed.value, here.replaced.ours):
-        return here  # also where it leads to a port that the gateway has no more
+        return here  # also with a former port of the gateway
     if listed.kind is not EntryKind.ENROLLED:
         return None
     if here is not None and here.name == listed.served:
         return here
-    # Its user has renamed or copied it; its URL or command tells which it is.
+    # The user has renamed or copied it; its URL or command identifies it.
     same_name = [each for each in entries.values() if each.name == listed.served]
     free = (each for each in same_name if not any(each is one for one in taken.values()))
     return next(free, next(iter(same_name), None))
@@ -168,7 +169,7 @@ class _Reading:
     _remotes: list[str] = field(factory=list)
 
     def read(self) -> EnrolledServers:
-        """Read all of it."""
+        """Read the whole file."""
         file = self.file
         is_known = file.value is not MISSING and not self._is_cut_short()
         before = file.dialect.listed(file.value, self.base, file.project) if is_known else ()
@@ -193,7 +194,7 @@ class _Reading:
         )
 
     def _is_cut_short(self) -> bool:
-        """Whether all entries are gone, and their table with them; a user who removes servers leaves the table."""
+        """True if all entries are gone, and their table with them; a user who removes servers leaves the table."""
         file = self.file
         held = file.value if isinstance(file.value, Mapping) else {}
         places = [held.get(table[0]) for table in file.dialect.tables]
@@ -202,7 +203,7 @@ class _Reading:
         self.problems.warn(Where(file.path), "has lost all its servers at once", KEPT)
         return True
 
-    # What would be there without us
+    # The content without the gateway
 
     def _as_without_us(self, value: Any, *, is_known: bool) -> Any:
         file = self.file
@@ -233,7 +234,7 @@ class _Reading:
             return value
 
     def _behind_the_one(self, value: Any) -> dict[Road, Any]:
-        """Return the entries that gave way to the one entry for all of them, as long as that is there."""
+        """Return the originals behind the single entry for all servers, as long as that entry exists."""
         listed = self.file.dialect.listed(value, self.base)
         if self.file.mode != SINGLE or not any(
             each.kind is EntryKind.ENROLLED and not each.served for each in listed
@@ -269,7 +270,7 @@ class _Reading:
     def _take_program(self, listed: ClientEntry, program: Program, problems: Problems) -> None:
         enrolled = self._enrolled(listed, program)
         if enrolled is None and self.file.project:
-            return  # what others may have written waits until its user approves of it
+            return  # an entry that others may have written waits for the user's approval
         if listed.project and not listed.project.startswith("/"):
             return  # a relative path, whose root is not known
         entry = read_program(_place(self.file.path, listed, program), self._origin(listed), problems)
@@ -280,7 +281,7 @@ class _Reading:
             )
 
     def _original(self, listed: ClientEntry) -> Program | None:
-        """Return the program behind a relay of the gateway's that a user has put there by hand."""
+        """Return the program behind a relay of the gateway that a user has written by hand."""
         value = listed.value if isinstance(listed.value, Mapping) else {}
         command, args = value.get("command"), value.get("args") or []
         words = command if isinstance(command, list) else [command, *args]
@@ -291,7 +292,7 @@ class _Reading:
         return self.file.dialect.behind(listed, original, env) if original else None
 
     def _enrolled(self, listed: ClientEntry, program: Program) -> EnrolledEntry | None:
-        """Return the enrolled entry that this one is, unless another user may have changed its program."""
+        """Return the enrolled entry that corresponds to an entry, unless another user may have changed its program."""
         enrolled = self._ours.get(listed.road)
         if enrolled is not None and not self.file.project:
             return enrolled
@@ -314,7 +315,7 @@ class _Reading:
     def _where(self, listed: ClientEntry) -> Where:
         return Where(self.file.path, 0, dotted(listed.road))
 
-    # What is said of it
+    # Findings about the file
 
     def _unsettled(self, listed: tuple[ClientEntry, ...]) -> Iterator[str]:
         if not self.file.is_watched:

@@ -1,4 +1,4 @@
-"""Enrol clients' files at the gateway, and restore them: what the commands, the daemon's helper and the timer call."""
+"""Enrol clients' files at the gateway, and restore them: entry points for commands, the helper and the timer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Enrollable:
 
     :ivar adopt: the setting ``clients.adopt``: ``ask``, ``always`` or ``never``.
     :ivar servers: the titles of entries that could be enrolled, by the file.
-    :ivar suspended: the files that are restored for now, and why.
+    :ivar suspended: the reasons for which files are restored for now, by the file.
     """
 
     adopt: str
@@ -41,14 +41,14 @@ class Enrollable:
 
 
 def machine_of(home: str, environ: Mapping[str, str]) -> Machine:
-    """Return what is known of this machine."""
+    """Return the gateway and the ledger of this machine."""
     return Machine(home, environ)
 
 
 def apply(machine: Machine, wanted: EnrolRequest) -> Report:
     """Enrol files: all of them, or none.
 
-    :raise ConfigError: what is asked for cannot be done anywhere, and nothing was changed.
+    :raise ConfigError: the request cannot be fulfilled for any file, and nothing was changed.
     """
     with ledger_locked(machine):
         _take_in(machine, wanted)
@@ -68,9 +68,9 @@ def apply(machine: Machine, wanted: EnrolRequest) -> Report:
 
 
 def undo(machine: Machine, wanted: EnrolRequest) -> Report:
-    """Restore files and forget them; a server that is named stays its clients' own from then on.
+    """Restore files and remove their records; a named server stays its clients' own from then on.
 
-    :raise ConfigError: what is asked for cannot be done anywhere, and nothing was changed.
+    :raise ConfigError: the request cannot be fulfilled for any file, and nothing was changed.
     """
     with ledger_locked(machine):
         if wanted.servers:
@@ -82,9 +82,9 @@ def undo(machine: Machine, wanted: EnrolRequest) -> Report:
 
 
 def suspend(home: str, environ: Mapping[str, str], why: str) -> Report:
-    """Restore all files for now; the ledger remembers what was enrolled, and how.
+    """Restore all files for now; the ledger keeps the enrolled entries and their mode.
 
-    :param why: ``disabled``, ``stopped`` or ``away``.  What was disabled stays so when the gateway stops.
+    :param why: ``disabled``, ``stopped`` or ``away``.  A disabled file stays so when the gateway stops.
     :raise ConfigError: the ledger cannot be used, and nothing was changed.
     """
     machine = machine_of(home, environ)
@@ -100,7 +100,7 @@ def suspend(home: str, environ: Mapping[str, str], why: str) -> Report:
 
 
 def release(home: str, environ: Mapping[str, str], disk: Disk = DISK) -> Report:
-    """Restore files whose gateway has ended, until one runs again; do nothing where one answers.
+    """Restore files whose gateway has ended, until one runs again; do nothing where a gateway answers.
 
     A file that cannot be changed at the moment, perhaps because its client is writing it, is tried again for a while.
 
@@ -121,8 +121,8 @@ def release(home: str, environ: Mapping[str, str], disk: Disk = DISK) -> Report:
 def resume(home: str, environ: Mapping[str, str], whys: Collection[str] = (STOPPED, AWAY)) -> Report:
     """Enrol again the files that were restored for now.
 
-    :param whys: for which of the reasons; what was disabled is enrolled again only by `enable`.
-    :raise ConfigError: what is asked for cannot be done, and nothing was changed.
+    :param whys: the reasons of the files to enrol; disabled files are enrolled again by ``mcpgateway enable`` only.
+    :raise ConfigError: the request cannot be fulfilled, and nothing was changed.
     """
     machine = machine_of(home, environ)
     if machine.ledger.is_lost():
@@ -163,7 +163,7 @@ def adoptable(home: str, environ: Mapping[str, str]) -> Enrollable:
 
 
 def _found_again(machine: Machine) -> list[FileReport]:
-    """Restore clients' files without a ledger, where that is lost."""
+    """Restore clients' files without a ledger, where the ledger is lost."""
     if not machine.ledger.is_lost():
         return []
     with ledger_locked(machine):
@@ -201,7 +201,7 @@ def _enrolled_again(machine: Machine, site: FileLocation, record: FileRecord) ->
 
 
 def _as_before(planned: FilePlan, record: FileRecord) -> FilePlan:
-    """Limit the plan of a project's file to what was enrolled before; others may have written to it."""
+    """Limit the plan of a project's file to entries that were enrolled before; other users may have written it."""
     if not planned.site.project and record.is_watched:
         return planned
     formers = {road: each.replaced.former for road, each in record.entries.items()}
@@ -212,9 +212,9 @@ def _as_before(planned: FilePlan, record: FileRecord) -> FilePlan:
 
 
 def _to_restore(machine: Machine, wanted: EnrolRequest) -> list[FileLocation]:
-    """Return the files that are asked for, recorded ones included that do not exist any more.
+    """Return the requested files, with recorded ones that do not exist any more.
 
-    :raise ConfigError: a client is not known, or what is named is not there.
+    :raise ConfigError: a client is unknown, or a named file does not exist.
     """
     choice = wanted.choice
     if choice.file and not os.path.lexists(choice.file):
@@ -224,12 +224,12 @@ def _to_restore(machine: Machine, wanted: EnrolRequest) -> list[FileLocation]:
             return found
     sites = chosen(choice, machine.environ, machine.records, with_projects=True)
     recorded = {os.path.realpath(each.path): each for each in recorded_sites(machine.records)}
-    # The ledger's record of a file goes before what its name suggests.
+    # The ledger's record of a file takes precedence over the file's name.
     return [recorded.get(os.path.realpath(each.path), each) for each in sites]
 
 
 def _restored(machine: Machine, site: FileLocation, wanted: EnrolRequest) -> FileReport | None:
-    """Restore a file and forget it; None where no entry in it uses the gateway."""
+    """Restore a file and remove its record; None where no entry in it uses the gateway."""
     record = machine.record_of(site.path)
     if record is None:
         return rebuilt(machine, site, wanted)

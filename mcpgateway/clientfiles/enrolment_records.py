@@ -24,7 +24,8 @@ PAIRS = "$pairs"
 class FileStep:
     """One change of a file by the gateway.
 
-    :ivar before: the digest of the file.
+    :ivar before: the digest of the file before the change.
+    :ivar after: the digest after it.
     """
 
     before: str
@@ -48,18 +49,22 @@ class EnrolledEntry:
 class FileRecord:
     """The record of an enrolled file.
 
-    :ivar path: as the user named it.
+    :ivar path: its path as the user named it.
     :ivar dialect: the name of the client.
     :ivar mode: "http", "fail-open" or "single".
     :ivar project: the directory of the project it belongs to.
-    :ivar entries: by their key paths. A suspended file does not hold them; they are recorded for their names.
-    :ivar suspended: why the file is restored for now: "disabled", "stopped" or "away"; empty while it is enrolled.
-    :ivar registered_at: when it was first enrolled, in seconds since the epoch, filled in by the ledger; 0 where that
-        was not written down.
-    :ivar rerouted: the mode before clients on this machine needed a token; empty where that has changed nothing.
-    :ivar real: its real path, filled in by the ledger.
-    :ivar chain: the gateway's changes of the file since it was last free of enrolled entries, filled in by the ledger;
-        empty when another program has written in between.
+    :ivar entries: its entries, by their key paths. A suspended file does not hold them; they are recorded for their
+        names.
+    :ivar suspended: the reason for which the file is restored for now: "disabled", "stopped" or "away"; empty while
+        it is enrolled.
+    :ivar is_watched: entries that are added to it are to be enrolled, too.
+    :ivar registered_at: the time of its first enrolment, in seconds since the epoch, set by the ledger; 0 where
+        unknown.
+    :ivar rerouted: the mode before clients on this machine needed a token; empty where the mode was not changed for
+        that.
+    :ivar real: its real path, set by the ledger.
+    :ivar chain: the gateway's changes of the file since it was last free of enrolled entries, set by the ledger;
+        empty where another program has written in between.
     """
 
     path: str
@@ -76,7 +81,7 @@ class FileRecord:
 
     @property
     def is_standing(self) -> bool:
-        """Whether enrolled entries stand in the file."""
+        """True if the file holds enrolled entries."""
         return bool(self.entries) and not self.suspended
 
 
@@ -84,8 +89,9 @@ class FileRecord:
 class Intent:
     """A change of a file that was begun.
 
-    :ivar before: the digest of the file.
-    :ivar record: the record of the file once it is changed.
+    :ivar before: the digest of the file before the change.
+    :ivar after: the digest after it.
+    :ivar record: the record of the file after the change.
     """
 
     path: str
@@ -96,11 +102,12 @@ class Intent:
 
 @define
 class LedgerContents:
-    """Everything that the ledger holds.
+    """The content of the ledger.
 
     :ivar files: the enrolled files, by their real paths.
     :ivar pending: the changes that were begun and have no outcome yet, by path, in order.
-    :ivar revision: how many transactions there were; 0 for a ledger that was never written.
+    :ivar opted_out: the names of servers that stay in the clients' files.
+    :ivar revision: the number of transactions; 0 for a ledger that was never written.
     """
 
     files: dict[str, FileRecord] = field(factory=dict)
@@ -109,19 +116,19 @@ class LedgerContents:
     revision: int = 0
 
     def say(self, path: str, record: FileRecord | None) -> None:
-        """Record a file, or forget it; its intents are settled by that."""
+        """Set or remove the record of a file, which settles its intents."""
         self.pending.pop(path, None)
         self.files.pop(path, None)
         if record is not None:
             self.files[path] = record
 
     def begin(self, intent: Intent) -> None:
-        """Record a change that was begun."""
+        """Add a change that was begun."""
         self.pending.setdefault(intent.path, []).append(intent)
 
 
 def unwound(record: FileRecord, text: str) -> str | None:
-    """Return the text of a file before it was enrolled, to the byte; None where others have written it since."""
+    """Return the exact text of a file before its enrolment; None where another program has written it since."""
     if not record.chain:
         return None
     for step in reversed(record.chain):
@@ -155,7 +162,7 @@ def written(record: FileRecord) -> dict[str, Any]:
 
 
 def read(said: Mapping[str, Any]) -> FileRecord:
-    """Return the record that `written` has made this of.
+    """Return the record in the output of `written`.
 
     :raise KeyError: a key is missing.
     """
@@ -202,7 +209,7 @@ def _read_entry(said: Mapping[str, Any]) -> EnrolledEntry:
 
 
 def _plain(value: Any) -> Any:
-    """A value of a JSON, TOML or YAML file, as JSON can hold it."""
+    """Return a value of a JSON, TOML or YAML file as JSON can hold it."""
     match value:
         case Mapping():
             if all(isinstance(key, str) for key in value) and not value.keys() & {TIME, PAIRS}:
@@ -220,7 +227,7 @@ def _plain(value: Any) -> Any:
             return value
     for kind in (str, int, float):
         if isinstance(value, kind):
-            return kind(value)  # a parser may have kinds of its own
+            return kind(value)  # a parser may have types of its own
     raise ConfigError(f"an entry holds a value of the kind '{type(value).__name__}', which cannot be kept")
 
 

@@ -1,4 +1,4 @@
-"""Where clients' files are on this machine, and what they list."""
+"""The clients' files of this machine, and their entries."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from mcpgateway.system import files, paths
 class FileLocation:
     """A file of a client.
 
-    :ivar project: the directory of the project it lies in, or "".
+    :ivar project: the directory of the project that it lies in, or "".
     """
 
     dialect: ClientDialect = field(repr=lambda dialect: dialect.name)
@@ -36,7 +36,7 @@ class FileLocation:
 
     @property
     def lock(self) -> ClientLock | None:
-        """The lock that its client takes before it writes; None where it takes none."""
+        """The lock that the file's client takes before it writes; None where it takes none."""
         return directory_lock(self.path) if self.dialect.has_lock and not self.project else None
 
 
@@ -44,8 +44,8 @@ class FileLocation:
 class FileContents:
     """The contents of a client's file.
 
-    :ivar trouble: why it cannot be used; "" where it can.
-    :ivar is_table_there: whether the table of its servers is there, be it empty.
+    :ivar trouble: the reason why the file cannot be used; "" where it can.
+    :ivar is_table_there: the file has the table of servers, be it empty.
     """
 
     site: FileLocation
@@ -55,18 +55,18 @@ class FileContents:
     is_table_there: bool = False
 
     def counts(self) -> dict[str, int]:
-        """How many entries there are of each kind."""
+        """Return the number of entries of each kind."""
         kinds = [each.kind for each in self.listed]
         return {each.value: kinds.count(each) for each in EntryKind}
 
 
 @frozen
 class FileChoice:
-    """The files that are asked for.
+    """The requested files.
 
     :ivar clients: names of clients; none means all.
-    :ivar project: a project's directory, whose own files are meant, or "".
-    :ivar file: one file by its path, or "".
+    :ivar project: the directory of a project whose own files are requested, or "".
+    :ivar file: the path of one file, or "".
     """
 
     clients: tuple[str, ...] = ()
@@ -75,18 +75,18 @@ class FileChoice:
 
     @property
     def is_named(self) -> bool:
-        """Whether these files were asked for, and no others."""
+        """True if certain files were requested, rather than all."""
         return bool(self.clients or self.project or self.file)
 
 
 def chosen(
     choice: FileChoice, environ: Mapping[str, str], records: LedgerRecords, *, with_projects: bool = False
 ) -> list[FileLocation]:
-    """Return the files that are asked for and exist, each once.
+    """Return the requested files that exist, each once.
 
-    :param records: the files in them are meant, too, where nothing else is said.
-    :param with_projects: those of projects are as well.
-    :raise ConfigError: a client is not known, or what is named is not there.
+    :param records: the ledger's files, which are requested, too, where none are named.
+    :param with_projects: the files of projects are included.
+    :raise ConfigError: a client is unknown, or a named file does not exist.
     """
     for name in choice.clients:
         if name not in DIALECTS:
@@ -107,7 +107,7 @@ def chosen(
 
 
 def recorded_sites(records: LedgerRecords) -> Iterator[FileLocation]:
-    """The files that the ledger knows; those of clients that this release does not know are read as others'."""
+    """Iterate over the files in the ledger; a client that this release does not know counts as `CUSTOM`."""
     for real, record in records.files.items():
         dialect = DIALECTS.get(record.dialect, DIALECTS[CUSTOM])
         yield FileLocation(dialect, record.path or real, record.project)
@@ -127,7 +127,7 @@ def see(site: FileLocation, base: LocalGateway) -> FileContents:
 
 
 def listed_in(site: FileLocation, values: Any, base: LocalGateway) -> tuple[ClientEntry, ...]:
-    """Return the entries of a file; those of a project's file are that project's."""
+    """Return the entries of a file; those of a project's file belong to that project."""
     listed = site.dialect.listed(values, base, site.project)
     if not site.project:
         return listed
@@ -135,7 +135,7 @@ def listed_in(site: FileLocation, values: Any, base: LocalGateway) -> tuple[Clie
 
 
 def unwritable(path: str) -> str:
-    """Why a file cannot be changed, as far as that can be told without trying; "" where nothing speaks against it."""
+    """Return why a file cannot be changed, as far as known without trying; "" where no reason is known."""
     try:
         status = os.stat(path)
     except OSError as why:
@@ -149,10 +149,10 @@ def unwritable(path: str) -> str:
 
 @frozen
 class DetectedClient:
-    """A client that is on this machine.
+    """A client on this machine.
 
-    :ivar sites: its files that are there.
-    :ivar expected: where it would have one, if it has none.
+    :ivar sites: its existing files.
+    :ivar expected: the path of the file that it would have, if it has none.
     """
 
     dialect: ClientDialect = field(repr=lambda dialect: dialect.name)
@@ -161,7 +161,7 @@ class DetectedClient:
 
 
 def detect(environ: Mapping[str, str]) -> list[DetectedClient]:
-    """The clients that have a file on this machine, or a directory for one."""
+    """Return the clients that have a file on this machine, or a directory for one."""
     found: list[DetectedClient] = []
     for dialect in DIALECTS.values():
         sites = tuple(_of_user(dialect, environ))
@@ -195,7 +195,7 @@ def _in_project(
 def _there(patterns: Iterable[str]) -> Iterator[str]:
     for each in patterns:
         if "*" in each:
-            pattern = re.sub(r"[?[]", r"[\g<0>]", each)  # which may well be in the name of a directory
+            pattern = re.sub(r"[?[]", r"[\g<0>]", each)  # these may be in the name of a directory
             yield from sorted(path for path in glob.glob(pattern) if os.path.isfile(path))
         elif os.path.lexists(each):
             yield each

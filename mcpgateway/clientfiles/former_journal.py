@@ -1,7 +1,8 @@
-"""The ledger as earlier releases wrote it: a journal in two copies, which is read, taken over, and never written.
+"""The ledger of earlier releases: a journal in two copies, which is read, taken over, and never written.
 
-A line is ``{"sum":"<16 hexadecimal digits>","v":1,"n":<number>,"record":{…}}``, and the sum is of what follows it.  A
-last line without an end was cut short.  A record that one copy lacks is in the other.
+A line is ``{"sum":"<16 hexadecimal digits>","v":1,"n":<number>,"record":{…}}``, where the sum is of the text that
+follows
+it.  A last line without a line end was cut short.  A record that one copy lacks is in the other.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ SUM_END = len(HEAD) + SUM_CHARACTERS
 def read(directory: str, disk: Disk) -> LedgerContents:
     """Read every record that is whole in either copy; the revision is 0 where there is none.
 
-    :raise ConfigError: it cannot be read, or is not as a release wrote it.
+    :raise ConfigError: the journal cannot be read, or is malformed.
     """
     records: dict[int, Mapping[str, Any]] = {}
     for name in COPIES:
@@ -48,7 +49,7 @@ def read(directory: str, disk: Disk) -> LedgerContents:
 
 
 def remove(directory: str, disk: Disk) -> None:
-    """Remove the journal, which holds secrets, once everything of it stands in the database."""
+    """Remove the journal, which holds secrets, once the database has all of its records."""
     for name in COPIES:
         with suppress(OSError):
             disk.unlink(os.path.join(directory, name))
@@ -85,7 +86,7 @@ def _take(contents: LedgerContents, record: Mapping[str, Any]) -> None:
         case {"kind": "intent", "path": path, "before": before, "after": after, "adopted": adopted}:
             contents.begin(Intent(path, before, after, _adopted(adopted)))
         case {"kind": "done", "path": path}:
-            # Of an intent that is damaged in both copies nothing is known, and what was said before stays.
+            # An intent that is damaged in both copies is unknown, and the former record stays.
             if intents := contents.pending.get(path):
                 contents.say(path, intents[-1].record)
         case {"kind": "says", "path": path, "adopted": adopted}:

@@ -30,7 +30,7 @@ ALL = "mcpgateway"
 
 
 class SnippetForm(Enum):
-    """How an entry uses the gateway."""
+    """The way in which an entry uses the gateway."""
 
     SHIM = "shim"
     PROXY = "proxy"
@@ -42,8 +42,8 @@ class SnippetForm(Enum):
 class SnippetRequest:
     """A request for new entries.
 
-    :ivar servers: the names; those of all servers where there are none.
-    :ivar form: None for the form that suits the client: a URL where it takes one.
+    :ivar servers: the names of servers; none means all.
+    :ivar form: the form of the entries; None for the one that suits the client: a URL where it takes one.
     """
 
     dialect: ClientDialect
@@ -52,9 +52,9 @@ class SnippetRequest:
 
 
 def dialect_of(name: str) -> ClientDialect:
-    """The client of a name; a short one will do.
+    """Return the client of a name, or of its short form.
 
-    :raise ConfigError: there is none.
+    :raise ConfigError: no client has that name.
     """
     names = {"claude": "claude-code"}
     found = DIALECTS.get(names.get(name, name))
@@ -72,9 +72,9 @@ def file_of(dialect: ClientDialect, machine: Machine) -> str:
 
 
 def entries(request: SnippetRequest, machine: Machine) -> list[EntryPlan]:
-    """Return the new entries that are asked for.
+    """Return the requested new entries.
 
-    :raise ConfigError: there is no such server, or the client cannot have such an entry.
+    :raise ConfigError: a server does not exist, or the client cannot have such an entry.
     """
     dialect, form = request.dialect, request.form
     if form is SnippetForm.SINGLE:
@@ -94,9 +94,9 @@ def new_entry(
 ) -> EntryPlan:
     """Return an entry that uses the gateway and is not in the client's file yet.
 
-    :param name: of the server; "" for the one entry for all servers.
-    :param form: None for a URL where the client takes one.
-    :param table: where it is to stand, else where the client has the servers of its user.
+    :param name: the server's name; "" for the single entry for all servers.
+    :param form: the form of the entry; None for a URL where the client takes one.
+    :param table: the key path of its table; by default, that of the servers of the client's user.
     :raise ConfigError: the client takes no URL, and the form asks for one.
     """
     fresh = dialect.fresh(name or ALL, table)
@@ -127,7 +127,7 @@ def argv(machine: Machine, name: str, form: SnippetForm = SnippetForm.SHIM, proj
 def refuse_aggregate(machine: Machine) -> None:
     """Check that the gateway serves the endpoint of all servers.
 
-    :raise ConfigError: it does not.
+    :raise ConfigError: the gateway that runs does not serve it.
     """
     if not machine.serves_all_at_once:
         raise ConfigError(
@@ -148,9 +148,9 @@ def _chosen(wanted: Sequence[str], machine: Machine) -> list[tuple[str, OfferedS
 
 @frozen
 class OfferedServer:
-    """A server that the gateway has.
+    """A server that the gateway offers.
 
-    :ivar source: which file it comes from, in words.
+    :ivar source: the file that defines it, in words.
     :ivar project: the directory of the project that it is for; empty for a server of all projects.
     """
 
@@ -158,7 +158,7 @@ class OfferedServer:
     project: str = ""
 
     def is_there_for(self, directory: str) -> bool:
-        """Whether clients in a directory have it; empty: wherever they are."""
+        """True if the server is offered to clients in a directory; an empty directory stands for anywhere."""
         if not self.project or not directory:
             return not self.project
         root = os.path.realpath(self.project)
@@ -168,7 +168,7 @@ class OfferedServer:
 def served(machine: Machine) -> Mapping[str, OfferedServer]:
     """Return the servers of the gateway by name; where none runs, those of its configuration.
 
-    :raise ConfigError: there is none.
+    :raise ConfigError: there is no server.
     """
     answer = machine.answer
     told = answer.health.get("backends") if answer is not None else None
@@ -186,10 +186,10 @@ def served(machine: Machine) -> Mapping[str, OfferedServer]:
 
 
 def text_of(dialect: ClientDialect, file: str, wanted: Iterable[EntryPlan], before: str = "") -> str:
-    """The text of a client's file with these entries.
+    """Return the text of a client's file with these entries.
 
-    :param before: what it holds already.
-    :raise ConfigError: that cannot be read, or the entries cannot be put into it.
+    :param before: the present text.
+    :raise ConfigError: the text cannot be read, or the entries cannot be put into it.
     """
     empty = dialect.empty
     if empty and empty.partition(":")[0] not in (syntax.read(before, file) or {}):
@@ -201,7 +201,7 @@ def text_of(dialect: ClientDialect, file: str, wanted: Iterable[EntryPlan], befo
 def write(dialect: ClientDialect, file: str, wanted: Iterable[EntryPlan], milliseconds: int) -> str:
     """Put entries into a file, and a copy of the former file beside it; return the copy's path, "" for a new file.
 
-    :raise ConfigError: the file cannot be used; it is as it was.
+    :raise ConfigError: the file cannot be used, and is unchanged.
     """
     try:
         before = syntax.decoded(read_bytes(file, FILE_LIMIT), file)

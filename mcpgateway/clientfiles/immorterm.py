@@ -1,9 +1,9 @@
 """The entries of a crashed immorterm-mcp-gateway in clients' files, and the originals that it has kept.
 
 Its entries are ``http://localhost:PORT/NAME/mcp``, and it keeps the originals in ``~/.immorterm/mcp-gateway``: for
-Claude Code in ``config-backup.json`` and a shadow of it, for others in ``config-backup-TOOL.json``, for projects in
-``project-backups``.  It restores them when it ends in order; killed, it leaves its clients at a dead port.  While it
-runs it undoes every change of its entries, so they are left alone then.
+Claude Code in ``config-backup.json`` and a shadow copy, for others in ``config-backup-TOOL.json``, for projects in
+``project-backups``.  It restores them when it ends in order; when it is killed, its clients' entries lead to a closed
+port.  While it runs it reverts every change of its entries, so they are left alone then.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ NAME = "immorterm-mcp-gateway"
 CLAUDE = ("config-backup.json", "config-backup.shadow.json")
 OF_TOOL = re.compile(r"config-backup-(\w+)\.json")
 PROJECTS = "project-backups"
-STAMP: Road = ("_mcp_gateway_ts",)  # what it writes beside the servers, and never removes
+STAMP: Road = ("_mcp_gateway_ts",)  # which it writes beside the servers, and never removes
 ITS_URL = re.compile(r"http://localhost:(\d+)/([^/?#]+)/mcp")
-# What it calls clients, where that is not what they are called here.
+# Its names of clients, where they differ from the names here.
 TOOLS = {"claude": "claude-code"}
 ENDS_IT = f"{NAME} stop restores its clients' files; then mcpgateway clients apply enrols them"
 
@@ -58,7 +58,7 @@ class StrandedFile:
 
 
 def runs(environ: Mapping[str, str]) -> int:
-    """Return the process of immorterm-mcp-gateway; 0 where it does not run."""
+    """Return the process id of immorterm-mcp-gateway; 0 where it does not run."""
     found = _read(os.path.join(_home(environ), "state.json"))
     pid = found.get("pid")
     if not isinstance(pid, int) or isinstance(pid, bool) or pid <= 0 or not is_alive(pid):
@@ -67,10 +67,10 @@ def runs(environ: Mapping[str, str]) -> int:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             words = file.read(FILE_LIMIT)
     except OSError:
-        return pid  # nothing more can be told of it
+        return pid  # its command cannot be read
     return (
         pid if b"immorterm" in words or b"mcp-gateway" in words else 0
-    )  # else the number is another's by now
+    )  # else the pid belongs to another process by now
 
 
 def stranded(machine: Machine) -> tuple[StrandedFile, ...]:
@@ -89,7 +89,7 @@ def stranded(machine: Machine) -> tuple[StrandedFile, ...]:
 
 
 def left_behind(machine: Machine) -> dict[str, tuple[str, ...]]:
-    """The titles of the entries that can be restored, by the path of their file; none while that gateway runs.
+    """Return the titles of the entries that can be restored, by the path of their file; none while that gateway runs.
 
     :raise ConfigError: the ledger cannot be read.
     """
@@ -219,7 +219,7 @@ def as_json(machine: Machine) -> dict[str, Any]:
 
 
 def in_words(machine: Machine) -> list[str]:
-    """The same for people."""
+    """Return its process and its files in words, for people."""
     pid = runs(machine.environ)
     what = f"{NAME}, which runs (pid {pid})" if pid else f"{NAME}, which does not run"
     lines = [

@@ -1,4 +1,4 @@
-"""``config import``: the servers of other programs' files, as entries of our own."""
+"""``config import``: the servers of other programs' files, as entries of the gateway's configuration."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ SECTIONS = ("gateway", "profiles", "workspaces")
 class ImportedServers:
     """The servers and sections that were found in other files.
 
-    :ivar servers: entries of our own, by name, and where each comes from.
+    :ivar servers: entries of the gateway's form and their places, by name.
     :ivar sections: members of the sections that are not servers.
-    :ivar added: the names of those servers that are new to our file, once that is known.
-    :ivar added_sections: the same of members of sections.
+    :ivar added: the names of the servers that are new to the gateway's file, once known.
+    :ivar added_sections: the same for members of sections.
     :ivar machine: this machine, whose gateway's URLs are no servers to import.
     """
 
@@ -62,9 +62,9 @@ class ImportedServers:
 def take_over(
     options: LoadOptions, environ: Mapping[str, str], named: Sequence[str], *, into: str | None, is_dry: bool
 ) -> int:
-    """Write the servers of files into ours; 1 where a file could not be read.
+    """Write the servers of files into the gateway's configuration; 1 where a file could not be read.
 
-    :raise ConfigError: ours cannot be changed.
+    :raise ConfigError: the configuration cannot be changed.
     """
     target = paths.absolute(into, environ) if into else config_file(options, environ)
     haul = ImportedServers(Machine(paths.gateway_home(environ, options.home or None), environ))
@@ -89,7 +89,7 @@ def take_over(
 
 
 def _left(haul: ImportedServers) -> Iterator[str]:
-    """Iterate over what was not taken, and why; each place once."""
+    """Iterate over the settings that were not imported, with the reason; each place once."""
     nothing = {each.where for each in haul.problems if each.found == NOTHING}
     for each in haul.problems:
         if each.is_error:
@@ -108,7 +108,7 @@ def _text_of(target: str) -> str:
 
 
 def _added(target: str, haul: ImportedServers) -> str:
-    """Return the additions to a file in its own form, without secrets."""
+    """Return the additions to a file in its own format, without secrets."""
     file = "added.json" if target.endswith(".json") else "added.yaml"
     text = ""
     for name in haul.added:
@@ -147,19 +147,19 @@ def _read(path: str, haul: ImportedServers) -> None:
     else:
         entries = read_servers(read_native([document], own), own)
         _take_sections(document, haul)
-    # Most of what is unknown there is no mistake: it is known to the program whose file it is.
+    # Most unknown keys there are no mistakes: the program that the file belongs to knows them.
     haul.problems.soften(own, "")
     for entry in entries:
         _take(entry, haul)
 
 
 def _as_ours(text: str, path: str) -> Document:
-    """Read a file that may be one of ours, or of a client that writes as many do."""
+    """Read a file that may be the gateway's, or of a client with a similar form."""
     return parse(text, path, strict=False, takes_list=True)
 
 
 def _read_theirs(text: str, site: FileLocation, haul: ImportedServers) -> bool:
-    """Read a file as its client does; whether it is one that only a client has."""
+    """Read a file as its client does; true if only a client has such a file."""
     if site.dialect.name == CUSTOM and not _is_only_a_clients(text, site.path):
         return False
     value, base = syntax.read(text, site.path, site.dialect), haul.machine.base
@@ -175,7 +175,7 @@ def _read_theirs(text: str, site: FileLocation, haul: ImportedServers) -> bool:
 
 
 def _is_only_a_clients(text: str, path: str) -> bool:
-    # TOML, JSON with comments or commas too many, and what stands under a word that we do not have.
+    # TOML, JSON with comments or trailing commas, and keys that the gateway's configuration does not have.
     form = syntax.form_of(path, text)
     if form is syntax.TextForm.TOML:
         return True
@@ -231,7 +231,7 @@ def _native(entry: Entry, haul: ImportedServers) -> dict[str, Any]:
             if not key.is_served:
                 haul.problems.warn(member.where, "has no effect in this release, but is kept")
     if "command" in found and entry.argv:
-        # The command of an entry that leads to a gateway stands behind it.
+        # The original command of a relay entry stands behind its ``--``.
         found["command"], *rest = entry.argv
         found = {**found, "args": rest} if rest else {k: v for k, v in found.items() if k != "args"}
     directory = _directory(entry) if entry.argv else ""
@@ -246,7 +246,7 @@ def _native(entry: Entry, haul: ImportedServers) -> dict[str, Any]:
 def _directory(entry: Entry) -> str:
     cwd = entry.cwd
     if not cwd:
-        # What is relative is meant from where the file lies.
+        # A relative path is relative to the directory of the file.
         return entry.origin.project or (entry.origin.directory if depends_on_place(entry) else "")
     if cwd.startswith(("/", "~", "$", "{")):
         return ""
@@ -264,7 +264,7 @@ def _take_sections(document: Document, haul: ImportedServers) -> None:
 
 
 def _tell_rest(document: Document, taken: Sequence[str], haul: ImportedServers) -> None:
-    # A client's file is full of other things; only what looks as if it were about servers is worth a word.
+    # A client's file is full of other things; only keys that seem to concern servers are reported.
     for member in document.root().members():
         if member.key not in taken and ("mcp" in member.key.lower() or "server" in member.key.lower()):
             haul.problems.warn(member.where, NOTHING)
@@ -274,7 +274,7 @@ def _tell_rest(document: Document, taken: Sequence[str], haul: ImportedServers) 
 
 
 def _with(text: str, target: str, haul: ImportedServers, taken: list[str]) -> str:
-    """The text of our file with all that was found and is not there yet."""
+    """Return the text of the gateway's file with all imported servers and sections that it lacks."""
     former = text
     haul.added.clear()
     haul.added_sections.clear()
@@ -304,9 +304,9 @@ def _with(text: str, target: str, haul: ImportedServers, taken: list[str]) -> st
 
 
 def _check_use(former: str, made: str, target: str) -> None:
-    """See that a file that could be used can still be.
+    """Check that a file that could be used still can be.
 
-    :raise ConfigError: what was taken breaks it.
+    :raise ConfigError: the additions break it.
     """
     broken = _errors(made, target)
     if broken and not _errors(former, target):

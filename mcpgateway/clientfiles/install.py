@@ -1,4 +1,4 @@
-"""Put entries for the gateway's servers into a file of Claude Code, by way of the ledger, so that they can be undone.
+"""Put entries for the gateway's servers into a file of Claude Code, by way of the ledger, so that they can be removed.
 
 Entries under the same name with another URL or command are the user's: they are left, and reported.
 """
@@ -31,7 +31,7 @@ CLAUDE = "claude-code"
 
 
 class InstallMode(Enum):
-    """Which entries: one for all servers, one for each, or both."""
+    """The kind of entries: one for all servers, one for each, or both."""
 
     AGGREGATE = "aggregate"
     PROXY = "proxy"
@@ -39,7 +39,7 @@ class InstallMode(Enum):
 
 
 class InstallScope(Enum):
-    """Where Claude Code looks for servers."""
+    """The scope in which Claude Code looks for servers."""
 
     USER = "user"
     PROJECT = "project"
@@ -50,7 +50,7 @@ class InstallScope(Enum):
 class InstallTarget:
     """The place of the entries in a file.
 
-    :ivar table: where the entries stand.
+    :ivar table: the key path of their table.
     """
 
     site: FileLocation
@@ -58,17 +58,17 @@ class InstallTarget:
 
     @property
     def project(self) -> str:
-        """The directory of the project that it is for; empty: for none."""
+        """The directory of the project that the entries are for; empty for none."""
         return self.site.project or self.site.dialect.project_of((*self.table, ""))
 
 
 @frozen
 class Drift:
-    """The difference between the entries of a file and those that are to be there.
+    """The difference between the present and the wanted entries of a file.
 
-    :ivar missing: entries that are not there.
-    :ivar different: entries of the gateway that are written otherwise.
-    :ivar foreign: entries under whose names the user has entries of his own, which are left.
+    :ivar missing: wanted entries that are missing.
+    :ivar different: entries of the gateway that have another value.
+    :ivar foreign: entries under whose names the user has others, which are left.
     """
 
     missing: tuple[EntryPlan, ...] = ()
@@ -101,7 +101,7 @@ def target(machine: Machine, scope: InstallScope, directory: str) -> InstallTarg
 
 
 def _root(directory: str) -> str:
-    """The git root above a directory, which is what Claude Code files local servers under; else the directory."""
+    """Return the git root above a directory, which is Claude Code's key of local servers; else the directory."""
     above = directory
     while not os.path.lexists(os.path.join(above, ".git")):
         if above == os.path.dirname(above):
@@ -111,7 +111,7 @@ def _root(directory: str) -> str:
 
 
 def wanted(machine: Machine, where: InstallTarget, mode: InstallMode) -> tuple[EntryPlan, ...]:
-    """Return the entries that are to be there.
+    """Return the wanted entries.
 
     :raise ConfigError: there is no server, or the endpoint of all servers is not served.
     """
@@ -133,7 +133,7 @@ def wanted(machine: Machine, where: InstallTarget, mode: InstallMode) -> tuple[E
 
 
 def drift(machine: Machine, where: InstallTarget, entries: Sequence[EntryPlan]) -> Drift:
-    """Compare the entries of a file with those that are to be there.
+    """Compare the present entries of a file with the wanted ones.
 
     :raise ConfigError: the file cannot be read.
     """
@@ -162,7 +162,7 @@ def drift(machine: Machine, where: InstallTarget, entries: Sequence[EntryPlan]) 
 
 
 def _is_as_written(entry: EntryPlan, now: ClientEntry, written: EnrolledEntry | None) -> bool:
-    """Whether an entry is as the ledger has it, which may be with the port that the gateway had then."""
+    """True if an entry is as the ledger has it, perhaps with a former port of the gateway."""
     return written is not None and written.name == entry.name and same(now.value, written.replaced.ours)
 
 
@@ -177,9 +177,9 @@ def _verdict(dialect: ClientDialect, entry: EntryPlan, now: ClientEntry | None, 
 
 
 def install(machine: Machine, where: InstallTarget, entries: Sequence[EntryPlan]) -> Drift:
-    """Write the entries that are missing or different, and return which these were.
+    """Write the entries that are missing or different, and return them.
 
-    :raise RolledBack: it did not work, and the file is as it was.
+    :raise RolledBack: an entry could not be written, and the file is unchanged.
     """
     site = where.site
     try:

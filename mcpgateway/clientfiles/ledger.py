@@ -3,10 +3,10 @@
 # Note [The ledger comes first]
 Before a file changes, an intent is on the disk: the file's digest before and after, and its next record.  The next
 program that finds an intent without an outcome compares the file's digest with both.  So a program may be killed at any
-moment, and the ledger never records less than the file holds.
+moment, and the ledger never records fewer entries than the file holds.
 
 # Note [Secrets]
-Entries hold environment variables.  The directory is its owner's alone, and no entry is in a message or in a repr.
+Entries hold environment variables.  Only the owner may enter the directory, and no entry is in a message or in a repr.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from mcpgateway.clientfiles.transaction import ChangedFile, ClientLock
 from mcpgateway.errors import ConfigError
 
 CHAIN_STEPS = 100
-STEP_CHARACTERS = 4 * 1_048_576  # what is more is restored by value
+STEP_CHARACTERS = 4 * 1_048_576  # a file with larger changes is restored by value
 
 
 @frozen
 class EditResult:
     """The result of an edit.
 
-    :ivar record: the file's record from then on; None to forget the file.
+    :ivar record: the file's record from then on; None to remove it.
     """
 
     text: str = field(repr=False)
@@ -52,7 +52,7 @@ class EditResult:
 class LedgerRecords:
     """A snapshot of the ledger.
 
-    :ivar files: by their real paths.
+    :ivar files: the records of files, by their real paths.
     :ivar opted_out: the names of servers that stay in the clients' files.
     :ivar problems: the defects of the ledger itself, as sentences.
     :ivar unsettled: the files of which a change was begun and has no outcome yet.
@@ -69,7 +69,7 @@ Edit = Callable[[str, FileRecord | None], EditResult]
 
 @define(eq=False)
 class Ledger:
-    """The ledger of one gateway home; everything but `read` keeps other programs of that home waiting.
+    """The ledger of one gateway home; all methods but `read` and `is_lost` lock it against other programs of that home.
 
     :param home: the gateway's own directory.
     """
@@ -89,9 +89,9 @@ class Ledger:
         return self._store.contents
 
     def read(self) -> LedgerRecords:
-        """Return what the ledger holds now, without locking and without writing.
+        """Return the content of the ledger, without locking and without writing.
 
-        :raise ConfigError: it was written by a newer release, or cannot be read.
+        :raise ConfigError: the ledger was written by a newer release, or cannot be read.
         """
         said = self._store.read()
         unsettled = tuple(said.pending)
@@ -102,17 +102,17 @@ class Ledger:
         return LedgerRecords(said.files, said.opted_out, self._store.problems, unsettled)
 
     def is_lost(self) -> bool:
-        """Whether the ledger's directory exists and holds no ledger, not even an empty one.
+        """True if the ledger's directory exists and holds no ledger, not even an empty one.
 
-        :raise ConfigError: it cannot be read.
+        :raise ConfigError: the ledger cannot be read.
         """
         return os.path.isdir(self.kept.ledger) and not self._store.read().revision
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other programs from changing clients' files and the ledger; may be entered again inside.
+        """Lock clients' files and the ledger against other programs; the lock is reentrant.
 
-        :raise ConfigError: another program has it for too long, or it cannot be read, or not be repaired.
+        :raise ConfigError: another program has the lock for too long, or the ledger cannot be read or repaired.
         """
         with self.kept.locked():
             if self._is_loaded:
@@ -130,12 +130,12 @@ class Ledger:
     ) -> ChangedFile | None:
         """Change a file and its record, together; None where the text stays.
 
-        :param edit: from the text and the record of the file to those it is to have. It is called again when another
+        :param edit: returns the new text and record of the file for the present ones. It is called again when another
             program has written meanwhile.
-        :param lock: the client's own.
-        :param create: make the file where there is none.
-        :raise FileNotFoundError: there is no such file.
-        :raise ConfigError: it cannot be changed, and is as it was.
+        :param lock: the client's own lock.
+        :param create: make the file where it does not exist.
+        :raise FileNotFoundError: the file does not exist.
+        :raise ConfigError: the file cannot be changed, and is unchanged.
         """
         with self.locked():
             real = os.path.realpath(path)
@@ -151,7 +151,7 @@ class Ledger:
                     self._settle(real)
                 raise
             if work.is_landed:
-                # Where the outcome cannot be recorded, the file's digest tells it.
+                # Where the outcome cannot be recorded, the next program finds it by the file's digest.
                 with suppress(ConfigError):
                     self._done(real)
                 return changed
@@ -161,9 +161,9 @@ class Ledger:
             return changed
 
     def put(self, record: FileRecord) -> None:
-        """Change the record of a file whose text stays.
+        """Set the record of a file whose text stays.
 
-        :raise ConfigError: it cannot be written.
+        :raise ConfigError: the ledger cannot be written.
         """
         with self.locked():
             real = os.path.realpath(record.path)
@@ -171,9 +171,9 @@ class Ledger:
             self._say(real, evolve(record, real=real))
 
     def forget(self, path: str) -> None:
-        """Forget the record of a file; the file is not touched.
+        """Remove the record of a file; the file stays as it is.
 
-        :raise ConfigError: it cannot be written.
+        :raise ConfigError: the ledger cannot be written.
         """
         with self.locked():
             for real in {path, os.path.realpath(path)} & self._said.files.keys():
@@ -182,7 +182,7 @@ class Ledger:
     def opt_out(self, names: frozenset[str]) -> None:
         """Set the names of the servers that stay in the clients' files.
 
-        :raise ConfigError: it cannot be written.
+        :raise ConfigError: the ledger cannot be written.
         """
         with self.locked():
             if names != self._said.opted_out:
@@ -209,7 +209,7 @@ class Ledger:
         self._is_loaded = True
 
     def _settle(self, path: str) -> SettledChange | None:
-        """Find out, and record, the outcome of the changes of a file."""
+        """Find out and record the outcome of the changes of a file."""
         intents = self._said.pending.get(path)
         if not intents:
             return None
@@ -223,7 +223,7 @@ class Ledger:
 
     def _begin(self, work: _Change, old: bytes, new: bytes) -> None:
         if work.is_landed:
-            # The file was overwritten: it may hold the entries of the last attempt, or those before.
+            # The file was overwritten: it may hold the entries of the last attempt, or the former ones.
             work.is_landed = False
             self._say(work.real, work.former)
         self._intend(work.intent(old, new))
@@ -245,7 +245,7 @@ class Ledger:
 
 
 def moved(files: Mapping[str, FileRecord]) -> list[tuple[str, FileRecord | None]]:
-    """Return the new records, by path, of files whose real path has changed: a link was put there, or taken away.
+    """Return the new records, by path, of files whose real path has changed, since a link was made or removed there.
 
     The record of the former path stays where that is still a file of its own.
     """
@@ -264,7 +264,7 @@ def moved(files: Mapping[str, FileRecord]) -> list[tuple[str, FileRecord | None]
 
 @define(eq=False)
 class _Change:
-    """One change of one file, worked out perhaps several times."""
+    """One change of one file, which may be worked out several times."""
 
     real: str
     edit: Edit
@@ -277,7 +277,7 @@ class _Change:
         made = self.edit(text, self.former)
         self.latter = made.record
         if self.latter is not None:
-            # The ledger fills these in itself.
+            # The ledger sets these itself.
             chain = self.former.chain if self.former and self.latter.is_standing else ()
             since = self.former.registered_at if self.former else self.now
             self.latter = evolve(self.latter, real=self.real, chain=chain, registered_at=since)
@@ -296,7 +296,7 @@ class _Change:
         return Intent(self.real, digest_of(old), digest_of(new), self.latter)
 
     def _chain(self, old: bytes, new: bytes) -> tuple[FileStep, ...]:
-        """Return the gateway's changes since the file was free of enrolled entries; () where others came between."""
+        """Return the gateway's changes since the file had no enrolled entries; () where other changes came between."""
         if self.latter is None or not self.latter.is_standing:
             return ()
         chain = self.former.chain if self.former and self.former.is_standing else ()

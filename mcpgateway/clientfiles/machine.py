@@ -87,7 +87,7 @@ def environ_of(home: str) -> Mapping[str, str]:
 
 
 def _from(running: GatewayState | None, path: str) -> str:
-    # A path that is none from the root is so to the directory that the gateway runs in, where that can be told.
+    # A relative path is relative to the working directory of the gateway, where that can be read.
     if running is None or not path or path.startswith(("/", "~")):
         return path
     with suppress(OSError):
@@ -98,7 +98,7 @@ def _from(running: GatewayState | None, path: str) -> str:
 
 @define(eq=False)
 class Machine:
-    """This machine, as its user's programs see it.
+    """This machine: its ledger, configuration and gateway, each read when it is first needed.
 
     :ivar home: the gateway's own directory.
     """
@@ -116,23 +116,23 @@ class Machine:
 
     @property
     def records(self) -> LedgerRecords:
-        """The ledger, as it was first read.
+        """The content of the ledger, as it was first read.
 
-        :raise ConfigError: it cannot be read.
+        :raise ConfigError: the ledger cannot be read.
         """
         if self._records is None:
             self._records = self.ledger.read()
         return self._records
 
     def record_of(self, path: str) -> FileRecord | None:
-        """The ledger's record of a client's file; None where it has none.
+        """Return the ledger's record of a client's file; None where it has none.
 
         :raise ConfigError: the ledger cannot be read.
         """
         return self.records.files.get(os.path.realpath(path))
 
     def look_again(self) -> None:
-        """Read the ledger and the configuration again when they are next needed."""
+        """Discard the ledger's content and the settings, which are read again when they are next needed."""
         self._records = self._settings = None
 
     @property
@@ -146,7 +146,7 @@ class Machine:
         return self._settings
 
     def settings_to_run(self) -> Settings:
-        """The settings with values from secret providers, which only a command needs that starts servers.
+        """Return the settings with values from secret providers, which only a command needs that starts servers.
 
         :raise ConfigError: the configuration cannot be used.
         """
@@ -155,12 +155,12 @@ class Machine:
 
     @property
     def gateway(self) -> GatewaySettings:
-        """The gateway's own settings; also where the rest of the configuration is wrong."""
+        """The gateway's own settings; available also where the rest of the configuration is wrong."""
         return self._native.gateway
 
     @property
     def clients(self) -> ClientSettings:
-        """The settings for clients' files; also where the rest of the configuration is wrong."""
+        """The settings for clients' files; available also where the rest of the configuration is wrong."""
         return self._native.clients
 
     @property
@@ -178,7 +178,7 @@ class Machine:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """The clients' own files that were named to be served, with ``--source``, or as the configuration."""
+        """The clients' own files that were named as sources, with ``--source``, or as the configuration."""
         options = self._options
         config = config_file_named(options, self.environ)
         with suppress(ConfigError, OSError):
@@ -198,7 +198,7 @@ class Machine:
 
     @property
     def base(self) -> LocalGateway:
-        """The gateway's addresses, now and when entries were enrolled."""
+        """The gateway's addresses, with its former ports in enrolled entries."""
         base = LocalGateway(self.port, frozenset((self.gateway.bind_address,)))
         with suppress(ConfigError):  # a ledger that cannot be read is reported where it is needed
             for each in self.records.files.values():
@@ -214,23 +214,23 @@ class Machine:
 
     @property
     def serves_all_at_once(self) -> bool:
-        """Whether there is one endpoint for all servers together; an older gateway that still runs may have none."""
+        """True if the gateway has one endpoint for all servers together; an older one that still runs may have none."""
         return self.answer is None or self.answer.serves_all_at_once
 
     def url(self, name: str) -> str:
-        """Return the URL of a server; of "", that of all servers together."""
+        """Return the URL of a server; for "", that of all servers together."""
         return f"http://localhost:{self.port}/{name}/mcp" if name else f"http://localhost:{self.port}/mcp"
 
     def command(self, name: str, original: Sequence[str], project: str = "") -> list[str]:
-        """Return the command that connects a client, with the original that it runs if there is no gateway.
+        """Return the command that connects a client, with the original that it runs where no gateway answers.
 
-        :param name: of a server; "" for all of them together, which have no original.
+        :param name: the server's name; "" for all servers together, which have no original.
         :param project: the directory of the project that the entry is for, or "".
         """
         own = os.path.join(os.path.dirname(sys.executable), PROGRAM)
         # Clients with windows do not have the PATH of a shell.
         program = own if os.access(own, os.X_OK) else PROGRAM
-        # Nor do they have a variable that names the home.
+        # They do not have a variable that names the home either.
         usual = paths.gateway_home({"HOME": paths.user_home(self.environ)})
         home = [] if self.home == usual else ["--home", self.home]
         more = ["--project", project] if project else []

@@ -16,16 +16,16 @@ from mcpgateway.config.problems import Problem, Problems
 from mcpgateway.config.resolve import ServerBuilder, World
 from mcpgateway.config.settings import Settings
 
-# Behind every file that the gateway reads already.
+# After every file that the gateway reads already.
 LAST_RANK = 1000
 
 
 @frozen
 class UnnamedServer:
-    """A server of a client's file that wants a name.
+    """A server of a client's file that needs a name.
 
-    :ivar directory: what a relative path in it is relative to.
-    :ivar project: the directory of the project it is for, or "".
+    :ivar directory: the directory to which its relative paths are relative.
+    :ivar project: the directory of the project that it is for, or "".
     """
 
     listed: ClientEntry = field(repr=False)
@@ -35,10 +35,10 @@ class UnnamedServer:
 
 @frozen
 class ServerNaming:
-    """The name of a server, or why it cannot be served.
+    """The name of a server, or the reason why it cannot be served.
 
-    :ivar name: "" where it cannot.
-    :ivar why: why not; nothing in it is secret.
+    :ivar name: the name; "" where it cannot be served.
+    :ivar why: the reason; nothing in it is secret.
     """
 
     name: str = ""
@@ -46,7 +46,7 @@ class ServerNaming:
 
 
 def named(settings: Settings, newcomers: Sequence[UnnamedServer]) -> tuple[ServerNaming, ...]:
-    """Give each a name, in their order: one definition of one title gets one name, and what has a name keeps it."""
+    """Return a name for each server, in order: equal definitions of one title share one, and present names stay."""
     world = settings.world
     assert world is not None
     known = [_pinned(each) for each in settings.blueprints.values()]
@@ -71,7 +71,7 @@ def named(settings: Settings, newcomers: Sequence[UnnamedServer]) -> tuple[Serve
 
 
 def entry_of(newcomer: UnnamedServer, problems: Problems, rank: int = 0) -> Entry | None:
-    """Return an entry of a client's file as the gateway reads it; None where it could not run it."""
+    """Return an entry of a client's file as the gateway reads it; None where the gateway could not run it."""
     listed = newcomer.listed
     assert listed.program is not None
     project = listed.project or newcomer.project
@@ -82,7 +82,7 @@ def entry_of(newcomer: UnnamedServer, problems: Problems, rank: int = 0) -> Entr
 
 
 def value_of(program: Program) -> dict[str, Any]:
-    """Return a program in the words that most clients use."""
+    """Return a program in the keys that most clients use."""
     value: dict[str, Any] = {"command": program.command, "args": list(program.args)}
     if program.env:
         value["env"] = dict(program.env)
@@ -92,7 +92,7 @@ def value_of(program: Program) -> dict[str, Any]:
 
 
 def program_of(blueprint: Blueprint) -> Program | None:
-    """Return what a server of the configuration runs, as a client would; None where it is no program."""
+    """Return the program of a server of the configuration as a client would run it; None where it is no program."""
     entry = blueprint.entry
     if not entry.argv:
         return None

@@ -1,7 +1,7 @@
-"""Which entries of clients' files are to use the gateway, and what each file becomes by that.
+"""The plans of clients' files: the entries that are to use the gateway, and the text of each file after that.
 
 A plan is worked out beforehand, to be shown, and carried out by `mcpgateway.clientfiles.apply`.  Its edit is worked out
-anew when another program has written the file meanwhile, so it decides by what the text holds then.
+anew when another program has written the file meanwhile, so it decides by the text of that moment.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ LOST = "uses the gateway already, and the ledger does not know its original"
 
 @frozen
 class UntouchedEntry:
-    """An entry that stays as it is, and why.
+    """An entry that stays as it is, and the reason.
 
     :ivar hint: a command or an edit that changes that.
     """
@@ -61,9 +61,9 @@ class UntouchedEntry:
 class EntryPlan:
     """An entry that is to use the gateway.
 
-    :ivar value: what stands there as long as this wish is right; `MISSING` for an entry that is new.
-    :ivar name: as which it is served.
-    :ivar ours: what is to stand there; None where that is worked out from the value.
+    :ivar value: the present value for which the plan holds; `MISSING` for a new entry.
+    :ivar name: the name under which the server is served.
+    :ivar ours: the new value; None where it is worked out from the present one.
     """
 
     road: Road
@@ -78,8 +78,8 @@ class EnrolRequest:
     """A request to enrol or to restore.
 
     :ivar servers: titles or names of servers; none means all.
-    :ivar mode: how entries are to use the gateway; "" for the usual one, or the one that a file has.
-    :ivar helper: whether clients are asked to say who they are.
+    :ivar mode: the way in which entries use the gateway; "" for the file's present one, or the usual one.
+    :ivar helper: clients are configured to send their process id and directory.
     """
 
     choice: FileChoice = EVERYWHERE
@@ -93,11 +93,11 @@ class FilePlan:
     """The plan of one file.
 
     :ivar wishes: the entries that are to use the gateway.
-    :ivar left: the entries that stay as they are, and why.
+    :ivar left: the entries that stay as they are, with the reasons.
     :ivar after: the text of the file then; the same as `before` where nothing changes.
     :ivar renewed: titles of the entries that use the gateway in another way then.
-    :ivar trouble: why the file cannot be used.
-    :ivar values: the entries that it lists, and that it is to list: what may be shown of it, but for their secrets.
+    :ivar trouble: the reason why the file cannot be used.
+    :ivar values: its present and future entries, which may be shown without their secrets.
     """
 
     site: FileLocation
@@ -112,14 +112,14 @@ class FilePlan:
 
     @property
     def is_change(self) -> bool:
-        """Whether the file would be another."""
+        """True if the plan changes the file."""
         return self.before != self.after
 
 
 def plan(machine: Machine, wanted: EnrolRequest) -> tuple[FilePlan, ...]:
-    """Plan all files that are asked for.
+    """Plan all requested files.
 
-    :raise ConfigError: what is asked for cannot be done anywhere.
+    :raise ConfigError: the request cannot be fulfilled for any file.
     """
     if wanted.mode == SINGLE and not machine.serves_all_at_once:
         raise ConfigError(
@@ -139,10 +139,10 @@ def plan(machine: Machine, wanted: EnrolRequest) -> tuple[FilePlan, ...]:
 
 
 def _named_sources(machine: Machine) -> list[FileLocation]:
-    """Return the clients' files that are named as sources of the gateway's servers."""
+    """Return the clients' files that are sources of the gateway's servers."""
     found = []
     for path in dict.fromkeys(machine.sources):
-        with suppress(ConfigError):  # it is not there, which is said of the configuration
+        with suppress(ConfigError):  # a missing one is a problem of the configuration
             found += chosen(FileChoice(file=path), machine.environ, machine.records)
     return found
 
@@ -179,12 +179,12 @@ def plan_of(machine: Machine, wanted: EnrolRequest, found: Sequence[FileContents
 
 
 def opted_out(machine: Machine) -> frozenset[str]:
-    """The names of servers that stay in the clients' files: the configuration's, and the user's."""
+    """Return the names of servers that stay in the clients' files, by the configuration or by a command."""
     return frozenset((*machine.settings.clients.opt_out, *machine.records.opted_out))
 
 
 def for_client(site: FileLocation, name: str) -> str:
-    """Return the name of a server that stays in the files of one client only."""
+    """Return the opt-out name of a server for the files of one client only."""
     return f"{site.dialect.name}:{name}"
 
 
@@ -209,7 +209,7 @@ def _eligible(machine: Machine, seen: FileContents) -> tuple[list[ClientEntry], 
 
 
 def _is_known(seen: FileContents, listed: ClientEntry, record: FileRecord | None) -> bool:
-    # An entry that was given another name by its user, or a copy of one.
+    # An entry that its user has renamed or copied.
     return record is not None and any(each.name == listed.served for each in record.entries.values())
 
 
@@ -265,7 +265,7 @@ def _mode(machine: Machine, wanted: EnrolRequest, record: FileRecord | None) -> 
 
 
 def wishes_of(listed: Sequence[ClientEntry], names: Mapping[Road, str]) -> list[EntryPlan]:
-    """The entries that have a name to be served under."""
+    """Return the plans of the entries that have a name to be served under."""
     return [
         EntryPlan(each.road, each.title, each.value, names[each.road])
         for each in listed
@@ -281,10 +281,10 @@ class EnrolEdit:
     """The edit that enrols the entries of a file.
 
     :param wishes: the entries to enrol; one that has changed since it was planned is left alone.
-    :param mode: how they use the gateway; enrolled entries are changed to it, too.
-    :param helper: whether the client is asked to say who it is.
-    :ivar taken: the newly enrolled entries: the name of each in the gateway, by title.
-    :ivar renewed: the same of those that use the gateway in another way than before.
+    :param mode: the way in which they use the gateway; enrolled entries are changed to it, too.
+    :param helper: the client is configured to send its process id and directory.
+    :ivar taken: the names in the gateway of the newly enrolled entries, by title.
+    :ivar renewed: the same for entries that use the gateway in another way than before.
     :ivar put: the new values of all these entries.
     """
 
@@ -298,9 +298,9 @@ class EnrolEdit:
     put: list[Any] = field(factory=list, repr=False)
 
     def __call__(self, text: str, record: FileRecord | None) -> EditResult:
-        """Work out the edit for a text and the record of its file.
+        """Return the edited text for a text and the record of its file.
 
-        :raise ConfigError: the text is not of its form, or cannot be changed.
+        :raise ConfigError: the text is malformed, or cannot be changed.
         """
         self.taken, self.renewed = {}, {}
         former = record if record is not None and not record.suspended else None
@@ -362,7 +362,7 @@ class EnrolEdit:
         return ours(self.machine, self.site, listed, name, mode, helper=self.helper)
 
     def _renewed(self, values: Any, road: Road, enrolled: EnrolledEntry) -> Any:
-        """Return the value of an enrolled entry in this mode and at this port; None where it has that already."""
+        """Return the value of an enrolled entry in this mode and at this port; None where it already has that value."""
         replaced: ReplacedEntry = enrolled.replaced
         now = edits.at(values, road)
         if replaced.ours is None or now is MISSING or not isinstance(now, Mapping):
@@ -411,9 +411,9 @@ def ours(
 ) -> Any:
     """Return the value of an entry that uses the gateway.
 
-    :param name: the server's name in the gateway; "" for the one entry for all servers.
+    :param name: the server's name in the gateway; "" for the single entry for all servers.
     """
-    # A client's own process may well work elsewhere, so the entry says for which project it is.
+    # The client's process may well work in another directory, so the entry names its project.
     project = site.dialect.project_of(listed.road) or site.project
     if mode != FAIL_OPEN:
         with suppress(ConfigError):

@@ -1,4 +1,4 @@
-"""Reads enrolled files for those who read the configuration; most of it is loaded only where there is a ledger."""
+"""The reading of enrolled files for the configuration; most of its code is loaded only where there is a ledger."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mcpgateway.system.settings import LEDGER
 def enrolled_files(
     home: str, approved: Callable[[str], str], look: Callable[[str], str], problems: Problems
 ) -> tuple[Sequence[EnrolledFile], frozenset[str]]:
-    """Read all clients' files that are enrolled at a gateway of this home, as `LoadOptions.enrolled` says."""
+    """Read all clients' files that are enrolled at a gateway of this home, for `LoadOptions.enrolled`."""
     if not has_ledger(home):
         return (), frozenset()
     from mcpgateway.clientfiles.originals import read_enrolled_files
@@ -24,10 +24,10 @@ def enrolled_files(
 
 
 def read_repository(path: str, home: str) -> Repository:
-    """What a repository's file defines, with the original entries in the place of enrolled ones.
+    """Return the definitions of a repository's file, with the original entries in the place of enrolled ones.
 
-    :raise ConfigError: it cannot be read.
-    :raise FileNotFoundError: there is none.
+    :raise ConfigError: the file cannot be read.
+    :raise FileNotFoundError: the file does not exist.
     """
     if not has_ledger(home):
         return approvals.read_repository(path)
@@ -37,5 +37,5 @@ def read_repository(path: str, home: str) -> Repository:
 
 
 def has_ledger(home: str) -> bool:
-    """Whether a client's file was ever enrolled at a gateway of this home."""
+    """True if a client's file was ever enrolled at a gateway of this home."""
     return bool(home) and os.path.isdir(os.path.join(home, LEDGER))

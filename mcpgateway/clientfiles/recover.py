@@ -1,6 +1,6 @@
-"""Entries that use the gateway and are in no ledger: their originals are looked for, and restored.
+"""Entries that use the gateway and are in no ledger: the search for their originals, and the restoring of these.
 
-Such entries are left where the ledger was lost, or where they were copied from another machine.  The original is looked
+Such entries remain where the ledger was lost, or where they were copied from another machine.  The original is searched
 for in this order:
 
 1. behind the ``--`` of the entry itself;
@@ -9,8 +9,8 @@ for in this order:
 4. in earlier versions of the file that the gateway or its client has kept;
 5. in the cache of launches, which knows a program but not its variables.
 
-A rebuilt entry is its client's own from then on, and the ledger takes it for that.  ``<home>/rebuilt.json`` remembers
-which entries were rebuilt, so that a later report says that such an entry is not what its user has written.
+A rebuilt entry is its client's own from then on, and counts as such in the ledger.  ``<home>/rebuilt.json`` records the
+rebuilt entries, so that a later report says that such an entry is not what its user has written.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ from mcpgateway.system.launch.cache import LaunchCache
 VERSIONS_LIMIT = 50
 FILE = "rebuilt.json"
 BYTES_LIMIT = 1_048_576
-ENTRIES_LIMIT = 1000  # the eldest go
+ENTRIES_LIMIT = 1000  # beyond it, the oldest are dropped
 
 
 @frozen
 class FoundOriginal:
     """The original of an entry.
 
-    :ivar value: as it was written in this very file, or None.
-    :ivar program: the program it ran, where it was found outside of this file.
-    :ivar source: where it was found.
+    :ivar source: the place where it was found.
+    :ivar value: its value as written in this very file, or None.
+    :ivar program: its program, where it was found outside of this file.
     """
 
     source: str
@@ -86,10 +86,10 @@ def rebuilt(machine: Machine, site: FileLocation, wanted: EnrolRequest) -> FileR
 class RebuildEdit:
     """The edit that restores entries which use the gateway and are not in the ledger.
 
-    :param servers: which of them, by title or name; none means all.
-    :ivar sources: where each was found, by title.
+    :param servers: the titles or names of the entries; none means all.
+    :ivar sources: the source of each original, by title.
     :ivar written: the restored value of each and its source, by key path.
-    :ivar left: those that are as they were.
+    :ivar left: the entries without a known original.
     """
 
     machine: Machine
@@ -100,7 +100,7 @@ class RebuildEdit:
     left: list[UntouchedEntry] = field(factory=list)
 
     def is_needed(self) -> bool:
-        """Whether the file has such entries.
+        """True if the file has such entries.
 
         :raise ConfigError: it cannot be read.
         """
@@ -108,9 +108,9 @@ class RebuildEdit:
         return bool(text.strip()) and bool(self._lost(text, self.machine.record_of(self.site.path)))
 
     def __call__(self, text: str, record: FileRecord | None) -> EditResult:
-        """Work out the edit for a text and the record of its file.
+        """Return the edited text for a text and the record of its file.
 
-        :raise ConfigError: the text is not of its form, or cannot be changed.
+        :raise ConfigError: the text is malformed, or cannot be changed.
         """
         self.sources, self.written, self.left = {}, {}, []
         wanted: list[tuple[tuple[str, ...], Any]] = []
@@ -163,7 +163,7 @@ class RebuildEdit:
             value.setdefault("cwd", unescaped(program.cwd))
         return value
 
-    # Where it is looked for
+    # The places to search
 
     def _behind(self, listed: ClientEntry) -> Iterator[FoundOriginal]:
         argv = self.site.dialect.target_of(listed.road, listed.value)
@@ -207,7 +207,7 @@ class RebuildEdit:
     def _versions(self) -> list[str]:
         kept = self.machine.ledger.kept.directory
         directory, name = os.path.split(os.path.realpath(self.site.path))
-        # Claude Code keeps its own, beside its other files.
+        # Claude Code keeps its own versions, beside its other files.
         pattern = os.path.join(glob.escape(directory), "*", "backups", f"{glob.escape(name)}.backup.*")
         hidden = os.path.join(glob.escape(directory), ".*", "backups", f"{glob.escape(name)}.backup.*")
         own = os.path.join(glob.escape(directory), "backups", f"{glob.escape(name)}.backup.*")
@@ -223,7 +223,7 @@ class RebuildEdit:
 
 
 def _words(dialect: ClientDialect, road: tuple[str, ...]) -> ProgramKeys:
-    """The keys of a client for a program."""
+    """Return the keys of a client for a program."""
     tables = dialect.tables.items()
     fitting = (
         shape.words
@@ -268,14 +268,14 @@ def _age(path: str) -> float:
         return 0.0
 
 
-# Which entries were rebuilt
+# The record of rebuilt entries
 
 
 def remember(home: str, path: str, entries: Mapping[tuple[str, ...], tuple[Any, str]]) -> None:
-    """Remember which entries of a file were rebuilt; a failure to do so does not keep them from being restored.
+    """Record the rebuilt entries of a file; a failure of that is ignored.
 
-    :param path: of the client's file.
-    :param entries: the values by their roads, each with where it was found.
+    :param path: the path of the client's file.
+    :param entries: the values by their key paths, each with its source.
     """
     known = _rebuilt_entries(home)
     for road, (value, source) in entries.items():

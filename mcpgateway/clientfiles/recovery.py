@@ -1,4 +1,4 @@
-"""The outcome of a change of a file that was begun by a program which did not live to record it."""
+"""The outcome of a change of a file by a program that was killed before it could record it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BLOCK_BYTES = 4096  # a page: the system writes these one by one
 
 
 class ChangeOutcome(Enum):
-    """How a change ended."""
+    """The outcome of a change."""
 
     DONE = "it was changed"
     UNDONE = "it was not changed"
@@ -46,10 +46,10 @@ class SettledChange:
 
 
 def judged(disk: Disk, former: FileRecord | None, intents: Sequence[Intent]) -> SettledChange:
-    """Tell the outcome of the changes of one file, by reading it only.
+    """Return the outcome of the changes of one file, by reading it only.
 
     :param former: its record before them.
-    :param intents: at least one, in order.
+    :param intents: the intents, at least one, in order.
     """
     path = intents[-1].path
     try:
@@ -70,9 +70,9 @@ def judged(disk: Disk, former: FileRecord | None, intents: Sequence[Intent]) -> 
 
 
 def settled(kept: Backups, former: FileRecord | None, intents: Sequence[Intent]) -> SettledChange:
-    """Finish or undo the half-done changes of a file, and tell their outcome; every displaced version is kept.
+    """Finish or undo the unfinished changes of a file, and return their outcome; every displaced version is kept.
 
-    :raise OSError: the file cannot be put in order.
+    :raise OSError: the file cannot be repaired.
     """
     found = judged(kept.disk, former, intents)
     if found.outcome is ChangeOutcome.DONE and _is_taken_back(kept, intents, found.path):
@@ -118,7 +118,7 @@ def _is_repaired(kept: Backups, intent: Intent) -> bool:
 
 
 def is_mixture(data: bytes, one: bytes, other: bytes) -> bool:
-    """Whether each byte is that of the one or of the other version."""
+    """True if each byte of the data is from one of two versions."""
     if not min(len(one), len(other)) <= len(data) <= max(len(one), len(other)):
         return False
     blocks = range(0, len(data), BLOCK_BYTES)
@@ -134,7 +134,7 @@ def _is_mixed(part: bytes, mine: bytes, theirs: bytes) -> bool:
 
 
 def _held(data: bytes, path: str) -> Any:
-    """Read a file's value; None where it is not valid."""
+    """Return the content of a file; None where it is malformed."""
     try:
         return syntax.read(syntax.decoded(data, path), path)
     except ConfigError:
@@ -142,10 +142,11 @@ def _held(data: bytes, path: str) -> Any:
 
 
 def _by_value(held: Any, former: FileRecord | None, latter: FileRecord | None) -> FileRecord | None:
-    """Return the record of a file that is neither what it was nor what it was to be.
+    """Return the record of a file that has neither the version before nor the one after a change.
 
-    An original that is recorded once too often does no harm, since only enrolled entries are ever restored.  So an
-    entry is dropped only where its original stands in the file.
+    A superfluous original in the record does no harm, since only enrolled entries are ever restored.  So an entry is
+    dropped
+    only where its original stands in the file.
     """
     standing = [each for each in (latter, former) if each is not None and each.is_standing]
     entries: dict[Road, EnrolledEntry] = {}
@@ -156,6 +157,6 @@ def _by_value(held: Any, former: FileRecord | None, latter: FileRecord | None) -
             entries[road] = next((each for each in choices if same(value, each.replaced.ours)), choices[0])
     if standing and entries:
         return evolve(standing[0], entries=entries, chain=())
-    # No enrolled entry stands in it, so it is as if it had been restored.
+    # The file has no enrolled entry, so it counts as restored.
     resting = [each for each in (latter, former) if each is not None and each.suspended]
     return resting[0] if resting else None

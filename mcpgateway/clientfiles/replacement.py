@@ -1,8 +1,8 @@
-"""The new version of a client's file: written beside it, dressed as the old one is, or into it; and what a kill leaves.
+"""The new version of a client's file: written beside it with the attributes of the old one, or into it; and leftovers.
 
 # Note [Leftovers]
-``.NAME.mcpgateway-PID-DIGEST.part`` is a version that is being written.  Once whole it is called ``….new``, and its
-name has the digest of the gateway's version.  When its digest is another, it holds a displaced version.
+``.NAME.mcpgateway-PID-DIGEST.part`` is a version that is being written.  Once whole it is named ``….new``, and its name
+has the digest of the gateway's version.  When the digest of its content differs, it holds a displaced version.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ SYSTEM_ATTRIBUTES = ("security.", "trusted.")
 
 
 class InPlaceOnly(Exception):
-    """The file cannot be replaced, but perhaps written."""
+    """The file cannot be replaced, but perhaps overwritten."""
 
 
 def prepared(disk: Disk, path: str, status: os.stat_result | None, data: bytes) -> str:
-    """Write a new version beside a file, and say where; it is on the disk then.
+    """Write a new version beside a file, wait until it is on the disk, and return its path.
 
-    :param status: the file's own, None where there is no file yet.
-    :raise InPlaceOnly: none can be made here that could take the file's place.
-    :raise OSError: it cannot be written.
+    :param status: the file's status; None where there is no file yet.
+    :raise InPlaceOnly: no file that could replace it can be made here.
+    :raise OSError: the version cannot be written.
     """
     part = part_name(path, data)
     try:
@@ -64,7 +64,7 @@ def prepared(disk: Disk, path: str, status: os.stat_result | None, data: bytes) 
 def overwrite(disk: Disk, path: str, data: bytes) -> None:
     """Write a file without replacing it.
 
-    :raise OSError: it cannot be written, or only a part of it was.
+    :raise OSError: the file cannot be written, or only a part of it was.
     """
     descriptor = disk.open(path, os.O_WRONLY | os.O_NOFOLLOW)
     try:
@@ -105,12 +105,12 @@ def _attributes(disk: Disk, path: str) -> dict[str, bytes]:
 
 
 def part_name(path: str, data: bytes) -> str:
-    """The file to write a new version of a file to."""
+    """Return the path for writing a new version of a file."""
     return f"{_prefix(path)}{os.getpid()}-{digest_of(data)[:MARK_CHARACTERS]}.{PART}"
 
 
 def whole_name(part: str) -> str:
-    """Return the name of that file once it is whole."""
+    """Return the path of that version once it is whole."""
     return part.removesuffix(PART) + WHOLE
 
 
@@ -119,7 +119,7 @@ class Leftover:
     """A file that a killed run has left beside a client's file.
 
     :ivar mark: the beginning of the digest of the version that was to replace the file.
-    :ivar is_whole: false of a version that was still being written.
+    :ivar is_whole: false for a version that was not written completely.
     """
 
     path: str
@@ -140,7 +140,7 @@ def leftovers(disk: Disk, path: str) -> list[Leftover]:
         mark, _, kind = rest.partition(".")
         if not name.startswith(prefix) or not pid.isdecimal() or kind not in {PART, WHOLE}:
             continue
-        # This program has the lock, so what bears its own number is from an earlier one.
+        # This program has the lock, so a file with its own pid is an earlier program's.
         if int(pid) == os.getpid() or not disk.is_alive(int(pid)):
             found.append(Leftover(os.path.join(os.path.dirname(path), name), mark, kind == WHOLE))
     return found
@@ -156,7 +156,7 @@ def sweep(kept: Backups, path: str) -> None:
 def put_away(kept: Backups, leftover: str) -> list[str]:
     """Remove a file that was to be exchanged; return the digest of its version, where that had to be kept.
 
-    :raise OSError: it cannot be kept, and is still there.
+    :raise OSError: the version cannot be kept, and the file still exists.
     """
     digests = []
     mark, _, kind = leftover.rpartition("-")[2].partition(".")

@@ -1,4 +1,4 @@
-"""What was done with clients' files, and how they stand, for people and programs; nothing in it is secret."""
+"""Reports on clients' files for people and programs: outcomes of changes, and states; nothing in them is secret."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ AS_LEFT, EDITED, GONE, BROKEN, DRIFTED, RESTORED = (
     "not as left",
     "restored",
 )
-"""The state of an enrolled file: unchanged; changed outside of its enrolled entries; gone; not valid; without some of
+"""The state of an enrolled file: unchanged; changed outside of its enrolled entries; gone; malformed; without some of
 its enrolled entries; restored for now."""
 
 
@@ -38,17 +38,18 @@ class FileReport:
     """The outcome for one file.
 
     :ivar client: the name of the client.
-    :ivar changed: whether the file is another than before.
-    :ivar mode: how its entries use the gateway.
-    :ivar adopted: the newly enrolled entries: the name of each in the gateway, by title.
-    :ivar renewed: the same of those that use the gateway in another way than before.
+    :ivar changed: the file was changed.
+    :ivar mode: the way in which its entries use the gateway.
+    :ivar adopted: the names in the gateway of the newly enrolled entries, by title.
+    :ivar renewed: the same for entries that use the gateway in another way than before.
     :ivar restored: the titles of the entries that are as they were before they were enrolled.
-    :ivar rebuilt: the titles of those that were rebuilt, and from which source.
-    :ivar gone: of those that the user had removed, which stay removed.
-    :ivar kept: of those that the user had made into something else, which are left.
-    :ivar error: why the file could not be used.
+    :ivar rebuilt: the sources of the entries that were rebuilt, by title.
+    :ivar gone: the titles of entries that the user had removed, which stay removed.
+    :ivar kept: the titles of entries that the user had changed into something else, which are left.
+    :ivar left: the entries that stay as they are.
+    :ivar error: the reason why the file could not be used.
     :ivar exact: the file is as it was before it was enrolled, to the byte.
-    :ivar in_place: why a reader may have seen half of it for a moment.
+    :ivar in_place: the reason why a reader may have seen half of the file for a moment.
     """
 
     path: str
@@ -69,7 +70,7 @@ class FileReport:
 
     @classmethod
     def of(cls, site: FileLocation, **said: Any) -> FileReport:
-        """Return the report on a file, with more of its attributes by name."""
+        """Return the report on a file, with further attributes by name."""
         return cls(site.path, site.dialect.name, site.dialect.title, **said)
 
 
@@ -78,7 +79,7 @@ class Report:
     """The outcome for all files.
 
     :ivar warnings: further sentences for the user.
-    :ivar rolled_back: why all changed files were restored; "" where they were not.
+    :ivar rolled_back: the reason why all changed files were restored; "" where they were not.
     """
 
     files: tuple[FileReport, ...] = ()
@@ -87,7 +88,7 @@ class Report:
 
     @property
     def is_changed(self) -> bool:
-        """Whether any file is another than before."""
+        """True if any file was changed."""
         return any(each.changed for each in self.files)
 
     @property
@@ -96,7 +97,7 @@ class Report:
         return tuple(each.error for each in self.files if each.error)
 
     def as_json(self) -> dict[str, Any]:
-        """For programs; there is nothing in it that is secret."""
+        """Return the report for programs; nothing in it is secret."""
         return {"changed": self.is_changed, **asdict(self)}
 
 
@@ -127,11 +128,11 @@ def in_place(changed: ChangedFile | None) -> str:
     return changed.in_place if changed is not None else ""
 
 
-# How files stand
+# The state of files
 
 
 def detected(machine: Machine) -> list[dict[str, Any]]:
-    """The clients that are on this machine, their files, and how many servers of each kind are in them."""
+    """Return the clients of this machine, their files, and the number of servers of each kind in these."""
     found = []
     for each in detect(machine.environ):
         files = []
@@ -152,7 +153,7 @@ def detected(machine: Machine) -> list[dict[str, Any]]:
 
 
 def listed(machine: Machine) -> dict[str, Any]:
-    """The files that use the gateway, or will again; nothing in it is secret."""
+    """Return the files that use the gateway, or will again; nothing in it is secret."""
     records = machine.records
     files = []
     for site in recorded_sites(records):
@@ -208,7 +209,7 @@ def _left(left: UntouchedEntry) -> dict[str, str]:
 
 
 def difference(each: FilePlan) -> list[str]:
-    """The lines of a diff of a file, without secrets."""
+    """Return the lines of a diff of a file, without secrets."""
     if not each.is_change:
         return []
     return list(diff(each.site.path, each.before, each.after, vocabulary(each.values)))

@@ -1,6 +1,6 @@
 """Clients that use the gateway by URL where a token is needed: their entries become a command, which has the token.
 
-The ledger keeps how each file used the gateway before, so that it does so again when no token is needed any more.
+The ledger keeps the former mode of each file, so that the file has it again when no token is needed any more.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class CutOff:
     servers: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the file for programs."""
         return {"path": self.path, "client": self.client, "title": self.title, "servers": list(self.servers)}
 
 
 def cut_off(machine: Machine) -> tuple[CutOff, ...]:
-    """The files that use the gateway by URL.
+    """Return the files that use the gateway by URL.
 
     :raise ConfigError: the ledger cannot be read.
     """
@@ -67,7 +67,7 @@ def _by_url(record: FileRecord) -> tuple[str, ...]:
 
 
 def reroute(machine: Machine) -> Report:
-    """Have these files use the gateway by a command, each for itself.
+    """Make these files use the gateway by a command, each independently of the others.
 
     :raise ConfigError: the ledger or the configuration cannot be used.
     """
@@ -75,12 +75,12 @@ def reroute(machine: Machine) -> Report:
     modes = {each.path: _mode(machine, each.path) for each in cut_off(machine)}
     for path, mode in modes.items():
         _record(machine, path, mode)
-    # Where a token is needed, every way to use the gateway is by a command.
+    # Where a token is needed, every mode uses the gateway by a command.
     return _applied(machine, {path: SINGLE if mode == SINGLE else FAIL_OPEN for path, mode in modes.items()})
 
 
 def take_back(machine: Machine) -> Report:
-    """Have the files use the gateway as they did before they were rerouted, unless that was changed meanwhile.
+    """Restore the modes that files had before they were rerouted, unless they were changed meanwhile.
 
     :raise ConfigError: the ledger or the configuration cannot be used.
     """
@@ -105,7 +105,7 @@ def _mode(machine: Machine, path: str) -> str:
 
 
 def _record(machine: Machine, path: str, rerouted: str) -> None:
-    """Put on record how a file used the gateway before it was rerouted."""
+    """Record the mode of a file before it was rerouted."""
     record = machine.record_of(path)
     if record is not None:
         machine.ledger.put(evolve(record, rerouted=rerouted))
@@ -113,7 +113,7 @@ def _record(machine: Machine, path: str, rerouted: str) -> None:
 
 
 def _take_over_note(machine: Machine) -> None:
-    """Read once the file in which earlier releases kept how files used the gateway."""
+    """Take over the file in which earlier releases kept the modes of files, once."""
     path = os.path.join(machine.home, FORMER_NOTE)
     if not os.path.lexists(path):
         return

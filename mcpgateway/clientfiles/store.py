@@ -28,7 +28,7 @@ from mcpgateway.system import home_files
 
 DATABASE, BACKUP = "ledger.db", "ledger.backup.db"
 FORMAT = 2  # 1 had no column `rerouted`
-ROLLBACK = "-journal"  # SQLite's own file beside a database that is being written
+ROLLBACK = "-journal"  # the suffix of SQLite's file beside a database that is being written
 NEW = ".new"
 DAMAGED = ".damaged-"
 DAMAGED_FILES = 10
@@ -78,7 +78,7 @@ ENTRIES = (
     " ORDER BY position"
 )
 INTENTS = "SELECT path, before, after, latter, checksum FROM intent ORDER BY id"
-# What SQLite's result codes mean, as the system says it.
+# System error numbers for SQLite's result codes.
 CODES = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,
     sqlite3.SQLITE_IOERR: errno.EIO,
@@ -95,9 +95,9 @@ Statement = tuple[str, Sequence[Any]]
 class DatabaseCopy:
     """One of the two databases, as it was read.
 
-    :ivar is_there: whether it was ever written.
+    :ivar is_there: the database was written once.
     :ivar damage: the defect, in words; empty for a whole one.
-    :ivar format: in which it was written; an earlier one is written anew.
+    :ivar format: its format; one with an earlier format is written anew.
     """
 
     name: str
@@ -108,7 +108,7 @@ class DatabaseCopy:
 
     @property
     def is_whole(self) -> bool:
-        """Whether everything in it can be relied on."""
+        """True if the database exists and has no defect."""
         return self.is_there and not self.damage
 
 
@@ -116,7 +116,7 @@ class DatabaseCopy:
 class LedgerStore:
     """The two databases in the directory of a ledger; only the holder of that directory's lock writes them.
 
-    :ivar contents: what they hold, from `load` on.
+    :ivar contents: their content, from `load` on.
     :ivar problems: the missing and damaged copies that the last reading found, as sentences.
     """
 
@@ -127,16 +127,16 @@ class LedgerStore:
     _open: dict[str, sqlite3.Connection] = field(factory=dict, repr=False)
 
     def read(self) -> LedgerContents:
-        """Read what the ledger holds, without writing.
+        """Read the content of the ledger, without writing.
 
-        :raise ConfigError: it was written by a newer release, or cannot be read.
+        :raise ConfigError: the ledger was written by a newer release, or cannot be read.
         """
         return self._united([self._read(name) for name in (DATABASE, BACKUP)])
 
     def load(self) -> None:
         """Read the ledger, repair the two databases from each other, and take over the journal of an earlier release.
 
-        :raise ConfigError: as for `read`, or they cannot be written.
+        :raise ConfigError: as for `read`, or the databases cannot be written.
         """
         copies = [self._read(name) for name in (DATABASE, BACKUP)]
         self.contents = self._united(copies)
@@ -152,14 +152,14 @@ class LedgerStore:
             former_journal.remove(self.directory, self.disk)
 
     def close(self) -> None:
-        """Close the databases; they are opened again when something is written."""
+        """Close the databases; the next write opens them again."""
         while self._open:
             self._open.popitem()[1].close()
 
     def say(self, path: str, record: FileRecord | None) -> None:
-        """Write the record of a file, or forget it, and settle its intents.
+        """Write or remove the record of a file, which settles its intents.
 
-        :raise ConfigError: it cannot be written.
+        :raise ConfigError: the databases cannot be written.
         """
         self._write([*((each, (path,)) for each in FORGET), *_file(path, record)])
         self.contents.say(path, record)
@@ -167,15 +167,15 @@ class LedgerStore:
     def begin(self, intent: Intent) -> None:
         """Record a change that is about to be made.
 
-        :raise ConfigError: it cannot be written.
+        :raise ConfigError: the databases cannot be written.
         """
         self._write([_intent(intent)])
         self.contents.begin(intent)
 
     def opt_out(self, names: frozenset[str]) -> None:
-        """Record which servers stay in the clients' files.
+        """Record the servers that stay in the clients' files.
 
-        :raise ConfigError: it cannot be written.
+        :raise ConfigError: the databases cannot be written.
         """
         self._write([("DELETE FROM opted_out", ()), *map(_opted_out, sorted(names))])
         self.contents.opted_out = names
@@ -212,7 +212,7 @@ class LedgerStore:
         try:
             for each in (path, path + ROLLBACK):
                 with suppress(FileNotFoundError):
-                    os.close(home_files.open_to_read(each))  # SQLite would follow a link, and wait for a pipe
+                    os.close(home_files.open_to_read(each))  # SQLite would follow a link, and block on a pipe
             if not os.path.lexists(path):
                 return DatabaseCopy(name)
             with closing(self.disk.connect(path)) as database:
@@ -268,7 +268,7 @@ class LedgerStore:
             raise
 
     def _write_anew(self, name: str) -> None:
-        """Write a new database with all records, and put it in place."""
+        """Write a new database with all records, and put it in the place of the former one."""
         path = self._path(name)
         new = path + NEW
         with self._writing(name):
@@ -280,7 +280,7 @@ class LedgerStore:
                 with closing(self.disk.connect(new)) as database:
                     self._transact(database, self._everything())
                 with suppress(FileNotFoundError):
-                    self.disk.unlink(path + ROLLBACK)  # of the one that is replaced
+                    self.disk.unlink(path + ROLLBACK)  # of the replaced one
                 self.disk.rename(new, path)
             except (OSError, sqlite3.Error):
                 for each in (new, new + ROLLBACK):
@@ -313,7 +313,7 @@ class LedgerStore:
             ) from why
 
     def _put_aside(self, name: str) -> None:
-        """Move a damaged database out of the way, and keep it for a while to be looked at."""
+        """Rename a damaged database, and keep it for a while for examination."""
         path = self._path(name)
         with suppress(OSError):
             digest = digest_of(read_file(self.disk, path, FILE_LIMIT))[:DIGEST_CHARACTERS]
@@ -330,7 +330,7 @@ class LedgerStore:
 
 
 def _contents(database: sqlite3.Connection) -> tuple[LedgerContents, int]:
-    """Return the contents of a database, and how many of its records are damaged."""
+    """Return the contents of a database, and the number of its damaged records."""
     contents, damaged = LedgerContents(), 0
     (contents.revision,) = database.execute("SELECT revision FROM state").fetchone()
     names = set()
@@ -358,7 +358,7 @@ def _contents(database: sqlite3.Connection) -> tuple[LedgerContents, int]:
 
 
 def _file(path: str, record: FileRecord | None) -> Iterator[Statement]:
-    """The statements that put a file into a database that does not have it."""
+    """Iterate over the statements that put a file into a database without it."""
     if record is None:
         return
     said = enrolment_records.written(record)
@@ -426,7 +426,7 @@ def _bound(values: Iterable[Any]) -> list[Any]:
 
 
 def _code(why: sqlite3.Error) -> int:
-    return getattr(why, "sqlite_errorcode", 0) & 0xFF  # the rest says more about the same
+    return getattr(why, "sqlite_errorcode", 0) & 0xFF  # the higher bits only specify it further
 
 
 def _os_error(why: sqlite3.Error, path: str) -> OSError:

@@ -1,15 +1,15 @@
-"""Enrolled files that clients have changed: what was added is enrolled, too, and what was displaced comes back.
+"""Enrolled files that clients have changed: new entries are enrolled, too, and displaced ones again.
 
-found in a watched file                            what happens
-a program that is new                              it is enrolled, unless it is to stay its client's own
-an enrolled entry has become what it was           it is enrolled again; the third time in ten minutes it is left
+found in a watched file                            effect
+a new program                                      it is enrolled, unless it is to stay its client's own
+an enrolled entry has its original value again     it is enrolled again; the third time in ten minutes it is left
 an enrolled entry has become another program       it is the user's, and enrolled as what it is now
 an enrolled entry has another port                 it gets the port that the gateway has now
-an enrolled entry is not there any more            the user has removed it, and it is forgotten
-all entries are gone, and their table with them    the file was cut short; it is left, and read once more
+an enrolled entry is missing                       the user has removed it, and its record is removed
+all entries are missing, and their table too       the file was cut short; it is left, and read once more
 the file cannot be read                            it is being written, and is read again when it is whole
 
-In a project's file nothing is enrolled that its user has not approved of: others may write it.
+In a project's file only approved entries are enrolled: other users may write it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ FILE_LIMIT = 1_048_576
 
 
 def sync(home: str, environ: Mapping[str, str], disk: Disk = DISK) -> Report:
-    """Bring all watched files that use the gateway up to date.
+    """Update all watched files that use the gateway.
 
     :raise ConfigError: the ledger or the configuration cannot be used.
     """
@@ -66,7 +66,7 @@ class _Sync:
     disk: Disk
 
     def all(self) -> tuple[FileReport, ...]:
-        """Go through all files that are watched."""
+        """Update all watched files, and return their reports."""
         reports = []
         for site in recorded_sites(self.machine.records):
             record = self.machine.record_of(site.path)
@@ -88,7 +88,7 @@ class _Sync:
         gone = _gone(seen, record)
         if gone:
             titles = tuple(each.replaced.title for road, each in record.entries.items() if road in gone)
-            # A file that its user has emptied is still enrolled, and so is what is added to it.
+            # A file that its user has emptied is still enrolled, and so are entries that are added to it.
             self.machine.ledger.put(without(record, gone))
             self.machine.look_again()
             report = evolve(report, gone=titles)
@@ -132,7 +132,7 @@ class _Sync:
 
 
 def _gone(seen: FileContents, record: FileRecord) -> frozenset[Road]:
-    """Return the enrolled entries that the user has removed, or made into a server of another kind."""
+    """Return the enrolled entries that the user has removed, or changed into a server of another kind."""
     there = {each.road: each for each in seen.listed}
     return frozenset(
         road
@@ -145,8 +145,8 @@ def _is_gone(now: ClientEntry | None, each: EnrolledEntry, seen: FileContents, r
     if now is not None and now.kind in (EntryKind.ENROLLED, EntryKind.PROGRAM):
         return False
     if now is not None and same(now.value, each.replaced.ours):
-        return False  # enrolled, with a port that the gateway has no more
-    # It may have been given another name.
+        return False  # enrolled, with a former port of the gateway
+    # The user may have renamed it.
     return not any(
         one.kind is EntryKind.ENROLLED and one.served == each.name and one.road not in record.entries
         for one in seen.listed
@@ -163,7 +163,7 @@ class _Displaced:
     _is_changed: bool = False
 
     def is_to_return(self, path: str, road: Road) -> bool:
-        """Whether an entry is to be enrolled again; counts it as done."""
+        """True if an entry is to be enrolled again, which is counted."""
         key = json.dumps([path, *road])
         now = self.disk.now()
         times = [each for each in self._known().get(key, []) if 0 <= now - each < RETURNS_WITHIN_S]

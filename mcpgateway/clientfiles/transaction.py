@@ -2,23 +2,26 @@
 
 # Note [The exchange]
 A new version is written beside the file, and the two then exchange their names in one step.  The displaced file is
-exactly what the file was at that moment.  If it is not what the change was worked out from, another program has written
-in between: the names are exchanged back at once, and the change is worked out again.  So the last moment at which
-another program's edit could be overlooked does not exist; there remains the moment until the exchange is taken back.
-An edit that falls into it is kept (`Backups`), and it takes two writes within it to lose one.
+exactly what the file was at that moment.  If the change was not worked out from that content, another program has
+written
+in between: the names are exchanged back at once, and the change is worked out again.  So no edit of another program is
+overlooked; only between the exchange and its reversal can such an edit hit the new version.  That edit is kept
+(`Backups`), and only two writes within that moment lose one.
 
 # Note [Writers in place]
-A program that writes without replacing the file has it open meanwhile, which a refused lease tells.  A file that is
-being written is neither read nor exchanged for good.
+A program that writes without replacing the file has it open meanwhile, which shows in a refused lease.  A file that is
+being written is not read, and an exchange with it does not stand.
 
 # Note [Overwritten]
-A program that has read the file before the change may write it after, without looking, and cannot be hindered.  So
-where the file was written within the last seconds, it is watched for a moment, and when it was written again the edit
-is called once more: it changes nothing where the enrolled entries still stand.
+A program that has read the file before the change may write it after, without reading it again, and cannot be
+prevented.
+So where the file was written within the last seconds, it is watched for a moment, and when it was written again the
+edit
+is called once more: it changes nothing where the enrolled entries are still there.
 
 # Note [The client's lock]
 Claude Code makes a directory ``<file>.lock``, touches it as long as it writes, and removes one that was not touched for
-10 seconds.  It does not wait for others: it writes after all.  So the lock makes a collision less likely, and nothing
+10 seconds.  It does not wait long for others: it writes anyway.  So the lock makes a collision less likely, and nothing
 relies on it.
 """
 
@@ -38,9 +41,9 @@ from mcpgateway.clientfiles.replacement import InPlaceOnly, overwrite, prepared,
 from mcpgateway.errors import ConfigError
 
 FILE_LIMIT = 512 * 1_048_576
-READS = 6  # a file that is not valid may be in the middle of being written
+READS = 6  # a malformed file may be in the middle of being written
 READ_AGAIN_S = 0.1
-CHANGES = 40  # at a writer every 20 ms one change in two or three finds a gap
+CHANGES = 40  # next to a writer every 20 ms one attempt in two or three succeeds
 CONTESTED_S = 2.0
 ALONE_S = 0.2
 ALONE_POLL_S = 0.02
@@ -66,7 +69,7 @@ ADVICE = {
 class ClientLock:
     """A lock that is a directory.
 
-    :param path: the directory, which exists only while a program has the lock.
+    :param path: the path of the directory, which exists only while a program has the lock.
     """
 
     path: str
@@ -99,7 +102,7 @@ class ClientLock:
                 if self._disk.now() >= end:
                     return 0
             except OSError:
-                return 0  # where no directory can be made, the client can make none either
+                return 0  # where no directory can be made, the client cannot make one either
             self._disk.sleep(LOCK_POLL_S)
 
     def _remove_stale(self) -> None:
@@ -109,14 +112,14 @@ class ClientLock:
 
     def _release(self) -> None:
         inode, self._inode = self._inode, 0
-        # A client that took this lock for stale has made its own, which stays.
+        # A client that considered this lock stale has made its own, which stays.
         with suppress(OSError):
             if inode and self._disk.stat(self.path).st_ino == inode:
                 self._disk.remove_directory(self.path)
 
 
 def directory_lock(file: str, disk: Disk = DISK) -> ClientLock:
-    """The lock of a file as Claude Code has it: beside the file itself, also where a link leads there."""
+    """Return the lock of a file as Claude Code has it: beside the file itself, also where a link leads there."""
     return ClientLock(os.path.realpath(file) + ".lock", disk)
 
 
@@ -125,10 +128,12 @@ class ChangedFile:
     """A file that was changed.
 
     :ivar path: its real path.
-    :ivar before: the digest of what it was.
-    :ivar after: the digest of what it is now.
+    :ivar before: the digest of its former content.
+    :ivar after: the digest of its new content.
+    :ivar text: its new text.
     :ivar displaced: the digests of the versions that are kept because this change displaced them.
-    :ivar in_place: why it was written in place, where a reader may see half of it for a moment; empty if not.
+    :ivar in_place: the reason why it was overwritten in place, where a reader may see half of it for a moment; else
+        empty.
     """
 
     path: str
@@ -159,15 +164,15 @@ def change(  # noqa: PLR0913 - each is a different question about one change
 
     A symbolic link is written through; mode, owner and extended attributes stay.
 
-    :param edit: from the old text to the new, with a byte order mark where there is one. It is called again when
-        another program has written meanwhile. It raises ConfigError for a text that is not valid, and that is waited
-        for.
+    :param edit: returns the new text for the old one, with a byte order mark where the file has one. It is called
+        again when another program has written meanwhile. It raises ConfigError for a malformed text, which is then
+        read again for a while.
     :param before: called with the old and the new bytes before each attempt; when it raises, nothing is changed.
     :param landed: called each time the file was replaced; it may be overwritten, and replaced again.
-    :param after: called when the change is on the disk, and stays.
-    :param create: make the file where there is none.
-    :raise FileNotFoundError: there is no such file.
-    :raise ConfigError: it cannot be changed, and is as it was.
+    :param after: called when the change is on the disk for good.
+    :param create: make the file where it does not exist.
+    :raise FileNotFoundError: the file does not exist.
+    :raise ConfigError: the file cannot be changed, and is unchanged.
     """
     real = os.path.realpath(path)
     with kept.locked(), lock.held() if lock else nullcontext():
@@ -189,7 +194,7 @@ def change(  # noqa: PLR0913 - each is a different question about one change
 
 
 def refusal(path: str, why: OSError) -> ConfigError:
-    """Return the error for a file that could not be changed, with what to do."""
+    """Return the error for a file that could not be changed, with its remedy."""
     advice = ADVICE.get(why.errno or 0, "")
     sentence = f"{path}: cannot be changed and is as it was: {why.strerror or why}"
     return ConfigError(f"{sentence}; {advice}" if advice else sentence, hint=advice)
@@ -197,7 +202,7 @@ def refusal(path: str, why: OSError) -> ConfigError:
 
 @frozen
 class _Found:
-    """A file as it was read; no status where there is none."""
+    """A file as it was read; its status is None where it does not exist."""
 
     data: bytes = field(repr=False)
     status: os.stat_result | None
@@ -228,7 +233,7 @@ class _Work:
         return self.kept.disk
 
     def carry_out(self) -> ChangedFile | None:
-        """Try until no other program writes meanwhile."""
+        """Try until no other program writes meanwhile, and return the changed file."""
         changed: ChangedFile | None = None
         for _ in range(CHANGES):
             found, made = self._worked_out()
@@ -252,13 +257,13 @@ class _Work:
         )
 
     def _is_contested(self, found: _Found) -> bool:
-        """Whether another program seems to write the file; see Note [Overwritten]."""
+        """True if another program seems to write the file; see Note [Overwritten]."""
         if found.status is None:
             return False
         return self.disk.now() - found.status.st_mtime < CONTESTED_S or len(self.displaced) > 0
 
     def _is_left_alone(self) -> bool:
-        """Whether the file stays as it is for a moment."""
+        """True if the file does not change for a moment."""
         try:
             made = _identity(self.disk.stat(self.path))
             end = self.disk.now() + ALONE_S
@@ -271,7 +276,7 @@ class _Work:
         return True
 
     def _worked_out(self) -> tuple[_Found, bytes]:
-        """Read the file and work out its new bytes; a text that is not valid is waited for."""
+        """Read the file and work out its new bytes; a malformed file is read again for a while."""
         for reads_left in reversed(range(READS)):
             found = self._read()
             try:
@@ -294,7 +299,7 @@ class _Work:
         return data if self.text == text else self.text.encode()
 
     def _read(self) -> _Found:
-        """Read the file when no program is writing it, or after a while anyway."""
+        """Read the file when no program is writing it, or after a while regardless."""
         try:
             descriptor = self.disk.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
         except FileNotFoundError:
@@ -306,7 +311,7 @@ class _Work:
             end = self.disk.now() + QUIET_S
             while self.disk.is_being_written(descriptor) and self.disk.now() < end:
                 self.disk.sleep(QUIET_POLL_S)
-            status = self.disk.fstat(descriptor)  # before the bytes: what is written after it is noticed
+            status = self.disk.fstat(descriptor)  # before the bytes, so that a later write shows
             return _Found(read_open(self.disk, descriptor, self.limit), status)
         finally:
             self.disk.close(descriptor)
@@ -379,7 +384,7 @@ class _Work:
             return False
 
     def _is_what_came_out(self, found: _Found, temporary: str) -> bool:
-        """Whether the exchange has displaced what the change was worked out from; see Note [Writers in place]."""
+        """True if the exchange has displaced the version that was read; see Note [Writers in place]."""
         try:
             descriptor = self.disk.open(temporary, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
             try:
@@ -394,7 +399,7 @@ class _Work:
             return False
 
     def _take_back(self, placed: tuple[int, ...], temporary: str) -> None:
-        """Put the displaced file back, or the one that was written since.
+        """Put the displaced file back, or a later version that another program has written.
 
         :param placed: the identity of the file that was put in its place.
         """
@@ -403,7 +408,7 @@ class _Work:
             self.disk.exchange(temporary, self.path)
             if _identity(self.disk.stat(temporary)) == placed:
                 break
-            placed = holding  # what came out is newer than what went in, and goes back
+            placed = holding  # the file that came out is newer than the one that went in, and is put back
         self._put_away(temporary)
 
     def _is_renamed(self, found: _Found, temporary: str) -> bool:
@@ -427,7 +432,7 @@ class _Work:
         return True
 
     def _is_written(self, found: _Found, made: bytes, why: str) -> bool:
-        """Write the file itself, after a copy was kept, from which it is repaired if this is cut short."""
+        """Overwrite the file itself, after keeping a copy, from which it is repaired if this is cut short."""
         self.displaced.append(self.kept.put(found.data))
         self.kept.put(made)
         if not self._is_still(found):

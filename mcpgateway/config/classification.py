@@ -1,4 +1,4 @@
-"""``classification.json``: settings of servers whose own files have no keys for them, such as those of clients."""
+"""``classification.json``: settings of servers whose own files, such as those of clients, have no keys for them."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ def read_classification(
 def classifying(
     values: Mapping[tuple[str, ...], Any], unset: Iterable[tuple[str, ...]]
 ) -> dict[str, Any] | None:
-    """Return a change of an entry's keys as one of this file; None stands for a key that is removed.
+    """Return a change of an entry's keys as a change of this file, in which None stands for a removed key.
 
-    None where one of the keys has no place there.
+    The result is None where one of the keys has no place there.
 
-    :raise InvalidParams: a value is none that the key can have.
+    :raise InvalidParams: a value is invalid for its key.
     """
     said = {**dict.fromkeys(unset), **values}
     if not said or not said.keys() <= PLACES.keys():

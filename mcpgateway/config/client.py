@@ -1,6 +1,6 @@
-"""Servers out of a client's own file: Claude Code's, and any other that has ``mcpServers``.
+"""The servers of a client's own file: Claude Code's, and any other that has ``mcpServers``.
 
-The file belongs to the client, so an entry that cannot be used is a warning and no error.
+The file belongs to the client, so an unusable entry is a warning and no error.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def read_client(document: Document, rank: int, problems: Problems) -> ClientServ
 def read_project(document: Document, directory: str, rank: int, problems: Problems) -> ClientServers:
     """Read the servers of a file that lies in a project, such as its ``.mcp.json``.
 
-    :param directory: the project's.
+    :param directory: the directory of the project.
     """
     origin = Origin(Scope.PROJECT, document.file, directory, project=directory, env_policy=FULL, rank=rank)
     return _read(_members(_listed(document), origin), problems)

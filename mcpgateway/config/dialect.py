@@ -1,9 +1,9 @@
-"""The dialects of a configuration file: the place of its servers, and the environment they are given.
+"""The dialects of a configuration file: the place of its servers, and the environment that they get.
 
 # Note [By its own servers]
-A file is read in one way, whatever else is in it: by the word under ``dialect``, else by the place of its servers.
-A setting of the gateway that is added to it changes nothing of that: an editor writes ``dialect`` into a file that
-would be read in another way afterwards (`mark`).
+A file's dialect depends on two things only: the word under ``dialect``, else the place of its servers.  Settings of the
+gateway that are added to the file do not change it: an editor writes ``dialect`` into a file that would be read in
+another dialect afterwards (`mark`).
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ REACHES = ("command", "url", "type")
 
 @frozen
 class Reading:
-    """How a file is read.
+    """The dialect of a file.
 
     :ivar why: the reason, for people.
     :ivar is_top: its servers stand at the top, beside settings of the gateway.
-    :ivar is_open: it has no servers, so nothing in it would be read in another way.
+    :ivar is_open: it has no servers, so nothing in it would be read differently.
     """
 
     dialect: Dialect
@@ -44,12 +44,12 @@ class Reading:
 
     @property
     def full_env(self) -> bool:
-        """Whether its servers get the whole login environment, as they do there."""
+        """True if its servers get the whole login environment, as in the program of that dialect."""
         return self.dialect not in (Dialect.OURS, Dialect.MCPCTL)
 
 
 def reading_of(document: Document) -> Reading:
-    """Return how a file is read; see Note [By its own servers]."""
+    """Return the dialect of a file; see Note [By its own servers]."""
     found = _reading(document.value)
     if found.dialect is Dialect.OURS and is_mcpctl(document.root()):
         return evolve(found, dialect=Dialect.MCPCTL, why="it has no key that is unknown to that program")
@@ -88,7 +88,7 @@ def _by_place(found: Mapping[str, Any]) -> Reading:
 
 
 def looks_like_server(value: Any) -> bool:
-    """Whether a value at the top of a file is a server and no section."""
+    """True if a value at the top of a file is a server and no section."""
     return isinstance(value, Mapping) and any(isinstance(value.get(key), str | list) for key in REACHES)
 
 
@@ -110,7 +110,7 @@ def _is_top(found: Mapping[str, Any]) -> bool:
 
 
 def has_servers_at_top(value: Any) -> bool:
-    """Whether a new server is added at the top of a file with this content."""
+    """True if a new server is added at the top of a file with this content."""
     return _reading(value).is_top
 
 
@@ -119,7 +119,7 @@ def _is_note(key: str) -> bool:
 
 
 def mark(before: Any, after: Any) -> str:
-    """Return the word that a file needs under ``dialect`` to be read as before; "" where it is read so anyway.
+    """Return the word that a file needs under ``dialect`` to be read as before; "" where it needs none.
 
     :param before: the content of the file before a change.
     :param after: its content after it.
@@ -141,7 +141,7 @@ MCPCTL_SEPARATOR = "__"
 
 
 def is_mcpctl(root: Place) -> bool:
-    """Whether mcp-gateway would read a file, too."""
+    """True if mcp-gateway would read a file, too."""
     gateway, servers = root.at("gateway"), root.at("servers")
     return (
         root.document.file.endswith(".json")

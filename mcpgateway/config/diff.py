@@ -26,9 +26,9 @@ SLIGHT = (
     *NOTES,
     *(name for name, each in SETTINGS.items() if each.counts is Counts.AT_ONCE and not each.has_variables),
 )
-# They decide which sessions share a child, and what it is told of them.
+# They decide which sessions share a child, and the gateway's declarations to the child.
 SHARING = ("workspace", "project", *(name for name, each in SETTINGS.items() if each.regroups))
-# Sockets are bound once, and what is followed is followed from the start.
+# Sockets are bound once, and recording begins with the start.
 AT_START = tuple(
     name for name, each in settings_of(GatewaySettings).items() if each.counts is Counts.AT_START
 )
@@ -36,11 +36,11 @@ AT_START = tuple(
 
 @frozen
 class ChangedServer:
-    """One server before and after.
+    """One server before and after a change.
 
-    :ivar restarts: a child of the former definition must not go on.
-    :ivar regroups: the sessions that share a child may be others now, so every session is assigned anew.
-    :ivar is_slight: no setting is changed that differs between workspaces.
+    :ivar restarts: a child of the former definition has to be replaced.
+    :ivar regroups: other sessions may share a child now, so every session is assigned anew.
+    :ivar is_slight: no changed setting differs between workspaces.
     """
 
     before: ServerSpec
@@ -60,7 +60,7 @@ class ChangedServer:
 class Change:
     """The difference of two sets of servers.
 
-    :ivar servers: all servers afterwards; those that have not changed are the same objects.
+    :ivar servers: all servers afterwards; unchanged ones are the same objects.
     """
 
     servers: tuple[ServerSpec, ...]
@@ -93,12 +93,12 @@ def settings_changed(before: GatewaySettings, after: GatewaySettings) -> tuple[s
 
 
 def at_start(before: GatewaySettings, after: GatewaySettings) -> tuple[str, ...]:
-    """Return the names of those that count only when the gateway starts."""
+    """Return the names of the changed settings that only count when the gateway starts."""
     return tuple(name for name in settings_changed(before, after) if name in AT_START)
 
 
 def runs_alike(before: ServerSpec, after: ServerSpec) -> bool:
-    """Whether a child of one definition of a server serves for another one, too."""
+    """True if a child of one definition of a server serves for another one, too."""
     return _without(before, LIVE) == _without(after, LIVE)
 
 

@@ -1,4 +1,4 @@
-"""A file that has been parsed, and the places in it: every value knows its file, line and key."""
+"""A parsed file, and the places in it: every value has a file, a line and a key."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Document:
 
     :ivar file: its path, as messages show it.
     :ivar value: mappings, lists, text, numbers, booleans and None.
-    :ivar line_of: finds the line of the value at a path.
-    :ivar written: numbers and booleans as they were written, by path, where that is not how they print.
+    :ivar line_of: returns the line of the value at a path.
+    :ivar written: numbers and booleans as written, by path, where that differs from their usual form.
     """
 
     file: str
@@ -53,7 +53,7 @@ class Place:
         return evolve(self, path=(*self.path, key), value=value)
 
     def has(self, key: str) -> bool:
-        """Whether a mapping has a member that is not null."""
+        """True if a mapping has a member that is not null."""
         return isinstance(self.value, dict) and self.value.get(key) is not None
 
     def members(self) -> Iterator[Place]:
@@ -74,7 +74,7 @@ class Place:
 
     @property
     def where(self) -> Where:
-        """File, line and key; finding the line is work."""
+        """File, line and key; finding the line takes time."""
         return Where(self.document.file, self.document.line_of(self.path), dotted(self.path))
 
     def wrong(self, allowed: str, hint: str = "") -> Wrong:

@@ -16,7 +16,7 @@ QUOTED = re.compile(r"""(?:'(?P<plain>[^']*)'|"(?P<escaped>(?:[^"\\]|\\.)*)")[ \
 SPANNING = re.compile(rf"(?:{QUOTED.pattern})$", re.MULTILINE)
 COMMENT = re.compile(r"(?:^|[ \t]+)#.*")
 ESCAPE = re.compile(r"\\(.)")
-# What is escaped begins no variable.
+# An escaped character begins no variable.
 ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "$": "${:-$}", "{": "${:-{}"}
 
 
@@ -24,11 +24,11 @@ ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "$": "${:-$}", "{": "${:-{}"}
 class Statement:
     """One ``KEY=VALUE`` of a file.
 
-    :ivar value: as it reads, its variables not yet expanded.
-    :ivar is_plain: it has none, even if it looks so.
+    :ivar value: its value, with its variables not yet expanded.
+    :ivar is_plain: the value has no variables, even if it seems to.
     :ivar comment: the comment behind it, from its ``#`` on.
-    :ivar begin: where in the text its first line begins.
-    :ivar end: where its last line ends.
+    :ivar begin: the position of its first line in the text.
+    :ivar end: the position of the end of its last line.
     """
 
     name: str
@@ -43,9 +43,9 @@ def parse_dotenv(text: str, file: str) -> dict[str, str]:
     r"""Return the variables of a ``.env`` file; the last of several with one name counts.
 
     Single quotes keep everything, double quotes know ``\n``, ``\t``, ``\"``, ``\$`` and ``\\``, and outside
-    quotes a blank and a ``#`` begin a comment.  What is quoted may go on over lines, as keys do.  Except in single
-    quotes, ``${NAME}`` stands for what the file itself says above; any other such name stays as it is written, so
-    that nothing of the process's own leaks in.
+    quotes a blank and a ``#`` begin a comment.  A quoted value may have several lines, as keys do.  Except in single
+    quotes, ``${NAME}`` stands for the value of that name above it in the file; any other such name stays as written, so
+    that no variable of the process leaks in.
 
     :raise ConfigError: a line is no ``KEY=VALUE``; the message names the line and never shows it.
     """
@@ -80,7 +80,7 @@ def statements(text: str, file: str) -> Iterator[Statement]:
 
 
 def _line(text: str, at: int) -> tuple[str, int]:
-    """Return what stands from here to the end of a line, or of the one in which a quotation ends, and where that is."""
+    """Return the text up to the end of a line, or of the line in which a quotation ends, and that position."""
     begun = OPEN.match(text, at)
     quoted = SPANNING.match(text, begun.end()) if begun else None
     end = quoted.end() if quoted else text.find("\n", at)

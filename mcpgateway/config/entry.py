@@ -49,7 +49,7 @@ from mcpgateway.config.section import (
     settings_of,
 )
 
-# What harshal-mcp-proxy documents for a lazy server.
+# The documented defaults of harshal-mcp-proxy for a lazy server.
 S004_LAZY = Lazy(enabled=False, idle_s=300.0, ram_bytes=512 * MIB)
 
 
@@ -64,16 +64,16 @@ class Scope(Enum):
 
 @frozen
 class Origin:
-    """Which file and scope an entry is from.
+    """The file and the scope of an entry.
 
-    :ivar scope: the kind of place.
+    :ivar scope: the kind of file.
     :ivar words: file and scope, for people.
-    :ivar directory: the directory to which those of the entry are relative.
+    :ivar directory: the directory to which the entry's relative paths are relative.
     :ivar project: the project's directory, for project entries.
-    :ivar env_policy: the variables of the login that the children are given.
-    :ivar rank: orders the files of one scope.
-    :ivar profile: the profile that defines it.
-    :ivar is_flat: the file has servers only, whose start and end follow rules of their own.
+    :ivar env_policy: the variables of the login environment that the children get.
+    :ivar rank: the rank of the file among those of its scope.
+    :ivar profile: the profile that defines the entry.
+    :ivar is_flat: the file is harshal-mcp-proxy's, whose servers are not lazy by default.
     """
 
     scope: Scope
@@ -87,7 +87,7 @@ class Origin:
 
     @property
     def is_ours(self) -> bool:
-        """Whether the file is the gateway's configuration, in which a mistake is an error and no warning."""
+        """True if the file is the gateway's configuration, in which a mistake is an error and no warning."""
         return self.scope is Scope.NATIVE
 
 
@@ -99,9 +99,9 @@ def _variables(said: Mapping[str, Any]) -> dict[str, str]:
 class Entry(ServerSettings):
     """A server as one file defines it.
 
-    :ivar said: the names of the settings that the file has; classification files may have the others.
+    :ivar said: the names of the settings that the file has; classification files may set the others.
     :ivar transport: the transport that the entry names; None leaves it to the URL.
-    :ivar rest_headers: those of the server's own REST API, where nothing else of the entry takes headers.
+    :ivar rest_headers: the headers for the server's own REST API, where nothing else in the entry takes headers.
     :ivar enrolled_as: the name under which a client's file uses the server already, or "".
     """
 
@@ -144,7 +144,7 @@ class Entry(ServerSettings):
 
     @property
     def has_process(self) -> bool:
-        """Whether the gateway starts a process for it."""
+        """True if the gateway starts a process for the server."""
         return not isinstance(self.reach, Remote | Rest)
 
     def where(self, *path: str) -> Where:
@@ -210,7 +210,7 @@ CLIENT_KEYS = SERVER.only("command", "args", "env", "environment", "cwd", "enabl
 
 
 def is_program(value: Mapping[str, Any]) -> bool:
-    """Whether an entry of a client's file is a program that speaks MCP on its stdin and stdout."""
+    """True if an entry of a client's file is a program that speaks MCP on its stdin and stdout."""
     if value.get("command") is None:
         return False
     if value.get("type") is not None:
@@ -236,7 +236,7 @@ def read_program(place: Place, origin: Origin, problems: Problems) -> Entry | No
 
 
 def read_server(title: str, place: Place, origin: Origin, problems: Problems) -> Entry | None:
-    """Read a server of a configuration of the gateway's; None where it cannot be used, as the problems tell."""
+    """Read a server of a configuration of the gateway; None where it cannot be used, as the problems say."""
     before = len(problems.errors)
     found = SERVER.read(place, problems)
     said = {"env": {}, "env_policy": origin.env_policy, **said_of(Entry, found)}

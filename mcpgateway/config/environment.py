@@ -7,7 +7,7 @@ from enum import Enum
 
 from attrs import frozen
 
-# A program finds its files and its user by these; no credential is among them.
+# Programs find their files and their user by these; no credential is among them.
 MINIMAL = frozenset("HOME LOGNAME USER PATH SHELL TERM LANG TMPDIR".split())
 # The proxies of a program (curl and most others read these in lower case, too), and the certificates it trusts.
 PROXIES = frozenset("HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY".split())
@@ -61,7 +61,7 @@ HARMLESS = frozenset(
 
 
 class Inherited(Enum):
-    """How much of the login a child is given."""
+    """The extent of the login environment that a child gets."""
 
     MINIMAL = "minimal"
     LISTED = "allow-list"
@@ -70,10 +70,11 @@ class Inherited(Enum):
 
 @frozen
 class EnvPolicy:
-    """The variables that a child is given although its entry does not name them.
+    """The variables that a child gets although its entry does not name them.
 
-    :ivar more: names that are given beyond that, tokens too; a ``*`` at the end stands for any ending.
-    :ivar fewer: names that are not.
+    :ivar given: the extent of the login environment.
+    :ivar more: further names, also of tokens; a ``*`` at the end stands for any ending.
+    :ivar fewer: names that are left out.
     """
 
     given: Inherited = Inherited.LISTED
@@ -82,11 +83,11 @@ class EnvPolicy:
 
     @property
     def is_full(self) -> bool:
-        """Whether a child is given the whole environment, as clients and most other gateways do."""
+        """True if a child gets the whole environment, as with clients and most other gateways."""
         return self.given is Inherited.FULL
 
     def handed_on(self, environ: Mapping[str, str], is_token: IsToken) -> dict[str, str]:
-        """Return the variables of an environment that a child is given."""
+        """Return the variables of an environment that a child gets."""
         return {
             name: value
             for name, value in environ.items()
@@ -113,7 +114,7 @@ class EnvPolicy:
 
 
 IsToken = Callable[[str, str], bool]
-"""Whether a variable with this name and value holds a token, which is handed on where it is named only."""
+"""Returns true for the name and value of a variable that holds a token, which is passed on only where it is named."""
 
 FULL = EnvPolicy(Inherited.FULL)
 LISTED = EnvPolicy()
@@ -125,7 +126,7 @@ def no_token(name: str, value: str) -> bool:
 
 
 def is_handed_on(name: str, value: str = "", is_token: IsToken = no_token) -> bool:
-    """Whether a variable is one of those that every child is given."""
+    """True if every child gets this variable."""
     if name in HANDED_ON or name.upper() in PROXIES:
         return True
     return name.startswith(HANDED_ON_PREFIXES) and not is_token(name, value)
@@ -136,7 +137,7 @@ def _is_among(name: str, names: Iterable[str]) -> bool:
 
 
 def is_from_shell(environ: Mapping[str, str]) -> bool:
-    """Whether a process with this environment was started from a person's shell."""
+    """True if a process with this environment was started from a user's shell."""
     return "SHLVL" in environ and "TERM" in environ
 
 
@@ -150,7 +151,7 @@ def for_children(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def beyond(own: Mapping[str, str], said: Mapping[str, str]) -> dict[str, str]:
-    """Return variables, with those that decide what runs, where, or with whom it talks from the user's own files.
+    """Return variables, with those that decide about programs, directories and peers from the user's own files only.
 
     :param own: the variables without those of a checked out directory.
     """
@@ -176,7 +177,7 @@ def _loads_code(name: str) -> bool:
 def _decides(name: str) -> bool:
     upper = name.upper()
     if upper in PROXIES | AUTHORITIES | UNCHECKED | DESKTOP or upper.startswith("XDG_"):
-        return True  # an answer of another is as good as code of another
+        return True  # a forged answer does as much harm as foreign code
     return _loads_code(upper) or _leads(upper)
 
 

@@ -3,8 +3,8 @@
 ``${cmd:program argument}`` and ``${keyring:service/name}`` are the output of a program and a value of the desktop's
 keyring; they are fetched before a text is expanded (`mcpgateway.config.external_values`).
 
-``${env:VAR}``, as editors write it, means the same as ``{env:VAR}``.  What a variable holds is never expanded
-again, so a value cannot name another.  ``${:-text}`` is that text: ``${:-$}{VAR}`` is no variable, but reads so.
+``${env:VAR}``, as editors write it, means the same as ``{env:VAR}``.  The value of a variable is never expanded again,
+so a value cannot name another variable.  ``${:-text}`` is that text: ``${:-$}{VAR}`` is the text ``${VAR}``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ALL = re.compile(rf"{VARIABLE.pattern}|{SOURCE.pattern}|\$\{{:-(?P<text>[^}}]*)\
 # The beginning of a variable.
 OPENING = re.compile(r"\$(?=\{)|\{(?=env:)")
 
-# They would end a line of an environment file or of a header, or the value itself.
+# Characters that would end a line of an environment file or of a header, or the value itself.
 FORBIDDEN = re.compile(r"[\r\n\0]")
 
 
@@ -54,7 +54,7 @@ def expand(text: str, values: Mapping[str, str], *, keep_unset: bool = False) ->
     """Replace the variables of a text.
 
     :param values: the values of the variables.
-    :param keep_unset: leave a variable without a value as it is written, instead of making it empty.
+    :param keep_unset: leave a variable without a value as written, instead of making it empty.
     """
     if "{" not in text:
         return Expanded(text)

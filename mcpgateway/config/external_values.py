@@ -1,6 +1,6 @@
 """External values of the gateway's own configuration: the output of programs, and values of the keyring.
 
-Here is found what is to be asked for, and whether it may be; `mcpgateway.system.secret_providers` asks.
+This module finds the values to fetch, and whether they may be; `mcpgateway.system.secret_providers` fetches them.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ ENABLING = "set secrets.allow_cmd to true, in a file of the gateway's own"
 
 @frozen
 class ExternalValue:
-    """Something from outside, and where it is wanted.
+    """An external value, and the place that needs it.
 
-    :ivar name: such as ``keyring:service/name``.
+    :ivar name: its name, such as ``keyring:service/name``.
     """
 
     name: str = field(repr=False)
@@ -35,7 +35,7 @@ class ExternalValue:
 def wanted(native: Native, documents: Sequence[Document], problems: Problems) -> tuple[ExternalValue, ...]:
     """Return the external values to fetch; those that are not allowed, or empty, are added to the problems.
 
-    Servers that are switched off want nothing.
+    Values of servers that are switched off are left out.
     """
     found: list[ExternalValue] = []
     for text, place in _texts_of(native, documents):
@@ -50,7 +50,7 @@ def wanted(native: Native, documents: Sequence[Document], problems: Problems) ->
 
 
 def command_of(name: str) -> tuple[str, ...]:
-    """Return the program and its arguments: words as a shell reads them, but nothing else that a shell knows.
+    """Return the program and its arguments: words quoted as in a shell, without any other syntax of shells.
 
     :raise ValueError: a quotation has no end.
     """
@@ -83,7 +83,7 @@ def unasked(value: Any) -> Any:
 def refuse(value: Any) -> None:
     """Refuse a value from a caller that is not at the keyboard, if an external value would be fetched for it.
 
-    :raise Unfit: it is refused.
+    :raise Unfit: the value is refused.
     """
     if unasked(value) != value:
         raise Unfit("${cmd:…} and ${keyring:…} are only taken from what the user writes into a file")
@@ -103,7 +103,7 @@ def _refused(name: str, native: Native) -> tuple[str, str]:
 
 
 def _texts_of(native: Native, documents: Iterable[Document]) -> Iterator[tuple[str, Place]]:
-    """Iterate over all texts in which something may be wanted."""
+    """Iterate over all texts that may hold external values."""
     for listed in native.servers.values():
         said = listed.place.value
         if isinstance(said, dict) and said.get("enabled") is not False and said.get("disabled") is not True:

@@ -1,4 +1,4 @@
-"""The kinds of values that a field of the configuration takes: reading, the words for what is allowed, JSON Schema."""
+"""The kinds of values of a configuration's fields: reading, the words for allowed values, JSON Schema."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ class Kind(Protocol):
         """
 
     def json(self) -> dict[str, Any]:
-        """Return the JSON Schema of such"""
+        """Return the JSON Schema of these values."""
 
 
 @frozen(eq=False, repr=False)
 class Text:
     """A text.
 
-    :ivar is_secret: it is never shown.
-    :ivar least: how many characters it has to have.
+    :ivar is_secret: messages never show it.
+    :ivar least: the least number of characters.
     """
 
     words: str = "text"
@@ -74,7 +74,7 @@ class Flag:
         return place.value
 
     def json(self) -> dict[str, Any]:
-        """Return the JSON Schema of truth"""
+        """Return the JSON Schema of truth values."""
         return {"type": "boolean"}
 
 
@@ -107,7 +107,7 @@ class Duration:
     """A duration, read as seconds.
 
     :ivar unit: the unit of a number without one: ``s`` or ``ms``.
-    :ivar least_s: the shortest there may be.
+    :ivar least_s: the shortest allowed duration.
     """
 
     unit: str = "s"
@@ -135,7 +135,7 @@ class Duration:
         return float(seconds)
 
     def json(self) -> dict[str, Any]:
-        """Return the JSON Schema of durations; that they are not too short is left to the reader."""
+        """Return the JSON Schema of durations; the shortest one is checked by the reader only."""
         return {
             "anyOf": [
                 {"type": "number", "minimum": 0},
@@ -195,7 +195,7 @@ class Switch:
         return self.means[place.value]
 
     def json(self) -> dict[str, Any]:
-        """Return the JSON Schema of words and truth"""
+        """Return the JSON Schema of words and truth values."""
         return {"enum": [*self.means, *self.truths]}
 
 
@@ -203,7 +203,7 @@ class Switch:
 class Texts:
     """A list of texts; one text alone is a list of one.
 
-    :ivar is_secret: none of them is ever shown.
+    :ivar is_secret: messages never show any of them.
     """
 
     is_secret: bool = False
@@ -227,7 +227,7 @@ class Texts:
 class ArgumentList:
     """A list of arguments, in which numbers and truth values stand for their text.
 
-    :ivar least: how many there have to be; the first of them is then not empty.
+    :ivar least: the least number of arguments; the first of them is then not empty.
     """
 
     least: int = 0
@@ -501,7 +501,7 @@ def mapping(place: Place) -> Place:
 
 
 def seconds_in(text: str, unit: float = 1.0) -> float | None:
-    """The seconds that a text such as ``30s`` means; None where it means none, or too many.
+    """Return the seconds in a text such as ``30s``; None for an invalid text, and for too long a time.
 
     :param unit: the unit of a number without one, in seconds.
     """

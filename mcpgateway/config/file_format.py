@@ -24,7 +24,7 @@ TLS_FILES = ("tls_cert_path", "tls_key_path")
 
 @frozen(eq=False)
 class ListedServer:
-    """A server as a file lists it; it is read once no other file replaces it."""
+    """A server as a file lists it; its entry is read only if no other file replaces it."""
 
     title: str
     place: Place
@@ -42,9 +42,9 @@ class Space:
 
 @frozen
 class FileReading:
-    """How a file was read.
+    """The dialect in which a file was read.
 
-    :ivar env_policy: that of its servers, where they have none of their own.
+    :ivar env_policy: the policy for its servers that have none of their own.
     """
 
     file: str
@@ -56,18 +56,18 @@ class FileReading:
 class Native:
     """The gateway's configuration files together: later files replace single settings and whole servers.
 
-    :ivar servers: by profile and name.
-    :ivar profiles: by name, as `schema.PROFILE` reads them.
-    :ivar workspaces: by name.
+    :ivar servers: the servers, by profile and name.
+    :ivar profiles: the profiles by name, as `schema.PROFILE` reads them.
+    :ivar workspaces: the workspaces by name.
     :ivar address: the place of the address to listen on.
-    :ivar security: the place of the settings of callers.
+    :ivar security: the place of the security settings.
     :ivar tls: the place of a TLS file.
     :ivar env_file: the place of the file of values.
     :ivar consolidates: the place of ``consolidate_excess``.
     :ivar manhole: the settings of the manhole.
-    :ivar allows_commands: whether a value may be the output of a program.
+    :ivar allows_commands: a value may be the output of a program.
     :ivar clients: the settings of clients' own files.
-    :ivar readings: how each file was read.
+    :ivar readings: the dialect of each file.
     """
 
     gateway: GatewaySettings = field(factory=GatewaySettings)
@@ -89,7 +89,7 @@ CONSOLIDATE = "consolidate_excess"
 
 
 def is_client_file(document: Document) -> bool:
-    """Whether a file is a client's own: it lists servers as clients do, and has no key of the gateway's."""
+    """True if a file is a client's own: it lists servers as clients do, and has no key of the gateway's."""
     found = document.value
     if not isinstance(found, dict):
         return False
@@ -136,7 +136,7 @@ def read_servers(native: Native, problems: Problems) -> tuple[Entry, ...]:
 def check_reach(gateway: GatewaySettings, where: Where | None = None) -> None:
     """Check that the gateway is not reachable from other machines by accident.
 
-    :raise ConfigError: the address is not a loopback one, and nothing says that this is meant.
+    :raise ConfigError: the address is not a loopback one, and no setting allows that.
     """
     if not gateway.allow_remote and not is_loopback(gateway.bind_address):
         allowed = "a loopback address, or gateway.allow_remote: true"
@@ -144,7 +144,7 @@ def check_reach(gateway: GatewaySettings, where: Where | None = None) -> None:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether an IP address can be reached from this machine only."""
+    """True if an IP address can be reached from this machine only."""
     from ipaddress import ip_address
 
     return ip_address(address).is_loopback
@@ -220,7 +220,7 @@ def _origin(document: Document, reading: Reading) -> Origin:
 
 
 def _parted(root: Place, reading: Reading) -> tuple[Place, Place]:
-    """Return the servers that stand at the top of a file, and all else in it."""
+    """Return the servers at the top of a file, and all else in it."""
     keys = top_servers(root.value) if reading.is_top else []
     servers = {key: root.value[key] for key in keys}
     rest = {key: each for key, each in root.value.items() if key not in servers}
@@ -230,7 +230,7 @@ def _parted(root: Place, reading: Reading) -> tuple[Place, Place]:
 def _workspaces(
     root: Place, found: Mapping[str, Any], problems: Problems
 ) -> tuple[dict[str, Space], dict[str, Mapping[str, Any]]]:
-    """Return the workspaces of a file, and the profiles that its projects bring along."""
+    """Return the workspaces of a file, and the profiles that its projects define."""
     workspaces: dict[str, Space] = {}
     profiles: dict[str, Mapping[str, Any]] = {}
     named = [*_projects(root, found, problems), *_by_name(root.at("workspaces"), found.get("workspaces", {}))]
@@ -256,7 +256,7 @@ def _by_name(place: Place, found: Mapping[str, Any]) -> Iterator[tuple[str, Mapp
 def _projects(
     root: Place, found: Mapping[str, Any], problems: Problems
 ) -> Iterator[tuple[str, Mapping[str, Any], Place]]:
-    """Yield the projects of a file; one that has a name only is a warning."""
+    """Iterate over the projects of a file; one that has a name only is a warning."""
     place, said = root.at("projects"), found.get("projects", {})
     if isinstance(said, Mapping):
         yield from _by_name(place, said)

@@ -57,12 +57,12 @@ class Address:
 
 @frozen(eq=False, repr=False)
 class PublicUrl:
-    """Where others reach the gateway: an http or https URL without a user, a query and a fragment."""
+    """The public URL of the gateway: an http or https URL without a user, a query and a fragment."""
 
     words: str = "a URL such as https://gateway.example, or an empty text"
 
     def read(self, place: Place, problems: Problems) -> str:
-        """Read it, without a slash at its end."""
+        """Read a URL, without a slash at its end."""
         from urllib.parse import urlsplit
 
         said = text(place).strip()
@@ -225,7 +225,7 @@ TRACE = Section("Following calls", keys_of(TraceSettings))
 
 
 def _limits(said: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the section ``limits``, and ``drain`` of older files, which stands beside it."""
+    """Return the section ``limits``, with ``drain`` of older files, which stands beside it."""
     limits: Mapping[str, Any] = said.get("limits", {})
     older = {key: said[key] for key in ("drain", "drain_ms") if key in said}
     return limits if limits.keys() & {"drain", "drain_ms"} else {**older, **limits}
@@ -235,7 +235,7 @@ def _limits(said: Mapping[str, Any]) -> Mapping[str, Any]:
 class GatewaySettings:
     """The settings of the sections ``gateway``, ``compat`` and ``settings.security``.
 
-    :ivar public_url: without a slash at its end; empty: browsers of other machines do not reach the gateway.
+    :ivar public_url: the URL without a slash at its end; empty: browsers of other machines do not reach the gateway.
     """
 
     http_port: int = setting(
@@ -426,7 +426,7 @@ SECRETS = Section(
 
 
 class Adopt(Enum):
-    """When clients' own files are enrolled."""
+    """The policy for enrolling clients' own files."""
 
     ASK = "ask"
     ALWAYS = "always"

@@ -45,7 +45,7 @@ class EnrolledFile(Protocol):
 
     @property
     def path(self) -> str:
-        """As it was named."""
+        """The path as it was named."""
 
     @property
     def suspended(self) -> str:
@@ -57,7 +57,7 @@ class EnrolledFile(Protocol):
         """Read its servers as they would be without the gateway.
 
         :param opted_out: the servers that stay their clients' own.
-        :param rank: orders the files of one scope.
+        :param rank: the rank of the file among those of its scope.
         """
 
 
@@ -168,7 +168,7 @@ def _adopted(
 
 
 def is_ours(url: str, gateway: GatewaySettings) -> bool:
-    """Whether a URL is one of the gateway itself."""
+    """True if a URL is one of the gateway itself."""
     from urllib.parse import urlsplit
 
     try:

@@ -23,7 +23,7 @@ RELATIVE = ("./", "../", "${workspace}", "${workspaceFolder}")
 class Blueprint:
     """The template of a server, which is built once for each workspace that differs.
 
-    :ivar name: the name it is served under.
+    :ivar name: the name under which it is served.
     """
 
     name: str
@@ -32,10 +32,10 @@ class Blueprint:
 
     @property
     def takes_values(self) -> bool:
-        """Whether it takes values from the workspace of a client, so that it may differ for each."""
+        """True if the server takes values from the workspace of a client, so that it may differ for each."""
         entry = self.entry
         if entry.env_policy.is_full and entry.has_process and entry.origin.is_ours:
-            return True  # it is given all variables of a workspace
+            return True  # it gets all variables of a workspace
         reach = astuple(entry.reach) if entry.reach else ()
         own = (entry.rest_url, entry.rest_headers, entry.health)
         said = repr((entry.argv, entry.env, entry.cwd, reach, entry.inject, own))
@@ -46,8 +46,8 @@ class Blueprint:
 class Assembled:
     """All servers of a configuration.
 
-    :ivar servers: as they are where no workspace is known.
-    :ivar blueprints: by name.
+    :ivar servers: the servers for clients without a known workspace.
+    :ivar blueprints: their templates, by name.
     """
 
     servers: tuple[ServerSpec, ...]
@@ -72,7 +72,7 @@ def assemble(entries: Sequence[Entry], world: World, limit: int, problems: Probl
     They are in the order of the files, the gateway's own before those of clients, so that a server that is added last
     is the last one everywhere.
 
-    :param limit: how many servers there may be; those beyond it are left out.
+    :param limit: the most servers; those beyond it are left out.
     """
     names = names_of(entries, world)
     leaders: dict[str, tuple[int, Entry]] = {}
@@ -106,7 +106,9 @@ def assemble(entries: Sequence[Entry], world: World, limit: int, problems: Probl
 def names_of(entries: Sequence[Entry], world: World) -> tuple[str, ...]:
     """Return the names of all entries, in their order; entries that are one server have one name.
 
-    Entries of two projects never are one server: each is there for the clients of its project.  An entry of a project
+    Entries of two projects never are one server: each is offered to the clients of its project.  An entry of a
+    project that
+    equals one outside of all projects is that server.
     that equals one outside of all projects is that server.
     """
     said = [(each, _definition(each, world)) for each in entries]
@@ -157,7 +159,7 @@ def _definition(entry: Entry, world: World) -> str:
 
 
 def depends_on_place(entry: Entry) -> bool:
-    """Whether the meaning of an entry depends on the directory of its file."""
+    """True if the meaning of an entry depends on the directory of its file."""
     if entry.cwd:
         return not entry.cwd.startswith(("/", "~", "$", "{"))
     program = entry.argv[0] if entry.argv else ""

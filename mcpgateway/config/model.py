@@ -34,7 +34,7 @@ MIB = 2**20
 
 
 class Bridge(Enum):
-    """Whether clients of one era reach servers that speak only the other.
+    """The translation between clients of one era and servers that speak only the other.
 
     ``AUTO`` serves clients of both eras, but announces to them only the server's own era.
     """
@@ -88,10 +88,10 @@ WRITES = Concurrency(1, only_writes=True)
 
 @frozen
 class Lazy:
-    """When a server runs; 0 means that there is no such limit.
+    """The times at which a server runs; 0 means that there is no such limit.
 
     :ivar enabled: its first use starts it, not the start of the gateway.
-    :ivar ram_bytes: resident bytes of its whole process tree beyond which it is replaced.
+    :ivar ram_bytes: the resident bytes of its whole process tree beyond which it is replaced.
     """
 
     enabled: bool = setting(
@@ -133,7 +133,7 @@ LAZY = Section("When a server runs", keys_of(Lazy))
 class Project:
     """A directory that a server knows by a name.
 
-    :ivar path: absolute.
+    :ivar path: an absolute path.
     """
 
     name: str
@@ -154,7 +154,7 @@ SHARES = {
 
 @frozen(eq=False, repr=False)
 class CallLimit:
-    """How many calls are under way at once: a number, or a word."""
+    """The number of calls under way at once: a number, or a word."""
 
     words: str = "auto, writes, none, or a whole number from 1 to 1000"
 
@@ -210,27 +210,28 @@ def _parts_of_shield(said: Mapping[str, Any]) -> Mapping[str, Any]:
 class ServerSettings:
     """The settings of a server, each declared once.
 
-    An entry of a file has them as they are written there, a `ServerSpec` as they hold.
+    An entry of a file has them as written there, a `ServerSpec` as they apply.
 
-    What is run, and where, is not among them (`mcpgateway.config.entry.Entry`, `mcpgateway.config.reach_settings`).
+    The program and its place are not among them (`mcpgateway.config.entry.Entry`, `mcpgateway.config.reach_settings`).
 
-    :ivar share: how widely a child is shared.
+    :ivar share: the scope of a child.
     :ivar protocol: the one era it speaks; None: the gateway finds out.
-    :ivar bridge: whether clients of the other era reach it; None: the gateway's setting holds.
+    :ivar bridge: the translation for clients of the other era; None: the gateway's setting holds.
     :ivar enabled: it is not switched off.
-    :ivar timeout_s: seconds a call may take; 0 means as long as the client waits.
-    :ivar interactive: whether it may ask its client something; None: the gateway finds out.
-    :ivar replicas: how many children a shared server has, so that calls run side by side.
-    :ivar concurrency: how many calls of tools are under way at once in all its children together; None means that
-        this is found out.
+    :ivar timeout_s: the seconds that a call may take; 0 for as long as the client waits.
+    :ivar interactive: it may ask its client; None: the gateway finds out.
+    :ivar replicas: the number of children of a shared server, so that calls run in parallel.
+    :ivar concurrency: the limit on calls of tools under way at once in all its children together; None: the gateway
+        finds
+        out.
     :ivar resolve: the program that a package runner fetches is started without the runner.
     :ivar inject: arguments that are added to calls of tools that take them, where the call has none.
-    :ivar projects: the directories that an argument to be added may name.
-    :ivar default_project: the name of the one for callers that work in none of them.
+    :ivar projects: the directories that an added argument may name.
+    :ivar default_project: the name of the project for callers that work in none of them.
     :ivar prefix: the prefix of its names on views; None: its own name.
     :ivar expose_tools: its tools are offered on views.
     :ivar pinned: names of its tools that come before others on views.
-    :ivar shield: how much of its answers is shown; None: on views as the gateway's setting says, all elsewhere.
+    :ivar shield: the level to which its results are shortened; None: the gateway's setting on views, and nowhere else.
     :ivar shield_tools: the same for single tools, by their names.
     """
 
@@ -404,16 +405,16 @@ class ServerSpec(ServerSettings):
     :ivar command: program and arguments, expanded.
     :ivar env: the child's whole environment, expanded.
     :ivar cwd: an absolute directory.
-    :ivar source: which file and scope it comes from, in words.
-    :ivar title: the name as it was written.
-    :ivar reach: how it is reached; None: it is a program spoken with on its stdin and stdout.
-    :ivar health_url: the URL of its own health; empty: it is not asked.
-    :ivar workspace: the root of the workspace it was expanded for, a real path; empty for none.
-    :ivar credential: digest of the values its entry takes from the environment.
-    :ivar principal: the only principal that it is run for; empty: any.
-    :ivar view: it is no server but a view of all of them, with this name; empty for servers.
-    :ivar project: the directory of the only clients that it is there for; empty: all clients.
-    :ivar is_everywhere: of a view: the servers of all projects are on it.
+    :ivar source: the file and scope of its entry, in words.
+    :ivar title: the name as written in the entry.
+    :ivar reach: the way it is reached; None: a program with JSON-RPC on its stdin and stdout.
+    :ivar health_url: the URL of its own health check; empty for none.
+    :ivar workspace: the root of the workspace for which it was expanded, a real path; empty for none.
+    :ivar credential: a digest of the values that its entry takes from the environment.
+    :ivar principal: the only principal for which it is run; empty for any.
+    :ivar view: the name of the view that stands in its place; empty for servers.
+    :ivar project: the directory of the clients to which it is offered; empty for all clients.
+    :ivar is_everywhere: the view has the servers of all projects.
     """
 
     name: str
@@ -435,7 +436,7 @@ class ServerSpec(ServerSettings):
 
     @cached_property
     def has_shield(self) -> bool:
-        """Whether any of its answers is shortened; read with every request."""
+        """True if any of its results is shortened; read with every request."""
         return any(each not in (None, Level.OFF) for each in (self.shield, *self.shield_tools.values()))
 
 
@@ -445,13 +446,13 @@ class ClientFile:
 
     :ivar client: the client's name.
     :ivar title: its name, for people.
-    :ivar mode: how its entries use the gateway: ``http``, ``fail-open`` or ``single``.
-    :ivar project: the directory of the project it lies in, or "".
+    :ivar mode: the way in which its entries use the gateway: ``http``, ``fail-open`` or ``single``.
+    :ivar project: the directory of the project that it lies in, or "".
     :ivar servers: the names of the servers that its entries use.
     :ivar suspended: the reason for which its own entries are restored for now; empty: it uses the gateway.
-    :ivar remotes: how many of its entries are left to the client, because they are no programs.
-    :ivar unsettled: the names of its entries that were changed since, so that it is to be looked through.
-    :ivar registered_at: when it was first enrolled, in seconds since the epoch; 0: unknown.
+    :ivar remotes: the number of its entries that are left to the client, because they are no programs.
+    :ivar unsettled: the names of its entries that were changed since, so that the file is to be updated.
+    :ivar registered_at: the time of its first enrolment, in seconds since the epoch; 0: unknown.
     """
 
     client: str
@@ -471,7 +472,7 @@ class Profile:
     """A bundle of servers and values that workspaces share.
 
     :ivar capabilities: its tags.
-    :ivar servers: the names its own servers are served under.
+    :ivar servers: the names under which its own servers are served.
     :ivar env: values for the variables of its servers, as written.
     """
 
@@ -486,7 +487,7 @@ class Workspace:
     """A directory with profiles of its own.
 
     :ivar path: a real path.
-    :ivar profiles: names of profiles; where two give a variable, the later one counts.
+    :ivar profiles: names of profiles; of two values for a variable, the later one counts.
     """
 
     name: str

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from attrs import field, frozen
 
-# The length other gateways take, too; a name is also a file name and a prefix of tools.
+# Other gateways accept this length, too; a name is also a file name and a prefix of tools.
 NAME_CHARACTERS = 64
 UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
 
@@ -18,19 +18,19 @@ RESERVED_BEFORE_MCP = frozenset({"api", "mcp", "sse", "messages", "clients", "se
 
 
 def sse_base(endpoint: str, *, is_view: bool) -> str:
-    """The part before ``/sse`` and ``/messages`` in the paths of an endpoint."""
+    """Return the part before ``/sse`` and ``/messages`` in the paths of an endpoint."""
     # /mcp/sse is the server of that name, so the view of that path is at the top.
     return "" if is_view and endpoint == "mcp" else f"/{endpoint}"
 
 
 @frozen
 class Candidate:
-    """An entry that wants a name.
+    """An entry that needs a name.
 
-    :ivar title: the name as it was written.
-    :ivar rank: where it stands; the lower goes first.
-    :ivar keeps: whether it may keep its bare name when another definition wants it too.
-    :ivar yields: whether it makes room for any other (a demonstration).
+    :ivar title: the name as written.
+    :ivar rank: the rank of its file; lower ranks are first.
+    :ivar keeps: it may keep its bare name when another definition wants it too.
+    :ivar yields: it gives way to any other (a demonstration).
     :ivar project: the directory of its project, or "".
     :ivar definition: its program or address; entries of one name and one definition become one server.
     :ivar pinned: the name under which a client's file uses the server already, or "".
@@ -53,10 +53,12 @@ def slug(title: str) -> str:
 def assign(candidates: Sequence[Candidate]) -> tuple[str, ...]:
     """Give every candidate its name, in their order; only candidates that merge get the same one.
 
-    The order of the candidates has no influence on their names.  A pinned name stays what it is, and whoever is
-    defined the same joins it.  One definition of a name keeps it bare.  Of several, the first keeps it bare if it may,
-    and the others are called after their projects.  Where none may, all are, so that a URL never comes to mean another
-    server because a project was added.
+    The order of the candidates has no influence on their names.  A pinned name stays, and candidates with the same
+    definition join it.  The only definition of a name keeps it bare.  Of several, the first keeps it bare if it may,
+    and the
+    others are named after their projects.  Where none may, all are, so that a URL never comes to mean another server
+    because
+    a project was added.
     """
     pins = _pins(candidates)
     definitions: dict[str, dict[str, Candidate]] = {}

@@ -222,7 +222,7 @@ def parameters(path: str) -> tuple[str, ...]:
 
 
 def is_sse(url: str) -> bool:
-    """Whether a URL looks like one of the older transport."""
+    """True if a URL looks like one of the older transport."""
     return url.partition("?")[0].partition("#")[0].rstrip("/").endswith("/sse")
 
 

@@ -42,7 +42,7 @@ def parse(
 
 
 def is_json(text: str, file: str) -> bool:
-    """Whether a file is JSON rather than YAML."""
+    """True if a file is JSON rather than YAML."""
     extension = file.rpartition("/")[2].rpartition(".")[2].lower()
     if extension in ("json", "yaml", "yml"):
         return extension == "json"

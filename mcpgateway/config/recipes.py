@@ -239,7 +239,7 @@ def _needs(said: Mapping[str, Mapping[str, Any]]) -> tuple[Need, ...]:
 
 
 def is_package(text: str) -> bool:
-    """Whether a text names a package with its kind, as ``npm:`` does."""
+    """True if a text names a package with its kind, as ``npm:`` does."""
     return text.partition(":")[0] in KINDS and ":" in text
 
 

@@ -64,7 +64,7 @@ INPUT_MARKS = ("format", "placeholder", "choices", "isRequired", "isSecret", "va
 
 
 def is_server_json(found: Mapping[str, Any]) -> bool:
-    """Whether a mapping is such a description, bare or as a registry answers with it."""
+    """True if a mapping is such a description, bare or as a registry answers with it."""
     inner = found.get("server")
     said = inner if isinstance(inner, dict) else found
     return isinstance(said.get("name"), str) and any(

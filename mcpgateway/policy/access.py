@@ -7,23 +7,25 @@ the same judgement, so a foreign web page learns nothing from it.  A legitimate 
 
 # Note [Open on loopback]
 Older gateways let every program on the machine change things, and ``compat.open_loopback_admin`` brings that back for
-those who have scripts for it.  A page in a browser is no such program: browsers say where a request comes from, and
-whatever says so is judged as ever, as are other users of the machine and whoever shows a token.
+those who have scripts for it.  A web page is no such program: browsers name the origin of a request, so a request with
+``Origin`` or ``Sec-Fetch-Site`` is judged as usual, as are other users of the machine and requests with a token.
 
 # Note [Owners of results]
-What is kept for a principal - results, jobs - is read by that principal.  The command line has the user's token, while
-the clients on this machine need none and are nobody in particular; both are the same user's.  So whoever has the token
-and is on this machine may read what is kept for those clients.  It goes no further: not the other way, and neither to
-nor from other machines, which are a principal of their own.
+Results and jobs that are kept for a principal are read by that principal.  The command line has the user's token, while
+the clients on this machine need none and have the principal `LOCAL`; both are the same user's.  So a caller with the
+token on this machine may read what is kept for those clients.  The reverse is not allowed, and neither is access to or
+from other machines, which are a principal of their own.
 
 # Note [Clients' credentials]
 The two tokens of the gateway are its user's.  All others - API keys, tokens of projects and agents, those of an
-authorization server, and trusted addresses - are clients': each is a principal of its own, they use servers, and they
-change nothing of the gateway.  Whoever has one that is limited is not shown what it is not for.
+authorization server, and trusted addresses - are clients' credentials: each is a principal of its own, uses servers,
+and
+changes nothing of the gateway.  A principal with a limited token is shown only the servers and tools of its scope.
 
 # Note [Through a proxy]
-Whoever is in front of us on this machine and says for whom (``X-Forwarded-For``) may speak for the whole world.  So
-such a request counts as remote, has no process, and comes from no trusted address, whatever the headers say.
+A reverse proxy on this machine that names its client (``X-Forwarded-For``) may forward requests of any machine.  So
+such
+a request counts as remote, has no process, and comes from no trusted address; no header changes that.
 """
 
 from __future__ import annotations
@@ -60,9 +62,9 @@ NARROW = "insufficient_scope"  # RFC 6750 section 3.1
 class RouteClass(Enum):
     """The rights that a route needs.
 
-    ``PUBLIC`` is what everybody may know.  ``WATCH`` is for monitors: numbers, and nothing of what others do.  ``LOOK``
-    and ``USE`` read and call what the hub itself limits to what the caller's credential is for.  ``RETURN`` is for
-    browsers that come back here from elsewhere: they have no token to show, and bring what nobody else can know.
+    ``PUBLIC`` is open to every caller.  ``WATCH`` is for monitors: numbers, and nothing about other callers' requests.
+    ``LOOK`` and ``USE`` read and call servers, which the hub itself limits to the scope of the caller's credential.
+    ``RETURN`` is for browsers that a redirect brings back from elsewhere: they have no token, and bring a secret state.
     """
 
     PUBLIC = "public"
@@ -84,7 +86,7 @@ OPENED = frozenset((RouteClass.USE, RouteClass.MUTATE, RouteClass.ADMIN))
 
 
 class Reach(Enum):
-    """How near the peer is, by its connection, never by a header."""
+    """The distance of the peer, by its connection, never by a header."""
 
     SOCKET = "Unix socket"
     LOOPBACK = "loopback"
@@ -95,8 +97,9 @@ class Reach(Enum):
 class PresentedCredential(Enum):
     """The result of checking the ``Authorization`` header.
 
-    ``OVER`` is a token that the gateway has given out, or would have taken, and that is not good any more; ``NARROW``
-    one that does not allow enough; ``CLIENT`` is one of those of Note [Clients' credentials].
+    ``OVER`` is a token that the gateway has issued, or would have accepted, and that is no longer valid; ``NARROW``
+    is one
+    whose scope does not suffice; ``CLIENT`` is one of those of Note [Clients' credentials].
     """
 
     NONE = "none"
@@ -112,8 +115,8 @@ class PresentedCredential(Enum):
 class CredentialHolder:
     """The caller that a credential identifies.
 
-    :ivar name: the principal that it makes of its bearer; empty for the gateway's own two tokens.
-    :ivar project: the workspace that it is for; empty for none.
+    :ivar name: the principal of its bearer; empty for the gateway's own two tokens.
+    :ivar project: the workspace that the credential is for; empty for none.
     """
 
     credential: PresentedCredential
@@ -134,7 +137,7 @@ class AccessPolicy:
     :ivar open_loopback: programs of this user on this machine need no token at all (``compat.open_loopback_admin``).
     :ivar bearer_required: MCP and reads need the token even on loopback (``auth_mcp_transport: bearer-required``).
     :ivar trusted: networks of addresses that need no token (`ipaddress`).
-    :ivar is_public: browsers of other machines come back here, too (``gateway.public_url``).
+    :ivar is_public: browsers of other machines are redirected back to the gateway, too (``gateway.public_url``).
     """
 
     hosts: frozenset[bytes] = frozenset()
@@ -149,9 +152,9 @@ class AccessPolicy:
 
 @frozen
 class RequestFacts:
-    """A request whose headers have been received; header values as sent, None when absent.
+    """The facts about a request whose headers have been received; header values as sent, None when absent.
 
-    :ivar address: of the TCP peer, where it speaks for itself; else empty.
+    :ivar address: the address of the TCP peer, where no proxy is in between; else empty.
     """
 
     route: RouteClass
@@ -169,9 +172,9 @@ class RequestFacts:
 
 @frozen
 class Pass:
-    """Come in, as this principal.
+    """The request is allowed, as this principal.
 
-    :ivar is_admin: it has the rights of an administrator on every route.
+    :ivar is_admin: the principal has the rights of an administrator on every route.
     :ivar project: the workspace that its credential is for; empty for none.
     """
 
@@ -182,9 +185,9 @@ class Pass:
 
 @frozen
 class Deny:
-    """Stay out: the HTTP status and the sentence for the caller.
+    """The request is refused: the HTTP status and the sentence for the caller.
 
-    :ivar wait_s: when it is worth while to try again; 0 where that is not known.
+    :ivar wait_s: the seconds until another try is worthwhile; 0 where that is not known.
     :ivar error: the OAuth error for clients that look for a token; empty for none.
     :ivar hint: the caller's remedy; empty where the sentence suffices.
     """
@@ -213,12 +216,12 @@ Verdict = Pass | Deny
 
 
 def judge(facts: RequestFacts, policy: AccessPolicy) -> Verdict:
-    """Decide about one request."""
+    """Return the verdict on one request."""
     return _judge_names(facts, policy) or _judge_open(facts, policy) or _judge_caller(facts, policy)
 
 
 def _judge_names(facts: RequestFacts, policy: AccessPolicy) -> Deny | None:
-    # DNS rebinding and cross-site requests: the names the browser sends are the only witnesses.
+    # DNS rebinding and cross-site requests: the names that the browser sends are the only evidence.
     if facts.host is not None and not _is_our_name(facts.host, policy):
         return Deny(403, "Forbidden: this Host is not served here", hint=HOSTS)
     if facts.origin is not None and not _is_our_origin(facts, policy):
@@ -330,25 +333,25 @@ def _principal(facts: RequestFacts) -> str:
 
 
 def is_client(principal: str) -> bool:
-    """Whether a principal has a client's credential; see Note [Clients' credentials]."""
+    """True if a principal has a client's credential; see Note [Clients' credentials]."""
     return " " in principal
 
 
 def is_forwarded(headers: Mapping[bytes, bytes]) -> bool:
-    """Whether a proxy forwards the request of a client; see Note [Through a proxy]."""
+    """True if a proxy forwards the request of a client; see Note [Through a proxy]."""
     return any(each in headers for each in FORWARDED)
 
 
 def spoken_for(headers: Mapping[bytes, bytes]) -> str:
-    """Whom the nearest proxy speaks for, as far as it says so; only good for counting wrong tokens."""
+    """Return the client that the nearest proxy names, at most 64 characters; trusted only for counting wrong tokens."""
     said = headers.get(b"x-forwarded-for") or headers.get(b"x-real-ip") or headers.get(b"forwarded") or b""
     return said.rpartition(b",")[2].strip()[:64].decode("ascii", "replace")
 
 
 def networks(listed: tuple[str, ...]) -> tuple[Any, ...]:
-    """The networks of addresses such as ``10.0.0.7`` and ``10.0.0.0/24``.
+    """Return the networks of addresses such as ``10.0.0.7`` and ``10.0.0.0/24``.
 
-    :raise ValueError: one of them is none.
+    :raise ValueError: a text is neither an address nor a network.
     """
     if not listed:
         return ()
@@ -358,7 +361,7 @@ def networks(listed: tuple[str, ...]) -> tuple[Any, ...]:
 
 
 def is_among(address: str, trusted: tuple[Any, ...]) -> bool:
-    """Whether an address is of one of some networks; an IPv4 address in IPv6 notation counts as IPv4."""
+    """True if an address belongs to one of these networks; an IPv4 address in IPv6 notation counts as IPv4."""
     if not trusted:
         return False
     from ipaddress import ip_address
@@ -372,7 +375,7 @@ def is_among(address: str, trusted: tuple[Any, ...]) -> bool:
 
 
 def may_read(reader: str, owner: str) -> bool:
-    """Whether a principal may read results of another one; see Note [Owners of results]."""
+    """True if a principal may read results of another one; see Note [Owners of results]."""
     return reader == owner or (reader == TOKEN and owner == LOCAL)
 
 

@@ -1,4 +1,4 @@
-"""The tokens of agents, and the file with their digests, which never has the tokens themselves."""
+"""The tokens of agents, and the file with their digests, which never holds the tokens themselves."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _HEX = frozenset("0123456789abcdef")
 
 @frozen
 class AgentToken:
-    """One token: its purpose, and its end.
+    """One token: its name, scope and expiry.
 
     :ivar id: its name for people and programs; never used again.
     :ivar digest: SHA-256 of the token, in hexadecimal digits.
@@ -47,7 +47,7 @@ class AgentToken:
 
     @property
     def scope(self) -> TokenScope:
-        """Its purpose."""
+        """The permissions of the token."""
         return TokenScope(self.servers, self.tools, self.read_only)
 
     @property
@@ -56,11 +56,11 @@ class AgentToken:
         return f"{AGENT} {self.id}"
 
     def is_over(self, now: float) -> bool:
-        """Whether its time is over."""
+        """True if the token has expired."""
         return 0 < self.expires <= now
 
     def shown(self, now: float) -> dict[str, Any]:
-        """Its public properties."""
+        """Return the token's public properties."""
         return {
             "id": self.id,
             "name": self.name,
@@ -74,7 +74,7 @@ class AgentToken:
 
 
 class _Kept(msgspec.Struct, forbid_unknown_fields=True):
-    # A member that is missing, or not known, may be a limit: nothing is left out, and nothing passed over.
+    # A member that is missing or unknown may be a limit: both are errors.
     id: str
     name: str
     digest: str
@@ -96,15 +96,15 @@ def digest_of(token: bytes) -> bytes:
 
 
 def written(tokens: Iterable[AgentToken]) -> bytes:
-    """The file that keeps these tokens."""
+    """Return the content of the file that keeps these tokens."""
     kept = tuple(_Kept(**asdict(each)) for each in tokens)
     return msgspec.json.format(msgspec.json.encode(_Book(FORMAT, kept))) + b"\n"
 
 
 def read(data: bytes, path: str) -> tuple[AgentToken, ...]:
-    """The tokens that a file keeps.
+    """Return the tokens that a file keeps.
 
-    :raise ConfigError: it is not such a file, or not complete; without it no token is valid.
+    :raise ConfigError: the file is malformed or incomplete; without it no token is valid.
     """
     try:
         book = msgspec.json.decode(data, type=_Book)

@@ -18,7 +18,7 @@ _PLACEHOLDER = re.compile(r"\$\{(workspace|cwd|project)\}")
 
 
 def takers(result: Raw, names: Mapping[str, object]) -> dict[str, frozenset[str]]:
-    """Which of these arguments each tool takes that a page of a list of tools describes."""
+    """Return the arguments among ``names`` that each tool on a page of ``tools/list`` takes, by the tool's name."""
     found = {}
     try:
         tools = jsonrpc.read_list(jsonrpc.read_object(result, "result")["tools"], "tools")
@@ -35,7 +35,7 @@ def takers(result: Raw, names: Mapping[str, object]) -> dict[str, frozenset[str]
 
 
 def _is_text(schema: Any) -> bool:
-    # A text would only break the call of a tool that means something else by the name.
+    # Any other value would break the call of a tool that means something else by the name.
     said = schema.get("type", "string") if isinstance(schema, dict) else "string"
     return said == "string" or (isinstance(said, list) and "string" in said)
 
@@ -53,7 +53,7 @@ def value_of(template: str, server: ServerSpec) -> str | None:
 
 
 def project_of(server: ServerSpec) -> str:
-    """The path of the project that holds the caller's workspace, the innermost of several, else of the default one."""
+    """Return the path of the innermost project that holds the caller's workspace, else that of the default project."""
     around = [each for each in server.projects if server.workspace and _is_in(server.workspace, each.path)]
     if around:
         return max(around, key=lambda each: len(PurePath(each.path).parts)).path
@@ -65,11 +65,11 @@ def _is_in(path: str, directory: str) -> bool:
 
 
 def added(params: Envelope, values: Mapping[str, str | None]) -> Raw | None:
-    """The arguments of a call with those added that its caller did not give; None where there is nothing to add."""
+    """Return the arguments of a call with missing ones added; None where nothing is to be added."""
     try:
         given = jsonrpc.read_object(params.get("arguments", jsonrpc.EMPTY), "arguments")
     except GatewayError:
-        return None  # the server will say what is wrong with them
+        return None  # the server reports the fault in them
     more = {
         name: jsonrpc.raw(value) for name, value in values.items() if value is not None and name not in given
     }

@@ -1,15 +1,15 @@
-"""How long something that has failed stays away before it is tried again unasked."""
+"""The delays before a failed server or address is tried again."""
 
 from __future__ import annotations
 
 FIRST_S = 5.0
 LONGEST_S = 300.0
-SPREAD = 0.1  # so that what failed together does not come back together
-STEADY_S = 300  # whatever has run for so long has left its failures behind
+SPREAD = 0.1  # so that servers that failed together are not restarted together
+STEADY_S = 300  # a server that has run for so long has its failures forgotten
 
 
 def delay_s(failures: int, chance: float = 0.5) -> float:
-    """The seconds until the next try, after so many failures in a row before this one: about 5, 10, 20 ... 300.
+    """Return the seconds until the next try, after so many failures in a row before this one: about 5, 10, 20 ... 300.
 
     :param chance: at least 0 and less than 1, at random; 0.5 gives exactly those numbers.
     """
@@ -18,7 +18,7 @@ def delay_s(failures: int, chance: float = 0.5) -> float:
 
 
 def probe_delay_s(probes: int) -> float:
-    """The seconds until the next look whether an address answers, after so many looks in vain."""
+    """Return the seconds until the next probe of an address, after so many probes without an answer."""
     return PROBE_S if probes < QUICK_PROBES else SLOW_PROBE_S
 
 

@@ -1,8 +1,10 @@
-"""When a server that keeps failing is given up, and when it is tried once more.
+"""The circuit breaker of a server that keeps failing.
 
-One breaker counts for all instances of a server.  It is *closed* while the server may be started.  It opens when the
-server has failed too often, and lets one try through when it has been open for a while: a try that succeeds closes it,
-one that fails doubles the wait.  A child that is only just there has succeeded on probation.
+One breaker counts for all instances of a server.  A *closed* breaker lets the server be started.  The breaker opens
+when
+the server has failed too often, and allows one try when it has been open for a while: a try that succeeds closes it,
+one
+that fails doubles the wait.  A child that has only done its handshake has succeeded on probation.
 """
 
 from __future__ import annotations
@@ -21,10 +23,10 @@ LONGEST_S = 3600.0
 class Breaker:
     """The breaker of one server; times are seconds of a monotonic clock.
 
-    :ivar why: the reason it was opened for; empty while it is closed.
-    :ivar opens_at: when the next try is let through; None where it is closed, or waits for an operator.
+    :ivar why: the reason for which the breaker was opened; empty while it is closed.
+    :ivar opens_at: the time of the next try; None where the breaker is closed, or waits for an operator.
     :ivar is_trying: the one try is under way.
-    :ivar failures: how many starts in a row have come to nothing.
+    :ivar failures: the number of failed starts in a row.
     """
 
     circuit: Circuit
@@ -41,7 +43,7 @@ class Breaker:
         self._wait_s = self.circuit.open_s
 
     def adopt(self, circuit: Circuit, now: float) -> None:
-        """Judge by these numbers from now on; one that is open waits as they say, and no longer than it would have."""
+        """Use these numbers from now on; an open breaker waits as they say, and no longer than it would have."""
         self.circuit = circuit
         self._ends = deque(self._ends, maxlen=max(circuit.restarts, 1))
         self._wait_s = circuit.open_s
@@ -56,54 +58,54 @@ class Breaker:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the server may be started at all."""
+        """True if the server may be started at all."""
         return not self.why
 
     @property
     def wait_s(self) -> float:
-        """How long it stays open, or is to when it opens next."""
+        """The seconds for which the breaker stays open, or will when it opens next."""
         return self._wait_s
 
     def ends_within(self, now: float) -> int:
-        """How many unexpected ends within the window are counted."""
+        """Return the number of unexpected ends of children within the window."""
         return sum(now - each <= self.circuit.window_s for each in self._ends)
 
     def allows(self, now: float) -> bool:
-        """Whether the server may be started now; the caller reports a start that is the one try to `began`."""
+        """True if the server may be started now; the caller reports the start of the one try by `began`."""
         if self.is_closed:
             return True
         return not self.is_trying and self.opens_at is not None and now >= self.opens_at
 
     def began(self) -> None:
-        """A start is under way."""
+        """Record that a start is under way."""
         self.is_trying = not self.is_closed
 
     def called_off(self) -> None:
-        """The start under way was stopped on purpose: the try is still to be had."""
+        """Record that the start under way was stopped on purpose: the try remains available."""
         self.is_trying = False
 
     def ready(self) -> None:
-        """A child has done its handshake."""
+        """Record that a child has done its handshake."""
         if not self.is_closed and self.is_trying:
             self.why, self.opens_at, self.is_trying = "", None, False
             self._is_on_probation = True
             self._clear()
 
     def healthy(self) -> None:
-        """A child has shown that it works."""
+        """Record that a child has proved to work."""
         self.failures = 0
         if self.is_closed and self._is_on_probation:
             self._is_on_probation = False
             self._wait_s = self.circuit.open_s
 
     def failed(self, now: float) -> None:
-        """A child could not be started."""
+        """Record that a child could not be started."""
         self.failures += 1
         if self._fails_try() or self.failures >= self.circuit.restarts:
             self._open(now, f"circuit breaker: {self.failures} failed starts")
 
     def ended(self, now: float, *, was_healthy: bool) -> None:
-        """A child that had done its handshake has ended unexpectedly."""
+        """Record that a child has ended unexpectedly after its handshake."""
         circuit = self.circuit
         self.failures = 0 if was_healthy else self.failures + 1
         # Each end before this one was followed by a restart.
@@ -119,7 +121,7 @@ class Breaker:
 
     def _open(self, now: float, why: str) -> None:
         if not self.circuit.restarts or not (self.is_closed or self.is_trying):
-            return  # never, or it is open already and this is an instance from before
+            return  # never opens, or is open already, and the report is of an earlier instance
         if self.is_trying or self._is_on_probation:
             self._wait_s = min(self._wait_s * 2, max(LONGEST_S, self.circuit.open_s))
             why = "circuit breaker: tried once more, and failed again"
@@ -128,7 +130,7 @@ class Breaker:
         self.is_trying = self._is_on_probation = False
 
     def reset(self) -> None:
-        """An operator wants it tried again, as if nothing had happened."""
+        """Close the breaker for an operator, and forget all failures."""
         self.why, self.opens_at, self.is_trying, self._is_on_probation = "", None, False, False
         self._wait_s = self.circuit.open_s
         self._clear()

@@ -1,4 +1,4 @@
-"""Which questions of a server a client has said it can answer (MCP 2025-11-25, client capabilities)."""
+"""The questions of a server that a client has declared it can answer (MCP 2025-11-25, client capabilities)."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ FULL: dict[str, Any] = {
     "sampling": {"tools": {}, "context": {}},
     "elicitation": {"form": {}, "url": {}},
 }
-"""Everything a client can offer to be asked."""
+"""The capabilities of a client that can answer every question."""
 
 EXTENSIONS = "extensions"
-OFFER_LIMIT = 4096  # bytes of JSON; beyond it what a client says of extensions is not handed on
+OFFER_LIMIT = 4096  # bytes of JSON; beyond it a client's extensions are not passed on
 
 _NEEDS = {"sampling/createMessage": "sampling", "elicitation/create": "elicitation", "roots/list": "roots"}
 
 
 Offer = dict[str, Any]
-"""The capabilities that a child shared by clients is told of them; empty for none."""
+"""The capabilities of the clients of a shared child, as the gateway declares them to it; empty for none."""
 
 
 def offer_of(capabilities: Mapping[str, Any]) -> Offer:
-    """Return the capabilities of a client that a child it shares is told.
+    """Return the capabilities of a client that the gateway declares to a child that the client shares.
 
-    That is what it can be asked, and which extensions it knows.  A child is not told that roots change, since it hears
-    nothing of the sort from one client of many.
+    They are the questions that the client answers, and its extensions.  A child is not promised notifications of
+    changed
+    roots, since it gets none from one client of many.
     """
     said: Offer = {
         name: {key: {} for key in known if key in capabilities[name]}
@@ -51,33 +52,33 @@ def offer_of(capabilities: Mapping[str, Any]) -> Offer:
 
 
 def shows_urls(capabilities: Mapping[str, Any]) -> bool:
-    """Whether a client sends its user to a URL when it is asked to."""
+    """True if a client sends its user to a URL when it is asked to."""
     offered = capabilities.get("elicitation")
     return isinstance(offered, dict) and "url" in offered
 
 
 def name_of(offer: Offer) -> str:
-    """Names an offer: alike for those that say the same, and empty for that which says nothing."""
+    """Return the key of an offer: equal offers have equal keys; empty for an empty offer."""
     return json.dumps(offer, sort_keys=True) if offer else ""
 
 
 def joined(one: Offer, other: Offer) -> Offer:
-    """Return the capabilities of several clients together, for a child without a second one beside it."""
+    """Return the capabilities of several clients together, for a server that may have one child only."""
     both = {name: {**one.get(name, {}), **other.get(name, {})} for name in dict.fromkeys((*one, *other))}
     if {} in (one.get("elicitation"), other.get("elicitation")) and both["elicitation"]:
-        both["elicitation"]["form"] = {}  # which an empty object says, too
+        both["elicitation"]["form"] = {}  # which an empty object means, too
     return both
 
 
 def offers_something(capabilities: Mapping[str, Any]) -> bool:
-    """Whether a client declared anything that a server could ask it for."""
+    """True if a client declared any capability that lets a server ask it."""
     return any(name in capabilities for name in FULL)
 
 
 def refusal(
     method: str, params: Mapping[str, Any], capabilities: Mapping[str, Any]
 ) -> tuple[int, str] | None:
-    """The JSON-RPC error code and text a question is refused with in the client's place; None where it may be asked."""
+    """Return the JSON-RPC error code and text for a question that is refused for the client; None for one it takes."""
     needed = _NEEDS.get(method)
     if needed is None:
         return None  # a method of a server and a client that know each other
@@ -99,8 +100,8 @@ def _missing(method: str, params: Mapping[str, Any], offered: Mapping[str, Any])
 
 
 def offer_to(server: ServerSpec, meta: Envelope | None) -> Offer:
-    """What a server is told that a client of these ``_meta`` can be asked."""
-    # Of a server whose entry says that it asks nothing, all kinds of clients have one child.
+    """Return the capabilities that the gateway declares to a server for a client with this ``_meta``."""
+    # Where the entry says that the server asks nothing, clients with different capabilities share one child.
     if server.interactive is False:
         return {}
     return offer_of(translate.client_capabilities_for_legacy(meta or {}))

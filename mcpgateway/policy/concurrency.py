@@ -1,16 +1,19 @@
-"""How many calls of a server may be under way at once, and whether it may have a second child meanwhile.
+"""The limit on concurrent calls of a server, and whether the server may have a second child at the same time.
 
 # Note [One instance]
-A server that reads a file, changes it and writes it back was written for one client, and one process: two of its
-processes overwrite what the other has written, as two calls do inside of one.  So a server whose calls are kept apart
-has one child for all whom it is shared by: no replica, no child that speaks the other era, none beside one that is
-stuck.  A server with a child for each session has as many processes as its entry asks for, as without a gateway.
+A server that reads a file, changes it and writes it back was written for one client and one process: two of its
+processes overwrite each other's changes, as two concurrent calls do within one.  So a server whose calls run one at a
+time has one child for all clients of its scope: no replica, no child of the other era, none beside a stuck one.  A
+server
+with a child for each session has as many processes as its entry asks for, as without a gateway.
 
 # Note [Writing calls]
-The first calls of tools that may change something run one at a time, so what the processes of the server have written
-to storage meanwhile (``write_bytes`` of proc_pid_io(5), which counts neither pipes nor sockets) is theirs.  Programs
-also write what they have compiled, or a cache, when something is used for the first time: a tool is a writer for good
-when it has written twice.  A tool that has written once is taken for one until it is called and writes nothing.
+The first calls of tools that may change something run one at a time, so that bytes which the server's processes write
+to
+storage meanwhile (``write_bytes`` of proc_pid_io(5), which counts neither pipes nor sockets) belong to that call.
+Programs also write compiled code, or a cache, at the first use of something: a tool counts as a writer for good when
+two
+of its calls have written.  A tool with one such call counts as a writer until a later call of it writes nothing.
 """
 
 from __future__ import annotations
@@ -24,15 +27,15 @@ from attrs import define
 from mcpgateway.config.model import UNLIMITED, WRITES, Concurrency, ServerSpec, Share
 from mcpgateway.policy.tool_names import only_reads
 
-QUIET_CALLS = 5  # without a byte written, after which a server is taken for one that does not write
-FAILED_CALLS = 20  # that prove little; after so many it is let go, too
+QUIET_CALLS = 5  # without a byte written, after which a server counts as one that does not write
+FAILED_CALLS = 20  # that prove little; after so many of them it counts as such, too
 TWICE = 2
 
 
 def concurrency_of(server: ServerSpec, *, is_writer: bool) -> Concurrency:
     """Return the limit of a server's calls under way: that of its entry, else that of its known properties.
 
-    :param is_writer: it is known to write, from its sources or from observed calls.
+    :param is_writer: the server is known to write, from its sources or from observed calls.
     """
     if server.concurrency is not None:
         return server.concurrency
@@ -40,9 +43,9 @@ def concurrency_of(server: ServerSpec, *, is_writer: bool) -> Concurrency:
 
 
 def is_single(server: ServerSpec, scope: Share, *, is_writer: bool) -> bool:
-    """Whether a server may have no second child at the same time; see Note [One instance].
+    """True if a server may have no second child at the same time; see Note [One instance].
 
-    An entry that asks for replicas, and says nothing of concurrency, says that the server does not mind.
+    An entry that asks for replicas and sets no concurrency permits several children.
 
     :param scope: how widely the server is shared, as far as that is known.
     :param is_writer: as for `concurrency_of`.
@@ -55,7 +58,7 @@ def is_single(server: ServerSpec, scope: Share, *, is_writer: bool) -> bool:
 def readers(tools: Iterable[Any], *, by_name: bool) -> frozenset[str]:
     """Return the names of the listed tools whose calls change nothing.
 
-    :param by_name: where a tool does not say it (``readOnlyHint``), its name may.
+    :param by_name: the tool's name decides where the tool has no ``readOnlyHint``.
     """
     return frozenset(
         each["name"]
@@ -72,11 +75,11 @@ def _reads(tool: Mapping[str, Any], *, by_name: bool) -> bool:
 
 @define
 class Tally:
-    """The observed calls of one tool, which were watched one at a time.
+    """The calls of one tool that were observed one at a time.
 
-    :ivar wrote: how many have written.
-    :ivar quiet: how many have not, since the last one that has.
-    :ivar failed: how many have not, but have failed.
+    :ivar wrote: the number of calls that have written.
+    :ivar quiet: the number that have not, since the last one that has.
+    :ivar failed: the number that have not written, and have failed.
     """
 
     wrote: int = 0
@@ -96,7 +99,9 @@ class Tally:
 class ConcurrencyFinding(Enum):
     """The conclusion from the observed calls.
 
-    ``OPEN``: nothing yet.  ``WRITES``: it writes.  ``PERHAPS``: the same, unless the tool's next call shows otherwise.
+    ``OPEN``: none yet.  ``WRITES``: the server writes.  ``PERHAPS``: it writes, unless the tool's next call shows
+    otherwise.
+    ``FREE``: it does not write.
     """
 
     OPEN = "open"

@@ -13,7 +13,7 @@ from mcpgateway.policy.error_hints import complaints
 from mcpgateway.policy.health import HealthState
 from mcpgateway.policy.readiness import login
 
-NOT_EXECUTABLE, NOT_FOUND = 126, 127  # what a shell exits with
+NOT_EXECUTABLE, NOT_FOUND = 126, 127  # exit codes of a shell
 KILLED, ABORTED, CRASHED, TERMINATED = 9, 6, 11, 15
 _ILL = frozenset(
     (
@@ -24,10 +24,10 @@ _ILL = frozenset(
         HealthState.NEEDS_LOGIN,
     )
 )
-BY_SHELL = 128  # and the number of a signal, where a shell tells of its child's end
+BY_SHELL = 128  # plus the number of a signal: the exit code of a shell whose child a signal has ended
 MANY_RESTARTS = 3
 
-# Which programs one has to install to have these.
+# The software whose installation brings these programs.
 COMES_WITH = {
     "npx": "Node.js",
     "npm": "Node.js",
@@ -45,7 +45,7 @@ COMES_WITH = {
 
 
 class Failure(Enum):
-    """The step at which a server has failed last."""
+    """The step at which a server failed last."""
 
     NONE = "none"
     LAUNCH = "it could not be started"
@@ -62,12 +62,12 @@ class Failure(Enum):
 
 @frozen
 class Trip:
-    """How its breaker stands.
+    """The state of a server's circuit breaker.
 
-    :ivar why: the reason it was opened for; empty while it is closed.
-    :ivar opens_in_s: seconds until a try is let through; None if only an operator does that.
-    :ivar failures: how many starts in a row have come to nothing.
-    :ivar limit: after how many it opens.
+    :ivar why: the reason for which it was opened; empty while it is closed.
+    :ivar opens_in_s: the seconds until the next try; None if only an operator permits one.
+    :ivar failures: the number of failed starts in a row.
+    :ivar limit: the number of failures at which it opens.
     """
 
     why: str = ""
@@ -81,10 +81,10 @@ class Trip:
 class ConcurrencyFacts:
     """The limit on calls of a server's tools that may change something.
 
-    :ivar why: the observed or known reason; empty where the entry sets it, or there is no limit.
-    :ivar waiting: how many calls wait.
+    :ivar why: the observed or known reason; empty where the entry sets the limit, or has none.
+    :ivar waiting: the number of calls that wait.
     :ivar tool: the tool of the oldest call under way.
-    :ivar seconds: for how long it has been.
+    :ivar seconds: the age of that call.
     """
 
     why: str = ""
@@ -98,34 +98,34 @@ class ServerFacts:
     """The state of a server.
 
     :ivar is_enabled: its entry does not switch it off.
-    :ivar is_off: it is switched off, by its entry or by an operator.
-    :ivar file: where its entry stands.
-    :ivar address: where it is, if it is elsewhere; empty for programs of this machine.
+    :ivar is_off: its entry or an operator has switched it off.
+    :ivar file: the file of its entry.
+    :ivar address: the address of a server that is elsewhere; empty for programs of this machine.
     :ivar program: the first word of its command.
-    :ivar is_found: its program is there now.
-    :ivar has_directory: the directory it is started in is there now.
-    :ivar failure: the step at which it has failed last.
-    :ivar fault: the same, in the gateway's words.
-    :ivar hint: the remedy that its callers are told; empty for none.
-    :ivar code: the exit code of its last end; None if there was none.
-    :ivar signal: the signal that ended it.
+    :ivar is_found: its program exists now.
+    :ivar has_directory: its working directory exists now.
+    :ivar failure: the step at which it failed last.
+    :ivar fault: the message of that failure.
+    :ivar hint: the remedy that its callers are given; empty for none.
+    :ivar code: the exit code of its last process; None for none.
+    :ivar signal: the signal that ended that process.
     :ivar words: the end of its output on stderr.
-    :ivar stray: a line that it has printed on stdout and that is no message.
-    :ivar retry_in_s: in how many seconds something is tried again; None if nothing is.
-    :ivar starts: how often it has been started.
-    :ivar restarts: how often in the place of one that had ended unexpectedly.
+    :ivar stray: a line on its stdout that is no message.
+    :ivar retry_in_s: the seconds until the next automatic try; None if there will be none.
+    :ivar starts: the number of its starts.
+    :ivar restarts: the number of starts that replaced a child which had ended unexpectedly.
     :ivar service_fault: the failure of its own health check.
-    :ivar excess: why it is about to be replaced.
-    :ivar stuck: why its process, which must not be replaced, is stuck; empty where it is not.
+    :ivar excess: the reason why its child is about to be replaced.
+    :ivar stuck: the symptom of its stuck child, which must not be replaced; empty for none.
     :ivar too_long: its lists that are too long to be kept.
-    :ivar retired: why each of its processes is that gets no new calls.
+    :ivar retired: for each of its children that gets no new calls, the reason.
     :ivar long_calls: long calls under way: names, each with the seconds.
-    :ivar knows_no_ping: it has never answered one, and is not asked any more.
-    :ivar apart: why each session has a child of its own, though its entry does not say so.
+    :ivar knows_no_ping: it has never answered a ping, and is sent none any more.
+    :ivar apart: the reason why each session has a child of its own, though its entry does not say so.
     :ivar turns: the limit on its calls.
-    :ivar problems: why its entry as it is now cannot be used.
+    :ivar problems: the faults for which its present entry cannot be used.
     :ivar warnings: further observations.
-    :ivar unapproved: the file of a repository that defines it and that is not approved.
+    :ivar unapproved: the file of a repository that defines it and is not approved.
     """
 
     server: str
@@ -164,12 +164,12 @@ class ServerFacts:
 
 @frozen
 class Advice:
-    """One cause.
+    """One cause, and its remedy.
 
     :ivar cause: its name, for programs.
     :ivar says: the cause, or a remark.
     :ivar do: the remedy; empty where none is needed.
-    :ivar is_trouble: it keeps the server from working; else it is only worth knowing.
+    :ivar is_trouble: the cause keeps the server from working; else it is only a remark.
     """
 
     cause: str
@@ -187,7 +187,7 @@ def advise(facts: ServerFacts) -> list[Advice]:
 
 
 def verdict(facts: ServerFacts, advice: list[Advice]) -> str:
-    """The story in one sentence."""
+    """Return the state of the server and its main cause in one sentence."""
     troubles = [each for each in advice if each.is_trouble]
     state = f"is {'not approved of' if facts.unapproved else facts.state.value}"
     if facts.state is HealthState.NEEDS_LOGIN:
@@ -219,7 +219,7 @@ def _causes(facts: ServerFacts) -> Iterator[Advice]:
 
 
 def _with_hint(facts: ServerFacts, found: list[Advice]) -> list[Advice]:
-    # The remedy that callers are told comes first.
+    # The remedy that callers are given comes first.
     if not found or not facts.hint or facts.hint in found[0].do:
         return found
     first = found[0]

@@ -1,4 +1,4 @@
-"""The way from a client to a server, each of which may speak one era only."""
+"""The path of requests from a client to a server, each of which may speak one era only."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from mcpgateway.protocol.versions import Era
 
 @frozen
 class KnownEras:
-    """The known eras of a server; None where it is still to be found out."""
+    """The known eras of a server; None where that has not been found out yet."""
 
     legacy: bool | None = None
     modern: bool | None = None
 
     def speaks(self, era: Era) -> bool | None:
-        """Whether it speaks an era."""
+        """True if the server speaks an era; None where that is not known."""
         return self.legacy if era is Era.LEGACY else self.modern
 
     def learnt(self, era: Era, *, speaks: bool) -> KnownEras:
-        """Return the known eras with a further one; a server that does not speak the one speaks the other."""
+        """Return the known eras with one more; a server that does not speak one era speaks the other."""
         known = evolve(self, **{era.value: speaks})
         return (
             known if speaks or known.speaks(era.other) is not None else known.learnt(era.other, speaks=True)
@@ -49,7 +49,7 @@ def pinned(protocol: Era) -> KnownEras:
 
 
 class EraPath(Enum):
-    """How a client gets to a server."""
+    """The path of a client's requests to a server: unchanged, translated, or refused."""
 
     NATIVE = "native"
     BRIDGED = "bridged"
@@ -57,7 +57,7 @@ class EraPath(Enum):
 
 
 def road(era: Era, known: KnownEras, bridge: Bridge) -> EraPath | None:
-    """Return the way of a client of an era; None while the server's eras are not known."""
+    """Return the path for a client of an era; None while the server's eras are not known."""
     match known.speaks(era):
         case None:
             return None
@@ -67,12 +67,13 @@ def road(era: Era, known: KnownEras, bridge: Bridge) -> EraPath | None:
 
 
 def is_offered(way: EraPath, bridge: Bridge, *, is_spoken: bool) -> bool:
-    """Whether a client that asks which eras there are is offered the modern one.
+    """True if the modern era is offered to a client that asks for the supported ones.
 
-    What the server does not speak itself is not offered, so that a client of both eras loses nothing; whatever happens
-    to run makes no difference.
+    An era that the server does not speak itself is not offered, so that a client of both eras loses nothing; the
+    children
+    that run at the moment make no difference.
 
-    :param is_spoken: the server itself speaks the modern era, as far as that is known.
+    :param is_spoken: the server itself is known to speak the modern era.
     """
     if way is EraPath.REFUSED:
         return False

@@ -1,7 +1,7 @@
 """Messages with which programs end, their causes and the remedies.
 
-The patterns are those of runtimes, package runners, systems and well-known libraries, whose words stay as they are for
-years.  Each takes time in proportion to the text: nothing in them repeats what repeats itself.
+The patterns are those of runtimes, package runners, systems and well-known libraries, whose messages hardly change over
+the years.  Each takes time linear in the text: no repetition contains another one.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from attrs import frozen
 
 from mcpgateway.policy.lock_errors import LockError, reported_lock
 
-TEXT_LIMIT = 16_384  # characters that are looked at, from the end
-SHOWN = 120  # characters of what was found
+TEXT_LIMIT = 16_384  # characters that are searched, from the end
+SHOWN = 120  # characters of a match
 
 
 @frozen
@@ -22,7 +22,7 @@ class Complaint:
     """A cause of failure that programs report.
 
     :ivar cause: its name, for programs.
-    :ivar says: the cause, with ``{x}`` for the text that was found.
+    :ivar says: the cause, with ``{x}`` for the matched text.
     :ivar do: the remedy.
     """
 
@@ -35,7 +35,8 @@ class Complaint:
 class ErrorHint:
     """A cause that was found in a program's output.
 
-    :ivar line: the line it stands in.
+    :ivar what: the matched text that ``{x}`` stands for.
+    :ivar line: the line of the match.
     """
 
     complaint: Complaint
@@ -44,7 +45,7 @@ class ErrorHint:
 
     @property
     def says(self) -> str:
-        """The cause."""
+        """The cause, in words."""
         return self.complaint.says.replace("{x}", self.what)
 
     @property

@@ -1,8 +1,8 @@
-"""Memory that many share: bounded in total, and fair between peers.
+"""Memory that is shared by many peers: bounded in total, and fair between them.
 
-Whoever holds bytes for somebody - a body that is being read, an answer that is not taken - says so here.  Where the
-room is full, the peer that holds most gives way, not whoever comes next: first with what has just grown, if that is
-its own, else with the largest that it has.  So a peer is hurt by its own greed only.
+Each holder of bytes for a peer - a request body that is being read, an answer that is not sent yet - counts them here.
+Where the limit is exceeded, the peer that holds most gives way, not the one that comes next: first the holder that has
+just grown, if it is that peer's, else the largest of the peer's holders.  So a peer only suffers from its own use.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Protocol
 from attrs import define, field
 
 ROOM_BYTES = 64 * 1024 * 1024
-SCARCE = 8  # part of the room from which on it pays to know whose everything is
+SCARCE = 8  # the part of the limit from which on every holder's peer has to be known
 
 
 class MemoryHolder(Protocol):
@@ -21,25 +21,25 @@ class MemoryHolder(Protocol):
 
     @property
     def peer(self) -> Hashable:
-        """The peer, as far as it is known now."""
+        """The peer, as far as it is known now; peers are compared by equality."""
 
     @property
     def may_give_way(self) -> bool:
-        """Whether it can let go of them."""
+        """True if the holder can release its bytes."""
 
     def give_way(self) -> None:
-        """Let go of them: there is no room.  It has left the room by then."""
+        """Release all bytes, for lack of memory; they are not counted any more when this is called."""
 
 
 @define(eq=False)
 class FairMemory:
     """Counts held bytes.
 
-    :ivar limit: bytes that may be held together.
+    :ivar limit: the most bytes that may be held together.
     :ivar used: bytes that are held.
-    :ivar refusals: the number of peers that were refused.
-    :ivar on_scarce: called when a part of the room is taken, and whenever more is.
-    :ivar on_full: called before a peer is refused, when all owners have to be known.
+    :ivar refusals: the number of holders that had to give way.
+    :ivar on_scarce: called whenever bytes are taken and more than the part `SCARCE` of the limit is used.
+    :ivar on_full: called before a holder gives way, when all holders' peers have to be known.
     """
 
     limit: int = ROOM_BYTES
@@ -50,7 +50,7 @@ class FairMemory:
     _held: dict[MemoryHolder, int] = field(init=False, factory=dict, repr=False)
 
     def take(self, holder: MemoryHolder, size: int) -> bool:
-        """Hold so many bytes more; false where this very holder had to give way."""
+        """Count so many bytes more; false where this very holder had to give way."""
         self.used += size
         self._held[holder] = self._held.get(holder, 0) + size
         if self.used > self.limit // SCARCE:
@@ -60,7 +60,7 @@ class FairMemory:
         return holder in self._held
 
     def would_refuse(self, holder: MemoryHolder, size: int) -> bool:
-        """Whether there is no room for so many bytes more, and this is the holder to give way."""
+        """True if so many bytes more exceed the limit, and this is the holder that would give way."""
         if self.used + size <= self.limit or not self._held:
             return False
         self.on_full()
@@ -69,7 +69,7 @@ class FairMemory:
         return own > size and own >= max(totals.values(), default=0)
 
     def give(self, holder: MemoryHolder, size: int) -> None:
-        """Hold so many bytes less; bytes that are not counted have no effect."""
+        """Count so many bytes less; bytes that are not counted have no effect."""
         held = self._held.get(holder, 0)
         size = min(size, held)
         self.used -= size
@@ -79,20 +79,20 @@ class FairMemory:
             self._held.pop(holder, None)
 
     def leave(self, holder: MemoryHolder) -> None:
-        """Hold nothing any more."""
+        """Count none of the holder's bytes any more."""
         self.used -= self._held.pop(holder, 0)
 
     def of(self, holder: MemoryHolder) -> int:
-        """How much it holds."""
+        """Return the number of bytes that a holder has."""
         return self._held.get(holder, 0)
 
     def holders(self) -> list[MemoryHolder]:
-        """All peers that hold bytes."""
+        """Return all holders that have bytes."""
         return list(self._held)
 
     def _make_way(self, newest: MemoryHolder) -> bool:
         if len(self._held) == 1:
-            return False  # a single one is bounded by itself, and there is nobody to be fair to
+            return False  # a single one is bounded by its own limits, and there is no other to be fair to
         self.on_full()
         totals = self._totals()
         willing = [each for each in self._held if each.may_give_way]

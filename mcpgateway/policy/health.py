@@ -1,7 +1,7 @@
 """The health of one instance of a server, as a state machine above that of `mcpgateway.policy.lifecycle`.
 
-The machine takes every event in every state.  It knows no clock: it asks its hands for a wait, and is told by ``retry``
-that the wait is over.  A server with several instances is shown in the worst state that one of them is in.
+The machine takes every event in every state.  It has no clock: its actions wait, and ``retry`` reports the end of the
+wait.  A server with several instances is shown in the worst state that one of them is in.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from automat import TypeMachineBuilder
 
 
 class HealthState(Enum):
-    """The states, as they are shown."""
+    """The states, with the words by which they are shown."""
 
     STOPPED = "stopped"
     STARTING = "starting"
@@ -35,7 +35,7 @@ UP = frozenset((HealthState.RUNNING, HealthState.DEGRADED))
 _FROM_BEST = (
     HealthState.STOPPED,
     HealthState.IDLE,
-    HealthState.NEEDS_LOGIN,  # of one user, which is no matter of the others'
+    HealthState.NEEDS_LOGIN,  # of one user, which does not concern the others
     HealthState.RUNNING,
     HealthState.STARTING,
     HealthState.DEGRADED,
@@ -55,16 +55,16 @@ class HealthActions(Protocol):
     """The actions of the machine."""
 
     def became(self, state: HealthState) -> None:
-        """It is in this state now."""
+        """Record the instance's new state."""
 
     def wait(self) -> None:
-        """Send ``retry`` when it is time for another try, if there is to be one."""
+        """Send ``retry`` when the time for another try has come, if there is to be one."""
 
     def probe(self) -> None:
-        """Send ``retry`` when its address answers."""
+        """Send ``retry`` when the server's address answers."""
 
     def start(self) -> None:
-        """Try to start it."""
+        """Try to start the instance."""
 
 
 @define

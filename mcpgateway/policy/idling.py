@@ -1,4 +1,4 @@
-"""The end of a running child: stopped without use, or replaced when it takes too much memory or time."""
+"""The reasons to stop a child: no use, or too much memory or time."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from attrs import define, frozen
 from mcpgateway.config.model import Lazy
 
 LOOK_S = 30.0
-GUARD_S = 5.0  # on top of what its entry says, so that nobody who is about to come back finds it gone
-LOOKS = 4  # at least so often within the time, where that is short
-TASK_S = 3600.0  # a task that was begun may go on unseen for so long
+GUARD_S = 5.0  # beyond the entry's time, so that a client that is about to send its next request still finds the child
+LOOKS = 4  # the least number of checks within a short time
+TASK_S = 3600.0  # the longest that a task is presumed to run on without a request
 
 
 @frozen
 class Use:
     """The use of a child at a moment.
 
-    :ivar requests: how many requests it has been sent so far.
+    :ivar requests: the number of requests sent to it so far.
     :ivar is_busy: calls are under way or waiting.
     :ivar is_held: a stream or a subscription is open.
-    :ivar has_tasks: it has begun tasks that may still run.
+    :ivar has_tasks: the child has begun tasks that may still run.
     """
 
     requests: int
@@ -30,13 +30,13 @@ class Use:
 
 @define
 class Idling:
-    """How long one child has not been used, as far as was seen by looking now and then."""
+    """The time for which one child has not been used, as far as periodic checks show it."""
 
     _since: float
     _requests: int = 0
 
     def is_over(self, use: Use, lazy: Lazy, now: float) -> bool:
-        """Whether it is to be stopped, given its use now."""
+        """True if the child is to be stopped, given its use now."""
         if use.is_busy or use.is_held or use.requests != self._requests:
             self._since, self._requests = now, use.requests
             return False
@@ -45,14 +45,15 @@ class Idling:
 
 
 def look_s(lazy: Lazy) -> float:
-    """The seconds between two looks."""
+    """Return the seconds between two checks of a child's use."""
     return max(1.0, min(LOOK_S, lazy.idle_s / LOOKS))
 
 
 def excess(lazy: Lazy, resident: int, age_s: float) -> str:
-    """Why a child is to be replaced as soon as no call is under way; empty where it is not.
+    """Return why a child is to be replaced as soon as no call is under way; empty where it is not.
 
-    :param resident: the bytes its whole process tree takes; 0 where that is not known.
+    :param resident: the bytes that its whole process tree uses; 0 where that is not known.
+    :param age_s: the seconds since its start.
     """
     if lazy.ram_bytes and resident > lazy.ram_bytes:
         return f"its processes take {_mb(resident)} MB of the {_mb(lazy.ram_bytes)} MB they may take"

@@ -1,7 +1,7 @@
 """Known servers, by their sources: those that keep state for each client, that write, and that keep nothing.
 
-A server is known by the package, the image or the program that its entry starts, wherever that lies, or by the name
-that it introduces itself with, which is known once it has been started.  What its entry says goes before all of it.
+A server is known by the package, image or program that its entry starts, wherever that is installed, or by its name in
+``serverInfo``, which is known after its first start.  The entry's own settings take precedence.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from mcpgateway.config.reach_settings import Container
 class Trait(Enum):
     """The known properties of a server.
 
-    ``STATE``: it keeps something for the client that has called it, such as a directory, a page or a transaction.
+    ``STATE``: it keeps something for the calling client, such as a directory, a page or a transaction.
     ``WRITES``: it reads, changes and writes back a file or a repository, and two calls at once lose one of the changes.
-    ``STATELESS``: one client meets nothing in it that another has left, beyond what both find in its files.
+    ``STATELESS``: a client finds nothing in it that another has left, beyond the contents of files.
     """
 
     STATE = "state"
@@ -32,9 +32,10 @@ class Trait(Enum):
 
 @frozen
 class KnownServer:
-    """One server, or several that are alike.
+    """One server, or several alike.
 
-    :ivar names: of packages, images and programs, without version; in small letters, with ``-`` for ``_``.
+    :ivar names: the names of packages, images and programs, without version; in lower case, with ``-`` for ``_``.
+    :ivar traits: its known properties.
     :ivar infos: their names in ``serverInfo``.
     :ivar reason: the reason in its sources, for people.
     """
@@ -211,7 +212,7 @@ _PACKAGE_OPTIONS = frozenset(("--from", "--package", "--spec", "-m"))
 _OTHER_OPTIONS = frozenset(
     "--directory --project --python --with --env-file --index-url --cwd -C -r --import".split()
 )
-CACHED = 4096  # asked with every request, of as many entries as there are
+CACHED = 4096  # results; they are needed for every request, of all entries
 _IMAGE_PARTS = 3  # host, owner, image
 
 
@@ -245,7 +246,7 @@ def known_by_info(name: str) -> KnownServer:
 def started_by(command: Sequence[str]) -> Iterator[str]:
     """Return the words of a command that may name the server: its program, or arguments of a package runner.
 
-    Not the arguments of that, which may be directories of any name.
+    The arguments of the program itself are left out: they may be directories of any name.
     """
     words = iter(command)
     for word in words:
@@ -266,13 +267,13 @@ def started_by(command: Sequence[str]) -> Iterator[str]:
 
 
 def is_container(command: Sequence[str]) -> bool:
-    """Whether a command starts a container, whose processes are not children of it."""
+    """True if a command starts a container, whose processes are not children of the command's process."""
     words = [each.replace("\\", "/").rsplit("/", 1)[-1].lower() for each in command[:2]]
     return any(_SCRIPT.sub("", each) in _ENGINES for each in words)
 
 
 def names_in(word: str) -> Iterator[str]:
-    """The packages, images and programs that a word of a command may name, the likeliest first."""
+    """Return the packages, images and programs that a word of a command may name, the likeliest first."""
     plain = word.replace("\\", "/").partition("[")[0].lower()
     inside = [each for each in _MODULE.findall(plain) if each != ".bin"]
     if inside:

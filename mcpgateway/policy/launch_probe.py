@@ -11,8 +11,8 @@ from attrs import field, frozen
 
 from mcpgateway.policy.runners import BINARY, EXACT, Wrapped, Wrapper
 
-PROBE_MARK = "mcpgateway-probe:"  # begins the line in which the probe tells what it was given
-SCRIPT_SHELL = "npm_config_script_shell"  # what npm starts everything through
+PROBE_MARK = "mcpgateway-probe:"  # begins the line of the probe's report
+SCRIPT_SHELL = "npm_config_script_shell"  # the shell by which npm starts every program
 _PASSING = frozenset(("_", "SHLVL", "PWD", "OLDPWD", "LC_CTYPE", "__CF_USER_TEXT_ENCODING"))
 _NODE_NAMES = ("npm_", "NODE", "INIT_CWD", "COLOR", "EDITOR")
 _SET_BY: dict[Wrapper, tuple[str, ...]] = {
@@ -28,16 +28,16 @@ _CREDENTIAL = re.compile(r"://[^/\s]*@")
 
 
 class Doubt(Exception):
-    """An entry is run as it is written; the text says why."""
+    """The package runner cannot be replaced safely, so its entry is run as written; the text says why."""
 
 
 @frozen
 class RunnerEnvironment:
     """The variables that a runner adds to a program's environment.
 
-    :ivar path: the directories in front of the ``PATH``, with the colon at the end.
-    :ivar added: variables it sets.
-    :ivar removed: variables it takes away.
+    :ivar path: the directories that it puts in front of ``PATH``, with the colon at the end.
+    :ivar added: variables that it sets.
+    :ivar removed: variables that it removes.
     """
 
     path: str = ""
@@ -45,7 +45,7 @@ class RunnerEnvironment:
     removed: tuple[str, ...] = ()
 
     def applied(self, env: Mapping[str, str]) -> dict[str, str]:
-        """An environment as the runner would have passed it on."""
+        """Return an environment as the runner would have passed it on."""
         kept = {name: value for name, value in env.items() if name not in self.removed}
         return {**kept, **self.added, "PATH": self.path + env["PATH"]}
 
@@ -54,8 +54,10 @@ class RunnerEnvironment:
 class ProbeReport:
     """The circumstances of a probe's start.
 
+    :ivar argv: its arguments.
+    :ivar env: its environment.
     :ivar executable: the interpreter of the probe's script.
-    :ivar kib: how much memory the runner took meanwhile.
+    :ivar kib: the memory that the runner took meanwhile, in KiB.
     """
 
     argv: tuple[str, ...]
@@ -67,7 +69,7 @@ class ProbeReport:
 def read_probe(output: str) -> ProbeReport:
     """Return the report of the probe in the output of its runner.
 
-    :raise Doubt: it was not started, or not understood.
+    :raise Doubt: the probe was not started, or its report is malformed.
     """
     for line in output.splitlines():
         if line.startswith(PROBE_MARK):
@@ -84,7 +86,7 @@ def read_probe(output: str) -> ProbeReport:
 def surroundings(wrapper: Wrapper, before: Mapping[str, str], after: Mapping[str, str]) -> RunnerEnvironment:
     """Return the changes of a runner to the environment, without values that may be secrets.
 
-    :raise Doubt: it does more than is understood.
+    :raise Doubt: the runner makes changes that are not understood.
     """
     tail = before.get("PATH", "")
     whole = after.get("PATH", "")
@@ -111,18 +113,18 @@ def _is_secret(name: str, value: str) -> bool:
 
 
 def deciding(env: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The variables that have a say in which program a runner starts, but for the ``PATH``."""
+    """Return the variables other than ``PATH`` that influence which program a runner starts."""
     return sorted((name, value) for name, value in env.items() if _DECIDING.match(name))
 
 
 def binary_of(wrapped: Wrapped, seen: ProbeReport) -> str:
     """Return the name of the program that the runner starts; empty where only its package has it.
 
-    :raise Doubt: it starts no program by its name.
+    :raise Doubt: the runner starts no program by its name.
     """
     if wrapped.wrapper is not Wrapper.NPM:
         return wrapped.binary
-    # npm's shell is given a line: -c, and the name in quotes.
+    # npm gives its shell a line: -c, and the name in quotes.
     line = seen.argv[-1] if seen.argv else ""
     name = line[1:-1] if len(line) > 2 and line[0] == line[-1] and line[0] in "'\"" else line
     if not BINARY.fullmatch(name):
@@ -133,7 +135,7 @@ def binary_of(wrapped: Wrapped, seen: ProbeReport) -> str:
 def main_binary(manifest: Mapping[str, Any]) -> str:
     """Return the program of a package that is run by the package's name, from its ``package.json``.
 
-    :raise Doubt: it has none, or several and none of its own name.
+    :raise Doubt: the package has no program, or several and none of its own name.
     """
     name, programs = manifest.get("name"), manifest.get("bin")
     if not isinstance(name, str):
@@ -150,9 +152,9 @@ def main_binary(manifest: Mapping[str, Any]) -> str:
 
 
 def newest(wrapper: Wrapper, output: str) -> str:
-    """The version that `Wrapped.asking` was answered with.
+    """Return the version in the output of `Wrapped.asking`.
 
-    :raise Doubt: it was answered with something else.
+    :raise Doubt: the output is something else.
     """
     if wrapper is Wrapper.BUN:
         return _version(output.strip())

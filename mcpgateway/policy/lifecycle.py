@@ -1,7 +1,8 @@
 """The life of a slot's child, as a machine: cold, starting, warm, stopping.
 
-The machine knows no clock and no Deferred; it asks its hands.  A child that failed its handshake is killed by the hands
-and forgotten at once, so its later exit is no input here.
+The machine has no clock and no Deferred; its actions have.  They kill a child that failed its handshake and forget it
+at
+once, so that its later exit is no input here.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ class LifecycleActions(Protocol):
     """The actions of the machine."""
 
     def start(self) -> None:
-        """Spawn the child and shake hands with it."""
+        """Spawn the child and begin its handshake."""
 
     def serve(self) -> None:
-        """Send the messages that wait."""
+        """Send the messages that wait to the child."""
 
     def refuse(self) -> None:
-        """Answer the requests that wait with the reason of the failure."""
+        """Answer the waiting requests with the reason of the failure."""
 
     def stop(self) -> None:
-        """Climb the stop ladder."""
+        """Stop the child, by increasingly forceful means."""
 
     def rest(self) -> None:
         """Report to those who wait for the end that no process runs any more."""
@@ -71,7 +72,7 @@ _returning.upon(LifecycleEvent.wanted).loop().returns(None)
 _stopping.upon(LifecycleEvent.wanted).to(_returning).returns(None)
 _returning.upon(LifecycleEvent.unwanted).to(_stopping).returns(None)
 _stopping.upon(LifecycleEvent.unwanted).loop().returns(None)
-# The child may exit while the verdict on its handshake is still on its way.
+# The child may exit before the outcome of its handshake is reported.
 _cold.upon(LifecycleEvent.gone).loop().returns(None)
 _cold.upon(LifecycleEvent.failed).loop().returns(None)
 _warm.upon(LifecycleEvent.failed).loop().returns(None)

@@ -1,14 +1,17 @@
 """Lock errors in a server's output, which show that it must not run twice.
 
 # Note [A lock says that there are two]
-Who reports a lock has met somebody else at the same thing.  Where that is another process, one child for each session
-makes it worse: they all fight for the one lock.  So what servers keep for themselves across processes, a database, an
-index, a port, is never a reason to start more of them.
+A server that reports a lock has met another user of the same resource.  Where that is another process, one child for
+each session makes it worse: all of them compete for the one lock.  So a resource that servers keep for themselves
+across
+processes - a database, an index, a port - is never a reason to start more of them.
 
-The profile of a browser is different in one case.  If a child is the only one of its server's, and several sessions use
-it, the browser in its way is most likely the one that it has opened for another session: it takes them all for its only
-client.  With a child for each session every client gets what it would have without the gateway.  If another child runs,
-it holds the profile; if there is one session only, a stranger does.  More children would help against neither.
+The profile of a browser is different in one case.  If a child is the only one of its server, and several sessions use
+it, the profile is most likely held by the browser that it has opened for another session: the server takes all sessions
+for one client.  With a child for each session every client gets what it would have without the gateway.  If another
+child
+runs, that child holds the profile; if there is one session only, a program outside of the gateway does.  More children
+would help against neither.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from __future__ import annotations
 import re
 from enum import Enum
 
-TEXT_LIMIT = 16_384  # characters; a complaint is short, and what is long is data
+TEXT_LIMIT = 16_384  # characters; error messages are short, and longer texts are data
 
 
 class LockError(Enum):
@@ -58,12 +61,12 @@ def reported_lock(text: str) -> LockError | None:
 
 
 def reason_to_move(lock: LockError, *, sessions: int, others: int) -> str:
-    """Why a shared server needs a child for each session from now on; empty where it does not.
+    """Return why a shared server needs a child for each session from now on; empty where it does not.
 
     See Note [A lock says that there are two].
 
-    :param sessions: how many sessions use the child that has reported the lock.
-    :param others: how many other children of its server run.
+    :param sessions: the number of sessions that use the child which has reported the lock.
+    :param others: the number of other children of its server.
     """
     if lock is LockError.PROFILE and sessions > 1 and not others:
         return f"it reports that {lock.value} is in use, and {sessions} sessions share it"

@@ -1,4 +1,4 @@
-"""Addresses that have shown wrong tokens too often, and how long they are refused."""
+"""The limit on wrong tokens from one address, and the time for which an address beyond it is refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mcpgateway.bounded import Bounded
 ATTEMPTS = 10  # wrong tokens from one address
 WINDOW_S = 60.0
 ADDRESSES_LIMIT = 1000  # a hostile network cannot make the memory grow
-_V6_GROUPS = 4  # of eight: whoever has one address of IPv6 has all that begin alike
+_V6_GROUPS = 4  # of eight: the owner of one IPv6 address has all addresses of its /64 network
 
 
 @define
@@ -24,14 +24,14 @@ class _Count:
 class Knocks:
     """Counts wrong tokens by address, within a window that begins with the first of them.
 
-    :ivar seconds: the clock.
+    :ivar seconds: a clock, in seconds.
     """
 
     seconds: Callable[[], float]
     _counts: dict[str, _Count] = field(factory=lambda: Bounded(ADDRESSES_LIMIT))
 
     def failed(self, address: str) -> int:
-        """A wrong token has come from an address; the seconds it has to wait for now, or 0."""
+        """Count a wrong token from an address, and return the seconds for which it is refused now; 0 for not."""
         key, now = place_of(address), self.seconds()
         count = self._counts.pop(key, None)
         if count is None or not 0 <= now - count.since < WINDOW_S:
@@ -41,7 +41,7 @@ class Knocks:
         return self._wait(count, now)
 
     def wait(self, address: str) -> int:
-        """The seconds that an address has to wait for until its tokens are looked at again; 0: they are."""
+        """Return the seconds for which tokens from an address are still refused unseen; 0 where they are checked."""
         if not self._counts:
             return 0
         count = self._counts.get(place_of(address))
@@ -53,7 +53,7 @@ class Knocks:
 
 
 def place_of(address: str) -> str:
-    """Return the network that counts as one address: of IPv6 the whole network of a household."""
+    """Return the network that counts as one address: for IPv6 the /64 network of a household."""
     if ":" not in address or address.startswith("::ffff:"):
         return address
     head, gap, _ = address.partition("::")

@@ -1,4 +1,4 @@
-"""The account that is used at a remote server."""
+"""The owner of the account that is used at a remote server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mcpgateway.policy.access import is_client
 
 
 def can_sign_in(reach: Reach | None) -> bool:
-    """Whether users sign in at a server that wants it; those whose entry has a token do not."""
+    """True if users sign in at a server that requires it; at a server whose entry has a token they do not."""
     if not isinstance(reach, Remote) or reach.transport is Transport.WEBSOCKET:
         return False
     return reach.oauth is not None or not any(name.lower() == "authorization" for name in reach.headers)
@@ -20,7 +20,7 @@ def person_of(principal: str) -> str:
 
 
 def is_personal(server: ServerSpec) -> bool:
-    """Whether each principal uses an account of its own at a server."""
+    """True if each principal uses an account of its own at a server."""
     reach = server.reach
     if not isinstance(reach, Remote) or not can_sign_in(reach):
         return False
@@ -28,8 +28,8 @@ def is_personal(server: ServerSpec) -> bool:
 
 
 def owner_of(principal: str, server: ServerSpec) -> str:
-    """The owner of the account that a principal uses at a server; empty for the gateway's own user.
+    """Return the owner of the account that a principal uses at a server; empty for the gateway's own user.
 
-    A view is its principal's, whatever servers it shows.
+    A view always belongs to its principal, even where its servers share one account.
     """
     return person_of(principal) if server.view or is_personal(server) else ""

@@ -1,4 +1,4 @@
-"""The permissions of a token: servers, tools, and whether its bearer may change anything.
+"""The permissions of a token: servers, tools, and the right to change something.
 
 # Note [Patterns]
 A pattern is a name in which ``*`` stands for any characters.  One with two underscores in it is matched against
@@ -55,17 +55,17 @@ OWN_TOOLS = frozenset(
         "get_result",
     )
 )
-"""Those of the gateway's own tools that show, and use, no more than the view they are called on."""
+"""The gateway's own tools that show and use no more than the view they are called on."""
 
 
 @frozen
 class TokenScope:
-    """The permissions of a token; an empty one is no limit.
+    """The permissions of a token; an empty member is no limit.
 
     :ivar servers: patterns of servers' names.
     :ivar tools: patterns of tools.
-    :ivar read_only: only tools that their server declares to be read-only.
-    :ivar is_void: nothing at all: the token is not good any more.
+    :ivar read_only: the token allows only tools that their server declares to be read-only.
+    :ivar is_void: the token allows nothing, since it is no longer valid.
     """
 
     servers: tuple[str, ...] = ()
@@ -75,30 +75,30 @@ class TokenScope:
 
     @property
     def is_whole(self) -> bool:
-        """Whether there is no limit."""
+        """True if the token is not limited."""
         return not (self.servers or self.tools or self.read_only or self.is_void)
 
     @property
     def names_tools(self) -> bool:
-        """Whether it makes a difference which tool of a server is called."""
+        """True if the permission depends on the tool of a server that is called."""
         return bool(self.tools) or self.read_only
 
     def admits_server(self, server: str) -> bool:
-        """Whether anything of a server may be used."""
+        """True if anything of a server may be used."""
         return not self.is_void and (not self.servers or any(matches(each, server) for each in self.servers))
 
     def admits_tool(self, server: str, tool: str, *, is_read_only: bool) -> bool:
-        """Whether a tool may be called.
+        """True if a tool may be called.
 
-        :param tool: its own name.
-        :param is_read_only: its server says that it changes nothing.
+        :param tool: the tool's own name.
+        :param is_read_only: the server declares the tool to be read-only.
         """
         if not self.admits_server(server) or (self.read_only and not is_read_only):
             return False
         return not self.tools or any(matches_tool(each, server, tool) for each in self.tools)
 
     def admits_method(self, method: str) -> bool:
-        """Whether a request that calls no tool is allowed; unknown methods are not, as they may change something."""
+        """True if a request that calls no tool is allowed; unknown methods are not, as they may change something."""
         return not self.is_void and (not self.names_tools or method in READ_METHODS)
 
 
@@ -106,7 +106,7 @@ NOTHING = TokenScope(is_void=True)
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Whether a name matches a pattern, in time linear in both lengths."""
+    """True if a name matches a pattern, in time linear in both lengths."""
     first, *others = pattern.split(ANY)
     if not others:
         return name == pattern
@@ -123,7 +123,7 @@ def matches(pattern: str, name: str) -> bool:
 
 
 def matches_tool(pattern: str, server: str, tool: str) -> bool:
-    """Whether a tool fits a pattern; see Note [Patterns]."""
+    """True if a tool matches a pattern; see Note [Patterns]."""
     return matches(pattern, f"{server}{BETWEEN}{tool}" if BETWEEN in pattern else tool)
 
 

@@ -2,30 +2,31 @@
 
 # Note [Signs of life]
 Claude Code gives up on a call over HTTP after five minutes without progress of that very call: comments of SSE, pings
-and log messages do not count.  On stdio it waits for half an hour.  So a silent call is shown to live for as long as
-its client would have waited for the server itself.
+and log messages do not count.  On stdio it waits for half an hour.  So the gateway reports progress for a silent call
+for
+as long as the client would have waited for the server itself.
 
-Progress has to increase (MCP 2025-11-25, basic/utilities/progress), and what the server will report next is not known.
-So ours stays as close as possible above the server's latest value, and begins at zero before its first: some clients
-take no negative value.  What the server then reports, and is not above ours, is raised above it (`in_order`).
+Progress has to increase (MCP 2025-11-25, basic/utilities/progress), and the server's next value is not known.  So the
+gateway's values stay as close as possible above the server's latest value, and begin at zero before its first: some
+clients take no negative value.  A later value of the server that is not above the gateway's is raised (`in_order`).
 """
 
 from __future__ import annotations
 
 from math import isfinite
 
-SILENT_TICKS = 120  # between two signs; Claude Code looks every 30 s whether five minutes are over
+SILENT_TICKS = 120  # between two reports; Claude Code checks every 30 s whether five minutes are over
 PATIENCE_TICKS = 30 * 60
-LEAST = 1e-6  # what steps are taken for a part of, where the value itself is smaller
+LEAST = 1e-6  # the least magnitude of which a step is taken as a part, for smaller values
 SMALLEST_STEP = 2.0**-50  # of the value: four floating point numbers further
 LARGEST = 2.0**40  # beyond it the smallest step is no longer far below 1
 
 
 def next_value(theirs: float | None, ours: float | None) -> float | None:
-    """Return the next value to report; None where none is sure to stay in order.
+    """Return the next value to report; None where no value is sure to stay in order.
 
     :param theirs: the server's latest value; None before its first.
-    :param ours: the gateway's latest value since then; None: there is none.
+    :param ours: the gateway's latest value since then; None for none.
     """
     if theirs is None and ours is None:
         return 0.0

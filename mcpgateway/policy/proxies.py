@@ -1,8 +1,8 @@
-"""Through which proxy a place is reached: the one of its entry, or the one that the environment names.
+"""The HTTP proxy for a server: that of its entry, or that of the environment.
 
-``HTTPS_PROXY`` counts for what is reached by TLS and ``HTTP_PROXY`` for all else, ``ALL_PROXY`` where they are missing;
-in lower case they go before.  ``NO_PROXY`` lists what is reached without: hosts with all below them, addresses,
-networks, each with a port if only that is meant, and ``*``.  What is on this machine is reached without in any case.
+``HTTPS_PROXY`` is for URLs with TLS and ``HTTP_PROXY`` for all others, ``ALL_PROXY`` where they are missing; names in
+lower case take precedence.  ``NO_PROXY`` lists hosts that are reached directly: names with all names below them,
+addresses, networks, each with a port if only that is meant, and ``*``.  This machine is always reached directly.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ HINT = "say http://HOST:PORT, in proxy of its entry or in HTTP_PROXY and HTTPS_P
 
 @frozen
 class Proxy:
-    """A program that passes requests on.
+    """An HTTP proxy.
 
     :ivar credentials: the value of ``Proxy-Authorization``; empty where it wants none.
     """
@@ -44,7 +44,7 @@ class Proxies:
     """The proxies of environments and of entries.
 
     :ivar plain: the URL of the proxy for plain HTTP; empty for none.
-    :ivar secure: that of the proxy for HTTPS.
+    :ivar secure: the URL of the proxy for HTTPS; empty for none.
     :ivar exempt: hosts that are reached without a proxy, as ``NO_PROXY`` lists them.
     :ivar said: the URLs of the proxies of single servers, by the servers' origins; empty for none.
     """
@@ -55,7 +55,7 @@ class Proxies:
     said: Mapping[str, str] = field(factory=dict, repr=False)
 
     def of(self, place: UrlPlace, named_by: UrlPlace | None = None) -> Proxy | None:
-        """The proxy that a place is reached through; None for none.
+        """Return the proxy for a place; None for none.
 
         :param named_by: the configured place whose server has named this one.
         :raise BackendError: the proxy cannot be used.
@@ -73,7 +73,7 @@ NONE = Proxies()
 
 
 def from_levels(levels: Iterable[Mapping[str, str]], said: Mapping[str, str] | None = None) -> Proxies:
-    """Return the proxies of environments, of which later ones outrank earlier, and those of servers' entries."""
+    """Return the proxies of environments, of which later ones take precedence, and those of servers' entries."""
     found: dict[str, str] = {}
     for level in levels:
         for name in NAMES:
@@ -83,7 +83,7 @@ def from_levels(levels: Iterable[Mapping[str, str]], said: Mapping[str, str] | N
     def value(name: str) -> str:
         return found.get(name, "")
 
-    # Where it names one of another kind, such as SOCKS, the programs that speak it use it, and we go without.
+    # Programs that speak another kind of proxy, such as SOCKS, may use it; the gateway connects directly then.
     every = value("all_proxy")
     usual = every if every.partition("://")[0] in ("http", every) else ""
     exempt = tuple(each.strip().lower() for each in value("no_proxy").split(",") if each.strip())
@@ -91,9 +91,9 @@ def from_levels(levels: Iterable[Mapping[str, str]], said: Mapping[str, str] | N
 
 
 def read(url: str) -> Proxy:
-    """The proxy at a URL.
+    """Return the proxy at a URL.
 
-    :raise BackendError: it is none that could be used; its password is not shown.
+    :raise BackendError: the URL names no usable proxy; the message does not show its password.
     """
     text = url if "://" in url else f"http://{url}"
     try:

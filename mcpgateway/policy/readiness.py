@@ -1,15 +1,15 @@
 """The readiness of a server, and the steps that it needs, as a number that scripts can branch on.
 
 ==== ============= =====================================================================================
-code word          what it means
+code word          meaning
 ==== ============= =====================================================================================
-0    ready         it runs; a call is answered at once
-10   needs start   it does not run yet: a call starts it, and so does waiting for it
-11   needs you     somebody has to do something first: approve of it, sign in there, or switch it on
-12   failed        there is no such server, or it could not be started or reached
+0    ready         the server runs; a call is answered at once
+10   needs start   the server does not run yet: a call starts it, and so does waiting for it
+11   needs you     the user has to act first: approve of its file, sign in there, or switch it on
+12   failed        no such server exists, or it could not be started or reached
 ==== ============= =====================================================================================
 
-The code of several servers is the largest of theirs: what is worst has to be seen to first.
+The code of several servers is the largest of theirs: the worst one has to be seen to first.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ APPROVE = "mcpgateway config approve FILE lets the servers of a repository run"
 
 
 class Code(IntEnum):
-    """How ready a server is; the larger, the worse."""
+    """The readiness of a server; the larger, the worse."""
 
     READY = 0
     NEEDS_START = 10
@@ -37,7 +37,7 @@ class Code(IntEnum):
 
     @property
     def word(self) -> str:
-        """It, in words."""
+        """The code, in words."""
         return _WORDS[self]
 
 
@@ -55,7 +55,7 @@ class ReadinessFacts:
 
     :ivar needs: `AUTHORIZATION`, `APPROVAL` or nothing.
     :ivar is_off: it is switched off, in the configuration or since.
-    :ivar error: the last failure.
+    :ivar is_off: it is switched off, in the configuration or by an operator.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Verdict:
 
 
 def judge(facts: ReadinessFacts) -> Verdict:
-    """Say how ready a server is."""
+    """Return the readiness of a server."""
     name, error = facts.name, facts.error
     if facts.is_off:
         return Verdict(Code.NEEDS_YOU, "it is switched off", f"mcpgateway servers enable {name}")
@@ -105,10 +105,10 @@ def judge(facts: ReadinessFacts) -> Verdict:
 
 
 def login(name: str) -> str:
-    """The command that signs a user in at a server."""
+    """Return the command that signs a user in at a server."""
     return f"mcpgateway servers login {name}"
 
 
 def worst(codes: Iterable[Code]) -> Code:
-    """The code of several servers; ready where there is none."""
+    """Return the code of several servers; ready for none."""
     return max(codes, default=Code.READY)

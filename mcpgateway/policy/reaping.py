@@ -1,4 +1,4 @@
-"""Which sessions have ended without saying so."""
+"""The end of sessions whose clients have gone or are silent for too long."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from enum import Enum
 
 from attrs import frozen
 
-IDLE_TICKS = 30 * 60  # without a known owner, where nothing else is said
+IDLE_TICKS = 30 * 60  # without a known owner, where the settings name no other time
 OWNED_IDLE_TICKS = 24 * 60 * 60  # with an owner that lives: a day
 
 
 class EndReason(Enum):
-    """Why a session is ended."""
+    """The reason why a session is ended."""
 
     LEFT = "it was never used, and its program has gone"
     OWNER_DEAD = "its owner has exited"
@@ -24,8 +24,8 @@ class SessionFacts:
     """The state of one session, as far as the rule needs it.
 
     :ivar owner: the owner's process id; None: unknown.
-    :ivar owner_alive: whether that process still runs; true where there is no owner.
-    :ivar idle_ticks: seconds of running time since the session was last heard of.
+    :ivar owner_alive: that process still runs; true where there is no owner.
+    :ivar idle_ticks: seconds of running time since the last message of the session.
     :ivar busy: a call is under way; then it is never idle.
     :ivar is_unused: its client has disconnected, and it was never used.
     """
@@ -40,16 +40,16 @@ class SessionFacts:
 
 @frozen
 class ReapNow:
-    """End this session."""
+    """The decision to end a session."""
 
     id: bytes
     why: EndReason
 
 
 def judge(sessions: Iterable[SessionFacts], idle_ticks: float = IDLE_TICKS) -> list[ReapNow]:
-    """Decide which sessions to end; activity in one session of an owner counts for all of that owner's.
+    """Return the sessions to end; activity in one session of an owner counts for all of that owner's sessions.
 
-    :param idle_ticks: how long a session without a known owner may be silent.
+    :param idle_ticks: the seconds for which a session without a known owner may be silent.
     """
     sessions = list(sessions)
     quiet: dict[int, int] = {}

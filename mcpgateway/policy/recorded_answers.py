@@ -1,9 +1,11 @@
-"""Recorded answers of servers: those that may be given while a server does not run, their recipients, their form.
+"""Recorded answers of servers that are given while a server does not run: their recipients and their form on disk.
 
 # Note [Recipients of recorded answers]
-An answer may depend on how its server was launched, on whose server it is, and on what the server was told of its
-client: the revision, the client's capabilities and its name.  Whoever agrees in all of that is given the same answer;
-everybody else waits for the server itself.  Values of environment variables, headers and URL queries are in no key.
+An answer may depend on how its server was launched, on the server's owner, and on what the gateway declared to the
+server
+of its client: the revision, the client's capabilities and its name.  A client that agrees in all of that is given the
+same answer; any other waits for the server itself.  Values of environment variables, headers and URL queries are in no
+key.
 """
 
 from __future__ import annotations
@@ -27,18 +29,18 @@ from mcpgateway.protocol.versions import Era
 
 FORMAT = 1
 LIST_BYTES = 64 * 1024 * 1024  # of one list, all its pages together, where the settings say nothing else
-LIST_BYTES_MOST = 256 * 1024 * 1024  # that they may say
+LIST_BYTES_MOST = 256 * 1024 * 1024  # the most that the settings may allow
 FILE_LIMIT = 4 * LIST_BYTES_MOST  # bytes of one server's catalog: four lists of one kind of clients
 ROOM = 16 * 1024 * 1024  # bytes of one server's catalog for more than one kind of clients
 PAGES_LIMIT = 1000
-VARIANTS_LIMIT = 32  # kinds of clients and ways of launching that are remembered of one server
-OLD_S = 7 * 24 * 3600  # then a list is asked for again when its server next runs
-FRESH_S = 24 * 3600  # a list that is the same still is written anew after that
+VARIANTS_LIMIT = 32  # kinds of clients and of launches on record for one server
+OLD_S = 7 * 24 * 3600  # then a list is requested again when its server next runs
+FRESH_S = 24 * 3600  # an unchanged list is written anew after that
 
 _KIND = b'"resultType"'
 
 HELLO = "hello"
-"""Stands for the first words of a server, its ``InitializeResult`` or ``DiscoverResult``."""
+"""The key of the answer that introduces a server, its ``InitializeResult`` or ``DiscoverResult``."""
 
 LISTS = {
     "tools/list": "tools",
@@ -56,7 +58,7 @@ CHANGES = {
 """The lists that are out of date after a notification."""
 
 NEWS = {method: news for news, methods in CHANGES.items() for method in methods}
-"""The notification of a change in a list."""
+"""The notification that announces a change of each list."""
 
 # Members without effect on an answer: the progress token, the log level, the trace.
 _IDLE = frozenset(("progressToken", "traceparent", "tracestate", "baggage", modern.LEVEL_KEY))
@@ -87,11 +89,11 @@ def place_of(server: ServerSpec) -> str:
 
 
 COMMON = "+"
-"""The prefix of lists that several clients share, of a child that knows the capabilities of all of them."""
+"""The prefix of the key of lists that several clients share, of a child that knows the capabilities of all."""
 
 
 def is_own(told: str) -> bool:
-    """Whether a list is of a child that one client has for itself."""
+    """True if a list is of a child that serves a single client."""
     return bool(told) and not told.startswith(COMMON)
 
 
@@ -117,7 +119,7 @@ def _digest(told: list[Any]) -> str:
 
 
 def client_in(meta: Envelope) -> Envelope:
-    """The members of a modern request's ``_meta`` that `told_in` goes by."""
+    """Return the members of a modern request's ``_meta`` that determine `told_in`."""
     return {name: meta[name] for name in sorted(_TOLD) if name in meta}
 
 
@@ -125,7 +127,7 @@ def client_in(meta: Envelope) -> Envelope:
 class RecordableRequest:
     """A request whose answer may be recorded.
 
-    :ivar cursor: which page of a list is asked for; None for the first.
+    :ivar cursor: the cursor of the requested page of a list; None for the first.
     """
 
     method: str
@@ -146,7 +148,7 @@ def question_of(era: Era, message: Message) -> RecordableRequest | None:
 
 
 def may_be_kept(question: RecordableRequest, result: Raw) -> bool:
-    """Whether a result is of the requested kind, and complete."""
+    """True if a result is of the requested kind, and complete."""
     if _KIND in bytes(result) and not _is_complete(result):
         return False
     return question.method not in LISTS or entries_of(question.method, result) is not None
@@ -159,7 +161,7 @@ def _is_complete(result: Raw) -> bool:
 
 
 def entries_of(method: str, page: Raw) -> list[Raw] | None:
-    """The entries on a page of a list; None when it is none."""
+    """Return the entries on a page of a list; None where the page is malformed."""
     try:
         return jsonrpc.read_list(jsonrpc.read_object(page, "result")[LISTS[method]], "entries")
     except (KeyError, GatewayError):
@@ -172,7 +174,7 @@ def cursor_of(page: Raw) -> str | None:
 
 
 def for_now(result: Raw) -> Raw:
-    """Return a modern result without a lifetime: a recorded one may be outdated, so clients are not to cache it."""
+    """Return a modern result with the lifetime 0: a recorded one may be outdated, so clients are not to cache it."""
     if b'"ttlMs"' not in bytes(result):
         return result
     members = jsonrpc.read_object(result, "result")
@@ -181,11 +183,11 @@ def for_now(result: Raw) -> Raw:
 
 @define(eq=False)
 class RecordedAnswer:
-    """A whole answer.
+    """The complete answer to a request.
 
     :ivar pages: the results, one for all but long lists.
-    :ivar at: when its server gave it, in seconds since the epoch.
-    :ivar is_stale: its server has said since that it has changed; good to be counted and searched, and not to be given
+    :ivar at: the time of the server's answer, in seconds since the epoch.
+    :ivar is_stale: the server has announced a change since; the answer may be counted and searched, and is not given
         again.
     """
 
@@ -196,11 +198,11 @@ class RecordedAnswer:
 
     @property
     def size(self) -> int:
-        """Its bytes."""
+        """The size of all pages in bytes."""
         return sum(len(bytes(each)) for each in self.pages)
 
     def page(self, cursor: str | None) -> Raw | None:
-        """Return the page of a cursor; None where there is none."""
+        """Return the page of a cursor; None where the list has none."""
         if cursor is None:
             return self.pages[0]
         for page, following in zip(self.pages, self.pages[1:], strict=False):
@@ -209,7 +211,7 @@ class RecordedAnswer:
         return None
 
     def digest(self, method: str) -> bytes:
-        """Names the entries of the list, however they are spread over pages."""
+        """Return a digest of the list's entries, however they are spread over pages."""
         if not self._digest:
             found = hashlib.sha256()
             for page in self.pages:
@@ -233,13 +235,13 @@ class _Page:
 
 @define
 class Chain:
-    """The pages of one list as they pass by, in any order."""
+    """The pages of one list, collected from the answers in any order."""
 
     _size: int = 0
     _pages: dict[str | None, _Page] = field(factory=dict, repr=False)
 
     def with_one(self, cursor: str | None, page: Raw) -> tuple[int, int]:
-        """How many bytes and pages there would be with this one."""
+        """Return the bytes and the number of the pages with this one added."""
         first, former = self._pages.get(None), self._pages.get(cursor)
         if cursor is None and first is not None and first.result != page:
             return len(bytes(page)), 1
@@ -247,7 +249,7 @@ class Chain:
         return size + len(bytes(page)), len(self._pages) + (former is None)
 
     def add(self, cursor: str | None, page: Raw) -> tuple[Raw, ...] | None:
-        """Take a page; all of them, once they are there."""
+        """Add a page, and return all pages once the list is complete; else None."""
         size, _ = self.with_one(cursor, page)
         first = self._pages.get(None)
         if cursor is None and first is not None and first.result != page:
@@ -256,7 +258,7 @@ class Chain:
         return self._whole()
 
     def clear(self) -> None:
-        """Forget them."""
+        """Forget all pages."""
         self._pages.clear()
         self._size = 0
 
@@ -275,7 +277,7 @@ class Chain:
 
 @frozen
 class AnswerKey:
-    """Whom an answer may be given to again; see Note [Recipients of recorded answers]."""
+    """The key of recorded answers and their recipients; see Note [Recipients of recorded answers]."""
 
     place: str
     era: Era
@@ -283,7 +285,7 @@ class AnswerKey:
 
 
 class NewerListFormat(Exception):
-    """A file was written by a newer gateway."""
+    """The file was written by a newer gateway."""
 
 
 @define(eq=False)
@@ -298,12 +300,12 @@ class Catalog:
         return sum(answer.size for answers in self.variants.values() for answer in answers.values())
 
     def find(self, key: AnswerKey, method: str) -> RecordedAnswer | None:
-        """The answer to a request; None where there is none that may be given again."""
+        """Return the answer to a request; None where none may be given again."""
         found = self.variants.get(key, {}).get(method)
         return None if found is None or found.is_stale else found
 
     def put(self, key: AnswerKey, method: str, answer: RecordedAnswer) -> None:
-        """Record an answer; the oldest one makes room."""
+        """Record an answer; beyond the limits the oldest variant is dropped."""
         self.variants.setdefault(key, {})[method] = answer
         while len(self.variants) > 1 and (len(self.variants) > VARIANTS_LIMIT or self.size > ROOM):
             del self.variants[min((each for each in self.variants if each != key), key=self._newest)]
@@ -312,7 +314,7 @@ class Catalog:
         return max((answer.at for answer in self.variants[key].values()), default=0)
 
     def outdate(self, place: str, era: Era, methods: tuple[str, ...]) -> bool:
-        """Mark lists as changed, for all recipients; false where no list was thought to be current."""
+        """Mark lists as changed, for all recipients; false where none of them was current."""
         variants = [answers for key, answers in self.variants.items() if (key.place, key.era) == (place, era)]
         changed = [answers[each] for answers in variants for each in methods if each in answers]
         fresh = [each for each in changed if not each.is_stale]
@@ -321,11 +323,11 @@ class Catalog:
         return bool(fresh)
 
     def places(self) -> frozenset[str]:
-        """Where a server is known well enough to be introduced."""
+        """The launches and addresses of which an introduction is on record."""
         return frozenset(key.place for key, answers in self.variants.items() if HELLO in answers)
 
     def written(self) -> bytes:
-        """The catalog as a file holds it; every answer byte for byte as it came."""
+        """Return the catalog as file content; every answer stays byte for byte as it came."""
         variants = [
             {
                 "place": key.place,
@@ -346,10 +348,10 @@ class Catalog:
 
 
 def read(data: bytes) -> Catalog:
-    """The catalog in a file.
+    """Return the catalog in a file.
 
-    :raise NewerFormat: a newer gateway has written it.
-    :raise GatewayError: it is none.
+    :raise NewerListFormat: a newer gateway has written the file.
+    :raise GatewayError: the file holds no catalog.
     """
     file = jsonrpc.decode(data)
     found = jsonrpc.integer(file.get("format"))

@@ -1,9 +1,11 @@
-"""Requests to servers' own REST APIs: the headers and paths that are passed on, and those of the answers.
+"""Requests to servers' own REST APIs: the path, and the headers of the request and of the answer that are passed on.
 
 # Note [Only down, only there]
-A request goes to the address in the server's entry and to nothing above it: the path is held against every spelling of
-a way up, undone as often as anybody could undo it.  What a caller says to the gateway itself (its token, its cookies,
-where its page comes from) stays here, and nothing of the answer can open the gateway's own origin to anybody.
+A request goes to the address in the server's entry or below it: every spelling of a parent directory in the path is
+refused, after decoding it as often as any server might.  Headers that are meant for the gateway itself (the token,
+cookies, the origin of the page) are not passed on, and no header of the answer can open the gateway's own origin to
+other
+sites.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from mcpgateway.errors import InvalidParams
 from mcpgateway.policy import urls
 
 TARGET_LIMIT = 8192  # characters of a path and a query
-DECODED_TIMES = 8  # as often as a path is decoded to look for a way up; whoever needs more is up to something
+DECODED_TIMES = 8  # the number of times a path is decoded in search of a parent directory; more is an attack
 
 HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade http2-settings".split()
@@ -27,7 +29,7 @@ OURS = HOP_BY_HOP | frozenset(
     b"host content-length expect accept-encoding authorization cookie origin referer via forwarded x-real-ip x-api-key"
     b" x-client-pid user-agent".split()
 )
-"""Headers that the gateway sets itself, or that are meant for it."""
+"""Headers that the gateway sets itself, or that are meant for the gateway."""
 
 OUR_FAMILIES = (b"proxy-", b"sec-", b"x-forwarded-", b"x-mcp-", b"mcp-", b"x-mcpgateway-", b"access-control-")
 
@@ -54,7 +56,7 @@ def target(base: str, path: bytes, query: bytes = b"") -> str:
     """Return the URL of a path below a server's own URL.
 
     :param path: the part behind the gateway's own, as it was sent, still encoded.
-    :raise InvalidParams: the path ends outside of that URL, or cannot be sent.
+    :raise InvalidParams: the path leads outside of that URL, or cannot be sent.
     """
     if len(path) + len(query) > TARGET_LIMIT:
         raise InvalidParams(f"the path and its query are longer than {TARGET_LIMIT} characters")
@@ -86,11 +88,11 @@ def _has_control(path: bytes) -> bool:
 def passed_on(
     said: Mapping[bytes, bytes], base: str, configured: Mapping[str, str], url: str
 ) -> dict[str, str]:
-    """The headers that a request is sent on with.
+    """Return the headers that a request is sent on with.
 
-    :param said: those it came with, names in lower case.
-    :param configured: those of the server's entry, which no request replaces.
-    :param url: the server's own URL, for which they are configured; empty: for ``base`` itself.
+    :param said: the headers of the request, names in lower case.
+    :param configured: the headers of the server's entry, which no request replaces.
+    :param url: the server's own URL, for which they are configured; empty for ``base`` itself.
     """
     nominated = _names(said.get(b"connection", b""))
     sent = {

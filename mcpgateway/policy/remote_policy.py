@@ -1,4 +1,4 @@
-"""Commands from other machines: which programs this machine runs is theirs to say only if the settings allow it."""
+"""Commands from other machines: they choose programs that this machine runs only if the settings allow it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from mcpgateway.policy.access import REMOTE
 def check_may_run(principal: str, settings: GatewaySettings, *, is_run_here: bool = True) -> None:
     """Check that a caller may choose the programs that are run.
 
-    :param is_run_here: it is on this machine.
-    :raise NotEntitled: he is on another one.
+    :param is_run_here: the program would run on this machine.
+    :raise NotEntitled: the caller is on another machine, and the settings do not allow it.
     """
     if is_run_here and principal == REMOTE and not settings.remote_commands:
         raise NotEntitled(

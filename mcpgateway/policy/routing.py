@@ -1,7 +1,8 @@
 """The recipients of a server's notifications.
 
-Nothing on the wire ties most of these messages to the call that caused them, so the rules only ever widen a circle
-within one principal: what a server says may hold data, and nobody's data is shown to another.
+No member of most of these messages names the call that caused them, so the rules widen the set of recipients only
+within
+one principal: a message of a server may hold data, and no principal's data is shown to another.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from mcpgateway.protocol.jsonrpc import Envelope
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 """The log levels of RFC 5424 as MCP names them, most verbose first."""
 
-DEFAULT_LEVEL = LEVELS[0]  # a client that never set a level hears what the server chooses to say
+DEFAULT_LEVEL = LEVELS[0]  # a client that never set a level gets all messages of the server
 
 _ENDS = ("/", "?", "#", ":")
 
@@ -36,28 +37,28 @@ L = TypeVar("L", bound=NotificationListener)
 def of_notice(in_flight: Iterable[L], everyone: Iterable[L]) -> Sequence[L]:
     """Return the recipients of a notification that names none: sessions with calls under way, or all if there is none.
 
-    With one session under way it is that session's; several hear it as long as they are one principal's.
+    Several sessions get the notification only if they belong to one principal.
     """
     sessions = list(dict.fromkeys(in_flight)) or list(everyone)
     return sessions if len({session.principal for session in sessions}) <= 1 else ()
 
 
 def is_part(uri: str, whole: str) -> bool:
-    """Whether a resource is another, or a part of it: a change may be reported of a part (MCP, server/resources)."""
+    """True if a resource is ``whole`` or a part of it: a change may be reported of a part (MCP, server/resources)."""
     if not uri.startswith(whole):
         return False
     return len(uri) == len(whole) or whole.endswith(_ENDS) or uri[len(whole)] in _ENDS
 
 
 def admits(wanted: str, level: str) -> bool:
-    """Whether a session that asked for ``wanted`` hears a message of ``level``; unknown levels are heard."""
+    """True if a session that asked for ``wanted`` gets a message of ``level``; unknown levels pass."""
     return _RANK.get(level, len(LEVELS)) >= _RANK.get(wanted, 0)
 
 
 def asked_level(params: Envelope | None) -> str:
-    """The level that a ``logging/setLevel`` asks for.
+    """Return the level that a ``logging/setLevel`` asks for.
 
-    :raise InvalidParams: it names none that there is.
+    :raise InvalidParams: the request names no valid level.
     """
     level = peek.text(params, "level")
     if level is None or level not in LEVELS:
@@ -66,5 +67,5 @@ def asked_level(params: Envelope | None) -> str:
 
 
 def most_verbose(levels: Iterable[str]) -> str | None:
-    """Return the level of a shared server that suffices for all its sessions."""
+    """Return the most verbose of the levels, which suffices for all sessions of a shared server; None for none."""
     return min(levels, key=lambda level: _RANK.get(level, 0), default=None)

@@ -1,9 +1,10 @@
 """Take apart the command of a package runner (``npx``, ``uvx`` and their like), to start its program directly.
 
 # Note [Doubtful commands]
-A runner stays in memory beside each server it has started.  To do without it is worth much, to run something else than
-its user wrote would be unforgivable.  So only words that are known are understood: a flag nobody has heard of here, a
-package that comes from a file or a repository, a command for a shell leave the entry as it is written.
+A runner stays in memory beside each server it has started.  Doing without it saves much memory; running another program
+than the entry says would be unforgivable.  So only known words are parsed: with an unknown flag, a package from a
+file or
+a repository, or a command for a shell, the entry is run as written.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Wrapper(Enum):
 
 
 class Age(Enum):
-    """For how many seconds it need not be looked whether a package has a newer version; None: never again."""
+    """The seconds for which no newer version of a package is looked for; None: for ever."""
 
     PINNED = None
     TAGGED = DAY_S
@@ -39,7 +40,7 @@ class Age(Enum):
 class Package:
     """The requested program, as the command names it.
 
-    :ivar version: as it was written: a version, a range or a tag; empty for none.
+    :ivar version: the requested version, as written: a version, a range or a tag; empty for none.
     """
 
     name: str
@@ -49,13 +50,13 @@ class Package:
 
 @frozen
 class _Grammar:
-    """The words of one command that are understood.
+    """The words of one runner's command that are known.
 
-    :ivar flags: those that stand alone.
-    :ivar values: those that take a value.
+    :ivar flags: options without a value.
+    :ivar values: options with a value.
     :ivar package: those of `values` that name the package.
-    :ivar ends: whether ``--`` may end the options.
-    :ivar reads_on: options are taken from behind the command too, up to ``--``.
+    :ivar ends: ``--`` may end the options.
+    :ivar reads_on: options are also taken from behind the command, up to ``--``.
     """
 
     wrapper: Wrapper
@@ -73,7 +74,7 @@ class Wrapped:
     :ivar program: the runner itself, with its subcommand.
     :ivar options: its options as they were written, with the ``--`` that may end them.
     :ivar command: the first word that is no option: the package, or its program if an option names the package.
-    :ivar rest: all that follows, as it was written.
+    :ivar rest: all words behind it, as written.
     :ivar args: the arguments of the server.
     :ivar binary: the name of the program within the package; empty where only the runner knows it.
     :ivar is_named: an option names the package.
@@ -91,20 +92,20 @@ class Wrapped:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The whole command line, as it was written."""
+        """The whole command line, as written."""
         return (*self.head, *self.rest)
 
     @property
     def head(self) -> tuple[str, ...]:
-        """The part that decides which program is run: all but the arguments."""
+        """The part that decides which program is run: all words but the arguments."""
         return (*self.program, *self.options, self.command)
 
     def probing(self, probe: str, inner: str, python: tuple[str, ...]) -> tuple[str, ...]:
-        """The command by which the runner does all it does, except that it starts a probe instead of the server.
+        """Return the command by which the runner does all its work, but starts a probe instead of the server.
 
         :param probe: a program that reports how it was started.
         :param inner: the same as a script of Python, for a runner that only starts programs of its package.
-        :param python: the options to run that script with.
+        :param python: the options of Python for that script.
         """
         match self.wrapper:
             case Wrapper.NPM:
@@ -127,7 +128,7 @@ class Wrapped:
         return (*self.program, *options, option, self.command, *self.options[len(options) :], *command)
 
     def pinned(self, version: str) -> Wrapped:
-        """Return the same with one version of the package, in the place of the requested ones."""
+        """Return the same command line with one exact version of the package."""
         exact = f"{self.package.name}@{version}"
         if not self.is_named:
             return evolve(self, command=exact)
@@ -141,7 +142,7 @@ class Wrapped:
         return evolve(self, options=tuple(options))
 
     def asking(self) -> tuple[str, ...] | None:
-        """Return the command that prints the newest of the requested versions; None where there is none.
+        """Return the command that prints the newest of the requested versions; None where the runner has none.
 
         `mcpgateway.policy.launch_probe.newest` reads its answer.
         """
@@ -171,12 +172,12 @@ class Wrapped:
 
     @property
     def mutates(self) -> bool:
-        """Whether the runner brings a package up to date by writing over the files that a server may be using."""
+        """True if the runner brings a package up to date by writing over the files that a server may be using."""
         return self.wrapper in {Wrapper.NPM, Wrapper.BUN}
 
 
 def take_apart(argv: tuple[str, ...]) -> Wrapped | None:
-    """Return the request in the command line of a package runner; None for other commands, and for doubtful ones."""
+    """Return the parts of a package runner's command line; None for other commands, and for doubtful ones."""
     program = _head_of(argv)
     if program is None or any("\0" in word for word in argv):
         return None
@@ -322,8 +323,8 @@ PACKAGES: dict[Wrapper, Callable[[str, bool], Package | None]] = {
 }
 
 
-# The words that are understood.  What is missing is missing on purpose: flags that change the working directory, read
-# a file of variables, build from source, or forbid to keep what was installed.
+# The known words.  Others are left out on purpose: flags that change the working directory, read a file of variables,
+# build from source, or forbid to keep the installed package.
 
 NPM_SETTINGS = frozenset(
     "--registry --userconfig --cache --prefer-offline --prefer-online --offline --silent --quiet -q -s".split()
@@ -371,4 +372,4 @@ HEADS: dict[tuple[str, ...], _Grammar] = {
     ("bunx",): _BUNX,
     ("bun", "x"): _BUNX,
 }
-"""How each runner is called."""
+"""The grammar of each runner, by the words of its command."""

@@ -1,4 +1,4 @@
-"""How widely a server is shared."""
+"""The scope of servers: the clients that share one child, and the keys of children."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STATEFUL = (
     "chrome-devtools",
     "puppeteer",
 )
-"""Names that entries and packages of servers have that keep state per client.
+"""Names of entries and packages of servers that keep state per client.
 
 See also `mcpgateway.policy.known_servers`.
 """
@@ -29,16 +29,16 @@ _PLACE = re.compile(r"\$\{(?:workspace|project)\}")
 def scope_of(server: ServerSpec) -> Share:
     """Return the scope that a server starts with: that of its entry, else that of its known properties."""
     if server.interactive:
-        return Share.SESSION  # a question can only be brought to the one client of a child
+        return Share.SESSION  # a question can only be sent to the one client of a child
     if server.share is not Share.AUTO:
         return server.share
     return Share.SESSION if _is_known_stateful(server) else Share.GLOBAL
 
 
 def needs_place(scope: Share, *, takes_values: bool) -> bool:
-    """Whether a child of a server depends on the workspace that its client works in.
+    """True if a child of a server depends on the workspace that its client works in.
 
-    :param takes_values: whether its entry takes values from the environment; else they are the same everywhere.
+    :param takes_values: its entry takes values from the environment; else they are the same everywhere.
     """
     return scope in (Share.WORKSPACE, Share.ISOLATED) or (
         takes_values and scope in (Share.SESSION, Share.CREDENTIAL)
@@ -46,14 +46,14 @@ def needs_place(scope: Share, *, takes_values: bool) -> bool:
 
 
 def tells_place(server: ServerSpec) -> bool:
-    """Whether the entry of a server adds the client's workspace to arguments of calls."""
+    """True if the entry of a server adds the client's workspace to arguments of calls."""
     return any(_PLACE.search(each) for each in server.inject.values())
 
 
 def scope_value(scope: Share, server: ServerSpec) -> str:
     """Return the key of the sessions that share a child of a server; empty where all share one.
 
-    :param server: as it is run for the session's workspace and principal.
+    :param server: the server as it is run for the session's workspace and principal.
     """
     shared = _value(scope, server)
     return f"{server.principal}\0{shared}" if server.principal else shared
@@ -64,12 +64,12 @@ def _value(scope: Share, server: ServerSpec) -> str:
         return ""
     if scope is Share.CREDENTIAL:
         return server.credential
-    # A workspace whose values have changed gets another child; the sessions that are open keep the former.
+    # A workspace whose values have changed gets another child; open sessions keep the former one.
     return f"{server.workspace}\0{server.credential}" if server.workspace else ""
 
 
 Variant = tuple[str, str, str, str]
-"""The key of a variant of a server: name, workspace, credential, principal."""
+"""The key of a variant of a server: name, workspace, values, principal."""
 
 
 def variant_of(server: ServerSpec) -> Variant:
@@ -79,10 +79,11 @@ def variant_of(server: ServerSpec) -> Variant:
 
 
 def name_in_workspace(server: ServerSpec) -> str:
-    """The name of a server together with its workspace; a request state is good there only.
+    """Return the name of a server together with its workspace; a request state is valid there only.
 
-    What was asked in one workspace is not answered from another.  A value that has changed meanwhile is no reason to
-    refuse an answer: the child that waits for it still runs.
+    A question in one workspace is not answered from another.  A value that has changed meanwhile is no reason to
+    refuse an
+    answer: the child that waits for it still runs.
     """
     return f"{server.name}\0{server.workspace}" if server.workspace else server.name
 
@@ -90,18 +91,18 @@ def name_in_workspace(server: ServerSpec) -> str:
 def values_of(server: ServerSpec) -> str:
     """Return the key of the values of a server in a workspace; empty without a workspace.
 
-    There it is one server, however often its values are changed.
+    Without a workspace it is one server, however often its values change.
     """
     return server.credential if server.workspace else ""
 
 
 def may_move(server: ServerSpec) -> bool:
-    """Whether its entry leaves it open how widely a server is shared, and whether it may ask its client something."""
+    """True if the entry leaves open how widely a server is shared, and whether the server may ask its client."""
     return server.share is Share.AUTO and server.interactive is None and scope_of(server) is Share.GLOBAL
 
 
 def launch_digest(server: ServerSpec) -> str:
-    """Return the fingerprint of a server's launch; discovered properties hold until it changes."""
+    """Return the fingerprint of a server's launch; discovered properties of the server hold until it changes."""
     # The names of the environment only: values hold secrets, and things like the number of a terminal.
     # Nor variables of every program: these depend on the gateway's own start.
     named = sorted(each for each in server.env if each in MINIMAL or not is_handed_on(each))
@@ -109,7 +110,7 @@ def launch_digest(server: ServerSpec) -> str:
     if server.reach is not None:
         told += repr(_address(server))
     if server.workspace and scope_of(server) is not Share.GLOBAL:
-        told += repr(server.workspace)  # there the values may be others
+        told += repr(server.workspace)  # the values may differ there
     return hashlib.sha256(told.encode(errors="surrogatepass")).hexdigest()
 
 

@@ -1,16 +1,16 @@
-"""When a child that runs and has calls to answer is taken for stuck.
+"""The rule by which a child that runs and has calls to answer counts as stuck.
 
 =============================================== ========================================================
-seen for as long as the limit                    the child is
+observed for as long as the limit                the child is
 =============================================== ========================================================
-it says something, or its processes use CPU time at work
-it says nothing and is stopped (state T)         stuck
-it says nothing, uses none, answers no pings     stuck
-it says nothing, uses none, answers pings        waiting for something, and free for other calls
+it writes something, or its processes use CPU    at work
+it writes nothing and is stopped (state T)       stuck
+it writes nothing, uses none, answers no pings   stuck
+it writes nothing, uses none, answers pings      waiting for something, and free for other calls
 =============================================== ========================================================
 
-A child that waits for the network in its only thread looks just the same as one that hangs.  So nothing is taken from
-one that is stuck: it keeps the calls that it has.
+A child that waits for the network in its only thread looks just the same as one that hangs.  So a stuck child keeps the
+calls that it has.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from __future__ import annotations
 from attrs import define, frozen
 
 PINGS = 2  # so many in a row have to stay without an answer
-SUSPECT_SHARE = 0.25  # of the limit; only then its processes are looked at
-LOOK_SHARE = 1 / 12  # between two looks at them
+SUSPECT_SHARE = 0.25  # of the limit, after which the child's processes are measured
+LOOK_SHARE = 1 / 12  # of the limit, between two measurements
 # CPU time of an idle program's timers and threads: as a share of the time, and at least.
 CPU_SHARE, CPU_NOISE_S = 0.005, 0.02
 
@@ -31,7 +31,7 @@ SILENT = "it says nothing, does nothing and answers no pings"
 class ProcessActivity:
     """The activity of a child's processes.
 
-    :ivar is_stopped: its own process is stopped, as by SIGSTOP or a debugger.
+    :ivar is_stopped: the child's own process is stopped, as by SIGSTOP or a debugger.
     :ivar cpu_s: the CPU time that all of them have used so far.
     """
 
@@ -41,9 +41,9 @@ class ProcessActivity:
 
 @define
 class Stillness:
-    """How long a child has shown no sign of life; times are seconds of a clock that does not go back.
+    """The time for which a child has shown no sign of life; times are seconds of a monotonic clock.
 
-    :ivar since: when the last sign was seen.
+    :ivar since: the time of the last sign.
     """
 
     since: float
@@ -53,13 +53,13 @@ class Stillness:
     _is_stopped: bool = False
 
     def begin(self, now: float) -> None:
-        """Count from now on: there was a sign of life, or there was nothing to do."""
+        """Count from now on: there was a sign of life, or no call was under way."""
         self.since, self._cpu_s = now, None
 
     def hears(self, heard: int, now: float) -> bool:
-        """Whether the child has said something since this was asked last.
+        """True if the child has written something since the last call of this method.
 
-        :param heard: how much it has said in all.
+        :param heard: the amount of the child's output so far.
         """
         if heard == self._heard:
             return False
@@ -68,11 +68,11 @@ class Stillness:
         return True
 
     def is_suspect(self, now: float, limit_s: float) -> bool:
-        """Whether its processes are worth a look."""
+        """True if the child's processes are worth measuring."""
         return now - self.since >= limit_s * SUSPECT_SHARE
 
     def sees(self, activity: ProcessActivity, now: float) -> None:
-        """Record the activity of its processes."""
+        """Record the measured activity of the child's processes."""
         self._is_stopped = activity.is_stopped
         if self._cpu_s is None:
             self._cpu_s, self._looked_at = activity.cpu_s, now
@@ -82,9 +82,9 @@ class Stillness:
             self.begin(now)
 
     def fault(self, now: float, limit_s: float, unanswered: int) -> str:
-        """Return why it is stuck; empty where it is not, or where that is unknown.
+        """Return why the child is stuck; empty where it is not, or where that is unknown.
 
-        :param unanswered: how many pings in a row it has not answered.
+        :param unanswered: the number of pings in a row without an answer.
         """
         if self._cpu_s is None or now - self.since < limit_s:
             return ""
@@ -94,5 +94,5 @@ class Stillness:
 
 
 def look_s(limit_s: float) -> float:
-    """The seconds between two looks at its processes."""
+    """Return the seconds between two measurements of a child's processes."""
     return max(1.0, limit_s * LOOK_SHARE)

@@ -1,10 +1,12 @@
-"""Conclusions from tools' names: a server keeps state for its client, or a tool only reads.
+"""Conclusions from tools' names: whether a server keeps state for its client, and whether a tool only reads.
 
 # Note [A name is a hint]
-Names are all that most servers say.  What is read off them decides only where nothing better is known: a server taken
-for one that keeps state gets a child for each session, as it would have without a gateway; a tool taken for one that
-only reads is not kept waiting.  So words count that hardly any tool has by chance, and a name that holds both a word
-for reading and one for changing (``get_or_create_note``) is not taken for reading.
+Most servers describe their tools by nothing but names.  A name decides only where nothing better is known: a server
+that
+seems to keep state gets a child for each session, as it would have without a gateway; a tool that seems to read only is
+not queued.  So only words count that hardly any tool has by chance, and a name that holds both a word for reading and
+one
+for changing (``get_or_create_note``) does not count as reading.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ _CHOSEN = frozenset(
     " repository root schema session simulator tab tenant window workspace".split()
 )
 _CHOOSING = frozenset(("use", "select", "switch", "activate"))
-# To use a tool, or to select rows, is done within one call.
+# Using a tool, or selecting rows, ends with the call.
 _WITHIN_A_CALL = frozenset(
     "data from query record records row rows skill sql statement table tables tool tools".split()
 )
@@ -34,7 +36,7 @@ _OPENING = frozenset(
     "start stop create new open close end resume kill attach detach launch initialize init".split()
 )
 _KEPT_OPEN = frozenset("session browser process shell terminal repl kernel debugger".split())
-# A page that is created is one of a wiki; a page that is new, and closed, is one of a browser.
+# Creating a page mostly makes a page of a wiki; a page that is new, or closed, is one of a browser.
 _LEAFING = frozenset((verb, thing) for verb in ("new", "close") for thing in ("page", "tab"))
 _READING = frozenset(
     "analyze browse check compare count crawl describe diff discover docs echo extract fetch find get grep"
@@ -53,12 +55,12 @@ _CHANGING = frozenset(
 
 
 def words_of(name: str) -> list[str]:
-    """The words of a tool's name, in small letters: ``git_setWorkingDir`` has four."""
+    """Return the words of a tool's name, in lower case: ``git_setWorkingDir`` has four."""
     return [each.lower() for each in _WORD.findall(name)]
 
 
 def only_reads(name: str) -> bool:
-    """Whether a tool's name says that it reads, and nothing else; see Note [A name is a hint]."""
+    """True if a tool's name says that the tool reads, and does nothing else; see Note [A name is a hint]."""
     words = frozenset(words_of(name))
     return bool(words & _READING) and not words & _CHANGING
 
@@ -66,7 +68,7 @@ def only_reads(name: str) -> bool:
 def state_told_by(names: Iterable[str]) -> str:
     """Return the first tool whose name shows that its server keeps state for the calling client; else empty.
 
-    A working directory, a database in use, a page that is open, a transaction, a process that is written to.
+    State is a working directory, a database in use, an open page, a transaction, or a process that takes input.
     """
     found = list(names)
     has_transactions = any(_begins(words_of(each)) for each in found)

@@ -1,9 +1,9 @@
-"""Targets of URLs, and the allowed ones: an origin stays one origin, and no server names one of the user's network.
+"""URLs, and the allowed ones: a server leads to no other origin, and to no place in the user's network.
 
 # Note [Trusted URLs]
-What the user's own configuration names may be anywhere, on this machine and in its network too.  What a server names (a
-redirect, an endpoint, an authorization server) is judged: the first two stay at the server's own origin, and the third
-leads to a public address, or to the kind of place that the configured server is at itself.  A name is judged by the
+A URL in the user's own configuration may lead anywhere, on this machine and in its network too.  A URL from a server (a
+redirect, an endpoint, an authorization server) is checked: the first two stay at the server's own origin, and the third
+leads to a public address, or to the kind of network that the configured server is in itself.  A name is checked by the
 addresses it has at that moment, and the connection goes to one of those.
 """
 
@@ -26,7 +26,7 @@ REDIRECTS = frozenset((301, 302, 303, 307, 308))
 KEEPS_METHOD = frozenset((307, 308))
 
 _STRANGE = re.compile(r"[\x00-\x20\x7f\\]")
-_KEPT = "".join(map(chr, range(0x21, 0x7F)))  # what is ASCII already is the writer's own spelling
+_KEPT = "".join(map(chr, range(0x21, 0x7F)))  # ASCII stays as written
 _HOST = re.compile(r"[0-9a-z._-]+")
 
 
@@ -45,7 +45,7 @@ class UrlPlace:
 
     @property
     def is_secure(self) -> bool:
-        """Whether it is reached by TLS."""
+        """True if the URL's scheme uses TLS."""
         return self.scheme in SECURE
 
     @property
@@ -71,7 +71,7 @@ class UrlPlace:
 def read(url: str) -> UrlPlace:
     """Return the target of a URL.
 
-    :raise BackendError: it is no URL, or none of a kind that servers have.
+    :raise BackendError: the text is no URL, or has no scheme that servers have.
     """
     if _STRANGE.search(url):
         raise BackendError("its URL has a blank, a backslash or a control character in it")
@@ -113,8 +113,9 @@ def _host(host: str, parts: SplitResult) -> str:
 def follow(method: str, status: int, base: str, location: str) -> str:
     """Return the target of a redirect.
 
-    :raise BackendError: it may not be followed: to another origin credentials would travel along, and with another
-        method it would be another request.
+    :raise BackendError: the redirect may not be followed: credentials would be sent to another origin, or another
+        method
+        would make another request.
     """
     if status not in KEEPS_METHOD and method != "GET":
         raise BackendError(f"it answers {method} with a redirect that would lose the message (HTTP {status})")
@@ -122,10 +123,10 @@ def follow(method: str, status: int, base: str, location: str) -> str:
 
 
 def stay(base: str, reference: str, what: str) -> str:
-    """A URL that a server has named, absolute or relative to its own.
+    """Return a URL that a server has named, absolute or relative to its own.
 
-    :param what: its purpose, with which the message begins.
-    :raise BackendError: it is of another origin.
+    :param what: its purpose, with which the error message begins.
+    :raise BackendError: the URL is of another origin.
     """
     try:
         url = urljoin(base, reference.strip(" "))
@@ -153,7 +154,7 @@ class Nearness(Enum):
     PRIVATE = "private"
     LOOPBACK = "loopback"
     LINK = "link-local"
-    SPECIAL = "special"  # where a cloud keeps its machine's keys, and what is nobody's address
+    SPECIAL = "special"  # metadata services of clouds, and addresses of no host
 
 
 _METADATA = frozenset(
@@ -166,7 +167,7 @@ _NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
 
 
 def nearness(address: str) -> Nearness:
-    """Return the reach of an IP address; that of other texts is unknown."""
+    """Return the reach of an IP address; `Nearness.SPECIAL` for other texts."""
     try:
         found = ip_address(address.partition("%")[0])
     except ValueError:
@@ -201,9 +202,9 @@ def _unwrapped(found: IPv6Address) -> IPv4Address | IPv6Address:
 
 
 def permitted(addresses: Iterable[str], configured: Iterable[Nearness]) -> list[str]:
-    """Those of a name's addresses that a server may send us to.
+    """Return those of a name's addresses to which a server may direct the gateway.
 
-    :param configured: where the server that has named it is.
+    :param configured: the reach of the server that has given the name.
     """
     near = set(configured) - {Nearness.SPECIAL}
     return [each for each in addresses if (kind := nearness(each)) is Nearness.PUBLIC or kind in near]
@@ -212,15 +213,15 @@ def permitted(addresses: Iterable[str], configured: Iterable[Nearness]) -> list[
 def unmoved(addresses: Iterable[str], reached: Nearness) -> list[str]:
     """Return the addresses of a name that are not nearer than the one that was reached first.
 
-    Over plain HTTP nothing proves who answers, so that a name which was on the Internet and is on this machine now
-    would have a service of this machine asked in the place of the server that was configured (DNS rebinding).
+    Over plain HTTP nothing proves who answers, so a name that first was on the Internet and then on this machine would
+    direct the request for the configured server to a service of this machine (DNS rebinding).
     """
     return [each for each in addresses if (kind := nearness(each)) is Nearness.PUBLIC or kind is reached]
 
 
 def is_ourselves(local: str, peer: str, port: int, ports: Collection[int]) -> bool:
-    """Whether a connection ends where it begins.
+    """True if a connection leads to the gateway itself.
 
-    :param ports: the TCP ports that we listen on ourselves.
+    :param ports: the TCP ports at which the gateway listens.
     """
     return port in ports and (local == peer or nearness(peer) is Nearness.LOOPBACK)

@@ -1,17 +1,17 @@
-"""Cut a byte stream into lines, in chunks of any size."""
+"""Splitting a byte stream, in chunks of any size, into lines."""
 
 from __future__ import annotations
 
 
 class LineTooLong(Exception):
-    """A line exceeded the limit; ``head`` is how it begins."""
+    """A line exceeded the limit; ``head`` is its beginning."""
 
     def __init__(self, head: bytes) -> None:
         super().__init__("line too long")
         self.head = head
 
 
-HEAD_BYTES = 256  # of an over-long line: enough to see whose answer it was going to be
+HEAD_BYTES = 256  # of an over-long line: enough to find the id of the response
 
 
 class LineFramer:
@@ -27,11 +27,11 @@ class LineFramer:
         self._size = 0
 
     def feed(self, data: bytes | bytearray, size: int | None = None) -> list[bytes]:
-        """The lines that these bytes complete, without their ends (LF or CRLF); blank ones are left out.
+        """Return the lines that these bytes complete, without their ends (LF or CRLF) and without blank ones.
 
         :param data: the bytes, or a buffer of the reader's own: nothing refers to it afterwards, so the next read may
             go into it again. Copying each line out of a warm buffer costs a quarter of splitting a fresh chunk.
-        :param size: how much of ``data`` counts; all of it when left out.
+        :param size: the number of bytes of ``data`` that count; all of them by default.
         :raise LineTooLong: more than the limit has come without a newline; nothing more may be fed.
         """
         end = len(data) if size is None else size

@@ -1,9 +1,10 @@
 """JSON-RPC 2.0 messages: bytes to envelopes, ids and progress tokens spliced, envelopes to bytes.
 
 # Note [Only the first level is decoded]
-A message is read as ``dict[str, Raw]``: its member names are decoded, its values stay the bytes they came as.  So
-members we do not know, integers of any size and the text of floats survive unchanged, a duplicate key is gone before
-anybody could judge one of its values and forward the other, and a large result costs a scan and a copy, nothing more.
+A message is read as ``dict[str, Raw]``: its member names are decoded, its values stay the bytes that were received.  So
+unknown members, integers of any size and the text of floats survive unchanged, a duplicate key is resolved before one
+of
+its values could be checked and the other forwarded, and a large result costs a scan and a copy, nothing more.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ DEPTH_LIMIT = (
 )
 ID_LIMIT = 4096  # bytes; ids are kept for as long as a call runs
 METHOD_LIMIT = 1024  # characters
-URI_LIMIT = 8192  # characters; the same that a browser takes
-BATCH_LIMIT = 100  # what the SDKs take
+URI_LIMIT = 8192  # characters; the limit of browsers
+BATCH_LIMIT = 100  # the limit of the SDKs
 
 PROTOCOL_VERSION_KEY = (
     "io.modelcontextprotocol/protocolVersion"  # marks a 2026-07-28 request (protocol revision)
@@ -36,7 +37,7 @@ PROTOCOL_VERSION_KEY = (
 T = TypeVar("T")
 
 VERSION = Raw(b'"2.0"')
-OBJECT = ord("{")  # how one begins
+OBJECT = ord("{")  # the first byte of an object
 _INTEGER = re.compile(rb"-?(0|[1-9][0-9]*)\Z")
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # as signed bytes: one level deeper, one level back
@@ -66,7 +67,7 @@ class Message:
     """One checked message of a client.
 
     :ivar method: the method's name; empty for a response.
-    :ivar id: the id as the bytes it was sent in; empty for a notification.
+    :ivar id: the id as the bytes that were received; empty for a notification.
     :ivar params: the first level of ``params``; None when absent.
     :ivar meta: the first level of ``params._meta``; None when absent.
     """
@@ -80,9 +81,9 @@ class Message:
 
     @property
     def token(self) -> bytes | None:
-        """The progress token as the bytes it was sent in.
+        """Return the progress token as the bytes that were received; None for none.
 
-        :raise InvalidParams: it is neither a string nor an integer.
+        :raise InvalidParams: the token is neither a string nor an integer.
         """
         if self.meta is None or "progressToken" not in self.meta:
             return None
@@ -92,11 +93,11 @@ class Message:
 def own_request(
     method: str, params: Envelope | None = None, identifier: bytes = b"0", meta: Envelope | None = None
 ) -> Message:
-    """A request of the gateway's own, as if a client had sent it.
+    """Return a request of the gateway's own in the form of a client's message.
 
     :param params: its first level; None for none.
-    :param identifier: names it to the one who hears the answer; the server is sent a number instead.
-    :param meta: the first level of their ``_meta``, where that is looked at.
+    :param identifier: its id for the receiver of the answer; the server gets a number instead.
+    :param meta: the first level of its ``_meta``, where that is needed.
     """
     envelope = {"jsonrpc": VERSION, "id": Raw(b"0"), "method": raw(method)}
     if params is not None:
@@ -107,8 +108,9 @@ def own_request(
 def read_client(body: bytes) -> Message:
     """Read and check one message of a client.
 
-    What a stdio server would drop without an answer is refused here: batches, null or fractional ids, ``params`` that
-    are no object, invalid UTF-8, absurd depth.
+    Messages that a stdio server would drop without an answer are refused here: batches, null or fractional ids,
+    ``params``
+    that are no object, invalid UTF-8, absurd depth.
 
     :raise ParseError: not JSON, not UTF-8, or nested deeper than `DEPTH_LIMIT`.
     :raise MalformedMessage: JSON, but no JSON-RPC 2.0 message.
@@ -141,7 +143,7 @@ def _response(envelope: Envelope) -> Message:
 
 
 def is_object(raw: Raw) -> bool:
-    """Whether a value that was decoded is an object; it is not read, however long it is."""
+    """True if a decoded value is an object; its content is not read."""
     return memoryview(raw)[0] == OBJECT
 
 
@@ -199,7 +201,7 @@ def _stand_in(escape: re.Match[bytes]) -> bytes:
     if digit is None:
         return escape[0]
     if digit in b"eE":
-        return chr(int(digit + digits, 16)).encode()  # what stands for something else is spelled out
+        return chr(int(digit + digits, 16)).encode()  # an original stand-in is written out
     return b"\\u" + (b"e" if digit == b"d" else b"E") + digits
 
 
@@ -211,7 +213,7 @@ def _put_back(escape: re.Match[bytes]) -> bytes:
 def read_object(raw: Raw, name: str) -> Envelope:
     """Decode the first level of a member that must be an object.
 
-    :raise MalformedMessage: it is something else.
+    :raise MalformedMessage: the member is no object.
     """
     try:
         return _read_members(raw)
@@ -224,9 +226,9 @@ def read_object(raw: Raw, name: str) -> Envelope:
 
 
 def read_batch(body: bytes) -> list[bytes] | None:
-    """The messages of a batch, each as its bytes; None when the body is no JSON array (JSON-RPC 2.0, section 6).
+    """Return the messages of a batch, each as its bytes; None where the body is no array (JSON-RPC 2.0, section 6).
 
-    :raise MalformedMessage: it is empty, or has more than `BATCH_LIMIT` messages.
+    :raise MalformedMessage: the batch is empty, or has more than `BATCH_LIMIT` messages.
     """
     if not body.lstrip(b" \t\r\n").startswith(b"["):
         return None
@@ -235,7 +237,7 @@ def read_batch(body: bytes) -> list[bytes] | None:
     try:
         found = read_list(Raw(body), "batch")
     except MalformedMessage:
-        return None  # it is judged as the single message that it is not
+        return None  # the reader of single messages reports the error
     if not 0 < len(found) <= BATCH_LIMIT:
         raise MalformedMessage(f"Invalid Request: a batch has 1 to {BATCH_LIMIT} messages")
     return [bytes(each) for each in found]
@@ -244,7 +246,7 @@ def read_batch(body: bytes) -> list[bytes] | None:
 def read_list(raw: Raw, name: str) -> list[Raw]:
     """Decode the first level of a member that must be an array.
 
-    :raise MalformedMessage: it is something else.
+    :raise MalformedMessage: the member is no array.
     """
     try:
         return _read_list(raw)
@@ -259,7 +261,7 @@ def read_list(raw: Raw, name: str) -> list[Raw]:
 def value(raw: Raw, kind: type[T]) -> T:
     """Return a whole member as a value; for members that are read, never for those that are passed on.
 
-    :raise MalformedMessage: it is of another kind.
+    :raise MalformedMessage: the member is of another kind.
     """
     try:
         return msgspec.json.decode(raw, type=kind)
@@ -270,7 +272,7 @@ def value(raw: Raw, kind: type[T]) -> T:
 def read_string(raw: Raw, name: str, limit: int = METHOD_LIMIT) -> str:
     """Decode a short member that must be a string.
 
-    :raise MalformedMessage: it is something else, or too long.
+    :raise MalformedMessage: the member is no string, or too long.
     """
     try:
         text = _read_text(raw)
@@ -291,7 +293,7 @@ def _identifier(raw: Raw, fault: type[GatewayError], name: str) -> bytes:
 
 
 def same_identifier(one: bytes, other: bytes) -> bool:
-    """Whether two ids are the same JSON value; 7 and "7" are not."""
+    """True if two ids are the same JSON value; 7 and "7" are not."""
     if one == other:
         return True
     if one[:1] != b'"' or other[:1] != b'"':
@@ -303,7 +305,7 @@ def same_identifier(one: bytes, other: bytes) -> bool:
 
 
 def integer(raw: Raw | None) -> int | None:
-    """The member as an integer, or None when it is not one; for ids and tokens that we gave out."""
+    """Return a member as an integer, None where it is none; for ids and tokens that the gateway has issued."""
     if raw is None:
         return None
     try:
@@ -313,7 +315,7 @@ def integer(raw: Raw | None) -> int | None:
 
 
 def identifier(raw: Raw | None) -> bytes | None:
-    """The member as the bytes of a valid id, or None."""
+    """Return a member as the bytes of a valid id; None where it is none."""
     if raw is None:
         return None
     try:
@@ -323,26 +325,27 @@ def identifier(raw: Raw | None) -> bytes | None:
 
 
 def encode(envelope: Envelope) -> bytes:
-    """The message as bytes; every untouched value byte for byte as it came."""
+    """Return the message as bytes; every untouched value stays byte for byte."""
     return _encode(envelope)
 
 
 def line(envelope: Envelope) -> bytes:
-    """The message as one line for a child's stdin.
+    """Return the message as one line for a child's stdin.
 
-    A newline between tokens of a raw value would end the line early and let its sender forge a second one, with an
-    id of another client's.
+    A newline between tokens of a raw value would end the line early and let its sender forge a second one, with the
+    id of
+    another client's request.
     """
     return one_line(_encode(envelope)) + b"\n"
 
 
 def one_line(message: bytes) -> bytes:
-    """The message without its line breaks, which JSON has between tokens only and which mean nothing there."""
+    """Return the message without line breaks, which JSON has between tokens only, where they mean nothing."""
     return message.translate(None, b"\r\n") if b"\n" in message or b"\r" in message else message
 
 
 def splice_request(message: Message, number: int) -> None:
-    """Put our own number in place of the client's id and, where there is one, its progress token."""
+    """Put the gateway's number in the place of the client's id and, where there is one, of its progress token."""
     raw = Raw(b"%d" % number)
     envelope = message.envelope
     envelope["id"] = raw
@@ -363,12 +366,12 @@ def splice_id(envelope: Envelope, identifier: bytes) -> bytes:
 
 
 def request(number: int, method: str, params: Any) -> Envelope:
-    """A request of our own."""
+    """Return a request of the gateway's own."""
     return {"jsonrpc": VERSION, "id": Raw(b"%d" % number), "method": raw(method), "params": raw(params)}
 
 
 def notification(method: str, params: Any = None) -> Envelope:
-    """A notification of our own."""
+    """Return a notification of the gateway's own."""
     message = {"jsonrpc": VERSION, "method": raw(method)}
     if params is not None:
         message["params"] = raw(params)
@@ -376,12 +379,12 @@ def notification(method: str, params: Any = None) -> Envelope:
 
 
 def result(identifier: Raw, value: Any) -> Envelope:
-    """A response of our own."""
+    """Return a response of the gateway's own."""
     return {"jsonrpc": VERSION, "id": identifier, "result": raw(value)}
 
 
 def error(identifier: Raw, why: GatewayError) -> Envelope:
-    """An error response of our own; a hint travels in ``error.data.hint``, beside the error's own data."""
+    """Return an error response; a hint is in ``error.data.hint``, beside the error's own data."""
     body: dict[str, Any] = {"code": why.code, "message": why.message}
     data = dict(why.data or {})
     if why.hint:
@@ -392,12 +395,12 @@ def error(identifier: Raw, why: GatewayError) -> Envelope:
 
 
 def error_bytes(identifier: bytes, why: GatewayError) -> bytes:
-    """An error response as bytes, under the caller's own id."""
+    """Return an error response as bytes, under the caller's own id."""
     return splice_id(error(NULL, why), identifier)
 
 
 def raw(value: Any) -> Raw:
-    """Any value as bytes that an envelope can hold."""
+    """Return any value as bytes for an envelope."""
     return Raw(_encode(value))
 
 
@@ -413,9 +416,9 @@ _AT_TAIL = re.compile(rb',\s*"id"\s*:\s*(\d{1,19})\s*(?:,\s*"jsonrpc"\s*:\s*"2\.
 
 
 def id_at_ends(head: bytes, tail: bytes) -> bytes | None:
-    """The number of an answer of which only the ends are known, where SDKs have it; None where it is at neither.
+    """Return the id of a response of which only the ends are known; None where it is at neither end.
 
-    Nothing nested is taken for it: it stands behind the first brace, or before the last one.
+    Ids of nested objects do not count: the response's own stands behind the first brace, or before the last one.
     """
     found = _AT_HEAD.match(head)
     if found is None and _ANSWER.match(head):

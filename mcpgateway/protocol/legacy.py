@@ -1,4 +1,4 @@
-"""The handshake of the legacy era: the gateway's request to a server, and the answer that clients get."""
+"""The handshake of the legacy era: the gateway's request to a server, and the answer for clients."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INITIALIZED = jsonrpc.notification("notifications/initialized")
 
 
 def shared_params(version: str, offer: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The ``initialize`` parameters for a child that several clients share.
+    """Return the ``initialize`` parameters for a child that several clients share.
 
     :param offer: the capabilities of all of them (`mcpgateway.policy.client_requests.offer_of`).
     """
@@ -31,9 +31,9 @@ def shared_params(version: str, offer: dict[str, Any] | None = None) -> dict[str
 
 
 def session_params(params: Envelope | None, version: str, *, may_ask: bool) -> dict[str, Any]:
-    """The ``initialize`` parameters for a child of one session: the client's own name, in its own revision.
+    """Return the ``initialize`` parameters for a child of one session: the client's own name, in its own revision.
 
-    :param may_ask: whether the child is told what the client can be asked.
+    :param may_ask: the client's capabilities to answer questions are declared to the child.
     """
     chosen = shared_params(version)
     if params is None:
@@ -68,15 +68,15 @@ def essential_params(params: Envelope, limit: int) -> bytes:
 
 
 def requested_version(params: Envelope | None) -> str | None:
-    """The revision a client asks for, or None."""
+    """Return the revision that a client asks for; None for none."""
     return peek.text(params, "protocolVersion")
 
 
 def check_hello(reply: Envelope) -> Envelope:
-    """The ``InitializeResult`` in a server's reply, its first level decoded.
+    """Return the ``InitializeResult`` in a server's reply, its first level decoded.
 
-    :raise HandshakeRefused: an error.
-    :raise HandshakeFailed: an error, or a result that is none.
+    :raise HandshakeRefused: the reply is an error.
+    :raise HandshakeFailed: the result is malformed.
     """
     if "error" in reply:
         raise HandshakeRefused(f"the server refused the handshake: {error_text(reply['error'])}")
@@ -93,22 +93,22 @@ def check_hello(reply: Envelope) -> Envelope:
 
 
 def capabilities(hello: Envelope) -> Envelope:
-    """The first level of a server's capabilities; empty where it declared none that can be read."""
+    """Return the first level of a server's capabilities; empty where they are missing or malformed."""
     return peek.members(hello, "capabilities")
 
 
 def has_tasks(hello: Envelope | None) -> bool:
-    """Whether a server may have tools that run as tasks (MCP 2025-11-25)."""
+    """True if a server may have tools that run as tasks (MCP 2025-11-25)."""
     return bool(peek.mapping(capabilities(hello or {}), "tasks").get("requests"))
 
 
 def hello_for(hello: Envelope, version: str) -> Raw:
-    """The ``InitializeResult`` one client gets: the server's own, in the client's revision."""
+    """Return the ``InitializeResult`` for one client: the server's own, in the client's revision."""
     return Raw(jsonrpc.encode(hello | {"protocolVersion": jsonrpc.raw(version)}))
 
 
 def unmet(title: str, why: str) -> Envelope:
-    """The ``InitializeResult`` that stands for a server which says nothing yet: it may have anything.
+    """Return the ``InitializeResult`` for a server that does not answer yet: it may have any lists.
 
     :param why: the reason of its failure, for callers.
     """
@@ -121,12 +121,12 @@ def unmet(title: str, why: str) -> Envelope:
 
 
 def listed(hello: Envelope) -> list[str]:
-    """The notifications by which a client learns of each of a server's lists."""
+    """Return the notifications that announce changes of a server's lists to a client."""
     return [f"notifications/{kind}/list_changed" for kind in LISTED if kind in capabilities(hello)]
 
 
 def changing_lists(hello: Envelope) -> list[str]:
-    """The notifications by which a server says that one of its lists has changed, as far as it declared them."""
+    """Return the notifications of changed lists that a server has declared to send."""
     declared = capabilities(hello)
     return [
         f"notifications/{kind}/list_changed"
@@ -136,6 +136,6 @@ def changing_lists(hello: Envelope) -> list[str]:
 
 
 def error_text(raw: Raw) -> str:
-    """The sentence in a server's error."""
+    """Return the message in a server's error."""
     sentence = peek.text(peek.members({"error": raw}, "error"), "message")
     return "no reason given" if sentence is None else sentence

@@ -1,7 +1,7 @@
 """The envelope of the modern era: the members of every request that describe its client (MCP 2026-07-28, basic).
 
-There is no handshake and there are no sessions.  Each request names its revision, and what its client is and can do, in
-``params._meta``; over HTTP some of that is said a second time in headers, which must agree with the body.
+This era has no handshake and no sessions.  Each request names its revision, and the client's name and capabilities, in
+``params._meta``; over HTTP headers repeat some of that, and must agree with the body.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ NAMED = {
     "tasks/update": "taskId",
     "tasks/cancel": "taskId",
 }
-"""The parameter that ``Mcp-Name`` repeats."""
+"""The parameter that the header ``Mcp-Name`` repeats, by method."""
 
 
 def is_modern(message: Message, header: bytes | None) -> bool:
-    """Whether a client's message is of the modern era.
+    """True if a client's message is of the modern era.
 
     :param header: its ``MCP-Protocol-Version``.
     """
@@ -70,9 +70,9 @@ def is_modern(message: Message, header: bytes | None) -> bool:
 def check(message: Message, headers: Mapping[bytes, bytes] | None) -> None:
     """Check the mandatory parts of a request: the envelope, then headers, then a revision that is served.
 
-    :param headers: None where they repeat nothing.
-    :raise MissingEnvelope: it does not name its revision and its client's capabilities.
-    :raise HeaderMismatch: a header that repeats a part of the body is missing, or says something else.
+    :param headers: the headers of the request; None where none repeat the body.
+    :raise MissingEnvelope: the request does not name its revision and its client's capabilities.
+    :raise HeaderMismatch: a header that repeats a part of the body is missing, or differs.
     :raise UnservedRevision: the revision is not served.
     """
     if not _is_plainly_right(message, headers):
@@ -102,9 +102,9 @@ def _is_plainly_right(message: Message, headers: Mapping[bytes, bytes] | None) -
 
 
 def check_envelope(message: Message) -> None:
-    """See that a request names its revision and its client's capabilities.
+    """Check that a request names its revision and its client's capabilities.
 
-    :raise MissingEnvelope: it does not.
+    :raise MissingEnvelope: one of them is missing.
     """
     meta = message.meta or {}
     if bytes(meta.get(PROTOCOL_VERSION_KEY, b""))[:1] != b'"':
@@ -114,9 +114,9 @@ def check_envelope(message: Message) -> None:
 
 
 def check_headers(message: Message, headers: Mapping[bytes, bytes]) -> None:
-    """See that the headers which repeat a part of the body agree with it.
+    """Check that the headers which repeat a part of the body agree with it.
 
-    :raise HeaderMismatch: one is missing, or says something else.
+    :raise HeaderMismatch: a header is missing, or differs.
     """
     version = headers.get(b"mcp-protocol-version")
     said = (message.meta or {})[PROTOCOL_VERSION_KEY]
@@ -151,9 +151,9 @@ def _is_said(header: bytes, value: Raw) -> bool:
 
 
 def check_revision(message: Message) -> None:
-    """See that a request is of a revision that is served.
+    """Check that a request is of a revision that is served.
 
-    :raise UnservedRevision: it is not.
+    :raise UnservedRevision: the revision is not served.
     """
     said = (message.meta or {}).get(PROTOCOL_VERSION_KEY, jsonrpc.NULL)
     if bytes(said) in _SERVED:
@@ -169,7 +169,7 @@ def unserved(requested: str) -> UnservedRevision:
 
 
 def has_tasks(meta: Envelope | None) -> bool:
-    """Whether the client of a request declares the tasks extension."""
+    """True if the client of a request declares the tasks extension."""
     declared = (meta or {}).get(CAPABILITIES_KEY)
     if declared is None or _TASKS not in bytes(declared):
         return False
@@ -179,7 +179,7 @@ def has_tasks(meta: Envelope | None) -> bool:
 def check_tasks(meta: Envelope | None) -> None:
     """Check that the client of a request for a task supports tasks.
 
-    :raise MissingCapability: it does not declare them.
+    :raise MissingCapability: the client does not declare them.
     """
     if not has_tasks(meta):
         required: dict[str, Any] = {"extensions": {TASKS_EXTENSION: {}}}
@@ -187,12 +187,12 @@ def check_tasks(meta: Envelope | None) -> None:
 
 
 def level(meta: Envelope | None) -> str | None:
-    """The log level from which on the client of a request wants to hear messages; None if it wants none."""
+    """Return the least log level of which the client of a request wants messages; None if it wants none."""
     return peek.text(meta, LEVEL_KEY) if meta is not None and LEVEL_KEY in meta else None
 
 
 def own_meta(version: str, capabilities: Any = None) -> dict[str, Any]:
-    """The envelope of the gateway's own requests."""
+    """Return the envelope of the gateway's own requests."""
     return {
         PROTOCOL_VERSION_KEY: LATEST_MODERN,
         INFO_KEY: {"name": "mcpgateway", "version": version},
@@ -201,9 +201,9 @@ def own_meta(version: str, capabilities: Any = None) -> dict[str, Any]:
 
 
 def check_discovery(reply: Envelope) -> Envelope:
-    """The ``DiscoverResult`` in a server's reply, its first level decoded.
+    """Return the ``DiscoverResult`` in a server's reply, its first level decoded.
 
-    :raise HandshakeRefused: an error, or a result that is none, or one that names no revision that is served here.
+    :raise HandshakeRefused: the reply is an error, or malformed, or names no revision that is served here.
     """
     if "error" in reply:
         raise HandshakeRefused(f"the server refused {DISCOVER}: {legacy.error_text(reply['error'])}")
@@ -220,7 +220,7 @@ def check_discovery(reply: Envelope) -> Envelope:
 
 
 def served_only(discovered: Raw) -> Raw:
-    """A ``DiscoverResult`` that names no revision which is not served here."""
+    """Return a ``DiscoverResult`` without the revisions that are not served here."""
     members = peek.members({"result": discovered}, "result")
     try:
         said = jsonrpc.value(members["supportedVersions"], list)
@@ -231,5 +231,5 @@ def served_only(discovered: Raw) -> Raw:
 
 
 def subscription(message: Envelope) -> Raw | None:
-    """Which ``subscriptions/listen`` request a notification belongs to: that request's id."""
+    """Return the id of the ``subscriptions/listen`` request to which a notification belongs; None for none."""
     return peek.members(peek.members(message, "params"), "_meta").get(SUBSCRIPTION_KEY)

@@ -4,7 +4,7 @@
     Mcp-Name: =?base64?w6k=?=              anything else, as base64 of UTF-8
     Mcp-Param-Region: eu                   the argument whose schema says "x-mcp-header": "Region"
 
-Whoever routes or bills by a header relies on it, so one that contradicts the body is an error and not a detail.
+Proxies route and bill by these headers, so one that contradicts the body is an error and not a detail.
 """
 
 import binascii
@@ -31,8 +31,8 @@ _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _TYPES = ("string", "integer", "boolean")
 _MARK = ANNOTATION.encode()
 
-# Where else a schema has schemas (JSON Schema 2020-12 and draft-07): in these as one or as a list, in those by name.
-# Keywords that are left out hold data, in which the annotation has no meaning.
+# Keywords of a schema that hold schemas (JSON Schema 2020-12 and draft-07): as one or as a list, and by name.  Other
+# keywords hold data, in which the annotation has no meaning.
 _INNER = frozenset(
     "additionalItems additionalProperties allOf anyOf contains contentSchema else if items not oneOf prefixItems"
     " propertyNames then unevaluatedItems unevaluatedProperties".split()
@@ -43,7 +43,7 @@ _Path = tuple[str, ...]
 
 
 def encode_value(text: str) -> bytes:
-    """A header's value that every reader takes for this text."""
+    """Return the value of a header that every reader decodes to this text."""
     plain = text.encode()
     if _PLAIN.fullmatch(plain) and plain == plain.strip(b" \t") and not _has_markers(plain):
         return plain
@@ -51,10 +51,11 @@ def encode_value(text: str) -> bytes:
 
 
 def decode_value(header: bytes) -> str:
-    """The text that a header's value stands for.
+    """Return the text that a header's value stands for.
 
-    :raise HeaderMismatch: bad base64, not UTF-8, or bytes that no such header has; a header that came twice too, as
-        its values are joined by NUL.
+    :raise HeaderMismatch: bad base64, not UTF-8, or invalid bytes; a header that came twice too, as its values are
+        joined
+        by NUL.
     """
     value = header.strip(b" \t")
     if not _PLAIN.fullmatch(value):
@@ -67,7 +68,7 @@ def decode_value(header: bytes) -> str:
         text = octets.decode()
     except (binascii.Error, UnicodeDecodeError):
         raise HeaderMismatch("it is not base64 of UTF-8") from None
-    if b64encode(octets) != coded:  # bits that nobody reads would give one text several spellings
+    if b64encode(octets) != coded:  # unused bits would give one text several spellings
         raise HeaderMismatch("it is not base64 of UTF-8")
     return text
 
@@ -89,7 +90,7 @@ class Param:
 
 
 def annotations(tools: Raw) -> dict[str, tuple[Param, ...]]:
-    """Which arguments are repeated, by tool; only tools that have any, of the ``tools`` of a tools/list result."""
+    """Return the arguments that headers repeat, by tool, of the tools that have any in a tools/list result."""
     if _MARK not in bytes(tools):
         return {}
     found = {}
@@ -107,7 +108,7 @@ def annotations(tools: Raw) -> dict[str, tuple[Param, ...]]:
 
 
 def names(tools: Raw) -> list[str]:
-    """The names in the ``tools`` of a tools/list result, as far as they can be read."""
+    """Return the names in the ``tools`` of a tools/list result, as far as they are valid."""
     try:
         listed = jsonrpc.read_list(tools, "tools")
     except GatewayError:
@@ -117,9 +118,9 @@ def names(tools: Raw) -> list[str]:
 
 
 def annotated(schema: Raw) -> tuple[Param, ...]:
-    """Which arguments are repeated, by a tool's ``inputSchema``.
+    """Return the arguments that headers repeat, by a tool's ``inputSchema``.
 
-    A schema with one annotation that breaks the rules has none: clients are to drop such a tool.
+    With one invalid annotation a schema counts as having none: clients are to drop such a tool.
     """
     if _MARK not in bytes(schema):
         return ()
@@ -162,7 +163,7 @@ def check_params(params: tuple[Param, ...], arguments: Raw | None, headers: Mapp
     """Compare the headers of a tools/call with its arguments; headers that no parameter names are ignored.
 
     :param headers: by their names in lower case; the values of one that came more than once are joined by NUL.
-    :raise HeaderMismatch: a header is missing, or has no argument, or says something else.
+    :raise HeaderMismatch: a header is missing, or has no argument, or differs.
     """
     given = peek.members({"arguments": arguments}, "arguments") if params and arguments is not None else {}
     for param in params:
@@ -174,7 +175,7 @@ def check_params(params: tuple[Param, ...], arguments: Raw | None, headers: Mapp
             raise HeaderMismatch(f"the {name} header is present, but the argument {place} is not")
         if header is None:
             if value[:1] in b"[{":
-                continue  # which no header can say: the server will refuse it
+                continue  # no header can hold it, and the server will refuse it
             raise HeaderMismatch(f"the {name} header is missing, but the argument {place} is present")
         try:
             text = decode_value(header)
@@ -185,7 +186,7 @@ def check_params(params: tuple[Param, ...], arguments: Raw | None, headers: Mapp
 
 
 def param_headers(params: tuple[Param, ...], arguments: Raw | None) -> dict[str, str]:
-    """Return the headers that repeat the arguments of a tools/call; values that no header can have are left out."""
+    """Return the headers that repeat the arguments of a tools/call; values that no header can hold are left out."""
     if not params or arguments is None:
         return {}
     given = peek.members({"arguments": arguments}, "arguments")
@@ -216,7 +217,7 @@ def _argument(arguments: Envelope, path: _Path) -> bytes | None:
 
 
 def _says(value: bytes, text: str) -> bool:
-    # Whether a header's text is this JSON value; one integer has many spellings.
+    # True if a header's text is this JSON value; one integer has many spellings.
     if value[:1] == b'"':
         try:
             return jsonrpc.value(Raw(value), str) == text

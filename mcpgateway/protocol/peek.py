@@ -1,4 +1,4 @@
-"""Reads members that others will check: an invalid one counts as absent."""
+"""Reading of members that are checked elsewhere: an invalid one counts as absent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mcpgateway.protocol.jsonrpc import METHOD_LIMIT, Envelope
 
 
 def members(envelope: Envelope | None, name: str) -> Envelope:
-    """The first level of a member that should be an object; else empty."""
+    """Return the first level of a member that should be an object; else empty."""
     try:
         return jsonrpc.read_object((envelope or {})[name], name)
     except (KeyError, GatewayError):
@@ -18,7 +18,7 @@ def members(envelope: Envelope | None, name: str) -> Envelope:
 
 
 def mapping(envelope: Envelope | None, name: str) -> dict[str, Any]:
-    """The whole of a member that should be an object; else empty."""
+    """Return the whole of a member that should be an object; else empty."""
     try:
         found: dict[str, Any] = jsonrpc.value((envelope or {})[name], dict)
     except (KeyError, GatewayError):
@@ -27,7 +27,7 @@ def mapping(envelope: Envelope | None, name: str) -> dict[str, Any]:
 
 
 def text(envelope: Envelope | None, name: str, limit: int = METHOD_LIMIT) -> str | None:
-    """A member that should be a string of no more than ``limit`` characters; else None."""
+    """Return a member that should be a string of no more than ``limit`` characters; else None."""
     try:
         return jsonrpc.read_string((envelope or {})[name], name, limit)
     except (KeyError, GatewayError):

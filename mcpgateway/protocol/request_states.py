@@ -1,13 +1,14 @@
-"""Request states that clients hold while they are asked something (MCP 2026-07-28, "Multi Round-Trip Requests").
+"""Request states that clients hold while they answer questions (MCP 2026-07-28, "Multi Round-Trip Requests").
 
     octets   1        4      5         16       22
              format   node   expires   handle   signature                  names a call which waits for the answers
              format   node   issued    nonce    signature   a state        carries the state of a server's own
 
-A state is those octets in base64url (64 characters, and those of a server's own).  It comes back from a client, so it
-is trusted as little as any other parameter: the signature, HMAC-SHA-256 cut to 176 bits, is made over everything else
-in it and over whose state it is and of which call.  The latter are not in it; whoever brings a state has to name them
-anew.  What a server has put into its own state is for the client to hold, and is no secret to it.
+A state is those octets in base64url (64 characters, and those of a server's own).  A client returns it, so it is
+trusted
+as little as any other parameter: the signature, HMAC-SHA-256 cut to 176 bits, is made over everything else in it and
+over its principal, server and call.  The latter are not in it; the request that returns a state has to have the same
+ones.  A server's own state is held by the client, and is no secret to it.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from mcpgateway.protocol import jsonrpc
 from mcpgateway.protocol.jsonrpc import Envelope
 from mcpgateway.protocol.translate import RETRIED
 
-FORMAT = 1  # names a call
-CARRIES = 2  # carries a server's own state
+FORMAT = 1  # the state names a call
+CARRIES = 2  # the state carries a server's own
 HANDLE_BYTES = 16
 LENGTH = 64  # characters
 _SIGNED = 26  # octets before the signature
 _SIGNATURE = 22
-_PURPOSE = b"request state\0"  # nothing else that the same key signs begins so
+_PURPOSE = b"request state\0"  # begins nothing else that the same key signs
 _VARYING = RETRIED | {"_meta"}
 
 
@@ -39,8 +40,8 @@ class Carried:
     """The content of a state that carries one of a server's own.
 
     :ivar nonce: `HANDLE_BYTES` octets that no other state has.
-    :ivar issued: in seconds since the epoch.
-    :ivar state: the server's own, as JSON, byte for byte.
+    :ivar issued: the time of issue, in seconds since the epoch.
+    :ivar state: the server's own state, as JSON, byte for byte.
     """
 
     nonce: bytes
@@ -50,9 +51,9 @@ class Carried:
 
 @define
 class RequestStates:
-    """Makes and reads the states of one key.
+    """The maker and reader of the states of one key.
 
-    :ivar node: which gateway made a state, so that others can find it.
+    :ivar node: the gateway that makes a state, so that others can find it.
     """
 
     _key: bytes = field(repr=False)
@@ -61,11 +62,11 @@ class RequestStates:
     def seal(
         self, handle: bytes, expires: int, principal: str, server: str, method: str, digest: bytes
     ) -> str:
-        """The state of a call.
+        """Return the state of a call.
 
         :param handle: `HANDLE_BYTES` random octets.
-        :param expires: from when on it is refused, in seconds since the epoch.
-        :param digest: of the call's parameters, see `digest_of`.
+        :param expires: the time of its expiry, in seconds since the epoch.
+        :param digest: the digest of the call's parameters, see `digest_of`.
         """
         signed = bytes((FORMAT,)) + self.node + expires.to_bytes(5, "big") + handle
         signature = self._sign(signed, _bound(principal, server, method, digest))
@@ -74,7 +75,7 @@ class RequestStates:
     def open(
         self, state: str, now: int, principal: str, server: str, method: str, digest: bytes
     ) -> bytes | None:
-        """The handle in a state, or None when it is none of this key's, altered, expired or of another call."""
+        """Return the handle in a state; None for a wrong signature, an expired state, and one of another call."""
         octets = _octets(state) if len(state) == LENGTH else None
         if octets is None or octets[0] != FORMAT:
             return None
@@ -86,7 +87,7 @@ class RequestStates:
     def wrap(self, carried: Carried, principal: str, server: str, method: str, digest: bytes) -> str:
         """Return the state for a client that carries a server's own.
 
-        :param digest: of the call's parameters, see `digest_of`.
+        :param digest: the digest of the call's parameters, see `digest_of`.
         """
         signed = bytes((CARRIES,)) + self.node + carried.issued.to_bytes(5, "big") + carried.nonce
         state = bytes(carried.state)
@@ -110,7 +111,7 @@ class RequestStates:
 
 
 def _octets(state: str) -> bytes | None:
-    # Of all encodings of the same octets only the canonical one is taken.
+    # Of all encodings of the same octets only the canonical one is accepted.
     if not state.isascii():
         return None
     try:
@@ -127,6 +128,6 @@ def _bound(principal: str, server: str, method: str, digest: bytes) -> bytes:
 
 
 def digest_of(params: Envelope) -> bytes:
-    """SHA-256 of the parameters that make a call the same call, in any order."""
+    """Return the SHA-256 of the parameters that identify a call, in any order."""
     lasting = {name: params[name] for name in sorted(params) if name not in _VARYING}
     return hashlib.sha256(jsonrpc.encode(lasting)).digest()

@@ -4,9 +4,11 @@
              format   node   key   issued  revision   server   principal   serial    signature
 
 An id is those octets in base64url (76 characters, all of them visible ASCII; MCP 2025-11-25, basic/transports, "Session
-Management").  The serial is random and is what makes an id impossible to guess; the signature, HMAC-SHA-256 cut to 128
-bits over everything before it, is what tells an id of ours from one that somebody made up, even when nothing else is
-known of it any more.
+Management").  The serial is random and makes an id impossible to guess; the signature, HMAC-SHA-256 cut to 128 bits
+over
+everything before it, distinguishes an id of the gateway from a forged one, even when nothing else is known of its
+session
+any more.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ class Issued:
     """The properties of a session in its id.
 
     :ivar serial: random octets, unique to the session.
-    :ivar issued: when it was issued, in seconds since the epoch.
+    :ivar issued: the time of issue, in seconds since the epoch.
     :ivar version: the negotiated revision.
     """
 
@@ -44,15 +46,15 @@ class Issued:
     principal: bytes
 
     def is_for(self, server: str, principal: str) -> bool:
-        """Whether it was issued to this principal, for this server."""
+        """True if the id was issued to this principal, for this server."""
         return self.server == _mark(server) and self.principal == _mark(principal)
 
 
 @define
 class SessionIds:
-    """Makes and reads the ids of one key.
+    """The issuer and reader of the ids of one key.
 
-    :ivar node: which gateway issued an id, so that others can find it.
+    :ivar node: the gateway that issues an id, so that others can find it.
     """
 
     _key: bytes = field(repr=False)
@@ -63,14 +65,14 @@ class SessionIds:
         self._key_mark = hashlib.sha256(self._key).digest()[:2]
 
     def issue(self, serial: bytes, now: int, server: str, principal: str, version: str) -> bytes:
-        """The id of a new session; ``serial`` is `SERIAL_BYTES` random octets."""
+        """Return the id of a new session; ``serial`` is `SERIAL_BYTES` random octets."""
         head = bytes((FORMAT,)) + self.node + self._key_mark
         told = now.to_bytes(5, "big") + bytes((LEGACY.index(version),)) + _mark(server) + _mark(principal)
         signed = head + told + serial
         return urlsafe_b64encode(signed + self._sign(signed))
 
     def read(self, identifier: bytes) -> Issued | None:
-        """Return the properties in an id; None when it is not signed with this key."""
+        """Return the properties in an id; None where it is not signed with this key."""
         if len(identifier) != LENGTH:
             return None
         try:

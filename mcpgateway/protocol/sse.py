@@ -2,8 +2,8 @@
 
 # Note [Event ids]
 An id names the life of its session (``epoch``), the stream within it and the place in the stream, so that a GET with
-``Last-Event-ID`` finds the one stream it resumes (MCP 2025-11-25, basic/transports, "Resumability").  The id of the
-request that opened the stream travels along: when the stream is known no more, that request can still be answered.
+``Last-Event-ID`` finds the one stream it resumes (MCP 2025-11-25, basic/transports, "Resumability").  The id also holds
+that of the request that opened the stream: when the stream is no longer known, that request can still be answered.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mcpgateway.protocol import jsonrpc
 
 PING = b": ping\n\n"  # a comment: keeps the connection alive and is never shown to the client's program
 EVENT_ID_LIMIT = 512  # characters
-PLACE_LIMIT = 56  # characters of what stands before the request's id
+PLACE_LIMIT = 56  # characters before the request's id
 REQUEST_ID_LIMIT = (
     (EVENT_ID_LIMIT - PLACE_LIMIT) // 4 * 3
 )  # bytes, of which base64 makes more; longer is left out
@@ -28,7 +28,7 @@ _EVENT_ID = re.compile(rb"([0-9a-f]{1,32})-([0-9]{1,9})-([0-9]{1,9})(?:-([A-Za-z
 
 @frozen
 class EventId:
-    """Where an event stands.
+    """The place of an event.
 
     :ivar epoch: the life of the session, lower-case hexadecimal.
     :ivar stream: 0 for the standing stream of GET, else the number of a request's stream.
@@ -71,7 +71,7 @@ def _is_identifier(text: bytes) -> bool:
 
 
 def event(message: bytes, identifier: EventId | None = None) -> bytes:
-    """One JSON-RPC message as one ``message`` event.
+    """Return one JSON-RPC message as one ``message`` event.
 
     A CR or LF between the tokens of a server's JSON would split the data line.
     """
@@ -82,5 +82,5 @@ def event(message: bytes, identifier: EventId | None = None) -> bytes:
 
 
 def primer(identifier: EventId, retry_ms: int) -> bytes:
-    """The event without data that gives a client something to resume from, and says how soon to come back."""
+    """Return the event without data from which a client can resume, with the time until it should reconnect."""
     return b"id: %b\nretry: %d\ndata: \n\n" % (bytes(identifier), retry_ms)

@@ -1,9 +1,9 @@
 """Server-Sent Events, the decoder's half (WHATWG HTML section 9.2): bytes in any pieces become events.
 
-id: 7                 what ``Last-Event-ID`` names when the stream is resumed behind this event
-retry: 500            milliseconds until a reader that lost the stream comes back
+id: 7                 the value of ``Last-Event-ID`` when the stream is resumed after this event
+retry: 500            milliseconds until a client whose stream has ended reconnects
 event: message        the event's type; "message" where it is left out
-data: {"jsonrpc":…    its text, one line of it or several
+data: {"jsonrpc":…    its text, in one line or several
                       a blank line ends the event
 : ping                a comment
 """
@@ -16,8 +16,8 @@ MESSAGE = b"message"
 LINE_COST = 16  # bytes of memory beside the text, so that empty lines count too
 BOM = b"\xef\xbb\xbf"
 ID_LIMIT = 4096  # bytes; it has to go into a header
-END_BYTES = 1024  # of an event that is too long: enough to see whose answer it was going to be
-LONGEST_RETRY = 9  # digits; more is no number of milliseconds that anybody waits for
+END_BYTES = 1024  # of an event that is too long: enough to find the id of the response
+LONGEST_RETRY = 9  # digits; more is no sensible number of milliseconds
 _ENDS = b"\r\n"
 
 
@@ -30,8 +30,8 @@ class Event:
     """One event that has text.
 
     :ivar kind: its type.
-    :ivar data: its text, the lines joined by LF; of one that was too long, how that begins.
-    :ivar tail: how the text of one ends that was too long; None of any other.
+    :ivar data: its text, the lines joined by LF; the beginning of one that was too long.
+    :ivar tail: the end of a text that was too long; None for any other.
     """
 
     kind: bytes
@@ -41,7 +41,7 @@ class Event:
 
 @define
 class _Skipped:
-    """The ends of the text of an event that is passed over.
+    """The ends of the text of an event that is skipped.
 
     :ivar is_within: a line of it has not ended.
     """
@@ -51,20 +51,20 @@ class _Skipped:
     is_within: bool
 
     def add(self, piece: bytes) -> None:
-        """Pass over some more of it."""
+        """Skip a further piece of the event."""
         self.tail = (self.tail + piece)[-END_BYTES:]
         self.is_within = True
 
 
 class SseReader:
-    """Reads one stream.
+    """The reader of one stream.
 
-    A large event costs one copy however small the pieces are that it comes in.
+    A large event costs one copy however small the received pieces are.
 
-    :param skips: an event that is too long is passed over, all but its ends, and the stream goes on.
-    :ivar last_id: the id that the stream is resumed behind, also that of an event without text; empty for none.
+    :param skips: an event that is too long is skipped, all but its ends, and the stream goes on.
+    :ivar last_id: the id after which the stream is resumed, also that of an event without text; empty for none.
     :ivar size: bytes that are kept until their event is complete.
-    :ivar retry_ms: how long to wait before coming back, where the stream has said so.
+    :ivar retry_ms: the time until reconnecting, where the stream has named one.
     """
 
     def __init__(self, limit: int, last_id: bytes = b"", *, skips: bool = False) -> None:
@@ -82,7 +82,7 @@ class SseReader:
         self._data: list[bytes] = []
 
     def feed(self, data: bytes) -> list[Event]:
-        """The events that these bytes complete.
+        """Return the events that these bytes complete.
 
         :raise EventTooLong: more than the limit has come without an event's end; nothing more may be fed.
         """

@@ -1,9 +1,9 @@
-"""W3C Trace Context: which trace a request belongs to, as ``traceparent`` says it (W3C Recommendation, level 2).
+"""W3C Trace Context: the trace of a request, in ``traceparent`` (W3C Recommendation, level 2).
 
     traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01
-                 version, trace, the span of whoever asks, flags
+                 version, trace, the span of the sender, flags
 
-Over HTTP it is a header.  In MCP it stands in ``params._meta``, under the same name, beside ``tracestate``.
+Over HTTP it is a header.  In MCP it is a member of ``params._meta``, under the same name, beside ``tracestate``.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from mcpgateway.protocol.jsonrpc import Envelope
 
 PARENT, STATE = "traceparent", "tracestate"
 MARK = b'"traceparent"'
-"""Where it is not in a message, the message says nothing of a trace."""
+"""The member with the trace; a message without it belongs to none."""
 
-STATE_LIMIT = 512  # characters that everybody has to pass on
+STATE_LIMIT = 512  # characters that every participant has to pass on
 SAMPLED = 0x01
 
 _PARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
@@ -28,10 +28,10 @@ _STATE = re.compile(rf"[\x20-\x7e]{{1,{STATE_LIMIT}}}")
 
 @frozen
 class TraceContext:
-    """Where a request stands in a trace.
+    """The place of a request in a trace.
 
     :ivar trace: the id of the trace, 32 hexadecimal digits.
-    :ivar span: the id of the span that asks, 16 of them.
+    :ivar span: the id of the sender's span, 16 of them.
     """
 
     trace: str
@@ -40,11 +40,11 @@ class TraceContext:
 
     @property
     def is_sampled(self) -> bool:
-        """Whether the originator of the trace records it."""
+        """True if the originator of the trace records it."""
         return bool(self.flags & SAMPLED)
 
     def __str__(self) -> str:
-        """As a ``traceparent``."""
+        """Return the context as a ``traceparent``."""
         return f"00-{self.trace}-{self.span}-{self.flags & SAMPLED:02x}"
 
     def within(self, span: str) -> TraceContext:
@@ -69,13 +69,13 @@ def read(text: str) -> TraceContext | None:
 
 
 def read_state(text: str) -> str:
-    """Return a ``tracestate``, which is passed on as it is; empty for an invalid one."""
+    """Return a ``tracestate``, which is passed on unchanged; empty for an invalid one."""
     plain = text.strip(" \t")
     return plain if _STATE.fullmatch(plain) else ""
 
 
 def headers(meta: Envelope) -> dict[str, str]:
-    """The headers that say the same as ``_meta``; none where it says nothing that could be one."""
+    """Return the headers with the trace in ``_meta``; none where it has no valid one."""
     context = read(peek.text(meta, PARENT) or "")
     if context is None:
         return {}
@@ -85,7 +85,7 @@ def headers(meta: Envelope) -> dict[str, str]:
 
 @frozen
 class Traced:
-    """Where a call stands in a trace.
+    """The place of a call in a trace.
 
     :ivar span: the id of the gateway's own span, which is the call's id.
     :ivar parent: the client's span; empty where the trace begins here.

@@ -7,7 +7,7 @@
     a server asks while it answers             a result that asks (input_required), and the request once more
     -32002, -32042                             -32602, a result that asks
 
-Members that are named nowhere here are passed on byte for byte.
+Members that are not named here are passed on byte for byte.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mcpgateway.protocol.versions import LATEST_LEGACY
 
 ENVELOPE_KEYS = frozenset((PROTOCOL_VERSION_KEY, CAPABILITIES_KEY, INFO_KEY, LEVEL_KEY))
 RETRIED = frozenset(("inputResponses", "requestState"))
-"""The parameters by which a request is sent once more."""
+"""The parameters that a repeated request has in addition."""
 
 CACHEABLE = frozenset(
     "server/discover tools/list prompts/list resources/list resources/templates/list resources/read".split()
@@ -37,7 +37,7 @@ QUESTIONS = ("elicitation/create", "sampling/createMessage", "roots/list")
 """The requests that a result may contain."""
 
 COMPLETE = "complete"
-REQUESTS_LIMIT = 100  # questions in one result; each may cost a person's attention
+REQUESTS_LIMIT = 100  # questions in one result; each may need a user's attention
 
 _NAMELESS = {"name": "unnamed", "version": "0"}  # both are required of a legacy server
 _CODES = {-32002: -32602, legacy.URL_ELICITATION_REQUIRED: -32603}
@@ -47,7 +47,7 @@ _MARK = b'"resultType"'
 
 
 def hello_from_discovery(discovered: Envelope) -> Envelope:
-    """The ``InitializeResult`` that a legacy client gets of a modern server."""
+    """Return the ``InitializeResult`` that a legacy client gets from a modern server."""
     info = peek.members(peek.members(discovered, "_meta"), SERVER_INFO_KEY)
     rest = _without(discovered, "resultType", "supportedVersions", "ttlMs", "cacheScope")
     return {
@@ -59,7 +59,7 @@ def hello_from_discovery(discovered: Envelope) -> Envelope:
 
 
 def discovery_from_hello(hello: Envelope, revision: str) -> Envelope:
-    """The ``DiscoverResult`` that a modern client gets of a legacy server, which is served in this revision."""
+    """Return the ``DiscoverResult`` that a modern client gets from a legacy server, served in this revision."""
     known = {
         "resultType": jsonrpc.raw(COMPLETE),
         "supportedVersions": jsonrpc.raw([revision]),
@@ -94,7 +94,7 @@ def _still_roots(offers: dict[str, Any], without: Iterable[str]) -> dict[str, An
 
 
 def modern_params(params: Envelope | None, meta: Envelope) -> Envelope:
-    """A legacy client's parameters, for a modern server.
+    """Return a legacy client's parameters for a modern server.
 
     :param meta: the members of the envelope; the client's own ``_meta`` stands beside them.
     """
@@ -102,7 +102,7 @@ def modern_params(params: Envelope | None, meta: Envelope) -> Envelope:
 
 
 def legacy_params(params: Envelope | None) -> Envelope | None:
-    """A modern client's parameters, for a legacy server; None when nothing is left of them."""
+    """Return a modern client's parameters for a legacy server; None where none are left."""
     if params is None:
         return None
     return _without_meta(_without(params, *RETRIED), ENVELOPE_KEYS) or None
@@ -112,7 +112,7 @@ def legacy_params(params: Envelope | None) -> Envelope | None:
 
 
 def legacy_result(method: str, result: Raw) -> Raw:
-    """A modern server's complete result, for a legacy client."""
+    """Return a modern server's complete result for a legacy client."""
     members = _members(result)
     if members is None:
         return result
@@ -136,7 +136,7 @@ def modern_result(method: str, result: Raw, server_info: Raw | None) -> Raw:
 
 
 def modern_error(error: Raw) -> Raw:
-    """A legacy server's error, for a modern client: without the codes that are not used any more."""
+    """Return a legacy server's error for a modern client, without the codes that are not used any more."""
     members = _members(error)
     code = _CODES.get(jsonrpc.integer((members or {}).get("code")) or 0)
     if members is None or code is None:
@@ -145,7 +145,7 @@ def modern_error(error: Raw) -> Raw:
 
 
 def elicitations_of(error: Raw) -> list[dict[str, Any]] | None:
-    """Where an error sends the user before the request may succeed; None when it is no such error."""
+    """Return the elicitations of URLs in an error that requires them before the request; None for another error."""
     members = peek.members({"error": error}, "error")
     if jsonrpc.integer(members.get("code")) != legacy.URL_ELICITATION_REQUIRED:
         return None
@@ -155,7 +155,7 @@ def elicitations_of(error: Raw) -> list[dict[str, Any]] | None:
 
 
 def kind_of(result: Raw) -> str:
-    """The ``resultType`` of a result; ``complete`` where there is none, empty where it cannot be read."""
+    """Return the ``resultType`` of a result; ``complete`` where it is missing, empty where it is malformed."""
     if _MARK not in bytes(result):
         return COMPLETE
     members = peek.members({"result": result}, "result")
@@ -166,7 +166,7 @@ def kind_of(result: Raw) -> str:
 class InputRequest:
     """One question in a result.
 
-    :ivar params: an object, as it came.
+    :ivar params: the parameters, an object, as received.
     """
 
     method: str
@@ -174,9 +174,9 @@ class InputRequest:
 
 
 def input_requests(result: Raw) -> tuple[dict[str, InputRequest], Raw | None]:
-    """Return the requests of an ``input_required`` result by their keys, and its ``requestState`` as it came.
+    """Return the requests of an ``input_required`` result by their keys, and its ``requestState`` as received.
 
-    :raise BadReply: it is none.
+    :raise BadReply: the result is malformed.
     """
     try:
         members = jsonrpc.read_object(result, "result")

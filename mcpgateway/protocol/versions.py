@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class Era(Enum):
-    """How client and server meet: with a handshake and sessions, or with all that matters in each request."""
+    """The form of a conversation: with a handshake and sessions, or with all that matters in each request."""
 
     LEGACY = "legacy"
     MODERN = "modern"
@@ -18,7 +18,7 @@ class Era(Enum):
 
     @property
     def other(self) -> Era:
-        """The one that this is not."""
+        """The other one of the two eras."""
         return Era.MODERN if self is Era.LEGACY else Era.LEGACY
 
 
@@ -26,7 +26,7 @@ LEGACY = ("2024-10-07", "2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 """The revisions with a handshake and sessions, oldest first."""
 
 MODERN = ("2026-07-28",)
-"""The revisions without, oldest first."""
+"""The revisions without handshake and sessions, oldest first."""
 
 LATEST_LEGACY = LEGACY[-1]
 UNNAMED = "2025-03-26"
@@ -42,30 +42,30 @@ _KNOWN = frozenset(version.encode() for version in LEGACY)
 
 
 def is_legacy(header: bytes) -> bool:
-    """Whether an ``MCP-Protocol-Version`` header names a revision of the legacy era."""
+    """True if an ``MCP-Protocol-Version`` header names a revision of the legacy era."""
     return header in _KNOWN
 
 
 def is_later(header: bytes | None) -> bool:
-    """Whether an ``MCP-Protocol-Version`` header names a revision later than the legacy era, known or not."""
+    """True if an ``MCP-Protocol-Version`` header names a revision later than the legacy era, known or not."""
     return header is not None and _DATE.fullmatch(header) is not None and header.decode() > LATEST_LEGACY
 
 
 def negotiated(requested: str | None) -> str:
-    """The revision an ``initialize`` is answered with: the client's own where it is known, else our latest."""
+    """Return the revision for the answer to an ``initialize``: the client's where known, else the latest legacy one."""
     return requested if requested in LEGACY else LATEST_LEGACY
 
 
 def of_request(header: bytes | None) -> str:
-    """The revision of a request that is of no session, by its ``MCP-Protocol-Version`` (MCP 2025-06-18, transports)."""
+    """Return the revision of a request without a session, by its header (MCP 2025-06-18, transports)."""
     return UNNAMED if header is None else header.decode("latin-1")
 
 
 def can_resume(version: str) -> bool:
-    """Whether clients of a revision take events without data, and come back with ``Last-Event-ID``."""
+    """True if clients of a revision accept events without data, and come back with ``Last-Event-ID``."""
     return "2025-11-25" <= version < MODERN[0]
 
 
 def has_batches(version: str) -> bool:
-    """Whether a revision lets either side send several messages as one array."""
+    """True if a revision lets either side send several messages as one array."""
     return version == "2025-03-26"

@@ -6,7 +6,7 @@ COMMANDS = {"connect": "", "proxy": "--target", "stdio": "--server"}
 """The spellings of the one shim, and the option that names its server; ``connect`` takes it as an argument."""
 
 VIEWS = ("full", "search", "admin")
-"""The views of all servers that ``stdio --view`` knows, besides ``p/PROFILE``; without it, it is the usual one."""
+"""The views of all servers for ``stdio --view``, besides ``p/PROFILE``; without the option, the usual one."""
 
 VALUES = {
     "--home": "home",
@@ -21,22 +21,22 @@ PATIENCE_S = 30.0
 
 
 class Mistake(Exception):
-    """The command line cannot be understood; the text tells why."""
+    """The command line is invalid; the text gives the reason."""
 
 
 class Arguments:
     """The options and words of a command line.
 
     :ivar command: one of `COMMANDS`.
-    :ivar server: the name of the server; "" where all servers together are meant.
-    :ivar view: of all servers together, which view of them; "" for the usual one.
-    :ivar says_ready: whether a line on stderr is to say that requests are taken.
-    :ivar original: the command that is run when no gateway is there; empty when there is none.
+    :ivar server: the name of the server; "" for all servers together.
+    :ivar view: the view of all servers together; "" for the usual one.
+    :ivar says_ready: a line on stderr announces that requests are accepted.
+    :ivar original: the command that is run where no gateway answers; empty for none.
     :ivar home: the gateway's directory, or None.
-    :ivar url: where the gateway is, or None.
+    :ivar url: the URL of the gateway, or None.
     :ivar token_file: the file that holds the token, or None.
-    :ivar patience_s: how long a request waits for a gateway that has gone.
-    :ivar project: the directory of the project whose file the command line stands in; empty where that is nobody's.
+    :ivar patience_s: the seconds for which a request waits for a gateway that has gone.
+    :ivar project: the directory of the project whose file holds the command line; empty for none.
     """
 
     __slots__ = (
@@ -66,7 +66,7 @@ class Arguments:
 
 
 def split(argv: list[str]) -> tuple[dict[str, str], list[str], list[str]]:
-    """The global options by name, the words between them, and the original command.
+    """Return the global options by name, the words between them, and the original command.
 
     :raise Mistake: an option lacks its value.
     """
@@ -90,9 +90,9 @@ def split(argv: list[str]) -> tuple[dict[str, str], list[str], list[str]]:
 
 
 def read(argv: list[str]) -> Arguments:
-    """The arguments of one of the shim's commands.
+    """Return the arguments of one of the shim's commands.
 
-    :raise Mistake: they cannot be understood.
+    :raise Mistake: the command line is invalid.
     """
     options, words, original = split(argv)
     made = Arguments()
@@ -122,7 +122,7 @@ def _seconds(text: str) -> float:
 
 
 def _view(words: list[str]) -> str:
-    """The view that is named, "" where none is: then a server may be."""
+    """Return the view that is named; "" where none is, so that a server may be."""
     name, equals, value = words[0].partition("=") if words else ("", "", "")
     if name != "--view":
         return ""

@@ -1,4 +1,4 @@
-"""Start a killed gateway again: at once, then with longer and longer pauses, while it is wanted."""
+"""Start a killed gateway again while it is wanted: at once, then with longer and longer pauses."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from time import sleep
 from mcpgateway.shim import startup
 
 LOOK_S = 0.2
-AT_ONCE_S = 0.0  # what was killed once has most likely done nothing to deserve it
+AT_ONCE_S = 0.0  # a gateway that was killed once is most likely not the cause
 TAKEN_LIMIT_S = 5.0  # a lock that is held for longer is held by a gateway
-START_LIMIT_S = 120.0  # one that has not begun to listen by then hangs, and is a matter for a person
+START_LIMIT_S = 120.0  # a gateway that does not listen by then hangs, and its user has to act
 
 
 def revive(home: str, pauses: tuple[float, ...] = ()) -> None:
     """Start the gateway; return when one runs, or when none is wanted any more."""
-    _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)  # there are no children any more that it would lose
+    _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)  # no children are left that its end would orphan
     pauses = pauses or (AT_ONCE_S, *startup.PAUSES_S)
     while True:
         record = startup.record_of(home)
         failures = record.failures(startup.clock())
-        # One that had lived long has failed for the first time.
+        # A gateway that ran for long counts as having failed for the first time.
         pause = pauses[min(max(failures, 1), len(pauses)) - 1]
         when = f"in {pause:g} s" if pause else "at once"
         _say(home, f"the gateway has gone without a word; it is started again {when}")
@@ -38,11 +38,11 @@ def revive(home: str, pauses: tuple[float, ...] = ()) -> None:
 
 
 def _waited(home: str, record: startup.Record, pause_s: float) -> bool:
-    """Wait so long; whether it is still away and wanted then. Meanwhile a file says when it is started again."""
+    """Wait, while a file has the time of the next start; true if the gateway is still away and wanted then."""
     try:
         startup.write_due(home, startup.REVIVAL, int(startup.clock() + pause_s * 1000))
     except OSError:
-        pass  # then only the log tells
+        pass  # then only the log has the time
     try:
         return _is_still_away(home, record, pause_s)
     finally:
@@ -64,7 +64,7 @@ def _is_still_away(home: str, found: startup.Record, pause_s: float) -> bool:
 
 
 def _was_started(home: str) -> bool:
-    """Start it, unless it is not wanted any more; whether that was done.
+    """Start the gateway, unless it is not wanted any more; true if it was started.
 
     :raise OSError: the home cannot be used.
     """
@@ -78,13 +78,13 @@ def _was_started(home: str) -> bool:
 
 
 def _has_begun(home: str) -> bool:
-    """Tell whether the started gateway listens; false where it has ended again."""
+    """True if the started gateway listens; false where it has ended again."""
     ends = startup.clock() + START_LIMIT_S * 1000
     while startup.clock() < ends:
         if startup.record_of(home).word != startup.TRIED or not _is_wanted(home):
             return True
         if not startup.is_held(home):
-            # It may have said so, and ended, between the two looks.
+            # It may have written `UP`, and ended, between the two checks.
             return startup.record_of(home).word != startup.TRIED
         sleep(LOOK_S)
     return True

@@ -1,4 +1,4 @@
-"""The original server in the gateway's place: instead of the shim at the start, as its child later on."""
+"""The original server in the place of the gateway: instead of the shim at the start, as its child later on."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from mcpgateway.shim.loop import READ, WRITE, Loop
 from mcpgateway.shim.messages import Line
 from mcpgateway.shim.stdio import LINE_LIMIT, PIECE, STDERR, STDIN, STDOUT, Output
 
-NOT_FOUND, NOT_RUNNABLE = 127, 126  # as shells say it
+NOT_FOUND, NOT_RUNNABLE = 127, 126  # exit codes of shells
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
-# What tells a child of Node.js of a descriptor to talk with its parent over.
+# The variables that name a child of Node.js the descriptor of the channel to its parent.
 NODE_CHANNEL = (b"NODE_CHANNEL_FD", b"NODE_CHANNEL_SERIALIZATION_MODE")
 BEHIND_LIMIT = 1024 * 1024
 KILL_AFTER_S = 10.0
@@ -22,9 +22,9 @@ LOOK_S = 0.5
 
 
 def become(argv: list[str], *, ignores_interrupts: bool) -> int:
-    """Be the original from now on; returns an exit code only if that is impossible.
+    """Replace this process by the original; returns an exit code only where that fails.
 
-    :param ignores_interrupts: it is started as we were: with SIGINT ignored.
+    :param ignores_interrupts: the original is started with SIGINT ignored, as the shim was.
     """
     _signal.set_wakeup_fd(-1)
     _keep_to_ourselves()
@@ -43,7 +43,7 @@ def become(argv: list[str], *, ignores_interrupts: bool) -> int:
 
 
 def _keep_to_ourselves() -> None:
-    """Let the original have the standard descriptors, and none that our client had open when it started us."""
+    """Close all descriptors that the client has passed on to the shim, except for the standard ones."""
     for directory in ("/proc/self/fd", "/dev/fd"):
         try:
             names = posix.listdir(directory)
@@ -55,7 +55,7 @@ def _keep_to_ourselves() -> None:
             except OSError:
                 continue  # the one that listed the directory is closed by now
         break
-    for variable in NODE_CHANNEL:  # a program of Node.js ends at once where the descriptor is not there
+    for variable in NODE_CHANNEL:  # a program of Node.js ends at once where the descriptor is missing
         posix.environ.pop(variable, b"")
 
 
@@ -69,9 +69,9 @@ def _candidates(program: str) -> list[str]:
 
 
 class WaitingRequests:
-    """Which requests wait for an answer, as far as the bytes that pass tell.
+    """The requests that wait for an answer, as far as the relayed bytes show.
 
-    :ivar waiting: their ids as text of JSON, in their order.
+    :ivar waiting: their ids as JSON text, in order.
     """
 
     def __init__(self) -> None:
@@ -81,11 +81,11 @@ class WaitingRequests:
 
     @property
     def is_inside_a_line(self) -> bool:
-        """Whether the answers have stopped before the end of a line."""
+        """True if the answers have stopped before the end of a line."""
         return bool(self._answered)
 
     def asked(self, data: bytes) -> None:
-        """The client has said so much."""
+        """Register bytes from the client."""
         for text in _lines(self._asked, data):
             try:
                 line = Line(text)
@@ -96,7 +96,7 @@ class WaitingRequests:
                 self.waiting.pop(line.target, None)
 
     def answered(self, data: bytes) -> None:
-        """The client has been told so much."""
+        """Register bytes for the client."""
         for text in _lines(self._answered, data):
             try:
                 message = jsontext.glanced(text)
@@ -108,21 +108,21 @@ class WaitingRequests:
 
 
 def _lines(begun: bytearray, data: bytes) -> list[bytes]:
-    """The lines that so much more completes; what follows them is kept."""
+    """Return the lines that more data completes; the rest is kept in ``begun``."""
     whole, end, rest = data.rpartition(b"\n")
     found = (bytes(begun) + whole).split(b"\n") if end else []
     if end:
         begun.clear()
     begun += rest
     if len(begun) > LINE_LIMIT:
-        del begun[1:]  # nobody reads such a line; it is still known that one has begun
+        del begun[1:]  # a line of this length is not parsed; one byte shows that a line has begun
     return found
 
 
 class FallbackProcess:
-    """The original as a child, after the gateway has gone for good: bytes pass through from now on.
+    """The original as a child, after the gateway has gone for good: bytes are relayed unchanged from then on.
 
-    :ivar pid: of the child.
+    :ivar pid: the process id of the child.
     """
 
     def __init__(self, loop: Loop, argv: list[str], output: Output, *, ignores_interrupts: bool) -> None:
@@ -150,7 +150,7 @@ class FallbackProcess:
         self.status = 0
 
     def replay_handshake(self, hello: Line | None, initialized: Line | None) -> None:
-        """Tell the child what the client has said to the gateway at the beginning; the client knows the answer."""
+        """Repeat the client's handshake with the gateway for the child; the child's answer is not relayed."""
         if hello is not None:
             (self._hidden_answer,) = hello.ids
             self._pending += hello.text + b"\n"
@@ -164,7 +164,7 @@ class FallbackProcess:
         self._pending += data
 
     def run(self) -> int:
-        """Pass bytes both ways until the child has ended; its exit status."""
+        """Relay bytes both ways until the child has ended, and return its exit status."""
         self._loop.watch(self._from, READ, self._child_said)
         self._regulate()
         self._look()
@@ -181,14 +181,14 @@ class FallbackProcess:
             self._output.say(jsontext.error(each, "The original command has ended without an answer"))
 
     def _look(self) -> None:
-        # Its pipe alone does not tell: a grandchild may hold it.
+        # The end of its pipe is no sign: a grandchild may hold it.
         pid, status = posix.waitpid(self.pid, posix.WNOHANG)
         if pid:
             self._has_ended, self.status = True, status
         self._loop.later(LOOK_S, self._loop.stop if pid else self._look)
 
     def signal(self, number: int) -> None:
-        """Pass a signal on."""
+        """Send a signal to the child."""
         self._kill(number)
         self._loop.later(KILL_AFTER_S, lambda: self._kill(_signal.SIGKILL))
 
@@ -197,11 +197,11 @@ class FallbackProcess:
             posix.kill(self.pid, number)
 
     def relieved(self) -> None:
-        """The client has read what it had been told."""
+        """Resume reading from the child, since the client has read its messages."""
         self._loop.watch(self._from, READ, self._child_said)
 
     def deserted(self) -> None:
-        """The client listens no more."""
+        """End the child, since the client has closed its end."""
         self.signal(_signal.SIGTERM)
 
     # From the client

@@ -1,6 +1,6 @@
-"""Read JSON-RPC messages far enough to relay them, with the C half of `json`, which needs no `re`.
+"""Parse JSON-RPC messages as far as relaying needs it, with the C half of `json`, which needs no `re`.
 
-Numbers stay the text they were written as, so that an id goes back just as it came.
+Numbers keep the text they were written as, so that an id is returned exactly.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ class _Rules:
     memo: dict[str, str] = {}
 
 
-_scan = make_scanner(_Rules())  # type: ignore[arg-type]  # it takes whatever has these members
+_scan = make_scanner(_Rules())  # type: ignore[arg-type]  # any object with these members will do
 
 
 class Unreadable(ValueError):
-    """This is not JSON."""
+    """The text is not JSON."""
 
 
 def loads(text: str) -> object:
-    """One value, with nothing but white space around it.
+    """Return the value of a JSON text.
 
-    :raise Unreadable: it is something else.
+    :raise Unreadable: the text is not JSON, or has more than white space around the value.
     """
     value, end = _value(text, _skip(text, 0))
     if _skip(text, end) != len(text):
@@ -65,9 +65,9 @@ def _skip(text: str, at: int) -> int:
 
 
 def decoded(line: bytes) -> object:
-    """The value that a line of UTF-8 holds.
+    """Return the value of a line of UTF-8.
 
-    :raise Unreadable: it is no JSON, or no UTF-8.
+    :raise Unreadable: the line is not JSON, or not UTF-8.
     """
     try:
         return loads(line.decode())
@@ -76,15 +76,15 @@ def decoded(line: bytes) -> object:
 
 
 def glanced(message: bytes) -> object:
-    """The value that a message of a server holds, which may have let a wrong byte into a text.
+    """Return the value of a server's message, in which bytes that are not UTF-8 are replaced.
 
-    :raise Unreadable: it is no JSON.
+    :raise Unreadable: the message is not JSON.
     """
     return loads(message.decode(errors="replace"))
 
 
 def member(text: str, name: str) -> str | None:
-    """The text of one member of an object, as it was written; None when there is none before the text breaks off."""
+    """Return the text of one member of an object, as written; None where the text breaks off before it."""
     found = None
     try:
         at = _skip(text, 0)
@@ -106,12 +106,12 @@ def member(text: str, name: str) -> str | None:
 
 
 def dumps(value: str) -> str:
-    """A string as JSON, in ASCII."""
+    """Return a string as JSON, in ASCII."""
     return str(encode_basestring_ascii(value))
 
 
 def identifier(message: object) -> str | None:
-    """The id of a message as text of JSON, in one spelling; None when it has none that can be answered."""
+    """Return the id of a message as JSON text, in one spelling; None where it has none that can be answered."""
     value = message.get("id") if isinstance(message, dict) else None
     if isinstance(value, Number):
         return str(value)
@@ -119,19 +119,19 @@ def identifier(message: object) -> str | None:
 
 
 def text_of(value: object, *names: str) -> str:
-    """The string at the end of a path of members; empty when there is none."""
+    """Return the string at the end of a path of members; empty where there is none."""
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     return value if isinstance(value, str) and not isinstance(value, Number) else ""
 
 
 def error(identifier: str, message: str, code: int = INTERNAL_ERROR, *, detail: str = "") -> bytes:
-    """An error answer, as one line without its end; what the message has no room for is its data."""
+    """Return an error response as one line without its end, with the detail as its data."""
     data = f',"data":{dumps(detail)}' if detail else ""
     body = f'{{"code":{code},"message":{dumps(message)}{data}}}'
     return answer(identifier, "error", body)
 
 
 def answer(identifier: str, kind: str, body: str) -> bytes:
-    """An answer whose result or error is given as text of JSON."""
+    """Return a response whose result or error is given as JSON text."""
     return f'{{"jsonrpc":"2.0","id":{identifier},"{kind}":{body}}}'.encode(errors="replace")

@@ -1,4 +1,4 @@
-"""Where the gateway is: its home, its Unix socket, its address; the same answers as in `mcpgateway.system.paths`."""
+"""The places of the gateway: its home, its Unix socket, its address; they agree with `mcpgateway.system.paths`."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ SOCKET_PATH_LIMIT = 100  # bytes; sun_path holds 108 on Linux and 104 on macOS
 PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
 TOKEN_LIMIT = 4096
 VISIBLE = frozenset(range(0x21, 0x7F))
-TEMPORARY = ("/tmp", "/var/tmp", "/usr/tmp")  # noqa: S108  # where the library looks as well
+TEMPORARY = ("/tmp", "/var/tmp", "/usr/tmp")  # noqa: S108  # the directories that `tempfile` tries as well
 
 
 class Unusable(Exception):
-    """The gateway's home, URL or token cannot be used; the text tells the reason."""
+    """The gateway's home, URL or token cannot be used; the text gives the reason."""
 
 
 class GatewayAddress:
-    """Where to connect.
+    """The address of a gateway.
 
-    :ivar family: of the socket.
-    :ivar where: what `connect` takes.
-    :ivar host: of the ``Host`` header.
-    :ivar prefix: of every path.
-    :ivar is_own: the gateway of the home, which may be started when it is away.
+    :ivar family: the address family of the socket.
+    :ivar where: the argument of `connect`.
+    :ivar host: the value of the ``Host`` header.
+    :ivar prefix: the prefix of every path.
+    :ivar is_own: the gateway is that of the home, which may be started when it is away.
     """
 
     __slots__ = ("family", "host", "is_own", "prefix", "where")
@@ -47,7 +47,7 @@ class GatewayAddress:
 
 
 def environment() -> dict[str, str]:
-    """The environment as texts."""
+    """Return the environment as texts."""
     return {_text(name): _text(value) for name, value in posix.environ.items()}
 
 
@@ -56,9 +56,9 @@ def _text(value: bytes) -> str:
 
 
 def gateway_home(environ: Mapping[str, str], chosen: str | None) -> str:
-    """The gateway's own directory: the chosen one, ``MCPGATEWAY_HOME``, or ``~/.mcp-gateway``.
+    """Return the gateway's own directory: the chosen one, ``MCPGATEWAY_HOME``, or ``~/.mcp-gateway``.
 
-    :raise Unusable: it lies in a directory that is not known.
+    :raise Unusable: the directory is relative to one that is unknown.
     """
     home = chosen or environ.get(HOME_VARIABLE)
     return _absolute(home or "~/.mcp-gateway", environ)
@@ -102,9 +102,9 @@ def _normal(path: str) -> str:
 
 
 def socket_path(environ: Mapping[str, str], home: str) -> str:
-    """Where the Unix socket is: in the home, or in a short private directory when that path is too long.
+    """Return the path of the Unix socket: in the home, or in a short private directory where that path is too long.
 
-    :raise Unusable: that directory is not ours, so another user may listen there.
+    :raise Unusable: that directory is not the user's own, so another user may listen there.
     """
     path = home.rstrip("/") + "/gateway.sock"
     if len(path.encode(errors="surrogateescape")) <= SOCKET_PATH_LIMIT:
@@ -124,7 +124,7 @@ def _is_private(directory: str) -> bool:
     try:
         found = posix.lstat(directory)
     except OSError:
-        return True  # and nothing is in it
+        return True  # and it is empty
     is_directory = found.st_mode & 0o170000 == 0o040000
     return is_directory and found.st_uid == posix.getuid() and not found.st_mode & 0o022
 
@@ -146,14 +146,14 @@ def _is_writable(path: str) -> bool:
 
 def _digest(home: str) -> str:
     try:
-        from _sha2 import sha256  # type: ignore[import-not-found]  # what hashlib is made of, without OpenSSL
+        from _sha2 import sha256  # type: ignore[import-not-found]  # part of hashlib, without OpenSSL
     except ImportError:
         from _sha256 import sha256  # type: ignore[import-not-found]  # its name in Python 3.11
     return str(sha256(home.encode(errors="surrogateescape")).hexdigest())
 
 
 def address_of(environ: Mapping[str, str], home: str, url: str | None) -> GatewayAddress:
-    """Where the gateway is reached: at the URL, else at the Unix socket of the home.
+    """Return the address of the gateway: that of the URL, else the Unix socket of the home.
 
     :raise Unusable: the URL cannot be used.
     """
@@ -166,7 +166,7 @@ def address_of(environ: Mapping[str, str], home: str, url: str | None) -> Gatewa
         raise Unusable(f"--url {url}: expected http://host:port; the shim speaks no TLS")
     authority, _, path = rest.partition("/")
     name, port = _host_and_port(url, authority)
-    # The gateway listens on both families of loopback, and a name would have to be looked up.
+    # The gateway listens on both loopback families, and a name would have to be resolved.
     where = "127.0.0.1" if name == "localhost" else name
     try:
         found = _socket.getaddrinfo(where, port, 0, _socket.SOCK_STREAM)
@@ -188,7 +188,7 @@ def _host_and_port(url: str, authority: str) -> tuple[str, int]:
 
 
 def working_directory() -> bytes:
-    """Where the client has started us, as bytes; empty when that place has been removed."""
+    """Return the directory in which the client has started the shim, as bytes; empty where it has been removed."""
     try:
         return posix.getcwdb()
     except OSError:
@@ -196,9 +196,9 @@ def working_directory() -> bytes:
 
 
 def token_of(path: str | None, given: str = "") -> bytes:
-    """The token that a file holds; where no file is named, the one that the environment gives, or none.
+    """Return the token in a file; where no file is named, that of the environment, or an empty one.
 
-    :raise Unusable: it cannot be read, or is no token.
+    :raise Unusable: the file cannot be read, or holds no token.
     """
     if path is None:
         token = given.encode(errors="surrogateescape")
@@ -219,5 +219,5 @@ def token_of(path: str | None, given: str = "") -> bytes:
 
 
 def quoted(text: bytes) -> bytes:
-    """Bytes as a path of a URL, percent-encoded but for its slashes."""
+    """Return bytes as a path of a URL, percent-encoded but for its slashes."""
     return b"".join(b"%c" % each if each in PLAIN or each == 0x2F else b"%%%02X" % each for each in text)

@@ -1,4 +1,4 @@
-"""Wait for whatever happens first: descriptors, timers and signals, with poll(2)."""
+"""An event loop for descriptors, timers and signals, with poll(2)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ WAKE_BYTES = 64
 
 
 class Timer:
-    """Something that is to happen later.
+    """A call at a later time.
 
-    :ivar when: in the loop's own time; cancelled timers have no call.
+    :ivar when: the time of the loop's clock.
+    :ivar call: the function to call; None for a timer that was cancelled or has fired.
     """
 
     __slots__ = ("call", "when")
@@ -33,9 +34,9 @@ class Timer:
 
 
 class Loop:
-    """The one loop of a program.
+    """The one event loop of a program.
 
-    :ivar waker: can be read when a signal has come that has not been told yet; None where none is waited for.
+    :ivar waker: a descriptor that can be read when a signal has arrived; None where no signals are handled.
     """
 
     def __init__(self) -> None:
@@ -48,7 +49,7 @@ class Loop:
     now = staticmethod(monotonic)
 
     def watch(self, descriptor: int, events: int, ready: Callable[[int], None]) -> None:
-        """Call when a descriptor is ready, or has failed; replaces what was asked of it before."""
+        """Call a function when a descriptor is ready, or has failed; replaces the former watch of the descriptor."""
         self._watched[descriptor] = ready
         self._poll.register(descriptor, events)
 
@@ -58,19 +59,19 @@ class Loop:
             self._poll.unregister(descriptor)
 
     def later(self, delay: float, call: Callable[[], None]) -> Timer:
-        """Call after so many seconds."""
+        """Call a function after so many seconds."""
         timer = Timer(monotonic() + delay, call)
         self._timers.append(timer)
         return timer
 
     def on_signals(self, numbers: tuple[int, ...], call: Callable[[int], None]) -> None:
-        """Call from within the loop when one of these signals has come."""
+        """Call a function from within the loop when one of these signals has arrived."""
         reader, writer = posix.pipe()
         posix.set_blocking(reader, False)
         posix.set_blocking(writer, False)
         for number in numbers:
             _signal.signal(number, _ignore)
-        # The C half of Python writes the number of each signal into the pipe, whatever it interrupts.
+        # The C half of Python writes the number of each signal into the pipe, also during a system call.
         _signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         self.waker = reader
         self.watch(reader, READ, lambda _: self._signalled(reader, numbers, call))
@@ -81,11 +82,11 @@ class Loop:
                 call(number)
 
     def stop(self) -> None:
-        """Return from `run` after what happens now."""
+        """Return from `run` after the present callback."""
         self._is_stopped = True
 
     def run(self) -> None:
-        """Wait and call, until stopped."""
+        """Run the loop until it is stopped."""
         self._is_stopped = False
         while not self._is_stopped:
             for descriptor, mask in self._poll.poll(self._patience_ms()):
@@ -110,11 +111,11 @@ class Loop:
 
 
 def _ignore(number: int, frame: object) -> None:
-    """Python wants a handler; the wake-up pipe says it all."""
+    """Do nothing: Python needs a handler, and the wake-up pipe reports the signal."""
 
 
 def is_ready(descriptor: int, events: int) -> bool:
-    """Whether a descriptor is ready now."""
+    """True if a descriptor is ready now."""
     one = select.poll()
     one.register(descriptor, events)
     return bool(one.poll(0))

@@ -1,4 +1,4 @@
-"""The server that a client starts: it finds the gateway and relays, or steps aside for the original server."""
+"""The server that a client starts: it finds the gateway and relays, or gives way to the original server."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from mcpgateway.shim.startup import LOG, Starter, last_words
 from mcpgateway.shim.stdio import Input, Output, Remarks
 from mcpgateway.shim.upgrade import request_of
 
-FAIL_OPEN_S = 1.0  # for the gateway, where there is an original to run instead
-START_S = 15.0  # where there is none
+FAIL_OPEN_S = 1.0  # the wait for the gateway, where an original can be run instead
+START_S = 15.0  # the same where there is none
 GOODBYE_S = 1.0
-PENDING_S = 30.0  # for what is under way when the client has closed our stdin
+PENDING_S = 30.0  # for requests under way when the client has closed stdin
 FLUSH_S = 5.0
-ASKED_S = 1.0  # a client that has waited for us has asked long ago
+ASKED_S = 1.0  # a client that has waited for the shim has sent its request long before
 
-# By this a gateway marks the environment of its children.
+# With this variable a gateway marks the environment of its children.
 CHILD_OF_A_GATEWAY = "MCPGATEWAY_INSTANCE"
 
 PROGRAM = "mcpgateway"
-READY = "__MCP_GATEWAY_STDIO_READY__"  # what wrappers of other gateways wait for; ours is on stderr
+READY = "__MCP_GATEWAY_STDIO_READY__"  # awaited by wrappers of other gateways; on stderr
 
 NOT_FOUND = 404
 UNDECIDED, RELAY, ORIGINAL, FAILED, LEFT = range(5)
 
 
 def main(argv: list[str], *, ignores_interrupts: bool) -> int:
-    """Run the shim; its exit code.
+    """Run the shim, and return its exit code.
 
     :param ignores_interrupts: SIGINT was ignored when this program was started.
     """
@@ -46,7 +46,7 @@ def main(argv: list[str], *, ignores_interrupts: bool) -> int:
         shim.seek()
     except (Mistake, locations.Unusable) as why:
         complaint = str(why)
-    except Exception as why:  # noqa: BLE001  # nothing has been read yet, so the client need not lose its tools
+    except Exception as why:  # noqa: BLE001  # nothing has been read yet, so the original can still serve the client
         complaint = f"{type(why).__name__}: {why}"
     else:
         return shim.run()
@@ -56,9 +56,9 @@ def main(argv: list[str], *, ignores_interrupts: bool) -> int:
 def go_without(
     original: list[str], complaint: str, remarks: Remarks, *, ignores_interrupts: bool, reason: str = ""
 ) -> int:
-    """Run the original in our place, for which nothing has been read yet, or tell the client why there is no server.
+    """Run the original in the shim's place before anything has been read, or tell the client why there is no server.
 
-    :param reason: what is known beyond the complaint.
+    :param reason: details beyond the complaint.
     :return: the exit code, where there is no original that can be run.
     """
     code = 1
@@ -77,7 +77,7 @@ def go_without(
 
 
 def _refuse(complaint: str, whole: str) -> None:
-    """Say once that there is no server, and to each who asks for something right now."""
+    """Report the missing server once, and as the error of every request that arrives at once."""
     loop = Loop()
     output = Output(loop, _nothing, loop.stop)
     output.say(jsontext.error(jsontext.NULL, complaint, detail="" if whole == complaint else whole))
@@ -97,7 +97,7 @@ def _refuse(complaint: str, whole: str) -> None:
         asking.resume()
         loop.run()
     except OSError:
-        return  # stdin is nothing that can be waited for
+        return  # stdin cannot be polled
     finally:
         output.flush(FLUSH_S)
 
@@ -107,7 +107,7 @@ def _nothing() -> None:
 
 
 class Shim:
-    """One shim."""
+    """One run of the shim for one client."""
 
     def __init__(self, arguments: Arguments, environ: dict[str, str], *, ignores_interrupts: bool) -> None:
         self._server = arguments.server
@@ -137,11 +137,11 @@ class Shim:
         self._is_circle = CHILD_OF_A_GATEWAY in environ
 
     def seek(self) -> None:
-        """Find out whether there is a gateway; nothing is read from the client before that is known."""
+        """Find out whether a gateway answers; nothing is read from the client before that is known."""
         self._loop.on_signals((_signal.SIGTERM, _signal.SIGHUP), self._signalled)
         if self._is_circle:
-            # A gateway that has found our entry in a client's file means the original by it; and it would be asked by
-            # itself, for ever, if there were none.
+            # A gateway that reads this entry in a client's file starts the original behind it; without an original it
+            # would send requests to itself, for ever.
             self._complaint = "This was started by a gateway, and would lead back to it"
             self._decide(ORIGINAL if self._original else FAILED)
         else:
@@ -150,7 +150,7 @@ class Shim:
             self._loop.run()
 
     def run(self) -> int:
-        """Relay until the client has had enough; the exit code."""
+        """Relay until the client has ended, and return the exit code."""
         if self._fate == RELAY:
             self._client.begin()
             if self._says_ready:
@@ -175,19 +175,19 @@ class Shim:
             )
         if self._client.fallback is not None:
             return self._fallback_ended()
-        # A client that has closed stdin may read on; one that has sent a signal does not wait.
+        # A client that has closed stdin may still read; one that has sent a signal does not.
         is_patient = self._client.has_left and not self._is_signalled
         self._client.output.flush(PENDING_S if is_patient else GOODBYE_S)
         return 0
 
-    # Whether there is a gateway
+    # The gateway's state
 
     def found(self) -> None:
-        """The gateway is there and knows the server."""
+        """Record that the gateway answers and knows the server."""
         self._decide(RELAY)
 
     def refused(self, status: int, why: str) -> None:
-        """The gateway is there, and of no use."""
+        """Record that the gateway answers and refuses the connection."""
         if self._fate == RELAY:
             if status == NOT_FOUND:
                 self.deserted()
@@ -233,7 +233,7 @@ class Shim:
             self._loop.stop()
 
     def deserted(self) -> None:
-        """The gateway is of no use any more: let the original go on in its place, where there is one."""
+        """Let the original replace a gateway that cannot be used any more, where there is an original."""
         if self._original and self._client.fallback is None:
             from mcpgateway.shim.fallback import FallbackProcess
 
@@ -247,7 +247,7 @@ class Shim:
                 self._loop, self._original, self._client.output, ignores_interrupts=self._ignores_interrupts
             )
             fallback.replay_handshake(pipe.hello, pipe.initialized)
-            # What has been rehearsed may be waiting for the gateway as well.
+            # The repeated handshake may be waiting for the gateway as well.
             told = pipe.initialized if pipe.hello is not None else None
             self._client.replaced(fallback, [each for each in lines if each is not told])
             self._loop.stop()
@@ -271,10 +271,10 @@ if TYPE_CHECKING:
 
 
 class ClientSide:
-    """The pipe's side towards the client: lines in, lines out, neither faster than the other side takes them.
+    """The pipe's client: it relays lines both ways, neither faster than the other side reads them.
 
-    :ivar fallback: the original, since it has taken the gateway's place.
-    :ivar has_left: it has closed our stdin.
+    :ivar fallback: the original, once it has replaced the gateway.
+    :ivar has_left: the client has closed the shim's stdin.
     """
 
     pipe: Pipe
@@ -289,19 +289,19 @@ class ClientSide:
         self.output = Output(loop, self._relieved, self._closed)
 
     def begin(self) -> None:
-        """Read what the client says."""
+        """Begin to read from the client."""
         self._has_begun = True
         self.output.begin()
         self.input.resume()
 
     def replaced(self, fallback: FallbackProcess, lines: list[Line]) -> None:
-        """The original goes on with what the client has said, and is told what it says from now on."""
+        """Pass the client's unanswered and later lines to the original."""
         self.input.pause()
         fallback.take(lines, bytes(self.input.rest))
         self.fallback = fallback
 
     def say(self, message: bytes) -> None:
-        """Tell the client one message."""
+        """Send one message to the client."""
         self.output.say(message)
         if self.output.is_behind:
             self.pipe.hold(is_held=True)
@@ -316,20 +316,20 @@ class ClientSide:
             self.input.resume()
 
     def found(self) -> None:
-        """The gateway is there and knows the server."""
+        """Report that the gateway answers and knows the server."""
         self._shim.found()
 
     def refused(self, status: int, why: str) -> None:
-        """The gateway is there and refuses: the server is unknown, or we are."""
+        """Report that the gateway refuses the connection: the server is unknown, or the client is not allowed."""
         self._shim.refused(status, why)
 
     def idle(self) -> None:
-        """No request is under way."""
+        """End the program if the client has left, since no request is under way."""
         if self.has_left:
             self._shim.leave()
 
     def deserted(self) -> None:
-        """The gateway did not come back in time, or without the server."""
+        """Report that the gateway did not come back in time, or without the server."""
         self._shim.deserted()
 
     def _line(self, line: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Lines from the client, read as far as the shim needs to know them."""
+"""Lines from the client, parsed as far as the shim needs it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ INITIALIZED = "notifications/initialized"
 CANCELLED = "notifications/cancelled"
 LISTEN = "subscriptions/listen"
 ID_BEGINS = ('"', *"-0123456789")
-# What may be sent twice.
+# Methods that may be sent twice.
 REPEATABLE = frozenset(
     (
         INITIALIZE,
@@ -28,19 +28,19 @@ REPEATABLE = frozenset(
 class Line:
     """One line from the client.
 
-    :ivar text: as it goes to the gateway.
-    :ivar method: empty for a response, and for a batch.
-    :ivar ids: of the requests in it, as text of JSON.
+    :ivar text: the line as it is sent to the gateway.
+    :ivar method: its method; empty for a response, and for a batch.
+    :ivar ids: the ids of its requests, as JSON text.
     :ivar is_question: the client waits for an answer.
-    :ivar is_repeatable: nothing happens twice when it is sent twice; of two answers to one question the gateway takes
-        the first.
+    :ivar is_repeatable: sending it twice has no further effect; of two answers to one question the gateway takes the
+        first.
     :ivar version: the revision that its envelope names; empty in the legacy era.
-    :ivar target: the request that it calls off.
-    :ivar number: its place among all lines of the client.
-    :ivar place: its place among the lines of the connection that it was sent on.
-    :ivar since: when it began to wait for the gateway.
-    :ivar tries: how often it was sent in vain.
-    :ivar is_silent: it is the shim's own, and its answer not the client's.
+    :ivar target: the id of the request that it cancels.
+    :ivar number: its number among all lines of the client.
+    :ivar place: its number among the lines of the connection that it was sent on.
+    :ivar since: the time when it began to wait for the gateway.
+    :ivar tries: the number of failed attempts to send it.
+    :ivar is_silent: the shim has sent it, and its answer is not for the client.
     """
 
     __slots__ = (
@@ -59,7 +59,7 @@ class Line:
         self.is_silent = False
         members = message if isinstance(message, list) else [message]
         self.ids = [each for each in map(_asked, members) if each is not None]
-        # What cannot be answered under an id of its own is refused by the gateway, under none.
+        # A request that cannot be answered under its own id is refused by the gateway, with the id null.
         self.is_question = bool(self.ids) or not isinstance(message, dict) or _has_odd_id(message)
         is_answer = isinstance(message, dict) and "method" not in message
         self.is_repeatable = self.method in REPEATABLE or is_answer
@@ -70,23 +70,23 @@ class Line:
 
     @property
     def is_first_of_session(self) -> bool:
-        """Whether it begins a session of the legacy era."""
+        """True if the line begins a session of the legacy era."""
         return self.method == INITIALIZE and self.is_question and not self.version
 
     @property
     def is_lasting(self) -> bool:
-        """Whether it has no end that its client would wait for."""
+        """True if the request is a subscription, for whose end its client does not wait."""
         return bool(self.version) and self.method == LISTEN
 
     def may_come_again(self, taken: int | None) -> bool:
-        """Whether a line without an answer to come is sent on the next connection.
+        """True if a line whose answer is not awaited is sent again on the next connection.
 
-        :param taken: how many lines of the former one were taken; None where that is not known.
+        :param taken: the number of the former connection's lines that the gateway took; None where that is unknown.
         """
         return self.place > taken if taken is not None else self.is_repeatable and not self.is_question
 
     def silent(self) -> Line:
-        """A copy of the line that the shim sends by itself; its answer is not the client's."""
+        """Return a copy of the line that the shim sends by itself; its answer is not for the client."""
         line = Line(self.text)
         line.is_silent = True
         return line
@@ -103,12 +103,12 @@ def _has_odd_id(message: dict[str, object]) -> bool:
 
 
 def known_id(text: bytes) -> str:
-    """The id of what is no message, as text of JSON, as far as it has one that can be answered; else null."""
+    """Return the id in a malformed message, as JSON text, where it has one that can be answered; else null."""
     known = jsontext.member(text.decode(errors="replace"), "id") or ""
     return known if known.startswith(ID_BEGINS) else jsontext.NULL
 
 
 def cancelled(identifier: str, why: str) -> bytes:
-    """The notification that a request has been called off."""
+    """Return the notification that a request was cancelled."""
     params = f'{{"requestId":{identifier},"reason":{jsontext.dumps(why)}}}'
     return f'{{"jsonrpc":"2.0","method":"{CANCELLED}","params":{params}}}'.encode()

@@ -1,15 +1,16 @@
-"""The connection to the gateway: the client's lines on their way there, and the gateway's lines to the client.
+"""The connection to the gateway, which relays the client's lines to the gateway and the gateway's lines to the client.
 
-A GET with ``Upgrade: mcp-stdio`` becomes a connection of lines; the gateway holds the session and what belongs to it.
-Lines that begin with ``#`` are for us (`mcpgateway.frontends.stdio`): ``#session ID`` names the session, with which the
-next connection goes on, and ``#closing COUNT`` says how many of our lines were taken by a gateway that closes.
+A GET with ``Upgrade: mcp-stdio`` becomes a connection of lines; the gateway holds the session and its state.  Lines
+that
+begin with ``#`` are for the shim (`mcpgateway.frontends.stdio`): ``#session ID`` names the session, which the next
+connection resumes, and ``#closing COUNT`` is the number of lines that a closing gateway has taken.
 
 # Note [What is sent again]
-When a connection ends: what was not sent whole, what a gateway that closes has not taken, and what does nothing when it
-comes twice.  All else is sent once: a request whose answer is lost is answered with an error.
+When a connection ends, lines are sent again that were not sent whole, that a closing gateway has not taken, or whose
+repetition has no effect.  All others are sent once: a request whose answer is lost is answered with an error.
 
 # Note [A session that is gone]
-A gateway that does not know our session any more is told its beginning again, without the client's noticing.
+Where the gateway does not know the session any more, the shim repeats its handshake, without the client's noticing.
 """
 
 from __future__ import annotations
@@ -31,37 +32,37 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class LineClient(Protocol):
-        """The client's side."""
+        """The interface of the client's side."""
 
         def found(self) -> None:
-            """The gateway is there and knows the server."""
+            """Called when the gateway answers and knows the server."""
 
         def refused(self, status: int, why: str) -> None:
-            """The gateway is there and refuses: the server is unknown, or we are."""
+            """Called when the gateway refuses the connection: the server is unknown, or the client is not allowed."""
 
         def say(self, message: bytes) -> None:
-            """Tell the client one message."""
+            """Send one message to the client."""
 
         def hold(self, *, is_held: bool) -> None:
             """Pause or resume reading from the client."""
 
         def idle(self) -> None:
-            """No request is under way."""
+            """Called when no request is under way."""
 
         def deserted(self) -> None:
-            """The gateway did not come back in time for what waits for it, or no longer knows the server."""
+            """Called when the gateway did not come back in time for waiting lines, or no longer knows the server."""
 
 
-LINES_LIMIT = 512  # requests under way, and lines that wait; a client that has more waits
+LINES_LIMIT = 512  # requests under way, and lines that wait; beyond it no more is read from the client
 BYTES_LIMIT = 16 * 1024 * 1024  # of lines that wait for the gateway
-SENT_LIMIT = 512  # lines that are kept until it is known that the gateway has taken them
-TRIES_LIMIT = 3  # of one line that gateways do not take
-# A gateway that is being restarted is back sooner than this; only then does the shim start one.
+SENT_LIMIT = 512  # lines that are kept until the gateway is known to have taken them
+TRIES_LIMIT = 3  # for one line that gateways do not take
+# A restart of the gateway takes less time than this; only then does the shim start one.
 START_AFTER_S = 3.0
 TICK_S = 0.25
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.02, 1.0
-ANSWER_S = 5.0  # for a gateway that is there but busy
-# A backlog that is full, and a socket that is not ours: starting another gateway would help neither.
+ANSWER_S = 5.0  # for a gateway that runs but is busy
+# A full backlog, and a socket of another user: starting another gateway would help neither.
 PRESENT = (errno.EAGAIN, errno.EACCES, errno.EPERM)
 UNDER_WAY = (errno.EINPROGRESS, errno.EAGAIN, errno.EINTR)
 OVERLOADED = (429, 500, 502, 503, 504)
@@ -75,11 +76,11 @@ DOWN, CONNECTING, ASKING, UP, LEAVING = range(5)
 
 
 class Pipe:
-    """One client's conversation with one server, over one connection after the other.
+    """One client's connection with one server, kept up over successive connections to the gateway.
 
     :ivar hello: the client's `initialize`, once that has been answered.
     :ivar initialized: its `notifications/initialized`.
-    :ivar since: when the gateway was found away.
+    :ivar since: the time when the gateway was found away.
     """
 
     def __init__(
@@ -127,7 +128,7 @@ class Pipe:
     # From the client
 
     def line(self, text: bytes) -> None:
-        """The client has said something."""
+        """Take a line from the client."""
         try:
             line = Line(text)
         except jsontext.Unreadable:
@@ -146,11 +147,11 @@ class Pipe:
         if self._state == UP:
             self._pump()
         elif self._state == DOWN and self._retry is None:
-            self.seek(START_AFTER_S)  # it has refused before
+            self.seek(START_AFTER_S)  # the gateway has refused before
         self._regulate()
 
     def _call_off(self, target: str) -> bool:
-        # True if the gateway need not be told: the request has not been sent, or is not waited for any more.
+        # True if the gateway need not get the cancellation: the request has not been sent, or is not awaited any more.
         for line in self._queue:
             if target in line.ids and len(line.ids) == 1:
                 self._queue.remove(line)
@@ -165,7 +166,7 @@ class Pipe:
         return not (self._queue or self._current or is_waiting)
 
     def waiting(self) -> list[Line]:
-        """Take what has not been sent, in its order."""
+        """Remove and return the lines that have not been sent, in order."""
         lines = [line for line in self._queue if not line.is_silent]
         self._queue.clear()
         return lines
@@ -201,7 +202,7 @@ class Pipe:
     # Looking for the gateway
 
     def seek(self, start_after: float) -> None:
-        """Connect, and try again until there is an answer; start the gateway when it stays away for so long."""
+        """Connect, and try again until the gateway answers; start the gateway when it stays away for so long."""
         self._start_after = start_after
         self.since = self._loop.now()
         if self._retry is None and self._state == DOWN:
@@ -217,7 +218,7 @@ class Pipe:
             self._descriptor = made.fileno()
             made.setblocking(False)
             code = made.connect_ex(address.where)
-            # A Unix socket whose backlog is full says EAGAIN, and is not being connected.
+            # connect() to a Unix socket with a full backlog fails with EAGAIN, and is not in progress.
             if code and (
                 code not in UNDER_WAY or (code == errno.EAGAIN and address.family == _socket.AF_UNIX)
             ):
@@ -304,7 +305,7 @@ class Pipe:
         self._came.clear()
         if self.hello is not None and not self._session:
             repeated = [self.hello] if self.initialized is None else [self.hello, self.initialized]
-            # What was never sent is sent in its turn.
+            # Lines that were never sent keep their turn.
             self._queue[:0] = [line.silent() for line in repeated if line not in self._queue]
         self._client.found()
         if answer.body:
@@ -313,7 +314,7 @@ class Pipe:
         self._regulate()
 
     def _pump(self) -> None:
-        """Send what waits, as far as the gateway takes it."""
+        """Send waiting lines, as far as the gateway takes them."""
         while self._state == UP and not self._left:
             if self._current is not None:
                 self._was_sent(self._current)
@@ -337,7 +338,7 @@ class Pipe:
             while self._left and self._socket is not None:
                 self._left = self._left[self._socket.send(self._left[: 16 * PIECE]) :]
         except OSError:
-            return  # it is full; or what comes next is its end, in its turn
+            return  # the buffer is full; or the connection has failed, which the next event reports
 
     def _watch(self) -> None:
         if self._socket is None:
@@ -347,7 +348,7 @@ class Pipe:
         if events:
             self._loop.watch(self._descriptor, events, self._ready)
         else:
-            self._loop.forget(self._descriptor)  # or the loop would be told of its end again and again
+            self._loop.forget(self._descriptor)  # or the loop would report its end again and again
 
     def hold(self, *, is_held: bool) -> None:
         """Pause or resume reading from the gateway, because the client is behind."""
@@ -425,12 +426,12 @@ class Pipe:
             self._regulate()
 
     def _has_answer(self, message: dict[str, object]) -> bool:
-        """A request of the client's has its answer; whether the request was repeated by us."""
+        """Register the answer to one of the client's requests; true if the shim had sent the request."""
         line = self._waiting.pop(jsontext.identifier(message) or "", None)
         if line is None:
             return False
         while self._sent and self._sent[0].place <= line.place:
-            del self._sent[0]  # lines are taken in their order
+            del self._sent[0]  # the gateway takes lines in order
         if line.is_silent:
             begun = "has been begun again" if "result" in message else "cannot be begun again"
             self._remarks.say(f"the session is gone and {begun}")
@@ -441,7 +442,7 @@ class Pipe:
     # Its end
 
     def _ended(self) -> None:
-        """The gateway has closed the connection, or has gone."""
+        """Handle the end of the connection."""
         state = self._state
         self._hang_up()
         if state == LEAVING:
@@ -456,7 +457,7 @@ class Pipe:
             self._regulate()
 
     def _recover(self) -> None:
-        """Keep what can be sent again, and answer the rest; see Note [What is sent again]."""
+        """Queue the lines that can be sent again, and answer the other requests; see Note [What is sent again]."""
         taken, self._taken = self._taken, None
         current, self._current = self._current, None
         again = [line for line in self._sent if line.may_come_again(taken)]
@@ -496,14 +497,14 @@ class Pipe:
         self._came.clear()
 
     def abandon(self) -> None:
-        """Tell the client that nothing under way will be answered."""
+        """Answer all requests under way with an error, and close the connection."""
         self._is_closed = True
         for line in [*self._waiting.values(), *self.waiting()]:
             self._fail(line, AWAY)
         self.close()
 
     def leave(self) -> bool:
-        """End the session: the loop is stopped when the gateway has seen our end; false where there is none."""
+        """End the session: the loop stops when the gateway has closed the connection; false where there is none."""
         made = self._socket
         if self._state != UP or made is None:
             self.close()
@@ -519,7 +520,7 @@ class Pipe:
         return True
 
     def close(self) -> None:
-        """Take part in nothing any more."""
+        """Close the connection and stop all timers, for good."""
         self._stop_timers()
         self._hang_up()
 

@@ -1,4 +1,4 @@
-"""Give clients' files back after the end of their gateway, unless another one takes its place."""
+"""Restore clients' files after the end of their gateway, unless another one takes its place."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ LOOK_S = 0.2
 
 
 def restore(home: str, config: str, after_s: float) -> None:
-    """Wait for a successor, and become the program that gives the files back; returns where there is one.
+    """Wait for a successor, else become the program that restores the files; returns where there is a successor.
 
-    :param config: the configuration file that the gateway had.
+    :param config: the configuration file of the gateway.
     :raise OSError: that program cannot be started.
     """
     startup.write_log(home, "mcpgateway.restoring", f"clients' files are restored in {after_s:g} s")
@@ -24,7 +24,7 @@ def restore(home: str, config: str, after_s: float) -> None:
     try:
         startup.write_due(home, startup.RESTORATION, due_ms)
     except OSError:
-        pass  # then only the log tells
+        pass  # then only the log has the time
     try:
         if _has_successor(home, due_ms):
             startup.write_log(
@@ -51,9 +51,9 @@ def restore(home: str, config: str, after_s: float) -> None:
 
 
 def _has_successor(home: str, due_ms: int) -> bool:
-    """Whether a gateway of the home listens again; one that has begun meanwhile has more time."""
+    """True if a gateway of the home listens again; one that has begun meanwhile has more time."""
     while True:
-        # The lock is tried only when it counts: a starter might find it taken.
+        # The lock is tried only when that matters: a starter might find it taken.
         word, now = startup.record_of(home).word, startup.clock()
         if word == startup.UP and startup.is_held(home):
             return True

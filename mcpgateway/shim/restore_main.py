@@ -1,15 +1,15 @@
-"""Give clients' files back after the end of their gateway: what its guardian becomes when it was ended by a signal.
+"""Restore clients' files after the end of their gateway: the program that its guardian executes after a signal's end.
 
-Run as ``python -I -S restore_main.py HOME CONFIG [SECONDS]``: the configuration file that the gateway had, or an empty
-word, and for how long a successor is waited for.  It ends when another gateway of the home runs.  The signals that the
-guardian does not heed are not heeded here either: who switches the machine off still wants the files back.
+It is run as ``python -I -S restore_main.py HOME CONFIG [SECONDS]``: the configuration file of the gateway, or an empty
+word, and the time to wait for a successor.  It ends when another gateway of the home runs.  It ignores the same signals
+as the guardian: a user who switches the machine off still wants the files restored.
 """
 
 import sys
 
 
 def main() -> None:
-    """Wait, and give them back; unless there is a successor."""
+    """Wait, and restore the files unless there is a successor."""
     sys.path.append(__file__.rpartition("/")[0].rpartition("/")[0].rpartition("/")[0])
     from mcpgateway.shim.restore import AFTER_S, restore
 

@@ -1,15 +1,16 @@
-"""Start a gateway again that was killed: what its guardian becomes when all that it left is cleared up.
+"""Start a killed gateway again: the program that its guardian executes after it has cleaned up.
 
-Run as ``python -I -S revive_main.py HOME [SECONDS SECONDS SECONDS]``: the times to wait after the first crash in a row,
-the second and so on; the last holds for every other.  It ends when a gateway runs, whoever started it, or when nobody
-wants one any more.
+It is run as ``python -I -S revive_main.py HOME [SECONDS SECONDS SECONDS]``: the times to wait after the first crash
+in a
+row, the second and so on; the last holds for every other.  It ends when a gateway runs, however it was started, or when
+none is wanted any more.
 """
 
 import sys
 
 
 def main() -> None:
-    """Wait, and start it; until it runs, or is not wanted."""
+    """Wait, and start the gateway, until it runs or is not wanted."""
     sys.path.append(__file__.rpartition("/")[0].rpartition("/")[0].rpartition("/")[0])
     from mcpgateway.shim.crash_restart import revive
 

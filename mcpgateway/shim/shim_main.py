@@ -1,6 +1,6 @@
-"""The shim as a program: ``python -I -S shim_main.py SIGINT COMMAND …``, where SIGINT says whether that is ignored.
+"""The shim as a program: ``python -I -S shim_main.py SIGINT COMMAND …``, with SIGINT ``ignored`` or ``default``.
 
-``-I -S`` leaves out the site packages, so it makes its own package known before anything else.
+``-I -S`` leaves out the site packages, so the program puts its own package on the path first.
 """
 
 import sys
@@ -8,7 +8,7 @@ from posix import O_RDWR, _exit, close, open, set_inheritable  # noqa: A004  # t
 
 
 def occupy() -> None:
-    """See that the three standard descriptors are open, before something of ours takes the place of a closed one."""
+    """Open the standard descriptors that are closed, so that no other file of the shim gets their numbers."""
     try:
         while (descriptor := open("/dev/null", O_RDWR)) <= 2:
             set_inheritable(descriptor, True)  # it takes no name
@@ -18,7 +18,7 @@ def occupy() -> None:
 
 
 def main() -> None:
-    """Run, and end without the interpreter's own tidying up."""
+    """Run the shim, and exit without the interpreter's cleanup."""
     occupy()
     package = __file__.rpartition("/")[0].rpartition("/")[0]
     sys.path.append(package.rpartition("/")[0])

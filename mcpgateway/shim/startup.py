@@ -1,24 +1,26 @@
-"""Start the gateway when none runs: once, whatever the number of programs that need it, and detached from them.
+"""Start the gateway where none runs: only once, also for several programs at the same time, and detached from them.
 
 # Note [The lock that the daemon holds]
-Whoever starts a daemon first locks a file in the home, and the daemon inherits the lock for as long as it lives.  So a
-lock that can be taken says that no daemon started here is alive, not even one that does not answer yet; and a crash
-gives it back.
+The starter of a daemon first locks a file in the home, and the daemon inherits the lock for its whole life.  So a free
+lock means that no daemon started here is alive, not even one that does not answer yet; and a crash releases it.
 
 # Note [What the lock's file says]
-``CLOCK WORD TRIES``: what became of the gateway last, when by the kernel's clock (which says nothing after a restart
-of the machine), and how often it was started in a row without having lived.
+``CLOCK WORD TRIES``: the last event of the gateway, its time by the kernel's clock (which is meaningless after a
+reboot),
+and the number of starts in a row without a life of `LIFE_S`.
 
-word        who writes it, and when
-``tried``   whoever starts a daemon
+word        written by
+``tried``   the starter of a daemon
 ``up``      the daemon, once it listens
 ``ended``   the daemon, when it ends in order
 
 # Note [A wanted gateway]
-``mcpgateway start`` leaves the options it was told in a file, and ``mcpgateway stop`` takes that away.  Whoever starts
-the gateway in between starts it with these options, on the port that clients know, and it stays until it is stopped.
-Without that file it is a gateway that a shim wanted, which ends when nobody uses it.  A shim that was there when it was
-stopped does not start it again; it is not for the programs that are left over to undo what a person has said.
+``mcpgateway start`` writes its options into a file, and ``mcpgateway stop`` removes that file.  Every start of the
+gateway in between uses these options, on the port that clients know, and the gateway stays until it is stopped.
+Without
+that file, the gateway was started by a shim, and ends when it is not used.  A shim that was running at the stop does
+not
+start the gateway again: remaining programs must not undo a user's command.
 """
 
 from __future__ import annotations
@@ -36,20 +38,20 @@ REVIVAL, RESTORATION = "revival", "restoration"
 LOCK_DESCRIPTOR = 3  # in the daemon
 DESCRIPTORS = 65536
 TRIED, UP, ENDED = "tried", "up", "ended"
-# A daemon that fails is not tried again sooner than this, after the first failure, the second, and every other.
+# The least time between automatic starts, after the first failure, the second, and every other.
 PAUSES_S = (30.0, 60.0, 120.0)
 LIFE_S = 600.0  # a gateway that ran for so long has not failed
 RECORD_LIMIT = 128
 WANTED_LIMIT = 65_536
 TAIL_BYTES = 4096
-SAYS = "mcpgateway: "  # how a gateway that ends at its start begins the line that tells why
+SAYS = "mcpgateway: "  # begins the line with the reason of a gateway that ends at its start
 START, SHIM = "start", "shim"
 FORMAT_MASK, REGULAR, DIRECTORY = 0o170000, 0o100000, 0o040000  # inode(7): S_IFMT, S_IFREG, S_IFDIR
-# What tells a daemon who wanted it, and where it logs.
+# The variables that tell a daemon how it was started, and where it logs.
 STARTED_VARIABLE, LOG_VARIABLE = "MCPGATEWAY_STARTED", "MCPGATEWAY_LOG"
-# What marks the children of a gateway, which are killed with it; one that is started from a child is none itself.
+# The variable that marks the children of a gateway, which are killed with it; a gateway started by a child is none.
 CHILD_VARIABLE = "MCPGATEWAY_INSTANCE"
-# What other programs were told by whoever started them: a gateway is none of theirs.
+# Variables that other programs were given by their parents, and that are not for a gateway.
 FOREIGN = (
     *(CHILD_VARIABLE.encode(), b"NOTIFY_SOCKET", b"WATCHDOG_USEC", b"WATCHDOG_PID"),
     *(b"INVOCATION_ID", b"XPC_SERVICE_NAME"),
@@ -60,8 +62,9 @@ LOGGER = "mcpgateway.system.logs.gateway_log.observer"
 class Record:
     """The record in the lock's file; see Note [What the lock's file says].
 
-    :ivar at_ms: milliseconds since the machine was started.
-    :ivar tries: starts in a row.
+    :ivar at_ms: milliseconds since the machine's boot.
+    :ivar word: the last event.
+    :ivar tries: the number of starts in a row.
     """
 
     __slots__ = ("at_ms", "tries", "word")
@@ -80,18 +83,18 @@ class Record:
         return self.tries
 
     def pause_s(self, now_ms: int) -> float:
-        """Seconds after `at_ms` without an automatic start; the first end of a gateway that ran is no failure."""
+        """Return the seconds after `at_ms` without an automatic start; the first end after a life is no failure."""
         failures = self.failures(now_ms) - (self.word == UP)
         return pause_after(failures)
 
 
 def pause_after(failures: int) -> float:
-    """Seconds until the next try, after so many failures in a row."""
+    """Return the seconds until the next try, after so many failures in a row."""
     return PAUSES_S[min(failures, len(PAUSES_S)) - 1] if failures > 0 else 0.0
 
 
 def read_record(descriptor: int) -> Record:
-    """Read the record in the lock's file; an empty one where it is unreadable, or older than the machine's boot."""
+    """Return the record in the lock's file; an empty one where it is unreadable, or from before the machine's boot."""
     words = posix.pread(descriptor, RECORD_LIMIT, 0).decode("ascii", "replace").split()
     if len(words) != 3 or not (words[0].isdigit() and words[2].isdigit()):
         return Record()
@@ -100,7 +103,7 @@ def read_record(descriptor: int) -> Record:
 
 
 def write_record(descriptor: int, word: str, tries: int = 0) -> None:
-    """Say what becomes of the gateway now."""
+    """Write the record of an event of the gateway."""
     text = f"{clock()} {word} {tries}\n".encode()
     posix.pwrite(descriptor, text, 0)
     posix.ftruncate(descriptor, len(text))
@@ -126,14 +129,14 @@ class Starter:
         self._began_ms = clock()
 
     def start(self) -> bool:
-        """Start a daemon unless one lives, has just failed, or was stopped since we are here; whether one was started.
+        """Start a daemon unless one lives, has just failed, or was stopped since; true if one was started.
 
         :raise OSError: the home cannot be used.
         """
         return self._locked(self._start_if_due)
 
     def start_wanted(self, options: list[str] | None) -> bool:
-        """Start a daemon that is to stay: with these options, or else with those it is wanted with, if it still is.
+        """Start a daemon that is to stay, with these options or else with those of a wanted gateway; true if started.
 
         :raise OSError: the home cannot be used.
         """
@@ -167,7 +170,7 @@ class Starter:
 
     def _start(self, lock: int, record: Record) -> bool:
         tries = record.failures(clock()) + 1
-        # Whoever starts it can be told that there is no log; a program on its own could tell nobody.
+        # A command can report the missing log to its user; a program without a user could not.
         log = open_own(f"{self._home}/logs/{LOG}", posix.O_WRONLY | posix.O_APPEND)
         try:
             write_record(lock, TRIED, tries)
@@ -196,7 +199,7 @@ class Starter:
 
 
 def last_words(home: str) -> str:
-    """Why the last gateway could not be started, as its log has it; empty where it ends with anything else."""
+    """Return why the last gateway could not be started, from its log; empty where the log ends with anything else."""
     try:
         log = opener(f"{home}/logs/{LOG}", posix.O_RDONLY)
     except OSError:
@@ -223,7 +226,7 @@ def open_lock(home: str) -> int:
 def take(lock: int) -> bool:
     """Take the lock if it is free; return whether it was.
 
-    :raise OSError: the file system knows no locks.
+    :raise OSError: the file system has no locks.
     """
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -235,7 +238,7 @@ def take(lock: int) -> bool:
 
 
 def is_held(home: str) -> bool:
-    """Tell whether a gateway of the home is alive, starting or ending included; the lock is tried for a moment."""
+    """True if a gateway of the home is alive, starting or ending included; the lock is tried for a moment."""
     try:
         lock = open_lock(home)
     except OSError:
@@ -261,9 +264,9 @@ def record_of(home: str) -> Record:
 
 
 def write_log(home: str, source: str, text: str) -> None:
-    """Write a line to the gateway's log while no gateway does; where that is not possible, it is lost.
+    """Write a line to the gateway's log while no gateway runs; where that fails, the line is lost.
 
-    :param source: the program that says it.
+    :param source: the program that writes the line.
     """
     from time import gmtime, strftime
 
@@ -281,9 +284,9 @@ def write_log(home: str, source: str, text: str) -> None:
 
 
 def write_wanted(home: str, options: list[str]) -> None:
-    """Put down what the gateway is wanted with.
+    """Record the options of the wanted gateway.
 
-    :raise OSError: it cannot be.
+    :raise OSError: the record cannot be written.
     """
     _write(home, WANTED, "".join(f"{each}\0" for each in options))
 
@@ -291,23 +294,23 @@ def write_wanted(home: str, options: list[str]) -> None:
 def write_stopped(home: str) -> None:
     """Record that the gateway is stopped: shims that are running do not start it again.
 
-    :raise OSError: it cannot be.
+    :raise OSError: the record cannot be written.
     """
     forget(home, WANTED)
     _write(home, STOPPED, str(clock()))
 
 
 def write_due(home: str, name: str, due_ms: int) -> None:
-    """Put down that this process is about to do something, and when.
+    """Record the time at which this process is going to act.
 
     :param name: `REVIVAL` or `RESTORATION`.
-    :raise OSError: it cannot be.
+    :raise OSError: the record cannot be written.
     """
     _write(home, name, f"{due_ms} {posix.getpid()}")
 
 
 def read_due(home: str, name: str) -> tuple[int, int] | None:
-    """When that is to be done, by the kernel's clock, and by which process; None where nobody says."""
+    """Return the time of that act, by the kernel's clock, and its process; None where there is no record."""
     words = (_read(home, name) or "").split()
     if len(words) != 2 or not all(each.isdigit() for each in words):
         return None
@@ -349,9 +352,9 @@ def _read(home: str, name: str) -> str | None:
 
 
 def read_own(path: str, limit: int) -> bytes:
-    """Read what the gateway has written in its home, as `mcpgateway.system.home_files.read` does; the rest is cut.
+    """Read a file of the gateway in its home, as `mcpgateway.system.home_files.read` does, but cut at the limit.
 
-    :raise OSError: there is none, it cannot be read, or is no regular file of this user.
+    :raise OSError: the file does not exist, cannot be read, or is no regular file of this user.
     """
     descriptor = opener(path, posix.O_RDONLY)
     try:
@@ -361,7 +364,7 @@ def read_own(path: str, limit: int) -> bytes:
 
 
 def opener(path: str, _flags: int) -> int:
-    """Open a file for ``open``, as `read_own` does."""
+    """Open a file as the ``opener`` of ``open``, with the checks of `read_own`."""
     descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK | posix.O_NOFOLLOW)
     try:
         _check(descriptor, path)
@@ -372,9 +375,9 @@ def opener(path: str, _flags: int) -> int:
 
 
 def open_own(path: str, flags: int) -> int:
-    """Open such a file for writing, made where there is none.
+    """Open a file of the gateway for writing, made where it is missing.
 
-    :raise OSError: it cannot be opened, or is no regular file of this user.
+    :raise OSError: the file cannot be opened, or is no regular file of this user.
     """
     flags |= posix.O_CREAT | posix.O_CLOEXEC | posix.O_NONBLOCK | posix.O_NOFOLLOW
     descriptor = posix.open(path, flags, 0o600)
@@ -393,9 +396,9 @@ def _check(descriptor: int, path: str) -> None:
 
 
 def forget(home: str, name: str) -> None:
-    """Take away what was put down.
+    """Remove a record.
 
-    :raise OSError: it cannot be.
+    :raise OSError: the record cannot be removed.
     """
     try:
         posix.unlink(f"{home}/{name}")
@@ -404,14 +407,14 @@ def forget(home: str, name: str) -> None:
 
 
 def clock() -> int:
-    """Milliseconds since the machine was started."""
+    """Return the milliseconds since the machine's boot."""
     from time import monotonic
 
     return int(monotonic() * 1000)
 
 
 def make_directory(path: str) -> None:
-    """Make a directory of the user's own, and what is above it."""
+    """Make a private directory, and those above it."""
     try:
         posix.mkdir(path, 0o700)
     except FileExistsError:
@@ -430,7 +433,7 @@ def make_directory(path: str) -> None:
 def make_own(path: str) -> None:
     """Make a directory of the gateway's own in its home, as `mcpgateway.system.home_files.make_directory` does.
 
-    :raise OSError: it cannot be made, or is no directory of this user.
+    :raise OSError: the directory cannot be made, or is no directory of this user.
     """
     make_directory(path)
     found = posix.lstat(path)

@@ -1,7 +1,8 @@
 """The client's side of a shim: lines from stdin, lines to stdout, remarks to stderr.
 
-The descriptors stay blocking, since others may share them: nothing is read or written but what poll(2) says will not
-block, and a pipe that can be written takes `PIPE_BUF` bytes at once.
+The descriptors stay blocking, since other programs may share them: the shim reads and writes only when poll(2) says
+that
+this does not block, and a writable pipe takes `PIPE_BUF` bytes at once.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ if TYPE_CHECKING:
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 PIECE = 65536
-LINE_LIMIT = 64 * 1024 * 1024  # bytes; a gateway takes far less, and says so
-BEHIND_LIMIT = 1024 * 1024  # bytes that the client may be behind before no more is read for it
+LINE_LIMIT = 64 * 1024 * 1024  # bytes; a gateway takes far less, and announces its limit
+BEHIND_LIMIT = 1024 * 1024  # unread bytes of the client beyond which no more is read for it
 WRITES_AT_ONCE = 256
-SIGNALLED_S = 1.0  # for what is left to say when a signal has come
+SIGNALLED_S = 1.0  # for the remaining output after a signal
 
 
 class Input:
     """Lines from the client.
 
-    :ivar rest: what has been read behind the last whole line.
+    :ivar rest: the data behind the last whole line.
     """
 
     def __init__(
@@ -47,12 +48,12 @@ class Input:
         self.rest = bytearray()
 
     def resume(self) -> None:
-        """Read on."""
+        """Resume reading."""
         if not self._is_over:
             self._loop.watch(STDIN, READ, self._ready)
 
     def pause(self) -> None:
-        """Read nothing for now, or never again."""
+        """Stop reading, until `resume` is called."""
         self._loop.forget(STDIN)
 
     def _ready(self, mask: int) -> None:
@@ -64,7 +65,7 @@ class Input:
             self._is_over = True
             self.pause()
             if self.rest and not self._is_skipping:
-                data = b"\n"  # a last line without its end is one all the same
+                data = b"\n"  # a last line without a line end counts as one
         self.rest += data
         start = 0
         while (end := self.rest.find(b"\n", max(start, self._looked))) >= 0:
@@ -99,21 +100,21 @@ class Output:
         self._is_closed = False
 
     def begin(self) -> None:
-        """Notice from now on when nobody listens any more."""
+        """Report from now on when the client closes its end."""
         self._loop.watch(STDOUT, 0, self._ready)
 
     @property
     def is_behind(self) -> bool:
-        """Whether the client reads more slowly than it is told."""
+        """True if more than `BEHIND_LIMIT` bytes wait for the client to read them."""
         return self._behind > BEHIND_LIMIT
 
     @property
     def is_empty(self) -> bool:
-        """Whether the client has been told everything."""
+        """True if the client has read everything."""
         return not self._waiting
 
     def say(self, message: bytes) -> None:
-        """Tell the client one message, given without the end of its line."""
+        """Send one message to the client, given without its line end."""
         if len(message) < PIECE:
             self.say_bytes(message + b"\n")
         else:
@@ -121,7 +122,7 @@ class Output:
             self.say_bytes(b"\n")
 
     def say_bytes(self, data: bytes) -> None:
-        """Tell the client something, as it is."""
+        """Send bytes to the client unchanged."""
         if self._is_closed or not data:
             return
         if not self._waiting:
@@ -130,7 +131,7 @@ class Output:
         self._behind += len(data)
 
     def flush(self, patience: float) -> None:
-        """Wait until the client has been told all, or gave up listening, or takes too long; less after a signal."""
+        """Wait until the client has read everything, has closed its end, or takes too long; shorter after a signal."""
         end = self._loop.now() + patience
         waiter = select.poll()
         waiter.register(STDOUT, WRITE)
@@ -147,7 +148,7 @@ class Output:
 
     def _ready(self, mask: int) -> None:
         if not self._waiting:
-            self._end()  # only its end is told when nothing waits
+            self._end()  # with nothing to write, the event is the end of the pipe
             return
         was_behind = self.is_behind
         try:
@@ -187,17 +188,17 @@ class Remarks:
         self._complaint = ""
 
     def complain(self, text: str) -> None:
-        """One remark, unless the last complaint was the same."""
+        """Write a remark, unless the last complaint was the same."""
         if text != self._complaint:
             self._complaint = text
             self.say(text)
 
     def say(self, text: str) -> None:
-        """One remark."""
+        """Write a remark, with the shim's prefix."""
         self.write(f"[Proxy:{self._name}] {text}")
 
     def write(self, text: str) -> None:
-        """One line as it is, for a program that waits for it."""
+        """Write one line unchanged, for a program that waits for it."""
         line = f"{one_line(text)}\n".encode(errors="replace")
         try:
             if is_ready(STDERR, WRITE):

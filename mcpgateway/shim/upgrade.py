@@ -1,4 +1,4 @@
-"""The request for a connection of lines, and what it is answered with (RFC 9112; RFC 9110 section 7.8)."""
+"""The request for a connection of lines, and its answer (RFC 9112; RFC 9110 section 7.8)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ PROTOCOL = b"mcp-stdio"
 
 
 def request_of(address: GatewayAddress, server: str, token: bytes, view: str, project: str) -> list[bytes]:
-    """The lines of the request for a connection, without the session.
+    """Return the header lines of the request for a connection, without the session.
 
-    :param server: its name; "" where all servers together are meant.
-    :param view: which view of them; "" for the usual one.
-    :param project: the directory of the project whose client this is; "" where that is not said.
+    :param server: the name of the server; "" for all servers together.
+    :param view: the view of all servers together; "" for the usual one.
+    :param project: the directory of the client's project; "" where unknown.
     """
     last = quoted(server.encode()).replace(b"/", b"%2F") or quoted(view.encode())
     lines = [
@@ -26,9 +26,9 @@ def request_of(address: GatewayAddress, server: str, token: bytes, view: str, pr
         b"Host: " + address.host,
         b"Connection: Upgrade",
         b"Upgrade: mcp-stdio",
-        # What comes through here is its client's word, never an administrator's own.
+        # Requests on this connection are the client's, never an administrator's own.
         b"X-Mcpgateway-Stdio: 1",
-        # We live exactly as long as the client uses us, so our end is the end of its sessions.
+        # The shim lives exactly as long as the client uses it, so its end is the end of the client's sessions.
         b"X-Client-Pid: %d" % posix.getpid(),
         b"Mcp-Project-Path: " + quoted(_place_in(project)),
         b"Accept: text/event-stream",
@@ -37,18 +37,19 @@ def request_of(address: GatewayAddress, server: str, token: bytes, view: str, pr
 
 
 def _place_in(project: str) -> bytes:
-    # Where the client has started us, unless that is outside of its project: clients with windows start us in their own
-    # directory.
+    # The working directory of the shim, unless it is outside of the project: clients with windows start the shim in
+    # their own directory.
     here, root = working_directory(), project.encode(errors="surrogateescape").rstrip(b"/")
     return root if root and not (here + b"/").startswith(root + b"/") else here
 
 
 class UpgradeAnswer:
-    """An answer.
+    """The answer to an upgrade request.
 
-    :ivar status: 0 where it is none of HTTP.
-    :ivar is_upgraded: lines follow; the first of them are its body.
-    :ivar line_limit: how many bytes the gateway takes in one; 0 where it does not say.
+    :ivar status: the HTTP status; 0 where the answer is not HTTP.
+    :ivar body: the body; the first lines after an upgrade.
+    :ivar is_upgraded: lines follow.
+    :ivar line_limit: the most bytes of one line that the gateway takes; 0 where it does not say.
     """
 
     __slots__ = ("body", "is_upgraded", "line_limit", "status")
@@ -87,9 +88,9 @@ def refusal(body: bytes) -> str:
 
 
 def check_owner(path: str) -> None:
-    """See that a socket is the user's own: where homes have long names, it is in a directory that others can write to.
+    """Check that a socket is the user's own: with a long home it is in a directory to which other users can write.
 
-    :raise OSError: it is somebody else's, or not there.
+    :raise OSError: the socket is another user's, or does not exist.
     """
     if posix.lstat(path).st_uid != posix.geteuid():
         raise PermissionError(errno.EACCES, "the socket belongs to another user", path)

@@ -32,8 +32,8 @@ Restored = Callable[[str, bytes], tuple[bytes, frozenset[str]]]
 class Repository:
     """A repository's file, as it is now.
 
-    :ivar digest: of its bytes.
-    :ivar entries: the servers in it.
+    :ivar digest: the SHA-256 digest of its bytes.
+    :ivar entries: the servers that it defines.
     """
 
     path: str
@@ -42,14 +42,14 @@ class Repository:
 
 
 def file_of(home: str) -> str:
-    """The file in which a gateway of this home keeps what was approved of."""
+    """Return the path of the file in which a gateway of this home keeps the approvals."""
     return os.path.join(home, FILE)
 
 
 def target(path: str) -> str:
-    """Return the file of a path on a command line: a repository stands for the file in it.
+    """Return the file that a path on a command line stands for: for a directory, the repository's file in it.
 
-    A file that is a link itself counts as it lies in the repository, since there its servers are looked for.
+    A file that is itself a link keeps its place in the repository, since servers are looked for there.
     """
     if os.path.isdir(path):
         return os.path.join(os.path.realpath(path), REPOSITORY_FILE)
@@ -58,21 +58,21 @@ def target(path: str) -> str:
 
 
 def digest_of(path: str) -> str:
-    """The digest of a repository's file, to approve of it as it is.
+    """Return the digest of a repository's file, to approve of its present content.
 
-    :raise ConfigError: it cannot be read.
-    :raise FileNotFoundError: there is none.
+    :raise ConfigError: the file cannot be read.
+    :raise FileNotFoundError: the file does not exist.
     """
     return digest_of_bytes(files.read_bytes(path, REPOSITORY_LIMIT))
 
 
 def digest_of_bytes(data: bytes) -> str:
-    """The digest of what a file holds."""
+    """Return the digest of a file's content."""
     return hashlib.sha256(data).hexdigest()
 
 
 def as_it_is(path: str, data: bytes) -> tuple[bytes, frozenset[str]]:
-    """A file of which nothing is enrolled."""
+    """Return the bytes of a file of which no entry is enrolled."""
     return data, frozenset()
 
 
@@ -82,8 +82,8 @@ def read_repository(path: str, restored: Restored = as_it_is) -> Repository:
     :param restored: returns the file's bytes as if it were restored, and the titles of enrolled entries, which are
         left out.
 
-    :raise ConfigError: it cannot be read.
-    :raise FileNotFoundError: there is none.
+    :raise ConfigError: the file cannot be read.
+    :raise FileNotFoundError: the file does not exist.
     """
     data = files.read_bytes(path, REPOSITORY_LIMIT)
     data, served = restored(path, data)
@@ -107,7 +107,7 @@ def read(home: str) -> dict[str, str]:
 def approve(home: str, path: str, digest: str, now: float) -> None:
     """Approve of a file as long as its bytes have this digest.
 
-    :raise ConfigError: the digest is none, or the file of approvals cannot be used.
+    :raise ConfigError: the digest is malformed, or the file of approvals cannot be used.
     """
     if len(digest) != DIGEST_CHARACTERS or not all(each in "0123456789abcdef" for each in digest):
         raise ConfigError(f"{path}: found another digest; expected {DIGEST_CHARACTERS} hexadecimal digits")

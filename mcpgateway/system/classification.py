@@ -1,4 +1,4 @@
-"""Write ``classification.json`` in the home, where it is said how servers are used whose own files cannot say it."""
+"""Write ``classification.json`` in the home: how servers are used whose own entries cannot be edited."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ LIMIT = 1_048_576
 
 
 def classify(home: str, server: str, said: Mapping[str, Any]) -> str:
-    """Say something of a server, or nothing any more (None), and return the path of the file.
+    """Set members of a server's classification, or remove those that are None, and return the path of the file.
 
-    :raise ConfigError: the file holds something else than such a mapping, or cannot be read or written.
+    :raise ConfigError: the file holds no such mapping, or cannot be read or written.
     """
     path = os.path.join(home, NAME)
     held = _read(path)

@@ -1,4 +1,4 @@
-"""The configuration file that a user finds: every key explained, and all of them comments."""
+"""The configuration file that a new home gets: every key explained, and all of them comments."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ OVERLAY = ".local"
 
 
 def template() -> bytes:
-    """The text of the file."""
+    """Return the content of the file."""
     from mcpgateway import config
 
     with open(os.path.join(os.path.dirname(os.path.abspath(config.__file__)), NAME), "rb") as stream:
@@ -20,10 +20,11 @@ def template() -> bytes:
 
 
 def write_first(path: str) -> bool:
-    """Write the file if there is none; whether it was written.
+    """Write the file if there is none; true if it was written.
 
-    A place that cannot be written to is left alone, and nothing is laid beside a file that is another's: an overlay is
-    written when there is something to say in it.
+    A directory that cannot be written to is left alone.  No template is written for an overlay, which is made with
+    its first
+    setting.
     """
     if os.path.lexists(path) or os.path.splitext(path)[0].endswith(OVERLAY):
         return False

@@ -1,6 +1,6 @@
 """The HTTP client for a gateway's own API, over its Unix socket or TCP: blocking, for short-lived programs.
 
-It is imported only where a gateway is asked, since `http.client` takes longer to load than most commands run.
+The module is imported only before a request, since `http.client` takes longer to load than most commands run.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 def local_connection(port: int, limit_s: float) -> http.client.HTTPConnection:
-    """An HTTP connection to a port of this machine."""
+    """Return an HTTP connection to a port of this machine."""
     return http.client.HTTPConnection("127.0.0.1", port, timeout=limit_s)
 
 
@@ -80,7 +80,7 @@ def fetch(
 
 
 def decoded(body: bytes) -> Any:
-    """A body decoded from JSON; None where it is not JSON."""
+    """Return a body decoded from JSON; None where it is not JSON."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -88,7 +88,7 @@ def decoded(body: bytes) -> Any:
 
 
 def _whole(connection: http.client.HTTPConnection, answer: http.client.HTTPResponse, ends: float) -> bytes:
-    # The limit of a socket is for each piece; this one is for all of them.
+    # The limit of a socket holds for each piece; this one holds for all pieces together.
     pieces: list[bytes] = []
     size = 0
     while True:

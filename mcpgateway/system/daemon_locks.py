@@ -1,7 +1,7 @@
 """Locks on disk of programs that serve at a port of their own, so that each is started once.
 
 A lock is a JSON file ``<home>/daemons/<server>.lock`` that names the process which serves, or which is about to start
-the one that will.  The locks of mcp-session-manager are read as well, and never touched.
+the server.  The locks of mcp-session-manager are read as well, and never changed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class DaemonLocks:
 
     :param home: the gateway's own directory.
     :param theirs: the directory of mcp-session-manager's locks.
-    :param holders: finds the processes that hold sockets.
+    :param holders: returns the processes that hold sockets, by their inodes.
     """
 
     home: str
@@ -44,7 +44,7 @@ class DaemonLocks:
     _ours: set[str] = field(factory=set)
 
     def find(self, server: str, port: int) -> DaemonLock | None:
-        """The lock of a server whose process runs, or None; a lock that cannot be read is removed."""
+        """Return the lock of a server whose process runs, or None; an unreadable lock of the gateway is removed."""
         own = self._read(self._path(server), server, is_own=True)
         if own is not None and own.port == port and runs(own):
             return own
@@ -72,7 +72,7 @@ class DaemonLocks:
         return True
 
     def started(self, server: str, pid: int, port: int, transport: str) -> None:
-        """The server runs, as this process."""
+        """Record the process that serves in the lock."""
         path = self._path(server)
         try:
             make_directory(os.path.dirname(path))
@@ -81,14 +81,14 @@ class DaemonLocks:
             self._complain(path, why)
 
     def release(self, server: str) -> None:
-        """Nothing of the server is left; the lock is given back if it is ours."""
+        """Remove the lock of a server that has ended, if this gateway has taken it."""
         if server in self._ours:
             self._ours.discard(server)
             with suppress(OSError):
                 remove(self._path(server))
 
     def holder(self, port: int) -> Deferred[str]:
-        """Fires with the program that listens at a port, in words; empty where it cannot be told."""
+        """Fires with the name and pid of the program that listens at a port; empty where they cannot be found."""
         inodes = {inode for inode, _ in listening(port, self._proc)}
         if not inodes:
             return succeed("")
@@ -99,7 +99,7 @@ class DaemonLocks:
             return read_lock(path, server)
         except FileNotFoundError:
             return None
-        except Exception as why:  # noqa: BLE001 - whatever is in there, it is no lock
+        except Exception as why:  # noqa: BLE001 - with any other content it is no lock
             if is_own:
                 with suppress(OSError):
                     remove(path)
@@ -130,7 +130,7 @@ class DaemonLocks:
 def read_lock(path: str, server: str) -> DaemonLock:
     """Read a lock.
 
-    :raise Exception: it is not there (`FileNotFoundError`), or is none, in which case anything may be wrong with it.
+    :raise Exception: the file is missing (`FileNotFoundError`), or malformed in any way.
     """
     found: dict[str, Any] = json.loads(read_text(path, LOCK_BYTES))
     return DaemonLock(
@@ -143,8 +143,8 @@ def read_lock(path: str, server: str) -> DaemonLock:
 
 
 def runs(lock: DaemonLock) -> bool:
-    """Whether the process that a lock names is still there."""
-    # Its number may have been given to another process since; only locks of ours say when theirs was started.
+    """True if the process that a lock names is still there."""
+    # Its pid may have been given to another process since; only the gateway's own locks hold the start time.
     if lock.pid <= 0 or not is_alive(lock.pid):
         return False
     return not lock.start_time or start_time(lock.pid) in (0, lock.start_time)

@@ -1,4 +1,4 @@
-"""Whether anything can be written to the gateway's home: what it keeps there is lost otherwise, and mostly silently."""
+"""The check whether files can be written to the gateway's home: otherwise its records are lost, and mostly silently."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import errno
 import os
 from collections.abc import Callable
 
-LEAST_BYTES = 1_048_576  # what is kept is written anew as a whole, beside what is there
+LEAST_BYTES = 1_048_576  # files are replaced by new ones, which are written beside them
 TRIED = bytes(4096)  # more than a file system keeps beside its inodes
-AGAIN_S = 10.0  # health is asked often, and a disk does not fill or empty in a moment
+AGAIN_S = 10.0  # health is requested often, and a disk does not fill or empty in a moment
 
 
 class DiskSpace:
-    """The room that there is for files in a directory.
+    """The check of a directory for room, with its result kept for a while.
 
     :param seconds: a clock.
     :param write: writes to a descriptor, for tests; as `os.write`.
@@ -28,15 +28,15 @@ class DiskSpace:
         self._lack = ""
 
     def lack(self) -> str:
-        """Why nothing can be written there, or hardly anything; empty where all is well. It may be some seconds old."""
+        """Return why hardly anything can be written there; empty where all is well. The result may be `AGAIN_S` old."""
         now = self._seconds()
         if self._looked_at is None or now - self._looked_at >= AGAIN_S:
             self._looked_at, self._lack = now, self._look()
         return self._lack
 
     def _look(self) -> str:
-        # What a file system says of its room knows of no quota, and a disk that fails does so when it is written to.
-        import tempfile  # health is asked once the gateway runs, and nothing else of it makes such files
+        # The numbers of a file system include no quota, and a failing disk shows only when it is written to.
+        import tempfile  # health is requested once the gateway runs, and no other part of it makes such files
 
         try:
             with tempfile.TemporaryFile(dir=self._directory, buffering=0) as file:

@@ -1,6 +1,6 @@
 """Reading and replacing files, privately and whole.
 
-Everything here blocks; it is meant for start-up and for control roads, never for the road of a call.
+Everything here blocks; it is meant for start-up and for commands, never for the path of a call.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from mcpgateway.errors import ConfigError
 def read_text(path: str, limit: int) -> str:
     """Read a UTF-8 file of at most ``limit`` bytes; a byte order mark is dropped.
 
-    :raise FileNotFoundError: there is no such file.
+    :raise FileNotFoundError: the file does not exist.
     :raise ConfigError: it cannot be read, is no regular file, is too large or is not UTF-8.
     """
     return text_of(read_bytes(path, limit), path)
 
 
 def text_of(data: bytes, path: str) -> str:
-    """Decode what was read of a UTF-8 file; a byte order mark is dropped.
+    """Decode the content of a UTF-8 file; a byte order mark is dropped.
 
-    :raise ConfigError: it is not UTF-8.
+    :raise ConfigError: the content is not UTF-8.
     """
     try:
         return data.decode("utf-8-sig")
@@ -41,7 +41,7 @@ def read_bytes(path: str, limit: int, *, follows: bool = True) -> bytes:
     """Read a file of at most ``limit`` bytes.
 
     :param follows: false refuses a symbolic link.
-    :raise FileNotFoundError: there is no such file.
+    :raise FileNotFoundError: the file does not exist.
     :raise ConfigError: it cannot be read, is no regular file or is too large.
     """
     try:
@@ -63,11 +63,11 @@ def read_bytes(path: str, limit: int, *, follows: bool = True) -> bytes:
 def write_atomic(
     path: str, data: bytes, mode: int = 0o600, *, lasting: bool = True, follows: bool = True
 ) -> None:
-    """Replace a file by a new one with ``data``, so that a reader sees either the old or the new, whole.
+    """Replace a file by a new one with ``data``, so that a reader sees either the old or the new one, whole.
 
     A symbolic link is written through: the link stays.
 
-    :param lasting: wait until it is on the disk, where it outlives a failure of the power.
+    :param lasting: wait until the file is on the disk, where it outlives a power failure.
     :param follows: false replaces the link itself.
     """
     path = os.path.realpath(path) if follows else os.path.abspath(path)
@@ -85,9 +85,9 @@ def write_atomic(
 
 
 def make_home(path: str) -> None:
-    """Make a directory that only its owner may enter, or repair the mode of one that is there.
+    """Make a directory that only its owner may enter, or repair the mode of an existing one.
 
-    :raise ConfigError: it cannot be made, is no directory, or belongs to another user.
+    :raise ConfigError: the directory cannot be made, is no directory, or belongs to another user.
     """
     try:
         os.makedirs(path, mode=0o700, exist_ok=True)
@@ -136,7 +136,7 @@ def _sync_directory(directory: str) -> None:
 
 @contextmanager
 def locked(directory: str) -> Iterator[None]:
-    """Keep other processes out that lock the same directory; it blocks for as long as another has it."""
+    """Lock a directory against other processes that lock it too; blocks for as long as another one has the lock."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -1,7 +1,7 @@
-"""Fingerprints of the servers in a file that its client writes all the time, so that the rest need not be read again.
+"""Fingerprints of the servers in a file that its client writes all the time, so that other changes cause no reload.
 
-Claude Code keeps its servers beside its history, and writes the file with every prompt.  To find that no server has
-changed takes a third of the time that reading it as a configuration takes, and leaves no garbage.
+Claude Code keeps its servers beside its history, and writes the file with every prompt.  Comparing fingerprints takes a
+third of the time of reading the file as a configuration, and leaves no garbage.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FILE_LIMIT = 20 * 1_048_576
 
 
 class Fingerprints:
-    """The last fingerprints of files of which hardly anything concerns servers.
+    """The last fingerprints of files that mostly hold other things than servers.
 
     :param paths: those files.
     """
@@ -31,7 +31,7 @@ class Fingerprints:
         self._read = read
 
     def is_other(self, changed: Iterable[str]) -> bool:
-        """Whether the servers can be different in files that have changed."""
+        """True if the servers may differ in one of the changed files."""
         found = [self._is_other(each) for each in changed]
         return any(found)
 
@@ -49,7 +49,7 @@ class Fingerprints:
 
 
 def essence(text: str) -> bytes | None:
-    """A digest of what in a client's file may concern servers; None where it is not of that shape."""
+    """Return a digest of the parts of a client's file that may concern servers; None where it has another structure."""
     try:
         top = msgspec.json.decode(text, type=dict[str, Raw])
         projects = msgspec.json.decode(top.pop(PROJECTS, Raw(b"{}")), type=dict[str, dict[str, Raw]])

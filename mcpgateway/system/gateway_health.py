@@ -1,4 +1,4 @@
-"""The answer of a gateway to ``GET /health``, asked for by another program."""
+"""The answer of a gateway to ``GET /health``, for other programs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class HealthReply:
 
     :ivar status: the HTTP status; 0 where there is no answer.
     :ivar body: the JSON object; empty where the body is none.
-    :ivar why: the reason there is no answer.
+    :ivar why: the reason why there is no answer.
     """
 
     status: int = 0
@@ -37,35 +37,35 @@ class HealthReply:
 class GatewayHealth:
     """The health of a gateway that runs.
 
-    :ivar health: its answer; empty where it wants a token for that.
+    :ivar health: its answer; empty where it requires a token for that.
     """
 
     health: Mapping[str, Any] = field(factory=dict, repr=False)
 
     @property
     def serves_all_at_once(self) -> bool:
-        """Whether it has one endpoint for all servers together, as far as it says."""
+        """True if the gateway has one endpoint for all servers together, or does not show its health."""
         return not self.health or self.health.get("aggregate") is True
 
 
 def ask_socket(path: str) -> HealthReply:
-    """Ask a Unix socket for its health."""
+    """Request the health of a gateway at a Unix socket."""
     return _reply(UnixConnection(path, LIMIT_S))
 
 
 def ask_port(port: int) -> HealthReply:
-    """Ask a port of this machine for its health."""
+    """Request the health of a gateway at a port of this machine."""
     return _reply(local_connection(port, LIMIT_S))
 
 
 def ask(home: str, port: int, environ: Mapping[str, str]) -> GatewayHealth | None:
-    """Ask the gateway of a home for its health: at its Unix socket, else at its port; None where none answers."""
+    """Request the health of a home's gateway: at its Unix socket, else at its port; None where none answers."""
     found = _health(ask_socket(socket_path(environ, home)))
     return found or (_health(ask_port(port)) if port else None)
 
 
 def running_gateway(home: str) -> state.GatewayState | None:
-    """The state of the gateway of a home that runs; None where none runs."""
+    """Return the state of a home's gateway; None where none runs."""
     with suppress(ConfigError, OSError):
         running = state.read(home)
         if running is not None and state.is_alive(running):

@@ -1,8 +1,9 @@
-"""The one way in which the gateway writes and reads the files of its own, below its home.
+"""Reading and writing of the gateway's own files below its home; all of them are written in this way.
 
-What it has made there is a regular file or a directory of the user.  A symbolic link, a pipe, or another user's file
-that stands in the place of one comes from elsewhere, for instance with a repository that has a home in it: it is
-neither followed, nor waited for, nor believed.  The configuration, which users keep as they like, is none of them.
+The gateway makes regular files and directories of its user there.  A symbolic link, a pipe, or another user's file in
+the
+place of one comes from elsewhere, for instance with a repository that has a home in it: it is neither followed, nor
+waited for, nor trusted.  The configuration, which users keep as they like, is not read by this module.
 
 Everything here blocks for as long as a small file takes.
 """
@@ -27,10 +28,10 @@ _HELP = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), MAKE_ROOM) | di
 
 
 def keep(path: str, data: bytes, mode: int = 0o600, *, lasting: bool = True) -> None:
-    """Replace a file, whose directory is there; what it leads to, if it is a link, stays as it is.
+    """Replace a file in an existing directory; a link is replaced itself, not its target.
 
-    :param lasting: wait until it is on the disk, where it outlives a failure of the power.
-    :raise ConfigError: it cannot be written; then it is as it was.
+    :param lasting: wait until the file is on the disk, where it outlives a power failure.
+    :raise ConfigError: the file cannot be written; then it is unchanged.
     """
     try:
         if is_directory(path):
@@ -43,7 +44,7 @@ def keep(path: str, data: bytes, mode: int = 0o600, *, lasting: bool = True) -> 
 def read(path: str, limit: int) -> bytes:
     """Read a file of at most ``limit`` bytes.
 
-    :raise FileNotFoundError: there is none.
+    :raise FileNotFoundError: the file does not exist.
     :raise ConfigError: it cannot be read, is too large, or is no regular file of this user.
     """
     with os.fdopen(open_to_read(path), "rb") as stream:
@@ -59,7 +60,7 @@ def read(path: str, limit: int) -> bytes:
 def read_text(path: str, limit: int) -> str:
     """Read a UTF-8 file of at most ``limit`` bytes.
 
-    :raise FileNotFoundError: there is none.
+    :raise FileNotFoundError: the file does not exist.
     :raise ConfigError: it cannot be read, is too large, is no regular file of this user, or is not UTF-8.
     """
     return files.text_of(read(path, limit), path)
@@ -68,7 +69,7 @@ def read_text(path: str, limit: int) -> str:
 def open_to_read(path: str) -> int:
     """Open a file for reading.
 
-    :raise FileNotFoundError: there is none.
+    :raise FileNotFoundError: the file does not exist.
     :raise ConfigError: it cannot be opened, or is no regular file of this user.
     """
     try:
@@ -87,9 +88,9 @@ def open_to_read(path: str) -> int:
 
 
 def open_to_write(path: str, flags: int = os.O_WRONLY | os.O_APPEND) -> int:
-    """Open a file for adding to its end, or with other flags, made where there is none; for its owner alone.
+    """Open a file for appending, or with other flags, and make it where it is missing; for its owner alone.
 
-    :raise ConfigError: it cannot be opened, or is no regular file of this user.
+    :raise ConfigError: the file cannot be opened, or is no regular file of this user.
     """
     try:
         flags |= os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -106,9 +107,9 @@ def open_to_write(path: str, flags: int = os.O_WRONLY | os.O_APPEND) -> int:
 
 
 def make_directory(path: str) -> None:
-    """Make a directory below the home that only its owner may enter, or repair the mode of one that is there.
+    """Make a directory below the home that only its owner may enter, or repair the mode of an existing one.
 
-    :raise ConfigError: it cannot be made, or is no directory of this user.
+    :raise ConfigError: the directory cannot be made, or is no directory of this user.
     """
     try:
         if is_directory(path):
@@ -123,7 +124,7 @@ def make_directory(path: str) -> None:
 
 
 def is_directory(path: str) -> bool:
-    """Whether a directory of this user is there, rather than a link to one."""
+    """True if the path is a directory of this user, rather than a link to one."""
     try:
         found = os.lstat(path)
     except OSError:
@@ -132,7 +133,7 @@ def is_directory(path: str) -> bool:
 
 
 def names(directory: str) -> list[str]:
-    """List a directory, in order; empty where it cannot be read, or is no directory of this user."""
+    """Return the sorted names in a directory; empty where it cannot be read, or is no directory of this user."""
     try:
         return sorted(os.listdir(directory)) if is_directory(directory) else []
     except OSError:
@@ -140,9 +141,9 @@ def names(directory: str) -> list[str]:
 
 
 def remove(path: str) -> None:
-    """Remove a file of a directory below the home, if there is one, and the directory is one of this user.
+    """Remove a file from a directory below the home, if both exist and the directory is the user's.
 
-    :raise OSError: it cannot be removed.
+    :raise OSError: the file cannot be removed.
     """
     if is_directory(os.path.dirname(path)):
         with suppress(FileNotFoundError):
@@ -150,9 +151,9 @@ def remove(path: str) -> None:
 
 
 def refused(path: str, done: str, why: OSError | ValueError) -> ConfigError:
-    """Return the error for a file that could not be used, with what to do.
+    """Return the error for a file that could not be used, with its remedy.
 
-    :param done: what was to be done with it, such as "written".
+    :param done: the intended use, such as "written".
     """
     code = getattr(why, "errno", None) or 0
     if code == errno.ELOOP:
@@ -170,10 +171,10 @@ def _check(descriptor: int, path: str) -> os.stat_result:
 
 
 class Writer:
-    """Writes small files of which a lost one costs little; that they cannot be written is said once, until one can.
+    """Writes small files whose loss costs little; a failure is reported once, until a write succeeds.
 
-    :param complain: says why not.
-    :param directory: they are in, below the home, which need not be there yet; empty where that is the home.
+    :param complain: called with the reason of a failure.
+    :param directory: the directory of the files below the home, made where it is missing; empty for the home itself.
     """
 
     def __init__(self, complain: Callable[[str], None], directory: str = "") -> None:

@@ -1,7 +1,7 @@
 """The lock of a home: its holder is the home's one gateway, for as long as the process lives.
 
-`mcpgateway.shim.startup` starts gateways with the lock in their hands, and tells what its file says; one that was
-started otherwise takes it, and waits for it while another gateway of the home ends.
+`mcpgateway.shim.startup` passes the lock to the gateways that it starts, and describes the lock file's content; a
+gateway that was started otherwise takes the lock, and waits for it while another gateway of the home ends.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mcpgateway.system import home_files, state
 
 LOCK = "daemon.lock"
 WANTED, STOPPED = "wanted", "stopped"
-DESCRIPTOR = 3  # where a starter puts it
+DESCRIPTOR = 3  # the descriptor of a lock that a starter passes on
 STARTED_VARIABLE = "MCPGATEWAY_STARTED"
 START, SHIM = "start", "shim"
 UP, ENDED = "up", "ended"
@@ -34,8 +34,9 @@ LOOK_S, ANSWER_S = 0.1, 1.0
 class InstanceLock:
     """The lock, as this process holds it.
 
-    :ivar started_by: ``start`` where a person wants the gateway to stay, ``shim`` where a client's program found it
-        away, and empty where it was started otherwise.
+    :ivar started_by: ``start`` where a user wants the gateway to stay, ``shim`` where a client's program has started
+        it,
+        and empty where it was started otherwise.
     """
 
     _home: str
@@ -51,11 +52,11 @@ class InstanceLock:
         socket_path: str = "",
         pause: Callable[[float], object] | None = None,
     ) -> InstanceLock:
-        """Take over the lock that we were given, or take one when it is free; without locks there is no claim.
+        """Return the lock that the process has inherited, or take a free one; not held where the system has no locks.
 
-        :param socket_path: where a gateway of the home listens until it ends.
+        :param socket_path: the socket at which a gateway of the home listens until it ends.
         :param pause: waits for seconds.
-        :raise ConfigError: another gateway of the home runs, and does not end; or the lock is no file of ours.
+        :raise ConfigError: another gateway of the home runs, and does not end; or the lock is no file of this user.
         """
         started_by = environ.pop(STARTED_VARIABLE, "")
         path = os.path.join(home, LOCK)
@@ -66,14 +67,14 @@ class InstanceLock:
             try:
                 return cls(home, "", _taken(path))
             except BlockingIOError:
-                # Others hold it for a moment, to see whether it is free.
+                # Other programs hold it for a moment, to see whether it is free.
                 if _listens(home, socket_path) or monotonic() > ends:
                     raise ConfigError(_refusal(home)) from None
             pause(LOOK_S)
 
     @property
     def is_held(self) -> bool:
-        """Whether this is the one gateway of the home."""
+        """True if this process is the one gateway of the home."""
         return self._lock >= 0
 
     @property
@@ -82,11 +83,11 @@ class InstanceLock:
         return self._lock
 
     def is_wanted(self) -> bool:
-        """Whether a person has asked for a gateway here, be it this one or, when it was there already, any."""
+        """True if a user has started a gateway in this home, this one or any before it."""
         return os.path.exists(os.path.join(self._home, WANTED))
 
     def is_stopped(self) -> bool:
-        """Whether a person has said ``mcpgateway stop``, which restores clients' files, since this gateway began."""
+        """True if ``mcpgateway stop``, which restores clients' files, was called since this gateway began."""
         try:
             text = home_files.read_text(os.path.join(self._home, STOPPED), RECORD_LIMIT)
         except (OSError, ConfigError):
@@ -125,10 +126,10 @@ def _is_open(descriptor: int, path: str) -> bool:
 
 
 def _taken(path: str) -> int:
-    """Take the lock; -1 where there can be none.
+    """Take the lock, and return its descriptor; -1 where the system has no locks.
 
-    :raise BlockingIOError: another process has it.
-    :raise ConfigError: it is no file of ours.
+    :raise BlockingIOError: another process has the lock.
+    :raise ConfigError: the lock is no file of this user.
     """
     try:
         lock = home_files.open_to_write(path, os.O_RDWR)
@@ -148,7 +149,7 @@ def _taken(path: str) -> int:
 
 
 def _listens(home: str, socket_path: str) -> bool:
-    """Whether another gateway runs here, rather than beginning or ending."""
+    """True if another gateway runs here, rather than starting or ending."""
     if not _pid(home):
         return False
     with socket.socket(socket.AF_UNIX) as caller:

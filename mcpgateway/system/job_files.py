@@ -22,7 +22,7 @@ _SUFFIX = ".json"
 
 
 class JobFiles:
-    """The files of one home; what cannot be kept is as good as lost, and the log says so once."""
+    """The files of one home; a job that cannot be written is as good as lost, and the log reports that once."""
 
     log = Logger()
 
@@ -31,12 +31,12 @@ class JobFiles:
         self._writer = home_files.Writer(self._complain, directory)
 
     def names(self) -> list[str]:
-        """The ids of all jobs on record."""
+        """Return the ids of all jobs on record."""
         found = home_files.names(self._directory)
         return [name for each in found if _NAME.match(name := each.removesuffix(_SUFFIX)) and name != each]
 
     def read(self, name: str) -> bytes | None:
-        """Return the record of a job; None where there is none, or it cannot be read."""
+        """Return the record of a job; None where it is missing or cannot be read."""
         if not _NAME.match(name):
             return None
         try:
@@ -45,11 +45,11 @@ class JobFiles:
             return None
 
     def write(self, name: str, data: bytes) -> bool:
-        """Put a job on record; false where it cannot be."""
+        """Write the record of a job; false where that fails."""
         return _NAME.match(name) is not None and self._writer.write(self._path(name), data)
 
     def remove(self, name: str) -> None:
-        """Forget a job."""
+        """Remove the record of a job."""
         if _NAME.match(name):
             with suppress(OSError):
                 home_files.remove(self._path(name))

@@ -1,19 +1,22 @@
 """The sessions on record, so that they outlive the gateway: one SQLite file.
 
 # Note [What a kill leaves]
-A change is handed to the operating system before any client is told of it (write-ahead log, one transaction each, about
-45 µs), so a killed gateway has lost nothing.  Only checkpoints wait for the disk: when the power fails, the last
+A change is handed to the operating system before any client learns of it (write-ahead log, one transaction each, about
+45 µs), so a killed gateway has lost nothing.  Only checkpoints wait for the disk: after a power failure, the last
 seconds may be missing, and signed ids make up for that.
 
 # Note [What cannot be written now]
 Another gateway may hold the file, the disk may be full for a while.  Such changes wait in memory, in their order, and
-are written before the next one that can be, at `Journal.settle`, and at the end.
+are written before the next one that succeeds, at `Journal.settle`, and at the end.
 
 # Note [The floor]
-The records of ended sessions keep a signature alone from reviving one.  When there are too many of them the oldest go,
-and the floor rises: ids issued up to it are good only while they are on record themselves.  Where the records are lost
-and nothing can be read of them, the floor stays low: a session that was ended and comes back does no harm,
-and many clients cannot begin a new one when theirs is unknown.
+The records of ended sessions prevent that an id with a valid signature revives one of them.  Beyond their limit the
+oldest
+are removed, and the floor rises: ids issued up to it are valid only while they are on record themselves.  Where the
+records
+are lost and cannot be read, the floor stays low: a revived session does no harm, and many clients cannot begin a new
+one
+when theirs is unknown.
 """
 
 from __future__ import annotations
@@ -34,17 +37,17 @@ from mcpgateway.interfaces import PARAMS_LIMIT, SessionRecord
 from mcpgateway.system import home_files
 
 FORMAT = 2
-PARTS = ("", "-wal", "-shm")  # the files that SQLite makes of one
-LIVE_LIMIT = 20_000  # sessions that can come back with all that was known of them
+PARTS = ("", "-wal", "-shm")  # the suffixes of SQLite's files
+LIVE_LIMIT = 20_000  # sessions that can be resumed with all their state
 ENDED_LIMIT = 50_000
 URIS_LIMIT = 1000  # subscriptions of one session
 URIS_BYTES_LIMIT = 256 * 1024  # of one session's subscriptions
 OWED_LIMIT = 1000  # changes that wait until the file can be written again
 RETRY_S = 1.0
-OPENING_S, BUSY_MS = 2.0, 100  # how long another gateway of the same home may keep us waiting
+OPENING_S, BUSY_MS = 2.0, 100  # the longest wait for another gateway of the same home
 PAGES_LIMIT = 16_384  # of 4 KiB
 PRUNE_EVERY = 1000  # new sessions
-VERDICT_S = 7 * 24 * 3600  # how long it is believed what was found out about a server
+VERDICT_S = 7 * 24 * 3600  # the lifetime of a verdict on a server
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS sessions (
@@ -63,8 +66,8 @@ ADD_WORKSPACE = "ALTER TABLE sessions ADD COLUMN workspace TEXT NOT NULL DEFAULT
 
 _KEEP = "INSERT OR IGNORE INTO sessions VALUES (?,?,?,?,?,?,?,?,?,?,?)"
 _KEEP_OLD = "INSERT OR IGNORE INTO sessions VALUES (?,?,?,?,?,?,?,?,?,?,'')"
-# What a damaged file can still tell is read from both ends, since the reading ends at the first page that is damaged.
-# The column of a workspace is the last one, and missing in format 1: what does not fit is not taken.
+# The readable part of a damaged file is read from both ends, since reading stops at the first damaged page.
+# The column of the workspace is the last one, and missing in format 1: rows that do not fit are skipped.
 SALVAGE = (
     ("SELECT * FROM sessions ORDER BY serial", _KEEP),
     ("SELECT * FROM sessions ORDER BY serial DESC", _KEEP),
@@ -78,7 +81,7 @@ T = TypeVar("T")
 
 
 class Journal:
-    """The records of one home; where the file cannot be used they are kept in memory, and the log says so."""
+    """The records of one home; where the file cannot be used they are kept in memory, and the log reports that."""
 
     log = Logger()
 
@@ -125,7 +128,7 @@ class Journal:
         return self._salvaged(_connect(":memory:"), path)
 
     def _salvaged(self, file: sqlite3.Connection, damaged: str) -> sqlite3.Connection:
-        """Copy what can still be read, and return the new file."""
+        """Copy the readable records of a damaged file, and return the new file."""
         with suppress(ConfigError, sqlite3.Error), closing(_reader(damaged)) as old:
             for read, write in SALVAGE:
                 with suppress(sqlite3.Error), _transaction(file):
@@ -141,7 +144,7 @@ class Journal:
         return file
 
     def find(self, serial: bytes) -> SessionRecord | None:
-        """Return the record of a session."""
+        """Return the record of a session; None where it is unknown."""
         self.settle()
         return self._try(lambda: self._find(serial), None)
 
@@ -170,7 +173,7 @@ class Journal:
         )
 
     def keep(self, record: SessionRecord, issued: int) -> None:
-        """Put a session on record, or change what is known of it; its subscriptions stay as they are."""
+        """Record a session, or update its record; its subscriptions stay as they are."""
         self._write(
             "INSERT INTO sessions (serial, server, principal, version, params, level, owner, issued, seen, workspace)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (serial) DO UPDATE SET"
@@ -191,7 +194,7 @@ class Journal:
             self._try(lambda: self._prune(LIVE_LIMIT, ENDED_LIMIT), None)
 
     def subscribe(self, serial: bytes, uri: str) -> None:
-        """A session has subscribed to a resource."""
+        """Record a session's subscription to a resource."""
         self._write(
             "INSERT OR IGNORE INTO subscriptions SELECT ?1, ?2 WHERE"
             " (SELECT COUNT(*) < ?3 AND TOTAL(LENGTH(CAST(uri AS BLOB))) < ?4 FROM subscriptions WHERE serial = ?1)"
@@ -203,11 +206,11 @@ class Journal:
         )
 
     def unsubscribe(self, serial: bytes, uri: str) -> None:
-        """A session has given up a subscription."""
+        """Remove a session's subscription from the record."""
         self._write("DELETE FROM subscriptions WHERE serial = ? AND uri = ?", serial, uri)
 
     def end(self, serial: bytes, issued: int) -> None:
-        """A session has ended for good."""
+        """Record that a session has ended for good."""
         self._write(
             "INSERT INTO sessions (serial, server, principal, version, params, issued, seen, ended)"
             " VALUES (?, '', '', '', x'', ?, 0, 1) ON CONFLICT (serial) DO UPDATE SET"
@@ -218,20 +221,20 @@ class Journal:
         self._write("DELETE FROM subscriptions WHERE serial = ?", serial)
 
     def verdict(self, launch: str) -> str | None:
-        """Why a server needs a child per session; empty where it can be shared, None if untold or too long ago."""
+        """Return why a server needs a child per session; empty where it can be shared, None without a valid verdict."""
         since = int(self._now()) - VERDICT_S
         query = "SELECT why FROM verdicts WHERE launch = ? AND at > ?"
         row = self._try(lambda: self._file.execute(query, (launch, since)).fetchone(), None)
         return row[0] if row is not None else None
 
     def judge(self, launch: str, why: str) -> None:
-        """Remember what was found out about a server: a reason, or nothing where it can be shared."""
+        """Record the verdict on a server: the reason for a child per session, or empty where it can be shared."""
         now = int(self._now())
         self._write("DELETE FROM verdicts WHERE at <= ?", now - VERDICT_S)
         self._write("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?)", launch, why, now)
 
     def settle(self) -> None:
-        """Write what could not be written before; not more often than `RETRY_S`."""
+        """Write the changes that could not be written before; not more often than `RETRY_S`."""
         if self._owed and self._now() >= self._retry_at:
             self._pay()
 
@@ -248,7 +251,7 @@ class Journal:
         self._complained = False
 
     def close(self) -> None:
-        """Write what is owed, as far as possible, and let go of the file."""
+        """Write the waiting changes, as far as possible, and close the file."""
         if self._owed:
             self._pay()
         with suppress(sqlite3.Error):
@@ -292,7 +295,7 @@ class Journal:
             self._retry_at = self._now() + RETRY_S
             return False
         except sqlite3.Error as why:
-            self._complain(why)  # trying again would not help, and hold up the others
+            self._complain(why)  # another try would not help, and would delay the other changes
         return True
 
     def _execute(self, change: _Change) -> None:
@@ -306,7 +309,7 @@ class Journal:
                 return
 
     def _make_room(self) -> bool:
-        """Give up what is largest and least: one session's subscriptions, else the older half of the sessions."""
+        """Delete large data of little value: one session's subscriptions, else the older half of the sessions."""
         (pages,) = self._file.execute("PRAGMA page_count").fetchone()
         if pages < PAGES_LIMIT * 0.9:
             return False  # it is the disk that is full
@@ -318,7 +321,7 @@ class Journal:
             self._file.executemany("DELETE FROM subscriptions WHERE serial = ?", largest)
             what = f"the subscriptions of {len(largest)} sessions"
         elif live:
-            # Those that go can come back by their ids alone.
+            # Their sessions can still be resumed by their ids alone.
             self._prune(live // 2, ENDED_LIMIT // 2)
             what = f"{live - live // 2} sessions"
         else:
@@ -378,7 +381,7 @@ def _rows(file: sqlite3.Connection, statement: str) -> Iterator[tuple[Any, ...]]
 
 
 class NewerJournalFormat(Exception):
-    """The file is of a later format than this program knows."""
+    """The file has a later format than this program knows."""
 
     def __init__(self, found: int) -> None:
         super().__init__(f"format {found}")

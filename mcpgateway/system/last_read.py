@@ -1,4 +1,4 @@
-"""Clients' files as they were when they could be read last: half-written ones are whole again in a moment."""
+"""The last readable content of clients' files: a half-written file is whole again in a moment."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class LastRead:
         self._kept: dict[str, Document] = {}
 
     def __repr__(self) -> str:
-        """How many files there are, and nothing of them: they hold secrets."""
+        """Return the number of files, and none of their content, which holds secrets."""
         return f"<LastRead, {len(self._kept)} files>"
 
     def keep(self, document: Document) -> None:
-        """Remember a file as it is now."""
+        """Keep the servers of a file as it is now."""
         self._kept[document.file] = Document(document.file, _without_the_rest(document.value), _no_line)
 
     def forget(self, path: str) -> None:
-        """The file is not there any more."""
+        """Drop a file that does not exist any more."""
         self._kept.pop(path, None)
 
     def of(self, path: str) -> Document | None:
-        """A file as it was when it could be read last; None where it never could."""
+        """Return the last readable content of a file; None where it never was readable."""
         return self._kept.get(path)
 
 

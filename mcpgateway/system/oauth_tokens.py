@@ -1,4 +1,4 @@
-"""The tokens that remote servers have given the gateway: one private file for each."""
+"""The tokens that authorization servers have issued to the gateway: one private file for each key."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class OAuthTokenFiles:
         return found if isinstance(found, dict) else {}
 
     def write(self, key: str, value: dict[str, Any]) -> None:
-        """Save tokens; where that fails they are only known until the gateway ends."""
+        """Save tokens; where that fails they are lost with the end of the gateway."""
         try:
             home_files.make_directory(self._folder)
             home_files.keep(self._path(key), json.dumps(value, indent=1).encode())

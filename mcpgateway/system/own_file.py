@@ -1,6 +1,6 @@
-"""Whether secrets may be written into a file: only its user may own it, and no other user may have a copy.
+"""The rule for files that may get secrets: only the user may own such a file, and no other user may have a copy.
 
-A link leads to a file that is kept elsewhere, mostly to be shared, and what lies in a repository is committed one day.
+A link leads to a file that is kept elsewhere, mostly to be shared, and files in a repository are committed one day.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ GIT = ".git"
 
 
 def is_own(path: str) -> bool:
-    """Whether a file, or the one that would be there, is the user's own."""
+    """True if a file, or the one that would be made there, is the user's own."""
     return not foreign(path)
 
 
 def foreign(path: str, *, is_repository: bool = False) -> str:
-    """Why a file is not the user's own; "" where it is.
+    """Return why a file is not the user's own; "" where it is.
 
-    :param is_repository: it is known to be a repository's.
+    :param is_repository: the file is known to be a repository's.
     """
     try:
         found = os.lstat(path)
@@ -43,10 +43,10 @@ def foreign(path: str, *, is_repository: bool = False) -> str:
 
 
 def check_takes(hidden: Iterable[Hidden], path: str, *, is_repository: bool = False) -> None:
-    """See whether these values may be written into a file, which they are not in yet.
+    """Check that these values, which are not in a file yet, may be written into it.
 
-    :param is_repository: it is a project's file, in which people write values that are no secrets themselves.
-    :raise NotOurs: they may not; nothing is to be written.
+    :param is_repository: the file is a repository's, in which users also write values that are no secrets.
+    :raise NotOurs: the values may not be written into the file.
     """
     found = [each for each in hidden if (each.is_secret if is_repository else each.may_be_secret)]
     if found and (why := foreign(path, is_repository=is_repository)):
@@ -55,9 +55,9 @@ def check_takes(hidden: Iterable[Hidden], path: str, *, is_repository: bool = Fa
 
 
 def repository_of(path: str) -> str:
-    """The root of the git repository that a file is in; "" where there is none.
+    """Return the root of the git repository that a file is in; "" where it is in none.
 
-    A home of a gateway is no repository, and neither is a user's home, even with its dot files in one.
+    A gateway's home counts as no repository, and neither does a user's home, even with its dot files in one.
     """
     user = os.path.realpath(os.path.expanduser("~"))
     directory = os.path.dirname(os.path.realpath(path))

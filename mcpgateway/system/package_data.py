@@ -12,13 +12,13 @@ DATA = os.path.join(os.path.dirname(os.path.abspath(mcpgateway.__file__)), "data
 
 
 def recipes() -> dict[str, Any]:
-    """The catalogue of known servers, as `mcpgateway.config.recipes.read_recipes` takes it."""
+    """Return the catalogue of known servers, as `mcpgateway.config.recipes.read_recipes` takes it."""
     found: dict[str, Any] = json.loads(_text("recipes.json"))
     return found
 
 
 def topics() -> str:
-    """The documentation for models, topic by topic."""
+    """Return the documentation for models, topic by topic."""
     return _text("topics.md")
 
 

@@ -1,4 +1,4 @@
-"""Where the gateway and its clients keep their files."""
+"""The places of the files of the gateway and its clients."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def claude_file(environ: Mapping[str, str]) -> str:
 
 
 def immorterm_classification(environ: Mapping[str, str]) -> str:
-    """Return the file in which immorterm-mcp-gateway keeps which servers are stateful."""
+    """Return the file in which immorterm-mcp-gateway records which servers are stateful."""
     return os.path.join(user_home(environ), ".immorterm", "mcp-gateway", "classification.json")
 
 

@@ -1,7 +1,7 @@
 """The recorded lists of servers, on disk: one file for each server, a large one compressed (``zcat`` reads it).
 
-Everything here blocks for as long as a small file takes, but for writing a large one, which a thread does.  A file
-that is lost costs one start of its server, so none is waited for until it is on the disk.
+Everything here blocks for as long as a small file takes, except for writing a large one, which a thread does.  The loss
+of a file costs one start of its server, so no write waits for the disk.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mcpgateway.policy import recorded_answers
 from mcpgateway.policy.recorded_answers import FILE_LIMIT, Catalog, NewerListFormat
 from mcpgateway.system import home_files
 
-ABANDONED_S = 3600.0  # a half-written file of that age is one of a gateway that was killed
+ABANDONED_S = 3600.0  # a half-written file of that age was left by a killed gateway
 LARGE = 262_144  # bytes from which on a file is compressed
 IN_THREAD = 2 * 1024 * 1024  # bytes that take more than some 20 ms to be compressed
 GZIP = 16 + zlib.MAX_WBITS
@@ -32,9 +32,9 @@ InThread = Callable[..., Deferred[Any]]
 
 
 class RecordedListFiles:
-    """The files of one home; what cannot be read is as good as absent, and the log says so.
+    """The files of one home; a file that cannot be read counts as missing, and the log reports that.
 
-    :param in_thread: does work that blocks; None where it may.
+    :param in_thread: runs a blocking function in a thread; None to call it directly.
     """
 
     log = Logger()
@@ -43,7 +43,7 @@ class RecordedListFiles:
         self._directory = directory
         self._now = now
         self._in_thread = in_thread
-        self._writing: dict[str, bytes] = {}  # what threads are at, and what is to come behind it
+        self._writing: dict[str, bytes] = {}  # what threads are writing, or is to be written after that
         self._newer: set[str] = set()
         self._writer = home_files.Writer(self._complain, directory)
         self._has_swept = False
@@ -77,9 +77,9 @@ class RecordedListFiles:
         return found
 
     def write(self, name: str, catalog: Catalog) -> bool:
-        """Put on record what is known of a server; false when that has to be tried again."""
+        """Write the recorded lists of a server; false where that has to be tried again."""
         if name in self._newer:
-            return True  # it is not ours to replace
+            return True  # a newer gateway's file is not replaced
         self._sweep()
         path, data = self._path(name), catalog.written()
         if self._in_thread is None or len(data) < IN_THREAD:
@@ -104,13 +104,13 @@ class RecordedListFiles:
         done.addCallback(packed).addErrback(lambda why: self.log.failure("a catalog", why))
 
     def close(self) -> None:
-        """Write what threads are still at."""
+        """Write the lists that threads have not finished."""
         writing, self._writing = self._writing, {}
         for name, data in writing.items():
             self._writer.write(self._path(name), _packed(data))
 
     def erase(self, name: str) -> None:
-        """Forget a server; the file of a newer gateway stays."""
+        """Remove the lists of a server; the file of a newer gateway stays."""
         self._writing.pop(name, None)
         self.read(name)
         if name not in self._newer:
@@ -143,7 +143,7 @@ def _read(path: str) -> bytes:
         size = 0
     if size > FILE_LIMIT:
         raise ConfigError(f"{path}: is larger than {FILE_LIMIT} bytes")
-    return _whole(home_files.read(path, size), path)  # the limit is what is made room for
+    return _whole(home_files.read(path, size), path)  # memory is allocated up to the limit
 
 
 def _packed(data: bytes) -> bytes:

@@ -1,12 +1,12 @@
-"""Begin anew in the same process: the program is executed again, with what is to stay open in its hands.
+"""Restart in place: the process executes its program again, which inherits the open sockets and the lock.
 
 # Note [What is handed over]
-The process keeps its number, so the program that has started it notices nothing.  The listening sockets stay open: a
-client that connects meanwhile waits in the kernel's queue.  So do connections whose next request has not been read.  A
-variable names the descriptors; what each of them is, the kernel knows.  The lock of the home goes along as descriptor
-3, where `mcpgateway.shim.startup` puts it.
+The process keeps its pid, so its parent notices nothing.  The listening sockets stay open: a client that connects
+meanwhile waits in the kernel's queue.  So do connections whose next request has not been read.  A variable names the
+descriptors; the kernel knows the kind of each.  The lock of the home is inherited as descriptor 3, where
+`mcpgateway.shim.startup` puts it.
 
-What the first program took out of its environment, because it was for itself and not for its children, is put back.
+Variables that the first program removed from its environment, because they are not for its children, are put back.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from mcpgateway.system.instance_lock import DESCRIPTOR, STARTED_VARIABLE
 from mcpgateway.system.process import processes
 
 VARIABLE = "MCPGATEWAY_SOCKETS"
-# What a service manager says is for one process (sd_notify(3), sd_watchdog_enabled(3)).
+# Variables of a service manager that are for one process (sd_notify(3), sd_watchdog_enabled(3)).
 MANAGER_VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 TAKEN = (STARTED_VARIABLE, *MANAGER_VARIABLES)
 LIMIT = 1000  # descriptors
-FIRST = 10  # below are those that have a meaning
+FIRST = 10  # lower descriptors have other meanings
 REAP_S = 2.0
 
 
 @frozen
 class ReexecCommand:
-    """How this process was started.
+    """The command by which this process was started.
 
-    :ivar taken: those variables that are taken out of the environment.
-    :ivar pid: the process that was started; one that has forked since is another.
+    :ivar taken: the variables that are removed from the environment.
+    :ivar pid: the process that was started; after a fork the present one differs.
     """
 
     program: str
@@ -49,10 +49,11 @@ class ReexecCommand:
 
     @classmethod
     def of_this_process(cls, environ: Mapping[str, str]) -> ReexecCommand | None:
-        """Remember it while all is there; None where the program cannot be begun anew in its place.
+        """Return the command of this process; None where the program cannot be restarted in place.
 
-        A runner that becomes a daemon, or that keeps a file with its number, would trip over itself; and who has a
-        terminal, or was told to ignore that it hangs up, takes SIGHUP for that.
+        A program that daemonizes, or that keeps a pid file, would conflict with itself; a process with a terminal, or
+        that
+        ignores SIGHUP, receives SIGHUP for another reason than a restart.
         """
         words = tuple(sys.orig_argv)
         if not sys.executable or not _stays(words):
@@ -63,17 +64,17 @@ class ReexecCommand:
         return cls(sys.executable, words, taken, os.getpid())
 
     def is_there(self) -> bool:
-        """Whether it could be started now; while an upgrade is half done it may be away."""
+        """True if the program can be executed now; during an upgrade it may be missing."""
         script = next((each for each in self.argv[1:] if not each.startswith("-")), "")
         is_file = script.startswith("/")
         return os.access(self.program, os.X_OK) and (not is_file or os.access(script, os.R_OK))
 
     def execute(self, sockets: Iterable[int], lock: int) -> None:
-        """Become that program again; does not return.
+        """Execute the program in place of the present one; returns only by an exception.
 
-        :param sockets: the descriptors of those that listen, and of connections.
-        :param lock: that of the home's lock; negative where there is none.
-        :raise OSError: it cannot be executed.
+        :param sockets: the descriptors of listening sockets and of connections.
+        :param lock: the descriptor of the home's lock; negative for none.
+        :raise OSError: the program cannot be executed.
         """
         _reap(REAP_S)
         kept = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, FIRST) for each in sockets]
@@ -84,20 +85,20 @@ class ReexecCommand:
         elif lock >= 0:
             os.dup2(lock, DESCRIPTOR)
         environ = {**os.environ, **self.taken, VARIABLE: " ".join(map(str, kept))}
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the program that begins can take one
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the new program handles it
         processes.restore_nofile()
         os.execve(self.program, self.argv, environ)  # noqa: S606 - no shell is wanted
 
 
 def _stays(words: tuple[str, ...]) -> bool:
-    # `python -m twisted` is twist, which stays where it is.
+    # `python -m twisted` is twist, which does not daemonize.
     is_module = "-m" in words[:3] and words[words.index("-m") + 1 : words.index("-m") + 2] == ("twisted",)
     is_twist = is_module or any(os.path.basename(each) == "twist" for each in words[:4])
     return is_twist or ("--pidfile=" in words and ("-n" in words or "--nodaemon" in words))
 
 
 def has_terminal() -> bool:
-    """Whether this process has a terminal that can send it signals."""
+    """True if this process has a terminal that can send it signals."""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
     except OSError:
@@ -106,7 +107,7 @@ def has_terminal() -> bool:
 
 
 def _reap(limit_s: float) -> None:
-    # The next program does not know this one's children, and would not wait for them.
+    # The new program does not know the children of this one, and would not wait for them.
     ends = monotonic() + limit_s
     with suppress(ChildProcessError):
         while monotonic() < ends:

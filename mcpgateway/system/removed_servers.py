@@ -1,5 +1,6 @@
-"""The entries of servers that were taken out of the configuration: kept for a while, since they may hold the only copy
-of a secret.
+"""The entries of servers that were removed from the configuration.
+
+They are kept for a while, since an entry may hold the only copy of a secret.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ from mcpgateway.errors import ConfigError
 from mcpgateway.system import home_files
 
 DIRECTORY = "removed"
-KEPT = 50  # the oldest give way
+KEPT = 50  # files; the oldest are deleted
 
 
 def keep(home: str, name: str, entry: Any) -> str:
-    """Keep an entry in a file of its own, as a configuration that defines it; its path.
+    """Write an entry to a file of its own, as a configuration that defines it, and return the path.
 
-    :param name: of the server, which is fit for a file's name or is made so.
-    :raise ConfigError: it cannot be kept.
+    :param name: the server's name, of which other characters than letters, digits, - and _ are replaced in the file's
+        name.
+    :raise ConfigError: the file cannot be written.
     """
     directory = os.path.join(home, DIRECTORY)
     fit = "".join(each if each.isalnum() or each in "-_" else "-" for each in name)[:64]

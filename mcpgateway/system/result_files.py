@@ -1,8 +1,7 @@
 """Whole results on disk, compressed: one file for each, readable by this user alone.
 
-A file is one line of JSON with its owner, followed by the compressed result.  Everything here blocks; what is large
-is written and read in a thread.  No write waits for the disk: a file that is lost with the power is
-missed only once.
+A file is one line of JSON with its owner, followed by the compressed result.  Everything here blocks; a large result is
+written and read in a thread.  No write waits for the disk: a file that a power failure destroys causes one miss only.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ FORMAT = 1
 SUFFIX = ".result"
 HEAD_LIMIT = 8192
 FILE_LIMIT = 1024**3
-LEVEL = 1  # of compression: most of what can be won, at several times the speed of the default
+LEVEL = 1  # of compression: most of the saving, at several times the speed of the default
 
 
 @frozen
@@ -29,11 +28,11 @@ class ResultRecord:
     """The record of one result.
 
     :ivar principal: its owner.
-    :ivar digest: of whose and what it is, in hexadecimal.
-    :ivar size: of the result, in bytes.
-    :ivar stored: of its file.
-    :ivar made_by: the tool that gave it.
-    :ivar since: when, in seconds since the epoch.
+    :ivar digest: a digest of its owner and content, in hexadecimal.
+    :ivar size: the size of the result in bytes.
+    :ivar stored: the size of its file in bytes.
+    :ivar made_by: the tool that returned it.
+    :ivar since: its time, in seconds since the epoch.
     """
 
     ref: str
@@ -57,7 +56,7 @@ class ResultFiles:
     def write(self, kept: ResultRecord, original: bytes) -> int:
         """Write a result, and return the size of its file.
 
-        :raise ConfigError: it cannot be written.
+        :raise ConfigError: the file cannot be written.
         """
         home_files.make_directory(self._directory)
         head = msgspec.json.encode({"format": FORMAT, **asdict(kept)})
@@ -66,9 +65,9 @@ class ResultFiles:
         return len(data)
 
     def read(self, kept: ResultRecord) -> bytes:
-        """The whole of a result.
+        """Return the whole of a result.
 
-        :raise OSError: it cannot be read, or is not what was written.
+        :raise OSError: the file cannot be read, or is not what was written.
         """
         try:
             data = home_files.read(self._path(kept.ref), FILE_LIMIT)
@@ -81,16 +80,16 @@ class ResultFiles:
         return original
 
     def has(self, ref: str) -> bool:
-        """Whether a result is on the disk, as far as that is seen without reading it."""
+        """True if the file of a result exists; its content is not checked."""
         return os.path.isfile(self._path(ref))
 
     def remove(self, ref: str) -> None:
-        """Take a result off the disk."""
+        """Remove a result from the disk."""
         with suppress(OSError):
             home_files.remove(self._path(ref))
 
     def found(self) -> list[ResultRecord]:
-        """List the results on the disk, the oldest first; damaged and half-written ones are removed."""
+        """Return the results on the disk, the oldest first; damaged and half-written ones are removed."""
         kept = [each for each in map(self._head, home_files.names(self._directory)) if each is not None]
         return sorted(kept, key=lambda each: each.since)
 

@@ -1,4 +1,4 @@
-"""Tell the service manager how we are, in the protocol that systemd reads: datagrams to a socket it names."""
+"""Report the gateway's state to the service manager, by the protocol of sd_notify(3)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from mcpgateway.system.reexec import MANAGER_VARIABLES
 
 SOCKET_VARIABLE, WATCHDOG_VARIABLE, WATCHDOG_PID_VARIABLE = MANAGER_VARIABLES
-SHORTEST_WATCHDOG_USEC = 2_000_000  # two beats of the heart, which beats once a second
+SHORTEST_WATCHDOG_USEC = 2_000_000  # two heartbeats, which are a second apart
 STATUS_BYTES = 200  # one line of `systemctl status`
 STATES = frozenset({"READY", "RELOADING", "STOPPING"})
 
@@ -19,10 +19,10 @@ STATES = frozenset({"READY", "RELOADING", "STOPPING"})
 class Notify:
     """The service manager that started the gateway.
 
-    What could not be delivered is kept and goes with the next message: being ready, above all, is said until it is
-    heard. Nothing is kept twice, so it does not grow.
+    Messages that could not be delivered are kept and sent with the next one: above all, ``READY`` is sent until it is
+    delivered. Each key is kept once, so the memory is bounded.
 
-    :ivar beats: after how many beats of the heart the watchdog is to be fed; 0 where there is none.
+    :ivar beats: the number of heartbeats between two messages for the watchdog; 0 where there is none.
     """
 
     log = Logger()
@@ -35,15 +35,15 @@ class Notify:
         self._status = ""
         self._count = 0
         self._is_deaf = False
-        # Half of the time that the watchdog waits, in beats of a second each.
+        # Half of the watchdog's time, in heartbeats of a second each.
         self.beats = max(watchdog_usec // 2_000_000, 1) if watchdog_usec else 0
 
     @classmethod
     def taken(cls, environ: MutableMapping[str, str], pid: int) -> Notify | None:
         """Return the manager that the environment names, and remove the variables, so that no child inherits them.
 
-        :param pid: our own process id.
-        :return: None where none is named, or none that can be reached.
+        :param pid: the process id of the gateway.
+        :return: None where the environment names none that can be reached.
         """
         address = environ.pop(SOCKET_VARIABLE, "")
         usec, whose = environ.pop(WATCHDOG_VARIABLE, ""), environ.pop(WATCHDOG_PID_VARIABLE, "")
@@ -71,15 +71,15 @@ class Notify:
         return usec
 
     def ready(self, status: str) -> None:
-        """Say that we serve."""
+        """Report that the gateway serves."""
         self._tell({"READY": "1", **self._changed(status)})
 
     def reloading(self) -> None:
-        """Say that other settings are being put into force; `ready` says that they are."""
+        """Report that other settings are being applied; `ready` reports the end of that."""
         self._tell({"RELOADING": "1", "MONOTONIC_USEC": str(monotonic_ns() // 1000)})
 
     def beat(self, status: str) -> None:
-        """The heart has beaten: feed the watchdog when it is time, and say how we are when that has changed."""
+        """Count a heartbeat: notify the watchdog when that is due, and report a status that has changed."""
         self._count += 1
         said = self._changed(status)
         if self.beats and self._count % self.beats == 0:
@@ -88,7 +88,7 @@ class Notify:
             self._tell(said)
 
     def stopping(self, status: str) -> None:
-        """Say that we are about to end."""
+        """Report that the gateway is about to end."""
         self._tell({"STOPPING": "1", **self._changed(status)})
 
     def _changed(self, status: str) -> dict[str, str]:
@@ -100,7 +100,7 @@ class Notify:
 
     def _tell(self, said: dict[str, str]) -> None:
         if said.keys() & STATES:
-            # Of what has not been heard yet, only the last state counts.
+            # Of undelivered states only the last one counts.
             self._owed = {key: value for key, value in self._owed.items() if key == "STATUS"}
         self._owed |= said
         message = "\n".join(f"{key}={value}" for key, value in self._owed.items())

@@ -1,6 +1,6 @@
-"""Ask for what values take from outside of all files: programs are run, and the keyring is asked.
+"""Fetch the values that come from outside of all files: by running programs, and from the keyring.
 
-To ask blocks, for ten seconds at most for each of a few at a time: it is done before the gateway starts, and in a
+Fetching blocks, for ten seconds at most for each of a few at a time: it is done before the gateway starts, and in a
 thread when files have changed.
 """
 
@@ -24,7 +24,7 @@ LIMIT_S = 10.0
 LIMIT_BYTES = 65_536
 AT_ONCE = 8
 INSTALL = "pip install 'mcpgateway[keyring]'"
-# In a program of its own: what speaks to a desktop does not belong into a daemon.
+# In a program of its own: libraries that talk to a desktop do not belong into a daemon.
 KEYRING_PROGRAM = """\
 import sys, keyring
 from keyring.errors import KeyringLocked, NoKeyringError
@@ -51,11 +51,11 @@ class MissingValue(Exception):
 
 
 class ProvidedValues:
-    """The values that were asked for, for as long as they are wanted.
+    """The values that were fetched, for as long as they are used.
 
-    :ivar values: by name, such as ``keyring:service/name``.
-    :ivar failures: why something could not be had when it was asked for last.
-    :param surroundings: the environment that programs are run in.
+    :ivar values: the values by name, such as ``keyring:service/name``.
+    :ivar failures: the reasons why the latest fetch of values failed, by name.
+    :param surroundings: returns the environment in which programs are run.
     """
 
     def __init__(self, surroundings: Callable[[], Mapping[str, str]], limit_s: float = LIMIT_S) -> None:
@@ -65,15 +65,15 @@ class ProvidedValues:
         self._limit_s = limit_s
 
     def __repr__(self) -> str:
-        """How many values there are, and none of them."""
+        """Return the number of values, and none of them."""
         return f"<Brought, {len(self.values)} values>"
 
     def lacks(self, names: Iterable[str]) -> bool:
-        """Whether any of these was never asked for."""
+        """True if one of these was never fetched."""
         return any(each not in self.values and each not in self.failures for each in names)
 
     def tell(self, wanted: Iterable[ExternalValue], problems: Problems) -> None:
-        """Raise the error of a value that could not be had."""
+        """Report the values that could not be fetched: an error, or a warning where a former value remains."""
         for each in wanted:
             why = self.failures.get(each.name)
             if why and each.name in self.values:
@@ -82,7 +82,7 @@ class ProvidedValues:
                 problems.error(each.where, why)
 
     def fetch(self, names: Iterable[str]) -> None:
-        """Ask for all of these anew, and forget all others; what cannot be had keeps the value it had. It blocks."""
+        """Fetch all of these anew, and drop all others; a value whose fetch fails keeps its former one. It blocks."""
         from concurrent.futures import ThreadPoolExecutor
 
         wanted = tuple(dict.fromkeys(names))
@@ -123,9 +123,9 @@ def _printed(
     what: str,
     reasons: Mapping[int, str] = NONE,
 ) -> str:
-    """Return what a program prints, without the end of its last line; what it complains of may hold a secret.
+    """Return the output of a program, without the end of its last line; its stderr may hold a secret, and is not shown.
 
-    :param reasons: what its exit codes mean.
+    :param reasons: the meanings of its exit codes.
     """
     import subprocess
 
@@ -163,7 +163,7 @@ def _printed(
 
 
 def _read(program: Popen[bytes], ends: float) -> bytes:
-    """Return what is printed, or the beginning of it where it is too much."""
+    """Return a program's output, or the beginning of it where it is too long."""
     from selectors import EVENT_READ, DefaultSelector
     from subprocess import TimeoutExpired
 
@@ -184,7 +184,7 @@ def _read(program: Popen[bytes], ends: float) -> bytes:
 
 
 def _end(program: Popen[bytes]) -> None:
-    """End a program that was not waited for yet, so that its number is still its own, with its children."""
+    """End a program that was not waited for yet, so that its pid is still its own, with its children."""
     from signal import SIGKILL
 
     with suppress(ProcessLookupError, PermissionError):

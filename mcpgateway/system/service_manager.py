@@ -1,4 +1,4 @@
-"""Whether a service manager looks after this process, and starts it again when it has ended."""
+"""The check whether a service manager supervises this process, and starts it again after its end."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from mcpgateway.system.reexec import has_terminal
 
 NOTIFY, SYSTEMD, LAUNCHD = "NOTIFY_SOCKET", "INVOCATION_ID", "XPC_SERVICE_NAME"
-NO_JOB = ("", "0")  # as programs in a terminal of macOS have it
-APPLICATION = "application."  # what programs of an application with windows have before its name
+NO_JOB = ("", "0")  # the value in a terminal of macOS
+APPLICATION = "application."  # the prefix for programs of an application with windows
 
 
 def is_managed(environ: Mapping[str, str]) -> bool:
-    """Whether one does, as far as that can be told: systemd, launchd, or another that speaks sd_notify(3).
+    """True if a service manager supervises this process: systemd, launchd, or another that speaks sd_notify(3).
 
-    A terminal may be a service of systemd's, and what runs in it has its variables; but no service has a terminal.
+    A terminal may be a service of systemd, and programs in it have its variables; but no service has a terminal.
     """
     job = environ.get(LAUNCHD, "")
     is_job = job not in NO_JOB and not job.startswith(APPLICATION)

@@ -1,4 +1,4 @@
-"""From files to settings: which files are read, in which order, and what they make together."""
+"""From files to settings: the files that are read, their order, and the settings that result from them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ EXTENSIONS = ("yaml", "yml", "json")
 HARSHAL_FILE = "~/.config/harshal-mcp-proxy/config.json"
 CONFIG_VARIABLES = ("MCPGATEWAY_CONFIG", "MCP_GATEWAY_CONFIG", "MCP_CONFIG_PATH")
 ENV_FILE_VARIABLES = ("MCPGATEWAY_ENV_FILE", "MCP_GATEWAY_ENV_FILE")
-# What immorterm-mcp-gateway gives a classified server that names no time of its own.
+# The time limit that immorterm-mcp-gateway gives a classified server without one of its own.
 IMMORTERM_TIMEOUT_S = 120.0
 LEFT_OUT = "its servers are left out until it can be read"
 AS_IT_WAS = "the servers that it listed before are served until it can be read"
@@ -47,22 +47,22 @@ LEDGER_FILE = "ledger.db"  # it changes with every client's file that is enrolle
 
 
 class ReadEnrolled(Protocol):
-    """Reads the clients' files that are enrolled at the gateway of a home."""
+    """A reader of the clients' files that are enrolled at the gateway of a home."""
 
     def __call__(
         self, home: str, approved: Callable[[str], str], look: Callable[[str], str], problems: Problems
     ) -> tuple[Sequence[EnrolledFile], frozenset[str]]:
-        """Read them; with them come the servers that stay their clients' own.
+        """Read the enrolled files; the second result is the names of servers that stay their clients' own.
 
-        :param approved: the digest under which the user has approved of a file, or "".
-        :param look: told of every file that is read.
+        :param approved: returns the digest under which the user has approved of a file, or "".
+        :param look: called with the path of every file that is read.
         """
 
 
 def none_enrolled(
     home: str, approved: Callable[[str], str], look: Callable[[str], str], problems: Problems
 ) -> tuple[Sequence[EnrolledFile], frozenset[str]]:
-    """Read nothing, where no client's file counts."""
+    """Return no files, where no client's file counts."""
     return (), frozenset()
 
 
@@ -70,13 +70,13 @@ def none_enrolled(
 class LoadOptions:
     """The options of the command line for the configuration.
 
-    :ivar config: the file that was named, or None.
-    :ivar sources: the clients' files that were named; None means Claude Code's own, if it is there.
+    :ivar config: the named configuration file, or None.
+    :ivar sources: the named clients' files; None means Claude Code's own, if it exists.
     :ivar home: the gateway's own directory.
-    :ivar demo: whether the demonstration servers are added.
-    :ivar port: the port that was named, or None.
-    :ivar env_file: the file of values that was named instead of the home's ``.env``, or None.
-    :ivar remembered: clients' files as they were when these options were last used to read them.
+    :ivar demo: the demonstration servers are added.
+    :ivar port: the named port, or None.
+    :ivar env_file: the file of values that replaces the home's ``.env``, or None.
+    :ivar remembered: the last readable content of clients' files.
     :ivar enrolled: reads the clients' files that are enrolled.
     """
 
@@ -94,11 +94,11 @@ class LoadOptions:
 class ExaminedSettings:
     """The result of reading a configuration.
 
-    :ivar settings: None where there is an error among the problems.
+    :ivar settings: the settings; None where there is an error among the problems.
     :ivar problems: all of them, errors and warnings, of all files.
     :ivar files: every file and directory that was read or looked for, and that changes the outcome.
-    :ivar wanted: what is taken from outside of all files, as ``keyring:service/name``.
-    :ivar readings: whose form each of our own files has.
+    :ivar wanted: the values that come from outside of all files, such as ``keyring:service/name``.
+    :ivar readings: the dialect of each of the gateway's own files.
     """
 
     settings: Settings | None
@@ -109,11 +109,11 @@ class ExaminedSettings:
 
 
 def load(options: LoadOptions, environ: Mapping[str, str]) -> Settings:
-    """Read everything that decides what is served. It reads files and blocks: for start-up and reloads.
+    """Read the settings from all files. The function blocks: for start-up and reloads.
 
     The environment of a shell is kept for starts without one.
 
-    :raise ConfigError: something cannot be used; the text is one line for the user.
+    :raise ConfigError: a file cannot be used; the text is one line for the user.
     """
     settings = start(options, environ).settings
     assert settings is not None
@@ -123,10 +123,10 @@ def load(options: LoadOptions, environ: Mapping[str, str]) -> Settings:
 def start(
     options: LoadOptions, environ: Mapping[str, str], brought: ProvidedValues | None = None
 ) -> ExaminedSettings:
-    """Read everything as `load` does, and tell which files it was; its settings are there.
+    """Read the settings as `load` does, and return the files as well; ``settings`` is never None.
 
-    :param brought: keeps what comes from outside of all files, and is asked for it.
-    :raise ConfigError: something cannot be used; the text is one line for the user.
+    :param brought: fetches and keeps the values from outside of all files.
+    :raise ConfigError: a file cannot be used; the text is one line for the user.
     """
     found = look(options, environ, brought)
     assert found.settings is not None
@@ -137,9 +137,9 @@ def start(
 def look(
     options: LoadOptions, environ: Mapping[str, str], brought: ProvidedValues | None = None
 ) -> ExaminedSettings:
-    """Read everything as `start` does, and keep nothing; its settings are there.
+    """Read the settings as `start` does, and write nothing; ``settings`` is never None.
 
-    :raise ConfigError: something cannot be used; the text is one line for the user.
+    :raise ConfigError: a file cannot be used; the text is one line for the user.
     """
     brought = brought or brought_of(options, environ)
     found = examine_to_run(options, environ, brought)
@@ -152,7 +152,7 @@ def look(
 def examine_to_run(
     options: LoadOptions, environ: Mapping[str, str], brought: ProvidedValues
 ) -> ExaminedSettings:
-    """Examine everything, and ask for what comes from outside of all files; it blocks for as long as that takes."""
+    """Examine all files, and fetch the values from outside of them; the function blocks for as long as that takes."""
     found = examine(options, environ)
     if found.settings is None or not found.wanted:
         return found
@@ -161,26 +161,26 @@ def examine_to_run(
 
 
 def brought_of(options: LoadOptions, environ: Mapping[str, str]) -> ProvidedValues:
-    """Return what asks for what comes from outside of all files, with nothing asked for yet."""
+    """Return an object that fetches the values from outside of all files, with none fetched yet."""
     home = paths.gateway_home(environ, options.home or None)
     return ProvidedValues(lambda: _login(home, environ, Problems()))
 
 
 def gather(options: LoadOptions, environ: Mapping[str, str]) -> Files:
-    """Read the files and no more, in the order in which they outrank each other."""
+    """Read the files only, in the order of their precedence."""
     return _Examination(options, environ)._files()  # noqa: SLF001 - of the same module
 
 
 def config_file_named(options: LoadOptions, environ: Mapping[str, str]) -> str:
-    """Return the configuration file that is named, on the command line or by a variable; "" where none is."""
+    """Return the configuration file that the command line or a variable names; "" where none does."""
     named = options.config or next((environ[key] for key in CONFIG_VARIABLES if environ.get(key)), "")
     return paths.absolute(named, environ) if named else ""
 
 
 def config_file(options: LoadOptions, environ: Mapping[str, str]) -> str:
-    """Return the configuration file that is named, or lies in the home; where there is none, the one that would be.
+    """Return the named configuration file, or that of the home; where it does not exist, the one that would be made.
 
-    What is written goes to the overlay beside a file that has no place for it: a list, or a client's own that is named.
+    Beside a file that cannot take settings - a list, or a client's own file that is named - the overlay is returned.
     """
     path = named = config_file_named(options, environ)
     if not named:
@@ -208,9 +208,9 @@ def _stem(path: str) -> str:
 def server_of(
     name: str, definition: Mapping[str, Any], options: LoadOptions, environ: Mapping[str, str]
 ) -> ServerSpec:
-    """Return the server that an entry would make if it stood in the configuration file, whatever else is wrong there.
+    """Return the server that an entry would define in the configuration file, despite other problems there.
 
-    :raise ConfigError: it cannot be used.
+    :raise ConfigError: the entry cannot be used.
     """
     return _Examination(options, environ).server_of(name, definition)
 
@@ -218,15 +218,15 @@ def server_of(
 def examine(
     options: LoadOptions, environ: Mapping[str, str], brought: ProvidedValues | None = None
 ) -> ExaminedSettings:
-    """Read everything that decides what is served, and find all that is wrong with it; it writes and runs nothing.
+    """Read the settings and find all problems in the files; the function writes and runs nothing.
 
-    :param brought: what has been asked for; without it, all that comes from outside of the files is missing.
+    :param brought: the values that have been fetched; without it, those from outside of the files are missing.
     """
     return _Examination(options, environ, brought).examined()
 
 
 def read_workspace(path: str, settings: Settings) -> WorkspaceSpec:
-    """Return what a server is built with for a directory: its ``.env`` and the profiles that are given to it.
+    """Return the values of a directory for its servers: its ``.env`` and the profiles that are assigned to it.
 
     :param path: a real path.
     :raise ConfigError: its ``.env`` cannot be used; the text shows nothing of it.
@@ -249,7 +249,7 @@ def _refusal(errors: list[Problem], lists: str) -> ConfigError:
 
 
 class _Examination:
-    """One reading of all files; it remembers what it read and what is wrong."""
+    """One reading of all files, with the paths and problems that it has found."""
 
     def __init__(
         self, options: LoadOptions, environ: Mapping[str, str], brought: ProvidedValues | None = None
@@ -262,7 +262,7 @@ class _Examination:
         self.files: dict[str, None] = {}
 
     def examined(self) -> ExaminedSettings:
-        """Read everything."""
+        """Read all files."""
         found = self._files()
         native = read_native(found.native, self.problems)
         asked = wanted(native, found.native, self.problems)
@@ -286,7 +286,7 @@ class _Examination:
         )
 
     def server_of(self, name: str, definition: Mapping[str, Any]) -> ServerSpec:
-        """Build the server of an entry that stands nowhere yet."""
+        """Build the server of an entry that is in no file yet."""
         native = read_native(self._files().native, self.problems)
         world = self._world(native)
         file = config_file(self.options, self.environ)
@@ -328,7 +328,7 @@ class _Examination:
         return Files(native, [*self._sources(sources, led), *included], self._demo(), adopted, opted_out)
 
     def _of_harshal(self, ours: list[Document]) -> list[Document]:
-        """The default file of S004, for users who have its servers and no configuration of the gateway."""
+        """Return the default file of harshal-mcp-proxy, for users without a configuration of the gateway."""
         if any(not reading_of(each).is_open for each in ours):
             return []
         path = self._look(paths.absolute(HARSHAL_FILE, self.environ))
@@ -399,7 +399,7 @@ class _Examination:
         return self._source(path) if is_there else []
 
     def _source(self, path: str) -> list[Document]:
-        """Read a client's own file, which is no reason to refuse everything else, however it is."""
+        """Read a client's own file, whose faults are no reason to refuse other files."""
         remembered = self.options.remembered
         try:
             found = self._document(path, is_ours=False)
@@ -506,7 +506,7 @@ def _kept_environment(path: str) -> dict[str, str]:
 
 
 def keep_login(home: str, environ: Mapping[str, str]) -> list[str]:
-    """Keep the environment of a shell for starts without one; return what kept it from being kept."""
+    """Keep the environment of a shell for starts without one; return the reasons of a failure."""
     own = environment.for_children(environ)
     path = os.path.join(home, "environment.json")
     if not environment.is_from_shell(environ):

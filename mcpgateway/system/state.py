@@ -1,7 +1,8 @@
 """The state file of a gateway, ``state.json`` in its home, for programs that look for it.
 
-The file names the process that wrote it; that process still runs while one has both the pid and the start time in it.
-Commands read it before anything else, so what only the gateway needs is imported where it is used.
+The file names the process that wrote it; that process still runs while a process has both the pid and the start time in
+the file.  Commands read it before anything else, so modules that only the gateway needs are imported where they are
+used.
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ PORT, PORT_LIMIT = "port", 64
 class GatewayState(NamedTuple):
     """The state of a gateway.
 
-    :ivar pid: 0 where the file names no process.
-    :ivar start_time: when that process began, in clock ticks; with the pid it is that process and no other.
+    :ivar pid: the gateway's process; 0 where the file names none.
+    :ivar start_time: the start of that process in clock ticks; together with the pid it identifies the process.
     :ivar started_at: seconds since the epoch; 0 where the file does not say.
-    :ivar command: how it was started, without secrets.
-    :ivar listeners: where it is reached, in words.
+    :ivar command: its command line, without secrets.
+    :ivar listeners: its addresses, in words.
     :ivar renews: it restarts in place on SIGHUP.
-    :ivar refused: how many restarts it has refused, because its configuration could not be used.
-    :ivar trouble: why the file cannot be used; empty where it can, or where there is none.
-    :ivar exists: whether there is a file.
-    :ivar is_hidden: it cannot be told whether there is one.
+    :ivar refused: the number of restarts it has refused, because its configuration could not be used.
+    :ivar trouble: the reason why the file cannot be used; empty where it can, or is missing.
+    :ivar exists: the file exists.
+    :ivar is_hidden: the directory cannot be read, so it is unknown whether the file exists.
     """
 
     pid: int = 0
@@ -55,14 +56,14 @@ WRITTEN = GatewayState._fields[:9]
 
 
 def file_of(home: str) -> str:
-    """The path of the state file of a home."""
+    """Return the path of the state file of a home."""
     return os.path.join(home, FILE)
 
 
 def write(home: str, state: GatewayState) -> None:
     """Write the state file of a home.
 
-    :raise ConfigError: it cannot be written.
+    :raise ConfigError: the file cannot be written.
     """
     from mcpgateway.system import home_files
 
@@ -71,7 +72,7 @@ def write(home: str, state: GatewayState) -> None:
 
 
 def read_state(home: str) -> GatewayState:
-    """Read the state file of a home; whatever is in it, there is an answer."""
+    """Read the state file of a home; faults are a part of the result, and no exception is raised."""
     try:
         return _state(_decoded(home))
     except OSError as why:
@@ -79,9 +80,9 @@ def read_state(home: str) -> GatewayState:
 
 
 def read(home: str) -> GatewayState | None:
-    """Read the state file of a home; None where there is none.
+    """Read the state file of a home; None where it does not exist.
 
-    :raise ConfigError: no gateway has written it so, or a newer one has.
+    :raise ConfigError: the file is malformed, or a newer gateway has written it.
     """
     path = file_of(home)
     try:
@@ -99,7 +100,7 @@ def read(home: str) -> GatewayState | None:
 
 
 def _decoded(home: str) -> Any:
-    """The value in the state file; what is wrong with it, or that there is none, is a state too."""
+    """Return the value in the state file, or the state of a missing or malformed one."""
     try:
         with open(file_of(home), encoding="utf-8", opener=opener) as file:
             return json.loads(file.read(FILE_LIMIT))
@@ -149,11 +150,11 @@ def _seconds(value: object) -> float:
 
 
 def keep_port(home: str, port: int | None) -> None:
-    """Remember at which port a gateway was told to listen when it was started; None: where its configuration says.
+    """Record the port that a gateway was started with; None where its configuration decides.
 
-    What that is told applies when none runs: it is where the next one is looked for.
+    Commands look for the next gateway at that port while none runs.
 
-    :raise ConfigError: that cannot be written.
+    :raise ConfigError: the record cannot be written.
     """
     from mcpgateway.system import home_files
 
@@ -161,12 +162,12 @@ def keep_port(home: str, port: int | None) -> None:
     if port is not None:
         home_files.keep(path, f"{port}\n".encode(), lasting=False)
     else:
-        with suppress(OSError):  # then it counts once more
+        with suppress(OSError):  # the record then stays valid
             home_files.remove(path)
 
 
 def kept_port(home: str) -> int | None:
-    """The port that the last gateway of a home was told; None where it was told none."""
+    """Return the port that the last gateway of a home was started with; None where its configuration decided."""
     from mcpgateway.system import home_files
 
     try:
@@ -177,7 +178,7 @@ def kept_port(home: str) -> int | None:
 
 
 def remove(home: str, pid: int) -> None:
-    """A gateway has ended in order; what another one says stays."""
+    """Remove the state file of a gateway that ends in order; another gateway's file stays."""
     with suppress(OSError, ConfigError):
         found = read(home)
         if found is not None and found.pid == pid:
@@ -185,14 +186,14 @@ def remove(home: str, pid: int) -> None:
 
 
 def is_alive(state: GatewayState) -> bool:
-    """Whether the very process that a state names still runs."""
+    """True if the very process that a state names still runs."""
     return procfs.is_alive(state.pid) and procfs.start_time(state.pid) == state.start_time
 
 
 def is_gateway(state: GatewayState, home: str) -> bool:
-    """Whether the process that a state names is the gateway of this home, and not another process of that number.
+    """True if the process that a state names is the gateway of this home, and not another process of that pid.
 
-    Without a start time it has to hold the lock of the home.
+    Where the state has no start time, the process has to hold the lock of the home.
     """
     if not state.pid or not procfs.is_alive(state.pid) or state.pid == os.getpid():
         return False
@@ -202,7 +203,7 @@ def is_gateway(state: GatewayState, home: str) -> bool:
 def myself(
     port: int, version: str, now: float, argv: Sequence[str], listeners: Sequence[str]
 ) -> GatewayState:
-    """The state of this process."""
+    """Return the state of this process."""
     from mcpgateway.policy.secrets.masking import arguments
 
     pid = os.getpid()

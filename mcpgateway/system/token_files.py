@@ -1,4 +1,4 @@
-"""Where tokens are kept: those of the gateway itself in files of their own, those of agents by their digests."""
+"""The storage of tokens: those of the gateway itself in files of their own, those of agents as digests."""
 
 from __future__ import annotations
 
@@ -20,25 +20,26 @@ AUTH, ADMIN = "auth.token", "admin.token"
 AGENTS = "tokens.json"
 VARIABLES = {AUTH: "MCP_GATEWAY_AUTH_TOKEN", ADMIN: "MCP_GATEWAY_ADMIN_TOKEN"}
 BYTES = 32
-# What an earlier start left half-written must not be mistaken for a token.
+# A file that an earlier start left half-written must not be mistaken for a token.
 CHARACTERS = len(base64.urlsafe_b64encode(bytes(BYTES)).rstrip(b"="))
 STRONG = re.compile(r"[A-Za-z0-9_-]{43,512}")
 
 
 @frozen
 class TokenFiles:
-    """The files of tokens in a home; all of them are for their owner alone.
+    """The files of tokens in a home; only their owner may read them.
 
-    :ivar environ: where the gateway's own tokens may be given, as in a container; their files say the same then.
+    :ivar environ: variables that may set the gateway's own tokens, as in a container; the files are then written to
+        agree.
     """
 
     home: str
     environ: Mapping[str, str] = field(factory=dict, repr=False)
 
     def own(self) -> tuple[str, str]:
-        """The gateway's two tokens, made where there are none.
+        """Return the gateway's two tokens, made where they are missing.
 
-        :raise ConfigError: they can be neither read nor made, or what was given is no token.
+        :raise ConfigError: they can be neither read nor made, or a variable holds no valid token.
         """
         return self._own(AUTH), self._own(ADMIN)
 
@@ -55,9 +56,9 @@ class TokenFiles:
         return given
 
     def renew(self, name: str) -> str:
-        """Make another token in place of one of those.
+        """Replace one of these tokens by a new one.
 
-        :raise ConfigError: it cannot be kept.
+        :raise ConfigError: the file cannot be written.
         """
         try:
             with files.locked(self.home):
@@ -66,9 +67,9 @@ class TokenFiles:
             raise home_files.refused(self._at(name), "written", why) from why
 
     def agents(self) -> tuple[AgentToken, ...]:
-        """The tokens of agents.
+        """Return the tokens of agents.
 
-        :raise ConfigError: their file cannot be read as a whole, or is not ours alone.
+        :raise ConfigError: their file cannot be read as a whole, or other users may write to it.
         """
         path = self._at(AGENTS)
         try:
@@ -83,9 +84,9 @@ class TokenFiles:
         return agent_tokens.read(home_files.read(path, agent_tokens.FILE_LIMIT), path)
 
     def keep(self, tokens: tuple[AgentToken, ...]) -> None:
-        """Keep these tokens of agents, and no others.
+        """Write these tokens of agents, in place of all former ones.
 
-        :raise ConfigError: they cannot be kept.
+        :raise ConfigError: the file cannot be written.
         """
         home_files.keep(self._at(AGENTS), agent_tokens.written(tokens))
 
@@ -94,12 +95,12 @@ class TokenFiles:
 
 
 def read_or_create(path: str) -> str:
-    """Return the secret that a file keeps, after making the file if there is none worth its name.
+    """Return the secret that a file keeps; make it where the file is missing or holds none.
 
-    :raise ConfigError: the file can be neither read nor made, or is not a file of ours.
+    :raise ConfigError: the file can be neither read nor made, or is not a file of this user.
     """
     try:
-        # Two that start at once must not each make their own.
+        # Two processes that start at once must not each make their own.
         with files.locked(os.path.dirname(path) or "."):
             return _kept(path) or _new(path)
     except (OSError, ValueError) as why:

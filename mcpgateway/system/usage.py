@@ -1,7 +1,7 @@
-"""The book of what tools were called and what tokens were spared, on disk.
+"""The book of the calls of tools and the tokens that were saved, on disk.
 
-Everything here blocks for as long as a small file takes.  A lost file costs nothing but its counts, so no call
-waits until it is on the disk.
+Everything here blocks for as long as a small file takes.  A lost file costs nothing but its counts, so no write waits
+for the disk.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mcpgateway.system import home_files
 
 
 class UsageFile:
-    """The file of one home; what cannot be read is as good as absent, and the log says so."""
+    """The file of one home; a file that cannot be read counts as missing, and the log reports that."""
 
     log = Logger()
 
@@ -25,7 +25,7 @@ class UsageFile:
         self._writer = home_files.Writer(self._complain)
 
     def read(self) -> Book:
-        """Read the counts that were written last; none where there is no file."""
+        """Return the counts that were written last; none where the file is missing."""
         try:
             return usage.read(home_files.read_text(self._path, FILE_LIMIT))
         except FileNotFoundError:
@@ -48,9 +48,9 @@ class UsageFile:
         return Book()
 
     def write(self, book: Book) -> bool:
-        """Keep a book; false when that has to be tried again."""
+        """Write a book; false where that has to be tried again."""
         if self._is_newer:
-            return True  # it is not ours to replace
+            return True  # a newer gateway's file is not replaced
         return self._writer.write(self._path, book.written())
 
     def _complain(self, why: str) -> None:

@@ -1,10 +1,10 @@
-"""Tell when files change, are made or go, however they are saved.
+"""Report when files change, are made or removed, however they are saved.
 
 # Note [Events hasten, looks decide]
-Whether something has changed is decided by looking at the files (inode, size, times), every second at the latest.  An
-event of inotify only has that look happen at once, so no event that is missed, comes twice or is about something else
-can do harm.  Directories are what is watched: an editor that saves by renaming puts another file in the place of the
-one that was there.
+A change is found by comparing the files' status (inode, size, times), every second at the latest.  An event of inotify
+only makes that comparison happen at once, so an event that is missed, comes twice or concerns something else does no
+harm.  Directories are watched rather than files: an editor that saves by renaming puts another file in the place of the
+former one.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 DEBOUNCE_S = 0.5  # some editors save in several steps
-QUICK_S = 0.1  # of a file for which it does no harm to be read half-written
-PATIENCE_S = 2.0  # a file that is written all the time is read all the same
-PAUSE_S = 0.05  # between two looks because of events: a home directory can be a busy place
+QUICK_S = 0.1  # for a file that may be read half-written without harm
+PATIENCE_S = 2.0  # a file that is written all the time is reported after so long
+PAUSE_S = 0.05  # between two comparisons because of events: a home directory can be a busy place
 PATHS_LIMIT = 1000
 DIRECTORIES_LIMIT = 64
 # The kernel stamps files with the time of its last tick.
@@ -32,9 +32,9 @@ STAMP_NS = 20_000_000
 class FileStamp:
     """The status of a file by which a change is noticed.
 
-    :ivar times: when it was last modified, and when anything about it was changed, in nanoseconds.
-    :ivar kept: what of that is part of its looks: nothing where it is a directory, in which much may happen.
-    :ivar names: what a directory lists, hidden files left out.
+    :ivar times: the times of the last modification and of the last change of the status, in nanoseconds.
+    :ivar kept: the times as far as they are compared: None for a directory, in which other files may change.
+    :ivar names: the names in a directory, without hidden files.
     """
 
     device: int
@@ -49,19 +49,19 @@ class Notifier(Protocol):
     """A notifier of changes in directories."""
 
     def __call__(self, directories: list[str], happened: Callable[[], None]) -> Callable[[], None]:
-        """Begin to watch; the answer ends it.
+        """Begin to watch directories; the returned function ends that.
 
-        :raise OSError: nothing can be watched here.
+        :raise OSError: the directories cannot be watched.
         """
 
 
 def no_notifier(directories: list[str], happened: Callable[[], None]) -> Callable[[], None]:
-    """Where there is no inotify, looking every second has to do."""
+    """Watch nothing, where there is no inotify: the comparison every second suffices."""
     return _nothing
 
 
 def inotify(reactor: Any) -> Notifier:
-    """Inotify, or nothing where there is none."""
+    """Return a notifier that uses inotify, or `no_notifier` where there is none."""
     try:
         from twisted.internet.inotify import INotify
         from twisted.python import _inotify
@@ -90,7 +90,7 @@ def inotify(reactor: Any) -> Notifier:
             try:
                 found.watch(FilePath(each), mask, callbacks=[told])
             except _inotify.INotifyError:
-                continue  # it is not there yet, or there are too many: it is looked at every second
+                continue  # it does not exist yet, or there are too many: it is compared every second
         return found.loseConnection
 
     return begin
@@ -100,12 +100,12 @@ class Timers(Protocol):
     """The part of the reactor that is used."""
 
     def callLater(self, delay: float, call: Callable[[], None]) -> IDelayedCall:
-        """Do something later."""
+        """Call a function after so many seconds."""
 
 
 @define
 class _Due:
-    """A change that is to be told once it is quiet."""
+    """A change that is reported once no further one follows."""
 
     patience: IDelayedCall
     quiet: IDelayedCall
@@ -113,9 +113,9 @@ class _Due:
 
 
 class FileWatch:
-    """Watches files, and directories as lists of files; call `tick` every second.
+    """Watches files, and directories as lists of files; `tick` has to be called every second.
 
-    :param changed: told that something is not as it was, once for a burst of changes.
+    :param changed: called without arguments, once for a burst of changes.
     """
 
     log = Logger()
@@ -135,10 +135,10 @@ class FileWatch:
         self._is_open = True
 
     def follow(self, paths: Iterable[str], since_ns: int, quick: Iterable[str] = ()) -> None:
-        """Watch these from now on, and no others.
+        """Watch these paths from now on, and no others.
 
-        :param since_ns: when they began to be read (the wall clock); what has changed since then is a change.
-        :param quick: those of which a change is told sooner, since they may be read half-written.
+        :param since_ns: the time when reading them began (the wall clock); later modifications count as changes.
+        :param quick: files whose changes are reported sooner, since they may be read half-written.
         """
         self._quick = frozenset(quick)
         wanted = list(dict.fromkeys(paths))
@@ -168,19 +168,19 @@ class FileWatch:
         return found
 
     def is_due(self) -> bool:
-        """Look at once; true when a change is about to be told."""
+        """Compare the files at once; true where a change is about to be reported."""
         if self._is_open:
             self._look_around()
         return self._due is not None
 
     def tick(self) -> None:
-        """A second has passed: look."""
+        """Compare the files; called every second."""
         if self._is_open:
             self._look_around()
             self._settle()
 
     def close(self) -> None:
-        """Watch nothing any more."""
+        """Stop watching all files."""
         self._is_open = False
         self._calm()
         if self._pause is not None:
@@ -189,7 +189,7 @@ class FileWatch:
         end, self._end = self._end, _nothing
         end()
 
-    # Looking
+    # Comparing
 
     def _look(self) -> set[str]:
         found = {path: stamp(path, seen) for path, seen in self._seen.items()}
@@ -258,9 +258,9 @@ class FileWatch:
 
 
 def stamp(path: str, former: FileStamp | None = None) -> FileStamp | None:
-    """Return the stamp of a file, behind all links; None if there is none that could be read.
+    """Return the stamp of a file, behind all links; None where it cannot be read.
 
-    :param former: what it looked like; a directory in which nothing has happened since need not be listed again.
+    :param former: its former stamp; a directory that has not changed since is not listed again.
     """
     try:
         found = os.stat(path)
@@ -276,7 +276,7 @@ def stamp(path: str, former: FileStamp | None = None) -> FileStamp | None:
 
 
 def _directories(paths: Iterable[str]) -> set[str]:
-    # Where a link leads is where its target is replaced.
+    # A link's target is replaced in the target's directory.
     found = set()
     for path in paths:
         for each in (path, os.path.realpath(path)):
@@ -293,4 +293,4 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 def _nothing() -> None:
-    """Do nothing: there is nothing to end."""
+    """Do nothing, where no watch has to be ended."""

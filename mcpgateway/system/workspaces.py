@@ -1,7 +1,7 @@
-"""Directories of this machine: which workspace one lies in, where a process works, whether a file has changed.
+"""Directories of this machine: the workspace of a directory, the working directory of a process, values made of files.
 
-Everything here asks the file system and blocks for as long as that takes: microseconds on a disk of this machine.  It
-is meant for the beginning of a session, and what was found is believed for `FRESH_S`.
+Everything here asks the file system and blocks for as long as that takes: microseconds on a local disk.  It is used at
+the beginning of a session, and results are cached for `FRESH_S`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from attrs import define, field, frozen
 from mcpgateway.errors import ConfigError
 
 FRESH_S = 5.0  # a repository may be made, or a directory removed, while a client works in it
-KEPT = 1000  # directories that are remembered
+KEPT = 1000  # directories in the cache
 PATH_LIMIT = 4096  # Linux has no longer ones
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ class WorkingDirectory:
     """The directory in which a client works; empty where it is unknown.
 
     :ivar directory: a real path.
-    :ivar root: the workspace it lies in, a real path; empty in a home directory, which is none.
+    :ivar root: the workspace that it lies in, a real path; empty in a home directory, which is none.
     """
 
     directory: str = ""
@@ -42,7 +42,7 @@ class WorkspaceFinder:
 
     :param configured: the roots of the configured workspaces.
     :param home: the user's home directory, which is no workspace although clients may well work there.
-    :param proc: where the processes are shown.
+    :param proc: the directory of the processes.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class WorkspaceFinder:
         self._found: dict[str, tuple[float, WorkingDirectory]] = {}
 
     def find(self, path: str) -> WorkingDirectory:
-        """The place that a path names; nowhere if that is no directory that we may look into, or not absolute."""
+        """Return the place of a path; `NOWHERE` for a relative path, and for one that is no readable directory."""
         now = self._seconds()
         known = self._found.get(path)
         if known is not None and now - known[0] < FRESH_S:
@@ -68,7 +68,7 @@ class WorkspaceFinder:
         return place
 
     def lies_in(self, directory: str, project: str) -> bool:
-        """Whether a place's directory is a project's, or lies in it; in a home, or in ``/``, lies nothing else."""
+        """True if a directory is a project's, or lies in it; a home or ``/`` as a project is that directory only."""
         root = self.find(project).directory
         if not root or not directory:
             return False
@@ -93,7 +93,7 @@ class WorkspaceFinder:
         return ""
 
     def of_process(self, pid: int) -> WorkingDirectory:
-        """Where a process works; nowhere if it has gone, is another user's, or sees other files than we do."""
+        """Return the place where a process works; `NOWHERE` where it has ended, is another user's or in a container."""
         try:
             if not os.path.samestat(os.stat(f"{self._proc}/{pid}/root"), os.stat("/")):
                 return NOWHERE
@@ -103,12 +103,12 @@ class WorkspaceFinder:
 
 
 def _directory(path: str) -> str:
-    # Linux shows the directory of a process that was removed with " (deleted)" behind it, which is none.
+    # Linux shows the removed directory of a process with " (deleted)" behind it, which is no directory.
     if not path.startswith("/") or len(path) > PATH_LIMIT or "\0" in path:
         return ""
     try:
         found = os.path.realpath(path, strict=True)
-        found.encode()  # what cannot be written in a message or a journal can be no place
+        found.encode()  # a path that cannot be written in a message or a journal is no place
         is_ours = os.path.isdir(found) and os.access(found, os.R_OK | os.X_OK)
     except (OSError, ValueError):
         return ""
@@ -128,9 +128,9 @@ def _owner(path: str) -> int | None:
 
 @define
 class ParsedFile(Generic[T]):
-    """A value made of a file, for as long as the file stays as it is.
+    """A value made of a file, cached until the file changes.
 
-    :param read: makes it, of the path; ``None`` where there is no such file it is asked all the same.
+    :param read: makes the value of the path; called also where the file does not exist.
     """
 
     _read: Callable[[str], T]
@@ -139,7 +139,7 @@ class ParsedFile(Generic[T]):
     def get(self, path: str, *, is_trusted: bool = False) -> T:
         """Return the value that `read` makes of a file; the same object until the file changes.
 
-        :param is_trusted: whether it does not matter who could have written it.
+        :param is_trusted: the owner and the place of the file do not matter.
         :raise ConfigError: the file leads out of its directory, or belongs to another user; or `read` raises it.
         """
         mark = _mark(path)
@@ -164,7 +164,7 @@ def _mark(path: str) -> object:
 
 
 def _check(path: str) -> None:
-    # What is checked out of a repository can be a link to another workspace's secrets.
+    # A file that is checked out of a repository can be a link to another workspace's secrets.
     directory = os.path.dirname(path)
     where = os.path.realpath(path)
     if not _lies_in(where, os.path.realpath(directory)):

@@ -1,6 +1,6 @@
 """Changing a user's file: read, changed and replaced as a whole, unless another program was faster.
 
-A file that gets a secret it did not have is its owner's alone from then on, or does not get it
+A file that gets a secret it did not have is readable by its owner alone from then on, or does not get it
 (`mcpgateway.system.own_file`).
 """
 
@@ -30,7 +30,7 @@ BOM = "\ufeff"
 class FormerText:
     """The text and mode of a file before a change.
 
-    :ivar text: None where there was none.
+    :ivar text: its text; None where the file did not exist.
     """
 
     path: str
@@ -48,8 +48,8 @@ class FormerText:
 def write_back(path: str, change: Callable[[str], str], *, is_repository: bool = False) -> FormerText:
     """Change a file's text, and keep the links that lead to it, and its mode, unless it gets a secret.
 
-    :param is_repository: it is a file of a repository, which is given no secrets.
-    :raise ConfigError: it cannot be changed.
+    :param is_repository: the file is a repository's, into which no secrets are written.
+    :raise ConfigError: the file cannot be changed.
     """
     for _ in range(TRIES):
         before = stamp(path)

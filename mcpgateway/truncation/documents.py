@@ -1,11 +1,12 @@
 """The document of a tool's result: the JSON in its text, or its structured content.
 
 # Note [One value, or several]
-Most results are one text, which often is JSON, and perhaps the same once more as structured content.  Of such a result
-``$`` is that value.  Where there are several texts, or the structured content says something else, ``$`` is an object
-with ``content``, whose items are the texts' values in their places, and ``structuredContent``.  So it is where a text
-stands in an embedded resource, or in a block of a kind that is not known here: that block stays, with its text's value
-in it.  A large ``_meta`` is a part as well.
+Most results are one text, which often is JSON, and perhaps the same value once more as structured content.  Of such a
+result ``$`` is that value.  Where there are several texts, or the structured content differs, ``$`` is an object with
+``content``, whose items are the texts' values in their places, and ``structuredContent``.  The same holds for a text in
+an embedded resource, or in a block of an unknown kind: that block stays, with its text's value in it.  A large
+``_meta``
+is a part as well.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ _EMBEDDED = ("resource", "text")
 class Block:
     """One block of a result's content.
 
-    :ivar raw: as it came.
+    :ivar raw: the block as received.
     :ivar members: its members; empty where it is no object.
-    :ivar text: its text, or that of the resource it embeds; None where it has none that could be cut.
-    :ivar place: the names of the members where that is found.
+    :ivar text: its text, or that of its embedded resource; None where it has none that could be cut.
+    :ivar place: the names of the members that lead to the text.
     """
 
     raw: Raw
@@ -48,11 +49,11 @@ class Block:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is a text block."""
+        """True if the block is a text block."""
         return self.text is not None and self.members.get("type") == _TEXT_TYPE
 
     def with_text(self, text: Raw) -> Raw:
-        """The block with another value in the place of its text."""
+        """Return the block with another value in the place of its text."""
         return _with(self.members, self.place, text)
 
 
@@ -63,7 +64,7 @@ def _with(members: Envelope, place: tuple[str, ...], value: Raw) -> Raw:
 
 
 def blocks(result: Envelope) -> list[Block]:
-    """The content of a result; a mere string, which some servers answer with, is taken for a text."""
+    """Return the content of a result; a mere string, which some servers answer with, counts as a text."""
     content = result.get("content", jsonrpc.NULL)
     if values.is_text(content):
         return [text_block(content)]
@@ -71,7 +72,7 @@ def blocks(result: Envelope) -> list[Block]:
 
 
 def text_block(text: Raw) -> Block:
-    """A block of that text."""
+    """Return a block of that text."""
     members = {"type": _TEXT_TYPE, "text": text}
     return Block(jsonrpc.raw(members), members, values.text(text))
 
@@ -100,28 +101,28 @@ def _of_unknown(raw: Raw, members: Envelope) -> Block:
 
 
 def meta(result: Envelope) -> Raw | None:
-    """The ``_meta`` of a result that is large enough to be cut; None for any other."""
+    """Return the ``_meta`` of a result that is large enough to be cut; None for any other."""
     found = result.get("_meta", jsonrpc.NULL)
     return found if values.is_object(found) and values.size(found) > META_BYTES else None
 
 
 def structured(result: Envelope) -> Raw | None:
-    """The structured content of a result; None where there is none."""
+    """Return the structured content of a result; None where there is none."""
     found = result.get("structuredContent")
     return None if found is None or found == jsonrpc.NULL else found
 
 
 @frozen
 class Layout:
-    """Where the parts of a result stand in the value it is about; see Note [One value, or several].
+    """The places of a result's parts in its value; see Note [One value, or several].
 
-    :ivar is_single: it is one value.
+    :ivar is_single: the result is one value.
     """
 
     is_single: bool
 
     def of_block(self, index: int, block: Block) -> str:
-        """The path of a block's text."""
+        """Return the path of a block's text."""
         if self.is_single:
             return ROOT
         path = paths.of_item(f"{ROOT}.content", index)
@@ -131,12 +132,12 @@ class Layout:
 
     @property
     def of_structured(self) -> str:
-        """The path of the structured content."""
+        """Return the path of the structured content."""
         return ROOT if self.is_single else f"{ROOT}.structuredContent"
 
 
 def layout(result: Envelope, found: list[Block]) -> Layout:
-    """How the parts of a result stand to each other.
+    """Return the layout of a result's parts.
 
     :param found: its blocks.
     """
@@ -171,7 +172,7 @@ def _repeats(data: Raw, said: Raw) -> bool:
 
 
 def root_of(original: bytes) -> Raw:
-    """The value that a result is about; where the bytes are no result, one without content."""
+    """Return the value of a result; where the bytes are no result, that of one without content."""
     result = values.members(Raw(original)) or {}
     found, data = blocks(result), structured(result)
     if layout(result, found).is_single:
@@ -183,7 +184,7 @@ def root_of(original: bytes) -> Raw:
 
 
 def text_of(original: bytes) -> str:
-    """A result as its server wrote it: its only text, or the whole of its JSON."""
+    """Return a result as its server wrote it: its only text, or the whole of its JSON."""
     result = values.members(Raw(original)) or {}
     found = blocks(result)
     said = [each.text for each in found if each.text is not None]

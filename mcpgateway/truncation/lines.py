@@ -1,6 +1,6 @@
-"""A value as lines, to look for something in it.
+"""A value as lines, for searching.
 
-A text has its own lines.  Of any other value each is one leaf: where it stands, and what it is.
+A text has its own lines.  Of any other value each line is one leaf: its path and its value.
 
     $.items[0].name = "a"
 """
@@ -14,18 +14,18 @@ from msgspec import Raw
 from mcpgateway.errors import InvalidParams
 from mcpgateway.truncation import paths, values
 
-LEAVES_LIMIT = 500_000  # beyond it a narrower path has to be named
-LEAF_CHARS = 1000  # of one leaf that is looked through and shown
-LINE_CHARS = 1000  # of one line that is shown
+LEAVES_LIMIT = 500_000  # beyond it a narrower path is required
+LEAF_CHARS = 1000  # of one leaf that are searched and shown
+LINE_CHARS = 1000  # of one line that are shown
 DEPTH_LIMIT = 200
 
 Matcher = Callable[[str], bool]
 
 
 def of_value(path: str, value: Raw) -> list[str]:
-    """The lines of a value.
+    """Return the lines of a value.
 
-    :raise InvalidParams: there are too many.
+    :raise InvalidParams: the value has too many.
     """
     text = values.text(value)
     if text is not None:
@@ -53,14 +53,14 @@ def _leaves(path: str, value: Raw, depth: int) -> Iterator[str]:
 
 
 def shortened(line: str, chars: int = LINE_CHARS) -> str:
-    """A line that is not too long to be shown."""
+    """Return a line cut to a length that can be shown."""
     return line if len(line) <= chars else f"{line[:chars]}… [{len(line) - chars} more chars]"
 
 
 def matcher(pattern: str) -> Matcher:
     """Return the matcher of lines: a text in any case, ``|`` between several, ``.*`` for anything between two of them.
 
-    Nothing else has a meaning, and so no pattern takes longer than it takes to read the line.
+    Other characters have no special meaning, so no pattern takes longer than reading the line.
     """
     choices = [[part.lower() for part in each.split(".*")] for each in pattern.split("|") if each]
 
@@ -82,7 +82,7 @@ def _holds(line: str, parts: Sequence[str]) -> bool:
 
 
 def around(lines: Sequence[str], matches: Sequence[int], context: int) -> list[str]:
-    """Lines that match, and those around them, numbered as ``grep -n`` has it: ``12:``, ``13-``, ``--`` for a gap."""
+    """Return matching lines and those around them, numbered as by ``grep -n``: ``12:``, ``13-``, ``--`` for a gap."""
     hits = set(matches)
     shown = sorted({each for hit in matches for each in range(max(0, hit - context), hit + context + 1)})
     found: list[str] = []

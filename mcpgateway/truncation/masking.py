@@ -1,6 +1,6 @@
 """Results without secrets.
 
-What is one decides whoever hands in the function that takes them out of a text.
+The caller's function decides which parts of a text are secrets.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from mcpgateway.truncation import documents, values
 
 DEPTH_LIMIT = 100
 Mask = Callable[[str], tuple[str, int]]
-"""Takes secrets out of a text, and says how many there were."""
+"""A function that removes secrets from a text, and returns their number as well."""
 
 
 @define
 class _Masker:
-    """Takes secrets out of texts, and counts them."""
+    """The removal of secrets from texts, with a count."""
 
     mask: Mask
     count: int = 0
 
     def text(self, text: str) -> str:
-        """A text without them."""
+        """Return a text without its secrets."""
         made, found = self.mask(text)
         self.count += found
         return made
 
     def value(self, raw: Raw, depth: int = 0) -> Raw:
-        """A value without them, member names aside."""
+        """Return a value without its secrets; names of members stay."""
         if values.is_text(raw):
             text = values.text(raw) or ""
             masked = self.text(text)
@@ -50,7 +50,7 @@ class _Masker:
 
 
 def masked(result: Raw, mask: Mask) -> tuple[Raw, int]:
-    """A result without secrets, and how many there were; the result itself where there were none."""
+    """Return a result without secrets, and their number; the result itself where it has none."""
     members = values.members(result)
     if members is None:
         return result, 0

@@ -1,4 +1,4 @@
-"""The note of a shortened result: the missing parts, and how to get them."""
+"""The note in a shortened result: the missing parts, and the way to get them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ KEPT = "gateway://results/"
 META_KEY = "mcpgateway/truncation"  # in the result's ``_meta``
 NAMED_CUTS = 3  # in the note
 LISTED_CUTS = 10  # in ``_meta``
-SHOWN_CHARS = 80  # of a path, or of what is missing there
+SHOWN_CHARS = 80  # of a path, or of a description of the missing part
 
 
 def note(
@@ -19,7 +19,7 @@ def note(
 ) -> str:
     """Return a sentence or two for the reader of the result.
 
-    :param elsewhere: the endpoint that has the tool which shows the rest; empty: the one that is asked.
+    :param elsewhere: the endpoint with the tool that shows the rest; empty for the endpoint of the call.
     """
     said = []
     if is_repeat:

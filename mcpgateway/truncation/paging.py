@@ -1,9 +1,11 @@
 """Pages of a kept result, which together are all of it.
 
 # Note [Content of a page]
-A page of an array is some of its items, one of an object some of its members, one of a text some of its characters.  It
-has no more than `PAGE_BYTES`: items that do not fit are left for the next page, and one that fits on none is replaced
-by a word about it, with the path under which it has pages of its own; ``tooLarge`` lists those paths.  An object with
+A page of an array has some of its items, one of an object some of its members, one of a text some of its characters.
+It
+has no more than `PAGE_BYTES`: items that do not fit are left for the next page, and one that is too large for any page
+is replaced by a marker with the path under which it has pages of its own; ``tooLarge`` lists those paths.  An object
+with
 names that are too long for a path is paged as the text of its JSON.
 """
 
@@ -24,14 +26,14 @@ from mcpgateway.truncation.queries import Aggregate, PageQuery, check
 PAGE_BYTES = 32_768
 CHARS_PER_ITEM = 200  # of a text
 NAME_CHARS = 200  # of a member that can be named in a path
-VALUE_CHARS = 200  # of what items are counted by
+VALUE_CHARS = 200  # of a value by which items are counted
 
 
 @define
 class _Page:
     """Entries that fit on one page.
 
-    :ivar too_large: the paths of those that fit on none.
+    :ivar too_large: the paths of entries that are too large for any page.
     """
 
     entries: list[Raw] = field(factory=list)
@@ -39,9 +41,9 @@ class _Page:
     _left: int = PAGE_BYTES
 
     def take(self, path: str, value: Raw, more: int = 0) -> bool:
-        """Put a value, or a marker for it, on the page; false when the page is full.
+        """Put a value, or a marker for it, on the page; false where the page is full.
 
-        :param more: bytes that it takes beside its own.
+        :param more: bytes that the entry takes beside its value.
         """
         if values.size(value) + more > PAGE_BYTES:
             value = _stand_in(path, value)
@@ -59,7 +61,7 @@ class _Page:
 def page(original: bytes, query: PageQuery) -> dict[str, Any]:
     """Return a page of a whole ``CallToolResult``, or the answer to another query.
 
-    :raise InvalidParams: nothing is there, or it cannot be asked for that.
+    :raise InvalidParams: the path leads to nothing, or the query does not apply to its value.
     """
     check(query)
     root = values.quoted(documents.text_of(original)) if query.raw else documents.root_of(original)
@@ -134,7 +136,7 @@ def _holds(value: Raw, needle: str) -> bool:
     text = values.text(value)
     if text is not None:
         return needle in text.lower()
-    # A search knows neither the server's blanks nor its escapes.
+    # A search text does not know the server's blanks and escapes.
     return any(needle in each.lower() for each in (values.as_text(value), values.compact(value)))
 
 
@@ -146,7 +148,7 @@ def _projected(value: Raw, fields: tuple[str, ...]) -> Raw:
 
 
 def _window(total: int, query: PageQuery) -> tuple[int, int]:
-    # Of a long beginning or end the first page, which says where the next one is.
+    # Of a long beginning or end the first page, which names the next one.
     start = min(max(query.offset, total - query.tail if query.tail else 0), total)
     return start, min(start + min(query.head or query.limit, query.limit), total)
 

@@ -14,18 +14,18 @@ SIGNAL = frozenset(
 )
 """Fields that identify an object, and stay at any size."""
 
-OBJECTS = 5  # a list of no more is not looked through for heavy fields
-SAMPLE = 10  # objects that the size of fields is measured by
+OBJECTS = 5  # a list of no more is not searched for heavy fields
+SAMPLE = 10  # objects by which the size of fields is measured
 LONG_CHARS = 2000  # a shorter text is not halved
-MANY_ITEMS = 10  # of a list that is long
+MANY_ITEMS = 10  # of a list that counts as long
 KEPT_SHARE = 0.75  # of the items of a list, each time
 ROWS = 4  # a shorter list makes no table
-SHARED = 0.9  # of all names of members, those that every object of a table has
-SAVED = 0.15  # of its bytes; a table that saves less is harder to read for nothing
+SHARED = 0.9  # the least part of all names of members that every object of a table has
+SAVED = 0.15  # the least part of the bytes that a table saves; else it is only harder to read
 
 
 def strip(node: Node, field_bytes: int) -> None:
-    """Take heavy fields out of lists of objects."""
+    """Remove heavy fields from lists of objects."""
     for each in below(node):
         if isinstance(each, Array) and len(each.items) > OBJECTS:
             _strip(each, field_bytes)
@@ -75,7 +75,7 @@ def shorten(node: Node, chars: int) -> None:
 
 
 def shrink(node: Node, many: int = MANY_ITEMS) -> bool:
-    """Halve long texts and take a quarter off long lists; false when there are none.
+    """Halve long texts and remove a quarter of long lists; false where there are none.
 
     :param many: a shorter list keeps its items.
     """
@@ -89,7 +89,7 @@ def shrink(node: Node, many: int = MANY_ITEMS) -> bool:
 
 
 def tabulate(node: Node) -> Node:
-    """Write the names of members once where a list of alike objects becomes smaller by that."""
+    """Write the names of members once, where a list of similar objects becomes smaller by that."""
     if isinstance(node, Array) and not isinstance(node, Table):
         node.items = [tabulate(each) for each in node.items]
         return _table(node) if node.permit.is_free else node

@@ -1,4 +1,4 @@
-"""Where something stands in a JSON value: a small part of JSONPath.
+"""Paths of values within a JSON value: a small part of JSONPath.
 
 path    $ step*
 step    .name   ["any name"]   ['any name']    a member
@@ -36,7 +36,7 @@ _STEP = re.compile(
 
 @frozen
 class PathMatch:
-    """One value at a path, and the path of it alone."""
+    """One value at a path, and its own path."""
 
     path: str
     value: Raw
@@ -46,26 +46,26 @@ Step = str | int | slice
 
 
 def of_member(path: str, name: str) -> str:
-    """The path of a member."""
+    """Return the path of a member."""
     return f"{path}.{name}" if _PLAIN.match(name) else f"{path}[{json.dumps(name)}]"
 
 
 def of_item(path: str, index: int) -> str:
-    """The path of an item."""
+    """Return the path of an item."""
     return f"{path}[{index}]"
 
 
 def read(path: str) -> list[Step | None]:
-    """The steps of a path; None stands for all of them.
+    """Return the steps of a path; None stands for all items or members.
 
-    :raise InvalidParams: it is no path.
+    :raise InvalidParams: the text is no path.
     """
     if len(path) > PATH_LIMIT:
         raise InvalidParams(f"Invalid path: longer than {PATH_LIMIT} characters")
     text = path.strip()
     place = 1 if text.startswith("$") else 0
     if not place and text and not text.startswith(("[", ".")):
-        text = f".{text}"  # "items[0]" is what many write
+        text = f".{text}"  # "items[0]" is a common spelling
     steps: list[Step | None] = []
     while place < len(text):
         found = _STEP.match(text, place)
@@ -98,9 +98,9 @@ def _step(found: re.Match[str]) -> Step | None:
 
 
 def find(root: Raw, path: str) -> tuple[list[PathMatch], bool]:
-    """Return the values at a path, and whether it names a single place.
+    """Return the values at a path, and true if it leads to a single place.
 
-    :raise InvalidParams: it is no path, or nothing is there.
+    :raise InvalidParams: the text is no path, or leads to nothing.
     """
     found, is_single = [PathMatch("$", root)], True
     for step in read(path):

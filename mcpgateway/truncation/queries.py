@@ -15,11 +15,11 @@ from mcpgateway.errors import InvalidParams
 LIMIT = 50  # items of one page
 CONTEXT_LIMIT = 20  # lines around a match
 LINES_LIMIT = 500  # of a beginning or an end
-TEXT_LIMIT = 1000  # characters of what is looked for
+TEXT_LIMIT = 1000  # characters of a search text
 FIELDS_LIMIT = 100
 NAMES = frozenset(
     "ref offset limit fields search path grep context head tail shape aggregate raw".split()
-)  # ``ref`` is for whoever looks the result up
+)  # ``ref`` is read by the function that finds the result
 
 
 class Aggregate(Enum):
@@ -32,20 +32,20 @@ class Aggregate(Enum):
 
 @frozen
 class PageQuery:
-    """A part of a result, or something about it.
+    """A query for a part of a result, or for facts about it.
 
     :ivar offset: the first item, or character, of the page.
     :ivar limit: items of the page; of a text, 200 characters for each.
     :ivar fields: the members that are shown of each object; empty for all.
     :ivar search: only items and lines with this text, in any case.
-    :ivar path: where in the value the page is, as `mcpgateway.truncation.paths` has it.
+    :ivar path: the path of the value, as in `mcpgateway.truncation.paths`.
     :ivar grep: only lines with this text, and the lines around them.
-    :ivar context: how many lines around them.
-    :ivar head: only so many items or lines at the beginning; 0 for no such wish.
+    :ivar context: the number of lines around each.
+    :ivar head: only so many items or lines at the beginning; 0 for no such limit.
     :ivar tail: the same at the end.
     :ivar shape: the structure in the place of the value.
     :ivar aggregate: counts in the place of the items.
-    :ivar by: the member, or the path in each item, that they are counted by.
+    :ivar by: the member, or the path in each item, by which items are counted.
     :ivar raw: the text as its server wrote it, even if it is JSON.
     """
 
@@ -67,7 +67,7 @@ class PageQuery:
 def read_query(arguments: Mapping[str, Any]) -> PageQuery:
     """Read the arguments of ``get_result``, decoded or not.
 
-    :raise InvalidParams: one of them is none, or is not as it should be; the text says which and how.
+    :raise InvalidParams: an argument is unknown or invalid; the text names it and the allowed values.
     """
     said = {name: _decoded(name, value) for name, value in arguments.items()}
     unknown = sorted(set(said) - NAMES)
@@ -97,9 +97,9 @@ def read_query(arguments: Mapping[str, Any]) -> PageQuery:
 
 
 def check(query: PageQuery) -> None:
-    """Refuse a query for two things at once.
+    """Refuse a query with options that exclude each other.
 
-    :raise InvalidParams: it does.
+    :raise InvalidParams: the query has such options.
     """
     ways = {
         "grep": bool(query.grep),

@@ -1,24 +1,23 @@
 """A tool's result, shortened so that a model can afford to read it.
 
 # Note [In this order]
-1. Of every list that is too long, the first items; of more texts than that, the first ones.
-2. Of the objects in lists, the fields that are heavy on average and tell nothing of what the object is.
-3. Of every text that is too long, its beginning.
-4. Of what is too much in all: half of each long text and three quarters of each list, up to twenty times; and if that
-   is not enough, an equal share of what may be said for each text.
+1. Of every list that is too long, the first items are kept; of too many texts, the first ones.
+2. Of the objects in lists, fields are removed that are heavy on average and do not identify the object.
+3. Of every text that is too long, the beginning is kept.
+4. Where the whole is still too large: half of each long text and three quarters of each list are kept, up to twenty
+   times; and if that is not enough, each text gets an equal share of the limit.
 
 ``lean`` does the same within tighter limits, and writes lists of alike objects as tables.
 
-Of what the gateway's own tools answer only the last rule holds, and it takes whole items: a list of tools whose schemas
-were cut would be good for nothing.
+Results of the gateway's own tools are only cut by the last rule, and by whole items: a list of tools with incomplete
+schemas would be useless.
 
 # Note [Never cut]
-Images, sounds, links, what embedded resources have as a ``blob``, ``isError``, and whatever is not known here pass as
-they are, but for texts: that of an embedded resource, and the longest of a block of unknown kind.  A ``_meta`` loses
-members only where it alone would be half of all that is allowed.  Structured
-content that has a schema is cut only where the schema allows it (`mcpgateway.truncation.schema_constraints`), and is
-never left out: clients refuse a result without it, which would lose all of it.  So it is the one thing that may
-exceed the limits.
+Images, sounds, links, the ``blob`` of embedded resources, ``isError`` and unknown members are passed on unchanged; only
+texts are cut, among them that of an embedded resource, and the longest of a block of unknown kind.  A ``_meta`` loses
+members only where it alone would take half of the limit.  Structured content that has a schema is cut only where the
+schema allows it (`mcpgateway.truncation.schema_constraints`), and is never removed: clients refuse a result without it,
+which would lose all of it.  So it is the only part that may exceed the limits.
 """
 
 from __future__ import annotations
@@ -48,9 +47,9 @@ from mcpgateway.truncation.tree import (
 
 ROUNDS = 20
 BLOCK_BYTES = 25  # of the shortest text block
-NOTE_BYTES = 2048  # of the limit, for what is said of the cuts
-TERSE_BYTES = 8192  # where no more may be said in all, the note is short
-LEAN_ITEMS = 0.4  # what lean shows of a list: 20 items instead of 50
+NOTE_BYTES = 2048  # of the limit, for the note on the cuts
+TERSE_BYTES = 8192  # with a smaller limit, the note is short
+LEAN_ITEMS = 0.4  # the share of a list in lean: 20 items instead of 50
 LEAN_SHARE = 0.25  # and of everything else
 LIST_BYTES = 256  # a shorter list stays whole where items do
 ANY = 1024**3  # no limit
@@ -59,7 +58,7 @@ _STRUCTURED = b'"structuredContent"'
 
 
 def shielded(result: Raw, limits: ShieldLimits, ref: str, output_schema: Raw | None = None) -> Raw | None:
-    """Return a whole ``CallToolResult`` within the limits; None where it is so already, to pass the bytes on.
+    """Return a whole ``CallToolResult`` within the limits; None where it is within them already.
 
     :param ref: the key of the kept original.
     """
@@ -72,7 +71,7 @@ def shorten(
 ) -> Shortened | None:
     """Shorten a result to the limits; None where it is within them.
 
-    :param keeps_items: only the whole is bounded, and lists lose whole items.
+    :param keeps_items: only the size of the whole is limited, and lists lose whole items.
     """
     if limits.level is Level.OFF or is_small(result, limits):
         return None
@@ -100,7 +99,7 @@ def _effective(limits: ShieldLimits) -> ShieldLimits:
 
 
 def is_small(result: Raw, limits: ShieldLimits) -> bool:
-    """Whether there can be nothing to cut off, as it is seen without decoding a result."""
+    """True if a result is so small that nothing can be cut, as seen without decoding it."""
     limits = _effective(limits)
     size = values.size(result)
     texts = min(EMBEDDED_CHARS, limits.string_chars, limits.total_bytes, BLOCK_BYTES * limits.array_items)
@@ -108,7 +107,7 @@ def is_small(result: Raw, limits: ShieldLimits) -> bool:
 
 
 def _floor(limits: ShieldLimits) -> int:
-    # A list of one item too many takes two bytes for each, and two more.
+    # Each item of a list takes two bytes at least, and the list two more.
     return min(2 * limits.array_items + 2, limits.string_chars, limits.field_bytes)
 
 
@@ -116,8 +115,8 @@ def _floor(limits: ShieldLimits) -> int:
 class _Part:
     """One block of the content.
 
-    :ivar node: the tree of its text; None where the block is passed on as it came.
-    :ivar is_document: its text is JSON, whose value the node is.
+    :ivar node: the tree of its text; None where the block is passed on unchanged.
+    :ivar is_document: its text is JSON, whose value is the node.
     :ivar is_rewritten: the JSON is written without blanks.
     """
 
@@ -129,11 +128,11 @@ class _Part:
 
     @property
     def is_changed(self) -> bool:
-        """Whether its text is another than it was."""
+        """True if the text of the block has changed."""
         return self.node is not None and (self.is_rewritten or _is_cut(self.node))
 
     def text(self, more: dict[str, Any] | None = None) -> Raw:
-        """The text as it is now, with more members where it is an object."""
+        """Return the present text, with more members where it is an object."""
         if self.is_document and self.node is not None:
             document = written(self.node)
             if more:
@@ -142,13 +141,13 @@ class _Part:
         return written(self.node) if self.node is not None else values.quoted(self.block.text or "")
 
     def written(self, more: dict[str, Any] | None = None) -> Raw:
-        """The block as it is now."""
+        """Return the present block."""
         if not self.is_changed and not more:
             return self.block.raw
         return self.block.with_text(self.text(more))
 
     def flatten(self) -> TextNode:
-        """Take its text for mere characters from now on."""
+        """Treat the text as mere characters from now on, and return its node."""
         if self.is_document or not isinstance(self.node, TextNode):
             text = values.text(self.text()) if self.is_changed else self.block.text
             self.node, self.is_document = TextNode(text or "", FREE), False
@@ -161,7 +160,7 @@ def _is_cut(node: Node) -> bool:
 
 @define(eq=False)
 class Shortened:
-    """A result while it is shortened."""
+    """A result that is being shortened."""
 
     members: Envelope
     limits: ShieldLimits
@@ -210,12 +209,12 @@ class Shortened:
                     _read_text(part, block.text, reader)
         data = documents.structured(self.members)
         if data is not None:
-            # Clients validate results that are no errors against the schema.
+            # Clients validate successful results against the schema.
             self._has_schema = output_schema is not None and self.members.get("isError") != TRUE
             self._structured = reader.read(data, permit_of(output_schema if self._has_schema else None, data))
 
     def _bound_meta(self, most: int) -> None:
-        # Programs read it, not models: it is cut only where it is as much as all else, and then by whole members.
+        # Programs read it, not models: it is cut only where it is as large as all the rest, and then by whole members.
         found = documents.meta(self.members)
         left = values.members(found) or {} if found is not None else {}
         size = values.size(found) if found is not None else 0
@@ -279,7 +278,7 @@ class Shortened:
 
     @property
     def is_changed(self) -> bool:
-        """Whether anything of it is another than it was."""
+        """True if any part of the result has changed."""
         return bool(
             self._dropped
             or self._is_left_out
@@ -309,7 +308,7 @@ class Shortened:
         return [*found, *(each for each in more if each not in found)]
 
     def written(self, ref: str, *, masked: int = 0, is_repeat: bool = False, elsewhere: str = "") -> Raw:
-        """The result as it is now, with a word about where the rest is."""
+        """Return the present result, with a note on the way to the rest."""
         missing = self.cuts()
         is_terse = self.limits.total_bytes < TERSE_BYTES
         shown = [] if is_terse else missing
@@ -357,7 +356,7 @@ def _can_tell(part: _Part, said: dict[str, Any]) -> bool:
 
 
 def note_block(said: dict[str, Any]) -> Raw:
-    """A text block that says where the rest is."""
+    """Return a text block with a note on the way to the rest."""
     return jsonrpc.raw({"type": "text", "text": values.as_text(jsonrpc.raw(said))})
 
 

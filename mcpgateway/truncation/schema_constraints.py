@@ -2,9 +2,9 @@
 
 # Note [Understood keywords]
 A value is cut in three ways: an array loses its end, a text its end, an object a member.  Each is allowed where every
-schema that applies to that place is made of keywords whose answer is known here.  Below a keyword that could judge
-otherwise of a part than of the whole (``enum``, ``if``, ``contains``, a choice between several forms of one type)
-everything stays as it is.  So a cut value conforms if the whole did.
+schema that applies to that place consists of keywords whose verdict is known here.  Below a keyword that could judge a
+part otherwise than the whole (``enum``, ``if``, ``contains``, a choice between several forms of one type) everything
+stays as it is.  So a cut value conforms if the whole did.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from msgspec import Raw
 
 from mcpgateway.truncation import values
 
-DEPTH_LIMIT = 32  # references that lead to references
+DEPTH_LIMIT = 32  # references in a row
 _SAYS_NOTHING = frozenset(
     "$schema $defs definitions $comment title description default examples deprecated readOnly writeOnly "
     "minimum maximum exclusiveMinimum exclusiveMaximum multipleOf uniqueItems maxItems maxProperties".split()
@@ -53,21 +53,21 @@ class Permit:
 
     @property
     def is_frozen(self) -> bool:
-        """Whether everything has to stay as it is, here and below."""
+        """True if everything has to stay as it is, here and below."""
         return self.applies is None
 
     @property
     def is_free(self) -> bool:
-        """Whether anything goes, and may be marked where it is missing."""
+        """True if every cut is allowed, and a marker may stand in the place of the missing part."""
         return self.root is None and self.applies == ()
 
     @property
     def fewest(self) -> int:
-        """How many items an array must keep."""
+        """The least number of items that an array must keep."""
         return max((_count(each.get("minItems")) for each in self.applies or ()), default=0)
 
     def allows_text(self, length: int) -> bool:
-        """Whether a string may be replaced by another one of that length."""
+        """True if a string may be replaced by another one of that length."""
         if self.applies is None:
             return False
         return all(
@@ -78,7 +78,7 @@ class Permit:
         )
 
     def allows_loss(self, name: str, left: int) -> bool:
-        """Whether an object may lose a member, with so many left."""
+        """True if an object may lose a member, with so many left."""
         if self.applies is None:
             return False
         return all(
@@ -87,11 +87,11 @@ class Permit:
         )
 
     def item(self, index: int, value: Raw) -> Permit:
-        """The permit for an item of an array."""
+        """Return the permit for an item of an array."""
         return self._below(value, [_item_schema(each, index) for each in self.applies or ()])
 
     def member(self, name: str, value: Raw) -> Permit:
-        """The permit for a member of an object."""
+        """Return the permit for a member of an object."""
         return self._below(value, [_member_schema(each, name) for each in self.applies or ()])
 
     def _below(self, value: Raw, schemas: list[Any]) -> Permit:
@@ -166,7 +166,7 @@ def _referred(pointer: Any, root: Any) -> Any:
 
 
 def _only(branches: list[Any], root: Any, value: Raw) -> Any:
-    # As in "a list, or null": a cut changes no type, so the form that has the type is the one that counts.
+    # As in "a list, or null": a cut changes no type, so the form of the same type is the one that counts.
     possible = [each for each in branches if _may_be(each, root, value, 0)]
     if len(possible) != 1:
         raise _Unclear
@@ -187,7 +187,7 @@ def _may_be(schema: Any, root: Any, value: Raw, depth: int) -> bool:
 
 def _item_schema(schema: dict[str, Any], index: int) -> Any:
     first, rest = schema.get("prefixItems"), schema.get("items", True)
-    if isinstance(rest, list):  # as it was written before 2020-12
+    if isinstance(rest, list):  # the form before 2020-12
         first, rest = rest, True
     if first is not None and not isinstance(first, list):
         return False

@@ -11,8 +11,8 @@ from msgspec import Raw
 from mcpgateway.truncation import values
 
 DEPTHS = (6, 4, 2, 1)  # tried in turn until the answer is short enough
-NAMES = 60  # members of one object that are told
-SAMPLE = 50  # items of one list that are looked at
+NAMES = 60  # members of one object that are described
+SAMPLE = 50  # items of one list that are examined
 NAME_CHARS = 100
 _TYPES = {b"{": "object", b"[": "array", b'"': "string", b"t": "boolean", b"f": "boolean", b"n": "null"}
 
@@ -33,7 +33,7 @@ def shape(value: Raw, most_bytes: int) -> Any:
 
 
 def _shape(alike: list[Raw], depth: int) -> dict[str, Any]:
-    # Several values that stand in the same place of different items have one shape.
+    # Several values in the same place of different items have one shape.
     kinds = sorted({type_of(each) for each in alike})
     found: dict[str, Any] = {"type": kinds[0] if len(kinds) == 1 else kinds}
     lists = [each for each in map(values.items, alike) if each is not None]

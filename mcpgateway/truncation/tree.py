@@ -1,7 +1,8 @@
 """The tree of a result's value: its nodes are cut, and the rest is written.
 
-A value becomes a tree of arrays, objects and texts as far as it is large enough to be cut; whatever is small stays the
-bytes it came as.
+A value becomes a tree of arrays, objects and texts as far as it is large enough to be cut; smaller values stay the
+bytes
+that were received.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from mcpgateway.truncation import paths, values
 from mcpgateway.truncation.schema_constraints import FREE, Permit
 
 EMBEDDED_CHARS = 1000  # a longer text may be JSON itself
-DEPTH_LIMIT = 64  # what lies deeper is not looked into
+DEPTH_LIMIT = 64  # deeper values are not cut
 RETRIEVE = "gateway_get_result"
 
 
@@ -25,8 +26,8 @@ RETRIEVE = "gateway_get_result"
 class TextNode:
     """A string.
 
-    :ivar more: characters that were cut off.
-    :ivar is_rewritten: it is JSON, of which something was cut out.
+    :ivar more: the number of characters that were cut off.
+    :ivar is_rewritten: the text is JSON, of which some part was cut out.
     """
 
     text: str
@@ -35,7 +36,7 @@ class TextNode:
     is_rewritten: bool = False
 
     def cut(self, chars: int) -> bool:
-        """Keep only so many characters, if that is allowed."""
+        """Keep only so many characters, if that is allowed; true if something was cut."""
         more = self.more + len(self.text) - chars
         if len(self.text) <= chars or not self.permit.allows_text(chars + len(_missing(more))):
             return False
@@ -44,7 +45,7 @@ class TextNode:
 
     @property
     def shown(self) -> str:
-        """The rest of the value, with notes on the missing parts."""
+        """The rest of the text, with a note on the missing part."""
         return self.text + _missing(self.more) if self.more else self.text
 
 
@@ -56,7 +57,7 @@ def _missing(more: int) -> str:
 class Array:
     """A list.
 
-    :ivar total: how many items it had.
+    :ivar total: the original number of items.
     """
 
     items: list[Any]
@@ -64,7 +65,7 @@ class Array:
     permit: Permit
 
     def cut(self, count: int) -> bool:
-        """Keep only so many items, if that is allowed."""
+        """Keep only so many items, if that is allowed; true if something was cut."""
         count = max(count, self.permit.fewest)
         if self.permit.is_frozen or len(self.items) <= count:
             return False
@@ -73,7 +74,7 @@ class Array:
 
     @property
     def marker(self) -> dict[str, Any]:
-        """Says that items are missing."""
+        """The marker for the missing items."""
         missing = self.total - len(self.items)
         return {
             "_truncated": True,
@@ -103,7 +104,7 @@ class Table(Array):
 
 @define(eq=False)
 class Object:
-    """Members by name, and the names of those that were left out."""
+    """The members of an object by name, and the names of those that were left out."""
 
     members: dict[str, Any]
     omitted: list[str]
@@ -115,7 +116,7 @@ Node = Raw | TextNode | Array | Object | TableRow
 
 @frozen
 class Omission:
-    """The missing part at one place."""
+    """The missing part at one path."""
 
     path: str
     what: str
@@ -123,10 +124,10 @@ class Omission:
 
 @frozen
 class TreeReader:
-    """Reads values, and cuts arrays down while it does.
+    """A reader of values that cuts arrays as it reads.
 
     :ivar array_items: the number of items that are kept of each array.
-    :ivar floor: a value of fewer bytes holds nothing that is too much.
+    :ivar floor: the size in bytes below which a value needs no cut.
     :ivar keeps_items: items of arrays stay whole or are left out.
     """
 
@@ -135,7 +136,7 @@ class TreeReader:
     keeps_items: bool = False
 
     def read(self, raw: Raw, permit: Permit = FREE, depth: int = 0) -> Node:
-        """A value as a tree."""
+        """Return a value as a tree."""
         if permit.is_frozen or depth > DEPTH_LIMIT or not self._may_be_cut(raw):
             return raw
         if values.is_list(raw):
@@ -184,7 +185,7 @@ class TreeReader:
 
 
 def below(node: Node) -> Iterator[TextNode | Array | Object | TableRow]:
-    """Iterate over a node and all nodes below it, the innermost first; values that stayed bytes are none."""
+    """Iterate over a node and all nodes below it, the innermost first, without values that stayed bytes."""
     if isinstance(node, Raw):
         return
     for each in _children(node):
@@ -202,7 +203,7 @@ def _children(node: TextNode | Array | Object | TableRow) -> Iterable[Any]:
 
 
 def written(node: Node) -> Raw:
-    """A tree as a value, with markers in the places where something is missing and a marker is allowed."""
+    """Return a tree as a value, with markers in the places of missing parts where these are allowed."""
     if isinstance(node, TextNode):
         return values.quoted(node.shown)
     if isinstance(node, Array):
@@ -227,7 +228,7 @@ def _written_array(node: Array) -> Raw:
 
 
 def cuts(node: Node, path: str) -> Iterator[Omission]:
-    """Return the missing parts, the outermost first."""
+    """Iterate over the missing parts, the outermost first."""
     if isinstance(node, TextNode):
         yield from _text_cuts(node, path)
     elif isinstance(node, Array):

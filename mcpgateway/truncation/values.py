@@ -1,7 +1,7 @@
-"""JSON values as the bytes they were written in, looked into no deeper than needed.
+"""JSON values as the bytes they were written in, decoded no deeper than needed.
 
-What is not looked into stays the very bytes it came as, so the text of numbers survives, and a large value costs no
-more than a scan.  What msgspec refuses although it is legal JSON, half a surrogate pair, is read by other means.
+Undecoded parts stay the bytes that were received, so the text of numbers survives, and a large value costs no more than
+a scan.  Half a surrogate pair, which is legal JSON but refused by msgspec, is decoded by other means.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ESCAPED = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|.)")
 
 
 def size(raw: Raw) -> int:
-    """How many bytes a value takes."""
+    """Return the size of a value in bytes."""
     return memoryview(raw).nbytes
 
 
@@ -33,22 +33,22 @@ def head(raw: Raw) -> bytes:
 
 
 def is_list(raw: Raw) -> bool:
-    """Whether a value is an array."""
+    """True if a value is an array."""
     return head(raw) == b"["
 
 
 def is_object(raw: Raw) -> bool:
-    """Whether a value is an object."""
+    """True if a value is an object."""
     return head(raw) == b"{"
 
 
 def is_text(raw: Raw) -> bool:
-    """Whether a value is a string."""
+    """True if a value is a string."""
     return head(raw) == b'"'
 
 
 def items(raw: Raw) -> list[Raw] | None:
-    """The items of an array; None where the value is none, or is nested too deep."""
+    """Return the items of an array; None where the value is no array, or is nested too deeply."""
     if not is_list(raw):
         return None
     try:
@@ -58,7 +58,7 @@ def items(raw: Raw) -> list[Raw] | None:
 
 
 def members(raw: Raw) -> Envelope | None:
-    """The members of an object; None where the value is none, or nested too deep, or has names that are no Unicode."""
+    """Return the members of an object; None for others, and for one nested too deeply or with invalid names."""
     if not is_object(raw):
         return None
     try:
@@ -68,7 +68,7 @@ def members(raw: Raw) -> Envelope | None:
 
 
 def text(raw: Raw) -> str | None:
-    """A string's characters, half a surrogate pair among them; None where the value is no string."""
+    """Return a string's characters, half a surrogate pair included; None where the value is no string."""
     if not is_text(raw):
         return None
     try:
@@ -79,7 +79,7 @@ def text(raw: Raw) -> str | None:
 
 
 def quoted(string: str) -> Raw:
-    """Characters as a JSON string."""
+    """Return characters as a JSON string."""
     try:
         return Raw(_encode(string))
     except UnicodeEncodeError:
@@ -100,12 +100,12 @@ def container(string: str) -> Raw | None:
 
 
 def as_text(raw: Raw) -> str:
-    """A value's JSON as characters."""
+    """Return a value's JSON as characters."""
     return bytes(raw).decode("utf-8", "replace")
 
 
 def compact(raw: Raw) -> str:
-    """A value's JSON without blanks and with its characters as themselves; numbers keep their text."""
+    """Return a value's JSON without blanks and escapes; numbers keep their text."""
     try:
         text = msgspec.json.format(raw, indent=-1)
     except (msgspec.MsgspecError, RecursionError):
@@ -115,13 +115,13 @@ def compact(raw: Raw) -> str:
 
 def _unescaped(found: re.Match[str]) -> str:
     if not found[1]:
-        return found[0]  # a sign that stands for another, such as a quote
+        return found[0]  # an escaped character that must stay escaped, such as a quote
     character = chr(int(found[1], 16))
     return character if character.isprintable() and character not in '"\\' else found[0]
 
 
 def same(one: Raw, other: Raw) -> bool:
-    """Whether two values are written alike but for the blanks; unequal where that cannot be seen cheaply."""
+    """True if two values are written alike but for blanks; false where that cannot be found out cheaply."""
     try:
         return msgspec.json.format(one, indent=-1) == msgspec.json.format(other, indent=-1)
     except (msgspec.MsgspecError, RecursionError):

@@ -1,8 +1,8 @@
-"""How one AI client writes its servers: the entries of its file, and those that use the gateway.
+"""The form in which a client writes its servers: the entries of its file, and those that use the gateway.
 
 # Note [What is kept]
-An enrolled entry keeps every key that does not say how the server is reached: allowed tools, timeouts, notes.  They are
-the client's, and the gateway does not act on them.  The keys in `REACH` are replaced.
+An enrolled entry keeps every key that does not concern the connection to the server: allowed tools, timeouts, notes.
+They are the client's, and the gateway does not act on them.  The keys in `REACH` are replaced.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ __all__ = [
 
 Road = tuple[str, ...]
 
-# In the key path of a table: any key, which is the directory of a project.
+# A step in the key path of a table that stands for any key, which is the directory of a project.
 EACH = "*"
-# Names the project that an entry is for; its path is written as in a URL, and so holds nothing that a client expands.
+# The header with the project of an entry; its path is URL-encoded, and so holds nothing that a client expands.
 PROJECT_HEADER = "Mcp-Project-Path"
-# In a list, the key of an item that names its server.
+# In a list, the key of an item that holds its server's name.
 NAME = "name"
 # In the format of an entry: the place of the URL.
 URL = "{url}"
 URL_KEYS = ("url", "httpUrl", "serverUrl", "baseUrl", "uri")
-# The keys that say how a server is reached.
+# The keys that concern the connection to a server.
 REACH = frozenset(
     (
         *URL_KEYS,
@@ -76,11 +76,11 @@ class EntryKind(Enum):
 class ClientEntry:
     """One entry of a client's file.
 
-    :ivar road: its key path; an item of a list is named by its name.
-    :ivar project: the directory of the project it is for, where the file says so.
-    :ivar why: of an unusable entry, the reason.
-    :ivar program: the program that the client would start; None of other kinds.
-    :ivar served: of an entry that uses the gateway, the name of the server; "" of the one entry for all servers.
+    :ivar road: its key path, in which an item of a list is named by its name.
+    :ivar project: the directory of the project that it is for, where the file names one.
+    :ivar why: the reason why an unusable entry is unusable.
+    :ivar program: the program that the client would start; None for other kinds.
+    :ivar served: the name of the server of an entry that uses the gateway; "" for the single entry for all servers.
     """
 
     title: str
@@ -95,13 +95,13 @@ class ClientEntry:
 
 @frozen
 class EntryFormat:
-    """How the entries of a table are written.
+    """The form of the entries of a table.
 
     :ivar url: the keys of an entry with a URL, in their order; none where the client has no such entries.
     :ivar words: the keys of an entry with a program.
-    :ivar nests: the key below which some entries say how they are reached.
+    :ivar nests: the key below which some entries have the keys of the connection.
     :ivar fresh: further keys of a new entry; `NAME` stands for its title.
-    :ivar helper: further keys of an entry with a URL, by which the client tells its process and directory.
+    :ivar helper: further keys of an entry with a URL, by which the client sends its process id and directory.
     :ivar headers: the key path of the headers that the client sends.
     """
 
@@ -115,7 +115,7 @@ class EntryFormat:
 
 @frozen
 class ClientDialect:
-    """How one client writes its servers.
+    """The form in which one client writes its servers.
 
     :ivar name: its name on the command line.
     :ivar title: its name in texts.
@@ -124,8 +124,7 @@ class ClientDialect:
     :ivar project: the files of a project, relative to it; a ``*`` stands for any name.
     :ivar is_strict: the client takes JSON without comments only.
     :ivar has_lock: the client takes a lock before it writes its user's file; see `mcpgateway.clientfiles.transaction`.
-    :ivar empty: what a file without a server has, where new entries would else not be written as this client reads
-        them.
+    :ivar empty: the content of a file without servers, where the client could not read new entries otherwise.
     """
 
     name: str
@@ -141,7 +140,7 @@ class ClientDialect:
         """Return the entries of a file, in its order.
 
         :param document_value: the value of the file; see `mcpgateway.clientfiles.formats.syntax.read`.
-        :param base: tells the gateway's own URLs.
+        :param base: the gateway's own URLs.
         :param project: the directory of the project that the file lies in, or "".
         """
         return tuple(
@@ -159,8 +158,8 @@ class ClientDialect:
     def by_url(self, listed: ClientEntry, url: str, *, helper: bool = False, project: str = "") -> Any:
         """Return the value of an entry that uses the gateway by a URL; see Note [What is kept].
 
-        :param helper: let the client say who it is, where it knows how to.
-        :param project: the directory of the project that the entry is for, which the client is to say, or "".
+        :param helper: the client sends its process id and directory, where it can.
+        :param project: the directory of the project that the entry is for, which the client is to send, or "".
         :raise ConfigError: the client takes no URLs.
         """
         shape = self.shape_of(listed.road)
@@ -191,9 +190,9 @@ class ClientDialect:
         return _by_command(value, argv, shape.words)
 
     def fresh(self, title: str, table: Road | None = None) -> ClientEntry:
-        """Return an entry that is not there yet, for `by_url` and `by_command`.
+        """Return a new entry, for `by_url` and `by_command`.
 
-        :param table: where it is to stand, else where the client has the servers of its user.
+        :param table: the key path of its table; by default, that of the servers of the client's user.
         """
         table = next(iter(self.tables)) if table is None else table
         listed = ClientEntry(title, (*table, title), {}, EntryKind.UNUSABLE)
@@ -201,12 +200,12 @@ class ClientDialect:
         return evolve(listed, value={key: title if each == NAME else each for key, each in fresh.items()})
 
     def project_of(self, road: Road) -> str:
-        """Tell the directory of the project that an entry is for where its place in the file says so, else ""."""
+        """Return the directory of the project that the place of an entry in its file names; else ""."""
         table = next((each for each in self.tables if _fits(road[:-1], each)), ())
         return next((step for key, step in zip(table, road, strict=False) if key == EACH), "")
 
     def names_project(self, road: Road, value: Any, project: str) -> bool:
-        """Tell whether an enrolled entry names its project."""
+        """True if an enrolled entry names its project."""
         if not isinstance(value, Mapping):
             return False
         shape = self.shape_of(road)
@@ -230,13 +229,13 @@ class ClientDialect:
     def behind(self, listed: ClientEntry, argv: Sequence[str], env: Any) -> Program:
         """Return the program that ``mcpgateway connect`` starts where it cannot reach the gateway.
 
-        :raise ConfigError: it has a variable that only its client can fill in.
+        :raise ConfigError: the program has a variable that only its client can fill in.
         """
         words = self.shape_of(listed.road).words
         return read_program({words.command: list(argv), words.env: env}, words)
 
     def shape_of(self, road: Road) -> EntryFormat:
-        """Return how the entries are written at a road."""
+        """Return the form of the entries at a key path."""
         fitting = (shape for table, shape in self.tables.items() if _fits(road[:-1], table))
         return next(fitting, next(iter(self.tables.values())))
 
@@ -246,13 +245,13 @@ def members(held: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(held, Mapping):
         yield from held.items()
     elif isinstance(held, list):
-        # Of two with one name, a road leads to the first.
+        # Of two items with one name, the key path leads to the first.
         named = {each[NAME]: each for each in reversed(held) if is_named(each)}
         yield from ((each[NAME], each) for each in held if is_named(each) and named[each[NAME]] is each)
 
 
 def is_named(value: Any) -> bool:
-    """Tell whether the item of a list has a name by which a road can lead to it."""
+    """True if the item of a list has a name, by which a key path can lead to it."""
     return isinstance(value, Mapping) and isinstance(value.get(NAME), str)
 
 
@@ -307,7 +306,7 @@ def _listed(shape: EntryFormat, listed: ClientEntry, base: LocalGateway, project
 
 
 def _is_plain(value: Any) -> bool:
-    """Tell whether a value can be noted as JSON, and come back as it was."""
+    """True if a value can be recorded as JSON without loss."""
     match value:
         case Mapping():
             return all(map(_is_plain, value.values()))
@@ -327,7 +326,7 @@ def served_by(target: tuple[str, ...], base: LocalGateway) -> str | None:
 
 
 def reached(value: Mapping[str, Any], shape: EntryFormat) -> Mapping[str, Any]:
-    """Return an entry with what it nests as if that were not nested."""
+    """Return an entry with its nested keys of the connection at the top."""
     inner = value.get(shape.nests) if shape.nests else None
     if not isinstance(inner, Mapping):
         return value
@@ -345,7 +344,7 @@ def url_of(value: Mapping[str, Any]) -> str:
 def _with_header(
     value: Mapping[str, Any], put: Mapping[str, Any], road: Road, header: str, text: str
 ) -> dict[str, Any]:
-    """Return what is put into an entry, with a header besides those that it has."""
+    """Return the new keys of an entry, with a header besides those that it has."""
     key, *rest = road
     held = _mapping(value.get(key))
     inner = _with_header(held, held, tuple(rest), header, text) if rest else {**held, header: text}
@@ -353,7 +352,7 @@ def _with_header(
 
 
 def _in_place(value: Mapping[str, Any], put: Mapping[str, Any], gone: frozenset[str]) -> dict[str, Any]:
-    """Return a mapping in which some keys have given way to others, which stand where the first of them stood."""
+    """Return a mapping in which some keys are replaced by others, which stand in the place of the first of them."""
     kept = {key: each for key, each in value.items() if key not in gone or key in put}
     at = next((index for index, key in enumerate(value) if key in gone), len(kept))
     before = [key for key in list(value)[:at] if key in kept and key not in put]
@@ -367,7 +366,7 @@ def _without(value: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
 def _by_command(value: Mapping[str, Any], argv: Sequence[str], words: ProgramKeys) -> dict[str, Any]:
     put = words.command_of(argv)
     if isinstance(former := value.get(words.command), Mapping):
-        # An older form of Zed's has all of it below one key.
+        # An older form of Zed has all keys below one.
         put |= {words.env: former["env"]} if former.get("env") else {}
     word = value.get("type")
     if word not in (None, *PROGRAM_TYPES) or (word is None and words.type and not value.get(words.command)):

@@ -1,4 +1,4 @@
-"""The clients that are known: where their files are, and how each writes its servers."""
+"""The known clients: the places of their files, and the forms in which they write their servers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _cwd(written: str) -> dict[str, Any]:
     return {"headers": {"X-Client-Cwd": written}}
 
 
-# A URL without a type is passed over by Claude Code; every other client that reads the same file takes the type, too.
+# A URL without a type is ignored by Claude Code; every other client that reads the same file accepts the type, too.
 CLAUDE = EntryFormat(
     url=(("type", "http"), ("url", URL)),
     words=ProgramKeys(variables=variables.CLAUDE),
@@ -77,7 +77,7 @@ MCPORTER = EntryFormat(
 
 
 def _code(path: str) -> tuple[str, ...]:
-    """Return a file in the user's directory of VS Code and its kin."""
+    """Return the paths of a file in the user's directory of VS Code and its derivatives."""
     return tuple(f"{{apps}}/{each}/User/{path}" for each in ("Code", "Code - Insiders", "VSCodium"))
 
 
@@ -246,7 +246,7 @@ _ALL = (
         user={ANY: ("{home}/.mcporter/mcporter.json",)},
         project=("config/mcporter.json",),
     ),
-    # Any other file: the key that holds its servers tells whose manner it follows.
+    # Any other file: the key of its servers decides which client's form counts.
     ClientDialect(
         "custom",
         "Another client",

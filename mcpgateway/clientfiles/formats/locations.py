@@ -1,4 +1,4 @@
-"""Where a client's files are: from the platform, the variables of the environment and the user's home."""
+"""The places of a client's files: from the platform, the variables of the environment and the user's home."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ ANY = "*"
 def user_files(
     dialect: ClientDialect, platform: str, environ: Mapping[str, str], home: str
 ) -> tuple[str, ...]:
-    """Return where a client's user may have files, the usual place first.
+    """Return the possible paths of a client's files of a user, the usual one first.
 
-    :param platform: as `sys.platform` has it; what is not known is taken for Linux.
+    :param platform: as in `sys.platform`; an unknown one counts as Linux.
     :param home: the user's home directory.
     """
     known = platform if platform in (DARWIN, WINDOWS) else LINUX
@@ -25,7 +25,7 @@ def user_files(
 
 
 def project_files(dialect: ClientDialect, project: str) -> tuple[str, ...]:
-    """Return where a client may have files in a project; a ``*`` stands for any name."""
+    """Return the possible paths of a client's files in a project; a ``*`` stands for any name."""
     return tuple(f"{project.rstrip('/')}/{each}" for each in dialect.project)
 
 
@@ -47,6 +47,6 @@ def _bases(platform: str, environ: Mapping[str, str], home: str) -> dict[str, st
 
 def _set(environ: Mapping[str, str], name: str, usual: str) -> str:
     value = environ.get(name, "")
-    # A relative one means another place in every directory.
+    # A relative one would mean another place in every directory.
     is_absolute = value.startswith("/") or value[1:3] in (":\\", ":/")
     return value.rstrip("/\\") if is_absolute else usual

@@ -15,9 +15,9 @@ VIEWS = ("full", "search", "admin")
 class LocalGateway:
     """The addresses of the gateway on this machine.
 
-    :ivar port: of the gateway.
-    :ivar hosts: its names besides those that every machine has for itself.
-    :ivar former: the ports that it had when entries were enrolled.
+    :ivar port: the port of the gateway.
+    :ivar hosts: its names besides the loopback names of every machine.
+    :ivar former: its ports at the times when entries were enrolled.
     """
 
     port: int
@@ -26,7 +26,7 @@ class LocalGateway:
 
 
 def server_of(url: str, base: LocalGateway) -> str | None:
-    """Return the server that a URL of the gateway names, "" where it names all; None of other URLs."""
+    """Return the server that a URL of the gateway names, "" where it names all; None for other URLs."""
     try:
         parts = urlsplit(url.strip())
         port = parts.port or PORTS.get(parts.scheme.lower())
@@ -51,7 +51,7 @@ def server_of(url: str, base: LocalGateway) -> str | None:
 
 
 def port_of(url: str) -> int | None:
-    """Return the port of a URL that leads to this machine; None of others."""
+    """Return the port of a URL that leads to this machine; None for others."""
     try:
         parts = urlsplit(url.strip())
         port = parts.port or PORTS.get(parts.scheme.lower())
@@ -61,7 +61,7 @@ def port_of(url: str) -> int | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine, however it is spelled."""
+    """True if a host is this machine, in any spelling."""
     host = host.lower()
     if host == "localhost" or host.endswith(".localhost"):
         return True
@@ -70,5 +70,5 @@ def is_loopback(host: str) -> bool:
     except ValueError:
         return False
     mapped = getattr(address, "ipv4_mapped", None) or address
-    # A client that connects to no address at all gets to this machine.
+    # A connection to the unspecified address reaches this machine.
     return bool(mapped.is_loopback or mapped.is_unspecified)

@@ -16,8 +16,8 @@ from mcpgateway.errors import ConfigError
 class Program:
     """The program that a client starts for an entry, with variables as the gateway writes them.
 
-    :ivar command: the program, with `args` behind it.
-    :ivar cwd: "" where the entry names none.
+    :ivar command: the program, without `args`.
+    :ivar cwd: its directory; "" where the entry names none.
     """
 
     command: str
@@ -30,9 +30,9 @@ class Program:
 class ProgramKeys:
     """The keys of a client for a program.
 
-    :ivar args: "" where the command is a list that holds them.
-    :ivar type: what a new entry says it is, where it has to.
-    :ivar variables: which of them its client expands.
+    :ivar args: the key of the arguments; "" where the command is a list that holds them.
+    :ivar type: the type of a new entry, where it needs one.
+    :ivar variables: the variables that the client expands.
     """
 
     command: str = "command"
@@ -49,7 +49,7 @@ class ProgramKeys:
 
 
 def argv_of(value: Mapping[str, Any], words: ProgramKeys) -> tuple[str, ...]:
-    """Return program and arguments of an entry as far as they can be understood, else ()."""
+    """Return program and arguments of an entry; () where they are malformed."""
     try:
         return _argv(value, words)
     except ConfigError:
@@ -59,14 +59,14 @@ def argv_of(value: Mapping[str, Any], words: ProgramKeys) -> tuple[str, ...]:
 def read_program(value: Mapping[str, Any], words: ProgramKeys, project: str = "") -> Program:
     """Read the program of an entry.
 
-    :param project: the directory of the project it is for, or "".
-    :raise ConfigError: only its client can run it; the text says why and shows no value.
+    :param project: the directory of the project that the entry is for, or "".
+    :raise ConfigError: only the client can run it; the text gives the reason and shows no value.
     """
     argv = _argv(value, words)
     held: Any = value.get(words.command)
     inner: Mapping[str, Any] = held if isinstance(held, Mapping) else value
     env = _env(inner.get(words.env), words.env)
-    # What it takes from its client's environment, a server has from the login environment.
+    # A server gets the variables of its client's environment from the login environment.
     _texts(value.get("env_vars") or (), "env_vars")
     missing = [each for each in _texts(value.get("env_keys") or (), "env_keys") if each not in env]
     if missing:
@@ -85,7 +85,7 @@ def read_program(value: Mapping[str, Any], words: ProgramKeys, project: str = ""
 
 
 def _is_relative(path: str) -> bool:
-    # What begins with a variable is taken to hold a whole path; an escaped text is none.
+    # A path that begins with a variable counts as absolute; an escaped text does not.
     return bool(path) and (not path.startswith(("/", "~", "$", "{env:")) or path.startswith("${:-"))
 
 
@@ -93,7 +93,7 @@ def _argv(value: Mapping[str, Any], words: ProgramKeys) -> tuple[str, ...]:
     command: Any = value.get(words.command)
     args: Any = value.get(words.args) if words.args else None
     if isinstance(command, Mapping):
-        # An older form of Zed's has all of it below one key.
+        # An older form of Zed has all keys below one.
         command, args = command.get("path"), command.get("args")
     if command is None or command in ("", []):
         raise ConfigError(f"it has neither a {words.command} nor a URL")

@@ -1,10 +1,11 @@
-"""Entries of a client's file are replaced and restored; everything else in its text stays, byte for byte.
+"""Replace and restore entries of a client's file; everything else in its text stays, byte for byte.
 
 # Note [By value]
-A file that its client or its user has changed since cannot simply be put back.  Its enrolled entries are found by their
-URL or command, wherever they are now, and replaced by their originals.  Changes in an enrolled entry are carried over:
-keys that were added or changed are kept, keys that were removed stay removed.  Only the keys that say how the server is
-reached are the original's.
+A file that its client or its user has changed since its enrolment cannot be restored byte for byte.  Its enrolled
+entries
+are found by their URL or command, wherever they are now, and replaced by their originals.  Changes in an enrolled entry
+are carried over: keys that were added or changed are kept, keys that were removed stay removed.  Only the keys of the
+connection are the original's.
 """
 
 from __future__ import annotations
@@ -41,9 +42,9 @@ class ReplacedEntry:
     """One entry that was replaced.
 
     :ivar road: its key path.
-    :ivar former: its original value; None where there was none.
+    :ivar former: its original value; None for a new entry.
     :ivar ours: its enrolled value; None where it was removed.
-    :ivar written: the original's own text, where it can be put back as it was.
+    :ivar written: the original's own text, where it can be restored exactly.
     """
 
     road: Road
@@ -58,8 +59,8 @@ class RestoredText:
     """A text that was restored.
 
     :ivar restored: the titles of the restored entries.
-    :ivar gone: the titles of those that the user has removed.
-    :ivar kept: the titles of those that the user has made into something else.
+    :ivar gone: the titles of entries that the user has removed.
+    :ivar kept: the titles of entries that the user has changed into something else.
     """
 
     text: str = field(repr=False)
@@ -73,7 +74,7 @@ def replace(
 ) -> tuple[str, tuple[ReplacedEntry, ...]]:
     """Replace the values of entries; None stands for no entry, before and after.
 
-    :raise ConfigError: the text is not of its form, or cannot be changed without changing something else.
+    :raise ConfigError: the text is malformed, or cannot be changed without changing something else.
     """
     work = _Work(text, file, [road[:-1] for road, _ in wishes])
     before = work.values
@@ -90,7 +91,7 @@ def give_back(
 ) -> RestoredText:
     """Restore the entries that are still enrolled; see Note [By value].
 
-    :raise ConfigError: the text is not of its form, or cannot be changed without changing something else.
+    :raise ConfigError: the text is malformed, or cannot be changed without changing something else.
     """
     work = _Work(text, file, [*dialect.tables, *(each.road[:-1] for each in replaced)])
     verdict = _Verdict(work.values, dialect, base)
@@ -126,7 +127,7 @@ def _merged(former: Any, wrote: Any, now: Any, depth: int) -> Any:
 
 
 def _with_command(dialect: ClientDialect, road: Road, value: Mapping[str, Any], ours: Any, now: Any) -> Any:
-    """Return a value with the original command that was changed behind the relay's ``--`` since, if it was."""
+    """Return a value with the original command that was changed behind the relay's ``--`` since, if any."""
     words = dialect.target_of(road, now)
     original = original_of(words) if words else None
     wrote = dialect.target_of(road, ours)
@@ -181,14 +182,14 @@ class _Verdict:
             isinstance(replaced.former, Mapping) and replaced.former.get(edits.NAME) == replaced.road[-1]
         )
         if is_named and road[-1] != replaced.road[-1] and isinstance(replaced.ours, Mapping):
-            # Its name is written inside of it, too.
+            # Its name is also a member of the value.
             replaced = evolve(replaced, former={**replaced.former, edits.NAME: road[-1]}, written="")
             replaced = evolve(replaced, ours={**replaced.ours, edits.NAME: road[-1]})
         self.back[road] = replaced
         self.now[road] = edits.at(self._values, road)
 
     def _is_still(self, road: Road, replaced: ReplacedEntry) -> bool:
-        """Tell whether an entry has the URL or command of an enrolled one."""
+        """True if an entry has the URL or command of an enrolled one."""
         target = self._dialect.target_of(replaced.road, replaced.ours)
         if target and self._dialect.target_of(road, edits.at(self._values, road)) == target:
             return True
@@ -206,8 +207,8 @@ class _Verdict:
 class WantedEntry:
     """The wanted value of an entry.
 
-    :ivar value: None for no entry.
-    :ivar text: its text before, where that is known.
+    :ivar value: the value; None for no entry.
+    :ivar text: its former text, where that is known.
     """
 
     road: Road
@@ -231,13 +232,13 @@ class _Work:
 
     @property
     def whole(self) -> str:
-        """The text as it is now."""
+        """The present text, with its byte order mark."""
         return self._bom + self._text
 
     def put(self, wanted: Sequence[WantedEntry]) -> dict[Road, str]:
         """Set the values of entries, with their former text where that is known; return the replaced texts.
 
-        :raise ConfigError: that cannot be done without changing something else.
+        :raise ConfigError: the text cannot be changed without changing something else.
         """
         there = [each for each in wanted if edits.at(self.values, each.road) is not MISSING]
         written = self._exchange(there)
@@ -251,12 +252,12 @@ class _Work:
         return written
 
     def carry_over(self, road: Road, value: Mapping[str, Any]) -> None:
-        """Set the value of an entry by changing only what is different in it."""
+        """Set the value of an entry by changing only its different members."""
         for change in list(edits.steps(self.values, Put(road, value))):
             self._one(change, "")
 
     def _exchange(self, wanted: Sequence[WantedEntry]) -> dict[Road, str]:
-        """Let entries that are there have other values: all at once, else one after the other."""
+        """Replace the values of existing entries: all at once, else one after the other."""
         written: dict[Road, str] = {}
         ways: list[list[edits.Splice] | None] = []
         changes: list[tuple[Edit, str]] = []
@@ -275,7 +276,7 @@ class _Work:
         return written
 
     def _told(self, parts: Sequence[edits.Splice]) -> str:
-        """Return the replaced text; of an entry in several places, as if it stood in one."""
+        """Return the replaced text; that of an entry in several places as if it stood in one."""
         first, *rest = (self._text[each.start : each.end] for each in parts)
         return (self._newline * 2).join((first, *(each.strip("\r\n") for each in rest)))
 
@@ -300,11 +301,11 @@ class _Work:
         yield parts
 
     def _fitting(self, text: str) -> str:
-        """A text that was kept, with the line ends of the file as it is now."""
+        """Return a recorded text with the present line ends of the file."""
         return text.replace("\r\n", "\n").replace("\n", self._newline) if self._has_lines else text
 
     def _take(self, parts: Sequence[edits.Splice], changes: Sequence[Edit]) -> bool:
-        """Make changes if they mean what they should, and nothing else."""
+        """Make changes if the result has the wanted content and no other difference."""
         ordered = sorted(parts, key=lambda each: (each.start, each.end))
         if any(one.end > other.start for one, other in pairwise(ordered)):
             return False
@@ -325,7 +326,7 @@ class _Work:
 
 
 def _without_empty(value: Any, changes: Sequence[Edit]) -> Any:
-    """What is held where a table without members is none, as in TOML."""
+    """Return a value without its empty tables, which do not exist in TOML."""
     for change in changes:
         road = change.road[:-1] if isinstance(change, Remove) else ()
         while road and edits.at(value, road) == {}:
@@ -335,7 +336,7 @@ def _without_empty(value: Any, changes: Sequence[Edit]) -> Any:
 
 
 def _trimmed(text: str, part: edits.Splice) -> edits.Splice:
-    """A part without the line end that both its texts end with."""
+    """Return a splice without the line end that both its texts end with."""
     for end in ("\r\n", "\n"):
         if part.text.endswith(end) and text[part.start : part.end].endswith(end):
             return evolve(part, end=part.end - len(end), text=part.text.removesuffix(end))

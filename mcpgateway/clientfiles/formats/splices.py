@@ -1,4 +1,4 @@
-"""What differs between two texts, as a few exact replacements that can be taken back."""
+"""The difference of two texts, as a few exact replacements that can be reversed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from attrs import field, frozen
 
 from mcpgateway.errors import ConfigError
 
-# Two texts are taken to run together again where this much of them is the same.
+# Two texts count as aligned again where so many characters are the same.
 WINDOW = 24
 STEP = 8
-# How far apart that is looked for; beyond it, all the rest counts as one difference.
+# The distance in which alignment is searched for; beyond it, all the rest counts as one difference.
 REACH = 1 << 16
 
 
@@ -19,9 +19,9 @@ REACH = 1 << 16
 class TextSplice:
     """A part of a text that was replaced.
 
-    :ivar start: where it began in the text before.
-    :ivar old: what stood there; it may hold secrets.
-    :ivar new: what has taken its place.
+    :ivar start: its position in the former text.
+    :ivar old: the replaced text; it may hold secrets.
+    :ivar new: the text in its place.
     """
 
     start: int
@@ -30,7 +30,7 @@ class TextSplice:
 
 
 def splices(before: str, after: str) -> tuple[TextSplice, ...]:
-    """Tell what makes one text of another, in order; how small the parts are is not promised, that they fit is."""
+    """Return the replacements that turn one text into another, in order; they are exact, but not always minimal."""
     found: list[TextSplice] = []
     here = there = 0
     while True:
@@ -44,9 +44,9 @@ def splices(before: str, after: str) -> tuple[TextSplice, ...]:
 
 
 def reverse(after_text: str, splices: Sequence[TextSplice]) -> str:
-    """Return the text as it was before.
+    """Return the text before the replacements.
 
-    :raise ConfigError: it is not the text that these made.
+    :raise ConfigError: the replacements have not made this text.
     """
     parts: list[str] = []
     here, shift = 0, 0
@@ -61,7 +61,7 @@ def reverse(after_text: str, splices: Sequence[TextSplice]) -> str:
 
 
 def _common(before: str, here: int, after: str, there: int) -> int:
-    """Count the characters that are the same from two places on."""
+    """Return the number of equal characters from two positions on."""
 
     def agree(same: int, size: int) -> bool:
         old, new = here + same, there + same
@@ -71,7 +71,7 @@ def _common(before: str, here: int, after: str, there: int) -> int:
 
 
 def _common_end(before: str, here: int, after: str, there: int) -> int:
-    """Count the characters that are the same at the ends of two texts, down to two places."""
+    """Return the number of equal characters at the ends of two texts, back to two positions."""
 
     def agree(same: int, size: int) -> bool:
         old, new = len(before) - same, len(after) - same
@@ -81,7 +81,10 @@ def _common_end(before: str, here: int, after: str, there: int) -> int:
 
 
 def _longest(most: int, agree: Callable[[int, int], bool]) -> int:
-    """Count how far two texts agree, which is told of as many characters as are asked for behind as many others."""
+    """Return the length for which two texts agree.
+
+    :param agree: tells for an offset and a size whether these characters are the same.
+    """
     size, same = 1 << 12, 0
     while same < most:
         size = min(size, most - same)
@@ -96,13 +99,13 @@ def _longest(most: int, agree: Callable[[int, int], bool]) -> int:
 
 
 def _apart(before: str, here: int, after: str, there: int) -> tuple[int, int]:
-    """Tell how much is different in each text before they run together again."""
+    """Return the lengths of the different parts of two texts, up to their next alignment."""
     stop = min(here + REACH, len(before) - WINDOW)
     best: tuple[int, int] | None = None
     for at in range(here, stop + 1, STEP):
         if best is not None and at - here >= sum(best):
             break
-        # Nothing beyond the best so far is worth a look.
+        # A position beyond the best one so far cannot be better.
         end = there + (REACH if best is None else sum(best) - (at - here))
         found = after.find(before[at : at + WINDOW], there, end + WINDOW)
         if found < 0:

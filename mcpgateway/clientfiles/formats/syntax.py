@@ -15,7 +15,7 @@ BOM = "\ufeff"
 
 
 class TextForm(Enum):
-    """What a file is written in."""
+    """The format of a file."""
 
     JSON = "json"
     TOML = "toml"
@@ -30,23 +30,23 @@ EXTENSIONS = {
 
 
 class OpenedText(Protocol):
-    """A text that has been read, in which changes can be worked out."""
+    """A text that has been parsed, in which changes can be worked out."""
 
     @property
     def value(self) -> Any:
-        """What it holds.
+        """The content of the text.
 
-        :raise ConfigError: it is not of its form.
+        :raise ConfigError: the text is malformed.
         """
 
     def change(self, change: Edit) -> list[Splice] | None:
-        """Tell how a change is made; None where it cannot be."""
+        """Return the replacements of a change; None where it cannot be made."""
 
 
 def decoded(data: bytes, file: str) -> str:
-    """Return the text of a file, its mark of order and its line ends included.
+    """Return the text of a file, with its byte order mark and its line ends.
 
-    :raise ConfigError: it is not in UTF-8.
+    :raise ConfigError: the file is not in UTF-8.
     """
     try:
         return data.decode()
@@ -56,12 +56,12 @@ def decoded(data: bytes, file: str) -> str:
 
 
 def encoded(text: str) -> bytes:
-    """Return the bytes of a text, as `decoded` found them."""
+    """Return the bytes of a text that `decoded` has returned."""
     return text.encode()
 
 
 def form_of(file: str, text: str) -> TextForm:
-    """Tell what a file is written in: by its extension, else by its look."""
+    """Return the format of a file: by its extension, else by its content."""
     extension = file.replace("\\", "/").rpartition("/")[2].rpartition(".")[2].lower()
     if extension in EXTENSIONS:
         return EXTENSIONS[extension]
@@ -80,10 +80,10 @@ def _looks_like_toml(text: str) -> bool:
 
 
 def opened(text: str, file: str, form: TextForm, roads: Sequence[Road] | None) -> OpenedText:
-    """Read a text; what reads its form is loaded when it is needed.
+    """Parse a text; the parser of its format is imported when it is first needed.
 
-    :param roads: what is wanted of it; all of it where this is None.
-    :raise ConfigError: it is not of this form.
+    :param roads: the key paths that are wanted; None for the whole content.
+    :raise ConfigError: the text is not of this format.
     """
     module = import_module(f"mcpgateway.config.edit.{form.value}")
     make = getattr(module, f"Opened{form.value.title()}")
@@ -91,9 +91,9 @@ def opened(text: str, file: str, form: TextForm, roads: Sequence[Road] | None) -
 
 
 def read(text: str, file: str, dialect: ClientDialect | None = None) -> Any:
-    """Return what a client's file holds; for a client that is named, its servers at least.
+    """Return the content of a client's file; for a given client, its servers at least.
 
-    :raise ConfigError: the text is not of its form, or not one that the client takes.
+    :raise ConfigError: the text is malformed, or the client does not accept it.
     """
     form = form_of(file, text)
     roads = None if dialect is None else list(dialect.tables)

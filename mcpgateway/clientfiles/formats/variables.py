@@ -1,9 +1,10 @@
-"""Variables in a client's entry, said in the gateway's words: what the client expands, and nothing else.
+"""Variables in a client's entry, translated into the gateway's: those that the client expands, and nothing else.
 
 # Note [Never guessed]
-A server is to get what its client would have given it.  What the client hands on as it stands is escaped, what it takes
-from the environment is said as the gateway says it, and an entry with anything that only the client knows, or of which
-it is not known what the client makes of it, is not understood.
+A server is to get the same values as from its client.  Text that the client does not expand is escaped, variables of
+the
+environment are written in the gateway's form, and an entry with a variable that only the client knows, or whose
+expansion by the client is unknown, is refused.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ _NAME = r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)"
 _BRACED = rf"\$\{{{_NAME}\}}"
 _DEFAULT = rf"\$\{{{_NAME}(?::-[^}}]*)?\}}"
 _OTHER = r"\$\{[^}]+\}"
-# Other clients' forms, which some take as well.
+# Forms of other clients, which some accept as well.
 _FOREIGN = r"\$env:\w+|\{(?:env|file):[^}]*\}"
-# What an editor knows of itself; "${env:NAME}" stands before it and has a name.
+# Variables of an editor itself; "${env:NAME}" comes before it and has a name.
 _EDITORS = (
     r"\$\{(?:/|(?:env|config|command|input|extensionInstallFolder)\b[^}]*"
     r"|(?:user|workspace|file|relativeFile|exec|selected|lineNumber|columnNumber|cwd|pathSeparator|default)\w*"
     r"(?::[^}]*)?)\}"
 )
-# In the environment of a client these are about itself; the first two are its shell's.  The others mean something to
-# the gateway.
+# In the environment of a client these describe the client; the first two are its shell's.  The others have a meaning
+# for the gateway.
 _ITS_OWN = re.compile(
     r"PWD|OLDPWD|CLAUDE_PROJECT_DIR|CLAUDE_PLUGIN_\w+|CLAUDE_CODE_SESSION_ID|workspace|workspaceFolder"
 )
@@ -38,12 +39,13 @@ _ITS_OWN = re.compile(
 
 @frozen
 class Variables:
-    """What a client takes for a variable.
+    """The variables that a client expands.
 
-    :ivar pattern: all of it; the group ``name`` is a variable of the environment.  None where it expands nothing.
-    :ivar known: what the gateway knows as well, in its own words.
-    :ivar is_empty: one that is not set is empty, and does not stay as it is written.
-    :ivar is_empty_in_env: so it is in what it hands on as environment, if nowhere else.
+    :ivar pattern: matches any of them; the group ``name`` is a variable of the environment.  None where it expands
+        nothing.
+    :ivar known: variables that the gateway knows as well, with the gateway's form of each.
+    :ivar is_empty: an unset variable is empty, and does not stay as written.
+    :ivar is_empty_in_env: the same holds for values of the environment, if for no others.
     """
 
     pattern: re.Pattern[str] | None = None
@@ -52,10 +54,10 @@ class Variables:
     is_empty_in_env: bool = False
 
     def translated(self, text: str, *, is_env: bool = False) -> str:
-        """Return a text in the gateway's words; see Note [Never guessed].
+        """Return a text with the gateway's variables; see Note [Never guessed].
 
-        :param is_env: it is a value of the environment.
-        :raise ConfigError: it has something that only its client can fill in; no value is shown.
+        :param is_env: the text is a value of the environment.
+        :raise ConfigError: the text has a variable that only the client can fill in; no value is shown.
         """
         if self.pattern is None:
             return escaped(text)
@@ -74,7 +76,7 @@ class Variables:
             raise ConfigError(f"it has {what}…, which only its client can fill in")
         if self.is_empty or (is_env and self.is_empty_in_env):
             return f"${{{name}:-}}"
-        return f"${{{name}:-{found[0]}}}" if found[0] == f"${name}" else found[0]  # the gateway's have braces
+        return f"${{{name}:-{found[0]}}}" if found[0] == f"${name}" else found[0]  # the gateway needs braces
 
 
 def _of(*patterns: str, known: Mapping[str, str] | None = None, **ways: bool) -> Variables:
@@ -86,7 +88,7 @@ _HOME = {"${userHome}": "${HOME}", "${pathSeparator}": "/", "${/}": "/"}
 
 LITERAL = Variables()
 CLAUDE = _of(_DEFAULT)
-# Whether they have defaults differs from one release to the next.
+# Support for defaults differs from one release to the next.
 BRACED = _of(_BRACED, _OTHER, _FOREIGN)
 DEFAULTED = _of(_DEFAULT, _OTHER, _FOREIGN)
 GEMINI = _of(_BRACED, _OTHER, r"\$(?P<bare>[A-Za-z_][A-Za-z0-9_]*)", is_empty_in_env=True)
@@ -96,7 +98,7 @@ ROO = _of(_ENV, _EDITORS)
 WINDSURF = _of(_ENV, r"\$\{(?:env|file):[^}]*\}")
 OPENCODE = _of(rf"\{{env:{_NAME}\}}", r"\{(?:env|file):[^}]+\}", is_empty=True)
 CONTINUE = _of(r"\$\{\{[^}]*\}\}")
-# Nothing is known of what it expands.
+# It is unknown what it expands.
 UNKNOWN = _of(_OTHER, _FOREIGN)
 # A file of any other client: most expand what Claude Code does.
 CUSTOM = _of(_DEFAULT, _OTHER, _FOREIGN)

@@ -1,8 +1,8 @@
 """Changes of a server's entry: dotted keys and their paths, edits of single values, and bodies of requests.
 
-An entry is given as it is written.  A value that does not change takes no edit, so that the rest of a file stays as it
-is.  Behind ``env.``, ``headers.`` and other mappings with names of the user's own, the rest of a dotted key is one
-name: ``headers.X-Api.Key`` is the header ``X-Api.Key``.
+An entry is given as written.  A value that does not change needs no edit, so that the rest of a file stays unchanged.
+Behind ``env.``, ``headers.`` and other mappings with names of the user's own, the rest of a dotted key is one name:
+``headers.X-Api.Key`` is the header ``X-Api.Key``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ENV, ENVIRONMENT, HEADERS = "env", "environment", "headers"
 
 
 def risky(keys: Iterable[str]) -> list[str]:
-    """Return the keys that decide what a server is or is given, for which an edit needs more rights."""
+    """Return the keys that decide which program a server is or which values it gets, whose edit needs more rights."""
     return sorted(each for each in keys if each not in SERVER.keys or not _is_harmless(SERVER.keys[each]))
 
 
@@ -46,7 +46,7 @@ def _is_harmless(key: Key) -> bool:
 
 
 def is_on(entry: Mapping[str, Any]) -> bool:
-    """Whether an entry is switched on."""
+    """True if an entry is switched on."""
     return bool(entry.get("enabled", True)) and not entry.get("disabled", False)
 
 
@@ -78,7 +78,7 @@ def added(name: str, entry: Mapping[str, Any], key: str, values: Mapping[str, st
 
 
 def taken(name: str, entry: Mapping[str, Any], key: str, gone: Collection[str]) -> tuple[Edit, ...]:
-    """Remove variables or headers; those that are not there take no edit."""
+    """Remove variables or headers; missing ones need no edit."""
     key = spelled(entry, key)
     held = entry.get(key)
     if isinstance(held, list):
@@ -96,14 +96,14 @@ def spelled(entry: Mapping[str, Any], key: str) -> str:
 
 
 def _written(name: str, key: str, there: Mapping[str, Any]) -> str:
-    """Return a name as the entry spells it already, in whatever case."""
+    """Return a name as the entry spells it already, in any case."""
     if name in there:
         return name
     return next((each for each in there if _folded(each, key) == _folded(name, key)), name)
 
 
 def _folded(name: Any, key: str) -> str:
-    # X-Key and x-key are one header, of which a second one would be sent beside the first; variables are told apart.
+    # X-Key and x-key are one header, and a second one would be sent beside the first; variables are case-sensitive.
     return str(name).lower() if key == HEADERS else str(name)
 
 
@@ -118,9 +118,9 @@ EXAMPLE = "such as timeout, lazy.idleTimeoutMs, args or env.NAME"
 
 
 def road_of(key: str) -> Road:
-    """Return the steps that a dotted key stands for.
+    """Return the path of a dotted key.
 
-    :raise InvalidParams: a server has no such key; the hint says which may have been meant.
+    :raise InvalidParams: a server has no such key; the hint names similar keys.
     """
     if key.startswith(NOTE_PREFIXES):
         return (key,)
@@ -180,7 +180,7 @@ def _mapping(kind: Kind) -> Kind | None:
 
 DEFINED = 'such as {"name": "notes", "config": {"command": "npx", "args": ["-y", "notes-mcp"]}}'
 EXPECTED = 'such as {"set": {"timeout": "30s", "env.NAME": "value"}, "unset": ["cwd"], "disabled": false}'
-SAME = {"env": "add_env", "headers": "add_headers"}  # as S003's first release calls them
+SAME = {"env": "add_env", "headers": "add_headers"}  # the names in the first release of that API
 SWITCHES = ("enabled", "disabled")
 KEYS = (
     *("set", "unset", *SWITCHES),
@@ -195,7 +195,7 @@ GIVEN = (ENV, ENVIRONMENT, HEADERS)
 class Patch:
     """A change of an entry.
 
-    :ivar disabled: whether it is switched off; None: as before.
+    :ivar disabled: true to switch the server off; None: as before.
     :ivar new_name: its new name; empty: as before.
     :ivar values: the new values of single keys, by their paths.
     :ivar unset: the paths of keys that are removed.
@@ -212,27 +212,27 @@ class Patch:
 
     @property
     def gives(self) -> bool:
-        """Whether it changes the program, the address or the values of the server, which needs further rights."""
+        """True if the patch changes the server's program, address or values, which needs further rights."""
         given = self.add_env or self.remove_env or self.add_headers or self.remove_headers
         return bool(given or risky(road[0] for road in (*self.values, *self.unset)))
 
     @property
     def runs_here(self) -> bool:
-        """Whether it sets a program that this machine runs."""
+        """True if the patch sets a program that this machine runs."""
         return runs_here({road[0]: value for road, value in self.values.items()})
 
     @property
     def switches(self) -> bool:
-        """Whether it switches the server on or off."""
+        """True if the patch switches the server on or off."""
         return self.disabled is not None or any(road[0] in SWITCHES for road in self.unset)
 
     @property
     def gives_headers(self) -> bool:
-        """Whether it sets headers."""
+        """True if the patch sets headers."""
         return bool(self.add_headers) or any(road[0] == HEADERS for road in self.values)
 
     def edits(self, name: str, entry: Mapping[str, Any]) -> tuple[Edit, ...]:
-        """Return the edits of an entry that is written so.
+        """Return the edits for an entry with this content.
 
         :raise InvalidParams: the entry has the key in another form.
         """
@@ -308,7 +308,7 @@ def touched(name: str, entry: Mapping[str, Any], edits: Iterable[Edit]) -> dict[
 def read_definition(said: Mapping[str, Any]) -> dict[str, Any]:
     """Return the definition in the body of a request.
 
-    :raise InvalidParams: there is none.
+    :raise InvalidParams: the body has none.
     """
     found = said.get("config")
     if not isinstance(found, dict) or not found:
@@ -319,7 +319,7 @@ def read_definition(said: Mapping[str, Any]) -> dict[str, Any]:
 def read_name(said: Mapping[str, Any]) -> str:
     """Return the name in the body of a request.
 
-    :raise InvalidParams: there is none.
+    :raise InvalidParams: the body has none.
     """
     found = said.get("name")
     if not isinstance(found, str) or not found:
@@ -328,14 +328,14 @@ def read_name(said: Mapping[str, Any]) -> str:
 
 
 def runs_here(definition: Mapping[str, Any]) -> bool:
-    """Whether a definition has a program that this machine runs."""
+    """True if a definition has a program that this machine runs."""
     return any(definition.get(key) is not None for key in ("command", "docker", "args", "port"))
 
 
 def read_patch(said: Mapping[str, Any]) -> Patch:
     """Read the body of a request.
 
-    :raise InvalidParams: it is no change of an entry.
+    :raise InvalidParams: the body is no change of an entry.
     """
     for key in said:
         if key not in KEYS:
@@ -451,7 +451,7 @@ def _names(said: Mapping[str, Any], key: str) -> tuple[str, ...]:
 def check_name(name: str, key: str) -> None:
     """Refuse a name that no variable and no header can have.
 
-    :raise InvalidParams: it is refused.
+    :raise InvalidParams: the name is refused.
     """
     if not name or "=" in name or not name.isprintable() or " " in name:
         raise InvalidParams(f"\"{key}\": '{printable(name)}' is no name of a variable or a header")

@@ -9,7 +9,7 @@ from attrs import frozen
 from mcpgateway.errors import InvalidParams, NeedsCondition, Outdated
 
 TAG = re.compile(r'(?P<weak>W/)?(?P<tag>"[\x21\x23-\x7e\x80-\xff]*")')
-LIST_CHARACTERS = 4096  # of a header that lists tags; one is about 30
+LIST_CHARACTERS = 4096  # of a header with a list of tags; one tag has about 30
 ANY = "*"
 
 
@@ -17,19 +17,19 @@ ANY = "*"
 class EditCondition:
     """The condition of an edit.
 
-    :ivar matches: the tags one of which the entry has to have; ``*``: it has to be there; None: no condition.
-    :ivar is_new: the entry must not be there.
+    :ivar matches: the tags one of which the entry has to have; ``*``: the entry has to exist; None: no condition.
+    :ivar is_new: the entry must not exist.
     """
 
     matches: frozenset[str] | None = None
     is_new: bool = False
 
     def check(self, tag: str | None, *, replaces: bool = False) -> None:
-        """Check that it holds.
+        """Check that the condition holds.
 
-        :param tag: of the entry; None where there is none.
+        :param tag: the tag of the entry; None where it does not exist.
         :param replaces: the edit replaces a whole entry, which needs a condition.
-        :raise Outdated: it does not hold.
+        :raise Outdated: the condition does not hold.
         :raise NeedsCondition: there is no condition, and the edit needs one.
         """
         if self.is_new and tag is not None:
@@ -51,7 +51,7 @@ class EditCondition:
 def read_condition(if_match: str | None, if_none_match: str | None) -> EditCondition:
     """Return the condition in the headers of a request.
 
-    :raise InvalidParams: they cannot be understood.
+    :raise InvalidParams: the headers are malformed.
     """
     if if_none_match is not None and if_none_match.strip() != ANY:
         raise InvalidParams("If-None-Match: only * is understood here")

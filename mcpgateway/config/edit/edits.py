@@ -11,7 +11,7 @@ from mcpgateway.config import dialect
 from mcpgateway.config.document import printable
 from mcpgateway.errors import ConfigError
 
-# The keys from the top of a document to a value; items of a list are known by their names.
+# The keys from the top of a document to a value; items of a list are identified by their names.
 Road = tuple[str, ...]
 NAME = "name"
 MISSING: Any = object()
@@ -19,7 +19,7 @@ MISSING: Any = object()
 
 @frozen
 class Put:
-    """Set the value of a key; of a mapping that is there already, only different members are touched."""
+    """Set the value of a key; of an existing mapping only different members are changed."""
 
     road: Road
     value: Any = field(repr=False)
@@ -47,7 +47,7 @@ Edit = Put | Remove | Rename
 class Splice:
     """A replacement of a part of a text.
 
-    :ivar end: the end of the replaced part; the same as `start` for an insertion.
+    :ivar end: the end of the replaced part; equal to `start` for an insertion.
     """
 
     start: int
@@ -56,12 +56,12 @@ class Splice:
 
 
 def rooted(change: Edit, road: Road) -> Edit:
-    """Return a change with another path of the server, in the place of its first step."""
+    """Return a change with another key path of the server, in the place of its first step."""
     return evolve(change, road=(*road, *change.road[1:]))
 
 
 def road_to(value: Any, name: str) -> Road:
-    """Return the path of a new server in a file with this content."""
+    """Return the key path of a new server in a file with this content."""
     found = value if isinstance(value, dict) else {}
     for key in ("servers", "mcpServers", "mcp"):
         if isinstance(found.get(key), dict | list) and not dialect.looks_like_server(found[key]):
@@ -70,7 +70,7 @@ def road_to(value: Any, name: str) -> Road:
 
 
 def placed(value: Any, change: Edit) -> Edit:
-    """Return a change of a new server with the path that it has in a file with this content."""
+    """Return a change of a new server with its key path in a file with this content."""
     road = road_to(value, change.road[0])
     holder = at(value, road[:-1])
     if isinstance(holder, list) and isinstance(change, Put) and isinstance(change.value, Mapping):
@@ -79,7 +79,7 @@ def placed(value: Any, change: Edit) -> Edit:
 
 
 def steps(value: Any, change: Edit) -> Iterator[Edit]:
-    """Split a change into edits of single members, without those that stay the same.
+    """Iterate over the edits of single members that a change consists of, without those that stay the same.
 
     :param value: the content of the whole document before.
     """
@@ -106,7 +106,7 @@ def steps(value: Any, change: Edit) -> Iterator[Edit]:
 def changed(value: Any, change: Edit, file: str) -> Any:
     """Return the content of a document after a change.
 
-    :raise ConfigError: the key to be changed is not there, or the new name is taken.
+    :raise ConfigError: the changed key does not exist, or the new name is taken.
     """
     road = change.road
     if not road:
@@ -138,7 +138,7 @@ def _changed_key(value: dict[str, Any], change: Edit, file: str) -> dict[str, An
 
 
 def _changed_item(value: list[Any], change: Edit, file: str) -> list[Any]:
-    """Change a list whose items are known by their names."""
+    """Return a list after a change, with its items identified by their names."""
     name, *rest = change.road
     index = next((index for index, each in enumerate(value) if is_named(each, name)), -1)
     if not rest and isinstance(change, Put) and not is_named(change.value, name):
@@ -169,7 +169,7 @@ def at(value: Any, road: Road) -> Any:
 
 
 def is_named(item: Any, name: str) -> bool:
-    """Whether an item of a list has the name that a step of a path names."""
+    """True if an item of a list has the name that a step of a path names."""
     return isinstance(item, dict) and item.get(NAME) == name
 
 
@@ -193,7 +193,7 @@ def spliced(text: str, splices: Sequence[Splice]) -> str:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are equal and of the same kinds; the order of keys does not matter."""
+    """True if two values are equal and of the same kinds; the order of keys does not matter."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return one.keys() == other.keys() and all(same(each, other[key]) for key, each in one.items())
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):

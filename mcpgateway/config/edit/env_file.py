@@ -1,4 +1,4 @@
-"""``.env`` files, written: values are put into a file that people keep, and everything else in it stays as it is."""
+"""Writing ``.env`` files that users keep: values are set, and everything else stays unchanged."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from collections.abc import Mapping
 from mcpgateway.config.dotenv import statements, with_newlines
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# What ends a quotation or a line, or begins a variable.
+# Characters that end a quotation or a line, or begin a variable.
 SPECIAL = re.compile(r'[\\"$\n\r]|\{(?=env:)')
 ESCAPES = {"\n": "\\n", "\r": "\\r"}
 
 
 def written(name: str, value: str) -> str:
-    """Return the line of a variable; its readers get exactly this value."""
+    """Return the line of a variable, which readers decode to exactly this value."""
     return f'{name}="{SPECIAL.sub(_escape, value)}"'
 
 
 def updated(text: str, file: str, values: Mapping[str, str], notes: Mapping[str, str] | None = None) -> str:
     """Return the text of a ``.env`` file with these values in it.
 
-    A variable that is there keeps its place, wherever it is given more than once; those that are not are added at the
-    end, in the order of their names.  Comments, blank lines and all other variables stay.
+    An existing variable keeps its place, also where it occurs several times; new ones are added at the end, in the
+    order
+    of their names.  Comments, blank lines and all other variables stay.
 
     :param notes: for some variables, the comment above those that are added.
     :raise ConfigError: the text is no ``.env`` file.

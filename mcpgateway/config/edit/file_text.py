@@ -1,11 +1,14 @@
-"""Changes of a configuration file's text that leave everything else in it as it was.
+"""Changes of a configuration file's text that leave everything else in it unchanged.
 
 # Note [Spliced, then checked]
-A change is worked out as a few insertions and replacements in the text, so comments, order and the look of all the
-rest stay byte for byte.  The result is parsed again and compared with what the change means.  Where a text is so
-unusual that the two differ (an alias in YAML stands for a value that is written elsewhere), YAML is written anew with
-its comments, and if that does not do either, the change is refused rather than made.  It is not written anew at
-first, since ruamel.yaml keeps what is above a key with the key before it, and takes it away with that.
+A change is worked out as a few insertions and replacements in the text, so comments, order and layout of all the rest
+stay byte for byte.  The result is parsed again and compared with the wanted content.  Where a text is so unusual that
+the
+two differ (an alias in YAML stands for a value that is written elsewhere), YAML is written anew with its comments,
+and if
+that fails too, the change is refused rather than made.  YAML is not written anew at first, since ruamel.yaml attaches
+the
+comment above a key to the key before it, and removes it with that.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from mcpgateway.errors import ConfigError
 def edit(text: str, file: str, change: Edit) -> str:
     """Change a configuration file's text; see Note [Spliced, then checked].
 
-    :raise ConfigError: the key to be changed is not there, or the text does not allow it.
+    :raise ConfigError: the changed key does not exist, or the text does not allow the change.
     """
     if is_json(text, file):
         from mcpgateway.config.edit import json as how
@@ -54,9 +57,9 @@ def _carried_out(how: Any, text: str, file: str, plan: Sequence[Edit]) -> str | 
 
 
 def in_its_dialect(before: str, after: str, file: str) -> str:
-    """Return a file's text after a change, read as it was before: it says its dialect where nothing else does any more.
+    """Return a file's text after a change, with its former dialect written into it where it would differ now.
 
-    :raise ConfigError: the text does not allow it.
+    :raise ConfigError: the text does not allow that.
     """
     former, now = (parse(each, file, strict=False, takes_list=True).value for each in (before, after))
     word = dialect.mark(former, now)
@@ -66,8 +69,8 @@ def in_its_dialect(before: str, after: str, file: str) -> str:
 def in_its_words(change: Edit, text: str, file: str) -> Edit:
     """Return a change in the keys of the file's dialect: mcp-gateway with mcp-ctl knows no ``enabled``.
 
-    :param change: with its whole path in that file.
-    :raise ConfigError: the text is not of its form.
+    :param change: a change with its whole key path in that file.
+    :raise ConfigError: the text is malformed.
     """
     *holder, key = change.road
     if key != "enabled" or not isinstance(change, Put) or not isinstance(change.value, bool):

@@ -1,4 +1,4 @@
-"""Where the values of a JSON text stand, comments and trailing commas allowed, and how they are replaced."""
+"""The positions of values in a JSON text, comments and trailing commas allowed, and their replacement."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from mcpgateway.errors import ConfigError
 BLANK = re.compile(r"(?:[ \t\r\n\ufeff]+|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
 STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*"')
 WORD = re.compile(r"[-+.0-9A-Za-z]+")
-# Up to a bracket that does not close before the next one opens; strings are passed over, and pairs within.
+# Up to a bracket that does not close before the next one opens; strings and inner pairs are skipped.
 WHOLE_STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 FLAT = rf'[^"{{}}\[\]]*+(?:{WHOLE_STRING}[^"{{}}\[\]]*+)*+'
 UP_TO_BRACKET = re.compile(rf"{FLAT}(?:[{{\[]{FLAT}[}}\]]{FLAT})*+", re.DOTALL)
@@ -38,9 +38,10 @@ UNIT = "  "
 
 @define
 class Node:
-    """One value and where it stands.
+    """One value and its position.
 
-    :ivar members: of an object, in their order; of a list, the objects that have a name, by which they are found.
+    :ivar members: the members of an object, in their order; of a list, the objects with a name, by which they are
+        found.
     """
 
     start: int
@@ -53,9 +54,9 @@ class Node:
 class JsonMember:
     """One key of an object.
 
-    :ivar start: where the key begins.
-    :ivar key_end: where it ends.
-    :ivar comma: where the comma behind the value is; -1 where there is none.
+    :ivar start: the position of the key.
+    :ivar key_end: the end of the key.
+    :ivar comma: the position of the comma behind the value; -1 for none.
     """
 
     key: str
@@ -68,33 +69,33 @@ class JsonMember:
 def values(text: str, file: str, roads: Sequence[Road] | None = None) -> Any:
     """Return the content of a text.
 
-    :param roads: the paths that are read; None: all.
-    :raise ConfigError: it is no such JSON.
+    :param roads: the key paths to read; None for all.
+    :raise ConfigError: the text is malformed.
     """
     return read(text, file, roads).value
 
 
 def read(text: str, file: str = "", roads: Sequence[Road] | None = None) -> Node:
-    """Find every value of a text.
+    """Return the tree of a text's values.
 
-    :param roads: what is looked for, where ``*`` is any key; all else in an object has a place and no value, and is
-        not in the object's value.
-    :raise ConfigError: it is no such JSON.
+    :param roads: the key paths to read, in which ``*`` is any key; other members of an object have a position and no
+        value, and are not in the object's value.
+    :raise ConfigError: the text is malformed.
     """
     if not text.strip("\ufeff \t\r\n"):
         return Node(0, 0, {})
     if roads is not None and not is_strict(text):
-        # Only what is known to be well-formed can be skipped.
+        # Only a well-formed text can be skipped safely.
         roads = None
     return _Reader(text, file).whole(roads)
 
 
 def is_strict(text: str) -> bool:
-    """Whether a text is JSON, without comments and trailing commas; one that is nested too deeply is not."""
+    """True if a text is JSON, without comments and trailing commas; one that is nested too deeply is not."""
     import msgspec
 
     try:
-        # Bytes that are gone at once; a text would keep them as long as it lives.
+        # The bytes are freed at once; a text would keep its encoded form for its whole life.
         msgspec.json.decode(text.removeprefix("\ufeff").encode(), type=msgspec.Raw)
     except (msgspec.DecodeError, RecursionError, UnicodeError):
         return False
@@ -102,7 +103,7 @@ def is_strict(text: str) -> bool:
 
 
 def along(value: Any, roads: Sequence[Road]) -> Any:
-    """The values at some paths, without the rest."""
+    """Return the values at some key paths, without the rest."""
     if () in roads or not isinstance(value, dict):
         return value
     below = {key: [each[1:] for each in roads if each[0] in (key, "*")] for key in value}
@@ -110,14 +111,14 @@ def along(value: Any, roads: Sequence[Road]) -> Any:
 
 
 def ways(text: str, change: Edit) -> Iterator[str]:
-    """Iterate over texts that a change may lead to; some of them have another content than is wanted."""
+    """Iterate over possible texts after a change; some of them may have another content than the wanted one."""
     found = OpenedJson(text, "", [change.road[:-1]]).change(change)
     if found is not None:
         yield spliced(text, found)
 
 
 class _Reader:
-    """Reads a text from its beginning to its end."""
+    """A parser that reads a text from beginning to end."""
 
     def __init__(self, text: str, file: str) -> None:
         self._text = text
@@ -176,7 +177,7 @@ class _Reader:
         return self._node(at, depth, below) if below else Node(at, self._end(at), MISSING)
 
     def _end(self, at: int) -> int:
-        """Where a value ends in a text that is known to be well-formed."""
+        """Return the end of a value in a well-formed text."""
         if self._text[at] not in "{[":
             found = STRING.match(self._text, at) or WORD.match(self._text, at)
             return found.end() if found else at
@@ -229,7 +230,7 @@ class _Reader:
 
 
 class OpenedJson:
-    """A text that has been read, in which changes can be worked out.
+    """A text that has been parsed, in which changes can be worked out.
 
     :ivar value: its content.
     """
@@ -275,7 +276,7 @@ class OpenedJson:
         return None
 
     def _change_item(self, node: Node, name: str, change: Edit) -> list[Splice] | None:
-        """Change a list whose items are known by their names, all of them."""
+        """Change a list whose items are all identified by their names."""
         if len(node.members) != len(node.value):
             return None
         member = _find(node, name)
@@ -296,7 +297,7 @@ class OpenedJson:
 
     def _add(self, node: Node, key: str, value: Any) -> list[Splice] | None:
         if self._text[node.start] != "{":
-            # Nothing, null for instance, is where a mapping belongs.
+            # A null, for instance, stands in the place of a mapping.
             return [Splice(node.start, node.end, self._written({key: value}, self._indent_of(node.start)))]
         if not node.members:
             return self._fill(node, key, value)
@@ -312,7 +313,7 @@ class OpenedJson:
         return self._behind(node, self._on_line(value), self._written(value, indent))
 
     def _behind(self, node: Node, in_line: str, alone: str) -> list[Splice]:
-        """Put something behind the last member: on its line, where all of them are on one, or else on its own."""
+        """Add a member behind the last one: on its line, where all of them are on one, or else on a line of its own."""
         last = node.members[-1]
         has_comma = last.comma >= 0
         if "\n" not in self._text[node.start : last.start]:
@@ -341,7 +342,7 @@ class OpenedJson:
         inside = self._text[node.start + 1 : node.end - 1]
         if not inside.strip():
             return [Splice(node.start + 1, node.end - 1, f"{line}{self._newline}{outer}")]
-        # There is a comment in it.
+            # The braces hold a comment.
         at = node.start + 1 + len(inside.rstrip())
         return [Splice(at, node.end - 1, f"{line}{self._newline}{outer}")]
 
@@ -356,7 +357,7 @@ class OpenedJson:
         line = self._text.rfind("\n", 0, start) + 1
         rest = REST_OF_LINE.match(self._text, end)
         if not self._text[line:start].strip() and rest is not None and line:
-            # The line ends of the entry go with it.
+            # The line ends of the entry are removed with it.
             before = line - len(self._newline) if self._text[:line].endswith(self._newline) else line
             found.append(Splice(before, rest.end(), ""))
         else:
@@ -387,7 +388,7 @@ class OpenedJson:
 
 
 def _find(node: Node, key: str) -> JsonMember | None:
-    # A key may be there twice: the last one is the one that counts.
+    # A key may occur twice: the last one counts.
     return next((each for each in reversed(node.members) if each.key == key), None)
 
 

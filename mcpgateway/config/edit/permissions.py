@@ -13,16 +13,15 @@ from mcpgateway.errors import Unfit
 
 VARIABLES = ("env", "environment")
 HEADERS = "headers"
-# What stands in the place of secrets wherever something is shown (`mcpgateway.policy.secrets.shapes`), now and
-# formerly.
+# The texts that are shown in the place of secrets (`mcpgateway.policy.secrets.shapes`), now and formerly.
 MASKS = ("\u2022\u2022\u2022", "***REDACTED***")
 
 
 def check(change: Edit) -> None:
     """Refuse a change that makes a server run other code or breaks its requests, and a mask in the place of a secret.
 
-    :param change: its path begins with the server's name.
-    :raise Unfit: it is refused.
+    :param change: a change whose key path begins with the server's name.
+    :raise Unfit: the change is refused.
     """
     if not isinstance(change, Put):
         return
@@ -49,7 +48,7 @@ def check(change: Edit) -> None:
 
 
 def masked_keys(value: Any, road: tuple[str, ...] = ()) -> Iterator[str]:
-    """Iterate over the dotted keys of texts with a mask, as the gateway shows them in the place of secrets."""
+    """Iterate over the dotted keys of texts with a mask, which the gateway shows in the place of secrets."""
     match value:
         case str() if any(each in value for each in MASKS):
             yield ".".join(road) or "the value"

@@ -1,15 +1,17 @@
-"""Where the values of a TOML text stand, and how they are replaced.
+"""The positions of values in a TOML text, and their replacement.
 
 # Note [One table, many places]
-What a road leads to may be a table with a header, with further tables below it that may stand anywhere in the file, a
-table between braces, or nothing but dotted keys.  It keeps the manner in which it was written: the header stays where
-it is, with the comment behind it, and only what stands below gives way.  A text is cut into statements, headers and
-keys, each with its full road; tomllib says what they mean.
+A key path may lead to a table with a header, with further tables below it that may stand anywhere in the file, to a
+table in braces, or to nothing but dotted keys.  The table keeps the form in which it was written: the header stays in
+its
+place, with the comment behind it, and only the lines below are replaced.  A text is split into statements, headers and
+keys, each with its full path; tomllib reads their values.
 
 # Note [Values by tomlkit, files not]
-tomlkit 0.15 writes values here, but does not edit whole files: with the last key of a table it takes away the comment
-that stands above the next table, and a table that is written in parts all over a file cannot be exchanged in it.
-Clients' files belong to their users, so every comment stays.
+tomlkit 0.15 writes values here, but does not edit whole files: with the last key of a table it removes the comment
+above
+the next table, and a table that is written in parts all over a file cannot be replaced in it.  Clients' files belong to
+their users, so every comment stays.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from mcpgateway.config.edit.edits import Edit, Put, Remove, Rename, Road, Splice
 from mcpgateway.config.problems import Problem, Where, Wrong
 from mcpgateway.errors import ConfigError
 
-# The parser takes about a second for this much.
+# The parser takes about a second for a text of this size.
 TEXT_LIMIT = 8 * 1_048_576
 BLANK = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
 SPACE = re.compile(r"[ \t]*")
@@ -49,13 +51,13 @@ LINE = re.compile(r" at line (\d+)")
 class TomlStatement:
     """A header, or a key with its value.
 
-    :ivar table: the path of the header above it; of a header, its own.
+    :ivar table: the path of the header above it; for a header, its own.
     :ivar road: its own path.
-    :ivar start: where it begins.
-    :ivar parts: where the parts of its key begin and end.
-    :ivar value: where the value begins; -1 of a header.
-    :ivar end: where it ends.
-    :ivar is_array: of a header, it begins one table of several in a list.
+    :ivar start: its position.
+    :ivar parts: the positions of the parts of its key.
+    :ivar value: the position of the value; -1 for a header.
+    :ivar end: its end.
+    :ivar is_array: the header begins one of several tables in a list.
     """
 
     table: Road
@@ -68,14 +70,14 @@ class TomlStatement:
 
     @property
     def is_header(self) -> bool:
-        """Whether it begins a table."""
+        """True if the statement begins a table."""
         return self.value < 0
 
 
 def values(text: str, file: str) -> Any:
     """Return the content of a text.
 
-    :raise ConfigError: it is no TOML.
+    :raise ConfigError: the text is not TOML.
     """
     if len(text) > TEXT_LIMIT:
         raise Wrong(Problem(Where(file, 1), f"is larger than {TEXT_LIMIT} characters, the limit for TOML"))
@@ -90,7 +92,7 @@ def values(text: str, file: str) -> Any:
 
 
 class _Reader:
-    """Cuts a text that is known to be TOML into statements."""
+    """A parser that splits valid TOML into statements."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -108,7 +110,7 @@ class _Reader:
             at = self._blank(found.end)
 
     def members(self, at: int, road: Road) -> Iterator[TomlStatement]:
-        """The keys of a table between braces."""
+        """Iterate over the members of a table in braces."""
         at = self._blank(at + 1)
         while self._text[at] != "}":
             found = self._pair(at, road)
@@ -171,13 +173,13 @@ class _Reader:
 
 
 class _NotUnderstood(Exception):
-    """A text is TOML to others, and cannot be cut apart here."""
+    """A text is valid TOML, and cannot be split into statements here."""
 
 
 class OpenedToml:
-    """A text that has been read, in which changes can be worked out.
+    """A text that has been parsed, in which changes can be worked out.
 
-    :param roads: the paths that are needed; all are read.
+    :param roads: the key paths that are needed; all are read.
     :ivar value: its content.
     """
 
@@ -192,7 +194,7 @@ class OpenedToml:
         return list(self._reader.statements())
 
     def change(self, change: Edit) -> list[Splice] | None:
-        """How a change is made; None where it cannot be."""
+        """Return the replacements of a change; None where it cannot be made."""
         try:
             return self._change(change)
         except (_NotUnderstood, IndexError, ValueError):
@@ -203,7 +205,7 @@ class OpenedToml:
         own = [each for each in self._statements if each.road[: len(change.road)] == change.road]
         above = [each for each in self._statements if change.road[: len(each.road)] == each.road]
         if any(each.is_array for each in (*own, *above)):
-            # Which of the tables would it be?
+            # The path does not identify one of the tables.
             return None
         match change:
             case Put(value=value) if pair is not None:
@@ -223,7 +225,7 @@ class OpenedToml:
         return None
 
     def _pair(self, among: Iterable[TomlStatement], road: Road) -> TomlStatement | None:
-        """Return the key of the value at a path, in a table between braces, too."""
+        """Return the statement with the value at a path, also within a table in braces; None for none."""
         for each in among:
             if each.is_header or road[: len(each.road)] != each.road:
                 continue
@@ -263,7 +265,7 @@ class OpenedToml:
         return [Splice(first.start, runs[0][-1].end, text), *map(self._lines, runs[1:])]
 
     def _runs(self, own: list[TomlStatement]) -> Iterator[list[TomlStatement]]:
-        """Statements that stand together, one group after the other; the table's own header begins one."""
+        """Iterate over groups of adjacent statements; the table's own header begins a new group."""
         mine = {each.start for each in own}
         shortest = min(len(each.road) for each in own)
         run: list[TomlStatement] = []
@@ -280,7 +282,7 @@ class OpenedToml:
             yield run
 
     def _lines(self, run: Sequence[TomlStatement]) -> Splice:
-        """Take statements away with their lines, and with the empty lines that set them apart."""
+        """Remove statements with their lines, and with the empty lines above them."""
         start = self._text.rfind("\n", 0, run[0].start) + 1
         rest = self._end_of_line(run[-1].end)
         after = self._text.find("\n", rest)
@@ -311,7 +313,7 @@ class OpenedToml:
         return [Splice(len(self._text), len(self._text), lead + text + self._newline)]
 
     def _add_beside(self, road: Road, value: Any) -> list[Splice]:
-        """Write a key behind the last one of its table, in the manner of that one."""
+        """Add a key behind the last one of its table, in the same form."""
         holder = road[:-1]
         beside = [
             each
@@ -354,13 +356,13 @@ class OpenedToml:
 
 
 def _is_same(run: Sequence[TomlStatement], depth: int, former: Any, value: Mapping[str, Any]) -> bool:
-    """Whether statements apart from the rest of their table keep their content."""
+    """True if statements apart from the rest of their table keep their content."""
     keys = {each.road[depth] for each in run}
     return all(key in value and same(at(former, (key,)), value[key]) for key in keys)
 
 
 def _renamed(own: Iterable[TomlStatement], road: Road, name: str) -> list[Splice]:
-    """Write another name wherever a key or a header has it."""
+    """Replace a name in every key and header."""
     found = []
     for each in own:
         at = len(road) - 1 - (0 if each.is_header else len(each.table))
@@ -373,7 +375,7 @@ def _renamed(own: Iterable[TomlStatement], road: Road, name: str) -> list[Splice
 
 
 def inline(value: Any) -> str:
-    """A value on one line.
+    """Return a value on one line.
 
     :raise ConfigError: TOML has no such value.
     """

@@ -1,4 +1,4 @@
-"""Where the values of a YAML text stand, and how they are replaced."""
+"""The positions of values in a YAML text, and their replacement."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mcpgateway.config.problems import Problems
 from mcpgateway.errors import ConfigError
 
 UNIT = 2
-# Such a text is itself in YAML without quotes, unless it is one of the words.
+# Such a text needs no quotes in YAML, unless it is one of the words.
 PLAIN = re.compile(r"[A-Za-z_/](?:[\w./@+=:-]*[\w/@+=-])?", re.ASCII)
 WORDS = frozenset("true false yes no on off y n null".split())
 UNPRINTABLE = re.compile(
@@ -24,7 +24,7 @@ UNPRINTABLE = re.compile(
 )
 REST_OF_LINE = re.compile(r"[ \t]*(?:#[^\n]*)?(?=\r?\n|$)|(?=\r?\n|$)")
 KEY_ALONE = re.compile(r"[ \t]*:(?:[ \t]*\*[^\s,\[\]{}]+)?")  # a colon with nothing behind it, or an alias
-WIDTH = 1_000_000  # no line is to be broken
+WIDTH = 1_000_000  # lines are not broken
 LINE_FLOW = 100  # characters of a list that is written on one line
 
 
@@ -39,14 +39,14 @@ class YamlPair:
 def values(text: str, file: str) -> Any:
     """Return the content of a text.
 
-    :raise ConfigError: it is no such YAML.
+    :raise ConfigError: the text is malformed.
     """
     found = yamltext.parse(text, file, Problems()).value
     return {} if found is None else found
 
 
 def ways(text: str, change: Edit) -> Iterator[str]:
-    """Iterate over texts that a change may lead to; some of them have another content than is wanted."""
+    """Iterate over possible texts after a change; some of them may have another content than the wanted one."""
     found = OpenedYaml(text, "").change(change)
     if found is not None:
         yield spliced(text, found)
@@ -54,7 +54,7 @@ def ways(text: str, change: Edit) -> Iterator[str]:
 
 
 def _anew(text: str, change: Edit) -> Iterator[str]:
-    """Have the text written anew, comments and order kept; its blanks may change."""
+    """Iterate over the text written anew, with comments and order kept; blanks may change."""
     from io import StringIO
 
     from ruamel.yaml import YAML
@@ -89,9 +89,9 @@ def _change(holder: Any, change: Edit) -> None:
 
 
 class OpenedYaml:
-    """A text that has been read, in which changes can be worked out.
+    """A text that has been parsed, in which changes can be worked out.
 
-    :param roads: the paths that are needed; all are read.
+    :param roads: the key paths that are needed; all are read.
     """
 
     def __init__(self, text: str, file: str, roads: Sequence[Road] | None = None) -> None:
@@ -101,9 +101,9 @@ class OpenedYaml:
 
     @cached_property
     def value(self) -> Any:
-        """Return its content.
+        """The content of the text.
 
-        :raise ConfigError: it is no such YAML.
+        :raise ConfigError: the text is malformed.
         """
         return values(self._text, self._file)
 
@@ -114,7 +114,7 @@ class OpenedYaml:
         return YAML(typ="safe", pure=True).compose(self._text)
 
     def change(self, change: Edit) -> list[Splice] | None:
-        """How a change is made in a text that can be read; None where it cannot be."""
+        """Return the replacements of a change; None where it cannot be made."""
         node, road = self._root, change.road
         if node is None or (node.id == "scalar" and node.start_mark.index == node.end_mark.index):
             return self._append(_nested(road, change.value)) if isinstance(change, Put) else None
@@ -266,7 +266,7 @@ class OpenedYaml:
         return found.end() - 1 if found else None
 
     def _end(self, entry: YamlPair) -> int:
-        """Where a value ends; that of a block is said to end where the next thing begins."""
+        """Return the end of a value; the parser puts that of a block at the beginning of the next token."""
         node, key = entry.value, entry.key
         while node.id != "scalar" and not node.flow_style and not _is_alias(node, key):
             key, node = node.value[-1] if node.id == "mapping" else (None, node.value[-1])

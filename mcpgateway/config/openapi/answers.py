@@ -1,9 +1,10 @@
 """The answers of an operation, as the output schema of its tool.
 
 # Note [Less than is described]
-Clients refuse a result that does not agree with its tool's output schema, and services do not do all that they
-describe.  So a schema says which members there are and of which type, each of which may be missing or null; what it
-says beyond that is left to its descriptions.  A large one is left out: a model would read it with every list of tools.
+Clients refuse a result that does not conform to its tool's output schema, and services deviate from their descriptions.
+So a schema only names members and their types, each of which may be missing or null; further constraints are left to
+the
+descriptions.  A large schema is left out: a model would read it with every list of tools.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _TYPES = frozenset("string number integer boolean object array".split())
 def output_of(
     document: Mapping[str, Any], operation: Mapping[str, Any], *, is_old: bool
 ) -> dict[str, Any] | None:
-    """The schema of an operation's answer; None where it is no object, is not said, or is too large."""
+    """Return the schema of an operation's answer; None where it is no object, unknown or too large."""
     for answer in _successes(document, operation):
         content = answer.get("content")
         kinds = content if isinstance(content, dict) else {}
@@ -56,7 +57,7 @@ def _loose(schema: Any, *, is_root: bool = False) -> dict[str, Any]:
     if is_root:
         found["type"] = "object"
     elif types:
-        # What is described as whole is a number all the same, such as 1.0.
+        # A number described as an integer may be written as 1.0.
         found["type"] = [*dict.fromkeys("number" if each == "integer" else each for each in types), "null"]
     properties = schema.get("properties")
     if isinstance(properties, dict):

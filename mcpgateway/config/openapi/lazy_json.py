@@ -1,6 +1,6 @@
-"""A large JSON document whose parts are read when they are needed, so that it is never in memory as objects.
+"""A large JSON document whose parts are decoded when they are needed, so that it is never in memory as objects.
 
-The description of a large service has a hundred megabytes as objects, most of which nobody asks for.
+The description of a large service takes a hundred megabytes as objects, most of which are never used.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from msgspec import DecodeError, Raw, json
 PARTS = {"paths": dict[str, Raw], "components": dict[str, dict[str, Raw]]}
 """The members of a description that are large."""
 WHOLE = ("openapi", "swagger", "info", "servers", "security")
-"""Those that are small."""
+"""The members that are small."""
 
 
 def read(text: str) -> dict[str, Any] | None:
-    """The members of a document, with `Raw` for the parts of the large ones; None where it is no such JSON."""
+    """Return the members of a document, with `Raw` for the parts of the large ones; None where it is malformed."""
     try:
         top = json.decode(text.removeprefix("\ufeff").encode(), type=dict[str, Raw])
         whole = {name: json.decode(top[name]) for name in WHOLE if name in top}
@@ -27,7 +27,7 @@ def read(text: str) -> dict[str, Any] | None:
 
 
 def opened(value: Any) -> Any:
-    """Return a part of a document, which is read where it has not been; None where it cannot be."""
+    """Return a part of a document, decoded where it has not been; None where it is malformed."""
     if not isinstance(value, Raw):
         return value
     try:

@@ -13,27 +13,27 @@ _TEXTS = ("application/xml", "application/yaml", "application/x-yaml", "applicat
 
 
 def bare(media: str) -> str:
-    """A media type without its parameters."""
+    """Return a media type without its parameters."""
     return media.partition(";")[0].strip().lower()
 
 
 def is_json(media: str) -> bool:
-    """Whether a media type is JSON."""
+    """True if a media type is JSON."""
     return bare(media) == JSON or bare(media).endswith("+json")
 
 
 def is_any(media: str) -> bool:
-    """Whether a media type stands for JSON as well as for anything else."""
+    """True if a media type stands for any type, JSON among them."""
     return bare(media) in _ANY
 
 
 def is_text(media: str) -> bool:
-    """Whether a media type is text that an agent can write."""
+    """True if a media type is text that an agent can write."""
     return bare(media).startswith("text/") or bare(media).endswith(("+xml", "+yaml")) or bare(media) in _TEXTS
 
 
 def chosen(kinds: Iterable[str]) -> str:
-    """Return the media type of a body that is sent: JSON where it may be, or else the simplest one."""
+    """Return the media type for the body of a request: JSON where it is allowed, or else the simplest one."""
     listed = list(kinds)
     for is_wanted in (is_json, is_any, _is_parts, _is_form, is_text):
         found = next((kind for kind in listed if is_wanted(kind)), None)
@@ -51,5 +51,5 @@ def _is_form(media: str) -> bool:
 
 
 def is_form(media: str) -> bool:
-    """Whether a body has fields, each written by itself."""
+    """True if a body of this type has fields that are encoded separately."""
     return _is_parts(media) or _is_form(media)

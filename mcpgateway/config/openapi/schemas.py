@@ -79,7 +79,7 @@ class Schemas:
 
     @property
     def is_over(self) -> bool:
-        """Whether something was left out because there is too much of it."""
+        """True if something was left out because there is too much of it."""
         return self._nodes > self.limit
 
     def inlined(self, schema: Any) -> dict[str, Any]:

@@ -174,7 +174,7 @@ def _is_wanted(wanted: Operations, path: str, method: str, operation: Mapping[st
 
 
 def _is_among(patterns: Iterable[str], found: Iterable[str]) -> bool:
-    """Whether anything that was found is like one of the patterns, and nothing like one that begins with ``!``."""
+    """True if anything that was found is like one of the patterns, and nothing like one that begins with ``!``."""
     sought = [each for each in patterns if not each.startswith("!")]
     left_out = [each[1:] for each in patterns if each.startswith("!")]
     if any(fnmatchcase(one, each) for one in found for each in left_out):

@@ -1,18 +1,19 @@
 """The client's side of OAuth 2.1, as plain functions (MCP 2025-11-25 and 2026-07-28, basic/authorization).
 
-where is it said                    RFC
-which server lets clients in        9728  protected resource metadata
-what that server can                8414  authorization server metadata, or OpenID Connect discovery
-who the gateway is                  7591  dynamic registration, where the entry names no client; or a document of ours
-that the code is ours               7636  PKCE with S256, without which nothing is begun
-which server a token is for         8707  resource indicators
-that the answer is from that server 9207  ``iss``
-that a token is good no more        7009  revocation
+question                            RFC
+which authorization server          9728  protected resource metadata
+its endpoints and abilities         8414  authorization server metadata, or OpenID Connect discovery
+the gateway's client id             7591  dynamic registration, where the entry names no client; or a metadata document
+proof that the code is the client's 7636  PKCE with S256, without which no sign-in is begun
+the resource of a token             8707  resource indicators
+the issuer of the answer            9207  ``iss``
+the end of a token                  7009  revocation
 
 # Note [Places that are tried]
-Each document has several places.  A place that is wrong (404, a page in HTML, the document of another server) is passed
-over; what is there counts only where it is whole and of what was asked for.  A server of 2025-03-26 that describes
-nothing is its own authorization server, with the endpoints that the revision names.
+Each document has several places.  A place that is wrong (404, a page in HTML, the document of another server) is
+skipped;
+a document counts only where it is complete and of the requested server.  A server of 2025-03-26 without metadata is its
+own authorization server, with the endpoints that the revision names.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class Challenge:
 class AuthServer:
     """The members of an authorization server's metadata that the gateway uses.
 
+    :ivar says_issuer: its authorization responses hold ``iss`` (RFC 9207).
     :ivar takes_documents: it takes URLs as ids of clients, and fetches their metadata there.
     :ivar is_described: it has metadata; else its endpoints are guessed.
     """
@@ -69,7 +71,7 @@ class AuthServer:
 
     @property
     def endpoints(self) -> tuple[str, ...]:
-        """All of them."""
+        """All endpoints of the server that are known."""
         named = (
             self.authorization_endpoint,
             self.token_endpoint,
@@ -84,7 +86,7 @@ class OAuthClient:
     """The gateway as a client of an authorization server.
 
     :ivar secret: empty for a public client.
-    :ivar method: how the secret is sent; empty where the metadata of the server says it.
+    :ivar method: the method by which the secret is sent; empty where the metadata of the server decides.
     """
 
     id: str
@@ -98,7 +100,7 @@ class Registration:
 
     :ivar scope: the scope it may ask for; empty where unknown.
     :ivar expires: of the secret, in seconds since the epoch; 0: never.
-    :ivar manage_url: where the registration is taken back (RFC 7592); empty where it cannot be.
+    :ivar manage_url: the URL at which the registration is deleted (RFC 7592); empty where it cannot be.
     """
 
     client: OAuthClient
@@ -110,9 +112,9 @@ class Registration:
     manage_token: str = field(default="", repr=False)
 
     def serves(self, issuer: str, redirect: str, scope: str, now: float) -> bool:
-        """Whether it is good for a sign-in.
+        """True if the registration can be used for a sign-in.
 
-        :param redirect: where the browser comes back to; empty where none does.
+        :param redirect: the redirect URI of the sign-in; empty for none.
         :param scope: the scope to ask for.
         """
         if self.issuer != issuer or redirect not in ("", self.redirect):
@@ -124,11 +126,11 @@ class Registration:
 
 @frozen
 class Grant:
-    """A token, and how to get the next one.
+    """An access token, and the refresh token for the next one.
 
     :ivar expires: seconds since the epoch; 0: unknown.
     :ivar issuer: the authorization server that issued it; no other is ever sent the refresh token.
-    :ivar renew_at: when the next one is fetched, in seconds since the epoch; 0: not before it is refused.
+    :ivar renew_at: the time when the token is renewed, in seconds since the epoch; 0: not before it is refused.
     """
 
     access_token: str = field(repr=False)
@@ -139,12 +141,12 @@ class Grant:
     renew_at: float = 0.0
 
     def is_good(self, now: float) -> bool:
-        """Whether it can be used for a while yet."""
+        """True if the token need not be renewed yet."""
         return not self.renew_at or now < self.renew_at
 
 
 def challenge(header: str) -> Challenge:
-    """Read a ``WWW-Authenticate`` header; members that it has not are empty."""
+    """Read a ``WWW-Authenticate`` header; members that it lacks are empty."""
     at = re.search(r"\bbearer\b", header, re.IGNORECASE)
     if at is None:
         return Challenge()
@@ -153,7 +155,7 @@ def challenge(header: str) -> Challenge:
 
 
 def resource_of(url: str) -> str:
-    """The canonical name of a server: its URL without query, fragment and final slash."""
+    """Return the canonical name of a server: its URL without query, fragment and final slash."""
     parts = urlsplit(url)
     host = (parts.hostname or "").lower()
     netloc = f"[{host}]" if ":" in host else host
@@ -163,12 +165,12 @@ def resource_of(url: str) -> str:
 
 
 def resource_metadata_urls(url: str, said: str) -> tuple[str, ...]:
-    """Where the metadata of a server may be, in the order they are tried: where its refusal says, the usual places."""
+    """Return the possible URLs of a server's metadata, in the order of trying: that of its refusal, then the usual."""
     return tuple(dict.fromkeys((*((said,) if said and may_name(said, url) else ()), *_beside(url, PRM))))
 
 
 def server_metadata_urls(issuer: str) -> tuple[str, ...]:
-    """Where an authorization server's metadata may be, in the order they are tried."""
+    """Return the possible URLs of an authorization server's metadata, in the order of trying."""
     path = urlsplit(issuer).path.rstrip("/")
     if not path:
         return (_at(issuer, SERVER_METADATA), _at(issuer, OPENID))
@@ -186,9 +188,9 @@ def _at(url: str, path: str) -> str:
 
 
 def check_resource(metadata: Any, url: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The authorization servers that a protected resource names, and the scopes it knows.
+    """Return the authorization servers that a protected resource names, and the scopes that it supports.
 
-    :raise BackendError: it is the metadata of another resource, or names no authorization server.
+    :raise BackendError: the metadata is of another resource, or names no authorization server.
     """
     if not isinstance(metadata, dict):
         raise BackendError("its protected resource metadata is not an object")
@@ -205,7 +207,7 @@ def check_resource(metadata: Any, url: str) -> tuple[tuple[str, ...], tuple[str,
 def check_server(metadata: Any, issuer: str) -> AuthServer:
     """Read the metadata of an authorization server.
 
-    :raise BackendError: it is not the one that was asked for, lacks an endpoint, or does without PKCE.
+    :raise BackendError: the metadata is of another issuer, or lacks an endpoint or PKCE.
     """
     if not isinstance(metadata, dict):
         raise BackendError("the authorization server's metadata is not an object")
@@ -248,7 +250,7 @@ def scope_for(configured: tuple[str, ...], asked: str, known: tuple[str, ...], g
 
 
 def more_wanted(configured: tuple[str, ...], asked: str, granted: str) -> str:
-    """Return the scope that a server wants beyond the granted one, if a sign-in can bring it; else empty.
+    """Return the scope that a server wants beyond the granted one, if a sign-in can grant it; else empty.
 
     :param configured: the scopes of its entry, which are not exceeded.
     """
@@ -263,10 +265,10 @@ def with_offline_access(server: AuthServer, scope: str) -> str:
 
 
 def registration(redirect: str, version: str, scope: str, method: str) -> dict[str, Any]:
-    """How the gateway introduces itself to an authorization server (RFC 7591).
+    """Return the metadata by which the gateway registers at an authorization server (RFC 7591).
 
     :param scope: the scope that may be asked for later; empty leaves it to the server.
-    :param method: its method of authentication (`token_method`).
+    :param method: the method of authentication (`token_method`).
     """
     return {
         "client_name": "mcpgateway",
@@ -283,7 +285,7 @@ def registration(redirect: str, version: str, scope: str, method: str) -> dict[s
 def client_document(url: str, redirect: str) -> dict[str, Any]:
     """Return the gateway's client metadata document, for servers that fetch it (MCP 2025-11-25).
 
-    :param url: the document's own, which is the client's id.
+    :param url: the document's own URL, which is the client's id.
     """
     return {
         "client_id": url,
@@ -306,7 +308,7 @@ def registered(answer: Any, issuer: str, redirect: str, scope: str) -> Registrat
     """Read the registration in an authorization server's answer.
 
     :param scope: the scope that was asked for.
-    :raise BackendError: it names no client.
+    :raise BackendError: the answer names no client.
     """
     if not isinstance(answer, dict) or not _text(answer.get("client_id")):
         raise BackendError("its authorization server registered no client")
@@ -327,7 +329,7 @@ def registered(answer: Any, issuer: str, redirect: str, scope: str) -> Registrat
 
 
 def code_challenge(verifier: str) -> str:
-    """The S256 challenge of a verifier (RFC 7636)."""
+    """Return the S256 challenge of a verifier (RFC 7636)."""
     return urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
 
@@ -340,7 +342,7 @@ def authorization_url(
     scope: str,
     resource: str,
 ) -> str:
-    """Where the user signs in, and lets the gateway use the server."""
+    """Return the URL at which the user signs in and authorizes the gateway."""
     asked = {
         "response_type": "code",
         "client_id": client.id,
@@ -360,8 +362,9 @@ def read_grant(answer: Any, now: float, issuer: str, before: Grant | None = None
     """Return the token in an answer of the token endpoint; without a new refresh token the old one stays.
 
     :param issuer: the authorization server that answered.
-    :param asked: the scope that was asked for, which is granted where the answer says nothing else.
-    :raise BackendError: it holds no bearer token.
+    :param before: the token that was renewed; None for a first one.
+    :param asked: the requested scope, which counts as granted where the answer names no other.
+    :raise BackendError: the answer holds no bearer token.
     """
     token = answer.get("access_token") if isinstance(answer, dict) else None
     if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
@@ -380,9 +383,9 @@ def read_grant(answer: Any, now: float, issuer: str, before: Grant | None = None
 
 
 def may_ask(url: str, configured: str) -> bool:
-    """Whether a URL that a server named may be asked: over TLS, and on this machine or a private one only where it is.
+    """True if a URL that a server named may be fetched: by TLS, and in a private network only if the server is in one.
 
-    A server somewhere else must not send the gateway to services that only this machine can reach.
+    A remote server must not send the gateway to services that only this machine can reach.
     """
     parts, home = urlsplit(url), urlsplit(configured)
     host = (parts.hostname or "").lower()
@@ -395,16 +398,17 @@ def may_ask(url: str, configured: str) -> bool:
 
 
 def may_name(url: str, by: str) -> bool:
-    """Whether a URL may be asked that a server at another URL names: over TLS, or at the same origin.
+    """True if a URL that a server at another URL names may be fetched: over TLS, or at the same origin.
 
-    What is reached without TLS is mostly near, and knows nobody: a server on this machine must not choose what the
-    gateway asks of any other service there, or sends to it.
+    Services without TLS are mostly near, and do not authenticate their callers: a server on this machine must not
+    choose
+    what the gateway requests of any other service there, or sends to it.
     """
     return urlsplit(url).scheme == "https" or _at(url, "") == _at(by, "")
 
 
 def is_near_host(host: str) -> bool:
-    """Whether a host, as it is written, is on this machine or in a network that is not public."""
+    """True if a host, as written, is on this machine or in a network that is not public."""
     if host in _LOCAL_NAMES or host.endswith((".localhost", ".local", ".internal")):
         return True
     try:

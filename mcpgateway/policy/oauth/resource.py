@@ -1,9 +1,9 @@
 """The gateway as a resource of an authorization server: its metadata for clients, and the tokens that are for it.
 
 # Note [Whom a token is for]
-A client asks for a token for the URL that it calls (RFC 8707), which lies below the one that the settings name, or is
-it; many authorization servers put in what they were told instead.  So a token is for us that names what the settings
-name, or a URL below one that they name.  One that names nobody is for nobody.
+A client asks for a token for the URL that it calls (RFC 8707), which is the one in the settings or lies below it; many
+authorization servers put the configured audience in instead.  So a token is for the gateway if its ``aud`` names the
+configured URL, or a URL below it.  A token without ``aud`` is refused.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ REALM = 'Bearer realm="mcpgateway"'
 
 
 def is_for(audience: Any, wanted: tuple[str, ...]) -> bool:
-    """Whether the ``aud`` of a token names us; see Note [Whom a token is for]."""
+    """True if the ``aud`` of a token names the gateway; see Note [Whom a token is for]."""
     named = [audience] if isinstance(audience, str) else audience if isinstance(audience, list) else []
     return any(isinstance(each, str) and each and _is_below(each, ours) for each in named for ours in wanted)
 
@@ -55,12 +55,12 @@ def _is_below(name: str, ours: str) -> bool:
 
 
 def principal_of(issuer: str, subject: str) -> str:
-    """Return the principal of a subject of an authorization server, which does not show its name there."""
+    """Return the principal of a subject of an authorization server; the subject's name cannot be read from it."""
     return f"{SUBJECT} {_digest(issuer)[:8]}-{_digest(f'{issuer} {subject}')[:16]}"
 
 
 def is_subject_of(issuer: str, principal: str) -> bool:
-    """Whether a principal is a subject of that authorization server."""
+    """True if a principal is a subject of that authorization server."""
     return bool(issuer) and principal.startswith(f"{SUBJECT} {_digest(issuer)[:8]}-")
 
 
@@ -90,9 +90,9 @@ def subject_of(claims: Mapping[str, Any]) -> str:
 
 
 def base_of(host: bytes, *, is_secure: bool, issuer: Issuer) -> str:
-    """The URL that a client has reached us at, as far as its host; behind a proxy the settings know its scheme.
+    """Return the called URL of the gateway up to its host; behind a proxy the settings name the scheme.
 
-    :param host: the ``Host`` header, which is one of the gateway's.
+    :param host: the ``Host`` header, which is one of the gateway's names.
     """
     authority = host.decode("ascii", "replace").lower()
     known = (urlsplit(each) for each in issuer.audience)
@@ -101,9 +101,9 @@ def base_of(host: bytes, *, is_secure: bool, issuer: Issuer) -> str:
 
 
 def described(base: str, path: str, issuer: Issuer) -> dict[str, Any]:
-    """The metadata of a protected resource (RFC 9728).
+    """Return the metadata of a protected resource (RFC 9728).
 
-    :param path: of the resource; empty for all of them.
+    :param path: the path of the resource; empty for all of them.
     """
     made: dict[str, Any] = {
         "resource": base + path,
@@ -115,9 +115,9 @@ def described(base: str, path: str, issuer: Issuer) -> dict[str, Any]:
 
 
 def challenge(base: str, path: str, issuer: Issuer | None, error: str = "") -> bytes:
-    """Return the ``WWW-Authenticate`` line of a refusal; without an issuer it names no metadata.
+    """Return the ``WWW-Authenticate`` value of a refusal; without an issuer it names no metadata.
 
-    :param error: the error of the token (RFC 6750 section 3.1); empty: there was no token.
+    :param error: the error of the token (RFC 6750 section 3.1); empty where there was no token.
     """
     said = REALM
     if issuer is not None:

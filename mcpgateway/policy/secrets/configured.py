@@ -11,7 +11,7 @@ from mcpgateway.config.settings import Settings
 from mcpgateway.policy.secrets.masking import secret_words
 from mcpgateway.policy.secrets.shapes import is_secret, secrets_in
 
-DIGEST = "sha256:"  # in front of what is kept instead of a key
+DIGEST = "sha256:"  # the prefix of a digest that is kept instead of a key
 # The values of these headers are no secrets.
 PLAIN_HEADERS = frozenset(
     (
@@ -27,12 +27,12 @@ PLAIN_HEADERS = frozenset(
         "user-agent",
     )
 )
-# The value of a variable in a file may be one, whatever its name; not a path, an address or a word.
+# The value of any variable in a file that may be a secret; not a path, an address or a word.
 _ODD = re.compile(r"(?=\D*\d)(?=[^A-Za-z]*[A-Za-z])(?![/~.])(?!\S{0,32}://[^@]*$).{8,}", re.DOTALL)
 
 
 def configured(settings: Settings) -> Iterator[str]:
-    """All of them, some more than once."""
+    """Iterate over all secret values of the settings; some come more than once."""
     security = settings.gateway.security
     yield from (
         each for each in (*security.api_keys, *security.project_tokens) if not each.startswith(DIGEST)
@@ -40,7 +40,7 @@ def configured(settings: Settings) -> Iterator[str]:
     yield from _of_headers(settings.gateway.trace.otlp_headers)
     if settings.world is not None:
         yield from written(settings.world.variables)
-        yield from settings.world.outside.values()  # whatever they look like
+        yield from settings.world.outside.values()  # of any form
     for profile in settings.profiles.values():
         yield from written(profile.env)
     for server in settings.servers:
@@ -49,7 +49,7 @@ def configured(settings: Settings) -> Iterator[str]:
 
 
 def secrets_of_server(server: ServerSpec, names: Iterable[str] = ()) -> Iterator[str]:
-    """Those of one server.
+    """Iterate over the secret values of one server.
 
     :param names: the variables that its entry itself sets.
     """
@@ -61,7 +61,7 @@ def secrets_of_server(server: ServerSpec, names: Iterable[str] = ()) -> Iterator
 
 
 def written(env: Mapping[str, str]) -> Iterator[str]:
-    """Those among variables that a file sets."""
+    """Iterate over the secret values among the variables that a file sets."""
     yield from secrets_in(env)
     for value in env.values():
         yield from secret_words((value,))

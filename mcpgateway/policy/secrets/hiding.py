@@ -1,4 +1,4 @@
-"""Which values of a configuration are not shown, and which of these are secrets for certain or may be some."""
+"""The hidden values of a configuration, and the distinction of certain secrets from possible ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Hidden:
     """A value that is not shown.
 
     :ivar name: its key.
-    :ivar is_given: it is a variable or a header, of which no value is shown.
+    :ivar is_given: the value is of a variable or a header, whose values are never shown.
     """
 
     name: str
@@ -29,18 +29,18 @@ class Hidden:
 
     @property
     def is_secret(self) -> bool:
-        """Whether it is a secret by its name, its look or its place."""
+        """True if the value is a secret by its name, its form or its place."""
         return not self.is_given or is_secret(self.name) or holds_secret(self.value)
 
     @property
     def may_be_secret(self) -> bool:
-        """Whether it may be one: neither short, nor a usual word, a number, a path or a plain address."""
+        """True if the value may be a secret: neither short, nor a usual word, a number, a path or a plain address."""
         is_plain = _PATH.fullmatch(self.value) or ("://" in self.value and address(self.value) == self.value)
         return self.is_secret or (is_telling(self.value) and not is_plain)
 
 
 def hidden_in(value: Any) -> frozenset[Hidden]:
-    """The values of a configuration that are not shown, or of which a part is not, wherever they stand."""
+    """Return the values of a configuration that are not shown, or of which a part is not."""
     return frozenset(_hidden("", value, masked(value)))
 
 

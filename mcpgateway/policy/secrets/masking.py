@@ -17,8 +17,8 @@ from mcpgateway.policy.secrets.shapes import (
     without_tokens,
 )
 
-SEGMENT_CHARS = 20  # of a segment of a URL's path that is a key where it is random
-# All their values are secrets.
+SEGMENT_CHARS = 20  # the least length of a random segment of a URL's path that counts as a key
+# Mappings of which all values are secrets.
 MAPPINGS = frozenset(("env", "environment", "headers", "credentials", "otlp_headers", "project_tokens"))
 URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<user>[^/@\s]*@)?(?P<rest>[^?#\s]*)(?P<query>[?#]\S*)?"
@@ -29,7 +29,7 @@ PAIR_OPTIONS = frozenset(("-e", "--env", "-H", "--header"))
 NUMBERED = re.compile(
     r"secret|passw|passphrase|credential", re.IGNORECASE
 )  # may be a number; a token is none
-KEYS = frozenset(("key", "sig", "signature", "code"))  # what also names a secret in the query of a URL
+KEYS = frozenset(("key", "sig", "signature", "code"))  # further names of secrets in the query of a URL
 REFERENCE = re.compile(
     r"(?:(?:Bearer|Basic|Token) )?"
     r"(?:\$\{[A-Za-z_][A-Za-z0-9_]*\}|\$?\{env:[A-Za-z_][A-Za-z0-9_]*\}|\$\{keyring:[^-?}][^}]*\})",
@@ -38,9 +38,9 @@ REFERENCE = re.compile(
 
 
 def masked(value: Any, name: str = "") -> Any:
-    """A value without its secrets.
+    """Return a value without its secrets.
 
-    :param name: the key it stands under.
+    :param name: the key of the value.
     """
     match value:
         case dict():
@@ -63,7 +63,7 @@ def masked(value: Any, name: str = "") -> Any:
 
 
 def shown(text: str) -> str:
-    """Return a text without the parts that look like secrets."""
+    """Return a text without the parts that have the form of secrets."""
     return without_tokens(address(text))
 
 
@@ -121,7 +121,7 @@ def secrets_of(env: Mapping[str, str], words: Sequence[str]) -> tuple[str, ...]:
 
 
 def secret_words(words: Sequence[str]) -> Iterator[str]:
-    """The parts of arguments that are not shown, each as it stands there and as its program may say it."""
+    """Iterate over the hidden parts of arguments, each as written there and as its program may print it."""
     for word, visible in zip(words, arguments(list(words)), strict=True):
         if word == visible:
             continue
@@ -145,12 +145,12 @@ def _spoken(part: str) -> Iterator[str]:
 
 
 def is_token(name: str, value: str) -> bool:
-    """Whether a variable holds a credential and nothing else; an address with a password in it is an address."""
+    """True if a variable holds a credential and nothing else; an address with a password in it is an address."""
     return "://" not in value and (is_secret(name) or any(shaped(value)))
 
 
 def holds_secret(text: str) -> bool:
-    """Whether a text looks like a secret, whatever its name: a token, or a URL with a password or a key."""
+    """True if a text of any name has the form of a secret: a token, or a URL with a password or a key."""
     if any(shaped(text)):
         return True
     for found in URL.finditer(text):

@@ -1,14 +1,16 @@
 """Programs' output without secrets, for logs, events, records and results.
 
-Two things are taken out: every value that is known to be secret, wherever it stands and however it is spelt, and
-whatever looks like a credential (`mcpgateway.policy.secrets.shapes`).  All that is found is marked in the original
-first and taken out together, so that nothing is left of two secrets that overlap.
+Two kinds of secrets are removed: every value that is known to be secret, in any place and spelling, and every text of
+the
+form of a credential (`mcpgateway.policy.secrets.shapes`).  All of them are marked in the original first and removed
+together, so that no part is left of two secrets that overlap.
 
 # Note [How known values are found]
-There may be thousands of spellings, and every line is searched for all of them.  None is shorter than `SHORTEST`, so
-wherever one stands, one of its first `STEP` groups of `GROUP` characters stands at a multiple of `STEP`.  Spellings are
-filed under these groups, in small letters, and only those places of a text are looked up.  So the time depends on the
-text alone, and spellings that differ in case only are one.
+There may be thousands of spellings, and every line is searched for all of them.  None is shorter than `SHORTEST`, so in
+any text one of the first `STEP` groups of `GROUP` characters of a spelling stands at a multiple of `STEP`.  Spellings
+are
+indexed by these groups, in lower case, and only those places of a text are looked up.  So the time depends on the text
+alone, and spellings that differ in case only are one.
 """
 
 from __future__ import annotations
@@ -29,8 +31,8 @@ SHORTEST, LONGEST = 6, 4096  # characters of a known secret; a shorter one stand
 GROUP = 3  # characters; see Note [How known values are found]
 STEP = SHORTEST - GROUP + 1
 FEWEST_DIGITS = 9  # a number with fewer is a port, a size or a time
-KNOWN_LIMIT, KNOWN_KEPT = 20_000, 16_000  # spellings of known secrets; of more, these latest are kept
-# Words of configurations that texts cannot do without, and masks of other programs.
+KNOWN_LIMIT, KNOWN_KEPT = 20_000, 16_000  # spellings of known secrets; of more, the latest are kept
+# Words of configurations that texts need, and masks of other programs.
 COMMON = frozenset(
     "accept access always and any authorization bearer boolean but cannot changeme client config console could "
     "custom default delete denied develop development disable disabled empty enable enabled error example exists "
@@ -47,7 +49,7 @@ _COMMON_WORD = re.compile(r"[*./:~•-]*(?:v?[0-9][0-9.:,_-]{0,30})?")  # a vers
 
 # Characters that programs do not escape in a URL: none, a slash (Python), those of JavaScript's three functions.
 _UNTOUCHED = ("", "/", "!'()*", "*", "!'()*;/?:@&=+$,#")
-_SAFE = re.compile(r"[A-Za-z0-9_.~-]+")  # nobody escapes these
+_SAFE = re.compile(r"[A-Za-z0-9_.~-]+")  # no program escapes these
 _FOR_HTML = str.maketrans({"<": r"\u003c", ">": r"\u003e", "&": r"\u0026"})  # as Go escapes them in JSON
 _SMALL = str.maketrans(ascii_uppercase, ascii_lowercase)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]")
@@ -55,7 +57,7 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/_-]")
 _QUOTES = r"[\\\"']{0,4}"
 _MARK = rf"{_QUOTES}[ \t]{{0,8}}(?:=>|[:=])[ \t]{{0,8}}"
 _AROUND = ".,;:!?()[]{}<>`*"
-# Where a value would stand in words about it: TOKEN, <token>, ${TOKEN}, …
+# Placeholders in documentation: TOKEN, <token>, ${TOKEN}, …
 _PLACEHOLDER = re.compile(r"[A-Z_]{1,32}|<[^<>]{0,64}>|\$?\{[^{}]{0,64}\}?|\$\w{1,64}|…")
 _WORD = re.compile(r"[A-Za-z]?[a-z]{1,15}(?:['-][a-z]{1,12})?")
 # The next word of a sentence, which is not the name of the next value.
@@ -65,11 +67,11 @@ _SCHEME = re.compile(r"(?:bearer|basic|digest|negotiate|ntlm|token|apikey|aws4-\
 
 @frozen
 class _Form:
-    """How texts name a credential and give its value.
+    """A way in which texts name a credential and give its value.
 
-    :ivar hints: where none of them is in a text, in small letters, the pattern cannot be either.
-    :ivar pattern: its last group that has matched is removed; all of the match where it has none.
-    :ivar spares: says of a match whether its value is no credential.
+    :ivar hints: texts in lower case; the pattern matches only where one of them occurs.
+    :ivar pattern: its last matching group is removed; the whole match where it has none.
+    :ivar spares: returns true for a match whose value is no credential.
     """
 
     hints: tuple[str, ...]
@@ -77,7 +79,7 @@ class _Form:
     spares: Callable[[re.Match[str]], bool]
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
-        """Where there are some."""
+        """Iterate over the places of credentials in a text."""
         for found in self.pattern.finditer(text):
             if not self.spares(found):
                 yield found.span(found.lastindex or 0)
@@ -88,14 +90,14 @@ def _nothing(_: re.Match[str]) -> bool:
 
 
 def _an_ordinary_word(found: re.Match[str]) -> bool:
-    """Whether it is a placeholder, or names a kind of value."""
+    """True if the value is a placeholder, or names a kind of value."""
     said = found[found.lastindex or 0]
     bare = said.strip(_AROUND)
     return not bare or bare.lower() in COMMON or any(map(_PLACEHOLDER.fullmatch, (bare, said)))
 
 
 def _prose(found: re.Match[str]) -> bool:
-    """It is an ordinary word, or a word with more words behind it."""
+    """True if the value is an ordinary word, or a word followed by more words."""
     if _an_ordinary_word(found):
         return True
     said = found[found.lastindex or 0]
@@ -109,7 +111,7 @@ def _prose(found: re.Match[str]) -> bool:
 
 
 def _prose_about_headers(found: re.Match[str]) -> bool:
-    """It is a sentence, not the value of a header."""
+    """True if the text is a sentence, not the value of a header."""
     said = found[found.lastindex or 0]
     if _SCHEME.match(said):
         return _placeholders(said)
@@ -123,7 +125,7 @@ def _placeholders(said: str) -> bool:
 
 
 def _a_word(found: re.Match[str]) -> bool:
-    """It is a word of letters, such as *authentication*."""
+    """True if the value is a word of letters, such as *authentication*."""
     said = found[1].rstrip(".=")
     return _an_ordinary_word(found) or (
         said.isalpha() and said in (said.lower(), said.upper(), said.capitalize())
@@ -165,16 +167,16 @@ _FORMS = (
         re.compile(r"-(?:passw(?:or)?d|token|api-?key|secret)[ \t]{1,8}([^\s\"'-][^\s\"']*+)", re.IGNORECASE),
         _an_ordinary_word,
     ),
-    # The password in an address.
+    # The password in a URL.
     _Form(("://",), re.compile(r"://[^/\s:@]{0,256}+:([^/\s@]{1,1024}+)@"), _an_ordinary_word),
 )
 
 
 @define(eq=False)
 class Redactor:
-    """Takes secrets out of texts.
+    """The removal of secrets from texts.
 
-    :ivar _known: the spellings of known secrets, the oldest first; whether each is base64.
+    :ivar _known: the spellings of known secrets, the oldest first; true for base64.
     :ivar _filed: the same by their first characters, see Note [How known values are found].
     """
 
@@ -182,12 +184,12 @@ class Redactor:
     _filed: dict[str, list[str]] = field(init=False, factory=dict, repr=False)
 
     def learn(self, values: Iterable[str]) -> None:
-        """From now on take these values out, too; those that stand in any text are left alone."""
+        """Remove these values from now on, too; values that stand in any text are left alone."""
         for value in values:
             for each, is_base64 in _spellings(value):
                 if self._known.pop(each, None) is None:
                     self._file(each)
-                self._known[each] = is_base64  # what is learnt again is the newest
+                self._known[each] = is_base64  # a value that is learnt again is the newest
         if len(self._known) > KNOWN_LIMIT:
             self._known = dict(islice(self._known.items(), len(self._known) - KNOWN_KEPT, None))
             self._filed = {}
@@ -199,10 +201,11 @@ class Redactor:
             self._filed.setdefault(group, []).append(spelling)
 
     def redact(self, text: str, shown: int | None = None) -> str:
-        """A text without secrets.
+        """Return a text without secrets.
 
-        :param shown: of a text that is to be cut, how many of its characters are shown; the others are looked at too,
-            since half a secret is not found.
+        :param shown: the number of characters to show of a text that is to be cut; the others are searched too, since
+            half a
+            secret is not found.
         """
         spans = sorted((*self._spans_of_known(text), *shaped(text), *generic(text), *_named(text)))
         if not spans:
@@ -210,9 +213,9 @@ class Redactor:
         return cut(text, spans, shown)
 
     def mask(self, text: str) -> tuple[str, int]:
-        """Return a text without known values and tokens, and their number; texts that only look random stay.
+        """Return a text without known values and tokens, and the number of them; texts that only look random stay.
 
-        It is for texts that somebody works with, such as results.
+        The method is for texts that programs and models work with, such as results.
         """
         spans = sorted((*self._spans_of_known(text), *shaped(text)))
         return (cut(text, spans), len(spans)) if spans else (text, 0)
@@ -243,7 +246,7 @@ def quoted(text: str, hidden: Iterable[str]) -> str:
 
 
 def _with_edges(text: str, start: int, stop: int) -> tuple[int, int]:
-    """The place of a value in base64 with the characters that are partly its own."""
+    """Return the place of a value in base64, with the characters that it shares with its neighbours."""
     if start and _BASE64.match(text, start - 1):
         start -= 1
     if _BASE64.match(text, stop):
@@ -261,7 +264,7 @@ def _named(text: str) -> Iterator[tuple[int, int]]:
 
 
 def is_telling(value: str) -> bool:
-    """Whether a value can be taken out of texts: it is long enough, and no common word or number."""
+    """True if a value can be removed from texts: it is long enough, and no common word or number."""
     if not SHORTEST <= len(value) <= LONGEST or value in MASK or value.isspace():
         return False
     if value.isdecimal():
@@ -270,7 +273,7 @@ def is_telling(value: str) -> bool:
 
 
 def _spellings(value: str) -> Iterator[tuple[str, bool]]:
-    """A secret as programs write it, in small letters: as it is, each of its lines, as JSON, in a URL and in base64."""
+    """Iterate over a secret's spellings, in lower case: as it is, by line, as JSON, in a URL and in base64."""
     for line in {value.strip(), *map(str.strip, value.splitlines())}:
         whole = line[:LONGEST]
         if is_telling(whole):
@@ -305,7 +308,7 @@ def _in_html(text: str) -> Iterator[str]:
 
 
 def _in_base64(text: str) -> Iterator[str]:
-    """Return the parts of a text's base64 that do not depend on its position, in both alphabets."""
+    """Iterate over the parts of a text's base64 that do not depend on its position, in both alphabets."""
     try:
         data = text.encode("utf-8", "surrogateescape")  # a variable may be no UTF-8
     except UnicodeEncodeError:

@@ -12,11 +12,11 @@ Redact = Callable[[str], str]
 
 
 def scrubbed(value: Any, redact: Redact) -> Any:
-    """Return a JSON value whose texts are redacted; the value of a name for a secret is left out altogether.
+    """Return a JSON value whose texts are redacted; the value of a key that names a secret is masked as a whole.
 
     All texts are redacted in one go, a line each, since that costs about as much as one of them.
 
-    :raise RecursionError: it is nested too deeply to be looked through.
+    :raise RecursionError: the value is nested too deeply.
     """
     texts = list(_texts(value))
     redacted = redact("\n".join(texts)).split("\n")
@@ -46,7 +46,7 @@ def _put(value: Any, texts: Iterator[str]) -> Any:
         case str():
             return next(texts)
         case dict():
-            # The order in which they were removed: a name, then its value.
+            # The order in which `_texts` returned them: a name, then its value.
             return {next(texts): _member(name, each, texts) for name, each in value.items()}
         case list():
             return [_put(each, texts) for each in value]
@@ -61,7 +61,7 @@ def _member(name: str, value: Any, texts: Iterator[str]) -> Any:
 
 
 def _is_trace(name: str, value: Any) -> bool:
-    # It looks like a key, and is there to be found again.
+    # A trace id has the form of a key, and is there to be found again.
     return name == trace_context.PARENT and isinstance(value, str) and trace_context.read(value) is not None
 
 

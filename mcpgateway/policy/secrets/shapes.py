@@ -1,11 +1,12 @@
-"""The shapes and the names of secrets: the one table for views, logs, records and results.
+"""The forms and the names of secrets: the one table for views, logs, records and results.
 
-A *shape* is a token that says whose it is, such as ``ghp_…``.  The *generic shape* is a long run of mixed characters
-that no word, date, identifier or path is.
+A *shape* is a token that names its issuer, such as ``ghp_…``.  The *generic shape* is a long run of mixed characters
+that
+is no word, date, identifier or path.
 
 # Note [Linear time]
-Nobody may keep the gateway busy with a text made for it.  No pattern here has two repetitions that could share the same
-characters: what is repeated is either bounded or possessive, and patterns begin with something fixed.
+A text that is made to be slow must not keep the gateway busy.  No pattern here has two repetitions that could share the
+same characters: each repetition is either bounded or possessive, and patterns begin with something fixed.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
 
 MASK = "***REDACTED***"
-"""The mask in the place of a secret."""
+"""The text in the place of a secret."""
 
 _KEYS = "api|access|account|auth|encryption|master|private|secret|shared|signing"
-# The value of such a name is a secret, in every place.
+# The value of a key with such a name is a secret, in every place.
 SECRET = re.compile(
     r"secret|token|passw|passphrase|credential|authorization|cookie|bearer"
     rf"|(?:{_KEYS})[-_]?key"
@@ -31,7 +32,7 @@ NAME = (
 )
 """The same in the middle of a text, where it is followed by its value."""
 
-NAMED_CHARS = 4  # less is found in any text
+NAMED_CHARS = 4  # shorter values are found in any text
 
 SHAPES: Mapping[str, str] = {
     "AWS": r"A(?:KIA|SIA|BIA|CCA|ROA|IDA)[A-Z0-9]{16,64}+",
@@ -85,8 +86,8 @@ _RUN = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{32,}+={0,2}")
 # A line of a key in a file.
 _LINE = re.compile(r"(?m)^[ \t]{0,16}(?!/)([A-Za-z0-9+/]{40,}+={0,2})[ \t\r]{0,16}$")
 _SEPARATORS = re.compile(r"[-_+/.=]+")
-# What names are made of, between their dashes: words, also in CamelCase, with a few digits, numbers, dates, the parts
-# of a UUID, and whatever is short.
+# The parts of names between their dashes: words, also in CamelCase, with a few digits, numbers, dates, the parts of a
+# UUID, and any short text.
 _PLAIN = re.compile(
     r"[A-Za-z0-9]{0,6}"
     r"|(?:[A-Z]{0,5}[a-z]{2,16}+|[A-Z][a-z]){1,16}[A-Z]{0,4}[0-9]{0,5}"
@@ -94,7 +95,7 @@ _PLAIN = re.compile(
     r"|[0-9]{1,20}[A-Za-z]{0,2}|[0-9]{1,8}T[0-9]{1,9}Z?"
     r"|[0-9a-f]{1,12}|[0-9A-F]{1,12}"
 )
-# In front of a digest, which is there to be compared.
+# The word before a digest, which is published to be compared.
 _DIGEST = re.compile(
     r"(?:sha-?[0-9]{1,3}|md5|digest|checksum|integrity|commit|revision|rev|hash|head|trace(?:parent|[-_ ]?id)?)"
     r"[\W_]{1,3}$",
@@ -105,20 +106,20 @@ _INTEGRITY = re.compile(r"sha(?:1|256|384|512)-")
 _DIGIT = re.compile("[0-9]")
 _PATH = frozenset("/\\")
 
-# Of a URL with a user.
+# The password in a URL.
 _PASSWORD = re.compile(r"://[^\s/?#@:]*+:([^\s/?#@]++)@")
 
-# A text that looks like a key is one, whatever its name: long, without blanks, of letters and digits.
+# A text of the form of a key is one under any name: long, without blanks, of letters and digits.
 _KEY = re.compile(r"(?=\S*[A-Za-z])(?=\S*\d)[^\s/~]\S{15,}")
 
 
 def is_secret(name: str) -> bool:
-    """Whether the value of a key of this name is a secret."""
+    """True if the value of a key of this name is a secret."""
     return SECRET.search(name) is not None
 
 
 def shaped(text: str) -> Iterator[tuple[int, int]]:
-    """Where tokens and private keys stand in a text."""
+    """Iterate over the places of tokens and private keys in a text."""
     for found in TOKEN.finditer(text):
         yield found.span()
     if _KEY_MARK in text:
@@ -127,7 +128,7 @@ def shaped(text: str) -> Iterator[tuple[int, int]]:
 
 
 def generic(text: str) -> Iterator[tuple[int, int]]:
-    """Where the generic shape stands in a text."""
+    """Iterate over the places of the generic shape in a text."""
     for found in _RUN.finditer(text):
         start, stop = found.span()
         is_path = text[start - 1 : start] in _PATH or text[stop : stop + 1] in _PATH
@@ -139,7 +140,7 @@ def generic(text: str) -> Iterator[tuple[int, int]]:
 
 
 def is_random(run: str) -> bool:
-    """Whether a run of characters is of mixed classes, and made of other parts than words, numbers and dates."""
+    """True if a run of characters is of mixed classes, and made of other parts than words, numbers and dates."""
     classes = (run != run.lower(), run != run.upper(), _DIGIT.search(run) is not None)
     return sum(classes) > 1 and not all(map(_PLAIN.fullmatch, _SEPARATORS.split(run)))
 
@@ -158,10 +159,10 @@ def without_tokens(text: str) -> str:
 
 
 def cut(text: str, spans: list[tuple[int, int]], shown: int | None = None) -> str:
-    """A text with the mask in the place of each of these spans, of which some may overlap.
+    """Return a text with the mask in the place of each of these spans, of which some may overlap.
 
-    :param spans: in their order.
-    :param shown: only so many of the text's characters are shown.
+    :param spans: sorted spans.
+    :param shown: the number of the text's characters to show; None for all.
     """
     end = len(text) if shown is None else min(shown, len(text))
     parts: list[str] = []
@@ -176,7 +177,7 @@ def cut(text: str, spans: list[tuple[int, int]], shown: int | None = None) -> st
 
 
 def merged(spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Sorted spans, those that overlap as one."""
+    """Iterate over sorted spans, with those that overlap merged."""
     begun, ended = 0, 0
     for start, stop in spans:
         if start < ended:
@@ -190,7 +191,7 @@ def merged(spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
 
 
 def secrets_in(env: Mapping[str, str]) -> tuple[str, ...]:
-    """The values of an environment that are never shown, the longest first; of one with several lines, each line."""
+    """Return the values of an environment that are never shown, by line, the longest first."""
     found = {line for name, value in env.items() for line in _secret_lines(name, value)}
     return tuple(sorted(found, key=lambda each: (-len(each), each)))
 
@@ -198,7 +199,7 @@ def secrets_in(env: Mapping[str, str]) -> tuple[str, ...]:
 def _secret_lines(name: str, value: str) -> Iterator[str]:
     is_named = is_secret(name)
     for line in map(str.strip, value.splitlines()):
-        is_address = "://" in line and "@" not in line  # an error without it helps nobody
+        is_address = "://" in line and "@" not in line  # an error message is useless without it
         if len(line) >= NAMED_CHARS if is_named else _KEY.fullmatch(line) and not is_address:
             yield line
         # Programs print the password alone, too.
@@ -207,7 +208,7 @@ def _secret_lines(name: str, value: str) -> Iterator[str]:
 
 
 def without(text: bytes, hidden: tuple[str, ...]) -> bytes:
-    """A text without these secrets."""
+    """Return a text without these secrets."""
     for each in hidden:
         text = text.replace(each.encode("utf-8", "surrogateescape"), MASK.encode())
     return text

@@ -1,7 +1,7 @@
-"""Remember on disk which program a package runner starts: ``<home>/launch-cache.json``.
+"""The cache on disk of the programs that package runners start: ``<home>/launch-cache.json``.
 
-An entry is filed under a digest of all that decides the answer, so nothing of a command line or of an environment can
-be read from the file, except what the runner itself adds to the environment and is no secret.
+The key of an entry is a digest of all that decides the answer, so nothing of a command line or of an environment can be
+read from the file, except non-secret variables that the runner itself adds to the environment.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from mcpgateway.system import home_files
 FORMAT = 1
 FILE = "launch-cache.json"
 BYTES_LIMIT = 8 * 2**20
-ENTRIES_LIMIT = 500  # one for each server and workspace; those looked at longest ago give way
+ENTRIES_LIMIT = 500  # one for each server and workspace; those checked longest ago are dropped
 
 
 @frozen
 class ResolvedProgram:
     """A program that a package runner would start.
 
-    :ivar program: its absolute path; empty for what is run as it is written until `shy_until`.
-    :ivar path: what stands in front of the ``PATH``.
-    :ivar added: the variables the runner sets.
-    :ivar removed: those it takes away.
+    :ivar program: its absolute path; empty where the entry is run as written until `shy_until`.
+    :ivar path: the directories in front of ``PATH``.
+    :ivar added: the variables that the runner sets.
+    :ivar removed: the variables that the runner removes.
     :ivar package: the name of the package.
-    :ivar version: the version of it, if it could be told.
-    :ivar checked_at: when it was last found to be what the runner would start.
-    :ivar saved_kib: how much memory the runner took, if it could be told.
-    :ivar shy_until: until then the entry is run as it is written, because the program did not work by itself.
+    :ivar version: its version; empty where unknown.
+    :ivar checked_at: the time when it was last found to be what the runner starts.
+    :ivar saved_kib: the memory that the runner took, in KiB; 0 where unknown.
+    :ivar shy_until: the time until which the entry is run as written, because the program did not work by itself.
     """
 
     program: str
@@ -55,7 +55,7 @@ class _Content:
 
 
 class LaunchCache:
-    """Resolved programs, in memory and on disk; without a disk they are resolved again by the next gateway."""
+    """Resolved programs, in memory and on disk; without a disk the next gateway resolves them again."""
 
     log = Logger()
 
@@ -73,14 +73,14 @@ class LaunchCache:
         return tuple(self._entries.values())
 
     def keep(self, key: str, found: ResolvedProgram) -> None:
-        """Put something on record."""
+        """Record the program of a key."""
         self._entries[key] = found
         while len(self._entries) > ENTRIES_LIMIT:
             del self._entries[min(self._entries, key=lambda each: self._entries[each].checked_at)]
         self._write()
 
     def drop(self, key: str) -> None:
-        """Forget something."""
+        """Remove the program of a key."""
         if self._entries.pop(key, None) is not None:
             self._write()
 

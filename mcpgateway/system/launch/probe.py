@@ -1,6 +1,6 @@
-"""A program of its own: stand in for a server, and tell what a package runner has started it with.
+"""A program of its own that stands in for a server, and reports how a package runner has started it.
 
-It is run by whatever Python there is, without the gateway's packages.
+Any Python runs it, without the gateway's packages.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ def main() -> None:
         "executable": sys.executable,
         "kib": runners_kib(),
     }
-    # What the runner printed may not have ended its line.
+    # The runner's last output may not end with a line break.
     sys.stdout.write(f"\n{MARK}{json.dumps(told)}\n")
 
 
 def runners_kib() -> int:
-    """How much memory is taken by the processes between the gateway and this one; 0 where it is not told."""
+    """Return the memory in KiB of the processes between the gateway and this one; 0 where it is unknown."""
     leader, pid, total = os.getsid(0), os.getpid(), 0
     while pid not in {leader, 0, 1}:
         pid = parent_of(pid)
@@ -34,7 +34,7 @@ def runners_kib() -> int:
 
 
 def parent_of(pid: int) -> int:
-    """The parent of a process; 0 where it is not told."""
+    """Return the parent of a process; 0 where it is unknown."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as stat:
             return int(stat.read().rpartition(b")")[2].split()[1])
@@ -43,7 +43,7 @@ def parent_of(pid: int) -> int:
 
 
 def proportional_kib(pid: int) -> int:
-    """The memory of a process, what it shares with others counted in proportion."""
+    """Return the memory of a process in KiB, with shared memory counted in proportion."""
     try:
         with open(f"/proc/{pid}/smaps_rollup", "rb") as rollup:
             return next((int(line.split()[1]) for line in rollup if line.startswith(b"Pss:")), 0)

@@ -21,13 +21,13 @@ CLIMB_LIMIT = 12  # directories between a program and the manifest of its packag
 
 
 def find_in(path: str, name: str) -> str:
-    """The absolute path of a program in one of these directories; empty when it is in none."""
+    """Return the absolute path of a program in one of these directories; empty where it is in none."""
     absolute = os.pathsep.join(each for each in path.split(os.pathsep) if os.path.isabs(each))
     return (shutil.which(name, path=absolute) or "") if absolute else ""
 
 
 def is_sound(program: str) -> bool:
-    """Whether a file can be started by itself, and only root and this user can change it."""
+    """True if a file can be executed directly, and only root and this user can change it."""
     try:
         with open(program, "rb") as stream:
             found = os.fstat(stream.fileno())
@@ -41,12 +41,12 @@ def is_sound(program: str) -> bool:
 
 
 def node_manifest(directory: str, name: str) -> dict[str, Any]:
-    """The ``package.json`` of a package below a ``node_modules``; empty where it cannot be read."""
+    """Return the ``package.json`` of a package below a ``node_modules``; empty where it cannot be read."""
     return _manifest(os.path.join(directory, *name.split("/"), "package.json"))
 
 
 def node_version(program: str, name: str) -> str:
-    """The version of the package of that name to which a program belongs; empty where it cannot be told."""
+    """Return the version of the package of that name to which a program belongs; empty where unknown."""
     folder = os.path.realpath(program)
     for _ in range(CLIMB_LIMIT):
         folder = os.path.dirname(folder)
@@ -66,7 +66,7 @@ def _manifest(path: str) -> dict[str, Any]:
 
 
 def python_version(program: str, name: str) -> str:
-    """The version of a distribution in the environment whose ``bin`` a program is in; empty where it cannot be told."""
+    """Return the version of a distribution in the environment of a program in its ``bin``; empty where unknown."""
     wanted = re.sub(r"[-_.]+", "_", name).lower()
     for folder in _site_packages(program):
         for each in _listed(folder):
@@ -77,7 +77,7 @@ def python_version(program: str, name: str) -> str:
 
 
 def has_entry_points(program: str, group: str) -> bool:
-    """Whether any distribution in the environment of a program declares entry points of a group."""
+    """True if any distribution in the environment of a program declares entry points of a group."""
     for folder in _site_packages(program):
         for each in _listed(folder):
             with suppress(OSError), open(os.path.join(folder, each, "entry_points.txt"), "rb") as stream:

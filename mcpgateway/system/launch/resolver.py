@@ -1,14 +1,15 @@
 """Find the programs that package runners would start, so that servers run without them.
 
 # Note [How a runner is asked]
-Only the runner itself knows which program it starts, from where and with which environment.  So it is run with
-the very words of the entry, except that a probe stands in for the server: npm starts everything through a shell that
-can be chosen, the others take the name of a program.  The probe tells what it was given and ends; the server itself is
-not started.  From then on the program is started directly, as the runner's shell would have.
+Only the runner itself knows which program it starts, from where and with which environment.  So it is run with the very
+words of the entry, except that a probe stands in for the server: npm starts everything through a shell that can be
+chosen, the others take the name of a program.  The probe reports its arguments and environment and ends; the server
+itself is not started.  From then on the program is started directly, as the runner's shell would have.
 
 # Note [Newer versions beside the old]
-npm and bun bring a package up to date by writing over its files, under the feet of a server that may run for weeks.  So
-a newer version is asked for by its number, which gives it a directory of its own.
+npm and bun update a package by overwriting its files, which a running server may be using for weeks.  So a newer
+version
+is requested by its number, which gives it a directory of its own.
 """
 
 from __future__ import annotations
@@ -47,12 +48,12 @@ from mcpgateway.system.launch import probe as launch_probe
 from mcpgateway.system.launch import programs
 from mcpgateway.system.launch.cache import LaunchCache, ResolvedProgram
 
-PROBE = "launch-probe"  # in the home: a shell that npm can be given
-PYTHON = ("-I", "-S")  # a probe needs nothing of what is installed
-OLDEST_NPM = 9  # earlier ones let the shell look into the arguments
-# A legacy server that is asked whether it speaks the modern era may well end at once, and is none the worse for it.
+PROBE = "launch-probe"  # in the home: a shell for npm
+PYTHON = ("-I", "-S")  # a probe needs no installed package
+OLDEST_NPM = 9  # earlier ones let the shell interpret the arguments
+# A legacy server that is probed for the modern era may end at once without being broken.
 MODERN_SILENCES = 2
-RETRY_S = 600.0  # after a runner could not be asked, its entry runs as it is written for so long
+RETRY_S = 600.0  # after a runner's failure, its entry is run as written for so long
 REFRESH_RETRY_S = 3600.0
 NPX_CACHE = f"{os.sep}_npx{os.sep}"
 
@@ -73,10 +74,10 @@ class _Entry:
 
 
 class Resolver:
-    """Asks each runner once, remembers the answers, and looks for newer versions behind the back of running servers.
+    """Resolves each entry once, caches the results, and looks for newer versions while servers run.
 
     :param home: the gateway's own directory.
-    :param seconds: the time, in seconds since the epoch.
+    :param seconds: a clock, in seconds since the epoch.
     """
 
     log = Logger()
@@ -86,10 +87,10 @@ class Resolver:
         self._seconds = seconds
         self._cache = LaunchCache(home)
         self._finding: dict[str, list[Deferred[ResolvedProgram | None]]] = {}
-        self._not_before: dict[str, float] = {}  # when it may be asked again, after a failure
-        self._silences: dict[str, int] = {}  # how often in a row a program has ended without a word
+        self._not_before: dict[str, float] = {}  # the time of the next try, after a failure
+        self._silences: dict[str, int] = {}  # how often in a row a program has ended without output
         self._npms: set[str] = set()  # those that are known to be new enough
-        self._waiting: dict[str, _Entry] = {}  # to be looked for in a newer version
+        self._waiting: dict[str, _Entry] = {}  # entries of which a newer version is to be looked for
         self._is_refreshing = False
 
     def resolve(self, launch: Launch, run: RunProgram) -> Deferred[Launch]:
@@ -180,11 +181,11 @@ class Resolver:
             self._refresh_next()
 
     def _ran_as_written(self, key: str, *, has_spoken: bool) -> None:
-        # What does not work as it is written says nothing about what was found.
+        # An entry that fails as written proves nothing about the resolved program.
         if not has_spoken:
             self._cache.drop(key)
 
-    # Asking.
+    # Running the probe.
 
     def _found(self, key: str, entry: _Entry) -> Deferred[ResolvedProgram | None]:
         done: Deferred[ResolvedProgram | None] = Deferred()
@@ -327,7 +328,7 @@ class Resolver:
             wrapped = wrapped.pinned(version)
         fresh = await self._ask(entry, wrapped, is_idle=True)
         if self._cache.find(key) is not found:
-            return  # it was found not to work meanwhile
+            return  # the program has failed meanwhile
         self._cache.keep(key, fresh)
         if fresh.program != found.program:
             self.log.info(
@@ -341,7 +342,7 @@ class Resolver:
 
 
 def _key(launch: Launch, wrapped: Wrapped) -> str:
-    """Return a digest of all that decides which program is run; empty where the runner is not there."""
+    """Return a digest of all that decides which program is run; empty where the runner is missing."""
     runner = _runner(launch, wrapped)
     if not runner:
         return ""
@@ -356,16 +357,16 @@ def _runner(launch: Launch, wrapped: Wrapped) -> str:
 
 
 def _failed(ran: Ran) -> str:
-    # What it said may hold the address of an index with its password; run as written, it says so to its user.
+    # Its output may hold the URL of an index with its password; run as written, the runner shows it to its user.
     return (
         "it took too long, or said too much" if ran.code is None else f"it failed with exit code {ran.code}"
     )
 
 
 def _program(wrapped: Wrapped, seen: ProbeReport, around: RunnerEnvironment, path: str) -> str:
-    """The absolute path of the program.
+    """Return the absolute path of the program.
 
-    :raise Doubt: it is not where the runner would take it from, or cannot be started by itself.
+    :raise Doubt: the program is not where the runner would find it, or cannot be started by itself.
     """
     if wrapped.wrapper is Wrapper.PIPX:
         name, folder = wrapped.binary, os.path.dirname(seen.executable)
@@ -396,5 +397,5 @@ def _version(wrapped: Wrapped, program: str) -> str:
 
 
 def _is_kept_by_runner(wrapped: Wrapped, program: str) -> bool:
-    # npm also finds what is installed in the project or for all; it is not npm's own to bring up to date.
+    # npm also finds packages that are installed in the project or globally; they are not npm's to update here.
     return wrapped.wrapper is Wrapper.BUN or NPX_CACHE in program

@@ -1,4 +1,4 @@
-"""The log file of a gateway that runs detached: private, and never larger than a few turns of it."""
+"""The log file of a gateway that runs detached: private, and bounded by rotation."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ STDOUT, STDERR = 1, 2
 
 
 class PrivateLog(LogFile):
-    """A log file that others write to as well: Python before it is set up, and what a crash says.
+    """A log file that other writers use as well: Python before logging is set up, and the messages of a crash.
 
-    Both stdout and stderr lead to it, and follow it when it is rotated.
+    Both stdout and stderr lead to it, also after rotation.
     """
 
     def _openFile(self) -> None:
@@ -33,7 +33,7 @@ class PrivateLog(LogFile):
 
 
 def observer() -> ILogObserver:
-    """The observer that ``twistd --logger`` asks for: to the file that the starter has named, or else to stdout."""
+    """Return the observer for ``twistd --logger``: for the file that the starter has named, or else for stdout."""
     path = os.environ.get(LOG_VARIABLE)
     out: Any = sys.stdout
     if path:

@@ -1,4 +1,4 @@
-"""The log of one server on disk: private, appended to, turned over when it is large."""
+"""The log of one server on disk: private, appended to, and rotated when it is large."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mcpgateway.errors import ConfigError
 from mcpgateway.system import home_files
 
 ROTATE_BYTES = 5 * 1_048_576
-TAIL_BYTES = 1_048_576  # of the end of a file, in which history is looked for
-OURS = "gateway"  # whose log lies there too
+TAIL_BYTES = 1_048_576  # the part at the end of a file that is searched for lines
+OURS = "gateway"  # the gateway's own log is in the same directory
 
 
 def path_of(directory: str, server: str) -> str:
-    """Where the log of a server is; no two have the same, and none has the gateway's own."""
+    """Return the path of a server's log; no two servers share one, and none has the gateway's own."""
     name = quote(server, safe="")
     # A quoted name has no bare percent sign at its end.
     return os.path.join(directory, f"{name}%.log" if name == OURS else f"{name}.log")
@@ -25,18 +25,18 @@ def path_of(directory: str, server: str) -> str:
 
 @define
 class ServerLogFile:
-    """One file and the one before it, of which the name ends in ``.1``.
+    """One log file and the one before it, whose name ends in ``.1``.
 
-    It is opened for every write: many servers have one, few of them say anything.
+    The file is opened for every write: many servers have one, and few of them write often.
     """
 
     path: str
     rotate_bytes: int = ROTATE_BYTES
 
     def append(self, lines: list[str]) -> None:
-        """Add lines.
+        """Append lines.
 
-        :raise ConfigError: they cannot be written; none or some are.
+        :raise ConfigError: the lines cannot be written, or not all of them.
         """
         try:
             self._append(lines)
@@ -66,7 +66,7 @@ class ServerLogFile:
         return home_files.open_to_write(self.path)
 
     def tail(self, number: int) -> list[str]:
-        """The last lines, the oldest first; what cannot be read is as good as absent."""
+        """Return the last lines, the oldest first; a file that cannot be read counts as missing."""
         found = _last_lines(self.path, number)
         if len(found) < number:
             found = _last_lines(f"{self.path}.1", number - len(found)) + found
@@ -82,7 +82,7 @@ def _last_lines(path: str, number: int) -> list[str]:
             at = max(0, size - TAIL_BYTES)
             file.seek(at)
             lines = file.read(TAIL_BYTES).split(b"\n")
-        # The first may be half a line, and what no line break follows was not written to its end.
+        # The first line may be incomplete, and text without a line break at its end was not written completely.
         lines = lines[1 if at else 0 : -1]
         return [line.decode(errors="replace") for line in lines[-number:]]
     return []

@@ -1,4 +1,4 @@
-"""Look after the children of this gateway: on disk, through the guardian, and by signal."""
+"""Guard the children of this gateway: on disk, through the guardian, and by signals."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from mcpgateway.system.process import processes
 from mcpgateway.system.process.guardian import Guardian
 from mcpgateway.system.process.orphans import ChildRegistry
 
-PIPES = 6  # descriptors that a spawn takes, three of them for as long as the child lives
+PIPES = 6  # descriptors that a spawn takes, three of them until the child ends
 
 
 @frozen
 class ChildGuard:
     """The services of this machine that backends use.
 
-    Making one also keeps children from inheriting the descriptors that the gateway was started with.
+    The constructor also keeps children from inheriting the descriptors that the gateway was started with.
     """
 
     registry: ChildRegistry
@@ -33,12 +33,12 @@ class ChildGuard:
 
     @property
     def instance(self) -> str:
-        """The variables that mark every child of this gateway."""
+        """The value of the variable that marks every child of this gateway."""
         return self.registry.instance
 
     @contextmanager
     def spawning(self) -> Iterator[None]:
-        """The circumstances a spawn happens in: our own limits put back, the guardian awake.
+        """Restore the original limits and start the guardian for the time of a spawn.
 
         :raise OSError: no more files can be opened.
         """
@@ -49,31 +49,31 @@ class ChildGuard:
             yield
 
     def added(self, pid: int, server: str) -> None:
-        """A child runs, leader of the process group of that number."""
+        """Record a child, the leader of the process group of that number."""
         self.registry.added(pid, server)
         self.guardian.added(pid)
 
     def removed(self, pid: int) -> None:
-        """Nothing is left of that child."""
+        """Forget a child of whose process group no process is left."""
         self.registry.removed(pid)
         self.guardian.removed(pid)
 
     def signal_group(self, pgid: int, number: Signals) -> bool:
-        """Signal a whole process group; false when nothing is left of it."""
+        """Signal a whole process group; false where it has no process left."""
         return processes.signal_group(pgid, number)
 
     def group_is_alive(self, pgid: int) -> bool:
-        """Whether anything of a process group is left."""
+        """True if a process group has a process left."""
         return processes.group_is_alive(pgid)
 
     def kill_bearing(self, marker: str) -> int:
-        """KILL every process whose environment holds this entry; how many there were."""
+        """Send SIGKILL to every process whose environment holds this entry, and return their number."""
         return processes.kill_bearing(marker)
 
     def close(self) -> None:
-        """Every child has been stopped: nothing is left to guard or to remember."""
+        """Stop the guardian and remove the record, after every child has been stopped."""
         processes.kill_bearing(
             f"{INSTANCE_MARKER}={self.instance}"
-        )  # whatever slipped through every other net
+        )  # children that have left their process groups
         self.guardian.stop()
         self.registry.close()

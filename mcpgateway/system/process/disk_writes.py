@@ -1,4 +1,4 @@
-"""How much the processes of servers have written to storage."""
+"""The bytes that the processes of servers have written to storage."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ _FIELD = b"write_bytes:"
 
 
 def written_by(leaders: Collection[int], proc: str = "/proc") -> dict[int, int]:
-    """The bytes that everything of each of these leaders of a session has written to storage since it was started.
+    """Return the bytes that the processes of each of these session leaders have written to storage since their start.
 
-    A process hands on what it has written to the parent that waits for its end, so programs that a server has run
-    meanwhile count, too.  What lies in memory only, as on tmpfs, does not (proc_pid_io(5)).  Who cannot be looked at
-    is left out; all are where the system has no ``/proc``.
+    The count of an ended process is added to that of the parent that waited for it, so programs that a server has run
+    meanwhile count, too.  Files in memory, as on tmpfs, do not count (proc_pid_io(5)).  Processes that cannot be read
+    are
+    left out; the result is empty where the system has no ``/proc``.
     """
     found: dict[int, int] = {}
     for pid, owner in owners_of(leaders, proc).items():

@@ -1,4 +1,4 @@
-"""When a process ends that is not our child, told by the kernel."""
+"""The end of processes that are no children of the gateway, as the kernel reports it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ open_pidfd: OpenPidfd | None = getattr(os, "pidfd_open", None)  # such files are
 class ExitWatch:
     """Watches processes through pidfds, one for each process.
 
-    Where there are none (macOS, Linux before 5.3) nothing is watched, and `watch` says so.
+    Where the system has none (macOS, Linux before 5.3) nothing is watched, and `watch` returns false.
 
-    :param reactor: what waits for the descriptors.
-    :param opener: opens one for a process; None where the system has none.
+    :param reactor: the reactor that waits for the descriptors.
+    :param opener: opens the pidfd of a process; None where the system has none.
     """
 
     log = Logger()
@@ -34,11 +34,12 @@ class ExitWatch:
         self._watched: dict[int, Pidfd] = {}
 
     def watch(self, pid: int, on_exit: Callable[[int], None]) -> bool:
-        """Have ``on_exit(pid)`` called once, when that process has ended; whether it will be.
+        """Call ``on_exit(pid)`` once, when that process has ended; false where the process cannot be watched.
 
-        It will not where pidfds do not exist, when the process has gone already or may not be watched, and when no
-        more files can be opened. A process that is watched already keeps the callback it has. The number may have
-        been given to another process since the caller learnt it: its start time tells.
+        That is so where pidfds do not exist, when the process has ended already or may not be watched, and when no more
+        files can be opened. A process that is watched already keeps its callback. The pid may have been given to
+        another
+        process since the caller learnt it: its start time tells.
         """
         if pid in self._watched:
             return True
@@ -65,7 +66,7 @@ class ExitWatch:
             pidfd.close()
 
     def close(self) -> None:
-        """Stop watching all of them."""
+        """Stop watching all processes."""
         for pid in list(self._watched):
             self.forget(pid)
 
@@ -73,7 +74,7 @@ class ExitWatch:
         self.forget(pid)
         try:
             on_exit(pid)
-        except Exception:  # noqa: BLE001 - the reactor must not learn of it
+        except Exception:  # noqa: BLE001 - the reactor must not be disturbed
             self.log.failure("the end of process {pid} could not be told", event="exit.failed", pid=pid)
 
 
@@ -81,9 +82,9 @@ class ExitWatch:
 class Pidfd:
     """One process, as a file that can be read once the process has ended.
 
-    :param descriptor: the file.
-    :param ended: what is called then.
-    :param lost: what is called when the reactor lets go of it for another reason, as it does when it stops.
+    :param descriptor: the pidfd.
+    :param ended: called when the process has ended.
+    :param lost: called when the reactor removes the descriptor for another reason, as it does when it stops.
     """
 
     def __init__(self, descriptor: int, ended: Callable[[], None], lost: Callable[[], None]) -> None:
@@ -92,32 +93,32 @@ class Pidfd:
         self._lost = lost
 
     def fileno(self) -> int:
-        """The file, or -1 once it is closed."""
+        """Return the descriptor, or -1 once it is closed."""
         return self._descriptor
 
     def doRead(self) -> None:
-        """The reactor believes that the process has ended."""
-        # It may be mistaken: within one turn, another process's end may have closed a file and this one may have got
-        # its number, and with it the news of the closed one.
+        """Report the end of the process, if the descriptor is readable."""
+        # Within one turn of the reactor, another callback may have closed a descriptor, and this one may have got its
+        # number, and with it the event of the closed one.
         if self._descriptor >= 0 and is_readable(self._descriptor):
             self._ended()
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor has let go of it."""
+        """Report that the reactor has removed the descriptor."""
         self._lost()
 
     def logPrefix(self) -> str:
-        """The name of this way in the log."""
+        """Return the name of this reader in the log."""
         return "pidfd"
 
     def close(self) -> None:
-        """Give the file back, once."""
+        """Close the descriptor; call this once only."""
         descriptor, self._descriptor = self._descriptor, -1
         os.close(descriptor)
 
 
 def is_readable(descriptor: int) -> bool:
-    """Whether something can be read at once."""
+    """True if a descriptor can be read at once."""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     events: list[Any] = poll.poll(0)

@@ -1,4 +1,4 @@
-"""Keep the guardian process alive, and told which process groups are children."""
+"""Keep the guardian process running, and report to it which process groups are children."""
 
 from __future__ import annotations
 
@@ -26,21 +26,22 @@ class _Helper(ProcessProtocol):
         self._owner = owner
 
     def connectionMade(self) -> None:
-        """The guardian runs."""
+        """Report that the guardian runs."""
         self._owner.running(self)
 
     def processExited(self, reason: Failure) -> None:
-        """The guardian has ended, by the gateway's wish or by a signal."""
+        """Report that the guardian has ended, with the gateway or by a signal."""
         self._owner.died(self)
 
 
 class Guardian:
-    """The gateway's insurance: a helper that kills every child when the gateway itself is killed.
+    """The gateway's side of the guardian, a process that kills every child when the gateway itself is killed.
 
-    It is started with the first child, so an idle gateway does not pay for it; or at once, where there is
-    something to do after the gateway's end.
+    The guardian is started with the first child, so that an idle gateway needs no second process; or at once, where a
+    command is to be run after the gateway's end.
 
-    :param afterwards: what it becomes when the gateway was killed and all is cleared up; empty for nothing.
+    :param afterwards: the command that the guardian executes after it has cleaned up behind a killed gateway; empty for
+        none.
     """
 
     log = Logger()
@@ -57,11 +58,11 @@ class Guardian:
 
     @property
     def pid(self) -> int | None:
-        """The helper's process id, while it runs."""
+        """The guardian's process id, while it runs; else None."""
         return self._helper.transport.pid if self._helper is not None else None
 
     def start(self) -> None:
-        """Have the helper run from now on."""
+        """Keep the guardian running from now on."""
         if not self._wanted:
             self._wanted = True
             self._spawn()
@@ -82,18 +83,18 @@ class Guardian:
             os.close(null)
 
     def _environ(self) -> dict[str, str]:
-        # It must not bear the marker itself; the rest is for what it becomes in the end.
+        # The guardian must not have the marker itself; the rest is for the command that it executes in the end.
         return {name: value for name, value in os.environ.items() if name != INSTANCE_MARKER}
 
     def running(self, helper: _Helper) -> None:
-        """The helper runs: tell it what there is to guard."""
+        """Send the state to the guardian, which has been started."""
         self._helper = helper
         self._tell_afterwards()
         for group in self._groups:
             self._tell(f"+{group}")
 
     def died(self, helper: _Helper) -> None:
-        """The helper has gone; while it is wanted, it comes back."""
+        """Start the guardian again after its end, while it is wanted."""
         if helper is not self._helper:
             return
         self._helper = None
@@ -106,17 +107,17 @@ class Guardian:
         self._delay = min(2 * self._delay, RESTART_LIMIT_S)
 
     def added(self, group: int) -> None:
-        """A child has been started, leader of this process group."""
+        """Add the process group of a child that has been started."""
         self._groups.add(group)
         self._tell(f"+{group}")
 
     def removed(self, group: int) -> None:
-        """Nothing is left of that group."""
+        """Remove a process group that has no process left."""
         self._groups.discard(group)
         self._tell(f"-{group}")
 
     def bequeath(self, afterwards: Sequence[str]) -> None:
-        """Have the helper become this when the gateway has ended, in order or not, in place of all else."""
+        """Make the guardian execute this command when the gateway has ended, in order or not, in place of any other."""
         self._afterwards, self._is_bequeathed = tuple(afterwards), True
         if self._helper is not None:
             self._tell_afterwards()
@@ -127,10 +128,10 @@ class Guardian:
             self._tell("=" + " ".join(os.fsencode(word).hex() for word in self._afterwards))
 
     def stop(self) -> None:
-        """Send the helper home, or to what it is to become; nothing is left to guard."""
+        """Stop the guardian, or leave it to its command; no child is left to guard."""
         self._wanted = False
         if self._is_bequeathed:
-            return  # it begins when this process has gone, which says in the end that it ends
+            return  # the command begins when the end of this process closes the pipe
         self._tell("bye")
         if self._helper is not None:
             self._helper.transport.closeStdin()

@@ -1,12 +1,12 @@
-"""The guardian: a small process that outlives the gateway by a moment, to take its children along.
+"""The guardian: a small process that outlives the gateway by a moment, to kill its children.
 
-Run as ``python -I -S guardian_main.py NAME=VALUE`` with a pipe from the gateway as stdin.  Lines on it: ``+PGID`` and
-``-PGID`` say which process groups are children, ``bye`` that the gateway stops in order.  When the pipe ends without a
-``bye``, the gateway is dead: every group, and every process whose environment holds the marker, is killed.  ``=WORDS``,
-each in hexadecimal digits, is the command that the guardian becomes after that; the last one counts.  A gateway that
-ends in order says no ``bye`` where there is still something for that command to do.
+It is run as ``python -I -S guardian_main.py NAME=VALUE`` with a pipe from the gateway as stdin.  Lines on the pipe:
+``+PGID`` and ``-PGID`` add and remove process groups of children, ``bye`` announces an orderly end.  When the pipe ends
+without a ``bye``, the gateway is dead: every group, and every process whose environment holds the marker, is killed.
+``=WORDS``, each in hexadecimal digits, is the command that the guardian executes after that; the last one counts.  A
+gateway that ends in order sends no ``bye`` where that command is still to be run.
 
-It imports builtin modules only, so that it takes about 3 MB of memory of its own.
+The program imports builtin modules only, so that it takes about 3 MB of memory of its own.
 """
 
 import _signal  # type: ignore[import-not-found]  # the builtin half of signal, which would load enum and more
@@ -25,7 +25,7 @@ def main() -> None:
     for number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP):
         _signal.signal(number, _signal.SIG_IGN)
     try:
-        posix.setsid()  # a KILL for the gateway's whole group must not take us along
+        posix.setsid()  # SIGKILL for the gateway's whole group must not end the guardian
     except OSError:
         pass
     groups: set[int] = set()
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def clear_up(groups: set[int], marker: bytes) -> None:
-    """KILL until nothing is left to kill."""
+    """Send SIGKILL until no process of the groups, and none with the marker, is left."""
     for _ in range(PASSES):
         left = [group for group in groups if killed(posix.killpg, group)]
         left += [pid for pid in bearing(marker) if killed(posix.kill, pid)]
@@ -58,7 +58,7 @@ def clear_up(groups: set[int], marker: bytes) -> None:
 
 
 def killed(kill: object, target: int) -> bool:
-    """Whether there was something to kill."""
+    """True if the signal reached a process."""
     try:
         kill(target, _signal.SIGKILL)  # type: ignore[operator]  # one of posix.kill and posix.killpg
     except OSError:
@@ -67,7 +67,7 @@ def killed(kill: object, target: int) -> bool:
 
 
 def bearing(marker: bytes) -> list[int]:
-    """The living processes whose environment holds the marker; none where there is no /proc."""
+    """Return the living processes whose environment holds the marker; none where there is no /proc."""
     try:
         names = posix.listdir("/proc")
     except OSError:
@@ -79,7 +79,7 @@ def bearing(marker: bytes) -> list[int]:
 
 
 def environment(pid: str) -> list[bytes]:
-    """The entries of a process's environment; empty for a zombie, or for another user's process."""
+    """Return the entries of a process's environment; empty for a zombie, or for another user's process."""
     try:
         descriptor = posix.open("/proc/" + pid + "/environ", posix.O_RDONLY)
     except OSError:

@@ -1,4 +1,4 @@
-"""How much memory this process takes."""
+"""The memory of this process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MALLINFO2 = (
 
 
 def resident_bytes() -> int:
-    """The resident set of this process in bytes; its peak where the system does not tell the present value."""
+    """Return the resident set of this process in bytes; its peak where the system does not tell the present value."""
     try:
         with open("/proc/self/statm", "rb") as statm:
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -31,7 +31,7 @@ def resident_bytes() -> int:
 
 
 def allocated_bytes() -> int:
-    """How much of this process's memory is in use, as far as the C library gave it out; 0 where it does not tell."""
+    """Return the bytes of this process's memory that the C library counts as in use; 0 where it does not tell."""
     import ctypes  # see `give_back`
 
     tell = getattr(ctypes.CDLL(None), "mallinfo2", None)
@@ -50,7 +50,7 @@ def allocated_bytes() -> int:
 
 def give_back() -> None:
     """Return freed memory to the system, where the C library keeps it for later (glibc does)."""
-    import ctypes  # a megabyte, so only once there is more than that to give back
+    import ctypes  # takes a megabyte, so only for a process with more memory than that to return
 
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

@@ -1,4 +1,4 @@
-"""Remember on disk which children run, and kill at the next start what a killed gateway left behind."""
+"""The record of running children on disk, and the end of those that a killed gateway has left behind."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FILE_LIMIT = 16 * 1_048_576
 
 @frozen
 class ChildRecord:
-    """One running child; pid and start time together name a process for ever."""
+    """One running child; its pid and start time together identify the process."""
 
     pid: int
     start_time: int
@@ -35,7 +35,7 @@ class ChildRecord:
 class ChildRegistry:
     """The children of this gateway, mirrored in ``<home>/children/<instance>.json``.
 
-    The file is never synced: a machine that crashes takes the children along.
+    The file is never synced: a machine that crashes ends the children as well.
     """
 
     home: str
@@ -45,21 +45,21 @@ class ChildRegistry:
 
     @property
     def path(self) -> str:
-        """Where the file is."""
+        """The path of the file."""
         return os.path.join(self.home, DIRECTORY, f"{self.instance}.json")
 
     def added(self, pid: int, server: str) -> None:
-        """A child has been started."""
+        """Record a child that has been started."""
         self._entries[pid] = ChildRecord(pid, start_time(pid), server)
         self._save()
 
     def removed(self, pid: int) -> None:
-        """Nothing of that child is left."""
+        """Remove the record of a child of which no process is left."""
         if self._entries.pop(pid, None) is not None:
             self._save()
 
     def close(self) -> None:
-        """Every child has been stopped."""
+        """Remove the file, after every child has been stopped."""
         with suppress(OSError):
             home_files.remove(self.path)
 
@@ -90,7 +90,7 @@ class ChildRegistry:
 
 
 def reap_leftovers(home: str) -> list[str]:
-    """Kill what gateways of this home left behind when they were killed; what was found, in words."""
+    """Kill the children that killed gateways of this home have left behind, and return a description of each."""
     directory = os.path.join(home, DIRECTORY)
     found: list[str] = []
     for name in home_files.names(directory):
@@ -104,7 +104,7 @@ def reap_leftovers(home: str) -> list[str]:
 
 
 def instances(home: str) -> set[str]:
-    """The gateways of this home whose children are on record: those that run, once `reap_leftovers` has been here."""
+    """Return the gateways of this home whose children are on record; after `reap_leftovers`, those that run."""
     found = home_files.names(os.path.join(home, DIRECTORY))
     return {name.removesuffix(".json") for name in found if name.endswith(".json")}
 
@@ -135,8 +135,8 @@ def _reap(path: str) -> list[str]:
 
 
 def _kill(entry: ChildRecord) -> bool:
-    # The leader must be the very process we started: its number may be a stranger's by now.  A group whose leader has
-    # gone keeps its number from being given away, but only its marker proves it ours (`kill_bearing` finds those).
+    # The leader must be the very process that the gateway started: its pid may be another's by now.  The pid of a group
+    # without its leader is not reused, but only the marker proves that it is a child (`kill_bearing` finds those).
     if not is_alive(entry.pid) or start_time(entry.pid) != entry.start_time:
         return False
     return signal_group(entry.pid, signal.SIGKILL)

@@ -1,16 +1,16 @@
 """The user at the other end of a connection on this machine.
 
-Note [What the kernel is asked]: one question on a netlink socket of the family NETLINK_SOCK_DIAG names one connection
-and is answered with one message; the kernel answers before `send` returns, so nothing is ever waited for. See
-sock_diag(7) for the records.
+Note [What the kernel is asked]: one request on a netlink socket of the family NETLINK_SOCK_DIAG names one connection
+and is answered with one message; the kernel answers before `send` returns, so the gateway never waits. See sock_diag(7)
+for the records.
 
-- A connection of IPv4 is found as such even where a socket of IPv6 takes part in it; the answer then shows the mapped
+- A connection of IPv4 is found as such even where one of its sockets is of IPv6; the answer then shows the mapped
   addresses (``::ffff:127.0.0.1``).
-- The question names the loopback device: without it, a socket that its owner has bound to that device is not found.
-- Where nothing is connected, but a process listens at the port, the answer describes the listener.
-- ENOENT means both "no such socket" and "this kernel has no module that could know". So it is believed only after
-  something has once been found; until then ``/proc/net/tcp`` has the last word.
-- A socket that its process has closed lives on for a while, with the user 0 and the inode 0. Its user means nothing.
+- The request names the loopback device: without it, a socket that its owner has bound to that device is not found.
+- Where no connection exists, but a process listens at the port, the answer describes the listener.
+- ENOENT means both "no such socket" and "the kernel has no module for this". So it counts only after some socket has
+  been found; until then ``/proc/net/tcp`` decides.
+- A socket that its process has closed exists for a while, with the user 0 and the inode 0. Its user means nothing.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ WORDS = struct.Struct("=I")
 UCRED = struct.Struct("=iII")  # pid, uid, gid
 
 ANSWER_BYTES = 8192  # an answer has about 130
-ANSWERS_READ = 8  # late answers to earlier questions are passed over; there should be none
+ANSWERS_READ = 8  # late answers to earlier requests are skipped; there should be none
 DIAGNOSIS_BYTES = 72  # inet_diag_msg
 OWNER_AT = 64
 
@@ -56,7 +56,7 @@ PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class PeersUnknown(Exception):
-    """This machine does not tell who is at the other end (or it was asked for something that is no TCP address).
+    """The system does not tell which user has the other end, or the address is no TCP address.
 
     An exception and not a value: a caller that forgets this case takes it neither for a closed peer nor for a user.
     """
@@ -66,8 +66,8 @@ class PeersUnknown(Exception):
 class Peer:
     """The socket at the other end.
 
-    :ivar uid: the user who made it. It means nothing when ``inode`` is 0.
-    :ivar inode: its number among this machine's sockets; 0 when no process holds it any more.
+    :ivar uid: the user who made it; meaningless where ``inode`` is 0.
+    :ivar inode: its number among this machine's sockets; 0 where no process holds it any more.
     """
 
     uid: int
@@ -75,30 +75,30 @@ class Peer:
 
 
 def peer_of(local: tuple[str, int], remote: tuple[str, int]) -> Peer | None:
-    """The owner of the other end of a loopback TCP connection, or None when there is no such socket (any more).
+    """Return the owner of the other end of a loopback TCP connection; None where the socket does not exist any more.
 
-    :param local: host and port of our own accepted socket.
+    :param local: host and port of the gateway's own accepted socket.
     :param remote: host and port of its peer.
-    :raise PeersUnknown: where it cannot be told.
+    :raise PeersUnknown: the system does not tell.
     """
     return _peers.peer_of(local, remote)
 
 
 class NetlinkSocket(Protocol):
-    """As much of a socket as is needed to ask the kernel."""
+    """The methods of a socket that are needed for requests to the kernel."""
 
     def send(self, data: bytes, /) -> int:
-        """Ask."""
+        """Send a request."""
 
     def recv(self, size: int, /) -> bytes:
-        """One answer; never waits."""
+        """Return one answer; never waits."""
 
     def close(self) -> None:
-        """Let it go."""
+        """Close the socket."""
 
 
 def open_netlink() -> NetlinkSocket:
-    """A socket on which the kernel is asked about sockets; it never blocks, and children do not inherit it."""
+    """Return a socket for requests to the kernel about sockets; it never blocks, and children do not inherit it."""
     if not hasattr(socket, "AF_NETLINK"):
         raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
     made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG)
@@ -112,7 +112,7 @@ def open_netlink() -> NetlinkSocket:
 
 
 class NetlinkTrust(Enum):
-    """Whether netlink can be trusted on this machine."""
+    """The reliability of netlink on this machine, as far as it is known."""
 
     UNPROVEN = auto()
     PROVEN = auto()
@@ -120,10 +120,10 @@ class NetlinkTrust(Enum):
 
 
 class PeerLookup:
-    """Asks the kernel by netlink, or reads its tables where that does not work; for one thread.
+    """Asks the kernel by netlink, or reads its tables where netlink does not work; for one thread.
 
-    :param open_netlink: opens what the kernel is asked on.
-    :param proc: where the kernel's tables are.
+    :param open_netlink: opens the netlink socket.
+    :param proc: the directory of the kernel's tables.
     """
 
     def __init__(self, open_netlink: Callable[[], NetlinkSocket] = open_netlink, proc: str = "/proc") -> None:
@@ -134,7 +134,7 @@ class PeerLookup:
         self._sequence = 0
 
     def peer_of(self, local: tuple[str, int], remote: tuple[str, int]) -> Peer | None:
-        """As the function of that name."""
+        """Return the owner of a connection's other end, as the function `peer_of` does."""
         sought = ConnectionEnds.of(remote, local)
         if self._trust is NetlinkTrust.USELESS:
             return listed(sought, self._proc)
@@ -152,7 +152,7 @@ class PeerLookup:
         return found
 
     def close(self) -> None:
-        """Let go of the netlink socket; the next question opens another."""
+        """Close the netlink socket; the next request opens another."""
         if self._netlink is not None:
             self._netlink.close()
             self._netlink = None
@@ -187,7 +187,7 @@ class ConnectionEnds:
 
     @classmethod
     def of(cls, own: tuple[str, int], other: tuple[str, int]) -> ConnectionEnds:
-        """Read addresses in any of their spellings."""
+        """Return the ends of a connection from addresses in any of their spellings."""
         made = cls(_packed(own[0]), own[1], _packed(other[0]), other[1])
         if len(made.own) != len(made.other) or not (0 <= own[1] <= 0xFFFF and 0 <= other[1] <= 0xFFFF):
             raise PeersUnknown(f"no TCP connection has the ends {own!r} and {other!r}")
@@ -203,7 +203,7 @@ def _packed(host: str) -> bytes:
 
 
 class MalformedNetlink(OSError):
-    """A message on the netlink socket is no answer."""
+    """A message on the netlink socket is no valid answer."""
 
 
 @frozen
@@ -216,7 +216,7 @@ class NetlinkMessage:
 
 
 def question(sought: ConnectionEnds, sequence: int) -> bytes:
-    """Ask for the one socket that has these ends."""
+    """Return the request for the one socket that has these ends."""
     family = socket.AF_INET if len(sought.own) == 4 else socket.AF_INET6
     body = b"".join(
         (
@@ -231,9 +231,9 @@ def question(sought: ConnectionEnds, sequence: int) -> bytes:
 
 
 def messages(datagram: bytes) -> Iterator[NetlinkMessage]:
-    """The messages of one datagram.
+    """Iterate over the messages of one datagram.
 
-    :raise Nonsense: a length is wrong, or the datagram was cut.
+    :raise MalformedNetlink: a length is wrong, or the datagram was cut.
     """
     at = 0
     while at < len(datagram):
@@ -247,9 +247,9 @@ def messages(datagram: bytes) -> Iterator[NetlinkMessage]:
 
 
 def judged(message: NetlinkMessage, sought: ConnectionEnds) -> Peer | None:
-    """Read an answer; None when there is no such connection.
+    """Return the peer in an answer; None where the connection does not exist.
 
-    :raise OSError: the kernel refuses, or this is no answer.
+    :raise OSError: the kernel refuses, or the message is no answer.
     """
     body = message.body
     if message.kind == NLMSG_ERROR:
@@ -273,7 +273,7 @@ def _unmapped(address: bytes) -> bytes:
 
 
 def _hear_refusal(body: bytes) -> None:
-    # Returns when it says no more than that there is no such socket.
+    # Returns normally for an error that only means that no such socket exists.
     if len(body) < ERROR.size:
         raise MalformedNetlink("an error was cut")
     (code,) = ERROR.unpack_from(body)
@@ -284,9 +284,9 @@ def _hear_refusal(body: bytes) -> None:
 
 
 def listed(sought: ConnectionEnds, proc: str = "/proc") -> Peer | None:
-    """Look the user up in the kernel's tables, in one pass over every connection of the machine.
+    """Look the user up in the kernel's tables, in one pass over all connections of the machine.
 
-    :raise PeersUnknown: the tables are not there, or show nothing at all, or cannot be understood.
+    :raise PeersUnknown: the tables are missing, empty or malformed.
     """
     rows = 0
     for name, row_has in _needles(sought):
@@ -334,11 +334,11 @@ def _unknown(why: Exception) -> NoReturn:
 def credentials(
     sock: socket.socket, *, option: int | None = getattr(socket, "SO_PEERCRED", None)
 ) -> tuple[int, int] | None:
-    """The process and the user that connected a Unix socket, as they were then; None where it is not told.
+    """Return the process and the user that connected a Unix socket, as of then; None where the system does not tell.
 
-    The process is 0 when it lives in a namespace that we do not see.
+    The process is 0 when it lives in a pid namespace that this process does not see.
 
-    :param option: the socket option that tells it, on machines that have one.
+    :param option: the socket option with the credentials; None on machines that have none.
     """
     if option is None:
         return None

@@ -15,11 +15,11 @@ from mcpgateway.system.process.procfs import is_alive
 
 FILES_WANTED = 65_536  # descriptors: one per client connection, three per child
 
-# Descriptors that connections and servers leave, for what is opened for a moment: a part of the gateway that is
+# Descriptors that connections and servers must leave free, for files that are opened for a moment: a module that is
 # imported when it is first needed, a file that is read or written.
 RESERVE = 4
-AT_ONCE = 4  # are opened once the gateway listens: inotify's, a pipe of its threads, one to the guardian
-TELLING = 16  # of all descriptors, the part for connections that are told why they are refused
+AT_ONCE = 4  # opened once the gateway listens: inotify's, a pipe of its threads, one to the guardian
+TELLING = 16  # of all descriptors, one part in so many is for connections that get a refusal
 TOO_MANY = "the gateway has too many files open"
 RAISE_IT = "let the gateway open more: ulimit -n 1024, or LimitNOFILE= of its unit"
 
@@ -29,7 +29,7 @@ _original: tuple[int, int] | None = None
 
 
 def raise_nofile() -> None:
-    """Raise our soft limit of open files; `original_nofile` puts it back for a child."""
+    """Raise the process's soft limit of open files; `original_nofile` restores it for a child."""
     global _original  # noqa: PLW0603 - the limit is a fact of the whole process, set once
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if _original is None:
@@ -41,22 +41,22 @@ def raise_nofile() -> None:
 
 
 def restore_nofile() -> None:
-    """Put our own limit of open files back, for a program that takes our place and raises it again."""
+    """Restore the original limit of open files, for a program that replaces this process and raises it again."""
     if _original is not None:
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, _original)
 
 
 def files_limit() -> int:
-    """How many files this process may have open; 0 for any number."""
+    """Return the number of files that this process may have open; 0 for any number."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 0 if soft == resource.RLIM_INFINITY else soft
 
 
 def files_left(opened: int | None = None) -> float:
-    """How many more files may be opened without touching the reserve; less than 0 where it is touched.
+    """Return how many more files may be opened without using the reserve; less than 0 where it is in use.
 
-    :param opened: the descriptor of what was opened last, which the system makes the lowest that is free.
+    :param opened: the latest descriptor, which the system makes the lowest free one.
     """
     limit = files_limit() or inf
     if opened is not None:
@@ -70,9 +70,9 @@ def files_left(opened: int | None = None) -> float:
 
 
 def check_files() -> None:
-    """See whether a client could be served at all.
+    """Check that at least one client could be served.
 
-    :raise ConfigError: so few files may be open that no connection could be taken.
+    :raise ConfigError: so few files may be open that no connection could be accepted.
     """
     if files_left() <= AT_ONCE + files_limit() // TELLING:
         raise ConfigError(
@@ -81,13 +81,13 @@ def check_files() -> None:
 
 
 def out_of_files(why: BaseException) -> Overloaded | None:
-    """Return the message of a failure because no more files can be opened; None for another failure."""
+    """Return the error for a failure because no more files can be opened; None for another failure."""
     is_it = isinstance(why, OSError) and why.errno in (errno.EMFILE, errno.ENFILE)
     return Overloaded(TOO_MANY, f"{RAISE_IT}, or end clients that are not needed") if is_it else None
 
 
 def seal_descriptors() -> None:
-    """Keep what we inherited ourselves from our children: Python's own descriptors are never passed on, those are."""
+    """Keep inherited descriptors from children; Python's own are never inherited, but these would be."""
     for directory in ("/proc/self/fd", "/dev/fd"):
         with suppress(OSError):
             for name in os.listdir(directory):
@@ -99,7 +99,7 @@ def seal_descriptors() -> None:
 
 @contextmanager
 def original_nofile() -> Iterator[None]:
-    """Run a spawn under the limit we were started with: some programs close every descriptor up to it."""
+    """Run a spawn under the original limit of open files: some programs close every descriptor up to it."""
     if _original is None:
         yield
         return
@@ -115,12 +115,12 @@ class ProcessTable:
     """The processes of this machine."""
 
     def is_alive(self, pid: int) -> bool:
-        """Whether that process runs (a zombie does not); true where it cannot be told."""
+        """True if that process runs (a zombie does not), or if that cannot be determined."""
         return is_alive(pid)
 
 
 def group_is_alive(pgid: int) -> bool:
-    """Whether anything of a process group is left."""
+    """True if a process group has a process left."""
     try:
         os.killpg(pgid, 0)
     except ProcessLookupError:
@@ -131,7 +131,7 @@ def group_is_alive(pgid: int) -> bool:
 
 
 def signal_group(pgid: int, number: signal.Signals) -> bool:
-    """Signal a whole group; false when nothing is left of it."""
+    """Signal a whole process group; false where it has no process left."""
     try:
         os.killpg(pgid, number)
     except ProcessLookupError:
@@ -142,7 +142,7 @@ def signal_group(pgid: int, number: signal.Signals) -> bool:
 
 
 def bearing(marker: str) -> list[int]:
-    """The processes whose environment holds this ``NAME=value`` entry; empty where /proc does not exist."""
+    """Return the processes whose environment holds this ``NAME=value`` entry; empty where /proc does not exist."""
     wanted = marker.encode()
     own = str(os.getpid())
     try:
@@ -161,7 +161,7 @@ def _bears(pid: str, marker: bytes) -> bool:
 
 
 def kill_bearing(marker: str) -> int:
-    """KILL every process that bears the marker, until none is left; the number of processes killed."""
+    """Send SIGKILL to every process that has the marker, until none is left, and return their number."""
     killed = 0
     for _ in range(20):  # each pass may meet children born during the last one
         pids = bearing(marker)

@@ -1,4 +1,4 @@
-"""Facts about single processes of this machine, as ``/proc`` has them; small programs ask, so nothing is loaded here.
+"""Facts about single processes from ``/proc``; the shim uses the module, so it imports as little as possible.
 
 Where the system has no ``/proc``, a fact is unknown: 0, or empty.
 """
@@ -13,7 +13,7 @@ READ_BYTES = 256 * 1024
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs: a zombie counts as dead, another user's process as alive."""
+    """True if a process runs: a zombie counts as dead, another user's process as alive."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -24,17 +24,17 @@ def is_alive(pid: int) -> bool:
 
 
 def start_time(pid: int) -> int:
-    """The start of a process in clock ticks since boot; together with the pid it identifies the process."""
+    """Return the start of a process in clock ticks since boot; together with the pid it identifies the process."""
     return int(_field(pid, 19) or 0)
 
 
 def parent(pid: int, proc: str = PROC) -> int:
-    """The parent of a process."""
+    """Return the parent of a process."""
     return int(_field(pid, 1, proc) or 0)
 
 
 def age(pid: int) -> float:
-    """The seconds that a process has run."""
+    """Return the seconds that a process has run."""
     try:
         uptime = float(_read(f"{PROC}/uptime").split()[0])
     except (OSError, ValueError, IndexError):
@@ -44,7 +44,7 @@ def age(pid: int) -> float:
 
 
 def command_of(pid: int, proc: str = PROC) -> list[str]:
-    """The command line of a process; it may hold secrets."""
+    """Return the command line of a process; it may hold secrets."""
     try:
         return [os.fsdecode(word) for word in _read(f"{proc}/{pid}/cmdline").split(b"\0")[:-1]]
     except OSError:
@@ -52,7 +52,7 @@ def command_of(pid: int, proc: str = PROC) -> list[str]:
 
 
 def environment_of(pid: int, proc: str = PROC) -> dict[bytes, bytes]:
-    """The environment that a process was started with; it may hold secrets."""
+    """Return the environment that a process was started with; it may hold secrets."""
     try:
         return dict(each.partition(b"=")[::2] for each in _read(f"{proc}/{pid}/environ").split(b"\0"))
     except OSError:
@@ -60,7 +60,7 @@ def environment_of(pid: int, proc: str = PROC) -> dict[bytes, bytes]:
 
 
 def name_of(pid: int, proc: str = PROC) -> str:
-    """The kernel's name of a process."""
+    """Return the kernel's name of a process."""
     try:
         return _read(f"{proc}/{pid}/comm").strip().decode(errors="replace")
     except OSError:
@@ -68,7 +68,7 @@ def name_of(pid: int, proc: str = PROC) -> str:
 
 
 def resident_kib(pid: int) -> int:
-    """The resident memory of a process."""
+    """Return the resident memory of a process in KiB."""
     try:
         return int(_read(f"{PROC}/{pid}/statm").split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
     except (OSError, IndexError, ValueError):
@@ -76,7 +76,7 @@ def resident_kib(pid: int) -> int:
 
 
 def has_open(pid: int, path: str) -> bool:
-    """Whether a process has a file open."""
+    """True if a process has a file open."""
     try:
         wanted = os.stat(path)
         return any(_is_same(f"{PROC}/{pid}/fd/{each}", wanted) for each in os.listdir(f"{PROC}/{pid}/fd"))
@@ -85,7 +85,7 @@ def has_open(pid: int, path: str) -> bool:
 
 
 def pids(proc: str = PROC) -> Iterator[int]:
-    """The processes of this machine."""
+    """Iterate over the processes of this machine."""
     try:
         names = os.listdir(proc)
     except OSError:
@@ -94,7 +94,7 @@ def pids(proc: str = PROC) -> Iterator[int]:
 
 
 def is_own(pid: int, proc: str = PROC) -> bool:
-    """Whether a process runs, and belongs to this user."""
+    """True if a process exists, and belongs to this user."""
     try:
         return os.stat(f"{proc}/{pid}").st_uid == os.geteuid()
     except OSError:

@@ -1,6 +1,7 @@
 """The processes that hold the sockets of this machine, and that listen at its TCP ports.
 
-The kernel has no shorter way than through the open files of one process after the other, which takes 5 to 60 ms where
+The kernel offers no shorter way than reading the open files of one process after the other, which takes 5 to 60 ms
+where
 a few hundred processes run.  So the search yields after each millisecond; no call waits for it.
 """
 
@@ -27,16 +28,16 @@ Search = Generator[None, None, dict[int, int]]
 
 
 class SocketSearch:
-    """Searches between the reactor's other work.
+    """A search for the holders of sockets between the reactor's other work.
 
-    :param reactor: what gives it its turns.
+    :param reactor: the clock that schedules its steps.
     """
 
     def __init__(self, reactor: IReactorTime) -> None:
         self._cooperator = Cooperator(_slice, lambda go: reactor.callLater(PAUSE_S, go))
 
     def __call__(self, inodes: Collection[int]) -> Deferred[dict[int, int]]:
-        """Fires with what `search` finds."""
+        """Fires with the result of `search`."""
         found: dict[int, int] = {}
 
         def searching() -> Generator[None, None, None]:
@@ -52,15 +53,15 @@ def _slice() -> Callable[[], bool]:
 
 
 def search(inodes: Collection[int], *, proc: str = "/proc", age: Callable[[int], int] = start_time) -> Search:
-    """Which process holds each of these sockets; those that no process of our own user holds are left out.
+    """Return the process that holds each of these sockets; sockets without a process of this user are left out.
 
-    A generator, so that it can be left and gone on with at any yield; what it returns is the answer.  Of several
-    processes that hold one socket, it is the eldest: the one that made it, before it was inherited by a fork.  Our own
-    process is looked at last, since it has by far the most files: it is named only for sockets that no other holds.
+    The function is a generator, so that the search can pause at any yield; its return value is the answer.  Of several
+    processes that hold one socket, it is the eldest: the one that made the socket, before a fork inherited it.  This
+    process itself is read last, since it has by far the most files: it is named only for sockets that no other holds.
 
-    :param inodes: the sockets; 0, which no process holds, is passed over.
-    :param proc: where the processes are shown.
-    :param age: when a process was started.
+    :param inodes: the sockets; 0, which no process holds, is skipped.
+    :param proc: the directory of the processes.
+    :param age: returns the start time of a process.
     """
     sought = {f"socket:[{inode}]": inode for inode in inodes if inode}
     found: dict[int, int] = {}
@@ -79,7 +80,7 @@ def search(inodes: Collection[int], *, proc: str = "/proc", age: Callable[[int],
 
 
 def sockets_of(pid: int, *, proc: str = "/proc") -> set[int]:
-    """The sockets that a process holds; about a millisecond for a thousand of them."""
+    """Return the sockets that a process holds; about a millisecond for a thousand of them."""
     found: set[int] = set()
     for descriptor in _listed(f"{proc}/{pid}/fd"):
         with suppress(OSError, ValueError):
@@ -93,8 +94,8 @@ def sockets_of(pid: int, *, proc: str = "/proc") -> set[int]:
 class PortHolder:
     """A process that listens at a TCP port.
 
-    :ivar pid: 0 where the process is another user's.
-    :ivar uid: the user it belongs to.
+    :ivar pid: its process id; 0 where the process is another user's.
+    :ivar uid: its user.
     """
 
     pid: int
@@ -102,12 +103,12 @@ class PortHolder:
     uid: int
 
     def __str__(self) -> str:
-        """Return it as words."""
+        """Return the process in words."""
         return f"{self.name} (pid {self.pid})" if self.pid else f"a process of another user (uid {self.uid})"
 
 
 def port_holders(port: int, proc: str = "/proc") -> Iterator[PortHolder]:
-    """The processes that listen at a TCP port of this machine, each once."""
+    """Iterate over the processes that listen at a TCP port of this machine, each once."""
     owners = dict(listening(port, proc))
     found = _all(search(owners, proc=proc))
     for pid in dict.fromkeys(found.values()):
@@ -118,7 +119,7 @@ def port_holders(port: int, proc: str = "/proc") -> Iterator[PortHolder]:
 
 
 def listening(port: int, proc: str = "/proc") -> Iterator[tuple[int, int]]:
-    """The sockets that listen at a TCP port: the inode and the uid of each; none where the system does not tell."""
+    """Iterate over the sockets that listen at a TCP port: the inode and the uid of each; none where unknown."""
     wanted = f":{port:04X}"
     for table in ("tcp", "tcp6"):
         with suppress(OSError, ValueError, IndexError), open(f"{proc}/net/{table}") as rows:
@@ -151,5 +152,5 @@ def _eldest_first(proc: str, age: Callable[[int], int]) -> Generator[None, None,
 def _listed(directory: str) -> list[str]:
     try:
         return os.listdir(directory)
-    except OSError:  # it has ended, or does not let itself be looked at
+    except OSError:  # it has ended, or may not be read
         return []

@@ -29,10 +29,11 @@ class _Process:
 
 
 def tree_sizes(leaders: Collection[int], proc: str = "/proc") -> dict[int, int]:
-    """The resident bytes of everything that belongs to each of these leaders of a session.
+    """Return the resident bytes of each of these session leaders' trees.
 
-    That is who is in its session or process group, and all descendants.  One look at the table of processes serves
-    for all of them.  Memory that processes share counts for each.  Empty where the system has no ``/proc``.
+    A tree has all processes in the leader's session or process group, and all descendants.  The table of processes is
+    read
+    once for all of them.  Shared memory counts for each process.  Empty where the system has no ``/proc``.
     """
     sizes: dict[int, int] = {}
     for owner, each in _members(leaders, proc):
@@ -42,7 +43,7 @@ def tree_sizes(leaders: Collection[int], proc: str = "/proc") -> dict[int, int]:
 
 
 def tree_activity(leader: int, proc: str = "/proc") -> ProcessActivity | None:
-    """Measure the tree of a session's leader, as `tree_sizes` does; None where it has no process."""
+    """Return the activity of a session leader's tree, as of `tree_sizes`; None where it has no process."""
     ticks, is_stopped, is_there = 0, False, False
     for _, each in _members((leader,), proc):
         is_there = True
@@ -63,7 +64,7 @@ def _members(leaders: Collection[int], proc: str) -> Iterator[tuple[int, _Proces
 
 
 def owners_of(leaders: Collection[int], proc: str = "/proc") -> dict[int, int]:
-    """Which of these leaders each process belongs to, of those that belong to one, as in `tree_sizes`."""
+    """Return the leader of each process that belongs to the tree of one of these, as in `tree_sizes`."""
     return {each.pid: owner for owner, each in _members(leaders, proc)}
 
 
